@@ -1,0 +1,56 @@
+"""What payment announces."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from shared.events.base import Event, Topic
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentCaptured(Event):
+    """The money is ours. `receipt` is payment's signed receipt, which issuance verifies."""
+
+    TYPE: ClassVar[str] = "hk.ecert.payment.payment-captured.v1"
+    TOPIC: ClassVar[Topic] = Topic.PAYMENT
+
+    payment_id: uuid.UUID
+    amount_minor: int
+    currency: str
+    captured_at: datetime
+    receipt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDeclined(Event):
+    """One attempt to pay was declined; the AR may try again until the payment expires."""
+
+    TYPE: ClassVar[str] = "hk.ecert.payment.payment-declined.v1"
+    TOPIC: ClassVar[Topic] = Topic.PAYMENT
+
+    payment_id: uuid.UUID
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentExpired(Event):
+    """The checkout is closed and the provider has confirmed that nothing was captured."""
+
+    TYPE: ClassVar[str] = "hk.ecert.payment.payment-expired.v1"
+    TOPIC: ClassVar[Topic] = Topic.PAYMENT
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentRefunded(Event):
+    """A refund that application asked for has been made."""
+
+    TYPE: ClassVar[str] = "hk.ecert.payment.payment-refunded.v1"
+    TOPIC: ClassVar[Topic] = Topic.PAYMENT
+
+    refund_id: uuid.UUID
+    amount_minor: int
+    currency: str
+    refunded_at: datetime
