@@ -1,0 +1,66 @@
+"""For tests and operators of the sandbox: order faults, count effects, look at webhooks."""
+
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, Response, jsonify, request
+from marshmallow import Schema, fields, validate
+
+from services.payment.sandbox import api, faults
+from services.payment.sandbox.sessions import Failure
+
+blp: Final = Blueprint("admin", __name__, url_prefix="/admin")
+blp.before_request(api.authenticate)
+
+
+class FaultSchema(Schema):
+    operation = fields.String(required=True, validate=validate.OneOf(faults.KINDS))
+    kind = fields.String(required=True)
+    times = fields.Integer(load_default=1, strict=True, validate=validate.Range(1, 10_000))
+    seconds = fields.Float(load_default=0, validate=validate.Range(0, 600))
+
+
+@blp.post("/faults")
+def order_fault() -> tuple[Response, int]:
+    """Let the next calls of an operation go wrong."""
+    order = api.parsed(FaultSchema())
+    if order["kind"] not in faults.KINDS[str(order["operation"])]:
+        kinds = ", ".join(faults.KINDS[str(order["operation"])])
+        raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_fault", f"This operation has the faults {kinds}")
+    with api.shop().store.transaction() as conn:
+        conn.execute(
+            "INSERT INTO faults (operation, kind, remaining, seconds) VALUES (:operation, :kind, :times, :seconds)",
+            order,
+        )
+    return jsonify(order), HTTPStatus.CREATED
+
+
+@blp.delete("/faults")
+def clear_faults() -> tuple[str, int]:
+    """Everything works again."""
+    with api.shop().store.transaction() as conn:
+        conn.execute("DELETE FROM faults")
+    return "", HTTPStatus.NO_CONTENT
+
+
+@blp.get("/effects")
+def list_effects() -> Response:
+    """What was really done: sessions opened, captures, refunds; each effect is one row."""
+    reference = request.args.get("reference")
+    with api.shop().store.reading() as conn:
+        rows = conn.execute(
+            "SELECT kind, idempotency_key, session_id, reference, amount_minor FROM effects"
+            " WHERE :reference IS NULL OR reference = :reference ORDER BY id",
+            {"reference": reference},
+        ).fetchall()
+    return jsonify({"data": [dict(row) for row in rows]})
+
+
+@blp.get("/webhooks")
+def list_webhooks() -> Response:
+    """The webhooks owed and delivered."""
+    with api.shop().store.reading() as conn:
+        rows = conn.execute(
+            "SELECT webhook_id, body, attempts, delivered, last_status FROM deliveries ORDER BY id"
+        ).fetchall()
+    return jsonify({"data": [dict(row) for row in rows]})

@@ -1,0 +1,244 @@
+"""The payment company's API for merchants."""
+
+import hashlib
+import hmac
+import json
+import re
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from marshmallow import Schema, ValidationError, fields, validate
+from werkzeug.exceptions import HTTPException
+
+from services.payment.sandbox import faults, sessions
+from services.payment.sandbox.sessions import Failure, Json
+from services.payment.sandbox.store import Store
+from services.payment.sandbox.webhooks import Deliverer
+
+blp: Final = Blueprint("api", __name__)
+EXTENSION: Final = "payment-sandbox"
+_REFERENCE: Final = validate.Regexp(re.compile(r"[A-Za-z0-9._:-]{1,100}\Z"))
+_Work = Callable[[sqlite3.Connection, Mapping[str, object], str, int], Json]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the request handlers work with."""
+
+    store: Store
+    deliverer: Deliverer
+    api_key: str
+    public_url: str
+
+
+def shop() -> Shop:
+    """The running application's shop."""
+    found = current_app.extensions[EXTENSION]
+    assert isinstance(found, Shop)
+    return found
+
+
+def _check_web_address(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValidationError("Not a plain http(s) address")
+
+
+class CreateSchema(Schema):
+    reference = fields.String(required=True, validate=_REFERENCE)
+    amount_minor = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**12))
+    currency = fields.String(required=True, validate=validate.Regexp(r"[A-Z]{3}\Z"))
+    description = fields.String(required=True, validate=validate.Length(1, 200))
+    return_url = fields.String(required=True, validate=[validate.Length(1, 500), _check_web_address])
+    expires_at = fields.AwareDateTime(required=True, format="iso")
+
+
+class CaptureSchema(Schema):
+    amount_minor = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**12))
+    currency = fields.String(required=True)
+
+
+class RefundSchema(CaptureSchema):
+    session_id = fields.String(required=True)
+    reference = fields.String(required=True, validate=_REFERENCE)
+
+
+@blp.before_request
+def authenticate() -> None:
+    """Every call of the API carries the merchant's secret key."""
+    given = request.headers.get("Authorization", "").encode("latin-1", "replace")
+    if not hmac.compare_digest(given, f"Bearer {shop().api_key}".encode()):
+        raise Failure(HTTPStatus.UNAUTHORIZED, "bad_api_key", "The API key is missing or wrong")
+
+
+@blp.get("/v1/account")
+def show_account() -> Response:
+    """Who this is: a sandbox, and it says so."""
+    return jsonify({"id": "acct_sandbox", "livemode": False})
+
+
+@blp.post("/v1/checkout-sessions")
+def create_session() -> Response:
+    """Open a checkout session."""
+
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, surcharge: int) -> Json:
+        session_id = sessions.create(conn, body, key=key, now=time.time(), surcharge=surcharge)
+        return _shown(conn, session_id)
+
+    return _perform("create", CreateSchema(), work, HTTPStatus.CREATED)
+
+
+@blp.post("/v1/checkout-sessions/<session_id>/cancel")
+def cancel_session(session_id: str) -> Response:
+    """Close a session that is not paid."""
+
+    def work(conn: sqlite3.Connection, _body: Mapping[str, object], _key: str, _surcharge: int) -> Json:
+        sessions.cancel(conn, session_id, now=time.time())
+        return _shown(conn, session_id)
+
+    return _perform("cancel", Schema(), work, HTTPStatus.OK)
+
+
+@blp.post("/v1/checkout-sessions/<session_id>/capture")
+def capture_session(session_id: str) -> Response:
+    """Take the money of a paid session."""
+
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _surcharge: int) -> Json:
+        sessions.capture(conn, session_id, body, key=key, now=time.time())
+        return _shown(conn, session_id)
+
+    return _perform("capture", CaptureSchema(), work, HTTPStatus.OK)
+
+
+@blp.post("/v1/refunds")
+def create_refund() -> Response:
+    """Pay money back."""
+
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _surcharge: int) -> Json:
+        return sessions.refund_with_id(conn, sessions.refund(conn, body, key=key, now=time.time()))
+
+    return _perform("refund", RefundSchema(), work, HTTPStatus.CREATED)
+
+
+@blp.get("/v1/checkout-sessions/<session_id>")
+def show_session(session_id: str) -> Response:
+    """One session."""
+    _meet_retrieve_fault()
+    with shop().store.transaction() as conn:
+        return jsonify(_shown(conn, session_id))
+
+
+@blp.get("/v1/checkout-sessions")
+def list_sessions() -> Response:
+    """The sessions under the merchant's reference."""
+    _meet_retrieve_fault()
+    with shop().store.transaction() as conn:
+        rows = sessions.with_reference(conn, request.args.get("reference", ""), now=time.time())
+        return jsonify({"data": [sessions.shown(conn, row, shop().public_url) for row in rows]})
+
+
+@blp.get("/v1/refunds")
+def list_refunds() -> Response:
+    """The refunds under the merchant's reference."""
+    _meet_retrieve_fault()
+    with shop().store.reading() as conn:
+        return jsonify({"data": sessions.refunds_with_reference(conn, request.args.get("reference", ""))})
+
+
+def fail(error: Failure) -> tuple[Response, int]:
+    """A failure as the API shows it."""
+    return jsonify({"error": {"code": error.code, "message": str(error)}}), error.status
+
+
+def fail_http(error: HTTPException) -> tuple[Response, int]:
+    """What Flask itself refuses (unknown path, wrong method, body too large), in the API's form."""
+    return jsonify({"error": {"code": error.name.lower().replace(" ", "_"), "message": error.name}}), error.code or 500
+
+
+def parsed(schema: Schema) -> dict[str, object]:
+    """The request's JSON body, checked."""
+    try:
+        body = schema.load(json.loads(request.get_data() or b"{}"))
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        message = str(error) if isinstance(error, ValidationError) else "The body is not JSON"
+        raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request_body", message) from error
+    assert isinstance(body, dict)
+    return body
+
+
+def _perform(operation: str, schema: Schema, work: _Work, status: HTTPStatus) -> Response:
+    """Do it once per idempotency key, and let the fault ordered for this call happen."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not 1 <= len(key) <= 200:
+        raise Failure(HTTPStatus.BAD_REQUEST, "no_idempotency_key", "An Idempotency-Key is needed")
+    body = parsed(schema)
+    with shop().store.transaction() as conn:
+        fault = faults.take(conn, operation)
+    if fault is not None and fault.kind in {"error", "hang"}:
+        _suffer(fault)
+    with shop().store.transaction() as conn:
+        answer = _replay(conn, key)
+        if answer is None:
+            surcharge = 1 if fault is not None and fault.kind == "wrong-amount" else 0
+            answer = Response(json.dumps(work(conn, body, key, surcharge)), status, mimetype="application/json")
+            _remember(conn, key, answer)
+    shop().deliverer.wake.set()
+    if fault is not None and fault.kind == "lost":
+        _cut_connection()
+    return answer
+
+
+def _shown(conn: sqlite3.Connection, session_id: str) -> Json:
+    return sessions.shown(conn, sessions.load(conn, session_id, now=time.time()), shop().public_url)
+
+
+def _meet_retrieve_fault() -> None:
+    with shop().store.transaction() as conn:
+        fault = faults.take(conn, "retrieve")
+    if fault is not None:
+        _suffer(fault)
+
+
+def _suffer(fault: faults.Fault) -> None:
+    if fault.kind == "hang":
+        time.sleep(fault.seconds)
+        raise Failure(HTTPStatus.GATEWAY_TIMEOUT, "fault", "A fault was ordered: hang")
+    raise Failure(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "A fault was ordered: error")
+
+
+def _request_sha256() -> str:
+    return hashlib.sha256(request.full_path.encode() + b"\n" + request.get_data()).hexdigest()
+
+
+def _replay(conn: sqlite3.Connection, key: str) -> Response | None:
+    row = conn.execute("SELECT request_sha256, status, body FROM answers WHERE idempotency_key = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    if row["request_sha256"] != _request_sha256():
+        raise Failure(HTTPStatus.CONFLICT, "idempotency_key_reused", "This key came with another request before")
+    return Response(row["body"], row["status"], mimetype="application/json")
+
+
+def _remember(conn: sqlite3.Connection, key: str, answer: Response) -> None:
+    conn.execute(
+        "INSERT INTO answers (idempotency_key, request_sha256, status, body) VALUES (?, ?, ?, ?)",
+        (key, _request_sha256(), answer.status_code, answer.get_data(as_text=True)),
+    )
+
+
+def _cut_connection() -> None:
+    """The answer is lost on its way: the client sees a closed connection (gunicorn hands over its socket)."""
+    connection = request.environ["gunicorn.socket"]
+    assert isinstance(connection, socket.socket)
+    connection.shutdown(socket.SHUT_RDWR)

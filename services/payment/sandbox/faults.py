@@ -1,0 +1,35 @@
+"""Faults on demand: the next calls of an operation go wrong in a chosen way."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+# operation -> the ways in which it can go wrong
+#   error: 500 and nothing was done · hang: no answer for a while, nothing was done
+#   lost: done, but the connection is cut before the answer · wrong-amount: the session is opened for more
+KINDS: Final = {
+    "create": ("error", "hang", "lost", "wrong-amount"),
+    "retrieve": ("error", "hang"),
+    "cancel": ("error", "hang", "lost"),
+    "capture": ("error", "hang", "lost"),
+    "refund": ("error", "hang", "lost"),
+    "webhook": ("lost", "doubled", "delayed"),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How the next call goes wrong."""
+
+    kind: str
+    seconds: float
+
+
+def take(conn: sqlite3.Connection, operation: str) -> Fault | None:
+    """The fault ordered for this call, if one is; it is used up."""
+    row = conn.execute(
+        "UPDATE faults SET remaining = remaining - 1 WHERE id ="
+        " (SELECT id FROM faults WHERE operation = ? AND remaining > 0 ORDER BY id LIMIT 1) RETURNING kind, seconds",
+        (operation,),
+    ).fetchone()
+    return None if row is None else Fault(row["kind"], row["seconds"])

@@ -1,0 +1,36 @@
+"""What the payment tests share: the sandbox provider, really running, and a merchant's webhook end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.payment.sandbox_process import Merchant, Sandbox, running_merchant, running_sandbox
+
+
+@pytest.fixture(scope="session")
+def merchant_process() -> Iterator[Merchant]:
+    with running_merchant() as merchant:
+        yield merchant
+
+
+@pytest.fixture(scope="session")
+def sandbox_process(tmp_path_factory: pytest.TempPathFactory, merchant_process: Merchant) -> Iterator[Sandbox]:
+    store = tmp_path_factory.mktemp("sandbox") / "sandbox.sqlite"
+    with running_sandbox(store, merchant_process.url) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
+    """The sandbox without any fault left over."""
+    sandbox_process.clear_faults()
+    yield sandbox_process
+    sandbox_process.clear_faults()
+
+
+@pytest.fixture
+def merchant(merchant_process: Merchant) -> Merchant:
+    """The merchant's webhook end, with nothing received yet."""
+    merchant_process.received.clear()
+    merchant_process.statuses.clear()
+    return merchant_process
