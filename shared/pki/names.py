@@ -1,0 +1,139 @@
+"""Server names: which DNS names a publicly trusted certificate may carry, and how two lists of them compare."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+import idna
+from publicsuffixlist import PublicSuffixList
+
+from shared.errors import Refused
+
+MAX_NAME: Final = 253
+_LDH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# Special-use and de-facto internal zones (RFC 6761, 6762, 7686, 8375, 9476; ICANN's collision list).
+# Most are no public suffix either, but the public suffix list is no list of what is reserved.
+_RESERVED: Final = frozenset(
+    {"alt", "corp", "example", "home", "home.arpa", "internal", "intranet", "invalid", "lan"}
+    | {"local", "localdomain", "localhost", "mail", "onion", "private", "test"}
+)
+
+
+class NameFault(StrEnum):
+    """Why a name cannot be in a certificate; stable, a subscriber acts on it."""
+
+    EMPTY = "name-empty"
+    TOO_LONG = "name-too-long"
+    TRAILING_DOT = "name-trailing-dot"
+    UNDERSCORE = "name-underscore"
+    NOT_LDH = "name-not-letters-digits-hyphen"
+    BAD_IDN = "name-bad-internationalised-label"
+    IP_ADDRESS = "name-is-ip-address"
+    INTERNAL = "name-internal-or-reserved"
+    REVERSE_ZONE = "name-in-reverse-zone"
+    PUBLIC_SUFFIX = "name-is-public-suffix"
+    WILDCARD = "name-wildcard-misplaced"
+
+
+class NameRefused(Refused):
+    """No certificate can be issued for this name."""
+
+    def __init__(self, name: str, fault: NameFault) -> None:
+        super().__init__(f"{name[:MAX_NAME]!r}: {fault.value}")
+        self.name = name
+        self.reason = fault.value
+
+
+def server_name(text: str) -> str:
+    """The name as a certificate carries it: lower case, A-labels. Raises NameRefused."""
+    if not text:
+        raise NameRefused(text, NameFault.EMPTY)
+    if len(text) > MAX_NAME:
+        raise NameRefused(text, NameFault.TOO_LONG)
+    if text.endswith("."):
+        raise NameRefused(text, NameFault.TRAILING_DOT)
+    if _is_ip_address(text):
+        raise NameRefused(text, NameFault.IP_ADDRESS)
+    wildcard = text.startswith("*.")
+    base = text[2:] if wildcard else text
+    if "*" in base:
+        raise NameRefused(text, NameFault.WILDCARD)
+    labels = [_a_label(text, label) for label in base.split(".")]
+    name = ".".join(labels)
+    if len(name) + 2 * wildcard > MAX_NAME:
+        raise NameRefused(text, NameFault.TOO_LONG)
+    _check_zone(text, labels, name)
+    return f"*.{name}" if wildcard else name
+
+
+def base_name(name: str) -> str | None:
+    """The name that a wildcard's certificate also covers without a PIN of its own; None for any other name."""
+    return name[2:] if name.startswith("*.") else None
+
+
+def certificate_names(server_names: Iterable[str]) -> tuple[str, ...]:
+    """What the certificate carries for the paid names: those, and each wildcard's base name after it."""
+    result: dict[str, None] = {}
+    for name in server_names:
+        result[name] = None
+        if base := base_name(name):
+            result[base] = None
+    return tuple(result)
+
+
+def _a_label(text: str, label: str) -> str:
+    label = label.lower()
+    if "_" in label:
+        raise NameRefused(text, NameFault.UNDERSCORE)
+    if not label.isascii():
+        return _encode(text, label)
+    if not _LDH.fullmatch(label):
+        raise NameRefused(text, NameFault.NOT_LDH)
+    if label[2:4] == "--":  # reserved LDH: only a true A-label is allowed
+        _check_a_label(text, label)
+    return label
+
+
+def _encode(text: str, label: str) -> str:
+    try:
+        return idna.encode(label).decode("ascii")
+    except idna.IDNAError as error:
+        raise NameRefused(text, NameFault.BAD_IDN) from error
+
+
+def _check_a_label(text: str, label: str) -> None:
+    try:
+        encoded = idna.encode(idna.decode(label)).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as error:
+        raise NameRefused(text, NameFault.BAD_IDN) from error
+    if encoded != label:
+        raise NameRefused(text, NameFault.BAD_IDN)
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        # Resolvers also read 1, 0x7f.1 and the like as addresses: no last label of digits alone.
+        return text.rpartition(".")[2].isdecimal()
+    return True
+
+
+def _check_zone(text: str, labels: list[str], name: str) -> None:
+    if labels[-1] == "arpa" and labels[-2:-1] != ["home"]:
+        raise NameRefused(text, NameFault.REVERSE_ZONE)
+    if len(labels) < 2 or labels[-1] in _RESERVED or ".".join(labels[-2:]) in _RESERVED:
+        raise NameRefused(text, NameFault.INTERNAL)
+    suffixes = _public_suffixes()
+    if suffixes.publicsuffix(name) is None:  # a top-level domain that does not exist: nobody owns names in it
+        raise NameRefused(text, NameFault.INTERNAL)
+    if suffixes.privatesuffix(name) is None:
+        raise NameRefused(text, NameFault.PUBLIC_SUFFIX)
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False, only_icann=True)
