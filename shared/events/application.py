@@ -2,11 +2,10 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from shared.events.base import ARId, Event, ItemId, Language, SubscriberId, Topic
+from shared.events.base import ARId, Event, ItemId, Language, SubscriberId, Topic, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ class RenewalSubmitted(Event):
     currency: str
     items: tuple[ItemFee, ...]
     document_sha256: str
-    pay_before: datetime
+    pay_before: UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, NewType
+from typing import Annotated, ClassVar, NewType
+
+from msgspec import Meta
 
 RenewalId = NewType("RenewalId", uuid.UUID)
 ItemId = NewType("ItemId", uuid.UUID)
 SubscriberId = NewType("SubscriberId", str)
 ARId = NewType("ARId", str)
+# A moment on the wire always says its zone.
+UTCTime = Annotated[datetime, Meta(tz=True)]
 
 
 class Topic(StrEnum):

@@ -2,10 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
-from shared.events.base import ARId, Event, SubscriberId, Topic
+from shared.events.base import ARId, Event, SubscriberId, Topic, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,4 +19,4 @@ class SignatureVerified(Event):
     ar_id: ARId
     document_sha256: str
     certificate_sha256: str
-    verified_at: datetime
+    verified_at: UTCTime

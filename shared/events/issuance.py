@@ -2,10 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
-from shared.events.base import Event, ItemId, Product, Topic
+from shared.events.base import Event, ItemId, Product, Topic, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,8 @@ class CertificateIssued(Event):
     srn: str
     serial: str
     server_names: tuple[str, ...]
-    not_before: datetime
-    not_after: datetime
+    not_before: UTCTime
+    not_after: UTCTime
     certificate_sha256: str
     certificate: str
 
@@ -101,7 +100,7 @@ class CertificateAccepted(Event):
 
     item_id: ItemId
     serial: str
-    accepted_at: datetime
+    accepted_at: UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,4 +113,4 @@ class CertificateRevoked(Event):
     item_id: ItemId
     serial: str
     reason: str
-    revoked_at: datetime
+    revoked_at: UTCTime

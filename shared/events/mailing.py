@@ -2,10 +2,10 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import ClassVar
 
-from shared.events.base import Event, ItemId, Topic
+from shared.events.base import Event, ItemId, Topic, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class CSRRequestSent(Event):
     TOPIC: ClassVar[Topic] = Topic.MAILING
 
     message_id: str
-    sent_at: datetime
+    sent_at: UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
-from shared.events.base import Event, Topic
+from shared.events.base import Event, Topic, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +17,7 @@ class PaymentCaptured(Event):
     payment_id: uuid.UUID
     amount_minor: int
     currency: str
-    captured_at: datetime
+    captured_at: UTCTime
     receipt: str
 
 
@@ -53,4 +52,4 @@ class PaymentRefunded(Event):
     refund_id: uuid.UUID
     amount_minor: int
     currency: str
-    refunded_at: datetime
+    refunded_at: UTCTime

@@ -1,0 +1,79 @@
+"""flask-smorest taught to speak RFC 9457: every error is a problem document, in the answer and in the OpenAPI."""
+
+from http import HTTPStatus
+from typing import Any
+
+import flask
+from flask_smorest import Api
+from marshmallow import Schema, fields
+from werkzeug.exceptions import HTTPException
+
+from shared import problems
+from shared.problems import Problem
+
+_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+
+class ProblemSchema(Schema):
+    """A problem document (RFC 9457)."""
+
+    type = fields.String(required=True, metadata={"description": "Stable URN of the kind of problem"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String()
+    errors = fields.Dict(metadata={"description": "What is wrong, by field"})
+    request_id = fields.String()
+
+
+class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
+    """An Api whose default error response is problem+json."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def handle_http_exception(self, error: HTTPException) -> flask.Response:
+        """Answer Flask's and webargs's own errors in our shape, keeping the headers that matter."""
+        problem, errors = _of_http(error)
+        response = render(problem, None, errors=errors)
+        for name, value in error.get_headers(flask.request.environ):
+            if name in _KEPT_HEADERS:
+                response.headers[name] = value
+        return response
+
+    def _register_responses(self) -> None:
+        """The default error response, documented with its own media type."""
+        app = self._app
+        key = f"{self.config_prefix}DEFAULT_RESPONSE_CONTENT_TYPE"
+        before = app.config.get(key)
+        app.config[key] = problems.MEDIA_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = problems.MEDIA_TYPE
+        super()._register_responses()
+        if before is None:
+            del app.config[key]
+        else:
+            app.config[key] = before
+
+
+def _of_http(error: HTTPException) -> tuple[Problem, Any]:
+    code = error.code or 500
+    errors = getattr(error, "data", {}).get("messages") if code == 422 else None
+    if code == 422:
+        return problems.INVALID, errors
+    if code == 400:
+        return problems.MALFORMED, None
+    if code >= 500:
+        return problems.INTERNAL, None
+    status = HTTPStatus(code)
+    return Problem(status, status.phrase.lower().replace(" ", "-"), status.phrase), None
+
+
+def render(problem: Problem, detail: str | None, **extensions: Any) -> flask.Response:
+    """A problem document as a response."""
+    body = problem.body(detail, request_id=flask.g.get("request_id"), **extensions)
+    response = flask.make_response(flask.json.dumps(body), int(problem.status))
+    response.mimetype = problems.MEDIA_TYPE
+    response.headers["Cache-Control"] = "no-store"
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,204 @@
+"""Applying events to a service's state: the one path for the consumer, for draining and for a redrive."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Final
+
+import psycopg
+import structlog
+from prometheus_client import Counter
+
+from shared import audit, inbox, parking
+from shared.codec import decode_data, readable_sequence
+from shared.db import Conn
+from shared.errors import Ignored, Refused, Unavailable, Undecodable
+from shared.events.base import Envelope
+from shared.events.registry import ALL
+from shared.inbox import Place, Verdict
+from shared.parking import Parked, Record
+from shared.subscriptions import Subscription
+from shared.tx import Clock, NewId, Tx
+
+log = structlog.get_logger()
+
+TRIES: Final = 3
+MANY_KEYS: Final = 5
+# Failures of a dependency, never of the event: they roll back the batch and hold nothing.
+TRANSIENT: Final = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable)
+
+APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
+SEEN = Counter("inbox_seen_total", "Events that had been applied before", ["topic"])
+IGNORED = Counter("inbox_ignored_total", "Events that no longer changed anything", ["type"])
+HELD = Counter("inbox_held_total", "Events set aside", ["topic", "reason"])
+
+
+class ManyKeysFailing(Unavailable):
+    """Too many keys fail at once for the events to be at fault: pause, hold nothing."""
+
+    reason = "many-keys-failing"
+
+
+class Outcome(Enum):
+    """What became of a record."""
+
+    DONE = auto()
+    HELD = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    kind: Outcome
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applier:
+    """What it takes to apply an event; the caller owns the transaction."""
+
+    consumer: str
+    handlers: Mapping[str, Subscription]
+    clock: Clock
+    new_id: NewId
+    code_version: str
+
+    def batch(self, conn: Conn, records: Sequence[Record]) -> None:
+        """Apply records in key order, each in a savepoint. Raises one of TRANSIENT; the caller then rolls back."""
+        failing: set[bytes | None] = set()
+        for record in sorted(records, key=lambda record: record.sort_key):
+            if self.record(conn, record) is Outcome.FAILED:
+                failing.add(record.key)
+                if len(failing) > MANY_KEYS:
+                    raise ManyKeysFailing(f"{len(failing)} keys in one batch")
+
+    def record(self, conn: Conn, record: Record) -> Outcome:
+        """Apply one record, or set it aside."""
+        now = self.clock()
+        try:
+            envelope = record.envelope()
+        except Undecodable as error:
+            return self._hold_unreadable(conn, record, error, now)
+        place = Place.of(self.consumer, envelope)
+        match inbox.judge(conn, place, envelope.sequence, envelope.id):
+            case Verdict.SEEN | Verdict.PARKED:
+                SEEN.labels(envelope.topic).inc()
+                return Outcome.DONE
+            case Verdict.WAIT:
+                self._park(conn, place, envelope.sequence, record, parking.GAP, "an earlier event is missing", now)
+                return Outcome.HELD
+            case Verdict.CONFLICT:
+                log.error("inbox.conflict", topic=place.topic, key=place.key, sequence=envelope.sequence)
+                self._park(conn, place, None, record, inbox.CONFLICT, "sequence used by another event", now)
+                return Outcome.HELD
+            case Verdict.APPLY:
+                outcome = self._apply(conn, place, envelope, now)
+                if outcome is not None:
+                    self._park(conn, place, envelope.sequence, record, outcome.reason, outcome.error, now)
+                    return outcome.kind
+                self.drain(conn, place, envelope.sequence)
+                return Outcome.DONE
+
+    def drain(self, conn: Conn, place: Place, sequence: int) -> int:
+        """Apply what waited behind `sequence`, in order, until something is missing or fails; the last applied."""
+        while (parked := parking.find_next(conn, place, sequence + 1)) is not None:
+            if not parked.redrivable or not self.redrive(conn, parked):
+                return sequence
+            sequence += 1
+        inbox.release_if_drained(conn, place)
+        return sequence
+
+    def redrive(self, conn: Conn, parked: Parked) -> bool:
+        """Apply one parked event whose turn it is; True if it went."""
+        now = self.clock()
+        try:
+            envelope = parked.record.envelope()
+        except Undecodable as error:
+            parking.give_reason(conn, parked.id, error.reason, str(error))
+            return False
+        failure = self._apply(conn, parked.place, envelope, now)
+        if failure is not None:
+            parking.give_reason(conn, parked.id, failure.reason, failure.error)
+            return False
+        parking.remove(conn, parked.id)
+        return True
+
+    def _apply(self, conn: Conn, place: Place, envelope: Envelope, now: datetime) -> _Failure | None:
+        subscription = self.handlers.get(envelope.type)
+        if subscription is None and envelope.type not in ALL:
+            return _Failure(kind=Outcome.HELD, reason="unknown-type", error=envelope.type)
+        failure = None if subscription is None else self._try(conn, subscription, envelope, now)
+        if failure is None:
+            inbox.advance(conn, place, envelope.sequence, envelope.id)
+            APPLIED.labels(envelope.type).inc()
+        return failure
+
+    def _try(self, conn: Conn, subscription: Subscription, envelope: Envelope, now: datetime) -> _Failure | None:
+        tx = Tx(
+            conn=conn,
+            now=now,
+            new_id=self.new_id,
+            causation_id=str(envelope.id),
+            traceparent=envelope.traceparent,
+        )
+        for attempt in range(1, TRIES + 1):
+            try:
+                event = decode_data(envelope.data, subscription.event_type)
+                if str(event.renewal_id) != envelope.subject:
+                    raise Undecodable("renewal_id and subject differ")
+                with conn.transaction():
+                    subscription.handle(event, tx)
+                return None
+            except TRANSIENT:
+                raise
+            except Ignored as ignored:
+                self._note_ignored(tx, envelope, str(ignored))
+                return None
+            except Refused as refused:
+                return _Failure(kind=Outcome.HELD, reason=refused.reason, error=str(refused))
+            except Exception as error:  # any other failure may be the event's fault: three tries, then hold it
+                log.warning("inbox.failed", type=envelope.type, attempt=attempt, exc_info=True)
+                failure = _Failure(kind=Outcome.FAILED, reason="failed", error=f"{type(error).__name__}: {error}")
+        return failure
+
+    def _note_ignored(self, tx: Tx, envelope: Envelope, why: str) -> None:
+        IGNORED.labels(envelope.type).inc()
+        audit.record(
+            tx,
+            actor=self.consumer,
+            action="event-ignored",
+            subject=envelope.subject,
+            details={"type": envelope.type, "id": str(envelope.id), "why": why},
+        )
+
+    def _hold_unreadable(self, conn: Conn, record: Record, error: Undecodable, now: datetime) -> Outcome:
+        key = (record.key or b"").decode("utf-8", "backslashreplace")
+        place = Place(consumer=self.consumer, topic=record.topic, key=key)
+        sequence = readable_sequence(record.headers)
+        if sequence is not None:
+            last = inbox.lock(conn, place)[0]
+            if sequence <= last:
+                sequence = None  # it repeats a number that was applied long ago: it may not hold the key
+        reason = parking.NO_SEQUENCE if sequence is None else error.reason
+        self._park(conn, place, sequence, record, reason, str(error), now)
+        return Outcome.HELD
+
+    def _park(
+        self, conn: Conn, place: Place, sequence: int | None, record: Record, reason: str, error: str, now: datetime
+    ) -> None:
+        parking.park(
+            conn,
+            place=place,
+            sequence=sequence,
+            record=record,
+            reason=reason,
+            error=error,
+            now=now,
+            code_version=self.code_version,
+        )
+        if sequence is not None or reason == inbox.CONFLICT:
+            inbox.hold(conn, place, reason, now)
+        HELD.labels(record.topic, reason).inc()
+        log.error("inbox.held", topic=place.topic, key=place.key, sequence=sequence, reason=reason, error=error)

@@ -1,0 +1,17 @@
+"""The audit log: one row in the transaction of every change, never changed afterwards."""
+
+from collections.abc import Mapping
+
+from psycopg.types.json import Jsonb
+
+from shared.tx import Tx
+
+Detail = str | int | bool | None | list[str]
+
+
+def record(tx: Tx, *, actor: str, action: str, subject: str, details: Mapping[str, Detail] | None = None) -> None:
+    """Write down who did what to what. No secret and no more personal data than needed goes in."""
+    tx.conn.execute(
+        "INSERT INTO audit_log (time, actor, action, subject, details, causation_id) VALUES (%s, %s, %s, %s, %s, %s)",
+        (tx.now, actor, action, subject, Jsonb(dict(details or {})), tx.causation_id),
+    )

@@ -1,0 +1,40 @@
+"""Who calls: identity's access token, checked with its public key and no call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.events.base import ARId, SubscriberId
+from shared.tokens import KeySet, TokenKind, TokenRefused, verify
+
+
+class Unauthenticated(TokenRefused):
+    """No access token came with the request."""
+
+    reason = "unauthenticated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """An AR who signed in."""
+
+    ar_id: ARId
+    subscriber_id: SubscriberId
+    certificate_sha256: str
+
+
+def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Caller:
+    """Read the Authorization header (RFC 6750, 2.1). Raises Unauthenticated or TokenRefused."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("a Bearer token is needed")
+    claims = verify(token.strip(), kind=TokenKind.ACCESS, keys=keys, now=now, issuer="identity")
+    try:
+        if claims["role"] != "ar":
+            raise TokenRefused("not an AR's token")
+        return Caller(
+            ar_id=ARId(str(claims["sub"])),
+            subscriber_id=SubscriberId(str(claims["subscriber_id"])),
+            certificate_sha256=str(claims["certificate_sha256"]),
+        )
+    except KeyError as error:
+        raise TokenRefused("a claim is missing") from error

@@ -1,0 +1,66 @@
+"""Kafka clients: the one place where kafka-python is told what its defaults get wrong for us."""
+
+from typing import Any, Final
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from shared.settings import KafkaSettings
+
+MAX_POLL_RECORDS: Final = 50
+
+
+def _common(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers.split(","),
+        "client_id": client_id,
+        "security_protocol": settings.security_protocol,
+        "bootstrap_timeout_ms": 30_000,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        config |= {
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": settings.username,
+            "sasl_plain_password": settings.password,
+        }
+    if settings.security_protocol.endswith("SSL"):
+        config |= {
+            "ssl_cafile": settings.ca_file,
+            "ssl_certfile": settings.certificate_file,
+            "ssl_keyfile": settings.key_file,
+        }
+    return config
+
+
+def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
+    """A producer that loses and reverses nothing within its session; make it after the process has forked."""
+    return KafkaProducer(
+        **_common(settings, client_id),
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=2,
+        batch_size=131_072,
+        compression_type="lz4",
+        max_block_ms=10_000,
+        request_timeout_ms=8_000,
+        delivery_timeout_ms=10_000,
+        allow_auto_create_topics=False,
+    )
+
+
+def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics: list[str]) -> KafkaConsumer:
+    """A consumer that starts at the beginning and commits only when told; make it after the process has forked."""
+    consumer = KafkaConsumer(
+        **_common(settings, client_id),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        max_poll_records=MAX_POLL_RECORDS,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(500, settings.session_timeout_ms // 10),
+        max_poll_interval_ms=300_000,
+    )
+    consumer.subscribe(topics)
+    return consumer

@@ -1,0 +1,108 @@
+"""Events to Kafka records and back: CloudEvents 1.0, Kafka protocol binding, binary mode."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from shared.errors import Undecodable
+from shared.events.base import Envelope, Event, Topic
+
+E = TypeVar("E", bound=Event)
+Headers = Sequence[tuple[str, bytes]]
+CONTENT_TYPE = "application/json; charset=utf-8"
+_REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "ce_dataschema")
+
+
+def schema_name(event_type: str) -> str:
+    """The dataschema of a type: the URI under which `docs/events/` publishes its JSON Schema."""
+    return f"urn:ecert:event-schema:{event_type}"
+
+
+def encode_data(event: Event) -> bytes:
+    """The event's data as JSON; a value that its own type does not allow raises Undecodable."""
+    data = msgspec.json.encode(event)
+    decode_data(data, type(event))
+    return data
+
+
+def decode_data(data: bytes, event_type: type[E]) -> E:
+    """Read strictly what the type names, ignore what it does not. Raises Undecodable."""
+    try:
+        return msgspec.json.decode(data, type=event_type)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise Undecodable(f"data of {event_type.TYPE}: {error}") from error
+
+
+def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
+    """The envelope's attributes as record headers, in one fixed order."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": str(envelope.id),
+        "ce_source": envelope.source,
+        "ce_type": envelope.type,
+        "ce_subject": envelope.subject,
+        "ce_sequence": str(envelope.sequence),
+        "ce_time": envelope.time.isoformat().replace("+00:00", "Z"),
+        "ce_dataschema": envelope.dataschema,
+        "ce_traceparent": envelope.traceparent,
+        "ce_causationid": envelope.causationid,
+        "content-type": CONTENT_TYPE,
+    }
+    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+
+
+def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | None) -> Envelope:
+    """Read a record's envelope; raises Undecodable for anything that is not one of our events."""
+    try:
+        found = {name: raw.decode() for name, raw in headers if raw is not None}
+        if missing := [name for name in _REQUIRED if not found.get(name)]:
+            raise Undecodable(f"missing attributes: {', '.join(missing)}")
+        if found.get("ce_specversion") != "1.0":
+            raise Undecodable("specversion is not 1.0")
+        if key is None or key.decode() != found["ce_subject"]:
+            raise Undecodable("record key and subject differ")
+        if value is None:
+            raise Undecodable("no data")
+        return Envelope(
+            id=uuid.UUID(found["ce_id"]),
+            source=found["ce_source"],
+            type=found["ce_type"],
+            topic=Topic(topic),
+            subject=found["ce_subject"],
+            sequence=_sequence(found["ce_sequence"]),
+            time=_time(found["ce_time"]),
+            data=value,
+            dataschema=found["ce_dataschema"],
+            traceparent=found.get("ce_traceparent"),
+            causationid=found.get("ce_causationid"),
+        )
+    except ValueError as error:
+        raise Undecodable(str(error)) from error
+
+
+def readable_sequence(headers: Headers) -> int | None:
+    """The sequence of a record that otherwise cannot be read, if at least that can."""
+    for name, raw in headers:
+        if name == "ce_sequence" and raw is not None:
+            try:
+                return _sequence(raw.decode())
+            except ValueError:
+                return None
+    return None
+
+
+def _sequence(text: str) -> int:
+    sequence = int(text)
+    if not 0 < sequence < 2**63:
+        raise ValueError("sequence is not a positive 64-bit number")
+    return sequence
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("time has no zone")
+    return time

@@ -1,0 +1,134 @@
+"""Events in: the poll loop that applies a batch in one transaction and commits its offsets afterwards."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+from prometheus_client import Counter, Gauge
+
+from shared.apply import TRANSIENT, Applier
+from shared.db import Pool
+from shared.parking import Record
+
+log = structlog.get_logger()
+
+POLL_MS: Final = 250
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 10.0
+
+BATCHES = Counter("consumer_batches_total", "Batches applied and committed")
+PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
+LAG = Gauge("consumer_lag_seconds", "Age of the newest record of the last batch when it was taken up")
+
+
+class Stop(Protocol):
+    """A flag that a signal sets, and the loop's sign of life."""
+
+    def is_set(self) -> bool:
+        """True once the process shall end."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep, but no longer than until it is set."""
+
+    def beat(self) -> None:
+        """The loop has turned."""
+
+
+class Consumer:
+    """One loop, one thread: kafka-python's consumer is not thread-safe."""
+
+    def __init__(self, kafka: Any, pool: Pool, applier: Applier, stop: Stop) -> None:
+        self._kafka = kafka
+        self._pool = pool
+        self._applier = applier
+        self._stop = stop
+
+    def run(self) -> None:
+        """Poll, apply, commit offsets, until told to stop; then leave the group."""
+        try:
+            while not self._stop.is_set():
+                self._stop.beat()
+                self.turn(self._kafka.poll(timeout_ms=POLL_MS))
+        finally:
+            self._kafka.close()
+
+    def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""
+        records = _records(polled)
+        if not records:
+            return
+        pause = FIRST_PAUSE_SECONDS
+        while not self._apply(records):
+            records += self._paused_for(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            if self._stop.is_set():
+                return
+        self._kafka.resume(*self._kafka.assignment())
+        self._commit(records)
+        BATCHES.inc()
+
+    def _apply(self, records: Sequence[Record]) -> bool:
+        """The whole batch in one transaction; if that fails, one event per transaction; False if it must wait."""
+        if self._in_transaction(records, log_as="consumer.batch_failed"):
+            return True
+        ordered = sorted(records, key=lambda record: record.sort_key)
+        return all(self._in_transaction([record], log_as="consumer.event_failed") for record in ordered)
+
+    def _in_transaction(self, records: Sequence[Record], *, log_as: str) -> bool:
+        try:
+            with self._pool.connection() as conn, conn.transaction():
+                self._applier.batch(conn, records)
+        except TRANSIENT as error:
+            PAUSES.labels(type(error).__name__).inc()
+            log.warning(log_as, error=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _paused_for(self, seconds: float) -> list[Record]:
+        """Fetch nothing but stay in the group; what a rebalance hands out meanwhile joins the batch."""
+        until = time.monotonic() + seconds
+        taken: list[Record] = []
+        while time.monotonic() < until and not self._stop.is_set():
+            self._stop.beat()
+            self._kafka.pause(*self._kafka.assignment())
+            taken += _records(self._kafka.poll(timeout_ms=0))
+            self._stop.wait(0.1)
+        return taken
+
+    def _commit(self, records: Sequence[Record]) -> None:
+        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        for record in sorted(records, key=lambda record: record.offset):
+            offsets[TopicPartition(record.topic, record.partition)] = OffsetAndMetadata(record.offset + 1, "", -1)
+        mine = self._kafka.assignment()
+        try:
+            self._kafka.commit({partition: at for partition, at in offsets.items() if partition in mine})
+        except KafkaError as error:
+            # Lost the partition or the broker: the batch is in the database, the inbox refuses it the second time.
+            log.warning("consumer.commit_failed", error=f"{type(error).__name__}: {error}")
+
+
+def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
+    now = time.time()
+    records = [
+        Record(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            key=message.key,
+            headers=tuple(message.headers),
+            value=message.value,
+        )
+        for messages in polled.values()
+        for message in messages
+    ]
+    newest = max((message.timestamp for messages in polled.values() for message in messages), default=0)
+    if records:
+        LAG.set(max(0.0, now - newest / 1000))
+    return records
+
+
+MakeConsumer = Callable[[], Any]

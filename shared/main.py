@@ -1,0 +1,168 @@
+"""The commands that every service answers: `web`, `consume`, `relay`, `work`, `migrate`, `held`, and its own."""
+
+import argparse
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import flask
+import psycopg
+from prometheus_client import Gauge
+
+from shared import broker, db, held, logs, migrate, process, relay, server, work
+from shared.apply import Applier
+from shared.consumer import Consumer
+from shared.db import Pool
+from shared.migrate import Migration
+from shared.settings import ServiceSettings
+from shared.subscriptions import Subscription, by_type, topics
+from shared.tx import utc_now
+from shared.work import Task
+
+CODE_VERSION: Final = "0.1.0"
+STARTED = Gauge("process_started", "1 once the process has begun its loop", ["service", "process"])
+
+AddArguments = Callable[[argparse.ArgumentParser], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of one service's own, for its operators."""
+
+    help: str
+    run: Callable[[argparse.Namespace], None]
+    add_arguments: AddArguments = lambda parser: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """How one service is built; each function makes the real things, in the process that needs them."""
+
+    name: str
+    purpose: str
+    read_settings: Callable[[], ServiceSettings]
+    make_app: Callable[[Pool], flask.Flask]
+    subscriptions: Callable[[], Sequence[Subscription]]
+    tasks: Callable[[Pool], Sequence[tuple[str, Task]]]
+    migrations: Path
+    commands: Mapping[str, Command] = field(default_factory=dict)
+
+    def files(self) -> list[Migration]:
+        """All migrations of its database."""
+        return migrate.load(self.name, self.migrations)
+
+
+def run(service: Service, arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run one process."""
+    options = _parser(service).parse_args(arguments)
+    options.run(options)
+
+
+def _parser(service: Service) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"services.{service.name}.main", description=service.purpose)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    built_in: dict[str, Command] = {
+        "web": Command(help="answer HTTP", run=lambda _: _web(service)),
+        "consume": Command(help="apply other services' events", run=lambda _: _consume(service)),
+        "relay": Command(help="bring our events to Kafka", run=lambda _: _relay(service)),
+        "work": Command(help="take due rows to the outside", run=lambda _: _work(service)),
+        "migrate": Command(help="bring the database up to date", run=lambda _: _migrate(service)),
+        "held": Command(
+            help="list, redrive or skip held events",
+            add_arguments=held.add_arguments,
+            run=lambda options: _held(service, options),
+        ),
+    }
+    for name, command in {**built_in, **service.commands}.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def _begin(service: Service, name: str) -> ServiceSettings:
+    settings = service.read_settings()
+    logs.configure(service.name, name, settings.log_level)
+    return settings
+
+
+def open_current_pool(service: Service, settings: ServiceSettings, name: str, *, max_size: int = 4) -> Pool:
+    """A pool on a database that this code can work with; waits for it to come up."""
+    pool = db.open_pool(settings.database_url, name=f"{service.name}-{name}", max_size=max_size)
+    migrate.wait_until_current(pool, service.files())
+    return pool
+
+
+def _web(service: Service) -> None:
+    settings = _begin(service, "web")
+
+    def make_app() -> flask.Flask:
+        return service.make_app(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
+
+    server.serve(make_app, bind=settings.bind, threads=settings.web_threads)
+
+
+def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:
+    settings = _begin(service, name)
+    life = process.Life()
+    life.end_on_signals()
+    process.serve_admin(settings.admin_port, life)
+    pool = open_current_pool(service, settings, name)
+    try:
+        STARTED.labels(service.name, name).set(1)
+        body(settings, pool, life)
+    finally:
+        pool.close()
+
+
+def _consume(service: Service) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+        subscriptions = service.subscriptions()
+        kafka = broker.make_consumer(
+            settings.kafka, f"{service.name}-consume", group=service.name, topics=[*topics(subscriptions)]
+        )
+        Consumer(kafka, pool, applier(service.name, subscriptions), life).run()
+
+    _loop(service, "consume", body)
+
+
+def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> Applier:
+    """The applier of a service's consumer; tests give it a clock of their own."""
+    defaults: dict[str, Any] = {"clock": utc_now, "new_id": uuid.uuid4, "code_version": CODE_VERSION}
+    return Applier(consumer=name, handlers=by_type(subscriptions), **{**defaults, **given})
+
+
+def _relay(service: Service) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+        relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life)
+
+    _loop(service, "relay", body)
+
+
+def _work(service: Service) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+        work.run_tasks(service.tasks(pool), life)
+
+    _loop(service, "work", body)
+
+
+def _migrate(service: Service) -> None:
+    settings = service.read_settings()
+    if settings.migrate_database_url is None:
+        sys.exit(f"{service.name.upper()}_MIGRATE_DATABASE_URL is not set")
+    role = psycopg.conninfo.conninfo_to_dict(settings.database_url)["user"]
+    applied = migrate.migrate(settings.migrate_database_url, service.files(), runtime_role=str(role))
+    for name in applied:
+        print(f"applied {name}")
+
+
+def _held(service: Service, options: argparse.Namespace) -> None:
+    settings = _begin(service, "held")
+    pool = open_current_pool(service, settings, "held", max_size=1)
+    try:
+        held.run(pool, applier(service.name, service.subscriptions()), options)
+    finally:
+        pool.close()

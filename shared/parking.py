@@ -1,0 +1,163 @@
+"""Held events: kept whole, drained in sequence order, redriven or skipped by an operator."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from shared import codec
+from shared.db import Conn
+from shared.errors import Refused
+from shared.events.base import Envelope
+from shared.inbox import Place
+
+GAP: Final = "gap"
+NO_SEQUENCE: Final = "no-sequence"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One Kafka record as it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    value: bytes | None
+
+    def envelope(self) -> Envelope:
+        """Read it; raises Undecodable."""
+        return codec.from_record(self.topic, self.key, self.headers, self.value)
+
+    @property
+    def sort_key(self) -> tuple[str, bytes, int, int]:
+        """Key order: two consumers then take their locks in one order."""
+        return (self.topic, self.key or b"", self.partition, self.offset)
+
+
+class NotParked(Refused):
+    """There is no such held event."""
+
+    reason = "not-parked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """A held event, as an operator sees it."""
+
+    id: int
+    place: Place
+    sequence: int | None
+    reason: str
+    error: str
+    parked_at: datetime
+    record: Record
+
+    @property
+    def redrivable(self) -> bool:
+        """Waiting for its turn only, not because it failed."""
+        return self.reason == GAP
+
+
+def park(
+    conn: Conn,
+    *,
+    place: Place,
+    sequence: int | None,
+    record: Record,
+    reason: str,
+    error: str,
+    now: datetime,
+    code_version: str,
+) -> bool:
+    """Set a record aside; False when it lies there already."""
+    return (
+        conn.execute(
+            """INSERT INTO parked_events (consumer, topic, key, sequence, "partition", "offset", headers, value,
+                                          reason, error, code_version, parked_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            (
+                *place.columns,
+                sequence,
+                record.partition,
+                record.offset,
+                Jsonb([[name, value.decode("latin-1")] for name, value in record.headers]),
+                record.value,
+                reason,
+                error[:2000],
+                code_version,
+                now,
+            ),
+        ).rowcount
+        == 1
+    )
+
+
+_COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, parked_at'
+
+
+def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
+    """The parked event with this sequence, if there is one."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s",
+        (*place.columns, sequence),
+    ).fetchone()
+    return None if row is None else _parked(row)
+
+
+def list_parked(conn: Conn, *, consumer: str, limit: int = 100) -> list[Parked]:
+    """The oldest held events of a consumer."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s ORDER BY topic, key, sequence LIMIT %s",
+        (consumer, limit),
+    ).fetchall()
+    return [_parked(row) for row in rows]
+
+
+def remove(conn: Conn, parked_id: int) -> None:
+    """Take an event out, once it has been applied or skipped."""
+    conn.execute("DELETE FROM parked_events WHERE id = %s", (parked_id,))
+
+
+def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
+    """An event that waited for its turn has failed in it."""
+    conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, error[:2000], parked_id))
+
+
+def held_summary(conn: Conn, consumer: str) -> Mapping[str, int]:
+    """How many keys are held, by reason."""
+    rows = conn.execute(
+        "SELECT held_reason, count(*) FROM inbox WHERE consumer = %s AND held_since IS NOT NULL GROUP BY 1",
+        (consumer,),
+    ).fetchall()
+    return {str(reason): int(count) for reason, count in rows}
+
+
+def _parked(row: tuple[Any, ...]) -> Parked:
+    headers = tuple((str(name), str(value).encode("latin-1")) for name, value in row[7])
+    return Parked(
+        id=row[0],
+        place=Place(consumer=row[1], topic=row[2], key=row[3]),
+        sequence=row[4],
+        reason=row[9],
+        error=row[10],
+        parked_at=row[11],
+        record=Record(
+            topic=row[2], partition=row[5], offset=row[6], key=row[3].encode(), headers=headers, value=row[8]
+        ),
+    )
+
+
+def event_id_of(parked: Parked) -> uuid.UUID | None:
+    """The id of a parked event, if it can be read."""
+    for name, value in parked.record.headers:
+        if name == "ce_id":
+            try:
+                return uuid.UUID(value.decode())
+            except ValueError:
+                return None
+    return None

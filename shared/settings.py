@@ -1,0 +1,90 @@
+"""Settings read from the environment once, at start; every missing or wrong variable is named at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from environs import Env, EnvValidationError
+
+__all__ = ["Env", "KafkaSettings", "ServiceSettings", "SettingsError", "read_env", "read_kafka", "read_service", "seal"]
+
+
+class SettingsError(SystemExit):
+    """Settings are missing or wrong; the message names them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaSettings:
+    """How to reach Kafka. Times in milliseconds."""
+
+    bootstrap_servers: str
+    security_protocol: str
+    username: str | None
+    password: str | None = field(repr=False)
+    ca_file: str | None
+    certificate_file: str | None
+    key_file: str | None
+    session_timeout_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """What every service needs."""
+
+    service: str
+    database_url: str = field(repr=False)
+    migrate_database_url: str | None = field(repr=False)
+    environment: str
+    log_level: str
+    bind: str
+    web_threads: int
+    admin_port: int
+    identity_jwks_file: Path
+    kafka: KafkaSettings
+
+
+def read_env() -> Env:
+    """A reader that collects what is wrong until `seal`."""
+    return Env(eager=False)
+
+
+def read_kafka(env: Env) -> KafkaSettings:
+    """The Kafka settings."""
+    return KafkaSettings(
+        bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS"),
+        security_protocol=env.str("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
+        username=env.str("KAFKA_USERNAME", None),
+        password=env.str("KAFKA_PASSWORD", None),
+        ca_file=env.str("KAFKA_CA_FILE", None),
+        certificate_file=env.str("KAFKA_CERTIFICATE_FILE", None),
+        key_file=env.str("KAFKA_KEY_FILE", None),
+        session_timeout_ms=env.int("KAFKA_SESSION_TIMEOUT_MS", 10_000),
+    )
+
+
+def read_service(env: Env, service: str) -> ServiceSettings:
+    """The settings that all services share; `service` gives the database variables their prefix."""
+    prefix = service.upper()
+    return ServiceSettings(
+        service=service,
+        database_url=env.str(f"{prefix}_DATABASE_URL"),
+        migrate_database_url=env.str(f"{prefix}_MIGRATE_DATABASE_URL", None),
+        environment=env.str("ENVIRONMENT"),
+        log_level=env.str("LOG_LEVEL", "INFO"),
+        bind=env.str("BIND", "127.0.0.1:8000"),
+        web_threads=env.int("WEB_THREADS", 8),
+        admin_port=env.int("ADMIN_PORT", 0),
+        identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
+        kafka=read_kafka(env),
+    )
+
+
+def seal(env: Env) -> None:
+    """End the reading. Raises SettingsError that names every variable at fault."""
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        found = error.error_messages
+        named = found if isinstance(found, Mapping) else {"": found}
+        lines = [f"  {name}: {' '.join(messages)}" for name, messages in sorted(named.items())]
+        raise SettingsError("These settings are missing or wrong:\n" + "\n".join(lines)) from error

@@ -1,0 +1,142 @@
+"""Signed tokens between services: ES256 JWS (RFC 7515), kinds told apart by `typ` and `aud` (RFC 8725, 3.11)."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from shared.errors import Refused
+
+ALGORITHM: Final = "ES256"
+Claims = Mapping[str, Any]
+
+
+class TokenKind(Enum):
+    """What a token is good for; one kind never passes for another."""
+
+    ACCESS = ("at+jwt", "ecert-api", timedelta(minutes=15))
+    CHECKOUT = ("checkout+jwt", "ecert-payment", timedelta(minutes=5))
+    ATTESTATION = ("attestation+jwt", "ecert-issuance", None)
+    RECEIPT = ("receipt+jwt", "ecert-receipt", None)
+
+    def __init__(self, typ: str, audience: str, lifetime: timedelta | None) -> None:
+        self.typ = typ
+        self.audience = audience
+        self.lifetime = lifetime
+
+
+class TokenRefused(Refused):
+    """The token is not one of ours, not of this kind, or no longer good."""
+
+    reason = "token-refused"
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private P-256 key and its name in the JWKS."""
+
+    key: ec.EllipticCurvePrivateKey
+    kid: str
+
+    @classmethod
+    def load(cls, path: Path) -> "SigningKey":
+        """Read a PEM file. Raises ValueError for any other key."""
+        key = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise ValueError(f"{path} is no P-256 key")
+        return cls(key=key, kid=thumbprint(key.public_key()))
+
+    def jwk(self) -> dict[str, str]:
+        """The public half, as a JWK."""
+        return {**_jwk(self.key.public_key()), "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """Public keys by name; several while keys are rotated."""
+
+    keys: Mapping[str, ec.EllipticCurvePublicKey]
+
+    @classmethod
+    def load(cls, path: Path) -> "KeySet":
+        """Read a JWKS file. Raises ValueError for a key that is not P-256."""
+        return cls.parse(json.loads(path.read_text("utf-8")))
+
+    @classmethod
+    def parse(cls, jwks: Mapping[str, Any]) -> "KeySet":
+        """Read a JWKS."""
+        keys: dict[str, ec.EllipticCurvePublicKey] = {}
+        for jwk in jwks["keys"]:
+            key = jwt.PyJWK(jwk, algorithm=ALGORITHM).key
+            if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+                raise ValueError("a key of the JWKS is not on P-256")
+            keys[str(jwk["kid"])] = key
+        return cls(keys=keys)
+
+
+def sign(claims: Claims, *, kind: TokenKind, key: SigningKey, now: datetime, issuer: str) -> str:
+    """Sign claims as a token of a kind; `iat` and, if the kind ends, `exp` are added."""
+    times: dict[str, int] = {"iat": int(now.timestamp())}
+    if kind.lifetime is not None:
+        times["exp"] = int((now + kind.lifetime).timestamp())
+    payload = {**claims, **times, "iss": issuer, "aud": kind.audience}
+    return jwt.encode(payload, key.key, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": kind.typ})
+
+
+def verify(token: str, *, kind: TokenKind, keys: KeySet, now: datetime, issuer: str) -> dict[str, Any]:
+    """The claims of a good token. Raises TokenRefused."""
+    try:
+        header = jwt.get_unverified_header(token)
+        key = keys.keys.get(str(header.get("kid")))
+        if key is None or header.get("typ") != kind.typ:
+            raise TokenRefused("unknown key or another kind of token")
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=kind.audience,
+            issuer=issuer,
+            options={"verify_exp": False, "verify_iat": False, "require": ["iat", "iss", "aud", "sub"]},
+        )
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise TokenRefused(type(error).__name__) from error
+    _check_times(claims, kind, now)
+    return claims
+
+
+def _check_times(claims: Claims, kind: TokenKind, now: datetime) -> None:
+    """Our own clock decides, with a minute for clocks that differ; `exp` has none: it is short anyway."""
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int) or issued > now.timestamp() + 60:
+        raise TokenRefused("issued in the future")
+    if kind.lifetime is not None and (not isinstance(expires, int) or expires <= now.timestamp()):
+        raise TokenRefused("expired")
+
+
+def _jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    return {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": _b64(numbers.x.to_bytes(32, "big")),
+        "y": _b64(numbers.y.to_bytes(32, "big")),
+    }
+
+
+def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
+    """RFC 7638."""
+    canonical = json.dumps(_jwk(key), sort_keys=True, separators=(",", ":"))
+    return _b64(hashlib.sha256(canonical.encode()).digest())
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

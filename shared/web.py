@@ -1,0 +1,270 @@
+"""The app factory: what a service's blueprint may rely on in each request."""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Final, TypeVar, cast
+
+import flask
+import psycopg
+import structlog
+from flask_smorest import Blueprint
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+
+from shared import idempotency, problems
+from shared.api import ProblemApi, render
+from shared.auth import Caller, caller_of
+from shared.db import Pool
+from shared.idempotency import Answer, KeyInUse, KeyMissing, KeyReused
+from shared.problems import Problem, ProblemTable
+from shared.tokens import KeySet
+from shared.tx import Clock, Tx, utc_now
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES: Final = 256 * 1024
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_KEY: Final = re.compile(r"[\x21-\x7e]{8,200}")
+
+REQUESTS = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
+SECONDS = Histogram("http_request_seconds", "Time to answer", ["method", "route"])
+
+_IDEMPOTENCY: Final[ProblemTable] = {
+    KeyMissing: Problem(HTTPStatus.BAD_REQUEST, KeyMissing.reason, "The request needs an Idempotency-Key"),
+    KeyInUse: Problem(HTTPStatus.CONFLICT, KeyInUse.reason, "The same request is running", retry_after=1),
+    KeyReused: Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, KeyReused.reason, "The Idempotency-Key was used for another request"
+    ),
+}
+
+D = TypeVar("D")
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What the factory gives each request."""
+
+    pool: Pool
+    keys: KeySet
+    deps: object
+    clock: Clock
+    problems: ProblemTable
+    service: str
+
+
+def create_app(
+    service: str,
+    *,
+    blueprints: Sequence[Blueprint],
+    problem_table: ProblemTable,
+    pool: Pool,
+    keys: KeySet,
+    deps: object,
+    clock: Clock = utc_now,
+) -> flask.Flask:
+    """A service's WSGI app, its routes under /<service>/v1."""
+    app = flask.Flask(service, static_folder=None)
+    app.config |= {
+        "API_TITLE": f"e-Cert renewal: {service}",
+        "API_VERSION": "v1",
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": f"/{service}/v1",
+        "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+        "PROPAGATE_EXCEPTIONS": False,
+    }
+    app.extensions["ecert"] = Runtime(
+        pool=pool, keys=keys, deps=deps, clock=clock, problems={**_IDEMPOTENCY, **problem_table}, service=service
+    )
+    app.before_request(_begin)
+    app.after_request(_end)
+    api = ProblemApi(app)
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint, url_prefix=f"/{service}/v1")
+    app.register_error_handler(Exception, _handle)
+    _add_platform_routes(app)
+    return app
+
+
+def runtime() -> Runtime:
+    """What the factory was given."""
+    return cast(Runtime, flask.current_app.extensions["ecert"])
+
+
+def deps(kind: type[D]) -> D:
+    """The service's own dependencies, as its main.py built them."""
+    found = runtime().deps
+    assert isinstance(found, kind)
+    return found
+
+
+def caller() -> Caller:
+    """The signed-in AR. Raises Unauthenticated or TokenRefused."""
+    return caller_of(flask.request.headers.get("Authorization"), keys=runtime().keys, now=runtime().clock())
+
+
+@contextmanager
+def transaction() -> Iterator[Tx]:
+    """A transaction of this request."""
+    with runtime().pool.connection() as conn, conn.transaction():
+        yield Tx(
+            conn=conn,
+            now=runtime().clock(),
+            new_id=uuid.uuid4,
+            causation_id=flask.g.request_id,
+            traceparent=_traceparent(),
+        )
+
+
+def tx() -> Tx:
+    """The one transaction of a `command`."""
+    return cast(Tx, flask.g.tx)
+
+
+def command(view: View) -> View:
+    """A POST that changes state in one transaction: the same key and request get the same answer.
+
+    The answer is kept in the transaction of the change, so neither is there without the other.
+    A refused request changes nothing and is judged anew when it comes again.
+    """
+
+    @wraps(view)
+    def run(*args: Any, **kwargs: Any) -> flask.Response:
+        account, key, body_sha256 = _idempotency_of_request()
+        with transaction() as tx:
+            earlier = idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256)
+            if earlier is not None:
+                return _replay(earlier)
+            flask.g.tx = tx
+            response = flask.make_response(view(*args, **kwargs))
+            _keep(tx, account, key, body_sha256, response)
+            return response
+
+    return cast(View, run)
+
+
+def steps(view: View) -> View:
+    """A POST whose view makes its own short transactions, because it waits for the outside in between.
+
+    Two at once with one key meet at the view's own unique keys; the answer is kept after the last step.
+    """
+
+    @wraps(view)
+    def run(*args: Any, **kwargs: Any) -> flask.Response:
+        account, key, body_sha256 = _idempotency_of_request()
+        with transaction() as tx:
+            earlier = idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256)
+        if earlier is not None:
+            return _replay(earlier)
+        response = flask.make_response(view(*args, **kwargs))
+        with transaction() as tx:
+            if idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256) is None:
+                _keep(tx, account, key, body_sha256, response)
+        return response
+
+    return cast(View, run)
+
+
+def _idempotency_of_request() -> tuple[str, str, str]:
+    account = caller().ar_id
+    key = flask.request.headers.get("Idempotency-Key")
+    if key is None or not _KEY.fullmatch(key):
+        raise KeyMissing("send an Idempotency-Key of 8 to 200 visible ASCII characters")
+    request = flask.request
+    return account, key, idempotency.fingerprint(request.method, request.full_path, request.get_data())
+
+
+def _keep(tx: Tx, account: str, key: str, body_sha256: str, response: flask.Response) -> None:
+    if response.status_code < 400:
+        answer = Answer(
+            status=response.status_code, body=response.get_data(), media_type=response.content_type or "text/plain"
+        )
+        idempotency.save(tx.conn, account=account, key=key, body_sha256=body_sha256, answer=answer, now=tx.now)
+
+
+def _replay(answer: Answer) -> flask.Response:
+    response = flask.make_response(answer.body, answer.status)
+    response.headers["Content-Type"] = answer.media_type
+    return response
+
+
+def _begin() -> flask.Response | None:
+    given = flask.request.headers.get("X-Request-Id", "")
+    flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    flask.g.started = time.perf_counter()
+    if "\0" in flask.request.full_path or not _readable_json():
+        return render(problems.MALFORMED, None)
+    return None
+
+
+def _readable_json() -> bool:
+    """JSON bodies that would fail deeper down: too deep, NUL (PostgreSQL refuses it), lone surrogates."""
+    if not flask.request.is_json:
+        return True
+    try:
+        text = json.dumps(json.loads(flask.request.get_data()), ensure_ascii=False)
+        return "\\u0000" not in text.replace("\\\\", "") and bool(text.encode())
+    except (ValueError, RecursionError):
+        return False
+
+
+def _end(response: flask.Response) -> flask.Response:
+    route = flask.request.url_rule.rule if flask.request.url_rule else "unknown"
+    seconds = time.perf_counter() - flask.g.get("started", time.perf_counter())
+    REQUESTS.labels(flask.request.method, route, response.status_code).inc()
+    SECONDS.labels(flask.request.method, route).observe(seconds)
+    response.headers["X-Request-Id"] = flask.g.get("request_id", "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")
+    if route not in ("/livez", "/readyz", "/metrics"):
+        log.info(
+            "http.request",
+            method=flask.request.method,
+            route=route,
+            status=response.status_code,
+            milliseconds=round(seconds * 1000, 1),
+            request_id=flask.g.get("request_id"),
+        )
+    return response
+
+
+def _handle(error: Exception) -> flask.Response:
+    """Known failures by the service's table; the database away is 503; anything else a bare 500."""
+    problem = problems.find(runtime().problems, error)
+    if problem is not None:
+        return render(problem, str(error) or None, **getattr(error, "extensions", {}))
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        log.warning("http.database_unavailable", error=str(error))
+        return render(problems.UNAVAILABLE, None)
+    log.error("http.failed", exc_info=error, request_id=flask.g.get("request_id"))
+    return render(problems.INTERNAL, None)
+
+
+def _traceparent() -> str | None:
+    given = flask.request.headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else None
+
+
+def _add_platform_routes(app: flask.Flask) -> None:
+    """What the platform asks; the gateway does not route it."""
+
+    @app.get("/livez")
+    def livez() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, bool]:
+        with runtime().pool.connection() as conn:
+            conn.execute("SELECT 1")
+        return {"ok": True}
+
+    @app.get("/metrics")
+    def metrics() -> flask.Response:
+        return flask.Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
