@@ -5,12 +5,12 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
 from shared.errors import Refused, Unavailable
-from shared.events.base import Language, Product, RenewalId
+from shared.events.base import ItemId, Language, Product, RenewalId
 
 
 class AddressRefused(Refused):
@@ -41,6 +41,12 @@ class MailServerUnavailable(Unavailable):
 
 class MailOutcomeUnknown(Exception):
     """The connection was lost after the message's final dot: it may have been taken, or not."""
+
+
+class EnvelopeUnusable(Refused):
+    """A sealed PIN that cannot be printed: not for our key, not readable, or not the one its event announced."""
+
+    reason = "envelope-unusable"
 
 
 class Template(StrEnum):
@@ -115,3 +121,18 @@ def mail_address(text: str) -> str:
     if len(text) > 254 or _ADDRESS.fullmatch(text) is None or ".." in text or text.startswith(".") or ".@" in text:
         raise AddressRefused("the Authorised Representative's e-mail address is not usable")
     return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """What one PIN Envelope says; it exists in the memory of the print process only."""
+
+    renewal_id: RenewalId
+    item_id: ItemId
+    envelope_id: uuid.UUID
+    reference: str
+    server_name: str
+    pin: str = field(repr=False)
+    recipient_name: str
+    organisation: str
+    address: tuple[str, ...]

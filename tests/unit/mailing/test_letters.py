@@ -1,0 +1,124 @@
+"""The PIN Envelope: what is sealed is what is printed, on one page, readable by people and programs."""
+
+import io
+from datetime import date
+from typing import Any, cast
+
+import pypdf
+import pytest
+from pypdf.generic import DictionaryObject
+
+from services.mailing.domain import EnvelopeUnusable, Help, Letter
+from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
+from services.mailing.print_key import PrintKey
+from tests.unit.mailing.letter import PIN, a_letter, a_print_key, seal, sealed_content
+
+DATED = date(2026, 11, 23)
+STATIONERY = Stationery(
+    fonts=DEFAULT_FONTS,
+    help=Help(telephone="2921 6633", email="enquiry@eCert.gov.hk"),
+    portal="https://portal.ecert.localhost",
+)
+
+
+def read(letter: Letter) -> pypdf.PdfReader:
+    return pypdf.PdfReader(io.BytesIO(STATIONERY.pdf(letter, DATED)))
+
+
+def text_of(letter: Letter) -> str:
+    reader = read(letter)
+    assert len(reader.pages) == 1
+    return reader.pages[0].extract_text()
+
+
+def test_the_letter_says_all_that_its_reader_needs() -> None:
+    text = text_of(a_letter())
+    for wanted in (f"PIN {PIN}\n", "*.secure.example.com.hk\n", "R26-000123-1", "REGISTERED POST", "23 November 2026"):
+        assert wanted in text
+    for line in (a_letter().recipient_name, *a_letter().address, "2921 6633"):
+        assert line in text
+
+
+@pytest.mark.parametrize("pin", ["0123456789012345", "ABCD-EFGH-JKLM-NPQR", "7K3F9", "A" * 32])
+def test_the_pin_is_extracted_exactly(pin: str) -> None:
+    assert f"PIN {pin}\n" in text_of(a_letter(pin=pin))
+
+
+@pytest.mark.parametrize("name", ["a.hk", f"{'a' * 40}.{'b' * 30}.example.hk", "xn--55qx5d.xn--j6w193g"])
+def test_the_server_name_is_extracted_exactly(name: str) -> None:
+    assert f"{name}\n" in text_of(a_letter(server_name=name))
+
+
+def test_the_longest_letter_is_still_one_page() -> None:
+    name = ".".join(["a" * 60] * 4) + ".example"
+    lines = tuple(f"{number} A very long line of an address 一條很長的地址 in Hong Kong" for number in range(7))
+    text = text_of(a_letter(server_name=name, address=lines, organisation="機構" * 40, recipient_name="陳" * 40))
+    assert name in text.replace("\n", "")
+
+
+def test_markup_in_a_name_is_only_text() -> None:
+    evil = '#eval("1+1") \\ *x* $y$ " ] } <a> @b'
+    assert evil in text_of(a_letter(address=(evil,)))
+
+
+def test_characters_of_the_hong_kong_set_are_printed_with_a_font_that_has_them() -> None:
+    hkscs = "𨋢 㗎 嚿 𠝹 㷫 𡃁 邨 鰂魚涌 𠵱 茘枝角"
+    reader = read(a_letter(address=(hkscs,)))
+    resources = cast(DictionaryObject, reader.pages[0]["/Resources"])
+    fonts = [str(font.get_object()["/BaseFont"]) for font in cast(DictionaryObject, resources["/Font"]).values()]
+    assert any("NotoSansCJKhk" in font for font in fonts)
+    assert hkscs in reader.pages[0].extract_text()
+
+
+def test_the_same_letter_is_the_same_file() -> None:
+    assert STATIONERY.pdf(a_letter(), DATED) == STATIONERY.pdf(a_letter(), DATED)
+
+
+def test_the_pdf_is_tagged_and_has_a_title() -> None:
+    reader = read(a_letter())
+    assert reader.metadata is not None
+    assert reader.metadata.title == "PIN Envelope R26-000123-1"
+    assert "/StructTreeRoot" in cast(DictionaryObject, reader.trailer["/Root"])
+    assert PIN not in str(reader.metadata)
+
+
+def test_a_sealed_letter_is_opened_by_the_print_key() -> None:
+    key, certificate = a_print_key()
+    assert PrintKey(key, certificate).open(seal(sealed_content(a_letter()), certificate)) == a_letter()
+
+
+def test_a_letter_sealed_to_another_key_stays_closed() -> None:
+    _, other = a_print_key("other")
+    with pytest.raises(EnvelopeUnusable):
+        PrintKey(*a_print_key()).open(seal(sealed_content(a_letter()), other))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b'{"pin": "1234"}',
+        sealed_content(a_letter()) | {"pin": 1234},
+        sealed_content(a_letter()) | {"pin": "12 34"},
+        sealed_content(a_letter()) | {"pin": ""},
+        sealed_content(a_letter()) | {"pin": "P" * 41},
+        sealed_content(a_letter()) | {"envelope_id": "x"},
+    ],
+)
+def test_a_sealed_content_that_is_no_letter_is_refused_without_being_quoted(content: Any) -> None:
+    key, certificate = a_print_key()
+    with pytest.raises(EnvelopeUnusable) as refusal:
+        PrintKey(key, certificate).open(seal(content, certificate))
+    assert "1234" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("sealed", [b"", b"nonsense", b"\x30\x82\x01\x00"])
+def test_bytes_that_are_no_cms_are_refused(sealed: bytes) -> None:
+    with pytest.raises(EnvelopeUnusable):
+        PrintKey(*a_print_key()).open(sealed)
+
+
+def test_the_pin_does_not_show_in_a_letters_representation() -> None:
+    assert PIN not in repr(a_letter())
