@@ -1,0 +1,76 @@
+"""Apache Kafka's own jars, resolved from their Maven coordinates and compared with the committed hashes."""
+
+import hashlib
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Final
+
+# slf4j-simple, not log4j: log4j's parent would pull an older kafka-clients in, which does not start.
+COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
+HASHES: Final = Path(__file__).with_name("kafka-jars.sha256")
+
+
+class WrongJar(Exception):
+    """A jar is not, byte for byte, the one that was committed to."""
+
+
+def jars(cache: Path) -> tuple[Path, ...]:
+    """Every jar Kafka needs, checked; fetched into the cache the first time."""
+    found = _cached(cache)
+    if not found:
+        _fetch(cache)
+        found = _cached(cache)
+    _check(found)
+    return found
+
+
+def _cached(cache: Path) -> tuple[Path, ...]:
+    """The jars of the last fetch, if they are all still there."""
+    listing = cache / "kafka-jars.txt"
+    if not listing.exists():
+        return ()
+    found = tuple(map(Path, listing.read_text().splitlines()))
+    return found if all(jar.exists() for jar in found) else ()
+
+
+def _check(found: tuple[Path, ...]) -> None:
+    """The resolver takes a changed jar without a word; we do not."""
+    expected = {name: digest for digest, name in (line.split() for line in HASHES.read_text().splitlines())}
+    actual = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in found}
+    if wrong := sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name)):
+        places = ", ".join(sorted({str(jar.parent) for jar in found}))
+        raise WrongJar(
+            f"Kafka's jars differ from {HASHES.name}: {', '.join(wrong)}; remove {places} "
+            "and the same files in ~/.m2/repository, then start again"
+        )
+
+
+def _fetch(cache: Path) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    # A process of its own: the resolver warns about run-time folders and keeps settings per process.
+    done = subprocess.run(
+        (sys.executable, "-W", "ignore", "-m", "deploy.local.kafka_jars", str(cache)),
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise WrongJar(f"Kafka's jars ({COORDINATES}) could not be fetched: {reason}")
+
+
+def main(cache: Path) -> None:
+    """Resolve and fetch; the list of files is written last."""
+    warnings.simplefilter("ignore")
+    import jgo
+
+    environment = jgo.build(COORDINATES, cache_dir=cache / "jgo")
+    listing = cache / "kafka-jars.txt"
+    listing.write_text("".join(f"{jar}\n" for jar in sorted(environment.all_jars)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

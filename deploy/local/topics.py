@@ -1,0 +1,34 @@
+"""Who may write and read which topic: the one table from which topics, users and ACLs are made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from shared.events.base import Topic
+
+PARTITIONS: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What one service does with Kafka; its consumer groups begin with its own name."""
+
+    writes: tuple[Topic, ...]
+    reads: tuple[Topic, ...] = ()
+
+
+# A topic has one writer. Sealed PINs are for mailing alone.
+ACCESS: Final[Mapping[str, Access]] = {
+    "identity": Access(writes=(Topic.IDENTITY,)),
+    "application": Access(
+        writes=(Topic.APPLICATION,),
+        reads=(Topic.PAYMENT, Topic.MAILING, Topic.ISSUANCE),
+    ),
+    "payment": Access(writes=(Topic.PAYMENT,), reads=(Topic.APPLICATION,)),
+    "mailing": Access(
+        writes=(Topic.MAILING,),
+        reads=(Topic.APPLICATION, Topic.ISSUANCE, Topic.PIN_ENVELOPES),
+    ),
+    "issuance": Access(writes=(Topic.ISSUANCE, Topic.PIN_ENVELOPES), reads=(Topic.APPLICATION,)),
+}
+PRINCIPALS: Final = tuple(ACCESS)

@@ -1,0 +1,37 @@
+"""Waits for a condition with a time limit, never for a length of time."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+
+
+class TookTooLong(Exception):
+    """The condition did not come true within its time limit."""
+
+
+def wait_until(condition: Callable[[], object], *, limit: float, what: str, every: float = 0.02) -> None:
+    """Return as soon as the condition holds; say what was waited for if it does not within the limit."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise TookTooLong(f"{what}: not within {limit:g} s")
+        time.sleep(every)
+
+
+def is_taken(port: int) -> bool:
+    """Whether someone listens on this loopback port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def free_port() -> int:
+    """A loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
+    while is_taken(port := random.randint(20_000, 32_000)):  # noqa: S311 (no secret)
+        pass
+    return port

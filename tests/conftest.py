@@ -1,0 +1,41 @@
+"""Fixtures of all tests; an engine starts when the first test asks for it, and once per run."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.engines import Database, Kafka, Postgres
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, but for two of kafka-python's own that no caller can mend."""
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Postgres"]:
+    """A real PostgreSQL cluster with every service's roles, without databases."""
+    from tests.engines import running_postgres
+
+    with running_postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator["Kafka"]:
+    """A real Kafka broker with users, ACLs and topics; its records stay from test to test."""
+    from tests.engines import running_kafka
+
+    with running_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def database(postgres: "Postgres") -> Iterator[Callable[[str], "Database"]]:
+    """Make a fresh database of a service, as often as asked: `database("payment")`."""
+    with contextlib.ExitStack() as databases:
+        yield lambda service: databases.enter_context(postgres.database(service))
