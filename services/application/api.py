@@ -1,0 +1,116 @@
+"""HTTP: what can be renewed, drafts, the document to sign, submission, cancellation, status."""
+
+import uuid
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask
+from flask_smorest import Blueprint
+
+from services.application import eligibility, handlers, store, submission
+from services.application.domain import (
+    DocumentTooOld,
+    InvalidTransition,
+    NotEligible,
+    Renewal,
+    RenewalNotFound,
+    WrongAttestation,
+)
+from services.application.schemas import DraftSchema, EligibleSchema, RenewalSchema, SubmissionSchema
+from services.application.submission import DraftRenewal
+from shared import web
+from shared.db import Conn
+from shared.events.base import RenewalId
+from shared.problems import Problem, ProblemTable
+
+PROBLEMS: Final[ProblemTable] = {
+    RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The renewal is not in the right state"),
+    NotEligible: Problem(HTTPStatus.CONFLICT, "not-eligible", "A certificate cannot be renewed online now"),
+    WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "The attestation is about something else"),
+    DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Start again: the document is out of date"),
+}
+
+LISTED: Final = 50
+
+blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
+
+
+@blp.get("/subscriptions")
+@blp.response(200, EligibleSchema(many=True))
+def list_subscriptions() -> list[dict[str, Any]]:
+    """The subscriber's certificates, each with whether it can be renewed now, why not, and what to do instead."""
+    caller = web.caller()
+    with web.transaction() as tx:
+        found = store.find_subscriptions(tx.conn, caller.subscriber_id)
+    return [
+        vars(subscription)
+        | vars(verdict := eligibility.judge(subscription, being_renewed=being, caller=caller, now=tx.now))
+        | {"advice": verdict.advice}
+        for subscription, being in found
+    ]
+
+
+@blp.post("/renewals")
+@web.command
+@blp.arguments(DraftSchema)
+@blp.response(201, RenewalSchema)
+def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
+    """Draft a renewal: its quote and the document to sign."""
+    return _shown(web.tx().conn, submission.draft_renewal(command, web.caller(), web.tx()))
+
+
+@blp.get("/renewals")
+@blp.response(200, RenewalSchema(many=True, exclude=("items", "timeline")))
+def list_renewals() -> list[Renewal]:
+    """The subscriber's newest renewals."""
+    with web.transaction() as tx:
+        return store.find_renewals(tx.conn, web.caller().subscriber_id, LISTED)
+
+
+@blp.get("/renewals/<uuid:renewal_id>")
+@blp.response(200, RenewalSchema)
+def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
+    """One renewal with its items and its course."""
+    with web.transaction() as tx:
+        return _shown(tx.conn, _own(tx.conn, renewal_id))
+
+
+@blp.get("/renewals/<uuid:renewal_id>/document")
+@blp.response(200, content_type="application/json")
+def show_document(renewal_id: uuid.UUID) -> flask.Response:
+    """The document to sign, byte for byte (RFC 8785)."""
+    with web.transaction() as tx:
+        return flask.Response(_own(tx.conn, renewal_id).document, content_type="application/json")
+
+
+@blp.post("/renewals/<uuid:renewal_id>/submission")
+@web.command
+@blp.arguments(SubmissionSchema)
+@blp.response(200, RenewalSchema)
+def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
+    """Submit the signed application."""
+    renewal = submission.submit_renewal(
+        RenewalId(renewal_id), body["attestation"], web.caller(), web.tx(), keys=web.runtime().keys
+    )
+    return _shown(web.tx().conn, renewal)
+
+
+@blp.post("/renewals/<uuid:renewal_id>/cancellation")
+@web.command
+@blp.response(202, RenewalSchema)
+def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
+    """Ask for the renewal to be cancelled; the state says later whether it was."""
+    return _shown(web.tx().conn, handlers.cancel(RenewalId(renewal_id), web.caller(), web.tx()))
+
+
+def _own(conn: Conn, renewal_id: uuid.UUID) -> Renewal:
+    renewal = store.find_renewal(conn, RenewalId(renewal_id))
+    if renewal is None or renewal.subscriber_id != web.caller().subscriber_id:
+        raise RenewalNotFound("there is no such renewal")
+    return renewal
+
+
+def _shown(conn: Conn, renewal: Renewal) -> dict[str, Any]:
+    items = store.find_items(conn, renewal.id)
+    return vars(renewal) | {"items": items, "timeline": store.find_timeline(conn, renewal.id)}

@@ -1,0 +1,61 @@
+"""Whether a certificate can be renewed online now, and if not, why and what to do instead."""
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from services.application.domain import Subscription
+from shared.auth import Caller
+
+HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
+
+_POST_OFFICE = "Apply with the form and its documents at any post office."
+ADVICE: Final = {
+    "ar-changed": "Another person is the Authorised Representative of record. " + _POST_OFFICE,
+    "expired": "The certificate has expired and can no longer be renewed. " + _POST_OFFICE,
+    "suspended": "The certificate is suspended. Ask the CA to lift the suspension first.",
+    "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
+    "being-renewed": "A renewal of this certificate is already under way. Continue or cancel that one.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eligibility:
+    """`reason` is None when the certificate can be renewed. `late`: less than one month is left."""
+
+    reason: str | None
+    late: bool
+    renew_by: date
+
+    @property
+    def advice(self) -> str | None:
+        """What to do instead."""
+        return None if self.reason is None else ADVICE[self.reason]
+
+
+def judge(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> Eligibility:
+    """Judge one certificate of the caller's own subscriber."""
+    renew_by = month_before(subscription.not_after.astimezone(HONG_KONG).date())
+    return Eligibility(
+        reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now),
+        late=now.astimezone(HONG_KONG).date() > renew_by,
+        renew_by=renew_by,
+    )
+
+
+def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> str | None:
+    if subscription.standing != "active":
+        return subscription.standing
+    if subscription.not_after <= now:
+        return "expired"
+    if subscription.ar_id != caller.ar_id:
+        return "ar-changed"
+    return "being-renewed" if being_renewed else None
+
+
+def month_before(day: date) -> date:
+    """One calendar month earlier; the last day of a shorter month where the day does not exist."""
+    year, month = (day.year - 1, 12) if day.month == 1 else (day.year, day.month - 1)
+    return date(year, month, min(day.day, monthrange(year, month)[1]))

@@ -1,0 +1,38 @@
+"""What a renewal costs: dated rows, picked by the moment of the quote. Amounts in Hong Kong cents."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from shared.events.base import Product
+
+
+@dataclass(frozen=True)
+class Price:
+    """From `effective_from` on: a base fee, and a fee for each additional server or server name."""
+
+    effective_from: datetime
+    product: Product
+    base_minor: int
+    additional_minor: int
+
+
+_2020 = datetime(2019, 12, 31, 16, 0, tzinfo=UTC)
+
+# The published notice in force from 2020-01-01 Hong Kong time; it gives no fee for Multi-domain, whose row
+# is the operator's to set.
+PRICES: Final = (
+    Price(_2020, Product.STANDARD, 250_000, 0),
+    Price(_2020, Product.WILDCARD, 826_500, 47_500),
+    Price(_2020, Product.MULTI_DOMAIN, 250_000, 125_000),
+)
+
+
+def fee(product: Product, *, server_names: int, additional_servers: int, at: datetime) -> int:
+    """The fee of one year. Raises LookupError when no price is in force at `at`."""
+    in_force = [price for price in PRICES if price.product is product and price.effective_from <= at]
+    if not in_force:
+        raise LookupError(f"no price of {product} at {at.isoformat()}")
+    price = max(in_force, key=lambda price: price.effective_from)
+    additional = server_names - 1 if product is Product.MULTI_DOMAIN else additional_servers
+    return price.base_minor + additional * price.additional_minor

@@ -1,0 +1,98 @@
+"""HTTP bodies in and out; no rule lives here."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from services.application.submission import DraftItem, DraftRenewal
+from shared.events.base import Language, Product
+
+
+class DraftItemSchema(Schema):
+    """One certificate to renew."""
+
+    srn = fields.String(required=True, validate=validate.Regexp(r"[0-9]{10}\Z"))
+    additional_servers = fields.Integer(strict=True, load_default=None, validate=validate.Range(0, 500))
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> DraftItem:
+        """Freeze it."""
+        return DraftItem(**data)
+
+
+def _distinct(items: list[DraftItem]) -> None:
+    if len({item.srn for item in items}) != len(items):
+        raise ValidationError("An SRN is named twice.")
+
+
+class DraftSchema(Schema):
+    """The certificates of one renewal, and the AR's language."""
+
+    items = fields.List(fields.Nested(DraftItemSchema), required=True, validate=[validate.Length(1, 20), _distinct])
+    language = fields.Enum(Language, by_value=True, load_default=Language.ENGLISH)
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> DraftRenewal:
+        """Freeze it."""
+        return DraftRenewal(items=tuple(data["items"]), language=data["language"])
+
+
+class SubmissionSchema(Schema):
+    """Identity's attestation that the AR signed the document."""
+
+    attestation = fields.String(required=True, validate=validate.Length(1, 20_000))
+
+
+class EligibleSchema(Schema):
+    """A subscription and whether it can be renewed now."""
+
+    srn = fields.String(required=True)
+    product = fields.Enum(Product, by_value=True, required=True)
+    server_names = fields.List(fields.String(), required=True)
+    additional_servers = fields.Integer(required=True)
+    serial = fields.String(required=True)
+    not_after = fields.AwareDateTime(required=True)
+    renew_by = fields.Date(required=True, metadata={"description": "One month before the end, in Hong Kong"})
+    late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
+    reason = fields.String(allow_none=True, metadata={"description": "Why it cannot be renewed; null if it can"})
+    advice = fields.String(allow_none=True, metadata={"description": "What to do instead"})
+
+
+class ItemSchema(Schema):
+    """One certificate of a renewal."""
+
+    id = fields.UUID(required=True)
+    reference = fields.String(required=True)
+    srn = fields.String(required=True)
+    product = fields.Enum(Product, by_value=True, required=True)
+    server_names = fields.List(fields.String(), required=True)
+    additional_servers = fields.Integer(required=True)
+    amount_minor = fields.Integer(required=True)
+    state = fields.String(required=True)
+    serial = fields.String(allow_none=True)
+
+
+class TimelineSchema(Schema):
+    """One step of the renewal's course."""
+
+    time = fields.AwareDateTime(required=True)
+    event = fields.String(required=True)
+    item_id = fields.UUID(allow_none=True)
+    detail = fields.String(allow_none=True)
+
+
+class RenewalSchema(Schema):
+    """A renewal with its quote. Amounts in minor units of `currency`."""
+
+    id = fields.UUID(required=True)
+    reference = fields.String(required=True)
+    state = fields.String(required=True)
+    language = fields.Enum(Language, by_value=True, required=True)
+    amount_minor = fields.Integer(required=True)
+    currency = fields.String(required=True)
+    document_sha256 = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    submitted_at = fields.AwareDateTime(allow_none=True)
+    ended_at = fields.AwareDateTime(allow_none=True)
+    items = fields.List(fields.Nested(ItemSchema))
+    timeline = fields.List(fields.Nested(TimelineSchema))

@@ -1,0 +1,253 @@
+"""All SQL of application; every function takes a connection and none commits."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.errors import UniqueViolation
+from psycopg.rows import class_row, kwargs_row
+
+from services.application.domain import Item, ItemState, Renewal, RenewalState, Subscription
+from shared.db import Conn
+from shared.events.base import ItemId, Language, Product, RenewalId, SubscriberId
+
+_SUBSCRIPTION: Final = (
+    "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "
+    "certificate, serial, not_after"
+)
+_RENEWAL: Final = (
+    "id, reference, subscriber_id, subscriber_name, ar_id, language, state, document, document_sha256, amount_minor, "
+    "currency, attestation, receipt, captured_minor, created_at, submitted_at, ended_at"
+)
+_ITEM: Final = (
+    "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
+    "amount_minor, state, serial"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineEntry:
+    """One step of a renewal's course, as the AR is shown it."""
+
+    time: datetime
+    event: str
+    item_id: uuid.UUID | None
+    detail: str | None
+
+
+def _subscription(product: str, server_names: list[str], **rest: Any) -> Subscription:
+    return Subscription(product=Product(product), server_names=tuple(server_names), **rest)
+
+
+def _renewal(language: str, state: str, **rest: Any) -> Renewal:
+    return Renewal(language=Language(language), state=RenewalState(state), **rest)
+
+
+def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Item:
+    return Item(product=Product(product), server_names=tuple(server_names), state=ItemState(state), **rest)
+
+
+def save_subscription(conn: Conn, subscription: Subscription) -> None:
+    """Add a subscription, or bring it up to date."""
+    conn.execute(
+        f"""INSERT INTO subscriptions ({_SUBSCRIPTION})
+            VALUES (%(srn)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(ar_name)s, %(product)s,
+                    %(server_names)s, %(additional_servers)s, %(standing)s, %(certificate)s, %(serial)s, %(not_after)s)
+            ON CONFLICT (srn) DO UPDATE SET subscriber_id = excluded.subscriber_id,
+                subscriber_name = excluded.subscriber_name, ar_id = excluded.ar_id, ar_name = excluded.ar_name,
+                product = excluded.product, server_names = excluded.server_names,
+                additional_servers = excluded.additional_servers, standing = excluded.standing,
+                certificate = excluded.certificate, serial = excluded.serial, not_after = excluded.not_after""",
+        vars(subscription) | {"server_names": list(subscription.server_names)},
+    )
+
+
+def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, bool]]:
+    """A subscriber's subscriptions, each with whether it is being renewed."""
+    with conn.cursor(row_factory=kwargs_row(lambda being_renewed, **s: (_subscription(**s), being_renewed))) as cursor:
+        return cursor.execute(
+            f"""SELECT {_SUBSCRIPTION}, EXISTS (SELECT 1 FROM items WHERE items.srn = subscriptions.srn AND open)
+                    AS being_renewed
+                FROM subscriptions WHERE subscriber_id = %s ORDER BY not_after, srn""",
+            (subscriber_id,),
+        ).fetchall()
+
+
+def lock_subscriptions(conn: Conn, srns: Sequence[str]) -> list[Subscription]:
+    """Lock subscriptions in SRN order, so that two submissions wait for each other and never deadlock."""
+    with conn.cursor(row_factory=kwargs_row(_subscription)) as cursor:
+        return cursor.execute(
+            f"SELECT {_SUBSCRIPTION} FROM subscriptions WHERE srn = ANY(%s) ORDER BY srn FOR UPDATE", (list(srns),)
+        ).fetchall()
+
+
+def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
+    """Those of the SRNs that an open renewal has."""
+    return {row[0] for row in conn.execute("SELECT srn FROM items WHERE open AND srn = ANY(%s)", (list(srns),))}
+
+
+def renew_subscription(conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime) -> None:
+    """The subscription has a new current certificate."""
+    conn.execute(
+        "UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s WHERE srn = %s",
+        (certificate, serial, not_after, srn),
+    )
+
+
+def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
+    """Keep a new draft."""
+    conn.execute(
+        """INSERT INTO renewals (id, reference, subscriber_id, subscriber_name, ar_id, language, state, document,
+                                 document_sha256, amount_minor, currency, created_at)
+           VALUES (%(id)s, %(reference)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(language)s, %(state)s,
+                   %(document)s, %(document_sha256)s, %(amount_minor)s, %(currency)s, %(created_at)s)""",
+        vars(renewal),
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """INSERT INTO items (id, renewal_id, position, reference, srn, product, server_names, additional_servers,
+                                  current_serial, amount_minor, state)
+               VALUES (%(id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s, %(server_names)s,
+                       %(additional_servers)s, %(current_serial)s, %(amount_minor)s, %(state)s)""",
+            [vars(item) | {"server_names": list(item.server_names)} for item in items],
+        )
+
+
+def lock_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
+    """The renewal, locked for this transaction."""
+    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
+        return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s FOR UPDATE", (renewal_id,)).fetchone()
+
+
+def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
+    """The renewal, unlocked."""
+    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
+        return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s", (renewal_id,)).fetchone()
+
+
+def find_renewals(conn: Conn, subscriber_id: SubscriberId, limit: int) -> list[Renewal]:
+    """A subscriber's renewals, newest first."""
+    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
+        return cursor.execute(
+            f"SELECT {_RENEWAL} FROM renewals WHERE subscriber_id = %s ORDER BY created_at DESC, id LIMIT %s",
+            (subscriber_id, limit),
+        ).fetchall()
+
+
+def save_renewal(conn: Conn, renewal: Renewal) -> None:
+    """Write what changes in a renewal's life; when it ends, its subscriptions are free again."""
+    conn.execute(
+        """UPDATE renewals SET state = %(state)s, attestation = %(attestation)s, receipt = %(receipt)s,
+               captured_minor = %(captured_minor)s, submitted_at = %(submitted_at)s, ended_at = %(ended_at)s
+           WHERE id = %(id)s""",
+        vars(renewal),
+    )
+    if renewal.state.ended:
+        conn.execute("UPDATE items SET open = false WHERE renewal_id = %s AND open", (renewal.id,))
+        conn.execute("DELETE FROM timers WHERE renewal_id = %s", (renewal.id,))
+
+
+def open_items(conn: Conn, renewal_id: RenewalId) -> bool:
+    """Claim the renewal's subscriptions; False when another open renewal has one of them."""
+    try:
+        with conn.transaction():
+            conn.execute("UPDATE items SET open = true WHERE renewal_id = %s", (renewal_id,))
+    except UniqueViolation:
+        return False
+    return True
+
+
+def find_items(conn: Conn, renewal_id: RenewalId) -> list[Item]:
+    """A renewal's items, in order."""
+    with conn.cursor(row_factory=kwargs_row(_item)) as cursor:
+        return cursor.execute(
+            f"SELECT {_ITEM} FROM items WHERE renewal_id = %s ORDER BY position", (renewal_id,)
+        ).fetchall()
+
+
+def find_item(conn: Conn, item_id: ItemId) -> Item | None:
+    """One item."""
+    with conn.cursor(row_factory=kwargs_row(_item)) as cursor:
+        return cursor.execute(f"SELECT {_ITEM} FROM items WHERE id = %s", (item_id,)).fetchone()
+
+
+def save_item(conn: Conn, item: Item) -> None:
+    """Write an item's state and the serial of its certificate."""
+    conn.execute("UPDATE items SET state = %s, serial = %s WHERE id = %s", (item.state, item.serial, item.id))
+
+
+def set_timer(conn: Conn, renewal_id: RenewalId, kind: str, due_at: datetime) -> None:
+    """Set a deadline, or move it."""
+    conn.execute(
+        """INSERT INTO timers (renewal_id, kind, due_at) VALUES (%s, %s, %s)
+           ON CONFLICT (renewal_id, kind) DO UPDATE SET due_at = excluded.due_at""",
+        (renewal_id, kind, due_at),
+    )
+
+
+def clear_timer(conn: Conn, renewal_id: RenewalId, kind: str) -> None:
+    """What the deadline waited for has come."""
+    conn.execute("DELETE FROM timers WHERE renewal_id = %s AND kind = %s", (renewal_id, kind))
+
+
+def claim_due_timer(conn: Conn, now: datetime) -> tuple[RenewalId, str] | None:
+    """Take out one timer that is due; two workers never take the same."""
+    row = conn.execute(
+        """DELETE FROM timers WHERE (renewal_id, kind) = (
+               SELECT renewal_id, kind FROM timers WHERE due_at <= %s ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING renewal_id, kind""",
+        (now,),
+    ).fetchone()
+    return None if row is None else (RenewalId(row[0]), row[1])
+
+
+def add_refund(
+    conn: Conn, refund_id: uuid.UUID, renewal_id: RenewalId, item_id: ItemId | None, amount_minor: int
+) -> bool:
+    """Record a refund that is due; False when this renewal or item has one already."""
+    return (
+        conn.execute(
+            """INSERT INTO refunds (id, renewal_id, item_id, amount_minor) VALUES (%s, %s, %s, %s)
+               ON CONFLICT DO NOTHING""",
+            (refund_id, renewal_id, item_id, amount_minor),
+        ).rowcount
+        == 1
+    )
+
+
+def refunds_total(conn: Conn, renewal_id: RenewalId) -> int:
+    """What is due or paid back already, in minor units."""
+    row = conn.execute(
+        "SELECT COALESCE(sum(amount_minor), 0) FROM refunds WHERE renewal_id = %s", (renewal_id,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bool:
+    """The money has gone back; False for a refund that is unknown or settled."""
+    return (
+        conn.execute(
+            "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)
+        ).rowcount
+        == 1
+    )
+
+
+def add_to_timeline(
+    conn: Conn, renewal_id: RenewalId, time: datetime, event: str, item_id: ItemId | None, detail: str | None
+) -> None:
+    """One more step of the renewal's course."""
+    conn.execute(
+        "INSERT INTO timeline (renewal_id, time, event, item_id, detail) VALUES (%s, %s, %s, %s, %s)",
+        (renewal_id, time, event, item_id, detail),
+    )
+
+
+def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
+    """A renewal's course, oldest first."""
+    with conn.cursor(row_factory=class_row(TimelineEntry)) as cursor:
+        return cursor.execute(
+            "SELECT time, event, item_id, detail FROM timeline WHERE renewal_id = %s ORDER BY id", (renewal_id,)
+        ).fetchall()

@@ -1,0 +1,182 @@
+"""From the choice of certificates to the submitted application: draft, quote, document, submit."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from services.application import document, eligibility, prices, store
+from services.application.domain import (
+    CURRENCY,
+    DocumentTooOld,
+    Item,
+    ItemState,
+    NotEligible,
+    Renewal,
+    RenewalState,
+    Submit,
+    Subscription,
+    WrongAttestation,
+)
+from services.application.handlers import PAYMENT_DEADLINE, lock_own
+from shared import audit, outbox
+from shared.auth import Caller
+from shared.events.application import ItemFee, RenewalSubmitted
+from shared.events.base import ItemId, Language, RenewalId
+from shared.tokens import KeySet, TokenKind, verify
+from shared.tx import Tx
+
+PAYMENT_TIME: Final = timedelta(days=14)
+DOCUMENT_LIFE: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftItem:
+    """One certificate to renew; `additional_servers` None keeps today's number."""
+
+    srn: str
+    additional_servers: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftRenewal:
+    """The AR's choice."""
+
+    items: tuple[DraftItem, ...]
+    language: Language
+
+
+def draft_renewal(command: DraftRenewal, caller: Caller, tx: Tx) -> Renewal:
+    """Quote the chosen certificates and write the document to sign. Raises NotEligible."""
+    chosen = {item.srn: item for item in command.items}
+    subscriptions = _eligible(tx, sorted(chosen), caller)
+    renewal_id = RenewalId(tx.new_id())
+    items = [
+        _item(renewal_id, position, subscription, chosen[subscription.srn], tx)
+        for position, subscription in enumerate(subscriptions, start=1)
+    ]
+    reference = _reference("R", tx)
+    written = document.write(
+        renewal_id=renewal_id,
+        reference=reference,
+        nonce=tx.new_id().hex,
+        language=command.language,
+        now=tx.now,
+        subscription=subscriptions[0],
+        items=items,
+    )
+    renewal = Renewal(
+        id=renewal_id,
+        reference=reference,
+        subscriber_id=caller.subscriber_id,
+        subscriber_name=subscriptions[0].subscriber_name,
+        ar_id=caller.ar_id,
+        language=command.language,
+        state=RenewalState.DRAFT,
+        document=written.text,
+        document_sha256=written.sha256,
+        amount_minor=sum(item.amount_minor for item in items),
+        currency=CURRENCY,
+        created_at=tx.now,
+    )
+    store.add_renewal(tx.conn, renewal, items)
+    audit.record(tx, actor=caller.ar_id, action="renewal-drafted", subject=str(renewal.id))
+    return renewal
+
+
+def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: Tx, *, keys: KeySet) -> Renewal:
+    """The signed application comes in: check all again, claim the subscriptions, ask for the payment.
+
+    Raises InvalidTransition, WrongAttestation, TokenRefused, DocumentTooOld, NotEligible.
+    """
+    renewal = lock_own(tx, renewal_id, caller)
+    submitted = replace(renewal.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
+    claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
+    _check_attestation(claims, renewal, caller)
+    if renewal.created_at < tx.now - DOCUMENT_LIFE:
+        raise DocumentTooOld("the document is older than a day")
+    items = store.find_items(tx.conn, renewal.id)
+    _eligible(tx, [item.srn for item in items], caller)
+    if not store.open_items(tx.conn, renewal.id):
+        raise _refusal(items[0].srn, "being-renewed")
+    store.save_renewal(tx.conn, submitted)
+    pay_before = tx.now + PAYMENT_TIME
+    store.set_timer(tx.conn, renewal.id, PAYMENT_DEADLINE, pay_before)
+    store.add_to_timeline(tx.conn, renewal.id, tx.now, "submitted", None, None)
+    audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
+    outbox.add(
+        tx,
+        RenewalSubmitted(
+            renewal_id=renewal.id,
+            reference=renewal.reference,
+            subscriber_id=renewal.subscriber_id,
+            ar_id=renewal.ar_id,
+            payer_name=renewal.subscriber_name,
+            amount_minor=renewal.amount_minor,
+            currency=renewal.currency,
+            items=tuple(ItemFee(item_id=item.id, amount_minor=item.amount_minor) for item in items),
+            document_sha256=renewal.document_sha256,
+            pay_before=pay_before,
+        ),
+    )
+    return submitted
+
+
+def _eligible(tx: Tx, srns: Sequence[str], caller: Caller) -> list[Subscription]:
+    """The caller's subscriptions of these SRNs, locked. Raises NotEligible for the first that cannot be renewed."""
+    found = {s.srn: s for s in store.lock_subscriptions(tx.conn, srns) if s.subscriber_id == caller.subscriber_id}
+    being_renewed = store.are_being_renewed(tx.conn, srns)
+    for srn in srns:
+        if srn not in found:
+            raise NotEligible(srn, "unknown", "Your organisation has no subscription with this SRN.")
+        verdict = eligibility.judge(found[srn], being_renewed=srn in being_renewed, caller=caller, now=tx.now)
+        if verdict.reason is not None:
+            raise _refusal(srn, verdict.reason)
+    return [found[srn] for srn in srns]
+
+
+def _refusal(srn: str, reason: str) -> NotEligible:
+    return NotEligible(srn, reason, eligibility.ADVICE[reason])
+
+
+def _item(renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem, tx: Tx) -> Item:
+    additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
+    return Item(
+        id=ItemId(tx.new_id()),
+        renewal_id=renewal_id,
+        position=position,
+        reference=_reference("E", tx),
+        srn=subscription.srn,
+        product=subscription.product,
+        server_names=subscription.server_names,
+        additional_servers=additional,
+        current_serial=subscription.serial,
+        amount_minor=prices.fee(
+            subscription.product,
+            server_names=len(subscription.server_names),
+            additional_servers=additional,
+            at=tx.now,
+        ),
+        state=ItemState.PENDING,
+    )
+
+
+def _reference(prefix: str, tx: Tx) -> str:
+    """A reference for people to read and type: a letter and 50 random bits in base 32."""
+    return f"{prefix}-{base64.b32encode(tx.new_id().bytes[-7:]).decode()[:10]}"
+
+
+def _check_attestation(claims: Mapping[str, Any], renewal: Renewal, caller: Caller) -> None:
+    expected = {
+        "renewal_id": str(renewal.id),
+        "document_sha256": renewal.document_sha256,
+        "sub": caller.ar_id,
+        "certificate_sha256": caller.certificate_sha256,
+    }
+    subscriber = claims.get("subscriber")
+    same_subscriber = isinstance(subscriber, dict) and subscriber.get("id") == renewal.subscriber_id
+    if any(claims.get(name) != value for name, value in expected.items()) or not same_subscriber:
+        raise WrongAttestation("the attestation belongs to another document, signer or subscriber")
+    if renewal.ar_id != caller.ar_id:
+        raise WrongAttestation("another Authorised Representative made this draft")
