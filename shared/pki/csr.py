@@ -153,9 +153,12 @@ def _parse(der: bytes) -> tuple[x509.CertificateSigningRequest, bytes]:
         info = outer["certification_request_info"]
         version = info["version"].native
         spki = bytes(info["subject_pk_info"].dump())
+        whole_bytes = outer["signature"].contents[:1] == b"\x00"
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         trailing = "trailing" in str(error)
         raise CSRRefused(CSRFault.TRAILING_BYTES if trailing else CSRFault.NOT_A_CSR) from error
+    if not whole_bytes:  # OpenSSL overlooks unused bits at a signature's end
+        raise CSRRefused(CSRFault.SIGNATURE)
     if version != "v1":
         raise CSRRefused(CSRFault.VERSION)
     try:

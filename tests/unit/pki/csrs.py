@@ -42,7 +42,7 @@ def csr_der(
 
 def as_pem(der: bytes, label: str = "CERTIFICATE REQUEST") -> str:
     """The DER with PEM armour."""
-    return pem.armor(label, der).decode()
+    return str(pem.armor(label, der), "ascii")
 
 
 def resigned(info: asn1_csr.CertificationRequestInfo, key: PrivateKey) -> bytes:

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-import gmpy2
+import gmpy2  # type: ignore[import-untyped]  # comes with badkeys
 import pytest
 from asn1crypto import keys as asn1_keys
 from cryptography.hazmat.primitives import serialization

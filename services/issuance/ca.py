@@ -1,0 +1,60 @@
+"""The issuing CA as its own certificate describes it; copied byte for byte into what it issues."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from services.issuance.signer import Signer
+
+
+@dataclass(frozen=True)
+class IssuingCA:
+    """The issuing CA's certificate and the chain above it, root last and left out of what is served."""
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...] = ()
+
+    @classmethod
+    def load(cls, certificate: Path, chain: Path | None = None) -> "IssuingCA":
+        """Read PEM files. Raises ValueError if the first holds no CA certificate with a key identifier."""
+        above = x509.load_pem_x509_certificates(chain.read_bytes()) if chain is not None else []
+        ca = cls(x509.load_pem_x509_certificate(certificate.read_bytes()), tuple(above))
+        if not ca.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            raise ValueError(f"{certificate}: not a CA certificate")
+        if not ca.key_identifier:
+            raise ValueError(f"{certificate}: without a subject key identifier")
+        return ca
+
+    @cached_property
+    def der(self) -> bytes:
+        """The certificate itself."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @cached_property
+    def subject(self) -> bytes:
+        """The subject's own bytes: the issuer field of all it signs."""
+        return bytes(asn1_x509.Certificate.load(self.der).subject.dump())
+
+    @cached_property
+    def key_identifier(self) -> bytes:
+        """The subject key identifier: the authority key identifier of all it signs."""
+        return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+    @cached_property
+    def chain_pem(self) -> str:
+        """What a server sends after its own certificate: the issuing CA and those above it, without the root."""
+        served = [c for c in (self.certificate, *self.chain) if c.subject != c.issuer]
+        unique = {c.public_bytes(serialization.Encoding.PEM).decode(): None for c in served}
+        return "".join(unique)
+
+    def check_signer(self, signer: Signer) -> None:
+        """Raises ValueError if this signer's key is not the one in the certificate."""
+        spki = self.certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        if spki != signer.spki:
+            raise ValueError("the CA key does not belong to the CA certificate")

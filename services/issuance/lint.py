@@ -1,0 +1,104 @@
+"""The last look before the CA's key is used: pkilint on the very bytes to be signed, and what pkilint does not know."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from pkilint import finding_filter, loader
+from pkilint.cabf import serverauth
+from pkilint.cabf.serverauth.serverauth_constants import CertificateType
+from pkilint.pkix import certificate as pkix_certificate
+from pkilint.validation import ValidationFindingSeverity
+
+from services.issuance.ca import IssuingCA
+from services.issuance.policy import MAX_VALIDITY_DAYS, Validity
+from services.issuance.profiles import Leaf, assemble
+from services.issuance.signer import SoftwareSigner
+
+_STOPS: Final = {
+    ValidationFindingSeverity.FATAL,
+    ValidationFindingSeverity.ERROR,
+    ValidationFindingSeverity.WARNING,
+    ValidationFindingSeverity.NOTICE,
+}
+# Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.
+ALLOWED: Final[Mapping[str, str]] = {}
+_FRESH: Final = timedelta(hours=48)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with the bytes to be signed."""
+
+    severity: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.code} {self.message}".rstrip()
+
+
+def findings(tbs: bytes, leaf: Leaf, ca: IssuingCA, now: datetime, throwaway: SoftwareSigner) -> tuple[Finding, ...]:
+    """What is wrong with these bytes, signed by a key nobody trusts: nothing, or the certificate is not made."""
+    certificate = assemble(tbs, throwaway.algorithm, throwaway.sign(tbs))
+    try:
+        return (
+            *pkilint_findings(certificate),
+            *_own_findings(x509.load_der_x509_certificate(certificate), leaf, ca, now),
+        )
+    except (ValueError, x509.ExtensionNotFound) as error:
+        return (Finding("FATAL", "issuance.malformed", str(error)),)
+
+
+def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
+    """pkilint's findings at NOTICE or worse, less what is allowed. Raises ValueError if it is no certificate."""
+    container, filters = _linter()
+    document = loader.load_der_certificate(certificate, "certificate", "certificate")
+    results, _ = finding_filter.filter_results(filters, container.validate(document.root))
+    return tuple(
+        Finding(str(description.finding.severity), description.finding.code, description.message or "")
+        for result in results
+        for description in result.finding_descriptions
+        if description.finding.severity in _STOPS and description.finding.code not in ALLOWED
+    )
+
+
+def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: datetime) -> tuple[Finding, ...]:
+    """What pkilint cannot know: that the bytes say what was ordered, now, by this CA; and no more."""
+    names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    usages = list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    spki = signed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    lives = Validity(not_before=signed.not_valid_before_utc, not_after=signed.not_valid_after_utc)
+    checks = {
+        "names_differ": list(names) == [x509.DNSName(name) for name in leaf.names],
+        "key_differs": spki == leaf.spki,
+        "serial_differs": signed.serial_number == leaf.serial,
+        "issuer_differs": signed.issuer.public_bytes() == ca.subject,
+        "extended_key_usage": usages == [ExtendedKeyUsageOID.SERVER_AUTH],
+        "not_before_not_fresh": -timedelta(minutes=1) <= now - lives.not_before <= _FRESH,
+        "outlives_its_ca": lives.not_after <= ca.certificate.not_valid_after_utc,
+        "validity_too_long": lives.days <= MAX_VALIDITY_DAYS.at(lives.not_before),
+    }
+    return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
+
+
+@cache
+def _linter() -> tuple[Any, Any]:
+    """pkilint's checks for an organisation-validated leaf; a quarter of a second to build, so once per process."""
+    logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # a fault of a check is a FATAL finding already
+    kind = CertificateType.OV_FINAL_CERTIFICATE
+    container = pkix_certificate.create_pkix_certificate_validator_container(
+        serverauth.create_decoding_validators(), serverauth.create_validators(kind)
+    )
+    return container, serverauth.create_serverauth_finding_filters(kind)
+
+
+def warm_up() -> None:
+    """Build the linter now, so that the first certificate does not wait for it."""
+    _linter()

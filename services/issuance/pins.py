@@ -1,0 +1,93 @@
+"""PINs: digits that a letter carries and a person types; a slip is seen before it costs a try."""
+
+import hmac
+import unicodedata
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from shared.errors import Refused
+
+DIGITS: Final = 16
+TRIES: Final = 5
+_MIN_PEPPER: Final = 32
+_SALT_BYTES: Final = 16
+# 19 MiB and two passes: the PIN has 50 random bits, five tries and a pepper; this is the last of four fences.
+_HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, salt_len=_SALT_BYTES)
+# Damm's quasigroup: the check digit finds every single wrong digit and every swap of neighbours.
+_DAMM: Final = (
+    "0317598642", "7092154863", "4206871359", "1750983426", "6123045978",
+    "3674209581", "5869720134", "8945362017", "9438617205", "2581436790",
+)  # fmt: skip
+
+Random = Callable[[int], bytes]
+
+
+class PINSlip(Refused):
+    """Not a PIN at all: too short, too long, or its check digit is wrong. It costs no try."""
+
+    reason = "pin-slip"
+
+
+def make(random: Random) -> str:
+    """A fresh PIN of 15 random digits and a check digit."""
+    digits = ""
+    while len(digits) < DIGITS - 1:
+        digits += "".join(str(byte % 10) for byte in random(DIGITS) if byte < 250)  # 250: no digit more often
+    digits = digits[: DIGITS - 1]
+    return digits + str(_check_digit(digits))
+
+
+def for_print(pin: str) -> str:
+    """In groups of four, as the letter shows it."""
+    return " ".join(pin[i : i + 4] for i in range(0, len(pin), 4))
+
+
+def typed(text: str) -> str:
+    """The PIN in what a person typed: spaces, hyphens and full-width digits are forgiven. Raises PINSlip."""
+    if len(text) > 64:
+        raise PINSlip
+    pin = "".join(c for c in unicodedata.normalize("NFKC", text) if not c.isspace() and c not in "-‐‑–—−")
+    if len(pin) != DIGITS or not (pin.isascii() and pin.isdigit()) or _check_digit(pin) != 0:
+        raise PINSlip
+    return pin
+
+
+def _check_digit(digits: str) -> int:
+    row = 0
+    for digit in digits:
+        row = int(_DAMM[row][int(digit)])
+    return row
+
+
+class Pepper:
+    """The secret that a stolen database lacks; from a file, never printed."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < _MIN_PEPPER:
+            raise ValueError(f"PIN pepper under {_MIN_PEPPER} bytes")
+        self._secret = secret
+
+    @classmethod
+    def load(cls, path: Path) -> "Pepper":
+        """Read it from a file."""
+        return cls(path.read_bytes().strip())
+
+    def hash(self, envelope_id: UUID, pin: str, random: Random) -> str:
+        """What the database keeps: argon2id over the PIN mixed with the pepper and bound to its envelope."""
+        return _HASHER.hash(self._mixed(envelope_id, pin), salt=random(_SALT_BYTES))
+
+    def matches(self, envelope_id: UUID, pin: str, hashed: str) -> bool:
+        """Whether this is the envelope's PIN; slow on purpose, so never inside a transaction."""
+        try:
+            return _HASHER.verify(hashed, self._mixed(envelope_id, pin))
+        except VerifyMismatchError:
+            return False
+
+    def _mixed(self, envelope_id: UUID, pin: str) -> bytes:
+        return hmac.digest(self._secret, envelope_id.bytes + pin.encode(), sha256().name)

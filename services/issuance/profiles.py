@@ -1,0 +1,187 @@
+"""What we issue: the organisation-validated TLS server certificate of Baseline Requirements 7.1.2.7, no other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asn1crypto import algos, core, keys
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+
+from services.issuance.ca import IssuingCA
+from services.issuance.policy import Validity
+from shared.errors import Refused
+
+ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
+_MAX_SERIAL: Final = 2**159
+_PREFIX_BITS: Final = 16
+_RANDOM_BYTES: Final = 16
+_MAX_ORGANISATION: Final = 64
+_MAX_PLACE: Final = 128
+
+Random = Callable[[int], bytes]
+
+
+class SubjectRefused(Refused):
+    """The subscriber's record cannot be a certificate's subject."""
+
+    reason = "subject-not-certifiable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organisation:
+    """The subscriber as identity verified it. ISO 3166 country; a province, a locality or both."""
+
+    name: str
+    country: str
+    state_or_province: str | None = None
+    locality: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """What a certificate points at, and our own policy OID if the CPS names one."""
+
+    crl_url: str
+    ca_issuers_url: str
+    own_policy_oid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """All that differs from one certificate to the next. `spki` is the CSR's key, DER."""
+
+    serial: int
+    organisation: Organisation
+    names: tuple[str, ...]
+    validity: Validity
+    spki: bytes
+
+
+def new_serial(site_prefix: int, random: Random) -> int:
+    """A serial number: the site's prefix, so that two sites never meet, then 128 random bits. Under 2^159."""
+    if not 0 < site_prefix < 2 ** (_PREFIX_BITS - 1):
+        raise ValueError(f"site prefix {site_prefix}")
+    return site_prefix << (8 * _RANDOM_BYTES) | int.from_bytes(random(_RANDOM_BYTES))
+
+
+def leaf_tbs(leaf: Leaf, ca: IssuingCA, addresses: Addresses, algorithm: bytes) -> bytes:
+    """The to-be-signed bytes. `algorithm` is the signer's AlgorithmIdentifier. Raises SubjectRefused."""
+    if not 0 < leaf.serial < _MAX_SERIAL:
+        raise ValueError("serial number out of range")
+    tbs = asn1_x509.TbsCertificate(
+        {
+            "version": "v3",
+            "serial_number": leaf.serial,
+            "signature": algos.SignedDigestAlgorithm.load(algorithm),
+            "issuer": asn1_x509.Name.load(ca.subject),
+            "validity": {"not_before": _time(leaf.validity.not_before), "not_after": _time(leaf.validity.not_after)},
+            "subject": _subject(leaf.organisation),
+            "subject_public_key_info": keys.PublicKeyInfo.load(leaf.spki),
+            "extensions": _extensions(leaf, ca, addresses),
+        }
+    )
+    return bytes(tbs.dump())
+
+
+def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    """A certificate of these three parts, each as it is."""
+    certificate = asn1_x509.Certificate(
+        {
+            "tbs_certificate": asn1_x509.TbsCertificate.load(tbs),
+            "signature_algorithm": algos.SignedDigestAlgorithm.load(algorithm),
+            "signature_value": core.OctetBitString(signature),
+        }
+    )
+    return bytes(certificate.dump())
+
+
+def tbs_of(certificate: bytes) -> bytes:
+    """The signed part of a certificate, byte for byte."""
+    return bytes(asn1_x509.Certificate.load(certificate, strict=True)["tbs_certificate"].dump())
+
+
+def _time(moment: Any) -> asn1_x509.Time:
+    # Until 2049 RFC 5280 wants UTCTime; nothing here lives that long.
+    return asn1_x509.Time(name="utc_time", value=moment)
+
+
+def _subject(organisation: Organisation) -> asn1_x509.Name:
+    """C, ST, L, O in that order, one attribute per RDN; no OU, no CN."""
+    _check(organisation)
+    parts: list[tuple[str, core.Asn1Value]] = [("country_name", core.PrintableString(organisation.country))]
+    if organisation.state_or_province:
+        parts.append(("state_or_province_name", core.UTF8String(organisation.state_or_province)))
+    if organisation.locality:
+        parts.append(("locality_name", core.UTF8String(organisation.locality)))
+    parts.append(("organization_name", core.UTF8String(organisation.name)))
+    rdns = []
+    for kind, value in parts:
+        chosen = value if kind == "country_name" else asn1_x509.DirectoryString(name="utf8_string", value=value)
+        rdns.append(asn1_x509.RelativeDistinguishedName([asn1_x509.NameTypeAndValue({"type": kind, "value": chosen})]))
+    return asn1_x509.Name(name="", value=asn1_x509.RDNSequence(rdns))
+
+
+def _check(organisation: Organisation) -> None:
+    if len(organisation.country) != 2 or not organisation.country.isascii() or not organisation.country.isupper():
+        raise SubjectRefused("country: not two capital letters")
+    places = [p for p in (organisation.state_or_province, organisation.locality) if p]
+    if not places:
+        raise SubjectRefused("neither a province nor a locality")
+    if not 0 < len(organisation.name) <= _MAX_ORGANISATION:
+        raise SubjectRefused(f"organisation: over {_MAX_ORGANISATION} characters")
+    if any(len(place) > _MAX_PLACE for place in places):
+        raise SubjectRefused(f"place: over {_MAX_PLACE} characters")
+    for value in (organisation.name, *places):
+        # Metadata such as "-" or "N/A" is forbidden in any field; so is space around a value.
+        if value != value.strip() or not any(c.isalnum() for c in value) or value.lower() in {"n/a", "none", "null"}:
+            raise SubjectRefused("a field without a value")
+
+
+def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x509.Extension]:
+    policies = [ORGANISATION_VALIDATED] + ([addresses.own_policy_oid] if addresses.own_policy_oid else [])
+    values: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), False),
+        (x509.AuthorityInformationAccess([_ca_issuers(addresses)]), False),
+        (x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(p), None) for p in policies]), False),
+        (x509.CRLDistributionPoints([_distribution_point(addresses)]), False),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (_DIGITAL_SIGNATURE, True),
+        (x509.SubjectAlternativeName([x509.DNSName(name) for name in leaf.names]), False),
+    ]
+    return [
+        asn1_x509.Extension(
+            {
+                "extn_id": value.oid.dotted_string,
+                "critical": critical,
+                "extn_value": core.ParsableOctetString(value.public_bytes()),
+            }
+        )
+        for value, critical in values
+    ]
+
+
+# For RSA as for EC keys: what TLS 1.2 with (EC)DHE and TLS 1.3 need. No key encipherment, no non-repudiation.
+_DIGITAL_SIGNATURE = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+def _ca_issuers(addresses: Addresses) -> x509.AccessDescription:
+    return x509.AccessDescription(
+        AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(addresses.ca_issuers_url)
+    )
+
+
+def _distribution_point(addresses: Addresses) -> x509.DistributionPoint:
+    return x509.DistributionPoint([x509.UniformResourceIdentifier(addresses.crl_url)], None, None, None)

@@ -1,0 +1,86 @@
+"""The CA's key behind a port: what is stored to be signed, signed again, gives the same bytes."""
+
+from pathlib import Path
+from typing import Protocol
+
+from asn1crypto import algos
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from shared.errors import Unavailable
+
+# The BR tie the hash to the curve (7.1.3.2.2); RSA is PKCS#1 v1.5, because PSS would not repeat itself.
+_EC_ALGORITHMS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
+    "secp256r1": ("sha256_ecdsa", hashes.SHA256()),
+    "secp384r1": ("sha384_ecdsa", hashes.SHA384()),
+    "secp521r1": ("sha512_ecdsa", hashes.SHA512()),
+}
+_MIN_RSA_BITS = 2048
+
+
+class SignerUnavailable(Unavailable):
+    """The key cannot be used now; the intent stays and is tried again."""
+
+    reason = "signer-unavailable"
+
+
+class Signer(Protocol):
+    """A key that signs what was stored before. The same bytes in, the same signature out."""
+
+    @property
+    def algorithm(self) -> bytes:
+        """The signature's AlgorithmIdentifier, DER."""
+
+    @property
+    def spki(self) -> bytes:
+        """The public key, as SubjectPublicKeyInfo in DER."""
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        """The signature's bytes. Raises SignerUnavailable."""
+
+
+class SoftwareSigner:
+    """A key in this process's memory: for development and tests, refused in production."""
+
+    def __init__(self, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+        self._hash: hashes.HashAlgorithm = hashes.SHA256()
+        name = "sha256_rsa"
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            name, self._hash = _EC_ALGORITHMS[key.curve.name]
+        elif key.key_size < _MIN_RSA_BITS:
+            raise ValueError(f"CA key of {key.key_size} bits")
+        self._algorithm = bytes(algos.SignedDigestAlgorithm({"algorithm": name}).dump())
+
+    @classmethod
+    def load(cls, path: Path) -> "SoftwareSigner":
+        """The key in this PEM file, unencrypted. Raises ValueError if it is none that can sign certificates."""
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise ValueError(f"{path}: neither RSA nor EC")
+        return cls(key)
+
+    @property
+    def algorithm(self) -> bytes:
+        """See Signer."""
+        return self._algorithm
+
+    @property
+    def spki(self) -> bytes:
+        """See Signer."""
+        public = self._key.public_key()
+        return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        """See Signer."""
+        if isinstance(self._key, rsa.RSAPrivateKey):
+            return self._key.sign(to_be_signed, padding.PKCS1v15(), self._hash)
+        return self._key.sign(to_be_signed, ec.ECDSA(self._hash, deterministic_signing=True))
+
+
+def throwaway_like(signer: Signer) -> SoftwareSigner:
+    """A signer of the same algorithm whose key nobody trusts: linting signs with it before the CA's key is used."""
+    public = serialization.load_der_public_key(signer.spki)
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return SoftwareSigner(ec.generate_private_key(public.curve))
+    return SoftwareSigner(rsa.generate_private_key(public_exponent=65537, key_size=_MIN_RSA_BITS))

@@ -1,0 +1,58 @@
+"""Numbers that change by date, to the second."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.issuance.policy import (
+    NothingInForce,
+    SubscriptionOver,
+    domain_reusable,
+    organisation_reusable,
+    validity,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("moment", "days"),
+    [
+        (datetime(2026, 11, 23, 12, tzinfo=UTC), 199),
+        (datetime(2027, 3, 14, 23, 59, 59, tzinfo=UTC), 199),
+        (datetime(2027, 3, 15, tzinfo=UTC), 99),
+        (datetime(2029, 3, 14, 23, 59, 59, tzinfo=UTC), 99),
+        (datetime(2029, 3, 15, tzinfo=UTC), 46),
+    ],
+)
+def test_validity_follows_the_dated_table_and_counts_the_last_second(moment: datetime, days: int) -> None:
+    lives = validity(moment)
+    assert lives.not_after - lives.not_before == timedelta(days=days) - SECOND
+    assert lives.days == days
+
+
+def test_not_before_is_now_in_whole_seconds() -> None:
+    assert validity(datetime(2026, 11, 23, 12, 0, 0, 999_999, tzinfo=UTC)).not_before.microsecond == 0
+
+
+def test_a_certificate_ends_with_its_subscription() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    end = now + timedelta(days=30)
+    assert validity(now, subscription_end=end).not_after == end
+    assert validity(now, subscription_end=now + timedelta(days=400)).days == 199
+    with pytest.raises(SubscriptionOver):
+        validity(now, subscription_end=now - SECOND)
+
+
+def test_nothing_is_issued_under_rules_that_are_not_in_the_table() -> None:
+    with pytest.raises(NothingInForce):
+        validity(datetime(2026, 3, 14, tzinfo=UTC))
+
+
+def test_what_was_verified_is_used_again_only_inside_its_period() -> None:
+    now = datetime(2029, 3, 15, tzinfo=UTC)
+    assert domain_reusable(now - timedelta(days=10), now)
+    assert not domain_reusable(now - timedelta(days=10) - SECOND, now)
+    assert not domain_reusable(now + SECOND, now)
+    assert organisation_reusable(now - timedelta(days=398), now)
+    assert not organisation_reusable(now - timedelta(days=398) - SECOND, now)
