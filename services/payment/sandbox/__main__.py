@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     options.store.parent.mkdir(parents=True, exist_ok=True)
     os.environ["SANDBOX_STORE"] = str(options.store.resolve())
     os.environ["SANDBOX_PUBLIC_URL"] = options.public_url or f"http://127.0.0.1:{options.port}"
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *_gunicorn_options(options.port)])
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *_gunicorn_options(options.port)])  # noqa: S606
 
 
 def _gunicorn_options(port: int) -> list[str]:

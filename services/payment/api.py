@@ -1,0 +1,194 @@
+"""payment's HTTP API: checkouts, the provider's webhooks, how a payment stands, receipts."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask
+from flask_smorest import Blueprint
+
+from services.payment import handlers, provider, refund_store, store
+from services.payment.domain import CheckoutId, CheckoutState, Payment, PaymentState, Provider, Waiting
+from services.payment.outcomes import RecordOutcome
+from services.payment.refusals import (
+    AlreadyPaid,
+    AuthorisationRefused,
+    AuthorisationUsed,
+    NoReceiptYet,
+    NotTheRepresentative,
+    PaymentClosed,
+    PaymentHeld,
+    PaymentNotReady,
+    ProviderRefused,
+    ProviderUnavailable,
+    WebhookRefused,
+)
+from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
+from services.payment.webhook import verify as verify_webhook
+from shared import web
+from shared.auth import Caller
+from shared.events.base import ARId, RenewalId, SubscriberId
+from shared.problems import Problem, ProblemTable
+from shared.tokens import TokenKind, TokenRefused, verify
+from shared.tx import Tx
+
+blp: Final = Blueprint("payment", __name__, description="Paying for a renewal")
+
+PROBLEMS: Final[ProblemTable] = {
+    PaymentNotReady: Problem(
+        HTTPStatus.NOT_FOUND, PaymentNotReady.reason, "There is no payment for this renewal, or not yet", retry_after=2
+    ),
+    NotTheRepresentative: Problem(
+        HTTPStatus.FORBIDDEN, NotTheRepresentative.reason, "Only the AR who submitted the renewal can pay for it"
+    ),
+    AuthorisationRefused: Problem(
+        HTTPStatus.FORBIDDEN, AuthorisationRefused.reason, "The checkout authorisation is not good for this"
+    ),
+    AuthorisationUsed: Problem(
+        HTTPStatus.CONFLICT, AuthorisationUsed.reason, "The checkout authorisation was used before"
+    ),
+    PaymentClosed: Problem(HTTPStatus.CONFLICT, PaymentClosed.reason, "This renewal can no longer be paid"),
+    AlreadyPaid: Problem(HTTPStatus.CONFLICT, AlreadyPaid.reason, "This renewal is paid; do not pay again"),
+    PaymentHeld: Problem(HTTPStatus.CONFLICT, PaymentHeld.reason, "The payment is being looked into; do not pay again"),
+    NoReceiptYet: Problem(
+        HTTPStatus.NOT_FOUND, NoReceiptYet.reason, "There is no receipt before the payment is captured"
+    ),
+    WebhookRefused: Problem(HTTPStatus.BAD_REQUEST, WebhookRefused.reason, "This is not a webhook of our provider"),
+    ProviderRefused: Problem(
+        HTTPStatus.BAD_GATEWAY, ProviderRefused.reason, "The payment provider does not open this checkout"
+    ),
+    ProviderUnavailable: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        ProviderUnavailable.reason,
+        "The payment provider does not answer; try again with the same Idempotency-Key",
+        retry_after=5,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What main.py builds for this API."""
+
+    provider: Provider
+    record: RecordOutcome
+    webhook_secrets: tuple[bytes, ...]
+    return_url: str
+
+
+@blp.route("/checkouts", methods=["POST"])
+@blp.arguments(OpenCheckoutSchema)
+@blp.response(HTTPStatus.OK, CheckoutSchema)
+@web.steps
+def open_checkout(body: Mapping[str, Any]) -> flask.Response:
+    """Open the provider's checkout page for a renewal; the same page while it is open."""
+    deps = web.deps(Deps)
+    command = _read_command(body, web.caller(), deps)
+    with web.transaction() as tx:
+        intent = handlers.intend_checkout(command, tx)
+    if intent.checkout.state is CheckoutState.OPEN:
+        return _checkout_answer(intent.payment, intent.checkout.url)
+    outcome = provider.open_session(deps.provider, intent.checkout, is_new=intent.is_new)
+    with web.transaction() as tx:
+        payment = deps.record(intent.payment.renewal_id, intent.checkout, outcome, tx)
+        now = tx.now
+    payment.require_payable(now)
+    return _checkout_answer(payment, outcome.session.checkout_url if isinstance(outcome, Waiting) else None)
+
+
+def _read_command(body: Mapping[str, Any], caller: Caller, deps: Deps) -> handlers.OpenCheckout:
+    try:
+        claims = verify(
+            body["authorisation"],
+            kind=TokenKind.CHECKOUT,
+            keys=web.runtime().keys,
+            now=web.runtime().clock(),
+            issuer="identity",
+        )
+        authorised = Caller(
+            ar_id=ARId(str(claims["sub"])),
+            subscriber_id=SubscriberId(str(claims["subscriber_id"])),
+            certificate_sha256=str(claims["certificate_sha256"]),
+        )
+        return handlers.OpenCheckout(
+            renewal_id=RenewalId(body["renewal_id"]),
+            caller=caller,
+            authorised=authorised,
+            authorised_renewal=str(claims["renewal_id"]),
+            jti=str(claims["jti"]),
+            idempotency_key=flask.request.headers["Idempotency-Key"],
+            return_url=deps.return_url,
+        )
+    except (TokenRefused, KeyError) as error:
+        raise AuthorisationRefused("get a new one from identity: it is good for five minutes, once") from error
+
+
+def _checkout_answer(payment: Payment, url: str | None) -> flask.Response:
+    if url is None:
+        raise ProviderUnavailable("the provider's session has ended; ask again for a new one")
+    return flask.jsonify(
+        CheckoutSchema().dump(
+            {
+                "renewal_id": payment.renewal_id,
+                "payment_id": payment.id,
+                "checkout_url": url,
+                "amount_minor": payment.amount_minor,
+                "currency": payment.currency,
+                "pay_before": payment.pay_before,
+            }
+        )
+    )
+
+
+@blp.route("/provider-webhooks", methods=["POST"])
+@blp.response(HTTPStatus.NO_CONTENT)
+def receive_webhook() -> tuple[str, int]:
+    """The provider says that something happened; answered after it is remembered, and checked later."""
+    webhook = verify_webhook(
+        {name.lower(): value for name, value in flask.request.headers.items()},
+        flask.request.get_data(),
+        secrets=web.deps(Deps).webhook_secrets,
+        now=web.runtime().clock(),
+    )
+    with web.transaction() as tx:
+        handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
+    return "", HTTPStatus.NO_CONTENT
+
+
+def _checkout_id(reference: str) -> CheckoutId | None:
+    try:
+        return CheckoutId(uuid.UUID(reference))
+    except ValueError:
+        return None
+
+
+@blp.route("/payments/<uuid:renewal_id>", methods=["GET"])
+@blp.response(HTTPStatus.OK, PaymentSchema)
+def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
+    """How the payment of a renewal stands."""
+    with web.transaction() as tx:
+        payment = _own_payment(renewal_id, tx)
+        refunds = refund_store.list_refunds(tx.conn, payment.id)
+    return {**vars(payment), "refunds": refunds}
+
+
+@blp.route("/payments/<uuid:renewal_id>/receipt", methods=["GET"])
+@blp.response(HTTPStatus.OK, ReceiptSchema)
+def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
+    """The receipt of a captured payment."""
+    with web.transaction() as tx:
+        payment = _own_payment(renewal_id, tx)
+    if payment.state is not PaymentState.CAPTURED:
+        raise NoReceiptYet("nothing is captured yet")
+    return {**vars(payment), "payment_id": payment.id, "signed": payment.receipt}
+
+
+def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:
+    """The payment, if it is of the caller's subscriber; another's is as if there were none."""
+    caller = web.caller()
+    payment = store.find_payment(tx.conn, RenewalId(renewal_id))
+    if payment is None or payment.subscriber_id != caller.subscriber_id:
+        raise PaymentNotReady("there is no payment for this renewal, or not yet")
+    return payment

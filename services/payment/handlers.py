@@ -1,0 +1,188 @@
+"""What payment does on each event and command, and with what the provider answered."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from services.payment import refund_store, store
+from services.payment.domain import (
+    Checkout,
+    CheckoutId,
+    CheckoutState,
+    Move,
+    Payment,
+    PaymentId,
+    PaymentState,
+    Refund,
+    RefundId,
+    RefundState,
+)
+from services.payment.outcomes import expire, hold_refunds, note
+from services.payment.refusals import (
+    AuthorisationRefused,
+    AuthorisationUsed,
+    NotTheRepresentative,
+    PaymentConflict,
+    PaymentNotReady,
+)
+from services.payment.webhook import Webhook
+from shared.auth import Caller
+from shared.errors import Ignored
+from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
+from shared.events.base import RenewalId
+from shared.subscriptions import Subscription, on
+from shared.tx import Tx
+
+# An intent whose answer was lost and that nobody asked for again is looked up after this.
+INTENT_LOOK: Final = timedelta(seconds=60)
+
+
+def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
+    """A renewal was submitted: remember what is to be paid, by whom and until when."""
+    if sum(item.amount_minor for item in event.items) != event.amount_minor:
+        raise PaymentConflict("the items' fees do not add up to the amount")
+    payment = Payment(
+        id=PaymentId(tx.new_id()),
+        renewal_id=event.renewal_id,
+        reference=event.reference,
+        subscriber_id=event.subscriber_id,
+        ar_id=event.ar_id,
+        payer_name=event.payer_name,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        document_sha256=event.document_sha256,
+        pay_before=event.pay_before,
+        state=PaymentState.AWAITING_CHECKOUT,
+    )
+    if not store.add_payment(tx.conn, payment, now=tx.now):
+        raise Ignored("this renewal has a payment")
+    note(tx, payment, "payment-opened", amount_minor=payment.amount_minor, currency=payment.currency)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenCheckout:
+    """A signed-in AR wants to pay. `authorised` is what identity says of the certificate it just checked again."""
+
+    renewal_id: RenewalId
+    caller: Caller
+    authorised: Caller
+    authorised_renewal: str
+    jti: str
+    idempotency_key: str
+    return_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """A checkout that is open, or is to be asked for; `is_new` if the provider cannot know it yet."""
+
+    payment: Payment
+    checkout: Checkout
+    is_new: bool
+
+
+def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
+    """Check who wants to pay, and commit to one checkout before the provider hears of it."""
+    payment = store.lock_payment(tx.conn, command.renewal_id)
+    if payment is None or payment.subscriber_id != command.caller.subscriber_id:
+        raise PaymentNotReady("there is no payment for this renewal, or not yet")
+    if payment.ar_id != command.caller.ar_id:
+        raise NotTheRepresentative("only the AR who submitted the renewal can pay for it")
+    if command.authorised != command.caller or command.authorised_renewal != str(command.renewal_id):
+        raise AuthorisationRefused("the authorisation is for another renewal, AR or certificate")
+    payment.require_payable(tx.now)
+    if not store.use_authorisation(
+        tx.conn,
+        jti=command.jti,
+        renewal_id=command.renewal_id,
+        idempotency_key=command.idempotency_key,
+        now=tx.now,
+    ):
+        raise AuthorisationUsed("ask for a new authorisation")
+    live = store.find_live_checkout(tx.conn, payment.id)
+    if live is not None:
+        return Intent(payment=payment, checkout=live, is_new=False)
+    checkout = _new_checkout(payment, command.return_url, tx)
+    store.add_checkout(tx.conn, checkout, now=tx.now)
+    store.save_state(tx.conn, payment, due_at=tx.now + INTENT_LOOK)
+    note(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
+    return Intent(payment=payment, checkout=checkout, is_new=True)
+
+
+def _new_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
+    return Checkout(
+        id=CheckoutId(tx.new_id()),
+        payment_id=payment.id,
+        state=CheckoutState.INTENDED,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        description=payment.description,
+        return_url=return_url.replace("{renewal_id}", str(payment.renewal_id)),
+        expires_at=payment.pay_before,
+    )
+
+
+def note_webhook(webhook: Webhook, reference: CheckoutId | None, tx: Tx) -> None:
+    """Remember the webhook; the first time, ask the provider soon. It decides nothing by itself."""
+    if store.add_webhook(tx.conn, webhook, now=tx.now) and reference is not None:
+        store.make_due(tx.conn, reference, now=tx.now)
+
+
+def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
+    """No money is wanted any more: from now on no checkout opens, and the provider is asked before we say so."""
+    payment = store.lock_payment(tx.conn, event.renewal_id)
+    if payment is None:
+        raise PaymentNotReady("closure of a payment that was never opened")
+    if payment.state in {PaymentState.CLOSING, PaymentState.CAPTURED, PaymentState.EXPIRED}:
+        raise Ignored(f"the payment is {payment.state} already")
+    closing = replace(payment.after(Move.CLOSURE), closing_reason=event.reason.value)
+    note(tx, closing, "payment-closing", reason=event.reason.value)
+    if store.find_live_checkout(tx.conn, payment.id) is None:
+        expire(closing, tx)
+    else:
+        store.save_state(tx.conn, closing, due_at=tx.now)
+
+
+def refund(event: RefundDue, tx: Tx) -> None:
+    """Money shall go back: the row waits until the capture is known, then until the provider has made it."""
+    payment = store.lock_payment(tx.conn, event.renewal_id)
+    if payment is None:
+        raise PaymentNotReady("refund of a payment that was never opened")
+    wanted = Refund(
+        id=RefundId(event.refund_id),
+        payment_id=payment.id,
+        renewal_id=event.renewal_id,
+        item_id=event.item_id,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        reason=event.reason,
+        state=RefundState.DUE,
+    )
+    due_at = tx.now if payment.state is PaymentState.CAPTURED else None
+    stored = refund_store.add_refund(tx.conn, wanted, due_at=due_at, now=tx.now)
+    if (stored.payment_id, stored.amount_minor, stored.currency) != (payment.id, event.amount_minor, event.currency):
+        raise PaymentConflict("this refund is known with another amount")
+    note(tx, payment, "refund-due", refund=str(event.refund_id), amount_minor=event.amount_minor)
+    if payment.state is PaymentState.EXPIRED:
+        hold_refunds(payment, tx)
+
+
+def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> None:
+    """An operator has looked at what was held: ask the provider again."""
+    payment = store.lock_payment(tx.conn, renewal_id)
+    if payment is None:
+        raise PaymentNotReady("there is no payment for this renewal")
+    if payment.state is PaymentState.CAPTURED:
+        refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
+    else:
+        store.save_state(tx.conn, payment.after(Move.RECHECK), due_at=tx.now)
+    note(tx, payment, "recheck", actor=actor)
+
+
+def subscriptions() -> tuple[Subscription, ...]:
+    """What payment listens to."""
+    return (
+        on(RenewalSubmitted, open_payment),
+        on(CheckoutClosureRequested, close_checkout),
+        on(RefundDue, refund),
+    )

@@ -1,0 +1,198 @@
+"""What becomes of a payment once the provider has answered."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, assert_never
+
+import structlog
+from prometheus_client import Counter
+
+from services.payment import refund_store, store
+from services.payment.domain import (
+    Captured,
+    Checkout,
+    Ended,
+    Move,
+    Outcome,
+    Payment,
+    PaymentState,
+    Session,
+    SessionStatus,
+    Unfit,
+    Unopened,
+    Unreachable,
+    Waiting,
+)
+from shared import audit, outbox
+from shared.events.base import RenewalId
+from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
+from shared.tokens import SigningKey, TokenKind, sign
+from shared.tx import Tx
+
+log = structlog.get_logger()
+
+ACTOR: Final = "payment"
+# How long after the AR was sent to the provider's page the first look is worth it, should the webhook get lost.
+FIRST_LOOK: Final = timedelta(seconds=2)
+
+HELD = Counter("payment_held_total", "Payments and refunds set aside for an operator", ["what"])
+
+RecordOutcome = Callable[[RenewalId, Checkout | None, Outcome, Tx], Payment]
+
+
+def recorder(key: SigningKey) -> RecordOutcome:
+    """record_outcome with the key that signs receipts."""
+    return partial(record_outcome, key=key)
+
+
+def record_outcome(
+    renewal_id: RenewalId, checkout: Checkout | None, outcome: Outcome, tx: Tx, *, key: SigningKey
+) -> Payment:
+    """Bring the payment to where the provider says it is; the payment as it then stands.
+
+    The state may have moved while the provider was asked, so it is read again under the lock.
+    """
+    payment = store.lock_payment(tx.conn, renewal_id)
+    assert payment is not None  # payments are never deleted
+    live = store.find_live_checkout(tx.conn, payment.id)
+    is_stale = (live and live.id) != (checkout and checkout.id)
+    if is_stale or payment.state in {PaymentState.CAPTURED, PaymentState.EXPIRED, PaymentState.HELD}:
+        return payment  # another answer was recorded first
+    match outcome:
+        case Captured():
+            _announce_declines(payment, outcome.session, tx)
+            return _record_capture(payment, checkout, outcome.session, outcome.at, tx, key)
+        case Waiting():
+            _announce_declines(payment, outcome.session, tx)
+            return _record_open(payment, checkout, outcome.session, tx)
+        case Ended():
+            if outcome.session is not None:
+                _announce_declines(payment, outcome.session, tx)
+            return _record_ended(payment, checkout, tx)
+        case Unfit():
+            return _hold(payment, outcome.why, tx)
+        case Unopened() | Unreachable():
+            return payment
+        case _:
+            assert_never(outcome)
+
+
+def _record_capture(
+    payment: Payment, checkout: Checkout | None, session: Session, at: datetime, tx: Tx, key: SigningKey
+) -> Payment:
+    captured = replace(payment.after(Move.CAPTURE), captured_at=at, provider_reference=session.id)
+    claims = receipt_claims(captured)
+    captured = replace(captured, receipt=sign(claims, kind=TokenKind.RECEIPT, key=key, now=tx.now, issuer=ACTOR))
+    assert captured.receipt is not None
+    store.save_capture(tx.conn, captured)
+    if checkout is not None:
+        store.save_checkout_ended(tx.conn, checkout.id)
+    store.add_booking(
+        tx.conn,
+        payment_id=payment.id,
+        refund_id=None,
+        debit="provider",
+        credit="renewal-fees",
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        provider_reference=session.id,
+        now=tx.now,
+    )
+    refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
+    outbox.add(
+        tx,
+        PaymentCaptured(
+            renewal_id=payment.renewal_id,
+            payment_id=payment.id,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            captured_at=at,
+            receipt=captured.receipt,
+        ),
+    )
+    note(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
+    return captured
+
+
+def receipt_claims(payment: Payment) -> dict[str, str | int]:
+    """What the signed receipt says of a captured payment."""
+    assert payment.captured_at is not None
+    assert payment.provider_reference is not None
+    return {
+        "sub": str(payment.renewal_id),
+        "payment_id": str(payment.id),
+        "amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+        "document_sha256": payment.document_sha256,
+        "captured_at": payment.captured_at.isoformat(),
+        "provider_reference": payment.provider_reference,
+        "payer_name": payment.payer_name,
+    }
+
+
+def _record_open(payment: Payment, checkout: Checkout | None, session: Session, tx: Tx) -> Payment:
+    if checkout is None or not store.save_checkout_opened(tx.conn, checkout.id, session.checkout_url):
+        return payment
+    if payment.state is not PaymentState.AWAITING_CHECKOUT:
+        return payment  # closing came first; work closes the session
+    opened = payment.after(Move.OPENED)
+    is_paid = session.status in {SessionStatus.PAID, SessionStatus.CAPTURED}
+    store.save_state(tx.conn, opened, due_at=tx.now if is_paid else tx.now + FIRST_LOOK)
+    note(tx, opened, "checkout-opened", checkout=str(checkout.id), provider_reference=session.id)
+    return opened
+
+
+def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Payment:
+    if checkout is not None:
+        store.save_checkout_ended(tx.conn, checkout.id)
+    if payment.state is PaymentState.CLOSING:
+        return expire(payment, tx)
+    ended = payment.after(Move.ENDED)
+    store.save_state(tx.conn, ended, due_at=None)
+    note(tx, ended, "checkout-ended")
+    return ended
+
+
+def expire(payment: Payment, tx: Tx) -> Payment:
+    """Nothing was captured and nothing can be: say so."""
+    expired = payment.after(Move.EXPIRY)
+    assert expired.closing_reason is not None
+    store.save_state(tx.conn, expired, due_at=None)
+    outbox.add(tx, PaymentExpired(renewal_id=payment.renewal_id, reason=expired.closing_reason))
+    note(tx, expired, "payment-expired", reason=expired.closing_reason)
+    hold_refunds(expired, tx)
+    return expired
+
+
+def _hold(payment: Payment, why: str, tx: Tx) -> Payment:
+    held = payment.after(Move.HOLD)
+    store.save_state(tx.conn, held, due_at=None)
+    note(tx, held, "payment-held", why=why)
+    HELD.labels("payment").inc()
+    log.error("payment.held", renewal_id=str(payment.renewal_id), why=why)
+    return held
+
+
+def hold_refunds(payment: Payment, tx: Tx) -> None:
+    """Refunds of a payment that was never captured wait for a person."""
+    if count := refund_store.hold_refunds(tx.conn, payment.id):
+        HELD.labels("refund").inc(count)
+        note(tx, payment, "refunds-held", why="nothing was captured")
+        log.error("payment.refunds_held", renewal_id=str(payment.renewal_id), why="nothing was captured")
+
+
+def _announce_declines(payment: Payment, session: Session, tx: Tx) -> None:
+    for decline in session.declines:
+        if store.add_decline(tx.conn, payment.id, decline, now=tx.now):
+            outbox.add(
+                tx,
+                PaymentDeclined(renewal_id=payment.renewal_id, payment_id=payment.id, reason=decline.reason),
+            )
+            note(tx, payment, "payment-declined", decline=decline.id, reason=decline.reason)
+
+
+def note(tx: Tx, payment: Payment, action: str, *, actor: str = ACTOR, **details: str | int) -> None:
+    """Write the audit row of a change to a payment."""
+    audit.record(tx, actor=actor, action=action, subject=str(payment.renewal_id), details=details)

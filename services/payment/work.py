@@ -1,0 +1,140 @@
+"""Takes due payments and refunds to the provider, one at a time, and records the outcome."""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+
+from services.payment import provider as talk
+from services.payment import refund_store, store
+from services.payment.domain import Outcome, Payment, Provider, ProviderRefund, Refund, Unopened, Unreachable, Waiting
+from services.payment.outcomes import HELD, RecordOutcome, note
+from services.payment.refusals import ProviderRefused, ProviderUnavailable
+from shared import outbox
+from shared.db import Pool
+from shared.events.payment import PaymentRefunded
+from shared.tx import Clock, Tx, transaction, utc_now
+
+log = structlog.get_logger()
+
+# Outlasts the calls made under it: four at most, of ten seconds at most (gateway.CALL_SECONDS).
+LEASE: Final = timedelta(seconds=60)
+LONGEST_PAUSE: Final = timedelta(minutes=5)
+LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
+LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
+
+REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refunds that the provider refused; they are tried again")
+
+
+def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock: Clock = utc_now) -> bool:
+    """Ask the provider about one due payment: capture it if paid, close it if it is closing."""
+    with transaction(pool, clock=clock) as tx:
+        until = tx.now + LEASE
+        payment = store.claim_due_payment(tx.conn, now=tx.now, until=until)
+        checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
+    if payment is None:
+        return False
+    outcome = talk.pursue(provider, payment, checkout)
+    with transaction(pool, clock=clock) as tx:
+        record(payment.renewal_id, checkout, outcome, tx)
+        pause = _pause(payment, outcome)
+        store.release(tx.conn, payment, until=until, due_at=None if pause is None else tx.now + pause)
+    return True
+
+
+def _pause(payment: Payment, outcome: Outcome) -> timedelta | None:
+    """How long until the provider is asked again, if nothing else asks for it sooner."""
+    match outcome:
+        case Waiting():
+            return _doubling(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
+        case Unreachable():
+            return _doubling(timedelta(seconds=1), payment.polls, LONGEST_OUTAGE_PAUSE)
+        case Unopened():
+            return LONGEST_PAUSE
+    return None
+
+
+def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bool:
+    """Make one due refund; never more in sum than was captured."""
+    with transaction(pool, clock=clock) as tx:
+        found = refund_store.lock_due_refund(tx.conn, now=tx.now)
+        if found is None:
+            return False
+        payment, refund = found
+        if not _fits_into_capture(payment, refund, tx):
+            _hold(payment, refund, tx)
+            return True
+        sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + LEASE)
+    assert payment.provider_reference is not None  # a captured payment has it
+    made = _make(provider, sent, payment.provider_reference)
+    with transaction(pool, clock=clock) as tx:
+        if made is None:
+            pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+            refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
+        else:
+            _settle(payment, sent, made, tx)
+    return True
+
+
+def _fits_into_capture(payment: Payment, refund: Refund, tx: Tx) -> bool:
+    if payment.captured_at is None or payment.currency != refund.currency:
+        return False
+    return refund_store.sum_taken(tx.conn, refund) + refund.amount_minor <= payment.amount_minor
+
+
+def _hold(payment: Payment, refund: Refund, tx: Tx) -> None:
+    refund_store.save_held(tx.conn, refund.id)
+    note(tx, payment, "refund-held", refund=str(refund.id), why="more than is left of the capture")
+    HELD.labels("refund").inc()
+    log.error("payment.refund_held", renewal_id=str(payment.renewal_id), refund=str(refund.id))
+
+
+def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund | None:
+    """The refund as the provider made it; None to try again, for ever, louder the less it will help."""
+    try:
+        made = provider.refund(refund, session_id)
+    except ProviderUnavailable as error:
+        log.warning("payment.provider_unavailable", refund=str(refund.id), error=str(error))
+        return None
+    except ProviderRefused as error:
+        REFUND_TROUBLE.inc()
+        log.error("payment.refund_refused", refund=str(refund.id), code=error.code)
+        return None
+    if not made.fits(refund):
+        REFUND_TROUBLE.inc()
+        log.error("payment.refund_differs", refund=str(refund.id), provider_reference=made.id)
+        return None
+    return made
+
+
+def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> None:
+    store.lock_payment(tx.conn, payment.renewal_id)
+    if not refund_store.settle(tx.conn, refund, made):
+        return
+    store.add_booking(
+        tx.conn,
+        payment_id=payment.id,
+        refund_id=refund.id,
+        debit="renewal-fees",
+        credit="provider",
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        provider_reference=made.id,
+        now=tx.now,
+    )
+    outbox.add(
+        tx,
+        PaymentRefunded(
+            renewal_id=payment.renewal_id,
+            refund_id=refund.id,
+            amount_minor=refund.amount_minor,
+            currency=refund.currency,
+            refunded_at=made.refunded_at,
+        ),
+    )
+    note(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)
+
+
+def _doubling(first: timedelta, times: int, longest: timedelta) -> timedelta:
+    return min(longest, first * (1 << min(times, 12)))
