@@ -1,0 +1,52 @@
+# Every command a person runs. Given: Python 3.11, make, openssl, git.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements/dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing the Python packages (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(READY)  ## install the packages into .venv
+
+run: $(READY)  ## the whole system on this machine; Ctrl-C stops it
+	@$(BIN)/python -m deploy.local.run
+
+demo: $(READY)  ## a scripted AR renews three certificates on the running system, or on its own
+	@$(BIN)/python -m deploy.demo
+
+drill: $(READY)  ## kill everything in the middle of 50 renewals and count what became of them
+	@$(BIN)/python -m deploy.demo.drill
+
+check: $(READY)  ## formatting, lint, types, import contracts
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo | tail -n 3
+
+test: $(READY)  ## every test but the slow ones
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(READY)  ## long runs: the whole system killed in the middle of many renewals
+	@$(BIN)/python -m pytest -q -m slow
+
+bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
+	@$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## write what is generated from the code: event schemas, state drawing
+	@$(BIN)/python -m shared.events.documents
+
+lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
+	@for extra in identity application payment mailing issuance local dev; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
+	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
+
+.PHONY: help install run demo drill check test test-slow bench docs lock
