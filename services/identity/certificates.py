@@ -1,0 +1,207 @@
+"""Is this an e-Cert (Organisational), good at this moment? Path, policy, key and use; revocation is in crls.py.
+
+Only pinned anchors and our own intermediates take part: what a client sends along is never looked at.
+cryptography's ClientVerifier builds the path (signatures, validity, basicConstraints, name constraints); it
+processes no policies, lets a CA certificate through as leaf under our own leaf policy, ignores
+nonRepudiation and the leaf's key size, and forgives a fraction of a second: those checks are ours.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from services.identity.domain import CertificateFault, CertificateRefused
+from services.identity.keys import is_strong
+
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+
+MAX_CHAIN_DEPTH: Final = 3
+# What cryptography raises for contents it cannot read, at load or when first touched.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
+_CRITICAL_AND_CHECKED: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    }
+)
+_ANY_POLICY: Final = x509.ObjectIdentifier("2.5.29.32.0")
+# How the CA names the class inside the subject; used for a better reason only, never to let anyone in.
+_OTHER_CLASSES: Final[Mapping[str, CertificateFault]] = {
+    "(personal)": CertificateFault.PERSONAL,
+    "(encipherment)": CertificateFault.ENCIPHERMENT,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """The pinned anchors, our own copies of the sub-CAs, and what an accepted e-Cert must say."""
+
+    anchors: tuple[x509.Certificate, ...]
+    intermediates: tuple[x509.Certificate, ...]
+    policies: frozenset[x509.ObjectIdentifier]
+    require_non_repudiation: bool = True
+
+    @property
+    def issuers(self) -> tuple[x509.Certificate, ...]:
+        """Every CA whose CRL we can need."""
+        return self.anchors + self.intermediates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """An accepted e-Cert and the path it was accepted by; `issuers` ends with the anchor."""
+
+    leaf: x509.Certificate
+    issuers: tuple[x509.Certificate, ...]
+
+    @property
+    def links(self) -> tuple[tuple[x509.Certificate, x509.Certificate], ...]:
+        """Each certificate whose revocation matters, with its issuer. The anchor is pinned, so it is not one."""
+        return tuple(zip((self.leaf, *self.issuers[:-1]), self.issuers, strict=True))
+
+
+def sha256(certificate: x509.Certificate) -> str:
+    """The certificate's SHA-256, in lower-case hexadecimal: its name in our records."""
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def read(der: bytes) -> x509.Certificate:
+    """Read a certificate and everything in it that is parsed late; raise CertificateRefused."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        certificate.public_key()
+        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
+    except _UNREADABLE as error:
+        raise CertificateRefused(CertificateFault.UNREADABLE) from error
+    return certificate
+
+
+def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> Chain:
+    """The chain by which this e-Cert is good at `now`; raise CertificateRefused with the reason."""
+    _check_validity(certificate, now)
+    _check_leaf(certificate, trust)
+    issuers = _path(certificate, trust, now)
+    for issuer in issuers:
+        if not issuer.not_valid_before_utc <= now <= issuer.not_valid_after_utc:
+            raise CertificateRefused(CertificateFault.UNTRUSTED)
+    _check_policy(certificate, issuers, trust)
+    return Chain(leaf=certificate, issuers=issuers)
+
+
+def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
+    if now < certificate.not_valid_before_utc:
+        raise CertificateRefused(CertificateFault.NOT_YET_VALID)
+    if now > certificate.not_valid_after_utc:
+        raise CertificateRefused(CertificateFault.EXPIRED)
+
+
+def _check_leaf(certificate: x509.Certificate, trust: Trust) -> None:
+    if certificate.version is not x509.Version.v3:
+        raise CertificateRefused(CertificateFault.UNREADABLE)
+    if not is_strong(certificate):
+        raise CertificateRefused(CertificateFault.WEAK_KEY)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise CertificateRefused(CertificateFault.IS_CA)
+    _check_class(certificate, trust)
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
+        raise CertificateRefused(CertificateFault.KEY_USAGE)
+    if trust.require_non_repudiation and not usage.content_commitment:
+        raise CertificateRefused(CertificateFault.KEY_USAGE)
+    extended = _extension(certificate, x509.ExtendedKeyUsage)
+    if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended:
+        raise CertificateRefused(CertificateFault.EXTENDED_KEY_USAGE)
+    for extension in certificate.extensions:
+        if extension.critical and extension.oid not in _CRITICAL_AND_CHECKED:
+            raise CertificateRefused(CertificateFault.UNKNOWN_CRITICAL_EXTENSION)
+
+
+def _check_class(certificate: x509.Certificate, trust: Trust) -> None:
+    """Only e-Cert (Organisational): the same sub-CA also issues Personal and Encipherment certificates."""
+    named = " ".join(organisation_names(certificate)).casefold()
+    for words, fault in _OTHER_CLASSES.items():
+        if words in named:
+            raise CertificateRefused(fault)
+    if not _policies(certificate) & trust.policies:
+        raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
+
+
+def _check_policy(certificate: x509.Certificate, issuers: Iterable[x509.Certificate], trust: Trust) -> None:
+    """A sub-CA limited to some policies cannot issue under another (RFC 5280 6.1, without mappings)."""
+    accepted = _policies(certificate) & trust.policies
+    for issuer in issuers:
+        stated = _policies(issuer)
+        if stated and _ANY_POLICY not in stated:
+            accepted &= stated
+    if not accepted:
+        raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
+
+
+def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x509.Certificate, ...]:
+    verifier = (
+        PolicyBuilder()
+        .store(Store(list(trust.anchors)))
+        .time(now)
+        .max_chain_depth(MAX_CHAIN_DEPTH)
+        .extension_policies(
+            ca_policy=ExtensionPolicy.webpki_defaults_ca().may_be_present(
+                x509.CertificatePolicies, Criticality.AGNOSTIC, None
+            ),
+            # Nothing is demanded of the leaf here: _check_leaf has done it, with a reason for each case.
+            ee_policy=ExtensionPolicy.permit_all()
+            .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
+            .may_be_present(x509.CRLDistributionPoints, Criticality.AGNOSTIC, None),
+        )
+        .build_client_verifier()
+    )
+    try:
+        return tuple(verifier.verify(certificate, list(trust.intermediates)).chain[1:])
+    except (VerificationError, *_UNREADABLE) as error:
+        raise CertificateRefused(CertificateFault.UNTRUSTED) from error
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _policies(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
+    stated = _extension(certificate, x509.CertificatePolicies)
+    return frozenset(each.policy_identifier for each in stated) if stated else frozenset()
+
+
+def organisation_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Every O and OU of the subject. Their order is the CA's habit, so readers go by content."""
+    return tuple(
+        value
+        for oid in (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)
+        for attribute in certificate.subject.get_attributes_for_oid(oid)
+        if isinstance(value := attribute.value, str)
+    )

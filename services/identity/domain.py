@@ -1,0 +1,166 @@
+"""What identity knows: subscribers, their ARs, who may act, and every reason to turn someone away."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.errors import Refused, Unavailable
+from shared.events.base import ARId, SubscriberId
+
+
+class CertificateFault(StrEnum):
+    """Why an e-Cert is not accepted; each is a stable slug."""
+
+    UNREADABLE = "certificate-unreadable"
+    UNTRUSTED = "certificate-untrusted"
+    NOT_YET_VALID = "certificate-not-yet-valid"
+    EXPIRED = "certificate-expired"
+    PERSONAL = "certificate-personal"
+    ENCIPHERMENT = "certificate-encipherment"
+    NOT_ORGANISATIONAL = "certificate-not-organisational"
+    IS_CA = "certificate-is-a-ca"
+    WEAK_KEY = "certificate-weak-key"
+    KEY_USAGE = "certificate-key-usage"
+    EXTENDED_KEY_USAGE = "certificate-extended-key-usage"
+    UNKNOWN_CRITICAL_EXTENSION = "certificate-unknown-critical-extension"
+    REVOKED = "certificate-revoked"
+    SUSPENDED = "certificate-suspended"
+
+
+class CertificateRefused(Refused):
+    """This e-Cert does not identify an Authorised Representative."""
+
+    def __init__(self, fault: CertificateFault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.reason = fault.value
+
+
+class SignatureFault(StrEnum):
+    """Why a CMS signature is not accepted; each is a stable slug."""
+
+    TOO_LARGE = "signature-too-large"
+    NOT_DER = "signature-not-der"
+    MALFORMED = "signature-malformed"
+    NOT_SIGNED_DATA = "signature-not-signed-data"
+    NOT_DETACHED = "signature-not-detached"
+    CONTENT_TYPE = "signature-content-type"
+    SIGNERS = "signature-not-exactly-one-signer"
+    CERTIFICATES = "signature-not-exactly-one-certificate"
+    EXTRAS = "signature-carries-unsigned-parts"
+    SIGNER_MISMATCH = "signature-names-another-certificate"
+    NO_SIGNED_ATTRIBUTES = "signature-without-signed-attributes"
+    ATTRIBUTES = "signature-attributes"
+    MESSAGE_DIGEST = "signature-of-another-document"
+    ALGORITHM = "signature-algorithm"
+    ALGORITHM_PROTECTION = "signature-algorithm-protection"
+    WEAK_KEY = "signature-weak-key"
+    SIGNING_CERTIFICATE = "signature-signing-certificate"
+    SIGNING_TIME = "signature-signing-time"
+    INVALID = "signature-invalid"
+
+
+class SignatureRefused(Refused):
+    """This CMS is not a signature over the document as our profile wants it."""
+
+    def __init__(self, fault: SignatureFault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.reason = fault.value
+
+
+class CRLRefused(Refused):
+    """This CRL is not the issuer's, or not usable now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RevocationUnknown(Unavailable):
+    """No usable CRL for a certificate of the chain: nobody is let in, and nobody is accused."""
+
+    reason = "revocation-unknown"
+
+
+class NotEnrolled(Refused):
+    """No AR in office is registered with this e-Cert."""
+
+    reason = "not-enrolled"
+
+
+class OrganisationMismatch(Refused):
+    """The e-Cert names another organisation than the one the AR acts for."""
+
+    reason = "organisation-mismatch"
+
+
+class ClientCertificateMissing(Refused):
+    """The sign-in came without a client certificate."""
+
+    reason = "client-certificate-missing"
+
+
+class ClientCertificateMalformed(Refused):
+    """The gateway's header does not carry exactly one certificate as the gateway writes it."""
+
+    reason = "client-certificate-malformed"
+
+
+class DocumentRefused(Refused):
+    """The signed document is not an application for the caller's own renewal."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OtherCertificate(Refused):
+    """Signed with another e-Cert than the one that signed in."""
+
+    reason = "signed-with-another-certificate"
+
+
+class NonceSpent(Refused):
+    """Another signature over this nonce or renewal was attested already."""
+
+    reason = "nonce-spent"
+
+
+class EvidenceNotFound(Refused):
+    """There is no such evidence."""
+
+    reason = "evidence-not-found"
+
+
+class EnrolmentRefused(Refused):
+    """The enrolment file does not say what it must."""
+
+    reason = "enrolment-refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscriber:
+    """An organisation that holds e-Certs (Server)."""
+
+    id: SubscriberId
+    name: str
+    name_zh: str | None
+    brn: str
+    country: str
+    state_or_province: str | None
+    locality: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorisedRepresentative:
+    """A person who acts, or acted, for a subscriber."""
+
+    id: ARId
+    subscriber_id: SubscriberId
+    name: str
+    name_zh: str | None
+    email: str
+    address: list[str]
+    appointed_at: datetime
+    ended_at: datetime | None

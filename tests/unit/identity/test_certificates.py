@@ -1,0 +1,169 @@
+"""Which e-Certs let an AR in: every other kind is refused with its own reason."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+from services.identity.certificates import Trust, read, sha256, validate
+from services.identity.domain import CertificateFault, CertificateRefused
+from tests.unit.identity import builders
+from tests.unit.identity.builders import CA, NOW, ORGANISATIONAL, Holder, Leaf, issue, make_ca, name, world
+
+
+def trust(**changes: object) -> Trust:
+    anchors, intermediates = (world().root.certificate,), (world().sub.certificate, world().sibling.certificate)
+    basis = Trust(anchors=anchors, intermediates=intermediates, policies=frozenset({ORGANISATIONAL}))
+    return replace(basis, **changes)  # type: ignore[arg-type]
+
+
+def fault(holder: Holder, by: Trust | None = None, at: timedelta = timedelta()) -> CertificateFault:
+    with pytest.raises(CertificateRefused) as caught:
+        validate(holder.certificate, by or trust(), NOW + at)
+    return caught.value.fault
+
+
+def leaf(**changes: object) -> Holder:
+    return issue(world().sub, replace(Leaf(), **changes))  # type: ignore[arg-type]
+
+
+def test_a_good_e_cert_has_a_chain_to_the_anchor() -> None:
+    chain = validate(world().holder.certificate, trust(), NOW)
+
+    assert chain.issuers == (world().sub.certificate, world().root.certificate)
+    assert chain.links == (
+        (world().holder.certificate, world().sub.certificate),
+        (world().sub.certificate, world().root.certificate),
+    )
+
+
+GOOD = {
+    "critical policies": {"policies_critical": True},
+    "another policy beside ours": {"policies": (ORGANISATIONAL, ObjectIdentifier("2.16.344.8.2.2008.810.2.1"))},
+    "no extended key usage": {"extended": None},
+    "P-256": {"key": builders.ec_key("good P-256")},
+    "P-384": {"key": builders.ec_key("good P-384", ec.SECP384R1)},
+}
+
+
+@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD.keys())
+def test_other_good_e_certs_are_accepted(changes: dict[str, object]) -> None:
+    validate(leaf(**changes).certificate, trust(), NOW)
+
+
+UNKNOWN_CRITICAL = (x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
+BAD = {
+    "no policy": ({"policies": ()}, CertificateFault.NOT_ORGANISATIONAL),
+    "any policy": ({"policies": (ObjectIdentifier("2.5.29.32.0"),)}, CertificateFault.NOT_ORGANISATIONAL),
+    "personal policy": ({"policies": (builders.PERSONAL,)}, CertificateFault.NOT_ORGANISATIONAL),
+    "personal": (
+        {"policies": (builders.PERSONAL,), "subject": name("CHAN TAI MAN", "Hongkong Post e-Cert (Personal)")},
+        CertificateFault.PERSONAL,
+    ),
+    "encipherment": (
+        {
+            "policies": (builders.ENCIPHERMENT,),
+            "subject": name("Accounts", "Hongkong Post", "e-Cert (Encipherment)"),
+            "uses": ("key_encipherment",),
+        },
+        CertificateFault.ENCIPHERMENT,
+    ),
+    "personal with our policy": (
+        {"subject": name("CHAN TAI MAN", "e-Cert (Personal)")},
+        CertificateFault.PERSONAL,
+    ),
+    "a CA": ({"ca": True}, CertificateFault.IS_CA),
+    "RSA 1024": ({"key": builders.rsa_key("weak", 1024)}, CertificateFault.WEAK_KEY),
+    "P-521": ({"key": builders.ec_key("P-521", ec.SECP521R1)}, CertificateFault.WEAK_KEY),
+    "no key usage": ({"uses": None}, CertificateFault.KEY_USAGE),
+    "no digital signature": ({"uses": ("content_commitment",)}, CertificateFault.KEY_USAGE),
+    "no non-repudiation": ({"uses": ("digital_signature",)}, CertificateFault.KEY_USAGE),
+    "may sign certificates": (
+        {"uses": ("digital_signature", "content_commitment", "key_cert_sign")},
+        CertificateFault.KEY_USAGE,
+    ),
+    "for servers only": ({"extended": (ExtendedKeyUsageOID.SERVER_AUTH,)}, CertificateFault.EXTENDED_KEY_USAGE),
+    "unknown critical extension": ({"extra": (UNKNOWN_CRITICAL,)}, CertificateFault.UNKNOWN_CRITICAL_EXTENSION),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), BAD.values(), ids=BAD.keys())
+def test_each_bad_e_cert_is_refused_for_its_reason(changes: dict[str, object], expected: CertificateFault) -> None:
+    assert fault(leaf(**changes)) is expected
+
+
+def test_non_repudiation_is_asked_for_only_if_the_settings_say_so() -> None:
+    validate(leaf(uses=("digital_signature",)).certificate, trust(require_non_repudiation=False), NOW)
+
+
+def test_validity_has_no_tolerance() -> None:
+    holder = world().holder
+    start, end = holder.certificate.not_valid_before_utc, holder.certificate.not_valid_after_utc
+    tick = timedelta(microseconds=1)
+
+    validate(holder.certificate, trust(), start)
+    validate(holder.certificate, trust(), end)
+    assert fault(holder, at=start - tick - NOW) is CertificateFault.NOT_YET_VALID
+    assert fault(holder, at=end + tick - NOW) is CertificateFault.EXPIRED
+
+
+def test_an_unknown_issuer_is_refused() -> None:
+    stranger = make_ca("Stranger")
+
+    assert fault(issue(stranger)) is CertificateFault.UNTRUSTED
+
+
+def test_an_issuer_that_only_has_the_name_is_refused() -> None:
+    forged = issue(world().sub, signed_by=builders.rsa_key("forger"))
+
+    assert fault(forged) is CertificateFault.UNTRUSTED
+
+
+def test_a_sub_ca_that_we_do_not_hold_is_refused() -> None:
+    """Nothing a client sends can complete a path: only our own intermediates do."""
+    assert fault(world().holder, trust(intermediates=())) is CertificateFault.UNTRUSTED
+
+
+def test_an_intermediate_is_no_anchor() -> None:
+    assert fault(world().holder, trust(anchors=(make_ca("Other root").certificate,))) is CertificateFault.UNTRUSTED
+
+
+def test_a_ca_below_a_sub_ca_of_path_length_zero_is_refused() -> None:
+    below = make_ca("Below", by=world().sub)
+    longer = trust(intermediates=(world().sub.certificate, below.certificate))
+
+    assert fault(issue(below), longer) is CertificateFault.UNTRUSTED
+
+
+def test_a_leaf_that_issues_is_refused() -> None:
+    issuer = CA(certificate=world().holder.certificate, key=world().holder.key)
+    with_leaf = trust(intermediates=(world().sub.certificate, issuer.certificate))
+
+    assert fault(issue(issuer), with_leaf) is CertificateFault.UNTRUSTED
+
+
+def test_an_expired_sub_ca_is_refused() -> None:
+    old = make_ca("Old sub", by=world().root, not_after=NOW - timedelta(seconds=1))
+
+    assert fault(issue(old), trust(intermediates=(old.certificate,))) is CertificateFault.UNTRUSTED
+
+
+def test_a_sub_ca_without_the_right_to_sign_certificates_is_refused() -> None:
+    mute = make_ca("Mute sub", by=world().root, uses=("crl_sign",))
+
+    assert fault(issue(mute), trust(intermediates=(mute.certificate,))) is CertificateFault.UNTRUSTED
+
+
+def test_what_is_no_certificate_is_unreadable() -> None:
+    for junk in (b"", b"\x30\x00", world().holder.der + b"\x00", world().holder.der[:-1]):
+        with pytest.raises(CertificateRefused) as caught:
+            read(junk)
+        assert caught.value.fault is CertificateFault.UNREADABLE
+
+
+def test_a_certificate_goes_by_the_sha_256_of_its_der() -> None:
+    assert sha256(world().holder.certificate) == hashlib.sha256(world().holder.der).hexdigest()

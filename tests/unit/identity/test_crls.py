@@ -1,0 +1,268 @@
+"""Which CRLs are believed, and that no usable CRL never means a pass."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ObjectIdentifier
+
+from services.identity import crls
+from services.identity.certificates import Chain, sha256
+from services.identity.crls import StoredCRL, accept, as_der, check, issuer_of
+from services.identity.domain import CertificateFault, CertificateRefused, CRLRefused, RevocationUnknown
+from tests.unit.identity import builders
+from tests.unit.identity.builders import CA, CRL, CRL_URL, NOW, issue, make_ca, make_crl, world
+
+SERIAL = world().holder.certificate.serial_number
+CHAIN = Chain(leaf=world().holder.certificate, issuers=(world().sub.certificate, world().root.certificate))
+
+
+def reason(der: bytes, ca: CA | None = None) -> str:
+    with pytest.raises(CRLRefused) as caught:
+        accept(der, (ca or world().sub).certificate, NOW)
+    return caught.value.reason
+
+
+def held(*pairs: tuple[CA, bytes]) -> Mapping[str, list[StoredCRL]]:
+    """CRLs as the store gives them, each under its issuer."""
+    found: dict[str, list[StoredCRL]] = {}
+    for ca, der in pairs:
+        crl = accept(der, ca.certificate, NOW)
+        found.setdefault(crl.issuer_sha256, []).append(crl)
+    return found
+
+
+def forced(ca: CA, der: bytes) -> StoredCRL:
+    """A row under this issuer that never passed acceptance, as a tampered database might hold."""
+    good = accept(make_crl(ca), ca.certificate, NOW)
+    fields = {name: getattr(good, name) for name in ("scope", "number", "this_update", "next_update")}
+    return StoredCRL(issuer_sha256=sha256(ca.certificate), sha256="", der=der, **fields)
+
+
+def test_a_good_crl_is_accepted() -> None:
+    crl = accept(make_crl(world().sub, CRL(number=7)), world().sub.certificate, NOW)
+
+    assert (crl.number, crl.scope, crl.issuer_sha256) == (7, "all", sha256(world().sub.certificate))
+
+
+def idp(**changes: object) -> x509.IssuingDistributionPoint:
+    fields: dict[str, object] = {
+        "full_name": None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
+    return x509.IssuingDistributionPoint(**(fields | changes))  # type: ignore[arg-type]
+
+
+UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+BAD = {
+    "another issuer's name": (CRL(issuer=builders.name("Example")), "crl-of-unknown-issuer"),
+    "another key identifier": (
+        CRL(authority=x509.AuthorityKeyIdentifier(b"\x00" * 20, None, None)),
+        "crl-of-unknown-issuer",
+    ),
+    "no key identifier": (CRL(without_authority=True), "crl-of-unknown-issuer"),
+    "unknown critical extension": (CRL(extra=((UNKNOWN, True),)), "crl-unknown-critical-extension"),
+    "unknown critical extension in an entry": (
+        CRL(revoked=(5,), entry_extra=((UNKNOWN, True),)),
+        "crl-unknown-critical-extension",
+    ),
+    "entries of another issuer": (
+        CRL(revoked=(5,), entry_extra=((x509.CertificateIssuer([x509.DNSName("a.example")]), True),)),
+        "crl-unknown-critical-extension",
+    ),
+    "delta": (CRL(extra=((x509.DeltaCRLIndicator(1), True),)), "crl-delta"),
+    "delta, not critical": (CRL(extra=((x509.DeltaCRLIndicator(1), False),)), "crl-delta"),
+    "not yet": (CRL(this_update=NOW + timedelta(seconds=1)), "crl-not-yet-valid"),
+    "outdated": (CRL(next_update=NOW), "crl-outdated"),
+    "no number": (CRL(number=None), "crl-without-number"),
+    "indirect": (CRL(idp=idp(indirect_crl=True, only_contains_user_certs=True)), "crl-scope"),
+    "attribute certificates": (CRL(idp=idp(only_contains_attribute_certs=True)), "crl-scope"),
+    "some reasons": (CRL(idp=idp(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}))), "crl-scope"),
+}
+
+
+@pytest.mark.parametrize(("crl", "expected"), BAD.values(), ids=BAD.keys())
+def test_each_bad_crl_is_refused_for_its_reason(crl: CRL, expected: str) -> None:
+    assert reason(make_crl(world().sub, crl)) == expected
+
+
+def test_other_extensions_that_are_not_critical_are_accepted() -> None:
+    crl = CRL(extra=((UNKNOWN, False),), revoked=(5,), entry_extra=((UNKNOWN, False),))
+
+    accept(make_crl(world().sub, crl), world().sub.certificate, NOW)
+
+
+def test_a_crl_forged_by_a_sibling_is_refused() -> None:
+    forged = make_crl(world().sub, signed_by=world().sibling.key)
+
+    assert reason(forged) == "crl-signature"
+    with pytest.raises(CRLRefused):
+        issuer_of(forged, (world().root.certificate, world().sub.certificate, world().sibling.certificate))
+
+
+def test_an_issuer_without_the_right_to_sign_crls_is_refused() -> None:
+    mute = make_ca("No CRLs", by=world().root, uses=("key_cert_sign",))
+
+    assert reason(make_crl(mute), mute) == "crl-issuer-may-not-sign"
+
+
+def test_an_issuer_with_a_weak_key_is_refused() -> None:
+    weak = make_ca("Weak CA", key=builders.rsa_key("weak CA", 1024))
+
+    assert reason(make_crl(weak), weak) == "crl-weak-key"
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x30\x00", b"junk", make_crl(world().sub) + b"\x00"])
+def test_junk_is_refused(junk: bytes) -> None:
+    assert reason(junk) == "crl-unreadable"
+
+
+def test_pem_is_read_as_well() -> None:
+    der = make_crl(world().sub)
+    pem = x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
+
+    assert as_der(pem) == as_der(der) == der
+
+
+@pytest.mark.parametrize("data", [b"-----BEGIN X509 CRL-----\nAAAA", b"\x00" * (crls.MAX_BYTES + 1)])
+def test_bad_files_are_refused(data: bytes) -> None:
+    with pytest.raises(CRLRefused):
+        as_der(data)
+
+
+def test_the_issuer_is_found_by_its_key() -> None:
+    issuers = (world().root.certificate, world().sub.certificate, world().sibling.certificate)
+
+    assert issuer_of(make_crl(world().sibling), issuers) == world().sibling.certificate
+
+
+def test_a_chain_that_no_crl_lists_is_clear() -> None:
+    used = check(CHAIN, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
+
+    assert {crl.issuer_sha256 for crl in used} == {
+        sha256(world().root.certificate),
+        sha256(world().sub.certificate),
+    }
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        (None, CertificateFault.REVOKED),
+        (x509.ReasonFlags.key_compromise, CertificateFault.REVOKED),
+        (x509.ReasonFlags.remove_from_crl, CertificateFault.REVOKED),
+        (x509.ReasonFlags.certificate_hold, CertificateFault.SUSPENDED),
+    ],
+)
+def test_a_listed_e_cert_is_refused(why: x509.ReasonFlags | None, expected: CertificateFault) -> None:
+    listed = make_crl(world().sub, CRL(revoked=(1, SERIAL, 2), reason=why))
+
+    with pytest.raises(CertificateRefused) as caught:
+        check(CHAIN, held((world().root, make_crl(world().root)), (world().sub, listed)), NOW)
+
+    assert caught.value.fault is expected
+
+
+def test_a_revoked_sub_ca_is_refused() -> None:
+    listed = make_crl(world().root, CRL(revoked=(world().sub.certificate.serial_number,)))
+
+    with pytest.raises(CertificateRefused):
+        check(CHAIN, held((world().root, listed), (world().sub, make_crl(world().sub))), NOW)
+
+
+def test_a_revoked_e_cert_is_refused_even_when_another_crl_is_missing() -> None:
+    with pytest.raises(CertificateRefused):
+        check(CHAIN, held((world().sub, make_crl(world().sub, CRL(revoked=(SERIAL,))))), NOW)
+
+
+MISSING = {
+    "nothing": (),
+    "the root's only": ((world().root, make_crl(world().root)),),
+    "the sub-CA's only": ((world().sub, make_crl(world().sub)),),
+    "a sibling's instead of the root's": (
+        (world().sub, make_crl(world().sub)),
+        (world().sibling, make_crl(world().sibling)),
+    ),
+    "a sibling's instead of the sub-CA's": (
+        (world().root, make_crl(world().root)),
+        (world().sibling, make_crl(world().sibling)),
+    ),
+}
+
+
+@pytest.mark.parametrize("pairs", MISSING.values(), ids=MISSING.keys())
+def test_a_missing_crl_is_never_a_pass(pairs: tuple[tuple[CA, bytes], ...]) -> None:
+    with pytest.raises(RevocationUnknown):
+        check(CHAIN, held(*pairs), NOW)
+
+
+def test_a_crl_that_ran_out_is_never_a_pass() -> None:
+    stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub)))
+
+    with pytest.raises(RevocationUnknown):
+        check(CHAIN, stored, NOW + timedelta(hours=23))
+
+
+def test_a_forged_row_in_the_store_is_never_a_pass() -> None:
+    forged = forced(world().sub, make_crl(world().sub, signed_by=world().sibling.key))
+    stored = dict(held((world().root, make_crl(world().root)))) | {forged.issuer_sha256: [forged]}
+
+    with pytest.raises(RevocationUnknown):
+        check(CHAIN, stored, NOW)
+
+
+def test_a_siblings_row_under_the_roots_name_is_never_a_pass() -> None:
+    wrong = forced(world().root, make_crl(world().sibling))
+    stored = dict(held((world().sub, make_crl(world().sub)))) | {wrong.issuer_sha256: [wrong]}
+
+    with pytest.raises(RevocationUnknown):
+        check(CHAIN, stored, NOW)
+
+
+def test_a_sibling_with_the_same_name_is_told_apart_by_its_key() -> None:
+    twin = make_ca("Example e-Cert CA 2 - 17", by=world().root, key=builders.rsa_key("twin"))
+    listed = make_crl(twin, CRL(revoked=(SERIAL,)))
+
+    assert reason(listed, world().sub) == "crl-of-unknown-issuer"
+
+
+SCOPES = {
+    "users": (idp(only_contains_user_certs=True), True),
+    "CAs": (idp(only_contains_ca_certs=True), False),
+    "its own partition": (idp(full_name=[x509.UniformResourceIdentifier(CRL_URL)]), True),
+    "another partition": (idp(full_name=[x509.UniformResourceIdentifier("http://crl.example.hk/2.crl")]), False),
+}
+
+
+@pytest.mark.parametrize(("scope", "covers"), SCOPES.values(), ids=SCOPES.keys())
+def test_a_crl_speaks_only_of_its_scope(scope: x509.IssuingDistributionPoint, covers: bool) -> None:
+    stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub, CRL(idp=scope))))
+
+    if covers:
+        assert check(CHAIN, stored, NOW)
+    else:
+        with pytest.raises(RevocationUnknown):
+            check(CHAIN, stored, NOW)
+
+
+def test_a_partition_does_not_cover_an_e_cert_without_distribution_points() -> None:
+    bare = issue(world().sub, builders.Leaf(crl_url=None))
+    chain = Chain(leaf=bare.certificate, issuers=CHAIN.issuers)
+    partition = idp(full_name=[x509.UniformResourceIdentifier(CRL_URL)])
+    stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub, CRL(idp=partition))))
+
+    with pytest.raises(RevocationUnknown):
+        check(chain, stored, NOW)
+
+
+def test_the_anchor_needs_no_crl() -> None:
+    direct = Chain(leaf=world().holder.certificate, issuers=(world().sub.certificate,))
+
+    assert check(direct, held((world().sub, make_crl(world().sub))), NOW)
