@@ -1,0 +1,281 @@
+"""The test PKI of one installation, written once: client CAs with sample e-Certs, server CAs, and every other key.
+
+The names follow the CA's own (root 2 for people, root 3 for servers) with "(Test)" in them.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from deploy.local import authority as ca
+from deploy.local.authority import Authority
+from deploy.local.crls import write_crls
+from deploy.local.passwords import write_private
+from deploy.local.people import MUTUAL_RECOGNITION_OID, POLICY_OIDS, SAMPLES, ECertClass, SampleECert
+from shared.tokens import SigningKey
+
+GATEWAY_HOSTS: Final = ("api.ecert.localhost", "signin.ecert.localhost")
+# In certificates stands where the public finds CRLs; on one machine nothing listens there.
+PUBLIC_HOST: Final = "http://crl.ecert.example.hk"
+_ANY_POLICY: Final = "2.5.29.32.0"
+_ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
+
+
+@dataclass(frozen=True)
+class PKI:
+    """Where the installation's keys and certificates lie."""
+
+    folder: Path
+
+    @property
+    def client_trust(self) -> Path:
+        """anchors/ and intermediates/ of the people's certificates."""
+        return self.folder / "client"
+
+    @property
+    def client_crls(self) -> Path:
+        """The CRLs of all client CAs, DER."""
+        return self.folder / "client" / "crls"
+
+    @property
+    def client_ca_keys(self) -> Path:
+        """The client CAs' keys, and what each has revoked; for whoever makes the CRLs alone."""
+        return self.folder / "client-ca"
+
+    @property
+    def server(self) -> Path:
+        """root.pem, ca.pem, ca.key, chain.pem of the server certificates."""
+        return self.folder / "server"
+
+    @property
+    def gateway(self) -> Path:
+        """tls.pem, tls.key and root.pem of the gateway; client-cas.pem, whom it asks certificates of."""
+        return self.folder / "gateway"
+
+    @property
+    def print_process(self) -> Path:
+        """print.pem, and print.key for the print process alone."""
+        return self.folder / "print"
+
+    @property
+    def signing(self) -> Path:
+        """identity.key and payment.key, and their public keys as NAME-jwks.json."""
+        return self.folder / "signing"
+
+    @property
+    def pepper(self) -> Path:
+        """The secret that PINs are hashed with."""
+        return self.folder / "pin-pepper"
+
+    @property
+    def people(self) -> Path:
+        """Sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
+        return self.folder / "people"
+
+
+def sample_password(sample: SampleECert) -> str:
+    """The name under which the password of a sample's PKCS#12 file is kept."""
+    return f"p12/{sample.file}"
+
+
+def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host: str = PUBLIC_HOST) -> None:
+    """Write everything, unless that was done; CRLs are made anew each time."""
+    if not (pki.folder / "complete").exists():
+        _write_client_side(pki, passwords, now, public_host)
+        _write_server_side(pki, now, public_host)
+        _write_gateway(pki, now)
+        _write_print_key(pki, now)
+        for service in ("identity", "payment"):
+            _write_signing_key(pki.signing, service)
+        write_private(pki.pepper, secrets.token_hex(32))
+        (pki.folder / "complete").touch()
+    write_crls(pki.client_ca_keys, pki.client_crls, now)
+
+
+def _write_client_side(pki: PKI, passwords: Mapping[str, str], now: datetime, host: str) -> None:
+    begins = now - timedelta(days=3650)
+    top = ca.root("Hongkong Post Root CA 2 (Test)", "RootCA2ARL", begins=begins, years=25)
+    policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(_ANY_POLICY), None)])
+    extensions = [*top.pointers(host), (policies, False)]
+    subs = {
+        f"ca-2-{number}": ca.subordinate(
+            top,
+            f"Hongkong Post e-Cert CA 2 - {number} (Test)",
+            f"eCertCA2-{number}CRL1",
+            begins=begins + timedelta(days=365),
+            years=15,
+            extensions=extensions,
+        )
+        for number in (17, 15)
+    }
+    _write(pki.client_trust / "anchors" / "root-ca-2.pem", ca.certificate_pem(top.certificate))
+    for file, sub in subs.items():
+        _write(pki.client_trust / "intermediates" / f"{file}.pem", ca.certificate_pem(sub.certificate))
+    everyone = (top.certificate, *(sub.certificate for sub in subs.values()))
+    _write(pki.gateway / "client-cas.pem", ca.certificate_pem(*everyone))
+    revoked = {file: list[int]() for file in ("root-ca-2", *subs)}
+    for sample in SAMPLES:
+        leaf = _write_sample(
+            pki.people, sample, subs[sample.issuer], top, passwords[sample_password(sample)], now, host
+        )
+        if sample.revoked:
+            revoked[sample.issuer].append(leaf.serial_number)
+    for file, authority in {"root-ca-2": top, **subs}.items():
+        write_private(pki.client_ca_keys / f"{file}.key", ca.key_pem(authority.key))
+        _write(pki.client_ca_keys / f"{file}.pem", ca.certificate_pem(authority.certificate))
+        entries = [{"serial": f"{serial:x}", "at": now.isoformat()} for serial in revoked[file]]
+        _write(pki.client_ca_keys / f"{file}.revoked.json", json.dumps(entries).encode())
+
+
+def _write_sample(
+    folder: Path, sample: SampleECert, issuer: Authority, top: Authority, password: str, now: datetime, host: str
+) -> x509.Certificate:
+    key = ca.rsa_key(2048)
+    leaf = ca.sign(
+        _subject(sample),
+        key.public_key(),
+        issuer=issuer.certificate.subject,
+        key=issuer.key,
+        lives=(now - timedelta(days=sample.begins_days_ago), now + timedelta(days=sample.ends_in_days)),
+        extensions=[*_leaf_extensions(sample), *issuer.pointers(host)],
+    )
+    chain = [issuer.certificate, top.certificate]
+    encryption = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(100_000)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(hashes.SHA256())
+        .build(password.encode())
+    )
+    bundle = pkcs12.serialize_key_and_certificates(sample.file.encode(), key, leaf, chain, encryption)
+    write_private(folder / f"{sample.file}.p12", bundle)
+    write_private(folder / f"{sample.file}.key", ca.key_pem(key))
+    _write(folder / f"{sample.file}.pem", ca.certificate_pem(leaf, issuer.certificate))
+    return leaf
+
+
+def _subject(sample: SampleECert) -> x509.Name:
+    person, organisation = sample.person, sample.person.organisation
+    if sample.ecert_class is ECertClass.PERSONAL:
+        units = (sample.srn, sample.ecert_class.value)
+        return ca.name(person.name, "Hongkong Post (Test)", units=units, email=person.email)
+    # As the CA lays it out: SRN, registration number padded with zeros, class, branch.
+    units_of_work = (sample.srn, f"{organisation.brn:0<32}", sample.ecert_class.value, organisation.branch)
+    return ca.name(person.name, organisation.name, units=units_of_work, email=person.email)
+
+
+def _leaf_extensions(sample: SampleECert) -> list[ca.Extension]:
+    enciphers = sample.ecert_class is ECertClass.ENCIPHERMENT
+    signs = not enciphers
+    usage = x509.KeyUsage(signs, signs, enciphers, False, False, False, False, False, False)
+    oids = [POLICY_OIDS[sample.ecert_class]]
+    if sample.issuer == "ca-2-15":
+        oids.append(MUTUAL_RECOGNITION_OID)
+    policies = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids]
+    return [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (usage, True),
+        (x509.CertificatePolicies(policies), False),
+        (x509.SubjectAlternativeName([x509.RFC822Name(sample.person.email)]), False),
+    ]
+
+
+def _write_server_side(pki: PKI, now: datetime, host: str) -> None:
+    begins = now - timedelta(days=3000)
+    top = ca.root("Hongkong Post Root CA 3 (Test)", "RootCA3ARL", begins=begins, years=24)
+    policies = [x509.PolicyInformation(x509.ObjectIdentifier(_ORGANISATION_VALIDATED), None)]
+    sub = ca.subordinate(
+        top,
+        "Hongkong Post e-Cert SSL CA 3 - 17 (Test)",
+        "eCertSCA3-17CRL1",
+        begins=begins + timedelta(days=30),
+        years=15,
+        extensions=[
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.CertificatePolicies(policies), False),
+            *top.pointers(host),
+        ],
+    )
+    _write(pki.server / "root.pem", ca.certificate_pem(top.certificate))
+    _write(pki.server / "ca.pem", ca.certificate_pem(sub.certificate))
+    _write(pki.server / "chain.pem", ca.certificate_pem(sub.certificate, top.certificate))
+    write_private(pki.server / "ca.key", ca.key_pem(sub.key))
+
+
+def _write_gateway(pki: PKI, now: datetime) -> None:
+    """A root of its own: browsers are asked to trust it for these two names, so its key is not kept."""
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root_name = ca.name("e-Cert renewal, local gateway root", "This machine")
+    lives = (now - timedelta(days=1), now + timedelta(days=820))
+    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in GATEWAY_HOSTS])
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
+    root = ca.sign(
+        root_name,
+        root_key.public_key(),
+        issuer=root_name,
+        key=root_key,
+        lives=lives,
+        extensions=[
+            *ca.ca_extensions(root_key, path_length=0),
+            (x509.NameConstraints([x509.DNSName("ecert.localhost")], None), True),
+        ],
+    )
+    leaf = ca.sign(
+        ca.name(GATEWAY_HOSTS[0], "This machine"),
+        key.public_key(),
+        issuer=root_name,
+        key=root_key,
+        lives=lives,
+        extensions=[
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (x509.KeyUsage(True, False, False, False, False, False, False, False, False), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (names, False),
+            (authority_key, False),
+        ],
+    )
+    _write(pki.gateway / "root.pem", ca.certificate_pem(root))
+    _write(pki.gateway / "tls.pem", ca.certificate_pem(leaf))
+    write_private(pki.gateway / "tls.key", ca.key_pem(key))
+
+
+def _write_print_key(pki: PKI, now: datetime) -> None:
+    key = ca.rsa_key(3072)
+    subject = ca.name("PIN Envelope printer", "Hongkong Post (Test)")
+    usage = x509.KeyUsage(False, False, True, False, False, False, False, False, False)
+    certificate = ca.sign(
+        subject,
+        key.public_key(),
+        issuer=subject,
+        key=key,
+        lives=(now - timedelta(days=1), now + timedelta(days=1825)),
+        extensions=[
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (usage, True),
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        ],
+    )
+    _write(pki.print_process / "print.pem", ca.certificate_pem(certificate))
+    write_private(pki.print_process / "print.key", ca.key_pem(key))
+
+
+def _write_signing_key(folder: Path, service: str) -> None:
+    file = folder / f"{service}.key"
+    write_private(file, ca.key_pem(ec.generate_private_key(ec.SECP256R1())))
+    jwks = {"keys": [SigningKey.load(file).jwk()]}
+    _write(folder / f"{service}-jwks.json", json.dumps(jwks, indent=1).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,195 @@
+"""Sample data for the first start: who is enrolled, and a dozen subscriptions at different distances from their end."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from deploy.local import authority as ca
+from deploy.local.people import CHAN, ENROLLED, HO, LEE, SAMPLES, SUBSCRIBERS, WONG, Person
+from deploy.local.pki import PKI, PUBLIC_HOST
+from shared.events.base import Product
+
+_LIFETIME: Final = timedelta(days=199)
+_ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSubscription:
+    """One subscription and the days its current certificate has left; negative ones are over."""
+
+    srn: str
+    person: Person
+    product: Product
+    server_names: tuple[str, ...]
+    days_left: int
+    additional_servers: int = 0
+    standing: str = "active"
+
+
+def _harbour(srn: str, product: Product, *names: str, days: int, **more: Any) -> SampleSubscription:
+    return SampleSubscription(srn=srn, person=CHAN, product=product, server_names=names, days_left=days, **more)
+
+
+def _lion_rock(srn: str, product: Product, *names: str, days: int, **more: Any) -> SampleSubscription:
+    return SampleSubscription(srn=srn, person=LEE, product=product, server_names=names, days_left=days, **more)
+
+
+SUBSCRIPTIONS: Final = (
+    # The first three are what the demo renews at once: five PIN Envelopes.
+    _harbour("0002310001", Product.STANDARD, "www.harbourlights.example.hk", days=45),
+    _harbour("0002310002", Product.WILDCARD, "*.shop.harbourlights.example.hk", days=45),
+    _harbour(
+        "0002310003",
+        Product.MULTI_DOMAIN,
+        *("mail.harbourlights.example.hk", "vpn.harbourlights.example.hk", "portal.harbour-lights.example.com.hk"),
+        days=20,
+        additional_servers=1,
+    ),
+    _harbour("0002310004", Product.STANDARD, "api.harbourlights.example.hk", days=5),
+    _harbour("0002310005", Product.STANDARD, "old.harbourlights.example.hk", days=-3),
+    _harbour("0002310006", Product.STANDARD, "paused.harbourlights.example.hk", days=90, standing="suspended"),
+    SampleSubscription(
+        srn="0002310007",
+        person=WONG,
+        product=Product.STANDARD,
+        server_names=("intranet.harbourlights.example.hk",),
+        days_left=150,
+    ),
+    _lion_rock("0002310008", Product.STANDARD, "www.lionrock.example.hk", days=20),
+    _lion_rock("0002310009", Product.WILDCARD, "*.lionrock.example.hk", days=150),
+    _lion_rock("0002310010", Product.MULTI_DOMAIN, "track.lionrock.example.hk", "edi.lionrock.example.hk", days=45),
+    _lion_rock("0002310011", Product.STANDARD, "gone.lionrock.example.hk", days=60, standing="revoked"),
+    SampleSubscription(
+        srn="0002310012",
+        person=HO,
+        product=Product.STANDARD,
+        server_names=("depot.lionrock.example.hk",),
+        days_left=30,
+    ),
+)
+
+
+def many(count: int) -> tuple[SampleSubscription, ...]:
+    """So many more subscriptions of the first AR, for load and for faults."""
+    return tuple(
+        _harbour(f"{3_000_001 + n:010d}", Product.STANDARD, f"host{n + 1}.harbourlights.example.hk", days=45)
+        for n in range(count)
+    )
+
+
+def enrolment(pki: PKI) -> dict[str, Any]:
+    """What identity enrols: subscribers, their ARs and the e-Certs these hold."""
+    return {
+        "subscribers": [
+            {
+                "id": organisation.id,
+                "name": organisation.name,
+                "name_zh": organisation.name_zh,
+                "brn": organisation.brn,
+                "country": "HK",
+                "state_or_province": "Hong Kong",
+                "locality": "Hong Kong",
+                "authorised_representatives": [
+                    _representative(pki, person) for person in ENROLLED if person.organisation is organisation
+                ],
+            }
+            for organisation in SUBSCRIBERS
+        ]
+    }
+
+
+def _representative(pki: PKI, person: Person) -> dict[str, Any]:
+    files = [pki.people / f"{sample.file}.pem" for sample in SAMPLES if sample.person is person]
+    return {
+        "id": person.id,
+        "name": person.name,
+        "name_zh": person.name_zh,
+        "email": person.email,
+        "address": list(person.address),
+        "certificates": [_first_pem(file) for file in files],
+    }
+
+
+def _first_pem(file: Path) -> str:
+    return ca.certificate_pem(x509.load_pem_x509_certificate(file.read_bytes())).decode()
+
+
+def subscriptions(pki: PKI, samples: Iterable[SampleSubscription], now: datetime) -> dict[str, Any]:
+    """What application imports: subscriptions with their ARs of record and current certificates."""
+    issuer = _server_ca(pki)
+    return {
+        "subscriptions": [
+            {
+                "srn": sample.srn,
+                "subscriber_id": sample.person.organisation.id,
+                "subscriber_name": sample.person.organisation.name,
+                "ar_id": sample.person.id,
+                "ar_name": sample.person.name,
+                "product": sample.product.value,
+                "server_names": list(sample.server_names),
+                "additional_servers": sample.additional_servers,
+                "standing": sample.standing,
+                "certificate": ca.certificate_pem(_current_certificate(sample, issuer, now)).decode(),
+            }
+            for sample in samples
+        ]
+    }
+
+
+def write(pki: PKI, folder: Path, now: datetime) -> tuple[Path, Path]:
+    """Write both files; the enrolment and the subscriptions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "enrolment.json", folder / "subscriptions.json"
+    for file, content in zip(files, (enrolment(pki), subscriptions(pki, SUBSCRIPTIONS, now)), strict=True):
+        file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return files
+
+
+def _server_ca(pki: PKI) -> ca.Authority:
+    key = load_pem_private_key((pki.server / "ca.key").read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("the server CA's key is not RSA")
+    return ca.Authority(x509.load_pem_x509_certificate((pki.server / "ca.pem").read_bytes()), key, "eCertSCA3-17CRL1")
+
+
+def _current_certificate(sample: SampleSubscription, issuer: ca.Authority, now: datetime) -> x509.Certificate:
+    """The certificate in use today: organisation-validated, as the services will issue its successor."""
+    ends = now + timedelta(days=sample.days_left)
+    names = sample.server_names
+    if sample.product is Product.WILDCARD:
+        names = (*names, names[0].removeprefix("*."))
+    policies = [x509.PolicyInformation(x509.ObjectIdentifier(_ORGANISATION_VALIDATED), None)]
+    return ca.sign(
+        _subject(sample.person.organisation.name),
+        ec.generate_private_key(ec.SECP256R1()).public_key(),
+        issuer=issuer.certificate.subject,
+        key=issuer.key,
+        lives=(ends - _LIFETIME, ends),
+        extensions=[
+            (x509.KeyUsage(True, False, False, False, False, False, False, False, False), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.CertificatePolicies(policies), False),
+            (x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False),
+            *issuer.pointers(PUBLIC_HOST),
+        ],
+    )
+
+
+def _subject(organisation: str) -> x509.Name:
+    """OU is forbidden and CN discouraged in a public server certificate."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),
+            x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "Hong Kong"),
+            x509.NameAttribute(NameOID.LOCALITY_NAME, "Hong Kong"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+        ]
+    )
