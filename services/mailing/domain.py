@@ -6,6 +6,7 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -49,6 +50,30 @@ class EnvelopeUnusable(Refused):
     reason = "envelope-unusable"
 
 
+class AttestationMismatch(Refused):
+    """Identity attested something else than what the event asks for."""
+
+    reason = "attestation-mismatch"
+
+
+class ContactUnknown(Refused):
+    """The renewal's CSRs were never asked for, so nobody said to whom its mails go."""
+
+    reason = "contact-unknown"
+
+
+class EnvelopeConflict(Refused):
+    """Another letter for this server name is under way, or this envelope came before with another content."""
+
+    reason = "envelope-conflict"
+
+
+class PostingRefused(Refused):
+    """What an operator says about the post does not fit what was printed."""
+
+    reason = "posting-refused"
+
+
 class Template(StrEnum):
     """A mail's folder of templates."""
 
@@ -72,6 +97,48 @@ class Help:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Item:
+    """One item of a renewal, as its mails name it."""
+
+    item_id: ItemId
+    reference: str
+    product: str
+    server_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contact:
+    """Whom a renewal's mails go to and what they are about; every text is one clean line."""
+
+    reference: str
+    language: Language
+    subscriber: str
+    recipient_name: str
+    recipient_address: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """What mailing knows of a renewal."""
+
+    renewal_id: RenewalId
+    contact: Contact | None
+    cancelled_at: datetime | None
+
+
+class MailState(StrEnum):
+    """Where a mail is. Unconfirmed: sent twice, and both times nobody heard the end; an operator decides."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    BOUNCED = "bounced"
+    UNCONFIRMED = "unconfirmed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mail:
     """One e-mail to one recipient; one of a template per renewal and recipient, ever."""
 
@@ -83,6 +150,34 @@ class Mail:
     recipient_address: str
     message_id: str
     content: Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A claimed mail. `repeats` counts earlier sendings whose end nobody knows."""
+
+    mail: Mail
+    dated_at: datetime
+    queued_at: datetime
+    tries: int
+    repeats: int
+
+
+REPEATS_ALLOWED: Final = 1
+_GIVE_UP_AFTER: Final = timedelta(days=5)
+_LONGEST_PAUSE: Final = timedelta(minutes=30)
+_LONGEST_PAUSE_WITHOUT_SERVER: Final = timedelta(minutes=1)
+
+
+def pause_before_next_try(tries: int, *, answered: bool) -> timedelta:
+    """1 s, 2 s, 4 s … A server that does not answer at all is asked more often: it is ours, and will be back."""
+    longest = _LONGEST_PAUSE if answered else _LONGEST_PAUSE_WITHOUT_SERVER
+    return min(timedelta(seconds=2 ** min(tries - 1, 16)), longest)
+
+
+def is_given_up(sending: Sending, now: datetime) -> bool:
+    """Whether a mail that the server puts off has been put off for too long (RFC 5321, 4.5.4.1: 4 to 5 days)."""
+    return now - sending.queued_at > _GIVE_UP_AFTER
 
 
 class Mailer(Protocol):
@@ -136,3 +231,47 @@ class Letter:
     recipient_name: str
     organisation: str
     address: tuple[str, ...]
+
+
+class EnvelopeState(StrEnum):
+    """Where a PIN Envelope is."""
+
+    SEALED = "sealed"
+    PRINTING = "printing"
+    PRINTED = "printed"
+    POSTED = "posted"
+    RETURNED = "returned"
+    DROPPED = "dropped"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PINEnvelope:
+    """One PIN Envelope after printing, without what was in it."""
+
+    envelope_id: uuid.UUID
+    renewal_id: RenewalId
+    item_id: ItemId
+    server_name: str
+    state: EnvelopeState
+    registered_number: str | None
+    posted_on: date | None
+
+
+_S10: Final = re.compile(r"R[A-Z](\d{8})(\d)[A-Z]{2}")
+_S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
+
+
+def registered_number(text: str) -> str:
+    """A registered item's number (UPU S10: RA123456785HK), with its check digit. Raises PostingRefused."""
+    number = "".join(text.split()).upper()
+    match = _S10.fullmatch(number)
+    if match is None or int(match[2]) != s10_check_digit(match[1]):
+        raise PostingRefused("not the number of a registered item")
+    return number
+
+
+def s10_check_digit(serial: str) -> int:
+    """The check digit of an eight-digit serial number (UPU S10)."""
+    total = sum(weight * int(digit) for weight, digit in zip(_S10_WEIGHTS, serial, strict=True))
+    return {10: 0, 11: 5}.get(11 - total % 11, 11 - total % 11)

@@ -1,0 +1,194 @@
+"""Composition root of mailing: builds every real thing and runs one process or one operator's command."""
+
+import argparse
+import getpass
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import flask
+
+from services.mailing import manifest, posting, print_work, work
+from services.mailing.handlers import Post, subscriptions
+from services.mailing.letters.pin_envelope import Stationery
+from services.mailing.mailer import SMTPMailer
+from services.mailing.messages import Composer
+from services.mailing.print_key import PrintKey
+from services.mailing.print_work import HONG_KONG, Printer
+from services.mailing.settings import MailingSettings, PrintSettings
+from shared import db, logs, main, migrate, process
+from shared.db import Pool
+from shared.errors import Refused
+from shared.main import Command, Service
+from shared.settings import ServiceSettings
+from shared.subscriptions import Subscription
+from shared.tokens import KeySet
+from shared.tx import Tx, transaction
+from shared.web import create_app
+from shared.work import Task, run_tasks
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def read_settings() -> ServiceSettings:
+    """The shared part; reading it checks all."""
+    return MailingSettings.read().service
+
+
+def make_app(pool: Pool) -> flask.Flask:
+    """Health and metrics only: what the back office says comes by the operator's commands."""
+    keys = KeySet.load(read_settings().identity_jwks_file)
+    return create_app("mailing", blueprints=[], problem_table={}, pool=pool, keys=keys, deps=None)
+
+
+def make_subscriptions() -> tuple[Subscription, ...]:
+    """Handlers with the real keys."""
+    settings = MailingSettings.read()
+    return subscriptions(
+        keys=KeySet.load(settings.service.identity_jwks_file),
+        post=Post(domain=settings.sender.domain, portal=settings.portal),
+    )
+
+
+def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    """What `work` turns through."""
+    settings = MailingSettings.read()
+    mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)
+    composer = Composer(settings.sender, settings.help)
+    return [("send", lambda: work.send_next(pool, mailer, composer, lease=settings.lease))]
+
+
+def make_printer(settings: PrintSettings) -> Printer:
+    """The printer with the real key."""
+    return Printer(
+        key=PrintKey.load(settings.key_file, settings.certificate_file),
+        stationery=Stationery(fonts=settings.fonts, help=settings.help, portal=settings.portal),
+        folder=settings.posting_folder,
+        rule=settings.rule,
+    )
+
+
+def run_print(_: argparse.Namespace) -> None:
+    """The print process: its own database role, the print key, no Kafka, no mail."""
+    settings = PrintSettings.read()
+    logs.configure("mailing", "print", settings.log_level)
+    printer = make_printer(settings)
+    life = process.Life()
+    life.end_on_signals()
+    process.serve_admin(settings.admin_port, life)
+    pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
+    try:
+        migrate.wait_until_current(pool, SERVICE.files())
+        main.STARTED.labels("mailing", "print").set(1)
+        run_tasks(
+            [
+                ("print", lambda: print_work.print_next(pool, printer)),
+                ("close", lambda: print_work.close_next(pool, printer)),
+            ],
+            life,
+        )
+    finally:
+        pool.close()
+
+
+def run_posted(options: argparse.Namespace) -> None:
+    """Record the registered numbers of a batch."""
+    content: bytes = options.manifest.read_bytes()
+
+    def record(tx: Tx) -> object:
+        numbers = manifest.read(content)
+        return asdict(posting.record_posted(tx, options.batch, numbers, _day(tx, options), actor=options.actor))
+
+    _carry_out("posted", record)
+
+
+def run_returned(options: argparse.Namespace) -> None:
+    """Record that the post brought an envelope back."""
+
+    def record(tx: Tx) -> object:
+        fresh = posting.record_returned(tx, options.envelope, options.reason, _day(tx, options), actor=options.actor)
+        return {"recorded": int(fresh), "known": int(not fresh)}
+
+    _carry_out("returned", record)
+
+
+def run_resend(options: argparse.Namespace) -> None:
+    """Send an unconfirmed mail once more."""
+
+    def record(tx: Tx) -> object:
+        posting.resend(tx, options.mail, actor=options.actor)
+        return {"queued": str(options.mail)}
+
+    _carry_out("resend", record)
+
+
+def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
+    """One change in one transaction; its summary as JSON, or one line that says why not."""
+    settings = read_settings()
+    logs.configure("mailing", name, settings.log_level)
+    pool = main.open_current_pool(SERVICE, settings, name, max_size=1)
+    try:
+        with transaction(pool) as tx:
+            summary = change(tx)
+        print(json.dumps(summary))
+    except Refused as refused:
+        raise SystemExit(f"{refused.reason}: {refused}") from refused
+    finally:
+        pool.close()
+
+
+def _day(tx: Tx, options: argparse.Namespace) -> date:
+    today = tx.now.astimezone(HONG_KONG).date()
+    day: date = options.on or today
+    if day > today:
+        raise SystemExit(f"{day} has not come yet")
+    return day
+
+
+def _actor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--actor", default=getpass.getuser(), help="who says so, for the audit log")
+
+
+def _add_posted(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("batch", help="the batch's name, such as batch-000001")
+    parser.add_argument("--manifest", type=Path, required=True, help="its manifest with registered numbers filled in")
+    parser.add_argument("--on", type=date.fromisoformat, help="when it was posted (default: today)")
+    _actor(parser)
+
+
+def _add_returned(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("envelope", type=uuid.UUID, help="the envelope's id")
+    parser.add_argument("--reason", required=True, help="what the post wrote on it")
+    parser.add_argument("--on", type=date.fromisoformat, help="when it came back (default: today)")
+    _actor(parser)
+
+
+def _add_resend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mail", type=uuid.UUID, help="the mail's id")
+    _actor(parser)
+
+
+SERVICE: Final = Service(
+    name="mailing",
+    purpose="E-mails to the Authorised Representative, and PIN Envelopes by registered post.",
+    read_settings=read_settings,
+    make_app=make_app,
+    subscriptions=make_subscriptions,
+    tasks=tasks,
+    migrations=MIGRATIONS,
+    commands={
+        "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),
+        "posted": Command(
+            help="record the registered numbers of a posted batch", run=run_posted, add_arguments=_add_posted
+        ),
+        "returned": Command(help="record that an envelope came back", run=run_returned, add_arguments=_add_returned),
+        "resend": Command(help="send an unconfirmed mail once more", run=run_resend, add_arguments=_add_resend),
+    },
+)
+
+if __name__ == "__main__":
+    main.run(SERVICE)

@@ -1,0 +1,98 @@
+"""A posting batch's manifest: who gets which letter, with a place for the number the post gives it."""
+
+import csv
+import io
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from services.mailing.domain import PostingRefused, registered_number
+
+NAME: Final = "manifest.csv"
+_COLUMNS: Final = ("envelope_id", "reference", "server_name", "recipient", "file", "sha256", "registered_number")
+_BATCH: Final = re.compile(r"batch-(\d{6,18})")
+# A spreadsheet program would run what begins like a formula.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Line(Protocol):
+    """One letter of the batch."""
+
+    @property
+    def envelope_id(self) -> uuid.UUID: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def server_name(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def file_sha256(self) -> str: ...
+
+
+def batch_name(number: int) -> str:
+    """A batch as its folder and people call it."""
+    return f"batch-{number:06}"
+
+
+def batch_number(name: str) -> int:
+    """The number in a batch's name. Raises PostingRefused."""
+    if (match := _BATCH.fullmatch(name)) is None:
+        raise PostingRefused(f"{name!r} is no batch: it looks like batch-000001")
+    return int(match[1])
+
+
+def folder(posting: Path, number: int) -> Path:
+    """Where a batch's letters lie."""
+    return posting / batch_name(number)
+
+
+def file_name(envelope_id: uuid.UUID) -> str:
+    """A letter's file in its batch's folder."""
+    return f"{envelope_id}.pdf"
+
+
+def write(lines: Sequence[Line]) -> bytes:
+    """The manifest as CSV that spreadsheet programs read as UTF-8; no PIN is in it."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for line in lines:
+        named = (line.reference, line.server_name, line.recipient)
+        writer.writerow(
+            [str(line.envelope_id), *map(_harmless, named), file_name(line.envelope_id), line.file_sha256, ""]
+        )
+    return text.getvalue().encode("utf-8-sig")
+
+
+def read(content: bytes) -> Mapping[uuid.UUID, str]:
+    """The registered numbers that were filled in, by envelope. Raises PostingRefused with the line at fault."""
+    try:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        if missing := {"envelope_id", "registered_number"} - set(rows.fieldnames or ()):
+            raise PostingRefused(f"the manifest has no column {', '.join(sorted(missing))}")
+        filled = [(rows.line_num, row["envelope_id"] or "", row["registered_number"] or "") for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PostingRefused(f"the manifest is no CSV in UTF-8: {error}") from error
+    numbers: dict[uuid.UUID, str] = {}
+    for line, envelope, number in filled:
+        if number.strip():
+            _take(numbers, line, envelope, number)
+    return numbers
+
+
+def _take(numbers: dict[uuid.UUID, str], line: int, envelope: str, number: str) -> None:
+    try:
+        envelope_id = uuid.UUID(envelope.strip())
+        registered = registered_number(number)
+    except (ValueError, PostingRefused) as error:
+        raise PostingRefused(f"line {line}: {error}") from error
+    if envelope_id in numbers or registered in numbers.values():
+        raise PostingRefused(f"line {line}: an envelope or number that a line above has too")
+    numbers[envelope_id] = registered
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

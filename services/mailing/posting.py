@@ -1,0 +1,106 @@
+"""What operators say about the post: which number each letter got, and what came back."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import psycopg
+
+from services.mailing import manifest, store
+from services.mailing.domain import EnvelopeState, PINEnvelope, PostingRefused
+from shared import audit, outbox
+from shared.events.mailing import PINEnvelopePosted, PINEnvelopeReturned
+from shared.tx import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted:
+    """What a manifest brought: recorded now, recorded before, and letters that have no number yet."""
+
+    recorded: int
+    known: int
+    missing: int
+
+
+def record_posted(tx: Tx, batch: str, numbers: Mapping[uuid.UUID, str], posted_on: date, *, actor: str) -> Posted:
+    """Record a batch's registered numbers, all or none. Raises PostingRefused."""
+    envelopes = store.lock_envelopes_of_batch(tx.conn, manifest.batch_number(batch))
+    if not envelopes:
+        raise PostingRefused(f"{batch} is not a closed batch")
+    if strangers := numbers.keys() - {envelope.envelope_id for envelope in envelopes}:
+        raise PostingRefused(f"not in {batch}: {', '.join(sorted(map(str, strangers)))}")
+    recorded = known = 0
+    for envelope in envelopes:
+        number = numbers.get(envelope.envelope_id)
+        if number is None:
+            continue
+        if _post(tx, envelope, number, posted_on, actor):
+            recorded += 1
+        else:
+            known += 1
+    unnumbered = [e for e in envelopes if e.state is EnvelopeState.PRINTED and e.envelope_id not in numbers]
+    return Posted(recorded=recorded, known=known, missing=len(unnumbered))
+
+
+def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: str) -> bool:
+    if envelope.state is not EnvelopeState.PRINTED:
+        if envelope.registered_number == number:
+            return False
+        raise PostingRefused(f"{envelope.envelope_id} was posted as {envelope.registered_number}")
+    store.lock_renewal(tx.conn, envelope.renewal_id)
+    try:
+        store.save_posted(tx.conn, envelope.envelope_id, number, posted_on)
+    except psycopg.errors.UniqueViolation as error:
+        raise PostingRefused(f"{number} was given to another letter before") from error
+    outbox.add(
+        tx,
+        PINEnvelopePosted(
+            renewal_id=envelope.renewal_id,
+            item_id=envelope.item_id,
+            envelope_id=envelope.envelope_id,
+            server_name=envelope.server_name,
+            registered_number=number,
+            posted_on=posted_on,
+        ),
+    )
+    _note(tx, actor, "envelope-posted", envelope, registered_number=number)
+    return True
+
+
+def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: date, *, actor: str) -> bool:
+    """The post brought a letter back; False if that is known. Raises PostingRefused."""
+    envelope = store.lock_envelope(tx.conn, envelope_id)
+    if envelope is None:
+        raise PostingRefused(f"{envelope_id} was never printed")
+    if envelope.state is EnvelopeState.RETURNED:
+        return False
+    if envelope.state is not EnvelopeState.POSTED or envelope.posted_on is None or returned_on < envelope.posted_on:
+        raise PostingRefused(f"{envelope_id} had not been posted by then")
+    store.lock_renewal(tx.conn, envelope.renewal_id)
+    store.save_returned(tx.conn, envelope_id, reason, returned_on)
+    outbox.add(
+        tx,
+        PINEnvelopeReturned(
+            renewal_id=envelope.renewal_id,
+            item_id=envelope.item_id,
+            envelope_id=envelope_id,
+            reason=reason,
+            returned_on=returned_on,
+        ),
+    )
+    _note(tx, actor, "envelope-returned", envelope, reason=reason)
+    return True
+
+
+def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
+    """Send a mail once more of which nobody knows whether it arrived. Raises PostingRefused."""
+    renewal_id = store.requeue_unconfirmed(tx.conn, mail_id, tx.now)
+    if renewal_id is None:
+        raise PostingRefused(f"there is no unconfirmed mail {mail_id}")
+    audit.record(tx, actor=actor, action="mail-resent", subject=str(renewal_id), details={"mail_id": str(mail_id)})
+
+
+def _note(tx: Tx, actor: str, action: str, envelope: PINEnvelope, **details: str) -> None:
+    named: dict[str, audit.Detail] = {"envelope_id": str(envelope.envelope_id), **details}
+    audit.record(tx, actor=actor, action=action, subject=str(envelope.renewal_id), details=named)

@@ -1,0 +1,185 @@
+"""The SQL of the print process, within the few rights that its database role has; never commits."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from psycopg.rows import class_row
+
+from services.mailing.domain import Letter
+from shared.db import Conn
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRule:
+    """When a posting batch is full or old enough to be taken to the post."""
+
+    size: int
+    age: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A posting batch."""
+
+    id: uuid.UUID
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A claimed envelope: what was announced of it, its blob, and where and with which date it is printed."""
+
+    envelope_id: uuid.UUID
+    renewal_id: uuid.UUID
+    item_id: uuid.UUID
+    server_name: str
+    sealed: bytes
+    batch: Batch
+    dated_on: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What the manifest says of one printed envelope."""
+
+    envelope_id: uuid.UUID
+    reference: str
+    server_name: str
+    recipient: str
+    file_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Due:
+    envelope_id: uuid.UUID
+    renewal_id: uuid.UUID
+    item_id: uuid.UUID
+    server_name: str
+    sealed: bytes
+    batch_id: uuid.UUID | None
+    number: int | None
+    dated_on: date | None
+
+
+def claim_due_envelope(
+    conn: Conn, now: datetime, leased_until: datetime, today: date, rule: BatchRule, fresh_id: uuid.UUID
+) -> Job | None:
+    """Take the envelope that has been due longest. Its batch and date are settled at the first claim, for good."""
+    due = _lock_due(conn, now)
+    if due is None:
+        return None
+    if due.batch_id is not None and due.number is not None:
+        batch = Batch(id=due.batch_id, number=due.number)
+    else:
+        batch = _open_batch(conn, now, rule, fresh_id)
+    dated_on = due.dated_on or today
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'printing', due_at = %s, batch_id = %s, dated_on = %s
+           WHERE envelope_id = %s""",
+        (leased_until, batch.id, dated_on, due.envelope_id),
+    )
+    return Job(
+        envelope_id=due.envelope_id,
+        renewal_id=due.renewal_id,
+        item_id=due.item_id,
+        server_name=due.server_name,
+        sealed=due.sealed,
+        batch=batch,
+        dated_on=dated_on,
+    )
+
+
+def _lock_due(conn: Conn, now: datetime) -> _Due | None:
+    with conn.cursor(row_factory=class_row(_Due)) as cursor:
+        return cursor.execute(
+            """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_name, e.sealed, e.batch_id, b.number, e.dated_on
+               FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
+               WHERE e.state IN ('sealed', 'printing') AND e.due_at <= %s
+               ORDER BY e.due_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED""",
+            (now,),
+        ).fetchone()
+
+
+def _open_batch(conn: Conn, now: datetime, rule: BatchRule, fresh_id: uuid.UUID) -> Batch:
+    """The open batch, locked; a new one if there is none or it is full or old."""
+    _close_if_due(conn, now, rule)
+    conn.execute(
+        """INSERT INTO posting_batches (id, state, opened_at, closes_at, due_at) VALUES (%s, 'open', %s, %s, %s)
+           ON CONFLICT ((TRUE)) WHERE state = 'open' DO NOTHING""",
+        (fresh_id, now, now + rule.age, now),
+    )
+    with conn.cursor(row_factory=class_row(Batch)) as cursor:
+        batch = cursor.execute("SELECT id, number FROM posting_batches WHERE state = 'open' FOR UPDATE").fetchone()
+    assert batch is not None
+    return batch
+
+
+def _close_if_due(conn: Conn, now: datetime, rule: BatchRule) -> None:
+    """From `closing` on, no envelope joins the batch."""
+    conn.execute(
+        """UPDATE posting_batches SET state = 'closing', due_at = %(now)s
+           WHERE state = 'open' AND (closes_at <= %(now)s
+               OR (SELECT count(*) FROM pin_envelopes AS e WHERE e.batch_id = posting_batches.id) >= %(size)s)""",
+        {"now": now, "size": rule.size},
+    )
+
+
+def claim_closing_batch(conn: Conn, now: datetime, leased_until: datetime, rule: BatchRule) -> Batch | None:
+    """Take a batch whose manifest is due: nothing joins it any more, and nothing in it is still at the printer."""
+    _close_if_due(conn, now, rule)
+    # A statement of its own: it sees every envelope that joined before the batch was closed to more.
+    with conn.cursor(row_factory=class_row(Batch)) as cursor:
+        return cursor.execute(
+            """UPDATE posting_batches SET due_at = %s WHERE id = (
+                   SELECT id FROM posting_batches AS b WHERE state = 'closing' AND due_at <= %s AND NOT EXISTS (
+                       SELECT 1 FROM pin_envelopes AS e WHERE e.batch_id = b.id AND e.state = 'printing')
+                   ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+               RETURNING id, number""",
+            (leased_until, now),
+        ).fetchone()
+
+
+def lines(conn: Conn, batch: Batch) -> Sequence[Line]:
+    """What was printed in a batch, in the order of the references."""
+    with conn.cursor(row_factory=class_row(Line)) as cursor:
+        return cursor.execute(
+            """SELECT envelope_id, reference, server_name, recipient, file_sha256 FROM pin_envelopes
+               WHERE batch_id = %s AND state IN ('printed', 'posted', 'returned')
+               ORDER BY reference, server_name, envelope_id""",
+            (batch.id,),
+        ).fetchall()
+
+
+def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: datetime) -> bool:
+    """The letter is on disk: forget the blob. False if that was recorded before."""
+    return (
+        conn.execute(
+            """UPDATE pin_envelopes SET state = 'printed', sealed = NULL, reference = %s, recipient = %s,
+                      file_sha256 = %s, printed_at = %s
+               WHERE envelope_id = %s AND state = 'printing'""",
+            (letter.reference, letter.recipient_name, file_sha256, now, job.envelope_id),
+        ).rowcount
+        == 1
+    )
+
+
+def settle_faulty(conn: Conn, job: Job, reason: str) -> None:
+    """It can never be printed; the blob stays for whoever finds out why."""
+    conn.execute(
+        "UPDATE pin_envelopes SET state = 'faulty', reason = %s WHERE envelope_id = %s AND state = 'printing'",
+        (reason, job.envelope_id),
+    )
+
+
+def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime) -> bool:
+    """The manifest is on disk: the batch can be taken to the post."""
+    return (
+        conn.execute(
+            """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
+               WHERE id = %s AND state = 'closing'""",
+            (now, manifest_sha256, batch.id),
+        ).rowcount
+        == 1
+    )

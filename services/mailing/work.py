@@ -1,0 +1,115 @@
+"""Takes due mails to the mail server, one at a time, and records how each ended."""
+
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from services.mailing import store
+from services.mailing.domain import (
+    REPEATS_ALLOWED,
+    Mailer,
+    MailOutcomeUnknown,
+    MailRefused,
+    MailServerUnavailable,
+    MailState,
+    Sending,
+    Template,
+    is_given_up,
+    pause_before_next_try,
+)
+from services.mailing.handlers import ACTOR
+from services.mailing.messages import Composer
+from shared import audit, outbox
+from shared.db import Pool
+from shared.events.mailing import CSRRequestSent, MailBounced
+from shared.tx import Clock, Tx, transaction, utc_now
+
+log = structlog.get_logger()
+
+SENDINGS = Counter("mailing_sendings_total", "Sendings by how they ended", ["template", "outcome"])
+
+
+def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelta, clock: Clock = utc_now) -> bool:
+    """Send one due mail; say whether there was one. The lease must outlast the longest conversation."""
+    with transaction(pool, clock=clock) as tx:
+        sending = store.claim_due_mail(tx.conn, tx.now, tx.now + lease)
+    if sending is None:
+        return False
+    if sending.repeats > REPEATS_ALLOWED:
+        with transaction(pool, clock=clock) as tx:
+            _unconfirmed(tx, sending)
+        return True
+    message = composer.compose(sending.mail, sending.dated_at)
+    try:
+        mailer.send(sending.mail.recipient_address, message)
+    except MailRefused as refusal:
+        with transaction(pool, clock=clock) as tx:
+            _bounced(tx, sending, refusal.code)
+    except MailServerUnavailable as trouble:
+        with transaction(pool, clock=clock) as tx:
+            _put_off(tx, sending, trouble)
+    except MailOutcomeUnknown:
+        with transaction(pool, clock=clock) as tx:
+            _repeat(tx, sending)
+    else:
+        with transaction(pool, clock=clock) as tx:
+            _sent(tx, sending)
+    return True
+
+
+def _sent(tx: Tx, sending: Sending) -> None:
+    mail = sending.mail
+    store.lock_renewal(tx.conn, mail.renewal_id)
+    if not store.settle(tx.conn, sending, MailState.SENT, tx.now, 250):
+        return
+    if mail.template is Template.CSR_REQUEST:
+        outbox.add(tx, CSRRequestSent(renewal_id=mail.renewal_id, message_id=mail.message_id, sent_at=tx.now))
+    _note(tx, sending, "mail-sent")
+
+
+def _bounced(tx: Tx, sending: Sending, code: int) -> None:
+    mail = sending.mail
+    store.lock_renewal(tx.conn, mail.renewal_id)
+    if store.settle(tx.conn, sending, MailState.BOUNCED, tx.now, code):
+        outbox.add(tx, MailBounced(renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code))
+        _note(tx, sending, "mail-bounced", code)
+
+
+def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:
+    """Certainly not taken: try later, unless the server has put this mail off for days."""
+    if trouble.code is not None and is_given_up(sending, tx.now):
+        return _bounced(tx, sending, trouble.code)
+    pause = pause_before_next_try(sending.tries, answered=trouble.code is not None)
+    store.put_off(tx.conn, sending, tx.now + pause, state=MailState.QUEUED)
+    SENDINGS.labels(sending.mail.template, "put-off").inc()
+    log.warning("mail.put_off", mail_id=str(sending.mail.id), error=str(trouble), seconds=pause.total_seconds())
+
+
+def _repeat(tx: Tx, sending: Sending) -> None:
+    """Nobody knows: the next claim sends it once more, with the same Message-ID, or gives it to an operator."""
+    store.put_off(tx.conn, sending, tx.now + timedelta(seconds=1), state=MailState.SENDING)
+    SENDINGS.labels(sending.mail.template, "unknown").inc()
+    log.warning("mail.outcome_unknown", mail_id=str(sending.mail.id), repeats=sending.repeats)
+
+
+def _unconfirmed(tx: Tx, sending: Sending) -> None:
+    if store.settle(tx.conn, sending, MailState.UNCONFIRMED, tx.now):
+        _note(tx, sending, "mail-unconfirmed")
+        log.error("mail.unconfirmed", mail_id=str(sending.mail.id))
+
+
+def _note(tx: Tx, sending: Sending, action: str, code: int | None = None) -> None:
+    SENDINGS.labels(sending.mail.template, action.removeprefix("mail-")).inc()
+    audit.record(
+        tx,
+        actor=ACTOR,
+        action=action,
+        subject=str(sending.mail.renewal_id),
+        details={
+            "template": sending.mail.template.value,
+            "message_id": sending.mail.message_id,
+            "tries": sending.tries,
+            "reply_code": code,
+        },
+    )
