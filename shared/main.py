@@ -99,10 +99,17 @@ def open_current_pool(service: Service, settings: ServiceSettings, name: str, *,
 def _web(service: Service) -> None:
     settings = _begin(service, "web")
 
-    def make_app() -> flask.Flask:
-        return service.make_app(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
+    pools: list[Pool] = []
 
-    server.serve(make_app, bind=settings.bind, threads=settings.web_threads)
+    def make_app() -> flask.Flask:
+        pools.append(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
+        return service.make_app(pools[0])
+
+    def on_exit() -> None:
+        for pool in pools:
+            pool.close()
+
+    server.serve(make_app, bind=settings.bind, threads=settings.web_threads, on_exit=on_exit)
 
 
 def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:

@@ -24,7 +24,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         return self._make_app()
 
 
-def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int) -> None:
+def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int, on_exit: Callable[[], None]) -> None:
     """Serve until SIGTERM: running requests are finished within GRACE_SECONDS. One worker; scale by processes."""
     _Server(
         make_app,
@@ -35,7 +35,8 @@ def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int) -> No
             "worker_class": "gthread",
             "threads": threads,
             "graceful_timeout": GRACE_SECONDS,
-            "timeout": 60,
+            "timeout": 90,
+            "worker_exit": lambda server, worker: on_exit(),
             "control_socket_disable": True,
             "limit_request_field_size": 16_380,
             "limit_request_line": 4_094,

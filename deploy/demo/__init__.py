@@ -1,0 +1,1 @@
+"""A scripted AR who renews by public means only, for the demo, the crash drill, the system tests and the benchmark."""

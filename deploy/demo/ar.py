@@ -1,0 +1,165 @@
+"""The Authorised Representative: what a person would do with a browser and openssl, step by step."""
+
+import base64
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.demo.public import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class ECert:
+    """The AR's e-Cert (Organisational) as PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One item whose CSR is wanted."""
+
+    item_id: str
+    reference: str
+    product: str
+    server_names: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class AR:
+    """A signed-in AR. `folder` is their own computer: keys and CSRs are made there."""
+
+    gateway: Gateway
+    ecert: ECert
+    folder: Path
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        """Connect to both public names."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._api = self.gateway.connect(API_HOST)
+        self._sign_in = self.gateway.connect(SIGN_IN_HOST, certificate=self.ecert.certificate, key=self.ecert.key)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._api.close()
+        self._sign_in.close()
+
+    def get(self, path: str) -> Answer:
+        """A signed-in GET."""
+        return self._api.request("GET", path, token=self.token)
+
+    def post(self, path: str, body: Any = None, key: str | None = None) -> Answer:
+        """A signed-in POST."""
+        return self._api.request("POST", path, body, token=self.token, key=key)
+
+    def sign_in(self) -> None:
+        """Present the client certificate, get an access token."""
+        self.token = self._sign_in.request("POST", "/identity/v1/tokens").json()["access_token"]
+
+    def draft(self, srns: Sequence[str], language: str = "en") -> dict[str, Any]:
+        """Choose certificates; the quote and the document to sign come back."""
+        body = {"items": [{"srn": srn} for srn in srns], "language": language}
+        renewal: dict[str, Any] = self.post("/application/v1/renewals", body).json()
+        return renewal
+
+    def sign(self, renewal_id: str) -> str:
+        """Read the document and sign it with openssl; identity's attestation of the signature."""
+        document = self.get(f"/application/v1/renewals/{renewal_id}/document").body
+        signature = self.sign_bytes(document)
+        body = {
+            "renewal_id": renewal_id,
+            "document": base64.b64encode(document).decode(),
+            "signature": base64.b64encode(signature).decode(),
+        }
+        return str(self.post("/identity/v1/attestations", body).json()["attestation"])
+
+    def sign_bytes(self, document: bytes) -> bytes:
+        """A detached CAdES signature, as `openssl cms` makes it."""
+        command = ["openssl", "cms", "-sign", "-binary", "-cades", "-md", "sha256", "-outform", "DER"]
+        return _run([*command, "-signer", str(self.ecert.certificate), "-inkey", str(self.ecert.key)], document)
+
+    def submit(self, renewal_id: str, attestation: str, key: str | None = None) -> None:
+        """Submit the signed application."""
+        self.post(f"/application/v1/renewals/{renewal_id}/submission", {"attestation": attestation}, key)
+
+    def pay(self, renewal_id: str) -> None:
+        """Prove again who pays, open the checkout, pay at the provider's page."""
+        authorisation = self._sign_in.request(
+            "POST", "/identity/v1/checkout-authorisations", {"renewal_id": renewal_id}, token=self.token
+        ).json()["authorisation"]
+        body = {"renewal_id": renewal_id, "authorisation": authorisation}
+        checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body))
+        plain_http(checkout["checkout_url"])
+        plain_http(checkout["checkout_url"], "POST", decision="pay")
+
+    def _if_ready(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = self.post(path, body).json()
+        except Problem as problem:
+            if problem.type.endswith((":payment-not-ready", ":unavailable", ":provider-unavailable")):
+                return None
+            raise
+        return answer
+
+    def renewal(self, renewal_id: str) -> dict[str, Any]:
+        """How the renewal stands."""
+        renewal: dict[str, Any] = self.get(f"/application/v1/renewals/{renewal_id}").json()
+        return renewal
+
+    def orders(self, renewal_id: str) -> list[Order]:
+        """The items that issuance has opened orders for."""
+        try:
+            found = self.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
+        except Problem as problem:
+            if problem.status == 404:
+                return []
+            raise
+        return [
+            Order(
+                item_id=order["item_id"],
+                reference=order["reference"],
+                product=order["product"],
+                server_names=tuple(order["server_names"]),
+            )
+            for order in found
+        ]
+
+    def make_csr(self, order: Order) -> str:
+        """A new key on the server, and its CSR, by `openssl req`."""
+        key = self.folder / f"{order.reference}.key"
+        names = ",".join(f"DNS:{name}" for name in order.server_names)
+        _run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)])
+        request = ["openssl", "req", "-new", "-key", str(key), "-subj", "/", "-addext", f"subjectAltName={names}"]
+        return _run(request).decode()
+
+    def submit_csr(self, order: Order, csr: str, pins: Mapping[str, str], key: str | None = None) -> None:
+        """Send a CSR with its reference number and the PIN of each server name."""
+        body = {"reference": order.reference, "pins": dict(pins), "csr": csr}
+        self.post(f"/issuance/v1/orders/{order.item_id}/csr", body, key)
+
+    def certificate(self, order: Order) -> Path | None:
+        """Download the chain, once it is there."""
+        try:
+            chain = self.get(f"/issuance/v1/orders/{order.item_id}/certificate").body
+        except Problem as problem:
+            if problem.status in (404, 409):
+                return None
+            raise
+        path = self.folder / f"{order.reference}.pem"
+        path.write_bytes(chain)
+        return path
+
+    def accept(self, order: Order) -> None:
+        """Confirm the certificate's content and its publication."""
+        self.post(f"/issuance/v1/orders/{order.item_id}/acceptance")
+
+
+def _run(command: Sequence[str], given: bytes | None = None) -> bytes:
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:2])}: {done.stderr.decode('utf-8', 'replace')}")
+    return done.stdout

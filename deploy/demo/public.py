@@ -1,0 +1,139 @@
+"""The gateway as any client sees it: HTTPS to 127.0.0.1 under the public names, problems as exceptions."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+
+API_HOST: Final = "api.ecert.localhost"
+SIGN_IN_HOST: Final = "signin.ecert.localhost"
+
+T = TypeVar("T")
+
+
+class Problem(Exception):
+    """The gateway answered with a problem document."""
+
+    def __init__(self, status: int, document: dict[str, Any]) -> None:
+        super().__init__(f"{status} {document.get('type')}: {document.get('detail') or document.get('title')}")
+        self.status = status
+        self.type = str(document.get("type", ""))
+        self.document = document
+
+
+class TimedOut(Exception):
+    """What was waited for did not come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A response."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """Where the gateway listens and whose certificate it shows."""
+
+    port: int
+    ca_file: Path
+
+    def connect(self, host: str, *, certificate: Path | None = None, key: Path | None = None) -> "Connection":
+        """A connection pool to one public name, with a client certificate if there is one."""
+        pool = urllib3.HTTPSConnectionPool(
+            "127.0.0.1",
+            self.port,
+            server_hostname=host,
+            assert_hostname=host,
+            ca_certs=str(self.ca_file),
+            cert_file=None if certificate is None else str(certificate),
+            key_file=None if key is None else str(key),
+            maxsize=4,
+            retries=False,
+            timeout=urllib3.Timeout(connect=5, read=30),
+        )
+        return Connection(pool=pool, host=f"{host}:{self.port}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Requests to one public name."""
+
+    pool: urllib3.HTTPConnectionPool
+    host: str
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send one request. Raises Problem for an error answer, urllib3's HTTPError when there is none."""
+        sent = {"Host": self.host, **(headers or {})}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        if method == "POST":
+            sent["Idempotency-Key"] = key or uuid.uuid4().hex
+        raw = None
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            raw = json.dumps(body).encode()
+        response = self.pool.request(method, path, body=raw, headers=sent)
+        answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
+        if response.status >= 400:
+            raise Problem(response.status, _document(answer))
+        return answer
+
+    def close(self) -> None:
+        """Let go."""
+        self.pool.close()
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        return {"title": answer.body[:200].decode("utf-8", "replace")}
+    return document if isinstance(document, dict) else {"title": str(document)}
+
+
+def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, every: float = 0.02) -> T:
+    """Look until there is something. Raises TimedOut."""
+    until = time.monotonic() + seconds
+    while (found := look()) is None:
+        if time.monotonic() > until:
+            raise TimedOut(f"{what} did not come within {seconds:.0f} s")
+        time.sleep(every)
+    return found
+
+
+def plain_http(url: str, method: str = "GET", **fields: str) -> Answer:
+    """A request to a page outside the gateway whose .localhost name Python does not resolve."""
+    parts = urlsplit(url)
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, retries=False, timeout=15)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    response = pool.request(
+        method, path, fields=fields or None, encode_multipart=False, headers={"Host": parts.netloc}, redirect=False
+    )
+    answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
+    pool.close()
+    if response.status >= 400:
+        raise Problem(response.status, _document(answer))
+    return answer
