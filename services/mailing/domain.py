@@ -6,12 +6,15 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Final, Protocol
 
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId, Language, Product, RenewalId
+
+# A date on paper is the date here; Hong Kong has no summer time.
+HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
 
 
 class AddressRefused(Refused):

@@ -12,15 +12,13 @@ from typing import Final
 
 import flask
 
-from services.mailing import manifest, posting, print_work, work
+from services.mailing import manifest, posting, work
+from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post, subscriptions
-from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
-from services.mailing.print_key import PrintKey
-from services.mailing.print_work import HONG_KONG, Printer
-from services.mailing.settings import MailingSettings, PrintSettings
-from shared import db, logs, main, migrate, process
+from services.mailing.settings import MailingSettings
+from shared import logs, main
 from shared.db import Pool
 from shared.errors import Refused
 from shared.main import Command, Service
@@ -29,7 +27,7 @@ from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.web import create_app
-from shared.work import Task, run_tasks
+from shared.work import Task
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -62,37 +60,11 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     return [("send", lambda: work.send_next(pool, mailer, composer, lease=settings.lease))]
 
 
-def make_printer(settings: PrintSettings) -> Printer:
-    """The printer with the real key."""
-    return Printer(
-        key=PrintKey.load(settings.key_file, settings.certificate_file),
-        stationery=Stationery(fonts=settings.fonts, help=settings.help, portal=settings.portal),
-        folder=settings.posting_folder,
-        rule=settings.rule,
-    )
-
-
 def run_print(_: argparse.Namespace) -> None:
-    """The print process: its own database role, the print key, no Kafka, no mail."""
-    settings = PrintSettings.read()
-    logs.configure("mailing", "print", settings.log_level)
-    printer = make_printer(settings)
-    life = process.Life()
-    life.end_on_signals()
-    process.serve_admin(settings.admin_port, life)
-    pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
-    try:
-        migrate.wait_until_current(pool, SERVICE.files())
-        main.STARTED.labels("mailing", "print").set(1)
-        run_tasks(
-            [
-                ("print", lambda: print_work.print_next(pool, printer)),
-                ("close", lambda: print_work.close_next(pool, printer)),
-            ],
-            life,
-        )
-    finally:
-        pool.close()
+    """The print process."""
+    from services.mailing import print_main  # what opens and sets letters is loaded by this process alone
+
+    print_main.run(SERVICE.files())
 
 
 def run_posted(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from services.mailing.domain import Help, Mail
 
@@ -28,7 +28,7 @@ class Composer:
         self._help = help_contact
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
-            autoescape=lambda name: name is not None and name.endswith(".html"),
+            autoescape=select_autoescape(["html"]),
             undefined=StrictUndefined,
             trim_blocks=True,
         )

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Protocol
-from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import Counter
 
 from services.mailing import manifest, print_store
-from services.mailing.domain import EnvelopeUnusable, Letter
+from services.mailing.domain import HONG_KONG, EnvelopeUnusable, Letter
 from services.mailing.files import write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
@@ -26,7 +25,6 @@ from shared.tx import Clock, transaction, utc_now
 log = structlog.get_logger()
 
 ACTOR: Final = "mailing-print"
-HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 # Opening, setting and writing one letter takes a tenth of a second.
 LEASE: Final = timedelta(seconds=20)
 

@@ -1,19 +1,16 @@
-"""Mailing's settings; the print process has its own, smaller set."""
+"""Mailing's settings; the print process has its own (`print_settings.py`)."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
-from pathlib import Path
 from typing import Final, Self
 
 from environs import ValidationError
 
 from services.mailing.domain import Help
-from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 from services.mailing.mailer import MailServer
-from services.mailing.print_store import BatchRule
 from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -47,7 +44,7 @@ class MailingSettings:
         timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0)
         sender = env.str("MAIL_FROM", validate=_address)
         portal = env.str("PORTAL_URL")
-        help_contact = _read_help(env)
+        help_contact = read_help(env)
         seal(env)
         server = MailServer.parse(smtp_url, starttls=starttls)
         if service.environment == "production" and not server.encrypted and server.host not in _LOOPBACK:
@@ -62,45 +59,8 @@ class MailingSettings:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrintSettings:
-    """What the print process needs; nothing of Kafka, mail or tokens."""
-
-    database_url: str = field(repr=False)
-    log_level: str
-    admin_port: int
-    key_file: Path
-    certificate_file: Path
-    posting_folder: Path
-    fonts: Path
-    portal: str
-    help: Help
-    rule: BatchRule
-
-    @classmethod
-    def read(cls) -> Self:
-        """From the environment. Raises SettingsError."""
-        env = read_env()
-        values = cls(
-            database_url=env.str("PRINT_DATABASE_URL"),
-            log_level=env.str("LOG_LEVEL", "INFO"),
-            admin_port=env.int("ADMIN_PORT", 0),
-            key_file=env.path("PRINT_KEY_FILE"),
-            certificate_file=env.path("PRINT_CERTIFICATE_FILE"),
-            posting_folder=env.path("POSTING_DIR"),
-            fonts=env.path("FONTS_DIR", DEFAULT_FONTS),
-            portal=env.str("PORTAL_URL"),
-            help=_read_help(env),
-            rule=BatchRule(
-                size=env.int("POSTING_BATCH_SIZE", 200),
-                age=env.timedelta("POSTING_BATCH_SECONDS", timedelta(hours=1)),
-            ),
-        )
-        seal(env)
-        return values
-
-
-def _read_help(env: Env) -> Help:
+def read_help(env: Env) -> Help:
+    """Where letters and mails say that help is found."""
     return Help(
         telephone=env.str("HELP_TELEPHONE", "2921 6633"),
         email=env.str("HELP_EMAIL", "enquiry@eCert.gov.hk"),

@@ -79,7 +79,8 @@ def _bounced(tx: Tx, sending: Sending, code: int) -> None:
 def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:
     """Certainly not taken: try later, unless the server has put this mail off for days."""
     if trouble.code is not None and is_given_up(sending, tx.now):
-        return _bounced(tx, sending, trouble.code)
+        _bounced(tx, sending, trouble.code)
+        return
     pause = pause_before_next_try(sending.tries, answered=trouble.code is not None)
     store.put_off(tx.conn, sending, tx.now + pause, state=MailState.QUEUED)
     SENDINGS.labels(sending.mail.template, "put-off").inc()

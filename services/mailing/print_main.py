@@ -1,0 +1,39 @@
+"""The print process: its own database role, the print key, no Kafka, no mail."""
+
+from collections.abc import Sequence
+
+from services.mailing.letters.pin_envelope import Stationery
+from services.mailing.print_key import PrintKey
+from services.mailing.print_settings import PrintSettings
+from services.mailing.print_work import Printer, close_next, print_next
+from shared import db, logs, main, migrate, process
+from shared.migrate import Migration
+from shared.work import run_tasks
+
+
+def make_printer(settings: PrintSettings) -> Printer:
+    """The printer with the real key."""
+    return Printer(
+        key=PrintKey.load(settings.key_file, settings.certificate_file),
+        stationery=Stationery(fonts=settings.fonts, help=settings.help, portal=settings.portal),
+        folder=settings.posting_folder,
+        rule=settings.rule,
+    )
+
+
+def run(migrations: Sequence[Migration]) -> None:
+    """Print until told to stop."""
+    settings = PrintSettings.read()
+    logs.configure("mailing", "print", settings.log_level)
+    printer = make_printer(settings)
+    life = process.Life()
+    life.end_on_signals()
+    process.serve_admin(settings.admin_port, life)
+    pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
+    try:
+        migrate.wait_until_current(pool, migrations)
+        main.STARTED.labels("mailing", "print").set(1)
+        tasks = [("print", lambda: print_next(pool, printer)), ("close", lambda: close_next(pool, printer))]
+        run_tasks(tasks, life)
+    finally:
+        pool.close()

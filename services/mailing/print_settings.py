@@ -1,0 +1,50 @@
+"""The settings of the print process."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from services.mailing.domain import Help
+from services.mailing.letters.pin_envelope import DEFAULT_FONTS
+from services.mailing.print_store import BatchRule
+from services.mailing.settings import read_help
+from shared.settings import read_env, seal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintSettings:
+    """What the print process needs; nothing of Kafka, mail or tokens."""
+
+    database_url: str = field(repr=False)
+    log_level: str
+    admin_port: int
+    key_file: Path
+    certificate_file: Path
+    posting_folder: Path
+    fonts: Path
+    portal: str
+    help: Help
+    rule: BatchRule
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment. Raises SettingsError."""
+        env = read_env()
+        values = cls(
+            database_url=env.str("PRINT_DATABASE_URL"),
+            log_level=env.str("LOG_LEVEL", "INFO"),
+            admin_port=env.int("ADMIN_PORT", 0),
+            key_file=env.path("PRINT_KEY_FILE"),
+            certificate_file=env.path("PRINT_CERTIFICATE_FILE"),
+            posting_folder=env.path("POSTING_DIR"),
+            fonts=env.path("FONTS_DIR", DEFAULT_FONTS),
+            portal=env.str("PORTAL_URL"),
+            help=read_help(env),
+            rule=BatchRule(
+                size=env.int("POSTING_BATCH_SIZE", 200),
+                age=env.timedelta("POSTING_BATCH_SECONDS", timedelta(hours=1)),
+            ),
+        )
+        seal(env)
+        return values
