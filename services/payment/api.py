@@ -10,7 +10,7 @@ import flask
 from flask_smorest import Blueprint
 
 from services.payment import handlers, provider, refund_store, store
-from services.payment.domain import CheckoutId, CheckoutState, Payment, PaymentState, Provider, Waiting
+from services.payment.domain import CheckoutId, Payment, PaymentState, Provider, Waiting
 from services.payment.outcomes import RecordOutcome
 from services.payment.refusals import (
     AlreadyPaid,
@@ -78,24 +78,25 @@ class Deps:
     return_url: str
 
 
-@blp.route("/checkouts", methods=["POST"])
+@blp.post("/checkouts")
+@web.steps
 @blp.arguments(OpenCheckoutSchema)
 @blp.response(HTTPStatus.OK, CheckoutSchema)
-@web.steps
-def open_checkout(body: Mapping[str, Any]) -> flask.Response:
+def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:
     """Open the provider's checkout page for a renewal; the same page while it is open."""
     deps = web.deps(Deps)
     command = _read_command(body, web.caller(), deps)
     with web.transaction() as tx:
         intent = handlers.intend_checkout(command, tx)
-    if intent.checkout.state is CheckoutState.OPEN:
-        return _checkout_answer(intent.payment, intent.checkout.url)
+    if intent.checkout.url is not None:
+        return _shown_checkout(intent.payment, intent.checkout.url)
     outcome = provider.open_session(deps.provider, intent.checkout, is_new=intent.is_new)
     with web.transaction() as tx:
         payment = deps.record(intent.payment.renewal_id, intent.checkout, outcome, tx)
-        now = tx.now
-    payment.require_payable(now)
-    return _checkout_answer(payment, outcome.session.checkout_url if isinstance(outcome, Waiting) else None)
+    payment.require_payable(tx.now)
+    if not isinstance(outcome, Waiting):
+        raise ProviderUnavailable("the provider's session has ended; ask again for a new one")
+    return _shown_checkout(payment, outcome.session.checkout_url)
 
 
 def _read_command(body: Mapping[str, Any], caller: Caller, deps: Deps) -> handlers.OpenCheckout:
@@ -125,24 +126,11 @@ def _read_command(body: Mapping[str, Any], caller: Caller, deps: Deps) -> handle
         raise AuthorisationRefused("get a new one from identity: it is good for five minutes, once") from error
 
 
-def _checkout_answer(payment: Payment, url: str | None) -> flask.Response:
-    if url is None:
-        raise ProviderUnavailable("the provider's session has ended; ask again for a new one")
-    return flask.jsonify(
-        CheckoutSchema().dump(
-            {
-                "renewal_id": payment.renewal_id,
-                "payment_id": payment.id,
-                "checkout_url": url,
-                "amount_minor": payment.amount_minor,
-                "currency": payment.currency,
-                "pay_before": payment.pay_before,
-            }
-        )
-    )
+def _shown_checkout(payment: Payment, url: str) -> Mapping[str, object]:
+    return {**vars(payment), "payment_id": payment.id, "checkout_url": url}
 
 
-@blp.route("/provider-webhooks", methods=["POST"])
+@blp.post("/provider-webhooks")
 @blp.response(HTTPStatus.NO_CONTENT)
 def receive_webhook() -> tuple[str, int]:
     """The provider says that something happened; answered after it is remembered, and checked later."""
@@ -164,7 +152,7 @@ def _checkout_id(reference: str) -> CheckoutId | None:
         return None
 
 
-@blp.route("/payments/<uuid:renewal_id>", methods=["GET"])
+@blp.get("/payments/<uuid:renewal_id>")
 @blp.response(HTTPStatus.OK, PaymentSchema)
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """How the payment of a renewal stands."""
@@ -174,7 +162,7 @@ def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
     return {**vars(payment), "refunds": refunds}
 
 
-@blp.route("/payments/<uuid:renewal_id>/receipt", methods=["GET"])
+@blp.get("/payments/<uuid:renewal_id>/receipt")
 @blp.response(HTTPStatus.OK, ReceiptSchema)
 def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """The receipt of a captured payment."""

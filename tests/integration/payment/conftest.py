@@ -1,10 +1,18 @@
 """What the payment tests share: the sandbox provider, really running, and a merchant's webhook end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.integration.payment.sandbox_process import Merchant, Sandbox, running_merchant, running_sandbox
+from shared.db import open_pool
+from tests.engines import Database
+from tests.integration.payment.sandbox_process import (
+    Merchant,
+    Sandbox,
+    running_merchant,
+    running_sandbox,
+)
+from tests.integration.payment.world import World
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +42,13 @@ def merchant(merchant_process: Merchant) -> Merchant:
     merchant_process.received.clear()
     merchant_process.statuses.clear()
     return merchant_process
+
+
+@pytest.fixture
+def world(database: Callable[[str], Database], sandbox: Sandbox) -> Iterator[World]:
+    """A payment service with an empty database and the running sandbox as its provider."""
+    pool = open_pool(database("payment").url, name="payment-test")
+    try:
+        yield World(pool=pool, sandbox=sandbox)
+    finally:
+        pool.close()
