@@ -93,8 +93,9 @@ class AR:
         ).json()["authorisation"]
         body = {"renewal_id": renewal_id, "authorisation": authorisation}
         checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body))
-        plain_http(checkout["checkout_url"])
-        plain_http(checkout["checkout_url"], "POST", decision="pay")
+        page = checkout["checkout_url"]
+        plain_http(page, patience=self.gateway.patience)
+        plain_http(page, "POST", patience=self.gateway.patience, decision="pay")
 
     def _if_ready(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         try:

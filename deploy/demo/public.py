@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
@@ -15,6 +15,7 @@ API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
 
 T = TypeVar("T")
+_TRY_AGAIN: Final = (502, 503, 504)
 
 
 class Problem(Exception):
@@ -46,10 +47,11 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where the gateway listens and whose certificate it shows."""
+    """Where the gateway listens, whose certificate it shows, and how long (seconds) to bear its absence."""
 
     port: int
     ca_file: Path
+    patience: float = 0.0
 
     def connect(self, host: str, *, certificate: Path | None = None, key: Path | None = None) -> "Connection":
         """A connection pool to one public name, with a client certificate if there is one."""
@@ -65,7 +67,7 @@ class Gateway:
             retries=False,
             timeout=urllib3.Timeout(connect=5, read=30),
         )
-        return Connection(pool=pool, host=f"{host}:{self.port}")
+        return Connection(pool=pool, host=f"{host}:{self.port}", patience=self.patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class Connection:
 
     pool: urllib3.HTTPConnectionPool
     host: str
+    patience: float
 
     def request(
         self,
@@ -85,7 +88,10 @@ class Connection:
         key: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send one request. Raises Problem for an error answer, urllib3's HTTPError when there is none."""
+        """Send one request, again and again with the same key while the system is away.
+
+        Raises Problem for an error answer, urllib3's HTTPError when there is none.
+        """
         sent = {"Host": self.host, **(headers or {})}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -95,15 +101,31 @@ class Connection:
         if body is not None:
             sent["Content-Type"] = "application/json"
             raw = json.dumps(body).encode()
-        response = self.pool.request(method, path, body=raw, headers=sent)
-        answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
-        if response.status >= 400:
-            raise Problem(response.status, _document(answer))
-        return answer
+        return patiently(lambda: _answer(self.pool.request(method, path, body=raw, headers=sent)), self.patience)
 
     def close(self) -> None:
         """Let go."""
         self.pool.close()
+
+
+def _answer(response: urllib3.BaseHTTPResponse) -> Answer:
+    answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
+    if response.status >= 400:
+        raise Problem(response.status, _document(answer))
+    return answer
+
+
+def patiently(ask: Callable[[], Answer], patience: float) -> Answer:
+    """Ask until there is an answer that is not "try again later"."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return ask()
+        except (urllib3.exceptions.HTTPError, Problem) as error:
+            away = not isinstance(error, Problem) or error.status in _TRY_AGAIN or error.type.endswith("-in-use")
+            if not away or time.monotonic() > until:
+                raise
+            time.sleep(0.25)
 
 
 def _document(answer: Answer) -> dict[str, Any]:
@@ -124,16 +146,18 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, 
     return found
 
 
-def plain_http(url: str, method: str = "GET", **fields: str) -> Answer:
+def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Answer:
     """A request to a page outside the gateway whose .localhost name Python does not resolve."""
     parts = urlsplit(url)
     pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, retries=False, timeout=15)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    response = pool.request(
-        method, path, fields=fields or None, encode_multipart=False, headers={"Host": parts.netloc}, redirect=False
-    )
-    answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
-    pool.close()
-    if response.status >= 400:
-        raise Problem(response.status, _document(answer))
-    return answer
+    headers = {"Host": parts.netloc}
+    if fields:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    body = urlencode(fields) if fields else None
+    try:
+        return patiently(
+            lambda: _answer(pool.request(method, path, body=body, headers=headers, redirect=False)), patience
+        )
+    finally:
+        pool.close()

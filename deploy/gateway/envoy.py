@@ -1,0 +1,275 @@
+"""Envoy's configuration, derived from the gateway's rules; written as JSON, which Envoy reads as it is."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.gateway.rules import (
+    FORGEABLE_HEADERS,
+    FORGEABLE_PREFIXES,
+    HEADERS_SECONDS,
+    IDENTITY_HEADER,
+    IDLE_SECONDS,
+    MAX_BODY_BYTES,
+    MAX_HEADER_KIB,
+    MAX_HEADERS,
+    PROBLEMS,
+    REQUEST_SECONDS,
+    SERVICES,
+    Host,
+    hosts,
+)
+
+_TYPE: Final = "type.googleapis.com/envoy.extensions"
+_PROBLEM_JSON: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """Where this gateway listens, what it shows and asks for, and where the services' sockets lie."""
+
+    port: int
+    certificate: Path
+    key: Path
+    client_cas: Path
+    sockets: Path
+    admin_socket: Path
+    address: str = "127.0.0.1"
+
+    def socket(self, service: str) -> Path:
+        """A service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
+        return self.sockets / f"{service}.sock"
+
+
+def render(gateway: Gateway) -> str:
+    """The whole configuration."""
+    return json.dumps(
+        {
+            "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
+            "static_resources": {
+                "listeners": [_listener(gateway)],
+                "clusters": [_cluster(service, gateway) for service in SERVICES],
+            },
+        },
+        indent=1,
+    )
+
+
+def _listener(gateway: Gateway) -> dict[str, Any]:
+    return {
+        "name": "public",
+        "address": {"socket_address": {"address": gateway.address, "port_value": gateway.port}},
+        "listener_filters": [
+            {
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {"@type": f"{_TYPE}.filters.listener.tls_inspector.v3.TlsInspector"},
+            }
+        ],
+        "listener_filters_timeout": f"{HEADERS_SECONDS}s",
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [_filter_chain(host, gateway) for host in hosts()],
+    }
+
+
+def _filter_chain(host: Host, gateway: Gateway) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "filter_chain_match": {"server_names": [host.name]},
+        "transport_socket_connect_timeout": f"{HEADERS_SECONDS}s",
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": _tls(host, gateway)},
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _http(host)}],
+    }
+
+
+def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(gateway.certificate)},
+                "private_key": {"filename": str(gateway.key)},
+            }
+        ],
+    }
+    if host.asks_for_certificate:
+        context["validation_context"] = {
+            "trusted_ca": {"filename": str(gateway.client_cas)},
+            # Identity tells an expired e-Cert apart in words; a broken handshake could not.
+            "allow_expired_certificate": True,
+        }
+    return {
+        "@type": f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": context,
+        # One that never asked, or failed to, must not come back by resumption as one that showed a certificate.
+        "require_client_certificate": False,
+        "disable_stateless_session_resumption": host.asks_for_certificate,
+        "disable_stateful_session_resumption": host.asks_for_certificate,
+    }
+
+
+def _http(host: Host) -> dict[str, Any]:
+    manager: dict[str, Any] = {
+        "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": host.name.partition(".")[0],
+        "codec_type": "AUTO",
+        "server_name": "ecert",
+        "use_remote_address": True,
+        "forward_client_cert_details": "SANITIZE",
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "strip_any_host_port": True,
+        "max_request_headers_kb": MAX_HEADER_KIB,
+        "request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "request_timeout": f"{REQUEST_SECONDS}s",
+        "stream_idle_timeout": f"{REQUEST_SECONDS}s",
+        "common_http_protocol_options": {
+            "idle_timeout": f"{IDLE_SECONDS}s",
+            "max_headers_count": MAX_HEADERS,
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 65536,
+            "initial_connection_window_size": 1048576,
+        },
+        "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
+        "local_reply_config": _local_replies(),
+        "access_log": [_access_log()],
+        "route_config": _routes(host),
+        "http_filters": _filters(),
+    }
+    if host.asks_for_certificate:
+        manager["forward_client_cert_details"] = "SANITIZE_SET"
+        manager["set_current_client_cert_details"] = {"cert": True}
+    return manager
+
+
+def _routes(host: Host) -> dict[str, Any]:
+    removed = [*FORGEABLE_HEADERS, *(() if host.asks_for_certificate else (IDENTITY_HEADER,))]
+    closed = [{"match": {"path": path}, "direct_response": {"status": 404}} for path in host.closed_paths]
+    routes = [
+        {
+            "match": {"prefix" if route.prefix else "path": route.path},
+            "route": {
+                "cluster": route.service,
+                "timeout": f"{REQUEST_SECONDS}s",
+                # Only what never reached the service: it may have done what was asked before it fell silent.
+                "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2},
+            },
+        }
+        for route in host.routes
+    ]
+    return {
+        "request_headers_to_remove": removed,
+        "virtual_hosts": [
+            {
+                "name": host.name,
+                "domains": [host.name],
+                "routes": [*closed, *routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}],
+            },
+            {
+                "name": "another-host-on-this-connection",
+                "domains": ["*"],
+                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 421}}],
+            },
+        ],
+    }
+
+
+def _filters() -> list[dict[str, Any]]:
+    removals = [
+        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in FORGEABLE_PREFIXES
+    ]
+    return [
+        {
+            "name": "envoy.filters.http.header_mutation",
+            "typed_config": {
+                "@type": f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation",
+                "mutations": {"request_mutations": removals},
+            },
+        },
+        {
+            "name": "envoy.filters.http.buffer",
+            "typed_config": {
+                "@type": f"{_TYPE}.filters.http.buffer.v3.Buffer",
+                "max_request_bytes": MAX_BODY_BYTES,
+            },
+        },
+        {
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True},
+        },
+    ]
+
+
+def _local_replies() -> dict[str, Any]:
+    def body(slug: str, title: str) -> dict[str, Any]:
+        problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
+        return {"json_format": problem, "content_type": _PROBLEM_JSON}
+
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": f"is_{status}"}}
+                    }
+                },
+                "body_format_override": body(slug, title),
+            }
+            for status, (slug, title) in PROBLEMS.items()
+        ],
+        "body_format": body("gateway", "The gateway could not answer this request"),
+    }
+
+
+def _access_log() -> dict[str, Any]:
+    """One JSON line a request; never a query, a body or a header that holds a secret."""
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"{_TYPE}.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {
+                "json_format": {
+                    "time": "%START_TIME%",
+                    "host": "%REQUESTED_SERVER_NAME%",
+                    "method": "%REQ(:METHOD)%",
+                    "path": "%PATH(NQ:PATH)%",
+                    "status": "%RESPONSE_CODE%",
+                    "why": "%RESPONSE_CODE_DETAILS%",
+                    "milliseconds": "%DURATION%",
+                    "request_id": "%REQ(X-REQUEST-ID)%",
+                }
+            },
+        },
+    }
+
+
+def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
+    protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        "name": service,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            protocol: {
+                "@type": f"type.googleapis.com/{protocol}",
+                # gunicorn keeps an idle connection for two seconds: let go before it does.
+                "common_http_protocol_options": {"idle_timeout": "1s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": service,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": {"pipe": {"path": str(gateway.socket(service))}}}},
+                    ]
+                }
+            ],
+        },
+    }

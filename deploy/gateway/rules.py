@@ -1,0 +1,91 @@
+"""What the gateway lets through, as data: hosts, routes, limits, headers. Whatever runs it is derived from this."""
+
+from dataclasses import dataclass
+from typing import Final
+
+SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
+# Nothing of mailing is for the public.
+PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A path, whole or as a prefix, and the service that answers it."""
+
+    path: str
+    service: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A name the gateway answers to. Only one of them asks for a client certificate."""
+
+    name: str
+    routes: tuple[Route, ...]
+    closed_paths: tuple[str, ...] = ()
+    asks_for_certificate: bool = False
+
+
+# Where the client certificate decides, and so not reachable without the question for one.
+SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations")
+API_HOST: Final = "api.ecert.localhost"
+SIGN_IN_HOST: Final = "signin.ecert.localhost"
+
+
+def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST) -> tuple[Host, ...]:
+    """Both hosts with their routes; what no route names does not exist."""
+    return (
+        Host(
+            name=api,
+            routes=tuple(Route(path=f"/{s}/v1/", service=s, prefix=True) for s in PUBLIC_SERVICES),
+            closed_paths=SIGN_IN_PATHS,
+        ),
+        Host(
+            name=sign_in,
+            routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
+            asks_for_certificate=True,
+        ),
+    )
+
+
+# The gateway's own word on who the client is; the only identity header that a service reads.
+IDENTITY_HEADER: Final = "x-forwarded-client-cert"
+# A gateway overwrites only what it sets itself: a forged header of another name would pass.
+FORGEABLE_HEADERS: Final = (
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    "x-client-certificate",
+    "x-client-verify",
+    "x-client-dn",
+    "ssl-client-cert",
+    "ssl-client-verify",
+    "x-amzn-mtls-clientcert",
+    "x-arr-clientcert",
+    "x-remote-user",
+    "remote-user",
+    "x-user",
+    "x-original-url",
+    "x-rewrite-url",
+)
+FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-request-", "x-envoy-")
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_HEADER_KIB: Final = 32
+MAX_HEADERS: Final = 64
+REQUEST_SECONDS: Final = 30
+HEADERS_SECONDS: Final = 10
+IDLE_SECONDS: Final = 60
+
+# Status → slug and title of the gateway's own problems.
+PROBLEMS: Final = {
+    400: ("bad-request", "The request could not be read"),
+    404: ("not-found", "There is nothing at this address"),
+    408: ("request-timeout", "The request took too long to arrive"),
+    413: ("body-too-large", "The request body is larger than 1 MiB"),
+    421: ("misdirected-request", "This connection is not for this host"),
+    431: ("headers-too-large", "The request headers are too large"),
+    503: ("unavailable", "The service cannot answer now; try again later"),
+    504: ("timeout", "The service did not answer in time; try again later"),
+}
