@@ -12,13 +12,14 @@ import flask
 import psycopg
 from prometheus_client import Gauge
 
-from shared import broker, db, held, logs, migrate, process, relay, server, work
+from shared import broker, db, held, logs, migrate, process, relay, sealing, server, work
 from shared.apply import Applier
 from shared.consumer import Consumer
 from shared.db import Pool
 from shared.migrate import Migration
 from shared.settings import ServiceSettings
 from shared.subscriptions import Subscription, by_type, topics
+from shared.tokens import KeySet, SigningKey
 from shared.tx import utc_now
 from shared.work import Task
 
@@ -70,6 +71,7 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         "relay": Command(help="bring our events to Kafka", run=lambda _: _relay(service)),
         "work": Command(help="take due rows to the outside", run=lambda _: _work(service)),
         "migrate": Command(help="bring the database up to date", run=lambda _: _migrate(service)),
+        "verify-audit": Command(help="check the seals over the audit log", run=lambda _: _verify_audit(service)),
         "held": Command(
             help="list, redrive or skip held events",
             add_arguments=held.add_arguments,
@@ -151,9 +153,30 @@ def _relay(service: Service) -> None:
 
 def _work(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
-        work.run_tasks(service.tasks(pool), life)
+        work.run_tasks([*service.tasks(pool), ("seal-audit", _sealer(service, settings, pool))], life)
 
     _loop(service, "work", body)
+
+
+def _sealer(service: Service, settings: ServiceSettings, pool: Pool) -> Task:
+    key = SigningKey.load(settings.audit_key_file)
+    return lambda: sealing.seal_next(pool, key, service=service.name)
+
+
+def _verify_audit(service: Service) -> None:
+    settings = _begin(service, "verify-audit")
+    keys = KeySet.parse({"keys": [SigningKey.load(settings.audit_key_file).jwk()]})
+    pool = open_current_pool(service, settings, "verify-audit", max_size=1)
+    try:
+        with pool.connection() as conn:
+            findings = list(sealing.check(conn, keys, service=service.name, now=utc_now()))
+    finally:
+        pool.close()
+    for finding in findings:
+        print(f"seal {finding.seal_id}: {finding.what}")
+    if findings:
+        sys.exit(1)
+    print("every seal fits its rows")
 
 
 def _migrate(service: Service) -> None:

@@ -110,17 +110,24 @@ def _grant(conn: Conn, role: str) -> None:
     """The running service reads and writes rows; what is commented "append-only" it cannot change; no DDL."""
     name = sql.Identifier(role)
     tables = conn.execute(
-        """SELECT c.relname, COALESCE(obj_description(c.oid), '') LIKE 'append-only%'
-           FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"""
+        """SELECT c.relname, COALESCE(obj_description(c.oid), '') FROM pg_class AS c
+           WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"""
     ).fetchall()
-    for table, append_only in tables:
-        rights = "SELECT" if table == "schema_migrations" else "SELECT, INSERT"
-        if table != "schema_migrations" and not append_only:
-            rights += ", UPDATE, DELETE"
+    for table, comment in tables:
         target = sql.Identifier(table)
         conn.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(target, name))
-        conn.execute(sql.SQL("GRANT " + rights + " ON {} TO {}").format(target, name))
+        conn.execute(sql.SQL("GRANT {} ON {} TO {}").format(_rights(table, comment), target, name))
     conn.execute(sql.SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}").format(name))
+
+
+def _rights(table: str, comment: str) -> sql.Composable:
+    if table == "schema_migrations":
+        return sql.SQL("SELECT")
+    if not comment.startswith("append-only"):
+        return sql.SQL("SELECT, INSERT, UPDATE, DELETE")
+    _, _, columns = comment.partition("append-only but for: ")
+    changeable = [sql.SQL("UPDATE ({})").format(sql.Identifier(column)) for column in columns.split(", ") if column]
+    return sql.SQL(", ").join([sql.SQL("SELECT"), sql.SQL("INSERT"), *changeable])
 
 
 def require_current(pool: Pool, migrations: Sequence[Migration]) -> None:

@@ -40,6 +40,7 @@ class ServiceSettings:
     web_threads: int
     admin_port: int
     identity_jwks_file: Path
+    audit_key_file: Path
     kafka: KafkaSettings
 
 
@@ -75,6 +76,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         web_threads=env.int("WEB_THREADS", 8),
         admin_port=env.int("ADMIN_PORT", 0),
         identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
+        audit_key_file=env.path("AUDIT_KEY_FILE"),
         kafka=read_kafka(env),
     )
 

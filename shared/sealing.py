@@ -1,0 +1,110 @@
+"""Seals over the audit log: a hash chain of signed Merkle heads, and the verifier that names what was changed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from shared.db import Conn, Pool
+from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
+from shared.tx import Clock, transaction, utc_now
+
+BATCH: Final = 1000
+FIRST: Final = "0" * 64
+_LOCK: Final = 0x7365_616C
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with the audit log."""
+
+    seal_id: int
+    what: str
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """The root over one or more leaves, hashed as in RFC 6962, section 2.1."""
+    nodes = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
+    while len(nodes) > 1:
+        pairs = [nodes[at : at + 2] for at in range(0, len(nodes), 2)]
+        nodes = [hashlib.sha256(b"\1" + pair[0] + pair[1]).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+    return nodes[0]
+
+
+def seal_next(pool: Pool, key: SigningKey, *, service: str, clock: Clock = utc_now) -> bool:
+    """Seal what has been committed since; say whether there was anything. One sealer at a time per database."""
+    with transaction(pool, clock=clock) as tx:
+        if not _take_lock(tx.conn):
+            return False
+        rows = _unsealed(tx.conn)
+        if not rows:
+            return False
+        previous = _last_head(tx.conn)
+        root = merkle_root([_leaf(row) for row in rows]).hex()
+        head = _head(previous, root, len(rows), tx.now)
+        claims = {"sub": head, "previous": previous}
+        signature = sign(claims, kind=TokenKind.AUDIT_SEAL, key=key, now=tx.now, issuer=service)
+        inserted = tx.conn.execute(
+            """INSERT INTO audit_seals (sealed_at, row_count, merkle_root, previous, head, signature)
+               VALUES (%s, %s, %s, %s, %s, %s) RETURNING id""",
+            (tx.now, len(rows), root, previous, head, signature),
+        ).fetchone()
+        assert inserted is not None
+        tx.conn.execute("UPDATE audit_log SET seal_id = %s WHERE id = ANY(%s)", (inserted[0], [row[0] for row in rows]))
+    return True
+
+
+def check(conn: Conn, keys: KeySet, *, service: str, now: datetime) -> Iterator[Finding]:
+    """Recompute every seal; yield what does not fit. No finding means: no sealed row was changed, added or removed."""
+    previous = FIRST
+    seals = conn.execute(
+        "SELECT id, sealed_at, row_count, merkle_root, previous, head, signature FROM audit_seals ORDER BY id"
+    ).fetchall()
+    for seal_id, sealed_at, row_count, root, follows, head, signature in seals:
+        rows = conn.execute(f"SELECT {_COLUMNS} FROM audit_log WHERE seal_id = %s ORDER BY id", (seal_id,)).fetchall()
+        if follows != previous:
+            yield Finding(seal_id=seal_id, what="does not follow the seal before it")
+        if len(rows) != row_count:
+            yield Finding(seal_id=seal_id, what=f"{row_count} rows were sealed, {len(rows)} are there")
+        elif merkle_root([_leaf(row) for row in rows]).hex() != root:
+            yield Finding(seal_id=seal_id, what="a row was changed")
+        if _head(follows, root, row_count, sealed_at) != head or not _is_signed(signature, head, keys, service, now):
+            yield Finding(seal_id=seal_id, what="the head is not the one that was signed")
+        previous = head
+
+
+_COLUMNS: Final = "id, time, actor, action, subject, details, causation_id"
+
+
+def _unsealed(conn: Conn) -> list[tuple[Any, ...]]:
+    return conn.execute(
+        f"SELECT {_COLUMNS} FROM audit_log WHERE seal_id IS NULL ORDER BY id LIMIT %s", (BATCH,)
+    ).fetchall()
+
+
+def _last_head(conn: Conn) -> str:
+    row = conn.execute("SELECT head FROM audit_seals ORDER BY id DESC LIMIT 1").fetchone()
+    return FIRST if row is None else str(row[0])
+
+
+def _leaf(row: tuple[Any, ...]) -> bytes:
+    identity, time, *rest = row
+    return json.dumps([identity, time.isoformat(), *rest], sort_keys=True, separators=(",", ":")).encode()
+
+
+def _head(previous: str, root: str, row_count: int, sealed_at: datetime) -> str:
+    return hashlib.sha256(f"{previous} {root} {row_count} {sealed_at.isoformat()}".encode()).hexdigest()
+
+
+def _is_signed(signature: str, head: str, keys: KeySet, service: str, now: datetime) -> bool:
+    try:
+        return bool(verify(signature, kind=TokenKind.AUDIT_SEAL, keys=keys, now=now, issuer=service)["sub"] == head)
+    except TokenRefused:
+        return False
+
+
+def _take_lock(conn: Conn) -> bool:
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_LOCK,)).fetchone()
+    return row is not None and bool(row[0])
