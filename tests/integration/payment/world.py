@@ -120,13 +120,13 @@ class World:
         token = sign(claims, kind=TokenKind.ACCESS, key=self.identity_key, now=self.clock(), issuer="identity")
         return {"Authorization": f"Bearer {token}"}
 
-    def authorisation(self, renewal_id: RenewalId, **changes: str) -> str:
+    def authorisation(self, for_renewal: RenewalId, /, **changes: str) -> str:
         """What identity gives an AR whose certificate it has just checked again."""
         claims = {
             "sub": "ar-1",
             "subscriber_id": "sub-1",
             "certificate_sha256": CERTIFICATE,
-            "renewal_id": str(renewal_id),
+            "renewal_id": str(for_renewal),
             "jti": str(uuid.uuid4()),
         }
         return sign(
