@@ -1,0 +1,46 @@
+"""The AR's letter box: PIN Envelopes as they were printed, read as a person reads them."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pypdf import PdfReader
+
+_FIELDS: Final = re.compile(
+    r"Reference number (?P<reference>\S+)\n.*?Server name (?P<server_name>\S+)\n.*?PIN (?P<pin>[^\n]+)\n", re.DOTALL
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """What one PIN Envelope says."""
+
+    reference: str
+    server_name: str
+    pin: str
+    file: Path
+
+
+@dataclass(kw_only=True)
+class Postbox:
+    """The folder into which the print process puts its batches."""
+
+    folder: Path
+    _opened: dict[Path, Letter] = field(default_factory=dict)
+
+    def letters(self, references: set[str]) -> list[Letter]:
+        """The letters for these reference numbers that have come so far."""
+        for file in self.folder.glob("batch-*/*.pdf"):
+            if file not in self._opened:
+                self._opened[file] = read_letter(file)
+        return [letter for letter in list(self._opened.values()) if letter.reference in references]
+
+
+def read_letter(file: Path) -> Letter:
+    """Read one letter. Raises ValueError for another kind of page."""
+    text = PdfReader(file).pages[0].extract_text()
+    match = _FIELDS.search(text)
+    if match is None:
+        raise ValueError(f"{file.name} is no PIN Envelope")
+    return Letter(file=file, **match.groupdict())
