@@ -261,7 +261,7 @@ class PINEnvelope:
     posted_on: date | None
 
 
-_S10: Final = re.compile(r"R[A-Z](\d{8})(\d)[A-Z]{2}")
+_S10: Final = re.compile(r"R[A-Z]([0-9]{8})([0-9])[A-Z]{2}")
 _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
 

@@ -12,7 +12,7 @@ from services.mailing.domain import PostingRefused, registered_number
 
 NAME: Final = "manifest.csv"
 _COLUMNS: Final = ("envelope_id", "reference", "server_name", "recipient", "file", "sha256", "registered_number")
-_BATCH: Final = re.compile(r"batch-(\d{6,18})")
+_BATCH: Final = re.compile(r"batch-([0-9]{6,18})")
 # A spreadsheet program would run what begins like a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 

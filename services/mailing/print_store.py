@@ -106,8 +106,9 @@ def _open_batch(conn: Conn, now: datetime, rule: BatchRule, fresh_id: uuid.UUID)
     """The open batch, locked; a new one if there is none or it is full or old."""
     _close_if_due(conn, now, rule)
     conn.execute(
-        """INSERT INTO posting_batches (id, state, opened_at, closes_at, due_at) VALUES (%s, 'open', %s, %s, %s)
-           ON CONFLICT ((TRUE)) WHERE state = 'open' DO NOTHING""",
+        """INSERT INTO posting_batches (id, number, state, opened_at, closes_at, due_at)
+           SELECT %s, COALESCE(max(number), 0) + 1, 'open', %s, %s, %s FROM posting_batches
+           ON CONFLICT DO NOTHING""",
         (fresh_id, now, now + rule.age, now),
     )
     with conn.cursor(row_factory=class_row(Batch)) as cursor:

@@ -40,7 +40,7 @@ CREATE INDEX mails_due ON mails (due_at) WHERE state IN ('queued', 'sending');
 
 CREATE TABLE posting_batches (
     id              UUID PRIMARY KEY,
-    number          BIGINT GENERATED ALWAYS AS IDENTITY UNIQUE,
+    number          BIGINT NOT NULL UNIQUE CHECK (number > 0),
     state           TEXT NOT NULL CHECK (state IN ('open', 'closing', 'closed')),
     opened_at       TIMESTAMPTZ NOT NULL,
     closes_at       TIMESTAMPTZ NOT NULL,

@@ -10,7 +10,7 @@ import pytest
 from services.mailing import posting
 from services.mailing.domain import PostingRefused
 from tests.integration.mailing.mail_server import LOSE_CONNECTION
-from tests.integration.mailing.world import World, types
+from tests.integration.mailing.world import World, new_key, types
 
 
 def parse(message: bytes) -> EmailMessage:
@@ -169,8 +169,6 @@ def test_a_cancelled_renewal_sends_no_mail_and_prints_no_envelope(world: World) 
 
 
 def test_an_attestation_of_an_intruder_is_held_and_nothing_is_sent(world: World) -> None:
-    from tests.integration.mailing.world import new_key
-
     renewal = world.renewal()
     renewal.key = new_key()
     world.apply(renewal.csr_requested())

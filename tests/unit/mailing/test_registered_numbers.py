@@ -1,0 +1,30 @@
+"""Registered numbers as the post gives them (UPU S10)."""
+
+import pytest
+
+from services.mailing.domain import PostingRefused, registered_number, s10_check_digit
+
+
+def numbered(serial: int) -> str:
+    """The registered number with this serial."""
+    digits = f"{serial:08}"
+    return f"RA{digits}{s10_check_digit(digits)}HK"
+
+
+def test_the_check_digit_is_that_of_the_standards_example() -> None:
+    assert s10_check_digit("47312482") == 9
+
+
+@pytest.mark.parametrize(("serial", "digit"), [("00000000", 5), ("00000006", 2), ("10000000", 3), ("00000050", 0)])
+def test_remainders_zero_and_one_have_digits_of_their_own(serial: str, digit: int) -> None:
+    assert s10_check_digit(serial) == digit
+
+
+def test_a_number_may_be_written_with_spaces_and_small_letters() -> None:
+    assert registered_number(" ra 473 124 829 hk ") == "RA473124829HK"
+
+
+@pytest.mark.parametrize("text", ["", "RA473124828HK", "EA473124829HK", "RA473124829", "RA４73124829HK"])
+def test_what_is_no_registered_number_is_refused(text: str) -> None:
+    with pytest.raises(PostingRefused):
+        registered_number(text)
