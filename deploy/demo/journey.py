@@ -1,0 +1,139 @@
+"""One renewal from sign-in to accepted certificates, each leg timed."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from deploy.demo.ar import AR, Order
+from deploy.demo.postbox import Letter, Postbox
+from deploy.demo.public import plain_http, wait_for
+
+T = TypeVar("T")
+SUBJECT: Final = "Submission of Certificate Signing Request (CSR)"
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One step and how long it took, in seconds."""
+
+    name: str
+    seconds: float
+    detail: str
+
+
+@dataclass(kw_only=True)
+class Journey:
+    """What happened, in order."""
+
+    ar: AR
+    postbox: Postbox
+    inbox_url: str
+    srns: Sequence[str]
+    patience: float = 60.0
+    legs: list[Leg] = field(default_factory=list)
+    renewal: dict[str, Any] = field(default_factory=dict)
+    orders: list[Order] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    certificates: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The renewal's id."""
+        return str(self.renewal["id"])
+
+    def apply(self) -> None:
+        """Sign in, choose, sign, submit, pay."""
+        self._leg("signed in with the client certificate", self.ar.sign_in)
+        self.renewal = self._leg("drafted, quoted", lambda: self.ar.draft(self.srns), _quoted)
+        attestation = self._leg("document signed (openssl cms), attested", lambda: self.ar.sign(self.id))
+        self._leg("submitted", lambda: self.ar.submit(self.id, attestation))
+        self._leg("paid at the provider's page", lambda: self.ar.pay(self.id))
+
+    def receive(self) -> None:
+        """Wait for the e-mail and for one PIN Envelope per server name."""
+        self._leg("CSR e-mail in the inbox", self._mail, lambda mail: f"Message-ID {mail['message_id']}")
+        self.orders = self._leg("orders opened", self._all_orders, lambda found: f"{len(found)} items")
+        self.letters = self._leg("PIN Envelopes printed", self._all_letters, lambda found: f"{len(found)} letters")
+
+    def fulfil(self) -> None:
+        """Make keys and CSRs, submit them with the PINs, take the certificates."""
+        csrs = self._leg(
+            "keys and CSRs made (openssl req)", lambda: {order: self.ar.make_csr(order) for order in self.orders}
+        )
+        for order in self.orders:
+            self._leg(f"CSR {order.reference} taken", partial(self._submit, order, csrs[order]))
+        for order in self.orders:
+            download = partial(self._wait, f"certificate {order.reference}", partial(self.ar.certificate, order))
+            name = f"certificate {order.reference} downloaded"
+            self.certificates[order.reference] = self._leg(name, download, partial(_named, order))
+        self._leg("renewal completed", lambda: self._wait("completion", self._completed))
+
+    def accept(self) -> None:
+        """Confirm each certificate."""
+        for order in self.orders:
+            self._leg(f"certificate {order.reference} accepted", partial(self.ar.accept, order))
+
+    def verify(self, root: Path) -> dict[str, str]:
+        """What `openssl verify` says of each certificate."""
+        return {reference: openssl_verify(chain, root) for reference, chain in self.certificates.items()}
+
+    def _submit(self, order: Order, csr: str) -> None:
+        pins = {letter.server_name: letter.pin for letter in self.letters if letter.reference == order.reference}
+        self.ar.submit_csr(order, csr, pins)
+
+    def _mail(self) -> dict[str, Any]:
+        return self._wait("the CSR e-mail", lambda: next(iter(self.csr_mails()), None))
+
+    def csr_mails(self) -> list[dict[str, Any]]:
+        """The CSR e-mails about this renewal in the inbox."""
+        mails = json.loads(plain_http(f"{self.inbox_url}/api/email", patience=self.patience).body)
+        return [mail for mail in mails if mail["subject"] == SUBJECT and self.renewal["reference"] in mail["text"]]
+
+    def _all_orders(self) -> list[Order]:
+        def look() -> list[Order] | None:
+            found = self.ar.orders(self.id)
+            return found if len(found) == len(self.srns) else None
+
+        return self._wait("the orders", look)
+
+    def _all_letters(self) -> list[Letter]:
+        wanted = {(order.reference, name) for order in self.orders for name in order.server_names}
+
+        def look() -> list[Letter] | None:
+            found = self.postbox.letters({order.reference for order in self.orders})
+            return found if {(letter.reference, letter.server_name) for letter in found} == wanted else None
+
+        return self._wait("the PIN Envelopes", look)
+
+    def _completed(self) -> bool | None:
+        return True if self.ar.renewal(self.id)["state"] == "completed" else None
+
+    def _wait(self, what: str, look: Callable[[], T | None]) -> T:
+        return wait_for(what, look, seconds=max(self.patience, 60.0))
+
+    def _leg(self, name: str, step: Callable[[], T], describe: Callable[[T], str] = lambda _: "") -> T:
+        started = time.monotonic()
+        result = step()
+        self.legs.append(Leg(name, time.monotonic() - started, describe(result)))
+        return result
+
+
+def openssl_verify(chain: Path, root: Path) -> str:
+    """`openssl verify` of the first certificate of a chain file up to the root, as a TLS server."""
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(root)]
+    done = subprocess.run([*command, "-untrusted", str(chain), str(chain)], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().removeprefix(f"{chain}: ")
+
+
+def _named(order: Order, _: Path) -> str:
+    return ", ".join(order.server_names)
+
+
+def _quoted(renewal: dict[str, Any]) -> str:
+    fee = f"{renewal['currency']} {renewal['amount_minor'] / 100:,.2f}"
+    return f"{renewal['reference']}: {len(renewal['items'])} items, {fee}"
