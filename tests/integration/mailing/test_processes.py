@@ -1,0 +1,141 @@
+"""The real processes and commands, as an operator starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from services.mailing.mailer import MailServer
+from services.mailing.main import make_app, read_settings
+from services.mailing.print_settings import PrintSettings
+from services.mailing.settings import MailingSettings
+from shared.settings import SettingsError
+from tests.engines import Database, Postgres, wait_until
+from tests.integration.mailing.test_posting import filled, rows_of
+from tests.integration.mailing.test_printing import write_print_key
+from tests.integration.mailing.world import PORTAL, World, types
+from tests.unit.mailing.test_registered_numbers import numbered
+
+
+@pytest.fixture
+def environment(
+    world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """All that mailing's processes are told, print process included."""
+    write_print_key(tmp_path)
+    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    audit_key = world.identity_key.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "audit.key").write_bytes(audit_key)
+    told = {
+        **mailing_database.environment,
+        "ENVIRONMENT": "local",
+        "AUDIT_KEY_FILE": str(tmp_path / "audit.key"),
+        "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "SMTP_URL": f"smtp://127.0.0.1:{world.server.port}",
+        "MAIL_FROM": "Hongkong Post CA <no-reply@ecert.localhost>",
+        "PORTAL_URL": PORTAL,
+        "PRINT_DATABASE_URL": postgres.url(mailing_database.name, "mailing_print"),
+        "PRINT_KEY_FILE": str(tmp_path / "print.key"),
+        "PRINT_CERTIFICATE_FILE": str(tmp_path / "print.crt"),
+        "POSTING_DIR": str(world.posting),
+        "POSTING_BATCH_SECONDS": "1",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    return os.environ | told
+
+
+def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.mailing.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_work_sends_print_prints_and_the_operator_records_the_post(world: World, environment: dict[str, str]) -> None:
+    renewal = world.renewal()
+    world.apply(renewal.csr_requested(), renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "services.mailing.main", name], env=environment, text=True)
+        for name in ("work", "print")
+    ]
+    try:
+        wait_until(lambda: any(world.posting.rglob("manifest.csv")), limit=30, what="the batch's manifest")
+        wait_until(lambda: types(world.told(renewal)) == ["csr-request-sent"], limit=30, what="the mail")
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(20) for process in processes] == [0, 0]
+    manifest = world.posting / "filled.csv"
+    manifest.write_bytes(filled(rows_of(world), numbered(1), numbered(2)))
+    done = command(environment, "posted", "batch-000001", "--manifest", str(manifest))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"recorded": 2, "known": 0, "missing": 0}
+    envelope = str(renewal.letter("a.example.hk").envelope_id)
+    for recorded in (1, 0):
+        done = command(environment, "returned", envelope, "--reason", "moved away", "--actor", "mail room")
+        assert json.loads(done.stdout) == {"recorded": recorded, "known": 1 - recorded}
+    posted = ["pin-envelope-posted", "pin-envelope-posted"]
+    assert types(world.told(renewal)) == ["csr-request-sent", *posted, "pin-envelope-returned"]
+    assert ("mail room",) in world.query("SELECT actor FROM audit_log")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["posted", "batch-000009", "--manifest", "/dev/null"],
+        ["returned", "00000000-0000-0000-0000-000000000000", "--reason", "x"],
+        ["resend", "00000000-0000-0000-0000-000000000000"],
+    ],
+)
+def test_a_refused_command_is_one_line_without_a_trace(environment: dict[str, str], arguments: list[str]) -> None:
+    done = command(environment, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("posting-refused: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_web_process_tells_its_health(world: World) -> None:
+    client = make_app(world.pool).test_client()
+    assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200, 200, 200]
+    assert client.get("/mailing/v1/nothing").mimetype == "application/problem+json"
+
+
+@pytest.mark.usefixtures("environment")
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMTP_URL", "http://mail")
+    monkeypatch.setenv("MAIL_FROM", "nobody")
+    monkeypatch.delenv("PORTAL_URL")
+    with pytest.raises(SettingsError) as wrong:
+        read_settings()
+    for name in ("SMTP_URL", "MAIL_FROM", "PORTAL_URL"):
+        assert name in str(wrong.value)
+    with pytest.raises(SettingsError, match="PORTAL_URL"):
+        PrintSettings.read()
+
+
+@pytest.mark.usefixtures("environment")
+def test_production_sends_no_mail_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("SMTP_URL", "smtp://mail.example.hk")
+    with pytest.raises(SettingsError, match="SMTP_URL"):
+        MailingSettings.read()
+    monkeypatch.setenv("SMTP_STARTTLS", "true")
+    assert MailingSettings.read().mail_server == MailServer(host="mail.example.hk", port=25, starttls=True)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_claimed_mails_lease_outlasts_its_conversation() -> None:
+    settings = MailingSettings.read()
+    assert settings.lease.total_seconds() >= 9 * settings.smtp_timeout
