@@ -14,6 +14,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
+from deploy.local.installation import CACHE
 from deploy.local.topics import PARTITIONS, PRINCIPALS
 from deploy.local.waiting import TookTooLong, free_port, wait_until
 from shared.events.base import Topic
@@ -31,8 +32,6 @@ __all__ = [
 ]
 
 SERVICES: Final = Path(__file__).parents[1] / "services"
-# What was resolved once is found again by the next run, as by `make run`.
-CACHE: Final = Path(__file__).parents[1] / ".local" / "cache"
 _names: Final = itertools.count(1)
 
 

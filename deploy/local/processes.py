@@ -1,14 +1,164 @@
 """The process table: everything that runs, as data."""
 
 import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from deploy.local import stack
+from deploy.local.installation import Installation
+from deploy.local.postgres import SERVICES
+from deploy.local.postgres import environment as postgres_environment
+from deploy.local.stack import Outside
+
+LOOPS: Final = ("consume", "relay", "work")
+# identity subscribes to nothing.
+_LOOPS_OF: Final = {"identity": ("relay", "work")}
 _ENVOY: Final = importlib.util.find_spec("envoy")
+_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "TERM")
+
+
+class Group(StrEnum):
+    """What starts together, and is stopped together in the reverse order."""
+
+    ENGINES = "engines"
+    SERVICES = "services"
+    EDGE = "edge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process. `admin_port` or `socket` is where it says whether it is ready; `port` is what it listens on."""
+
+    name: str
+    group: Group
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    stop_signal: str = "TERM"
+    stop_seconds: int = 25
+    port: int | None = None
+    admin_port: int | None = None
+    socket: Path | None = None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every port it takes."""
+        return tuple(port for port in (self.port, self.admin_port) if port is not None)
+
+
+def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
+    """All processes of this installation."""
+    return (*_engines(installation, there), *_edge(installation, there), *_services(installation, there))
 
 
 def envoy_command(configuration: Path) -> tuple[str, ...]:
     """The gateway as a foreground process."""
     binary = Path(_ENVOY.origin if _ENVOY and _ENVOY.origin else "missing").parent / "_bin" / "envoy"
     options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
-    return ("setpriv", "--pdeathsig", "TERM", str(binary), "-c", str(configuration), *options)
+    return (*_WITH_PARENT, str(binary), "-c", str(configuration), *options)
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (*_WITH_PARENT, sys.executable, "-m", module, *arguments)
+
+
+def _engines(installation: Installation, there: Outside) -> list[Process]:
+    base = stack.base_environment(installation)
+    ports = installation.ports
+    engines = []
+    if not there.every_database:
+        marked = postgres_environment() | {stack.STATE_VARIABLE: str(installation.folder)}
+        engines.append(
+            Process(
+                name="postgres",
+                group=Group.ENGINES,
+                command=installation.cluster.command(),
+                environment=marked,
+                stop_signal="INT",
+                port=ports.postgres,
+            )
+        )
+    if not there.kafka:
+        engines.append(
+            Process(
+                name="kafka",
+                group=Group.ENGINES,
+                command=installation.broker.command(),
+                environment=base,
+                port=ports.kafka,
+                admin_port=None,
+            )
+        )
+    return engines
+
+
+def _edge(installation: Installation, there: Outside) -> list[Process]:
+    base, ports, pki = stack.base_environment(installation), installation.ports, installation.pki
+    smtp, page = ("--smtp-port", str(ports.smtp)), ("--http-port", str(ports.mailbox))
+    folder = ("--folder", str(installation.folder / "mail"))
+    store = str(installation.folder / "sandbox" / "payments.sqlite")
+    mail = Process(
+        name="mailbox",
+        group=Group.EDGE,
+        command=_python("deploy.local.mailbox", *smtp, *page, *folder),
+        environment=base,
+        port=ports.mailbox,
+    )
+    return [
+        Process(
+            name="gateway",
+            group=Group.EDGE,
+            command=envoy_command(installation.folder / "envoy.json"),
+            environment=base,
+            port=ports.gateway,
+        ),
+        *(() if there.mail else (mail,)),
+        Process(
+            name="payment-sandbox",
+            group=Group.EDGE,
+            command=_python("services.payment.sandbox", "--port", str(ports.sandbox), "--store", store),
+            environment=stack.sandbox_environment(installation),
+            port=ports.sandbox,
+        ),
+        Process(
+            name="crls",
+            group=Group.EDGE,
+            command=_python("deploy.local.crls", str(pki.client_ca_keys), str(pki.client_crls)),
+            environment=base,
+        ),
+    ]
+
+
+def _services(installation: Installation, there: Outside) -> list[Process]:
+    found: list[Process] = []
+    port = installation.ports.admin
+    for service in SERVICES:
+        environment = stack.service_environment(installation, service, there)
+        socket = installation.gateway.socket(service)
+        found.append(
+            Process(
+                name=f"{service}-web",
+                group=Group.SERVICES,
+                command=_python(f"services.{service}.main", "web"),
+                environment={**environment, "BIND": f"unix:{socket}"},
+                socket=socket,
+            )
+        )
+        for loop in _LOOPS_OF.get(service, LOOPS):
+            found.append(_loop(f"{service}-{loop}", service, loop, environment, port))
+            port += 1
+    found.append(_loop("mailing-print", "mailing", "print", stack.print_environment(installation, there), port))
+    return found
+
+
+def _loop(name: str, service: str, command: str, environment: Mapping[str, str], admin_port: int) -> Process:
+    return Process(
+        name=name,
+        group=Group.SERVICES,
+        command=_python(f"services.{service}.main", command),
+        environment={**environment, "ADMIN_PORT": str(admin_port)},
+        admin_port=admin_port,
+    )

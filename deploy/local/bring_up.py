@@ -1,0 +1,161 @@
+"""The steps between nothing and ready; each leaves alone what an earlier start has done."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.gateway import envoy
+from deploy.local import kafka, pki, postgres, samples, stack
+from deploy.local.installation import ROOT, Installation
+from deploy.local.passwords import write_private
+from deploy.local.postgres import SERVICES
+from deploy.local.processes import Process
+from deploy.local.stack import Outside
+from deploy.local.supervision import Supervisor
+from deploy.local.waiting import is_taken, wait_until
+
+Say = Callable[[str], None]
+
+
+class StepFailed(Exception):
+    """A step did not work; the message says which, and where to read more."""
+
+
+def prepare(installation: Installation, there: Outside, say: Say) -> None:
+    """Write keys, configurations and the engines' files."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    say("Keys and certificates")
+    pki.create(installation.pki, installation.passwords, now=now)
+    shutil.rmtree(installation.sockets, ignore_errors=True)
+    installation.sockets.mkdir(mode=0o700, parents=True)
+    installation.posting.mkdir(exist_ok=True)
+    write_private(installation.folder / "envoy.json", envoy.render(installation.gateway))
+    if not there.every_database:
+        say("PostgreSQL's files")
+        postgres.create(installation.cluster)
+        _forget_stale_server(installation.cluster)
+    if not there.kafka:
+        say("Kafka's files (the first time they are fetched, 45 MB)")
+        kafka.create(installation.broker)
+
+
+def _forget_stale_server(cluster: postgres.Cluster) -> None:
+    """A killed server leaves its pid behind; if another program has that number now, PostgreSQL would not start."""
+    file = cluster.data / "postmaster.pid"
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        pid = int(file.read_text().splitlines()[0])
+        command = Path(f"/proc/{pid}/cmdline")
+        if not command.exists() or str(cluster.data).encode() not in command.read_bytes():
+            file.unlink()
+
+
+def deploy_databases(installation: Installation, there: Outside, supervisor: Supervisor, say: Say) -> None:
+    """Roles, databases and migrations."""
+    own = [service for service in SERVICES if not there.database(service)]
+    if own:
+        cluster = installation.cluster
+        _wait(supervisor, lambda: postgres.is_ready(cluster), "PostgreSQL takes connections", 60)
+        postgres.add_roles(cluster, installation.password_of("postgres"))
+        for service in own:
+            postgres.add_database(cluster, service)
+    say("Migrations")
+    environments = {service: stack.migrate_environment(installation, service, there) for service in SERVICES}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda item: command(item[0], "migrate", item[1]), environments.items()))
+
+
+def deploy_topics(installation: Installation, there: Outside, supervisor: Supervisor) -> None:
+    """Topics, users and ACLs, unless the Kafka is someone else's."""
+    if there.kafka:
+        return
+    _wait(supervisor, lambda: is_taken(installation.broker.port), "Kafka listens", 90)
+    _wait(supervisor, lambda: kafka.is_ready(installation.broker), "Kafka answers", 60)
+    kafka.deploy(installation.broker, installation.password_of("kafka"))
+
+
+def import_samples(installation: Installation, there: Outside, say: Say) -> None:
+    """Subscribers, ARs and subscriptions, the first time."""
+    done = installation.folder / "samples" / "imported"
+    if done.exists():
+        return
+    say("Sample subscribers and subscriptions")
+    enrolment, subscriptions = samples.write(installation.pki, installation.folder / "samples", datetime.now(UTC))
+    identity = stack.service_environment(installation, "identity", there)
+    application = stack.service_environment(installation, "application", there)
+    command("identity", "enrol", identity, str(enrolment))
+    command("application", "import", application, str(subscriptions))
+    done.touch()
+
+
+def command(service: str, name: str, environment: Mapping[str, str], *arguments: str) -> None:
+    """Run one command of a service to its end. Raises StepFailed with its last words."""
+    done = subprocess.run(
+        (sys.executable, "-m", f"services.{service}.main", name, *arguments),
+        env=dict(environment),
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
+        raise StepFailed(f"{service} {name} failed:\n  " + "\n  ".join(words))
+
+
+def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit: float = 90) -> None:
+    """Every process says that it is ready. Raises StepFailed that names those which are not."""
+    waiting = list(processes)
+    end = time.monotonic() + limit
+    while waiting:
+        waiting = [process for process in waiting if not is_ready(process)]
+        if waiting and (time.monotonic() > end or not supervisor.alive):
+            raise StepFailed("Not ready: " + ", ".join(process.name for process in waiting))
+        if waiting:
+            time.sleep(0.1)
+
+
+def is_ready(process: Process) -> bool:
+    """What the process says of itself; of one that has no page, whether it listens."""
+    if process.admin_port is not None:
+        return _answers_200(process.admin_port)
+    if process.socket is not None:
+        return _answers_200_on(process.socket)
+    return process.port is None or is_taken(process.port)
+
+
+def _answers_200(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError, http.client.HTTPException):
+        return False
+
+
+def _answers_200_on(path: Path) -> bool:
+    connection = http.client.HTTPConnection("localhost", timeout=2)
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(2)
+        try:
+            plain.connect(str(path))
+            connection.sock = plain
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _wait(supervisor: Supervisor, condition: Callable[[], bool], what: str, limit: float) -> None:
+    wait_until(lambda: not supervisor.alive or condition(), limit=limit, what=what, every=0.1)
+    if not supervisor.alive:
+        raise StepFailed("supervisord ended: see supervisord.log")

@@ -1,0 +1,74 @@
+"""Processes of this installation: those an earlier run left behind, and what all of them weigh."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from deploy.local.stack import STATE_VARIABLE
+
+
+def processes_of(folder: Path) -> Iterator[psutil.Process]:
+    """Every process that this installation's supervisor started, by the mark in its environment."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(STATE_VARIABLE) == str(folder):
+                yield process
+
+
+def end_leftovers(folder: Path, say: Callable[[str], None]) -> int:
+    """End what an earlier run left behind when it was killed; how many that were."""
+    found = list(processes_of(folder))
+    if not found:
+        return 0
+    say(f"Ending {len(found)} processes that an earlier run left behind")
+    # The supervisor first, or it would start the others again.
+    found.sort(key=lambda process: "supervisord" not in " ".join(_command(process)))
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(found, timeout=10)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=10)
+    return len(found)
+
+
+def memory_of(folder: Path) -> dict[str, int]:
+    """Proportional set size in bytes, by what runs: all processes together share each page once."""
+    sizes: dict[str, int] = {}
+    for process in processes_of(folder):
+        with contextlib.suppress(psutil.Error):
+            name = _name(_command(process))
+            sizes[name] = sizes.get(name, 0) + process.memory_full_info().pss
+    return sizes
+
+
+def owner_of(port: int) -> str | None:
+    """Who listens on a port, if that may be known."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and listens.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()}, pid {connection.pid}"
+    return None
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def _name(command: list[str]) -> str:
+    """`identity web` for `python -m services.identity.main web`, and the program's name for others."""
+    for position, part in enumerate(command):
+        if part == "-m" and position + 1 < len(command):
+            module = command[position + 1]
+            if module.startswith("services.") and module.endswith(".main"):
+                return f"{module.split('.')[1]} {command[position + 2]}"
+            return module.rpartition(".")[2] if module != "gunicorn" else "payment sandbox"
+    program = Path(command[0].split(":")[0]).name if command else "?"
+    return "kafka" if program == "java" else program

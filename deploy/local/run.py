@@ -1,0 +1,151 @@
+"""`make run`: the whole system on this machine, from nothing to ready, until Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from deploy.gateway.rules import API_HOST, SIGN_IN_HOST
+from deploy.local import bring_up, pki, processes, stack, supervision
+from deploy.local.checks import CannotStart, check_ports, check_tools, only_one
+from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
+from deploy.local.kafka_jars import WrongJar
+from deploy.local.leftovers import end_leftovers, memory_of
+from deploy.local.people import SAMPLES
+from deploy.local.processes import Group, Process
+from deploy.local.stack import Outside
+from deploy.local.supervision import Supervisor
+from deploy.local.waiting import TookTooLong
+
+_EXPECTED: Final = (CannotStart, WrongJar, bring_up.StepFailed, TookTooLong)
+
+
+class Progress:
+    """Says each step with the time since the start."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.begun
+
+    def __call__(self, text: str) -> None:
+        print(f"{self.seconds:6.1f} s  {text}", flush=True)
+
+
+@contextmanager
+def running(
+    installation: Installation, say: Progress, *, engines_only: bool = False, there: Outside | None = None
+) -> Iterator[Supervisor]:
+    """The system, ready, for as long as the block lasts; also for the demo and for tests."""
+    there = there or stack.outside()
+    check_tools()
+    with only_one(installation.folder):
+        end_leftovers(installation.folder, say)
+        table = processes.table(installation, there)
+        if engines_only:
+            table = tuple(each for each in table if each.group is Group.ENGINES or each.name in ("gateway", "mailbox"))
+        check_ports(installation, table)
+        bring_up.prepare(installation, there, say)
+        say("Starting PostgreSQL, Kafka, the gateway, the mail catcher and the payment sandbox")
+        supervisor = supervision.launch(installation, table)
+        try:
+            _bring_up(installation, there, supervisor, table, say)
+            yield supervisor
+        finally:
+            say("Stopping")
+            supervisor.stop()
+
+
+def _bring_up(
+    installation: Installation, there: Outside, supervisor: Supervisor, table: Sequence[Process], say: Progress
+) -> None:
+    services = any(process.group is Group.SERVICES for process in table)
+    with ThreadPoolExecutor(1) as pool:
+        topics = pool.submit(bring_up.deploy_topics, installation, there, supervisor)
+        if services:
+            bring_up.deploy_databases(installation, there, supervisor, say)
+        topics.result()
+        say("Topics, users and access rights are there")
+    if services:
+        say("Starting the services")
+        supervisor.start(Group.SERVICES)
+        bring_up.import_samples(installation, there, say)
+    say("Waiting until everything is ready")
+    bring_up.wait_until_ready(table, supervisor)
+
+
+def summary(installation: Installation) -> str:
+    """Where everything is."""
+    ports = installation.ports
+    lines = [
+        f"API                 https://{API_HOST}:{ports.gateway}/",
+        f"Sign-in             https://{SIGN_IN_HOST}:{ports.gateway}/   (asks for an e-Cert)",
+        f"Inbox               http://127.0.0.1:{ports.mailbox}/",
+        f"Payment sandbox     http://127.0.0.1:{ports.sandbox}/",
+        f"Posted letters      {installation.posting}",
+        f"Gateway's root      {installation.pki.gateway / 'root.pem'}",
+        f"Server CA's root    {installation.pki.server / 'root.pem'}",
+        f"Logs                {installation.logs}",
+        "",
+        f"Sample e-Certs in {installation.pki.people} (NAME.p12 with its password; NAME.pem and NAME.key without):",
+    ]
+    for sample in SAMPLES:
+        password = installation.passwords[pki.sample_password(sample)]
+        lines.append(f"  {sample.file + '.p12':40} {password}  {sample.what}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until a signal."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where all state is kept")
+    parser.add_argument("--only", choices=["engines"], help="no services, to work on one of them by hand")
+    parser.add_argument("--free-ports", action="store_true", help="take ports nobody uses, beside another system")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda *_: _interrupt(stop))
+    say = Progress()
+    try:
+        installation = Installation.open(options.folder, Ports.free() if options.free_ports else None)
+        with running(installation, say, engines_only=options.only == "engines") as supervisor:
+            say(f"Ready after {say.seconds:.1f} s, {_memory(installation)} in all\n")
+            print(summary(installation), "\n\nCtrl-C stops everything.", flush=True)
+            stop.armed = True  # type: ignore[attr-defined]
+            while not stop.wait(0.5) and supervisor.alive:
+                pass
+            if not supervisor.alive:
+                say("supervisord ended by itself: see its log")
+                return 1
+    except KeyboardInterrupt:
+        pass
+    except _EXPECTED as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    say("Stopped")
+    return 0
+
+
+def _interrupt(stop: threading.Event) -> None:
+    """While coming up: give up at once, stopping what runs; once up: leave the wait."""
+    if getattr(stop, "armed", False):
+        stop.set()
+    else:
+        raise KeyboardInterrupt
+
+
+def _memory(installation: Installation) -> str:
+    return f"{sum(memory_of(installation.folder).values()) / 2**20:.0f} MiB of memory"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

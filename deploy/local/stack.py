@@ -1,0 +1,190 @@
+"""What each process is told by its environment: of our own engines, or of those whose addresses are set."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.gateway.rules import API_HOST
+from deploy.local.installation import ROOT, Installation
+from deploy.local.people import POLICY_OIDS, ECertClass
+from deploy.local.pki import PUBLIC_HOST
+from deploy.local.postgres import SERVICES
+
+_KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
+# Kept of the caller's environment: enough to run programs, nothing that points at other servers.
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+STATE_VARIABLE: Final = "ECERT_STATE_FOLDER"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Engines that run elsewhere and are used instead of ours."""
+
+    variables: Mapping[str, str]
+
+    @property
+    def kafka(self) -> bool:
+        """A Kafka of someone else; its topics and users are theirs to make."""
+        return "KAFKA_BOOTSTRAP_SERVERS" in self.variables
+
+    @property
+    def mail(self) -> bool:
+        """A mail server of someone else."""
+        return "SMTP_URL" in self.variables
+
+    def database(self, service: str) -> bool:
+        """A database of someone else."""
+        return f"{service.upper()}_DATABASE_URL" in self.variables
+
+    @property
+    def every_database(self) -> bool:
+        """None is left for a PostgreSQL of our own."""
+        return all(map(self.database, SERVICES))
+
+
+def outside() -> Outside:
+    """What this process's own environment points at."""
+    return Outside(variables=dict(os.environ))
+
+
+def base_environment(installation: Installation) -> dict[str, str]:
+    """What every process gets. The state folder marks them all as this installation's."""
+    return {
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        STATE_VARIABLE: str(installation.folder),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "TZ": "UTC",
+    }
+
+
+def service_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    """The settings of one service, for any of its processes but `print`."""
+    pki = installation.pki
+    return {
+        **base_environment(installation),
+        "ENVIRONMENT": "local",
+        "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
+        "WEB_THREADS": "8",
+        "IDENTITY_JWKS_FILE": str(pki.signing / "identity-jwks.json"),
+        f"{service.upper()}_DATABASE_URL": _database_url(installation, service, service, there),
+        **_kafka(installation, service, there),
+        **_own(installation, service, there),
+    }
+
+
+def migrate_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    """For `migrate` alone: the role that owns the tables. A running service never gets it."""
+    name = f"{service.upper()}_MIGRATE_DATABASE_URL"
+    url = there.variables.get(name) or _database_url(installation, service, f"{service}_migrate", there)
+    return service_environment(installation, service, there) | {name: url}
+
+
+def print_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """For the print process alone: its own role, and the only place that has the print key."""
+    url = there.variables.get("PRINT_DATABASE_URL") or _database_url(installation, "mailing", "mailing_print", there)
+    return {
+        **base_environment(installation),
+        "ENVIRONMENT": "local",
+        "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
+        "PRINT_DATABASE_URL": url,
+        "PRINT_KEY_FILE": str(installation.pki.print_process / "print.key"),
+        "PRINT_CERTIFICATE_FILE": str(installation.pki.print_process / "print.pem"),
+        "POSTING_DIR": str(installation.posting),
+        "PORTAL_URL": portal_url(installation),
+        # The post is fetched every few seconds here, not every hour.
+        "POSTING_BATCH_SECONDS": "2",
+    }
+
+
+def sandbox_environment(installation: Installation) -> dict[str, str]:
+    """The payment provider: it reaches us through the gateway, as a real one would."""
+    return {
+        **base_environment(installation),
+        "SANDBOX_API_KEY": _sandbox_key(installation),
+        "SANDBOX_WEBHOOK_URL": f"https://127.0.0.1:{installation.ports.gateway}/payment/v1/provider-webhooks",
+        "SANDBOX_WEBHOOK_SECRETS": _webhook_secret(installation),
+        "SANDBOX_WEBHOOK_TLS_NAME": API_HOST,
+        "SANDBOX_WEBHOOK_CA_FILE": str(installation.pki.gateway / "root.pem"),
+    }
+
+
+def portal_url(installation: Installation) -> str:
+    """Where mails and letters send the AR."""
+    return f"https://{API_HOST}:{installation.ports.gateway}"
+
+
+def _own(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    """What one service alone is told."""
+    pki = installation.pki
+    match service:
+        case "identity":
+            return {
+                "IDENTITY_SIGNING_KEY_FILE": str(pki.signing / "identity.key"),
+                "CLIENT_TRUST_DIR": str(pki.client_trust),
+                "CLIENT_CRLS": str(pki.client_crls),
+                "ECERT_ORGANISATIONAL_POLICY_OIDS": POLICY_OIDS[ECertClass.ORGANISATIONAL],
+            }
+        case "payment":
+            return {
+                "PAYMENT_SIGNING_KEY_FILE": str(pki.signing / "payment.key"),
+                "PAYMENT_PROVIDER_URL": f"http://127.0.0.1:{installation.ports.sandbox}",
+                "PAYMENT_PROVIDER_API_KEY": _sandbox_key(installation),
+                "PAYMENT_WEBHOOK_SECRETS": _webhook_secret(installation),
+                "PAYMENT_RETURN_URL": f"{portal_url(installation)}/application/v1/renewals/{{renewal_id}}",
+            }
+        case "mailing":
+            return {
+                "SMTP_URL": there.variables.get("SMTP_URL", f"smtp://127.0.0.1:{installation.ports.smtp}"),
+                "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
+                "PORTAL_URL": portal_url(installation),
+            }
+        case "issuance":
+            return {
+                "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
+                "PRINT_CERTIFICATE_FILE": str(pki.print_process / "print.pem"),
+                "CA_KEY_FILE": str(pki.server / "ca.key"),
+                "CA_CERTIFICATE_FILE": str(pki.server / "ca.pem"),
+                "CA_CHAIN_FILE": str(pki.server / "chain.pem"),
+                "PIN_PEPPER_FILE": str(pki.pepper),
+                "CRL_URL": f"{PUBLIC_HOST}/crl/eCertSCA3-17CRL1.crl",
+                "CA_ISSUERS_URL": f"{PUBLIC_HOST}/root/eCertSCA3-17CRL1.crt",
+                "SERIAL_SITE_PREFIX": "1",
+            }
+        case _:
+            return {}
+
+
+def _database_url(installation: Installation, service: str, role: str, there: Outside) -> str:
+    if there.database(service):
+        return there.variables[f"{service.upper()}_DATABASE_URL"]
+    return installation.cluster.url(service, role, installation.passwords[f"postgres/{role}"])
+
+
+def _kafka(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    if not there.kafka:
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": installation.broker.address,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA_USERNAME": service,
+            "KAFKA_PASSWORD": installation.passwords[f"kafka/{service}"],
+        }
+    given = {name: there.variables[name] for name in _KAFKA_SETTINGS if name in there.variables}
+    for name in ("KAFKA_USERNAME", "KAFKA_PASSWORD"):
+        value = there.variables.get(f"{service.upper()}_{name}") or there.variables.get(name)
+        if value:
+            given[name] = value
+    return {"KAFKA_BOOTSTRAP_SERVERS": there.variables["KAFKA_BOOTSTRAP_SERVERS"], **given}
+
+
+def _sandbox_key(installation: Installation) -> str:
+    return "sk_sandbox_" + installation.passwords["sandbox/api-key"]
+
+
+def _webhook_secret(installation: Installation) -> str:
+    secret = hashlib.sha256(installation.passwords["sandbox/webhook"].encode()).digest()
+    return "whsec_" + base64.b64encode(secret).decode()
