@@ -22,6 +22,7 @@ from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
 from deploy.local.passwords import write_private
 from deploy.local.people import MUTUAL_RECOGNITION_OID, POLICY_OIDS, SAMPLES, ECertClass, SampleECert
+from deploy.local.postgres import SERVICES
 from shared.tokens import SigningKey
 
 GATEWAY_HOSTS: Final = ("api.ecert.localhost", "signin.ecert.localhost")
@@ -69,7 +70,7 @@ class PKI:
 
     @property
     def signing(self) -> Path:
-        """identity.key and payment.key, and their public keys as NAME-jwks.json."""
+        """identity.key, payment.key and each service's SERVICE-audit.key; the public keys as NAME-jwks.json."""
         return self.folder / "signing"
 
     @property
@@ -95,8 +96,8 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         _write_server_side(pki, now, public_host)
         _write_gateway(pki, now)
         _write_print_key(pki, now)
-        for service in ("identity", "payment"):
-            _write_signing_key(pki.signing, service)
+        for name in ("identity", "payment", *(f"{service}-audit" for service in SERVICES)):
+            _write_signing_key(pki.signing, name)
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
     write_crls(pki.client_ca_keys, pki.client_crls, now)

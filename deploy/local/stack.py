@@ -71,6 +71,7 @@ def service_environment(installation: Installation, service: str, there: Outside
         "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
         "WEB_THREADS": "8",
         "IDENTITY_JWKS_FILE": str(pki.signing / "identity-jwks.json"),
+        "AUDIT_KEY_FILE": str(pki.signing / f"{service}-audit.key"),
         f"{service.upper()}_DATABASE_URL": _database_url(installation, service, service, there),
         **_kafka(installation, service, there),
         **_own(installation, service, there),
