@@ -51,13 +51,14 @@ class Deliverer:
         threading.Thread(target=self._run, name="webhooks", daemon=True).start()
 
     def _run(self) -> None:
-        pool = _pool(self.merchant)
+        pool = pool_for(self.merchant)
         while True:
             self.wake.clear()
-            if not self._deliver_next(pool):
+            if not self.deliver_next(pool):
                 self.wake.wait(0.25)
 
-    def _deliver_next(self, pool: urllib3.PoolManager) -> bool:
+    def deliver_next(self, pool: urllib3.PoolManager) -> bool:
+        """Deliver one webhook that is due; say whether there was one."""
         with self.store.transaction() as conn:
             row = conn.execute(
                 "SELECT id, webhook_id, body, attempts FROM deliveries"
@@ -125,7 +126,8 @@ def _pause(attempts: int) -> float:
     return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 10))
 
 
-def _pool(merchant: Merchant) -> urllib3.PoolManager:
+def pool_for(merchant: Merchant) -> urllib3.PoolManager:
+    """Connections to the merchant; over TLS only to the name that was agreed."""
     if urlsplit(merchant.url).scheme != "https":
         return urllib3.PoolManager(timeout=TIMEOUT)
     return urllib3.PoolManager(

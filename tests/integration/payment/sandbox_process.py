@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -65,10 +66,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running_merchant() -> Iterator[Merchant]:
+def running_merchant(tls: ssl.SSLContext | None = None) -> Iterator[Merchant]:
     """A merchant's webhook endpoint on a free loopback port."""
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.merchant = Merchant(f"http://127.0.0.1:{server.server_port}/webhooks")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.merchant = Merchant(f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}/webhooks")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -106,6 +109,10 @@ class Sandbox:
     def press(self, checkout_url: str, decision: str) -> requests.Response:
         """Press a button on the checkout page, as a payer."""
         return requests.post(checkout_url, data={"decision": decision}, allow_redirects=False, timeout=5)
+
+    def press_and_follow(self, checkout_url: str, decision: str) -> str:
+        """Press a button and read the page it leads to."""
+        return requests.post(checkout_url, data={"decision": decision}, timeout=5).text
 
     def kill(self) -> None:
         """End it without warning: the master, then the worker, which notices that its parent is gone."""

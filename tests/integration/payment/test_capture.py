@@ -184,7 +184,7 @@ def test_closing_an_unpaid_checkout_expires_the_payment_and_closes_the_page(worl
     assert world.ask_for_checkout(renewal_id).get_json()["type"] == "urn:ecert:problem:payment-closed"
     world.work()
     assert [event.reason for event in world.announced(renewal_id)] == ["cancelled"]
-    world.sandbox.press(url, "pay")
+    assert "has closed this payment" in world.sandbox.press_and_follow(url, "pay")
     world.work_later()
     assert (kinds(world, renewal_id), world.captures(renewal_id)) == ([PaymentExpired], [])
 
