@@ -31,7 +31,7 @@ _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 MAX_CHAIN_DEPTH: Final = 3
 # What cryptography raises for contents it cannot read, at load or when first touched.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     ValueError,
     TypeError,
     x509.InvalidVersion,
@@ -83,6 +83,10 @@ class Chain:
         """Each certificate whose revocation matters, with its issuer. The anchor is pinned, so it is not one."""
         return tuple(zip((self.leaf, *self.issuers[:-1]), self.issuers, strict=True))
 
+    def as_der(self) -> list[bytes]:
+        """All of it, the leaf first."""
+        return [each.public_bytes(serialization.Encoding.DER) for each in (self.leaf, *self.issuers)]
+
 
 def sha256(certificate: x509.Certificate) -> str:
     """The certificate's SHA-256, in lower-case hexadecimal: its name in our records."""
@@ -95,7 +99,7 @@ def read(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         certificate.public_key()
         _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.UNREADABLE) from error
     return certificate
 
@@ -181,7 +185,7 @@ def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x
     )
     try:
         return tuple(verifier.verify(certificate, list(trust.intermediates)).chain[1:])
-    except (VerificationError, *_UNREADABLE) as error:
+    except (VerificationError, *UNREADABLE) as error:
         raise CertificateRefused(CertificateFault.UNTRUSTED) from error
 
 
@@ -205,3 +209,9 @@ def organisation_names(certificate: x509.Certificate) -> tuple[str, ...]:
         for attribute in certificate.subject.get_attributes_for_oid(oid)
         if isinstance(value := attribute.value, str)
     )
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """How people call a CA."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else certificate.subject.rfc4514_string()

@@ -41,6 +41,7 @@ class VerifiedSignature:
     certificate_der: bytes
     signing_time: datetime
     hash_name: str
+    signature_algorithm: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ def verify(signature: bytes, document: bytes, now: datetime) -> VerifiedSignatur
         certificate_der=signed.certificate_der,
         signing_time=signing_time,
         hash_name=signed.hash_name,
+        signature_algorithm=signed.signature_algorithm,
     )
 
 

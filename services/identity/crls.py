@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from services.identity.certificates import Chain, sha256
+from services.identity.certificates import UNREADABLE, Chain, sha256
 from services.identity.domain import CertificateFault, CertificateRefused, CRLRefused, RevocationUnknown
 from services.identity.keys import is_strong
 
@@ -30,14 +29,6 @@ _LIST_EXTENSIONS: Final = frozenset(
     {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
 )
 _ENTRY_EXTENSIONS: Final = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE})
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ def as_der(data: bytes) -> bytes:
         return data
     try:
         return x509.load_pem_x509_crl(data).public_bytes(serialization.Encoding.DER)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CRLRefused("crl-unreadable") from error
 
 
@@ -153,7 +144,7 @@ def _checked(der: bytes, issuer: x509.Certificate) -> _Checked:
     try:
         crl = x509.load_der_x509_crl(der)
         return _check(crl, issuer)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CRLRefused("crl-unreadable") from error
 
 

@@ -1,8 +1,10 @@
 """What identity knows: subscribers, their ARs, who may act, and every reason to turn someone away."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from shared.errors import Refused, Unavailable
 from shared.events.base import ARId, SubscriberId
@@ -27,13 +29,33 @@ class CertificateFault(StrEnum):
     SUSPENDED = "certificate-suspended"
 
 
-class CertificateRefused(Refused):
+_ADVICE: Final[Mapping[CertificateFault, str]] = {
+    CertificateFault.UNTRUSTED: "The certificate was not issued by a Hongkong Post e-Cert CA.",
+    CertificateFault.NOT_YET_VALID: "The e-Cert is not valid yet.",
+    CertificateFault.EXPIRED: "The e-Cert has expired: renew it first, or apply at a post office.",
+    CertificateFault.PERSONAL: "This is an e-Cert (Personal): use your e-Cert (Organisational).",
+    CertificateFault.ENCIPHERMENT: "This is an e-Cert (Encipherment): use your e-Cert (Organisational).",
+    CertificateFault.NOT_ORGANISATIONAL: "This is not an e-Cert (Organisational).",
+    CertificateFault.REVOKED: "The e-Cert was revoked: apply at a post office.",
+    CertificateFault.SUSPENDED: "The e-Cert is suspended: ask the CA.",
+}
+
+
+class Reasoned(Refused):
+    """A refusal of several reasons: the reader of the problem document gets `reason` beside its type."""
+
+    def __init__(self, reason: str, message: str | None = None) -> None:
+        super().__init__(message or reason)
+        self.reason = reason
+        self.extensions = {"reason": reason}
+
+
+class CertificateRefused(Reasoned):
     """This e-Cert does not identify an Authorised Representative."""
 
     def __init__(self, fault: CertificateFault) -> None:
-        super().__init__(fault.value)
+        super().__init__(fault.value, _ADVICE.get(fault))
         self.fault = fault
-        self.reason = fault.value
 
 
 class SignatureFault(StrEnum):
@@ -60,21 +82,16 @@ class SignatureFault(StrEnum):
     INVALID = "signature-invalid"
 
 
-class SignatureRefused(Refused):
+class SignatureRefused(Reasoned):
     """This CMS is not a signature over the document as our profile wants it."""
 
     def __init__(self, fault: SignatureFault) -> None:
         super().__init__(fault.value)
         self.fault = fault
-        self.reason = fault.value
 
 
-class CRLRefused(Refused):
+class CRLRefused(Reasoned):
     """This CRL is not the issuer's, or not usable now."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class RevocationUnknown(Unavailable):
@@ -107,12 +124,8 @@ class ClientCertificateMalformed(Refused):
     reason = "client-certificate-malformed"
 
 
-class DocumentRefused(Refused):
+class DocumentRefused(Reasoned):
     """The signed document is not an application for the caller's own renewal."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class OtherCertificate(Refused):
@@ -125,6 +138,18 @@ class NonceSpent(Refused):
     """Another signature over this nonce or renewal was attested already."""
 
     reason = "nonce-spent"
+
+
+class OfficeEnded(Refused):
+    """The AR no longer acts for the subscriber."""
+
+    reason = "office-ended"
+
+
+class ARNotFound(Refused):
+    """No such AR is in office."""
+
+    reason = "ar-not-found"
 
 
 class EvidenceNotFound(Refused):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from services.identity import der
 from services.identity.domain import SignatureFault, SignatureRefused
-from services.identity.keys import is_strong
+from services.identity.keys import MAX_RSA_BITS, is_strong
 
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256(),
@@ -84,7 +84,7 @@ def _pss(algorithm: bytes, hash_name: str) -> padding.PSS:
         or mask["algorithm"].native != "mgf1"
         or HASH_NAMES.get(mask["parameters"].dump()) != hash_name
         or parameters["trailer_field"].native != "trailer_field_bc"
-        or salt_length < _HASHES[hash_name].digest_size
+        or not _HASHES[hash_name].digest_size <= salt_length <= MAX_RSA_BITS // 8
     ):
         raise SignatureRefused(SignatureFault.ALGORITHM)
     return padding.PSS(mgf=padding.MGF1(_HASHES[hash_name]), salt_length=salt_length)

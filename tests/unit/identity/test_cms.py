@@ -312,6 +312,14 @@ def test_pss_parameters_that_disagree_are_refused(parameters: dict[str, Any]) ->
     assert fault(forged) is SignatureFault.ALGORITHM
 
 
+def test_a_pss_salt_of_absurd_length_is_refused() -> None:
+    def change(signer: cms.SignerInfo) -> cms.SignerInfo:
+        signer["signature_algorithm"]["parameters"]["salt_length"] = 2**70
+        return signer
+
+    assert fault(sign(world().holder, algorithm="rsassa_pss", change_signer=change)) is SignatureFault.ALGORITHM
+
+
 def test_an_explicit_default_in_pss_parameters_is_not_der() -> None:
     good = sign(world().holder, algorithm="rsassa_pss")
     parameters = algos.RSASSAPSSParams(pss("sha256")).dump()

@@ -1,0 +1,160 @@
+"""The AR's signature over their application: verified once, kept as evidence, vouched for by a token."""
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from services.identity import cms, document, store
+from services.identity.certificates import Trust
+from services.identity.cms import VerifiedSignature
+from services.identity.document import SignedDocument
+from services.identity.domain import NonceSpent, OfficeEnded, OtherCertificate
+from services.identity.handlers import ISSUER, Identified, identify
+from services.identity.store import Evidence
+from shared import audit, outbox
+from shared.audit import Detail
+from shared.auth import Caller
+from shared.events.base import RenewalId
+from shared.events.identity import SignatureVerified
+from shared.tokens import SigningKey, TokenKind, sign
+from shared.tx import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attest:
+    """A signed document, to be vouched for."""
+
+    renewal_id: RenewalId
+    document: bytes
+    signature: bytes
+
+
+def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, key: SigningKey) -> Evidence:
+    """Verify the signature and keep the evidence with its attestation; the same signature gets the same again.
+
+    Raises SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, and as identify does.
+    """
+    signature_sha256 = hashlib.sha256(command.signature).hexdigest()
+    earlier = _earlier(command, caller, signature_sha256, tx)
+    if earlier is not None:
+        return earlier
+    verified = cms.verify(command.signature, command.document, tx.now)
+    certificate_sha256 = hashlib.sha256(verified.certificate_der).hexdigest()
+    if not hmac.compare_digest(certificate_sha256, caller.certificate_sha256):
+        raise OtherCertificate("sign with the e-Cert that you signed in with")
+    found = identify(verified.certificate, tx, trust=trust)
+    if (found.ar.id, found.subscriber.id) != (caller.ar_id, caller.subscriber_id):
+        raise OfficeEnded("the e-Cert is no longer the caller's")
+    signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
+    evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=key)
+    if not store.add_evidence(tx.conn, evidence, found.crls):
+        # Two at once with one signature: the second waited for the first at the unique key.
+        earlier = _earlier(command, caller, signature_sha256, tx)
+        if earlier is None:
+            raise NonceSpent("this application was signed before, with another signature")
+        return earlier
+    _announce(evidence, tx)
+    return evidence
+
+
+def _earlier(command: Attest, caller: Caller, signature_sha256: str, tx: Tx) -> Evidence | None:
+    """The evidence of the very same request, if it was kept."""
+    evidence = store.find_attested(tx.conn, caller.ar_id, signature_sha256)
+    if evidence is None:
+        return None
+    if (evidence.renewal_id, evidence.document) != (command.renewal_id, command.document):
+        raise NonceSpent("this signature was attested for another application")
+    if evidence.certificate_sha256 != caller.certificate_sha256:
+        raise OtherCertificate("sign with the e-Cert that you signed in with")
+    return evidence
+
+
+def _evidence(
+    command: Attest,
+    signed: SignedDocument,
+    verified: VerifiedSignature,
+    found: Identified,
+    evidence_id: uuid.UUID,
+    tx: Tx,
+    *,
+    key: SigningKey,
+) -> Evidence:
+    document_sha256 = hashlib.sha256(command.document).hexdigest()
+    claims = _claims(found) | {
+        "jti": str(evidence_id),
+        "renewal_id": str(command.renewal_id),
+        "document_sha256": document_sha256,
+    }
+    return Evidence(
+        id=evidence_id,
+        renewal_id=command.renewal_id,
+        subscriber_id=found.subscriber.id,
+        ar_id=found.ar.id,
+        nonce=signed.nonce,
+        document=command.document,
+        document_sha256=document_sha256,
+        signature=command.signature,
+        signature_sha256=hashlib.sha256(command.signature).hexdigest(),
+        certificate_sha256=found.certificate_sha256,
+        chain=found.chain.as_der(),
+        decision=_decision(verified, found, tx),
+        attestation=sign(claims, kind=TokenKind.ATTESTATION, key=key, now=tx.now, issuer=ISSUER),
+        verified_at=tx.now,
+    )
+
+
+def _claims(found: Identified) -> dict[str, Any]:
+    """Whom the readers may believe in: from our own records, so nobody after us can redirect mail or post."""
+    subscriber, ar = found.subscriber, found.ar
+    organisation = {
+        "id": subscriber.id,
+        "name": subscriber.name,
+        "country": subscriber.country,
+        "state_or_province": subscriber.state_or_province,
+        "locality": subscriber.locality,
+    }
+    return {
+        "sub": ar.id,
+        "certificate_sha256": found.certificate_sha256,
+        "subscriber": {name: value for name, value in organisation.items() if value is not None},
+        "ar": {"id": ar.id, "name": ar.name, "email": ar.email, "address": ar.address},
+    }
+
+
+def _decision(verified: VerifiedSignature, found: Identified, tx: Tx) -> dict[str, Detail]:
+    """Why the signature was accepted, for a reader years later."""
+    return {
+        "outcome": "accepted",
+        "profile": "CAdES B-B, detached",
+        "received_at": tx.now.isoformat(),
+        "signing_time": verified.signing_time.isoformat(),
+        "hash": verified.hash_name,
+        "signature_algorithm": verified.signature_algorithm.hex(),
+        "certificate_subject": found.chain.leaf.subject.rfc4514_string(),
+        "certificate_serial": f"{found.chain.leaf.serial_number:x}",
+        "crls": [f"{crl.sha256} number {crl.number} of {crl.this_update.isoformat()}" for crl in found.crls],
+    }
+
+
+def _announce(evidence: Evidence, tx: Tx) -> None:
+    outbox.add(
+        tx,
+        SignatureVerified(
+            renewal_id=evidence.renewal_id,
+            evidence_id=evidence.id,
+            subscriber_id=evidence.subscriber_id,
+            ar_id=evidence.ar_id,
+            document_sha256=evidence.document_sha256,
+            certificate_sha256=evidence.certificate_sha256,
+            verified_at=evidence.verified_at,
+        ),
+    )
+    audit.record(
+        tx,
+        actor=evidence.ar_id,
+        action="signature-verified",
+        subject=str(evidence.renewal_id),
+        details={"evidence_id": str(evidence.id), "document_sha256": evidence.document_sha256},
+    )

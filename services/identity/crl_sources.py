@@ -1,0 +1,65 @@
+"""Where CRLs come from: directories, and http addresses that may be slow, huge or lying."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import requests
+
+from services.identity.crls import MAX_BYTES
+from shared.errors import Unavailable
+
+SUFFIXES: Final = frozenset({".crl", ".der", ".pem"})
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 10.0
+WHOLE_SECONDS: Final = 30.0
+_CHUNK: Final = 65_536
+
+
+class SourceUnavailable(Unavailable):
+    """The source did not give its CRLs this time."""
+
+    reason = "crl-source-unavailable"
+
+
+def read(source: str) -> Iterator[bytes]:
+    """Every CRL file of a source, as it lies there. Raises SourceUnavailable."""
+    if source.startswith(("http://", "https://")):
+        yield _download(source)
+        return
+    try:
+        files = [file for file in sorted(Path(source).iterdir()) if file.suffix in SUFFIXES]
+        for file in files:
+            yield _head(file)
+    except OSError as error:
+        raise SourceUnavailable(f"{type(error).__name__}: {error.strerror}") from error
+
+
+def _head(file: Path) -> bytes:
+    """One byte more than allowed is enough to be refused."""
+    with file.open("rb") as opened:
+        return opened.read(MAX_BYTES + 1)
+
+
+def _download(url: str) -> bytes:
+    """CRLs are fetched in the clear (RFC 5280, 8): their signature protects them, not the road."""
+    until = time.monotonic() + WHOLE_SECONDS
+    try:
+        with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False) as response:
+            if response.status_code != requests.codes.ok:
+                raise SourceUnavailable(f"status {response.status_code}")
+            return _body(response, until)
+    except requests.RequestException as error:
+        raise SourceUnavailable(type(error).__name__) from error
+
+
+def _body(response: requests.Response, until: float) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise SourceUnavailable("the answer is too large")
+        if time.monotonic() > until:
+            raise SourceUnavailable("the answer takes too long")
+    return bytes(body)

@@ -1,0 +1,95 @@
+"""The SQL of CRLs: where they come from, and the newest of each list."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from psycopg.rows import kwargs_row
+
+from services.identity.crls import StoredCRL
+from shared.db import Conn
+
+
+def _crl(number: Decimal, **columns: Any) -> StoredCRL:
+    """A CRLNumber may be longer than any integer type of the database."""
+    return StoredCRL(number=int(number), **columns)
+
+
+def find_crls(conn: Conn, issuers: Sequence[str]) -> dict[str, list[StoredCRL]]:
+    """The newest CRLs of these issuers, by issuer. They cannot be pruned before this transaction ends."""
+    with conn.cursor(row_factory=kwargs_row(_crl)) as cursor:
+        found = cursor.execute(
+            """SELECT c.issuer_sha256, c.scope, c.number, c.this_update, c.next_update, c.sha256, c.der
+               FROM crl_heads AS h JOIN crls AS c ON c.issuer_sha256 = h.issuer_sha256 AND c.sha256 = h.sha256
+               WHERE h.issuer_sha256 = ANY(%s) FOR KEY SHARE OF c""",
+            (list(issuers),),
+        ).fetchall()
+    by_issuer: dict[str, list[StoredCRL]] = {}
+    for crl in found:
+        by_issuer.setdefault(crl.issuer_sha256, []).append(crl)
+    return by_issuer
+
+
+def add_crl(conn: Conn, crl: StoredCRL, now: datetime) -> bool:
+    """Make this the newest CRL of its list, unless it goes back behind the one we hold."""
+    moved = conn.execute(
+        """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256)
+           VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s)
+           ON CONFLICT (issuer_sha256, scope) DO UPDATE
+           SET number = EXCLUDED.number, this_update = EXCLUDED.this_update, sha256 = EXCLUDED.sha256
+           WHERE (crl_heads.number, crl_heads.this_update) <= (EXCLUDED.number, EXCLUDED.this_update)""",
+        vars(crl),
+    ).rowcount
+    if moved == 0:
+        return False
+    conn.execute(
+        """INSERT INTO crls (issuer_sha256, sha256, scope, number, this_update, next_update, der, accepted_at)
+           VALUES (%(issuer_sha256)s, %(sha256)s, %(scope)s, %(number)s, %(this_update)s, %(next_update)s, %(der)s,
+                   %(now)s)
+           ON CONFLICT (issuer_sha256, sha256) DO NOTHING""",
+        {**vars(crl), "now": now},
+    )
+    return True
+
+
+def prune_crls(conn: Conn, before: datetime) -> int:
+    """Forget superseded CRLs that no evidence rests on."""
+    return conn.execute(
+        """DELETE FROM crls AS c WHERE c.accepted_at < %s
+           AND NOT EXISTS (SELECT 1 FROM crl_heads AS h
+                           WHERE h.issuer_sha256 = c.issuer_sha256 AND h.sha256 = c.sha256)
+           AND NOT EXISTS (SELECT 1 FROM evidence_crls AS e
+                           WHERE e.issuer_sha256 = c.issuer_sha256 AND e.crl_sha256 = c.sha256)""",
+        (before,),
+    ).rowcount
+
+
+def save_sources(conn: Conn, sources: Sequence[str], now: datetime) -> None:
+    """Make the settings' sources the ones that are read; new ones are due at once."""
+    conn.execute("DELETE FROM crl_sources WHERE source <> ALL(%s)", (list(sources),))
+    conn.execute(
+        """INSERT INTO crl_sources (source, due_at) SELECT unnest(%s::text[]), %s ON CONFLICT (source) DO NOTHING""",
+        (list(sources), now),
+    )
+
+
+def claim_due_source(conn: Conn, now: datetime, lease: timedelta) -> str | None:
+    """One source that is due, nobody else's for the length of the lease."""
+    row = conn.execute(
+        """UPDATE crl_sources SET due_at = %s WHERE source = (
+               SELECT source FROM crl_sources WHERE due_at <= %s ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING source""",
+        (now + lease, now),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def settle_source(conn: Conn, source: str, *, due_at: datetime, now: datetime, error: str | None) -> None:
+    """Record how a source was read, and when it is due again."""
+    conn.execute(
+        """UPDATE crl_sources SET due_at = %s, last_error = %s,
+               last_success_at = CASE WHEN %s::text IS NULL THEN %s ELSE last_success_at END
+           WHERE source = %s""",
+        (due_at, error, error, now, source),
+    )

@@ -1,0 +1,73 @@
+"""What identity reads in the document that an AR signed: whose renewal it is. The rest is application's."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.identity.domain import DocumentRefused
+from shared.auth import Caller
+from shared.events.base import RenewalId
+
+PURPOSE: Final = "hk.ecert.renewal-application.v1"
+MAX_BYTES: Final = 131_072
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedDocument:
+    """The parts that bind a signature to one renewal of one caller."""
+
+    renewal_id: RenewalId
+    nonce: str
+
+
+def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDocument:
+    """Read the document; raise DocumentRefused unless it is an application for the caller's own renewal."""
+    content = _parse(document)
+    if content.get("purpose") != PURPOSE:
+        raise DocumentRefused("document-purpose")
+    if _text(content, "renewal_id") != str(renewal_id):
+        raise DocumentRefused("document-of-another-renewal")
+    if _text(content, "subscriber", "id") != caller.subscriber_id:
+        raise DocumentRefused("document-of-another-subscriber")
+    if _text(content, "authorised_representative", "id") != caller.ar_id:
+        raise DocumentRefused("document-of-another-representative")
+    nonce = _text(content, "nonce")
+    if not _NONCE.fullmatch(nonce):
+        raise DocumentRefused("document-nonce")
+    return SignedDocument(renewal_id=renewal_id, nonce=nonce)
+
+
+def _parse(document: bytes) -> dict[str, Any]:
+    """JSON with one meaning: UTF-8, no name twice, no NaN."""
+    if len(document) > MAX_BYTES:
+        raise DocumentRefused("document-too-large")
+    try:
+        content = json.loads(document.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DocumentRefused("document-unreadable") from error
+    if not isinstance(content, dict):
+        raise DocumentRefused("document-unreadable")
+    return content
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _text(content: dict[str, Any], *path: str) -> str:
+    value: Any = content
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, str):
+        raise DocumentRefused(f"document-without-{path[0].replace('_', '-')}")
+    return value

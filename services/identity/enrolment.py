@@ -1,0 +1,152 @@
+"""Enrolment: subscribers, their ARs and the e-Certs these hold, from a file that the CA's desk vouches for.
+
+A file says: {"subscribers": [{id, name, name_zh?, brn, country, state_or_province?, locality?,
+"authorised_representatives": [{id, name, name_zh?, email, address: [lines], certificates?: [PEM]}]}]}.
+The same file may be enrolled again: nothing is doubled, and what it does not name stays.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from marshmallow import Schema, ValidationError, fields, validate
+
+from services.identity import certificates, store
+from services.identity.domain import ARNotFound, AuthorisedRepresentative, EnrolmentRefused, Subscriber
+from shared import audit
+from shared.events.base import ARId, SubscriberId
+from shared.tx import Tx
+
+_ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_LINE = validate.Regexp(r"[^\x00-\x1f\x7f]{1,200}\Z")
+# A server certificate's organisation has 64 characters at most (X.520), and so has a name in it.
+_NAME = [_LINE, validate.Length(1, 64)]
+
+
+class _ARSchema(Schema):
+    id = fields.String(required=True, validate=_ID)
+    name = fields.String(required=True, validate=_NAME)
+    name_zh = fields.String(load_default=None, allow_none=True, validate=_NAME)
+    email = fields.Email(required=True, validate=validate.Length(3, 254))
+    address = fields.List(fields.String(validate=_LINE), required=True, validate=validate.Length(1, 8))
+    certificates = fields.List(fields.String(), load_default=list)
+
+
+class _SubscriberSchema(Schema):
+    id = fields.String(required=True, validate=_ID)
+    name = fields.String(required=True, validate=_NAME)
+    name_zh = fields.String(load_default=None, allow_none=True, validate=_NAME)
+    brn = fields.String(required=True, validate=validate.Regexp(r"[0-9]{7,8}\Z"))
+    country = fields.String(required=True, validate=validate.Regexp(r"[A-Z]{2}\Z"))
+    state_or_province = fields.String(load_default=None, allow_none=True, validate=_LINE)
+    locality = fields.String(load_default=None, allow_none=True, validate=_LINE)
+    authorised_representatives = fields.List(fields.Nested(_ARSchema), load_default=list)
+
+
+class _FileSchema(Schema):
+    subscribers = fields.List(fields.Nested(_SubscriberSchema), required=True)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """An enrolment file's content. Raises EnrolmentRefused."""
+    return _read(path, _FileSchema())
+
+
+def read_ar(path: Path) -> dict[str, Any]:
+    """One AR from a file of their own. Raises EnrolmentRefused."""
+    return _read(path, _ARSchema())
+
+
+def _read(path: Path, schema: Schema) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        raise EnrolmentRefused(f"{path}: {error}") from error
+    return loaded
+
+
+def enrol(content: dict[str, Any], actor: str, tx: Tx) -> tuple[int, int]:
+    """Enrol all that a file names; how many subscribers and ARs it named. Raises EnrolmentRefused."""
+    ars = 0
+    for fields_ in content["subscribers"]:
+        people = fields_.pop("authorised_representatives")
+        subscriber = _enrol_subscriber(Subscriber(**fields_), actor, tx)
+        for person in people:
+            appoint(person, subscriber.id, actor, tx)
+            ars += 1
+    return len(content["subscribers"]), ars
+
+
+def _enrol_subscriber(subscriber: Subscriber, actor: str, tx: Tx) -> Subscriber:
+    if store.find_subscriber(tx.conn, subscriber.id) == subscriber:
+        return subscriber
+    try:
+        store.save_subscriber(tx.conn, subscriber, tx.now)
+    except psycopg.errors.IntegrityError as error:
+        raise EnrolmentRefused(f"{subscriber.id}: {error.diag.constraint_name}") from error
+    audit.record(tx, actor=actor, action="subscriber-enrolled", subject=subscriber.id, details={"brn": subscriber.brn})
+    return subscriber
+
+
+def appoint(person: dict[str, Any], subscriber_id: SubscriberId, actor: str, tx: Tx) -> AuthorisedRepresentative:
+    """Make a person an AR of a subscriber and register their e-Certs. Raises EnrolmentRefused."""
+    held = person.pop("certificates")
+    known = store.lock_ar(tx.conn, person["id"])
+    if known is not None and known.ended_at is not None:
+        raise EnrolmentRefused(f"{known.id}: their office has ended; appoint them under a new id")
+    if known is not None and known.subscriber_id != subscriber_id:
+        raise EnrolmentRefused(f"{known.id}: acts for {known.subscriber_id}")
+    appointed_at = tx.now if known is None else known.appointed_at
+    ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **person)
+    if ar != known:
+        store.save_ar(tx.conn, ar)
+        audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details={"subscriber": subscriber_id})
+    for certificate in _certificates(held):
+        _register(certificate, ar.id, actor, tx)
+    return ar
+
+
+def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) -> None:
+    """An e-Cert is registered by its hash; it is judged whenever it is used, not here."""
+    name = certificates.sha256(certificate)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    added = store.add_certificate(tx.conn, ar_id, name, der, tx.now)
+    if added.owner != ar_id:
+        raise EnrolmentRefused(f"{ar_id}: the e-Cert {name} is registered for {added.owner}")
+    if added.is_new:
+        audit.record(tx, actor=actor, action="certificate-registered", subject=ar_id, details={"sha256": name})
+
+
+def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
+    for pem in pems:
+        try:
+            found = x509.load_pem_x509_certificates(pem.encode())
+        except certificates.UNREADABLE as error:
+            raise EnrolmentRefused("a certificate cannot be read") from error
+        if len(found) != 1:
+            raise EnrolmentRefused("one certificate to each entry")
+        yield found[0]
+
+
+def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | None = None) -> None:
+    """End an AR's office: from now on none of their e-Certs lets anyone in. Raises ARNotFound."""
+    if not store.end_ar(tx.conn, ar_id, reason=reason, replaced_by=replaced_by, now=tx.now):
+        raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
+    details = {"reason": reason, "replaced_by": replaced_by}
+    audit.record(tx, actor=actor, action="ar-ended", subject=ar_id, details=details)
+
+
+def replace(ar_id: ARId, successor: dict[str, Any], reason: str, actor: str, tx: Tx) -> AuthorisedRepresentative:
+    """Appoint a successor and end the office of the one before. Raises ARNotFound, EnrolmentRefused."""
+    before = store.lock_ar(tx.conn, ar_id)
+    if before is None or before.ended_at is not None:
+        raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
+    after = appoint(successor, before.subscriber_id, actor, tx)
+    if after.id == before.id:
+        raise EnrolmentRefused(f"{ar_id}: cannot follow themselves")
+    revoke(ar_id, reason, actor, tx, replaced_by=after.id)
+    return after

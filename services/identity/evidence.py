@@ -1,0 +1,62 @@
+"""Evidence as files that anyone can check without us: by openssl alone."""
+
+import json
+import uuid
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from services.identity import store
+from services.identity.domain import EvidenceNotFound
+from services.identity.store import Evidence
+from shared.db import Conn
+
+
+def export(conn: Conn, evidence_id: uuid.UUID, folder: Path) -> str:
+    """Write one evidence into a folder; the command that checks it. Raises EvidenceNotFound."""
+    evidence = store.find_evidence(conn, evidence_id)
+    if evidence is None:
+        raise EvidenceNotFound(f"there is no evidence {evidence_id}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "document.json").write_bytes(evidence.document)
+    (folder / "signature.p7s").write_bytes(evidence.signature)
+    (folder / "attestation.jwt").write_text(evidence.attestation + "\n", "ascii")
+    signer, *issuers, anchor = [x509.load_der_x509_certificate(der) for der in evidence.chain]
+    _write_certificates(folder / "signer.pem", signer)
+    _write_certificates(folder / "intermediates.pem", *issuers)
+    _write_certificates(folder / "anchor.pem", anchor)
+    crls = [x509.load_der_x509_crl(der) for der in store.find_evidence_crls(conn, evidence_id)]
+    (folder / "crls.pem").write_bytes(b"".join(crl.public_bytes(serialization.Encoding.PEM) for crl in crls))
+    (folder / "decision.json").write_text(json.dumps(_record(evidence), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    command = verification(evidence)
+    (folder / "verify.sh").write_text(f"#!/bin/sh\n# Run in this folder.\n{command}\n", "utf-8")
+    return command
+
+
+def verification(evidence: Evidence) -> str:
+    """The openssl command that checks the files, as of the moment when the signature was received."""
+    return (
+        "openssl cms -verify -binary -inform DER -in signature.p7s -content document.json"
+        " -CAfile anchor.pem -certfile intermediates.pem -CRLfile crls.pem -crl_check_all"
+        f" -attime {int(evidence.verified_at.timestamp())} -purpose any -cades -out /dev/null"
+    )
+
+
+def _record(evidence: Evidence) -> dict[str, object]:
+    named = {
+        "evidence_id": str(evidence.id),
+        "renewal_id": str(evidence.renewal_id),
+        "subscriber_id": evidence.subscriber_id,
+        "ar_id": evidence.ar_id,
+        "nonce": evidence.nonce,
+        "document_sha256": evidence.document_sha256,
+        "signature_sha256": evidence.signature_sha256,
+        "certificate_sha256": evidence.certificate_sha256,
+        "verified_at": evidence.verified_at.isoformat(),
+    }
+    return named | dict(evidence.decision)
+
+
+def _write_certificates(file: Path, *certificates: x509.Certificate) -> None:
+    file.write_bytes(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates))

@@ -1,0 +1,100 @@
+"""Who signs in: one e-Cert judged from its path to the office of the AR it is registered for."""
+
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from services.identity import certificates, crl_store, crls, organisations, store
+from services.identity.certificates import Chain, Trust
+from services.identity.crls import StoredCRL
+from services.identity.domain import (
+    AuthorisedRepresentative,
+    NotEnrolled,
+    OfficeEnded,
+    OrganisationMismatch,
+    Subscriber,
+)
+from shared import audit
+from shared.auth import Caller
+from shared.events.base import RenewalId
+from shared.tokens import SigningKey, TokenKind, sign
+from shared.tx import Tx
+
+ISSUER = "identity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identified:
+    """An AR in office, and what their e-Cert was accepted by."""
+
+    ar: AuthorisedRepresentative
+    subscriber: Subscriber
+    certificate_sha256: str
+    chain: Chain
+    crls: tuple[StoredCRL, ...]
+
+
+def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identified:
+    """Judge an e-Cert now: path, class, use, revocation, then whose it is.
+
+    Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
+    """
+    chain = certificates.validate(certificate, trust, tx.now)
+    issuers = [certificates.sha256(issuer) for issuer in chain.issuers]
+    used = crls.check(chain, crl_store.find_crls(tx.conn, issuers), tx.now)
+    certificate_sha256 = certificates.sha256(certificate)
+    ar = store.find_ar_by_certificate(tx.conn, certificate_sha256)
+    if ar is None:
+        raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
+    subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
+    assert subscriber is not None
+    if not organisations.names(certificate, subscriber):
+        raise OrganisationMismatch("the e-Cert names another organisation than the one on file")
+    return Identified(ar=ar, subscriber=subscriber, certificate_sha256=certificate_sha256, chain=chain, crls=used)
+
+
+def sign_in(certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey) -> str:
+    """The access token of an AR who showed their e-Cert. Raises as identify does."""
+    found = identify(certificate, tx, trust=trust)
+    claims = _claims(found) | {"role": "ar", "jti": str(tx.new_id())}
+    details = {"certificate_sha256": found.certificate_sha256}
+    audit.record(tx, actor=found.ar.id, action="signed-in", subject=found.subscriber.id, details=details)
+    return sign(claims, kind=TokenKind.ACCESS, key=key, now=tx.now, issuer=ISSUER)
+
+
+def authorise_checkout(
+    certificate: x509.Certificate, renewal_id: RenewalId, tx: Tx, *, trust: Trust, key: SigningKey
+) -> str:
+    """A token by which payment opens the checkout of one renewal, once: the e-Cert is judged again right here.
+
+    Raises as identify does. Whether the renewal is the subscriber's own is for payment, which knows it.
+    """
+    found = identify(certificate, tx, trust=trust)
+    claims = _claims(found) | {"renewal_id": str(renewal_id), "jti": str(tx.new_id())}
+    details = {"certificate_sha256": found.certificate_sha256}
+    audit.record(tx, actor=found.ar.id, action="checkout-authorised", subject=str(renewal_id), details=details)
+    return sign(claims, kind=TokenKind.CHECKOUT, key=key, now=tx.now, issuer=ISSUER)
+
+
+def _claims(found: Identified) -> dict[str, str]:
+    return {
+        "sub": found.ar.id,
+        "subscriber_id": found.subscriber.id,
+        "certificate_sha256": found.certificate_sha256,
+    }
+
+
+def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subscriber]:
+    """The caller and their organisation, as on file. Raises OfficeEnded."""
+    ar = store.find_acting_ar(tx.conn, caller.ar_id)
+    subscriber = None if ar is None else store.find_subscriber(tx.conn, ar.subscriber_id)
+    if ar is None or subscriber is None or subscriber.id != caller.subscriber_id:
+        raise OfficeEnded("the Authorised Representative no longer acts for the subscriber")
+    return ar, subscriber
+
+
+def record_refusal(reason: str, certificate: x509.Certificate, action: str, tx: Tx) -> None:
+    """Write down who was turned away, and why (in a transaction of its own: the refused one is undone)."""
+    audit.record(
+        tx, actor="unknown", action=action, subject=certificates.sha256(certificate), details={"reason": reason}
+    )

@@ -1,0 +1,149 @@
+"""identity's processes and commands; builds every real thing."""
+
+import argparse
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import flask
+
+from services.identity import api, crl_store, enrolment, evidence, settings, work
+from services.identity.api import Deps
+from shared import web
+from shared.db import Pool
+from shared.errors import Refused
+from shared.events.base import ARId
+from shared.main import Command, Service, open_current_pool, run
+from shared.tokens import KeySet, SigningKey
+from shared.tx import Tx, transaction
+from shared.work import Task
+
+
+def make_app(pool: Pool) -> flask.Flask:
+    """The WSGI app."""
+    told = settings.read_settings()
+    settings.require_gateway_only(told.service)
+    jwks = json.loads(told.service.identity_jwks_file.read_text("utf-8"))
+    deps = Deps(
+        trust=settings.read_trust(told),
+        key=SigningKey.load(told.signing_key_file),
+        jwks=jwks,
+    )
+    return web.create_app(
+        "identity",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        pool=pool,
+        keys=KeySet.parse(jwks),
+        deps=deps,
+    )
+
+
+def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    """What the work process turns through."""
+    told = settings.read_settings()
+    trust = settings.read_trust(told)
+    with transaction(pool) as tx:
+        crl_store.save_sources(tx.conn, told.crl_sources, tx.now)
+    every = timedelta(seconds=told.crl_refresh_seconds)
+    return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
+
+
+def _operate(name: str, act: Callable[[argparse.Namespace, Tx], str]) -> Callable[[argparse.Namespace], None]:
+    """A command in one transaction; a refusal is one line."""
+
+    def command(options: argparse.Namespace) -> None:
+        pool = open_current_pool(SERVICE, settings.read_service_settings(), name, max_size=1)
+        try:
+            with transaction(pool) as tx:
+                said = act(options, tx)
+        except Refused as refused:
+            raise SystemExit(f"{refused.reason}: {refused}") from refused
+        finally:
+            pool.close()
+        print(said)
+
+    return command
+
+
+def _enrol(options: argparse.Namespace, tx: Tx) -> str:
+    subscribers, ars = enrolment.enrol(enrolment.read_file(options.file), options.actor, tx)
+    return f"enrolled {subscribers} subscribers with {ars} Authorised Representatives"
+
+
+def _revoke_ar(options: argparse.Namespace, tx: Tx) -> str:
+    enrolment.revoke(ARId(options.ar_id), options.reason, options.actor, tx)
+    return f"{options.ar_id} no longer acts"
+
+
+def _replace_ar(options: argparse.Namespace, tx: Tx) -> str:
+    successor = enrolment.read_ar(options.file)
+    after = enrolment.replace(ARId(options.ar_id), successor, options.reason, options.actor, tx)
+    return f"{after.id} acts in place of {options.ar_id}"
+
+
+def _evidence(options: argparse.Namespace, tx: Tx) -> str:
+    command = evidence.export(tx.conn, options.evidence_id, options.folder)
+    return f"cd {options.folder} && {command}"
+
+
+def _actor(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument("--actor", required=default is None, default=default, help="who does this, for the audit log")
+
+
+def _enrol_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    _actor(parser, default="operator")
+
+
+def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ar_id")
+    parser.add_argument("--reason", required=True)
+    _actor(parser)
+
+
+def _replace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ar_id", help="whose office ends")
+    parser.add_argument("file", type=Path, help="who follows: one Authorised Representative as in an enrolment file")
+    parser.add_argument("--reason", required=True)
+    _actor(parser)
+
+
+def _evidence_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("evidence_id", type=uuid.UUID)
+    parser.add_argument("folder", type=Path)
+
+
+SERVICE = Service(
+    name="identity",
+    purpose="Who may act for a subscriber; signs them in, verifies what they sign and keeps the evidence.",
+    read_settings=settings.read_service_settings,
+    make_app=make_app,
+    subscriptions=tuple,
+    tasks=tasks,
+    migrations=Path(__file__).parent / "migrations",
+    commands={
+        "enrol": Command(
+            help="enrol subscribers and ARs from a file", run=_operate("enrol", _enrol), add_arguments=_enrol_arguments
+        ),
+        "revoke-ar": Command(
+            help="end an AR's office", run=_operate("revoke-ar", _revoke_ar), add_arguments=_revoke_arguments
+        ),
+        "replace-ar": Command(
+            help="end an AR's office and appoint another",
+            run=_operate("replace-ar", _replace_ar),
+            add_arguments=_replace_arguments,
+        ),
+        "evidence": Command(
+            help="export the evidence of a signature",
+            run=_operate("evidence", _evidence),
+            add_arguments=_evidence_arguments,
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    run(SERVICE)

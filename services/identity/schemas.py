@@ -1,0 +1,125 @@
+"""HTTP bodies in and out; no rule lives here."""
+
+import base64
+import binascii
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from services.identity.attesting import Attest
+from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
+from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
+from shared.events.base import RenewalId
+
+
+class Base64Field(fields.String):
+    """Bytes in Base64 (RFC 4648, 4): one spelling, no line breaks."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            raw = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValidationError("Not Base64.") from error
+        if base64.b64encode(raw).decode() != text:
+            raise ValidationError("Not canonical Base64.")
+        return raw
+
+
+class AttestationRequestSchema(Schema):
+    """A signed application."""
+
+    renewal_id = fields.UUID(required=True)
+    document = Base64Field(
+        required=True,
+        validate=validate.Length(1, MAX_DOCUMENT_BYTES),
+        metadata={"description": "The document's bytes, as application gave them, in Base64"},
+    )
+    signature = Base64Field(
+        required=True,
+        validate=validate.Length(1, MAX_SIGNATURE_BYTES),
+        metadata={"description": "Detached CMS SignedData (DER, CAdES B-B) over the document, in Base64"},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Attest:
+        """Freeze it."""
+        return Attest(renewal_id=RenewalId(data["renewal_id"]), document=data["document"], signature=data["signature"])
+
+
+class AttestationSchema(Schema):
+    """Identity's word that the AR signed the document: to be submitted with it."""
+
+    evidence_id = fields.UUID(required=True, attribute="id")
+    attestation = fields.String(required=True)
+    document_sha256 = fields.String(required=True)
+    verified_at = fields.AwareDateTime(required=True)
+
+
+class TokenSchema(Schema):
+    """An access token (RFC 6749, 5.1)."""
+
+    access_token = fields.String(required=True)
+    token_type = fields.String(required=True)
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds"})
+
+
+class CheckoutRequestSchema(Schema):
+    """The renewal that is to be paid."""
+
+    renewal_id = fields.UUID(required=True)
+
+
+class CheckoutAuthorisationSchema(Schema):
+    """What payment asks for before it opens a checkout."""
+
+    authorisation = fields.String(required=True)
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds"})
+
+
+class SubscriberSchema(Schema):
+    """The organisation."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    name_zh = fields.String(allow_none=True)
+    brn = fields.String(required=True)
+    country = fields.String(required=True)
+    state_or_province = fields.String(allow_none=True)
+    locality = fields.String(allow_none=True)
+
+
+class RepresentativeSchema(Schema):
+    """The Authorised Representative."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    name_zh = fields.String(allow_none=True)
+    email = fields.String(required=True)
+    address = fields.List(fields.String(), required=True)
+
+
+class CallerSchema(Schema):
+    """Who is signed in, as on file."""
+
+    subscriber = fields.Nested(SubscriberSchema, required=True)
+    authorised_representative = fields.Nested(RepresentativeSchema, required=True)
+    certificate_sha256 = fields.String(required=True)
+
+
+class KeySchema(Schema):
+    """A public key (RFC 7517)."""
+
+    kty = fields.String(required=True)
+    crv = fields.String(required=True)
+    x = fields.String(required=True)
+    y = fields.String(required=True)
+    kid = fields.String(required=True)
+    use = fields.String()
+    alg = fields.String()
+
+
+class KeySetSchema(Schema):
+    """Identity's public keys."""
+
+    keys = fields.List(fields.Nested(KeySchema), required=True)

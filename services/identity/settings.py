@@ -1,0 +1,101 @@
+"""Identity's settings, and the trust they point to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from services.identity.certificates import UNREADABLE, Trust
+from shared.settings import ServiceSettings, SettingsError, read_env, read_service, seal
+
+DEFAULT_REFRESH_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What identity's processes are told."""
+
+    service: ServiceSettings
+    signing_key_file: Path
+    trust_folder: Path
+    crl_sources: tuple[str, ...]
+    crl_refresh_seconds: int
+    policies: frozenset[x509.ObjectIdentifier]
+    require_non_repudiation: bool
+
+
+def read_settings() -> Settings:
+    """Read them all. Raises SettingsError that names every variable at fault."""
+    env = read_env()
+    service = read_service(env, "identity")
+    signing_key_file = env.path("IDENTITY_SIGNING_KEY_FILE")
+    trust_folder = env.path("CLIENT_TRUST_DIR")
+    sources: list[str] = env.list("CLIENT_CRLS")
+    policies: list[str] = env.list("ECERT_ORGANISATIONAL_POLICY_OIDS")
+    refresh = env.int("CLIENT_CRL_REFRESH_SECONDS", DEFAULT_REFRESH_SECONDS)
+    non_repudiation = env.bool("ECERT_REQUIRE_NON_REPUDIATION", True)
+    seal(env)
+    return Settings(
+        service=service,
+        signing_key_file=signing_key_file,
+        trust_folder=trust_folder,
+        crl_sources=_sources(sources),
+        crl_refresh_seconds=refresh,
+        policies=_policies(policies),
+        require_non_repudiation=non_repudiation,
+    )
+
+
+def read_service_settings() -> ServiceSettings:
+    """The part that every service has; the whole is checked all the same."""
+    return read_settings().service
+
+
+def read_trust(settings: Settings) -> Trust:
+    """The anchors and intermediates. Raises SettingsError for a folder without them, or with anything else."""
+    anchors = _certificates(settings.trust_folder / "anchors")
+    intermediates = _certificates(settings.trust_folder / "intermediates")
+    for anchor in anchors:
+        if anchor.subject != anchor.issuer:
+            raise SettingsError("CLIENT_TRUST_DIR: an anchor is not a root certificate")
+    return Trust(
+        anchors=anchors,
+        intermediates=intermediates,
+        policies=settings.policies,
+        require_non_repudiation=settings.require_non_repudiation,
+    )
+
+
+def require_gateway_only(service: ServiceSettings) -> None:
+    """The client certificate's header is believed because only the gateway can reach our socket."""
+    if not service.bind.startswith("unix:"):
+        raise SettingsError("BIND: identity's web process listens on a Unix socket only (unix:/path)")
+
+
+def _certificates(folder: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        files = sorted(folder.glob("*.pem"))
+        found = tuple(each for file in files for each in x509.load_pem_x509_certificates(file.read_bytes()))
+    except (OSError, *UNREADABLE) as error:
+        raise SettingsError(f"CLIENT_TRUST_DIR: {folder.name}: {error}") from error
+    if not found:
+        raise SettingsError(f"CLIENT_TRUST_DIR: there is no certificate in {folder.name}/*.pem")
+    return found
+
+
+def _sources(sources: list[str]) -> tuple[str, ...]:
+    found = tuple(source.strip() for source in sources if source.strip())
+    if not found:
+        raise SettingsError("CLIENT_CRLS: name at least one directory or http URL")
+    return found
+
+
+def _policies(texts: list[str]) -> frozenset[x509.ObjectIdentifier]:
+    try:
+        found = frozenset(x509.ObjectIdentifier(text.strip()) for text in texts)
+    except ValueError as error:
+        raise SettingsError(f"ECERT_ORGANISATIONAL_POLICY_OIDS: {error}") from error
+    if not found:
+        raise SettingsError("ECERT_ORGANISATIONAL_POLICY_OIDS: name at least one")
+    return found

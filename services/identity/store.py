@@ -1,0 +1,175 @@
+"""The SQL of people and evidence; CRLs have crl_store.py."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row, kwargs_row
+from psycopg.types.json import Jsonb
+
+from services.identity.crls import StoredCRL
+from services.identity.domain import AuthorisedRepresentative, Subscriber
+from shared.audit import Detail
+from shared.db import Conn
+from shared.events.base import ARId, RenewalId, SubscriberId
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One verified signature with everything that a later reader needs to verify it again."""
+
+    id: uuid.UUID
+    renewal_id: RenewalId
+    subscriber_id: SubscriberId
+    ar_id: ARId
+    nonce: str
+    document: bytes
+    document_sha256: str
+    signature: bytes
+    signature_sha256: str
+    certificate_sha256: str
+    chain: list[bytes]
+    decision: dict[str, Detail]
+    attestation: str
+    verified_at: datetime
+
+
+_SUBSCRIBER = "id, name, name_zh, brn, country, state_or_province, locality"
+_AR = "id, subscriber_id, name, name_zh, email, address, appointed_at, ended_at"
+_EVIDENCE = """id, renewal_id, subscriber_id, ar_id, nonce, document, document_sha256, signature, signature_sha256,
+    certificate_sha256, chain, decision, attestation, verified_at"""
+
+
+def find_subscriber(conn: Conn, subscriber_id: SubscriberId) -> Subscriber | None:
+    """One subscriber."""
+    with conn.cursor(row_factory=class_row(Subscriber)) as cursor:
+        return cursor.execute(f"SELECT {_SUBSCRIBER} FROM subscribers WHERE id = %s", (subscriber_id,)).fetchone()
+
+
+def save_subscriber(conn: Conn, subscriber: Subscriber, now: datetime) -> None:
+    """Enrol a subscriber, or bring their record up to date."""
+    conn.execute(
+        """INSERT INTO subscribers (id, name, name_zh, brn, country, state_or_province, locality, enrolled_at)
+           VALUES (%(id)s, %(name)s, %(name_zh)s, %(brn)s, %(country)s, %(state_or_province)s, %(locality)s, %(now)s)
+           ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, name_zh = EXCLUDED.name_zh, brn = EXCLUDED.brn,
+               country = EXCLUDED.country, state_or_province = EXCLUDED.state_or_province,
+               locality = EXCLUDED.locality""",
+        {**vars(subscriber), "now": now},
+    )
+
+
+def lock_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
+    """One AR, in office or not, locked until the end of the transaction."""
+    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+        return cursor.execute(
+            f"SELECT {_AR} FROM authorised_representatives WHERE id = %s FOR UPDATE", (ar_id,)
+        ).fetchone()
+
+
+def find_acting_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
+    """One AR who is in office."""
+    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+        return cursor.execute(
+            f"SELECT {_AR} FROM authorised_representatives WHERE id = %s AND ended_at IS NULL", (ar_id,)
+        ).fetchone()
+
+
+def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRepresentative | None:
+    """The AR in office whose registered e-Cert this is; nobody ends the office before this transaction ends."""
+    columns = ", ".join(f"r.{column}" for column in _AR.split(", "))
+    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+        return cursor.execute(
+            f"""SELECT {columns} FROM ar_certificates AS c JOIN authorised_representatives AS r ON r.id = c.ar_id
+                WHERE c.sha256 = %s AND c.withdrawn_at IS NULL AND r.ended_at IS NULL
+                FOR SHARE""",
+            (certificate_sha256,),
+        ).fetchone()
+
+
+def save_ar(conn: Conn, ar: AuthorisedRepresentative) -> None:
+    """Appoint an AR, or bring their contact up to date."""
+    conn.execute(
+        """INSERT INTO authorised_representatives (id, subscriber_id, name, name_zh, email, address, appointed_at)
+           VALUES (%(id)s, %(subscriber_id)s, %(name)s, %(name_zh)s, %(email)s, %(address)s, %(appointed_at)s)
+           ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, name_zh = EXCLUDED.name_zh, email = EXCLUDED.email,
+               address = EXCLUDED.address""",
+        vars(ar),
+    )
+
+
+def end_ar(conn: Conn, ar_id: ARId, *, reason: str, replaced_by: ARId | None, now: datetime) -> bool:
+    """End an AR's office and withdraw their e-Certs, unless that was done."""
+    ended = conn.execute(
+        """UPDATE authorised_representatives SET ended_at = %s, end_reason = %s, replaced_by = %s
+           WHERE id = %s AND ended_at IS NULL""",
+        (now, reason, replaced_by, ar_id),
+    ).rowcount
+    conn.execute("UPDATE ar_certificates SET withdrawn_at = %s WHERE ar_id = %s AND withdrawn_at IS NULL", (now, ar_id))
+    return ended == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """Whose an e-Cert is, and whether it was registered just now."""
+
+    owner: ARId
+    is_new: bool
+
+
+def add_certificate(conn: Conn, ar_id: ARId, certificate_sha256: str, der: bytes, now: datetime) -> Registration:
+    """Register an e-Cert for an AR, unless it is registered."""
+    added = conn.execute(
+        """INSERT INTO ar_certificates (sha256, ar_id, der, registered_at) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (sha256) DO NOTHING""",
+        (certificate_sha256, ar_id, der, now),
+    ).rowcount
+    row = conn.execute("SELECT ar_id FROM ar_certificates WHERE sha256 = %s", (certificate_sha256,)).fetchone()
+    assert row is not None
+    return Registration(owner=ARId(row[0]), is_new=added == 1)
+
+
+def find_attested(conn: Conn, ar_id: ARId, signature_sha256: str) -> Evidence | None:
+    """The evidence of this AR's very signature."""
+    return _find(conn, "ar_id = %s AND signature_sha256 = %s", (ar_id, signature_sha256))
+
+
+def find_evidence(conn: Conn, evidence_id: uuid.UUID) -> Evidence | None:
+    """One evidence."""
+    return _find(conn, "id = %s", (evidence_id,))
+
+
+def _find(conn: Conn, condition: str, values: tuple[Any, ...]) -> Evidence | None:
+    with conn.cursor(row_factory=kwargs_row(Evidence)) as cursor:
+        return cursor.execute(f"SELECT {_EVIDENCE} FROM evidence WHERE {condition}", values).fetchone()
+
+
+def add_evidence(conn: Conn, evidence: Evidence, crls: Iterable[StoredCRL]) -> bool:
+    """Keep the evidence, unless the signature, the nonce or the renewal was used before by the same AR."""
+    added = conn.execute(
+        f"""INSERT INTO evidence ({_EVIDENCE}) VALUES (%(id)s, %(renewal_id)s, %(subscriber_id)s, %(ar_id)s, %(nonce)s,
+            %(document)s, %(document_sha256)s, %(signature)s, %(signature_sha256)s, %(certificate_sha256)s, %(chain)s,
+            %(decision)s, %(attestation)s, %(verified_at)s) ON CONFLICT DO NOTHING""",
+        {**vars(evidence), "decision": Jsonb(evidence.decision)},
+    ).rowcount
+    if added == 0:
+        return False
+    for crl in crls:
+        conn.execute(
+            """INSERT INTO evidence_crls (evidence_id, issuer_sha256, crl_sha256) VALUES (%s, %s, %s)
+               ON CONFLICT DO NOTHING""",
+            (evidence.id, crl.issuer_sha256, crl.sha256),
+        )
+    return True
+
+
+def find_evidence_crls(conn: Conn, evidence_id: uuid.UUID) -> list[bytes]:
+    """The CRLs (DER) that the decision rested on."""
+    rows = conn.execute(
+        """SELECT c.der FROM evidence_crls AS e
+           JOIN crls AS c ON c.issuer_sha256 = e.issuer_sha256 AND c.sha256 = e.crl_sha256
+           WHERE e.evidence_id = %s ORDER BY c.sha256""",
+        (evidence_id,),
+    ).fetchall()
+    return [row[0] for row in rows]

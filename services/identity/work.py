@@ -1,0 +1,75 @@
+"""CRLs are read on schedule, in the background: no sign-in waits for the network."""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from cryptography import x509
+from prometheus_client import Counter, Gauge
+
+from services.identity import certificates, crl_sources, crl_store, crls
+from services.identity.certificates import Trust
+from services.identity.crl_sources import SourceUnavailable
+from services.identity.domain import CRLRefused
+from shared import audit
+from shared.db import Pool
+from shared.tx import Clock, Tx, transaction, utc_now
+
+log = structlog.get_logger()
+
+# Longer than a download may take.
+LEASE: Final = timedelta(minutes=2)
+RETRY: Final = timedelta(seconds=15)
+KEEP: Final = timedelta(days=2)
+
+REFUSED = Counter("crl_refused_total", "CRLs read and not believed", ["reason"])
+FAILED = Counter("crl_source_failed_total", "Sources that could not be read")
+THIS_UPDATE = Gauge("crl_this_update_seconds", "When the newest CRL was made, Unix time", ["issuer", "scope"])
+NEXT_UPDATE = Gauge("crl_next_update_seconds", "When the newest CRL runs out, Unix time", ["issuer", "scope"])
+
+
+def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = utc_now) -> bool:
+    """Read one source of CRLs that is due; say whether there was one."""
+    with transaction(pool, clock=clock) as tx:
+        source = crl_store.claim_due_source(tx.conn, tx.now, LEASE)
+    if source is None:
+        return False
+    error = None
+    try:
+        for data in crl_sources.read(source):
+            _take(pool, data, trust, clock)
+    except SourceUnavailable as unavailable:
+        error = str(unavailable)
+        FAILED.inc()
+        log.warning("crl.source_unavailable", source=source, error=error)
+    with transaction(pool, clock=clock) as tx:
+        due_at = tx.now + (every if error is None else min(RETRY, every))
+        crl_store.settle_source(tx.conn, source, due_at=due_at, now=tx.now, error=error)
+        crl_store.prune_crls(tx.conn, tx.now - KEEP)
+    return True
+
+
+def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:
+    """Believe one CRL or refuse it; one bad file spoils no other."""
+    try:
+        der = crls.as_der(data)
+        issuer = crls.issuer_of(der, trust.issuers)
+        with transaction(pool, clock=clock) as tx:
+            accept(der, issuer, tx)
+    except CRLRefused as refused:
+        REFUSED.labels(refused.reason).inc()
+        log.warning("crl.refused", reason=refused.reason)
+
+
+def accept(der: bytes, issuer: x509.Certificate, tx: Tx) -> None:
+    """Make a CRL the one that counts. Raises CRLRefused for one that is not good now, or goes back."""
+    crl = crls.accept(der, issuer, tx.now)
+    known = crl_store.find_crls(tx.conn, [crl.issuer_sha256]).get(crl.issuer_sha256, [])
+    if not crl_store.add_crl(tx.conn, crl, tx.now):
+        raise CRLRefused("crl-goes-back")
+    name = certificates.common_name(issuer)
+    THIS_UPDATE.labels(name, crl.scope).set(crl.this_update.timestamp())
+    NEXT_UPDATE.labels(name, crl.scope).set(crl.next_update.timestamp())
+    if all(held.sha256 != crl.sha256 for held in known):
+        details = {"sha256": crl.sha256, "number": str(crl.number), "scope": crl.scope}
+        audit.record(tx, actor="identity", action="crl-accepted", subject=name, details=details)

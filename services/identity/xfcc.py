@@ -1,0 +1,48 @@
+"""The one place that reads the client certificate from the gateway's header (Envoy's XFCC).
+
+The header is believed because nothing but the gateway can reach this service's Unix socket, and the gateway
+writes it anew on every request (SANITIZE_SET). It must look exactly as Envoy writes it for one certificate:
+anything else means that something other than Envoy, or a second proxy, had a hand in it.
+"""
+
+import hashlib
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from services.identity import certificates
+from services.identity.domain import ClientCertificateMalformed, ClientCertificateMissing
+
+MAX_LENGTH: Final = 16_384
+_ELEMENT: Final = re.compile(r'(Hash=(?P<hash>[0-9a-f]{64});)?Cert="(?P<cert>(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)"')
+_PEM: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/]{1,64}={0,2}\n)+-----END CERTIFICATE-----\n?", re.ASCII
+)
+
+
+def parse(header: str | None) -> x509.Certificate:
+    """The client's certificate.
+
+    Raises ClientCertificateMissing without a header, ClientCertificateMalformed for anything but exactly one
+    element with one Cert, and CertificateRefused for a certificate that cannot be read.
+    """
+    if not header:
+        raise ClientCertificateMissing("no client certificate came with the connection")
+    element = _ELEMENT.fullmatch(header) if len(header) <= MAX_LENGTH else None
+    pem = unquote_to_bytes(element["cert"]) if element else b""
+    if element is None or not _PEM.fullmatch(pem):
+        raise ClientCertificateMalformed("the client certificate header cannot be read")
+    der = _der(pem)
+    if element["hash"] not in (None, hashlib.sha256(der).hexdigest()):
+        raise ClientCertificateMalformed("the client certificate header contradicts itself")
+    return certificates.read(der)
+
+
+def _der(pem: bytes) -> bytes:
+    try:
+        return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+    except certificates.UNREADABLE as error:
+        raise ClientCertificateMalformed("the client certificate header holds no certificate") from error

@@ -1,0 +1,235 @@
+"""identity on a real database, with one subscriber enrolled, good CRLs and a clock the tests move."""
+
+import base64
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from services.identity import api, enrolment, work
+from services.identity.certificates import Trust
+from services.identity.crls import issuer_of
+from shared import db, web
+from shared.db import Pool
+from shared.tokens import KeySet, SigningKey, thumbprint
+from shared.tx import transaction
+from tests.engines import Database
+from tests.unit.identity import builders
+from tests.unit.identity.builders import NOW, ORGANISATIONAL, Holder, Leaf, issue, name, world
+from tests.unit.identity.cms_builder import sign
+
+ORGANISATION = "Example Trading Limited"
+
+
+def e_cert(person: str, organisation: str = ORGANISATION, brn: str = "12345678", **changes: Any) -> Holder:
+    """An e-Cert (Organisational) of one person, with a key of their own."""
+    units = ("0001234567", brn + "0" * 24, "Hongkong Post e-Cert (Organisational)", "Head Office")
+    changes.setdefault("key", builders.rsa_key(person))
+    return issue(changes.pop("by", world().sub), Leaf(subject=name(person, organisation, *units), **changes))
+
+
+CHAN = e_cert("CHAN Tai Man")
+WONG = e_cert("WONG Ka Ho")
+LEE = e_cert("LEE Siu Fong", "Other Company Limited", "87654321")
+
+
+def ar(ar_id: str, full_name: str, *certificates: Holder) -> dict[str, Any]:
+    """An AR as an enrolment file names them."""
+    return {
+        "id": ar_id,
+        "name": full_name,
+        "name_zh": None,
+        "email": f"{ar_id}@example.hk",
+        "address": ["1 Example Road", "Hong Kong"],
+        "certificates": [certificate.pem for certificate in certificates],
+    }
+
+
+def subscriber(subscriber_id: str, full_name: str, brn: str, *ars: dict[str, Any]) -> dict[str, Any]:
+    """A subscriber as an enrolment file names them."""
+    return {
+        "id": subscriber_id,
+        "name": full_name,
+        "name_zh": None,
+        "brn": brn,
+        "country": "HK",
+        "state_or_province": "Hong Kong",
+        "locality": None,
+        "authorised_representatives": list(ars),
+    }
+
+
+def people() -> dict[str, Any]:
+    """Two subscribers with three ARs."""
+    return {
+        "subscribers": [
+            subscriber(
+                "example",
+                ORGANISATION,
+                "12345678",
+                ar("chan", "CHAN Tai Man", CHAN),
+                ar("wong", "WONG Ka Ho", WONG),
+            ),
+            subscriber("other", "Other Company Limited", "87654321", ar("lee", "LEE Siu Fong", LEE)),
+        ]
+    }
+
+
+TRUST = Trust(
+    anchors=(world().root.certificate,),
+    intermediates=(world().sub.certificate, world().sibling.certificate),
+    policies=frozenset({ORGANISATIONAL}),
+)
+
+
+@dataclass
+class Clock:
+    """The time, as the test wants it."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pool(database: Callable[[str], Database]) -> Iterator[Pool]:
+    with db.open_pool(database("identity").url, name="test", max_size=8) as opened:
+        yield opened
+
+
+def take_crls(pool: Pool, clock: Clock, *ders: bytes) -> None:
+    """Accept CRLs as the work process does."""
+    with transaction(pool, clock=clock) as tx:
+        for der in ders:
+            work.accept(der, issuer_of(der, TRUST.issuers), tx)
+
+
+@pytest.fixture
+def enrolled(pool: Pool, clock: Clock) -> None:
+    """The people, without a CRL."""
+    with transaction(pool, clock=clock) as tx:
+        enrolment.enrol(people(), "test", tx)
+
+
+@pytest.fixture
+def current_crls(pool: Pool, clock: Clock) -> None:
+    """A CRL of every CA, listing nobody."""
+    take_crls(pool, clock, *world().crls())
+
+
+SIGNING_KEY = SigningKey(
+    key=builders.ec_key("identity's tokens"), kid=thumbprint(builders.ec_key("identity's tokens").public_key())
+)
+JWKS = {"keys": [SIGNING_KEY.jwk()]}
+KEYS = KeySet.parse(JWKS)
+
+
+@pytest.fixture
+def http(pool: Pool, clock: Clock) -> FlaskClient:
+    """The API; the client certificate's header is what the gateway would set."""
+    deps = api.Deps(trust=TRUST, key=SIGNING_KEY, jwks=JWKS)
+    app = web.create_app(
+        "identity",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        pool=pool,
+        keys=KEYS,
+        deps=deps,
+        clock=clock,
+    )
+    return app.test_client()
+
+
+def xfcc(holder: Holder) -> dict[str, str]:
+    """The header as Envoy writes it."""
+    return {"X-Forwarded-Client-Cert": f'Cert="{quote(holder.pem, safe="")}"'}
+
+
+def sign_in(http: FlaskClient, holder: Holder) -> TestResponse:
+    """Sign in with this e-Cert."""
+    return http.post("/identity/v1/tokens", headers=xfcc(holder))
+
+
+def bearer(http: FlaskClient, holder: Holder) -> dict[str, str]:
+    """The Authorization header of someone who signed in."""
+    answer = sign_in(http, holder)
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json['access_token']}"}  # type: ignore[index]
+
+
+@dataclass
+class Application:
+    """A document as application makes it, for the caller named in it."""
+
+    ar_id: str = "chan"
+    subscriber_id: str = "example"
+    renewal_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
+    purpose: str = "hk.ecert.renewal-application.v1"
+
+    @property
+    def document(self) -> bytes:
+        content = {
+            "authorised_representative": {"id": self.ar_id, "name": "CHAN Tai Man"},
+            "nonce": self.nonce,
+            "purpose": self.purpose,
+            "renewal_id": self.renewal_id,
+            "subscriber": {"id": self.subscriber_id, "name": ORGANISATION},
+        }
+        return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+
+
+def request_body(application: Application, signature: bytes) -> dict[str, str]:
+    """The body of an attestation request."""
+    return {
+        "renewal_id": application.renewal_id,
+        "document": base64.b64encode(application.document).decode(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+
+
+def signed_by(holder: Holder, application: Application, **how: Any) -> bytes:
+    """A good signature over the application."""
+    return sign(holder, document=application.document, **how)
+
+
+def attest(
+    http: FlaskClient,
+    holder: Holder,
+    body: dict[str, str],
+    *,
+    key: str | None = None,
+    auth: dict[str, str] | None = None,
+) -> TestResponse:
+    """Ask for an attestation."""
+    headers = {**(auth or bearer(http, holder)), "Idempotency-Key": key or uuid.uuid4().hex}
+    return http.post("/identity/v1/attestations", headers=headers, json=body)
+
+
+def problem(answer: TestResponse) -> tuple[int, str, str | None]:
+    """Status, kind and reason of a problem document."""
+    assert answer.mimetype == "application/problem+json", answer.text
+    assert answer.json is not None
+    kind = answer.json["type"].removeprefix("urn:ecert:problem:")
+    return answer.status_code, kind, answer.json.get("reason")
+
+
+def count(pool: Pool, table: str) -> int:
+    """How many rows a table has."""
+    with pool.connection() as conn:
+        row = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
