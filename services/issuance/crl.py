@@ -51,11 +51,6 @@ class Revocation:
     not_after: datetime
 
 
-def still_listed(revocation: Revocation, last_update: datetime | None) -> bool:
-    """An entry stays until a CRL made after the certificate's end has shown it once more."""
-    return last_update is None or last_update <= revocation.not_after
-
-
 def crl_tbs(
     revocations: Iterable[Revocation], *, number: int, this_update: datetime, ca: IssuingCA, algorithm: bytes
 ) -> bytes:

@@ -47,6 +47,7 @@ class CSRRefused(Refused):
     def __init__(self, fault: CSRFault, detail: str = "") -> None:
         super().__init__(detail or fault.value)
         self.reason = fault.value
+        self.extensions: dict[str, object] = {"reason": fault.value}
 
 
 class PrivateKeyPasted(CSRRefused):
@@ -67,6 +68,7 @@ class NamesDiffer(CSRRefused):
             CSRFault.NAMES_DIFFER,
             f"not in the order: {', '.join(self.surplus) or '-'}; not in the CSR: {', '.join(self.missing) or '-'}",
         )
+        self.extensions |= {"surplus": list(self.surplus), "missing": list(self.missing)}
 
 
 @dataclass(frozen=True, kw_only=True)

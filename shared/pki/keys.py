@@ -41,6 +41,7 @@ class KeyRefused(Refused):
     def __init__(self, fault: KeyFault, detail: str = "") -> None:
         super().__init__(detail or fault.value)
         self.reason = fault.value
+        self.extensions: dict[str, object] = {"reason": fault.value}
 
 
 def checked_key(spki: bytes) -> str:

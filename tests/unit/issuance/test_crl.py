@@ -96,13 +96,6 @@ def test_a_subscriber_may_give_every_reason_but_the_cas_own() -> None:
     assert len(crl.SUBSCRIBER_REASONS) == 5
 
 
-def test_an_entry_stays_until_a_crl_after_its_end_has_shown_it() -> None:
-    entry = revocation(1)
-    assert crl.still_listed(entry, None)
-    assert crl.still_listed(entry, LATER - timedelta(hours=1))
-    assert not crl.still_listed(entry, LATER + timedelta(seconds=1))
-
-
 def test_a_crl_number_has_its_range() -> None:
     for number in (0, 2**159):
         with pytest.raises(ValueError, match="CRL number"):

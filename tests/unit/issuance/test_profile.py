@@ -21,7 +21,7 @@ from shared.pki import csr
 from tests.unit.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
 from tests.unit.pki.csrs import csr_der, ec_key
 
-OPENSSL_VERIFY = "openssl verify -x509_strict -purpose sslserver -verify_hostname www.example.hk".split()
+OPENSSL_VERIFY = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "www.example.hk"]
 
 
 def tbs_for(order: Leaf, kind: str = "rsa") -> bytes:

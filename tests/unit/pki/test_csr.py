@@ -19,7 +19,7 @@ from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted
 from shared.pki.keys import KeyRefused
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, info_of, private_pem, resigned, rsa_key
 
-OPENSSL_REQ = "openssl req -new -newkey rsa:2048 -nodes -keyout k.pem -out r.pem".split()
+OPENSSL_REQ = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "r.pem"]
 
 
 def refusal(text: str) -> str:

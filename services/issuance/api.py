@@ -1,0 +1,187 @@
+"""HTTP: orders, CSRs, certificates; and for everyone the CRL and the issuing CA's certificate."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from flask_smorest import Blueprint
+
+from services.issuance import certificate_store, intake, pins, revoking, store
+from services.issuance.ca import IssuingCA
+from services.issuance.crl import RevocationReason
+from services.issuance.domain import (
+    CertificateExpired,
+    CertificateNotFound,
+    InvalidTransition,
+    KeyNotAllowed,
+    Order,
+    OrderNotFound,
+    PINLocked,
+    PINNotReady,
+    PINsMissing,
+    PINWrong,
+    WrongReference,
+)
+from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR
+from services.issuance.pins import PINSlip
+from services.issuance.schemas import CertificateSchema, CSRSchema, NoBodySchema, OrderSchema, RevocationSchema
+from shared import web
+from shared.db import Conn
+from shared.errors import Unavailable
+from shared.events.base import ItemId, RenewalId
+from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
+from shared.pki.keys import KeyRefused
+from shared.problems import Problem, ProblemTable
+
+_UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+PROBLEMS: Final[ProblemTable] = {
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
+    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, "certificate-not-found", "There is no certificate yet"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order is not in the right state"),
+    CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "The certificate has expired"),
+    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "The CSR cannot be used"),
+    NamesDiffer: Problem(_UNPROCESSABLE, "csr-names-differ", "The CSR asks for other names than were ordered"),
+    PrivateKeyPasted: Problem(
+        _UNPROCESSABLE, "private-key-pasted", "A private key was sent: it is compromised, make a new one"
+    ),
+    KeyRefused: Problem(_UNPROCESSABLE, "key-refused", "The CSR's key is not allowed"),
+    KeyNotAllowed: Problem(_UNPROCESSABLE, "key-not-allowed", "The CSR's key may not be used for this order"),
+    WrongReference: Problem(_UNPROCESSABLE, "wrong-reference", "This is not the order's reference number"),
+    PINsMissing: Problem(_UNPROCESSABLE, "pins-missing", "Send one PIN for each server name of the order"),
+    PINSlip: Problem(_UNPROCESSABLE, "pin-slip", "A PIN is mistyped; no try was used"),
+    PINNotReady: Problem(HTTPStatus.CONFLICT, "pin-not-ready", "A PIN Envelope has not been made yet"),
+    PINWrong: Problem(HTTPStatus.FORBIDDEN, "pin-wrong", "A PIN is wrong"),
+    PINLocked: Problem(HTTPStatus.FORBIDDEN, "pin-locked", "A PIN has had all its tries"),
+}
+# A relying party may keep a CRL for an hour: that is when the next one comes, and a revocation then shows.
+_CRL_AGE: Final = timedelta(hours=1)
+_CA_AGE: Final = timedelta(days=1)
+
+blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
+
+
+class NoCRLYet(Unavailable):
+    """The first CRL has not been made yet."""
+
+    reason = "no-crl-yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What main.py built. The web process has no CA key."""
+
+    ca: IssuingCA
+    desk: PINDesk
+    key_policy: KeyPolicy
+
+
+@blp.get("/renewals/<uuid:renewal_id>/orders")
+@blp.response(200, OrderSchema(many=True))
+def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
+    """The orders of a renewal, with their PINs' and certificates' states."""
+    caller = web.caller()
+    with web.transaction() as tx:
+        renewal = store.find_renewal(tx.conn, RenewalId(renewal_id))
+        if renewal is None or renewal.subscriber_id != caller.subscriber_id:
+            raise OrderNotFound("there are no such orders")
+        return _shown(tx.conn, store.find_orders(tx.conn, renewal.renewal_id))
+
+
+@blp.post("/orders/<uuid:item_id>/csr")
+@web.steps
+@blp.arguments(CSRSchema)
+@blp.response(200, OrderSchema)
+def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
+    """Submit an item's CSR with its reference number and the PIN of each of its server names."""
+    deps = web.deps(Deps)
+    command = SubmitCSR(item_id=ItemId(item_id), reference=body["reference"], pins=body["pins"], csr=body["csr"])
+    order = intake.receive_csr(command, web.caller(), web.transaction, desk=deps.desk, policy=deps.key_policy)
+    with web.transaction() as tx:
+        return _shown(tx.conn, [order])[0]
+
+
+@blp.get("/orders/<uuid:item_id>/certificate")
+@blp.response(200, content_type="application/pem-certificate-chain")
+def download_certificate(item_id: uuid.UUID) -> flask.Response:
+    """The certificate and the CA certificates above it, in PEM."""
+    caller = web.caller()
+    with web.transaction() as tx:
+        order = revoking.find_own_order(ItemId(item_id), caller, tx.conn)
+        certificate = revoking.find_certificate(order, tx.conn)
+    pem = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM).decode()
+    return flask.Response(pem + web.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
+
+
+@blp.post("/orders/<uuid:item_id>/acceptance")
+@web.command
+@blp.arguments(NoBodySchema)
+@blp.response(200, CertificateSchema)
+def accept_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
+    """Confirm the certificate's content and its publication."""
+    return revoking.accept(ItemId(item_id), web.caller(), web.tx())
+
+
+@blp.post("/orders/<uuid:item_id>/revocation")
+@web.command
+@blp.arguments(RevocationSchema)
+@blp.response(200, CertificateSchema)
+def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
+    """Revoke the certificate; the next CRL says so within minutes."""
+    return revoking.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), web.caller(), web.tx())
+
+
+@blp.get("/crl")
+@blp.response(200, content_type="application/pkix-crl")
+def download_crl() -> flask.Response:
+    """The certificate revocation list (DER)."""
+    with web.transaction() as tx:
+        latest = certificate_store.latest_crl(tx.conn)
+    if latest is None or latest.der is None:
+        raise NoCRLYet("try again in a moment")
+    response = flask.Response(latest.der, content_type="application/pkix-crl")
+    response.last_modified = latest.this_update.astimezone(UTC)
+    return _public(response, f"crl-{latest.number}", _CRL_AGE)
+
+
+@blp.get("/ca-certificate")
+@blp.response(200, content_type="application/pkix-cert")
+def download_ca_certificate() -> flask.Response:
+    """The issuing CA's certificate (DER)."""
+    ca = web.deps(Deps).ca
+    response = flask.Response(ca.der, content_type="application/pkix-cert")
+    return _public(response, f"ca-{ca.key_identifier.hex()}", _CA_AGE)
+
+
+def _public(response: flask.Response, etag: str, age: timedelta) -> flask.Response:
+    response.set_etag(etag)
+    response.cache_control.public = True
+    response.cache_control.max_age = int(age.total_seconds())
+    response.make_conditional(flask.request)
+    return response
+
+
+def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
+    item_ids = [order.item_id for order in orders]
+    certificates = certificate_store.find_certificates(conn, item_ids)
+    found = store.find_pins(conn, item_ids)
+    return [
+        vars(order)
+        | {
+            "certificate": certificates.get(order.item_id),
+            "pins": [
+                {
+                    "server_name": pin.server_name,
+                    "state": "locked" if pin.state == "sealed" and pin.tries >= pins.TRIES else pin.state,
+                    "tries_left": pins.TRIES - pin.tries,
+                }
+                for pin in found
+                if pin.item_id == order.item_id
+            ],
+        }
+        for order in orders
+    ]

@@ -1,0 +1,185 @@
+"""SQL of intents, certificates and CRLs; every function takes a connection and none commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import class_row, kwargs_row
+
+from services.issuance.crl import Revocation, RevocationReason
+from services.issuance.domain import Certificate, Intent
+from shared.db import Conn
+from shared.events.base import ItemId, RenewalId
+
+_INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
+_CERTIFICATE: Final = (
+    "serial, item_id, renewal_id, spki_sha256, der, sha256, not_before, not_after, issued_at, accepted_at, "
+    "revoked_at, revocation_reason"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRL:
+    """A CRL, signed if `der` is there."""
+
+    number: int
+    tbs: bytes
+    der: bytes | None
+    this_update: datetime
+
+
+def _intent(findings: list[str], **rest: Any) -> Intent:
+    return Intent(findings=tuple(findings), **rest)
+
+
+def add_intent(conn: Conn, intent: Intent, *, now: datetime, due_at: datetime | None) -> None:
+    """Store the bytes to be signed, before the key is used."""
+    conn.execute(
+        """INSERT INTO intents (item_id, renewal_id, serial, tbs, state, findings, due_at, intended_at)
+           VALUES (%(item_id)s, %(renewal_id)s, %(serial)s, %(tbs)s, %(state)s, %(findings)s, %(due_at)s, %(now)s)""",
+        vars(intent) | {"findings": list(intent.findings), "due_at": due_at, "now": now},
+    )
+
+
+def claim_due_intent(conn: Conn, now: datetime, until: datetime) -> Intent | None:
+    """Lease an intent that nobody has settled in its time."""
+    with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
+        return cursor.execute(
+            f"""UPDATE intents SET due_at = %s WHERE item_id = (
+                    SELECT item_id FROM intents WHERE state = 'intended' AND due_at <= %s
+                    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING {_INTENT}""",
+            (until, now),
+        ).fetchone()
+
+
+def save_signed(conn: Conn, item_id: ItemId) -> bool:
+    """The intent has become a certificate; False if it had before."""
+    return (
+        conn.execute(
+            "UPDATE intents SET state = 'signed', due_at = NULL WHERE item_id = %s AND state = 'intended'", (item_id,)
+        ).rowcount
+        == 1
+    )
+
+
+def has_intent(conn: Conn, renewal_id: RenewalId) -> bool:
+    """Whether anything of this renewal is signed or will be; ask under the gate's lock."""
+    row = conn.execute(
+        "SELECT 1 FROM intents WHERE renewal_id = %s AND state IN ('intended', 'signed') LIMIT 1", (renewal_id,)
+    ).fetchone()
+    return row is not None
+
+
+def add_certificate(conn: Conn, certificate: Certificate) -> None:
+    """Store an issued certificate."""
+    conn.execute(
+        """INSERT INTO certificates (serial, item_id, renewal_id, spki_sha256, der, sha256, not_before, not_after,
+                                     issued_at)
+           VALUES (%(serial)s, %(item_id)s, %(renewal_id)s, %(spki_sha256)s, %(der)s, %(sha256)s, %(not_before)s,
+                   %(not_after)s, %(issued_at)s)""",
+        vars(certificate),
+    )
+
+
+def find_certificates(conn: Conn, item_ids: Sequence[ItemId]) -> dict[ItemId, Certificate]:
+    """The certificates of these orders, as far as there are."""
+    with conn.cursor(row_factory=class_row(Certificate)) as cursor:
+        found = cursor.execute(
+            f"SELECT {_CERTIFICATE} FROM certificates WHERE item_id = ANY(%s)", (list(item_ids),)
+        ).fetchall()
+    return {certificate.item_id: certificate for certificate in found}
+
+
+def lock_certificate(conn: Conn, serial: str) -> Certificate | None:
+    """One certificate by serial, locked; lock its gate first."""
+    with conn.cursor(row_factory=class_row(Certificate)) as cursor:
+        return cursor.execute(
+            f"SELECT {_CERTIFICATE} FROM certificates WHERE serial = %s FOR UPDATE", (serial,)
+        ).fetchone()
+
+
+def find_by_serial(conn: Conn, serial: str) -> Certificate | None:
+    """One certificate by serial, unlocked."""
+    with conn.cursor(row_factory=class_row(Certificate)) as cursor:
+        return cursor.execute(f"SELECT {_CERTIFICATE} FROM certificates WHERE serial = %s", (serial,)).fetchone()
+
+
+def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certificate]:
+    """The certificates in force with this key, in order of renewal, so that two lockers never deadlock."""
+    with conn.cursor(row_factory=class_row(Certificate)) as cursor:
+        return cursor.execute(
+            f"""SELECT {_CERTIFICATE} FROM certificates
+                WHERE spki_sha256 = %s AND revoked_at IS NULL AND not_after >= %s ORDER BY renewal_id, serial""",
+            (spki_sha256, now),
+        ).fetchall()
+
+
+def save_accepted(conn: Conn, serial: str, now: datetime) -> None:
+    """The AR has accepted the certificate."""
+    conn.execute("UPDATE certificates SET accepted_at = %s WHERE serial = %s", (now, serial))
+
+
+def save_revoked(conn: Conn, serial: str, reason: RevocationReason, now: datetime) -> None:
+    """The certificate is revoked; the next CRL says so."""
+    conn.execute(
+        "UPDATE certificates SET revoked_at = %s, revocation_reason = %s WHERE serial = %s AND revoked_at IS NULL",
+        (now, reason.value, serial),
+    )
+
+
+def lock_series(conn: Conn) -> int:
+    """Lock the CRL series; its last number."""
+    row = conn.execute("SELECT last_number FROM crl_series WHERE id = 1 FOR UPDATE").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def find_unsigned_crl(conn: Conn) -> CRL | None:
+    """A CRL whose signing did not come to its end; ask under the series' lock."""
+    with conn.cursor(row_factory=class_row(CRL)) as cursor:
+        return cursor.execute(
+            "SELECT number, tbs, der, this_update FROM crls WHERE der IS NULL ORDER BY number LIMIT 1"
+        ).fetchone()
+
+
+def latest_crl(conn: Conn) -> CRL | None:
+    """The newest signed CRL."""
+    with conn.cursor(row_factory=class_row(CRL)) as cursor:
+        return cursor.execute(
+            "SELECT number, tbs, der, this_update FROM crls WHERE der IS NOT NULL ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+
+
+def has_unlisted_revocation(conn: Conn) -> bool:
+    """Whether a revocation waits for its first CRL."""
+    row = conn.execute(
+        "SELECT 1 FROM certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL LIMIT 1"
+    ).fetchone()
+    return row is not None
+
+
+def revocations(conn: Conn, last_update: datetime | None) -> list[Revocation]:
+    """What a CRL made now lists: an entry stays until a CRL made after the certificate's end has shown it."""
+    rows = conn.execute(
+        """SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
+           WHERE revoked_at IS NOT NULL AND (listed_in IS NULL OR %s::timestamptz IS NULL OR not_after >= %s)""",
+        (last_update, last_update),
+    ).fetchall()
+    return [
+        Revocation(serial=int(row[0], 16), revoked_at=row[1], reason=RevocationReason(row[2]), not_after=row[3])
+        for row in rows
+    ]
+
+
+def add_crl(conn: Conn, number: int, tbs: bytes, *, this_update: datetime) -> None:
+    """Store the bytes of a CRL before they are signed; its revocations are listed from here on."""
+    conn.execute("UPDATE crl_series SET last_number = %s WHERE id = 1", (number,))
+    conn.execute("INSERT INTO crls (number, tbs, this_update) VALUES (%s, %s, %s)", (number, tbs, this_update))
+    conn.execute("UPDATE certificates SET listed_in = %s WHERE revoked_at IS NOT NULL AND listed_in IS NULL", (number,))
+
+
+def save_crl(conn: Conn, number: int, der: bytes) -> bool:
+    """The CRL is signed; False if it was before."""
+    return conn.execute("UPDATE crls SET der = %s WHERE number = %s AND der IS NULL", (der, number)).rowcount == 1

@@ -1,0 +1,220 @@
+"""Orders, their states, and what issuance refuses; no input or output, no clock."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from services.issuance.profiles import Organisation
+from services.issuance.sealing import Recipient
+from shared.errors import Refused
+from shared.events.base import ARId, Event, ItemId, Product, RenewalId, SubscriberId
+from shared.events.issuance import (
+    CertificateAccepted,
+    CertificateIssued,
+    CSRReceived,
+    IssuanceRefused,
+    IssuanceWithheld,
+)
+
+
+class OrderState(StrEnum):
+    """Where one item's order stands."""
+
+    AWAITING_CSR = "awaiting-csr"
+    CSR_RECEIVED = "csr-received"
+    ISSUING = "issuing"
+    ISSUED = "issued"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WITHHELD = "withheld"
+
+
+class IntentMade:
+    """The to-be-signed bytes are stored: from here on a certificate comes."""
+
+
+class CSRSetAside:
+    """The CSR can no longer be used; the order waits for another."""
+
+
+Trigger = type[Event] | type[IntentMade] | type[CSRSetAside]
+_S = OrderState
+TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
+    (_S.AWAITING_CSR, CSRReceived): _S.CSR_RECEIVED,
+    (_S.CSR_RECEIVED, CSRSetAside): _S.AWAITING_CSR,
+    (_S.CSR_RECEIVED, IntentMade): _S.ISSUING,
+    (_S.CSR_RECEIVED, IssuanceRefused): _S.REFUSED,
+    (_S.ISSUING, CertificateIssued): _S.ISSUED,
+    (_S.ISSUED, CertificateAccepted): _S.ACCEPTED,
+    (_S.AWAITING_CSR, IssuanceWithheld): _S.WITHHELD,
+    (_S.CSR_RECEIVED, IssuanceWithheld): _S.WITHHELD,
+}
+
+
+class InvalidTransition(Refused):
+    """The order is in a state that does not allow this."""
+
+    reason = "not-in-this-state"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One certificate to be issued. `csr` is DER."""
+
+    item_id: ItemId
+    renewal_id: RenewalId
+    position: int
+    reference: str
+    srn: str
+    product: Product
+    server_names: tuple[str, ...]
+    state: OrderState = OrderState.AWAITING_CSR
+    csr: bytes | None = None
+    csr_sha256: bytes | None = None
+    spki_sha256: bytes | None = None
+    key_kind: str | None = None
+    csr_received_at: datetime | None = None
+    refusal: str | None = None
+    due_at: datetime | None = None
+
+    def after(self, trigger: Trigger) -> "Order":
+        """The order after this. Raises InvalidTransition."""
+        if (state := TRANSITIONS.get((self.state, trigger))) is None:
+            raise InvalidTransition(f"the order is {self.state}")
+        return replace(self, state=state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """What both proofs say of a renewal, and the proofs themselves."""
+
+    renewal_id: RenewalId
+    reference: str
+    subscriber_id: SubscriberId
+    ar_id: ARId
+    organisation: Organisation
+    recipient: Recipient
+    document: str
+    attestation: str
+    receipt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PIN:
+    """One server name's PIN Envelope as the database knows it; the PIN itself is nowhere."""
+
+    envelope_id: uuid.UUID
+    item_id: ItemId
+    server_name: str
+    state: str
+    hash: str | None
+    tries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """Bytes that shall be signed, or a tombstone that says they never will. `serial` is lower-case hexadecimal."""
+
+    item_id: ItemId
+    renewal_id: RenewalId
+    serial: str
+    tbs: bytes
+    state: str
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """An issued certificate."""
+
+    serial: str
+    item_id: ItemId
+    renewal_id: RenewalId
+    spki_sha256: bytes
+    der: bytes
+    sha256: bytes
+    not_before: datetime
+    not_after: datetime
+    issued_at: datetime
+    accepted_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revocation_reason: str | None = None
+
+
+class ProofRefused(Refused):
+    """The attestation, the receipt and the document do not belong together, or say what cannot be ordered."""
+
+    reason = "proof-refused"
+
+
+class OrderNotFound(Refused):
+    """No such order of this AR."""
+
+    reason = "order-not-found"
+
+
+class WrongReference(Refused):
+    """The reference number is not this order's; no PIN was tried."""
+
+    reason = "wrong-reference"
+
+
+class PINsMissing(Refused):
+    """Not exactly the PINs of the order's server names; none was tried."""
+
+    reason = "pins-missing"
+
+    def __init__(self, *, missing: tuple[str, ...], surplus: tuple[str, ...]) -> None:
+        super().__init__("send one PIN for each server name of the order")
+        self.extensions = {"missing": list(missing), "surplus": list(surplus)}
+
+
+class PINNotReady(Refused):
+    """An envelope of this order has not been made yet."""
+
+    reason = "pin-not-ready"
+
+
+class PINWrong(Refused):
+    """At least one PIN is wrong; each of those has lost a try."""
+
+    reason = "pin-wrong"
+
+    def __init__(self, tries_left: Mapping[str, int]) -> None:
+        super().__init__("a PIN is wrong")
+        self.extensions = {"wrong": [{"server_name": n, "tries_left": t} for n, t in sorted(tries_left.items())]}
+
+
+class PINLocked(Refused):
+    """A PIN has had its five tries: ask for a new PIN Envelope."""
+
+    reason = "pin-locked"
+
+    def __init__(self, server_names: tuple[str, ...]) -> None:
+        super().__init__("a PIN has had all its tries; ask the CA for a new PIN Envelope")
+        self.extensions = {"locked": list(server_names)}
+
+
+class KeyNotAllowed(Refused):
+    """This key may not be certified for this order, whatever its quality."""
+
+    reason = "key-not-allowed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("make a new key and a CSR with it")
+        self.extensions = {"reason": reason}
+
+
+class CertificateNotFound(Refused):
+    """No certificate has been issued for this order."""
+
+    reason = "certificate-not-found"
+
+
+class CertificateExpired(Refused):
+    """An expired certificate is not revoked any more."""
+
+    reason = "certificate-expired"

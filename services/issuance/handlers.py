@@ -1,0 +1,76 @@
+"""What issuance does at application's events: lock the gate, decide, save, announce. The caller commits."""
+
+from functools import partial
+
+from services.issuance import certificate_store, proofs, store
+from services.issuance.domain import ProofRefused
+from services.issuance.proofs import ProofKeys
+from shared import audit, outbox
+from shared.errors import Ignored
+from shared.events.application import CancellationRequested, CSRRequested
+from shared.events.issuance import CancellationDeclined, IssuanceWithheld, OrderOpened
+from shared.subscriptions import Subscription, on
+from shared.tx import Tx
+
+
+def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
+    """Both proofs hold: open an order per item and plan a PIN per server name.
+
+    Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further.
+    """
+    renewal, orders = proofs.verified(
+        event.renewal_id,
+        document=event.document,
+        attestation=event.attestation,
+        receipt=event.receipt,
+        keys=keys,
+        tx=tx,
+    )
+    if store.lock_gate(tx.conn, event.renewal_id) is not None:
+        raise Ignored("withheld")
+    if not store.add_renewal(tx.conn, renewal, tx.now):
+        raise Ignored("its orders are open already")
+    for order in orders:
+        if not store.add_order(tx.conn, order):
+            raise ProofRefused("an item or a reference number belongs to another order")
+        for server_name in order.server_names:
+            store.plan_pin(tx.conn, tx.new_id(), order.item_id, server_name, tx.now)
+        outbox.add(
+            tx,
+            OrderOpened(
+                renewal_id=event.renewal_id,
+                item_id=order.item_id,
+                reference=order.reference,
+                srn=order.srn,
+                product=order.product,
+                server_names=order.server_names,
+            ),
+        )
+    audit.record(
+        tx,
+        actor="application",
+        action="orders-opened",
+        subject=str(event.renewal_id),
+        details={"items": [str(order.item_id) for order in orders], "ar_id": renewal.ar_id},
+    )
+
+
+def withhold(event: CancellationRequested, tx: Tx) -> None:
+    """Say never, if nothing is or will be signed; else say that it is too late. Asked again, the same answer."""
+    withheld_at = store.lock_gate(tx.conn, event.renewal_id)
+    if withheld_at is None and certificate_store.has_intent(tx.conn, event.renewal_id):
+        outbox.add(tx, CancellationDeclined(renewal_id=event.renewal_id))
+        audit.record(tx, actor="application", action="cancellation-declined", subject=str(event.renewal_id))
+        return
+    if withheld_at is None:
+        store.save_withheld(tx.conn, event.renewal_id, tx.now)
+        audit.record(tx, actor="application", action="issuance-withheld", subject=str(event.renewal_id))
+    outbox.add(tx, IssuanceWithheld(renewal_id=event.renewal_id))
+
+
+def subscriptions(keys: ProofKeys) -> tuple[Subscription, ...]:
+    """What issuance listens to."""
+    return (
+        on(CSRRequested, partial(open_orders, keys=keys)),
+        on(CancellationRequested, withhold),
+    )

@@ -1,0 +1,275 @@
+"""A CSR comes in: the cheap and harmless checks first, then the PINs, whose tries are taken before they are judged."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from services.issuance import pins, revoking, store
+from services.issuance.domain import (
+    PIN,
+    KeyNotAllowed,
+    Order,
+    OrderNotFound,
+    OrderState,
+    PINLocked,
+    PINNotReady,
+    PINsMissing,
+    PINWrong,
+    WrongReference,
+)
+from services.issuance.pins import Pepper, PINSlip
+from shared import audit, outbox
+from shared.auth import Caller
+from shared.db import Conn
+from shared.errors import Refused, Unavailable
+from shared.events.base import ItemId
+from shared.events.issuance import CSRReceived
+from shared.pki import csr
+from shared.pki.csr import CSR, PrivateKeyPasted
+from shared.pki.names import NameRefused, server_name
+from shared.tx import Tx
+
+Begin = Callable[[], AbstractContextManager[Tx]]
+HASHES_AT_ONCE: Final = 2
+_WAIT_SECONDS: Final = 10.0
+
+
+class TooBusy(Unavailable):
+    """Too many PINs are being verified; no try was taken."""
+
+    reason = "too-busy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitCSR:
+    """The AR's submission. Neither PINs nor CSR text show in its repr."""
+
+    item_id: ItemId
+    reference: str
+    pins: Mapping[str, str] = field(repr=False)
+    csr: str = field(repr=False)
+
+
+class PINDesk:
+    """Verifies PINs, a few at a time: each takes 19 MiB and some milliseconds of a processor."""
+
+    def __init__(self, pepper: Pepper, at_once: int = HASHES_AT_ONCE) -> None:
+        self._pepper = pepper
+        self._slots = threading.BoundedSemaphore(at_once)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A place at the desk, before any try is taken. Raises TooBusy."""
+        if not self._slots.acquire(timeout=_WAIT_SECONDS):
+            raise TooBusy("try again in a moment")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def right(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
+        """The server names whose PIN is right."""
+        return {
+            name
+            for name, pin in found.items()
+            if pin.hash is not None and self._pepper.matches(pin.envelope_id, typed[name], pin.hash)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyPolicy:
+    """Which keys are refused for whose they are. `own` is the CA's key."""
+
+    own: bytes
+    allow_reuse: bool
+
+
+def receive_csr(command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy) -> Order:
+    """Take a CSR with the PIN of each of its server names. Every refusal but PINWrong and PINLocked costs no try."""
+    with begin() as tx:
+        order = own_order(tx.conn, command.item_id, caller)
+    if command.reference.strip() != order.reference:
+        raise WrongReference("this is not the order's reference number")
+    request = _read(command, caller, begin)
+    if order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
+        return order  # the answer was lost and is asked for again
+    order.after(CSRReceived)
+    csr.check_names(request, order.server_names)
+    typed = _typed(command.pins, order)
+    with begin() as tx:
+        _check_key(tx.conn, request, order, caller, policy)
+    with desk.slot():
+        with begin() as tx:
+            found = _take_tries(tx, order)
+        right = desk.right(found, typed)
+        with begin() as tx:
+            settled = _settle(tx, order.item_id, request, found, right, caller, policy)
+    if isinstance(settled, Refused):
+        raise settled
+    return settled
+
+
+def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
+    """The order, if this very AR signed for it. Raises OrderNotFound."""
+    order = store.find_order(conn, item_id)
+    renewal = store.find_renewal(conn, order.renewal_id) if order else None
+    if order is None or renewal is None:
+        raise OrderNotFound("there is no such order")
+    if (renewal.subscriber_id, renewal.ar_id) != (caller.subscriber_id, caller.ar_id):
+        raise OrderNotFound("there is no such order")
+    return order
+
+
+def _read(command: SubmitCSR, caller: Caller, begin: Begin) -> CSR:
+    try:
+        return csr.read(command.csr)
+    except PrivateKeyPasted as pasted:
+        with begin() as tx:
+            for spki_sha256 in sorted(pasted.spki_sha256):
+                revoking.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
+        raise
+
+
+def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:
+    named: dict[str, str] = {}
+    surplus: list[str] = []
+    for name, text in given.items():
+        try:
+            named[server_name(name)] = text
+        except NameRefused:
+            surplus.append(name[:253])
+    wanted = set(order.server_names)
+    surplus += sorted(set(named) - wanted)
+    missing = sorted(wanted - set(named))
+    if missing or surplus:
+        raise PINsMissing(missing=tuple(missing), surplus=tuple(surplus))
+    return {name: _slip_checked(name, text) for name, text in named.items()}
+
+
+def _slip_checked(name: str, text: str) -> str:
+    try:
+        return pins.typed(text)
+    except PINSlip:
+        raise PINSlip(name) from None
+
+
+def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: KeyPolicy) -> None:
+    if reason := key_objection(conn, request.spki_sha256, order, caller.subscriber_id, policy):
+        raise KeyNotAllowed(reason)
+
+
+def key_objection(conn: Conn, spki_sha256: bytes, order: Order, subscriber_id: str, policy: KeyPolicy) -> str | None:
+    """Why this key may not be certified for this order, if so. Asked at intake and again at the intent."""
+    if store.is_blocked(conn, spki_sha256):
+        return "key-blocked"
+    if spki_sha256 == policy.own:
+        return "key-of-the-ca"
+    owner = store.find_key_owner(conn, spki_sha256)
+    if owner is not None and owner[0] != subscriber_id:
+        return "key-of-another-subscriber"
+    if owner is not None and owner[1] != order.item_id and not policy.allow_reuse:
+        return "key-used-before"
+    return None
+
+
+def _take_tries(tx: Tx, order: Order) -> dict[str, PIN]:
+    """Take a try of each PIN, all or none; committed before any is verified."""
+    locked = store.lock_order(tx.conn, order.item_id)
+    assert locked is not None
+    locked.after(CSRReceived)
+    found = {pin.server_name: pin for pin in store.find_pins(tx.conn, [order.item_id])}
+    if any(pin.state != "sealed" for pin in found.values()) or set(found) != set(order.server_names):
+        raise PINNotReady("the PIN Envelopes of this order have not all been made yet")
+    if used_up := tuple(name for name, pin in found.items() if pin.tries >= pins.TRIES):
+        raise PINLocked(used_up)
+    taken = store.take_tries(tx.conn, [pin.envelope_id for pin in found.values()])
+    if taken != len(found):
+        raise AssertionError("PINs changed under their order's lock")
+    return found
+
+
+def _settle(
+    tx: Tx,
+    item_id: ItemId,
+    request: CSR,
+    found: Mapping[str, PIN],
+    right: set[str],
+    caller: Caller,
+    policy: KeyPolicy,
+) -> Order | Refused:
+    """Give back the tries of right PINs; if all are, keep the CSR. A refusal is returned, so that this is kept."""
+    locked = store.find_order(tx.conn, item_id)
+    assert locked is not None
+    store.lock_gate(tx.conn, locked.renewal_id)
+    order = store.lock_order(tx.conn, item_id)
+    assert order is not None
+    store.give_back_tries(tx.conn, [found[name].envelope_id for name in right])
+    now = {pin.server_name: pin for pin in store.find_pins(tx.conn, [item_id])}
+    if wrong := set(found) - right:
+        return _wrong(tx, order, {name: pins.TRIES - now[name].tries for name in wrong if name in now}, caller)
+    if {pin.envelope_id for pin in now.values()} != {pin.envelope_id for pin in found.values()}:
+        return PINNotReady("a PIN Envelope was replaced meanwhile")
+    if reason := key_objection(tx.conn, request.spki_sha256, order, caller.subscriber_id, policy):
+        return KeyNotAllowed(reason)
+    try:
+        received = order.after(CSRReceived)
+    except Refused as refused:  # cancelled, or another CSR came first
+        return refused
+    store.claim_key(tx.conn, request.spki_sha256, caller.subscriber_id, item_id)
+    return _keep(tx, received, request, caller)
+
+
+def _keep(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
+    order = replace(
+        order,
+        csr=request.der,
+        csr_sha256=request.sha256,
+        spki_sha256=request.spki_sha256,
+        key_kind=request.key_kind,
+        csr_received_at=tx.now,
+        refusal=None,
+        due_at=tx.now,
+    )
+    store.save_order(tx.conn, order)
+    digests = {"csr_sha256": request.sha256.hex(), "spki_sha256": request.spki_sha256.hex()}
+    outbox.add(
+        tx,
+        CSRReceived(renewal_id=order.renewal_id, item_id=order.item_id, key_kind=request.key_kind, **digests),
+    )
+    audit.record(tx, actor=caller.ar_id, action="csr-received", subject=str(order.item_id), details=digests)
+    return order
+
+
+def _wrong(tx: Tx, order: Order, tries_left: Mapping[str, int], caller: Caller) -> Refused:
+    audit.record(
+        tx,
+        actor=caller.ar_id,
+        action="pin-wrong",
+        subject=str(order.item_id),
+        details={"server_names": sorted(tries_left), "locked": sorted(n for n, left in tries_left.items() if not left)},
+    )
+    return PINWrong(tries_left)
+
+
+def reissue_pin(item_id: ItemId, name: str, actor: str, tx: Tx) -> uuid.UUID:
+    """An operator voids a server name's PIN and has another made; its envelope id. Raises OrderNotFound."""
+    order = store.find_order(tx.conn, item_id)
+    if order is None or name not in order.server_names:
+        raise OrderNotFound("there is no such order, or it has no such server name")
+    order = store.lock_order(tx.conn, item_id)
+    assert order is not None
+    order.after(CSRReceived)  # only while a CSR is awaited
+    store.save_pins(tx.conn, item_id, "void", name)
+    envelope_id = tx.new_id()
+    store.plan_pin(tx.conn, envelope_id, item_id, name, tx.now)
+    audit.record(
+        tx,
+        actor=actor,
+        action="pin-reissued",
+        subject=str(item_id),
+        details={"server_name": name, "envelope_id": str(envelope_id)},
+    )
+    return envelope_id

@@ -1,0 +1,234 @@
+"""From a CSR to a certificate: every check again, the bytes stored, then signed, then stored signed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from hashlib import sha256
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+
+from services.issuance import certificate_store, lint, profiles, proofs, store
+from services.issuance.ca import IssuingCA
+from services.issuance.domain import (
+    Certificate,
+    CSRSetAside,
+    Intent,
+    IntentMade,
+    Order,
+    OrderState,
+    ProofRefused,
+    Renewal,
+)
+from services.issuance.intake import KeyPolicy, key_objection
+from services.issuance.policy import NothingInForce, SubscriptionOver, validity
+from services.issuance.profiles import Addresses, Leaf, SubjectRefused
+from services.issuance.proofs import ProofKeys
+from services.issuance.signer import Signer, SoftwareSigner
+from shared import audit, outbox
+from shared.errors import Refused
+from shared.events.base import ItemId
+from shared.events.issuance import CertificateIssued, IssuanceRefused
+from shared.pki import csr
+from shared.pki.names import certificate_names
+from shared.tx import Tx
+
+LEASE: Final = timedelta(seconds=60)
+_ACTOR: Final = "issuance"
+
+
+class SignatureUnusable(Exception):
+    """The signer's answer is no signature of the stored bytes by the CA's key: never stored, never given out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """All that issuing needs besides the order."""
+
+    ca: IssuingCA
+    signer: Signer
+    throwaway: SoftwareSigner
+    addresses: Addresses
+    site_prefix: int
+    keys: ProofKeys
+    key_policy: KeyPolicy
+    random: Callable[[int], bytes]
+
+
+def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
+    """Store what will be signed for this order. None if nothing is to be signed: withheld, set aside, refused.
+
+    Everything is checked again, whatever intake or opening found: (1) gate and order, (2) both proofs,
+    (3) the CSR, its names and its key, (4) the linted bytes. Domain validation and CAA belong between
+    (3) and (4), CT between the two signatures that then follow. Raises TokenRefused or ProofRefused if a
+    proof that held once no longer does: that is no customer's fault, it waits for a person.
+    """
+    found = store.find_order(tx.conn, item_id)
+    assert found is not None
+    withheld_at = store.lock_gate(tx.conn, found.renewal_id)
+    order = store.lock_order(tx.conn, item_id)
+    if withheld_at is not None or order is None or order.state is not OrderState.CSR_RECEIVED:
+        return None
+    renewal = _proved(order, tx, issuer)
+    request = _checked_csr(order, renewal, tx, issuer)
+    if request is None:
+        return None
+    try:
+        leaf = Leaf(
+            serial=profiles.new_serial(issuer.site_prefix, issuer.random),
+            organisation=renewal.organisation,
+            names=certificate_names(order.server_names),
+            validity=validity(tx.now),
+            spki=request.spki,
+        )
+        tbs = profiles.leaf_tbs(leaf, issuer.ca, issuer.addresses, issuer.signer.algorithm)
+    except (SubjectRefused, NothingInForce, SubscriptionOver) as refused:
+        _refuse(tx, order, refused.reason)
+        return None
+    findings = tuple(str(f) for f in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
+    return _save_intent(tx, order, leaf, tbs, findings)
+
+
+def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
+    """The renewal, its proofs verified again; what is stored must still be what they say."""
+    stored = store.find_renewal(tx.conn, order.renewal_id)
+    assert stored is not None
+    renewal, orders = proofs.verified(
+        order.renewal_id,
+        document=stored.document,
+        attestation=stored.attestation,
+        receipt=stored.receipt,
+        keys=issuer.keys,
+        tx=tx,
+    )
+    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names) for o in orders}
+    if (
+        renewal != stored
+        or (order.item_id, order.reference, order.srn, order.product, order.server_names) not in ordered
+    ):
+        raise ProofRefused("the stored order is not what the proofs say")
+    return renewal
+
+
+def _checked_csr(order: Order, renewal: Renewal, tx: Tx, issuer: Issuer) -> csr.CSR | None:
+    """The CSR if it can still be used; else the order waits for another one, its PINs unspent."""
+    assert order.csr is not None
+    try:
+        request = csr.read_der(order.csr)
+        csr.check_names(request, order.server_names)
+        objection = key_objection(tx.conn, request.spki_sha256, order, renewal.subscriber_id, issuer.key_policy)
+    except Refused as refused:
+        objection = refused.reason
+    if objection is None:
+        return request
+    waiting = replace(
+        order.after(CSRSetAside),
+        csr=None,
+        csr_sha256=None,
+        spki_sha256=None,
+        key_kind=None,
+        csr_received_at=None,
+        refusal=objection,
+        due_at=None,
+    )
+    store.save_order(tx.conn, waiting)
+    audit.record(tx, actor=_ACTOR, action="csr-set-aside", subject=str(order.item_id), details={"reason": objection})
+    return None
+
+
+def _save_intent(tx: Tx, order: Order, leaf: Leaf, tbs: bytes, findings: tuple[str, ...]) -> Intent | None:
+    intent = Intent(
+        item_id=order.item_id,
+        renewal_id=order.renewal_id,
+        serial=f"{leaf.serial:x}",
+        tbs=tbs,
+        state="tombstone" if findings else "intended",
+        findings=findings,
+    )
+    certificate_store.add_intent(tx.conn, intent, now=tx.now, due_at=None if findings else tx.now + LEASE)
+    store.save_pins(tx.conn, order.item_id, "spent")
+    audit.record(
+        tx,
+        actor=_ACTOR,
+        action="intent-refused" if findings else "intent-made",
+        subject=intent.serial,
+        details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": sha256(tbs).hexdigest()},
+    )
+    if findings:
+        _refuse(tx, order, "lint")
+        return None
+    store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None))
+    return intent
+
+
+def _refuse(tx: Tx, order: Order, reason: str) -> None:
+    store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
+    store.save_pins(tx.conn, order.item_id, "void")
+    outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
+    audit.record(tx, actor=_ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
+
+
+def sign(intent: Intent, issuer: Issuer) -> bytes:
+    """The certificate of the stored bytes; signed again, the same. Raises SignerUnavailable, SignatureUnusable."""
+    signature = issuer.signer.sign(intent.tbs)
+    der = profiles.assemble(intent.tbs, issuer.signer.algorithm, signature)
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(issuer.ca.certificate)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise SignatureUnusable(intent.serial) from error
+    if profiles.tbs_of(der) != intent.tbs:
+        raise SignatureUnusable(intent.serial)
+    return der
+
+
+def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
+    """Store and announce the certificate, unless that was done before; False then."""
+    store.lock_gate(tx.conn, intent.renewal_id)
+    order = store.lock_order(tx.conn, intent.item_id)
+    assert order is not None
+    if not certificate_store.save_signed(tx.conn, intent.item_id):
+        return False
+    certificate = _certificate(intent, der, tx)
+    certificate_store.add_certificate(tx.conn, certificate)
+    store.save_order(tx.conn, order.after(CertificateIssued))
+    parsed = x509.load_der_x509_certificate(der)
+    outbox.add(
+        tx,
+        CertificateIssued(
+            renewal_id=order.renewal_id,
+            item_id=order.item_id,
+            srn=order.srn,
+            serial=intent.serial,
+            server_names=certificate_names(order.server_names),
+            not_before=certificate.not_before,
+            not_after=certificate.not_after,
+            certificate_sha256=certificate.sha256.hex(),
+            certificate=parsed.public_bytes(serialization.Encoding.PEM).decode(),
+        ),
+    )
+    audit.record(
+        tx,
+        actor=_ACTOR,
+        action="certificate-issued",
+        subject=intent.serial,
+        details={"item_id": str(order.item_id), "certificate_sha256": certificate.sha256.hex()},
+    )
+    return True
+
+
+def _certificate(intent: Intent, der: bytes, tx: Tx) -> Certificate:
+    parsed = x509.load_der_x509_certificate(der)
+    spki = parsed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return Certificate(
+        serial=intent.serial,
+        item_id=intent.item_id,
+        renewal_id=intent.renewal_id,
+        spki_sha256=sha256(spki).digest(),
+        der=der,
+        sha256=sha256(der).digest(),
+        not_before=parsed.not_valid_before_utc,
+        not_after=parsed.not_valid_after_utc,
+        issued_at=tx.now,
+    )

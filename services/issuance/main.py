@@ -1,0 +1,197 @@
+"""issuance's processes and commands; builds every real thing."""
+
+import argparse
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import flask
+from cryptography.hazmat.primitives import serialization
+
+from services.issuance import api, handlers, intake, lint, revoking, work
+from services.issuance.ca import IssuingCA
+from services.issuance.crl import RevocationReason
+from services.issuance.intake import KeyPolicy, PINDesk
+from services.issuance.issuing import Issuer
+from services.issuance.pins import Pepper
+from services.issuance.profiles import Addresses
+from services.issuance.proofs import ProofKeys
+from services.issuance.sealing import load_print_certificate
+from services.issuance.settings import Settings, read_settings
+from services.issuance.signer import SoftwareSigner, throwaway_like
+from services.issuance.work import PINMaker
+from shared import web
+from shared.db import Pool
+from shared.errors import Refused
+from shared.events.base import ItemId
+from shared.main import Command, Service, open_current_pool, run
+from shared.subscriptions import Subscription
+from shared.tokens import KeySet
+from shared.tx import Tx, transaction
+from shared.work import Task
+
+
+def make_app(pool: Pool) -> flask.Flask:
+    """The WSGI app."""
+    settings = read_settings()
+    ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
+    return web.create_app(
+        "issuance",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        pool=pool,
+        keys=KeySet.load(settings.identity_jwks_file),
+        deps=api.Deps(
+            ca=ca,
+            desk=PINDesk(Pepper.load(settings.pin_pepper_file)),
+            key_policy=_key_policy(settings, ca),
+        ),
+    )
+
+
+def _subscriptions() -> Sequence[Subscription]:
+    return handlers.subscriptions(_proof_keys(read_settings()))
+
+
+def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    settings = read_settings()
+    maker = PINMaker(
+        pepper=Pepper.load(settings.pin_pepper_file),
+        print_certificate=load_print_certificate(settings.print_certificate_file.read_bytes()),
+    )
+    issuer = make_issuer(settings)
+    lint.warm_up()
+    return [
+        ("issue", lambda: work.issue_next(pool, issuer)),
+        ("seal-pin", lambda: work.seal_next_pin(pool, maker)),
+        ("publish-crl", lambda: work.publish_next_crl(pool, issuer)),
+    ]
+
+
+def make_issuer(settings: Settings) -> Issuer:
+    """The real issuer. Raises ValueError if the CA's key and certificate do not belong together."""
+    ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
+    if settings.environment == "production":
+        raise SystemExit("production: a software CA key is refused")
+    signer = SoftwareSigner.load(settings.ca_key_file)
+    ca.check_signer(signer)
+    return Issuer(
+        ca=ca,
+        signer=signer,
+        throwaway=throwaway_like(signer),
+        addresses=Addresses(
+            crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url, own_policy_oid=settings.own_policy_oid
+        ),
+        site_prefix=settings.serial_site_prefix,
+        keys=_proof_keys(settings),
+        key_policy=_key_policy(settings, ca),
+        random=secrets.token_bytes,
+    )
+
+
+def _proof_keys(settings: Settings) -> ProofKeys:
+    return ProofKeys(identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file))
+
+
+def _key_policy(settings: Settings, ca: IssuingCA) -> KeyPolicy:
+    spki = ca.certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return KeyPolicy(own=sha256(spki).digest(), allow_reuse=settings.allow_key_reuse)
+
+
+def _operate(name: str, action: Callable[[Tx], str]) -> None:
+    """Run an operator's command in one transaction and print what it did."""
+    pool = open_current_pool(SERVICE, read_settings(), name, max_size=1)
+    try:
+        with transaction(pool) as tx:
+            done = action(tx)
+    except Refused as refused:
+        raise SystemExit(f"{refused.reason}: {refused}") from refused
+    finally:
+        pool.close()
+    print(done)
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    def action(tx: Tx) -> str:
+        reason = RevocationReason(options.reason)
+        certificate = revoking.revoke_serial(options.serial.lower(), reason, options.actor, tx)
+        return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
+
+    _operate("revoke", action)
+
+
+def _block_key(options: argparse.Namespace) -> None:
+    def action(tx: Tx) -> str:
+        revoked = revoking.block_key(options.spki_sha256, source=options.source, actor=options.actor, tx=tx)
+        return f"key blocked; certificates revoked: {revoked}"
+
+    _operate("block-key", action)
+
+
+def _reissue_pin(options: argparse.Namespace) -> None:
+    def action(tx: Tx) -> str:
+        item_id = ItemId(options.item_id)
+        return f"envelope {intake.reissue_pin(item_id, options.server_name, options.actor, tx)} will be made"
+
+    _operate("reissue-pin", action)
+
+
+def _sha256(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != 32:
+        raise ValueError("not a SHA-256 digest")
+    return digest
+
+
+def _with_actor(add: Callable[[argparse.ArgumentParser], object]) -> Callable[[argparse.ArgumentParser], None]:
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        add(parser)
+        parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+
+    return add_arguments
+
+
+def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("serial", help="serial number in hexadecimal")
+    parser.add_argument("--reason", choices=[reason.value for reason in RevocationReason], default="unspecified")
+
+
+def _block_key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spki_sha256", type=_sha256, help="SHA-256 of the public key (SPKI), in hexadecimal")
+    parser.add_argument("--source", required=True, help="how the compromise became known")
+
+
+def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("item_id", type=uuid.UUID)
+    parser.add_argument("server_name")
+
+
+SERVICE = Service(
+    name="issuance",
+    purpose="PINs, CSRs, certificates and CRLs.",
+    read_settings=read_settings,
+    make_app=make_app,
+    subscriptions=_subscriptions,
+    tasks=_tasks,
+    migrations=Path(__file__).parent / "migrations",
+    commands={
+        "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
+        "block-key": Command(
+            help="never certify a key again, and revoke what has it",
+            run=_block_key,
+            add_arguments=_with_actor(_block_key_arguments),
+        ),
+        "reissue-pin": Command(
+            help="void a server name's PIN and have another made",
+            run=_reissue_pin,
+            add_arguments=_with_actor(_reissue_pin_arguments),
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    run(SERVICE)

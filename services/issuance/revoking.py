@@ -1,0 +1,118 @@
+"""After issuance: acceptance, revocation, and keys that must never be certified again."""
+
+from dataclasses import replace
+
+from services.issuance import certificate_store, store
+from services.issuance.crl import RevocationReason
+from services.issuance.domain import (
+    Certificate,
+    CertificateExpired,
+    CertificateNotFound,
+    InvalidTransition,
+    Order,
+    OrderNotFound,
+    OrderState,
+)
+from shared import audit, outbox
+from shared.auth import Caller
+from shared.db import Conn
+from shared.events.base import ItemId
+from shared.events.issuance import CertificateAccepted, CertificateRevoked
+from shared.tx import Tx
+
+
+def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:
+    """An order of the caller's subscriber. Raises OrderNotFound.
+
+    Any AR of the subscriber: the one who signed may have left, and revoking must not wait for them.
+    """
+    order = store.find_order(conn, item_id)
+    renewal = store.find_renewal(conn, order.renewal_id) if order else None
+    if order is None or renewal is None or renewal.subscriber_id != caller.subscriber_id:
+        raise OrderNotFound("there is no such order")
+    return order
+
+
+def find_certificate(order: Order, conn: Conn) -> Certificate:
+    """The order's certificate. Raises CertificateNotFound."""
+    certificate = certificate_store.find_certificates(conn, [order.item_id]).get(order.item_id)
+    if certificate is None:
+        raise CertificateNotFound("no certificate has been issued yet")
+    return certificate
+
+
+def _lock_own(item_id: ItemId, caller: Caller, tx: Tx) -> tuple[Order, Certificate]:
+    store.lock_gate(tx.conn, find_own_order(item_id, caller, tx.conn).renewal_id)
+    order = store.lock_order(tx.conn, item_id)
+    assert order is not None
+    return order, find_certificate(order, tx.conn)
+
+
+def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
+    """The AR confirms the certificate's content and publication. Accepting twice changes nothing."""
+    order, certificate = _lock_own(item_id, caller, tx)
+    if order.state is OrderState.ACCEPTED:
+        return certificate
+    if certificate.revoked_at is not None:
+        raise InvalidTransition("the certificate is revoked")
+    store.save_order(tx.conn, order.after(CertificateAccepted))
+    certificate_store.save_accepted(tx.conn, certificate.serial, tx.now)
+    outbox.add(
+        tx,
+        CertificateAccepted(
+            renewal_id=order.renewal_id, item_id=item_id, serial=certificate.serial, accepted_at=tx.now
+        ),
+    )
+    audit.record(tx, actor=caller.ar_id, action="certificate-accepted", subject=certificate.serial)
+    return replace(certificate, accepted_at=tx.now)
+
+
+def revoke_own(item_id: ItemId, reason: RevocationReason, caller: Caller, tx: Tx) -> Certificate:
+    """The AR revokes. Revoking twice changes nothing. Raises CertificateExpired."""
+    _, certificate = _lock_own(item_id, caller, tx)
+    return _revoke(certificate, reason, caller.ar_id, tx)
+
+
+def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
+    """An operator revokes. Raises CertificateNotFound, CertificateExpired."""
+    certificate = certificate_store.find_by_serial(tx.conn, serial)
+    if certificate is None:
+        raise CertificateNotFound("there is no certificate with this serial number")
+    store.lock_gate(tx.conn, certificate.renewal_id)
+    locked = certificate_store.lock_certificate(tx.conn, serial)
+    assert locked is not None
+    return _revoke(locked, reason, actor, tx)
+
+
+def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
+    """Never certify this key again, and revoke what has it. How many certificates were revoked."""
+    if store.block_key(tx.conn, spki_sha256, source, tx.now):
+        audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
+    siblings = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
+    for sibling in siblings:
+        revoke_serial(sibling.serial, RevocationReason.KEY_COMPROMISE, actor, tx)
+    return len(siblings)
+
+
+def _revoke(certificate: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
+    if certificate.revoked_at is not None:
+        return certificate
+    if certificate.not_after < tx.now:
+        raise CertificateExpired("the certificate has expired")
+    certificate_store.save_revoked(tx.conn, certificate.serial, reason, tx.now)
+    outbox.add(
+        tx,
+        CertificateRevoked(
+            renewal_id=certificate.renewal_id,
+            item_id=certificate.item_id,
+            serial=certificate.serial,
+            reason=reason.value,
+            revoked_at=tx.now,
+        ),
+    )
+    audit.record(
+        tx, actor=actor, action="certificate-revoked", subject=certificate.serial, details={"reason": reason.value}
+    )
+    if reason is RevocationReason.KEY_COMPROMISE:
+        block_key(certificate.spki_sha256, source=f"revocation of {certificate.serial}", actor=actor, tx=tx)
+    return replace(certificate, revoked_at=tx.now, revocation_reason=reason.value)

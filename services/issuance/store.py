@@ -1,0 +1,263 @@
+"""SQL of renewals, orders, PINs and keys; every function takes a connection and none commits."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import class_row, kwargs_row
+
+from services.issuance import pins
+from services.issuance.domain import PIN, Order, OrderState, Renewal
+from services.issuance.profiles import Organisation
+from services.issuance.sealing import Recipient
+from shared.db import Conn
+from shared.events.base import ItemId, Product, RenewalId, SubscriberId
+
+_ORDER: Final = (
+    "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "
+    "key_kind, csr_received_at, refusal, due_at"
+)
+_RENEWAL: Final = (
+    "renewal_id, reference, subscriber_id, ar_id, organisation, country, state_or_province, locality, "
+    "recipient_name, recipient_address, document, attestation, receipt"
+)
+_PIN: Final = "envelope_id, item_id, server_name, state, hash, tries"
+
+
+def _order(product: str, server_names: list[str], state: str, **rest: Any) -> Order:
+    return Order(product=Product(product), server_names=tuple(server_names), state=OrderState(state), **rest)
+
+
+def _renewal(
+    organisation: str,
+    country: str,
+    state_or_province: str | None,
+    locality: str | None,
+    recipient_name: str,
+    recipient_address: list[str],
+    **rest: Any,
+) -> Renewal:
+    return Renewal(
+        organisation=Organisation(
+            name=organisation, country=country, state_or_province=state_or_province, locality=locality
+        ),
+        recipient=Recipient(name=recipient_name, organisation=organisation, address=tuple(recipient_address)),
+        **rest,
+    )
+
+
+def lock_gate(conn: Conn, renewal_id: RenewalId) -> datetime | None:
+    """Lock the renewal's gate row, making it if need be; when it was withheld, if it was."""
+    row = conn.execute(
+        """INSERT INTO gates (renewal_id) VALUES (%s)
+           ON CONFLICT (renewal_id) DO UPDATE SET withheld_at = gates.withheld_at
+           RETURNING withheld_at""",
+        (renewal_id,),
+    ).fetchone()
+    assert row is not None
+    withheld_at: datetime | None = row[0]
+    return withheld_at
+
+
+def save_withheld(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
+    """Set the tombstone, its orders and its PINs; call it under the gate's lock."""
+    conn.execute("UPDATE gates SET withheld_at = %s WHERE renewal_id = %s AND withheld_at IS NULL", (now, renewal_id))
+    conn.execute(
+        """UPDATE orders SET state = 'withheld', due_at = NULL
+           WHERE renewal_id = %s AND state IN ('awaiting-csr', 'csr-received')""",
+        (renewal_id,),
+    )
+    conn.execute(
+        """UPDATE pins SET state = 'void' FROM orders
+           WHERE orders.item_id = pins.item_id AND orders.renewal_id = %s AND pins.state IN ('planned', 'sealed')""",
+        (renewal_id,),
+    )
+
+
+def add_renewal(conn: Conn, renewal: Renewal, now: datetime) -> bool:
+    """Keep the renewal and its proofs; False if it is there already."""
+    fields = {
+        "renewal_id": renewal.renewal_id,
+        "reference": renewal.reference,
+        "subscriber_id": renewal.subscriber_id,
+        "ar_id": renewal.ar_id,
+        "organisation": renewal.organisation.name,
+        "country": renewal.organisation.country,
+        "state_or_province": renewal.organisation.state_or_province,
+        "locality": renewal.organisation.locality,
+        "recipient_name": renewal.recipient.name,
+        "recipient_address": list(renewal.recipient.address),
+        "document": renewal.document,
+        "attestation": renewal.attestation,
+        "receipt": renewal.receipt,
+        "opened_at": now,
+    }
+    return (
+        conn.execute(
+            f"""INSERT INTO renewals ({_RENEWAL}, opened_at)
+                VALUES (%(renewal_id)s, %(reference)s, %(subscriber_id)s, %(ar_id)s, %(organisation)s, %(country)s,
+                        %(state_or_province)s, %(locality)s, %(recipient_name)s, %(recipient_address)s, %(document)s,
+                        %(attestation)s, %(receipt)s, %(opened_at)s)
+                ON CONFLICT (renewal_id) DO NOTHING""",
+            fields,
+        ).rowcount
+        == 1
+    )
+
+
+def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
+    """The renewal with its proofs."""
+    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
+        return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE renewal_id = %s", (renewal_id,)).fetchone()
+
+
+def add_order(conn: Conn, order: Order) -> bool:
+    """Open an order; False if its item or its reference is another order's already."""
+    return (
+        conn.execute(
+            """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state)
+               VALUES (%(item_id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s,
+                       %(server_names)s, %(state)s)
+               ON CONFLICT DO NOTHING""",
+            vars(order) | {"server_names": list(order.server_names)},
+        ).rowcount
+        == 1
+    )
+
+
+def lock_order(conn: Conn, item_id: ItemId) -> Order | None:
+    """The order, locked; lock its gate first."""
+    with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
+        return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s FOR UPDATE", (item_id,)).fetchone()
+
+
+def find_order(conn: Conn, item_id: ItemId) -> Order | None:
+    """The order, unlocked."""
+    with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
+        return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s", (item_id,)).fetchone()
+
+
+def find_orders(conn: Conn, renewal_id: RenewalId) -> list[Order]:
+    """A renewal's orders in the document's order."""
+    with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
+        return cursor.execute(
+            f"SELECT {_ORDER} FROM orders WHERE renewal_id = %s ORDER BY position", (renewal_id,)
+        ).fetchall()
+
+
+def save_order(conn: Conn, order: Order) -> None:
+    """Write what changes in an order's life."""
+    conn.execute(
+        """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
+               spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
+               refusal = %(refusal)s, due_at = %(due_at)s
+           WHERE item_id = %(item_id)s""",
+        vars(order) | {"server_names": list(order.server_names)},
+    )
+
+
+def claim_due_order(conn: Conn, now: datetime, until: datetime) -> Order | None:
+    """Lease the order whose CSR has waited longest."""
+    with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
+        return cursor.execute(
+            f"""UPDATE orders SET due_at = %s WHERE item_id = (
+                    SELECT item_id FROM orders WHERE state = 'csr-received' AND due_at <= %s
+                    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING {_ORDER}""",
+            (until, now),
+        ).fetchone()
+
+
+def plan_pin(conn: Conn, envelope_id: uuid.UUID, item_id: ItemId, server_name: str, now: datetime) -> None:
+    """A PIN shall be made for this server name."""
+    conn.execute(
+        "INSERT INTO pins (envelope_id, item_id, server_name, state, planned_at) VALUES (%s, %s, %s, 'planned', %s)",
+        (envelope_id, item_id, server_name, now),
+    )
+
+
+def claim_planned_pin(conn: Conn) -> PIN | None:
+    """A PIN that is to be made, locked against other workers."""
+    with conn.cursor(row_factory=class_row(PIN)) as cursor:
+        return cursor.execute(
+            f"SELECT {_PIN} FROM pins WHERE state = 'planned' ORDER BY planned_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+        ).fetchone()
+
+
+def save_sealed(conn: Conn, envelope_id: uuid.UUID, hashed: str) -> bool:
+    """The PIN was made and sealed; False if it no longer waits for that."""
+    return (
+        conn.execute(
+            "UPDATE pins SET state = 'sealed', hash = %s WHERE envelope_id = %s AND state = 'planned'",
+            (hashed, envelope_id),
+        ).rowcount
+        == 1
+    )
+
+
+def find_pins(conn: Conn, item_ids: Sequence[ItemId]) -> list[PIN]:
+    """The PINs in use of these orders."""
+    with conn.cursor(row_factory=class_row(PIN)) as cursor:
+        return cursor.execute(
+            f"SELECT {_PIN} FROM pins WHERE item_id = ANY(%s) AND state <> 'void' ORDER BY server_name",
+            (list(item_ids),),
+        ).fetchall()
+
+
+def take_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> int:
+    """Take one try of each PIN, in one statement; how many had one left."""
+    return conn.execute(
+        "UPDATE pins SET tries = tries + 1 WHERE envelope_id = ANY(%s) AND state = 'sealed' AND tries < %s",
+        (list(envelope_ids), pins.TRIES),
+    ).rowcount
+
+
+def give_back_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> None:
+    """These PINs were right: their tries were none."""
+    conn.execute("UPDATE pins SET tries = tries - 1 WHERE envelope_id = ANY(%s) AND tries > 0", (list(envelope_ids),))
+
+
+def save_pins(conn: Conn, item_id: ItemId, state: str, server_name: str | None = None) -> int:
+    """An order's PINs in use become spent or void; all, or that of one server name. How many there were."""
+    return conn.execute(
+        """UPDATE pins SET state = %s
+           WHERE item_id = %s AND state IN ('planned', 'sealed') AND (%s::text IS NULL OR server_name = %s)""",
+        (state, item_id, server_name, server_name),
+    ).rowcount
+
+
+def claim_key(conn: Conn, spki_sha256: bytes, subscriber_id: SubscriberId, item_id: ItemId) -> tuple[str, uuid.UUID]:
+    """The first subscriber and order of this key: these, if it is new."""
+    row = conn.execute(
+        """INSERT INTO key_owners (spki_sha256, subscriber_id, item_id) VALUES (%s, %s, %s)
+           ON CONFLICT (spki_sha256) DO UPDATE SET subscriber_id = key_owners.subscriber_id
+           RETURNING subscriber_id, item_id""",
+        (spki_sha256, subscriber_id, item_id),
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def find_key_owner(conn: Conn, spki_sha256: bytes) -> tuple[str, uuid.UUID] | None:
+    """The first subscriber and order of this key, if it was ever used."""
+    row = conn.execute(
+        "SELECT subscriber_id, item_id FROM key_owners WHERE spki_sha256 = %s", (spki_sha256,)
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def block_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
+    """Never again this key; False if it was blocked before."""
+    return (
+        conn.execute(
+            "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (spki_sha256, source, now),
+        ).rowcount
+        == 1
+    )
+
+
+def is_blocked(conn: Conn, spki_sha256: bytes) -> bool:
+    """Whether this key was ever blocked."""
+    return conn.execute("SELECT 1 FROM blocked_keys WHERE spki_sha256 = %s", (spki_sha256,)).fetchone() is not None

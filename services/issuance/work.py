@@ -1,0 +1,130 @@
+"""Due rows: PINs to be sealed, certificates and CRLs to be signed."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from services.issuance import certificate_store, crl, issuing, pins, sealing, store
+from services.issuance.issuing import LEASE, Issuer
+from services.issuance.pins import Pepper
+from services.issuance.sealing import Letter
+from shared import audit, outbox
+from shared.db import Conn, Pool
+from shared.events.base import ItemId, RenewalId
+from shared.events.issuance import PINEnvelopeSealed
+from shared.tx import Clock, Tx, transaction, utc_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class PINMaker:
+    """What making a PIN takes."""
+
+    pepper: Pepper
+    print_certificate: x509.Certificate
+    random: pins.Random = secrets.token_bytes
+
+
+def seal_next_pin(pool: Pool, maker: PINMaker, *, clock: Clock = utc_now) -> bool:
+    """Make one planned PIN: hash, seal, announce, all in one transaction; the PIN itself is then forgotten."""
+    with transaction(pool, clock=clock) as tx:
+        planned = store.claim_planned_pin(tx.conn)
+        if planned is None:
+            return False
+        order = store.find_order(tx.conn, planned.item_id)
+        renewal = store.find_renewal(tx.conn, order.renewal_id) if order else None
+        assert order is not None
+        assert renewal is not None
+        pin = pins.make(maker.random)
+        letter = Letter(
+            renewal_id=renewal.renewal_id,
+            item_id=order.item_id,
+            envelope_id=planned.envelope_id,
+            reference=order.reference,
+            server_name=planned.server_name,
+            pin=pin,
+            recipient=renewal.recipient,
+        )
+        store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
+        _announce(tx, letter, sealing.seal(letter, maker.print_certificate))
+    return True
+
+
+def _announce(tx: Tx, letter: Letter, sealed: bytes) -> None:
+    outbox.add(
+        tx,
+        PINEnvelopeSealed(
+            renewal_id=RenewalId(letter.renewal_id),
+            item_id=ItemId(letter.item_id),
+            envelope_id=letter.envelope_id,
+            server_name=letter.server_name,
+            sealed=base64.b64encode(sealed).decode(),
+        ),
+    )
+    audit.record(
+        tx,
+        actor="issuance",
+        action="pin-sealed",
+        subject=str(letter.envelope_id),
+        details={"item_id": str(letter.item_id), "server_name": letter.server_name},
+    )
+
+
+def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
+    """Issue one certificate, or end one that a crash left between signing and storing; say whether there was one."""
+    with transaction(pool, clock=clock) as tx:
+        intent = certificate_store.claim_due_intent(tx.conn, tx.now, tx.now + LEASE)
+        order = None if intent else store.claim_due_order(tx.conn, tx.now, tx.now + LEASE)
+    if order is not None:
+        with transaction(pool, clock=clock) as tx:
+            intent = issuing.make_intent(order.item_id, tx, issuer)
+        if intent is None:
+            return True
+    if intent is None:
+        return False
+    der = issuing.sign(intent, issuer)
+    with transaction(pool, clock=clock) as tx:
+        issuing.settle(intent, der, tx)
+    return True
+
+
+def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
+    """Make a CRL if one is due: an hour after the last, or as soon as something was revoked."""
+    with transaction(pool, clock=clock) as tx:
+        if not _crl_due(tx.conn, tx.now):
+            return False
+        number, tbs = _planned_crl(tx, issuer)
+    der = crl.assemble(tbs, issuer.signer.algorithm, issuer.signer.sign(tbs))
+    if not x509.load_der_x509_crl(der).is_signature_valid(issuer.ca.certificate.public_key()):  # type: ignore[arg-type]
+        raise issuing.SignatureUnusable(f"CRL {number}")
+    with transaction(pool, clock=clock) as tx:
+        if certificate_store.save_crl(tx.conn, number, der):
+            audit.record(tx, actor="issuance", action="crl-published", subject=str(number))
+    return True
+
+
+def _crl_due(conn: Conn, now: datetime) -> bool:
+    latest = certificate_store.latest_crl(conn)
+    if latest is None or latest.this_update + crl.INTERVAL <= now:
+        return True
+    return certificate_store.has_unlisted_revocation(conn) or certificate_store.find_unsigned_crl(conn) is not None
+
+
+def _planned_crl(tx: Tx, issuer: Issuer) -> tuple[int, bytes]:
+    """The stored bytes of the next CRL; of one that a crash left unsigned, if there is one."""
+    number = certificate_store.lock_series(tx.conn) + 1
+    unsigned = certificate_store.find_unsigned_crl(tx.conn)
+    if unsigned is not None:
+        return unsigned.number, unsigned.tbs
+    latest = certificate_store.latest_crl(tx.conn)
+    tbs = crl.crl_tbs(
+        certificate_store.revocations(tx.conn, latest.this_update if latest else None),
+        number=number,
+        this_update=tx.now,
+        ca=issuer.ca,
+        algorithm=issuer.signer.algorithm,
+    )
+    certificate_store.add_crl(tx.conn, number, tbs, this_update=tx.now)
+    return number, tbs
