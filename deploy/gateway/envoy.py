@@ -12,6 +12,7 @@ from deploy.gateway.rules import (
     IDENTITY_HEADER,
     IDLE_SECONDS,
     MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
     MAX_HEADER_KIB,
     MAX_HEADERS,
     PROBLEMS,
@@ -47,6 +48,7 @@ def render(gateway: Gateway) -> str:
     return json.dumps(
         {
             "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
+            "overload_manager": {"resource_monitors": [_connection_limit()]},
             "static_resources": {
                 "listeners": [_listener(gateway)],
                 "clusters": [_cluster(service, gateway) for service in SERVICES],
@@ -54,6 +56,14 @@ def render(gateway: Gateway) -> str:
         },
         indent=1,
     )
+
+
+def _connection_limit() -> dict[str, Any]:
+    kind = "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {"@type": f"{_TYPE}.{kind}", "max_active_downstream_connections": MAX_CONNECTIONS},
+    }
 
 
 def _listener(gateway: Gateway) -> dict[str, Any]:

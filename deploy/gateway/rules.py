@@ -74,6 +74,7 @@ FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-re
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_KIB: Final = 32
 MAX_HEADERS: Final = 64
+MAX_CONNECTIONS: Final = 2000
 REQUEST_SECONDS: Final = 30
 HEADERS_SECONDS: Final = 10
 IDLE_SECONDS: Final = 60

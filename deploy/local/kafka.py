@@ -251,6 +251,9 @@ def _properties(broker: Broker) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # A killed broker may come back only when its former self is given up.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "800",
         # The default buffers do not fit into the small heap: out of memory at the second start.
         "log.cleaner.dedupe.buffer.size": "10485760",
         "log.cleaner.io.buffer.size": "65536",
