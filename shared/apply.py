@@ -170,11 +170,11 @@ class Applier:
             actor=self.consumer,
             action="event-ignored",
             subject=envelope.subject,
-            details={"type": envelope.type, "id": str(envelope.id), "why": why},
+            details={"type": envelope.type, "id": str(envelope.id), "why": parking.storable(why)},
         )
 
     def _hold_unreadable(self, conn: Conn, record: Record, error: Undecodable, now: datetime) -> Outcome:
-        key = (record.key or b"").decode("utf-8", "backslashreplace")
+        key = parking.storable((record.key or b"").decode("utf-8", "backslashreplace"))
         place = Place(consumer=self.consumer, topic=record.topic, key=key)
         sequence = readable_sequence(record.headers)
         if sequence is not None:

@@ -10,12 +10,12 @@ from shared.settings import KafkaSettings
 MAX_POLL_RECORDS: Final = 50
 
 
-def _common(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: int) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "client_id": client_id,
         "security_protocol": settings.security_protocol,
-        "bootstrap_timeout_ms": 30_000,
+        "bootstrap_timeout_ms": bootstrap_timeout_ms,
     }
     if settings.security_protocol.startswith("SASL"):
         config |= {
@@ -35,15 +35,16 @@ def _common(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
 def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
     """A producer that loses and reverses nothing within its session; make it after the process has forked."""
     return KafkaProducer(
-        **_common(settings, client_id),
+        # Short: the relay tries again for ever, and looks in between whether it shall end.
+        **_common(settings, client_id, bootstrap_timeout_ms=5_000),
         enable_idempotence=True,
         acks="all",
         linger_ms=2,
         batch_size=131_072,
         compression_type="lz4",
-        max_block_ms=10_000,
-        request_timeout_ms=8_000,
-        delivery_timeout_ms=10_000,
+        max_block_ms=5_000,
+        request_timeout_ms=4_000,
+        delivery_timeout_ms=6_000,
         allow_auto_create_topics=False,
     )
 
@@ -51,7 +52,7 @@ def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
 def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics: list[str]) -> KafkaConsumer:
     """A consumer that starts at the beginning and commits only when told; make it after the process has forked."""
     consumer = KafkaConsumer(
-        **_common(settings, client_id),
+        **_common(settings, client_id, bootstrap_timeout_ms=30_000),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

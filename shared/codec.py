@@ -1,9 +1,10 @@
 """Events to Kafka records and back: CloudEvents 1.0, Kafka protocol binding, binary mode."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,8 +12,10 @@ from shared.errors import Undecodable
 from shared.events.base import Envelope, Event, Topic
 
 E = TypeVar("E", bound=Event)
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 CONTENT_TYPE = "application/json; charset=utf-8"
+# CloudEvents 1.0 allows none of them in an attribute, and PostgreSQL cannot keep a NUL.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "ce_dataschema")
 
 
@@ -57,7 +60,7 @@ def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
 def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | None) -> Envelope:
     """Read a record's envelope; raises Undecodable for anything that is not one of our events."""
     try:
-        found = {name: raw.decode() for name, raw in headers if raw is not None}
+        found = _attributes(headers)
         if missing := [name for name in _REQUIRED if not found.get(name)]:
             raise Undecodable(f"missing attributes: {', '.join(missing)}")
         if found.get("ce_specversion") != "1.0":
@@ -83,6 +86,20 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
         raise Undecodable(str(error)) from error
 
 
+def _attributes(headers: Headers) -> dict[str, str]:
+    """Our headers, each at most once; other people's (such as a tracer's) are left alone."""
+    found: dict[str, str] = {}
+    for name, raw in headers:
+        if not name.startswith("ce_") or raw is None:
+            continue
+        if name in found:
+            raise Undecodable(f"{name} comes twice")
+        found[name] = raw.decode()
+        if _CONTROL.search(found[name]):
+            raise Undecodable(f"{name} has a control character")
+    return found
+
+
 def readable_sequence(headers: Headers) -> int | None:
     """The sequence of a record that otherwise cannot be read, if at least that can."""
     for name, raw in headers:
@@ -95,7 +112,7 @@ def readable_sequence(headers: Headers) -> int | None:
 
 
 def _sequence(text: str) -> int:
-    sequence = int(text)
+    sequence = int(text) if text.isascii() and text.isdigit() else 0
     if not 0 < sequence < 2**63:
         raise ValueError("sequence is not a positive 64-bit number")
     return sequence

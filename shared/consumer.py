@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
 
-from shared.apply import TRANSIENT, Applier
+from shared.apply import TRANSIENT, Applier, ManyKeysFailing
 from shared.db import Pool
 from shared.parking import Record
 
@@ -19,6 +19,9 @@ log = structlog.get_logger()
 POLL_MS: Final = 250
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
+# kafka-python tries for its whole request time-out otherwise, and SIGTERM would wait for it.
+COMMIT_MS: Final = 5_000
+CLOSE_MS: Final = 3_000
 
 BATCHES = Counter("consumer_batches_total", "Batches applied and committed")
 PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
@@ -54,7 +57,7 @@ class Consumer:
                 self._stop.beat()
                 self.turn(self._kafka.poll(timeout_ms=POLL_MS))
         finally:
-            self._kafka.close()
+            self._kafka.close(timeout_ms=CLOSE_MS)
 
     def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""
@@ -73,20 +76,23 @@ class Consumer:
 
     def _apply(self, records: Sequence[Record]) -> bool:
         """The whole batch in one transaction; if that fails, one event per transaction; False if it must wait."""
-        if self._in_transaction(records, log_as="consumer.batch_failed"):
+        failure = self._in_transaction(records)
+        if failure is None:
             return True
+        if isinstance(failure, ManyKeysFailing):
+            return False  # one at a time, each of these events would be held for a fault that is not its own
         ordered = sorted(records, key=lambda record: record.sort_key)
-        return all(self._in_transaction([record], log_as="consumer.event_failed") for record in ordered)
+        return all(self._in_transaction([record]) is None for record in ordered)
 
-    def _in_transaction(self, records: Sequence[Record], *, log_as: str) -> bool:
+    def _in_transaction(self, records: Sequence[Record]) -> Exception | None:
         try:
             with self._pool.connection() as conn, conn.transaction():
                 self._applier.batch(conn, records)
         except TRANSIENT as error:
             PAUSES.labels(type(error).__name__).inc()
-            log.warning(log_as, error=f"{type(error).__name__}: {error}")
-            return False
-        return True
+            log.warning("consumer.failed", error=f"{type(error).__name__}: {error}", events=len(records))
+            return error
+        return None
 
     def _paused_for(self, seconds: float) -> list[Record]:
         """Fetch nothing but stay in the group; what a rebalance hands out meanwhile joins the batch."""
@@ -105,7 +111,8 @@ class Consumer:
             offsets[TopicPartition(record.topic, record.partition)] = OffsetAndMetadata(record.offset + 1, "", -1)
         mine = self._kafka.assignment()
         try:
-            self._kafka.commit({partition: at for partition, at in offsets.items() if partition in mine})
+            still_mine = {partition: at for partition, at in offsets.items() if partition in mine}
+            self._kafka.commit(still_mine, timeout_ms=COMMIT_MS)
         except KafkaError as error:
             # Lost the partition or the broker: the batch is in the database, the inbox refuses it the second time.
             log.warning("consumer.commit_failed", error=f"{type(error).__name__}: {error}")

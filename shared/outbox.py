@@ -21,7 +21,8 @@ log = structlog.get_logger()
 
 MAX_DATA_BYTES: Final = 900_000
 BATCH: Final = 500
-SEND_TIMEOUT_SECONDS: Final = 10.0
+# Longer than the producer's own delivery time-out: when the wait is over, no record is still under way.
+SEND_TIMEOUT_SECONDS: Final = 8.0
 # One relay per database: any number, the same in every release.
 _RELAY_LOCK: Final = 0x6543_6572_74
 
@@ -170,7 +171,7 @@ def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], 
     """Send all, wait for every acknowledgement; after the first failure of a key nothing of that key counts."""
     deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
     with PUBLISH.time():
-        futures = [(row, _send_one(producer, row.envelope)) for row in rows]
+        futures = _send_all(producer, rows)
         sent: list[int] = []
         failed: set[tuple[Topic, str]] = set()
         failure: KafkaError | None = None
@@ -195,10 +196,21 @@ class _Failed:
     """A send that failed before it became a future."""
 
     def __init__(self, error: KafkaError) -> None:
-        self._error = error
+        self.error = error
 
     def get(self, timeout: float) -> None:
-        raise self._error
+        raise self.error
+
+
+def _send_all(producer: Producer, rows: list[_Row]) -> list[tuple[_Row, Any]]:
+    """Hand the rows over; if Kafka takes none just now, only the first is tried: each waits for it anew."""
+    futures: list[tuple[_Row, Any]] = []
+    for row in rows:
+        future = _send_one(producer, row.envelope)
+        futures.append((row, future))
+        if isinstance(future, _Failed) and not isinstance(future.error, MessageSizeTooLargeError):
+            break
+    return futures
 
 
 def _send_one(producer: Producer, envelope: Envelope) -> Any:

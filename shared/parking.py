@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from psycopg.types.json import Jsonb
 
@@ -16,6 +17,8 @@ from shared.inbox import Place
 
 GAP: Final = "gap"
 NO_SEQUENCE: Final = "no-sequence"
+# What stays readable of a header in the table; all else is percent-encoded, as PostgreSQL cannot keep every byte.
+_READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Record:
     partition: int
     offset: int
     key: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
 
     def envelope(self) -> Envelope:
@@ -34,9 +37,9 @@ class Record:
         return codec.from_record(self.topic, self.key, self.headers, self.value)
 
     @property
-    def sort_key(self) -> tuple[str, bytes, int, int]:
-        """Key order: two consumers then take their locks in one order."""
-        return (self.topic, self.key or b"", self.partition, self.offset)
+    def sort_key(self) -> tuple[bytes, str, int, int]:
+        """Key order, whatever the topic: two consumers then lock renewals in one order."""
+        return (self.key or b"", self.topic, self.partition, self.offset)
 
 
 class NotParked(Refused):
@@ -85,16 +88,29 @@ def park(
                 sequence,
                 record.partition,
                 record.offset,
-                Jsonb([[name, value.decode("latin-1")] for name, value in record.headers]),
+                Jsonb([[_quoted(name.encode()), _quoted(value)] for name, value in record.headers]),
                 record.value,
                 reason,
-                error[:2000],
+                storable(error),
                 code_version,
                 now,
             ),
         ).rowcount
         == 1
     )
+
+
+def storable(text: str) -> str:
+    """A message as PostgreSQL can keep it, and not too long."""
+    return text[:2000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _quoted(raw: bytes | None) -> str | None:
+    return None if raw is None else quote_from_bytes(raw, safe=_READABLE)
+
+
+def _unquoted(text: str | None) -> bytes | None:
+    return None if text is None else unquote_to_bytes(text)
 
 
 _COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, parked_at'
@@ -125,7 +141,7 @@ def remove(conn: Conn, parked_id: int) -> None:
 
 def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
     """An event that waited for its turn has failed in it."""
-    conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, error[:2000], parked_id))
+    conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, storable(error), parked_id))
 
 
 def held_summary(conn: Conn, consumer: str) -> Mapping[str, int]:
@@ -138,7 +154,7 @@ def held_summary(conn: Conn, consumer: str) -> Mapping[str, int]:
 
 
 def _parked(row: tuple[Any, ...]) -> Parked:
-    headers = tuple((str(name), str(value).encode("latin-1")) for name, value in row[7])
+    headers = tuple((unquote_to_bytes(name).decode(), _unquoted(value)) for name, value in row[7])
     return Parked(
         id=row[0],
         place=Place(consumer=row[1], topic=row[2], key=row[3]),
@@ -155,7 +171,7 @@ def _parked(row: tuple[Any, ...]) -> Parked:
 def event_id_of(parked: Parked) -> uuid.UUID | None:
     """The id of a parked event, if it can be read."""
     for name, value in parked.record.headers:
-        if name == "ce_id":
+        if name == "ce_id" and value is not None:
             try:
                 return uuid.UUID(value.decode())
             except ValueError:

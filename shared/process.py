@@ -53,10 +53,12 @@ class Life:
         return self._ready and not self.is_set()
 
     def end_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the loop after its present turn."""
+        """SIGTERM and SIGINT end the loop after its present turn; before its first one, the process at once."""
 
         def end(number: int, frame: FrameType | None) -> None:
             self.end()
+            if not self._ready:
+                raise SystemExit(0)  # it waits for the database or for Kafka to come up, and holds nothing yet
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)

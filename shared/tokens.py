@@ -108,7 +108,7 @@ def verify(token: str, *, kind: TokenKind, keys: KeySet, now: datetime, issuer: 
             issuer=issuer,
             options={"verify_exp": False, "verify_iat": False, "require": ["iat", "iss", "aud", "sub"]},
         )
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise TokenRefused(type(error).__name__) from error
     _check_times(claims, kind, now)
     return claims

@@ -1,5 +1,6 @@
 """The loop that takes due rows to the outside world, one at a time and each with its own outcome."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -25,16 +26,23 @@ Task = Callable[[], bool]
 def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
     """Turn through the tasks until told to stop; each says whether there was a row.
 
-    A task that raises is tried again later: its row's lease (`due_at`) lies in the future by then, so one bad
-    row stops neither the other rows nor the other tasks.
+    A task that raises rests while the others go on. Its row's lease (`due_at`) lies in the future by then, so one
+    bad row stops neither the other rows nor the other tasks.
     """
     pause = SHORTEST_SECONDS
+    rests_until: dict[str, float] = {}
     while not stop.is_set():
+        worked = False
+        for name, task in tasks:
+            if stop.is_set() or time.monotonic() < rests_until.get(name, 0.0):
+                continue
+            stop.beat()
+            outcome = _turn(name, task)
+            if outcome is None:
+                rests_until[name] = time.monotonic() + AFTER_FAILURE_SECONDS
+            worked = worked or bool(outcome)
         stop.beat()
-        outcomes = [_turn(name, task) for name, task in tasks]
-        if any(outcome is None for outcome in outcomes):
-            stop.wait(AFTER_FAILURE_SECONDS)
-        elif any(outcomes):
+        if worked:
             pause = SHORTEST_SECONDS
         else:
             stop.wait(pause)

@@ -1,0 +1,81 @@
+"""SIGTERM ends every loop soon, in order and with status 0, whatever it is waiting for."""
+
+import time
+
+import pytest
+
+from shared.db import Pool
+from tests.engines import Database, Kafka, free_port, wait_until
+from tests.faults.plumbing.kit import (
+    READER,
+    announce,
+    describe_group,
+    new_keys,
+    running_relay,
+    unsent,
+    wait_for_inbox,
+)
+from tests.faults.plumbing.started import environment, seconds_to_end, started
+
+SOON = 8.0  # a supervisor kills after ten seconds
+
+
+def test_a_relay_ends(topic: Kafka, writer_database: Database, writer: Pool) -> None:
+    announce(writer, new_keys(3))
+    with started("writer", "relay", env=environment(topic, writer_database)) as process:
+        wait_until(lambda: unsent(writer) == 0, limit=20, what="it works")
+        assert seconds_to_end(process) < SOON
+
+
+def test_a_worker_ends_between_two_rows(topic: Kafka, writer_database: Database, writer: Pool) -> None:
+    def turns() -> bool:
+        with writer.connection() as conn:
+            return conn.execute("SELECT 1 FROM audit_log LIMIT 1").fetchone() is not None
+
+    with started("writer", "work", env=environment(topic, writer_database)) as process:
+        wait_until(turns, limit=20, what="it works")
+        assert seconds_to_end(process) < SOON
+
+
+def test_a_consumer_ends_and_leaves_its_group(
+    topic: Kafka, writer: Pool, reader_database: Database, reader: Pool
+) -> None:
+    keys = new_keys(3)
+    announce(writer, keys)
+    with running_relay(topic, writer), started("reader", "consume", env=environment(topic, reader_database)) as process:
+        wait_for_inbox(reader, keys, 1)
+        assert len(describe_group(topic, READER).members) == 1
+        assert seconds_to_end(process) < SOON
+    assert not describe_group(topic, READER).members
+
+
+def test_a_consumer_ends_while_it_waits_for_a_dependency(
+    topic: Kafka, writer: Pool, reader_database: Database, reader: Pool
+) -> None:
+    announce(writer, new_keys(1), reason="unavailable")
+    with running_relay(topic, writer), started("reader", "consume", env=environment(topic, reader_database)) as process:
+        wait_until(lambda: unsent(writer) == 0, limit=20, what="it is sent")
+        wait_until(lambda: describe_group(topic, READER).members, limit=20, what="it is in the group")
+        time.sleep(1)
+        assert seconds_to_end(process) < SOON
+    assert not describe_group(topic, READER).members
+
+
+@pytest.mark.parametrize(("who", "command"), [("writer", "relay"), ("reader", "consume")])
+def test_a_process_ends_while_kafka_is_away_at_its_start(
+    topic: Kafka, writer_database: Database, reader_database: Database, who: str, command: str
+) -> None:
+    own = writer_database if who == "writer" else reader_database
+    away = environment(topic, own, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
+    with started(who, command, env=away) as process:
+        time.sleep(2)
+        assert process.poll() is None, "it waits"
+        assert seconds_to_end(process) < SOON
+
+
+def test_a_process_ends_while_the_database_is_away_at_its_start(topic: Kafka, reader_database: Database) -> None:
+    url = f"postgresql://application:x@127.0.0.1:{free_port()}/application"
+    with started("reader", "consume", env=environment(topic, reader_database, APPLICATION_DATABASE_URL=url)) as process:
+        time.sleep(2)
+        assert process.poll() is None, "it waits"
+        assert seconds_to_end(process) < SOON
