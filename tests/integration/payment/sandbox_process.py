@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -106,6 +107,11 @@ class Sandbox:
         )
         return [row for row in answer.json()["data"] if row["kind"] == kind]
 
+    def webhooks(self) -> list[dict[str, object]]:
+        """The webhooks owed and delivered."""
+        answer = requests.get(f"{self.url}/admin/webhooks", headers=AUTHORISED, timeout=5)
+        return list(answer.json()["data"])
+
     def press(self, checkout_url: str, decision: str) -> requests.Response:
         """Press a button on the checkout page, as a payer."""
         return requests.post(checkout_url, data={"decision": decision}, allow_redirects=False, timeout=5)
@@ -115,8 +121,8 @@ class Sandbox:
         return requests.post(checkout_url, data={"decision": decision}, timeout=5).text
 
     def kill(self) -> None:
-        """End it without warning: the master, then the worker, which notices that its parent is gone."""
-        self.process.kill()
+        """End it without warning, the worker too."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -130,7 +136,7 @@ def running_sandbox(store: Path, webhook_url: str, port: int | None = None) -> I
         "SANDBOX_WEBHOOK_SECRETS": f"{OLD_SECRET},{NEW_SECRET}",
     }
     command = [sys.executable, "-m", "services.payment.sandbox", "--port", str(port), "--store", str(store)]
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
     sandbox = Sandbox(f"http://127.0.0.1:{port}", process)
     try:
         _wait_until_ready(sandbox)
