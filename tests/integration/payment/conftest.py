@@ -1,11 +1,12 @@
 """What the payment tests share: the sandbox provider, really running, and a merchant's webhook end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from shared.db import open_pool
-from tests.engines import Database
+from tests.engines import Database, Postgres
 from tests.integration.payment.sandbox_process import (
     Merchant,
     Sandbox,
@@ -44,11 +45,29 @@ def merchant(merchant_process: Merchant) -> Merchant:
     return merchant_process
 
 
+@pytest.fixture(scope="session")
+def payment_database(postgres: Postgres) -> Iterator[Database]:
+    with postgres.database("payment") as made:
+        yield made
+
+
 @pytest.fixture
-def world(database: Callable[[str], Database], sandbox: Sandbox) -> Iterator[World]:
+def world(payment_database: Database, sandbox: Sandbox) -> Iterator[World]:
     """A payment service with an empty database and the running sandbox as its provider."""
-    pool = open_pool(database("payment").url, name="payment-test")
+    empty(payment_database)
+    pool = open_pool(payment_database.url, name="payment-test")
     try:
         yield World(pool=pool, sandbox=sandbox)
     finally:
         pool.close()
+
+
+def empty(made: Database) -> None:
+    """Delete every row; much quicker than a fresh database for each of a hundred tests."""
+    with psycopg.connect(made.superuser_url, autocommit=True) as conn:
+        tables = conn.execute(
+            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
+            " WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"
+        ).fetchone()
+        assert tables is not None
+        conn.execute(f"TRUNCATE {tables[0]}".encode())
