@@ -29,7 +29,7 @@ from services.issuance.domain import (
 )
 from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR
 from services.issuance.pins import PINSlip
-from services.issuance.schemas import CertificateSchema, CSRSchema, NoBodySchema, OrderSchema, RevocationSchema
+from services.issuance.schemas import CertificateSchema, CSRSchema, OrderSchema, RevocationSchema
 from shared import web
 from shared.db import Conn
 from shared.errors import Unavailable
@@ -119,9 +119,8 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 
 @blp.post("/orders/<uuid:item_id>/acceptance")
 @web.command
-@blp.arguments(NoBodySchema)
 @blp.response(200, CertificateSchema)
-def accept_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
+def accept_certificate(item_id: uuid.UUID) -> Any:
     """Confirm the certificate's content and its publication."""
     return revoking.accept(ItemId(item_id), web.caller(), web.tx())
 

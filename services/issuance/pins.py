@@ -75,8 +75,8 @@ class Pepper:
 
     @classmethod
     def load(cls, path: Path) -> "Pepper":
-        """Read it from a file."""
-        return cls(path.read_bytes().strip())
+        """Read it from a file, every byte of it."""
+        return cls(path.read_bytes())
 
     def hash(self, envelope_id: UUID, pin: str, random: Random) -> str:
         """What the database keeps: argon2id over the PIN mixed with the pepper and bound to its envelope."""

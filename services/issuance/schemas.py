@@ -31,10 +31,6 @@ class RevocationSchema(Schema):
     )
 
 
-class NoBodySchema(Schema):
-    """Nothing is to be said."""
-
-
 class PINSchema(Schema):
     """A PIN Envelope's state. `planned`: not made yet; `sealed`: on its way to the printer, or further."""
 

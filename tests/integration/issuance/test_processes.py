@@ -1,0 +1,106 @@
+"""The real processes: composed from settings, and killed at the worst moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from services.issuance import issuing, main, profiles
+from services.issuance.settings import read_settings
+from shared.main import run
+from shared.settings import SettingsError
+from tests.engines import Database
+from tests.integration.issuance.world import World
+from tests.unit.pki.csrs import private_pem, rsa_key
+
+
+@pytest.fixture
+def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, str]:
+    """All settings, as files and addresses."""
+    ca = world.issuer.ca
+    pem = serialization.Encoding.PEM
+    files = {
+        "IDENTITY_JWKS_FILE": json.dumps({"keys": [world.identity.jwk()]}).encode(),
+        "PAYMENT_JWKS_FILE": json.dumps({"keys": [world.payment.jwk()]}).encode(),
+        "PRINT_CERTIFICATE_FILE": world.maker.print_certificate.public_bytes(pem),
+        "CA_KEY_FILE": private_pem(rsa_key(3072, 7)).encode(),
+        "CA_CERTIFICATE_FILE": ca.certificate.public_bytes(pem),
+        "CA_CHAIN_FILE": b"".join(c.public_bytes(pem) for c in ca.chain),
+        "PIN_PEPPER_FILE": b"p" * 32,
+        "AUDIT_KEY_FILE": world.identity.key.private_bytes(
+            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    return issuance.environment | {name: str(tmp_path / name) for name in files} | {
+        "ENVIRONMENT": "local",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "CRL_URL": world.issuer.addresses.crl_url,
+        "CA_ISSUERS_URL": world.issuer.addresses.ca_issuers_url,
+        "SERIAL_SITE_PREFIX": "17",
+    }  # fmt: skip
+
+
+def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
+    world: World, environment: dict[str, str], tmp_path: Path
+) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    left = tmp_path / "signature"
+    command = [sys.executable, "-m", "tests.integration.issuance.killed_worker", str(left), world.now.isoformat()]
+    killed = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    (tbs,) = world.rows("SELECT tbs FROM intents")[0]
+    assert world.rows("SELECT 1 FROM certificates") == []
+    world.now += issuing.LEASE
+    world.issue()
+    (der,) = world.rows("SELECT der FROM certificates")[0]
+    assert der == profiles.assemble(tbs, world.issuer.signer.algorithm, left.read_bytes())
+    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+
+
+def test_the_processes_are_built_from_the_settings(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert [name for name, _ in main.SERVICE.tasks(world.pool)] == ["issue", "seal-pin", "publish-crl"]
+    assert len(main.SERVICE.subscriptions()) == 2
+    client = main.SERVICE.make_app(world.pool).test_client()
+    assert client.get("/issuance/v1/ca-certificate").data == world.issuer.ca.der
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SystemExit, match="software CA key"):
+        main.make_issuer(read_settings())
+
+
+def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    for name in ("CA_KEY_FILE", "PIN_PEPPER_FILE", "SERIAL_SITE_PREFIX", "ISSUANCE_DATABASE_URL", "CRL_URL"):
+        assert name in str(refused.value)
+
+
+def test_operators_commands_work_and_are_audited(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    renewal = world.issued(["www.example.hk"])
+    waiting = world.opened(["b.example.hk"])
+    (serial, spki) = world.rows("SELECT serial, spki_sha256 FROM certificates")[0]
+    run(main.SERVICE, ["reissue-pin", str(waiting.items[0].item_id), "b.example.hk", "--actor", "ops"])
+    run(main.SERVICE, ["revoke", serial.upper(), "--reason", "superseded", "--actor", "ops"])
+    run(main.SERVICE, ["block-key", spki.hex(), "--source", "reported", "--actor", "ops"])
+    with pytest.raises(SystemExit, match="certificate-not-found"):
+        run(main.SERVICE, ["revoke", "ff", "--actor", "ops"])
+    assert "superseded" in capsys.readouterr().out
+    assert world.events(renewal)[-1] == "certificate-revoked"
+    actions = world.rows("SELECT action FROM audit_log WHERE actor = 'ops' ORDER BY id")
+    assert actions == [("pin-reissued",), ("certificate-revoked",), ("key-blocked",)]
