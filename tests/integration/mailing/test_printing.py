@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pypdf
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from services.mailing.print_store import BatchRule
+from services.mailing.print_store import BatchRule, claim_due_envelope
 from services.mailing.print_work import print_next
 from tests.engines import Database, Postgres
 from tests.integration.mailing.world import World, announced
@@ -115,6 +116,22 @@ def test_a_letter_that_cannot_be_opened_is_set_aside_and_the_others_go_on(world:
 def test_a_blob_that_is_no_base64_is_held(world: World, sealed: str) -> None:
     world.apply(replace(world.renewal().sealed(), sealed=sealed))
     assert world.held() == ["envelope-unusable"]
+
+
+def test_a_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(world: World) -> None:
+    renewal = world.renewal()
+    world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
+    world.print_all()
+    world.query("UPDATE pin_envelopes SET state = 'printing', sealed = '\\x00' RETURNING 1")
+    world.pass_time(hours=1)
+    claimed = []
+    with world.print_pool.connection() as one, world.print_pool.connection() as two:
+        for conn in (one, two, one):
+            until = world.now + timedelta(minutes=1)
+            job = claim_due_envelope(conn, world.now, until, world.now.date(), world.rule, uuid.uuid4())
+            claimed.append(job and job.server_name)
+    assert sorted(claimed[:2], key=str) == ["a.example.hk", "b.example.hk"]
+    assert claimed[2] is None
 
 
 def test_two_printers_at_once_print_each_letter_once(world: World) -> None:
