@@ -71,7 +71,7 @@ class Journey:
             download = partial(self._wait, f"certificate {order.reference}", partial(self.ar.certificate, order))
             name = f"certificate {order.reference} downloaded"
             self.certificates[order.reference] = self._leg(name, download, partial(_named, order))
-        self._leg("renewal completed", lambda: self._wait("completion", self._completed))
+        self._leg("renewal completed", partial(self.wait_for_state, "completed"))
 
     def accept(self) -> None:
         """Confirm each certificate."""
@@ -110,8 +110,13 @@ class Journey:
 
         return self._wait("the PIN Envelopes", look)
 
-    def _completed(self) -> bool | None:
-        return True if self.ar.renewal(self.id)["state"] == "completed" else None
+    def wait_for_state(self, state: str) -> None:
+        """Until the renewal is in this state. Raises TimedOut."""
+        self._wait(state, lambda: self.ar.renewal(self.id)["state"] == state or None)
+
+    def wait_for_event(self, event: str) -> None:
+        """Until this stands in the renewal's course. Raises TimedOut."""
+        self._wait(event, lambda: any(e["event"] == event for e in self.ar.renewal(self.id)["timeline"]) or None)
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
         return wait_for(what, look, seconds=max(self.patience, 60.0))

@@ -1,0 +1,41 @@
+"""What the services' databases say of one renewal; read as their owners may, never written."""
+
+from typing import Any
+
+import psycopg
+
+from deploy.demo.target import Target
+from deploy.local.postgres import SERVICES
+
+
+def rows(system: Target, service: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """The rows of a query on one service's database."""
+    installation = system.installation
+    url = installation.cluster.url(service, f"{service}_migrate", installation.passwords[f"postgres/{service}_migrate"])
+    with psycopg.connect(url) as conn:
+        return conn.execute(query.encode(), values).fetchall()
+
+
+def events(system: Target, renewal_id: str) -> dict[str, list[str]]:
+    """Every event announced about a renewal: topic → names in order."""
+    found: dict[str, list[str]] = {}
+    for service in SERVICES:
+        for topic, kind, sequence in rows(
+            system, service, "SELECT topic, type, sequence FROM outbox WHERE key = %s ORDER BY topic, id", renewal_id
+        ):
+            names = found.setdefault(topic, [])
+            names.append(kind.split(".")[3])
+            assert sequence == len(names), f"{topic} has a hole before {kind}"
+    return found
+
+
+def tables(system: Target, service: str) -> list[str]:
+    """The tables of one service."""
+    return [
+        row[0]
+        for row in rows(
+            system,
+            service,
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+        )
+    ]
