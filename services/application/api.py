@@ -8,15 +8,22 @@ import flask
 from flask_smorest import Blueprint
 
 from services.application import eligibility, handlers, store, submission
-from services.application.domain import (
+from services.application.domain import Renewal
+from services.application.refusals import (
     DocumentTooOld,
     InvalidTransition,
+    NoAdditionalServers,
     NotEligible,
-    Renewal,
     RenewalNotFound,
     WrongAttestation,
 )
-from services.application.schemas import DraftSchema, EligibleSchema, RenewalSchema, SubmissionSchema
+from services.application.schemas import (
+    DraftSchema,
+    EligibleSchema,
+    RenewalSchema,
+    RenewalSummarySchema,
+    SubmissionSchema,
+)
 from services.application.submission import DraftRenewal
 from shared import web
 from shared.db import Conn
@@ -27,6 +34,9 @@ PROBLEMS: Final[ProblemTable] = {
     RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
     InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The renewal is not in the right state"),
     NotEligible: Problem(HTTPStatus.CONFLICT, "not-eligible", "A certificate cannot be renewed online now"),
+    NoAdditionalServers: Problem(
+        HTTPStatus.CONFLICT, "no-additional-servers", "This product has no additional servers"
+    ),
     WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "The attestation is about something else"),
     DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Start again: the document is out of date"),
 }
@@ -61,7 +71,7 @@ def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
 
 
 @blp.get("/renewals")
-@blp.response(200, RenewalSchema(many=True, exclude=("items", "timeline")))
+@blp.response(200, RenewalSummarySchema(many=True))
 def list_renewals() -> list[Renewal]:
     """The subscriber's newest renewals."""
     with web.transaction() as tx:
@@ -112,5 +122,10 @@ def _own(conn: Conn, renewal_id: uuid.UUID) -> Renewal:
 
 
 def _shown(conn: Conn, renewal: Renewal) -> dict[str, Any]:
-    items = store.find_items(conn, renewal.id)
-    return vars(renewal) | {"items": items, "timeline": store.find_timeline(conn, renewal.id)}
+    return vars(renewal) | {
+        "submit_before": renewal.submit_before,
+        "deadline": store.find_deadline(conn, renewal.id),
+        "items": store.find_items(conn, renewal.id),
+        "refunds": store.find_refunds(conn, renewal.id),
+        "timeline": store.find_timeline(conn, renewal.id),
+    }

@@ -1,12 +1,14 @@
 """Renewals, their items and their states: what may follow what, and every reason to refuse."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from shared.errors import Ignored, Refused
+from services.application.refusals import Contradiction, InvalidTransition
+from shared.errors import Ignored
 from shared.events.base import ARId, Event, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.events.issuance import (
     CancellationDeclined,
@@ -17,7 +19,7 @@ from shared.events.issuance import (
     IssuanceWithheld,
     OrderOpened,
 )
-from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
+from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
 
 CURRENCY: Final = "HKD"
 
@@ -30,12 +32,8 @@ class Cancel:
     """The AR cancels."""
 
 
-class PaymentDeadline:
-    """Nobody has paid in time."""
-
-
-class CSRDeadline:
-    """Items have waited for their CSRs for too long."""
+class Deadline:
+    """The state has lasted as long as it may."""
 
 
 class Hold:
@@ -78,45 +76,78 @@ class RenewalState(StrEnum):
         return self in ENDED
 
 
+class Ending(StrEnum):
+    """Why a renewal ends, or is about to end, without all its certificates."""
+
+    CANCELLED = "cancelled"
+    NOT_PAID = "not-paid"
+    NO_CSR = "no-csr"
+    NOT_RELEASED = "not-released"
+    WITHHELD = "withheld"
+    REFUSED = "refused"
+
+
 ENDED: Final = frozenset({RenewalState.COMPLETED, RenewalState.REFUSED, RenewalState.CANCELLED, RenewalState.EXPIRED})
 
+# Here certificates are still to come, or have; whatever was to end the renewal did not.
+GOING_ON: Final = frozenset(
+    {RenewalState.AWAITING_PAYMENT, RenewalState.AWAITING_CSRS, RenewalState.ON_HOLD, RenewalState.COMPLETED}
+)
+
 _S = RenewalState
+# What becomes of refunds is not here: they are rows of their own and settle in whatever state the renewal is.
 TRANSITIONS: Final[Mapping[tuple[RenewalState, Trigger], RenewalState]] = {
     (_S.DRAFT, Submit): _S.AWAITING_PAYMENT,
     (_S.DRAFT, Cancel): _S.CANCELLED,
     (_S.AWAITING_PAYMENT, PaymentDeclined): _S.AWAITING_PAYMENT,
     (_S.AWAITING_PAYMENT, PaymentCaptured): _S.AWAITING_CSRS,
+    # Payment closed by itself: it would not answer a later wish to close.
+    (_S.AWAITING_PAYMENT, PaymentExpired): _S.EXPIRED,
     (_S.AWAITING_PAYMENT, Cancel): _S.CLOSING_CHECKOUT,
-    (_S.AWAITING_PAYMENT, PaymentDeadline): _S.EXPIRING,
+    (_S.AWAITING_PAYMENT, Deadline): _S.EXPIRING,
     # Cancelled, but the money came all the same: it goes back once issuance has withheld.
     (_S.CLOSING_CHECKOUT, PaymentCaptured): _S.WITHHOLDING,
     (_S.CLOSING_CHECKOUT, PaymentExpired): _S.WITHHOLDING,
     (_S.CLOSING_CHECKOUT, PaymentDeclined): _S.CLOSING_CHECKOUT,
+    (_S.CLOSING_CHECKOUT, Deadline): _S.CLOSING_CHECKOUT,
     # Paid in the last moment: the renewal goes on.
     (_S.EXPIRING, PaymentCaptured): _S.AWAITING_CSRS,
     (_S.EXPIRING, PaymentExpired): _S.EXPIRED,
     (_S.EXPIRING, PaymentDeclined): _S.EXPIRING,
     (_S.EXPIRING, Cancel): _S.CLOSING_CHECKOUT,
+    (_S.EXPIRING, Deadline): _S.EXPIRING,
     (_S.AWAITING_CSRS, Hold): _S.ON_HOLD,
     (_S.AWAITING_CSRS, Cancel): _S.WITHHOLDING,
-    (_S.AWAITING_CSRS, CSRDeadline): _S.WITHHOLDING,
+    (_S.AWAITING_CSRS, Deadline): _S.WITHHOLDING,
     (_S.AWAITING_CSRS, ItemsEnded): _S.COMPLETED,
     (_S.AWAITING_CSRS, AllRefused): _S.REFUSED,
     (_S.ON_HOLD, Release): _S.AWAITING_CSRS,
     (_S.ON_HOLD, Cancel): _S.WITHHOLDING,
+    (_S.ON_HOLD, Deadline): _S.WITHHOLDING,
     (_S.WITHHOLDING, PaymentCaptured): _S.WITHHOLDING,
     (_S.WITHHOLDING, IssuanceWithheld): _S.CANCELLED,
     (_S.WITHHOLDING, CancellationDeclined): _S.AWAITING_CSRS,
+    (_S.WITHHOLDING, Deadline): _S.WITHHOLDING,
+    # A tombstone is for ever, even if another answer came before it: nothing more is to be waited for.
+    (_S.AWAITING_CSRS, IssuanceWithheld): _S.CANCELLED,
+    (_S.ON_HOLD, IssuanceWithheld): _S.CANCELLED,
     # Late money of a renewal that has ended goes back.
     (_S.CANCELLED, PaymentCaptured): _S.CANCELLED,
     (_S.EXPIRED, PaymentCaptured): _S.EXPIRED,
-    (_S.CANCELLED, PaymentRefunded): _S.CANCELLED,
-    (_S.EXPIRED, PaymentRefunded): _S.EXPIRED,
-    (_S.COMPLETED, PaymentRefunded): _S.COMPLETED,
-    (_S.REFUSED, PaymentRefunded): _S.REFUSED,
-    (_S.AWAITING_CSRS, PaymentRefunded): _S.AWAITING_CSRS,
-    (_S.WITHHOLDING, PaymentRefunded): _S.WITHHOLDING,
 }
+
+# How long a renewal may stay in a state. A draft has no deadline: it holds no subscription and no money, nobody
+# waits for it, and it cannot be submitted once its document is too old. Post and people are slow: three months are
+# far beyond both. Where another service's answer is awaited, the deadline says so aloud and asks again.
+DEADLINES: Final[Mapping[RenewalState, timedelta]] = {
+    _S.AWAITING_PAYMENT: timedelta(days=14),
+    _S.CLOSING_CHECKOUT: timedelta(days=1),
+    _S.EXPIRING: timedelta(days=1),
+    _S.AWAITING_CSRS: timedelta(days=90),
+    _S.ON_HOLD: timedelta(days=30),
+    _S.WITHHOLDING: timedelta(days=1),
+}
+DOCUMENT_LIFE: Final = timedelta(hours=24)
 
 
 class ItemState(StrEnum):
@@ -135,6 +166,8 @@ _I = ItemState
 ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, OrderOpened): _I.ORDERED,
     (_I.ORDERED, CSRReceived): _I.CSR_RECEIVED,
+    # The CSR was set aside later on, and this is another.
+    (_I.CSR_RECEIVED, CSRReceived): _I.CSR_RECEIVED,
     (_I.CSR_RECEIVED, CertificateIssued): _I.ISSUED,
     (_I.ORDERED, IssuanceRefused): _I.REFUSED,
     (_I.CSR_RECEIVED, IssuanceRefused): _I.REFUSED,
@@ -142,18 +175,33 @@ ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, IssuanceWithheld): _I.WITHHELD,
     (_I.ORDERED, IssuanceWithheld): _I.WITHHELD,
     (_I.CSR_RECEIVED, IssuanceWithheld): _I.WITHHELD,
+    # Refused before an order was opened; or an operator skipped a held event, and the later one says as much.
+    (_I.PENDING, IssuanceRefused): _I.REFUSED,
+    (_I.PENDING, CSRReceived): _I.CSR_RECEIVED,
+    (_I.PENDING, CertificateIssued): _I.ISSUED,
+    (_I.ORDERED, CertificateIssued): _I.ISSUED,
 }
-
-
-class InvalidTransition(Refused):
-    """A command that the present state does not allow."""
-
-    reason = "not-in-this-state"
+# These would mean that an item was paid back and issued, or issued twice: a person has to look.
+CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
+    {
+        (_I.REFUSED, CertificateIssued),
+        (_I.WITHHELD, CertificateIssued),
+        (_I.ISSUED, CertificateIssued),
+        (_I.ACCEPTED, CertificateIssued),
+        (_I.ISSUED, IssuanceRefused),
+        (_I.ACCEPTED, IssuanceRefused),
+        (_I.ISSUED, IssuanceWithheld),
+        (_I.ACCEPTED, IssuanceWithheld),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """What a subscriber pays for by the year; the SRN names it. The certificate is the current one, as PEM."""
+    """What a subscriber pays for by the year; the SRN names it.
+
+    The certificate is the current one, as PEM; `standing`, `serial` and `not_after` are that certificate's.
+    """
 
     srn: str
     subscriber_id: SubscriberId
@@ -187,7 +235,9 @@ class Item:
     serial: str | None = None
 
     def after(self, event: Event) -> "Item":
-        """The item after an event. Raises Ignored if the event no longer changes it."""
+        """The item after an event. Raises Ignored if the event no longer changes it, or Contradiction."""
+        if (self.state, type(event)) in CONTRADICTIONS:
+            raise Contradiction(f"item {self.id} is {self.state}")
         if (state := ITEM_TRANSITIONS.get((self.state, type(event)))) is None:
             raise Ignored(f"item is {self.state}")
         return replace(self, state=state)
@@ -220,53 +270,38 @@ class Renewal:
     currency: str
     created_at: datetime
     attestation: str | None = None
+    payment_id: uuid.UUID | None = None
     receipt: str | None = None
     captured_minor: int | None = None
+    ending: Ending | None = None
     submitted_at: datetime | None = None
     ended_at: datetime | None = None
 
-    def after(self, trigger: Trigger, now: datetime) -> "Renewal":
-        """The renewal after a command. Raises InvalidTransition."""
-        if (state := TRANSITIONS.get((self.state, trigger))) is None:
-            raise InvalidTransition(f"the renewal is {self.state}")
-        return replace(self, state=state, ended_at=now if state.ended and self.ended_at is None else self.ended_at)
+    @property
+    def submit_before(self) -> datetime:
+        """Prices and terms may change: the document can be submitted for a day."""
+        return self.created_at + DOCUMENT_LIFE
 
-    def after_event(self, event: Event, now: datetime) -> "Renewal":
+    def after(self, trigger: Trigger, now: datetime, *, ending: Ending | None = None) -> "Renewal":
+        """The renewal after a command, with the reason why it ends, if it does. Raises InvalidTransition."""
+        if (state := TRANSITIONS.get((self.state, trigger))) is None:
+            raise InvalidTransition(self.state.value)
+        ended_at = now if state.ended and self.ended_at is None else self.ended_at
+        ending = None if state in GOING_ON else ending or self.ending
+        return replace(self, state=state, ended_at=ended_at, ending=ending)
+
+    def after_event(self, event: Event, now: datetime, *, ending: Ending | None = None) -> "Renewal":
         """The renewal after an event. Raises Ignored if the event no longer changes it."""
         if (self.state, type(event)) not in TRANSITIONS:
             raise Ignored(f"renewal is {self.state}")
-        return self.after(type(event), now)
+        return self.after(type(event), now, ending=ending)
 
 
-class RenewalNotFound(Refused):
-    """No such renewal of this subscriber."""
+@dataclass(frozen=True, kw_only=True)
+class Refund:
+    """Captured money that goes back: for one item, or for the whole renewal."""
 
-    reason = "renewal-not-found"
-
-
-class NotEligible(Refused):
-    """One of the certificates cannot be renewed online now; the message says which, why and what to do."""
-
-    reason = "not-eligible"
-
-    def __init__(self, srn: str, reason: str, advice: str) -> None:
-        super().__init__(f"{srn}: {advice}")
-        self.extensions = {"srn": srn, "reason": reason}
-
-
-class WrongAttestation(Refused):
-    """The attestation is not about this renewal's document, this AR and this subscriber."""
-
-    reason = "wrong-attestation"
-
-
-class DocumentTooOld(Refused):
-    """Prices and terms may have changed since this document was made: start again."""
-
-    reason = "document-too-old"
-
-
-class WrongAmount(Refused):
-    """payment captured something else than the renewal's amount."""
-
-    reason = "wrong-amount"
+    id: uuid.UUID
+    item_id: ItemId | None
+    amount_minor: int
+    refunded_at: datetime | None = None

@@ -1,41 +1,34 @@
 """What application does at each command and event: lock, decide, save, announce. The caller commits."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Final
 
 from services.application import store
+from services.application.course import lock_known, lock_own, move, note
 from services.application.domain import (
     AllRefused,
     Cancel,
-    CSRDeadline,
+    Ending,
     Hold,
     Item,
     ItemsEnded,
-    PaymentDeadline,
+    ItemState,
     Release,
     Renewal,
-    RenewalNotFound,
     RenewalState,
-    WrongAmount,
 )
+from services.application.refunds import refund_item, refund_rest, take_refund
+from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
 from shared import audit, outbox
 from shared.auth import Caller
 from shared.errors import Ignored
-from shared.events.application import (
-    CancellationRequested,
-    CheckoutClosureRequested,
-    ClosureReason,
-    CSRRequested,
-    RefundDue,
-    RenewalCancelled,
-    RenewalCompleted,
-)
+from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
 from shared.events.base import Event, ItemId, RenewalId
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
     CertificateIssued,
+    CertificateRevoked,
     CSRReceived,
     IssuanceRefused,
     IssuanceWithheld,
@@ -46,70 +39,60 @@ from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpir
 from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 
-PAYMENT_DEADLINE: Final = "payment-deadline"
-CSR_DEADLINE: Final = "csr-deadline"
-# Post and people are slow: three months are far beyond both, and before that the AR can always cancel.
-CSR_TIME: Final = timedelta(days=90)
-
-
-def lock_own(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
-    """The caller's own renewal, locked. Raises RenewalNotFound for anybody else's."""
-    renewal = store.lock_renewal(tx.conn, renewal_id)
-    if renewal is None or renewal.subscriber_id != caller.subscriber_id:
-        raise RenewalNotFound("there is no such renewal")
-    return renewal
-
-
-def lock_known(tx: Tx, event: Event) -> Renewal:
-    """The event's renewal, locked; an event about a renewal that was never ours changes nothing."""
-    renewal = store.lock_renewal(tx.conn, event.renewal_id)
-    if renewal is None:
-        raise Ignored("unknown renewal")
-    return renewal
-
 
 def cancel(renewal_id: RenewalId, caller: Caller, tx: Tx) -> Renewal:
     """The AR cancels: close the checkout first, then ask issuance to withhold. Raises InvalidTransition."""
-    renewal = lock_own(tx, renewal_id, caller).after(Cancel, tx.now)
-    store.save_renewal(tx.conn, renewal)
-    if renewal.state is RenewalState.CLOSING_CHECKOUT:
-        outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.CANCELLED))
-    elif renewal.state is RenewalState.WITHHOLDING:
-        outbox.add(tx, CancellationRequested(renewal_id=renewal.id))
+    was = lock_own(tx, renewal_id, caller)
+    renewal = was.after(Cancel, tx.now, ending=Ending.CANCELLED)
+    move(tx, was, renewal)
     audit.record(tx, actor=caller.ar_id, action="renewal-cancelled", subject=str(renewal.id))
-    _note(tx, renewal.id, "cancellation-asked")
+    note(tx, renewal.id, "cancellation-asked")
     return renewal
 
 
 def take_payment(event: PaymentCaptured, tx: Tx) -> None:
-    """The renewal is paid: ask for the CSRs; or give the money back if the renewal has ended."""
-    renewal = lock_known(tx, event)
+    """The renewal is paid: ask for the CSRs; or give the money back if the renewal has ended.
+
+    Money is never ignored: what does not fit is held for a person.
+    """
+    was = _lock_payable(event, tx)
+    renewal = replace(
+        was.after(PaymentCaptured, tx.now),
+        payment_id=event.payment_id,
+        receipt=event.receipt,
+        captured_minor=event.amount_minor,
+    )
+    move(tx, was, renewal)
+    note(tx, renewal.id, "paid")
+    if renewal.state is RenewalState.AWAITING_CSRS:
+        ask_for_csrs(renewal, tx)
+    elif renewal.state.ended:
+        # No tombstone is needed: of a renewal that ended unpaid no CSR was, or will be, asked for.
+        refund_rest(tx, renewal)
+
+
+def _lock_payable(event: PaymentCaptured, tx: Tx) -> Renewal:
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal is None:
+        raise RenewalNotFound("money for a renewal that is not ours")
+    if renewal.payment_id == event.payment_id:
+        raise Ignored("captured before")
+    if renewal.payment_id is not None:
+        raise PaidTwice(f"{renewal.payment_id} and {event.payment_id}")
     if (event.amount_minor, event.currency) != (renewal.amount_minor, renewal.currency):
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
-    paid = replace(renewal.after_event(event, tx.now), receipt=event.receipt, captured_minor=event.amount_minor)
-    store.save_renewal(tx.conn, paid)
-    store.clear_timer(tx.conn, paid.id, PAYMENT_DEADLINE)
-    _note(tx, paid.id, "paid")
-    if paid.state is RenewalState.AWAITING_CSRS:
-        ask_for_csrs(paid, tx)
-    elif renewal.state is RenewalState.CLOSING_CHECKOUT:
-        outbox.add(tx, CancellationRequested(renewal_id=paid.id))
-    elif paid.state.ended:
-        _refund(tx, paid, item=None, amount=event.amount_minor, reason="renewal had ended")
+    return renewal
 
 
 def ask_for_csrs(renewal: Renewal, tx: Tx) -> None:
     """Ask the AR for the CSRs, unless another AR is of record by now: then a person decides."""
-    items = store.find_items(tx.conn, renewal.id)
-    subscriptions = store.lock_subscriptions(tx.conn, [item.srn for item in items])
-    if any(subscription.ar_id != renewal.ar_id for subscription in subscriptions):
-        store.save_renewal(tx.conn, renewal.after(Hold, tx.now))
+    if not _is_of_record(renewal, tx):
+        move(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        _note(tx, renewal.id, "on-hold", detail="ar-changed")
+        note(tx, renewal.id, "on-hold", detail="ar-changed")
         return
     assert renewal.attestation is not None
     assert renewal.receipt is not None
-    store.set_timer(tx.conn, renewal.id, CSR_DEADLINE, tx.now + CSR_TIME)
     outbox.add(
         tx,
         CSRRequested(
@@ -122,71 +105,71 @@ def ask_for_csrs(renewal: Renewal, tx: Tx) -> None:
     )
 
 
+def _is_of_record(renewal: Renewal, tx: Tx) -> bool:
+    return store.find_ars_of_record(tx.conn, renewal.id) == {renewal.ar_id}
+
+
 def release(renewal_id: RenewalId, actor: str, tx: Tx) -> None:
-    """An operator lets a renewal on hold go on, after the AR of record is the signer again or by decision."""
-    renewal = store.lock_renewal(tx.conn, renewal_id)
-    if renewal is None:
+    """An operator lets a renewal on hold go on, once the signer is the AR of record again.
+
+    Nobody can decide otherwise here: who the AR of record is comes from the register, by an import. A renewal
+    whose AR was rightly replaced is cancelled by the new one, or ends by its deadline, and is paid back.
+    Raises RenewalNotFound, InvalidTransition, ARStillChanged.
+    """
+    was = store.lock_renewal(tx.conn, renewal_id)
+    if was is None:
         raise RenewalNotFound("there is no such renewal")
-    renewal = renewal.after(Release, tx.now)
-    store.save_renewal(tx.conn, renewal)
+    renewal = was.after(Release, tx.now)
+    if not _is_of_record(renewal, tx):
+        raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
+    move(tx, was, renewal)
     audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
-    _note(tx, renewal.id, "released")
+    note(tx, renewal.id, "released")
     ask_for_csrs(renewal, tx)
 
 
 def note_declined(event: PaymentDeclined, tx: Tx) -> None:
     """An attempt to pay failed; the AR may try again."""
-    store.save_renewal(tx.conn, lock_known(tx, event).after_event(event, tx.now))
-    _note(tx, event.renewal_id, "payment-declined", detail=event.reason)
+    was = lock_known(tx, event)
+    move(tx, was, was.after_event(event, tx.now))
+    note(tx, event.renewal_id, "payment-declined", detail=event.reason)
 
 
 def take_expiry(event: PaymentExpired, tx: Tx) -> None:
     """The checkout is closed and nothing was captured: the renewal ends, or is withheld first if it was cancelled."""
-    renewal = lock_known(tx, event).after_event(event, tx.now)
-    store.save_renewal(tx.conn, renewal)
-    if renewal.state is RenewalState.WITHHOLDING:
-        outbox.add(tx, CancellationRequested(renewal_id=renewal.id))
-        return
-    outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason="not paid in time"))
-    _note(tx, renewal.id, "expired")
+    was = lock_known(tx, event)
+    renewal = was.after_event(event, tx.now, ending=was.ending or Ending.NOT_PAID)
+    move(tx, was, renewal)
+    if renewal.state is RenewalState.EXPIRED:
+        _announce_end(tx, renewal, "expired")
 
 
 def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
     """Nothing will ever be signed: end the renewal, and give back what was captured."""
-    renewal = lock_known(tx, event).after_event(event, tx.now)
+    was = lock_known(tx, event)
+    renewal = was.after_event(event, tx.now, ending=was.ending or Ending.WITHHELD)
     for item in store.find_items(tx.conn, renewal.id):
-        if not item.ended:
+        if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
-    store.save_renewal(tx.conn, renewal)
-    outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason="cancelled"))
-    _note(tx, renewal.id, "cancelled")
-    if renewal.captured_minor is not None:
-        left = renewal.captured_minor - store.refunds_total(tx.conn, renewal.id)
-        _refund(tx, renewal, item=None, amount=left, reason="cancelled")
+    move(tx, was, renewal)
+    _announce_end(tx, renewal, "cancelled")
+    refund_rest(tx, renewal)
 
 
 def take_declined_cancellation(event: CancellationDeclined, tx: Tx) -> None:
     """Too late to cancel: the renewal goes on, and may have ended meanwhile."""
-    renewal = lock_known(tx, event).after_event(event, tx.now)
-    store.save_renewal(tx.conn, renewal)
-    store.set_timer(tx.conn, renewal.id, CSR_DEADLINE, tx.now + CSR_TIME)
-    _note(tx, renewal.id, "cancellation-declined")
-    _complete(tx, renewal)
-
-
-def take_refund(event: PaymentRefunded, tx: Tx) -> None:
-    """The money has gone back."""
-    lock_known(tx, event)
-    if not store.settle_refund(tx.conn, event.refund_id, event.refunded_at):
-        raise Ignored("no such open refund")
-    _note(tx, event.renewal_id, "refunded", detail=str(event.amount_minor))
+    was = lock_known(tx, event)
+    renewal = was.after_event(event, tx.now)
+    move(tx, was, renewal)
+    note(tx, renewal.id, "cancellation-declined")
+    complete(tx, renewal)
 
 
 def move_item(event: OrderOpened | CSRReceived | CertificateAccepted, tx: Tx) -> None:
     """An item goes its way."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    _note(tx, renewal.id, _EVENT_NAMES[type(event)], item.id)
+    note(tx, renewal.id, _EVENT_NAMES[type(event)], item.id)
 
 
 def take_certificate(event: CertificateIssued, tx: Tx) -> None:
@@ -196,58 +179,48 @@ def take_certificate(event: CertificateIssued, tx: Tx) -> None:
     store.renew_subscription(
         tx.conn, item.srn, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
-    _note(tx, renewal.id, "certificate-issued", item.id, event.serial)
-    _complete(tx, renewal)
+    note(tx, renewal.id, "certificate-issued", item.id, event.serial)
+    complete(tx, renewal)
+
+
+def note_revocation(event: CertificateRevoked, tx: Tx) -> None:
+    """A certificate of ours was revoked: if it is still the current one, it cannot be renewed online."""
+    renewal, item = _lock_item(tx, event, event.item_id)
+    store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
+    note(tx, renewal.id, "certificate-revoked", item.id, event.reason)
 
 
 def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
     """An item is finally refused: its own amount goes back, the others go on."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    _note(tx, renewal.id, "certificate-refused", item.id, event.reason)
-    _refund(tx, renewal, item=item, amount=item.amount_minor, reason="refused")
-    _complete(tx, renewal)
+    note(tx, renewal.id, "certificate-refused", item.id, event.reason)
+    refund_item(tx, renewal, item)
+    complete(tx, renewal)
 
 
 def note_csr_request(event: CSRRequestSent, tx: Tx) -> None:
     """The AR was asked for the CSRs."""
     lock_known(tx, event)
-    _note(tx, event.renewal_id, "csr-request-sent", at=event.sent_at)
+    note(tx, event.renewal_id, "csr-request-sent", at=event.sent_at)
 
 
 def note_bounce(event: MailBounced, tx: Tx) -> None:
     """A mail could not be delivered."""
     lock_known(tx, event)
-    _note(tx, event.renewal_id, "mail-bounced")
+    note(tx, event.renewal_id, "mail-bounced")
 
 
 def note_posting(event: PINEnvelopePosted, tx: Tx) -> None:
     """A PIN Envelope is on its way."""
     lock_known(tx, event)
-    _note(tx, event.renewal_id, "pin-envelope-posted", event.item_id, f"{event.server_name} {event.registered_number}")
+    note(tx, event.renewal_id, "pin-envelope-posted", event.item_id, f"{event.server_name} {event.registered_number}")
 
 
 def note_return(event: PINEnvelopeReturned, tx: Tx) -> None:
     """A PIN Envelope came back."""
     lock_known(tx, event)
-    _note(tx, event.renewal_id, "pin-envelope-returned", event.item_id, event.reason)
-
-
-def fire_timer(renewal_id: RenewalId, kind: str, tx: Tx) -> None:
-    """A deadline has passed."""
-    renewal = store.lock_renewal(tx.conn, renewal_id)
-    assert renewal is not None
-    trigger = PaymentDeadline if kind == PAYMENT_DEADLINE else CSRDeadline
-    awaited = RenewalState.AWAITING_PAYMENT if kind == PAYMENT_DEADLINE else RenewalState.AWAITING_CSRS
-    if renewal.state is not awaited:
-        return
-    store.save_renewal(tx.conn, renewal.after(trigger, tx.now))
-    audit.record(tx, actor="application", action=kind, subject=str(renewal.id))
-    _note(tx, renewal.id, kind)
-    if trigger is PaymentDeadline:
-        outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.DEADLINE))
-    else:
-        outbox.add(tx, CancellationRequested(renewal_id=renewal.id))
+    note(tx, event.renewal_id, "pin-envelope-returned", event.item_id, event.reason)
 
 
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
@@ -258,7 +231,7 @@ def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
     return renewal, item
 
 
-def _complete(tx: Tx, renewal: Renewal) -> None:
+def complete(tx: Tx, renewal: Renewal) -> None:
     """End the renewal when every item has ended; while a cancellation is being answered, the answer decides."""
     items = store.find_items(tx.conn, renewal.id)
     if renewal.state is not RenewalState.AWAITING_CSRS or not all(item.ended for item in items):
@@ -266,47 +239,19 @@ def _complete(tx: Tx, renewal: Renewal) -> None:
     issued = tuple(item.id for item in items if item.got_certificate)
     refused = tuple(item.id for item in items if not item.got_certificate)
     if issued:
-        store.save_renewal(tx.conn, renewal.after(ItemsEnded, tx.now))
+        move(tx, renewal, renewal.after(ItemsEnded, tx.now))
         outbox.add(tx, RenewalCompleted(renewal_id=renewal.id, issued=issued, refused=refused))
-        _note(tx, renewal.id, "completed")
+        note(tx, renewal.id, "completed")
     else:
-        store.save_renewal(tx.conn, renewal.after(AllRefused, tx.now))
-        outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason="every certificate was refused"))
-        _note(tx, renewal.id, "refused")
+        ended = renewal.after(AllRefused, tx.now, ending=Ending.REFUSED)
+        move(tx, renewal, ended)
+        _announce_end(tx, ended, "refused")
 
 
-def _refund(tx: Tx, renewal: Renewal, *, item: Item | None, amount: int, reason: str) -> None:
-    """Money goes back once, whatever is delivered how often."""
-    if amount <= 0:
-        return
-    refund_id = tx.new_id()
-    item_id = None if item is None else item.id
-    if store.add_refund(tx.conn, refund_id, renewal.id, item_id, amount):
-        outbox.add(
-            tx,
-            RefundDue(
-                renewal_id=renewal.id,
-                refund_id=refund_id,
-                item_id=item_id,
-                amount_minor=amount,
-                currency=renewal.currency,
-                reason=reason,
-            ),
-        )
-        audit.record(
-            tx, actor="application", action="refund-due", subject=str(renewal.id), details={"amount_minor": amount}
-        )
-
-
-def _note(
-    tx: Tx,
-    renewal_id: RenewalId,
-    event: str,
-    item_id: ItemId | None = None,
-    detail: str | None = None,
-    at: datetime | None = None,
-) -> None:
-    store.add_to_timeline(tx.conn, renewal_id, at or tx.now, event, item_id, detail)
+def _announce_end(tx: Tx, renewal: Renewal, name: str) -> None:
+    assert renewal.ending is not None
+    outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason=renewal.ending))
+    note(tx, renewal.id, name, detail=renewal.ending)
 
 
 _EVENT_NAMES: Final = {
@@ -331,4 +276,5 @@ SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (
     on(IssuanceWithheld, take_withholding),
     on(CancellationDeclined, take_declined_cancellation),
     on(CertificateAccepted, move_item),
+    on(CertificateRevoked, note_revocation),
 )

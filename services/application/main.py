@@ -2,9 +2,12 @@
 
 import argparse
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import flask
+import psycopg
 
 from services.application import api, handlers, importing, work
 from services.application.settings import read_settings
@@ -14,37 +17,43 @@ from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet
-from shared.tx import transaction
+from shared.tx import Clock, transaction, utc_now
 
 
 def make_app(pool: Pool) -> flask.Flask:
-    """The WSGI app."""
-    keys = KeySet.load(read_settings().identity_jwks_file)
+    """The WSGI app, from the environment."""
+    return build_app(pool, KeySet.load(read_settings().identity_jwks_file))
+
+
+def build_app(pool: Pool, keys: KeySet, *, clock: Clock = utc_now) -> flask.Flask:
+    """The WSGI app; `keys` are identity's."""
     return web.create_app(
-        "application", blueprints=[api.blp], problem_table=api.PROBLEMS, pool=pool, keys=keys, deps=None
+        "application", blueprints=[api.blp], problem_table=api.PROBLEMS, pool=pool, keys=keys, deps=None, clock=clock
     )
 
 
-def _import(options: argparse.Namespace) -> None:
-    pool = open_current_pool(SERVICE, read_settings(), "import")
+@contextmanager
+def _operating(name: str) -> Iterator[Pool]:
+    """A pool for an operator's command; what goes wrong is one line and exit status 1."""
     try:
-        count = importing.import_file(pool, options.file, options.actor)
+        with open_current_pool(SERVICE, read_settings(), name, max_size=1) as pool:
+            yield pool
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
-    finally:
-        pool.close()
+    except psycopg.OperationalError as error:
+        raise SystemExit(f"The database cannot be used: {error}") from error
+
+
+def _import(options: argparse.Namespace) -> None:
+    with _operating("import") as pool:
+        count = importing.import_file(pool, options.file, options.actor)
     print(f"imported {count} subscriptions")
 
 
 def _release(options: argparse.Namespace) -> None:
-    pool = open_current_pool(SERVICE, read_settings(), "release")
-    try:
-        with transaction(pool) as tx:
-            handlers.release(RenewalId(options.renewal_id), options.actor, tx)
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-    finally:
-        pool.close()
+    with _operating("release") as pool, transaction(pool) as tx:
+        handlers.release(RenewalId(options.renewal_id), options.actor, tx)
+    print(f"released {options.renewal_id}")
 
 
 def _release_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from services.application.domain import Ending, ItemState, RenewalState
 from services.application.submission import DraftItem, DraftRenewal
 from shared.events.base import Language, Product
 
@@ -12,7 +13,12 @@ class DraftItemSchema(Schema):
     """One certificate to renew."""
 
     srn = fields.String(required=True, validate=validate.Regexp(r"[0-9]{10}\Z"))
-    additional_servers = fields.Integer(strict=True, load_default=None, validate=validate.Range(0, 500))
+    additional_servers = fields.Integer(
+        strict=True,
+        load_default=None,
+        validate=validate.Range(0, 500),
+        metadata={"description": "The new number, Wildcard only; left out: today's number"},
+    )
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> DraftItem:
@@ -40,7 +46,11 @@ class DraftSchema(Schema):
 class SubmissionSchema(Schema):
     """Identity's attestation that the AR signed the document."""
 
-    attestation = fields.String(required=True, validate=validate.Length(1, 20_000))
+    attestation = fields.String(
+        required=True,
+        validate=validate.Length(1, 20_000),
+        metadata={"description": "As `POST /identity/v1/attestations` answered it"},
+    )
 
 
 class EligibleSchema(Schema):
@@ -68,8 +78,17 @@ class ItemSchema(Schema):
     server_names = fields.List(fields.String(), required=True)
     additional_servers = fields.Integer(required=True)
     amount_minor = fields.Integer(required=True)
-    state = fields.String(required=True)
+    state = fields.Enum(ItemState, by_value=True, required=True)
     serial = fields.String(allow_none=True)
+
+
+class RefundSchema(Schema):
+    """Money that goes back."""
+
+    id = fields.UUID(required=True)
+    item_id = fields.UUID(allow_none=True, metadata={"description": "The refused item; null: the rest of the renewal"})
+    amount_minor = fields.Integer(required=True)
+    refunded_at = fields.AwareDateTime(allow_none=True, metadata={"description": "null while it is under way"})
 
 
 class TimelineSchema(Schema):
@@ -81,12 +100,12 @@ class TimelineSchema(Schema):
     detail = fields.String(allow_none=True)
 
 
-class RenewalSchema(Schema):
+class RenewalSummarySchema(Schema):
     """A renewal with its quote. Amounts in minor units of `currency`."""
 
     id = fields.UUID(required=True)
     reference = fields.String(required=True)
-    state = fields.String(required=True)
+    state = fields.Enum(RenewalState, by_value=True, required=True)
     language = fields.Enum(Language, by_value=True, required=True)
     amount_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
@@ -94,5 +113,16 @@ class RenewalSchema(Schema):
     created_at = fields.AwareDateTime(required=True)
     submitted_at = fields.AwareDateTime(allow_none=True)
     ended_at = fields.AwareDateTime(allow_none=True)
+    submit_before = fields.AwareDateTime(required=True, metadata={"description": "Until when a draft can be submitted"})
+    ending = fields.Enum(
+        Ending, by_value=True, allow_none=True, metadata={"description": "Why it ends, or is about to, if it does"}
+    )
+
+
+class RenewalSchema(RenewalSummarySchema):
+    """A renewal with its items, refunds and course."""
+
+    deadline = fields.AwareDateTime(allow_none=True, metadata={"description": "When the present state ends by itself"})
     items = fields.List(fields.Nested(ItemSchema))
+    refunds = fields.List(fields.Nested(RefundSchema))
     timeline = fields.List(fields.Nested(TimelineSchema))

@@ -9,7 +9,7 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 
-from services.application.domain import Item, ItemState, Renewal, RenewalState, Subscription
+from services.application.domain import Ending, Item, ItemState, Refund, Renewal, RenewalState, Subscription
 from shared.db import Conn
 from shared.events.base import ItemId, Language, Product, RenewalId, SubscriberId
 
@@ -19,7 +19,7 @@ _SUBSCRIPTION: Final = (
 )
 _RENEWAL: Final = (
     "id, reference, subscriber_id, subscriber_name, ar_id, language, state, document, document_sha256, amount_minor, "
-    "currency, attestation, receipt, captured_minor, created_at, submitted_at, ended_at"
+    "currency, attestation, payment_id, receipt, captured_minor, ending, created_at, submitted_at, ended_at"
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
@@ -41,8 +41,13 @@ def _subscription(product: str, server_names: list[str], **rest: Any) -> Subscri
     return Subscription(product=Product(product), server_names=tuple(server_names), **rest)
 
 
-def _renewal(language: str, state: str, **rest: Any) -> Renewal:
-    return Renewal(language=Language(language), state=RenewalState(state), **rest)
+def _renewal(language: str, state: str, ending: str | None, **rest: Any) -> Renewal:
+    return Renewal(
+        language=Language(language),
+        state=RenewalState(state),
+        ending=None if ending is None else Ending(ending),
+        **rest,
+    )
 
 
 def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Item:
@@ -50,7 +55,7 @@ def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Ite
 
 
 def save_subscription(conn: Conn, subscription: Subscription) -> None:
-    """Add a subscription, or bring it up to date."""
+    """Add a subscription, or bring it up to date; a certificate issued since the register was written stays."""
     conn.execute(
         f"""INSERT INTO subscriptions ({_SUBSCRIPTION})
             VALUES (%(srn)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(ar_name)s, %(product)s,
@@ -58,9 +63,14 @@ def save_subscription(conn: Conn, subscription: Subscription) -> None:
             ON CONFLICT (srn) DO UPDATE SET subscriber_id = excluded.subscriber_id,
                 subscriber_name = excluded.subscriber_name, ar_id = excluded.ar_id, ar_name = excluded.ar_name,
                 product = excluded.product, server_names = excluded.server_names,
-                additional_servers = excluded.additional_servers, standing = excluded.standing,
-                certificate = excluded.certificate, serial = excluded.serial, not_after = excluded.not_after""",
+                additional_servers = excluded.additional_servers""",
         vars(subscription) | {"server_names": list(subscription.server_names)},
+    )
+    conn.execute(
+        """UPDATE subscriptions SET standing = %(standing)s, certificate = %(certificate)s, serial = %(serial)s,
+               not_after = %(not_after)s
+           WHERE srn = %(srn)s AND not_after <= %(not_after)s""",
+        vars(subscription),
     )
 
 
@@ -75,12 +85,25 @@ def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Su
         ).fetchall()
 
 
-def lock_subscriptions(conn: Conn, srns: Sequence[str]) -> list[Subscription]:
-    """Lock subscriptions in SRN order, so that two submissions wait for each other and never deadlock."""
+def lock_subscriptions(conn: Conn, srns: Sequence[str], subscriber_id: SubscriberId) -> list[Subscription]:
+    """Lock a subscriber's subscriptions in SRN order, so that two submissions wait for each other."""
     with conn.cursor(row_factory=kwargs_row(_subscription)) as cursor:
         return cursor.execute(
-            f"SELECT {_SUBSCRIPTION} FROM subscriptions WHERE srn = ANY(%s) ORDER BY srn FOR UPDATE", (list(srns),)
+            f"""SELECT {_SUBSCRIPTION} FROM subscriptions WHERE srn = ANY(%s) AND subscriber_id = %s
+                ORDER BY srn FOR UPDATE""",
+            (list(srns), subscriber_id),
         ).fetchall()
+
+
+def find_ars_of_record(conn: Conn, renewal_id: RenewalId) -> set[str]:
+    """Who is the AR of record of a renewal's subscriptions now; of one no longer the subscriber's, nobody."""
+    rows = conn.execute(
+        """SELECT DISTINCT CASE WHEN s.subscriber_id = r.subscriber_id THEN s.ar_id ELSE '' END
+           FROM items AS i JOIN renewals AS r ON r.id = i.renewal_id JOIN subscriptions AS s ON s.srn = i.srn
+           WHERE i.renewal_id = %s""",
+        (renewal_id,),
+    )
+    return {row[0] for row in rows}
 
 
 def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
@@ -89,11 +112,17 @@ def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
 
 
 def renew_subscription(conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime) -> None:
-    """The subscription has a new current certificate."""
+    """The subscription has a new current certificate, in good standing."""
     conn.execute(
-        "UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s WHERE srn = %s",
+        """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active'
+           WHERE srn = %s""",
         (certificate, serial, not_after, srn),
     )
+
+
+def revoke_subscription(conn: Conn, srn: str, *, serial: str) -> None:
+    """The certificate was revoked; one that has been replaced by now changes nothing."""
+    conn.execute("UPDATE subscriptions SET standing = 'revoked' WHERE srn = %s AND serial = %s", (srn, serial))
 
 
 def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
@@ -139,8 +168,9 @@ def find_renewals(conn: Conn, subscriber_id: SubscriberId, limit: int) -> list[R
 def save_renewal(conn: Conn, renewal: Renewal) -> None:
     """Write what changes in a renewal's life; when it ends, its subscriptions are free again."""
     conn.execute(
-        """UPDATE renewals SET state = %(state)s, attestation = %(attestation)s, receipt = %(receipt)s,
-               captured_minor = %(captured_minor)s, submitted_at = %(submitted_at)s, ended_at = %(ended_at)s
+        """UPDATE renewals SET state = %(state)s, attestation = %(attestation)s, payment_id = %(payment_id)s,
+               receipt = %(receipt)s, captured_minor = %(captured_minor)s, ending = %(ending)s,
+               submitted_at = %(submitted_at)s, ended_at = %(ended_at)s
            WHERE id = %(id)s""",
         vars(renewal),
     )
@@ -178,40 +208,53 @@ def save_item(conn: Conn, item: Item) -> None:
     conn.execute("UPDATE items SET state = %s, serial = %s WHERE id = %s", (item.state, item.serial, item.id))
 
 
-def set_timer(conn: Conn, renewal_id: RenewalId, kind: str, due_at: datetime) -> None:
-    """Set a deadline, or move it."""
+def set_timer(conn: Conn, renewal_id: RenewalId, state: RenewalState, due_at: datetime) -> None:
+    """Set the deadline of the state the renewal has come to; it replaces the last state's."""
     conn.execute(
-        """INSERT INTO timers (renewal_id, kind, due_at) VALUES (%s, %s, %s)
-           ON CONFLICT (renewal_id, kind) DO UPDATE SET due_at = excluded.due_at""",
-        (renewal_id, kind, due_at),
+        """INSERT INTO timers (renewal_id, state, due_at) VALUES (%s, %s, %s)
+           ON CONFLICT (renewal_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at""",
+        (renewal_id, state, due_at),
     )
 
 
-def clear_timer(conn: Conn, renewal_id: RenewalId, kind: str) -> None:
-    """What the deadline waited for has come."""
-    conn.execute("DELETE FROM timers WHERE renewal_id = %s AND kind = %s", (renewal_id, kind))
+def find_deadline(conn: Conn, renewal_id: RenewalId) -> datetime | None:
+    """When the renewal's present state ends by itself."""
+    row = conn.execute("SELECT due_at FROM timers WHERE renewal_id = %s", (renewal_id,)).fetchone()
+    return None if row is None else row[0]
 
 
-def claim_due_timer(conn: Conn, now: datetime) -> tuple[RenewalId, str] | None:
-    """Take out one timer that is due; two workers never take the same."""
-    row = conn.execute(
-        """DELETE FROM timers WHERE (renewal_id, kind) = (
-               SELECT renewal_id, kind FROM timers WHERE due_at <= %s ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING renewal_id, kind""",
-        (now,),
-    ).fetchone()
-    return None if row is None else (RenewalId(row[0]), row[1])
+def lock_due(conn: Conn, now: datetime) -> Renewal | None:
+    """A renewal whose timer is due; two workers never take the same.
+
+    The renewal is locked before its timer, as every handler does, so a timer and an event never deadlock.
+    """
+    columns = ", ".join(f"r.{column}" for column in _RENEWAL.split(", "))
+    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
+        return cursor.execute(
+            f"""SELECT {columns} FROM timers AS t JOIN renewals AS r ON r.id = t.renewal_id
+                WHERE t.due_at <= %s ORDER BY t.due_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED""",
+            (now,),
+        ).fetchone()
 
 
-def add_refund(
-    conn: Conn, refund_id: uuid.UUID, renewal_id: RenewalId, item_id: ItemId | None, amount_minor: int
-) -> bool:
+def take_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
+    """Take out the locked renewal's timer; False if it was moved or cleared before the lock was had."""
+    return (
+        conn.execute(
+            "DELETE FROM timers WHERE renewal_id = %s AND state = %s AND due_at <= %s",
+            (renewal.id, renewal.state, now),
+        ).rowcount
+        == 1
+    )
+
+
+def add_refund(conn: Conn, refund: Refund, renewal_id: RenewalId, due_at: datetime) -> bool:
     """Record a refund that is due; False when this renewal or item has one already."""
     return (
         conn.execute(
-            """INSERT INTO refunds (id, renewal_id, item_id, amount_minor) VALUES (%s, %s, %s, %s)
+            """INSERT INTO refunds (id, renewal_id, item_id, amount_minor, due_at) VALUES (%s, %s, %s, %s, %s)
                ON CONFLICT DO NOTHING""",
-            (refund_id, renewal_id, item_id, amount_minor),
+            (refund.id, renewal_id, refund.item_id, refund.amount_minor, due_at),
         ).rowcount
         == 1
     )
@@ -225,8 +268,17 @@ def refunds_total(conn: Conn, renewal_id: RenewalId) -> int:
     return 0 if row is None else int(row[0])
 
 
+def find_refunds(conn: Conn, renewal_id: RenewalId) -> list[Refund]:
+    """A renewal's refunds."""
+    with conn.cursor(row_factory=class_row(Refund)) as cursor:
+        return cursor.execute(
+            "SELECT id, item_id, amount_minor, refunded_at FROM refunds WHERE renewal_id = %s ORDER BY due_at, id",
+            (renewal_id,),
+        ).fetchall()
+
+
 def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bool:
-    """The money has gone back; False for a refund that is unknown or settled."""
+    """The money has gone back; False if that was known."""
     return (
         conn.execute(
             "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)

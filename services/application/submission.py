@@ -1,34 +1,28 @@
 """From the choice of certificates to the submitted application: draft, quote, document, submit."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, Final
 
 from services.application import document, eligibility, prices, store
+from services.application.course import lock_own, move, note
 from services.application.domain import (
     CURRENCY,
-    DocumentTooOld,
+    DEADLINES,
     Item,
     ItemState,
-    NotEligible,
     Renewal,
     RenewalState,
     Submit,
     Subscription,
-    WrongAttestation,
 )
-from services.application.handlers import PAYMENT_DEADLINE, lock_own
+from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
 from shared import audit, outbox
 from shared.auth import Caller
 from shared.events.application import ItemFee, RenewalSubmitted
-from shared.events.base import ItemId, Language, RenewalId
-from shared.tokens import KeySet, TokenKind, verify
+from shared.events.base import ItemId, Language, Product, RenewalId
+from shared.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.tx import Tx
-
-PAYMENT_TIME: Final = timedelta(days=14)
-DOCUMENT_LIFE: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +82,19 @@ def draft_renewal(command: DraftRenewal, caller: Caller, tx: Tx) -> Renewal:
 def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: Tx, *, keys: KeySet) -> Renewal:
     """The signed application comes in: check all again, claim the subscriptions, ask for the payment.
 
-    Raises InvalidTransition, WrongAttestation, TokenRefused, DocumentTooOld, NotEligible.
+    Raises InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
     """
-    renewal = lock_own(tx, renewal_id, caller)
-    submitted = replace(renewal.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
-    claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
-    _check_attestation(claims, renewal, caller)
-    if renewal.created_at < tx.now - DOCUMENT_LIFE:
+    was = lock_own(tx, renewal_id, caller)
+    renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
+    _check_attestation(attestation, keys, renewal, caller, tx)
+    if renewal.submit_before <= tx.now:
         raise DocumentTooOld("the document is older than a day")
     items = store.find_items(tx.conn, renewal.id)
-    _eligible(tx, [item.srn for item in items], caller)
+    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller))
     if not store.open_items(tx.conn, renewal.id):
         raise _refusal(items[0].srn, "being-renewed")
-    store.save_renewal(tx.conn, submitted)
-    pay_before = tx.now + PAYMENT_TIME
-    store.set_timer(tx.conn, renewal.id, PAYMENT_DEADLINE, pay_before)
-    store.add_to_timeline(tx.conn, renewal.id, tx.now, "submitted", None, None)
+    move(tx, was, renewal)
+    note(tx, renewal.id, "submitted")
     audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
     outbox.add(
         tx,
@@ -117,15 +108,15 @@ def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: 
             currency=renewal.currency,
             items=tuple(ItemFee(item_id=item.id, amount_minor=item.amount_minor) for item in items),
             document_sha256=renewal.document_sha256,
-            pay_before=pay_before,
+            pay_before=tx.now + DEADLINES[renewal.state],
         ),
     )
-    return submitted
+    return renewal
 
 
 def _eligible(tx: Tx, srns: Sequence[str], caller: Caller) -> list[Subscription]:
     """The caller's subscriptions of these SRNs, locked. Raises NotEligible for the first that cannot be renewed."""
-    found = {s.srn: s for s in store.lock_subscriptions(tx.conn, srns) if s.subscriber_id == caller.subscriber_id}
+    found = {s.srn: s for s in store.lock_subscriptions(tx.conn, srns, caller.subscriber_id)}
     being_renewed = store.are_being_renewed(tx.conn, srns)
     for srn in srns:
         if srn not in found:
@@ -142,6 +133,8 @@ def _refusal(srn: str, reason: str) -> NotEligible:
 
 def _item(renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem, tx: Tx) -> Item:
     additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
+    if subscription.product is not Product.WILDCARD and additional > subscription.additional_servers:
+        raise NoAdditionalServers(f"{subscription.srn}: additional servers can be added to Wildcard only")
     return Item(
         id=ItemId(tx.new_id()),
         renewal_id=renewal_id,
@@ -167,7 +160,20 @@ def _reference(prefix: str, tx: Tx) -> str:
     return f"{prefix}-{base64.b32encode(tx.new_id().bytes[-7:]).decode()[:10]}"
 
 
-def _check_attestation(claims: Mapping[str, Any], renewal: Renewal, caller: Caller) -> None:
+def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
+    """What was signed is still what is there: not renewed, and not registered anew, since the draft."""
+    for item, subscription in zip(items, subscriptions, strict=True):
+        signed = (item.srn, item.current_serial, item.product, item.server_names)
+        if signed != (subscription.srn, subscription.serial, subscription.product, subscription.server_names):
+            raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
+
+
+def _check_attestation(attestation: str, keys: KeySet, renewal: Renewal, caller: Caller, tx: Tx) -> None:
+    try:
+        claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
+    except TokenRefused as refused:
+        # Not the caller's own token: signing in again would not help.
+        raise WrongAttestation("this is no attestation of identity") from refused
     expected = {
         "renewal_id": str(renewal.id),
         "document_sha256": renewal.document_sha256,

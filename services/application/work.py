@@ -1,7 +1,7 @@
 """Timers: the deadlines that have passed become transitions."""
 
 from services.application import store
-from services.application.handlers import fire_timer
+from services.application.course import pass_deadline
 from shared.db import Pool
 from shared.tx import Clock, transaction, utc_now
 
@@ -9,8 +9,9 @@ from shared.tx import Clock, transaction, utc_now
 def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
     """Fire one due timer; say whether there was one."""
     with transaction(pool, clock=clock) as tx:
-        claimed = store.claim_due_timer(tx.conn, tx.now)
-        if claimed is None:
+        renewal = store.lock_due(tx.conn, tx.now)
+        if renewal is None:
             return False
-        fire_timer(*claimed, tx)
+        if store.take_timer(tx.conn, renewal, tx.now):
+            pass_deadline(renewal, tx)
     return True

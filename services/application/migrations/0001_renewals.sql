@@ -28,8 +28,10 @@ CREATE TABLE renewals (
     amount_minor    BIGINT NOT NULL CHECK (amount_minor > 0),
     currency        TEXT NOT NULL,
     attestation     TEXT,
+    payment_id      UUID,
     receipt         TEXT,
     captured_minor  BIGINT,
+    ending          TEXT CHECK (ending IN ('cancelled', 'not-paid', 'no-csr', 'not-released', 'withheld', 'refused')),
     created_at      TIMESTAMPTZ NOT NULL,
     submitted_at    TIMESTAMPTZ,
     ended_at        TIMESTAMPTZ
@@ -56,11 +58,11 @@ CREATE TABLE items (
 );
 CREATE UNIQUE INDEX items_one_open_renewal ON items (srn) WHERE open;
 
+-- The deadline of the state a renewal is in; one that has ended has none.
 CREATE TABLE timers (
-    renewal_id UUID NOT NULL REFERENCES renewals,
-    kind       TEXT NOT NULL CHECK (kind IN ('payment-deadline', 'csr-deadline')),
-    due_at     TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (renewal_id, kind)
+    renewal_id UUID PRIMARY KEY REFERENCES renewals,
+    state      TEXT NOT NULL,
+    due_at     TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX timers_due ON timers (due_at);
 
@@ -69,6 +71,7 @@ CREATE TABLE refunds (
     renewal_id   UUID NOT NULL REFERENCES renewals,
     item_id      UUID REFERENCES items,
     amount_minor BIGINT NOT NULL CHECK (amount_minor > 0),
+    due_at       TIMESTAMPTZ NOT NULL,
     refunded_at  TIMESTAMPTZ
 );
 -- One refund of the whole, or one per item.

@@ -1,0 +1,88 @@
+"""The course of a renewal: each move with the deadline of the state it comes to, what others are asked there."""
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+
+from services.application import store
+from services.application.domain import DEADLINES, Deadline, Ending, Renewal, RenewalState
+from services.application.refusals import RenewalNotFound
+from shared import audit, outbox
+from shared.auth import Caller
+from shared.errors import Ignored
+from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
+from shared.events.base import Event, ItemId, RenewalId
+from shared.tx import Tx
+
+log = structlog.get_logger()
+
+OVERDUE: Final = Counter("renewals_overdue_total", "Answers of other services that did not come in time", ["state"])
+
+_DEADLINE_NAMES: Final = {
+    RenewalState.AWAITING_PAYMENT: ("payment-deadline", Ending.NOT_PAID),
+    RenewalState.AWAITING_CSRS: ("csr-deadline", Ending.NO_CSR),
+    RenewalState.ON_HOLD: ("hold-deadline", Ending.NOT_RELEASED),
+}
+
+
+def lock_own(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
+    """The caller's own renewal, locked. Raises RenewalNotFound for anybody else's."""
+    renewal = store.lock_renewal(tx.conn, renewal_id)
+    if renewal is None or renewal.subscriber_id != caller.subscriber_id:
+        raise RenewalNotFound("there is no such renewal")
+    return renewal
+
+
+def lock_known(tx: Tx, event: Event) -> Renewal:
+    """The event's renewal, locked; an event about a renewal that was never ours changes nothing."""
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal is None:
+        raise Ignored("unknown renewal")
+    return renewal
+
+
+def move(tx: Tx, was: Renewal, renewal: Renewal) -> None:
+    """Write where the renewal has come to; at a new state set its deadline and ask whom it waits for."""
+    store.save_renewal(tx.conn, renewal)
+    if renewal.state is not was.state and not renewal.state.ended:
+        store.set_timer(tx.conn, renewal.id, renewal.state, tx.now + DEADLINES[renewal.state])
+        _ask(tx, renewal)
+
+
+def _ask(tx: Tx, renewal: Renewal) -> None:
+    match renewal.state:
+        case RenewalState.CLOSING_CHECKOUT:
+            outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.CANCELLED))
+        case RenewalState.EXPIRING:
+            outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.DEADLINE))
+        case RenewalState.WITHHOLDING:
+            outbox.add(tx, CancellationRequested(renewal_id=renewal.id))
+
+
+def pass_deadline(was: Renewal, tx: Tx) -> None:
+    """The renewal has been in its state for as long as it may; its timer has been taken out."""
+    name, ending = _DEADLINE_NAMES.get(was.state, ("answer-overdue", None))
+    renewal = was.after(Deadline, tx.now, ending=ending)
+    audit.record(tx, actor="application", action=name, subject=str(was.id), details={"state": str(was.state)})
+    if renewal.state is not was.state:
+        move(tx, was, renewal)
+        note(tx, was.id, name)
+        return
+    OVERDUE.labels(was.state).inc()
+    log.error("renewal.answer_overdue", renewal_id=str(was.id), state=str(was.state))
+    store.set_timer(tx.conn, was.id, was.state, tx.now + DEADLINES[was.state])
+    _ask(tx, was)
+
+
+def note(
+    tx: Tx,
+    renewal_id: RenewalId,
+    event: str,
+    item_id: ItemId | None = None,
+    detail: str | None = None,
+    at: datetime | None = None,
+) -> None:
+    """One more step, as the AR is shown it."""
+    store.add_to_timeline(tx.conn, renewal_id, at or tx.now, event, item_id, detail)
