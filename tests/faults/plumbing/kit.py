@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -28,6 +29,7 @@ from tests.engines import Kafka, wait_until
 TOPIC: Final = Topic.PAYMENT
 READER: Final = "application"
 Records = Mapping[str, list[int]]
+Handler = Callable[[PaymentDeclined, Tx], None]
 
 
 def new_keys(count: int) -> list[RenewalId]:
@@ -102,14 +104,32 @@ def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager
     return running(lambda life: relay.run(pool, lambda: broker.make_producer(settings(kafka, "payment"), "test"), life))
 
 
-def running_consumer(kafka: Kafka, pool: Pool, group: str) -> contextlib.AbstractContextManager[Life]:
+def running_consumer(
+    kafka: Kafka, pool: Pool, group: str, handler: Handler = note
+) -> contextlib.AbstractContextManager[Life]:
     """application's consumer."""
+    make = partial(broker.make_consumer, settings(kafka, READER), "test", group=group, topics=[TOPIC])
+    return running(lambda life: reader_loop(make(), pool, life, handler).run())
 
-    def body(life: Life) -> None:
-        client = broker.make_consumer(settings(kafka, READER), "test", group=group, topics=[TOPIC])
-        Consumer(client, pool, applier(READER, (on(PaymentDeclined, note),)), life).run()
 
-    return running(body)
+def reader_loop(client: Any, pool: Pool, life: Life, handler: Handler = note) -> Consumer:
+    """The real loop round a Kafka client."""
+    return Consumer(client, pool, applier(READER, (on(PaymentDeclined, handler),)), life)
+
+
+def impatient_client(kafka: Kafka, group: str) -> Any:
+    """A Kafka client that is out of its group when it has not polled for a second and a half."""
+    client = KafkaConsumer(
+        **kafka.settings(READER),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_interval_ms=1_500,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=300,
+    )
+    client.subscribe([TOPIC])
+    return client
 
 
 def applied(pool: Pool) -> dict[str, int]:
