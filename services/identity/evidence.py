@@ -23,11 +23,10 @@ def export(conn: Conn, evidence_id: uuid.UUID, folder: Path) -> str:
     (folder / "signature.p7s").write_bytes(evidence.signature)
     (folder / "attestation.jwt").write_text(evidence.attestation + "\n", "ascii")
     signer, *issuers, anchor = [x509.load_der_x509_certificate(der) for der in evidence.chain]
-    _write_certificates(folder / "signer.pem", signer)
-    _write_certificates(folder / "intermediates.pem", *issuers)
-    _write_certificates(folder / "anchor.pem", anchor)
+    (folder / "signer.pem").write_bytes(_pem(signer))
+    # `openssl cms` takes intermediates and CRLs from one file with the anchor; only a root counts as anchor in it.
     crls = [x509.load_der_x509_crl(der) for der in store.find_evidence_crls(conn, evidence_id)]
-    (folder / "crls.pem").write_bytes(b"".join(crl.public_bytes(serialization.Encoding.PEM) for crl in crls))
+    (folder / "chain-and-crls.pem").write_bytes(_pem(*issuers, anchor, *crls))
     (folder / "decision.json").write_text(json.dumps(_record(evidence), indent=1, ensure_ascii=False) + "\n", "utf-8")
     command = verification(evidence)
     (folder / "verify.sh").write_text(f"#!/bin/sh\n# Run in this folder.\n{command}\n", "utf-8")
@@ -38,7 +37,7 @@ def verification(evidence: Evidence) -> str:
     """The openssl command that checks the files, as of the moment when the signature was received."""
     return (
         "openssl cms -verify -binary -inform DER -in signature.p7s -content document.json"
-        " -CAfile anchor.pem -certfile intermediates.pem -CRLfile crls.pem -crl_check_all"
+        " -CAfile chain-and-crls.pem -crl_check_all"
         f" -attime {int(evidence.verified_at.timestamp())} -purpose any -cades -out /dev/null"
     )
 
@@ -58,5 +57,5 @@ def _record(evidence: Evidence) -> dict[str, object]:
     return named | dict(evidence.decision)
 
 
-def _write_certificates(file: Path, *certificates: x509.Certificate) -> None:
-    file.write_bytes(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates))
+def _pem(*things: x509.Certificate | x509.CertificateRevocationList) -> bytes:
+    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in things)
