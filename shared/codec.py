@@ -35,7 +35,7 @@ def decode_data(data: bytes, event_type: type[E]) -> E:
     """Read strictly what the type names, ignore what it does not. Raises Undecodable."""
     try:
         return msgspec.json.decode(data, type=event_type)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"data of {event_type.TYPE}: {error}") from error
 
 

@@ -1,0 +1,93 @@
+"""The work loop and the sign of life."""
+
+import http.client
+import threading
+import time
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.process import Life, serve_admin
+from shared.work import run_tasks
+from tests.engines import free_port
+
+
+class Rows:
+    """A task with so many due rows; ends the loop after the last one."""
+
+    def __init__(self, count: int, life: Life) -> None:
+        self.left = count
+        self._life = life
+
+    def __call__(self) -> bool:
+        if self.left == 0:
+            self._life.end()
+            return False
+        self.left -= 1
+        return True
+
+
+class Failing:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.calls = 0
+
+    def __call__(self) -> bool:
+        self.calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), RuntimeError("a fault of ours")])
+def test_a_task_that_fails_rests_and_the_others_go_on_at_full_speed(error: Exception) -> None:
+    life = Life()
+    rows, failing = Rows(200, life), Failing(error)
+    begun = time.monotonic()
+    run_tasks([("failing", failing), ("rows", rows)], life)
+    assert rows.left == 0
+    assert time.monotonic() - begun < 5
+    assert failing.calls <= 1 + (time.monotonic() - begun)
+
+
+def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
+    life = Life()
+
+    def first() -> bool:
+        life.end()
+        return True
+
+    run_tasks([("first", first), ("second", Failing(AssertionError("too late")))], life)
+
+
+def test_an_idle_loop_ends_at_once_when_told_to() -> None:
+    life = Life()
+    loop = threading.Thread(target=run_tasks, args=([("idle", lambda: False)], life))
+    loop.start()
+    life.end()
+    loop.join(2)
+    assert not loop.is_alive()
+
+
+def test_the_admin_page_tells_readiness_life_and_figures() -> None:
+    life, port = Life(), free_port()
+    server = serve_admin(port, life)
+    assert server is not None
+
+    def status(path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        finally:
+            connection.close()
+
+    try:
+        assert (status("/livez"), status("/readyz")) == (200, 503), "it lives, but its loop has not turned yet"
+        life.beat()
+        assert (status("/readyz"), status("/metrics"), status("/nothing")) == (200, 200, 404)
+        life.end()
+        assert (status("/livez"), status("/readyz")) == (200, 503)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,62 @@
+"""Which failure becomes which problem."""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from shared import problems, web
+from shared.auth import Unauthenticated
+from shared.errors import Refused, Unavailable, Undecodable
+from shared.migrate import NotMigrated
+from shared.problems import Problem, ProblemTable
+
+
+class Own(Refused):
+    """A service's refusal."""
+
+
+class Narrower(Own):
+    """A kind of it."""
+
+
+TABLE: ProblemTable = {Own: Problem(HTTPStatus.CONFLICT, "own", "Own")}
+
+
+@pytest.mark.parametrize(
+    ("error", "slug"),
+    [
+        (Own(), "own"),
+        (Narrower(), "own"),
+        (Undecodable(), "refused"),
+        (Unavailable(), "unavailable"),
+        (NotMigrated(), "unavailable"),
+        (Unauthenticated(), "token-refused"),
+    ],
+)
+def test_the_nearest_class_decides_and_the_services_table_comes_first(error: Exception, slug: str) -> None:
+    found = problems.find(TABLE, error)
+    assert found is not None
+    assert found.slug == slug
+
+
+def test_what_nobody_knows_is_no_problem_of_the_table() -> None:
+    assert problems.find(TABLE, RuntimeError("a secret")) is None
+
+
+def everyday() -> Iterator[Problem]:
+    yield from problems.COMMON.values()
+    yield from web._IDEMPOTENCY.values()
+    yield from (problems.INTERNAL, problems.INVALID, problems.MALFORMED, problems.UNAUTHENTICATED, problems.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("problem", [*everyday()], ids=lambda problem: problem.slug)
+def test_a_problems_type_is_a_urn_and_its_status_an_error(problem: Problem) -> None:
+    assert re.fullmatch(r"urn:ecert:problem:[a-z][a-z0-9-]+", problem.type)
+    assert 400 <= problem.status < 600
+
+
+def test_empty_members_are_left_out_of_the_document() -> None:
+    body = Problem(HTTPStatus.CONFLICT, "own", "Own").body(None, srn=None, request_id="r")
+    assert body == {"type": "urn:ecert:problem:own", "title": "Own", "status": 409, "request_id": "r"}

@@ -1,0 +1,42 @@
+"""Settings: everything that is wrong is said at once, and no secret is shown."""
+
+import pytest
+
+from shared.settings import SettingsError, read_env, read_service, seal
+
+GOOD = {
+    "PAYMENT_DATABASE_URL": "postgresql://payment:secret@127.0.0.1/payment",
+    "ENVIRONMENT": "local",
+    "IDENTITY_JWKS_FILE": "jwks.json",
+    "AUDIT_KEY_FILE": "audit.pem",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+    "KAFKA_PASSWORD": "secret",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_every_missing_and_wrong_variable_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
+    for name in GOOD:
+        environment.delenv(name)
+    environment.setenv("ADMIN_PORT", "eighty")
+    env = read_env()
+    read_service(env, "payment")
+    with pytest.raises(SettingsError) as error:
+        seal(env)
+    named = str(error.value)
+    required = [name for name in GOOD if name != "KAFKA_PASSWORD"]
+    assert [name for name in [*required, "ADMIN_PORT"] if name not in named] == []
+
+
+def test_settings_that_are_complete_are_read_and_hide_their_secrets(environment: pytest.MonkeyPatch) -> None:
+    env = read_env()
+    settings = read_service(env, "payment")
+    seal(env)
+    assert settings.kafka.password == "secret"
+    assert "secret" not in repr(settings)
