@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import os
 import shutil
 import socket
 import subprocess
@@ -11,9 +10,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+
+import psycopg
 
 from deploy.gateway import envoy
 from deploy.local import kafka, pki, postgres, samples, stack
@@ -24,6 +24,7 @@ from deploy.local.processes import Process
 from deploy.local.stack import Outside
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import is_taken, wait_until
+from shared import migrate as migrations
 
 Say = Callable[[str], None]
 
@@ -70,9 +71,20 @@ def deploy_databases(installation: Installation, there: Outside, supervisor: Sup
         for service in own:
             postgres.add_database(cluster, service)
     say("Migrations")
-    environments = {service: stack.migrate_environment(installation, service, there) for service in SERVICES}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda item: command(item[0], "migrate", item[1]), environments.items()))
+    for service in SERVICES:
+        environment = stack.migrate_environment(installation, service, there)
+        migrate(environment, service)
+
+
+def migrate(environment: Mapping[str, str], service: str) -> None:
+    """What `python -m services.NAME.main migrate` does, without a process for each. Raises StepFailed."""
+    url, own = (environment[f"{service.upper()}_{kind}DATABASE_URL"] for kind in ("MIGRATE_", ""))
+    role = psycopg.conninfo.conninfo_to_dict(own)["user"]
+    try:
+        found = migrations.load(service, ROOT / "services" / service / "migrations")
+        migrations.migrate(url, found, runtime_role=str(role))
+    except (psycopg.Error, migrations.MigrationError) as error:
+        raise StepFailed(f"The migrations of {service} failed: {error}") from error
 
 
 def deploy_topics(installation: Installation, there: Outside, supervisor: Supervisor) -> None:
@@ -122,7 +134,7 @@ def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit
         if waiting and (time.monotonic() > end or not supervisor.alive):
             raise StepFailed("Not ready: " + ", ".join(process.name for process in waiting))
         if waiting:
-            time.sleep(0.1)
+            time.sleep(0.2)
 
 
 def is_ready(process: Process) -> bool:

@@ -11,7 +11,6 @@ from typing import Final
 from deploy.local import stack
 from deploy.local.installation import Installation
 from deploy.local.postgres import SERVICES
-from deploy.local.postgres import environment as postgres_environment
 from deploy.local.stack import Outside
 
 LOOPS: Final = ("consume", "relay", "work")
@@ -44,6 +43,11 @@ class Process:
     socket: Path | None = None
 
     @property
+    def needs_kafka(self) -> bool:
+        """It ends at once where Kafka does not answer."""
+        return self.group is Group.SERVICES and self.command[-1] in ("consume", "relay")
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """Every port it takes."""
         return tuple(port for port in (self.port, self.admin_port) if port is not None)
@@ -70,13 +74,12 @@ def _engines(installation: Installation, there: Outside) -> list[Process]:
     ports = installation.ports
     engines = []
     if not there.every_database:
-        marked = postgres_environment() | {stack.STATE_VARIABLE: str(installation.folder)}
         engines.append(
             Process(
                 name="postgres",
                 group=Group.ENGINES,
                 command=installation.cluster.command(),
-                environment=marked,
+                environment=base,
                 stop_signal="INT",
                 port=ports.postgres,
             )
@@ -89,7 +92,6 @@ def _engines(installation: Installation, there: Outside) -> list[Process]:
                 command=installation.broker.command(),
                 environment=base,
                 port=ports.kafka,
-                admin_port=None,
             )
         )
     return engines

@@ -68,16 +68,17 @@ def running(
 def _bring_up(
     installation: Installation, there: Outside, supervisor: Supervisor, table: Sequence[Process], say: Progress
 ) -> None:
-    services = any(process.group is Group.SERVICES for process in table)
+    services = [process for process in table if process.group is Group.SERVICES]
     with ThreadPoolExecutor(1) as pool:
         topics = pool.submit(bring_up.deploy_topics, installation, there, supervisor)
         if services:
             bring_up.deploy_databases(installation, there, supervisor, say)
+            say("Starting the services")
+            supervisor.start(process for process in services if not process.needs_kafka)
         topics.result()
-        say("Topics, users and access rights are there")
+        say("Kafka's topics, users and access rights are there")
+    supervisor.start(process for process in services if process.needs_kafka)
     if services:
-        say("Starting the services")
-        supervisor.start(Group.SERVICES)
         bring_up.import_samples(installation, there, say)
     say("Waiting until everything is ready")
     bring_up.wait_until_ready(table, supervisor)

@@ -93,9 +93,10 @@ class Supervisor:
         """It has not ended."""
         return self._process.poll() is None
 
-    def start(self, group: Group) -> None:
+    def start(self, processes: Iterable[Process]) -> None:
         """Start what does not start by itself."""
-        self._rpc.startProcessGroup(group.value, False)
+        for process in processes:
+            self._rpc.startProcess(f"{process.group}:{process.name}", False)
 
     def states(self) -> dict[str, tuple[str, int]]:
         """State and pid of each process, by name."""

@@ -1,0 +1,85 @@
+"""What an installation keeps, and what it refuses to start with."""
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy.local import kafka_jars
+from deploy.local.checks import CannotStart, check_ports, only_one
+from deploy.local.installation import Installation, Ports
+from deploy.local.kafka_jars import WrongJar
+from deploy.local.leftovers import end_leftovers
+from deploy.local.processes import Group, Process
+
+
+def test_a_second_start_finds_ports_and_passwords_again(tmp_path: Path) -> None:
+    first = Installation.open(tmp_path, Ports.free())
+    assert Installation.open(tmp_path) == first
+
+
+def test_two_installations_have_no_password_in_common(tmp_path: Path) -> None:
+    first, second = (Installation.open(tmp_path / name, Ports()) for name in "ab")
+    assert not set(first.passwords.values()) & set(second.passwords.values())
+
+
+def test_passwords_are_their_owners_alone(tmp_path: Path) -> None:
+    Installation.open(tmp_path)
+    assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
+
+
+def test_a_port_is_set_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECERT_PORT_GATEWAY", "10443")
+    assert Installation.open(tmp_path).ports == Ports(gateway=10443)
+
+
+def test_sockets_of_a_deep_folder_lie_where_their_paths_are_short_enough(tmp_path: Path) -> None:
+    deep = Installation.open(tmp_path / ("x" * 100), Ports())
+    assert len(str(deep.sockets / "application.sock")) < 100
+    assert deep.sockets != Installation.open(tmp_path / ("y" * 100), Ports()).sockets
+
+
+def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        installation = Installation.open(tmp_path, Ports(mailbox=port))
+        process = Process(name="mailbox", group=Group.EDGE, command=("true",), environment={}, port=port)
+        with pytest.raises(CannotStart) as refused:
+            check_ports(installation, [process])
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"Port {port} (mailbox) is taken")
+    assert line.endswith("end that, or set ECERT_PORT_MAILBOX to another port")
+
+
+def test_two_runs_of_one_installation_are_refused(tmp_path: Path) -> None:
+    with only_one(tmp_path), pytest.raises(CannotStart, match="runs already"), only_one(tmp_path):
+        pass
+
+
+def test_where_nothing_was_left_behind_nothing_is_ended(tmp_path: Path) -> None:
+    assert end_leftovers(tmp_path, print) == 0
+
+
+def test_a_changed_jar_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jar = tmp_path / "kafka-clients.jar"
+    jar.write_bytes(b"as committed to")
+    (tmp_path / "kafka-jars.txt").write_text(f"{jar}\n")
+    hashes = tmp_path / "hashes"
+    hashes.write_text("a9e5d1b0c6b5e1f3e0c1b9b8a5f2c5a2d9d1a8f5f6b3e7c4d2a1908172635445  kafka-clients.jar\n")
+    monkeypatch.setattr(kafka_jars, "HASHES", hashes)
+    with pytest.raises(WrongJar) as refused:
+        kafka_jars.jars(tmp_path)
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("Kafka's jars differ from hashes: kafka-clients.jar; remove ")
+
+
+def test_an_additional_jar_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jar = tmp_path / "stranger.jar"
+    jar.write_bytes(b"?")
+    (tmp_path / "kafka-jars.txt").write_text(f"{jar}\n")
+    hashes = tmp_path / "hashes"
+    hashes.write_text("")
+    monkeypatch.setattr(kafka_jars, "HASHES", hashes)
+    with pytest.raises(WrongJar, match=r"stranger\.jar"):
+        kafka_jars.jars(tmp_path)

@@ -1,0 +1,125 @@
+"""The process table, what each process is told, and how supervisord reads it."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from supervisor.options import ServerOptions
+
+from deploy.local import postgres, stack, supervision
+from deploy.local.installation import Installation, Ports
+from deploy.local.processes import Group, Process, table
+from deploy.local.stack import Outside
+from shared.main import run
+
+ALONE = Outside(variables={})
+SERVICES = postgres.SERVICES
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """A new installation, nothing of it running."""
+    return Installation.open(tmp_path / "state", Ports())
+
+
+def by_name(installation: Installation, there: Outside = ALONE) -> dict[str, Process]:
+    return {process.name: process for process in table(installation, there)}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_command_in_the_table_is_one_the_service_answers(installation: Installation, service: str) -> None:
+    main = importlib.import_module(f"services.{service}.main")
+    commands = {each.command[-1] for each in table(installation, ALONE) if main.__name__ in each.command}
+    assert {"web", "relay", "work"} <= commands
+    assert ("consume" in commands) == (service != "identity")
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            run(main.SERVICE, [command, "--help"])
+        assert ended.value.code == 0
+
+
+def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -> None:
+    processes = table(installation, ALONE)
+    ports = [port for process in processes for port in process.ports]
+    sockets = [process.socket for process in processes if process.socket]
+    assert len(ports) == len(set(ports))
+    assert len(sockets) == len(set(sockets)) == len(SERVICES)
+
+
+def test_supervisord_reads_back_what_the_table_says(installation: Installation) -> None:
+    processes = table(installation, ALONE)
+    installation.logs.mkdir()
+    installation.sockets.mkdir()
+    file = installation.folder / "supervisord.conf"
+    file.write_text(supervision.configuration(installation, processes))
+    options = ServerOptions()
+    options.realize(["-c", str(file)])
+    read = {each.name: each for group in options.process_group_configs for each in group.process_configs}
+    assert read.keys() == {process.name for process in processes}
+    for process in processes:
+        assert read[process.name].environment == dict(process.environment)
+        assert read[process.name].command.replace('"', "") == " ".join(process.command)
+        assert read[process.name].autostart == (process.group is not Group.SERVICES)
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\nb", "a\\b"])
+def test_a_value_that_supervisord_would_misread_is_refused(installation: Installation, value: str) -> None:
+    process = Process(name="x", group=Group.EDGE, command=("true",), environment={"A": value})
+    with pytest.raises(ValueError, match="supervisord cannot be given"):
+        supervision.configuration(installation, [process])
+
+
+def test_each_secret_is_told_only_to_whoever_needs_it(installation: Installation) -> None:
+    processes = by_name(installation)
+
+    def told(secret: str) -> set[str]:
+        return {name for name, each in processes.items() if secret in " ".join(each.environment.values())}
+
+    assert told(installation.passwords["postgres/superuser"]) == set()
+    assert told(installation.passwords["kafka/admin"]) == set()
+    assert told("print.key") == {"mailing-print"}
+    assert told("ca.key") == {name for name in processes if name.startswith("issuance-")}
+    assert told(installation.passwords["postgres/mailing_print"]) == {"mailing-print"}
+    for service in SERVICES:
+        assert told(installation.passwords[f"postgres/{service}_migrate"]) == set()
+        own = {name for name in processes if name.startswith(f"{service}-")} - {"mailing-print"}
+        assert told(installation.passwords[f"postgres/{service}"]) - {"payment-sandbox"} == own - {"payment-sandbox"}
+        assert told(installation.passwords[f"kafka/{service}"]) == own - {"payment-sandbox"}
+
+
+def test_a_variable_of_the_caller_that_points_elsewhere_is_not_passed_on(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("PAYMENT_PROVIDER_URL", "https://elsewhere")
+    assert not any("elsewhere" in " ".join(p.environment.values()) for p in table(installation, ALONE))
+
+
+def test_engines_whose_addresses_are_set_are_used_instead_of_ours(installation: Installation) -> None:
+    there = Outside(
+        variables={
+            "KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
+            "KAFKA_USERNAME": "everyone",
+            "ISSUANCE_KAFKA_USERNAME": "issuance-only",
+            "SMTP_URL": "smtp://mail.example:25",
+            **{f"{service.upper()}_DATABASE_URL": f"postgresql://db.example/{service}" for service in SERVICES},
+        }
+    )
+    processes = by_name(installation, there)
+    assert not {"kafka", "postgres", "mailbox"} & processes.keys()
+    payment = processes["payment-work"].environment
+    assert payment["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.example:9092"
+    assert payment["KAFKA_USERNAME"] == "everyone"
+    assert payment["PAYMENT_DATABASE_URL"] == "postgresql://db.example/payment"
+    assert processes["issuance-relay"].environment["KAFKA_USERNAME"] == "issuance-only"
+    assert processes["mailing-work"].environment["SMTP_URL"] == "smtp://mail.example:25"
+
+
+def test_one_foreign_database_leaves_the_others_ours(installation: Installation) -> None:
+    there = Outside(variables={"PAYMENT_DATABASE_URL": "postgresql://db.example/payment"})
+    processes = by_name(installation, there)
+    assert "postgres" in processes
+    assert "127.0.0.1" in processes["identity-web"].environment["IDENTITY_DATABASE_URL"]
+    assert stack.migrate_environment(installation, "payment", there)["PAYMENT_MIGRATE_DATABASE_URL"] == (
+        "postgresql://db.example/payment"
+    )

@@ -1,0 +1,36 @@
+"""The samples are what identity and application read, and show every case that the demo needs."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from deploy.local import samples
+from deploy.local.people import CHAN
+from deploy.local.pki import PKI
+from services.application.importing import read_file as read_subscriptions
+from services.identity.enrolment import read_file as read_enrolment
+from shared.events.base import Product
+
+
+def test_identity_and_application_can_read_them(pki: PKI, now: datetime, tmp_path: Path) -> None:
+    enrolment, subscriptions = samples.write(pki, tmp_path, now)
+    people = [ar for each in read_enrolment(enrolment)["subscribers"] for ar in each["authorised_representatives"]]
+    read = read_subscriptions(subscriptions)
+    assert len(read) == 12
+    assert {each.ar_id for each in read} <= {person["id"] for person in people}
+    ends = sorted((each.not_after - now + timedelta(seconds=1)).days for each in read)
+    assert {-3, 5, 20, 45, 150} <= set(ends)
+    assert {each.standing for each in read} == {"active", "suspended", "revoked"}
+
+
+def test_one_person_can_renew_all_three_products_at_once() -> None:
+    demo = samples.SUBSCRIPTIONS[:3]
+    assert {each.person for each in demo} == {CHAN}
+    assert [each.product for each in demo] == [Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN]
+    assert sum(len(each.server_names) for each in demo) == 5
+    assert all(each.days_left > 7 and each.standing == "active" for each in demo)
+
+
+def test_many_more_can_be_made_for_load(pki: PKI, now: datetime) -> None:
+    rows = samples.subscriptions(pki, samples.many(3), now)["subscriptions"]
+    known = {each.srn for each in samples.SUBSCRIPTIONS}
+    assert len({row["srn"] for row in rows} - known) == 3
