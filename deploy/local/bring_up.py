@@ -66,7 +66,7 @@ def deploy_databases(installation: Installation, there: Outside, supervisor: Sup
     own = [service for service in SERVICES if not there.database(service)]
     if own:
         cluster = installation.cluster
-        _wait(supervisor, lambda: postgres.is_ready(cluster), "PostgreSQL takes connections", 60)
+        _wait(supervisor, lambda: postgres.is_ready(cluster), "PostgreSQL takes connections", 120)
         postgres.add_roles(cluster, installation.password_of("postgres"))
         for service in own:
             postgres.add_database(cluster, service)
@@ -91,8 +91,8 @@ def deploy_topics(installation: Installation, there: Outside, supervisor: Superv
     """Topics, users and ACLs, unless the Kafka is someone else's."""
     if there.kafka:
         return
-    _wait(supervisor, lambda: is_taken(installation.broker.port), "Kafka listens", 90)
-    _wait(supervisor, lambda: kafka.is_ready(installation.broker), "Kafka answers", 60)
+    _wait(supervisor, lambda: is_taken(installation.broker.port), "Kafka listens", 180)
+    _wait(supervisor, lambda: kafka.is_ready(installation.broker), "Kafka answers", 120)
     kafka.deploy(installation.broker, installation.password_of("kafka"))
 
 
@@ -125,7 +125,7 @@ def command(service: str, name: str, environment: Mapping[str, str], *arguments:
         raise StepFailed(f"{service} {name} failed:\n  " + "\n  ".join(words))
 
 
-def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit: float = 90) -> None:
+def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit: float = 180) -> None:
     """Every process says that it is ready. Raises StepFailed that names those which are not."""
     waiting = list(processes)
     end = time.monotonic() + limit

@@ -43,11 +43,6 @@ class Process:
     socket: Path | None = None
 
     @property
-    def needs_kafka(self) -> bool:
-        """It ends at once where Kafka does not answer."""
-        return self.group is Group.SERVICES and self.command[-1] in ("consume", "relay")
-
-    @property
     def ports(self) -> tuple[int, ...]:
         """Every port it takes."""
         return tuple(port for port in (self.port, self.admin_port) if port is not None)
