@@ -216,8 +216,8 @@ def _settle(
         return KeyNotAllowed(reason)
     try:
         received = order.after(CSRReceived)
-    except Refused as refused:  # cancelled, or another CSR came first
-        return refused
+    except Refused as refused:  # cancelled, or a CSR came first: this very one, sent twice at once, is no error
+        return order if order.csr_sha256 == request.sha256 else refused
     store.claim_key(tx.conn, request.spki_sha256, caller.subscriber_id, item_id)
     return _keep(tx, received, request, caller)
 

@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from uuid import UUID
 
 import psycopg
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.issuance import intake, pins, work
 from services.issuance.domain import (
+    PIN,
     KeyNotAllowed,
     OrderNotFound,
     PINLocked,
@@ -225,3 +227,33 @@ def test_a_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
     assert work.seal_next_pin(world.pool, world.maker, clock=world.clock)
     assert not work.seal_next_pin(world.pool, world.maker, clock=world.clock)
     world.submit(renewal)
+
+
+def test_the_same_submission_twice_at_once_is_received_once(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    command = world.submission(renewal)
+
+    class BothAtTheDesk(intake.PINDesk):
+        """Lets nobody on before both have taken their tries."""
+
+        both = threading.Barrier(2)
+
+        def right(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
+            self.both.wait(10)
+            return super().right(found, typed)
+
+    desk = BothAtTheDesk(world.pepper)
+    answers: list[str] = []
+
+    def submit() -> None:
+        order = intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
+        answers.append(order.state)
+
+    threads = [threading.Thread(target=submit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert answers == ["csr-received"] * 2
+    assert world.events(renewal).count("csr-received") == 1
+    assert tries(world) == [0]
