@@ -40,17 +40,10 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
         return response
 
     def _register_responses(self) -> None:
-        """The default error response, documented with its own media type."""
-        app = self._app
-        key = f"{self.config_prefix}DEFAULT_RESPONSE_CONTENT_TYPE"
-        before = app.config.get(key)
-        app.config[key] = problems.MEDIA_TYPE
-        self.DEFAULT_RESPONSE_CONTENT_TYPE = problems.MEDIA_TYPE
+        """The error responses, documented with their own media type; the others keep JSON's."""
+        self.DEFAULT_RESPONSE_CONTENT_TYPE: str = problems.MEDIA_TYPE
         super()._register_responses()
-        if before is None:
-            del app.config[key]
-        else:
-            app.config[key] = before
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE
 
 
 def _of_http(error: HTTPException) -> tuple[Problem, Any]:

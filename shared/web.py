@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -32,6 +33,13 @@ MAX_BODY_BYTES: Final = 256 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _TRACEPARENT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{8,200}")
+_KEY_PARAMETER: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "One for each thing you want done: the same key and body get the same answer",
+    "schema": {"type": "string", "minLength": 8, "maxLength": 200, "pattern": "^[!-~]+$"},
+}
 
 REQUESTS = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
 SECONDS = Histogram("http_request_seconds", "Time to answer", ["method", "route"])
@@ -86,6 +94,9 @@ def create_app(
     app.before_request(_begin)
     app.after_request(_end)
     api = ProblemApi(app)
+    api.spec.components.security_scheme(
+        "access_token", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From identity"}
+    )
     for blueprint in blueprints:
         api.register_blueprint(blueprint, url_prefix=f"/{service}/v1")
     app.register_error_handler(Exception, _handle)
@@ -147,7 +158,7 @@ def command(view: View) -> View:
             _keep(tx, account, key, body_sha256, response)
             return response
 
-    return cast(View, run)
+    return _documented(cast(View, run))
 
 
 def steps(view: View) -> View:
@@ -169,7 +180,15 @@ def steps(view: View) -> View:
                 _keep(tx, account, key, body_sha256, response)
         return response
 
-    return cast(View, run)
+    return _documented(cast(View, run))
+
+
+def _documented(view: View) -> View:
+    """The view with its Idempotency-Key in the OpenAPI document."""
+    doc = deepcopy(getattr(view, "_apidoc", {}))
+    doc.setdefault("manual_doc", {}).setdefault("parameters", []).append(_KEY_PARAMETER)
+    view._apidoc = doc  # type: ignore[attr-defined]  # where flask-smorest looks for it
+    return view
 
 
 def _idempotency_of_request() -> tuple[str, str, str]:
@@ -206,7 +225,7 @@ def _begin() -> flask.Response | None:
 
 def _readable_json() -> bool:
     """JSON bodies that would fail deeper down: too deep, NUL (PostgreSQL refuses it), lone surrogates."""
-    if not flask.request.is_json:
+    if not flask.request.is_json or not flask.request.get_data():
         return True
     try:
         text = json.dumps(json.loads(flask.request.get_data()), ensure_ascii=False)

@@ -18,14 +18,17 @@ from services.application.refusals import (
     WrongAttestation,
 )
 from services.application.schemas import (
+    DocumentSchema,
     DraftSchema,
     EligibleSchema,
+    RefusalSchema,
     RenewalSchema,
     RenewalSummarySchema,
     SubmissionSchema,
 )
 from services.application.submission import DraftRenewal
-from shared import web
+from shared import problems, web
+from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import RenewalId
 from shared.problems import Problem, ProblemTable
@@ -44,9 +47,14 @@ PROBLEMS: Final[ProblemTable] = {
 LISTED: Final = 50
 
 blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
+signed_in = blp.doc(security=[{"access_token": []}])
+refusing = blp.alt_response(
+    HTTPStatus.CONFLICT, schema=RefusalSchema, content_type=problems.MEDIA_TYPE, description="Refused, and why"
+)
 
 
 @blp.get("/subscriptions")
+@signed_in
 @blp.response(200, EligibleSchema(many=True))
 def list_subscriptions() -> list[dict[str, Any]]:
     """The subscriber's certificates, each with whether it can be renewed now, why not, and what to do instead."""
@@ -62,6 +70,8 @@ def list_subscriptions() -> list[dict[str, Any]]:
 
 
 @blp.post("/renewals")
+@signed_in
+@refusing
 @web.command
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
@@ -71,30 +81,38 @@ def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
 
 
 @blp.get("/renewals")
+@signed_in
 @blp.response(200, RenewalSummarySchema(many=True))
 def list_renewals() -> list[Renewal]:
     """The subscriber's newest renewals."""
+    caller = web.caller()
     with web.transaction() as tx:
-        return store.find_renewals(tx.conn, web.caller().subscriber_id, LISTED)
+        return store.find_renewals(tx.conn, caller.subscriber_id, LISTED)
 
 
 @blp.get("/renewals/<uuid:renewal_id>")
+@signed_in
 @blp.response(200, RenewalSchema)
 def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """One renewal with its items and its course."""
+    caller = web.caller()
     with web.transaction() as tx:
-        return _shown(tx.conn, _own(tx.conn, renewal_id))
+        return _shown(tx.conn, _own(tx.conn, renewal_id, caller))
 
 
 @blp.get("/renewals/<uuid:renewal_id>/document")
-@blp.response(200, content_type="application/json")
+@signed_in
+@blp.response(200, DocumentSchema)
 def show_document(renewal_id: uuid.UUID) -> flask.Response:
     """The document to sign, byte for byte (RFC 8785)."""
+    caller = web.caller()
     with web.transaction() as tx:
-        return flask.Response(_own(tx.conn, renewal_id).document, content_type="application/json")
+        return flask.Response(_own(tx.conn, renewal_id, caller).document, content_type="application/json")
 
 
 @blp.post("/renewals/<uuid:renewal_id>/submission")
+@signed_in
+@refusing
 @web.command
 @blp.arguments(SubmissionSchema)
 @blp.response(200, RenewalSchema)
@@ -107,6 +125,8 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 
 
 @blp.post("/renewals/<uuid:renewal_id>/cancellation")
+@signed_in
+@refusing
 @web.command
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
@@ -114,9 +134,9 @@ def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     return _shown(web.tx().conn, handlers.cancel(RenewalId(renewal_id), web.caller(), web.tx()))
 
 
-def _own(conn: Conn, renewal_id: uuid.UUID) -> Renewal:
+def _own(conn: Conn, renewal_id: uuid.UUID, caller: Caller) -> Renewal:
     renewal = store.find_renewal(conn, RenewalId(renewal_id))
-    if renewal is None or renewal.subscriber_id != web.caller().subscriber_id:
+    if renewal is None or renewal.subscriber_id != caller.subscriber_id:
         raise RenewalNotFound("there is no such renewal")
     return renewal
 

@@ -1,5 +1,6 @@
 """What a renewal costs: dated rows, picked by the moment of the quote. Amounts in Hong Kong cents."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -28,9 +29,11 @@ PRICES: Final = (
 )
 
 
-def fee(product: Product, *, server_names: int, additional_servers: int, at: datetime) -> int:
+def fee(
+    product: Product, *, server_names: int, additional_servers: int, at: datetime, table: Sequence[Price] = PRICES
+) -> int:
     """The fee of one year. Raises LookupError when no price is in force at `at`."""
-    in_force = [price for price in PRICES if price.product is product and price.effective_from <= at]
+    in_force = [price for price in table if price.product is product and price.effective_from <= at]
     if not in_force:
         raise LookupError(f"no price of {product} at {at.isoformat()}")
     price = max(in_force, key=lambda price: price.effective_from)

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from services.application.domain import Ending, ItemState, RenewalState
+from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
+from shared.api import ProblemSchema
 from shared.events.base import Language, Product
 
 
@@ -126,3 +128,26 @@ class RenewalSchema(RenewalSummarySchema):
     items = fields.List(fields.Nested(ItemSchema))
     refunds = fields.List(fields.Nested(RefundSchema))
     timeline = fields.List(fields.Nested(TimelineSchema))
+
+
+class DocumentSchema(Schema):
+    """The document to sign; its bytes are what counts."""
+
+    class Meta:
+        """The rest is for people to read."""
+
+        unknown = INCLUDE
+
+    purpose = fields.String(required=True)
+    renewal_id = fields.UUID(required=True)
+
+
+class RefusalSchema(ProblemSchema):
+    """Why a command was refused. `type` says which of the further fields are there."""
+
+    srn = fields.String(metadata={"description": "not-eligible: whose certificate"})
+    reason = fields.String(metadata={"description": "not-eligible: why not", "enum": ["unknown", *ADVICE]})
+    advice = fields.String(metadata={"description": "not-eligible: what to do instead"})
+    state = fields.Enum(
+        RenewalState, by_value=True, metadata={"description": "not-in-this-state: where the renewal stands"}
+    )
