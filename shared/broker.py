@@ -1,9 +1,11 @@
 """Kafka clients: the one place where kafka-python is told what its defaults get wrong for us."""
 
+import time
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaTimeoutError
 
 from shared.settings import KafkaSettings
 
@@ -62,6 +64,18 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=max(500, settings.session_timeout_ms // 10),
         max_poll_interval_ms=300_000,
+        metadata_max_age_ms=30_000,
     )
+    _wait_for_metadata(consumer, topics)
     consumer.subscribe(topics)
     return consumer
+
+
+def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str]) -> None:
+    """A leader that knows no partitions yet would hand out none. Raises KafkaTimeoutError after ten seconds."""
+    until = time.monotonic() + 10
+    while missing := [topic for topic in topics if not consumer.partitions_for_topic(topic)]:
+        if time.monotonic() > until:
+            consumer.close()
+            raise KafkaTimeoutError(f"no metadata of {', '.join(missing)}")
+        time.sleep(0.2)

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 POLL_MS: Final = 250
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
+LEFT_OUT_SECONDS: Final = 20.0
 # kafka-python tries for its whole request time-out otherwise, and SIGTERM would wait for it.
 COMMIT_MS: Final = 5_000
 CLOSE_MS: Final = 3_000
@@ -49,6 +50,7 @@ class Consumer:
         self._pool = pool
         self._applier = applier
         self._stop = stop
+        self._assigned = time.monotonic()
 
     def run(self) -> None:
         """Poll, apply, commit offsets, until told to stop; then leave the group."""
@@ -56,8 +58,25 @@ class Consumer:
             while not self._stop.is_set():
                 self._stop.beat()
                 self.turn(self._kafka.poll(timeout_ms=POLL_MS))
+                self._join_again_if_left_out()
         finally:
             self._kafka.close(timeout_ms=CLOSE_MS)
+
+    def _join_again_if_left_out(self) -> None:
+        """Ask for partitions anew when there have been none for a while.
+
+        A leader that joined while it lacked a topic's metadata hands out nothing, and takes its own snapshot for
+        complete afterwards: without this the group would stand still until somebody restarts it. A surplus
+        member asks in vain now and then, which moves nobody's partitions.
+        """
+        if self._kafka.assignment():
+            self._assigned = time.monotonic()
+        elif time.monotonic() - self._assigned > LEFT_OUT_SECONDS:
+            topics = sorted(self._kafka.subscription() or ())
+            log.warning("consumer.left_out", topics=topics)
+            self._kafka.unsubscribe()
+            self._kafka.subscribe(topics)
+            self._assigned = time.monotonic()
 
     def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shared.db import Conn, Pool
@@ -12,6 +12,7 @@ from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, ver
 from shared.tx import Clock, transaction, utc_now
 
 BATCH: Final = 1000
+SEAL_AFTER: Final = timedelta(seconds=2)
 FIRST: Final = "0" * 64
 _LOCK: Final = 0x7365_616C
 
@@ -33,13 +34,18 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return nodes[0]
 
 
-def seal_next(pool: Pool, key: SigningKey, *, service: str, clock: Clock = utc_now) -> bool:
-    """Seal what has been committed since; say whether there was anything. One sealer at a time per database."""
+def seal_next(
+    pool: Pool, key: SigningKey, *, service: str, clock: Clock = utc_now, after: timedelta = SEAL_AFTER
+) -> bool:
+    """Seal what has been committed since, once its oldest row is `after` old, so that rows share a seal.
+
+    Says whether there was anything. One sealer at a time per database.
+    """
     with transaction(pool, clock=clock) as tx:
         if not _take_lock(tx.conn):
             return False
         rows = _unsealed(tx.conn)
-        if not rows:
+        if not rows or rows[0][1] > tx.now - after:
             return False
         previous = _last_head(tx.conn)
         root = merkle_root([_leaf(row) for row in rows]).hex()

@@ -143,6 +143,8 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "SMTP_URL": there.variables.get("SMTP_URL", f"smtp://127.0.0.1:{installation.ports.smtp}"),
                 "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
                 "PORTAL_URL": portal_url(installation),
+                # A mail cut off by a crash is due again after ten of these.
+                "SMTP_TIMEOUT_SECONDS": "2",
             }
         case "issuance":
             return {

@@ -1,6 +1,7 @@
 """The sealed audit log: whatever is changed afterwards is named."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -45,13 +46,13 @@ def seal_some(pool: Pool, key: SigningKey, *subjects: str) -> None:
     with transaction(pool, clock=lambda: NOW) as tx:
         for subject in subjects:
             write(tx, subject)
-    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW)
+    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
 
 
 def test_an_untouched_log_has_no_findings(pool: Pool, key: SigningKey) -> None:
     seal_some(pool, key, "a", "b", "c")
     seal_some(pool, key, "d")
-    assert not sealing.seal_next(pool, key, service="application", clock=lambda: NOW)
+    assert not sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
     assert findings(pool, key) == []
 
 
@@ -59,7 +60,7 @@ def test_a_row_that_commits_late_is_sealed_late(pool: Pool, key: SigningKey) -> 
     with transaction(pool, clock=lambda: NOW) as late:
         write(late, "late")
         seal_some(pool, key, "early")
-    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW)
+    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
     assert findings(pool, key) == []
 
 
