@@ -69,12 +69,15 @@ def _bring_up(
     installation: Installation, there: Outside, supervisor: Supervisor, table: Sequence[Process], say: Progress
 ) -> None:
     services = [process for process in table if process.group is Group.SERVICES]
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         topics = pool.submit(bring_up.deploy_topics, installation, there, supervisor)
         if services:
             bring_up.deploy_databases(installation, there, supervisor, say)
         topics.result()
-        say("Kafka's topics, users and access rights are there")
+    finally:
+        pool.shutdown(wait=False)  # given up: it sees that the supervisor is gone
+    say("Kafka's topics, users and access rights are there")
     if services:
         say("Starting the services")
         supervisor.start(services)

@@ -80,6 +80,7 @@ class Supervisor:
 
     def __init__(self, installation: Installation, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
+        self._words = installation.logs / "supervisord.out"
         self._address = f"unix://{_socket(installation)}"
 
     @property
@@ -112,7 +113,7 @@ class Supervisor:
         """Its socket takes requests."""
         wait_until(lambda: not self.alive or self._answers(), limit=20, what="supervisord answers")
         if not self.alive:
-            raise TookTooLong("supervisord ended at once")
+            raise TookTooLong(f"supervisord ended at once: see {self._words}")
 
     def _answers(self) -> bool:
         try:
