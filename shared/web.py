@@ -218,9 +218,15 @@ def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     flask.g.started = time.perf_counter()
-    if "\0" in flask.request.full_path or not _readable_json():
+    if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
     return None
+
+
+def _has_nul() -> bool:
+    """In the path or the query; PostgreSQL refuses it."""
+    request = flask.request
+    return "\0" in request.path or any("\0" in part for pair in request.args.items(multi=True) for part in pair)
 
 
 def _readable_json() -> bool:

@@ -1,0 +1,88 @@
+"""A service of one resource on the plumbing's own tables; `python -m …small_service SOCKET DATABASE_URL` serves it."""
+
+import contextlib
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask
+from cryptography.hazmat.primitives.asymmetric import ec
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+from shared import audit, db, server, web
+from shared.db import Pool
+from shared.errors import Refused, Unavailable
+from shared.problems import Problem, ProblemTable
+from shared.tokens import KeySet, SigningKey
+
+# The same in every process, so that a test can sign tokens for a server that it started.
+KEY: Final = SigningKey(key=ec.derive_private_key(20261123, ec.SECP256R1()), kid="test")
+KEYS: Final = KeySet(keys={KEY.kid: KEY.key.public_key()})
+
+blp = Blueprint("small", __name__)
+
+
+class NoteSchema(Schema):
+    """What a note is made of."""
+
+    text = fields.String(required=True)
+    seconds = fields.Float(load_default=0.0)
+
+
+class NotedSchema(Schema):
+    """A note that was made."""
+
+    id = fields.UUID(required=True)
+    text = fields.String(required=True)
+
+
+class TooSad(Refused):
+    """The note is refused."""
+
+    reason = "too-sad"
+
+
+PROBLEMS: Final[ProblemTable] = {TooSad: Problem(HTTPStatus.CONFLICT, TooSad.reason, "The note is too sad")}
+
+
+@blp.post("/notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
+@web.command
+@blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
+@blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
+def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
+    """Write a note into the audit log, taking as long as it says."""
+    tx = web.tx()
+    audit.record(tx, actor=web.caller().ar_id, action="noted", subject="note")
+    time.sleep(body["seconds"])
+    if body["text"] == "sad":
+        raise TooSad("cheer up")
+    if body["text"] == "fault":
+        raise RuntimeError("a secret of ours")
+    if body["text"] == "down":
+        raise Unavailable("another secret")
+    return {"id": tx.new_id(), "text": body["text"]}
+
+
+@blp.get("/notes/<uuid:note_id>")  # type: ignore[untyped-decorator]
+def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
+    """There are none."""
+    raise TooSad(str(note_id))
+
+
+def make_app(pool: Pool) -> flask.Flask:
+    """The app, as a service's main.py builds it."""
+    return web.create_app("small", blueprints=[blp], problem_table=PROBLEMS, pool=pool, keys=KEYS, deps=None)
+
+
+if __name__ == "__main__":
+    with contextlib.ExitStack() as stack:
+        server.serve(
+            lambda: make_app(stack.enter_context(db.open_pool(sys.argv[2], name="small", wait=1.0))),
+            bind=f"unix:{sys.argv[1]}",
+            threads=4,
+            on_exit=stack.close,
+        )

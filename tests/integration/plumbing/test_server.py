@@ -1,0 +1,125 @@
+"""gunicorn on a Unix socket, as a service runs it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.engines import Database, wait_until
+from tests.integration.plumbing.test_web import NOTES, headers
+
+ROOT = Path(__file__).parents[3]
+
+
+class Unix(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=20)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(str(self._path))
+
+
+@dataclass
+class Server:
+    path: Path
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, body: object = None, **more: str) -> tuple[int, bytes]:
+        connection = Unix(self.path)
+        try:
+            connection.request(method, path, json.dumps(body), headers(**more))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        try:
+            return self.ask("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def server(database: Callable[[str], Database]) -> Iterator[Server]:
+    url = database("application").url
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.sock"
+        module = "tests.integration.plumbing.small_service"
+        process = subprocess.Popen([sys.executable, "-m", module, str(path), url], cwd=ROOT)
+        try:
+            started = Server(path, process)
+            wait_until(started.is_ready, limit=30, what="it answers", every=0.1)
+            yield started
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_socket_is_for_its_owner_alone(server: Server) -> None:
+    assert stat.S_IMODE(os.stat(server.path).st_mode) & 0o077 == 0
+
+
+def test_sigterm_lets_a_running_request_end_and_the_process_ends_with_status_0(server: Server) -> None:
+    answers: list[tuple[int, bytes]] = []
+    running = threading.Thread(
+        target=lambda: answers.append(server.ask("POST", NOTES, {"text": "slow", "seconds": 1.5}))
+    )
+    running.start()
+    time.sleep(0.5)
+    server.process.send_signal(signal.SIGTERM)
+    running.join(20)
+    assert [status for status, _ in answers] == [201]
+    assert server.process.wait(20) == 0
+    assert not server.path.exists()
+
+
+def test_two_running_requests_with_one_key_are_told_apart_by_two_connections(server: Server) -> None:
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(server.ask("POST", NOTES, {"text": "slow", "seconds": 0.7}, Idempotency_Key="key-0001")[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(answers) == [201, 409]
+
+
+NO_HTTP = [
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"\xff\xfe\r\n\r\n",
+    b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    b"POST /small/v1/notes HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"POST /small/v1/notes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
+]
+
+
+def test_what_is_no_http_is_refused_before_it_reaches_the_app(server: Server) -> None:
+    for raw in NO_HTTP:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(server.path))
+            connection.sendall(raw)
+            assert connection.recv(100).startswith(b"HTTP/1.1 4"), raw
+    assert server.is_ready()
