@@ -17,7 +17,7 @@ MAX_LISTED: Final = 500
 
 
 class NotNext(Refused):
-    """An earlier event of this key is missing or held; begin with that one."""
+    """An earlier event of this key is missing, or two carry one number; begin with that."""
 
     reason = "not-next"
 
@@ -45,8 +45,13 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str) -> int:
 
 
 def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str) -> int:
-    """Count the key's next held event as seen without applying it, then go on with what waits behind it."""
+    """Count the key's next held event as seen without applying it, then go on with what waits behind it.
+
+    Events whose number another one had come first: they are left out, all at once.
+    """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+        if conflicts := parking.find_conflicts(tx.conn, place):
+            return _skip_conflicts(tx, applier, place, conflicts, actor=actor, reason=reason)
         last, parked = _next(tx, place)
         inbox.advance(tx.conn, place, last + 1, parking.event_id_of(parked) or uuid.UUID(int=0))
         parking.remove(tx.conn, parked.id)
@@ -60,8 +65,24 @@ def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str)
         return applier.drain(tx.conn, place, last + 1)
 
 
+def _skip_conflicts(tx: Tx, applier: Applier, place: Place, conflicts: list[Parked], *, actor: str, reason: str) -> int:
+    last = inbox.lock(tx.conn, place)[0]
+    for parked in conflicts:
+        parking.remove(tx.conn, parked.id)
+        audit.record(
+            tx,
+            actor=actor,
+            action="event-skipped",
+            subject=place.key,
+            details={"topic": place.topic, "event": str(parking.event_id_of(parked)), "reason": reason},
+        )
+    return applier.drain(tx.conn, place, last)
+
+
 def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
     last = inbox.lock(tx.conn, place)[0]
+    if parking.find_conflicts(tx.conn, place):
+        raise NotNext("two events carry one number: skip the second one first")
     parked = parking.find_next(tx.conn, place, last + 1)
     if parked is None:
         waiting = [p for p in parking.list_parked(tx.conn, consumer=place.consumer) if p.place == place]

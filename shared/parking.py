@@ -125,6 +125,16 @@ def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
     return None if row is None else _parked(row)
 
 
+def find_conflicts(conn: Conn, place: Place) -> list[Parked]:
+    """The events of this key that carry a number which another event had."""
+    rows = conn.execute(
+        f"""SELECT {_COLUMNS} FROM parked_events
+            WHERE consumer = %s AND topic = %s AND key = %s AND reason = 'conflict' ORDER BY id""",
+        place.columns,
+    ).fetchall()
+    return [_parked(row) for row in rows]
+
+
 def list_parked(conn: Conn, *, consumer: str, limit: int = 100) -> list[Parked]:
     """The oldest held events of a consumer."""
     rows = conn.execute(
