@@ -101,6 +101,8 @@ def read(der: bytes) -> x509.Certificate:
         _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
     except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.UNREADABLE) from error
+    if certificate.serial_number <= 0:
+        raise CertificateRefused(CertificateFault.UNREADABLE)
     return certificate
 
 
@@ -124,8 +126,6 @@ def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
 
 
 def _check_leaf(certificate: x509.Certificate, trust: Trust) -> None:
-    if certificate.version is not x509.Version.v3:
-        raise CertificateRefused(CertificateFault.UNREADABLE)
     if not is_strong(certificate):
         raise CertificateRefused(CertificateFault.WEAK_KEY)
     constraints = _extension(certificate, x509.BasicConstraints)

@@ -18,7 +18,7 @@ from shared.tx import Clock, Tx, transaction, utc_now
 log = structlog.get_logger()
 
 # Longer than a download may take.
-LEASE: Final = timedelta(minutes=2)
+LEASE: Final = timedelta(minutes=1)
 RETRY: Final = timedelta(seconds=15)
 KEEP: Final = timedelta(days=2)
 

@@ -2,7 +2,7 @@
 
 import functools
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -98,7 +98,7 @@ def make_ca(
     uses: tuple[str, ...] = ("key_cert_sign", "crl_sign"),
     not_before: datetime = NOW - timedelta(days=3000),
     not_after: datetime = NOW + timedelta(days=3000),
-    constraints: x509.NameConstraints | None = None,
+    policies: tuple[ObjectIdentifier, ...] = (),
 ) -> CA:
     """A root, or with `by` a sub-CA; the key goes with the name."""
     own_key = key or rsa_key(common_name)
@@ -117,8 +117,9 @@ def make_ca(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    if constraints:
-        builder = builder.add_extension(constraints, critical=True)
+    if policies:
+        stated = [x509.PolicyInformation(oid, None) for oid in policies]
+        builder = builder.add_extension(x509.CertificatePolicies(stated), critical=True)
     return CA(certificate=builder.sign(issuer_key, hashes.SHA256()), key=own_key)
 
 
@@ -254,8 +255,3 @@ def world() -> World:
     sub = make_ca("Example e-Cert CA 2 - 17", by=root, path_length=0)
     sibling = make_ca("Example e-Cert CA 2 - 15", by=root, path_length=0)
     return World(root=root, sub=sub, sibling=sibling, holder=issue(sub))
-
-
-def with_subject(*attributes: tuple[ObjectIdentifier, str]) -> Leaf:
-    """A good e-Cert with another subject."""
-    return replace(Leaf(), subject=x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]))

@@ -121,6 +121,10 @@ def _algorithm(holder: Holder, how: Sign) -> algos.SignedDigestAlgorithm:
     return algos.SignedDigestAlgorithm({"algorithm": how.algorithm or default})
 
 
+def _name(algorithm: Any) -> str:
+    return str(algorithm["algorithm"] if isinstance(algorithm, dict) else algorithm["algorithm"].native)
+
+
 def pss(digest: str, mask: str | None = None, salt: int | None = None) -> dict[str, Any]:
     """RSASSA-PSS parameters, agreeing unless told otherwise."""
     return {
@@ -137,7 +141,7 @@ def signature(holder: Holder, message: bytes, how: Sign) -> bytes:
         return holder.key.sign(message, ec.ECDSA(digest))
     if how.algorithm == "rsassa_pss":
         parameters = how.parameters or pss(how.digest)
-        mask = HASHES[parameters["mask_gen_algorithm"]["parameters"]["algorithm"]]
+        mask = HASHES[_name(parameters["mask_gen_algorithm"]["parameters"])]
         scheme = padding.PSS(mgf=padding.MGF1(mask), salt_length=parameters["salt_length"])
         return holder.key.sign(message, scheme, HASHES[parameters["hash_algorithm"]["algorithm"]])
     return holder.key.sign(message, padding.PKCS1v15(), digest)

@@ -152,6 +152,27 @@ def test_an_expired_sub_ca_is_refused() -> None:
     assert fault(issue(old), trust(intermediates=(old.certificate,))) is CertificateFault.UNTRUSTED
 
 
+def test_the_validity_of_a_sub_ca_has_no_tolerance_either() -> None:
+    ending = make_ca("Ending sub", by=world().root, not_after=NOW)
+    by = trust(intermediates=(ending.certificate,))
+
+    validate(issue(ending).certificate, by, NOW)
+    assert fault(issue(ending), by, at=timedelta(microseconds=1)) is CertificateFault.UNTRUSTED
+
+
+@pytest.mark.parametrize("policy", [ORGANISATIONAL, ObjectIdentifier("2.5.29.32.0")], ids=["ours", "any"])
+def test_a_sub_ca_may_be_limited_to_our_policy_or_to_none(policy: ObjectIdentifier) -> None:
+    limited = make_ca("Limited sub", by=world().root, policies=(policy,))
+
+    validate(issue(limited).certificate, trust(intermediates=(limited.certificate,)), NOW)
+
+
+def test_a_sub_ca_limited_to_another_policy_cannot_issue_under_ours() -> None:
+    limited = make_ca("Personal sub", by=world().root, policies=(builders.PERSONAL,))
+
+    assert fault(issue(limited), trust(intermediates=(limited.certificate,))) is CertificateFault.NOT_ORGANISATIONAL
+
+
 def test_a_sub_ca_without_the_right_to_sign_certificates_is_refused() -> None:
     mute = make_ca("Mute sub", by=world().root, uses=("crl_sign",))
 
@@ -163,6 +184,17 @@ def test_what_is_no_certificate_is_unreadable() -> None:
         with pytest.raises(CertificateRefused) as caught:
             read(junk)
         assert caught.value.fault is CertificateFault.UNREADABLE
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+def test_a_serial_number_that_is_not_positive_is_unreadable() -> None:
+    holder = leaf(serial=0x7F00_0000_0000_0001)
+    negative = holder.der.replace(bytes.fromhex("02087f00000000000001"), bytes.fromhex("0208ff00000000000001"))
+    assert negative != holder.der
+
+    with pytest.raises(CertificateRefused) as caught:
+        read(negative)
+    assert caught.value.fault is CertificateFault.UNREADABLE
 
 
 def test_a_certificate_goes_by_the_sha_256_of_its_der() -> None:

@@ -37,6 +37,9 @@ def other_holder() -> Holder:
     return issue(world().sub, Leaf(key=builders.rsa_key("other")))
 
 
+SHA256 = algos.DigestAlgorithm({"algorithm": "sha256"})
+
+
 def fault(signature: bytes, document: bytes = DOCUMENT, now: datetime = NOW) -> SignatureFault:
     with pytest.raises(SignatureRefused) as caught:
         verify(signature, document, now)
@@ -192,6 +195,11 @@ def test_another_certificate_with_the_same_key_and_name_is_refused() -> None:
     assert fault(changed_signed_data(certificates=certificates)) is SignatureFault.SIGNING_CERTIFICATE
 
 
+@pytest.mark.parametrize("version", ["v3", "v5"])
+def test_a_version_that_does_not_fit_is_refused(version: str) -> None:
+    assert fault(changed_signed_data(version=version)) is SignatureFault.MALFORMED
+
+
 def test_crls_sent_along_are_refused() -> None:
     crl = cms.RevocationInfoChoice.load(world().crls()[0])
 
@@ -304,6 +312,10 @@ def test_an_ecdsa_algorithm_of_another_hash_or_key_is_refused(algorithm: str) ->
         pytest.param(pss("sha256", mask="sha1"), id="another hash in the mask"),
         pytest.param(pss("sha256", salt=20), id="short salt"),
         pytest.param({**pss("sha1"), "salt_length": 20}, id="defaults left out"),
+        pytest.param({**pss("sha256"), "trailer_field": 2}, id="another trailer"),
+        pytest.param(
+            {**pss("sha256"), "mask_gen_algorithm": {"algorithm": "1.2.3.4", "parameters": SHA256}}, id="another mask"
+        ),
     ],
 )
 def test_pss_parameters_that_disagree_are_refused(parameters: dict[str, Any]) -> None:
@@ -346,9 +358,9 @@ def test_a_curve_that_is_not_allowed_is_refused() -> None:
     assert fault(sign(ec_holder(ec.SECP521R1))) is SignatureFault.WEAK_KEY
 
 
-def algorithm_protection(digest: str, algorithm: str) -> cms.CMSAttribute:
+def algorithm_protection(digest: str, algorithm: str, **more: Any) -> cms.CMSAttribute:
     value = cms.CMSAlgorithmProtection(
-        {"digest_algorithm": {"algorithm": digest}, "signature_algorithm": {"algorithm": algorithm}}
+        {"digest_algorithm": {"algorithm": digest}, "signature_algorithm": {"algorithm": algorithm}, **more}
     )
     return attribute("cms_algorithm_protection", value)
 
@@ -364,6 +376,14 @@ def test_algorithm_protection_that_agrees_is_accepted() -> None:
 def test_algorithm_protection_that_disagrees_is_refused(digest: str, algorithm: str) -> None:
     def change(attributes: Attributes) -> Attributes:
         return [*attributes, algorithm_protection(digest, algorithm)]
+
+    assert fault(attributes_changed_to(change)) is SignatureFault.ALGORITHM_PROTECTION
+
+
+def test_algorithm_protection_of_a_mac_is_refused() -> None:
+    def change(attributes: Attributes) -> Attributes:
+        mac = {"mac_algorithm": {"algorithm": "sha256"}}
+        return [*attributes, algorithm_protection("sha256", "rsassa_pkcs1v15", **mac)]
 
     assert fault(attributes_changed_to(change)) is SignatureFault.ALGORITHM_PROTECTION
 

@@ -12,8 +12,8 @@ from services.identity.domain import SignatureRefused
 from tests.unit.identity.builders import NOW, world
 from tests.unit.identity.cms_builder import DOCUMENT, sign
 
-# cryptography says so when a name has an attribute of a length that X.520 does not allow, and reads it.
-pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
+# cryptography warns of oddities in a certificate that it reads all the same.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 SAMPLES = (
     sign(world().holder),
@@ -27,7 +27,7 @@ def survives(signature: bytes) -> None:
         assert signature in SAMPLES, "a changed signature was accepted"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(sample=st.sampled_from(SAMPLES), data=st.data())
 def test_changed_bytes_are_refused_and_nothing_else(sample: bytes, data: st.DataObject) -> None:
     mutant = bytearray(sample)
@@ -36,7 +36,7 @@ def test_changed_bytes_are_refused_and_nothing_else(sample: bytes, data: st.Data
     survives(bytes(mutant))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(sample=st.sampled_from(SAMPLES), data=st.data())
 def test_cut_and_pasted_bytes_are_refused_and_nothing_else(sample: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(sample)))
@@ -91,19 +91,19 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(place=st.sampled_from(PLACES), value=VALUES)
 def test_well_formed_nonsense_is_refused_and_nothing_else(place: tuple[bytes, int, int], value: bytes) -> None:
     survives(_with_lengths(*place, value))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_and_nothing_else(junk: bytes) -> None:
     survives(junk)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=60))
 def test_what_is_der_is_taken_apart_without_loss(data: bytes) -> None:
     try:

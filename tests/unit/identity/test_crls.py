@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
+from asn1crypto import crl as asn1_crl
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ObjectIdentifier
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from services.identity import crls
 from services.identity.certificates import Chain, sha256
@@ -84,6 +86,10 @@ BAD = {
     "no number": (CRL(number=None), "crl-without-number"),
     "indirect": (CRL(idp=idp(indirect_crl=True, only_contains_user_certs=True)), "crl-scope"),
     "attribute certificates": (CRL(idp=idp(only_contains_attribute_certs=True)), "crl-scope"),
+    "a relative name": (
+        CRL(idp=idp(relative_name=x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, "1")]))),
+        "crl-scope",
+    ),
     "some reasons": (CRL(idp=idp(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}))), "crl-scope"),
 }
 
@@ -91,6 +97,19 @@ BAD = {
 @pytest.mark.parametrize(("crl", "expected"), BAD.values(), ids=BAD.keys())
 def test_each_bad_crl_is_refused_for_its_reason(crl: CRL, expected: str) -> None:
     assert reason(make_crl(world().sub, crl)) == expected
+
+
+def test_a_crl_that_never_runs_out_is_refused() -> None:
+    listed = asn1_crl.CertificateList.load(make_crl(world().sub))
+    fields = listed["tbs_cert_list"]
+    kept = {name: fields[name] for name in fields.native if name not in ("next_update", "revoked_certificates")}
+    unending = asn1_crl.TbsCertList(kept)
+    listed["tbs_cert_list"] = unending
+    key = world().sub.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    listed["signature"] = key.sign(unending.dump(), padding.PKCS1v15(), hashes.SHA256())
+
+    assert reason(listed.dump(force=True)) == "crl-without-next-update"
 
 
 def test_other_extensions_that_are_not_critical_are_accepted() -> None:
