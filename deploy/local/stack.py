@@ -144,7 +144,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
                 "PORTAL_URL": portal_url(installation),
                 # A mail cut off by a crash is due again after ten of these.
-                "SMTP_TIMEOUT_SECONDS": "2",
+                "SMTP_TIMEOUT_SECONDS": "5",
             }
         case "issuance":
             return {
