@@ -28,7 +28,7 @@ READERS: Final = {
     Topic.APPLICATION: {"payment", "mailing", "issuance"},
     Topic.PAYMENT: {"application"},
     Topic.MAILING: {"application"},
-    Topic.ISSUANCE: {"application", "mailing"},
+    Topic.ISSUANCE: {"application"},
     Topic.PIN_ENVELOPES: {"mailing"},
 }
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
