@@ -1,20 +1,14 @@
-"""The client CAs' CRLs: made again well before they lapse, for as long as the system runs."""
+"""The client CAs' CRLs: every list made anew, and an entry added."""
 
 import json
-import signal
-import sys
-import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deploy.local import authority as ca
-
-INTERVAL: Final = 3600.0
 
 
 def write_crls(keys: Path, folder: Path, now: datetime) -> None:
@@ -48,18 +42,3 @@ def _load(certificate: Path) -> ca.Authority:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{certificate}: the CA's key is not RSA")
     return ca.Authority(x509.load_pem_x509_certificate(certificate.read_bytes()), key, certificate.stem)
-
-
-def main(keys: Path, folder: Path) -> None:
-    """Make the lists now and every hour, until told to stop."""
-    stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: stop.set())
-    while True:
-        write_crls(keys, folder, datetime.now(UTC))
-        if stop.wait(INTERVAL):
-            return
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -43,6 +43,11 @@ class Process:
     socket: Path | None = None
 
     @property
+    def needs_kafka(self) -> bool:
+        """It ends at once where Kafka does not answer."""
+        return self.group is Group.SERVICES and self.command[-1] in ("consume", "relay")
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """Every port it takes."""
         return tuple(port for port in (self.port, self.admin_port) if port is not None)
@@ -123,7 +128,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
         Process(
             name="crls",
             group=Group.EDGE,
-            command=_python("deploy.local.crls", str(pki.client_ca_keys), str(pki.client_crls)),
+            command=_python("deploy.local.refresh_crls", str(pki.client_ca_keys), str(pki.client_crls)),
             environment=base,
         ),
     ]

@@ -74,13 +74,14 @@ def _bring_up(
         topics = pool.submit(bring_up.deploy_topics, installation, there, supervisor)
         if services:
             bring_up.deploy_databases(installation, there, supervisor, say)
+            say("Starting the services")
+            supervisor.start(process for process in services if not process.needs_kafka)
         topics.result()
     finally:
         pool.shutdown(wait=False)  # given up: it sees that the supervisor is gone
     say("Kafka's topics, users and access rights are there")
+    supervisor.start(process for process in services if process.needs_kafka)
     if services:
-        say("Starting the services")
-        supervisor.start(services)
         bring_up.import_samples(installation, there, say)
     say("Waiting until everything is ready")
     bring_up.wait_until_ready(table, supervisor)

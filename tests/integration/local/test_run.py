@@ -51,8 +51,9 @@ def test_the_engines_come_back_after_everything_was_killed_and_stop_cleanly(tmp_
         assert left.wait(timeout=5) == -signal.SIGTERM
         assert other.poll() is None
     finally:
-        other.kill()
-        other.wait()
+        for sleeper in (left, other):
+            sleeper.kill()
+            sleeper.wait()
     with psycopg.connect(installation.cluster.url("postgres")) as conn:
         assert conn.execute("SELECT count(*) FROM kept").fetchone() == (0,)
 
