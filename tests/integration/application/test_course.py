@@ -300,6 +300,14 @@ def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
     assert shown["not_after"] == issued.not_after.isoformat()
 
 
+def test_a_new_certificate_is_in_good_standing_whatever_befell_the_old_one(world: World) -> None:
+    renewal = world.paid()
+    world.change_subscription(WWW, standing="revoked")
+    world.deliver(world.issued(renewal))
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert shown["reason"] is None
+
+
 def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from shared.events.application import RenewalSubmitted
 from shared.events.base import ARId, SubscriberId
 from shared.tokens import TokenKind, sign
+from shared.tx import transaction
 from tests.builders import AR, NOW, signing_key
 from tests.integration.application.world import MULTI, WILDCARD, WWW, World, body, problem, unsigned
 
@@ -274,6 +275,19 @@ def test_many_submissions_of_overlapping_subscriptions_never_deadlock(world: Wor
         ]
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
+
+
+def test_a_submission_waits_for_an_import_under_way_and_heeds_it(world: World) -> None:
+    renewal = world.draft(WWW, WILDCARD)
+    answers: list[TestResponse] = []
+    submitting = threading.Thread(target=lambda: answers.append(world.submit(renewal)), daemon=True)
+    with transaction(world.pool) as tx:
+        tx.conn.execute("UPDATE subscriptions SET ar_id = 'ar-new' WHERE srn = %s", (WILDCARD,))
+        submitting.start()
+        submitting.join(0.5)
+        assert submitting.is_alive(), "it waits for the row"
+    submitting.join(30)
+    assert [body(answer)["reason"] for answer in answers] == ["ar-changed"]
 
 
 def test_one_draft_submitted_twice_at_once_is_submitted_once(world: World) -> None:
