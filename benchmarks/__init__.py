@@ -1,0 +1,1 @@
+"""What the system can do, measured on throw-away engines: `make bench`."""

@@ -1,0 +1,38 @@
+"""`python -m benchmarks`: a table for people, and one line of JSON for machines."""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from benchmarks import engines, latency, throughput
+from benchmarks.figures import Figure, as_json, table
+from benchmarks.loops import READER, WRITER
+
+
+def _plumbing(quick: bool) -> list[Figure]:
+    with engines.running(WRITER, READER) as made:
+        return [
+            *latency.measure(made, seconds=3 if quick else 20),
+            *throughput.measure(made, events=2_000 if quick else 20_000),
+        ]
+
+
+PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {"plumbing": _plumbing}
+
+
+def main() -> None:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which to run; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    figures = [figure for part in options.parts or PARTS for figure in PARTS[part](options.quick)]
+    print(table(figures))
+    print(f"\nmeasured in {time.monotonic() - begun:.0f} s\n")
+    print(as_json(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A measured figure, and how figures are shown."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One number with its unit; `group` is the part of the benchmark that measured it."""
+
+    group: str
+    name: str
+    value: float
+    unit: str
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def latencies(group: str, name: str, seconds: Sequence[float]) -> list[Figure]:
+    """The median and the 99th percentile, in milliseconds."""
+    return [
+        Figure(group=group, name=f"{name}, p{share}", value=percentile(seconds, share / 100) * 1000, unit="ms")
+        for share in (50, 99)
+    ]
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """One line a figure, numbers below one another."""
+    width = max(len(figure.name) for figure in figures)
+    lines: list[str] = []
+    group = ""
+    for figure in figures:
+        if figure.group != group:
+            group = figure.group
+            lines.append(f"\n{group}")
+        number = f"{figure.value:,.0f}" if abs(figure.value) >= 100 else f"{figure.value:,.1f}"
+        lines.append(f"  {figure.name:{width}}  {number:>10} {figure.unit}")
+    return "\n".join(lines)
+
+
+def as_json(figures: Sequence[Figure]) -> str:
+    """For machines."""
+    return json.dumps([asdict(figure) for figure in figures])

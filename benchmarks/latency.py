@@ -1,0 +1,66 @@
+"""How long an event is under way: from the writer's commit to the reader's handler, beside Kafka alone."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Final
+
+from benchmarks.engines import Engines
+from benchmarks.figures import Figure, latencies
+from benchmarks.loops import TOPIC, WRITER, consuming, reading, relaying, started
+from shared import broker, db, outbox
+from shared.db import Pool
+from shared.events.base import RenewalId
+from shared.events.payment import PaymentDeclined
+from shared.tx import transaction
+
+GROUP: Final = "latency"
+# Now and then: every loop has gone to its longest pause. Steady: none has.
+RATES: Final = {"now and then (3 a second)": 3, "steady (100 a second)": 100}
+
+
+def measure(engines: Engines, *, seconds: float) -> list[Figure]:
+    """Both ways at each rate, in the same run."""
+    figures: list[Figure] = []
+    producer = broker.make_producer(engines.kafka(WRITER), "benchmark")
+    with contextlib.closing(producer), db.open_pool(engines.urls[WRITER], name="writer") as pool:
+
+        def produce(name: str) -> None:
+            producer.send(TOPIC.value, key=name.encode(), value=name.encode())
+
+        for rate_name, rate in RATES.items():
+            with started(reading, engines) as report:
+                produced = _paced(produce, report, rate=rate, seconds=seconds, early=True)
+            with started(consuming, engines) as report, started(relaying, engines):
+                committed = _paced(lambda name: _commit(pool, name), report, rate=rate, seconds=seconds, early=False)
+            figures += latencies(GROUP, f"{rate_name}: raw produce → consume", produced)
+            figures += latencies(GROUP, f"{rate_name}: commit → handler", committed)
+    return figures
+
+
+def _commit(pool: Pool, name: str) -> None:
+    with transaction(pool) as tx:
+        key = RenewalId(uuid.uuid4())
+        outbox.add(tx, PaymentDeclined(renewal_id=key, payment_id=tx.new_id(), reason=name))
+
+
+def _paced(send: Callable[[str], None], report: Connection, *, rate: int, seconds: float, early: bool) -> list[float]:
+    """Send at this rate; how long each took, counted from before (`early`) or after the call that sends."""
+    sent: dict[str, float] = {}
+    begun = time.monotonic()
+    for number in range(int(rate * seconds)):
+        time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        name = str(uuid.uuid4())
+        before = time.monotonic()
+        send(name)
+        sent[name] = before if early else time.monotonic()
+    took: list[float] = []
+    while len(took) < len(sent):
+        if not report.poll(30):
+            raise TimeoutError(f"{len(sent) - len(took)} events did not come")
+        name, at = report.recv()
+        if name in sent:
+            took.append(max(0.0, at - sent[name]))
+    return took

@@ -1,0 +1,103 @@
+"""The plumbing's loops in processes of their own, as in production, told what to do by their arguments."""
+
+import contextlib
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+import structlog
+
+from benchmarks.engines import Engines
+from shared import broker, db, relay
+from shared.consumer import Consumer
+from shared.events.base import Topic
+from shared.events.payment import PaymentDeclined
+from shared.main import applier
+from shared.process import Life
+from shared.subscriptions import on
+from shared.tx import Tx
+
+WRITER: Final = "payment"
+READER: Final = "application"
+TOPIC: Final = Topic.PAYMENT
+_SPAWN: Final = multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def started(body: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
+    """The body in a process of its own, once it says that it is ready; what it reports comes out of the connection."""
+    here, there = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_quietly, args=(body, there, *arguments), daemon=True)
+    process.start()
+    there.close()
+    try:
+        if here.recv() != "ready":
+            raise RuntimeError("the process did not begin with its readiness")
+        yield here
+    finally:
+        process.terminate()
+        process.join(20)
+
+
+def _quietly(body: Callable[..., None], *arguments: Any) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    body(*arguments)
+
+
+def _life() -> Life:
+    life = Life()
+    life.end_on_signals()
+    life.beat()
+    return life
+
+
+def relaying(report: Connection, engines: Engines) -> None:
+    """The writer's relay."""
+    life = _life()
+    with db.open_pool(engines.urls[WRITER], name="relay") as pool:
+        report.send("ready")
+        relay.run(pool, lambda: broker.make_producer(engines.kafka(WRITER), "benchmark"), life)
+
+
+def consuming(report: Connection, engines: Engines) -> None:
+    """The reader's consumer, whose handler writes one row; reports each event's name and when it was handled."""
+
+    def handle(event: PaymentDeclined, tx: Tx) -> None:
+        tx.conn.execute(
+            "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'benchmark', %s, %s, '{}')",
+            (tx.now, event.reason, str(event.renewal_id)),
+        )
+        report.send((event.reason, time.monotonic()))
+
+    life = _life()
+    with db.open_pool(engines.urls[READER], name="consume") as pool:
+        client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.events", topics=[TOPIC])
+        consumer = Consumer(client, pool, applier(READER, (on(PaymentDeclined, handle),)), life)
+        polled = _first_poll(client)
+        report.send("ready")
+        consumer.turn(polled)
+        consumer.run()
+
+
+def reading(report: Connection, engines: Engines) -> None:
+    """A bare Kafka consumer with the same settings; reports each record's value and when it came."""
+    life = _life()
+    client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.raw", topics=[TOPIC])
+    _first_poll(client)  # what earlier runs left
+    report.send("ready")
+    while not life.is_set():
+        for records in client.poll(timeout_ms=250).values():
+            for record in records:
+                report.send((record.value.decode(), time.monotonic()))
+    client.close(timeout_ms=1000)
+
+
+def _first_poll(client: Any) -> Any:
+    """What came with the poll in which the partitions were handed out."""
+    while True:
+        polled = client.poll(timeout_ms=100)
+        if client.assignment():
+            return polled
