@@ -82,7 +82,7 @@ class Applier:
         except Undecodable as error:
             return self._hold_unreadable(conn, record, error, now)
         place = Place.of(self.consumer, envelope)
-        match inbox.judge(conn, place, envelope.sequence, envelope.id):
+        match verdict := inbox.judge(conn, place, envelope.sequence, envelope.id):
             case Verdict.SEEN | Verdict.PARKED:
                 SEEN.labels(envelope.topic).inc()
                 return Outcome.DONE
@@ -93,12 +93,13 @@ class Applier:
                 log.error("inbox.conflict", topic=place.topic, key=place.key, sequence=envelope.sequence)
                 self._park(conn, place, None, record, inbox.CONFLICT, "sequence used by another event", now)
                 return Outcome.HELD
-            case Verdict.APPLY:
+            case Verdict.APPLY | Verdict.APPLY_AND_DRAIN:
                 outcome = self._apply(conn, place, envelope, now)
                 if outcome is not None:
                     self._park(conn, place, envelope.sequence, record, outcome.reason, outcome.error, now)
                     return outcome.kind
-                self.drain(conn, place, envelope.sequence)
+                if verdict is Verdict.APPLY_AND_DRAIN:
+                    self.drain(conn, place, envelope.sequence)
                 return Outcome.DONE
 
     def drain(self, conn: Conn, place: Place, sequence: int) -> int:

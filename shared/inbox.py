@@ -14,6 +14,7 @@ class Verdict(Enum):
     """What the inbox says of an event."""
 
     APPLY = auto()
+    APPLY_AND_DRAIN = auto()
     SEEN = auto()
     WAIT = auto()
     PARKED = auto()
@@ -63,8 +64,9 @@ def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdi
         return Verdict.SEEN
     if held is not None and _is_parked(conn, place, sequence):
         return Verdict.PARKED
-    # A gap heals by itself, a conflict does not: what follows it waits for a person.
-    return Verdict.APPLY if sequence == last + 1 and held != CONFLICT else Verdict.WAIT
+    if sequence != last + 1 or held == CONFLICT:
+        return Verdict.WAIT  # a gap heals by itself, a conflict does not: what follows it waits for a person
+    return Verdict.APPLY if held is None else Verdict.APPLY_AND_DRAIN
 
 
 def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> None:
