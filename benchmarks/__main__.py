@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from benchmarks import engines, latency, throughput
+from benchmarks import engines, latency, renewals, throughput
 from benchmarks.figures import Figure, as_json, table
 from benchmarks.loops import READER, WRITER
 
@@ -18,7 +18,11 @@ def _plumbing(quick: bool) -> list[Figure]:
         ]
 
 
-PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {"plumbing": _plumbing}
+def _renewals(quick: bool) -> list[Figure]:
+    return renewals.measure(renewals=6 if quick else 60, alone=2 if quick else 10)
+
+
+PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {"plumbing": _plumbing, "renewals": _renewals}
 
 
 def main() -> None:
