@@ -127,9 +127,13 @@ class Applier:
         return True
 
     def _apply(self, conn: Conn, place: Place, envelope: Envelope, now: datetime) -> _Failure | None:
-        subscription = self.handlers.get(envelope.type)
-        if subscription is None and envelope.type not in ALL:
+        event_type = ALL.get(envelope.type)
+        if event_type is None:
             return _Failure(kind=Outcome.HELD, reason="unknown-type", error=envelope.type)
+        if event_type.TOPIC is not envelope.topic:
+            # A topic's one writer speaks for itself alone, whatever it writes.
+            return _Failure(kind=Outcome.HELD, reason="wrong-topic", error=f"{envelope.type} on {envelope.topic}")
+        subscription = self.handlers.get(envelope.type)
         failure = None if subscription is None else self._try(conn, subscription, envelope, now)
         if failure is None:
             inbox.advance(conn, place, envelope.sequence, envelope.id)
@@ -152,6 +156,9 @@ class Applier:
                 with conn.transaction():
                     subscription.handle(event, tx)
                 return None
+            except psycopg.errors.ProgramLimitExceeded as error:
+                # psycopg counts it among the operational ones, but no later try makes the event smaller.
+                return _Failure(kind=Outcome.HELD, reason="too-large", error=str(error))
             except TRANSIENT:
                 raise
             except Ignored as ignored:
@@ -175,8 +182,7 @@ class Applier:
         )
 
     def _hold_unreadable(self, conn: Conn, record: Record, error: Undecodable, now: datetime) -> Outcome:
-        key = parking.storable((record.key or b"").decode("utf-8", "backslashreplace"))
-        place = Place(consumer=self.consumer, topic=record.topic, key=key)
+        place = Place(consumer=self.consumer, topic=record.topic, key=parking.key_of(record.key))
         sequence = readable_sequence(record.headers)
         if sequence is not None:
             last = inbox.lock(conn, place)[0]

@@ -6,10 +6,41 @@ from typing import Any, Final
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaTimeoutError
+from kafka.record.default_records import DefaultRecordBatch
 
 from shared.settings import KafkaSettings
 
 MAX_POLL_RECORDS: Final = 50
+_read_strictly: Final = DefaultRecordBatch._read_msg
+
+
+class _AnyText(bytearray):
+    """A batch's bytes that decode whatever they are."""
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return _AnyText(found) if isinstance(found, bytearray) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return super().decode(encoding, "backslashreplace")
+
+
+def _read_whatever_its_headers_are_called(batch: Any) -> Any:
+    """kafka-python's own reading, but a header name that is no UTF-8 does not end the consumer, again and again.
+
+    Kafka takes such a record from whoever may write the topic; the inbox then judges it like any other.
+    """
+    try:
+        return _read_strictly(batch)
+    except UnicodeDecodeError:
+        strict, batch._buffer = batch._buffer, _AnyText(batch._buffer)
+        try:
+            return _read_strictly(batch)
+        finally:
+            batch._buffer = strict
+
+
+DefaultRecordBatch._read_msg = _read_whatever_its_headers_are_called
 
 
 def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: int) -> dict[str, Any]:

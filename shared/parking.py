@@ -1,5 +1,6 @@
 """Held events: kept whole, drained in sequence order, redriven or skipped by an operator."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from shared.inbox import Place
 
 GAP: Final = "gap"
 NO_SEQUENCE: Final = "no-sequence"
+_LONGEST_KEY: Final = 200
 # What stays readable of a header in the table; all else is percent-encoded, as PostgreSQL cannot keep every byte.
 _READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
@@ -103,6 +105,14 @@ def park(
 def storable(text: str) -> str:
     """A message as PostgreSQL can keep it, and not too long."""
     return text[:2000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def key_of(raw: bytes | None) -> str:
+    """A record's key for a row's key, whatever bytes it has; of one too long for an index, its beginning and hash."""
+    text = storable((raw or b"").decode("utf-8", "backslashreplace"))
+    if len(raw or b"") <= _LONGEST_KEY:
+        return text
+    return f"{text[:40]}… sha256 {hashlib.sha256(raw or b'').hexdigest()}"
 
 
 def _quoted(raw: bytes | None) -> str | None:

@@ -241,6 +241,8 @@ def _properties(broker: Broker) -> dict[str, str]:
         "super.users": f"User:{ADMIN};User:controller",
         "allow.everyone.if.no.acl.found": "false",
         "auto.create.topics.enable": "false",
+        # Whatever a producer packs with: readers need to unpack nothing but what our own producers use.
+        "compression.type": "lz4",
         "log.dirs": str(broker.folder / "log"),
         "num.partitions": str(PARTITIONS),
         "offsets.topic.replication.factor": "1",

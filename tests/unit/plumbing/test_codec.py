@@ -55,7 +55,7 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
         source=ATTRIBUTES,
         type=ATTRIBUTES,
         topic=st.sampled_from(Topic),
-        subject=ATTRIBUTES,
+        subject=st.uuids().map(str),
         sequence=st.integers(min_value=1, max_value=2**63 - 1),
         time=MOMENTS,
         data=st.binary(),
