@@ -1,10 +1,16 @@
 """gunicorn, told what its defaults get wrong for us."""
 
+import json
+import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 import flask
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
+
+from shared.problems import MEDIA_TYPE, Problem
 
 GRACE_SECONDS: Final = 20
 
@@ -24,6 +30,20 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         return self._make_app()
 
 
+def _refuse(client: socket.socket, status: int, reason: str, _words: str) -> None:
+    """What gunicorn itself refuses (a request line or header too long, an Expect) as a problem, not as a web page."""
+    problem = Problem(HTTPStatus(status), reason.lower().replace(" ", "-"), reason)
+    body = json.dumps(problem.body(None)).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
+        f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, head.encode() + body)
+
+
+util.write_error = _refuse
+
+
 def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int, on_exit: Callable[[], None]) -> None:
     """Serve until SIGTERM: running requests are finished within GRACE_SECONDS. One worker; scale by processes."""
     _Server(
@@ -38,6 +58,8 @@ def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int, on_ex
             "timeout": 90,
             "worker_exit": lambda server, worker: on_exit(),
             "control_socket_disable": True,
+            # Its default lets a header SCRIPT_NAME move the path that is routed.
+            "forwarder_headers": "",
             "limit_request_field_size": 16_380,
             "limit_request_line": 4_094,
             "accesslog": None,

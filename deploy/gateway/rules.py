@@ -71,7 +71,8 @@ FORGEABLE_HEADERS: Final = (
 )
 FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-request-", "x-envoy-")
 
-MAX_BODY_BYTES: Final = 1024 * 1024
+# What the services take: more is refused here, before any of it reaches them.
+MAX_BODY_BYTES: Final = 256 * 1024
 MAX_HEADER_KIB: Final = 32
 MAX_HEADERS: Final = 64
 MAX_CONNECTIONS: Final = 2000
@@ -84,7 +85,7 @@ PROBLEMS: Final = {
     400: ("bad-request", "The request could not be read"),
     404: ("not-found", "There is nothing at this address"),
     408: ("request-timeout", "The request took too long to arrive"),
-    413: ("body-too-large", "The request body is larger than 1 MiB"),
+    413: ("body-too-large", "The request body is larger than 256 KiB"),
     421: ("misdirected-request", "This connection is not for this host"),
     431: ("headers-too-large", "The request headers are too large"),
     503: ("unavailable", "The service cannot answer now; try again later"),

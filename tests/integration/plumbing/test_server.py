@@ -111,6 +111,7 @@ NO_HTTP = [
     b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
     b"POST /small/v1/notes HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"POST /small/v1/notes HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: a miracle\r\n\r\n",
     b"POST /small/v1/notes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
 ]
 
@@ -121,5 +122,32 @@ def test_what_is_no_http_is_refused_before_it_reaches_the_app(server: Server) ->
             connection.settimeout(10)
             connection.connect(str(server.path))
             connection.sendall(raw)
-            assert connection.recv(100).startswith(b"HTTP/1.1 4"), raw
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            body = answer.read()
+        assert 400 <= answer.status < 500, raw
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(body)["status"] == answer.status
+        assert json.loads(body)["type"].startswith("urn:ecert:problem:")
+        assert b"x" * 50 not in body
     assert server.is_ready()
+
+
+def test_no_header_moves_the_path(server: Server) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(server.path))
+        connection.sendall(b"GET /x/livez HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 404")
+
+
+def test_a_body_that_nobody_asked_for_is_read_before_the_answer(server: Server) -> None:
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(server.path))
+            head = b"GET /small/v1/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 262144\r\n\r\n"
+            connection.sendall(head)
+            time.sleep(0.01)
+            connection.sendall(b"x" * 262_144)
+            assert connection.recv(100).startswith(b"HTTP/1.1 404")
