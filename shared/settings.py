@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from environs import Env, EnvValidationError
+from environs import Env, EnvValidationError, validate
 
 __all__ = ["Env", "KafkaSettings", "ServiceSettings", "SettingsError", "read_env", "read_kafka", "read_service", "seal"]
+
+
+# Production is refused what only a local system may have: a name that is neither must not pass for local.
+ENVIRONMENTS: Final = ("local", "production")
 
 
 class SettingsError(SystemExit):
@@ -70,7 +75,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         service=service,
         database_url=env.str(f"{prefix}_DATABASE_URL"),
         migrate_database_url=env.str(f"{prefix}_MIGRATE_DATABASE_URL", None),
-        environment=env.str("ENVIRONMENT"),
+        environment=env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
         log_level=env.str("LOG_LEVEL", "INFO"),
         bind=env.str("BIND", "127.0.0.1:8000"),
         web_threads=env.int("WEB_THREADS", 8),

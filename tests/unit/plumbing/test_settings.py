@@ -40,3 +40,14 @@ def test_settings_that_are_complete_are_read_and_hide_their_secrets(environment:
     seal(env)
     assert settings.kafka.password == "secret"
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["prod", "Production", "test", "", " production"])
+def test_an_environment_that_is_neither_local_nor_production_is_refused(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    environment.setenv("ENVIRONMENT", name)
+    env = read_env()
+    read_service(env, "payment")
+    with pytest.raises(SettingsError, match="ENVIRONMENT"):
+        seal(env)
