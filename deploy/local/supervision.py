@@ -28,7 +28,9 @@ def configuration(installation: Installation, processes: Sequence[Process]) -> s
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
         f"[supervisord]\nnodaemon=true\nsilent=true\nlogfile={_literal(str(installation.logs / 'supervisord.log'))}\n"
         f"logfile_maxbytes={_LOG_BYTES}\nlogfile_backups=1\npidfile={_literal(str(folder / 'supervisord.pid'))}\n"
-        f"directory={_literal(str(ROOT))}\nminfds=1024\nminprocs=200\n",
+        f"directory={_literal(str(ROOT))}\nminfds=1024\nminprocs=200\n"
+        # What the processes write, letters and payments among it, is for their owner alone.
+        "umask=077\n",
         *(_program(process, installation.logs) for process in processes),
     ]
     for group, priority in _PRIORITIES.items():
