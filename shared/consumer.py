@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from kafka import TopicPartition
@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from shared.apply import TRANSIENT, Applier, ManyKeysFailing
 from shared.db import Pool
 from shared.parking import Record
+from shared.process import Stop
 
 log = structlog.get_logger()
 
@@ -27,19 +28,6 @@ CLOSE_MS: Final = 3_000
 BATCHES = Counter("consumer_batches_total", "Batches applied and committed")
 PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
 LAG = Gauge("consumer_lag_seconds", "Age of the newest record of the last batch when it was taken up")
-
-
-class Stop(Protocol):
-    """A flag that a signal sets, and the loop's sign of life."""
-
-    def is_set(self) -> bool:
-        """True once the process shall end."""
-
-    def wait(self, timeout: float) -> bool:
-        """Sleep, but no longer than until it is set."""
-
-    def beat(self) -> None:
-        """The loop has turned."""
 
 
 class Consumer:

@@ -30,6 +30,8 @@ def configure(service: str, process: str, level: str = "INFO") -> None:
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
+    # It warns of each login and of each turn of its own loop that a busy machine delays.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 

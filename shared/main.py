@@ -12,9 +12,8 @@ import flask
 import psycopg
 from prometheus_client import Gauge
 
-from shared import broker, db, held, logs, migrate, process, relay, sealing, server, work
+from shared import db, held, logs, migrate, process, sealing, server, work
 from shared.apply import Applier
-from shared.consumer import Consumer
 from shared.db import Pool
 from shared.migrate import Migration
 from shared.settings import ServiceSettings
@@ -129,11 +128,13 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
 
 def _consume(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+        from shared import broker, consumer  # the Kafka client is loaded by the processes that speak Kafka alone
+
         subscriptions = service.subscriptions()
         kafka = broker.make_consumer(
             settings.kafka, f"{service.name}-consume", group=service.name, topics=[*topics(subscriptions)]
         )
-        Consumer(kafka, pool, applier(service.name, subscriptions), life).run()
+        consumer.Consumer(kafka, pool, applier(service.name, subscriptions), life).run()
 
     _loop(service, "consume", body)
 
@@ -146,6 +147,8 @@ def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> A
 
 def _relay(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+        from shared import broker, relay  # as above
+
         relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life)
 
     _loop(service, "relay", body)

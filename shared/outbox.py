@@ -1,35 +1,18 @@
-"""Events out: the row in the transaction of the change, and the relay that brings it to Kafka."""
+"""Events out: the row in the transaction of the change; `shared/relay.py` brings it to Kafka."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final
 
-import structlog
-from kafka.errors import KafkaError, MessageSizeTooLargeError
-from prometheus_client import Counter, Gauge, Histogram
 from psycopg.rows import class_row
 
 from shared import codec
-from shared.db import Conn, Pool
+from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import Envelope, Event, Topic
-from shared.tx import Clock, Tx, utc_now
-
-log = structlog.get_logger()
+from shared.tx import Tx
 
 MAX_DATA_BYTES: Final = 900_000
-BATCH: Final = 500
-# Longer than the producer's own delivery time-out: when the wait is over, no record is still under way.
-SEND_TIMEOUT_SECONDS: Final = 8.0
-# One relay per database: any number, the same in every release.
-_RELAY_LOCK: Final = 0x6543_6572_74
-
-SENT = Counter("outbox_sent_total", "Events acknowledged by Kafka", ["topic"])
-OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event not yet acknowledged, 0 if none")
-UNSENDABLE = Counter("outbox_unsendable_total", "Events that can never be sent; each blocks its key")
-PUBLISH = Histogram("outbox_publish_seconds", "From the first send of a batch to its last acknowledgement")
 
 
 class EventTooLarge(Refused):
@@ -93,140 +76,6 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
             envelope.causationid,
         ),
     )
-
-
-class Producer(Protocol):
-    """What the relay needs of kafka-python's producer."""
-
-    def send(self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
-        """Queue one record; the future's get(timeout) waits for the acknowledgement."""
-
-    def close(self, timeout: float) -> None:
-        """Flush and let go."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    id: int
-    envelope: Envelope
-
-
-def relay_batch(pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit: int = BATCH) -> int:
-    """Send what is unsent, oldest first; mark what was acknowledged; say how many.
-
-    The one place where a transaction waits for the network: the advisory lock lives in it, so that a relay
-    that lost its connection has lost its right as well. Raises KafkaError after marking what did arrive.
-    """
-    with pool.connection() as conn, conn.transaction():
-        if not _take_lock(conn):
-            return 0
-        rows = _unsent(conn, limit)
-        OLDEST.set((clock() - rows[0].envelope.time).total_seconds() if rows else 0)
-        if not rows:
-            return 0
-        sent, failure = _send(conn, producer, rows)
-        conn.execute("UPDATE outbox SET sent_at = %s WHERE id = ANY(%s)", (clock(), sent))
-    if failure is not None:
-        raise failure
-    return len(sent)
-
-
-def _take_lock(conn: Conn) -> bool:
-    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_RELAY_LOCK,)).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _unsent(conn: Conn, limit: int) -> list[_Row]:
-    rows = conn.execute(
-        """SELECT id, event_id, topic, key, sequence, type, source, time, data, dataschema, traceparent, causation_id
-           FROM outbox AS o
-           WHERE sent_at IS NULL AND NOT EXISTS (
-               SELECT 1 FROM outbox AS b
-               WHERE b.topic = o.topic AND b.key = o.key AND b.unsendable_reason IS NOT NULL)
-           ORDER BY id LIMIT %s""",
-        (limit,),
-    ).fetchall()
-    return [
-        _Row(
-            id=row[0],
-            envelope=Envelope(
-                id=row[1],
-                topic=Topic(row[2]),
-                subject=row[3],
-                sequence=row[4],
-                type=row[5],
-                source=row[6],
-                time=row[7],
-                data=row[8],
-                dataschema=row[9],
-                traceparent=row[10],
-                causationid=row[11],
-            ),
-        )
-        for row in rows
-    ]
-
-
-def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], KafkaError | None]:
-    """Send all, wait for every acknowledgement; after the first failure of a key nothing of that key counts."""
-    deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
-    with PUBLISH.time():
-        futures = _send_all(producer, rows)
-        sent: list[int] = []
-        failed: set[tuple[Topic, str]] = set()
-        failure: KafkaError | None = None
-        for row, future in futures:
-            key = (row.envelope.topic, row.envelope.subject)
-            try:
-                future.get(max(0.0, deadline - time.monotonic()))
-            except MessageSizeTooLargeError as error:
-                _set_aside(conn, row, error)
-                failed.add(key)
-            except KafkaError as error:
-                failed.add(key)
-                failure = error
-            else:
-                if key not in failed:
-                    sent.append(row.id)
-                    SENT.labels(row.envelope.topic).inc()
-    return sent, failure
-
-
-class _Failed:
-    """A send that failed before it became a future."""
-
-    def __init__(self, error: KafkaError) -> None:
-        self.error = error
-
-    def get(self, timeout: float) -> None:
-        raise self.error
-
-
-def _send_all(producer: Producer, rows: list[_Row]) -> list[tuple[_Row, Any]]:
-    """Hand the rows over; if Kafka takes none just now, only the first is tried: each waits for it anew."""
-    futures: list[tuple[_Row, Any]] = []
-    for row in rows:
-        future = _send_one(producer, row.envelope)
-        futures.append((row, future))
-        if isinstance(future, _Failed) and not isinstance(future.error, MessageSizeTooLargeError):
-            break
-    return futures
-
-
-def _send_one(producer: Producer, envelope: Envelope) -> Any:
-    try:
-        return producer.send(envelope.topic, key=envelope.key, value=envelope.data, headers=codec.to_headers(envelope))
-    except KafkaError as error:
-        return _Failed(error)
-
-
-def _set_aside(conn: Conn, row: _Row, error: KafkaError) -> None:
-    UNSENDABLE.inc()
-    log.error("outbox.unsendable", event_id=str(row.envelope.id), type=row.envelope.type, error=str(error))
-    conn.execute("UPDATE outbox SET unsendable_reason = %s WHERE id = %s", (type(error).__name__, row.id))
-
-
-MakeProducer = Callable[[], Producer]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,26 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 log = structlog.get_logger()
 STALE_AFTER_SECONDS: Final = 60.0
+
+
+class Stop(Protocol):
+    """A flag that a signal sets, and the loop's sign of life."""
+
+    def is_set(self) -> bool:
+        """True once the process shall end."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep, but no longer than until it is set."""
+
+    def beat(self) -> None:
+        """The loop has turned."""
 
 
 class Life:

@@ -8,8 +8,8 @@ import psycopg
 import structlog
 from prometheus_client import Counter
 
-from shared.consumer import Stop
 from shared.errors import Unavailable
+from shared.process import Stop
 
 log = structlog.get_logger()
 

@@ -46,6 +46,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
     (_S.AWAITING_CSR, CSRReceived): _S.CSR_RECEIVED,
     (_S.CSR_RECEIVED, CSRSetAside): _S.AWAITING_CSR,
     (_S.CSR_RECEIVED, IntentMade): _S.ISSUING,
+    (_S.AWAITING_CSR, IssuanceRefused): _S.REFUSED,
     (_S.CSR_RECEIVED, IssuanceRefused): _S.REFUSED,
     (_S.ISSUING, CertificateIssued): _S.ISSUED,
     (_S.ISSUED, CertificateAccepted): _S.ACCEPTED,

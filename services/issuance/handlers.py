@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from services.issuance import certificate_store, proofs, store
-from services.issuance.domain import ProofRefused
+from services.issuance import certificate_store, issuing, proofs, store
+from services.issuance.domain import OrderState, ProofRefused
 from services.issuance.proofs import ProofKeys
 from shared import audit, outbox
 from shared.errors import Ignored
@@ -56,16 +56,29 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
 
 
 def withhold(event: CancellationRequested, tx: Tx) -> None:
-    """Say never, if nothing is or will be signed; else say that it is too late. Asked again, the same answer."""
+    """Say never, if nothing is or will be signed; else say that it is too late, and end the items not signed yet.
+
+    Asked again, the same answer. So a renewal of which one item is issued and another's CSR never comes has an
+    end too: each item has its own, and its own refund.
+    """
     withheld_at = store.lock_gate(tx.conn, event.renewal_id)
     if withheld_at is None and certificate_store.has_intent(tx.conn, event.renewal_id):
         outbox.add(tx, CancellationDeclined(renewal_id=event.renewal_id))
         audit.record(tx, actor="application", action="cancellation-declined", subject=str(event.renewal_id))
+        _refuse_what_is_open(tx, event)
         return
     if withheld_at is None:
         store.save_withheld(tx.conn, event.renewal_id, tx.now)
         audit.record(tx, actor="application", action="issuance-withheld", subject=str(event.renewal_id))
     outbox.add(tx, IssuanceWithheld(renewal_id=event.renewal_id))
+
+
+def _refuse_what_is_open(tx: Tx, event: CancellationRequested) -> None:
+    for found in store.find_orders(tx.conn, event.renewal_id):
+        order = store.lock_order(tx.conn, found.item_id)
+        assert order is not None
+        if order.state in (OrderState.AWAITING_CSR, OrderState.CSR_RECEIVED):
+            issuing.refuse(tx, order, "cancelled")
 
 
 def subscriptions(keys: ProofKeys) -> tuple[Subscription, ...]:

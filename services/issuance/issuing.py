@@ -85,7 +85,7 @@ def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
         )
         tbs = profiles.leaf_tbs(leaf, issuer.ca, issuer.addresses, issuer.signer.algorithm)
     except (SubjectRefused, NothingInForce, SubscriptionOver) as refused:
-        _refuse(tx, order, refused.reason)
+        refuse(tx, order, refused.reason)
         return None
     findings = tuple(str(f) for f in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
     return _save_intent(tx, order, leaf, tbs, findings)
@@ -157,13 +157,14 @@ def _save_intent(tx: Tx, order: Order, leaf: Leaf, tbs: bytes, findings: tuple[s
         details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": sha256(tbs).hexdigest()},
     )
     if findings:
-        _refuse(tx, order, "lint")
+        refuse(tx, order, "lint")
         return None
     store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None))
     return intent
 
 
-def _refuse(tx: Tx, order: Order, reason: str) -> None:
+def refuse(tx: Tx, order: Order, reason: str) -> None:
+    """End an order without a certificate, for good; its locks are the caller's."""
     store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
     store.save_pins(tx.conn, order.item_id, "void")
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))

@@ -1,7 +1,7 @@
 """The last look before the CA's key is used: pkilint on the very bytes to be signed, and what pkilint does not know."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -10,23 +10,13 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from pkilint import finding_filter, loader
-from pkilint.cabf import serverauth
-from pkilint.cabf.serverauth.serverauth_constants import CertificateType
-from pkilint.pkix import certificate as pkix_certificate
-from pkilint.validation import ValidationFindingSeverity
 
 from services.issuance.ca import IssuingCA
 from services.issuance.policy import MAX_VALIDITY_DAYS, Validity
 from services.issuance.profiles import Leaf, assemble
 from services.issuance.signer import SoftwareSigner
 
-_STOPS: Final = {
-    ValidationFindingSeverity.FATAL,
-    ValidationFindingSeverity.ERROR,
-    ValidationFindingSeverity.WARNING,
-    ValidationFindingSeverity.NOTICE,
-}
+_STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
 # Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.
 ALLOWED: Final[Mapping[str, str]] = {}
 _FRESH: Final = timedelta(hours=48)
@@ -58,14 +48,11 @@ def findings(tbs: bytes, leaf: Leaf, ca: IssuingCA, now: datetime, throwaway: So
 
 def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
     """pkilint's findings at NOTICE or worse, less what is allowed. Raises ValueError if it is no certificate."""
-    container, filters = _linter()
-    document = loader.load_der_certificate(certificate, "certificate", "certificate")
-    results, _ = finding_filter.filter_results(filters, container.validate(document.root))
     return tuple(
         Finding(str(description.finding.severity), description.finding.code, description.message or "")
-        for result in results
+        for result in _linter()(certificate)
         for description in result.finding_descriptions
-        if description.finding.severity in _STOPS and description.finding.code not in ALLOWED
+        if str(description.finding.severity) in _STOPS and description.finding.code not in ALLOWED
     )
 
 
@@ -89,14 +76,28 @@ def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: date
 
 
 @cache
-def _linter() -> tuple[Any, Any]:
-    """pkilint's checks for an organisation-validated leaf; a quarter of a second to build, so once per process."""
+def _linter() -> Callable[[bytes], Any]:
+    """pkilint's checks for an organisation-validated leaf; most of a second to load and build, so once per process.
+
+    Loaded here, not with the module: only the process that issues needs pkilint's memory.
+    """
+    from pkilint import finding_filter, loader
+    from pkilint.cabf import serverauth
+    from pkilint.cabf.serverauth.serverauth_constants import CertificateType
+    from pkilint.pkix import certificate as pkix_certificate
+
     logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # a fault of a check is a FATAL finding already
     kind = CertificateType.OV_FINAL_CERTIFICATE
     container = pkix_certificate.create_pkix_certificate_validator_container(
         serverauth.create_decoding_validators(), serverauth.create_validators(kind)
     )
-    return container, serverauth.create_serverauth_finding_filters(kind)
+    filters = serverauth.create_serverauth_finding_filters(kind)
+
+    def run(certificate: bytes) -> Any:
+        document = loader.load_der_certificate(certificate, "certificate", "certificate")
+        return finding_filter.filter_results(filters, container.validate(document.root))[0]
+
+    return run
 
 
 def warm_up() -> None:

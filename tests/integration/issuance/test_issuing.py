@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import handlers, issuing, lint, profiles, store, work
-from services.issuance.domain import ProofRefused
+from services.issuance.domain import InvalidTransition, ProofRefused
 from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
 from tests.engines import Database
@@ -132,7 +132,11 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
         cancelling.join(0.3)
         assert cancelling.is_alive()
     cancelling.join(10)
-    assert world.events(renewal)[-1] == "cancellation-declined"
+    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    assert world.rows("SELECT state, refusal FROM orders ORDER BY position") == [
+        ("issuing", None),
+        ("refused", "cancelled"),
+    ]
 
 
 def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> None:
@@ -154,15 +158,17 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
     assert world.events(renewal)[-1] == "issuance-withheld"
 
 
-def test_a_cancellation_after_a_certificate_is_declined_whatever_is_open(world: World) -> None:
+def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_open(world: World) -> None:
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     world.issue()
     world.cancel(renewal)
-    assert world.events(renewal)[-1] == "cancellation-declined"
-    world.submit(renewal, 1)
-    world.issue()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    with pytest.raises(InvalidTransition):
+        world.submit(renewal, 1)
+    world.cancel(renewal)
+    assert world.events(renewal)[-2:] == ["issuance-refused", "cancellation-declined"]
+    assert world.rows("SELECT state FROM orders ORDER BY position") == [("issued",), ("refused",)]
 
 
 def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_another(world: World) -> None:

@@ -121,9 +121,9 @@ def test_a_number_given_twice_fails_in_the_writer(pool: Pool) -> None:
 def test_after_the_first_failure_of_a_key_nothing_of_that_key_is_marked(pool: Pool) -> None:
     announce(pool, KEY, KEY, KEY, OTHER)
     with pytest.raises(KafkaTimeoutError):
-        outbox.relay_batch(pool, FakeKafka(refused_later={1: KafkaTimeoutError()}))
+        relay.relay_batch(pool, FakeKafka(refused_later={1: KafkaTimeoutError()}))
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False], [True])
-    assert outbox.relay_batch(pool, FakeKafka()) == 2
+    assert relay.relay_batch(pool, FakeKafka()) == 2
     assert sent(pool) == [True, True, True]
 
 
@@ -131,7 +131,7 @@ def test_when_kafka_takes_nothing_only_the_first_row_is_tried(pool: Pool) -> Non
     announce(pool, KEY, OTHER, KEY)
     away = FakeKafka(refused_at_once={0: KafkaConnectionError()})
     with pytest.raises(KafkaConnectionError):
-        outbox.relay_batch(pool, away)
+        relay.relay_batch(pool, away)
     assert len(away.keys) == 1, "each further one would wait for Kafka as long as the first"
     assert (sent(pool), sent(pool, OTHER)) == ([False, False], [False])
 
@@ -145,10 +145,10 @@ def test_when_kafka_takes_nothing_only_the_first_row_is_tried(pool: Pool) -> Non
 )
 def test_a_row_that_is_too_large_for_kafka_blocks_its_key_alone(pool: Pool, kafka: FakeKafka) -> None:
     announce(pool, KEY, KEY, OTHER, KEY)
-    assert outbox.relay_batch(pool, kafka) == 2
+    assert relay.relay_batch(pool, kafka) == 2
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False], [True])
     announce(pool, KEY, OTHER)
-    assert outbox.relay_batch(pool, FakeKafka()) == 1
+    assert relay.relay_batch(pool, FakeKafka()) == 1
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False, False], [True, True])
 
 
@@ -162,11 +162,11 @@ def test_a_second_relay_waits_for_its_turn(pool: Pool) -> None:
             assert go_on.wait(10)
             return super().send(topic, key=key, value=value, headers=headers)
 
-    first = threading.Thread(target=outbox.relay_batch, args=(pool, Slow()))
+    first = threading.Thread(target=relay.relay_batch, args=(pool, Slow()))
     first.start()
     assert inside.wait(10)
     second = FakeKafka()
-    assert outbox.relay_batch(pool, second) == 0
+    assert relay.relay_batch(pool, second) == 0
     go_on.set()
     first.join(10)
     assert (second.keys, sent(pool)) == ([], [True])
