@@ -1,9 +1,10 @@
 """The migration runner and the rights that it leaves behind, on a real PostgreSQL."""
 
+import contextlib
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,12 @@ _names = itertools.count(1)
 @pytest.fixture
 def empty(postgres: Postgres) -> Iterator[Database]:
     """A database of payment's without any table."""
+    with empty_database(postgres) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def empty_database(postgres: Postgres) -> Iterator[Database]:
     name = local_postgres.add_database(postgres.cluster, "payment", name=f"empty_{next(_names)}")
     yield Database(
         service="payment",
@@ -31,8 +38,20 @@ def empty(postgres: Postgres) -> Iterator[Database]:
     local_postgres.drop_database(postgres.cluster, name)
 
 
+@pytest.fixture(scope="module")
+def migrated(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One that every test of this module may look at."""
+    with empty_database(postgres) as made:
+        run(made, write_migrations(tmp_path_factory.mktemp("migrations")))
+        yield made
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    return write_migrations(tmp_path)
+
+
+def write_migrations(tmp_path: Path) -> Path:
     (tmp_path / "0001_books.sql").write_text("CREATE TABLE books (id INTEGER PRIMARY KEY);")
     (tmp_path / "0002_pages.sql").write_text(
         "CREATE TABLE pages (id INTEGER); COMMENT ON TABLE pages IS 'append-only: read and add';"
@@ -138,25 +157,20 @@ def refused(database: Database, statement: str) -> bool:
     ],
 )
 def test_the_running_service_has_no_ddl_and_cannot_change_what_is_append_only(
-    empty: Database, folder: Path, statement: str
+    migrated: Database, statement: str
 ) -> None:
-    run(empty, folder)
-    assert refused(empty, statement)
+    assert refused(migrated, statement)
 
 
-def test_the_running_service_reads_and_writes_its_rows(empty: Database, folder: Path) -> None:
-    run(empty, folder)
+def test_the_running_service_reads_and_writes_its_rows(migrated: Database) -> None:
     for statement in ("INSERT INTO books VALUES (1)", "UPDATE books SET id = 2", "INSERT INTO pages VALUES (1)"):
-        assert not refused(empty, statement)
+        assert not refused(migrated, statement)
 
 
 @pytest.mark.parametrize("role", [role for role in local_postgres.ROLES if not role.startswith("payment")])
-def test_another_services_role_cannot_even_connect(
-    postgres: Postgres, database: Callable[[str], Database], role: str
-) -> None:
-    own = database("payment")
+def test_another_services_role_cannot_even_connect(postgres: Postgres, migrated: Database, role: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(postgres.url(own.name, role))
+        psycopg.connect(postgres.url(migrated.name, role))
 
 
 def test_every_services_own_migrations_apply_twice_without_a_change(postgres: Postgres) -> None:

@@ -3,11 +3,12 @@
 import json
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+import psycopg
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
@@ -19,7 +20,7 @@ from shared import db
 from shared.db import Pool
 from shared.tokens import TokenKind, sign
 from shared.tx import utc_now
-from tests.engines import Database, free_port
+from tests.engines import Database, Postgres, free_port
 from tests.integration.plumbing.small_service import KEY, make_app
 
 Client: TypeAlias = FlaskClient
@@ -34,6 +35,27 @@ def token(ar_id: str = "AR-1") -> str:
 def headers(key: str | None = None, **more: str) -> dict[str, str]:
     given = {"Authorization": f"Bearer {token()}", "Idempotency-Key": key or str(uuid.uuid4())}
     return {**given, "Content-Type": "application/json", **{name.replace("_", "-"): more[name] for name in more}}
+
+
+@pytest.fixture(scope="module")
+def made(postgres: Postgres) -> Iterator[Database]:
+    """One database for all tests of this module."""
+    with postgres.database("application") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def opened(made: Database) -> Iterator[Pool]:
+    with db.open_pool(made.url, name="test") as pool:
+        yield pool
+
+
+@pytest.fixture
+def pool(made: Database, opened: Pool) -> Pool:
+    """The database, with nothing in it that a test before has left."""
+    with psycopg.connect(made.superuser_url, autocommit=True) as conn:
+        conn.execute("TRUNCATE audit_log, idempotency_keys")
+    return opened
 
 
 @pytest.fixture
@@ -233,9 +255,7 @@ def test_the_database_down_is_a_503_and_liveness_does_not_ask_it() -> None:
         assert client.get("/livez").status_code == 200
 
 
-def test_a_database_that_restarted_serves_the_next_request(
-    client: Client, pool: Pool, database: Callable[[str], Database]
-) -> None:
+def test_a_database_that_restarted_serves_the_next_request(client: Client, pool: Pool) -> None:
     assert post(client, {"text": "x"}).status_code == 201
     with pool.connection() as conn:
         pids = [row[0] for row in conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'test'")]
