@@ -6,11 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from deploy.demo.clerk import post_batch
 from deploy.demo.journey import Journey, Leg
 from deploy.demo.public import wait_for
 from deploy.demo.target import Target, find_or_start
 from deploy.local.installation import DEFAULT_FOLDER, Installation
+from services.issuance.lint import pkilint_findings
 
 SRNS: Final = ("0002310001", "0002310002", "0002310003")
 # What the AR's own computer does counts as the AR's time, not the system's.
@@ -43,13 +47,21 @@ def demonstrate(target: Target) -> bool:
     by_hand = sum(leg.seconds for leg in journey.legs if leg.name.startswith(_BY_HAND))
     print(f"{seconds - by_hand:8.2f} s  the machine's part of {seconds:.2f} s in all")
     verdicts = journey.verify(target.root)
-    print("\nopenssl verify:")
+    print("\nopenssl verify, pkilint:")
+    findings = {reference: _lint(chain) for reference, chain in journey.certificates.items()}
     for order in journey.orders:
-        print(f"  {order.reference}  {verdicts[order.reference]:4}  {', '.join(order.server_names)}")
+        found = "; ".join(findings[order.reference]) or "no finding"
+        print(f"  {order.reference}  {verdicts[order.reference]}, {found:12}  {', '.join(order.server_names)}")
     print(f"\nAll processes together: {target.memory_bytes() / MIB:.0f} MiB (sum of PSS)")
     print(f"Keys, CSRs and certificates: {folder}")
     journey.ar.close()
-    return all(verdict == "OK" for verdict in verdicts.values())
+    return all(verdict == "OK" for verdict in verdicts.values()) and not any(findings.values())
+
+
+def _lint(chain: Path) -> list[str]:
+    """pkilint's findings at NOTICE or worse in the first certificate of a chain."""
+    certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
+    return [str(finding) for finding in pkilint_findings(certificate.public_bytes(Encoding.DER))]
 
 
 def _post(journey: Journey, target: Target, folder: Path) -> None:
