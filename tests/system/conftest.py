@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy.demo.drill import import_subscriptions
 from deploy.demo.journey import Journey
 from deploy.demo.target import Target
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
+from tests.system.door import Door
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +39,26 @@ def journey(system: Target, tmp_path: Path) -> Iterator[Callable[..., Journey]]:
     yield begin
     for each in begun:
         each.ar.close()
+
+
+@pytest.fixture(scope="session")
+def spare(system: Target) -> Iterator[str]:
+    """SRNs of subscriptions that no other test renews, one after the other."""
+    import_subscriptions(system.installation, 20)
+    return (f"{3_000_001 + number:010d}" for number in range(20))
+
+
+@pytest.fixture(scope="session")
+def victim(system: Target, spare: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """A paid renewal whose CSR is awaited, its PINs at hand; every attack must leave it as it is."""
+    journey = system.journey([next(spare)], tmp_path_factory.mktemp("victim"))
+    journey.apply()
+    journey.receive()
+    yield journey
+    journey.ar.close()
+
+
+@pytest.fixture(scope="session")
+def door(system: Target) -> Door:
+    """The way in for attackers."""
+    return Door(installation=system.installation)
