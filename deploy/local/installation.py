@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,7 @@ class Installation:
 
     folder: Path
     ports: Ports
-    passwords: Mapping[str, str]
+    passwords: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path = DEFAULT_FOLDER, ports: Ports | None = None) -> "Installation":

@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class Broker:
     cache: Path
     port: int
     controller_port: int
-    password: str
+    password: str = field(repr=False)
 
     @property
     def address(self) -> str:

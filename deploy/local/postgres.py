@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -65,7 +65,7 @@ class Cluster:
 
     folder: Path
     port: int
-    password: str
+    password: str = field(repr=False)
     throw_away: bool = False
 
     @property

@@ -29,6 +29,12 @@ def test_passwords_are_their_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
 
 
+def test_no_password_shows_where_an_installation_is_printed(tmp_path: Path) -> None:
+    made = Installation.open(tmp_path, Ports())
+    printed = repr([made, made.cluster, made.broker, made.gateway, made.pki])
+    assert not [secret for secret in made.passwords.values() if secret in printed]
+
+
 def test_a_port_is_set_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECERT_PORT_GATEWAY", "10443")
     assert Installation.open(tmp_path).ports == Ports(gateway=10443)
