@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import flask
 import psycopg
 from prometheus_client import Gauge
 
-from shared import db, held, logs, migrate, process, sealing, server, work
+from shared import db, held, logs, migrate, process, sealing, work
 from shared.apply import Applier
 from shared.db import Pool
 from shared.migrate import Migration
@@ -21,6 +20,9 @@ from shared.subscriptions import Subscription, by_type, topics
 from shared.tokens import KeySet, SigningKey
 from shared.tx import utc_now
 from shared.work import Task
+
+if TYPE_CHECKING:
+    import flask
 
 CODE_VERSION: Final = "0.1.0"
 STARTED = Gauge("process_started", "1 once the process has begun its loop", ["service", "process"])
@@ -44,7 +46,7 @@ class Service:
     name: str
     purpose: str
     read_settings: Callable[[], ServiceSettings]
-    make_app: Callable[[Pool], flask.Flask]
+    make_app: "Callable[[Pool], flask.Flask]"
     subscriptions: Callable[[], Sequence[Subscription]]
     tasks: Callable[[Pool], Sequence[tuple[str, Task]]]
     migrations: Path
@@ -102,7 +104,9 @@ def _web(service: Service) -> None:
 
     pools: list[Pool] = []
 
-    def make_app() -> flask.Flask:
+    from shared import server  # Flask and gunicorn are loaded by the web process alone
+
+    def make_app() -> "flask.Flask":
         pools.append(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
         return service.make_app(pools[0])
 

@@ -5,13 +5,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import flask
 import psycopg
 
-from services.application import api, handlers, importing, work
+from services.application import handlers, importing, work
 from services.application.settings import read_settings
-from shared import web
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
@@ -19,14 +18,21 @@ from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet
 from shared.tx import Clock, transaction, utc_now
 
+if TYPE_CHECKING:
+    import flask
 
-def make_app(pool: Pool) -> flask.Flask:
+
+def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app, from the environment."""
     return build_app(pool, KeySet.load(read_settings().identity_jwks_file))
 
 
-def build_app(pool: Pool, keys: KeySet, *, clock: Clock = utc_now) -> flask.Flask:
+def build_app(pool: Pool, keys: KeySet, *, clock: Clock = utc_now) -> "flask.Flask":
     """The WSGI app; `keys` are identity's."""
+    # Flask is loaded by the web process alone.
+    from services.application import api
+    from shared import web
+
     return web.create_app(
         "application", blueprints=[api.blp], problem_table=api.PROBLEMS, pool=pool, keys=keys, deps=None, clock=clock
     )

@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import flask
-
-from services.identity import api, crl_store, enrolment, evidence, settings, work
-from services.identity.api import Deps
-from shared import web
+from services.identity import crl_store, enrolment, evidence, settings, work
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
@@ -21,13 +18,20 @@ from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
 from shared.work import Task
 
+if TYPE_CHECKING:
+    import flask
 
-def make_app(pool: Pool) -> flask.Flask:
+
+def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
+    # Flask is loaded by the web process alone.
+    from services.identity import api
+    from shared import web
+
     told = settings.read_settings()
     settings.require_gateway_only(told.service)
     jwks = json.loads(told.service.identity_jwks_file.read_text("utf-8"))
-    deps = Deps(
+    deps = api.Deps(
         trust=settings.read_trust(told),
         key=SigningKey.load(told.signing_key_file),
         jwks=jwks,

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import flask
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import api, handlers, intake, lint, revoking, work
+from services.issuance import handlers, intake, lint, revoking, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.intake import KeyPolicy, PINDesk
@@ -22,7 +22,6 @@ from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
 from services.issuance.signer import SoftwareSigner, throwaway_like
 from services.issuance.work import PINMaker
-from shared import web
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ItemId
@@ -32,9 +31,16 @@ from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.work import Task
 
+if TYPE_CHECKING:
+    import flask
 
-def make_app(pool: Pool) -> flask.Flask:
+
+def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
+    # Flask is loaded by the web process alone.
+    from services.issuance import api
+    from shared import web
+
     settings = read_settings()
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
     return web.create_app(

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Final
-
-import flask
+from typing import TYPE_CHECKING, Final
 
 from services.mailing import manifest, posting, work
 from services.mailing.domain import HONG_KONG
@@ -26,8 +24,10 @@ from shared.settings import ServiceSettings
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
-from shared.web import create_app
 from shared.work import Task
+
+if TYPE_CHECKING:
+    import flask
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -37,8 +37,10 @@ def read_settings() -> ServiceSettings:
     return MailingSettings.read().service
 
 
-def make_app(pool: Pool) -> flask.Flask:
+def make_app(pool: Pool) -> "flask.Flask":
     """Health and metrics only: what the back office says comes by the operator's commands."""
+    from shared.web import create_app  # Flask is loaded by the web process alone
+
     keys = KeySet.load(read_settings().identity_jwks_file)
     return create_app("mailing", blueprints=[], problem_table={}, pool=pool, keys=keys, deps=None)
 

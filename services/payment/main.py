@@ -5,14 +5,12 @@ import uuid
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import flask
-
-from services.payment import api, handlers, outcomes, work
+from services.payment import handlers, outcomes, work
 from services.payment.gateway import ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
-from shared import db, main, web
+from shared import db, main
 from shared.db import Pool
 from shared.events.base import RenewalId
 from shared.main import Command
@@ -20,9 +18,16 @@ from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.work import Task
 
+if TYPE_CHECKING:
+    import flask
 
-def make_app(pool: Pool) -> flask.Flask:
+
+def make_app(pool: Pool) -> "flask.Flask":
     """The HTTP side."""
+    # Flask is loaded by the web process alone.
+    from services.payment import api
+    from shared import web
+
     settings = read_settings()
     deps = api.Deps(
         provider=make_gateway(settings),
