@@ -28,9 +28,7 @@ def configuration(installation: Installation, processes: Sequence[Process]) -> s
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
         f"[supervisord]\nnodaemon=true\nsilent=true\nlogfile={_literal(str(installation.logs / 'supervisord.log'))}\n"
         f"logfile_maxbytes={_LOG_BYTES}\nlogfile_backups=1\npidfile={_literal(str(folder / 'supervisord.pid'))}\n"
-        f"directory={_literal(str(ROOT))}\nminfds=1024\nminprocs=200\n"
-        # What the processes write, letters and payments among it, is for their owner alone.
-        "umask=077\n",
+        f"directory={_literal(str(ROOT))}\nminfds=1024\nminprocs=200\n",
         *(_program(process, installation.logs) for process in processes),
     ]
     for group, priority in _PRIORITIES.items():
@@ -138,6 +136,8 @@ def launch(installation: Installation, processes: Iterable[Process]) -> Supervis
             stdout=out,
             stderr=out,
             start_new_session=True,
+            # What it and its processes write, logs and payments among it, is for their owner alone.
+            umask=0o077,
         )
     supervisor = Supervisor(installation, process)
     try:
