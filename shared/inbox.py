@@ -62,8 +62,8 @@ def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdi
         return Verdict.CONFLICT  # a restored writer has counted twice
     if sequence <= last:
         return Verdict.SEEN
-    if held is not None and _is_parked(conn, place, sequence):
-        return Verdict.PARKED
+    if held is not None and (parked := _parked_id(conn, place, sequence)) is not None:
+        return Verdict.PARKED if parked == str(event_id) else Verdict.CONFLICT
     if sequence != last + 1 or held == CONFLICT:
         return Verdict.WAIT  # a gap heals by itself, a conflict does not: what follows it waits for a person
     return Verdict.APPLY if held is None else Verdict.APPLY_AND_DRAIN
@@ -100,9 +100,11 @@ def release_if_drained(conn: Conn, place: Place) -> None:
     )
 
 
-def _is_parked(conn: Conn, place: Place, sequence: int) -> bool:
+def _parked_id(conn: Conn, place: Place, sequence: int) -> str | None:
+    """The id of the parked event with this number, empty if it carries none that can be read; None without one."""
     row = conn.execute(
-        "SELECT 1 FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s",
+        """SELECT COALESCE((SELECT h ->> 1 FROM jsonb_array_elements(headers) AS h WHERE h ->> 0 = 'ce_id' LIMIT 1), '')
+           FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s""",
         (*place.columns, sequence),
     ).fetchone()
-    return row is not None
+    return None if row is None else str(row[0])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import secrets
+import uuid
 from collections.abc import Callable
 
 import psycopg
@@ -10,6 +11,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 
 from shared import broker, held
 from shared.db import Pool
+from shared.errors import Refused
 from shared.events.base import Topic
 from shared.events.issuance import CertificateIssued
 from tests.integration.plumbing.conftest import Deliver, Handler, Writer
@@ -70,6 +72,20 @@ def test_a_topic_carries_the_events_of_its_one_writer_alone(
     ]
     deliver(first)
     assert applied(writer) == ["1"]
+
+
+def test_an_event_whose_number_a_held_one_took_first_is_kept_and_said(
+    pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = Refused("forged")
+    forged, genuine = writer.record(1), writer.record(1, event_id=uuid.uuid4())
+    deliver(forged)
+    deliver(forged)
+    deliver(genuine)
+    deliver(genuine)
+    found = [(each.sequence, each.reason, each.record.offset) for each in held.list_held(pool, "application")]
+    assert sorted(found, key=str) == [(1, "refused", forged.offset), (None, "conflict", genuine.offset)]
+    assert applied(writer) == []
 
 
 class _NoUTF8(str):
