@@ -49,18 +49,24 @@ def _commit(pool: Pool, name: str) -> None:
 def _paced(send: Callable[[str], None], report: Connection, *, rate: int, seconds: float, early: bool) -> list[float]:
     """Send at this rate; how long each took, counted from before (`early`) or after the call that sends."""
     sent: dict[str, float] = {}
+    came: dict[str, float] = {}
     begun = time.monotonic()
     for number in range(int(rate * seconds)):
-        time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        _read_until(begun + number / rate, report, came)
         name = str(uuid.uuid4())
         before = time.monotonic()
         send(name)
         sent[name] = before if early else time.monotonic()
-    took: list[float] = []
-    while len(took) < len(sent):
-        if not report.poll(30):
-            raise TimeoutError(f"{len(sent) - len(took)} events did not come")
+    until = time.monotonic() + 60
+    while missing := sent.keys() - came.keys():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{len(missing)} events did not come")
+        _read_until(time.monotonic() + 0.1, report, came)
+    return [max(0.0, came[name] - at) for name, at in sent.items()]
+
+
+def _read_until(moment: float, report: Connection, came: dict[str, float]) -> None:
+    """Read reports as they come, or the pipe fills up and holds up whoever writes into it."""
+    while report.poll(max(0.0, moment - time.monotonic())):
         name, at = report.recv()
-        if name in sent:
-            took.append(max(0.0, at - sent[name]))
-    return took
+        came[name] = at
