@@ -42,7 +42,7 @@ bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per re
 	@$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## write what is generated from the code: event schemas, state drawing
-	@$(BIN)/python -m shared.events.documents
+	@$(BIN)/python -m deploy.documents
 
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
 	@for extra in identity application payment mailing issuance local dev; do \

@@ -87,7 +87,8 @@ class Journey:
         self.ar.submit_csr(order, csr, pins)
 
     def _mail(self) -> dict[str, Any]:
-        return self._wait("the CSR e-mail", lambda: next(iter(self.csr_mails()), None))
+        look = partial(_first, self.csr_mails)
+        return wait_for("the CSR e-mail", look, seconds=max(self.patience, 60.0), every=0.1)
 
     def csr_mails(self) -> list[dict[str, Any]]:
         """The CSR e-mails about this renewal in the inbox."""
@@ -133,6 +134,10 @@ def openssl_verify(chain: Path, root: Path) -> str:
     command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(root)]
     done = subprocess.run([*command, "-untrusted", str(chain), str(chain)], capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip().removeprefix(f"{chain}: ")
+
+
+def _first(look: Callable[[], list[dict[str, Any]]]) -> dict[str, Any] | None:
+    return next(iter(look()), None)
 
 
 def _named(order: Order, _: Path) -> str:

@@ -46,6 +46,8 @@ class Inbox:
     def __init__(self, folder: Path) -> None:
         self._maildir = mailbox.Maildir(str(folder), factory=None)
         self._lock = threading.Lock()
+        # A mail never changes once it is here; reading all of them anew for every look would hold up the next one.
+        self._read: dict[str, dict[str, Any]] = {}
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Take one mail; called by the SMTP server."""
@@ -67,6 +69,11 @@ class Inbox:
             return self._describe(key) if key in self._maildir else None
 
     def _describe(self, key: str) -> dict[str, Any]:
+        if key not in self._read:
+            self._read[key] = self._parse(key)
+        return self._read[key]
+
+    def _parse(self, key: str) -> dict[str, Any]:
         message = email.message_from_bytes(self._maildir.get_bytes(key), policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         return {
