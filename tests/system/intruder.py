@@ -18,7 +18,6 @@ from shared import broker, codec
 from shared.events.application import CSRRequested
 from tests.system.readings import rows
 
-
 # What is written here, other tests of the run read too: their kafka-python must bear it as the services' does.
 assert broker.MAX_POLL_RECORDS
 
