@@ -44,9 +44,18 @@ bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per re
 docs: $(READY)  ## write what is generated from the code: event schemas, state drawing
 	@$(BIN)/python -m shared.events.documents
 
+ASSETS := portal/assets/node_modules/.package-lock.json
+
+$(ASSETS): portal/assets/package-lock.json $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets ci --ignore-scripts --no-fund --no-audit --silent
+	@touch $@
+
+assets: $(ASSETS)  ## build the portal's stylesheet and signing script from portal/assets
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets run --silent build
+
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
 	@for extra in identity application payment mailing issuance local dev; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
 	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
 
-.PHONY: help install run demo drill check test test-slow bench docs lock
+.PHONY: help install run demo drill check test test-slow bench docs assets lock
