@@ -15,6 +15,7 @@ from deploy.gateway.rules import (
     MAX_CONNECTIONS,
     MAX_HEADER_KIB,
     MAX_HEADERS,
+    PORTAL,
     PROBLEMS,
     REQUEST_SECONDS,
     SERVICES,
@@ -51,7 +52,7 @@ def render(gateway: Gateway) -> str:
             "overload_manager": {"resource_monitors": [_connection_limit()]},
             "static_resources": {
                 "listeners": [_listener(gateway)],
-                "clusters": [_cluster(service, gateway) for service in SERVICES],
+                "clusters": [_cluster(service, gateway) for service in (*SERVICES, PORTAL)],
             },
         },
         indent=1,

@@ -6,11 +6,13 @@ from typing import Final
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
 # Nothing of mailing is for the public.
 PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
+# Web pages for people, made by a client of the API.
+PORTAL: Final = "portal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A path, whole or as a prefix, and the service that answers it."""
+    """A path, whole or as a prefix, and the service (or the portal) that answers it."""
 
     path: str
     service: str
@@ -28,13 +30,16 @@ class Host:
 
 
 # Where the client certificate decides, and so not reachable without the question for one.
-SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations")
+SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations", "/identity/v1/authorise")
+# What the platform asks of each process; nothing for the public.
+PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
+PORTAL_HOST: Final = "portal.ecert.localhost"
 
 
-def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST) -> tuple[Host, ...]:
-    """Both hosts with their routes; what no route names does not exist."""
+def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST, portal: str = PORTAL_HOST) -> tuple[Host, ...]:
+    """All hosts with their routes; what no route names does not exist."""
     return (
         Host(
             name=api,
@@ -45,6 +50,11 @@ def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST) -> tuple[Host, ...]:
             name=sign_in,
             routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
             asks_for_certificate=True,
+        ),
+        Host(
+            name=portal,
+            routes=(Route(path="/", service=PORTAL, prefix=True),),
+            closed_paths=PLATFORM_PATHS,
         ),
     )
 
