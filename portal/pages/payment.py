@@ -8,7 +8,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import session, web
+from portal import languages, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.pages import renewals, signing_in
 from portal.web import signed_in
@@ -80,10 +80,12 @@ def _wait(renewal_id: uuid.UUID) -> Response:
     return web.show_waiting("payment_opening.html", renewal_id=renewal_id)
 
 
-@blp.get("/paid/<uuid:renewal_id>")
-def paid(renewal_id: uuid.UUID) -> Response:
-    """Back from the provider; whether it was paid is on the page this leads to."""
-    return web.redirect("payment.returned", renewal_id=renewal_id, edition=session.current().edition or "en")
+@blp.get("/renewals/<uuid:renewal_id>")
+def arrive(renewal_id: uuid.UUID) -> Response:
+    """Back from the provider, or from a mail's link: in the language of before, to what is next."""
+    known = session.current().edition
+    edition = known or str(languages.negotiate(list(flask.request.accept_languages.values())).path)
+    return web.redirect("payment.returned", renewal_id=renewal_id, edition=edition)
 
 
 @blp.get(_PAGE + "/returned")

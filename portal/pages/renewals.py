@@ -8,7 +8,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import messages, web
+from portal import languages, messages, web
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -81,18 +81,25 @@ def sign(renewal_id: uuid.UUID) -> Response:
     if renewal["state"] != "draft":
         return web.redirect("renewals.overview", renewal_id=renewal_id)
     if flask.request.method == "GET":
-        return web.show("sign.html", renewal=renewal)
+        return _show_signing(renewal)
     check_form()
     signature = _read_signature()
     if isinstance(signature, FormError):
-        return web.show("sign.html", renewal=renewal, errors=[signature])
+        return _show_signing(renewal, signature)
     try:
         _submit(renewal_id, signature)
     except APIProblem as problem:
         if problem.status in (401, 404):
             raise
-        return web.show("sign.html", renewal=renewal, errors=[FormError(messages.translated(problem), "signature")])
+        return _show_signing(renewal, FormError(messages.translated(problem), "signature"))
     return web.redirect("payment.overview", renewal_id=renewal_id)
+
+
+def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response:
+    """Both ways: the script gets the document's very bytes and our time."""
+    to_sign = base64.b64encode(_document(uuid.UUID(renewal["id"])).body).decode()
+    time = languages.now().isoformat(timespec="seconds")
+    return web.show("sign.html", renewal=renewal, document=to_sign, time=time, errors=errors)
 
 
 def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:

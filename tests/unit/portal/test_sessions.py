@@ -187,6 +187,6 @@ def test_a_checkout_address_that_is_none_leads_nowhere(app: Flask, api: StubAPI)
     assert page.status_code == 503
 
 
-def test_the_way_back_from_the_provider_keeps_the_language(app: Flask) -> None:
-    answer = signed_in(app, edition="zh-hant").get(f"/paid/{RENEWAL}", base_url=PORTAL)
+def test_the_way_back_from_the_provider_or_from_a_mail_keeps_the_language(app: Flask) -> None:
+    answer = signed_in(app, edition="zh-hant").get(f"/renewals/{RENEWAL}", base_url=PORTAL)
     assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}/payment/returned"
