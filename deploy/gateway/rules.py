@@ -21,12 +21,13 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A name the gateway answers to. Only one of them asks for a client certificate."""
+    """A name the gateway answers to. Only one of them asks for a client certificate, one is for people to read."""
 
     name: str
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
     asks_for_certificate: bool = False
+    shows_pages: bool = False
 
 
 # Where the client certificate decides, and so not reachable without the question for one.
@@ -55,6 +56,7 @@ def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST, portal: str = PORTAL
             name=portal,
             routes=(Route(path="/", service=PORTAL, prefix=True),),
             closed_paths=PLATFORM_PATHS,
+            shows_pages=True,
         ),
     )
 
@@ -101,3 +103,22 @@ PROBLEMS: Final = {
     503: ("unavailable", "The service cannot answer now; try again later"),
     504: ("timeout", "The service did not answer in time; try again later"),
 }
+# The gateway's own pages where people read: status → what to do, in each of their languages.
+PAGE_LANGUAGES: Final = ("en", "zh-Hant-HK", "zh-Hans")
+PAGES: Final = {
+    413: (
+        "The file is too large. Go back and send a smaller one.",
+        "檔案太大。請返回上一頁，傳送較小的檔案。",
+        "文件太大。请返回上一页，发送较小的文件。",
+    ),
+    503: (
+        "The service cannot answer just now. Nothing that you sent before is lost: load the page again in a moment.",
+        "服務暫時未能回應。你先前提交的資料不會遺失：請稍後重新載入本頁。",
+        "服务暂时无法响应。您先前提交的资料不会丢失：请稍后重新加载本页。",
+    ),
+}
+OTHER_PAGE: Final = (
+    "This page cannot be shown. Start again from the start page.",
+    "未能顯示本頁。請由首頁重新開始。",
+    "无法显示本页。请从首页重新开始。",
+)

@@ -5,8 +5,8 @@ import ssl
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +46,13 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
 @pytest.fixture(scope="module")
 def client(pki: local_pki.PKI) -> Iterator[Client]:
     """Envoy with an echo behind every route but payment's, and a client for it."""
+    with gateway_with(pki, {*SERVICES, PORTAL} - {"payment"}) as made:
+        yield made
+
+
+@contextmanager
+def gateway_with(pki: local_pki.PKI, services: Iterable[str]) -> Iterator[Client]:
+    """Envoy with an echo for each of these services."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         sockets = Path(folder)
         gateway = Gateway(
@@ -56,7 +63,7 @@ def client(pki: local_pki.PKI) -> Iterator[Client]:
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
         )
-        for service in {*SERVICES, PORTAL} - {"payment"}:
+        for service in services:
             running.enter_context(echoing(gateway.socket(service)))
         configuration = sockets / "envoy.json"
         configuration.write_text(render(gateway))
@@ -171,7 +178,26 @@ def test_the_portal_s_host_asks_for_no_certificate_and_passes_no_identity(client
 
 
 def test_a_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client) -> None:
-    assert client.ask(PAGES, "/en/", method="POST", body=b"x" * (MAX_BODY_BYTES + 1)).status == 413
+    answer = client.ask(PAGES, "/en/", method="POST", body=b"x" * (MAX_BODY_BYTES + 1))
+    assert answer.status == 413
+    assert "too large" in answer.body.decode()
+
+
+def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -> None:
+    answer = client.ask(PAGES, "/metrics")
+    page = answer.body.decode()
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["cache-control"] == "no-store"
+    assert page.startswith("<!doctype html>")
+    assert [f'<p lang="{language}">' in page for language in ("en", "zh-Hant-HK", "zh-Hans")] == [True] * 3
+
+
+def test_a_portal_that_is_down_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
+    with gateway_with(pki, ()) as client:
+        answer = client.ask(PAGES, "/en/renewals/1")
+    assert answer.status == 503
+    assert "Nothing that you sent before is lost" in answer.body.decode()
 
 
 @pytest.mark.parametrize(("host", "sni"), [(PAGES, SIGN_IN), (SIGN_IN, PAGES), (PAGES, API), (API, PAGES)])
