@@ -32,8 +32,13 @@ check: $(READY)  ## formatting, lint, types, import contracts
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo | tail -n 3
 
-test: $(READY)  ## every test but the slow ones
-	@$(BIN)/python -m pytest -q -m "not slow"
+test: $(READY)  ## every test but the slow ones and those in a browser
+	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
+
+test-browser: $(READY)  ## the portal in a real Chromium; as root it is installed if it is missing
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
+	  || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
 
 test-slow: $(READY)  ## long runs: the whole system killed in the middle of many renewals
 	@$(BIN)/python -m pytest -q -m slow
@@ -44,9 +49,18 @@ bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per re
 docs: $(READY)  ## write what is generated from the code: event schemas, state drawing
 	@$(BIN)/python -m deploy.documents
 
+ASSETS := portal/assets/node_modules/.package-lock.json
+
+$(ASSETS): portal/assets/package-lock.json $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets ci --ignore-scripts --no-fund --no-audit --silent
+	@touch $@
+
+assets: $(ASSETS)  ## build the portal's stylesheet and signing script from portal/assets
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets run --silent build
+
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
-	@for extra in identity application payment mailing issuance local dev; do \
+	@for extra in identity application payment mailing issuance portal local dev; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
 	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
 
-.PHONY: help install run demo drill check test test-slow bench docs lock
+.PHONY: help install run demo drill check test test-browser test-slow bench docs assets lock

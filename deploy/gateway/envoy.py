@@ -1,6 +1,7 @@
 """Envoy's configuration, derived from the gateway's rules; written as JSON, which Envoy reads as it is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,10 @@ from deploy.gateway.rules import (
     MAX_CONNECTIONS,
     MAX_HEADER_KIB,
     MAX_HEADERS,
+    OTHER_PAGE,
+    PAGE_LANGUAGES,
+    PAGES,
+    PORTAL,
     PROBLEMS,
     REQUEST_SECONDS,
     SERVICES,
@@ -24,6 +29,10 @@ from deploy.gateway.rules import (
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
 _PROBLEM_JSON: Final = "application/problem+json"
+_PAGE_HEAD: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>e-Cert</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main>'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +60,7 @@ def render(gateway: Gateway) -> str:
             "overload_manager": {"resource_monitors": [_connection_limit()]},
             "static_resources": {
                 "listeners": [_listener(gateway)],
-                "clusters": [_cluster(service, gateway) for service in SERVICES],
+                "clusters": [_cluster(service, gateway) for service in (*SERVICES, PORTAL)],
             },
         },
         indent=1,
@@ -146,7 +155,7 @@ def _http(host: Host) -> dict[str, Any]:
             "initial_connection_window_size": 1048576,
         },
         "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
-        "local_reply_config": _local_replies(),
+        "local_reply_config": _pages() if host.shows_pages else _local_replies(),
         "access_log": [_access_log()],
         "route_config": _routes(host),
         "http_filters": _filters(),
@@ -223,17 +232,42 @@ def _local_replies() -> dict[str, Any]:
     return {
         "mappers": [
             {
-                "filter": {
-                    "status_code_filter": {
-                        "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": f"is_{status}"}}
-                    }
-                },
+                "filter": _if_status("EQ", status),
                 "body_format_override": body(slug, title),
             }
             for status, (slug, title) in PROBLEMS.items()
         ],
         "body_format": body("gateway", "The gateway could not answer this request"),
     }
+
+
+def _pages() -> dict[str, Any]:
+    """What people read when the portal itself says nothing: bare, in all languages, nothing but words."""
+
+    def body(words: Sequence[str]) -> dict[str, Any]:
+        lines = zip(PAGE_LANGUAGES, words, strict=True)
+        said = "".join(f'<p lang="{language}">{text}</p>' for language, text in lines)
+        page = f'{_PAGE_HEAD}<h1>e-Cert</h1>{said}<p><a href="/">Start page / 首頁 / 首页</a></p></main></body></html>'
+        return {"text_format_source": {"inline_string": page}, "content_type": "text/html; charset=utf-8"}
+
+    policy = {"key": "content-security-policy", "value": "default-src 'none'; frame-ancestors 'none'"}
+    headers = [{"header": header} for header in (policy, {"key": "cache-control", "value": "no-store"})]
+    busy = dict.fromkeys((408, 502, 503, 504), PAGES[503])
+    return {
+        "mappers": [
+            {
+                "filter": _if_status("EQ" if status else "GE", status or 400),
+                "body_format_override": body(words),
+                "headers_to_add": headers,
+            }
+            for status, words in {**PAGES, **busy, 0: OTHER_PAGE}.items()
+        ]
+    }
+
+
+def _if_status(operation: str, status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"is_{status}"}
+    return {"status_code_filter": {"comparison": {"op": operation, "value": value}}}
 
 
 def _access_log() -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Final
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
 # Nothing of mailing is for the public.
 PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
+# Web pages for people, made by a client of the API.
+PORTAL: Final = "portal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A path, whole or as a prefix, and the service that answers it."""
+    """A path, whole or as a prefix, and the service (or the portal) that answers it."""
 
     path: str
     service: str
@@ -19,22 +21,26 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A name the gateway answers to. Only one of them asks for a client certificate."""
+    """A name the gateway answers to. Only one of them asks for a client certificate, one is for people to read."""
 
     name: str
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
     asks_for_certificate: bool = False
+    shows_pages: bool = False
 
 
 # Where the client certificate decides, and so not reachable without the question for one.
-SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations")
+SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations", "/identity/v1/authorise")
+# What the platform asks of each process; nothing for the public.
+PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
+PORTAL_HOST: Final = "portal.ecert.localhost"
 
 
-def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST) -> tuple[Host, ...]:
-    """Both hosts with their routes; what no route names does not exist."""
+def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST, portal: str = PORTAL_HOST) -> tuple[Host, ...]:
+    """All hosts with their routes; what no route names does not exist."""
     return (
         Host(
             name=api,
@@ -45,6 +51,12 @@ def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST) -> tuple[Host, ...]:
             name=sign_in,
             routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
             asks_for_certificate=True,
+        ),
+        Host(
+            name=portal,
+            routes=(Route(path="/", service=PORTAL, prefix=True),),
+            closed_paths=PLATFORM_PATHS,
+            shows_pages=True,
         ),
     )
 
@@ -91,3 +103,22 @@ PROBLEMS: Final = {
     503: ("unavailable", "The service cannot answer now; try again later"),
     504: ("timeout", "The service did not answer in time; try again later"),
 }
+# The gateway's own pages where people read: status → what to do, in each of their languages.
+PAGE_LANGUAGES: Final = ("en", "zh-Hant-HK", "zh-Hans")
+PAGES: Final = {
+    413: (
+        "The file is too large. Go back and send a smaller one.",
+        "檔案太大。請返回上一頁，傳送較小的檔案。",
+        "文件太大。请返回上一页，发送较小的文件。",
+    ),
+    503: (
+        "The service cannot answer just now. Nothing that you sent before is lost: load the page again in a moment.",
+        "服務暫時未能回應。你先前提交的資料不會遺失：請稍後重新載入本頁。",
+        "服务暂时无法响应。您先前提交的资料不会丢失：请稍后重新加载本页。",
+    ),
+}
+OTHER_PAGE: Final = (
+    "This page cannot be shown. Start again from the start page.",
+    "未能顯示本頁。請由首頁重新開始。",
+    "无法显示本页。请从首页重新开始。",
+)

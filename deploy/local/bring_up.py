@@ -142,7 +142,7 @@ def is_ready(process: Process) -> bool:
     if process.admin_port is not None:
         return _answers_200(process.admin_port)
     if process.socket is not None:
-        return _answers_200_on(process.socket)
+        return _answers_200_on(process.socket, process.ready_path)
     return process.port is None or is_taken(process.port)
 
 
@@ -154,14 +154,14 @@ def _answers_200(port: int) -> bool:
         return False
 
 
-def _answers_200_on(path: Path) -> bool:
+def _answers_200_on(socket_path: Path, path: str) -> bool:
     connection = http.client.HTTPConnection("localhost", timeout=2)
     with socket.socket(socket.AF_UNIX) as plain:
         plain.settimeout(2)
         try:
-            plain.connect(str(path))
+            plain.connect(str(socket_path))
             connection.sock = plain
-            connection.request("GET", "/readyz")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False

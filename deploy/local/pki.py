@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from deploy.gateway.rules import API_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local import authority as ca
 from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
@@ -25,7 +27,7 @@ from deploy.local.people import MUTUAL_RECOGNITION_OID, POLICY_OIDS, SAMPLES, EC
 from deploy.local.postgres import SERVICES
 from shared.tokens import SigningKey
 
-GATEWAY_HOSTS: Final = ("api.ecert.localhost", "signin.ecert.localhost")
+GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST)
 # In certificates stands where the public finds CRLs; on one machine nothing listens there.
 PUBLIC_HOST: Final = "http://crl.ecert.example.hk"
 _ANY_POLICY: Final = "2.5.29.32.0"
@@ -79,6 +81,11 @@ class PKI:
         return self.folder / "pin-pepper"
 
     @property
+    def portal_sessions(self) -> Path:
+        """The keys of the portal's session cookies, one a line, the newest first."""
+        return self.folder / "portal-session-keys"
+
+    @property
     def people(self) -> Path:
         """Sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
         return self.folder / "people"
@@ -90,16 +97,22 @@ def sample_password(sample: SampleECert) -> str:
 
 
 def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host: str = PUBLIC_HOST) -> None:
-    """Write everything, unless that was done; CRLs are made anew each time."""
+    """Write everything, unless that was done; CRLs are made anew each time.
+
+    What a later version needs is added to an installation that an earlier one began.
+    """
     if not (pki.folder / "complete").exists():
         _write_client_side(pki, passwords, now, public_host)
         _write_server_side(pki, now, public_host)
-        _write_gateway(pki, now)
         _write_print_key(pki, now)
         for name in ("identity", "payment", *(f"{service}-audit" for service in SERVICES)):
             _write_signing_key(pki.signing, name)
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
+    if not _names_every_host(pki.gateway / "tls.pem"):
+        _write_gateway(pki, now)
+    if not pki.portal_sessions.exists():
+        write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
     write_crls(pki.client_ca_keys, pki.client_crls, now)
 
 
@@ -213,8 +226,20 @@ def _write_server_side(pki: PKI, now: datetime, host: str) -> None:
     write_private(pki.server / "ca.key", ca.key_pem(sub.key))
 
 
+def _names_every_host(file: Path) -> bool:
+    if not file.exists():
+        return False
+    names = x509.load_pem_x509_certificate(file.read_bytes()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return set(GATEWAY_HOSTS) <= set(names.value.get_values_for_type(x509.DNSName))
+
+
 def _write_gateway(pki: PKI, now: datetime) -> None:
-    """A root of its own: browsers are asked to trust it for these two names, so its key is not kept."""
+    """A root of its own: browsers are asked to trust it for these names, so its key is not kept.
+
+    The certificate comes last: as long as it is not there, or lacks a name, all of it is made again.
+    """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = ca.name("e-Cert renewal, local gateway root", "This machine")
     lives = (now - timedelta(days=1), now + timedelta(days=820))
@@ -246,8 +271,8 @@ def _write_gateway(pki: PKI, now: datetime) -> None:
         ],
     )
     _write(pki.gateway / "root.pem", ca.certificate_pem(root))
-    _write(pki.gateway / "tls.pem", ca.certificate_pem(leaf))
     write_private(pki.gateway / "tls.key", ca.key_pem(key))
+    _write(pki.gateway / "tls.pem", ca.certificate_pem(leaf))
 
 
 def _write_print_key(pki: PKI, now: datetime) -> None:

@@ -8,8 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from deploy.gateway.rules import PORTAL
 from deploy.local import stack
-from deploy.local.installation import Installation
+from deploy.local.installation import ROOT, Installation
 from deploy.local.postgres import SERVICES
 from deploy.local.stack import Outside
 
@@ -30,7 +31,10 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process. `admin_port` or `socket` is where it says whether it is ready; `port` is what it listens on."""
+    """One process. `admin_port` or `socket` is where it says whether it is ready; `port` is what it listens on.
+
+    On a socket `ready_path` is asked.
+    """
 
     name: str
     group: Group
@@ -41,6 +45,7 @@ class Process:
     port: int | None = None
     admin_port: int | None = None
     socket: Path | None = None
+    ready_path: str = "/readyz"
 
     @property
     def needs_kafka(self) -> bool:
@@ -55,7 +60,12 @@ class Process:
 
 def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
     """All processes of this installation."""
-    return (*_engines(installation, there), *_edge(installation, there), *_services(installation, there))
+    return (
+        *_engines(installation, there),
+        *_edge(installation, there),
+        *_services(installation, there),
+        *_portal(installation, there),
+    )
 
 
 def envoy_command(configuration: Path) -> tuple[str, ...]:
@@ -154,6 +164,28 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
             port += 1
     found.append(_loop("mailing-print", "mailing", "print", stack.print_environment(installation, there), port))
     return found
+
+
+def has_portal() -> bool:
+    """A checkout of the services alone goes without."""
+    return (ROOT / PORTAL / "main.py").exists()
+
+
+def _portal(installation: Installation, there: Outside) -> list[Process]:
+    """The pages for people. They are ready when the start page is shown."""
+    if not has_portal():
+        return []
+    socket = installation.gateway.socket(PORTAL)
+    return [
+        Process(
+            name="portal-web",
+            group=Group.SERVICES,
+            command=_python("portal.main", "web"),
+            environment={**stack.portal_environment(installation, there), "BIND": f"unix:{socket}"},
+            socket=socket,
+            ready_path="/en/",
+        )
+    ]
 
 
 def _loop(name: str, service: str, command: str, environment: Mapping[str, str], admin_port: int) -> Process:

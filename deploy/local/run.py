@@ -91,6 +91,7 @@ def summary(installation: Installation) -> str:
     """Where everything is."""
     ports = installation.ports
     lines = [
+        *((f"Portal              {stack.portal_url(installation)}/", "") if processes.has_portal() else ()),
         f"API                 https://{API_HOST}:{ports.gateway}/",
         f"Sign-in             https://{SIGN_IN_HOST}:{ports.gateway}/   (asks for an e-Cert)",
         f"Inbox               http://127.0.0.1:{ports.mailbox}/",

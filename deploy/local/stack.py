@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gateway.rules import API_HOST
+from deploy.gateway.rules import API_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import PUBLIC_HOST
@@ -114,9 +114,29 @@ def sandbox_environment(installation: Installation) -> dict[str, str]:
     }
 
 
+def portal_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """The portal: a client of the gateway, and no more trusted than any other."""
+    port = installation.ports.gateway
+    return {
+        **base_environment(installation),
+        "ENVIRONMENT": "local",
+        "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
+        "WEB_THREADS": "8",
+        "PORTAL_URL": portal_url(installation),
+        "API_URL": f"https://{API_HOST}:{port}",
+        "SIGN_IN_URL": f"https://{SIGN_IN_HOST}:{port}",
+        # Python does not resolve names under .localhost.
+        "GATEWAY_ADDRESS": f"127.0.0.1:{port}",
+        "GATEWAY_CA_FILE": str(installation.pki.gateway / "root.pem"),
+        "PORTAL_SESSION_KEYS_FILE": str(installation.pki.portal_sessions),
+        "CA_NAME": there.variables.get("CA_NAME", "Hongkong Post e-Cert"),
+        "OPERATOR_NAME": there.variables.get("OPERATOR_NAME", "Certizen Limited"),
+    }
+
+
 def portal_url(installation: Installation) -> str:
-    """Where mails and letters send the AR."""
-    return f"https://{API_HOST}:{installation.ports.gateway}"
+    """Where mails, letters and the payment provider send the AR."""
+    return f"https://{PORTAL_HOST}:{installation.ports.gateway}"
 
 
 def _own(installation: Installation, service: str, there: Outside) -> dict[str, str]:
@@ -129,6 +149,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "CLIENT_TRUST_DIR": str(pki.client_trust),
                 "CLIENT_CRLS": str(pki.client_crls),
                 "ECERT_ORGANISATIONAL_POLICY_OIDS": POLICY_OIDS[ECertClass.ORGANISATIONAL],
+                "PORTAL_REDIRECT_URIS": f"{portal_url(installation)}/signed-in",
             }
         case "payment":
             return {
@@ -136,7 +157,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "PAYMENT_PROVIDER_URL": f"http://127.0.0.1:{installation.ports.sandbox}",
                 "PAYMENT_PROVIDER_API_KEY": _sandbox_key(installation),
                 "PAYMENT_WEBHOOK_SECRETS": _webhook_secret(installation),
-                "PAYMENT_RETURN_URL": f"{portal_url(installation)}/application/v1/renewals/{{renewal_id}}",
+                "PAYMENT_RETURN_URL": f"{portal_url(installation)}/renewals/{{renewal_id}}",
             }
         case "mailing":
             return {

@@ -1,42 +1,59 @@
-"""HTTP: sign in, authorise a checkout, attest a signature, who am I, public keys."""
+"""HTTP: sign in (by certificate, code or signature), authorise a checkout, attest a signature, who am I, keys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import flask
+import psycopg
 from cryptography import x509
 from flask_smorest import Blueprint
 
-from services.identity import attesting, handlers, xfcc
+from services.identity import attesting, authorising, certificates, challenging, handlers, xfcc
 from services.identity.attesting import Attest
+from services.identity.authorising import RedeemCode
 from services.identity.certificates import Trust
+from services.identity.challenging import AnswerChallenge
 from services.identity.domain import (
+    AuthorisationRefused,
     CertificateRefused,
+    ChallengeRefused,
     ClientCertificateMalformed,
     ClientCertificateMissing,
+    CodeRefused,
     DocumentRefused,
     NonceSpent,
     NotEnrolled,
     OfficeEnded,
     OrganisationMismatch,
     OtherCertificate,
+    RedirectRefused,
     RevocationUnknown,
     SignatureRefused,
 )
+from services.identity.handlers import Tokens
+from services.identity.one_time_store import Challenge
 from services.identity.schemas import (
+    AUTHORISE_PARAMETERS,
     AttestationRequestSchema,
     AttestationSchema,
     CallerSchema,
+    ChallengeAnswerSchema,
+    ChallengeRequestSchema,
+    ChallengeSchema,
     CheckoutAuthorisationSchema,
     CheckoutRequestSchema,
+    CodeSchema,
     KeySetSchema,
     TokenSchema,
+    TokensSchema,
 )
 from services.identity.store import Evidence
-from shared import web
+from shared import problems, web
+from shared.errors import Refused, Unavailable
 from shared.events.base import RenewalId
 from shared.problems import Problem, ProblemTable
 from shared.tokens import SigningKey, TokenKind
@@ -69,7 +86,17 @@ PROBLEMS: Final[ProblemTable] = {
         HTTPStatus.UNPROCESSABLE_ENTITY, "document-refused", "The signed document is not your application"
     ),
     NonceSpent: Problem(HTTPStatus.CONFLICT, NonceSpent.reason, "This application was signed before"),
+    RedirectRefused: Problem(
+        HTTPStatus.BAD_REQUEST, RedirectRefused.reason, "The sign-in was begun by a site that is not known here"
+    ),
+    AuthorisationRefused: Problem(HTTPStatus.BAD_REQUEST, AuthorisationRefused.reason, "The request is not valid"),
+    CodeRefused: Problem(HTTPStatus.FORBIDDEN, CodeRefused.reason, "This sign-in cannot be finished: sign in again"),
+    ChallengeRefused: Problem(
+        HTTPStatus.CONFLICT, ChallengeRefused.reason, "The challenge was used, or is over: ask for another one"
+    ),
 }
+_TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
+T = TypeVar("T")
 
 blp = Blueprint("identity", __name__, description="Who may act for a subscriber, and what they signed")
 
@@ -81,6 +108,8 @@ class Deps:
     trust: Trust
     key: SigningKey
     jwks: dict[str, Any]
+    redirect_uris: tuple[str, ...]
+    origin: str
 
 
 def _deps() -> Deps:
@@ -96,6 +125,70 @@ def sign_in() -> dict[str, Any]:
         lambda certificate, tx: handlers.sign_in(certificate, tx, trust=_deps().trust, key=_deps().key),
     )
     return {"access_token": token, "token_type": "Bearer", "expires_in": _seconds(TokenKind.ACCESS)}
+
+
+@blp.get("/authorise")
+@blp.doc(parameters=AUTHORISE_PARAMETERS)
+@blp.response(303, description="To redirect_uri, with `code` or `error`, and `state`")
+def authorise() -> flask.Response:
+    """Sign in by the client certificate of this connection, for the portal: a code goes there by redirect."""
+    given = flask.request.args.getlist
+    redirect_uri = authorising.read_redirect_uri(given("redirect_uri"), _deps().redirect_uris)
+    state = authorising.read_state(given("state"))
+    try:
+        if state is None:
+            raise AuthorisationRefused("state must be one of 8 to 1024 visible ASCII characters")
+        command = authorising.read_authorise(
+            redirect_uri,
+            challenges=given("code_challenge"),
+            methods=given("code_challenge_method"),
+            renewals=given("renewal_id"),
+        )
+        code = _with_certificate(
+            "sign-in-refused",
+            lambda certificate, tx: authorising.authorise(command, certificate, tx, trust=_deps().trust),
+        )
+    except (Refused, Unavailable, psycopg.OperationalError) as error:
+        problem = problems.find(PROBLEMS, error) or problems.UNAVAILABLE
+        reason = getattr(error, "extensions", {}).get("reason")
+        return _going_back(redirect_uri, error=problem.slug, reason=reason, state=state)
+    return _going_back(redirect_uri, code=code, state=state)
+
+
+@blp.post("/codes")
+@blp.arguments(CodeSchema)
+@blp.response(200, TokensSchema)
+def redeem_code(command: RedeemCode) -> dict[str, Any]:
+    """Change a code for an access token; for the renewal it was asked with, an authorisation to pay comes too."""
+    with web.transaction() as tx:
+        code = authorising.take_code(command, tx)
+    if isinstance(code, CodeRefused):
+        raise code
+    with _noted("sign-in-refused", code.certificate_sha256), web.transaction() as tx:
+        tokens = authorising.redeem(code, tx, trust=_deps().trust, key=_deps().key)
+    return _shown(tokens)
+
+
+@blp.post("/challenges")
+@blp.arguments(ChallengeRequestSchema)
+@blp.response(201, ChallengeSchema)
+def make_challenge(body: dict[str, UUID]) -> Challenge:
+    """Ask for a text to sign with an e-Cert: the way in for whoever cannot show it to this connection."""
+    renewal_id = RenewalId(body["renewal_id"]) if "renewal_id" in body else None
+    with web.transaction() as tx:
+        return challenging.challenge(renewal_id, tx, origin=_deps().origin)
+
+
+@blp.post("/challenge-tokens")
+@blp.arguments(ChallengeAnswerSchema)
+@blp.response(200, TokensSchema)
+def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
+    """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
+    with web.transaction() as tx:
+        certificate = challenging.verify(command, tx)
+    with _noted("sign-in-refused", certificates.sha256(certificate)), web.transaction() as tx:
+        tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
+    return _shown(tokens)
 
 
 @blp.post("/checkout-authorisations")
@@ -143,16 +236,37 @@ def show_keys() -> dict[str, Any]:
     return _deps().jwks
 
 
-def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], str]) -> str:
-    """Handle a request that the client certificate decides; who is turned away is written down too."""
+def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
+    """Handle a request that the client certificate decides."""
     certificate = xfcc.parse(flask.request.headers.get("X-Forwarded-Client-Cert"))
+    with _noted(action, certificates.sha256(certificate)), web.transaction() as tx:
+        return handle(certificate, tx)
+
+
+@contextmanager
+def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
+    """Who is turned away is written down too, when what they wanted is undone."""
     try:
+        yield
+    except _TURNED_AWAY as refused:
         with web.transaction() as tx:
-            return handle(certificate, tx)
-    except (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch) as refused:
-        with web.transaction() as tx:
-            handlers.record_refusal(refused.reason, certificate, action, tx)
+            handlers.record_refusal(refused.reason, certificate_sha256, action, tx)
         raise
+
+
+def _going_back(redirect_uri: str, **parameters: str | None) -> flask.Response:
+    response = flask.redirect(authorising.going_back(redirect_uri, **parameters), HTTPStatus.SEE_OTHER)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return flask.make_response(response)
+
+
+def _shown(tokens: Tokens) -> dict[str, Any]:
+    shown = {
+        "access_token": tokens.access_token,
+        "token_type": "Bearer",
+        "expires_in": _seconds(TokenKind.ACCESS),
+    }
+    return shown if tokens.authorisation is None else shown | {"authorisation": tokens.authorisation}
 
 
 def _seconds(kind: TokenKind) -> int:

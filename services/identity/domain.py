@@ -146,6 +146,33 @@ class OfficeEnded(Refused):
     reason = "office-ended"
 
 
+class RedirectRefused(Refused):
+    """The address to go back to is not an allowed one: nobody is sent there, not even with an error."""
+
+    reason = "redirect-uri-refused"
+
+
+class AuthorisationRefused(Refused):
+    """The request for a sign-in code is not put as it must be."""
+
+    reason = "invalid-request"
+
+
+class CodeRefused(Refused):
+    """No such code, used before, too old, or not of whoever began this sign-in; which of these is not said."""
+
+    reason = "code-refused"
+
+    def __init__(self) -> None:
+        super().__init__("sign in again")
+
+
+class ChallengeRefused(Refused):
+    """No such challenge, used before, or too old."""
+
+    reason = "challenge-refused"
+
+
 class ARNotFound(Refused):
     """No such AR is in office."""
 

@@ -1,6 +1,6 @@
 """Who signs in: one e-Cert judged from its path to the office of the AR it is registered for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
@@ -34,6 +34,14 @@ class Identified:
     crls: tuple[StoredCRL, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What a sign-in gives. `authorisation` is for the checkout of one renewal."""
+
+    access_token: str = field(repr=False)
+    authorisation: str | None = field(repr=False)
+
+
 def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identified:
     """Judge an e-Cert now: path, class, use, revocation, then whose it is.
 
@@ -55,11 +63,7 @@ def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identifi
 
 def sign_in(certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey) -> str:
     """The access token of an AR who showed their e-Cert. Raises as identify does."""
-    found = identify(certificate, tx, trust=trust)
-    claims = _claims(found) | {"role": "ar", "jti": str(tx.new_id())}
-    details = {"certificate_sha256": found.certificate_sha256}
-    audit.record(tx, actor=found.ar.id, action="signed-in", subject=found.subscriber.id, details=details)
-    return sign(claims, kind=TokenKind.ACCESS, key=key, now=tx.now, issuer=ISSUER)
+    return _access_token(identify(certificate, tx, trust=trust), "client-certificate", tx, key=key)
 
 
 def authorise_checkout(
@@ -69,7 +73,25 @@ def authorise_checkout(
 
     Raises as identify does. Whether the renewal is the subscriber's own is for payment, which knows it.
     """
-    found = identify(certificate, tx, trust=trust)
+    return _checkout_token(identify(certificate, tx, trust=trust), renewal_id, tx, key=key)
+
+
+def issue_tokens(found: Identified, renewal_id: RenewalId | None, method: str, tx: Tx, *, key: SigningKey) -> Tokens:
+    """What an AR gets who was identified right now, by `method`; for one renewal, the word to pay for it too."""
+    return Tokens(
+        access_token=_access_token(found, method, tx, key=key),
+        authorisation=None if renewal_id is None else _checkout_token(found, renewal_id, tx, key=key),
+    )
+
+
+def _access_token(found: Identified, method: str, tx: Tx, *, key: SigningKey) -> str:
+    claims = _claims(found) | {"role": "ar", "jti": str(tx.new_id())}
+    details = {"certificate_sha256": found.certificate_sha256, "method": method}
+    audit.record(tx, actor=found.ar.id, action="signed-in", subject=found.subscriber.id, details=details)
+    return sign(claims, kind=TokenKind.ACCESS, key=key, now=tx.now, issuer=ISSUER)
+
+
+def _checkout_token(found: Identified, renewal_id: RenewalId, tx: Tx, *, key: SigningKey) -> str:
     claims = _claims(found) | {"renewal_id": str(renewal_id), "jti": str(tx.new_id())}
     details = {"certificate_sha256": found.certificate_sha256}
     audit.record(tx, actor=found.ar.id, action="checkout-authorised", subject=str(renewal_id), details=details)
@@ -93,8 +115,6 @@ def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subsc
     return ar, subscriber
 
 
-def record_refusal(reason: str, certificate: x509.Certificate, action: str, tx: Tx) -> None:
+def record_refusal(reason: str, certificate_sha256: str, action: str, tx: Tx) -> None:
     """Write down who was turned away, and why (in a transaction of its own: the refused one is undone)."""
-    audit.record(
-        tx, actor="unknown", action=action, subject=certificates.sha256(certificate), details={"reason": reason}
-    )
+    audit.record(tx, actor="unknown", action=action, subject=certificate_sha256, details={"reason": reason})

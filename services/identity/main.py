@@ -35,6 +35,8 @@ def make_app(pool: Pool) -> "flask.Flask":
         trust=settings.read_trust(told),
         key=SigningKey.load(told.signing_key_file),
         jwks=jwks,
+        redirect_uris=told.redirect_uris,
+        origin=told.origin,
     )
     return web.create_app(
         "identity",

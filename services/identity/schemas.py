@@ -2,11 +2,14 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from services.identity import authorising
 from services.identity.attesting import Attest
+from services.identity.authorising import RedeemCode
+from services.identity.challenging import AnswerChallenge
 from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
 from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
 from shared.events.base import RenewalId
@@ -62,6 +65,75 @@ class TokenSchema(Schema):
     access_token = fields.String(required=True)
     token_type = fields.String(required=True)
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds"})
+
+
+def _query(name: str, description: str, *, required: bool, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+# Read by authorising.py, not by a schema: what is wrong with them goes back to the portal by redirect.
+AUTHORISE_PARAMETERS: Final = [
+    _query("redirect_uri", "Where the answer goes; one of PORTAL_REDIRECT_URIS", required=True, format="uri"),
+    _query("code_challenge", "SHA-256 of the verifier, Base64url (RFC 7636, S256)", required=True, minLength=43),
+    _query("code_challenge_method", "S256, if said at all", required=False, enum=["S256"]),
+    _query("state", "Comes back as it is", required=True, minLength=8, maxLength=1024),
+    _query("renewal_id", "The renewal that is to be paid, if that is why", required=False, format="uuid"),
+]
+
+
+class CodeSchema(Schema):
+    """A code from the sign-in host, and proof that the sign-in was begun by whoever brings it."""
+
+    code = fields.String(required=True, validate=validate.Length(1, 100))
+    code_verifier = fields.String(required=True, validate=validate.Regexp(authorising.VERIFIER))
+    redirect_uri = fields.String(required=True, validate=validate.Length(1, 500))
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> RedeemCode:
+        """Freeze it."""
+        return RedeemCode(**data)
+
+
+class TokensSchema(TokenSchema):
+    """An access token; with it, if a renewal was named, what payment asks for before it opens a checkout."""
+
+    authorisation = fields.String()
+
+
+class ChallengeRequestSchema(Schema):
+    """What the sign-in is for; a renewal if it is to be paid."""
+
+    renewal_id = fields.UUID()
+
+
+class ChallengeSchema(Schema):
+    """A text to sign, byte for byte in UTF-8."""
+
+    challenge_id = fields.UUID(required=True, attribute="id")
+    document = fields.String(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+
+
+class ChallengeAnswerSchema(Schema):
+    """A signature over a challenge's document."""
+
+    challenge_id = fields.UUID(required=True)
+    signature = Base64Field(
+        required=True,
+        validate=validate.Length(1, MAX_SIGNATURE_BYTES),
+        metadata={"description": "Detached CMS SignedData (DER, CAdES B-B) over the document, in Base64"},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> AnswerChallenge:
+        """Freeze it."""
+        return AnswerChallenge(**data)
 
 
 class CheckoutRequestSchema(Schema):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -23,6 +24,13 @@ class Settings:
     crl_refresh_seconds: int
     policies: frozenset[x509.ObjectIdentifier]
     require_non_repudiation: bool
+    redirect_uris: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """The portal's, for which a challenge is signed."""
+        parts = urlsplit(self.redirect_uris[0])
+        return f"{parts.scheme}://{parts.netloc}"
 
 
 def read_settings() -> Settings:
@@ -35,6 +43,7 @@ def read_settings() -> Settings:
     policies: list[str] = env.list("ECERT_ORGANISATIONAL_POLICY_OIDS")
     refresh = env.int("CLIENT_CRL_REFRESH_SECONDS", DEFAULT_REFRESH_SECONDS)
     non_repudiation = env.bool("ECERT_REQUIRE_NON_REPUDIATION", True)
+    redirects: list[str] = env.list("PORTAL_REDIRECT_URIS")
     seal(env)
     return Settings(
         service=service,
@@ -44,6 +53,7 @@ def read_settings() -> Settings:
         crl_refresh_seconds=refresh,
         policies=_policies(policies),
         require_non_repudiation=non_repudiation,
+        redirect_uris=_redirect_uris(redirects),
     )
 
 
@@ -98,4 +108,18 @@ def _policies(texts: list[str]) -> frozenset[x509.ObjectIdentifier]:
         raise SettingsError(f"ECERT_ORGANISATIONAL_POLICY_OIDS: {error}") from error
     if not found:
         raise SettingsError("ECERT_ORGANISATIONAL_POLICY_OIDS: name at least one")
+    return found
+
+
+def _redirect_uris(texts: list[str]) -> tuple[str, ...]:
+    """Where a sign-in may go back to; compared as a whole, and the answer is all of the query."""
+    found = tuple(text.strip() for text in texts if text.strip())
+    if not found:
+        raise SettingsError("PORTAL_REDIRECT_URIS: name at least one")
+    for uri in found:
+        parts = urlsplit(uri)
+        if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or not uri.isascii():
+            raise SettingsError(f"PORTAL_REDIRECT_URIS: {uri} is no https address")
+        if "?" in uri or "#" in uri:
+            raise SettingsError(f"PORTAL_REDIRECT_URIS: {uri} has a query or a fragment")
     return found

@@ -130,6 +130,12 @@ def add_certificate(conn: Conn, ar_id: ARId, certificate_sha256: str, der: bytes
     return Registration(owner=ARId(row[0]), is_new=added == 1)
 
 
+def find_certificate(conn: Conn, certificate_sha256: str) -> bytes | None:
+    """A registered e-Cert (DER)."""
+    row = conn.execute("SELECT der FROM ar_certificates WHERE sha256 = %s", (certificate_sha256,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def find_attested(conn: Conn, ar_id: ARId, signature_sha256: str) -> Evidence | None:
     """The evidence of this AR's very signature."""
     return _find(conn, "ar_id = %s AND signature_sha256 = %s", (ar_id, signature_sha256))

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from flask_smorest import Blueprint
 
-from services.issuance import certificate_store, intake, pins, revoking, store
+from services.issuance import certificate_store, intake, pins, preflight, revoking, store
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.domain import (
@@ -29,8 +29,16 @@ from services.issuance.domain import (
 )
 from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR
 from services.issuance.pins import PINSlip
-from services.issuance.schemas import CertificateSchema, CSRSchema, OrderSchema, RevocationSchema
-from shared import web
+from services.issuance.preflight import CheckCSR
+from services.issuance.schemas import (
+    CertificateSchema,
+    CheckedCSRSchema,
+    CSRCheckSchema,
+    CSRSchema,
+    OrderSchema,
+    RevocationSchema,
+)
+from shared import problems, web
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
@@ -103,6 +111,31 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     order = intake.receive_csr(command, web.caller(), web.transaction, desk=deps.desk, policy=deps.key_policy)
     with web.transaction() as tx:
         return _shown(tx.conn, [order])[0]
+
+
+@blp.post("/csr-checks")
+@blp.arguments(CSRCheckSchema)
+@blp.response(200, CheckedCSRSchema)
+def check_csr(command: CheckCSR) -> dict[str, Any]:
+    """Try a CSR without reference number and PINs; nothing is kept of it."""
+    checked = preflight.check(command, web.caller(), web.transaction, policy=web.deps(Deps).key_policy)
+    refused, request = checked.refusal, checked.request
+    problem = None if refused is None else problems.find(PROBLEMS, refused)
+    return {
+        "refusal": None if problem is None else problem.slug,
+        "reason": None if refused is None else getattr(refused, "extensions", {}).get("reason"),
+        "title": None if problem is None else problem.title,
+        "detail": None if refused is None else str(refused),
+        "key_kind": None if request is None else request.key_kind,
+        "csr_sha256": None if request is None else request.sha256.hex(),
+        "names": checked.names,
+        "certificate_names": checked.certificate_names,
+        "differences": [
+            {"server_name": name, "kind": kind}
+            for kind in ("surplus", "missing")
+            for name in getattr(refused, kind, ())
+        ],
+    }
 
 
 @blp.get("/orders/<uuid:item_id>/certificate")

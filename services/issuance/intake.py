@@ -93,7 +93,7 @@ def receive_csr(command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDe
         order = own_order(tx.conn, command.item_id, caller)
     if command.reference.strip() != order.reference:
         raise WrongReference("this is not the order's reference number")
-    request = _read(command, caller, begin)
+    request = read(command.csr, caller, begin)
     if order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
         return order  # the answer was lost and is asked for again
     order.after(CSRReceived)
@@ -123,9 +123,10 @@ def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
     return order
 
 
-def _read(command: SubmitCSR, caller: Caller, begin: Begin) -> CSR:
+def read(text: str, caller: Caller, begin: Begin) -> CSR:
+    """The CSR in this text; a private key beside it is blocked for ever. Raises CSRRefused or KeyRefused."""
     try:
-        return csr.read(command.csr)
+        return csr.read(text)
     except PrivateKeyPasted as pasted:
         with begin() as tx:
             for spki_sha256 in sorted(pasted.spki_sha256):
@@ -157,12 +158,17 @@ def _slip_checked(name: str, text: str) -> str:
 
 
 def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: KeyPolicy) -> None:
-    if reason := key_objection(conn, request.spki_sha256, order, caller.subscriber_id, policy):
+    if reason := key_objection(conn, request.spki_sha256, order.item_id, caller.subscriber_id, policy):
         raise KeyNotAllowed(reason)
 
 
-def key_objection(conn: Conn, spki_sha256: bytes, order: Order, subscriber_id: str, policy: KeyPolicy) -> str | None:
-    """Why this key may not be certified for this order, if so. Asked at intake and again at the intent."""
+def key_objection(
+    conn: Conn, spki_sha256: bytes, item_id: ItemId | None, subscriber_id: str, policy: KeyPolicy
+) -> str | None:
+    """Why this key may not be certified for this order, if so. Asked at intake and again at the intent.
+
+    Without an order it is one that does not exist yet.
+    """
     if store.is_blocked(conn, spki_sha256):
         return "key-blocked"
     if spki_sha256 == policy.own:
@@ -170,7 +176,7 @@ def key_objection(conn: Conn, spki_sha256: bytes, order: Order, subscriber_id: s
     owner = store.find_key_owner(conn, spki_sha256)
     if owner is not None and owner[0] != subscriber_id:
         return "key-of-another-subscriber"
-    if owner is not None and owner[1] != order.item_id and not policy.allow_reuse:
+    if owner is not None and owner[1] != item_id and not policy.allow_reuse:
         return "key-used-before"
     return None
 
@@ -212,7 +218,7 @@ def _settle(
         return _wrong(tx, order, {name: pins.TRIES - now[name].tries for name in wrong if name in now}, caller)
     if {pin.envelope_id for pin in now.values()} != {pin.envelope_id for pin in found.values()}:
         return PINNotReady("a PIN Envelope was replaced meanwhile")
-    if reason := key_objection(tx.conn, request.spki_sha256, order, caller.subscriber_id, policy):
+    if reason := key_objection(tx.conn, request.spki_sha256, item_id, caller.subscriber_id, policy):
         return KeyNotAllowed(reason)
     try:
         received = order.after(CSRReceived)

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from services.issuance.crl import SUBSCRIBER_REASONS, RevocationReason
-from shared.events.base import Product
+from services.issuance.preflight import CheckCSR
+from shared.events.base import ItemId, Product
+from shared.pki.names import NameRefused, server_name
 
 
 class CSRSchema(Schema):
@@ -20,6 +22,60 @@ class CSRSchema(Schema):
         metadata={"description": "server name → PIN, as the PIN Envelope shows it"},
     )
     csr = fields.String(required=True, metadata={"description": "one PKCS#10 request, in PEM"})
+
+
+def _is_server_name(text: str) -> None:
+    try:
+        server_name(text)
+    except NameRefused as refused:
+        raise ValidationError(refused.reason) from refused
+
+
+class CSRCheckSchema(Schema):
+    """A CSR to be tried for an order, or for the server names of one to come."""
+
+    csr = fields.String(required=True, metadata={"description": "one PKCS#10 request, in PEM"})
+    item_id = fields.UUID()
+    server_names = fields.List(fields.String(validate=_is_server_name), validate=validate.Length(1, 600))
+
+    @validates_schema
+    def one_of_both(self, data: dict[str, Any], **_: Any) -> None:
+        """An order knows its names."""
+        if ("item_id" in data) == ("server_names" in data):
+            raise ValidationError("Send item_id or server_names, and not both.")
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> CheckCSR:
+        """Freeze it."""
+        item_id = ItemId(data["item_id"]) if "item_id" in data else None
+        return CheckCSR(csr=data["csr"], item_id=item_id, server_names=tuple(data.get("server_names", ())))
+
+
+class DifferenceSchema(Schema):
+    """A name that stands in one of both alone."""
+
+    server_name = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["surplus", "missing"]))
+
+
+class CheckedCSRSchema(Schema):
+    """What a submission of this CSR would come to."""
+
+    refusal = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The type of the problem that its submission would get, without urn:ecert:problem:"},
+    )
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "The finer reason, if it has one"})
+    title = fields.String(required=True, allow_none=True)
+    detail = fields.String(required=True, allow_none=True)
+    key_kind = fields.String(required=True, allow_none=True)
+    csr_sha256 = fields.String(required=True, allow_none=True)
+    names = fields.List(fields.String(), required=True, metadata={"description": "What the CSR asks for"})
+    certificate_names = fields.List(
+        fields.String(), required=True, metadata={"description": "What the certificate will carry"}
+    )
+    differences = fields.List(fields.Nested(DifferenceSchema), required=True)
 
 
 class RevocationSchema(Schema):

@@ -155,12 +155,15 @@ SIGNING_KEY = SigningKey(
 )
 JWKS = {"keys": [SIGNING_KEY.jwk()]}
 KEYS = KeySet.parse(JWKS)
+REDIRECT_URIS = ("https://portal.example/signed-in", "https://portal.example/other")
 
 
 @pytest.fixture
 def http(pool: Pool, clock: Clock) -> FlaskClient:
     """The API; the client certificate's header is what the gateway would set."""
-    deps = api.Deps(trust=TRUST, key=SIGNING_KEY, jwks=JWKS)
+    deps = api.Deps(
+        trust=TRUST, key=SIGNING_KEY, jwks=JWKS, redirect_uris=REDIRECT_URIS, origin="https://portal.example"
+    )
     app = web.create_app(
         "identity",
         blueprints=[api.blp],

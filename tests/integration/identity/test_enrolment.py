@@ -162,6 +162,7 @@ def environment(empty_database: Database, tmp_path: Path, monkeypatch: pytest.Mo
         "CLIENT_TRUST_DIR": str(tmp_path),
         "CLIENT_CRLS": str(tmp_path),
         "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",
+        "PORTAL_REDIRECT_URIS": "https://portal.example/signed-in",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

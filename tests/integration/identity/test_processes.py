@@ -1,6 +1,7 @@
 """identity's real processes behind the real gateway, with the sample e-Certs that `make run` makes."""
 
 import base64
+import hashlib
 import json
 import os
 import ssl
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from cryptography import x509
@@ -29,6 +31,7 @@ from tests.integration.local.echo import Answer, Client
 
 API, SIGN_IN = "api.ecert.localhost", "signin.ecert.localhost"
 TOKENS = "/identity/v1/tokens"
+BACK = "https://portal.ecert.localhost/signed-in"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "CLIENT_CRLS": str(pki.client_crls),
             "CLIENT_CRL_REFRESH_SECONDS": "1",
             "ECERT_ORGANISATIONAL_POLICY_OIDS": POLICY_OIDS[ECertClass.ORGANISATIONAL],
+            "PORTAL_REDIRECT_URIS": BACK,
             **database.environment,
         }
         configuration = Path(folder) / "envoy.json"
@@ -189,6 +193,52 @@ def test_an_openssl_signature_is_attested_and_its_evidence_verified_by_openssl(s
     checked = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert answer.json["document_sha256"] in (tmp_path / "evidence" / "decision.json").read_text()
+
+
+def posted(system: System, path: str, body: object) -> Answer:
+    return system.client.ask(
+        API, path, method="POST", body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+
+
+def test_a_sign_in_for_the_portal_goes_by_code(system: System) -> None:
+    verifier = "v" * 64
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    query = urlencode({"redirect_uri": BACK, "code_challenge": challenge, "state": "a-state-of-mine"})
+    path = f"/identity/v1/authorise?{query}"
+    assert system.client.ask(API, path).status == 404
+    nobody = system.client.ask(SIGN_IN, path)
+    assert nobody.headers["location"] == f"{BACK}?error=client-certificate-missing&state=a-state-of-mine"
+
+    answer = system.client.ask(SIGN_IN, path, certificate=system.certificate("lee-siu-fong"))
+
+    assert answer.status == 303
+    told = parse_qs(urlsplit(answer.headers["location"]).query)
+    body = {"code": told["code"][0], "code_verifier": verifier, "redirect_uri": BACK}
+    tokens = posted(system, "/identity/v1/codes", body)
+    assert tokens.status == 200, tokens.body
+    me = system.client.ask(
+        API, "/identity/v1/me", headers={"Authorization": f"Bearer {tokens.json['access_token']}"}
+    ).json
+    assert me["authorised_representative"]["id"] == "lee-siu-fong"
+    assert posted(system, "/identity/v1/codes", body).status == 403
+
+
+def test_a_challenge_signed_by_openssl_signs_in(system: System, tmp_path: Path) -> None:
+    asked = posted(system, "/identity/v1/challenges", {}).json
+    assert json.loads(asked["document"])["origin"] == "https://portal.ecert.localhost"
+    (tmp_path / "challenge.json").write_bytes(asked["document"].encode())
+    certificate = system.certificate("lee-siu-fong")
+    signer = ["-signer", str(certificate), "-inkey", str(certificate.with_suffix(".key"))]
+    made = ["-in", "challenge.json", "-out", "challenge.p7s", "-outform", "DER"]
+    openssl(tmp_path, "cms", "-sign", "-binary", "-cades", *made, *signer)
+    signature = base64.b64encode((tmp_path / "challenge.p7s").read_bytes()).decode()
+
+    tokens = posted(
+        system, "/identity/v1/challenge-tokens", {"challenge_id": asked["challenge_id"], "signature": signature}
+    )
+
+    assert tokens.status == 200, tokens.body
 
 
 def test_a_revocation_is_noticed_while_the_system_runs(system: System) -> None:

@@ -5,8 +5,8 @@ import ssl
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,16 @@ import pytest
 from cryptography import x509
 
 from deploy.gateway.envoy import Gateway, render
-from deploy.gateway.rules import FORGEABLE_HEADERS, IDENTITY_HEADER, MAX_BODY_BYTES, PROBLEMS, SERVICES, SIGN_IN_PATHS
+from deploy.gateway.rules import (
+    FORGEABLE_HEADERS,
+    IDENTITY_HEADER,
+    MAX_BODY_BYTES,
+    PLATFORM_PATHS,
+    PORTAL,
+    PROBLEMS,
+    SERVICES,
+    SIGN_IN_PATHS,
+)
 from deploy.local import pki as local_pki
 from deploy.local.people import SAMPLES
 from deploy.local.processes import envoy_command
@@ -22,7 +31,7 @@ from deploy.local.waiting import free_port, is_taken, wait_until
 from shared import web
 from tests.integration.local.echo import Client, echoing
 
-API, SIGN_IN = "api.ecert.localhost", "signin.ecert.localhost"
+API, SIGN_IN, PAGES = "api.ecert.localhost", "signin.ecert.localhost", "portal.ecert.localhost"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +46,13 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
 @pytest.fixture(scope="module")
 def client(pki: local_pki.PKI) -> Iterator[Client]:
     """Envoy with an echo behind every route but payment's, and a client for it."""
+    with gateway_with(pki, {*SERVICES, PORTAL} - {"payment"}) as made:
+        yield made
+
+
+@contextmanager
+def gateway_with(pki: local_pki.PKI, services: Iterable[str]) -> Iterator[Client]:
+    """Envoy with an echo for each of these services."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         sockets = Path(folder)
         gateway = Gateway(
@@ -47,7 +63,7 @@ def client(pki: local_pki.PKI) -> Iterator[Client]:
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
         )
-        for service in set(SERVICES) - {"payment"}:
+        for service in services:
             running.enter_context(echoing(gateway.socket(service)))
         configuration = sockets / "envoy.json"
         configuration.write_text(render(gateway))
@@ -126,7 +142,7 @@ def test_the_api_host_asks_for_no_certificate_and_passes_none(client: Client, pk
     assert answer.sent(IDENTITY_HEADER) == []
 
 
-def test_the_sign_in_host_serves_its_two_paths_alone(client: Client) -> None:
+def test_the_sign_in_host_serves_its_own_paths_alone(client: Client) -> None:
     assert client.ask(SIGN_IN, "/identity/v1/me").status == 404
     assert client.ask(SIGN_IN, "/application/v1/renewals").status == 404
 
@@ -134,6 +150,61 @@ def test_the_sign_in_host_serves_its_two_paths_alone(client: Client) -> None:
 @pytest.mark.parametrize("path", SIGN_IN_PATHS)
 def test_the_api_host_does_not_serve_them(client: Client, path: str) -> None:
     assert client.ask(API, path, method="POST").status == 404
+
+
+def test_a_sign_in_for_the_portal_keeps_its_query(client: Client, pki: local_pki.PKI) -> None:
+    path = "/identity/v1/authorise?redirect_uri=https%3A%2F%2Fportal.example%2Fsigned-in&state=a%2Bb"
+    answer = client.ask(SIGN_IN, path, certificate=pki.people / "chan-mei-ling.pem")
+    assert answer.json["path"] == path
+    assert len(answer.sent(IDENTITY_HEADER)) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/en/", "/zh-hant/renewals/1?text=1", "/static/portal.css", "/identity/v1/me"])
+def test_every_page_is_the_portal_s(client: Client, path: str) -> None:
+    answer = client.ask(PAGES, path)
+    assert (answer.status, answer.json["path"], answer.sent("host")) == (200, path, [PAGES])
+
+
+@pytest.mark.parametrize("path", [*PLATFORM_PATHS, "/en/../metrics", "//metrics"])
+def test_what_the_platform_asks_the_portal_is_not_for_the_public(client: Client, path: str) -> None:
+    assert client.ask(PAGES, path).status == 404
+
+
+def test_the_portal_s_host_asks_for_no_certificate_and_passes_no_identity(client: Client, pki: local_pki.PKI) -> None:
+    forged = {IDENTITY_HEADER: 'Cert="forged"', "X-SSL-Client-Cert": "forged", "X-Remote-User": "forged"}
+    answer = client.ask(PAGES, "/en/", headers=forged, certificate=pki.people / "chan-mei-ling.pem")
+    assert answer.sent(IDENTITY_HEADER) == []
+    assert b"forged" not in answer.body
+
+
+def test_a_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client) -> None:
+    answer = client.ask(PAGES, "/en/", method="POST", body=b"x" * (MAX_BODY_BYTES + 1))
+    assert answer.status == 413
+    assert "too large" in answer.body.decode()
+
+
+def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -> None:
+    answer = client.ask(PAGES, "/metrics")
+    page = answer.body.decode()
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["cache-control"] == "no-store"
+    assert page.startswith("<!doctype html>")
+    assert [f'<p lang="{language}">' in page for language in ("en", "zh-Hant-HK", "zh-Hans")] == [True] * 3
+
+
+def test_a_portal_that_is_down_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
+    with gateway_with(pki, ()) as client:
+        answer = client.ask(PAGES, "/en/renewals/1")
+    assert answer.status == 503
+    assert "Nothing that you sent before is lost" in answer.body.decode()
+
+
+@pytest.mark.parametrize(("host", "sni"), [(PAGES, SIGN_IN), (SIGN_IN, PAGES), (PAGES, API), (API, PAGES)])
+def test_a_connection_to_another_host_does_not_reach_the_portal_nor_the_other_way(
+    client: Client, host: str, sni: str
+) -> None:
+    assert client.ask(host, "/", sni=sni).status == 421
 
 
 def test_a_connection_to_one_host_does_not_reach_the_other(client: Client) -> None:

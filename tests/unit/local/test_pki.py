@@ -1,12 +1,15 @@
 """The test PKI is like the CA's where it matters, and as private."""
 
 import contextlib
+import shutil
 import stat
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 from pkilint import finding_filter, loader
 from pkilint.cabf import serverauth
 from pkilint.pkix import certificate as pkix_certificate
@@ -28,7 +31,7 @@ def load(pki: PKI, sample: SampleECert) -> x509.Certificate:
 
 
 def test_every_private_file_is_its_owners_alone(pki: PKI) -> None:
-    private = [*pki.folder.rglob("*.key"), *pki.folder.rglob("*.p12"), pki.pepper]
+    private = [*pki.folder.rglob("*.key"), *pki.folder.rglob("*.p12"), pki.pepper, pki.portal_sessions]
     assert len(private) > 20
     assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
 
@@ -41,6 +44,41 @@ def test_making_it_again_changes_no_key(pki: PKI, now: datetime) -> None:
     before = {file: file.read_bytes() for file in pki.folder.rglob("*") if file.suffix in (".key", ".pem", ".p12")}
     local_pki.create(pki, {}, now=now + timedelta(hours=1))
     assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def hosts_of(file: Path) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+        x509.DNSName
+    )
+
+
+def test_an_installation_of_before_the_portal_gets_what_the_portal_needs_and_keeps_the_rest(
+    pki: PKI, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = PKI(tmp_path / "pki")
+    shutil.copytree(pki.folder, old.folder)
+    old.portal_sessions.unlink()
+    with monkeypatch.context() as before:
+        before.setattr(local_pki, "GATEWAY_HOSTS", ("api.ecert.localhost", "signin.ecert.localhost"))
+        (old.gateway / "tls.pem").unlink()
+        local_pki.create(old, {}, now=now)
+    old.portal_sessions.unlink()
+    assert hosts_of(old.gateway / "tls.pem") == ["api.ecert.localhost", "signin.ecert.localhost"]
+    gateway = {"root.pem", "tls.pem", "tls.key", "portal-session-keys"}
+    before_it = {file: file.read_bytes() for file in old.folder.rglob("*.*") if file.name not in gateway}
+
+    local_pki.create(old, {}, now=now)
+
+    assert "portal.ecert.localhost" in hosts_of(old.gateway / "tls.pem")
+    leaf, root = (x509.load_pem_x509_certificate((old.gateway / n).read_bytes()) for n in ("tls.pem", "root.pem"))
+    leaf.verify_directly_issued_by(root)
+    key = load_pem_private_key((old.gateway / "tls.key").read_bytes(), password=None)
+    assert key.public_key() == leaf.public_key()
+    assert Fernet(old.portal_sessions.read_text().split()[0])
+    assert {file: file.read_bytes() for file in before_it if file.suffix != ".crl"} == {
+        file: content for file, content in before_it.items() if file.suffix != ".crl"
+    }
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.file)

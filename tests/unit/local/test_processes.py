@@ -8,7 +8,8 @@ from supervisor.options import ServerOptions
 
 from deploy.local import postgres, stack, supervision
 from deploy.local.installation import Installation, Ports
-from deploy.local.processes import Group, Process, table
+from deploy.local.processes import Group, Process, has_portal, table
+from deploy.local.run import summary
 from deploy.local.stack import Outside
 from shared.main import run
 
@@ -43,7 +44,7 @@ def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -
     ports = [port for process in processes for port in process.ports]
     sockets = [process.socket for process in processes if process.socket]
     assert len(ports) == len(set(ports))
-    assert len(sockets) == len(set(sockets)) == len(SERVICES)
+    assert len(sockets) == len(set(sockets)) == len(SERVICES) + has_portal()
 
 
 def test_supervisord_reads_back_what_the_table_says(installation: Installation) -> None:
@@ -78,6 +79,7 @@ def test_each_secret_is_told_only_to_whoever_needs_it(installation: Installation
     assert told(installation.passwords["postgres/superuser"]) == set()
     assert told(installation.passwords["kafka/admin"]) == set()
     assert told("print.key") == {"mailing-print"}
+    assert told("portal-session-keys") == ({"portal-web"} if has_portal() else set())
     assert told("ca.key") == {name for name in processes if name.startswith("issuance-")}
     assert told(installation.passwords["postgres/mailing_print"]) == {"mailing-print"}
     for service in SERVICES:
@@ -113,6 +115,35 @@ def test_engines_whose_addresses_are_set_are_used_instead_of_ours(installation: 
     assert payment["PAYMENT_DATABASE_URL"] == "postgresql://db.example/payment"
     assert processes["issuance-relay"].environment["KAFKA_USERNAME"] == "issuance-only"
     assert processes["mailing-work"].environment["SMTP_URL"] == "smtp://mail.example:25"
+
+
+def test_everyone_sends_people_to_the_portal(installation: Installation) -> None:
+    processes = by_name(installation)
+    portal = "https://portal.ecert.localhost:8443"
+    assert processes["mailing-work"].environment["PORTAL_URL"] == portal
+    assert processes["mailing-print"].environment["PORTAL_URL"] == portal
+    assert processes["payment-web"].environment["PAYMENT_RETURN_URL"] == portal + "/renewals/{renewal_id}"
+    assert processes["identity-web"].environment["PORTAL_REDIRECT_URIS"] == portal + "/signed-in"
+
+
+def test_the_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(installation: Installation) -> None:
+    told = stack.portal_environment(installation, ALONE)
+    assert not [name for name in told if "DATABASE" in name or "KAFKA" in name]
+    assert (told["PORTAL_URL"], told["API_URL"], told["SIGN_IN_URL"]) == (
+        "https://portal.ecert.localhost:8443",
+        "https://api.ecert.localhost:8443",
+        "https://signin.ecert.localhost:8443",
+    )
+    assert told["GATEWAY_ADDRESS"] == "127.0.0.1:8443"
+    named = {"GATEWAY_CA_FILE", "PORTAL_SESSION_KEYS_FILE", "CA_NAME", "OPERATOR_NAME", "ENVIRONMENT"}
+    assert named <= told.keys()
+
+
+def test_the_address_of_the_portal_is_said_first(installation: Installation) -> None:
+    first = summary(installation).splitlines()[0]
+    assert first.endswith(
+        "https://portal.ecert.localhost:8443/" if has_portal() else "https://api.ecert.localhost:8443/"
+    )
 
 
 def test_one_foreign_database_leaves_the_others_ours(installation: Installation) -> None:

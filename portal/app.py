@@ -1,0 +1,177 @@
+"""The app factory: languages, session, headers and what becomes of every failure."""
+
+import hashlib
+import uuid
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import flask
+import structlog
+from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader, PrefixLoader
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal import languages, messages, session, web
+from portal.gateway import APIProblem, APIUnavailable
+from portal.languages import Edition, EditionConverter, gettext
+from portal.pages import certificates, orders, payment, public, renewals, signing_in
+from portal.web import Deps, FormExpired, SignInNeeded
+
+log = structlog.get_logger()
+
+_HERE: Final = Path(__file__).parent
+# A CSR, a signature: far below this.
+MAX_BODY_BYTES: Final = 512 * 1024
+_CSP: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+
+
+class _Flask(flask.Flask):
+    # The components' templates ask for parameters that were not given; ours are checked by their tests.
+    jinja_options = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True}  # noqa: RUF012
+
+
+def create_app(deps: Deps) -> flask.Flask:
+    """The portal as a WSGI app."""
+    app = _Flask("portal", static_folder=str(_HERE / "static"), template_folder=None)
+    app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "SEND_FILE_MAX_AGE_DEFAULT": 31_536_000}
+    app.extensions["portal"] = deps
+    _prepare_templates(app, deps)
+    app.url_map.converters["edition"] = EditionConverter
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.url_value_preprocessor(_take_edition)
+    app.url_defaults(_give_edition)
+    for module in (public, signing_in, certificates, renewals, payment, orders):
+        app.register_blueprint(module.blp)
+    app.register_error_handler(Exception, _handle)
+    return app
+
+
+def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
+    components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
+    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(_HERE / "templates"), components])
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
+        lambda text: languages.translations(languages.edition().language).gettext(text),
+        lambda one, many, count: languages.translations(languages.edition().language).ngettext(one, many, count),
+        newstyle=True,
+    )
+    app.jinja_env.globals |= {
+        "csrf_token": session.csrf_token,
+        "once": lambda: uuid.uuid4().hex,
+        "session": session.current,
+        "edition": languages.edition,
+        "languages": languages.LANGUAGES,
+        "edition_url": _edition_url,
+        "asset": _asset,
+        "settings": deps.settings,
+        "names": messages,
+    }
+    app.jinja_env.filters |= {"money": languages.money, "day": languages.day, "clock": languages.clock}
+
+
+@cache
+def _fingerprint(path: Path, changed: float) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    """A static file's address, which changes with its content."""
+    path = _HERE / "static" / name
+    version = _fingerprint(path, path.stat().st_mtime) if path.exists() else "none"
+    return flask.url_for("static", filename=name, v=version)
+
+
+def _edition_url(language: languages.Language | None = None, text: bool | None = None) -> str:
+    """This page in another language or mode; the start page if it has none."""
+    now = languages.edition()
+    wanted = Edition(language or now.language, text=now.text if text is None else text)
+    if flask.request.endpoint is None or "edition" not in flask.g:
+        return flask.url_for("public.start", edition=wanted)
+    query = flask.request.args.to_dict(flat=False) if flask.request.method == "GET" else {}
+    values = {**query, **(flask.request.view_args or {}), "edition": wanted}
+    return flask.url_for(flask.request.endpoint, **values)
+
+
+def _begin() -> None:
+    structlog.contextvars.clear_contextvars()
+    session.load(web.deps().settings.session_keys)
+
+
+def _end(response: flask.Response) -> flask.Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if flask.request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    if "session" in flask.g:
+        session.save(response, web.deps().settings.session_keys)
+    return response
+
+
+def _take_edition(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if values and "edition" in values:
+        flask.g.edition = values.pop("edition")
+
+
+def _give_edition(endpoint: str, values: dict[str, Any]) -> None:
+    if "edition" not in values and flask.current_app.url_map.is_endpoint_expecting(endpoint, "edition"):
+        values["edition"] = languages.edition()
+
+
+def _handle(error: Exception) -> BaseResponse:
+    """Every failure as a page that says what to do, or as the way to it."""
+    match error:
+        case SignInNeeded():
+            return _to_sign_in()
+        case APIProblem(status=401):
+            session.current().token = ""
+            return _to_sign_in("session-ended")
+        case APIProblem(status=404):
+            return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), messages.of(error))
+        case APIProblem():
+            return _page(HTTPStatus.CONFLICT, gettext("This cannot be done now"), messages.of(error))
+        case APIUnavailable():
+            log.warning("portal.api_unavailable", error=str(error))
+            return _page(HTTPStatus.SERVICE_UNAVAILABLE, gettext("Please try again in a moment"), messages.UNAVAILABLE)
+        case FormExpired():
+            return _page(HTTPStatus.FORBIDDEN, gettext("Please send the form again"), messages.FORM_EXPIRED)
+        case HTTPException():
+            return _http_error(error)
+    log.exception("portal.failed", path=flask.request.path)
+    return _page(HTTPStatus.INTERNAL_SERVER_ERROR, gettext("Something went wrong on our side"), messages.INTERNAL)
+
+
+def _to_sign_in(problem: str | None = None) -> BaseResponse:
+    then = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else flask.request.path
+    return web.redirect("signing_in.sign_in", next=then, problem=problem or "session-ended")
+
+
+def _http_error(error: HTTPException) -> BaseResponse:
+    if error.code == HTTPStatus.NOT_FOUND:
+        return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), messages.NOT_FOUND)
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext("This file is too large"), messages.TOO_LARGE)
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        return error.get_response()
+    return _page(HTTPStatus(error.code), gettext("This cannot be done now"), messages.INTERNAL)
+
+
+def _page(status: HTTPStatus, title: str, message: str) -> BaseResponse:
+    if not flask.g.get("session"):
+        flask.g.session = session.Session()
+    body = flask.render_template("error.html", title=title, message=gettext(message), errors=())
+    return flask.Response(body, status, content_type="text/html; charset=utf-8")

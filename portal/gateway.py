@@ -1,0 +1,113 @@
+"""The public API, called as any client calls it: HTTPS through the gateway, bounded in time, problems as exceptions."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+
+from portal.settings import Settings
+
+_CONNECT_SECONDS: Final = 2.0
+_READ_SECONDS: Final = 12.0
+# What a page may have to wait for: more than this is no answer of ours.
+_MAX_BYTES: Final = 4 * 1024 * 1024
+_PREFIX: Final = "urn:ecert:problem:"
+
+
+class APIProblem(Exception):
+    """The API refused. `slug` is stable: messages are chosen by it; `document` may say more."""
+
+    def __init__(self, status: int, document: dict[str, Any]) -> None:
+        self.status = status
+        self.slug = str(document.get("type", "")).removeprefix(_PREFIX) or "internal"
+        self.document = document
+        super().__init__(f"{status} {self.slug}")
+
+    @property
+    def reason(self) -> str:
+        """The finer reason some problems give, or their slug."""
+        return str(self.document.get("reason") or self.slug)
+
+
+class APIUnavailable(Exception):
+    """No answer, or one that says: later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """An answer that is no problem."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+class API:
+    """A pool of connections to the API host."""
+
+    def __init__(self, settings: Settings) -> None:
+        parts = urlsplit(settings.api_url)
+        host, port = settings.gateway_address or (parts.hostname or "", parts.port or 443)
+        self._host = parts.netloc
+        self._pool = urllib3.HTTPSConnectionPool(
+            host,
+            port,
+            server_hostname=parts.hostname,
+            assert_hostname=parts.hostname,
+            ca_certs=None if settings.gateway_ca_file is None else str(settings.gateway_ca_file),
+            maxsize=settings.web_threads,
+            retries=False,
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+        )
+
+    def close(self) -> None:
+        """Let go."""
+        self._pool.close()
+
+    def get(self, path: str, token: str | None = None) -> Reply:
+        """Ask. Raises APIProblem, APIUnavailable."""
+        return self._send("GET", path, token, None, {})
+
+    def post(self, path: str, body: Any = None, *, token: str | None = None, key: str | None = None) -> Reply:
+        """Change something; the same `key` and body change it once. Raises APIProblem, APIUnavailable."""
+        raw = None if body is None else json.dumps(body).encode()
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self._send("POST", path, token, raw, headers)
+
+    def _send(self, method: str, path: str, token: str | None, raw: bytes | None, headers: dict[str, str]) -> Reply:
+        headers |= {"Host": self._host, "Accept": "application/json, */*"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if raw is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            response = self._pool.request(method, path, body=raw, headers=headers, preload_content=False)
+            try:
+                body = response.read(_MAX_BYTES + 1)
+            finally:
+                response.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise APIUnavailable(f"{method} {path}: no answer") from error
+        if len(body) > _MAX_BYTES:
+            raise APIUnavailable(f"{method} {path}: far too long an answer")
+        if response.status >= 400:
+            raise _problem(response.status, body)
+        return Reply(status=response.status, body=body)
+
+
+def _problem(status: int, body: bytes) -> Exception:
+    """A problem document as an exception; without one it is the gateway that speaks."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = {}
+    problem = APIProblem(status, document if isinstance(document, dict) else {})
+    if status in (502, 503, 504) and problem.slug in ("internal", "unavailable"):
+        return APIUnavailable(str(problem))
+    return problem

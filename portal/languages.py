@@ -1,0 +1,144 @@
+"""Three languages and text mode, by the address; texts from catalogs, dates and money by Babel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
+
+import flask
+from babel import Locale, dates, numbers
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from werkzeug.routing import BaseConverter
+
+CATALOGS: Final = Path(__file__).parent / "translations"
+HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """One language of the portal. `tag` is what HTML and the API call it, `path` what the address does."""
+
+    path: str
+    tag: str
+    locale: str
+    name: str
+
+
+ENGLISH: Final = Language(path="en", tag="en", locale="en_HK", name="English")
+TRADITIONAL: Final = Language(path="zh-hant", tag="zh-Hant", locale="zh_Hant_HK", name="繁體中文")
+SIMPLIFIED: Final = Language(path="zh-hans", tag="zh-Hans", locale="zh_Hans_HK", name="简体中文")
+LANGUAGES: Final = (ENGLISH, TRADITIONAL, SIMPLIFIED)
+_BY_PATH: Final = {language.path: language for language in LANGUAGES}
+# Babel's own negotiation knows no zh-HK: the tags that browsers send, mapped by hand.
+_ACCEPTED: Final[Mapping[str, Language]] = {
+    "en": ENGLISH,
+    **dict.fromkeys(("zh-hant", "zh-hk", "zh-tw", "zh-mo", "yue"), TRADITIONAL),
+    **dict.fromkeys(("zh-hans", "zh-cn", "zh-sg", "zh"), SIMPLIFIED),
+}
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A language, in full or in text mode: the first part of every page's address."""
+
+    language: Language
+    text: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.language.path}/text" if self.text else self.language.path
+
+
+class EditionConverter(BaseConverter):
+    """`en`, `zh-hant/text` and so on."""
+
+    regex = r"(?:en|zh-hant|zh-hans)(?:/text)?"
+    part_isolating = False
+
+    def to_python(self, value: str) -> Edition:
+        path, _, text = value.partition("/")
+        return Edition(_BY_PATH[path], text=bool(text))
+
+    def to_url(self, value: Any) -> str:
+        return str(value)
+
+
+def edition() -> Edition:
+    """This request's."""
+    return cast(Edition, flask.g.get("edition") or Edition(ENGLISH))
+
+
+def negotiate(accepted: list[str]) -> Language:
+    """The first of the browser's languages that we have."""
+    for tag in accepted:
+        parts = tag.lower().replace("_", "-").split("-")
+        for length in range(len(parts), 0, -1):
+            if (found := _ACCEPTED.get("-".join(parts[:length]))) is not None:
+                return found
+    return ENGLISH
+
+
+@cache
+def translations(language: Language) -> NullTranslations:
+    """A language's texts, compiled in memory: no compiled file can be older than its source."""
+    if language is ENGLISH:
+        return NullTranslations()
+    path = CATALOGS / language.locale / "LC_MESSAGES" / "messages.po"
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language.locale))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def gettext(text: str, **values: object) -> str:
+    """The text in this request's language, with its values put in."""
+    found: str = translations(edition().language).gettext(text)
+    return found % values if values else found
+
+
+def N_(text: str) -> str:
+    """Marks a text that is translated where it is shown."""
+    return text
+
+
+def _locale() -> Locale:
+    return Locale.parse(edition().language.locale)
+
+
+def money(amount_minor: int, currency: str = "HKD") -> str:
+    """An amount as people write it."""
+    return numbers.format_currency(amount_minor / 100, currency, locale=_locale())
+
+
+def day(value: str | date) -> str:
+    """A date; of a moment, the day it is in Hong Kong."""
+    if isinstance(value, str):
+        value = moment(value).date() if "T" in value else date.fromisoformat(value)
+    return dates.format_date(value, "long", locale=_locale())
+
+
+def clock(value: str) -> str:
+    """A moment in Hong Kong."""
+    return dates.format_datetime(
+        moment(value), "d MMM y, HH:mm" if _is_english() else "y年M月d日 HH:mm", locale=_locale()
+    )
+
+
+def moment(value: str) -> datetime:
+    """An API's time stamp, in Hong Kong time."""
+    return datetime.fromisoformat(value).astimezone(HONG_KONG)
+
+
+def now() -> datetime:
+    """This moment."""
+    return datetime.now(UTC)
+
+
+def _is_english() -> bool:
+    return edition().language is ENGLISH

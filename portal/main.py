@@ -1,0 +1,33 @@
+"""The composition root: `python -m portal.main web`."""
+
+import argparse
+
+from portal import settings
+from portal.app import create_app
+from portal.gateway import API
+from portal.web import Deps
+from shared import logs
+from shared.server import serve
+
+
+def web() -> None:
+    """Serve the pages until SIGTERM."""
+    given = settings.read()
+    logs.configure("portal", "web", given.log_level)
+    api = API(given)
+    serve(
+        lambda: create_app(Deps(settings=given, api=api)), bind=given.bind, threads=given.web_threads, on_exit=api.close
+    )
+
+
+def main() -> None:
+    """Run the process that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m portal.main", description=__doc__)
+    commands = parser.add_subparsers(dest="process", required=True)
+    commands.add_parser("web", help=web.__doc__)
+    parser.parse_args()
+    web()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""What people read for the API's words: products, states, steps of the course, and every refusal, by its slug."""
+
+from typing import Final
+
+from portal.gateway import APIProblem
+from portal.languages import N_, gettext
+
+UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
+NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")
+INTERNAL: Final = N_("We have been told of it. Nothing that was sent before is lost. Please try again later.")
+FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
+TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
+
+_SIGN_IN: Final = {
+    "client-certificate-missing": N_(
+        "Your browser showed no e-Cert. Import it into the browser or plug in your token, close all windows of the "
+        "browser, and try again."
+    ),
+    "client-certificate-malformed": N_("The certificate that your browser showed cannot be read."),
+    "certificate-refused": N_("This e-Cert cannot be used: use a valid e-Cert (Organisational)."),
+    "certificate-expired": N_("This e-Cert has expired. Renew your e-Cert (Organisational) first."),
+    "certificate-revoked": N_("This e-Cert has been revoked."),
+    "certificate-suspended": N_("This e-Cert is suspended."),
+    "certificate-personal": N_("This is an e-Cert (Personal): use your e-Cert (Organisational)."),
+    "certificate-encipherment": N_("This is an e-Cert (Encipherment): use your e-Cert (Organisational)."),
+    "revocation-unknown": N_("Whether the e-Cert is revoked cannot be told now. Please try again later."),
+    "not-enrolled": N_("This e-Cert is not registered for online renewal. Please contact us."),
+    "organisation-mismatch": N_("The e-Cert names another organisation than the one you act for."),
+    "office-ended": N_("You are no longer the Authorised Representative of this organisation."),
+    "code-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+    "unavailable": N_("Signing in is not possible just now. Please try again in a moment."),
+    "sign-in-stale": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+}
+
+_PROBLEMS: Final = {
+    **_SIGN_IN,
+    "renewal-not-found": N_("There is no such renewal of your organisation."),
+    "order-not-found": N_("There is no such certificate of your organisation."),
+    "certificate-not-found": N_("The certificate is not there yet."),
+    "not-in-this-state": N_("The renewal has moved on: this step is no longer possible. Look at its status."),
+    "not-eligible": N_("This certificate cannot be renewed online now."),
+    "no-additional-servers": N_("Only Wildcard certificates have additional servers."),
+    "document-too-old": N_("This draft is too old to be signed. Please cancel it and start again."),
+    "wrong-attestation": N_("The signature belongs to another application."),
+    "signed-with-another-certificate": N_(
+        "The signature was made with another e-Cert than the one you signed in with."
+    ),
+    "signature-refused": N_(
+        "The signature is not accepted. Sign exactly the downloaded file, with the command shown here."
+    ),
+    "document-refused": N_("The signed document is not this application. Download it again and sign it."),
+    "nonce-spent": N_("This application was signed before. Upload the first signature again, or start a new renewal."),
+    "not-the-representative": N_("Only the Authorised Representative who submitted the renewal can pay for it."),
+    "authorisation-refused": N_("Your proof of identity is too old for paying. Please choose Pay once more."),
+    "authorisation-used": N_("Your proof of identity was used already. Please choose Pay once more."),
+    "payment-closed": N_("The time to pay for this renewal is over."),
+    "already-paid": N_("This renewal is paid. Do not pay again."),
+    "payment-held": N_("Your payment is being looked into. Do not pay again."),
+    "no-receipt-yet": N_("There is no receipt before the payment has arrived."),
+    "provider-refused": N_("The payment provider does not open the payment page. Please contact us."),
+    "provider-unavailable": N_("The payment provider does not answer. Please try again in a moment."),
+    "wrong-reference": N_("The reference number is not the one of this certificate. It is in your PIN Envelope."),
+    "pins-missing": N_("Enter the PIN from each PIN Envelope"),
+    "pin-slip": N_("A PIN is mistyped: it has 16 digits. No try was used up."),
+    "pin-not-ready": N_("The PIN Envelopes have not been made yet."),
+    "pin-wrong": N_("A PIN is wrong. Check that each PIN stands beside its own server name."),
+    "pin-locked": N_("A PIN has had all its tries. Please contact us."),
+    "csr-refused": N_("This CSR cannot be used. Make a new one."),
+    "csr-names-differ": N_("The CSR asks for other server names than were applied for."),
+    "private-key-pasted": N_(
+        "What you sent holds a private key. It must never leave your server and cannot be used any more: make a new "
+        "key and a new CSR."
+    ),
+    "key-refused": N_("The key in the CSR is not allowed: use RSA 2048, 3072 or 4096 bits, or ECDSA P-256, P-384."),
+    "key-not-allowed": N_("The key in the CSR has been used before or is known to others. Make a new key."),
+    "idempotency-key-in-use": N_("Your last request is still running. Please wait a moment and try again."),
+}
+
+_REASONS: Final = {
+    "ar-changed": N_("Another person is its Authorised Representative. Apply with the form at any post office."),
+    "expired": N_("It has expired. Apply with the form at any post office."),
+    "suspended": N_("It is suspended. Please contact us first."),
+    "revoked": N_("It was revoked. Apply with the form at any post office."),
+    "being-renewed": N_("A renewal is under way: continue or cancel that one."),
+    "csr-too-large": N_("The CSR is too large."),
+    "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),
+    "csr-several-pem-blocks": N_("Send one CSR alone, without other blocks."),
+    "csr-text-around-it": N_("There is other text around the CSR. Remove it."),
+    "csr-signature-invalid": N_("The CSR is damaged: its signature does not fit. Make or copy it again."),
+    "key-rsa-size-not-allowed": N_("Use an RSA key of 2048, 3072 or 4096 bits."),
+    "key-weak": N_("The key is known to be weak. Make a new one with current software."),
+}
+
+PRODUCTS: Final = {
+    "standard": N_("e-Cert (Server)"),
+    "wildcard": N_("e-Cert (Server) with “Wildcard” feature"),
+    "multi-domain": N_("e-Cert (Server) with “Multi-domain” feature"),
+}
+
+STATES: Final = {
+    "draft": N_("Draft"),
+    "awaiting-payment": N_("To be paid"),
+    "closing-checkout": N_("Being cancelled"),
+    "expiring": N_("Ending unpaid"),
+    "awaiting-csrs": N_("In progress"),
+    "on-hold": N_("On hold"),
+    "withholding": N_("Being cancelled"),
+    "completed": N_("Completed"),
+    "refused": N_("Refused"),
+    "cancelled": N_("Cancelled"),
+    "expired": N_("Ended"),
+}
+
+ITEM_STATES: Final = {
+    "pending": N_("Being prepared"),
+    "ordered": N_("Waiting for your CSR"),
+    "awaiting-csr": N_("Waiting for your CSR"),
+    "csr-received": N_("Being checked and issued"),
+    "issuing": N_("Being checked and issued"),
+    "issued": N_("Ready to download"),
+    "accepted": N_("Accepted"),
+    "refused": N_("Refused"),
+    "withheld": N_("Not issued"),
+}
+
+COURSE: Final = {
+    "drafted": N_("Drafted"),
+    "submitted": N_("Signed and submitted"),
+    "paid": N_("Payment received"),
+    "payment-declined": N_("Payment declined"),
+    "csr-request-sent": N_("E-mail with instructions sent"),
+    "mail-bounced": N_("The e-mail could not be delivered"),
+    "order-opened": N_("Ready for your CSR"),
+    "pin-envelope-posted": N_("PIN Envelope posted by registered mail"),
+    "pin-envelope-returned": N_("PIN Envelope came back undelivered"),
+    "csr-received": N_("CSR received"),
+    "certificate-issued": N_("Certificate issued"),
+    "certificate-accepted": N_("Certificate accepted"),
+    "certificate-revoked": N_("Certificate revoked"),
+    "certificate-refused": N_("Certificate refused"),
+    "cancellation-asked": N_("Cancellation asked for"),
+    "cancellation-declined": N_("Cancellation no longer possible"),
+    "cancelled": N_("Cancelled"),
+    "expired": N_("Ended"),
+    "on-hold": N_("On hold"),
+    "released": N_("Released"),
+    "refunded": N_("Refunded"),
+    "completed": N_("Completed"),
+}
+
+
+def of(problem: APIProblem) -> str:
+    """The message (to be translated) of a refusal: the finer reason's, if there is one."""
+    found = _REASONS.get(problem.reason) or _PROBLEMS.get(problem.reason)
+    return found or _PROBLEMS.get(problem.slug) or INTERNAL
+
+
+def translated(problem: APIProblem) -> str:
+    """The message in this request's language."""
+    return gettext(of(problem))
+
+
+def sign_in_problem(slug: str) -> str:
+    """Why signing in failed; for a word we do not know, that it did."""
+    return gettext(_SIGN_IN.get(slug, _SIGN_IN["certificate-refused"]))
+
+
+def product(slug: str) -> str:
+    """A product's name."""
+    return gettext(PRODUCTS.get(slug, slug))
+
+
+def reason(slug: str) -> str:
+    """Why a certificate cannot be renewed online."""
+    return gettext(_REASONS.get(slug, _PROBLEMS["not-eligible"]))
+
+
+def state(slug: str) -> str:
+    """A renewal's state."""
+    return gettext(STATES.get(slug, slug))
+
+
+def item_state(slug: str) -> str:
+    """A certificate's state."""
+    return gettext(ITEM_STATES.get(slug, slug))
+
+
+def step(slug: str) -> str:
+    """A step of the course."""
+    return gettext(COURSE.get(slug, slug))

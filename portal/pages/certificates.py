@@ -1,0 +1,79 @@
+"""My certificates, and the choice of those to renew."""
+
+import re
+from typing import Any, Final
+
+import flask
+from werkzeug.wrappers import Response
+
+from portal import languages, messages, web
+from portal.gateway import APIProblem
+from portal.languages import gettext
+from portal.web import FormError, check_form, signed_in
+
+blp: Final = flask.Blueprint("certificates", __name__)
+_MOST: Final = 500
+
+
+@blp.get("/<edition:edition>/certificates")
+@signed_in
+def overview() -> flask.Response:
+    """Every certificate of the organisation: renew, or why not; and the renewals there are."""
+    errors = (
+        [FormError(gettext("Select at least one certificate to renew"), "srn")] if "none" in flask.request.args else []
+    )
+    return web.show(
+        "certificates.html",
+        subscriptions=web.get("/application/v1/subscriptions").json(),
+        renewals=web.get("/application/v1/renewals").json(),
+        errors=errors,
+    )
+
+
+@blp.route("/<edition:edition>/certificates/renewal", methods=["GET", "POST"])
+@signed_in
+def choose() -> Response:
+    """The chosen certificates once more, with what can be changed; then the draft."""
+    chosen = flask.request.values.getlist("srn")
+    subscriptions = [s for s in web.get("/application/v1/subscriptions").json() if s["srn"] in chosen]
+    if not subscriptions:
+        return web.redirect("certificates.overview", none=1)
+    if flask.request.method == "GET":
+        return web.show("choose.html", subscriptions=subscriptions, typed={})
+    check_form()
+    typed = {s["srn"]: flask.request.form.get(f"servers-{s['srn']}", "").strip() for s in subscriptions}
+    items, errors = _items(subscriptions, typed)
+    if not errors:
+        body = {"items": items, "language": languages.edition().language.tag}
+        try:
+            renewal = web.post("/application/v1/renewals", body).json()
+            return web.redirect("renewals.overview", renewal_id=renewal["id"])
+        except APIProblem as problem:
+            if problem.status == 401:
+                raise
+            errors = [FormError(_naming(problem), "continue")]
+    return web.show("choose.html", subscriptions=subscriptions, typed=typed, errors=errors)
+
+
+def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[list[dict[str, Any]], list[FormError]]:
+    """What is asked for, and what was mistyped."""
+    items: list[dict[str, Any]] = []
+    errors = []
+    for subscription in subscriptions:
+        srn = subscription["srn"]
+        item: dict[str, Any] = {"srn": srn}
+        if subscription["product"] == "wildcard":
+            if re.fullmatch(r"[0-9]{1,3}", typed[srn]) and int(typed[srn]) <= _MOST:
+                item["additional_servers"] = int(typed[srn])
+            else:
+                text = gettext("Enter the number of additional servers of %(name)s, from 0 to 500")
+                errors.append(FormError(text % {"name": subscription["server_names"][0]}, f"servers-{srn}"))
+        items.append(item)
+    return items, errors
+
+
+def _naming(problem: APIProblem) -> str:
+    """The problem's message, with the SRN it is about."""
+    srn = problem.document.get("srn")
+    message = messages.translated(problem)
+    return f"SRN {srn}: {message}" if srn else message

@@ -1,0 +1,108 @@
+"""Paying: prove again who pays, open the provider's checkout, come back."""
+
+import hashlib
+import uuid
+from http import HTTPStatus
+from typing import Any, Final
+
+import flask
+from werkzeug.wrappers import Response
+
+from portal import languages, session, web
+from portal.gateway import APIProblem, APIUnavailable
+from portal.pages import renewals, signing_in
+from portal.web import signed_in
+
+blp: Final = flask.Blueprint("payment", __name__)
+_PAGE: Final = "/<edition:edition>/renewals/<uuid:renewal_id>/payment"
+# Submitted a moment ago, and payment has not heard of it yet; or the provider is away.
+_LATER: Final = ("payment-not-ready", "unavailable", "provider-unavailable", "idempotency-key-in-use")
+
+
+@blp.get(_PAGE)
+@signed_in
+def overview(renewal_id: uuid.UUID) -> Response:
+    """What is to be paid, and the way to do it."""
+    renewal = renewals.load(renewal_id)
+    if renewal["state"] == "draft":
+        return web.redirect("renewals.sign", renewal_id=renewal_id)
+    payment = _payment(renewal_id)
+    if payment is not None and payment["state"] == "captured":
+        return web.redirect("renewals.overview", renewal_id=renewal_id)
+    return web.show("payment.html", renewal=renewal, payment=payment)
+
+
+def _payment(renewal_id: uuid.UUID) -> dict[str, Any] | None:
+    try:
+        payment: dict[str, Any] = web.get(f"/payment/v1/payments/{renewal_id}").json()
+    except APIProblem as problem:
+        if problem.slug == "payment-not-ready":
+            return None
+        raise
+    return payment
+
+
+@blp.get(_PAGE + "/authorise")
+@signed_in
+def authorise(renewal_id: uuid.UUID) -> Response:
+    """To the sign-in host, which proves who pays."""
+    renewals.load(renewal_id)
+    return signing_in.to_sign_in_host(flask.url_for("payment.checkout", renewal_id=renewal_id), str(renewal_id))
+
+
+@blp.get(_PAGE + "/checkout")
+@signed_in
+def checkout(renewal_id: uuid.UUID) -> Response:
+    """On to the provider's page, as soon as there is one."""
+    held = session.current()
+    if held.paying != str(renewal_id) or not held.authorisation:
+        return web.redirect("payment.overview", renewal_id=renewal_id)
+    body = {"renewal_id": str(renewal_id), "authorisation": held.authorisation}
+    # The same authorisation is the same wish: a page loaded again opens no second checkout.
+    key = hashlib.sha256(held.authorisation.encode()).hexdigest()[:32]
+    try:
+        url = web.post("/payment/v1/checkouts", body, key=key).json()["checkout_url"]
+    except APIUnavailable:
+        return _wait(renewal_id)
+    except APIProblem as problem:
+        if problem.slug in _LATER:
+            return _wait(renewal_id)
+        held.authorisation = ""
+        if problem.slug == "already-paid":
+            return web.redirect("renewals.overview", renewal_id=renewal_id)
+        raise
+    if not web.is_web_address(url):
+        raise APIUnavailable("the checkout has no address")
+    return flask.redirect(url, HTTPStatus.SEE_OTHER)
+
+
+def _wait(renewal_id: uuid.UUID) -> Response:
+    return web.show_waiting("payment_opening.html", renewal_id=renewal_id)
+
+
+@blp.get("/renewals/<uuid:renewal_id>")
+def arrive(renewal_id: uuid.UUID) -> Response:
+    """Back from the provider, or from a mail's link: in the language of before, to what is next."""
+    known = session.current().edition
+    edition = known or str(languages.negotiate(list(flask.request.accept_languages.values())).path)
+    return web.redirect("payment.returned", renewal_id=renewal_id, edition=edition)
+
+
+@blp.get(_PAGE + "/returned")
+@signed_in
+def returned(renewal_id: uuid.UUID) -> Response:
+    """Wait for the provider's word, without a script."""
+    renewal = renewals.load(renewal_id)
+    if renewal["state"] != "awaiting-payment":
+        return web.redirect("renewals.overview", renewal_id=renewal_id)
+    return web.show_waiting("payment_returned.html", renewal=renewal)
+
+
+@blp.get(_PAGE + "/receipt")
+@signed_in
+def receipt(renewal_id: uuid.UUID) -> flask.Response:
+    """The receipt, to print or to keep as a file."""
+    renewal = renewals.load(renewal_id)
+    return web.show(
+        "receipt.html", renewal=renewal, receipt=web.get(f"/payment/v1/payments/{renewal_id}/receipt").json()
+    )

@@ -1,0 +1,158 @@
+"""One renewal: its task list as a draft, the answers, the signature, and how it stands afterwards."""
+
+import base64
+import hashlib
+import uuid
+from typing import Any, Final
+
+import flask
+from werkzeug.wrappers import Response
+
+from portal import languages, messages, web
+from portal.gateway import APIProblem, Reply
+from portal.languages import gettext
+from portal.web import FormError, check_form, signed_in
+
+blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>")
+# Larger than identity takes, far smaller than what a wrong file may be.
+_MAX_SIGNATURE: Final = 65_536
+_ENDED: Final = ("completed", "refused", "cancelled", "expired")
+
+
+def load(renewal_id: uuid.UUID) -> dict[str, Any]:
+    """The renewal. Raises APIProblem 404 for another's."""
+    renewal: dict[str, Any] = web.get(f"/application/v1/renewals/{renewal_id}").json()
+    return renewal
+
+
+@blp.get("")
+@signed_in
+def overview(renewal_id: uuid.UUID) -> flask.Response:
+    """A draft's task list; afterwards where the renewal stands and what to do next."""
+    renewal = load(renewal_id)
+    if renewal["state"] == "draft":
+        return web.show("draft.html", renewal=renewal)
+    orders = find_orders(renewal_id)
+    show = web.show if renewal["state"] in _ENDED else web.show_waiting
+    return show("status.html", renewal=renewal, orders=orders, items=web.by_item(renewal))
+
+
+def find_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
+    """The orders that are open so far."""
+    try:
+        orders: list[dict[str, Any]] = web.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
+    except APIProblem as problem:
+        if problem.status != 404:
+            raise
+        return []
+    return orders
+
+
+@blp.get("/check")
+@signed_in
+def check(renewal_id: uuid.UUID) -> flask.Response:
+    """Check the answers: what is asked for, what it costs, what is declared, and who gets the letters."""
+    return web.show(
+        "check.html",
+        renewal=load(renewal_id),
+        document=_document(renewal_id).json(),
+        me=web.get("/identity/v1/me").json(),
+        today={s["srn"]: s for s in web.get("/application/v1/subscriptions").json()},
+    )
+
+
+def _document(renewal_id: uuid.UUID) -> Reply:
+    return web.get(f"/application/v1/renewals/{renewal_id}/document")
+
+
+@blp.get("/document")
+@signed_in
+def document(renewal_id: uuid.UUID) -> flask.Response:
+    """The document to sign, byte for byte."""
+    headers = {"Content-Disposition": f'attachment; filename="renewal-{renewal_id}.json"'}
+    return flask.Response(_document(renewal_id).body, headers=headers, content_type="application/json")
+
+
+@blp.route("/sign", methods=["GET", "POST"])
+@signed_in
+def sign(renewal_id: uuid.UUID) -> Response:
+    """Sign in the page, or download the document and upload a detached signature; then submit."""
+    renewal = load(renewal_id)
+    if renewal["state"] != "draft":
+        return web.redirect("renewals.overview", renewal_id=renewal_id)
+    if flask.request.method == "GET":
+        return _show_signing(renewal)
+    check_form()
+    signature = _read_signature()
+    if isinstance(signature, FormError):
+        return _show_signing(renewal, signature)
+    try:
+        _submit(renewal_id, signature)
+    except APIProblem as problem:
+        if problem.status in (401, 404):
+            raise
+        return _show_signing(renewal, FormError(messages.translated(problem), "signature"))
+    return web.redirect("payment.overview", renewal_id=renewal_id)
+
+
+def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response:
+    """Both ways: the script gets the document's very bytes and our time."""
+    to_sign = base64.b64encode(_document(uuid.UUID(renewal["id"])).body).decode()
+    time = languages.now().isoformat(timespec="seconds")
+    return web.show("sign.html", renewal=renewal, document=to_sign, time=time, errors=errors)
+
+
+def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:
+    """Have the signature attested and submit with it; the same signature again goes on where it stopped."""
+    body = {
+        "renewal_id": str(renewal_id),
+        "document": base64.b64encode(_document(renewal_id).body).decode(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    key = hashlib.sha256(f"{renewal_id}".encode() + signature).hexdigest()[:32]
+    attested = web.post("/identity/v1/attestations", body, key=key).json()
+    submission = {"attestation": attested["attestation"]}
+    web.post(f"/application/v1/renewals/{renewal_id}/submission", submission, key=key)
+
+
+def _read_signature() -> bytes | FormError:
+    """The signature from the page's own field (Base64) or the uploaded file (DER or PEM)."""
+    in_page = flask.request.form.get("signature-base64", "")
+    uploaded = flask.request.files.get("signature")
+    raw = in_page.encode() if in_page else uploaded.read(_MAX_SIGNATURE + 1) if uploaded is not None else b""
+    if not raw:
+        return FormError(gettext("Select the file that holds your signature"), "signature")
+    if len(raw) > _MAX_SIGNATURE:
+        return FormError(gettext("The file is too large to be a signature"), "signature")
+    return decode_signature(raw, base64_only=bool(in_page)) or FormError(
+        gettext("The file is not a signature as the command makes it"), "signature"
+    )
+
+
+def decode_signature(raw: bytes, *, base64_only: bool = False) -> bytes | None:
+    """DER as it is; PEM or bare Base64 unpacked; None for anything else."""
+    if raw[:1] == b"\x30" and not base64_only:
+        return raw
+    lines = [line.strip() for line in raw.splitlines() if line.strip() and not line.startswith(b"-----")]
+    try:
+        der = base64.b64decode(b"".join(lines), validate=True)
+    except ValueError:
+        return None
+    return der if der[:1] == b"\x30" else None
+
+
+@blp.route("/cancel", methods=["GET", "POST"])
+@signed_in
+def cancel(renewal_id: uuid.UUID) -> Response:
+    """Ask for the cancellation, after a question."""
+    renewal = load(renewal_id)
+    if flask.request.method == "GET":
+        return web.show("cancel.html", renewal=renewal)
+    check_form()
+    try:
+        web.post(f"/application/v1/renewals/{renewal_id}/cancellation")
+    except APIProblem as problem:
+        if problem.status in (401, 404):
+            raise
+        return web.show("cancel.html", renewal=renewal, errors=[FormError(messages.translated(problem), "cancel")])
+    return web.redirect("renewals.overview", renewal_id=renewal_id)

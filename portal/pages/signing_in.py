@@ -1,0 +1,120 @@
+"""Signing in: to the sign-in host with a client certificate, and back with a one-time code (PKCE, RFC 7636)."""
+
+import base64
+import hashlib
+import secrets
+import time
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlencode
+
+import flask
+from werkzeug.wrappers import Response
+
+from portal import messages, session, web
+from portal.gateway import APIProblem, APIUnavailable
+from portal.session import Pending, Session
+from portal.web import FormError
+
+blp: Final = flask.Blueprint("signing_in", __name__)
+_CALLBACK: Final = "/signed-in"
+_HOME: Final = "/en/certificates"
+
+
+@blp.get("/<edition:edition>/sign-in")
+def sign_in() -> flask.Response:
+    """Before the browser asks for the certificate."""
+    problem = flask.request.args.get("problem", "")
+    then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
+    if problem == "session-ended":
+        return web.show("sign_in.html", then=then, ended=True)
+    errors = [FormError(messages.sign_in_problem(problem), "sign-in")] if problem else []
+    return web.show("sign_in.html", then=then, errors=errors)
+
+
+@blp.get("/<edition:edition>/sign-in/start")
+def start() -> Response:
+    """To the sign-in host."""
+    then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
+    return to_sign_in_host(then)
+
+
+def to_sign_in_host(then: str, renewal_id: str | None = None) -> Response:
+    """Have the client certificate asked for; with a renewal, its holder may pay for that afterwards."""
+    pending = Pending(
+        state=secrets.token_urlsafe(24), verifier=secrets.token_urlsafe(48), then=then, renewal_id=renewal_id
+    )
+    session.current().pending = pending
+    digest = hashlib.sha256(pending.verifier.encode()).digest()
+    query = {
+        "redirect_uri": redirect_uri(),
+        "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        "code_challenge_method": "S256",
+        "state": pending.state,
+    }
+    if renewal_id is not None:
+        query["renewal_id"] = renewal_id
+    host = web.deps().settings.sign_in_url
+    return flask.redirect(f"{host}/identity/v1/authorise?{urlencode(query)}", HTTPStatus.SEE_OTHER)
+
+
+def redirect_uri() -> str:
+    """Where the sign-in host sends the browser; it knows this address."""
+    return web.deps().settings.portal_url + _CALLBACK
+
+
+@blp.get(_CALLBACK)
+def signed_in() -> Response:
+    """Back from the sign-in host: exchange the code, once, for a session of its own."""
+    pending, session.current().pending = session.current().pending, None
+    given = flask.request.args
+    if pending is None or not secrets.compare_digest(pending.state.encode(), given.get("state", "").encode()):
+        # An old answer, or one that was never asked for. Who is signed in stays so.
+        return _back(pending, "sign-in-stale")
+    if "code" not in given:
+        return _back(pending, given.get("reason") or given.get("error") or "sign-in-stale")
+    try:
+        _begin_session(given["code"], pending)
+    except APIProblem as problem:
+        return _back(pending, problem.slug)
+    except APIUnavailable:
+        return _back(pending, "unavailable")
+    return flask.redirect(pending.then, HTTPStatus.SEE_OTHER)
+
+
+def _begin_session(code: str, pending: Pending) -> None:
+    body = {"code": code, "code_verifier": pending.verifier, "redirect_uri": redirect_uri()}
+    api = web.deps().api
+    granted = api.post("/identity/v1/codes", body).json()
+    me = api.get("/identity/v1/me", granted["access_token"]).json()
+    # A new session with a new form token: nothing of the one before survives the sign-in.
+    flask.g.session = Session(
+        csrf=secrets.token_urlsafe(24),
+        token=granted["access_token"],
+        ends=int(time.time()) + int(granted["expires_in"]),
+        name=me["authorised_representative"]["name"],
+        organisation=me["subscriber"]["name"],
+        edition=_edition_of(pending.then),
+        paying=pending.renewal_id or "",
+        authorisation=granted.get("authorisation") or "",
+    )
+
+
+def _edition_of(path: str) -> str:
+    """The language and mode that one of our addresses begins with."""
+    language, _, rest = path.removeprefix("/").partition("/")
+    return f"{language}/text" if rest.split("/")[0] == "text" else language
+
+
+def _back(pending: Pending | None, problem: str) -> Response:
+    then = pending.then if pending is not None else _HOME
+    query = urlencode({"next": then, "problem": problem})
+    return flask.redirect(f"/{_edition_of(then)}/sign-in?{query}", HTTPStatus.SEE_OTHER)
+
+
+@blp.post("/<edition:edition>/sign-out")
+def sign_out() -> Response:
+    """End the session."""
+    web.check_form()
+    flask.g.session = Session()
+    return web.redirect("public.start", signed="out")

@@ -1,0 +1,150 @@
+"""From the sign-in host to the portal: a code by redirect, changed for the token by whoever began (RFC 6749, 7636)."""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlencode
+
+from cryptography import x509
+
+from services.identity import one_time_store, store
+from services.identity.certificates import Trust
+from services.identity.domain import AuthorisationRefused, CodeRefused, NotEnrolled, RedirectRefused
+from services.identity.handlers import Identified, Tokens, identify, issue_tokens
+from services.identity.one_time_store import Code
+from shared import audit
+from shared.audit import Detail
+from shared.events.base import RenewalId
+from shared.tokens import SigningKey
+from shared.tx import Tx
+
+CODE_LIFETIME: Final = timedelta(seconds=60)
+_STATE: Final = re.compile(r"[!-~]{8,1024}")
+# The SHA-256 of the verifier in Base64url without padding: no other method is spoken.
+_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+VERIFIER: Final = r"^[A-Za-z0-9._~-]{43,128}$"
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authorise:
+    """Where the portal wants the AR sent back, and what for."""
+
+    redirect_uri: str
+    code_challenge: str
+    renewal_id: RenewalId | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedeemCode:
+    """The portal changes the code for a token."""
+
+    code: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+    redirect_uri: str
+
+
+def read_redirect_uri(given: Sequence[str], allowed: Collection[str]) -> str:
+    """The one address that the answer may go to, compared as a whole. Raises RedirectRefused."""
+    if len(given) != 1 or given[0] not in allowed:
+        raise RedirectRefused("redirect_uri is not one that this service sends people to")
+    return given[0]
+
+
+def read_state(given: Sequence[str]) -> str | None:
+    """What goes back as it came; None unless it is one of a sane length."""
+    return given[0] if len(given) == 1 and _STATE.fullmatch(given[0]) else None
+
+
+def read_authorise(
+    redirect_uri: str, *, challenges: Sequence[str], methods: Sequence[str], renewals: Sequence[str]
+) -> Authorise:
+    """The rest of the request. Raises AuthorisationRefused."""
+    if len(challenges) != 1 or not _CHALLENGE.fullmatch(challenges[0]):
+        raise AuthorisationRefused("code_challenge must be the SHA-256 of the verifier, in Base64url")
+    if methods and list(methods) != ["S256"]:
+        raise AuthorisationRefused("code_challenge_method can only be S256")
+    if len(renewals) > 1 or not all(map(_UUID.fullmatch, renewals)):
+        raise AuthorisationRefused("renewal_id must be one UUID")
+    renewal_id = RenewalId(uuid.UUID(renewals[0])) if renewals else None
+    return Authorise(redirect_uri=redirect_uri, code_challenge=challenges[0], renewal_id=renewal_id)
+
+
+def going_back(redirect_uri: str, **parameters: str | None) -> str:
+    """The address with its answer."""
+    return f"{redirect_uri}?{urlencode({name: value for name, value in parameters.items() if value is not None})}"
+
+
+def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> str:
+    """A code for the AR who showed their e-Cert. Raises as identify does."""
+    found = identify(certificate, tx, trust=trust)
+    code = secrets.token_urlsafe(32)
+    kept = Code(
+        code_sha256=_digest(code),
+        certificate_sha256=found.certificate_sha256,
+        ar_id=found.ar.id,
+        redirect_uri=command.redirect_uri,
+        code_challenge=command.code_challenge,
+        renewal_id=command.renewal_id,
+        expires_at=tx.now + CODE_LIFETIME,
+    )
+    one_time_store.add_code(tx.conn, kept, tx.now)
+    details: dict[str, Detail] = {"certificate_sha256": found.certificate_sha256, "code_sha256": kept.code_sha256}
+    audit.record(tx, actor=found.ar.id, action="sign-in-code-given", subject=found.subscriber.id, details=details)
+    return code
+
+
+def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
+    """Use the code up, whatever comes of it: nobody tries verifiers on it. A refusal is returned, so that this is kept.
+
+    Every refusal looks the same from outside; the audit log tells them apart.
+    """
+    code_sha256 = _digest(command.code)
+    code = one_time_store.take_code(tx.conn, code_sha256, tx.now)
+    if code is None:
+        used = one_time_store.find_used_code(tx.conn, code_sha256)
+        # What never was a code leaves no row: anyone could fill the log with it.
+        return CodeRefused() if used is None else _refuse(used, "used-before", tx)
+    if code.expires_at <= tx.now:
+        return _refuse(code, "expired", tx)
+    if not hmac.compare_digest(code.redirect_uri.encode(), command.redirect_uri.encode()):
+        return _refuse(code, "another-redirect-uri", tx)
+    if not hmac.compare_digest(code.code_challenge, _challenge_of(command.code_verifier)):
+        return _refuse(code, "another-verifier", tx)
+    return code
+
+
+def redeem(code: Code, tx: Tx, *, trust: Trust, key: SigningKey) -> Tokens:
+    """The tokens that a code stands for; the e-Cert is judged once more. Raises as identify does."""
+    return issue_tokens(_still_good(code, tx, trust=trust), code.renewal_id, "code", tx, key=key)
+
+
+def _still_good(code: Code, tx: Tx, *, trust: Trust) -> Identified:
+    der = store.find_certificate(tx.conn, code.certificate_sha256)
+    if der is None:
+        raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
+    found = identify(x509.load_der_x509_certificate(der), tx, trust=trust)
+    if found.ar.id != code.ar_id:
+        raise NotEnrolled("the e-Cert is another's now")
+    return found
+
+
+def _refuse(code: Code, why: str, tx: Tx) -> CodeRefused:
+    details: dict[str, Detail] = {"reason": why, "code_sha256": code.code_sha256}
+    audit.record(tx, actor="unknown", action="sign-in-code-refused", subject=code.ar_id, details=details)
+    return CodeRefused()
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _challenge_of(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -1,0 +1,78 @@
+"""Sign-in without a client certificate: the AR signs a text of ours with the e-Cert, once, within minutes."""
+
+import json
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from typing import Final
+
+from cryptography import x509
+
+from services.identity import cms, one_time_store
+from services.identity.certificates import Trust
+from services.identity.domain import ChallengeRefused
+from services.identity.handlers import Tokens, identify, issue_tokens
+from services.identity.one_time_store import Challenge
+from shared.events.base import RenewalId
+from shared.tokens import SigningKey
+from shared.tx import Tx
+
+# Never the application's: a signature made to sign in signs no application, and the other way round.
+PURPOSE: Final = "hk.ecert.sign-in.v1"
+LIFETIME: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerChallenge:
+    """The signature over a challenge's document."""
+
+    challenge_id: uuid.UUID
+    signature: bytes = field(repr=False)
+
+
+def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge:
+    """A text to sign. `origin` is the site that may ask for it: whoever signs can see it is the right one."""
+    expires_at = (tx.now + LIFETIME).replace(microsecond=0)
+    content = {
+        "purpose": PURPOSE,
+        "nonce": secrets.token_urlsafe(32),
+        "origin": origin,
+        "expires_at": expires_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    if renewal_id is not None:
+        content["renewal_id"] = str(renewal_id)
+    made = Challenge(
+        id=tx.new_id(),
+        # Of ASCII texts alone, so this is their canonical form (RFC 8785) too.
+        document=json.dumps(content, sort_keys=True, separators=(",", ":")),
+        renewal_id=renewal_id,
+        expires_at=expires_at,
+    )
+    one_time_store.add_challenge(tx.conn, made, tx.now)
+    return made
+
+
+def verify(command: AnswerChallenge, tx: Tx) -> x509.Certificate:
+    """Whose signature over the challenge's text this is. Raises ChallengeRefused or SignatureRefused."""
+    asked = one_time_store.find_challenge(tx.conn, command.challenge_id, tx.now)
+    if asked is None:
+        raise _refused()
+    return cms.verify(command.signature, asked.document.encode(), tx.now).certificate
+
+
+def sign_in(
+    command: AnswerChallenge, certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey
+) -> Tokens:
+    """The tokens of the AR who signed the challenge, which is used up. Raises ChallengeRefused, and as identify does.
+
+    Whoever is turned away may sign the same text with another e-Cert.
+    """
+    taken = one_time_store.take_challenge(tx.conn, command.challenge_id, tx.now)
+    if taken is None:
+        raise _refused()
+    return issue_tokens(identify(certificate, tx, trust=trust), taken.renewal_id, "signed-challenge", tx, key=key)
+
+
+def _refused() -> ChallengeRefused:
+    return ChallengeRefused("ask for another challenge and sign that")

@@ -1,0 +1,71 @@
+"""A CSR tried before the PINs are there: judged as intake will judge it, and nothing is kept of it."""
+
+from dataclasses import dataclass, field
+
+from services.issuance import intake
+from services.issuance.domain import KeyNotAllowed, OrderState
+from services.issuance.intake import Begin, KeyPolicy
+from shared.auth import Caller
+from shared.errors import Refused
+from shared.events.base import ItemId
+from shared.events.issuance import CSRReceived
+from shared.pki import csr
+from shared.pki.csr import CSR
+from shared.pki.names import certificate_names, server_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckCSR:
+    """A CSR for an order, or for the server names of one to come."""
+
+    csr: str = field(repr=False)
+    item_id: ItemId | None = None
+    server_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedCSR:
+    """What would become of it. `request` is None if it cannot be read; `refusal` is what intake would say first."""
+
+    server_names: tuple[str, ...]
+    request: CSR | None = None
+    refusal: Refused | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that the CSR asks for, as written."""
+        return () if self.request is None else tuple(dict.fromkeys(self.request.dns_names + self.request.common_names))
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """What the certificate will carry."""
+        return certificate_names(self.server_names)
+
+
+def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy) -> CheckedCSR:
+    """Judge a CSR in intake's order, but for reference number and PINs. Raises OrderNotFound or NameRefused.
+
+    The one thing that stays is the block of a private key that came with it: that key is known to others now.
+    """
+    order = None
+    if command.item_id is not None:
+        with begin() as tx:
+            order = intake.own_order(tx.conn, command.item_id, caller)
+    wanted = order.server_names if order is not None else tuple(server_name(name) for name in command.server_names)
+    request = None
+    try:
+        request = intake.read(command.csr, caller, begin)
+        if order is not None and order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
+            return CheckedCSR(server_names=wanted, request=request)  # it is the one that was taken
+        if order is not None:
+            order.after(CSRReceived)
+        csr.check_names(request, wanted)
+        with begin() as tx:
+            objection = intake.key_objection(
+                tx.conn, request.spki_sha256, command.item_id, caller.subscriber_id, policy
+            )
+        if objection:
+            raise KeyNotAllowed(objection)
+    except Refused as refused:
+        return CheckedCSR(server_names=wanted, request=request, refusal=refused)
+    return CheckedCSR(server_names=wanted, request=request)

@@ -1,0 +1,208 @@
+"""Signing in the page: what the browser makes, identity's strict verifier and OpenSSL accept."""
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from playwright.sync_api import Page, expect
+
+from deploy.local import pki as local_pki
+from deploy.local.people import SAMPLES
+from services.identity import cms
+from tests.browser.assets import files, terminal
+from tests.browser.assets.site import TEXTS, Site
+from tests.unit.identity import builders
+from tests.unit.identity.builders import Leaf, World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return builders.world()
+
+
+def choose(page: Page, site: Site, content: bytes, password: str = files.PASSWORD) -> None:
+    """Choose a file, type its password and press the button."""
+    page.goto(site.address)
+    page.locator("#p12").set_input_files({"name": "e-Cert.p12", "mimeType": "", "buffer": content})
+    page.locator("#secret").fill(password)
+    page.get_by_role("button", name="簽署").click()
+
+
+def sign(page: Page, site: Site, content: bytes, password: str = files.PASSWORD) -> bytes:
+    """The signature that the page posts."""
+    choose(page, site, content, password)
+    page.wait_for_url("**/posted")
+    return site.signature()
+
+
+def refused(page: Page, name: str) -> None:
+    """The page says why, in its own language, and has sent nothing."""
+    message = page.get_by_role("status")
+    expect(message).to_contain_text(TEXTS[name])
+    expect(message).to_have_class("portal-sign__message portal-sign__message--error")
+
+
+def test_a_sample_e_cert_signs_as_the_strict_verifier_and_openssl_ask(page: Page, site: Site, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    pki = local_pki.PKI(tmp_path / "pki")
+    local_pki.create(pki, {local_pki.sample_password(each): f"password of {each.file}" for each in SAMPLES}, now=now)
+    sample = SAMPLES[0].file
+    signature = sign(page, site, (pki.people / f"{sample}.p12").read_bytes(), f"password of {sample}")
+    verified = cms.verify(signature, site.document, datetime.now(UTC))
+    assert verified.hash_name == "sha256"
+    assert verified.certificate == x509.load_pem_x509_certificate((pki.people / f"{sample}.pem").read_bytes())
+    assert_openssl_accepts(signature, site.document, tmp_path, pki)
+
+
+def assert_openssl_accepts(signature: bytes, document: bytes, folder: Path, pki: local_pki.PKI) -> None:
+    (folder / "signature.der").write_bytes(signature)
+    (folder / "document.json").write_bytes(document)
+    chain = (pki.gateway / "client-cas.pem").as_posix()
+    command = ["openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", "signature.der"]
+    trust = ["-content", "document.json", "-CAfile", chain, "-purpose", "any", "-out", "/dev/null"]
+    done = subprocess.run([*command, *trust], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, "CAdES Verification successful" in done.stderr) == (0, True), done.stderr
+
+
+def test_an_elliptic_curve_key_signs_too(page: Page, site: Site, world: World) -> None:
+    holder = builders.issue(world.sub, Leaf(key=builders.ec_key("p-256")))
+    verified = cms.verify(sign(page, site, files.modern(holder, world)), site.document, datetime.now(UTC))
+    assert verified.certificate == holder.certificate
+
+
+def test_nothing_but_the_token_and_the_signature_is_sent(page: Page, site: Site, world: World) -> None:
+    site.inputs_have_names = True
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    sign(page, site, files.modern(world.holder, world))
+    (body,) = site.posted
+    assert [pair.split("=")[0] for pair in body.decode().split("&")] == ["csrf_token", "signature"]
+    assert {url.removeprefix(site.address) for url in requests} == {
+        "",
+        "static/portal.css",
+        "static/signing.js",
+        "posted",
+    }
+
+
+def test_the_signing_time_follows_the_server_and_not_the_readers_clock(page: Page, site: Site, world: World) -> None:
+    server = datetime.now(UTC) + timedelta(days=400)
+    site.time = server.isoformat()
+    verified = cms.verify(sign(page, site, files.modern(world.holder, world)), site.document, server)
+    assert abs(verified.signing_time - server) < timedelta(minutes=1)
+
+
+def test_a_wrong_password_is_said_and_the_right_one_then_signs(page: Page, site: Site, world: World) -> None:
+    choose(page, site, files.modern(world.holder, world), "another")
+    refused(page, "wrong-password")
+    expect(page.locator("#secret")).to_be_focused()
+    expect(page.locator("#secret")).to_have_attribute("aria-invalid", "true")
+    assert site.posted == []
+    page.locator("#secret").fill(files.PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/posted")
+    cms.verify(site.signature(), site.document, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("-legacy",), id="RC2 round the certificates, 3DES round the key"),
+        pytest.param(("-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES"), id="3DES round both, as Windows does"),
+        pytest.param(("-certpbe", "NONE", "-keypbe", "PBE-SHA1-3DES"), id="3DES round the key alone"),
+        pytest.param(("-keypbe", "DES-EDE3-CBC", "-certpbe", "DES-EDE3-CBC"), id="3DES in the newer scheme"),
+        pytest.param(("-keypbe", "AES-192-CBC", "-certpbe", "AES-192-CBC"), id="AES-192, which Chrome lacks"),
+    ],
+)
+def test_an_old_file_is_converted_by_the_command_on_the_page_and_then_signs(
+    page: Page, site: Site, world: World, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    old = files.by_openssl(world.holder, tmp_path, *options)
+    choose(page, site, old.read_bytes(), files.PLAIN_PASSWORD)
+    refused(page, "legacy")
+    command = page.get_by_role("status").locator("code").inner_text()
+    prompts = (
+        "Enter Import Password:",
+        "Enter PEM pass phrase:",
+        "Verifying - Enter PEM pass phrase:",
+        "Enter pass phrase for old.pem:",
+        "Enter Export Password:",
+        "Verifying - Enter Export Password:",
+    )
+    status, shown = terminal.run(command, tmp_path, [(prompt, files.PLAIN_PASSWORD) for prompt in prompts])
+    assert status == 0, shown
+    signature = sign(page, site, (tmp_path / "new.p12").read_bytes(), files.PLAIN_PASSWORD)
+    cms.verify(signature, site.document, datetime.now(UTC))
+
+
+def test_aes_128_is_read(page: Page, site: Site, world: World, tmp_path: Path) -> None:
+    made = files.by_openssl(world.holder, tmp_path, "-keypbe", "AES-128-CBC", "-certpbe", "AES-128-CBC")
+    cms.verify(sign(page, site, made.read_bytes(), files.PLAIN_PASSWORD), site.document, datetime.now(UTC))
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\n", b"0\x80\x00\x00", b"\x00" * 2_000_000])
+def test_a_file_that_is_no_pkcs12_is_named_so(page: Page, site: Site, content: bytes) -> None:
+    choose(page, site, content)
+    refused(page, "not-pkcs12")
+    expect(page.locator("#p12")).to_be_focused()
+
+
+def test_a_certificate_in_der_is_no_pkcs12(page: Page, site: Site, world: World) -> None:
+    choose(page, site, world.holder.der)
+    refused(page, "not-pkcs12")
+
+
+def test_a_key_for_encipherment_alone_does_not_sign(page: Page, site: Site, world: World) -> None:
+    holder = builders.issue(world.sub, Leaf(uses=("key_encipherment",)))
+    choose(page, site, files.modern(holder, world))
+    refused(page, "no-key")
+
+
+def test_a_key_without_its_own_certificate_does_not_sign(page: Page, site: Site, world: World, tmp_path: Path) -> None:
+    other = builders.issue(world.sub, Leaf(key=builders.rsa_key("another")))
+    made = subprocess.run(
+        ["openssl", "pkcs12", "-export", "-nokeys", "-passout", f"pass:{files.PLAIN_PASSWORD}"],
+        input=other.pem.encode(),
+        capture_output=True,
+        check=True,
+    ).stdout
+    choose(page, site, made, files.PLAIN_PASSWORD)
+    refused(page, "no-key")
+
+
+def test_no_file_and_no_password_are_asked_for(page: Page, site: Site, world: World) -> None:
+    page.goto(site.address)
+    page.get_by_role("button", name="簽署").click()
+    refused(page, "no-file")
+    choose(page, site, files.modern(world.holder, world), "")
+    refused(page, "no-password")
+    assert site.posted == []
+
+
+def test_two_clicks_send_one_signature(page: Page, site: Site, world: World) -> None:
+    page.goto(site.address)
+    content = files.modern(world.holder, world)
+    page.locator("#p12").set_input_files({"name": "e-Cert.p12", "mimeType": "", "buffer": content})
+    page.locator("#secret").fill(files.PASSWORD)
+    page.get_by_role("button", name="簽署").dblclick()
+    page.wait_for_url("**/posted")
+    assert len(site.posted) == 1
+
+
+def test_back_from_the_next_page_the_form_is_empty_and_signs_again(page: Page, site: Site, world: World) -> None:
+    sign(page, site, files.modern(world.holder, world))
+    page.go_back()
+    expect(page.locator("#secret")).to_have_value("")
+    expect(page.locator("[name=signature]")).to_have_value("")
+    site.posted.clear()
+    cms.verify(sign(page, site, files.modern(world.holder, world)), site.document, datetime.now(UTC))
+
+
+def test_without_scripts_the_form_is_not_shown(site: Site, page: Page) -> None:
+    assert page.context.browser is not None
+    with page.context.browser.new_context(java_script_enabled=False) as plain:
+        window = plain.new_page()
+        window.goto(site.address)
+        expect(window.locator("form")).to_be_hidden()

@@ -1,0 +1,59 @@
+"""Where a sign-in may go back to."""
+
+import pytest
+
+from services.identity import settings
+from shared.settings import SettingsError
+
+ENVIRONMENT = {
+    "IDENTITY_DATABASE_URL": "postgresql://identity@127.0.0.1/identity",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "ENVIRONMENT": "local",
+    "AUDIT_KEY_FILE": "audit.key",
+    "IDENTITY_JWKS_FILE": "jwks.json",
+    "IDENTITY_SIGNING_KEY_FILE": "signing.key",
+    "CLIENT_TRUST_DIR": "trust",
+    "CLIENT_CRLS": "crls",
+    "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_addresses_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_REDIRECT_URIS", "https://portal.example:8443/signed-in, https://portal.example/b")
+
+    told = settings.read_settings()
+
+    assert told.redirect_uris == ("https://portal.example:8443/signed-in", "https://portal.example/b")
+    assert told.origin == "https://portal.example:8443"
+
+
+def test_without_any_identity_does_not_start() -> None:
+    with pytest.raises(SettingsError, match="PORTAL_REDIRECT_URIS"):
+        settings.read_settings()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        ",",
+        "/signed-in",
+        "http://portal.example/signed-in",
+        "https:///signed-in",
+        "https://user@portal.example/signed-in",
+        "https://portal.example/signed-in?next=/",
+        "https://portal.example/signed-in#top",
+        "https://例子.example/signed-in",
+    ],
+)
+def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("PORTAL_REDIRECT_URIS", uri)
+
+    with pytest.raises(SettingsError, match="PORTAL_REDIRECT_URIS"):
+        settings.read_settings()

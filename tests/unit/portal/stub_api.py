@@ -1,0 +1,232 @@
+"""The public API as answers by heart: what the portal asks is written down, what it gets is what the test says."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import flask
+from cryptography.fernet import Fernet, MultiFernet
+from flask.testing import FlaskClient
+
+from portal.app import create_app
+from portal.gateway import API, APIProblem, APIUnavailable, Reply
+from portal.session import COOKIE
+from portal.settings import Settings
+from portal.web import Deps
+
+PORTAL: Final = "https://portal.ecert.localhost:8443"
+RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
+ITEM: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a11"
+FOREVER: Final = 4_000_000_000
+
+
+@dataclass
+class Asked:
+    """One request of the portal."""
+
+    method: str
+    path: str
+    token: str | None
+    body: Any
+    key: str | None
+
+
+@dataclass
+class StubAPI(API):
+    """`answers` are by method and path; an int is a status, a str its problem's slug."""
+
+    answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    def _send(self, method: str, path: str, token: str | None, raw: bytes | None, headers: dict[str, str]) -> Reply:
+        body = None if raw is None else json.loads(raw)
+        self.asked.append(Asked(method, path, token, body, headers.get("Idempotency-Key")))
+        answer = self.answers.get((method, path), (404, {"type": "urn:ecert:problem:not-found"}))
+        if answer is None:
+            raise APIUnavailable(path)
+        if isinstance(answer, tuple):
+            raise APIProblem(answer[0], answer[1])
+        return Reply(status=200, body=answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+
+KEY: Final = Fernet.generate_key()
+
+
+def settings() -> Settings:
+    """A portal's settings."""
+    return Settings(
+        bind="127.0.0.1:0",
+        web_threads=2,
+        log_level="INFO",
+        environment="local",
+        portal_url=PORTAL,
+        api_url="https://api.ecert.localhost:8443",
+        sign_in_url="https://signin.ecert.localhost:8443",
+        gateway_address=("127.0.0.1", 1),
+        gateway_ca_file=Path("/nowhere"),
+        session_keys=MultiFernet([Fernet(KEY)]),
+        ca_name="Hongkong Post e-Cert",
+        operator_name="Certizen Limited",
+    )
+
+
+def portal(api: StubAPI) -> flask.Flask:
+    """The portal on a stub."""
+    return create_app(Deps(settings=settings(), api=api))
+
+
+def browser(app: flask.Flask, **held: Any) -> FlaskClient:
+    """A browser; with what its session holds."""
+    client = app.test_client()
+    if held:
+        session = {"pending": None, "csrf": "the-form-token", **held}
+        sealed = Fernet(KEY).encrypt(json.dumps(session).encode()).decode()
+        client.set_cookie(COOKIE, sealed, domain="portal.ecert.localhost", secure=True, httponly=True)
+    return client
+
+
+def signed_in(app: flask.Flask, **held: Any) -> FlaskClient:
+    """A browser of CHAN Mei Ling."""
+    who = {"token": "access", "ends": FOREVER, "name": "CHAN Mei Ling", "organisation": "Harbour Lights"}
+    return browser(app, **who | held)
+
+
+def held_by(client: FlaskClient) -> dict[str, Any]:
+    """What the session's cookie holds."""
+    cookie = client.get_cookie(COOKIE, domain="portal.ecert.localhost")
+    assert cookie is not None
+    held: dict[str, Any] = json.loads(Fernet(KEY).decrypt(cookie.value.encode()))
+    return held
+
+
+def problem(status: int, slug: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    """A problem's answer."""
+    return status, {"type": f"urn:ecert:problem:{slug}", "status": status, **more}
+
+
+def subscription(**changed: Any) -> dict[str, Any]:
+    """A certificate that can be renewed."""
+    return {
+        "srn": "0002310001",
+        "product": "standard",
+        "server_names": ["www.harbourlights.example.hk"],
+        "additional_servers": 0,
+        "serial": "0a1b",
+        "not_after": "2027-01-06T15:59:59+00:00",
+        "renew_by": "2026-12-06",
+        "late": False,
+        "reason": None,
+        "advice": None,
+        **changed,
+    }
+
+
+def renewal(**changed: Any) -> dict[str, Any]:
+    """A renewal of one item."""
+    return {
+        "id": RENEWAL,
+        "reference": "R-7KQ2-M8XD",
+        "state": "draft",
+        "language": "en",
+        "amount_minor": 250_000,
+        "currency": "HKD",
+        "created_at": "2026-11-23T01:00:00+00:00",
+        "submitted_at": None,
+        "submit_before": "2026-11-24T01:00:00+00:00",
+        "deadline": None,
+        "items": [
+            {
+                "id": ITEM,
+                "reference": "R-7KQ2-M8XD-1",
+                "srn": "0002310001",
+                "product": "standard",
+                "server_names": ["www.harbourlights.example.hk"],
+                "additional_servers": 0,
+                "amount_minor": 250_000,
+                "state": "pending",
+                "serial": None,
+            }
+        ],
+        "refunds": [],
+        "timeline": [{"time": "2026-11-23T01:00:00+00:00", "event": "submitted", "item_id": None, "detail": None}],
+        **changed,
+    }
+
+
+def order(**changed: Any) -> dict[str, Any]:
+    """An order that waits for its CSR."""
+    return {
+        "item_id": ITEM,
+        "reference": "R-7KQ2-M8XD-1",
+        "srn": "0002310001",
+        "product": "standard",
+        "server_names": ["www.harbourlights.example.hk"],
+        "state": "awaiting-csr",
+        "refusal": None,
+        "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5}],
+        "certificate": None,
+        **changed,
+    }
+
+
+ME: Final = {
+    "subscriber": {"id": "harbour-lights", "name": "Harbour Lights"},
+    "authorised_representative": {
+        "id": "chan",
+        "name": "CHAN Mei Ling",
+        "email": "meiling.chan@harbourlights.example.hk",
+        "address": ["Flat B", "Central"],
+    },
+    "certificate_sha256": "00",
+}
+DOCUMENT: Final = {
+    "purpose": "hk.ecert.renewal-application.v1",
+    "subscriber": {"id": "harbour-lights", "name": "Harbour Lights"},
+    "authorised_representative": {"id": "chan", "name": "CHAN Mei Ling"},
+    "declarations": ["The information in this application is correct and complete."],
+}
+CERTIFICATE: Final = {
+    "serial": "0a1b2c",
+    "not_before": "2026-11-23T00:00:00+00:00",
+    "not_after": "2027-06-10T15:59:59+00:00",
+    "accepted_at": None,
+    "revoked_at": None,
+    "revocation_reason": None,
+}
+
+
+def full_api() -> StubAPI:
+    """An API that knows one subscription and one renewal."""
+    base = f"/application/v1/renewals/{RENEWAL}"
+    return StubAPI(
+        answers={
+            ("GET", "/application/v1/subscriptions"): [subscription()],
+            ("GET", "/application/v1/renewals"): [renewal()],
+            ("POST", "/application/v1/renewals"): renewal(),
+            ("GET", base): renewal(),
+            ("GET", base + "/document"): DOCUMENT,
+            ("POST", base + "/submission"): renewal(state="awaiting-payment"),
+            ("POST", base + "/cancellation"): renewal(state="cancelled"),
+            ("GET", "/identity/v1/me"): ME,
+            ("POST", "/identity/v1/attestations"): {"attestation": "attested"},
+            ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
+            ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],
+            ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),
+            ("GET", f"/issuance/v1/orders/{ITEM}/certificate"): b"-----BEGIN CERTIFICATE-----\n",
+            ("POST", f"/issuance/v1/orders/{ITEM}/acceptance"): CERTIFICATE,
+            ("GET", f"/payment/v1/payments/{RENEWAL}"): {
+                "state": "open",
+                "pay_before": "2026-12-07T01:00:00+00:00",
+                "amount_minor": 250_000,
+            },
+            ("GET", f"/payment/v1/payments/{RENEWAL}/receipt"): {
+                "reference": "R-7KQ2-M8XD",
+                "payer_name": "Harbour Lights",
+                "amount_minor": 250_000,
+                "captured_at": "2026-11-23T02:00:00+00:00",
+                "provider_reference": "tr_1",
+            },
+            ("POST", "/payment/v1/checkouts"): {"checkout_url": "https://pay.example/checkout/1"},
+        }
+    )

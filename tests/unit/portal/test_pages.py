@@ -1,0 +1,280 @@
+"""What the pages show and ask, on an API that answers by heart."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+
+from portal import languages, messages
+from tests.unit.portal.stub_api import (
+    CERTIFICATE,
+    ITEM,
+    PORTAL,
+    RENEWAL,
+    StubAPI,
+    browser,
+    full_api,
+    order,
+    portal,
+    problem,
+    renewal,
+    signed_in,
+    subscription,
+)
+
+R = f"/en/renewals/{RENEWAL}"
+ORDER = f"{R}/orders/{ITEM}"
+PUBLIC = ["/en/", "/en/help", "/en/contact", "/en/sitemap", "/en/accessibility", "/en/privacy", "/en/sign-in"]
+OWN = [
+    "/en/certificates",
+    "/en/certificates/renewal?srn=0002310001",
+    R,
+    f"{R}/check",
+    f"{R}/sign",
+    f"{R}/cancel",
+    ORDER,
+]
+
+
+@pytest.fixture
+def api() -> StubAPI:
+    return full_api()
+
+
+@pytest.fixture
+def app(api: StubAPI) -> Flask:
+    return portal(api)
+
+
+class _Links(HTMLParser):
+    """The addresses a page names, and its headings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.main_headings = 0
+        self.inline: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.addresses += [value for name in ("href", "src", "action") if (value := given.get(name))]
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.main_headings += tag == "h1"
+        self.inline += [name for name in given if name == "style" or name.startswith("on")]
+        if tag in ("script", "style"):
+            self.inline += [] if given.get("src") else [tag]
+
+
+def _read(page: str) -> _Links:
+    links = _Links()
+    links.feed(page)
+    return links
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN])
+@pytest.mark.parametrize("edition", ["en", "en/text", "zh-hant", "zh-hans"])
+def test_every_page_has_one_heading_no_double_id_nothing_inline_and_nothing_of_others(
+    app: Flask, path: str, edition: str
+) -> None:
+    page = signed_in(app).get(path.replace("/en", f"/{edition}", 1), base_url=PORTAL)
+    assert page.status_code == 200
+    read = _read(page.text)
+    assert read.main_headings == 1
+    assert len(read.ids) == len(set(read.ids))
+    assert read.inline == []
+    own = [a for a in read.addresses if not a.startswith(("https://cpl.thales", "https://www.ftsafe", "mailto:"))]
+    assert all(a.startswith(("/", "#", "?", "data:,")) for a in own)
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN])
+def test_home_contact_sitemap_languages_and_text_mode_are_on_every_page(app: Flask, path: str) -> None:
+    addresses = _read(signed_in(app).get(path, base_url=PORTAL).text).addresses
+    assert {"/en/", "/en/contact", "/en/sitemap"} <= set(addresses)
+    for edition in ("zh-hant", "zh-hans", "en/text"):
+        assert path.replace("/en", f"/{edition}", 1) in addresses
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN, "/nowhere"])
+def test_every_answer_carries_the_security_headers(app: Flask, path: str) -> None:
+    headers = signed_in(app).get(path, base_url=PORTAL).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "path"),
+    [
+        ("zh-HK,zh;q=0.9", "/zh-hant/"),
+        ("zh-CN", "/zh-hans/"),
+        ("zh", "/zh-hans/"),
+        ("fr", "/en/"),
+        ("yue", "/zh-hant/"),
+    ],
+)
+def test_the_first_address_leads_to_the_browsers_language(app: Flask, accepted: str, path: str) -> None:
+    answer = app.test_client().get("/", base_url=PORTAL, headers={"Accept-Language": accepted})
+    assert answer.headers["Location"] == path
+
+
+def test_text_mode_shows_no_image_and_is_kept_by_every_link(app: Flask) -> None:
+    page = signed_in(app).get("/en/text/certificates", base_url=PORTAL).text
+    assert "<img" not in page
+    assert 'class="govuk-template portal-text"' in page
+    inner = [a for a in _read(page).addresses if a.startswith("/en/") and a != "/en/certificates"]
+    assert inner
+    assert all(a.startswith("/en/text/") for a in inner)
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_a_page_that_needs_a_session_leads_to_the_sign_in_and_back(app: Flask, path: str) -> None:
+    answer = browser(app).get(path, base_url=PORTAL)
+    assert answer.status_code == 303
+    page = browser(app).get(answer.headers["Location"], base_url=PORTAL)
+    start = next(a for a in _read(page.text).addresses if "/sign-in/start" in a)
+    assert start == f"/en/sign-in/start?next={quote(path, safe='/?')}"
+
+
+def test_a_token_that_has_ended_leads_to_the_sign_in_and_back(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = problem(401, "token-refused")
+    answer = signed_in(app).get(f"{R}/sign", base_url=PORTAL)
+    assert answer.headers["Location"].startswith("/en/sign-in?next=")
+    assert "problem=session-ended" in answer.headers["Location"]
+
+
+def test_drafting_asks_in_the_language_of_the_page_with_the_forms_own_key(app: Flask, api: StubAPI) -> None:
+    form = {"csrf": "the-form-token", "once": "a" * 32, "srn": "0002310001"}
+    answer = signed_in(app).post("/zh-hant/certificates/renewal", data=form, base_url=PORTAL)
+    assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}"
+    asked = api.asked[-1]
+    assert (asked.body, asked.key) == ({"items": [{"srn": "0002310001"}], "language": "zh-Hant"}, "a" * 32)
+
+
+def test_choosing_nothing_is_an_error_beside_the_choice(app: Flask) -> None:
+    client = signed_in(app)
+    answer = client.get("/en/certificates/renewal", base_url=PORTAL)
+    page = client.get(answer.headers["Location"], base_url=PORTAL)
+    assert page.status_code == 422
+    assert "<title>Error: My certificates" in page.text
+    assert 'href="#srn"' in page.text
+    assert 'id="srn"' in page.text
+
+
+def test_additional_servers_of_a_wildcard_are_asked_for_and_checked(app: Flask, api: StubAPI) -> None:
+    wildcard = subscription(product="wildcard", server_names=["*.shop.example.hk"], additional_servers=2)
+    api.answers["GET", "/application/v1/subscriptions"] = [wildcard]
+    client = signed_in(app)
+    form = {"csrf": "the-form-token", "srn": "0002310001", "servers-0002310001": "many"}
+    page = client.post("/en/certificates/renewal", data=form, base_url=PORTAL)
+    assert page.status_code == 422
+    assert 'value="many"' in page.text
+    assert 'href="#servers-0002310001"' in page.text
+    client.post("/en/certificates/renewal", data=form | {"servers-0002310001": "3"}, base_url=PORTAL)
+    assert api.asked[-1].body["items"] == [{"srn": "0002310001", "additional_servers": 3}]
+
+
+def test_a_refused_draft_says_why_and_for_which_certificate(app: Flask, api: StubAPI) -> None:
+    refused = problem(409, "not-eligible", srn="0002310001", reason="being-renewed")
+    api.answers["POST", "/application/v1/renewals"] = refused
+    form = {"csrf": "the-form-token", "srn": "0002310001"}
+    page = signed_in(app).post("/en/certificates/renewal", data=form, base_url=PORTAL)
+    assert "SRN 0002310001: A renewal is under way" in page.text
+
+
+def test_a_status_page_loads_itself_again_until_told_not_to(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-csrs")
+    client = signed_in(app)
+    page = client.get(R, base_url=PORTAL)
+    assert page.headers["Refresh"] == "5"
+    assert 'href="?refresh=off"' in page.text
+    assert "Refresh" not in client.get(f"{R}?refresh=off", base_url=PORTAL).headers
+
+
+@pytest.mark.parametrize("state", list(messages.STATES))
+def test_every_state_of_a_renewal_has_a_page(app: Flask, api: StubAPI, state: str) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state=state)
+    page = signed_in(app).get(R, base_url=PORTAL)
+    assert page.status_code == 200
+    assert state == "draft" or messages.STATES[state] in page.text
+
+
+@pytest.mark.parametrize("state", ["csr-received", "issuing", "issued", "accepted", "refused", "withheld"])
+def test_every_state_of_an_order_has_a_page(app: Flask, api: StubAPI, state: str) -> None:
+    certificate = CERTIFICATE if state in ("issued", "accepted") else None
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order(state=state, certificate=certificate)]
+    page = signed_in(app).get(ORDER, base_url=PORTAL)
+    assert page.status_code == 200
+    assert ("Download the certificate" in page.text) is (certificate is not None)
+    assert ("Accept the certificate" in page.text) is (state == "issued")
+
+
+def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:
+    form = {"csrf": "the-form-token", "reference": " R-1 ", "pin-1": "1234 5678 9012 3456", "csr": "-----BEGIN"}
+    answer = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
+    assert answer.headers["Location"] == ORDER
+    pins = {"www.harbourlights.example.hk": "1234 5678 9012 3456"}
+    assert api.asked[-1].body == {"reference": "R-1", "pins": pins, "csr": "-----BEGIN"}
+
+
+def test_a_wrong_pin_keeps_the_csr_but_never_shows_a_pin_again(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", f"/issuance/v1/orders/{ITEM}/csr"] = problem(403, "pin-wrong")
+    form = {"csrf": "the-form-token", "reference": "R-1", "pin-1": "1234567890123456", "csr": "-----BEGIN mine"}
+    page = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
+    assert page.status_code == 422
+    assert "A PIN is wrong" in page.text
+    assert "-----BEGIN mine" in page.text
+    assert "1234567890123456" not in page.text
+
+
+def test_a_pasted_private_key_is_not_shown_again(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", f"/issuance/v1/orders/{ITEM}/csr"] = problem(422, "private-key-pasted")
+    form = {"csrf": "the-form-token", "reference": "R-1", "pin-1": "1", "csr": "-----BEGIN PRIVATE KEY-----"}
+    page = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
+    assert "BEGIN PRIVATE KEY" not in page.text
+    assert "must never leave your server" in page.text
+
+
+def test_an_order_of_another_renewal_is_not_found(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = []
+    assert signed_in(app).get(ORDER, base_url=PORTAL).status_code == 404
+
+
+def test_the_certificates_file_is_named_after_the_server_and_nothing_else(app: Flask, api: StubAPI) -> None:
+    odd = order(state="issued", server_names=['*.x"\r\n.example.hk'])
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [odd]
+    answer = signed_in(app).get(f"{ORDER}/certificate", base_url=PORTAL)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="wildcard.x.example.hk.pem"'
+
+
+def test_names_from_outside_are_text_and_never_markup(app: Flask, api: StubAPI) -> None:
+    evil = "<script>alert(1)</script>"
+    api.answers["GET", "/application/v1/subscriptions"] = [subscription(server_names=[evil])]
+    changed = renewal(state="awaiting-csrs", reference=evil)
+    changed["items"][0]["server_names"] = [evil]
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = changed
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order(server_names=[evil])]
+    client = signed_in(app, name=evil, organisation=evil)
+    for path in ("/en/certificates", "/en/certificates/renewal?srn=0002310001", R, f"{R}/cancel", ORDER):
+        page = client.get(path, base_url=PORTAL).text
+        assert "<script>" not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_an_api_that_does_not_answer_is_a_page_that_says_so(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", "/application/v1/subscriptions"] = None
+    page = signed_in(app).get("/en/certificates", base_url=PORTAL)
+    assert page.status_code == 503
+    assert "Nothing is lost" in page.text
+
+
+def test_a_moment_is_shown_as_it_is_in_hong_kong(app: Flask) -> None:
+    with app.test_request_context():
+        assert languages.day("2026-11-23T20:00:00+00:00") == "24 November 2026"
+        assert languages.clock("2026-11-23T20:00:00+00:00") == "24 Nov 2026, 04:00"
+        assert re.fullmatch(r"HK\$2,500\.00", languages.money(250_000))

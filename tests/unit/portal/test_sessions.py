@@ -1,0 +1,192 @@
+"""Signing in and out, the cookie, forms of others, and addresses that lead away."""
+
+import base64
+import hashlib
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+
+from portal.pages.renewals import decode_signature
+from portal.web import own_path
+from tests.unit.portal.stub_api import (
+    ITEM,
+    PORTAL,
+    RENEWAL,
+    StubAPI,
+    browser,
+    full_api,
+    held_by,
+    portal,
+    problem,
+    signed_in,
+)
+
+R = f"/en/renewals/{RENEWAL}"
+PENDING = {"state": "the-state", "verifier": "the-verifier", "then": f"{R}/sign", "renewal_id": None}
+
+
+@pytest.fixture
+def api() -> StubAPI:
+    return full_api()
+
+
+@pytest.fixture
+def app(api: StubAPI) -> Flask:
+    return portal(api)
+
+
+def test_the_way_to_the_sign_in_host_carries_a_challenge_and_never_the_verifier(app: Flask) -> None:
+    client = browser(app)
+    answer = client.get(f"/en/sign-in/start?next={R}", base_url=PORTAL)
+    to = urlsplit(answer.headers["Location"])
+    asked = {name: values[0] for name, values in parse_qs(to.query).items()}
+    pending = held_by(client)["pending"]
+    assert (to.netloc, to.path) == ("signin.ecert.localhost:8443", "/identity/v1/authorise")
+    digest = hashlib.sha256(pending["verifier"].encode()).digest()
+    assert asked["code_challenge"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert asked["redirect_uri"] == f"{PORTAL}/signed-in"
+    assert asked["state"] == pending["state"]
+    assert pending["verifier"] not in answer.headers["Location"]
+
+
+def test_a_code_becomes_a_new_session_that_goes_on_where_it_stopped(app: Flask, api: StubAPI) -> None:
+    client = browser(app, pending=PENDING)
+    answer = client.get("/signed-in?code=c0de&state=the-state", base_url=PORTAL)
+    assert answer.headers["Location"] == f"{R}/sign"
+    assert api.asked[0].body == {
+        "code": "c0de",
+        "code_verifier": "the-verifier",
+        "redirect_uri": f"{PORTAL}/signed-in",
+    }
+    held = held_by(client)
+    assert (held["token"], held["name"], held["pending"]) == ("fresh", "CHAN Mei Ling", None)
+    assert held["csrf"] != "the-form-token"
+
+
+@pytest.mark.parametrize("query", ["code=c0de&state=another", "code=c0de", "state=the-state", ""])
+def test_an_answer_that_was_not_asked_for_signs_nobody_in(app: Flask, api: StubAPI, query: str) -> None:
+    client = browser(app, pending=PENDING)
+    answer = client.get(f"/signed-in?{query}", base_url=PORTAL)
+    assert "problem=sign-in-stale" in answer.headers["Location"]
+    assert api.asked == []
+
+
+def test_a_refused_sign_in_says_why_and_leads_on_to_the_same_page(app: Flask) -> None:
+    client = browser(app, pending=PENDING)
+    answer = client.get("/signed-in?error=not-enrolled&state=the-state", base_url=PORTAL)
+    page = client.get(answer.headers["Location"], base_url=PORTAL)
+    assert "not registered for online renewal" in page.text
+    assert f"{R}/sign".replace("/", "%2F") in page.text or f"{R}/sign" in page.text
+
+
+def test_the_cookie_is_locked_to_this_host_and_out_of_reach_of_scripts(app: Flask) -> None:
+    answer = browser(app).get("/en/sign-in/start", base_url=PORTAL)
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-portal=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
+    assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize("broken", ["", "x", "gAAAAABm"])
+def test_a_cookie_that_is_not_ours_is_as_none(app: Flask, broken: str) -> None:
+    client = browser(app)
+    client.set_cookie("__Host-portal", broken, domain="portal.ecert.localhost", secure=True)
+    assert client.get("/en/certificates", base_url=PORTAL).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/en/certificates/renewal?srn=0002310001", f"{R}/sign", f"{R}/cancel", f"{R}/orders/{ITEM}",
+     f"{R}/orders/{ITEM}/acceptance", "/en/sign-out"],
+)  # fmt: skip
+def test_a_form_of_another_site_changes_nothing(app: Flask, api: StubAPI, path: str) -> None:
+    client = signed_in(app)
+    for form in ({}, {"csrf": "guessed"}):
+        answer = client.post(path, data={"srn": "0002310001", **form}, base_url=PORTAL)
+        assert answer.status_code == 403
+    assert not [asked for asked in api.asked if asked.method == "POST"]
+
+
+def test_a_form_of_an_ended_session_leads_to_the_sign_in_and_back(app: Flask) -> None:
+    answer = signed_in(app, ends=1).post(f"{R}/sign", data={"csrf": "the-form-token"}, base_url=PORTAL)
+    assert answer.headers["Location"].startswith("/en/sign-in?next=")
+
+
+def test_signing_out_forgets_everything(app: Flask) -> None:
+    client = signed_in(app)
+    client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
+    assert client.get("/en/certificates", base_url=PORTAL).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["https://evil.example/", "//evil.example/", "/\\evil.example", "/en/..//evil", "javascript:alert(1)", "", "en",
+     "/signed-in", "/en/\r\nx", "/env", "/en/@evil.example"],
+)  # fmt: skip
+def test_nobody_is_sent_anywhere_but_to_our_pages(app: Flask, path: str) -> None:
+    assert own_path(path) is None
+    client = browser(app)
+    client.get("/en/sign-in/start", query_string={"next": path}, base_url=PORTAL)
+    assert held_by(client)["pending"]["then"] == "/en/certificates"
+
+
+def test_a_signature_is_attested_and_submitted_under_one_key(app: Flask, api: StubAPI) -> None:
+    form = {"csrf": "the-form-token", "signature-base64": base64.b64encode(b"0signature").decode()}
+    answer = signed_in(app).post(f"{R}/sign", data=form, base_url=PORTAL)
+    assert answer.headers["Location"] == f"{R}/payment"
+    attestation, submission = [asked for asked in api.asked if asked.method == "POST"]
+    assert attestation.key == submission.key
+    assert base64.b64decode(attestation.body["signature"]) == b"0signature"
+    assert submission.body == {"attestation": "attested"}
+
+
+def test_a_file_that_is_no_signature_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
+    for content in ("", "hello"):
+        form = {"csrf": "the-form-token", "signature-base64": content}
+        page = signed_in(app).post(f"{R}/sign", data=form, base_url=PORTAL)
+        assert page.status_code == 422
+        assert 'href="#signature"' in page.text
+    assert not [asked for asked in api.asked if asked.method == "POST"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "der"),
+    [(b"0\x03x", b"0\x03x"), (b"-----BEGIN CMS-----\nMAN4\n-----END CMS-----\n", b"0\x03x"), (b"MAN4", b"0\x03x"),
+     (b"hello", None), (b"{}", None)],
+)  # fmt: skip
+def test_signatures_are_read_from_der_and_pem(raw: bytes, der: bytes | None) -> None:
+    assert decode_signature(raw) == der
+
+
+def test_paying_opens_one_checkout_with_the_proof_of_who_pays(app: Flask, api: StubAPI) -> None:
+    client = signed_in(app, paying=RENEWAL, authorisation="proof")
+    first = client.get(f"{R}/payment/checkout", base_url=PORTAL)
+    client.get(f"{R}/payment/checkout", base_url=PORTAL)
+    assert first.headers["Location"] == "https://pay.example/checkout/1"
+    keys = {asked.key for asked in api.asked if asked.path == "/payment/v1/checkouts"}
+    assert len(keys) == 1
+    assert api.asked[-1].body == {"renewal_id": RENEWAL, "authorisation": "proof"}
+
+
+def test_proof_for_one_renewal_opens_no_checkout_of_another(app: Flask, api: StubAPI) -> None:
+    client = signed_in(app, paying=ITEM, authorisation="proof")
+    assert client.get(f"{R}/payment/checkout", base_url=PORTAL).headers["Location"] == f"{R}/payment"
+    assert api.asked == []
+
+
+def test_a_payment_that_is_not_ready_yet_is_waited_for(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", "/payment/v1/checkouts"] = problem(404, "payment-not-ready")
+    page = signed_in(app, paying=RENEWAL, authorisation="proof").get(f"{R}/payment/checkout", base_url=PORTAL)
+    assert (page.status_code, page.headers["Refresh"]) == (200, "5")
+
+
+def test_a_checkout_address_that_is_none_leads_nowhere(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", "/payment/v1/checkouts"] = {"checkout_url": "javascript:alert(1)"}
+    page = signed_in(app, paying=RENEWAL, authorisation="proof").get(f"{R}/payment/checkout", base_url=PORTAL)
+    assert page.status_code == 503
+
+
+def test_the_way_back_from_the_provider_or_from_a_mail_keeps_the_language(app: Flask) -> None:
+    answer = signed_in(app, edition="zh-hant").get(f"/renewals/{RENEWAL}", base_url=PORTAL)
+    assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}/payment/returned"
