@@ -1,5 +1,7 @@
 """SIGTERM ends every loop soon, in order and with status 0, whatever it is waiting for."""
 
+import contextlib
+import socket
 import time
 
 import pytest
@@ -61,21 +63,35 @@ def test_a_consumer_ends_while_it_waits_for_a_dependency(
     assert not describe_group(topic, READER).members
 
 
+def wait_until_it_lives(port: int) -> None:
+    """Its own page answers: it has taken the signals over and waits for what is away."""
+
+    def look() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    wait_until(look, limit=30, what="it lives")
+
+
 @pytest.mark.parametrize(("who", "command"), [("writer", "relay"), ("reader", "consume")])
 def test_a_process_ends_while_kafka_is_away_at_its_start(
     topic: Kafka, writer_database: Database, reader_database: Database, who: str, command: str
 ) -> None:
     own = writer_database if who == "writer" else reader_database
-    away = environment(topic, own, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
+    port = free_port()
+    away = environment(topic, own, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}", ADMIN_PORT=str(port))
     with started(who, command, env=away) as process:
-        time.sleep(2)
+        wait_until_it_lives(port)
         assert process.poll() is None, "it waits"
         assert seconds_to_end(process) < SOON
 
 
 def test_a_process_ends_while_the_database_is_away_at_its_start(topic: Kafka, reader_database: Database) -> None:
     url = f"postgresql://application:x@127.0.0.1:{free_port()}/application"
-    with started("reader", "consume", env=environment(topic, reader_database, APPLICATION_DATABASE_URL=url)) as process:
-        time.sleep(2)
+    port = free_port()
+    away = environment(topic, reader_database, APPLICATION_DATABASE_URL=url, ADMIN_PORT=str(port))
+    with started("reader", "consume", env=away) as process:
+        wait_until_it_lives(port)
         assert process.poll() is None, "it waits"
         assert seconds_to_end(process) < SOON
