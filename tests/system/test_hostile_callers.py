@@ -375,7 +375,8 @@ def test_the_checkout_page_sends_nobody_anywhere_but_back_to_the_merchant(door: 
     elsewhere = "https://evil.example/"
     query = f"{url}?return_url={elsewhere}&next={elsewhere}"
     back = plain_http(query, "POST", decision="cancel", return_url=elsewhere, next=elsewhere)
-    assert back.headers["Location"] == f"https://{API_HOST}:{port.gateway}/application/v1/renewals/{unpaid.id}"
+    portal = stack.portal_url(door.installation)
+    assert back.headers["Location"] == f"{portal}/renewals/{unpaid.id}"
     assert b"evil" not in plain_http(query).body
     for path in ("/checkout/x", "/checkout/%00", "/checkout/..%2fadmin/effects", "/admin/effects", "/v1/account"):
         with pytest.raises(Problem) as refused:
