@@ -39,6 +39,20 @@ class ARBrowser:
         self.press("#sign-in")
         expect(self.page.locator("form[action$='/certificates/renewal']")).to_be_visible()
 
+    def sign_in_with_file(self) -> None:
+        """From the start page with the e-Cert file: the page signs a challenge."""
+        self.page.goto(self.home)
+        self.press("a.govuk-button--start")
+        self.press("a[href*='/sign-in/file']")
+        self._sign_in_the_page()
+        expect(self.page.locator("form[action$='/certificates/renewal']")).to_be_visible()
+
+    def _sign_in_the_page(self) -> None:
+        people = self.target.installation.pki.people
+        self.page.locator("#p12").set_input_files(people / f"{self.person}.p12")
+        self.page.locator("#p12-password").fill(self.target.installation.passwords[f"p12/{self.person}"])
+        self.press("form[data-sign] .govuk-button")
+
     def draft(self, *srns: str) -> str:
         """Choose the certificates; the renewal's id."""
         for srn in srns:
@@ -51,10 +65,7 @@ class ARBrowser:
     def sign_in_the_page_and_submit(self) -> None:
         """Check the answers, choose the e-Cert file and type its PIN: the page signs."""
         self._go_to_signing()
-        people = self.target.installation.pki.people
-        self.page.locator("#p12").set_input_files(people / f"{self.person}.p12")
-        self.page.locator("#p12-password").fill(self.target.installation.passwords[f"p12/{self.person}"])
-        self.press("form[data-sign] .govuk-button")
+        self._sign_in_the_page()
         expect(self.page.locator("a[href$='/payment/authorise']")).to_be_visible()
 
     def upload_signature_and_submit(self) -> None:

@@ -35,7 +35,7 @@ def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
 @pytest.mark.timeout(600)
 def test_an_ar_signs_in_the_page_with_the_e_cert_file(at_browser: SitDown) -> None:
     ar = at_browser("en")
-    ar.sign_in()
+    ar.sign_in_with_file()
     renewal_id = ar.draft("0002310001", "0002310002")
     ar.sign_in_the_page_and_submit()
     ar.pay()
