@@ -28,6 +28,8 @@ _SIGN_IN: Final = {
     "organisation-mismatch": N_("The e-Cert names another organisation than the one you act for."),
     "office-ended": N_("You are no longer the Authorised Representative of this organisation."),
     "code-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+    "challenge-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+    "signature-refused": N_("The signature is not accepted. Please try again."),
     "unavailable": N_("Signing in is not possible just now. Please try again in a moment."),
     "sign-in-stale": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
 }
@@ -160,9 +162,10 @@ def translated(problem: APIProblem) -> str:
     return gettext(of(problem))
 
 
-def sign_in_problem(slug: str) -> str:
-    """Why signing in failed; for a word we do not know, that it did."""
-    return gettext(_SIGN_IN.get(slug, _SIGN_IN["certificate-refused"]))
+def sign_in_problem(*slugs: str) -> str:
+    """Why signing in failed, by the finest word we know; else, that it did."""
+    found = next((slug for slug in slugs if slug in _SIGN_IN), "certificate-refused")
+    return gettext(_SIGN_IN[found])
 
 
 def product(slug: str) -> str:

@@ -4,14 +4,15 @@ import base64
 import hashlib
 import secrets
 import time
+import uuid
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import flask
 from werkzeug.wrappers import Response
 
-from portal import messages, session, web
+from portal import languages, messages, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.session import Pending, Session
 from portal.web import FormError
@@ -84,20 +85,62 @@ def signed_in() -> Response:
 
 def _begin_session(code: str, pending: Pending) -> None:
     body = {"code": code, "code_verifier": pending.verifier, "redirect_uri": redirect_uri()}
-    api = web.deps().api
-    granted = api.post("/identity/v1/codes", body).json()
-    me = api.get("/identity/v1/me", granted["access_token"]).json()
-    # A new session with a new form token: nothing of the one before survives the sign-in.
+    _keep(web.deps().api.post("/identity/v1/codes", body).json(), pending.then, pending.renewal_id)
+
+
+def _keep(granted: dict[str, Any], then: str, renewal_id: str | None) -> None:
+    """A new session with a new form token: nothing of the one before survives the sign-in."""
+    me = web.deps().api.get("/identity/v1/me", granted["access_token"]).json()
     flask.g.session = Session(
         csrf=secrets.token_urlsafe(24),
         token=granted["access_token"],
         ends=int(time.time()) + int(granted["expires_in"]),
         name=me["authorised_representative"]["name"],
         organisation=me["subscriber"]["name"],
-        edition=_edition_of(pending.then),
-        paying=pending.renewal_id or "",
+        edition=_edition_of(then),
+        paying=renewal_id or "",
         authorisation=granted.get("authorisation") or "",
     )
+
+
+@blp.route("/<edition:edition>/sign-in/file", methods=["GET", "POST"])
+def sign_in_with_file() -> Response:
+    """By a signed challenge: for an e-Cert in a file that no browser and no token holds."""
+    given = flask.request.values
+    then = web.own_path(given.get("next", "")) or flask.url_for("certificates.overview")
+    renewal_id = _renewal(given.get("renewal_id", ""))
+    if flask.request.method == "GET":
+        return _challenge(then, renewal_id)
+    web.check_form()
+    answer = {"challenge_id": given.get("challenge_id", ""), "signature": given.get("signature-base64", "")}
+    try:
+        granted = web.deps().api.post("/identity/v1/challenge-tokens", answer).json()
+        _keep(granted, then, renewal_id)
+    except APIProblem as problem:
+        return _challenge(then, renewal_id, FormError(messages.sign_in_problem(problem.reason, problem.slug), "p12"))
+    return flask.redirect(then, HTTPStatus.SEE_OTHER)
+
+
+def _challenge(then: str, renewal_id: str | None, *errors: FormError) -> flask.Response:
+    body = {} if renewal_id is None else {"renewal_id": renewal_id}
+    challenge = web.deps().api.post("/identity/v1/challenges", body).json()
+    to_sign = base64.b64encode(challenge["document"].encode()).decode()
+    return web.show(
+        "sign_in_file.html",
+        document=to_sign,
+        time=languages.now().isoformat(timespec="seconds"),
+        challenge_id=challenge["challenge_id"],
+        then=then,
+        renewal_id=renewal_id,
+        errors=errors,
+    )
+
+
+def _renewal(text: str) -> str | None:
+    try:
+        return str(uuid.UUID(text)) if text else None
+    except ValueError:
+        return None
 
 
 def _edition_of(path: str) -> str:

@@ -23,6 +23,7 @@ const HASH = "SHA-256";
 
 /** The DER of a signature over `document`, claimed to be made at `when`. */
 export async function sign(document: BufferSource, { key, certificate }: Signer, when: Date): Promise<ArrayBuffer> {
+  // pkijs signs and writes them as they come. DER wants a set sorted: these are, each being longer than the one before.
   const attributes = [
     new Attribute({ type: CONTENT_TYPE, values: [new asn1js.ObjectIdentifier({ value: DATA })] }),
     new Attribute({ type: SIGNING_TIME, values: [time(when)] }),
@@ -32,7 +33,7 @@ export async function sign(document: BufferSource, { key, certificate }: Signer,
   const signerInfo = new SignerInfo({
     version: 1,
     sid: new IssuerAndSerialNumber({ issuer: certificate.issuer, serialNumber: certificate.serialNumber }),
-    signedAttrs: new SignedAndUnsignedAttributes({ type: 0, attributes: sorted(attributes) }),
+    signedAttrs: new SignedAndUnsignedAttributes({ type: 0, attributes }),
   });
   const signedData = new SignedData({
     version: 1,
@@ -60,11 +61,4 @@ function reference(hash: asn1js.OctetString): asn1js.Sequence {
 /** RFC 5652 11.3: UTCTime until 2049, GeneralizedTime after. */
 function time(when: Date): asn1js.UTCTime {
   return when.getUTCFullYear() < 2050 ? new asn1js.UTCTime({ valueDate: when }) : new asn1js.GeneralizedTime({ valueDate: when });
-}
-
-/** In the order that DER gives to a SET OF; pkijs signs and writes them as they come. */
-function sorted(attributes: Attribute[]): Attribute[] {
-  const hex = (attribute: Attribute) =>
-    Array.from(new Uint8Array(attribute.toSchema().toBER()), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return attributes.sort((a, b) => (hex(a) < hex(b) ? -1 : 1));
 }

@@ -4,10 +4,11 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
-from tests.unit.identity.builders import Holder, World
+from tests.unit.identity.builders import Holder, Key, World
 
 PASSWORD: Final = "pässword 密碼"
 # OpenSSL itself takes a password of other characters than ASCII as the terminal gives it; keep to ASCII there.
@@ -15,7 +16,16 @@ PLAIN_PASSWORD: Final = "of the old file"
 
 
 def modern(holder: Holder, world: World, password: str = PASSWORD) -> bytes:
-    """As OpenSSL 3 or Windows write it today, with the chain."""
+    """As OpenSSL 3 or Windows write it today, with the chain: only the holder's own may end up in the signature."""
+    return _bundle(holder.key, holder.certificate, [world.sub.certificate, world.root.certificate], password)
+
+
+def mismatched(key: Key, others: Holder) -> bytes:
+    """A key beside a certificate that is not its own."""
+    return _bundle(key, None, [others.certificate], PASSWORD)
+
+
+def _bundle(key: Key, own: x509.Certificate | None, more: list[x509.Certificate], password: str) -> bytes:
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(20_000)
@@ -23,9 +33,7 @@ def modern(holder: Holder, world: World, password: str = PASSWORD) -> bytes:
         .hmac_hash(hashes.SHA256())
         .build(password.encode())
     )
-    # The CA's certificates too: only the holder's may end up in the signature.
-    chain = [world.sub.certificate, world.root.certificate]
-    return pkcs12.serialize_key_and_certificates(b"e-Cert", holder.key, holder.certificate, chain, encryption)
+    return pkcs12.serialize_key_and_certificates(b"e-Cert", key, own, more, encryption)
 
 
 def by_openssl(holder: Holder, folder: Path, *options: str) -> Path:

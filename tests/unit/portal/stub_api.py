@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,9 +72,17 @@ def settings() -> Settings:
     )
 
 
+@cache
+def _portal() -> flask.Flask:
+    """Made once: its templates are compiled when they are first shown."""
+    return create_app(Deps(settings=settings(), api=StubAPI()))
+
+
 def portal(api: StubAPI) -> flask.Flask:
     """The portal on a stub."""
-    return create_app(Deps(settings=settings(), api=api))
+    app = _portal()
+    app.extensions["portal"] = Deps(settings=settings(), api=api)
+    return app
 
 
 def browser(app: flask.Flask, **held: Any) -> FlaskClient:
@@ -210,6 +219,7 @@ def full_api() -> StubAPI:
             ("POST", base + "/cancellation"): renewal(state="cancelled"),
             ("GET", "/identity/v1/me"): ME,
             ("POST", "/identity/v1/attestations"): {"attestation": "attested"},
+            ("POST", "/identity/v1/challenges"): {"challenge_id": ITEM, "document": "sign this"},
             ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
             ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],
             ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),

@@ -26,7 +26,16 @@ from tests.unit.portal.stub_api import (
 
 R = f"/en/renewals/{RENEWAL}"
 ORDER = f"{R}/orders/{ITEM}"
-PUBLIC = ["/en/", "/en/help", "/en/contact", "/en/sitemap", "/en/accessibility", "/en/privacy", "/en/sign-in"]
+PUBLIC = [
+    "/en/",
+    "/en/help",
+    "/en/contact",
+    "/en/sitemap",
+    "/en/accessibility",
+    "/en/privacy",
+    "/en/sign-in",
+    "/en/sign-in/file",
+]
 OWN = [
     "/en/certificates",
     "/en/certificates/renewal?srn=0002310001",

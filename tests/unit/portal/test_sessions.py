@@ -190,3 +190,26 @@ def test_a_checkout_address_that_is_none_leads_nowhere(app: Flask, api: StubAPI)
 def test_the_way_back_from_the_provider_or_from_a_mail_keeps_the_language(app: Flask) -> None:
     answer = signed_in(app, edition="zh-hant").get(f"/renewals/{RENEWAL}", base_url=PORTAL)
     assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}/payment/returned"
+
+
+def test_an_e_cert_file_signs_in_by_a_challenge_and_may_prove_who_pays(app: Flask, api: StubAPI) -> None:
+    granted = {"access_token": "fresh", "expires_in": 900, "authorisation": "proof"}
+    api.answers["POST", "/identity/v1/challenge-tokens"] = granted
+    client = signed_in(app)
+    query = {"next": f"{R}/payment/checkout", "renewal_id": RENEWAL}
+    page = client.get("/en/sign-in/file", query_string=query, base_url=PORTAL).text
+    assert f'data-document="{base64.b64encode(b"sign this").decode()}"' in page
+    form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4", **query}
+    answer = client.post("/en/sign-in/file", data=form, base_url=PORTAL)
+    assert answer.headers["Location"] == f"{R}/payment/checkout"
+    assert api.asked[-2].body == {"challenge_id": ITEM, "signature": "MAN4"}
+    assert (held_by(client)["paying"], held_by(client)["authorisation"]) == (RENEWAL, "proof")
+
+
+def test_a_refused_challenge_is_an_error_with_a_new_one(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", "/identity/v1/challenge-tokens"] = problem(403, "not-enrolled")
+    form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4"}
+    page = browser(app, csrf="the-form-token").post("/en/sign-in/file", data=form, base_url=PORTAL)
+    assert page.status_code == 422
+    assert "not registered" in page.text
+    assert f'value="{ITEM}"' in page.text
