@@ -7,6 +7,7 @@ import pytest
 
 from deploy.demo.journey import Journey
 from deploy.demo.public import API_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import PORTAL_HOST
 from tests.system.door import JSON, Door, signed_in
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -39,11 +40,27 @@ def unharmed(victim: Journey) -> Iterator[None]:
         *("/IDENTITY/v1/me", "/identity/v1", "/mailing/v1/mails", "/mailing/metrics", "/identity/metrics"),
         *("/issuance/v1/../../mailing/metrics", "/identity/v1/me/", "/identity/v1/me;a=b", "/identity/v1/unknown"),
         *("/application/v1/renewals/%ff%fe", f"/application/v1/renewals/{NOBODY}%20", "/issuance/v1/orders/1/csr"),
-        *(f"/application/v1/renewals/{NOBODY}'--", "/identity/v1/%252e%252e/metrics", "/.git/config"),
+        *(
+            f"/application/v1/renewals/{NOBODY}'--",
+            "/identity/v1/%252e%252e/metrics",
+            "/.git/config",
+            "/identity/v1/%6de",
+        ),
     ],
 )
 def test_a_path_that_is_none_does_not_exist(door: Door, victim: Journey, path: str) -> None:
     assert door.get(path, victim.ar.token).refusal == (404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/identity/v1/%74okens", "/identity/v1/tokens", "/identity/v1/./t%6fkens"])
+def test_what_the_certificate_decides_is_not_on_the_api_host_however_it_is_spelt(door: Door, path: str) -> None:
+    assert door.ask("POST", path, headers=[("X-Forwarded-Client-Cert", "x")]).refusal == (404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/%6detrics", "/en/../livez", "//readyz", "/%72eadyz"])
+def test_what_the_platform_asks_is_not_on_the_portals_host_however_it_is_spelt(door: Door, path: str) -> None:
+    reply = door.ask("GET", path, host=PORTAL_HOST)
+    assert (reply.status, reply.headers["content-type"].split(";")[0]) == (404, "text/html")
 
 
 @pytest.mark.parametrize(
