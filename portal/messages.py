@@ -7,7 +7,7 @@ from portal.languages import N_, gettext
 
 UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
 NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")
-INTERNAL: Final = N_("We have been told of it. Nothing that was sent before is lost. Please try again later.")
+INTERNAL: Final = N_("It has been recorded. Nothing that was sent before is lost. Please try again later.")
 FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
 TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
 
