@@ -86,7 +86,14 @@ def test_a_path_goes_to_its_service_as_it_is(client: Client, service: str) -> No
     "path",
     [
         *("/", "/metrics", "/livez", "/readyz", "/identity/metrics", "/identity/v1/../../metrics"),
-        *("/identity/v1/..;/metrics", "/mailing/v1/anything", "/identity", "/identityx/v1/me", "//metrics"),
+        *(
+            "/identity/v1/%74okens",
+            "/identity/v1/..;/metrics",
+            "/mailing/v1/anything",
+            "/identity",
+            "/identityx/v1/me",
+            "//metrics",
+        ),
     ],
 )
 def test_what_no_route_names_does_not_exist(client: Client, path: str) -> None:
