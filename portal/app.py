@@ -77,6 +77,7 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
         "edition": languages.edition,
         "languages": languages.LANGUAGES,
         "edition_url": _edition_url,
+        "edition_in": lambda language: Edition(language, text=languages.edition().text),
         "asset": _asset,
         "settings": deps.settings,
         "names": messages,

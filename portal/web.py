@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
@@ -27,6 +27,8 @@ class Deps:
 
     settings: Settings
     api: API
+    # What published.py read: when it is to be read again, and what.
+    kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, vendors, web
+from portal import languages, published, vendors, web
 from portal.languages import Edition
 
 blp: Final = flask.Blueprint("public", __name__)
@@ -22,6 +22,25 @@ def negotiate() -> Response:
 def start() -> flask.Response:
     """Who can renew online, what to have ready, "Apply Now"."""
     return web.show("start.html", vendors=vendors.TOKEN_VENDORS)
+
+
+@blp.get("/<edition:edition>/terms")
+def terms() -> flask.Response:
+    """The terms that a new application refers to."""
+    return web.show("terms.html", terms=published.terms())
+
+
+@blp.get("/<edition:edition>/terms/<version>")
+def terms_of(version: str) -> flask.Response:
+    """The terms of a version."""
+    return web.show("terms.html", terms=published.terms(version))
+
+
+@blp.get("/terms/<version>.json")
+def terms_file(version: str) -> flask.Response:
+    """The very bytes whose SHA-256 a signed application names."""
+    headers = {"Content-Disposition": f'attachment; filename="terms-{published.terms(version).version}.json"'}
+    return flask.Response(published.terms(version).body, headers=headers, content_type="application/json")
 
 
 @blp.get("/<edition:edition>/help")

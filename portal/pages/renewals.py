@@ -8,7 +8,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, web
+from portal import languages, messages, published, web
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -52,10 +52,12 @@ def find_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @signed_in
 def check(renewal_id: uuid.UUID) -> flask.Response:
     """Check the answers: what is asked for, what it costs, what is declared, and who gets the letters."""
+    written = _document(renewal_id).json()
     return web.show(
         "check.html",
         renewal=load(renewal_id),
-        document=_document(renewal_id).json(),
+        document=written,
+        terms=published.agreed_terms(written["terms"]),
         me=web.get("/identity/v1/me").json(),
         today={s["srn"]: s for s in web.get("/application/v1/subscriptions").json()},
     )

@@ -1,32 +1,38 @@
 """HTTP: what can be renewed, drafts, the document to sign, submission, cancellation, status."""
 
 import uuid
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import flask
 from flask_smorest import Blueprint
 
-from services.application import eligibility, handlers, store, submission
+from services.application import eligibility, handlers, prices, store, submission, terms
 from services.application.domain import Renewal
+from services.application.prices import Price
 from services.application.refusals import (
     DocumentTooOld,
     InvalidTransition,
     NoAdditionalServers,
     NotEligible,
     RenewalNotFound,
+    TermsNotFound,
     WrongAttestation,
 )
 from services.application.schemas import (
     DocumentSchema,
     DraftSchema,
     EligibleSchema,
+    PriceSchema,
     RefusalSchema,
     RenewalSchema,
     RenewalSummarySchema,
     SubmissionSchema,
+    TermsSchema,
 )
 from services.application.submission import DraftRenewal
+from services.application.terms import Terms
 from shared import problems, web
 from shared.auth import Caller
 from shared.db import Conn
@@ -42,15 +48,38 @@ PROBLEMS: Final[ProblemTable] = {
     ),
     WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "The attestation is about something else"),
     DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Start again: the document is out of date"),
+    TermsNotFound: Problem(HTTPStatus.NOT_FOUND, "terms-not-found", "There are no such terms"),
 }
 
 LISTED: Final = 50
+_PUBLIC_AGE: Final = timedelta(minutes=5)
 
 blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
 signed_in = blp.doc(security=[{"access_token": []}])
 refusing = blp.alt_response(
     HTTPStatus.CONFLICT, schema=RefusalSchema, content_type=problems.MEDIA_TYPE, description="Refused, and why"
 )
+
+
+@blp.get("/terms")
+@blp.response(200, TermsSchema)
+def show_current_terms() -> flask.Response:
+    """The terms that a new application refers to; for everyone."""
+    return _public(terms.find())
+
+
+@blp.get("/terms/<version>")
+@blp.response(200, TermsSchema)
+def show_terms(version: str) -> flask.Response:
+    """The terms of a version, byte for byte: their SHA-256 stands in the signed document; for everyone."""
+    return _public(terms.find(version))
+
+
+@blp.get("/prices")
+@blp.response(200, PriceSchema(many=True))
+def list_prices() -> list[Price]:
+    """The fees in force now; for everyone."""
+    return prices.in_force(web.runtime().clock())
 
 
 @blp.get("/subscriptions")
@@ -132,6 +161,15 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Ask for the renewal to be cancelled; the state says later whether it was."""
     return _shown(web.tx().conn, handlers.cancel(RenewalId(renewal_id), web.caller(), web.tx()))
+
+
+def _public(found: Terms) -> flask.Response:
+    response = flask.Response(found.body, content_type="application/json")
+    response.set_etag(found.sha256)
+    response.cache_control.public = True
+    response.cache_control.max_age = int(_PUBLIC_AGE.total_seconds())
+    response.make_conditional(flask.request)
+    return response
 
 
 def _own(conn: Conn, renewal_id: uuid.UUID, caller: Caller) -> Renewal:

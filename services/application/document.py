@@ -8,16 +8,11 @@ from typing import Any, Final
 
 import rfc8785
 
+from services.application import terms
 from services.application.domain import CURRENCY, Item, Subscription
 from shared.events.base import Language, RenewalId
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"
-TERMS_VERSION: Final = "2026-11"
-TERMS: Final = (
-    "The subscriber keeps the private key of each server secret, asks for revocation at once when it may be known to "
-    "others, uses the certificate only on servers under the names in it, and accepts the Certification Practice "
-    "Statement in force."
-)
 DECLARATIONS: Final = (
     "The information in this application is correct and complete.",
     "I am the Authorised Representative of the subscriber and apply on its behalf.",
@@ -46,6 +41,7 @@ def write(
     items: Sequence[Item],
 ) -> Document:
     """Write the document of a draft; the same input gives the same bytes."""
+    agreed = terms.find()
     content: dict[str, Any] = {
         "purpose": PURPOSE,
         "renewal_id": str(renewal_id),
@@ -58,7 +54,7 @@ def write(
         "items": [_item(item) for item in items],
         "fee": {"amount_minor": sum(item.amount_minor for item in items), "currency": CURRENCY},
         "declarations": list(DECLARATIONS),
-        "terms": {"version": TERMS_VERSION, "sha256": hashlib.sha256(TERMS.encode()).hexdigest()},
+        "terms": {"version": agreed.version, "sha256": agreed.sha256},
     }
     raw = rfc8785.dumps(content)
     return Document(text=raw.decode(), sha256=hashlib.sha256(raw).hexdigest())

@@ -29,13 +29,19 @@ PRICES: Final = (
 )
 
 
+def in_force(at: datetime, table: Sequence[Price] = PRICES) -> list[Price]:
+    """Each product's newest price at `at`."""
+    begun = sorted((price for price in table if price.effective_from <= at), key=lambda price: price.effective_from)
+    return list({price.product: price for price in begun}.values())
+
+
 def fee(
     product: Product, *, server_names: int, additional_servers: int, at: datetime, table: Sequence[Price] = PRICES
 ) -> int:
     """The fee of one year. Raises LookupError when no price is in force at `at`."""
-    in_force = [price for price in table if price.product is product and price.effective_from <= at]
-    if not in_force:
+    found = [price for price in in_force(at, table) if price.product is product]
+    if not found:
         raise LookupError(f"no price of {product} at {at.isoformat()}")
-    price = max(in_force, key=lambda price: price.effective_from)
+    price = found[0]
     additional = server_names - 1 if product is Product.MULTI_DOMAIN else additional_servers
     return price.base_minor + additional * price.additional_minor

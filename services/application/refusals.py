@@ -75,3 +75,9 @@ class RefundNotFound(Refused):
     """Money went back that nobody asked to be paid back."""
 
     reason = "refund-not-found"
+
+
+class TermsNotFound(Refused):
+    """No such version of the terms was ever published."""
+
+    reason = "terms-not-found"

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from services.application.domain import Ending, ItemState, RenewalState
+from services.application.domain import CURRENCY, Ending, ItemState, RenewalState
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
 from shared.api import ProblemSchema
@@ -151,3 +151,24 @@ class RefusalSchema(ProblemSchema):
     state = fields.Enum(
         RenewalState, by_value=True, metadata={"description": "not-in-this-state: where the renewal stands"}
     )
+
+
+class TermsSchema(Schema):
+    """Terms; `texts` is by language. The SHA-256 of the whole body is what a signed document names."""
+
+    version = fields.String(required=True)
+    ruling_language = fields.Enum(Language, by_value=True, required=True)
+    texts = fields.Dict(keys=fields.Enum(Language, by_value=True), values=fields.String(), required=True)
+
+
+class PriceSchema(Schema):
+    """What one product costs for a year. Amounts in minor units of `currency`."""
+
+    product = fields.Enum(Product, by_value=True, required=True)
+    effective_from = fields.AwareDateTime(required=True)
+    base_minor = fields.Integer(required=True)
+    additional_minor = fields.Integer(
+        required=True,
+        metadata={"description": "Each additional server (Wildcard) or server name (Multi-domain); 0: there is none"},
+    )
+    currency = fields.Constant(CURRENCY)

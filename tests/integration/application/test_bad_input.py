@@ -129,6 +129,9 @@ def openapi(session_pool: Any) -> dict[str, Any]:
     return cast(dict[str, Any], body(answer))
 
 
+FOR_EVERYONE = ("get /application/v1/terms", "get /application/v1/terms/{version}", "get /application/v1/prices")
+
+
 def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dict[str, Any]) -> None:
     assert openapi["openapi"].startswith("3.1")
     operations = [
@@ -137,14 +140,14 @@ def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dic
         for method, operation in methods.items()
         if method in {"get", "post"}
     ]
-    assert len(operations) == 7
+    assert len(operations) == 10
     for name, operation in operations:
         assert operation["summary"], name
-        assert operation["security"] == [{"access_token": []}], name
+        assert operation.get("security") == (None if name in FOR_EVERYONE else [{"access_token": []}]), name
         for status, response in operation["responses"].items():
             if status.startswith("2"):
                 assert list(response["content"]) == ["application/json"], name
-        headers = [parameter["name"] for parameter in operation.get("parameters", [])]
+        headers = [each["name"] for each in operation.get("parameters", []) if each["in"] == "header"]
         assert headers == (["Idempotency-Key"] if name.startswith("post") else []), name
     for schema in openapi["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -168,6 +171,9 @@ def test_answers_are_as_the_openapi_document_says(world: World, openapi: dict[st
         check(shown, "RenewalSummary")
     for shown in body(world.get("/subscriptions")):
         check(shown, "Eligible")
+    check(body(world.get("/terms")), "Terms")
+    for price in body(world.get("/prices")):
+        check(price, "Price")
     check(json.loads(renewal.document), "Document")
     check(body(world.submit(renewal)), "Refusal")
     world.submitted(WWW)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.application import document, prices
+from services.application import document, prices, terms
 from services.application.domain import Item, ItemState, Subscription
 from services.application.eligibility import ADVICE, judge, month_before
 from services.application.prices import PRICES, Price
@@ -230,5 +230,5 @@ def test_the_document_says_what_is_agreed() -> None:
     assert content["authorised_representative"] == {"id": ME.id, "name": ME.name}
     assert content["fee"] == {"amount_minor": 750_000, "currency": "HKD"}
     assert content["items"][0]["server_names"] == ["b.example.hk", "a.example.hk"]
-    assert content["terms"]["sha256"] == hashlib.sha256(document.TERMS.encode()).hexdigest()
+    assert content["terms"] == {"version": terms.CURRENT, "sha256": terms.find().sha256}
     assert len(content["declarations"]) == len(document.DECLARATIONS)

@@ -1,5 +1,6 @@
 """The public API as answers by heart: what the portal asks is written down, what it gets is what the test says."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cache
@@ -189,11 +190,22 @@ ME: Final = {
     },
     "certificate_sha256": "00",
 }
-DOCUMENT: Final = {
+TERMS: Final[dict[str, Any]] = {
+    "version": "2026-11-25",
+    "ruling_language": "en",
+    "texts": {"en": "Terms\n\n1. Keep the key.", "zh-Hant": "條款\n\n1. 保密。", "zh-Hans": "条款\n\n1. 保密。"},
+}
+PRICES: Final = [
+    {"product": "standard", "base_minor": 250_000, "additional_minor": 0, "currency": "HKD"},
+    {"product": "wildcard", "base_minor": 826_500, "additional_minor": 47_500, "currency": "HKD"},
+    {"product": "multi-domain", "base_minor": 250_000, "additional_minor": 125_000, "currency": "HKD"},
+]
+DOCUMENT: Final[dict[str, Any]] = {
     "purpose": "hk.ecert.renewal-application.v1",
     "subscriber": {"id": "harbour-lights", "name": "Harbour Lights"},
     "authorised_representative": {"id": "chan", "name": "CHAN Mei Ling"},
     "declarations": ["The information in this application is correct and complete."],
+    "terms": {"version": TERMS["version"], "sha256": hashlib.sha256(json.dumps(TERMS).encode()).hexdigest()},
 }
 CERTIFICATE: Final = {
     "serial": "0a1b2c",
@@ -210,6 +222,9 @@ def full_api() -> StubAPI:
     base = f"/application/v1/renewals/{RENEWAL}"
     return StubAPI(
         answers={
+            ("GET", "/application/v1/terms"): TERMS,
+            ("GET", "/application/v1/terms/2026-11-25"): TERMS,
+            ("GET", "/application/v1/prices"): PRICES,
             ("GET", "/application/v1/subscriptions"): [subscription()],
             ("GET", "/application/v1/renewals"): [renewal()],
             ("POST", "/application/v1/renewals"): renewal(),

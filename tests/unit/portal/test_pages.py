@@ -33,6 +33,7 @@ PUBLIC = [
     "/en/sitemap",
     "/en/accessibility",
     "/en/privacy",
+    "/en/terms",
     "/en/sign-in",
     "/en/sign-in/file",
 ]
