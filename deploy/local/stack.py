@@ -161,6 +161,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
             }
         case "mailing":
             return {
+                "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
                 "SMTP_URL": there.variables.get("SMTP_URL", f"smtp://127.0.0.1:{installation.ports.smtp}"),
                 "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
                 "PORTAL_URL": portal_url(installation),

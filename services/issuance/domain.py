@@ -145,12 +145,6 @@ class Certificate:
     revocation_reason: str | None = None
 
 
-class ProofRefused(Refused):
-    """The attestation, the receipt and the document do not belong together, or say what cannot be ordered."""
-
-    reason = "proof-refused"
-
-
 class OrderNotFound(Refused):
     """No such order of this AR."""
 

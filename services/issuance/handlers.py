@@ -3,12 +3,12 @@
 from functools import partial
 
 from services.issuance import certificate_store, issuing, proofs, store
-from services.issuance.domain import OrderState, ProofRefused
-from services.issuance.proofs import ProofKeys
+from services.issuance.domain import OrderState
 from shared import audit, outbox
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.issuance import CancellationDeclined, IssuanceWithheld, OrderOpened
+from shared.proofs import ProofKeys, ProofRefused
 from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 

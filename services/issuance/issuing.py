@@ -19,13 +19,11 @@ from services.issuance.domain import (
     IntentMade,
     Order,
     OrderState,
-    ProofRefused,
     Renewal,
 )
 from services.issuance.intake import KeyPolicy, key_objection
 from services.issuance.policy import NothingInForce, SubscriptionOver, validity
 from services.issuance.profiles import Addresses, Leaf, SubjectRefused
-from services.issuance.proofs import ProofKeys
 from services.issuance.signer import Signer, SoftwareSigner
 from shared import audit, outbox
 from shared.errors import Refused
@@ -33,6 +31,7 @@ from shared.events.base import ItemId
 from shared.events.issuance import CertificateIssued, IssuanceRefused
 from shared.pki import csr
 from shared.pki.names import certificate_names
+from shared.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
 
 LEASE: Final = timedelta(seconds=60)

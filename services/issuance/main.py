@@ -17,7 +17,6 @@ from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
 from services.issuance.profiles import Addresses
-from services.issuance.proofs import ProofKeys
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
 from services.issuance.signer import SoftwareSigner, throwaway_like
@@ -26,6 +25,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.main import Command, Service, open_current_pool, run
+from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction

@@ -53,12 +53,6 @@ class EnvelopeUnusable(Refused):
     reason = "envelope-unusable"
 
 
-class AttestationMismatch(Refused):
-    """Identity attested something else than what the event asks for."""
-
-    reason = "attestation-mismatch"
-
-
 class ContactUnknown(Refused):
     """The renewal's CSRs were never asked for, so nobody said to whom its mails go."""
 

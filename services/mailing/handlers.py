@@ -18,13 +18,13 @@ from services.mailing.domain import (
     Template,
     message_id,
 )
-from shared import audit
+from shared import audit, proofs
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
+from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription, on
-from shared.tokens import KeySet
 from shared.tx import Tx
 
 ACTOR: Final = "mailing"
@@ -42,9 +42,16 @@ class Post:
         return f"{self.portal.rstrip('/')}/renewals/{renewal_id}"
 
 
-def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: KeySet, post: Post) -> None:
-    """Ask the AR whom identity attested for the CSRs of what they signed."""
-    contact = attested.read(event, tx, keys)
+def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
+    """Ask the AR whom identity attested for the CSRs of what they signed, once payment says that it is paid.
+
+    Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no mail.
+    """
+    proven = proofs.attested(
+        event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
+    )
+    proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
+    contact = attested.contact(proven)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
         raise Ignored("the renewal is cancelled")
@@ -143,7 +150,7 @@ def drop(event: RenewalCancelled, tx: Tx) -> None:
     )
 
 
-def subscriptions(*, keys: KeySet, post: Post) -> tuple[Subscription, ...]:
+def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Which handler answers which event."""
     return (
         on(CSRRequested, partial(queue_csr_request, keys=keys, post=post)),

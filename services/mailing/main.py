@@ -20,6 +20,7 @@ from shared import logs, main
 from shared.db import Pool
 from shared.errors import Refused
 from shared.main import Command, Service
+from shared.proofs import ProofKeys
 from shared.settings import ServiceSettings
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
@@ -49,7 +50,9 @@ def make_subscriptions() -> tuple[Subscription, ...]:
     """Handlers with the real keys."""
     settings = MailingSettings.read()
     return subscriptions(
-        keys=KeySet.load(settings.service.identity_jwks_file),
+        keys=ProofKeys(
+            identity=KeySet.load(settings.service.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+        ),
         post=Post(domain=settings.sender.domain, portal=settings.portal),
     )
 

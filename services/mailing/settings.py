@@ -5,6 +5,7 @@ from datetime import timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Final, Self
 
 from environs import ValidationError
@@ -23,6 +24,7 @@ class MailingSettings:
     """What all processes but `print` need."""
 
     service: ServiceSettings
+    payment_jwks_file: Path
     mail_server: MailServer = field(repr=False)
     smtp_timeout: float
     sender: Address
@@ -39,6 +41,7 @@ class MailingSettings:
         """From the environment. Raises SettingsError."""
         env = read_env()
         service = read_service(env, "mailing")
+        payment_jwks_file = env.path("PAYMENT_JWKS_FILE")
         smtp_url = env.str("SMTP_URL", validate=_mail_server)
         starttls = env.bool("SMTP_STARTTLS", False)
         timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0)
@@ -51,6 +54,7 @@ class MailingSettings:
             raise SettingsError("SMTP_URL: in production a mail server elsewhere needs smtps:// or SMTP_STARTTLS")
         return cls(
             service=service,
+            payment_jwks_file=payment_jwks_file,
             mail_server=server,
             smtp_timeout=timeout,
             sender=_address(sender),

@@ -7,21 +7,22 @@ import pytest
 from deploy.local.topics import ACCESS
 from services.application import handlers as application
 from services.issuance import handlers as issuance
-from services.issuance.proofs import ProofKeys
 from services.mailing import handlers as mailing
 from services.payment import handlers as payment
 from shared.events.base import Topic
 from shared.events.registry import ALL
+from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription, topics
 from shared.tokens import KeySet
 
 NO_KEYS = KeySet(keys={})
+PROOFS = ProofKeys(identity=NO_KEYS, payment=NO_KEYS)
 SUBSCRIPTIONS: Mapping[str, Iterable[Subscription]] = {
     "identity": (),
     "application": application.SUBSCRIPTIONS,
     "payment": payment.subscriptions(),
-    "mailing": mailing.subscriptions(keys=NO_KEYS, post=mailing.Post(domain="example.hk", portal="https://example.hk")),
-    "issuance": issuance.subscriptions(ProofKeys(identity=NO_KEYS, payment=NO_KEYS)),
+    "mailing": mailing.subscriptions(keys=PROOFS, post=mailing.Post(domain="example.hk", portal="https://example.hk")),
+    "issuance": issuance.subscriptions(PROOFS),
 }
 
 

@@ -119,14 +119,16 @@ def by_the_audit_key(system: Target, data: dict[str, Any], key: str) -> dict[str
         (by_the_audit_key, "token-refused"),
     ],
 )
-def test_issuance_opens_nothing_for_a_forged_request(
+def test_a_forged_request_opens_no_order_and_sends_no_mail(
     system: Target, intruder: Intruder, victim: Journey, forge: Forge, reason: str
 ) -> None:
     key = str(uuid.uuid4())
     before = opened(system, victim.id)
     intruder.request_csrs(forge(system, genuine(system, victim.id), key), key=key)
-    assert wait_until_held(system, "issuance", key) == [(Topic.APPLICATION, reason)]
+    for service in ("issuance", "mailing"):
+        assert wait_until_held(system, service, key) == [(Topic.APPLICATION, reason)]
     assert opened(system, key) == []
+    assert rows(system, "mailing", "SELECT 1 FROM mails WHERE renewal_id = %s", key) == []
     assert rows(system, "issuance", "SELECT 1 FROM renewals WHERE renewal_id = %s", key) == []
     assert opened(system, victim.id) == before
     assert held(system, "issuance", victim.id) == []

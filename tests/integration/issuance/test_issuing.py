@@ -11,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import handlers, issuing, lint, profiles, store, work
-from services.issuance.domain import InvalidTransition, ProofRefused
+from services.issuance.domain import InvalidTransition
 from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
+from shared.proofs import ProofRefused
 from tests.engines import Database
 from tests.integration.issuance.world import World
 from tests.unit.issuance.pki import NOW

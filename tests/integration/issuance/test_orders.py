@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.issuance import handlers
-from services.issuance.domain import ProofRefused
 from shared.errors import Ignored, Refused
 from shared.events.application import CSRRequested
+from shared.proofs import ProofRefused
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 
 

@@ -20,7 +20,6 @@ from services.issuance import api, handlers, issuing, work
 from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
-from services.issuance.proofs import ProofKeys
 from services.issuance.signer import throwaway_like
 from services.issuance.work import PINMaker
 from shared import outbox, web
@@ -28,6 +27,7 @@ from shared.auth import Caller
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.unit.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca

@@ -168,21 +168,33 @@ def test_a_cancelled_renewal_sends_no_mail_and_prints_no_envelope(world: World) 
     ]
 
 
-def test_an_attestation_of_an_intruder_is_held_and_nothing_is_sent(world: World) -> None:
+@pytest.mark.parametrize("whose", ["identity_key", "payment_key"])
+def test_a_proof_by_an_intruder_is_held_and_nothing_is_sent(world: World, whose: str) -> None:
     renewal = world.renewal()
-    renewal.key = new_key()
+    setattr(renewal, whose, new_key())
     world.apply(renewal.csr_requested())
     assert world.held() == ["token-refused"]
-    assert not world.send()
+    assert world.query("SELECT count(*) FROM mails") == [(0,)]
 
 
-def test_an_attestation_of_another_document_or_renewal_is_held(world: World) -> None:
-    changed, borrowed, other = world.renewal(), world.renewal(), world.renewal()
-    world.apply(changed.csr_requested(document=changed.document().replace("www.example.hk", "evil.example.hk")))
+@pytest.mark.parametrize("receipt", ["", "no token at all", "attestation"])
+def test_a_request_without_payments_receipt_is_held_and_nothing_is_sent(world: World, receipt: str) -> None:
+    renewal = world.renewal()
+    proof = renewal.attestation() if receipt == "attestation" else receipt
+    world.apply(renewal.csr_requested(receipt=proof))
+    assert world.held() == ["token-refused"]
+    assert world.query("SELECT count(*) FROM mails") == [(0,)]
+
+
+def test_proofs_of_another_document_renewal_or_fee_are_held(world: World) -> None:
+    changed, borrowed, lent, unpaid, other = (world.renewal() for _ in range(5))
+    world.apply(changed.csr_requested(document=changed.document(reference="R26-0002")))
     world.apply(borrowed.csr_requested(attestation=other.attestation()))
+    world.apply(lent.csr_requested(receipt=other.receipt()))
+    world.apply(unpaid.csr_requested(receipt=unpaid.receipt(amount_minor=1)))
     relabelled = world.renewal()
     world.apply(relabelled.csr_requested(attestation=relabelled.attestation(renewal_id=str(other.id))))
-    assert world.held() == ["attestation-mismatch"] * 3
+    assert world.held() == ["proof-refused"] * 5
     assert world.query("SELECT count(*) FROM mails") == [(0,)]
 
 

@@ -30,6 +30,7 @@ from shared.events.issuance import PINEnvelopeSealed
 from shared.main import applier
 from shared.outbox import StoredEvent
 from shared.parking import Record
+from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.integration.mailing.mail_server import MailServerFake
@@ -39,6 +40,7 @@ START: Final = datetime(2026, 11, 23, 1, 30, tzinfo=UTC)
 HELP: Final = Help(telephone="2921 6633", email="enquiry@eCert.gov.hk")
 PORTAL: Final = "https://portal.ecert.localhost"
 SENDER: Final = "no-reply@ecert.localhost"
+SUBSCRIBER: Final = "Example Limited 例子有限公司"
 
 
 def new_key() -> SigningKey:
@@ -46,11 +48,17 @@ def new_key() -> SigningKey:
     return SigningKey(key=key, kid=thumbprint(key.public_key()))
 
 
+def key_set(key: SigningKey) -> KeySet:
+    """The public half, as its readers hold it."""
+    return KeySet.parse({"keys": [key.jwk()]})
+
+
 @dataclass
 class Renewal:
     """One renewal as other services announce it: a standard item and a multi-domain one, three letters."""
 
-    key: SigningKey
+    identity_key: SigningKey
+    payment_key: SigningKey
     id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
     items: tuple[ItemId, ItemId] = field(default_factory=lambda: (ItemId(uuid.uuid4()), ItemId(uuid.uuid4())))
     ar: dict[str, Any] = field(
@@ -62,7 +70,9 @@ class Renewal:
         }
     )
 
-    def document(self) -> str:
+    language: Language = Language.ENGLISH
+
+    def document(self, **changes: Any) -> str:
         items = [
             {
                 "item_id": str(item),
@@ -70,6 +80,7 @@ class Renewal:
                 "product": product,
                 "server_names": names,
                 "srn": f"S{number}",
+                "amount_minor": 250_000,
             }
             for number, (item, product, names) in enumerate(
                 zip(
@@ -81,7 +92,18 @@ class Renewal:
                 start=1,
             )
         ]
-        return json.dumps({"renewal_id": str(self.id), "reference": "R26-0001", "items": items, "nonce": "n"})
+        content = {
+            "purpose": "hk.ecert.renewal-application.v1",
+            "renewal_id": str(self.id),
+            "reference": "R26-0001",
+            "nonce": "n",
+            "language": self.language,
+            "subscriber": {"id": "s-1", "name": SUBSCRIBER},
+            "authorised_representative": {"id": self.ar["id"], "name": self.ar["name"]},
+            "items": items,
+            "fee": {"amount_minor": 500_000, "currency": "HKD"},
+        }
+        return json.dumps(content | changes)
 
     def attestation(self, **changes: Any) -> str:
         claims = {
@@ -90,18 +112,29 @@ class Renewal:
             "renewal_id": str(self.id),
             "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
             "certificate_sha256": "ab" * 32,
-            "subscriber": {"id": "s-1", "name": "Example Limited 例子有限公司", "country": "HK"},
+            "subscriber": {"id": "s-1", "name": SUBSCRIBER, "country": "HK"},
             "ar": self.ar,
         }
-        return sign(claims | changes, kind=TokenKind.ATTESTATION, key=self.key, now=START, issuer="identity")
+        return sign(claims | changes, kind=TokenKind.ATTESTATION, key=self.identity_key, now=START, issuer="identity")
+
+    def receipt(self, **changes: Any) -> str:
+        claims = {
+            "sub": str(self.id),
+            "payment_id": str(uuid.uuid4()),
+            "amount_minor": 500_000,
+            "currency": "HKD",
+            "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
+            "captured_at": START.isoformat(),
+        }
+        return sign(claims | changes, kind=TokenKind.RECEIPT, key=self.payment_key, now=START, issuer="payment")
 
     def csr_requested(self, **changes: Any) -> CSRRequested:
         event = CSRRequested(
             renewal_id=self.id,
-            language=Language.TRADITIONAL_CHINESE,
+            language=self.language,
             document=self.document(),
             attestation=self.attestation(),
-            receipt="not mailing's to judge",
+            receipt=self.receipt(),
         )
         return replace(event, **changes)
 
@@ -147,10 +180,11 @@ class World:
     rule: BatchRule = field(default_factory=lambda: BatchRule(size=100, age=timedelta(minutes=1)))
     now: datetime = START
     identity_key: SigningKey = field(default_factory=new_key)
+    payment_key: SigningKey = field(default_factory=new_key)
     sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def renewal(self) -> Renewal:
-        return Renewal(key=self.identity_key)
+    def renewal(self, language: Language = Language.ENGLISH) -> Renewal:
+        return Renewal(identity_key=self.identity_key, payment_key=self.payment_key, language=language)
 
     def clock(self) -> datetime:
         return self.now
@@ -181,7 +215,7 @@ class World:
 
     def deliver(self, *records: Record) -> None:
         """What the consumer does with a poll batch."""
-        keys = KeySet(keys={self.identity_key.kid: self.identity_key.key.public_key()})
+        keys = ProofKeys(identity=key_set(self.identity_key), payment=key_set(self.payment_key))
         post = Post(domain="ecert.localhost", portal=PORTAL)
         consumer = applier("mailing", subscriptions(keys=keys, post=post), clock=self.clock)
         with self.pool.connection() as conn, conn.transaction():
