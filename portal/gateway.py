@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from portal.settings import Settings
+from shared import tracing
 
 _CONNECT_SECONDS: Final = 2.0
 _READ_SECONDS: Final = 12.0
@@ -84,6 +85,8 @@ class API:
         headers |= {"Host": self._host, "Accept": "application/json, */*"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        if (traceparent := tracing.current()) is not None:
+            headers["traceparent"] = traceparent
         if raw is not None:
             headers["Content-Type"] = "application/json"
         try:

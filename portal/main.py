@@ -2,11 +2,13 @@
 
 import argparse
 
+from flask import Flask
+
 from portal import settings
 from portal.app import create_app
 from portal.gateway import API
 from portal.web import Deps
-from shared import logs
+from shared import logs, tracing
 from shared.server import serve
 
 
@@ -15,9 +17,14 @@ def web() -> None:
     given = settings.read()
     logs.configure("portal", "web", given.log_level)
     api = API(given)
-    serve(
-        lambda: create_app(Deps(settings=given, api=api)), bind=given.bind, threads=given.web_threads, on_exit=api.close
-    )
+
+    def make_app() -> Flask:
+        tracing.configure("portal", "web")
+        app = create_app(Deps(settings=given, api=api))
+        tracing.instrument(app)
+        return app
+
+    serve(make_app, bind=given.bind, threads=given.web_threads, on_exit=api.close)
 
 
 def main() -> None:

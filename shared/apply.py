@@ -8,9 +8,10 @@ from typing import Final
 
 import psycopg
 import structlog
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
-from shared import audit, inbox, parking
+from shared import audit, inbox, parking, tracing
 from shared.codec import decode_data, readable_sequence
 from shared.db import Conn
 from shared.errors import Ignored, Refused, Unavailable, Undecodable
@@ -134,26 +135,34 @@ class Applier:
             # A topic's one writer speaks for itself alone, whatever it writes.
             return _Failure(kind=Outcome.HELD, reason="wrong-topic", error=f"{envelope.type} on {envelope.topic}")
         subscription = self.handlers.get(envelope.type)
-        failure = None if subscription is None else self._try(conn, subscription, envelope, now)
+        failure = None if subscription is None else self._traced(conn, subscription, envelope, now)
         if failure is None:
             inbox.advance(conn, place, envelope.sequence, envelope.id)
             APPLIED.labels(envelope.type).inc()
         return failure
 
-    def _try(self, conn: Conn, subscription: Subscription, envelope: Envelope, now: datetime) -> _Failure | None:
-        tx = Tx(
-            conn=conn,
-            now=now,
-            new_id=self.new_id,
-            causation_id=str(envelope.id),
-            traceparent=envelope.traceparent,
-        )
+    def _traced(self, conn: Conn, subscription: Subscription, envelope: Envelope, now: datetime) -> _Failure | None:
+        """In a span under the one that announced the event, by which its own events go on."""
+        about = {"messaging.message.id": str(envelope.id), "ecert.renewal_id": envelope.subject}
+        with tracing.span(
+            f"process {envelope.type}", parent=envelope.traceparent, attributes=about, kind=SpanKind.CONSUMER
+        ) as traceparent:
+            tx = Tx(
+                conn=conn,
+                now=now,
+                new_id=self.new_id,
+                causation_id=str(envelope.id),
+                traceparent=traceparent,
+            )
+            return self._try(tx, subscription, envelope)
+
+    def _try(self, tx: Tx, subscription: Subscription, envelope: Envelope) -> _Failure | None:
         for attempt in range(1, TRIES + 1):
             try:
                 event = decode_data(envelope.data, subscription.event_type)
                 if str(event.renewal_id) != envelope.subject:
                     raise Undecodable("renewal_id and subject differ")
-                with conn.transaction():
+                with tx.conn.transaction():
                     subscription.handle(event, tx)
                 return None
             except psycopg.errors.ProgramLimitExceeded as error:

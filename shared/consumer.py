@@ -10,6 +10,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
 
+from shared import tracing
 from shared.apply import TRANSIENT, Applier, ManyKeysFailing
 from shared.db import Pool
 from shared.parking import Record
@@ -93,7 +94,11 @@ class Consumer:
 
     def _in_transaction(self, records: Sequence[Record]) -> Exception | None:
         try:
-            with self._pool.connection() as conn, conn.transaction():
+            with (
+                tracing.span("apply batch", links=[record.traceparent for record in records]),
+                self._pool.connection() as conn,
+                conn.transaction(),
+            ):
                 self._applier.batch(conn, records)
         except TRANSIENT as error:
             PAUSES.labels(type(error).__name__).inc()

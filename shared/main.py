@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import db, held, logs, migrate, process, sealing, work
+from shared import db, held, logs, migrate, process, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
 from shared.migrate import Migration
@@ -107,6 +107,7 @@ def _web(service: Service) -> None:
     from shared import server  # Flask and gunicorn are loaded by the web process alone
 
     def make_app() -> "flask.Flask":
+        tracing.configure(service.name, "web")
         pools.append(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
         return service.make_app(pools[0])
 
@@ -119,6 +120,7 @@ def _web(service: Service) -> None:
 
 def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:
     settings = _begin(service, name)
+    tracing.configure(service.name, name)
     life = process.Life()
     life.end_on_signals()
     process.serve_admin(settings.admin_port, life)

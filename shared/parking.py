@@ -39,6 +39,13 @@ class Record:
         return codec.from_record(self.topic, self.key, self.headers, self.value)
 
     @property
+    def traceparent(self) -> str | None:
+        """The trace it belongs to, as far as that can be read."""
+        return next(
+            (raw.decode("ascii", "replace") for name, raw in self.headers if name == "ce_traceparent" and raw), None
+        )
+
+    @property
     def sort_key(self) -> tuple[bytes, str, int, int]:
         """Key order, whatever the topic: two consumers then lock renewals in one order."""
         return (self.key or b"", self.topic, self.partition, self.offset)

@@ -10,7 +10,7 @@ import structlog
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared import codec
+from shared import codec, tracing
 from shared.db import Conn, Pool
 from shared.events.base import Envelope, Topic
 from shared.process import Stop
@@ -107,6 +107,7 @@ def _unsent(conn: Conn, limit: int) -> list[_Row]:
 def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], KafkaError | None]:
     """Send all, wait for every acknowledgement; after the first failure of a key nothing of that key counts."""
     deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
+    started = time.monotonic()
     with PUBLISH.time():
         futures = _send_all(producer, rows)
         sent: list[int] = []
@@ -126,7 +127,13 @@ def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], 
                 if key not in failed:
                     sent.append(row.id)
                     SENT.labels(row.envelope.topic).inc()
+                    _trace(row.envelope, started)
     return sent, failure
+
+
+def _trace(envelope: Envelope, started: float) -> None:
+    about = {"messaging.destination.name": envelope.topic.value, "messaging.message.id": str(envelope.id)}
+    tracing.sent(f"send {envelope.type}", parent=envelope.traceparent, started=started, attributes=about)
 
 
 class _Failed:

@@ -18,7 +18,7 @@ import structlog
 from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
-from shared import idempotency, problems
+from shared import idempotency, problems, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
 from shared.db import Pool
@@ -101,6 +101,7 @@ def create_app(
         api.register_blueprint(blueprint, url_prefix=f"/{service}/v1")
     app.register_error_handler(Exception, _handle)
     _add_platform_routes(app)
+    tracing.instrument(app)
     return app
 
 
@@ -276,8 +277,9 @@ def _handle(error: Exception) -> flask.Response:
 
 
 def _traceparent() -> str | None:
+    """Of this request's own span, or without a collector the caller's."""
     given = flask.request.headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else None
+    return tracing.current() or (given if _TRACEPARENT.fullmatch(given) else None)
 
 
 def _add_platform_routes(app: flask.Flask) -> None:
