@@ -1,11 +1,11 @@
 """Envoy's configuration, derived from the gateway's rules; written as JSON, which Envoy reads as it is."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.gateway import replies
 from deploy.gateway.rules import (
     FORGEABLE_HEADERS,
     FORGEABLE_PREFIXES,
@@ -14,13 +14,10 @@ from deploy.gateway.rules import (
     IDLE_SECONDS,
     MAX_BODY_BYTES,
     MAX_CONNECTIONS,
+    MAX_DRAINED_BYTES,
     MAX_HEADER_KIB,
     MAX_HEADERS,
-    OTHER_PAGE,
-    PAGE_LANGUAGES,
-    PAGES,
     PORTAL,
-    PROBLEMS,
     REQUEST_SECONDS,
     SERVICES,
     Host,
@@ -28,11 +25,10 @@ from deploy.gateway.rules import (
 )
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
-_PROBLEM_JSON: Final = "application/problem+json"
-_PAGE_HEAD: Final = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>e-Cert</title>'
-    '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main>'
-)
+_LIMITS: Final = Path(__file__).with_name("limits.lua")
+_LIMITS_NAMESPACE: Final = "ecert.limits"
+# The codec cuts off without a word over HTTP/2: it does so only to what is far over the limit said in words.
+_CODEC_TIMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +42,8 @@ class Gateway:
     sockets: Path
     admin_socket: Path
     address: str = "127.0.0.1"
+    # How long a request may take to arrive, and the service to answer.
+    request_seconds: float = REQUEST_SECONDS
 
     def socket(self, service: str) -> Path:
         """A service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
@@ -97,7 +95,7 @@ def _filter_chain(host: Host, gateway: Gateway) -> dict[str, Any]:
         "filter_chain_match": {"server_names": [host.name]},
         "transport_socket_connect_timeout": f"{HEADERS_SECONDS}s",
         "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": _tls(host, gateway)},
-        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _http(host)}],
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _http(host, gateway)}],
     }
 
 
@@ -128,7 +126,8 @@ def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
     }
 
 
-def _http(host: Host) -> dict[str, Any]:
+def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
+    seconds = f"{gateway.request_seconds}s"
     manager: dict[str, Any] = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": host.name.partition(".")[0],
@@ -140,13 +139,13 @@ def _http(host: Host) -> dict[str, Any]:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "strip_any_host_port": True,
-        "max_request_headers_kb": MAX_HEADER_KIB,
+        "max_request_headers_kb": _CODEC_TIMES * MAX_HEADER_KIB,
         "request_headers_timeout": f"{HEADERS_SECONDS}s",
-        "request_timeout": f"{REQUEST_SECONDS}s",
-        "stream_idle_timeout": f"{REQUEST_SECONDS}s",
+        "request_timeout": seconds,
+        "stream_idle_timeout": seconds,
         "common_http_protocol_options": {
             "idle_timeout": f"{IDLE_SECONDS}s",
-            "max_headers_count": MAX_HEADERS,
+            "max_headers_count": _CODEC_TIMES * MAX_HEADERS,
             "headers_with_underscores_action": "DROP_HEADER",
         },
         "http2_protocol_options": {
@@ -155,9 +154,9 @@ def _http(host: Host) -> dict[str, Any]:
             "initial_connection_window_size": 1048576,
         },
         "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
-        "local_reply_config": _pages() if host.shows_pages else _local_replies(),
+        "local_reply_config": replies.pages() if host.shows_pages else replies.problems(),
         "access_log": [_access_log()],
-        "route_config": _routes(host),
+        "route_config": _routes(host, seconds),
         "http_filters": _filters(),
     }
     if host.asks_for_certificate:
@@ -166,7 +165,7 @@ def _http(host: Host) -> dict[str, Any]:
     return manager
 
 
-def _routes(host: Host) -> dict[str, Any]:
+def _routes(host: Host, seconds: str) -> dict[str, Any]:
     removed = [*FORGEABLE_HEADERS, *(() if host.asks_for_certificate else (IDENTITY_HEADER,))]
     closed = [{"match": {"path": path}, "direct_response": {"status": 404}} for path in host.closed_paths]
     routes = [
@@ -174,7 +173,7 @@ def _routes(host: Host) -> dict[str, Any]:
             "match": {"prefix" if route.prefix else "path": route.path},
             "route": {
                 "cluster": route.service,
-                "timeout": f"{REQUEST_SECONDS}s",
+                "timeout": seconds,
                 # Only what never reached the service: it may have done what was asked before it fell silent.
                 "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2},
             },
@@ -187,15 +186,36 @@ def _routes(host: Host) -> dict[str, Any]:
             {
                 "name": host.name,
                 "domains": [host.name],
-                "routes": [*closed, *routes, {"match": {"prefix": "/"}, "direct_response": {"status": 404}}],
+                "routes": [_too_large(), *closed, *routes, _refusal(404)],
             },
             {
                 "name": "another-host-on-this-connection",
                 "domains": ["*"],
-                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 421}}],
+                "routes": [_too_large(), _refusal(421)],
             },
         ],
     }
+
+
+def _refusal(status: int, **match: Any) -> dict[str, Any]:
+    return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
+
+
+def _too_large() -> dict[str, Any]:
+    """What limits.lua has found too large, once it is read."""
+    found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
+    return _refusal(413, dynamic_metadata=[found])
+
+
+def _limits() -> str:
+    numbers = {
+        "MAX_HEADERS": MAX_HEADERS,
+        "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
+        "MAX_BODY_BYTES": MAX_BODY_BYTES,
+        "MAX_DRAINED_BYTES": MAX_DRAINED_BYTES,
+        "NAMESPACE": f'"{_LIMITS_NAMESPACE}"',
+    }
+    return "".join(f"local {name} = {value}\n" for name, value in numbers.items()) + _LIMITS.read_text("utf-8")
 
 
 def _filters() -> list[dict[str, Any]]:
@@ -211,6 +231,13 @@ def _filters() -> list[dict[str, Any]]:
             },
         },
         {
+            "name": "envoy.filters.http.lua",
+            "typed_config": {
+                "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
+                "default_source_code": {"inline_string": _limits()},
+            },
+        },
+        {
             "name": "envoy.filters.http.buffer",
             "typed_config": {
                 "@type": f"{_TYPE}.filters.http.buffer.v3.Buffer",
@@ -222,52 +249,6 @@ def _filters() -> list[dict[str, Any]]:
             "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True},
         },
     ]
-
-
-def _local_replies() -> dict[str, Any]:
-    def body(slug: str, title: str) -> dict[str, Any]:
-        problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
-        return {"json_format": problem, "content_type": _PROBLEM_JSON}
-
-    return {
-        "mappers": [
-            {
-                "filter": _if_status("EQ", status),
-                "body_format_override": body(slug, title),
-            }
-            for status, (slug, title) in PROBLEMS.items()
-        ],
-        "body_format": body("gateway", "The gateway could not answer this request"),
-    }
-
-
-def _pages() -> dict[str, Any]:
-    """What people read when the portal itself says nothing: bare, in all languages, nothing but words."""
-
-    def body(words: Sequence[str]) -> dict[str, Any]:
-        lines = zip(PAGE_LANGUAGES, words, strict=True)
-        said = "".join(f'<p lang="{language}">{text}</p>' for language, text in lines)
-        page = f'{_PAGE_HEAD}<h1>e-Cert</h1>{said}<p><a href="/">Start page / 首頁 / 首页</a></p></main></body></html>'
-        return {"text_format_source": {"inline_string": page}, "content_type": "text/html; charset=utf-8"}
-
-    policy = {"key": "content-security-policy", "value": "default-src 'none'; frame-ancestors 'none'"}
-    headers = [{"header": header} for header in (policy, {"key": "cache-control", "value": "no-store"})]
-    busy = dict.fromkeys((408, 502, 503, 504), PAGES[503])
-    return {
-        "mappers": [
-            {
-                "filter": _if_status("EQ" if status else "GE", status or 400),
-                "body_format_override": body(words),
-                "headers_to_add": headers,
-            }
-            for status, words in {**PAGES, **busy, 0: OTHER_PAGE}.items()
-        ]
-    }
-
-
-def _if_status(operation: str, status: int) -> dict[str, Any]:
-    value = {"default_value": status, "runtime_key": f"is_{status}"}
-    return {"status_code_filter": {"comparison": {"op": operation, "value": value}}}
 
 
 def _access_log() -> dict[str, Any]:

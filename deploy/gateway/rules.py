@@ -85,6 +85,8 @@ FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-re
 
 # What the services take: more is refused here, before any of it reaches them.
 MAX_BODY_BYTES: Final = 256 * 1024
+# So much of a body that is too large is read and thrown away, so that the refusal arrives.
+MAX_DRAINED_BYTES: Final = 64 * 1024 * 1024
 MAX_HEADER_KIB: Final = 32
 MAX_HEADERS: Final = 64
 MAX_CONNECTIONS: Final = 2000

@@ -1,17 +1,24 @@
 """A service behind the gateway that answers what arrived, and a client that asks through the gateway."""
 
+import base64
 import contextlib
 import http.client
 import json
 import socket
 import socketserver
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_NODE: Final = Path(sys.executable).parent / "node"
+_HTTP2: Final = Path(__file__).with_name("http2.cjs")
+_SECONDS: Final = 20
 
 
 class _Echo(BaseHTTPRequestHandler):
@@ -19,6 +26,9 @@ class _Echo(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.path.endswith("/silent"):
+            self.rfile.read(1)  # nothing comes: it ends when the gateway lets go
+            return
         headers = [[name.lower(), value] for name, value in self.headers.items()]
         answer = json.dumps({"path": self.path, "headers": headers, "length": len(body)}).encode()
         self.send_response(200)
@@ -77,6 +87,7 @@ class Client:
 
     port: int
     root: Path
+    http2: bool = False
 
     def ask(
         self,
@@ -89,7 +100,15 @@ class Client:
         certificate: Path | None = None,
         sni: str | None = None,
     ) -> Answer:
-        """One request on a connection of its own; `certificate` lies beside its key."""
+        """One request on a connection of its own; `certificate` lies beside its key.
+
+        Raises ConnectionError or ssl.SSLError when nothing is answered.
+        """
+        if self.http2:
+            asked = {"host": host, "path": path, "method": method, "headers": headers or {}, "sni": sni or host}
+            if certificate is not None:
+                asked |= {"certificate": str(certificate), "key": str(certificate.with_suffix(".key"))}
+            return self._ask_http2({**asked, "length": len(body or b"")})
         context = ssl.create_default_context(cafile=self.root)
         if certificate is not None:
             context.load_cert_chain(certificate, certificate.with_suffix(".key"))
@@ -103,3 +122,19 @@ class Client:
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(status=response.status, headers=fields, body=response.read())
+
+    def ask_and_never_end(self, host: str, path: str) -> Answer:
+        """A POST whose body has a beginning alone."""
+        if self.http2:
+            asked = {"host": host, "path": path, "method": "POST", "headers": {}, "sni": host, "length": 10}
+            return self._ask_http2({**asked, "unfinished": True})
+        return self.ask(host, path, method="POST", headers={"content-length": "1000"}, body=b"x" * 10)
+
+    def _ask_http2(self, asked: Mapping[str, object]) -> Answer:
+        """By a client of its own: Python's standard library speaks HTTP/1.1 only. A body is all x."""
+        told = json.dumps({**asked, "port": self.port, "root": str(self.root), "seconds": _SECONDS})
+        run = subprocess.run([_NODE, _HTTP2], input=told, capture_output=True, text=True, check=True, timeout=60)
+        answer = json.loads(run.stdout)
+        if "error" in answer:
+            raise ConnectionError(answer["error"])
+        return Answer(status=answer["status"], headers=answer["headers"], body=base64.b64decode(answer["body"]))

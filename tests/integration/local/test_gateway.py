@@ -1,79 +1,16 @@
-"""The gateway's rules, asked of the real Envoy."""
+"""Where the gateway leads and who it says is asking; asked of the real Envoy, over HTTP/1.1 and HTTP/2."""
 
 import socket
 import ssl
-import subprocess
-import tempfile
 import urllib.parse
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from deploy.gateway.envoy import Gateway, render
-from deploy.gateway.rules import (
-    FORGEABLE_HEADERS,
-    IDENTITY_HEADER,
-    MAX_BODY_BYTES,
-    PLATFORM_PATHS,
-    PORTAL,
-    PROBLEMS,
-    SERVICES,
-    SIGN_IN_PATHS,
-)
+from deploy.gateway.rules import FORGEABLE_HEADERS, IDENTITY_HEADER, PLATFORM_PATHS, PROBLEMS, SIGN_IN_PATHS
 from deploy.local import pki as local_pki
-from deploy.local.people import SAMPLES
-from deploy.local.processes import envoy_command
-from deploy.local.waiting import free_port, is_taken, wait_until
-from shared import web
-from tests.integration.local.echo import Client, echoing
-
-API, SIGN_IN, PAGES = "api.ecert.localhost", "signin.ecert.localhost", "portal.ecert.localhost"
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
-    """A test PKI as `make run` makes it."""
-    made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
-    local_pki.create(made, passwords, now=datetime.now(UTC))
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(pki: local_pki.PKI) -> Iterator[Client]:
-    """Envoy with an echo behind every route but payment's, and a client for it."""
-    with gateway_with(pki, {*SERVICES, PORTAL} - {"payment"}) as made:
-        yield made
-
-
-@contextmanager
-def gateway_with(pki: local_pki.PKI, services: Iterable[str]) -> Iterator[Client]:
-    """Envoy with an echo for each of these services."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        sockets = Path(folder)
-        gateway = Gateway(
-            port=free_port(),
-            certificate=pki.gateway / "tls.pem",
-            key=pki.gateway / "tls.key",
-            client_cas=pki.gateway / "client-cas.pem",
-            sockets=sockets,
-            admin_socket=sockets / "envoy-admin.sock",
-        )
-        for service in services:
-            running.enter_context(echoing(gateway.socket(service)))
-        configuration = sockets / "envoy.json"
-        configuration.write_text(render(gateway))
-        envoy = subprocess.Popen(envoy_command(configuration), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: is_taken(gateway.port), limit=20, what="Envoy listens")
-            yield Client(port=gateway.port, root=pki.gateway / "root.pem")
-        finally:
-            envoy.terminate()
-            envoy.wait(timeout=10)
+from tests.integration.local.echo import Client
+from tests.integration.local.gateway import API, PAGES, SIGN_IN
 
 
 @pytest.mark.parametrize("service", ["identity", "application", "issuance"])
@@ -184,29 +121,6 @@ def test_the_portal_s_host_asks_for_no_certificate_and_passes_no_identity(client
     assert b"forged" not in answer.body
 
 
-def test_a_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client) -> None:
-    answer = client.ask(PAGES, "/en/", method="POST", body=b"x" * (MAX_BODY_BYTES + 1))
-    assert answer.status == 413
-    assert "too large" in answer.body.decode()
-
-
-def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -> None:
-    answer = client.ask(PAGES, "/metrics")
-    page = answer.body.decode()
-    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
-    assert answer.headers["cache-control"] == "no-store"
-    assert page.startswith("<!doctype html>")
-    assert [f'<p lang="{language}">' in page for language in ("en", "zh-Hant-HK", "zh-Hans")] == [True] * 3
-
-
-def test_a_portal_that_is_down_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
-    with gateway_with(pki, ()) as client:
-        answer = client.ask(PAGES, "/en/renewals/1")
-    assert answer.status == 503
-    assert "Nothing that you sent before is lost" in answer.body.decode()
-
-
 @pytest.mark.parametrize(("host", "sni"), [(PAGES, SIGN_IN), (SIGN_IN, PAGES), (PAGES, API), (API, PAGES)])
 def test_a_connection_to_another_host_does_not_reach_the_portal_nor_the_other_way(
     client: Client, host: str, sni: str
@@ -246,27 +160,6 @@ def _second_is_resumed(client: Client, context: ssl.SSLContext, host: str) -> bo
         ):
             session, resumed = secure.session, bool(secure.session_reused)
     return resumed
-
-
-def test_a_body_larger_than_the_services_take_does_not_reach_them(client: Client) -> None:
-    assert MAX_BODY_BYTES == web.MAX_BODY_BYTES
-    assert client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * MAX_BODY_BYTES).json["length"] == MAX_BODY_BYTES
-    answer = client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * (MAX_BODY_BYTES + 1))
-    assert (answer.status, answer.json["type"]) == (413, "urn:ecert:problem:body-too-large")
-
-
-def test_headers_beyond_the_limit_are_refused(client: Client) -> None:
-    answer = client.ask(API, "/identity/v1/me", headers={"x-long": "x" * 33 * 1024})
-    assert (answer.status, answer.json["type"]) == (431, "urn:ecert:problem:headers-too-large")
-
-
-def test_a_service_that_is_down_is_a_problem_to_try_again(client: Client) -> None:
-    answer = client.ask(API, "/payment/v1/checkouts")
-    assert (answer.status, answer.json["type"]) == (503, "urn:ecert:problem:unavailable")
-
-
-def test_an_escaped_slash_is_refused(client: Client) -> None:
-    assert client.ask(API, "/identity/v1/%2e%2e%2f%2e%2e%2fmetrics").status == 400
 
 
 def test_another_server_name_gets_no_connection(client: Client) -> None:

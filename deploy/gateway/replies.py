@@ -1,0 +1,60 @@
+"""What the gateway answers by itself, as Envoy's local replies: problems to programs, pages to people."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from deploy.gateway.rules import OTHER_PAGE, PAGE_LANGUAGES, PAGES, PROBLEMS
+
+_PROBLEM_JSON: Final = "application/problem+json"
+_PAGE_HEAD: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>e-Cert</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main>'
+)
+
+
+def problems() -> dict[str, Any]:
+    """What a client of the API gets: a problem document (RFC 9457)."""
+
+    def body(slug: str, title: str) -> dict[str, Any]:
+        problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
+        return {"json_format": problem, "content_type": _PROBLEM_JSON}
+
+    return {
+        "mappers": [
+            {
+                "filter": _if_status("EQ", status),
+                "body_format_override": body(slug, title),
+            }
+            for status, (slug, title) in PROBLEMS.items()
+        ],
+        "body_format": body("gateway", "The gateway could not answer this request"),
+    }
+
+
+def pages() -> dict[str, Any]:
+    """What people read when the portal itself says nothing: bare, in all languages, nothing but words."""
+
+    def body(words: Sequence[str]) -> dict[str, Any]:
+        lines = zip(PAGE_LANGUAGES, words, strict=True)
+        said = "".join(f'<p lang="{language}">{text}</p>' for language, text in lines)
+        page = f'{_PAGE_HEAD}<h1>e-Cert</h1>{said}<p><a href="/">Start page / 首頁 / 首页</a></p></main></body></html>'
+        return {"text_format_source": {"inline_string": page}, "content_type": "text/html; charset=utf-8"}
+
+    policy = {"key": "content-security-policy", "value": "default-src 'none'; frame-ancestors 'none'"}
+    headers = [{"header": header} for header in (policy, {"key": "cache-control", "value": "no-store"})]
+    busy = dict.fromkeys((408, 502, 503, 504), PAGES[503])
+    return {
+        "mappers": [
+            {
+                "filter": _if_status("EQ" if status else "GE", status or 400),
+                "body_format_override": body(words),
+                "headers_to_add": headers,
+            }
+            for status, words in {**PAGES, **busy, 0: OTHER_PAGE}.items()
+        ]
+    }
+
+
+def _if_status(operation: str, status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"is_{status}"}
+    return {"status_code_filter": {"comparison": {"op": operation, "value": value}}}

@@ -1,0 +1,35 @@
+"""Envoy with an echo behind it, and one test PKI for all."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from deploy.gateway.rules import PORTAL, SERVICES
+from deploy.local import pki as local_pki
+from deploy.local.people import SAMPLES
+from tests.integration.local.echo import Client
+from tests.integration.local.gateway import gateway_with
+
+
+@pytest.fixture(scope="package")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
+    """A test PKI as `make run` makes it."""
+    made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
+    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
+    local_pki.create(made, passwords, now=datetime.now(UTC))
+    return made
+
+
+@pytest.fixture(scope="package")
+def gateway(pki: local_pki.PKI) -> Iterator[Client]:
+    """Envoy with an echo behind every route but payment's."""
+    with gateway_with(pki, {*SERVICES, PORTAL} - {"payment"}) as made:
+        yield made
+
+
+@pytest.fixture(params=[False, True], ids=["http1", "http2"])
+def client(gateway: Client, request: pytest.FixtureRequest) -> Client:
+    """A client for it; each of its tests runs over both versions of HTTP."""
+    return replace(gateway, http2=request.param)
