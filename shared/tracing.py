@@ -6,7 +6,7 @@ Without a collector OpenTelemetry's API does nothing but hand the caller's conte
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
@@ -80,6 +80,11 @@ def span(
         attributes=attributes,
     ):
         yield current()
+
+
+def step(name: str) -> AbstractContextManager[object]:
+    """A span inside the one that is open here, for the block."""
+    return _TRACER.start_as_current_span(name)
 
 
 def sent(name: str, *, parent: str | None, started: float, attributes: Attributes) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared import tracing
 from shared.db import Conn, Pool
 
 Clock = Callable[[], datetime]
@@ -30,6 +31,6 @@ class Tx:
 
 @contextmanager
 def transaction(pool: Pool, *, clock: Clock = utc_now, new_id: NewId = uuid.uuid4) -> Iterator[Tx]:
-    """A transaction of its own, for a work loop or a command."""
+    """A transaction of its own, for a work loop or a command; in the trace of the span that is open, if one is."""
     with pool.connection() as conn, conn.transaction():
-        yield Tx(conn=conn, now=clock(), new_id=new_id)
+        yield Tx(conn=conn, now=clock(), new_id=new_id, traceparent=tracing.current())

@@ -80,6 +80,7 @@ class Order:
     csr_received_at: datetime | None = None
     refusal: str | None = None
     due_at: datetime | None = None
+    traceparent: str | None = None
 
     def after(self, trigger: Trigger) -> "Order":
         """The order after this. Raises InvalidTransition."""
@@ -113,6 +114,7 @@ class PIN:
     state: str
     hash: str | None
     tries: int
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What issuance does at application's events: lock the gate, decide, save, announce. The caller commits."""
 
+from dataclasses import replace
 from functools import partial
 
 from services.issuance import certificate_store, issuing, proofs, store
@@ -31,10 +32,10 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
     if not store.add_renewal(tx.conn, renewal, tx.now):
         raise Ignored("its orders are open already")
     for order in orders:
-        if not store.add_order(tx.conn, order):
+        if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
             raise ProofRefused("an item or a reference number belongs to another order")
         for server_name in order.server_names:
-            store.plan_pin(tx.conn, tx.new_id(), order.item_id, server_name, tx.now)
+            store.plan_pin(tx, order.item_id, server_name)
         outbox.add(
             tx,
             OrderOpened(

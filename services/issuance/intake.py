@@ -238,6 +238,7 @@ def _keep(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
         csr_received_at=tx.now,
         refusal=None,
         due_at=tx.now,
+        traceparent=tx.traceparent,
     )
     store.save_order(tx.conn, order)
     digests = {"csr_sha256": request.sha256.hex(), "spki_sha256": request.spki_sha256.hex()}
@@ -269,8 +270,7 @@ def reissue_pin(item_id: ItemId, name: str, actor: str, tx: Tx) -> uuid.UUID:
     assert order is not None
     order.after(CSRReceived)  # only while a CSR is awaited
     store.save_pins(tx.conn, item_id, "void", name)
-    envelope_id = tx.new_id()
-    store.plan_pin(tx.conn, envelope_id, item_id, name, tx.now)
+    envelope_id = store.plan_pin(tx, item_id, name)
     audit.record(
         tx,
         actor=actor,

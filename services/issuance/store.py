@@ -13,16 +13,17 @@ from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.db import Conn
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
+from shared.tx import Tx
 
 _ORDER: Final = (
     "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "
-    "key_kind, csr_received_at, refusal, due_at"
+    "key_kind, csr_received_at, refusal, due_at, traceparent"
 )
 _RENEWAL: Final = (
     "renewal_id, reference, subscriber_id, ar_id, organisation, country, state_or_province, locality, "
     "recipient_name, recipient_address, document, attestation, receipt"
 )
-_PIN: Final = "envelope_id, item_id, server_name, state, hash, tries"
+_PIN: Final = "envelope_id, item_id, server_name, state, hash, tries, traceparent"
 
 
 def _order(product: str, server_names: list[str], state: str, **rest: Any) -> Order:
@@ -116,9 +117,10 @@ def add_order(conn: Conn, order: Order) -> bool:
     """Open an order; False if its item or its reference is another order's already."""
     return (
         conn.execute(
-            """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state)
+            """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state,
+                                   traceparent)
                VALUES (%(item_id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s,
-                       %(server_names)s, %(state)s)
+                       %(server_names)s, %(state)s, %(traceparent)s)
                ON CONFLICT DO NOTHING""",
             vars(order) | {"server_names": list(order.server_names)},
         ).rowcount
@@ -151,7 +153,7 @@ def save_order(conn: Conn, order: Order) -> None:
     conn.execute(
         """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
                spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
-               refusal = %(refusal)s, due_at = %(due_at)s
+               refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s
            WHERE item_id = %(item_id)s""",
         vars(order) | {"server_names": list(order.server_names)},
     )
@@ -169,12 +171,15 @@ def claim_due_order(conn: Conn, now: datetime, until: datetime) -> Order | None:
         ).fetchone()
 
 
-def plan_pin(conn: Conn, envelope_id: uuid.UUID, item_id: ItemId, server_name: str, now: datetime) -> None:
-    """A PIN shall be made for this server name."""
-    conn.execute(
-        "INSERT INTO pins (envelope_id, item_id, server_name, state, planned_at) VALUES (%s, %s, %s, 'planned', %s)",
-        (envelope_id, item_id, server_name, now),
+def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
+    """A PIN shall be made for this server name; the id of its envelope."""
+    envelope_id = tx.new_id()
+    tx.conn.execute(
+        """INSERT INTO pins (envelope_id, item_id, server_name, state, planned_at, traceparent)
+           VALUES (%s, %s, %s, 'planned', %s, %s)""",
+        (envelope_id, item_id, server_name, tx.now, tx.traceparent),
     )
+    return envelope_id
 
 
 def claim_planned_pin(conn: Conn) -> PIN | None:

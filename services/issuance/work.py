@@ -2,16 +2,17 @@
 
 import base64
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
 
 from services.issuance import certificate_store, crl, issuing, pins, sealing, store
+from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
 from services.issuance.sealing import Letter
-from shared import audit, outbox
+from shared import audit, outbox, tracing
 from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
@@ -33,23 +34,28 @@ def seal_next_pin(pool: Pool, maker: PINMaker, *, clock: Clock = utc_now) -> boo
         planned = store.claim_planned_pin(tx.conn)
         if planned is None:
             return False
-        order = store.find_order(tx.conn, planned.item_id)
-        renewal = store.find_renewal(tx.conn, order.renewal_id) if order else None
-        assert order is not None
-        assert renewal is not None
-        pin = pins.make(maker.random)
-        letter = Letter(
-            renewal_id=renewal.renewal_id,
-            item_id=order.item_id,
-            envelope_id=planned.envelope_id,
-            reference=order.reference,
-            server_name=planned.server_name,
-            pin=pin,
-            recipient=renewal.recipient,
-        )
-        store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
-        _announce(tx, letter, sealing.seal(letter, maker.print_certificate))
+        with tracing.span("seal PIN", parent=planned.traceparent) as traceparent:
+            _seal(replace(tx, traceparent=traceparent), planned, maker)
     return True
+
+
+def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
+    order = store.find_order(tx.conn, planned.item_id)
+    renewal = store.find_renewal(tx.conn, order.renewal_id) if order else None
+    assert order is not None
+    assert renewal is not None
+    pin = pins.make(maker.random)
+    letter = Letter(
+        renewal_id=renewal.renewal_id,
+        item_id=order.item_id,
+        envelope_id=planned.envelope_id,
+        reference=order.reference,
+        server_name=planned.server_name,
+        pin=pin,
+        recipient=renewal.recipient,
+    )
+    store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
+    _announce(tx, letter, sealing.seal(letter, maker.print_certificate))
 
 
 def _announce(tx: Tx, letter: Letter, sealed: bytes) -> None:
@@ -76,18 +82,27 @@ def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
     """Issue one certificate, or end one that a crash left between signing and storing; say whether there was one."""
     with transaction(pool, clock=clock) as tx:
         intent = certificate_store.claim_due_intent(tx.conn, tx.now, tx.now + LEASE)
-        order = None if intent else store.claim_due_order(tx.conn, tx.now, tx.now + LEASE)
-    if order is not None:
-        with transaction(pool, clock=clock) as tx:
+        if intent is None:
+            order = store.claim_due_order(tx.conn, tx.now, tx.now + LEASE)
+        else:
+            order = store.find_order(tx.conn, intent.item_id)
+    if order is None:
+        return False
+    with tracing.span("issue certificate", parent=order.traceparent):
+        _issue(pool, order, intent, issuer, clock)
+    return True
+
+
+def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, clock: Clock) -> None:
+    if intent is None:
+        with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
             intent = issuing.make_intent(order.item_id, tx, issuer)
         if intent is None:
-            return True
-    if intent is None:
-        return False
-    der = issuing.sign(intent, issuer)
+            return
+    with tracing.step("sign"):
+        der = issuing.sign(intent, issuer)
     with transaction(pool, clock=clock) as tx:
         issuing.settle(intent, der, tx)
-    return True
 
 
 def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:

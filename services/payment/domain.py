@@ -78,6 +78,7 @@ class Payment:
     receipt: str | None = None
     polls: int = 0
     due_at: datetime | None = None
+    traceparent: str | None = None
 
     @property
     def description(self) -> str:
@@ -239,6 +240,7 @@ class Refund:
     tries: int = 0
     provider_reference: str | None = None
     refunded_at: datetime | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,7 @@ def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
         document_sha256=event.document_sha256,
         pay_before=event.pay_before,
         state=PaymentState.AWAITING_CHECKOUT,
+        traceparent=tx.traceparent,
     )
     if not store.add_payment(tx.conn, payment, now=tx.now):
         raise Ignored("this renewal has a payment")
@@ -157,6 +158,7 @@ def refund(event: RefundDue, tx: Tx) -> None:
         currency=event.currency,
         reason=event.reason,
         state=RefundState.DUE,
+        traceparent=tx.traceparent,
     )
     due_at = tx.now if payment.state is PaymentState.CAPTURED else None
     stored = refund_store.add_refund(tx.conn, wanted, due_at=due_at, now=tx.now)

@@ -10,7 +10,8 @@ from services.payment.store import PAYMENT, payment_row
 from shared.db import Conn
 
 _REFUND: Final = (
-    "id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, tries, provider_reference, refunded_at"
+    "id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, tries, provider_reference,"
+    " refunded_at, traceparent"
 )
 
 
@@ -22,8 +23,8 @@ def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: date
     """Insert a refund unless its id is known; the refund as it is stored."""
     conn.execute(
         """INSERT INTO refunds (id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, due_at,
-                                created_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING""",
+                                traceparent, created_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING""",
         (
             refund.id,
             refund.payment_id,
@@ -34,6 +35,7 @@ def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: date
             refund.reason,
             refund.state,
             due_at,
+            refund.traceparent,
             now,
         ),
     )

@@ -21,7 +21,8 @@ from shared.events.base import RenewalId
 
 PAYMENT: Final = (
     "id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency, document_sha256, pay_before,"
-    " state, closing_reason, captured_at, provider_reference, receipt, polls, due_at"
+    " state, closing_reason, captured_at, provider_reference, receipt, polls, due_at,"
+    " traceparent"
 )
 _CHECKOUT: Final = "id, payment_id, state, amount_minor, currency, description, return_url, expires_at, url"
 
@@ -40,8 +41,8 @@ def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
     return (
         conn.execute(
             """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor,
-                                     currency, document_sha256, pay_before, state, created_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (renewal_id) DO NOTHING""",
+                                     currency, document_sha256, pay_before, state, traceparent, created_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (renewal_id) DO NOTHING""",
             (
                 payment.id,
                 payment.renewal_id,
@@ -54,6 +55,7 @@ def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
                 payment.document_sha256,
                 payment.pay_before,
                 payment.state,
+                payment.traceparent,
                 now,
             ),
         ).rowcount

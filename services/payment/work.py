@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from services.payment import provider as talk
@@ -11,7 +12,7 @@ from services.payment import refund_store, store
 from services.payment.domain import Outcome, Payment, Provider, ProviderRefund, Refund, Unopened, Unreachable, Waiting
 from services.payment.outcomes import HELD, RecordOutcome, note
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
-from shared import outbox
+from shared import outbox, tracing
 from shared.db import Pool
 from shared.events.payment import PaymentRefunded
 from shared.tx import Clock, Tx, transaction, utc_now
@@ -35,11 +36,12 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
         checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
     if payment is None:
         return False
-    outcome = talk.pursue(provider, payment, checkout)
-    with transaction(pool, clock=clock) as tx:
-        record(payment.renewal_id, checkout, outcome, tx)
-        pause = _pause(payment, outcome)
-        store.release(tx.conn, payment, until=until, due_at=None if pause is None else tx.now + pause)
+    with tracing.span("pursue payment", parent=payment.traceparent, kind=SpanKind.CLIENT):
+        outcome = talk.pursue(provider, payment, checkout)
+        with transaction(pool, clock=clock) as tx:
+            record(payment.renewal_id, checkout, outcome, tx)
+            pause = _pause(payment, outcome)
+            store.release(tx.conn, payment, until=until, due_at=None if pause is None else tx.now + pause)
     return True
 
 
@@ -67,13 +69,14 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
             return True
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + LEASE)
     assert payment.provider_reference is not None  # a captured payment has it
-    made = _make(provider, sent, payment.provider_reference)
-    with transaction(pool, clock=clock) as tx:
-        if made is None:
-            pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
-            refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
-        else:
-            _settle(payment, sent, made, tx)
+    with tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
+        made = _make(provider, sent, payment.provider_reference)
+        with transaction(pool, clock=clock) as tx:
+            if made is None:
+                pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+                refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
+            else:
+                _settle(payment, sent, made, tx)
     return True
 
 
