@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.counts import Meter
 from benchmarks.figures import Figure, latencies
-from deploy.demo.drill import import_subscriptions
+from deploy.demo.clerk import import_subscriptions
 from deploy.demo.journey import Journey
 from deploy.demo.postbox import Postbox
 from deploy.demo.target import Target
@@ -34,33 +34,21 @@ def measure(*, renewals: int, alone: int) -> list[Figure]:
         meter.prepare()
         with running(installation, Progress()):
             count = renewals + alone + 1
-            import_subscriptions(installation, count)
+            import_subscriptions(installation, samples.many(count))
             journeys = _journeys(Target(installation=installation, patience=120), count, folder)
             return [*_cost(meter, journeys[: alone + 1]), *_speed(journeys[alone + 1 :])]
     finally:
         shutil.rmtree(folder)
 
 
-class _WithoutInbox(Journey):
-    """An AR who trusts that the CSR e-mail is there: reading the local inbox page holds up its mail server."""
-
-    def csr_mails(self) -> list[dict[str, Any]]:
-        """Sent as ever, but nobody looks."""
-        return [{"message_id": "not looked for"}]
-
-
 def _journeys(target: Target, count: int, folder: Path) -> list[Journey]:
     postbox = Postbox(folder=target.installation.posting)  # one for all: each letter is read once
-    made = [target.journey([each.srn], folder / each.srn) for each in samples.many(count)]
-    return [
-        _WithoutInbox(ar=one.ar, postbox=postbox, inbox_url=one.inbox_url, srns=one.srns, patience=one.patience)
-        for one in made
-    ]
+    return [target.journey([each.srn], folder / each.srn, postbox=postbox) for each in samples.many(count)]
 
 
 def _renew(journey: Journey) -> Journey:
     journey.apply()
-    journey.receive()
+    journey.receive_letters()  # the e-mail is sent, but nobody looks: reading the local inbox holds up its mail server
     journey.fulfil()
     journey.ar.close()
     return journey

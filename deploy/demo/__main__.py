@@ -3,20 +3,24 @@
 import argparse
 import time
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from urllib3.exceptions import HTTPError
 
-from deploy.demo.clerk import post_batch
+from deploy.demo.ar import AR
+from deploy.demo.clerk import import_subscriptions, post_batch
 from deploy.demo.journey import Journey, Leg
-from deploy.demo.public import wait_for
+from deploy.demo.public import Problem, TimedOut, wait_for
 from deploy.demo.target import Target, find_or_start
-from deploy.local.installation import DEFAULT_FOLDER, Installation
+from deploy.local import samples
+from deploy.local.installation import DEFAULT_FOLDER
+from deploy.local.run import EXPECTED, Progress
 from services.issuance.lint import pkilint_findings
 
-SRNS: Final = ("0002310001", "0002310002", "0002310003")
 # What the AR's own computer does counts as the AR's time, not the system's.
 _BY_HAND: Final = ("keys and CSRs made", "batch taken to the post")
 MIB: Final = 1024 * 1024
@@ -27,15 +31,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="state folder of the running system")
     options = parser.parse_args()
-    with find_or_start(Installation.open(options.folder)) as target:
-        good = demonstrate(target)
+    try:
+        with find_or_start(options.folder.resolve(), Progress()) as target:
+            good = demonstrate(target)
+    except EXPECTED as error:
+        raise SystemExit(f"\n{error}") from None
+    except (Problem, TimedOut, HTTPError) as error:
+        raise SystemExit(f"\nThe renewal got stuck: {error} (logs: {options.folder.resolve() / 'logs'})") from None
+    except KeyboardInterrupt:
+        raise SystemExit(
+            "\nStopped. A renewal that was begun stays open: the next demo takes other certificates"
+        ) from None
     raise SystemExit(0 if good else 1)
 
 
 def demonstrate(target: Target) -> bool:
     """One renewal of three items, printed as it goes; whether all verified."""
     folder = target.installation.folder / "demo" / time.strftime("%Y%m%d-%H%M%S")
-    journey = target.journey(list(SRNS), folder)
+    journey = target.journey([], folder)
+    journey.ar.sign_in()
+    journey.srns = renewable(target, journey.ar)
     started = time.monotonic()
     journey.apply()
     journey.receive()
@@ -56,6 +71,19 @@ def demonstrate(target: Target) -> bool:
     print(f"Keys, CSRs and certificates: {folder}")
     journey.ar.close()
     return all(verdict == "OK" for verdict in verdicts.values()) and not any(findings.values())
+
+
+def renewable(target: Target, ar: AR) -> list[str]:
+    """SRNs of one certificate of each product that the AR can renew now, brought in if there are none any more."""
+    why_not = {each["srn"]: each["reason"] for each in ar.subscriptions()}
+    trios = map(samples.trio, count())
+    trio = next(trio for trio in trios if not any(why_not.get(each.srn) for each in trio))
+    srns = [each.srn for each in trio]
+    if reasons := {reason for each in samples.trio(0) if (reason := why_not.get(each.srn))}:
+        print(f"The first sample certificates cannot be renewed now ({', '.join(sorted(reasons))}): others are taken")
+    if not why_not.keys() >= set(srns):
+        import_subscriptions(target.installation, trio)
+    return srns
 
 
 def _lint(chain: Path) -> list[str]:

@@ -60,6 +60,11 @@ class AR:
         """Present the client certificate, get an access token."""
         self.token = self._sign_in.request("POST", "/identity/v1/tokens").json()["access_token"]
 
+    def subscriptions(self) -> list[dict[str, Any]]:
+        """The organisation's certificates, each with why it cannot be renewed now, if so."""
+        found: list[dict[str, Any]] = self.get("/application/v1/subscriptions").json()
+        return found
+
     def draft(self, srns: Sequence[str], language: str = "en") -> dict[str, Any]:
         """Choose certificates; the quote and the document to sign come back."""
         body = {"items": [{"srn": srn} for srn in srns], "language": language}

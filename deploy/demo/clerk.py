@@ -1,12 +1,17 @@
-"""The clerk who takes batches to the post office: fills in the registered numbers and records them."""
+"""The CA's clerk: brings in subscriptions from the register, takes batches to the post office and records that."""
 
 import csv
 import io
+import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from deploy.local import bring_up, samples, stack
+from deploy.local.installation import Installation
 
 _WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
@@ -39,3 +44,12 @@ def post_batch(manifest: Path, environment: Mapping[str, str], *, first_serial: 
     if done.returncode != 0:
         raise RuntimeError(done.stderr or done.stdout)
     return done.stdout.strip()
+
+
+def import_subscriptions(installation: Installation, subscriptions: Iterable[samples.SampleSubscription]) -> None:
+    """Hand these to application's operator command. Raises StepFailed."""
+    file = installation.folder / "samples" / "more.json"
+    content = samples.subscriptions(installation.pki, subscriptions, datetime.now(UTC))
+    file.write_text(json.dumps(content), "utf-8")
+    environment = stack.service_environment(installation, "application", stack.outside())
+    bring_up.command("application", "import", environment, str(file))

@@ -1,8 +1,7 @@
 """`make drill`: the whole system is killed with kill -9 amid many renewals, started again, and counted afterwards."""
 
 import argparse
-import json
-import os
+import contextlib
 import random
 import shutil
 import signal
@@ -11,24 +10,82 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from deploy.demo import count
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
-from deploy.local import samples, stack
-from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
-from deploy.local.leftovers import processes_of
+import psutil
 
-# Renewals at work at one time; the rest wait their turn on the AR's side.
-AT_ONCE: Final = 12
+from deploy.demo import count
+from deploy.demo.clerk import import_subscriptions
+from deploy.demo.postbox import Postbox
+from deploy.demo.target import Target
+from deploy.local import samples
+from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
+from deploy.local.leftovers import name_of, processes_of
+
 READY_SECONDS: Final = 300
+ENGINES: Final = {"envoy", "kafka", "postgres", "supervisord"}
+
+
+class Stop(Enum):
+    """Where an AR may wait for the kill."""
+
+    TO_PAY = "to pay"
+    FIRST_CSR = "to submit the first CSR"
+    SECOND_CSR = "to submit the second CSR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How far an AR goes: not past `end` before the kill is over; at `start` it waits, and moves as the kill comes."""
+
+    items: int
+    end: Stop
+    start: Stop | None = None
+
+
+# Nobody can get to the end before the kill, and it meets every part of the road at rest and in motion.
+COURSES: Final = (
+    Course(items=1, end=Stop.TO_PAY),
+    Course(items=1, start=Stop.TO_PAY, end=Stop.FIRST_CSR),
+    Course(items=1, end=Stop.FIRST_CSR),
+    Course(items=2, start=Stop.FIRST_CSR, end=Stop.SECOND_CSR),
+    Course(items=2, end=Stop.SECOND_CSR),
+)
+
+
+class Kill:
+    """The moment of the kill, for which the ARs wait at their stops."""
+
+    def __init__(self) -> None:
+        self._coming, self._over = threading.Event(), threading.Event()
+        self._waiting: set[int] = set()
+
+    def wait(self, number: int, course: Course, stop: Stop) -> None:
+        """Called by AR `number` at every stop."""
+        if stop in (course.start, course.end):
+            self._waiting.add(number)
+            (self._coming if stop is course.start else self._over).wait()
+
+    @property
+    def waiting(self) -> int:
+        """How many ARs have come to a stop of theirs."""
+        return len(self._waiting)
+
+    def comes(self) -> None:
+        """Those who start now, start."""
+        self._coming.set()
+
+    def is_over(self) -> None:
+        """Everybody goes on."""
+        self._coming.set()
+        self._over.set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,46 +94,68 @@ class Drill:
 
     installation: Installation
     renewals: int
+    kill: Kill = field(default_factory=Kill)
 
     @property
-    def target(self) -> Target:
-        """The system, borne while it is away."""
-        return Target(installation=self.installation, patience=READY_SECONDS)
+    def items(self) -> int:
+        """Of all renewals together."""
+        return sum(self._course(number).items for number in range(self.renewals))
 
     def run(self, kills: int, chance: random.Random) -> dict[str, int]:
         """Renew, kill and restart `kills` times, let everything end; the counts."""
-        done: list[Journey] = []
-        with started(self.installation):
-            import_subscriptions(self.installation, self.renewals)
-        with ThreadPoolExecutor(AT_ONCE) as ars:
-            with started(self.installation) as system:
-                running = [ars.submit(self._renew, number, done) for number in range(self.renewals)]
-                wait_until(lambda: len(done) >= self.renewals // 5)
-                kill_everything(self.installation, system)
+        target = Target(installation=self.installation, patience=READY_SECONDS)  # borne while it is away
+        postbox = Postbox(folder=self.installation.posting)
+        with ThreadPoolExecutor(self.renewals) as ars:
+            try:
+                with started(self.installation) as system:
+                    import_subscriptions(self.installation, samples.many(2 * self.renewals))
+                    running = [ars.submit(self._renew, target, postbox, number) for number in range(self.renewals)]
+                    wait_until(lambda: self.kill.waiting == self.renewals, running)
+                    self.kill.comes()
+                    time.sleep(chance.uniform(0.3, 2.0))
+                    killed_at = kill_everything(self.installation, system)
+            finally:
+                self.kill.is_over()
             for _ in range(kills - 1):
                 with started(self.installation) as system:
                     time.sleep(chance.uniform(2, 6))
                     kill_everything(self.installation, system)
             with started(self.installation):
-                print(f"{len(done)} of {self.renewals} had ended when it came back", flush=True)
-                for each in running:
-                    each.result()
-                return count.all_of(self.target, done)
+                ids = [each.result() for each in running]
+                print("last event of each renewal before the kill:", flush=True)
+                for name, number in count.last_events(target, killed_at).most_common():
+                    print(f"{number:6}  {name}")
+                return {"renewals running at the kill": count.running(target, killed_at)} | count.all_of(target, ids)
 
-    def _renew(self, number: int, done: list[Journey]) -> None:
-        srn = samples.many(self.renewals)[number].srn
-        journey = self.target.journey([srn], self.installation.folder / "ars" / srn)
-        journey.apply()
-        journey.receive()
-        journey.fulfil()
+    def _course(self, number: int) -> Course:
+        return COURSES[number % len(COURSES)]
+
+    def _renew(self, target: Target, postbox: Postbox, number: int) -> str:
+        course = self._course(number)
+        srns = [each.srn for each in samples.many(2 * self.renewals)[2 * number :][: course.items]]
+        journey = target.journey(srns, self.installation.folder / "ars" / srns[0], postbox=postbox)
+        journey.every = 0.25
+        journey.submit()
+        self.kill.wait(number, course, Stop.TO_PAY)
+        journey.pay()
+        journey.receive_letters()
+        csrs = journey.make_csrs()
+        for stop, order in zip((Stop.FIRST_CSR, Stop.SECOND_CSR), journey.orders, strict=False):
+            self.kill.wait(number, course, stop)
+            journey.hand_in(order, csrs[order])
+            journey.download(order)
+        journey.wait_for_the_end()
         journey.ar.close()
-        done.append(journey)
+        return journey.id
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Look every 50 ms, for READY_SECONDS at most."""
+def wait_until(true: Callable[[], bool], running: "Sequence[Future[str]]") -> None:
+    """Look every 50 ms, for READY_SECONDS at most; an AR who has given up is raised."""
     until = time.monotonic() + READY_SECONDS
     while not true():
+        for each in running:
+            if each.done():
+                raise RuntimeError(f"a renewal ended before the kill: {each.result()}")
         if time.monotonic() > until:
             raise TimeoutError("the renewals do not get on")
         time.sleep(0.05)
@@ -103,29 +182,26 @@ def _read(process: "subprocess.Popen[str]", ready: threading.Event) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if "Ready after" in line:
-            print(line.rstrip(), flush=True)
+            print(line.strip(), flush=True)
             ready.set()
 
 
-def kill_everything(installation: Installation, system: "subprocess.Popen[str]") -> None:
-    """SIGKILL to every process of the installation at once, the supervisor and `make run` itself included."""
-    os.kill(system.pid, signal.SIGSTOP)
-    processes = list(processes_of(installation.folder))
-    for process in processes:
-        process.kill()
-    os.kill(system.pid, signal.SIGKILL)
+def kill_everything(installation: Installation, system: "subprocess.Popen[str]") -> datetime:
+    """SIGKILL to every process of the installation, the supervisor and `make run` itself included; when that was."""
+    found = [psutil.Process(system.pid), *processes_of(installation.folder)]
+    engines = sorted({name_of(process) for process in found} & ENGINES)
+    killed_at, killed = datetime.now(UTC), set[int]()
+    while found:
+        # All stand still before the first one dies: nobody sees a neighbour go and tidies up.
+        for signal_number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal_number)
+        killed |= {process.pid for process in found}
+        found = list(processes_of(installation.folder))
     system.wait()
-    print(f"killed {len(processes) + 1} processes with kill -9", flush=True)
-
-
-def import_subscriptions(installation: Installation, number: int) -> None:
-    """Bring in as many subscriptions as there are renewals."""
-    file = installation.folder / "many.json"
-    content = samples.subscriptions(installation.pki, samples.many(number), datetime.now(UTC))
-    file.write_text(json.dumps(content), "utf-8")
-    environment = stack.service_environment(installation, "application", stack.outside())
-    command = [sys.executable, "-m", "services.application.main", "import", str(file)]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    print(f"killed {len(killed)} processes with kill -9, {', '.join(engines)} among them", flush=True)
+    return killed_at
 
 
 def main() -> None:
@@ -138,16 +214,18 @@ def main() -> None:
     folder: Path = DEFAULT_FOLDER.parent / ".local-drill"
     shutil.rmtree(folder, ignore_errors=True)
     print(f"seed {options.seed}", flush=True)
-    drill = Drill(installation=Installation.open(folder, Ports.free()), renewals=options.renewals)
+    installation = Installation.open(folder, Ports.free())
+    installation.keep_ports()
+    drill = Drill(installation=installation, renewals=options.renewals)
     counts = Counter(drill.run(options.kills, random.Random(options.seed)))  # noqa: S311
     for name, number in counts.items():
         print(f"{number:6}  {name}")
-    good = not count.faults(counts, options.renewals)
-    for fault in count.faults(counts, options.renewals):
+    faults = count.faults(counts, renewals=options.renewals, items=drill.items)
+    for fault in faults:
         print(f"FAULT: {fault}")
-    if good:
+    if not faults:
         shutil.rmtree(folder, ignore_errors=True)
-    raise SystemExit(0 if good else 1)
+    raise SystemExit(1 if faults else 0)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Journey:
     inbox_url: str
     srns: Sequence[str]
     patience: float = 60.0
+    every: float = 0.02
     legs: list[Leg] = field(default_factory=list)
     renewal: dict[str, Any] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
@@ -48,29 +49,57 @@ class Journey:
 
     def apply(self) -> None:
         """Sign in, choose, sign, submit, pay."""
+        self.submit()
+        self.pay()
+
+    def submit(self) -> None:
+        """Sign in, choose, sign, submit."""
         self._leg("signed in with the client certificate", self.ar.sign_in)
         self.renewal = self._leg("drafted, quoted", lambda: self.ar.draft(self.srns), _quoted)
         attestation = self._leg("document signed (openssl cms), attested", lambda: self.ar.sign(self.id))
         self._leg("submitted", lambda: self.ar.submit(self.id, attestation))
+
+    def pay(self) -> None:
+        """Pay by card."""
         self._leg("paid at the provider's page", lambda: self.ar.pay(self.id))
 
     def receive(self) -> None:
         """Wait for the e-mail and for one PIN Envelope per server name."""
         self._leg("CSR e-mail in the inbox", self._mail, lambda mail: f"Message-ID {mail['message_id']}")
+        self.receive_letters()
+
+    def receive_letters(self) -> None:
+        """Wait for the PIN Envelopes alone."""
         self.orders = self._leg("orders opened", self._all_orders, lambda found: f"{len(found)} items")
         self.letters = self._leg("PIN Envelopes printed", self._all_letters, lambda found: f"{len(found)} letters")
 
     def fulfil(self) -> None:
         """Make keys and CSRs, submit them with the PINs, take the certificates."""
-        csrs = self._leg(
+        csrs = self.make_csrs()
+        for order in self.orders:
+            self.hand_in(order, csrs[order])
+        for order in self.orders:
+            self.download(order)
+        self.wait_for_the_end()
+
+    def make_csrs(self) -> dict[Order, str]:
+        """A key and a CSR for each order."""
+        return self._leg(
             "keys and CSRs made (openssl req)", lambda: {order: self.ar.make_csr(order) for order in self.orders}
         )
-        for order in self.orders:
-            self._leg(f"CSR {order.reference} taken", partial(self._submit, order, csrs[order]))
-        for order in self.orders:
-            download = partial(self._wait, f"certificate {order.reference}", partial(self.ar.certificate, order))
-            name = f"certificate {order.reference} downloaded"
-            self.certificates[order.reference] = self._leg(name, download, partial(_named, order))
+
+    def hand_in(self, order: Order, csr: str) -> None:
+        """Submit one CSR with its PINs."""
+        self._leg(f"CSR {order.reference} taken", partial(self._submit, order, csr))
+
+    def download(self, order: Order) -> None:
+        """Wait for one certificate, and take it."""
+        certificate = partial(self._wait, f"certificate {order.reference}", partial(self.ar.certificate, order))
+        name = f"certificate {order.reference} downloaded"
+        self.certificates[order.reference] = self._leg(name, certificate, partial(_named, order))
+
+    def wait_for_the_end(self) -> None:
+        """Every item has ended."""
         self._leg("renewal completed", partial(self.wait_for_state, "completed"))
 
     def accept(self) -> None:
@@ -120,7 +149,7 @@ class Journey:
         self._wait(event, lambda: any(e["event"] == event for e in self.ar.renewal(self.id)["timeline"]) or None)
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
-        return wait_for(what, look, seconds=max(self.patience, 60.0))
+        return wait_for(what, look, seconds=max(self.patience, 60.0), every=self.every)
 
     def _leg(self, name: str, step: Callable[[], T], describe: Callable[[T], str] = lambda _: "") -> T:
         started = time.monotonic()

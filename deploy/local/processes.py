@@ -33,7 +33,7 @@ class Group(StrEnum):
 class Process:
     """One process. `admin_port` or `socket` is where it says whether it is ready; `port` is what it listens on.
 
-    On a socket `ready_path` is asked.
+    On a socket `ready_path` is asked. `other_ports` it listens on besides.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Process:
     stop_signal: str = "TERM"
     stop_seconds: int = 25
     port: int | None = None
+    other_ports: tuple[int, ...] = ()
     admin_port: int | None = None
     socket: Path | None = None
     ready_path: str = "/readyz"
@@ -55,7 +56,7 @@ class Process:
     @property
     def ports(self) -> tuple[int, ...]:
         """Every port it takes."""
-        return tuple(port for port in (self.port, self.admin_port) if port is not None)
+        return tuple(port for port in (self.port, self.admin_port, *self.other_ports) if port is not None)
 
 
 def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
@@ -102,6 +103,7 @@ def _engines(installation: Installation, there: Outside) -> list[Process]:
                 command=installation.broker.command(),
                 environment=base,
                 port=ports.kafka,
+                other_ports=(ports.kafka_controller,),
             )
         )
     return engines
@@ -118,6 +120,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
         command=_python("deploy.local.mailbox", *smtp, *page, *folder),
         environment=base,
         port=ports.mailbox,
+        other_ports=(ports.smtp,),
     )
     return [
         Process(

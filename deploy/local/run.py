@@ -13,8 +13,8 @@ from typing import Final
 
 from deploy.gateway.rules import API_HOST, SIGN_IN_HOST
 from deploy.local import bring_up, pki, processes, stack, supervision
-from deploy.local.checks import CannotStart, check_ports, check_tools, only_one
-from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
+from deploy.local.checks import ENGINES, READY, STOPPING, check_ports, check_tools, only_one
+from deploy.local.installation import DEFAULT_FOLDER, CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
 from deploy.local.leftovers import end_leftovers, memory_of
 from deploy.local.people import SAMPLES
@@ -23,7 +23,8 @@ from deploy.local.stack import Outside
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import TookTooLong
 
-_EXPECTED: Final = (CannotStart, WrongJar, bring_up.StepFailed, TookTooLong)
+# Said in their own words, without a traceback.
+EXPECTED: Final = (CannotStart, WrongJar, bring_up.StepFailed, TookTooLong)
 
 
 class Progress:
@@ -48,19 +49,22 @@ def running(
     """The system, ready, for as long as the block lasts; also for the demo and for tests."""
     there = there or stack.outside()
     check_tools()
-    with only_one(installation.folder):
+    with only_one(installation.folder) as note:
         end_leftovers(installation.folder, say)
         table = processes.table(installation, there)
         if engines_only:
             table = tuple(each for each in table if each.group is Group.ENGINES or each.name in ("gateway", "mailbox"))
         check_ports(installation, table)
+        installation.keep_ports()
         bring_up.prepare(installation, there, say)
         say("Starting PostgreSQL, Kafka, the gateway, the mail catcher and the payment sandbox")
         supervisor = supervision.launch(installation, table)
         try:
             _bring_up(installation, there, supervisor, table, say)
+            note(ENGINES if engines_only else READY)
             yield supervisor
         finally:
+            note(STOPPING)
             say("Stopping")
             supervisor.stop()
 
@@ -133,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 1
     except KeyboardInterrupt:
         pass
-    except _EXPECTED as error:
+    except EXPECTED as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     say("Stopped")

@@ -42,17 +42,26 @@ def _lion_rock(srn: str, product: Product, *names: str, days: int, **more: Any) 
     return SampleSubscription(srn=srn, person=LEE, product=product, server_names=names, days_left=days, **more)
 
 
+def trio(number: int) -> tuple[SampleSubscription, ...]:
+    """What the demo renews at once, one of each product: five PIN Envelopes. Number 0 is among the first samples."""
+    more = f"-{number + 1}" if number else ""
+    srn = 2_310_001 + 100 * number
+    return (
+        _harbour(f"{srn:010d}", Product.STANDARD, f"www{more}.harbourlights.example.hk", days=45),
+        _harbour(f"{srn + 1:010d}", Product.WILDCARD, f"*.shop{more}.harbourlights.example.hk", days=45),
+        _harbour(
+            f"{srn + 2:010d}",
+            Product.MULTI_DOMAIN,
+            *(f"{name}{more}.harbourlights.example.hk" for name in ("mail", "vpn")),
+            f"portal{more}.harbour-lights.example.com.hk",
+            days=20,
+            additional_servers=1,
+        ),
+    )
+
+
 SUBSCRIPTIONS: Final = (
-    # The first three are what the demo renews at once: five PIN Envelopes.
-    _harbour("0002310001", Product.STANDARD, "www.harbourlights.example.hk", days=45),
-    _harbour("0002310002", Product.WILDCARD, "*.shop.harbourlights.example.hk", days=45),
-    _harbour(
-        "0002310003",
-        Product.MULTI_DOMAIN,
-        *("mail.harbourlights.example.hk", "vpn.harbourlights.example.hk", "portal.harbour-lights.example.com.hk"),
-        days=20,
-        additional_servers=1,
-    ),
+    *trio(0),
     _harbour("0002310004", Product.STANDARD, "api.harbourlights.example.hk", days=5),
     _harbour("0002310005", Product.STANDARD, "old.harbourlights.example.hk", days=-3),
     _harbour("0002310006", Product.STANDARD, "paused.harbourlights.example.hk", days=90, standing="suspended"),

@@ -32,6 +32,13 @@ def is_taken(port: int) -> bool:
 
 def free_port() -> int:
     """A loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
-    while is_taken(port := random.randint(20_000, 32_000)):  # noqa: S311 (no secret)
-        pass
-    return port
+    return free_ports(1)[0]
+
+
+def free_ports(number: int) -> list[int]:
+    """So many of them, one after another."""
+    while True:
+        first = random.randint(20_000, 32_000 - number)  # noqa: S311 (no secret)
+        ports = list(range(first, first + number))
+        if not any(map(is_taken, ports)):
+            return ports

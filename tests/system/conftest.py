@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.drill import import_subscriptions
+from deploy.demo.clerk import import_subscriptions
 from deploy.demo.journey import Journey
 from deploy.demo.target import Target
+from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
 from tests.system.door import Door
@@ -44,7 +45,7 @@ def journey(system: Target, tmp_path: Path) -> Iterator[Callable[..., Journey]]:
 @pytest.fixture(scope="session")
 def spare(system: Target) -> Iterator[str]:
     """SRNs of subscriptions that no other test renews, one after the other."""
-    import_subscriptions(system.installation, 20)
+    import_subscriptions(system.installation, samples.many(20))
     return (f"{3_000_001 + number:010d}" for number in range(20))
 
 

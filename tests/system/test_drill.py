@@ -1,5 +1,6 @@
 """The crash drill as a test: fifty renewals, everything killed, nothing lost and nothing doubled."""
 
+import itertools
 import subprocess
 import sys
 
@@ -12,3 +13,10 @@ def test_fifty_renewals_survive_kill_9_of_everything() -> None:
     command = [sys.executable, "-m", "deploy.demo.drill", "--renewals", "50", "--kills", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "    50  renewals running at the kill" in lines, done.stdout
+    assert len([line for line in lines if "kill -9, envoy, kafka, postgres, supervisord among them" in line]) == 2
+    stood = lines[lines.index("last event of each renewal before the kill:") + 1 :]
+    spread = [line.split() for line in itertools.takewhile(lambda line: len(line.split()) == 2, stood)]
+    assert {name for _, name in spread} >= {"renewal-submitted", "certificate-issued"}, done.stdout
+    assert sum(int(number) for number, _ in spread) == 50

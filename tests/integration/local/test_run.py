@@ -1,11 +1,13 @@
 """The engines of `make run`: brought up, killed, brought up again, stopped."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -32,10 +34,27 @@ def start(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
     return run
 
 
+def listening(folder: Path) -> set[int]:
+    """Every TCP port that a process of this installation listens on: each must be known, or it would not be checked."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {
+            connection.laddr.port
+            for process in processes_of(folder)
+            for connection in process.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+    return set()
+
+
 def test_the_engines_come_back_after_everything_was_killed_and_stop_cleanly(tmp_path: Path) -> None:
     folder = (tmp_path / "state").resolve()
     installation = Installation.open(folder, Ports.free())
+    installation.keep_ports()
     run = start(folder, tmp_path / "first.log")
+    assert listening(folder) == {
+        getattr(installation.ports, name)
+        for name in ("postgres", "kafka", "kafka_controller", "gateway", "mailbox", "smtp")
+    }
     with psycopg.connect(installation.cluster.url("postgres"), autocommit=True) as conn:
         conn.execute("CREATE TABLE kept (number INTEGER)")
     run.kill()

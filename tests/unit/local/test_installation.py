@@ -1,22 +1,38 @@
 """What an installation keeps, and what it refuses to start with."""
 
+import os
 import socket
 import stat
+from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from deploy.local import kafka_jars
-from deploy.local.checks import CannotStart, check_ports, only_one
-from deploy.local.installation import Installation, Ports
+from deploy.local.checks import STARTING, RunsAlready, check_ports, only_one
+from deploy.local.installation import CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
 from deploy.local.leftovers import end_leftovers
-from deploy.local.processes import Group, Process
+from deploy.local.processes import table
+from deploy.local.stack import Outside
+
+ALONE = Outside(variables={})
 
 
 def test_a_second_start_finds_ports_and_passwords_again(tmp_path: Path) -> None:
     first = Installation.open(tmp_path, Ports.free())
+    first.keep_ports()
     assert Installation.open(tmp_path) == first
+
+
+def test_whoever_only_looks_leaves_the_ports_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Installation.open(tmp_path, Ports.free())
+    first.keep_ports()
+    monkeypatch.setenv("ECERT_PORT_GATEWAY", "10443")
+    assert Installation.open(tmp_path, Ports.free()) != first
+    assert Installation.open(tmp_path).ports.gateway == 10443
+    assert Installation.that_runs(tmp_path) == first
 
 
 def test_two_installations_have_no_password_in_common(tmp_path: Path) -> None:
@@ -40,26 +56,78 @@ def test_a_port_is_set_by_its_variable(tmp_path: Path, monkeypatch: pytest.Monke
     assert Installation.open(tmp_path).ports == Ports(gateway=10443)
 
 
+@pytest.mark.parametrize("value", ["https", "0", "65536", "-1", "8443.0"])
+def test_a_variable_that_is_no_port_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ECERT_PORT_SMTP", value)
+    with pytest.raises(CannotStart, match=f"^ECERT_PORT_SMTP is '{value}': set it to a port number, or unset it$"):
+        Installation.open(tmp_path)
+
+
+def test_free_ports_are_enough_for_every_process(tmp_path: Path) -> None:
+    installation = Installation.open(tmp_path, Ports.free())
+    check_ports(installation, table(installation, ALONE))
+
+
 def test_sockets_of_a_deep_folder_lie_where_their_paths_are_short_enough(tmp_path: Path) -> None:
     deep = Installation.open(tmp_path / ("x" * 100), Ports())
     assert len(str(deep.sockets / "application.sock")) < 100
     assert deep.sockets != Installation.open(tmp_path / ("y" * 100), Ports()).sockets
 
 
-def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        installation = Installation.open(tmp_path, Ports(mailbox=port))
-        process = Process(name="mailbox", group=Group.EDGE, command=("true",), environment={}, port=port)
-        with pytest.raises(CannotStart) as refused:
-            check_ports(installation, [process])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("name", [each.name for each in fields(Ports)])
+def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path, name: str, address: str) -> None:
+    ports = Ports.free()
+    port = getattr(ports, name)
+    installation = Installation.open(tmp_path, ports)
+    with socket.create_server((address, port)), pytest.raises(CannotStart) as refused:
+        check_ports(installation, table(installation, ALONE))
     (line,) = str(refused.value).splitlines()
-    assert line.startswith(f"Port {port} (mailbox) is taken")
-    assert line.endswith("end that, or set ECERT_PORT_MAILBOX to another port")
+    assert line.startswith(f"Port {port} (")
+    assert f", pid {os.getpid()}: " in line
+    assert line.endswith(f"end that, or set ECERT_PORT_{name.upper()} to another port")
+
+
+def test_a_taken_port_of_a_later_loop_is_named_too(tmp_path: Path) -> None:
+    installation = Installation.open(tmp_path, Ports.free())
+    with (
+        socket.create_server(("127.0.0.1", installation.ports.admin + 3)),
+        pytest.raises(CannotStart, match=r"set ECERT_PORT_ADMIN to another port$"),
+    ):
+        check_ports(installation, table(installation, ALONE))
+
+
+def test_one_port_for_two_is_one_line(tmp_path: Path) -> None:
+    ports = Ports.free()
+    installation = Installation.open(tmp_path, replace(ports, smtp=ports.gateway))
+    with pytest.raises(CannotStart) as refused:
+        check_ports(installation, table(installation, ALONE))
+    (line,) = str(refused.value).splitlines()
+    assert line == (f"Port {ports.gateway} (mailbox) is wanted by gateway too: set ECERT_PORT_SMTP to another port")
+
+
+def test_another_system_on_all_our_ports_is_four_lines(tmp_path: Path) -> None:
+    installation = Installation.open(tmp_path, Ports.free())
+    processes = table(installation, ALONE)
+    with ExitStack() as servers:
+        for process in processes:
+            for port in process.ports:
+                servers.enter_context(socket.create_server(("127.0.0.1", port)))
+        with pytest.raises(CannotStart) as refused:
+            check_ports(installation, processes)
+    *lines, last = str(refused.value).splitlines()
+    assert len(lines) == 3
+    assert last.endswith("more ports are not free; beside another system start this one with --free-ports")
 
 
 def test_two_runs_of_one_installation_are_refused(tmp_path: Path) -> None:
-    with only_one(tmp_path), pytest.raises(CannotStart, match="runs already"), only_one(tmp_path):
+    with only_one(tmp_path) as note:
+        for state in (STARTING, "ready"):
+            with pytest.raises(RunsAlready, match=rf"runs already.*\(pid {os.getpid()}\)") as refused:
+                only_one(tmp_path).__enter__()
+            assert refused.value.state == state
+            note("ready")
+    with only_one(tmp_path):
         pass
 
 

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from deploy.local import samples
 from deploy.local.people import CHAN
 from deploy.local.pki import PKI
@@ -22,12 +24,14 @@ def test_identity_and_application_can_read_them(pki: PKI, now: datetime, tmp_pat
     assert {each.standing for each in read} == {"active", "suspended", "revoked"}
 
 
-def test_one_person_can_renew_all_three_products_at_once() -> None:
-    demo = samples.SUBSCRIPTIONS[:3]
+@pytest.mark.parametrize("number", [0, 1, 300])
+def test_one_person_can_renew_all_three_products_at_once(number: int) -> None:
+    demo = samples.trio(number)
     assert {each.person for each in demo} == {CHAN}
     assert [each.product for each in demo] == [Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN]
     assert sum(len(each.server_names) for each in demo) == 5
     assert all(each.days_left > 7 and each.standing == "active" for each in demo)
+    assert not {each.srn for each in demo} & {each.srn for each in samples.SUBSCRIPTIONS if each not in demo}
 
 
 def test_many_more_can_be_made_for_load(pki: PKI, now: datetime) -> None:
