@@ -23,7 +23,7 @@ _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "sha512": hashes.SHA512(),
 }
 _SHA2: Final = {"sha256": "01", "sha384": "02", "sha512": "03"}
-# Parameters absent (RFC 5754) or NULL, as many signers still write.
+# Without parameters or with NULL: RFC 4055 2.1 and RFC 8017 B.1 oblige a reader to take both, RSASSA-PSS's included.
 HASH_NAMES: Final[Mapping[bytes, str]] = {
     bytes.fromhex(prefix + oid + suffix): name
     for name, oid in _SHA2.items()

@@ -256,3 +256,9 @@ def count(pool: Pool, table: str) -> int:
         row = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def good(application: Application | None = None, holder: Holder = CHAN) -> tuple[Application, dict[str, str]]:
+    """An application that its AR has signed, and the request to attest it."""
+    application = application or Application()
+    return application, request_body(application, signed_by(holder, application))

@@ -1,30 +1,45 @@
 """Whatever the bytes are, the verifier refuses them, unless they are the signature as it was made."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
+from asn1crypto import algos, cms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.identity import der
 from services.identity.cms import verify
 from services.identity.domain import SignatureRefused
-from tests.unit.identity.builders import NOW, world
-from tests.unit.identity.cms_builder import DOCUMENT, sign
+from tests.unit.identity.builders import NOW
+from tests.unit.identity.cms_builder import DOCUMENT, pss
+from tests.unit.identity.der_editing import Place, places, replaced
+from tests.unit.identity.spellings import spellings
 
 # cryptography warns of oddities in a certificate that it reads all the same.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-SAMPLES = (
-    sign(world().holder),
-    sign(world().holder, algorithm="rsassa_pss"),
-)
+# Made by cms_builder.sign once and kept, so that each run tries the same changes whatever ran before it.
+FOLDER = Path(__file__).parent / "samples"
+SAMPLES = tuple((FOLDER / name).read_bytes() for name in ("pkcs1.der", "pss.der"))
+LONGEST = len(algos.SignedDigestAlgorithm({"algorithm": "rsassa_pss", "parameters": pss("sha256")}).dump())
+SAME = frozenset().union(*map(spellings, SAMPLES))
 
 
 def survives(signature: bytes) -> None:
     with contextlib.suppress(SignatureRefused):
         verify(signature, DOCUMENT, NOW)
-        assert signature in SAMPLES, "a changed signature was accepted"
+        assert signature in SAME, "a changed signature was accepted"
+
+
+@pytest.mark.parametrize(("sample", "count"), [(SAMPLES[0], 8), (SAMPLES[1], 16)], ids=["PKCS #1", "PSS"])
+def test_every_spelling_that_the_standards_allow_is_accepted(sample: bytes, count: int) -> None:
+    found = spellings(sample)
+
+    assert sample in found
+    assert len(found) == count
+    for spelling in found:
+        verify(spelling, DOCUMENT, NOW)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
@@ -44,57 +59,35 @@ def test_cut_and_pasted_bytes_are_refused_and_nothing_else(sample: bytes, data: 
     survives(sample[:start] + data.draw(st.binary(max_size=40)) + sample[end:])
 
 
-def _nested(sample: bytes) -> list[tuple[int, int]]:
-    """Where each value inside a signature starts and ends."""
-    found: list[tuple[int, int]] = []
-
-    def walk(start: int, end: int) -> None:
-        found.append((start, end))
-        if sample[start] & 0x20:
-            inside = end - len(der.contents_of(sample[start:end]))
-            for member in der.elements(sample[inside:end]):
-                walk(inside, inside + len(member))
-                inside += len(member)
-
-    walk(0, len(sample))
-    return found
+PLACES = [(sample, place) for sample in SAMPLES for place in places(sample)]
+NONSENSE = {bytes.fromhex(value) for value in ("", "0500", "3000", "3100", "a000", "020107", "06012a", "0400")}
+POOL = sorted({sample[start:end] for sample, (start, end) in PLACES} | NONSENSE)
 
 
-def _with_lengths(sample: bytes, start: int, end: int, replacement: bytes) -> bytes:
-    """Put `replacement` in place of the value at start:end, and set right every length round it."""
-
-    def rebuild(position: int, limit: int) -> bytes:
-        if (position, limit) == (start, end):
-            return replacement
-        if limit <= start or position >= end or not sample[position] & 0x20:
-            return sample[position:limit]
-        inside = limit - len(der.contents_of(sample[position:limit]))
-        parts = []
-        for member in der.elements(sample[inside:limit]):
-            parts.append(rebuild(inside, inside + len(member)))
-            inside += len(member)
-        body = b"".join(parts)
-        size = len(body)
-        length = bytes([size]) if size < 0x80 else bytes([0x82]) + size.to_bytes(2)
-        if 0x80 <= size < 0x100:
-            length = bytes([0x81, size])
-        return sample[position : position + 1] + length + body
-
-    return rebuild(0, len(sample))
+def _uncovered(sample: bytes) -> list[Place]:
+    """The places that neither the signature nor the certificate's own vouches for."""
+    content = cms.ContentInfo.load(sample)["content"]
+    certificate = content["certificates"][0].chosen.dump()
+    attributes = content["signer_infos"][0]["signed_attrs"].dump()
+    covered = [(at := sample.index(part), at + len(part)) for part in (certificate, attributes)]
+    return [
+        place for place in places(sample) if not any(start <= place[0] and place[1] <= end for start, end in covered)
+    ]
 
 
-PLACES = [(sample, start, end) for sample in SAMPLES for start, end in _nested(sample)]
-VALUES = st.one_of(
-    st.just(b""),
-    st.sampled_from([bytes.fromhex(value) for value in ("0500", "3000", "3100", "a000", "020107", "06012a", "0400")]),
-    st.builds(lambda place: place[0][place[1] : place[2]], st.sampled_from(PLACES)),
-)
+@pytest.mark.parametrize("sample", SAMPLES, ids=["PKCS #1", "PSS"])
+def test_every_short_value_in_every_place_that_is_not_signed_is_refused_or_means_the_same(sample: bytes) -> None:
+    others = {each[start:end] for each in SAMPLES for start, end in _uncovered(each)}
+    values = [value for value in others | NONSENSE if len(value) <= LONGEST]
+    for place in _uncovered(sample):
+        for value in values if place[1] - place[0] <= LONGEST else ():
+            survives(replaced(sample, place, value))
 
 
 @settings(max_examples=600, deadline=None, derandomize=True)
-@given(place=st.sampled_from(PLACES), value=VALUES)
-def test_well_formed_nonsense_is_refused_and_nothing_else(place: tuple[bytes, int, int], value: bytes) -> None:
-    survives(_with_lengths(*place, value))
+@given(place=st.sampled_from(PLACES), value=st.sampled_from(POOL))
+def test_well_formed_nonsense_is_refused_and_nothing_else(place: tuple[bytes, Place], value: bytes) -> None:
+    survives(replaced(*place, value))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
