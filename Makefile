@@ -62,5 +62,7 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	@for extra in identity application payment mailing issuance portal local dev; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
 	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
+	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \
+	  --universal --python-version 3.11 --quiet --output-file requirements/sbom.txt
 
 .PHONY: help install run demo drill check test test-browser test-slow bench docs assets lock

@@ -62,7 +62,7 @@ class API:
             server_hostname=parts.hostname,
             assert_hostname=parts.hostname,
             ca_certs=None if settings.gateway_ca_file is None else str(settings.gateway_ca_file),
-            maxsize=settings.web_threads,
+            maxsize=settings.web.threads,
             retries=False,
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         )

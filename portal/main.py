@@ -24,7 +24,14 @@ def web() -> None:
         tracing.instrument(app)
         return app
 
-    serve(make_app, bind=given.bind, threads=given.web_threads, on_exit=api.close)
+    serve(
+        make_app,
+        given.web,
+        admin=given.admin,
+        # The API away: the pages say so themselves.
+        is_ready=lambda: True,
+        on_exit=api.close,
+    )
 
 
 def main() -> None:

@@ -9,15 +9,15 @@ from cryptography.fernet import Fernet, MultiFernet
 from environs import validate
 from marshmallow import ValidationError
 
-from shared.settings import ENVIRONMENTS, SettingsError, read_env, seal
+from shared.settings import ENVIRONMENTS, Address, SettingsError, WebSettings, read_admin, read_env, read_web, seal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of the portal. Addresses have no path."""
 
-    bind: str
-    web_threads: int
+    web: WebSettings
+    admin: Address
     log_level: str
     environment: str
     portal_url: str
@@ -36,8 +36,8 @@ def read() -> Settings:
     keys_file: Path = env.path("PORTAL_SESSION_KEYS_FILE")
     address: str | None = env.str("GATEWAY_ADDRESS", None)
     fields = {
-        "bind": env.str("BIND", "127.0.0.1:8000"),
-        "web_threads": env.int("WEB_THREADS", 8),
+        "web": read_web(env),
+        "admin": read_admin(env),
         "log_level": env.str("LOG_LEVEL", "INFO"),
         "environment": env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
         "portal_url": env.str("PORTAL_URL", validate=_https),

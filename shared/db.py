@@ -9,6 +9,16 @@ Conn = psycopg.Connection[tuple[Any, ...]]
 Pool = ConnectionPool[Conn]
 
 
+def answers(pool: Pool) -> bool:
+    """Whether the database can be used just now."""
+    try:
+        with pool.connection() as conn:
+            conn.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def open_pool(url: str, *, name: str, max_size: int = 8, wait: float = 5.0) -> Pool:
     """Open a pool; a caller waits `wait` seconds at most for a connection.
 

@@ -108,14 +108,20 @@ def _web(service: Service) -> None:
 
     def make_app() -> "flask.Flask":
         tracing.configure(service.name, "web")
-        pools.append(open_current_pool(service, settings, "web", max_size=settings.web_threads + 2))
+        pools.append(open_current_pool(service, settings, "web", max_size=settings.web.threads + 2))
         return service.make_app(pools[0])
 
     def on_exit() -> None:
         for pool in pools:
             pool.close()
 
-    server.serve(make_app, bind=settings.bind, threads=settings.web_threads, on_exit=on_exit)
+    server.serve(
+        make_app,
+        settings.web,
+        admin=settings.admin,
+        is_ready=lambda: bool(pools) and db.answers(pools[0]),
+        on_exit=on_exit,
+    )
 
 
 def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:
@@ -123,7 +129,7 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
     tracing.configure(service.name, name)
     life = process.Life()
     life.end_on_signals()
-    process.serve_admin(settings.admin_port, life)
+    process.serve_admin(settings.admin, life)
     pool = open_current_pool(service, settings, name)
     try:
         STARTED.labels(service.name, name).set(1)

@@ -77,16 +77,28 @@ class Life:
         signal.signal(signal.SIGINT, end)
 
 
-def serve_admin(port: int, life: Life) -> ThreadingHTTPServer | None:
-    """Serve /livez, /readyz and /metrics on loopback; port 0 serves nothing."""
-    if port == 0:
+class Health(Protocol):
+    """What the platform asks of a process."""
+
+    @property
+    def alive(self) -> bool:
+        """False if a restart would help."""
+
+    @property
+    def ready(self) -> bool:
+        """False while others should do its work."""
+
+
+def serve_admin(address: tuple[str, int], health: Health) -> ThreadingHTTPServer | None:
+    """Serve /livez, /readyz and /metrics on this host and port; port 0 serves nothing."""
+    if address[1] == 0:
         return None
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             pages: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
-                "/livez": lambda: _state(life.alive),
-                "/readyz": lambda: _state(life.ready),
+                "/livez": lambda: _state(health.alive),
+                "/readyz": lambda: _state(health.ready),
                 "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest()),
             }
             page = pages.get(self.path)
@@ -100,7 +112,7 @@ def serve_admin(port: int, life: Life) -> ThreadingHTTPServer | None:
         def log_message(self, format: str, *args: object) -> None:
             """The platform's probes are not worth a log line each."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
     return server

@@ -2,7 +2,9 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,7 +12,9 @@ import flask
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
 
+from shared import process
 from shared.problems import MEDIA_TYPE, Problem
+from shared.settings import Address, TLSFiles, WebSettings
 
 GRACE_SECONDS: Final = 20
 
@@ -44,18 +48,42 @@ def _refuse(client: socket.socket, status: int, reason: str, _words: str) -> Non
 util.write_error = _refuse
 
 
-def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int, on_exit: Callable[[], None]) -> None:
-    """Serve until SIGTERM: running requests are finished within GRACE_SECONDS. One worker; scale by processes."""
+@dataclass(frozen=True)
+class _Health:
+    """gunicorn's master restarts a worker that hangs; whether it can answer just now, the app's own check says."""
+
+    is_ready: Callable[[], bool]
+    alive: bool = True
+
+    @property
+    def ready(self) -> bool:
+        return self.is_ready()
+
+
+def serve(
+    make_app: Callable[[], flask.Flask],
+    web: WebSettings,
+    *,
+    admin: Address,
+    is_ready: Callable[[], bool],
+    on_exit: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM: running requests are finished within GRACE_SECONDS. One worker; scale by processes.
+
+    The platform's page has its own address: it is nothing for those who may reach the app, and the other way round.
+    """
     _Server(
         make_app,
         {
-            "bind": bind,
+            **_tls(web.tls),
+            "bind": web.bind,
             "umask": 0o077,
             "workers": 1,
             "worker_class": "gthread",
-            "threads": threads,
+            "threads": web.threads,
             "graceful_timeout": GRACE_SECONDS,
             "timeout": 90,
+            "post_fork": lambda server, worker: process.serve_admin(admin, _Health(is_ready)),
             "worker_exit": lambda server, worker: on_exit(),
             "control_socket_disable": True,
             # Its default lets a header SCRIPT_NAME move the path that is routed.
@@ -66,3 +94,15 @@ def serve(make_app: Callable[[], flask.Flask], *, bind: str, threads: int, on_ex
             "loglevel": "warning",
         },
     ).run()
+
+
+def _tls(files: TLSFiles | None) -> dict[str, Any]:
+    """Only the gateway has a certificate of that issuer: nobody else gets further than the handshake."""
+    if files is None:
+        return {}
+    return {
+        "certfile": str(files.certificate),
+        "keyfile": str(files.key),
+        "ca_certs": str(files.client_ca),
+        "cert_reqs": ssl.CERT_REQUIRED,
+    }

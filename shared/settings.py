@@ -7,11 +7,14 @@ from typing import Final
 
 from environs import Env, EnvValidationError, validate
 
-__all__ = ["Env", "KafkaSettings", "ServiceSettings", "SettingsError", "read_env", "read_kafka", "read_service", "seal"]
+__all__ = ["Address", "Env", "KafkaSettings", "ServiceSettings", "SettingsError", "TLSFiles", "WebSettings"]
+__all__ += ["read_admin", "read_env", "read_kafka", "read_service", "read_web", "seal"]
 
 
 # Production is refused what only a local system may have: a name that is neither must not pass for local.
 ENVIRONMENTS: Final = ("local", "production")
+# Host and port.
+Address = tuple[str, int]
 
 
 class SettingsError(SystemExit):
@@ -32,6 +35,27 @@ class KafkaSettings:
     session_timeout_ms: int
 
 
+@dataclass(frozen=True)
+class TLSFiles:
+    """PEM files of a web process that is reached over a network: its own, and who issues the gateway's.
+
+    Read anew for each connection, so that a renewed certificate needs no restart.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """Where a process listens. Without `tls` everyone who reaches `bind` is believed to be the gateway."""
+
+    bind: str
+    threads: int
+    tls: TLSFiles | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """What every service needs."""
@@ -41,9 +65,8 @@ class ServiceSettings:
     migrate_database_url: str | None = field(repr=False)
     environment: str
     log_level: str
-    bind: str
-    web_threads: int
-    admin_port: int
+    web: WebSettings
+    admin: Address
     identity_jwks_file: Path
     audit_key_file: Path
     kafka: KafkaSettings
@@ -68,6 +91,22 @@ def read_kafka(env: Env) -> KafkaSettings:
     )
 
 
+def read_web(env: Env) -> WebSettings:
+    """Where HTTP is answered, and behind which certificates: all of them or none."""
+    names = ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE")
+    told = any(env.str(name, None) for name in names)
+    return WebSettings(
+        bind=env.str("BIND", "127.0.0.1:8000"),
+        threads=env.int("WEB_THREADS", 8),
+        tls=TLSFiles(*(env.path(name) for name in names)) if told else None,
+    )
+
+
+def read_admin(env: Env) -> Address:
+    """Where the platform's page is served; port 0 for nowhere."""
+    return env.str("ADMIN_HOST", "127.0.0.1"), env.int("ADMIN_PORT", 0)
+
+
 def read_service(env: Env, service: str) -> ServiceSettings:
     """The settings that all services share; `service` gives the database variables their prefix."""
     prefix = service.upper()
@@ -77,9 +116,8 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         migrate_database_url=env.str(f"{prefix}_MIGRATE_DATABASE_URL", None),
         environment=env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
         log_level=env.str("LOG_LEVEL", "INFO"),
-        bind=env.str("BIND", "127.0.0.1:8000"),
-        web_threads=env.int("WEB_THREADS", 8),
-        admin_port=env.int("ADMIN_PORT", 0),
+        web=read_web(env),
+        admin=read_admin(env),
         identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
         audit_key_file=env.path("AUDIT_KEY_FILE"),
         kafka=read_kafka(env),

@@ -21,8 +21,6 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_E
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _TRACER: Final = trace.get_tracer("ecert")
 _HEADER: Final = "traceparent"
-# What the platform asks every few seconds.
-_NOT_TRACED: Final = "livez,readyz,metrics"
 
 Attributes = Mapping[str, str | int]
 
@@ -52,7 +50,7 @@ def instrument(app: "flask.Flask") -> None:
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-        FlaskInstrumentor().instrument_app(app, excluded_urls=_NOT_TRACED)  # type: ignore[no-untyped-call]
+        FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
 
 
 def current() -> str | None:

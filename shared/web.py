@@ -16,7 +16,7 @@ import flask
 import psycopg
 import structlog
 from flask_smorest import Blueprint
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram
 
 from shared import idempotency, problems, tracing
 from shared.api import ProblemApi, render
@@ -100,7 +100,6 @@ def create_app(
     for blueprint in blueprints:
         api.register_blueprint(blueprint, url_prefix=f"/{service}/v1")
     app.register_error_handler(Exception, _handle)
-    _add_platform_routes(app)
     tracing.instrument(app)
     return app
 
@@ -252,15 +251,14 @@ def _end(response: flask.Response) -> flask.Response:
     response.headers["X-Request-Id"] = flask.g.get("request_id", "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    if route not in ("/livez", "/readyz", "/metrics"):
-        log.info(
-            "http.request",
-            method=flask.request.method,
-            route=route,
-            status=response.status_code,
-            milliseconds=round(seconds * 1000, 1),
-            request_id=flask.g.get("request_id"),
-        )
+    log.info(
+        "http.request",
+        method=flask.request.method,
+        route=route,
+        status=response.status_code,
+        milliseconds=round(seconds * 1000, 1),
+        request_id=flask.g.get("request_id"),
+    )
     return response
 
 
@@ -280,21 +278,3 @@ def _traceparent() -> str | None:
     """Of this request's own span, or without a collector the caller's."""
     given = flask.request.headers.get("traceparent", "")
     return tracing.current() or (given if _TRACEPARENT.fullmatch(given) else None)
-
-
-def _add_platform_routes(app: flask.Flask) -> None:
-    """What the platform asks; the gateway does not route it."""
-
-    @app.get("/livez")
-    def livez() -> dict[str, bool]:
-        return {"ok": True}
-
-    @app.get("/readyz")
-    def readyz() -> dict[str, bool]:
-        with runtime().pool.connection() as conn:
-            conn.execute("SELECT 1")
-        return {"ok": True}
-
-    @app.get("/metrics")
-    def metrics() -> flask.Response:
-        return flask.Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)

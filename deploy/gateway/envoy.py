@@ -1,6 +1,7 @@
 """Envoy's configuration, derived from the gateway's rules; written as JSON, which Envoy reads as it is."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +33,18 @@ _CODEC_TIMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class Network:
+    """The services over a network: host and port of each, whose certificates they show, and the gateway's own."""
+
+    addresses: Mapping[str, tuple[str, int]]
+    services_ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where this gateway listens, what it shows and asks for, and where the services' sockets lie."""
+    """Where this gateway listens, what it shows and asks for, and where the services are: sockets, if not a network."""
 
     port: int
     certificate: Path
@@ -44,6 +55,7 @@ class Gateway:
     address: str = "127.0.0.1"
     # How long a request may take to arrive, and the service to answer.
     request_seconds: float = REQUEST_SECONDS
+    network: Network | None = None
 
     def socket(self, service: str) -> Path:
         """A service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
@@ -275,9 +287,16 @@ def _access_log() -> dict[str, Any]:
 
 def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    found: dict[str, Any] = {"type": "STATIC"}
+    address: dict[str, Any] = {"pipe": {"path": str(gateway.socket(service))}}
+    if gateway.network is not None:
+        host, port = gateway.network.addresses[service]
+        tls = _mutual_tls(gateway.network, host)
+        found = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED", "transport_socket": tls}
+        address = {"socket_address": {"address": host, "port_value": port}}
     return {
         "name": service,
-        "type": "STATIC",
+        **found,
         "connect_timeout": "1s",
         "typed_extension_protocol_options": {
             protocol: {
@@ -289,12 +308,30 @@ def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
         },
         "load_assignment": {
             "cluster_name": service,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": {"pipe": {"path": str(gateway.socket(service))}}}},
-                    ]
-                }
-            ],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+
+
+def _mutual_tls(network: Network, host: str) -> dict[str, Any]:
+    """The service must be who it is called; it in turn believes only whoever shows the gateway's certificate."""
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPE}.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": host,
+            "common_tls_context": {
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+                "tls_certificates": [
+                    {
+                        "certificate_chain": {"filename": str(network.certificate)},
+                        "private_key": {"filename": str(network.key)},
+                    }
+                ],
+                "validation_context": {
+                    "trusted_ca": {"filename": str(network.services_ca)},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+                },
+            },
         },
     }

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -141,8 +140,6 @@ def is_ready(process: Process) -> bool:
     """What the process says of itself; of one that has no page, whether it listens."""
     if process.admin_port is not None:
         return _answers_200(process.admin_port)
-    if process.socket is not None:
-        return _answers_200_on(process.socket, process.ready_path)
     return process.port is None or is_taken(process.port)
 
 
@@ -152,19 +149,6 @@ def _answers_200(port: int) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError, http.client.HTTPException):
         return False
-
-
-def _answers_200_on(socket_path: Path, path: str) -> bool:
-    connection = http.client.HTTPConnection("localhost", timeout=2)
-    with socket.socket(socket.AF_UNIX) as plain:
-        plain.settimeout(2)
-        try:
-            plain.connect(str(socket_path))
-            connection.sock = plain
-            connection.request("GET", path)
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
 
 
 def _wait(supervisor: Supervisor, condition: Callable[[], bool], what: str, limit: float) -> None:

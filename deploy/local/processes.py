@@ -1,6 +1,7 @@
 """The process table: everything that runs, as data."""
 
 import importlib.util
+import itertools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,10 +32,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process. `admin_port` or `socket` is where it says whether it is ready; `port` is what it listens on.
-
-    On a socket `ready_path` is asked. `other_ports` it listens on besides.
-    """
+    """One process. `admin_port` is where it says whether it is ready; it listens on `port` and on `other_ports`."""
 
     name: str
     group: Group
@@ -45,8 +43,6 @@ class Process:
     port: int | None = None
     other_ports: tuple[int, ...] = ()
     admin_port: int | None = None
-    socket: Path | None = None
-    ready_path: str = "/readyz"
 
     @property
     def needs_kafka(self) -> bool:
@@ -65,7 +61,6 @@ def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
         *_engines(installation, there),
         *_edge(installation, there),
         *_services(installation, there),
-        *_portal(installation, there),
     )
 
 
@@ -148,24 +143,19 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
 
 
 def _services(installation: Installation, there: Outside) -> list[Process]:
+    ports = itertools.count(installation.ports.admin)
     found: list[Process] = []
-    port = installation.ports.admin
     for service in SERVICES:
         environment = stack.service_environment(installation, service, there)
-        socket = installation.gateway.socket(service)
-        found.append(
-            Process(
-                name=f"{service}-web",
-                group=Group.SERVICES,
-                command=_python(f"services.{service}.main", "web"),
-                environment={**environment, "BIND": f"unix:{socket}"},
-                socket=socket,
-            )
-        )
+        module = f"services.{service}.main"
+        found.append(_web(service, module, installation, environment, next(ports)))
         for loop in _LOOPS_OF.get(service, LOOPS):
-            found.append(_loop(f"{service}-{loop}", service, loop, environment, port))
-            port += 1
-    found.append(_loop("mailing-print", "mailing", "print", stack.print_environment(installation, there), port))
+            found.append(_ready_at(next(ports), f"{service}-{loop}", module, loop, environment))
+    print_environment = stack.print_environment(installation, there)
+    found.append(_ready_at(next(ports), "mailing-print", "services.mailing.main", "print", print_environment))
+    if has_portal():
+        environment = stack.portal_environment(installation, there)
+        found.append(_web(PORTAL, "portal.main", installation, environment, next(ports)))
     return found
 
 
@@ -174,28 +164,19 @@ def has_portal() -> bool:
     return (ROOT / PORTAL / "main.py").exists()
 
 
-def _portal(installation: Installation, there: Outside) -> list[Process]:
-    """The pages for people. They are ready when the start page is shown."""
-    if not has_portal():
-        return []
-    socket = installation.gateway.socket(PORTAL)
-    return [
-        Process(
-            name="portal-web",
-            group=Group.SERVICES,
-            command=_python("portal.main", "web"),
-            environment={**stack.portal_environment(installation, there), "BIND": f"unix:{socket}"},
-            socket=socket,
-            ready_path="/en/",
-        )
-    ]
+def _web(
+    name: str, module: str, installation: Installation, environment: Mapping[str, str], admin_port: int
+) -> Process:
+    """It answers HTTP on a socket that the gateway alone opens."""
+    bound = {**environment, "BIND": f"unix:{installation.gateway.socket(name)}"}
+    return _ready_at(admin_port, f"{name}-web", module, "web", bound)
 
 
-def _loop(name: str, service: str, command: str, environment: Mapping[str, str], admin_port: int) -> Process:
+def _ready_at(admin_port: int, name: str, module: str, command: str, environment: Mapping[str, str]) -> Process:
     return Process(
         name=name,
         group=Group.SERVICES,
-        command=_python(f"services.{service}.main", command),
+        command=_python(module, command),
         environment={**environment, "ADMIN_PORT": str(admin_port)},
         admin_port=admin_port,
     )

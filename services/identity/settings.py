@@ -78,9 +78,12 @@ def read_trust(settings: Settings) -> Trust:
 
 
 def require_gateway_only(service: ServiceSettings) -> None:
-    """The client certificate's header is believed because only the gateway can reach our socket."""
-    if not service.bind.startswith("unix:"):
-        raise SettingsError("BIND: identity's web process listens on a Unix socket only (unix:/path)")
+    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError."""
+    if not service.web.bind.startswith("unix:") and service.web.tls is None:
+        raise SettingsError(
+            "BIND: identity's web process listens on a Unix socket (unix:/path), or behind TLS_CERTIFICATE_FILE, "
+            "TLS_KEY_FILE and TLS_CLIENT_CA_FILE"
+        )
 
 
 def _certificates(folder: Path) -> tuple[x509.Certificate, ...]:

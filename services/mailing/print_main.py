@@ -28,7 +28,7 @@ def run(migrations: Sequence[Migration]) -> None:
     printer = make_printer(settings)
     life = process.Life()
     life.end_on_signals()
-    process.serve_admin(settings.admin_port, life)
+    process.serve_admin(settings.admin, life)
     pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
     try:
         migrate.wait_until_current(pool, migrations)

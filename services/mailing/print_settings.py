@@ -9,7 +9,7 @@ from services.mailing.domain import Help
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 from services.mailing.print_store import BatchRule
 from services.mailing.settings import read_help
-from shared.settings import read_env, seal
+from shared.settings import Address, read_admin, read_env, seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class PrintSettings:
 
     database_url: str = field(repr=False)
     log_level: str
-    admin_port: int
+    admin: Address
     key_file: Path
     certificate_file: Path
     posting_folder: Path
@@ -34,7 +34,7 @@ class PrintSettings:
         values = cls(
             database_url=env.str("PRINT_DATABASE_URL"),
             log_level=env.str("LOG_LEVEL", "INFO"),
-            admin_port=env.int("ADMIN_PORT", 0),
+            admin=read_admin(env),
             key_file=env.path("PRINT_KEY_FILE"),
             certificate_file=env.path("PRINT_CERTIFICATE_FILE"),
             posting_folder=env.path("POSTING_DIR"),

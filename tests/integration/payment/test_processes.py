@@ -91,6 +91,6 @@ def _seconds_to_capture(world: World, sandbox: Sandbox, url: str) -> float:
 
 def _is_up(url: str) -> bool:
     try:
-        return requests.get(f"{url}/readyz", timeout=1).ok
+        return requests.get(f"{url}/payment/v1/nothing", timeout=1).status_code == 404
     except requests.RequestException:
         return False

@@ -1,4 +1,4 @@
-"""A service of one resource on the plumbing's own tables; `python -m …small_service SOCKET DATABASE_URL` serves it."""
+"""A service of one resource on the plumbing's own tables; `python -m …small_service DATABASE_URL` serves it at BIND."""
 
 import contextlib
 import sys
@@ -17,6 +17,7 @@ from shared import audit, db, server, web
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.problems import Problem, ProblemTable
+from shared.settings import read_admin, read_env, read_web, seal
 from shared.tokens import KeySet, SigningKey
 
 # The same in every process, so that a test can sign tokens for a server that it started.
@@ -79,10 +80,14 @@ def make_app(pool: Pool) -> flask.Flask:
 
 
 if __name__ == "__main__":
+    env = read_env()
+    told, admin = read_web(env), read_admin(env)
+    seal(env)
     with contextlib.ExitStack() as stack:
         server.serve(
-            lambda: make_app(stack.enter_context(db.open_pool(sys.argv[2], name="small", wait=1.0))),
-            bind=f"unix:{sys.argv[1]}",
-            threads=4,
+            lambda: make_app(stack.enter_context(db.open_pool(sys.argv[1], name="small", wait=1.0))),
+            told,
+            admin=admin,
+            is_ready=lambda: True,
             on_exit=stack.close,
         )

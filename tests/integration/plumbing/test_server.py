@@ -52,7 +52,7 @@ class Server:
 
     def is_ready(self) -> bool:
         try:
-            return self.ask("GET", "/readyz")[0] == 200
+            return self.ask("GET", "/small/v1/nothing")[0] == 404
         except OSError:
             return False
 
@@ -63,7 +63,9 @@ def server(database: Callable[[str], Database]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "small.sock"
         module = "tests.integration.plumbing.small_service"
-        process = subprocess.Popen([sys.executable, "-m", module, str(path), url], cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, url], cwd=ROOT, env=os.environ | {"BIND": f"unix:{path}"}
+        )
         try:
             started = Server(path, process)
             wait_until(started.is_ready, limit=30, what="it answers", every=0.1)
@@ -137,7 +139,9 @@ def test_no_header_moves_the_path(server: Server) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(server.path))
-        connection.sendall(b"GET /x/livez HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n")
+        connection.sendall(
+            b"GET /x/small/v1/openapi.json HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n"
+        )
         assert connection.recv(100).startswith(b"HTTP/1.1 404")
 
 

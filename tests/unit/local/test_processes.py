@@ -42,7 +42,7 @@ def test_every_command_in_the_table_is_one_the_service_answers(installation: Ins
 def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -> None:
     processes = table(installation, ALONE)
     ports = [port for process in processes for port in process.ports]
-    sockets = [process.socket for process in processes if process.socket]
+    sockets = [bind for process in processes if (bind := process.environment.get("BIND"))]
     assert len(ports) == len(set(ports))
     assert len(sockets) == len(set(sockets)) == len(SERVICES) + has_portal()
 

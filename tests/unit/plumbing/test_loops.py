@@ -69,7 +69,7 @@ def test_an_idle_loop_ends_at_once_when_told_to() -> None:
 
 def test_the_admin_page_tells_readiness_life_and_figures() -> None:
     life, port = Life(), free_port()
-    server = serve_admin(port, life)
+    server = serve_admin(("127.0.0.1", port), life)
     assert server is not None
 
     def status(path: str) -> int:

@@ -1,8 +1,10 @@
 """Settings: everything that is wrong is said at once, and no secret is shown."""
 
+from pathlib import Path
+
 import pytest
 
-from shared.settings import SettingsError, read_env, read_service, seal
+from shared.settings import SettingsError, TLSFiles, read_env, read_service, read_web, seal
 
 GOOD = {
     "PAYMENT_DATABASE_URL": "postgresql://payment:secret@127.0.0.1/payment",
@@ -40,6 +42,18 @@ def test_settings_that_are_complete_are_read_and_hide_their_secrets(environment:
     seal(env)
     assert settings.kafka.password == "secret"
     assert "secret" not in repr(settings)
+
+
+def test_a_web_process_has_all_its_certificates_or_none(environment: pytest.MonkeyPatch) -> None:
+    assert read_web(read_env()).tls is None
+    environment.setenv("TLS_CLIENT_CA_FILE", "gateway-ca.pem")
+    env = read_env()
+    read_web(env)
+    with pytest.raises(SettingsError, match=r"(?s)TLS_CERTIFICATE_FILE.*TLS_KEY_FILE"):
+        seal(env)
+    environment.setenv("TLS_CERTIFICATE_FILE", "tls.pem")
+    environment.setenv("TLS_KEY_FILE", "tls.key")
+    assert read_web(read_env()).tls == TLSFiles(Path("tls.pem"), Path("tls.key"), Path("gateway-ca.pem"))
 
 
 @pytest.mark.parametrize("name", ["prod", "Production", "test", "", " production"])

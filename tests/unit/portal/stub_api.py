@@ -16,6 +16,7 @@ from portal.gateway import API, APIProblem, APIUnavailable, Reply
 from portal.session import COOKIE
 from portal.settings import Settings
 from portal.web import Deps
+from shared.settings import WebSettings
 
 PORTAL: Final = "https://portal.ecert.localhost:8443"
 RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
@@ -58,8 +59,8 @@ KEY: Final = Fernet.generate_key()
 def settings() -> Settings:
     """A portal's settings."""
     return Settings(
-        bind="127.0.0.1:0",
-        web_threads=2,
+        web=WebSettings(bind="127.0.0.1:0", threads=2, tls=None),
+        admin=("127.0.0.1", 0),
         log_level="INFO",
         environment="local",
         portal_url=PORTAL,
