@@ -20,8 +20,8 @@ DEFAULT_FOLDER: Final = ROOT / ".local"
 # What was fetched once serves `make run` and the tests alike.
 CACHE: Final = ROOT / ".local" / "cache"
 _LONGEST_SOCKET_PATH: Final = 100
-# Loops of the services, each with a port for its page from `admin` on.
-_LOOPS_AT_MOST: Final = 20
+# Processes of the services, each with a port for its page from `admin` on.
+_PAGES_AT_MOST: Final = 40
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in postgres.ROLES),
@@ -36,7 +36,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Loopback ports; each can be set as ECERT_PORT_<NAME>. Loops' own pages begin at `admin`."""
+    """Loopback ports; each can be set as ECERT_PORT_<NAME>. The pages of the processes begin at `admin`."""
 
     gateway: int = 8443
     mailbox: int = 8025
@@ -57,7 +57,7 @@ class Ports:
     def free(cls) -> "Ports":
         """Ports nobody uses now, for a system beside another."""
         names = [each.name for each in fields(cls)]  # the last of them is `admin`: what follows it is free too
-        return cls(**dict(zip(names, free_ports(len(names) + _LOOPS_AT_MOST), strict=False)))
+        return cls(**dict(zip(names, free_ports(len(names) + _PAGES_AT_MOST), strict=False)))
 
 
 def _port(name: str, value: str) -> int:
