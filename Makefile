@@ -35,13 +35,21 @@ check: $(READY)  ## formatting, lint, types, import contracts
 test: $(READY)  ## every test but the slow ones and those in a browser
 	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
 
-test-browser: $(READY)  ## the portal in a real Chromium; as root it is installed if it is missing
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
-	  || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+test-browser: browsers  ## the portal in a real Chromium, on the whole system
 	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
 
-test-slow: $(READY)  ## long runs: the whole system killed in the middle of many renewals
+test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page
 	@$(BIN)/python -m pytest -q -m slow
+
+BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
+
+$(BROWSER_TOOLS): tests/browser/tools/package-lock.json $(READY)
+	@echo "Installing what the browser tests run (once) ..."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix tests/browser/tools ci --ignore-scripts --no-fund --no-audit --silent
+	@touch $@
+
+browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as root by apt
+	@$(BIN)/python -m tests.browser.programs
 
 bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
 	@$(BIN)/python -m benchmarks
@@ -65,4 +73,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \
 	  --universal --python-version 3.11 --quiet --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser test-slow bench docs assets lock
+.PHONY: help install run demo drill check test test-browser browsers test-slow bench docs assets lock

