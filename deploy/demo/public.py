@@ -3,8 +3,8 @@
 import json
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -47,11 +47,15 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where the gateway listens, whose certificate it shows, and how long (seconds) to bear its absence."""
+    """Where the gateway listens, whose certificate it shows, and how long (seconds) to bear its absence.
+
+    With a `traceparent` every request says that it belongs to that trace.
+    """
 
     port: int
     ca_file: Path
     patience: float = 0.0
+    traceparent: str | None = None
 
     def connect(self, host: str, *, certificate: Path | None = None, key: Path | None = None) -> "Connection":
         """A connection pool to one public name, with a client certificate if there is one."""
@@ -67,7 +71,8 @@ class Gateway:
             retries=False,
             timeout=urllib3.Timeout(connect=5, read=30),
         )
-        return Connection(pool=pool, host=f"{host}:{self.port}", patience=self.patience)
+        trace = {} if self.traceparent is None else {"traceparent": self.traceparent}
+        return Connection(pool=pool, host=f"{host}:{self.port}", patience=self.patience, headers=trace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,7 @@ class Connection:
     pool: urllib3.HTTPConnectionPool
     host: str
     patience: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def request(
         self,
@@ -92,7 +98,7 @@ class Connection:
 
         Raises Problem for an error answer, urllib3's HTTPError when there is none.
         """
-        sent = {"Host": self.host, **(headers or {})}
+        sent = {"Host": self.host, **self.headers, **(headers or {})}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         if method == "POST":

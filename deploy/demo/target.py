@@ -43,13 +43,20 @@ class Target:
         return ECert(certificate=people / f"{name}.pem", key=people / f"{name}.key")
 
     def journey(
-        self, srns: list[str], folder: Path, *, person: str = "chan-mei-ling", postbox: Postbox | None = None
+        self,
+        srns: list[str],
+        folder: Path,
+        *,
+        person: str = "chan-mei-ling",
+        postbox: Postbox | None = None,
+        traceparent: str | None = None,
     ) -> Journey:
         """A renewal of these subscriptions, not begun yet. Many at a time share a postbox: it opens a letter once."""
         gateway = Gateway(
             port=self.installation.ports.gateway,
             ca_file=self.installation.pki.gateway / "root.pem",
             patience=self.patience,
+            traceparent=traceparent,
         )
         return Journey(
             ar=AR(gateway=gateway, ecert=self.ecert(person), folder=folder),

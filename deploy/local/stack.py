@@ -14,7 +14,7 @@ from deploy.local.pki import PUBLIC_HOST
 from deploy.local.postgres import SERVICES
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
-# Kept of the caller's environment: enough to run programs, nothing that points at other servers.
+# Kept of the caller's environment: enough to run programs, nothing that points at other servers but a trace collector.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 STATE_VARIABLE: Final = "ECERT_STATE_FOLDER"
 
@@ -53,7 +53,7 @@ def outside() -> Outside:
 def base_environment(installation: Installation) -> dict[str, str]:
     """What every process gets. The state folder marks them all as this installation's."""
     return {
-        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        **{name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("OTEL_")},
         STATE_VARIABLE: str(installation.folder),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",

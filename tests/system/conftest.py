@@ -13,17 +13,28 @@ from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
+from tests.system.collector import Collector, collecting
 from tests.system.door import Door
 
 
 @pytest.fixture(scope="session")
-def system() -> Iterator[Target]:
+def collector() -> Iterator[Collector]:
+    """Takes the traces of every process."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def system(collector: Collector) -> Iterator[Target]:
     """Every process, ready."""
     folder = Path(tempfile.mkdtemp(prefix="ecert-system-"))
     try:
         installation = Installation.open(folder / "state", Ports.free())
-        with running(installation, Progress()):
-            yield Target(installation=installation, patience=20)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+            environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")  # milliseconds
+            with running(installation, Progress()):
+                yield Target(installation=installation, patience=20)
     finally:
         shutil.rmtree(folder)
 

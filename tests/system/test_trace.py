@@ -1,0 +1,95 @@
+"""One trace of one renewal: every leg from the submission to the certificate, under the AR's own span."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.demo.target import Target
+from tests.engines import wait_until
+from tests.system.collector import Collector, Span
+
+AR: Final = "AR"
+# Leg → what it led to. `docs/trace.md` shows the same tree with its times.
+LEGS: Final = {
+    AR: {
+        "identity-web: POST /identity/v1/attestations",
+        "application-web: POST /application/v1/renewals/<uuid:renewal_id>/submission",
+        "payment-web: POST /payment/v1/checkouts",
+        "issuance-web: POST /issuance/v1/orders/<uuid:item_id>/csr",
+    },
+    "identity-web: POST /identity/v1/attestations": {"identity-relay: send signature-verified"},
+    "application-web: POST /application/v1/renewals/<uuid:renewal_id>/submission": {
+        "application-relay: send renewal-submitted",
+        "payment-consume: process renewal-submitted",
+    },
+    "payment-consume: process renewal-submitted": {"payment-work: pursue payment"},
+    "payment-work: pursue payment": {
+        "payment-relay: send payment-captured",
+        "application-consume: process payment-captured",
+    },
+    "application-consume: process payment-captured": {
+        "application-relay: send csr-requested",
+        "issuance-consume: process csr-requested",
+        "mailing-consume: process csr-requested",
+    },
+    "issuance-consume: process csr-requested": {
+        "issuance-relay: send order-opened",
+        "application-consume: process order-opened",
+        "issuance-work: seal PIN",
+    },
+    "issuance-work: seal PIN": {
+        "issuance-relay: send pin-envelope-sealed",
+        "mailing-consume: process pin-envelope-sealed",
+    },
+    "issuance-web: POST /issuance/v1/orders/<uuid:item_id>/csr": {
+        "issuance-relay: send csr-received",
+        "application-consume: process csr-received",
+        "issuance-work: issue certificate",
+    },
+    "issuance-work: issue certificate": {
+        "issuance-work: check, lint, store the intent",
+        "issuance-work: sign",
+        "issuance-relay: send certificate-issued",
+        "application-consume: process certificate-issued",
+    },
+    "application-consume: process certificate-issued": {
+        "application-relay: send renewal-completed",
+        "mailing-consume: process renewal-completed",
+    },
+}
+
+
+def test_one_trace_shows_every_leg_of_a_renewal(
+    system: Target, collector: Collector, spare: Iterator[str], tmp_path: Path
+) -> None:
+    trace_id, own = secrets.token_hex(16), secrets.token_hex(8)
+    journey = system.journey([next(spare)], tmp_path, traceparent=f"00-{trace_id}-{own}-01")
+    journey.apply()
+    journey.receive()
+    journey.fulfil()
+    journey.ar.close()
+
+    def missing() -> dict[str, set[str]]:
+        found = tree(collector.spans(trace_id), own)
+        return {leg: lacking for leg, led_to in LEGS.items() if (lacking := led_to - found.get(leg, set()))}
+
+    wait_until(lambda: not missing(), limit=30, what=f"{missing()} of trace {trace_id}")
+    spans = collector.spans(trace_id)
+    assert {span.parent_id for span in spans} <= {own, *(span.span_id for span in spans)}, "a span without its parent"
+    assert "apply batch" in {span.name for span in collector.linked(trace_id)}, "no batch links to the events in it"
+
+
+def tree(spans: Sequence[Span], root: str) -> dict[str, set[str]]:
+    """Leg → the legs it led to; events by their own names."""
+    names = {root: AR, **{span.span_id: name(span) for span in spans}}
+    found: dict[str, set[str]] = {}
+    for span in spans:
+        found.setdefault(names.get(span.parent_id, "nobody"), set()).add(names[span.span_id])
+    return found
+
+
+def name(span: Span) -> str:
+    """`issuance-relay: send csr-received` for `send hk.ecert.issuance.csr-received.v1`."""
+    verb, _, rest = span.name.partition(" hk.ecert.")
+    return f"{span.process}: {verb} {rest.split('.')[1]}" if rest else f"{span.process}: {span.name}"
