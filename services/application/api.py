@@ -93,7 +93,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
     return [
         vars(subscription)
         | vars(verdict := eligibility.judge(subscription, being_renewed=being, caller=caller, now=tx.now))
-        | {"advice": verdict.advice}
+        | {"advice": verdict.advice, "key_sha256": subscription.key_sha256}
         for subscription, being in found
     ]
 

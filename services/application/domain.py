@@ -1,11 +1,15 @@
 """Renewals, their items and their states: what may follow what, and every reason to refuse."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
@@ -215,6 +219,12 @@ class Subscription:
     certificate: str
     serial: str
     not_after: datetime
+
+    @property
+    def key_sha256(self) -> str:
+        """The digest of the current certificate's public key, by which a new key is told from the old one."""
+        key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
+        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,9 @@ class EligibleSchema(Schema):
     server_names = fields.List(fields.String(), required=True)
     additional_servers = fields.Integer(required=True)
     serial = fields.String(required=True)
+    key_sha256 = fields.String(
+        required=True, metadata={"description": "SHA-256 of the current certificate's public key (SPKI, DER)"}
+    )
     not_after = fields.AwareDateTime(required=True)
     renew_by = fields.Date(required=True, metadata={"description": "One month before the end, in Hong Kong"})
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})

@@ -128,6 +128,9 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
         "detail": None if refused is None else str(refused),
         "key_kind": None if request is None else request.key_kind,
         "csr_sha256": None if request is None else request.sha256.hex(),
+        "spki_sha256": None if request is None else request.spki_sha256.hex(),
+        "subject": None if request is None else request.subject,
+        "signature_algorithm": None if request is None else request.signature_algorithm,
         "names": checked.names,
         "certificate_names": checked.certificate_names,
         "differences": [

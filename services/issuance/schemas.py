@@ -71,6 +71,11 @@ class CheckedCSRSchema(Schema):
     detail = fields.String(required=True, allow_none=True)
     key_kind = fields.String(required=True, allow_none=True)
     csr_sha256 = fields.String(required=True, allow_none=True)
+    spki_sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Of its public key (DER)"})
+    subject = fields.String(required=True, allow_none=True, metadata={"description": "RFC 4514"})
+    signature_algorithm = fields.String(
+        required=True, allow_none=True, metadata={"description": "Such as rsa-pkcs1v15-sha256 or ecdsa-sha384"}
+    )
     names = fields.List(fields.String(), required=True, metadata={"description": "What the CSR asks for"})
     certificate_names = fields.List(
         fields.String(), required=True, metadata={"description": "What the certificate will carry"}

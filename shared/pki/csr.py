@@ -13,6 +13,7 @@ from asn1crypto import csr as asn1_csr
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from shared.errors import Refused
 from shared.pki.keys import KeyFault, KeyRefused, checked_key
@@ -73,11 +74,16 @@ class NamesDiffer(CSRRefused):
 
 @dataclass(frozen=True, kw_only=True)
 class CSR:
-    """A request whose key is allowed and whose sender has proved to hold it."""
+    """A request whose key is allowed and whose sender has proved to hold it.
+
+    `subject` (RFC 4514) and `signature_algorithm` (such as "rsa-pkcs1v15-sha256") are for people to look at.
+    """
 
     der: bytes
     spki: bytes
     key_kind: str
+    subject: str
+    signature_algorithm: str
     common_names: tuple[str, ...]
     dns_names: tuple[str, ...]
 
@@ -116,7 +122,15 @@ def read_der(der: bytes) -> CSR:
     key_kind = checked_key(spki)  # before the signature: a huge modulus would make that slow
     _check_possession(request)
     common_names, dns_names = _names(request)
-    return CSR(der=der, spki=spki, key_kind=key_kind, common_names=common_names, dns_names=dns_names)
+    return CSR(
+        der=der,
+        spki=spki,
+        key_kind=key_kind,
+        subject=request.subject.rfc4514_string(),
+        signature_algorithm=_signature_algorithm(request),
+        common_names=common_names,
+        dns_names=dns_names,
+    )
 
 
 def check_names(csr: CSR, server_names: Iterable[str]) -> None:
@@ -177,6 +191,13 @@ def _check_possession(request: x509.CertificateSigningRequest) -> None:
         _malformed(error)
     if not valid:  # also for SHA-1 and MD5
         raise CSRRefused(CSRFault.SIGNATURE)
+
+
+def _signature_algorithm(request: x509.CertificateSigningRequest) -> str:
+    """Of a signature that was verified, so both are there."""
+    scheme, hashed = request.signature_algorithm_parameters, request.signature_hash_algorithm
+    kinds = {padding.PKCS1v15: "rsa-pkcs1v15", padding.PSS: "rsa-pss", ec.ECDSA: "ecdsa"}
+    return f"{kinds[type(scheme)]}-{hashed.name if hashed else 'unknown'}"
 
 
 def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:

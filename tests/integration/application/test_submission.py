@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from werkzeug.test import TestResponse
 
 from shared.events.application import RenewalSubmitted
@@ -43,6 +45,14 @@ def test_the_list_says_of_each_certificate_whether_it_can_be_renewed(world: Worl
     assert shown[WWW]["advice"] is None
     assert "suspension" in shown[WILDCARD]["advice"]
     assert (shown[WWW]["renew_by"], shown[WWW]["late"]) == ("2026-12-07", False)
+
+
+def test_a_new_key_can_be_told_from_the_key_of_the_current_certificate(world: World) -> None:
+    ((text,),) = world.rows("SELECT certificate FROM subscriptions WHERE srn = %s", WWW)
+    key = x509.load_pem_x509_certificate(text.encode()).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    shown = {s["srn"]: s["key_sha256"] for s in body(world.get("/subscriptions"))}
+    assert shown[WWW] == hashlib.sha256(spki).hexdigest()
 
 
 def test_another_subscribers_list_is_its_own(world: World) -> None:

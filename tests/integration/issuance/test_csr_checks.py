@@ -43,7 +43,8 @@ def state(world: World) -> list[tuple[Any, ...]]:
 
 def test_a_good_csr_is_shown_as_it_will_be_used(world: World, client: FlaskClient, renewal: Renewal) -> None:
     before = state(world)
-    der = csr_der(common_name=NAME, names=[NAME])
+    key = ec_key()
+    der = csr_der(key, common_name=NAME, names=[NAME])
 
     answer = check(client, world, renewal, csr=as_pem(der), item_id=str(renewal.items[0].item_id))
 
@@ -55,6 +56,9 @@ def test_a_good_csr_is_shown_as_it_will_be_used(world: World, client: FlaskClien
         "detail": None,
         "key_kind": "ec-p256",
         "csr_sha256": sha256(der).hexdigest(),
+        "spki_sha256": spki(key).hex(),
+        "subject": f"CN={NAME}",
+        "signature_algorithm": "ecdsa-sha256",
         "names": [NAME],
         "certificate_names": [NAME],
         "differences": [],

@@ -56,6 +56,21 @@ def test_what_openssl_writes_is_read(tmp_path: Path) -> None:
     )
     request = csr.read((tmp_path / "r.pem").read_text())
     assert (request.common_names, request.dns_names) == (("www.example.hk",), ("www.example.hk",))
+    assert request.subject == "CN=www.example.hk,O=Example Ltd"
+
+
+@pytest.mark.parametrize(
+    ("options", "algorithm"),
+    [
+        ((), "rsa-pkcs1v15-sha256"),
+        (("-sha384",), "rsa-pkcs1v15-sha384"),
+        (("-sigopt", "rsa_padding_mode:pss"), "rsa-pss-sha256"),
+        (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "ecdsa-sha256"),
+    ],
+)
+def test_how_a_csr_was_signed_is_said(tmp_path: Path, options: tuple[str, ...], algorithm: str) -> None:
+    subprocess.run([*OPENSSL_REQ, "-subj", "/", *options], cwd=tmp_path, check=True, capture_output=True)
+    assert csr.read((tmp_path / "r.pem").read_text()).signature_algorithm == algorithm
 
 
 def test_the_old_label_and_windows_line_ends_are_read() -> None:
