@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal import languages, messages, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
-from portal.pages import certificates, orders, payment, public, renewals, signing_in
+from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in
 from portal.web import Deps, FormExpired, SignInNeeded
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.after_request(_end)
     app.url_value_preprocessor(_take_edition)
     app.url_defaults(_give_edition)
-    for module in (public, signing_in, certificates, renewals, payment, orders):
+    for module in (public, signing_in, certificates, renewals, payment, orders, csrs):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     return app
@@ -136,11 +136,8 @@ def _give_edition(endpoint: str, values: dict[str, Any]) -> None:
 def _handle(error: Exception) -> BaseResponse:
     """Every failure as a page that says what to do, or as the way to it."""
     match error:
-        case SignInNeeded():
+        case SignInNeeded() | APIProblem(status=401):
             return _to_sign_in()
-        case APIProblem(status=401):
-            session.current().token = ""
-            return _to_sign_in("session-ended")
         case APIProblem(status=404):
             return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), messages.of(error))
         case APIProblem():
@@ -156,9 +153,13 @@ def _handle(error: Exception) -> BaseResponse:
     return _page(HTTPStatus.INTERNAL_SERVER_ERROR, gettext("Something went wrong on our side"), messages.INTERNAL)
 
 
-def _to_sign_in(problem: str | None = None) -> BaseResponse:
-    then = flask.request.full_path.rstrip("?") if flask.request.method == "GET" else flask.request.path
-    return web.redirect("signing_in.sign_in", next=then, problem=problem or "session-ended")
+def _to_sign_in() -> BaseResponse:
+    """To sign in and come back to the same page, where the form that was sent shows what had been typed."""
+    held = session.current()
+    held.token = ""
+    if flask.request.method == "POST" and session.csrf_matches(flask.request.form.get("csrf", "")):
+        web.keep_form()
+    return web.redirect("signing_in.sign_in", next=flask.request.full_path.rstrip("?"), problem="session-ended")
 
 
 def _http_error(error: HTTPException) -> BaseResponse:

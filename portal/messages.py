@@ -1,6 +1,7 @@
 """What people read for the API's words: products, states, steps of the course, and every refusal, by its slug."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from portal.gateway import APIProblem
 from portal.languages import N_, gettext
@@ -10,6 +11,8 @@ NOT_FOUND: Final = N_("There is no such page. Check the address, or start from t
 INTERNAL: Final = N_("It has been recorded. Nothing that was sent before is lost. Please try again later.")
 FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
 TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
+
+_PIN_TRIES: Final = 5
 
 _SIGN_IN: Final = {
     "client-certificate-missing": N_(
@@ -52,6 +55,8 @@ _PROBLEMS: Final = {
     ),
     "document-refused": N_("The signed document is not this application. Download it again and sign it."),
     "nonce-spent": N_("This application was signed before. Upload the first signature again, or start a new renewal."),
+    "payment-not-ready": N_("The payment is being prepared. Please try again in a moment."),
+    "terms-not-found": NOT_FOUND,
     "not-the-representative": N_("Only the Authorised Representative who submitted the renewal can pay for it."),
     "authorisation-refused": N_("Your proof of identity is too old for paying. Please choose Pay once more."),
     "authorisation-used": N_("Your proof of identity was used already. Please choose Pay once more."),
@@ -73,7 +78,9 @@ _PROBLEMS: Final = {
         "What you sent holds a private key. It must never leave your server and cannot be used any more: make a new "
         "key and a new CSR."
     ),
-    "key-refused": N_("The key in the CSR is not allowed: use RSA 2048, 3072 or 4096 bits, or ECDSA P-256, P-384."),
+    "key-refused": N_(
+        "The key in the CSR is not allowed: use RSA with 2048, 3072 or 4096 bits, or ECDSA with P-256, P-384 or P-521."
+    ),
     "key-not-allowed": N_("The key in the CSR has been used before or is known to others. Make a new key."),
     "idempotency-key-in-use": N_("Your last request is still running. Please wait a moment and try again."),
 }
@@ -89,6 +96,9 @@ _REASONS: Final = {
     "csr-several-pem-blocks": N_("Send one CSR alone, without other blocks."),
     "csr-text-around-it": N_("There is other text around the CSR. Remove it."),
     "csr-signature-invalid": N_("The CSR is damaged: its signature does not fit. Make or copy it again."),
+    "csr-names-not-dns": N_("The CSR asks for something else than server names, such as an IP address."),
+    "key-blocked": N_("This key is blocked, because others may know it. Make a new key."),
+    "key-used-before": N_("This key belongs to another certificate. Make a new key."),
     "key-rsa-size-not-allowed": N_("Use an RSA key of 2048, 3072 or 4096 bits."),
     "key-weak": N_("The key is known to be weak. Make a new one with current software."),
 }
@@ -125,8 +135,24 @@ ITEM_STATES: Final = {
     "withheld": N_("Not issued"),
 }
 
+KEY_KINDS: Final = {
+    "rsa-2048": N_("RSA, 2048 bits"),
+    "rsa-3072": N_("RSA, 3072 bits"),
+    "rsa-4096": N_("RSA, 4096 bits"),
+    "ec-p256": N_("ECDSA, P-256"),
+    "ec-p384": N_("ECDSA, P-384"),
+    "ec-p521": N_("ECDSA, P-521"),
+}
+
+DIFFERENCES: Final = {
+    "same": N_("As ordered"),
+    "ours": N_("As ordered: it is taken from your application"),
+    "added": N_("Comes with the Wildcard, without a PIN of its own"),
+    "missing": N_("Ordered, but not in the CSR"),
+    "surplus": N_("In the CSR, but not ordered"),
+}
+
 COURSE: Final = {
-    "drafted": N_("Drafted"),
     "submitted": N_("Signed and submitted"),
     "paid": N_("Payment received"),
     "payment-declined": N_("Payment declined"),
@@ -144,6 +170,10 @@ COURSE: Final = {
     "cancellation-declined": N_("Cancellation no longer possible"),
     "cancelled": N_("Cancelled"),
     "expired": N_("Ended"),
+    "payment-deadline": N_("The time to pay is over"),
+    "csr-deadline": N_("The time to send the CSRs is over"),
+    "hold-deadline": N_("On hold for too long"),
+    "refused": N_("No certificate could be issued"),
     "on-hold": N_("On hold"),
     "released": N_("Released"),
     "refunded": N_("Refunded"),
@@ -191,3 +221,35 @@ def item_state(slug: str) -> str:
 def step(slug: str) -> str:
     """A step of the course."""
     return gettext(COURSE.get(slug, slug))
+
+
+def key_kind(slug: str) -> str:
+    """Of which kind and size a key is."""
+    return gettext(KEY_KINDS.get(slug, slug))
+
+
+def signature_algorithm(slug: str) -> str:
+    """A signature's algorithm as it is commonly written: "SHA-256, RSA (PKCS#1 v1.5)"."""
+    scheme, _, hashed = slug.rpartition("-")
+    schemes = {"rsa-pkcs1v15": "RSA (PKCS#1 v1.5)", "rsa-pss": "RSA (PSS)", "ecdsa": "ECDSA"}
+    return f"{hashed.upper().replace('SHA', 'SHA-')}, {schemes.get(scheme, scheme)}"
+
+
+def difference(slug: str) -> str:
+    """How a name of a CSR and of its order compare."""
+    return gettext(DIFFERENCES[slug])
+
+
+def set_aside(slug: str) -> str:
+    """Why a CSR that was taken could not be used after all."""
+    text = _REASONS.get(slug) or _PROBLEMS.get(slug) or _PROBLEMS["csr-refused"]
+    return gettext(text)
+
+
+def pin_hint(pin: Mapping[str, Any] | None) -> str:
+    """What the AR should know of a PIN before typing it; nothing if all is as usual."""
+    if pin is None or pin["state"] == "planned":
+        return gettext("This PIN Envelope has not been made yet.")
+    if pin["state"] == "locked":
+        return gettext("This PIN has had all its tries. Please contact us.")
+    return "" if pin["tries_left"] >= _PIN_TRIES else gettext("Tries left: %(number)s") % {"number": pin["tries_left"]}

@@ -3,8 +3,9 @@
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import flask
 from cryptography.fernet import InvalidToken, MultiFernet
@@ -12,6 +13,8 @@ from cryptography.fernet import InvalidToken, MultiFernet
 COOKIE: Final = "__Host-portal"
 # Longer than any access token lives; what a cookie from before says is not looked at.
 _MAX_AGE: Final = 4 * 3600
+# A browser takes a cookie of 4 KiB, its name included. A token and a CSR with an RSA key of 2048 bits fit into it.
+_MOST_SEALED: Final = 4_000
 # A token that ends while its request runs is no use.
 _MARGIN: Final = 5
 
@@ -24,6 +27,14 @@ class Pending:
     verifier: str = field(repr=False)
     then: str
     renewal_id: str | None = None
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """What was typed into one form: it survives a reload, another language and an ended session."""
+
+    path: str
+    fields: dict[str, str]
 
 
 @dataclass(kw_only=True)
@@ -41,6 +52,7 @@ class Session:
     # Who pays was proved for this renewal: the authorisation that opens its checkout.
     paying: str = ""
     authorisation: str = field(default="", repr=False)
+    kept: Kept | None = None
 
     @property
     def signed_in(self) -> bool:
@@ -67,6 +79,17 @@ def csrf_matches(given: str) -> bool:
     return bool(known) and secrets.compare_digest(known.encode(), given.encode())
 
 
+def keep(path: str, fields: Mapping[str, str]) -> None:
+    """Keep what a form of ours held, if the cookie has room for it; secrets are never given to this."""
+    current().kept = Kept(path=path, fields=dict(fields)) if any(fields.values()) else None
+
+
+def kept(path: str) -> dict[str, str]:
+    """What was kept of this form."""
+    found = current().kept
+    return found.fields if found is not None and found.path == path else {}
+
+
 def load(keys: MultiFernet) -> None:
     """Before a request: open its cookie; one that is not ours, or old, is as none."""
     flask.g.session = _open(flask.request.cookies.get(COOKIE), keys)
@@ -81,8 +104,14 @@ def save(response: flask.Response, keys: MultiFernet) -> None:
     if after == asdict(Session()):
         response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="Lax")
         return
-    sealed = keys.encrypt(json.dumps(after, ensure_ascii=False).encode()).decode()
+    sealed = _seal(after, keys)
+    if len(sealed) > _MOST_SEALED:
+        sealed = _seal(after | {"kept": None}, keys)
     response.set_cookie(COOKIE, sealed, secure=True, httponly=True, samesite="Lax", path="/")
+
+
+def _seal(content: dict[str, Any], keys: MultiFernet) -> str:
+    return keys.encrypt(json.dumps(content, ensure_ascii=False).encode()).decode()
 
 
 def _open(sealed: str | None, keys: MultiFernet) -> Session:
@@ -90,7 +119,11 @@ def _open(sealed: str | None, keys: MultiFernet) -> Session:
         return Session()
     try:
         data = json.loads(keys.decrypt(sealed.encode(), ttl=_MAX_AGE))
-        pending = data.pop("pending")
-        return Session(**data, pending=None if pending is None else Pending(**pending))
+        pending, kept = data.pop("pending"), data.pop("kept", None)
+        return Session(
+            **data,
+            pending=None if pending is None else Pending(**pending),
+            kept=None if kept is None else Kept(**kept),
+        )
     except (InvalidToken, ValueError, TypeError, KeyError):
         return Session()

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.wrappers import Response
 
-from portal import session
+from portal import csr_text, languages, session
 from portal.gateway import API, Reply
 from portal.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 REFRESH_SECONDS: Final = 5
+_KEEPABLE: Final = re.compile(r"csr|reference|servers-[0-9]{10}")
 _OWN_PATH: Final = re.compile(r"/(en|zh-hant|zh-hans)(/[A-Za-z0-9/_-]*)?(\?[A-Za-z0-9=&_-]*)?")
 
 
@@ -83,6 +84,25 @@ def check_form() -> None:
     """Refuse a form of another site or of an old session. Raises FormExpired, or SignInNeeded if that is why."""
     if not session.csrf_matches(flask.request.form.get("csrf", "")):
         raise FormExpired if session.current().signed_in else SignInNeeded
+
+
+def place() -> str:
+    """This page's address without its language: what is kept of its form is shown in any."""
+    return flask.request.path.removeprefix(f"/{languages.edition()}")
+
+
+def keep_form() -> None:
+    """Keep what was typed, but for secrets and what is larger than a cookie."""
+    form = flask.request.form
+    fields = {name: form[name] for name in form if _KEEPABLE.fullmatch(name)} | csr_text.uploaded()
+    if "PRIVATE KEY" in fields.get("csr", ""):
+        del fields["csr"]
+    session.keep(place(), fields)
+
+
+def kept() -> dict[str, str]:
+    """What was kept of the form of this page."""
+    return session.kept(place())
 
 
 def own_path(path: str) -> str | None:

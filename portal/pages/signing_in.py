@@ -100,6 +100,7 @@ def _keep(granted: dict[str, Any], then: str, renewal_id: str | None) -> None:
         edition=_edition_of(then),
         paying=renewal_id or "",
         authorisation=granted.get("authorisation") or "",
+        kept=session.current().kept,
     )
 
 

@@ -7,7 +7,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.application import store
-from services.application.domain import DEADLINES, Deadline, Ending, Renewal, RenewalState
+from services.application.domain import DEADLINES, Deadline, Ending, Renewal, RenewalState, Step
 from services.application.refusals import RenewalNotFound
 from shared import audit, outbox
 from shared.auth import Caller
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 OVERDUE: Final = Counter("renewals_overdue_total", "Answers of other services that did not come in time", ["state"])
 
-_DEADLINE_NAMES: Final = {
-    RenewalState.AWAITING_PAYMENT: ("payment-deadline", Ending.NOT_PAID),
-    RenewalState.AWAITING_CSRS: ("csr-deadline", Ending.NO_CSR),
-    RenewalState.ON_HOLD: ("hold-deadline", Ending.NOT_RELEASED),
+_PASSED: Final = {
+    RenewalState.AWAITING_PAYMENT: (Step.PAYMENT_DEADLINE, Ending.NOT_PAID),
+    RenewalState.AWAITING_CSRS: (Step.CSR_DEADLINE, Ending.NO_CSR),
+    RenewalState.ON_HOLD: (Step.HOLD_DEADLINE, Ending.NOT_RELEASED),
 }
 
 
@@ -63,12 +63,13 @@ def _ask(tx: Tx, renewal: Renewal) -> None:
 
 def pass_deadline(was: Renewal, tx: Tx) -> None:
     """The renewal has been in its state for as long as it may; its timer has been taken out."""
-    name, ending = _DEADLINE_NAMES.get(was.state, ("answer-overdue", None))
+    step, ending = _PASSED.get(was.state, (None, None))
     renewal = was.after(Deadline, tx.now, ending=ending)
-    audit.record(tx, actor="application", action=name, subject=str(was.id), details={"state": str(was.state)})
-    if renewal.state is not was.state:
+    action = "answer-overdue" if step is None else step.value
+    audit.record(tx, actor="application", action=action, subject=str(was.id), details={"state": str(was.state)})
+    if step is not None and renewal.state is not was.state:
         move(tx, was, renewal)
-        note(tx, was.id, name)
+        note(tx, was.id, step)
         return
     OVERDUE.labels(was.state).inc()
     log.error("renewal.answer_overdue", renewal_id=str(was.id), state=str(was.state))
@@ -79,7 +80,7 @@ def pass_deadline(was: Renewal, tx: Tx) -> None:
 def note(
     tx: Tx,
     renewal_id: RenewalId,
-    event: str,
+    event: Step,
     item_id: ItemId | None = None,
     detail: str | None = None,
     at: datetime | None = None,

@@ -166,6 +166,36 @@ class ItemState(StrEnum):
     WITHHELD = "withheld"
 
 
+class Step(StrEnum):
+    """A step of a renewal's course, as the AR is shown it."""
+
+    SUBMITTED = "submitted"
+    PAID = "paid"
+    PAYMENT_DECLINED = "payment-declined"
+    CSR_REQUEST_SENT = "csr-request-sent"
+    MAIL_BOUNCED = "mail-bounced"
+    ORDER_OPENED = "order-opened"
+    PIN_ENVELOPE_POSTED = "pin-envelope-posted"
+    PIN_ENVELOPE_RETURNED = "pin-envelope-returned"
+    CSR_RECEIVED = "csr-received"
+    CERTIFICATE_ISSUED = "certificate-issued"
+    CERTIFICATE_ACCEPTED = "certificate-accepted"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_REFUSED = "certificate-refused"
+    ON_HOLD = "on-hold"
+    RELEASED = "released"
+    CANCELLATION_ASKED = "cancellation-asked"
+    CANCELLATION_DECLINED = "cancellation-declined"
+    PAYMENT_DEADLINE = "payment-deadline"
+    CSR_DEADLINE = "csr-deadline"
+    HOLD_DEADLINE = "hold-deadline"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    REFUNDED = "refunded"
+    COMPLETED = "completed"
+
+
 _I = ItemState
 ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, OrderOpened): _I.ORDERED,

@@ -16,6 +16,7 @@ from services.application.domain import (
     Release,
     Renewal,
     RenewalState,
+    Step,
 )
 from services.application.refunds import refund_item, refund_rest, take_refund
 from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
@@ -46,7 +47,7 @@ def cancel(renewal_id: RenewalId, caller: Caller, tx: Tx) -> Renewal:
     renewal = was.after(Cancel, tx.now, ending=Ending.CANCELLED)
     move(tx, was, renewal)
     audit.record(tx, actor=caller.ar_id, action="renewal-cancelled", subject=str(renewal.id))
-    note(tx, renewal.id, "cancellation-asked")
+    note(tx, renewal.id, Step.CANCELLATION_ASKED)
     return renewal
 
 
@@ -63,7 +64,7 @@ def take_payment(event: PaymentCaptured, tx: Tx) -> None:
         captured_minor=event.amount_minor,
     )
     move(tx, was, renewal)
-    note(tx, renewal.id, "paid")
+    note(tx, renewal.id, Step.PAID)
     if renewal.state is RenewalState.AWAITING_CSRS:
         ask_for_csrs(renewal, tx)
     elif renewal.state.ended:
@@ -89,7 +90,7 @@ def ask_for_csrs(renewal: Renewal, tx: Tx) -> None:
     if not _is_of_record(renewal, tx):
         move(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        note(tx, renewal.id, "on-hold", detail="ar-changed")
+        note(tx, renewal.id, Step.ON_HOLD, detail="ar-changed")
         return
     assert renewal.attestation is not None
     assert renewal.receipt is not None
@@ -124,7 +125,7 @@ def release(renewal_id: RenewalId, actor: str, tx: Tx) -> None:
         raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
     move(tx, was, renewal)
     audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
-    note(tx, renewal.id, "released")
+    note(tx, renewal.id, Step.RELEASED)
     ask_for_csrs(renewal, tx)
 
 
@@ -132,7 +133,7 @@ def note_declined(event: PaymentDeclined, tx: Tx) -> None:
     """An attempt to pay failed; the AR may try again."""
     was = lock_known(tx, event)
     move(tx, was, was.after_event(event, tx.now))
-    note(tx, event.renewal_id, "payment-declined", detail=event.reason)
+    note(tx, event.renewal_id, Step.PAYMENT_DECLINED, detail=event.reason)
 
 
 def take_expiry(event: PaymentExpired, tx: Tx) -> None:
@@ -141,7 +142,7 @@ def take_expiry(event: PaymentExpired, tx: Tx) -> None:
     renewal = was.after_event(event, tx.now, ending=was.ending or Ending.NOT_PAID)
     move(tx, was, renewal)
     if renewal.state is RenewalState.EXPIRED:
-        _announce_end(tx, renewal, "expired")
+        _announce_end(tx, renewal, Step.EXPIRED)
 
 
 def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
@@ -152,7 +153,7 @@ def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
         if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
     move(tx, was, renewal)
-    _announce_end(tx, renewal, "cancelled")
+    _announce_end(tx, renewal, Step.CANCELLED)
     refund_rest(tx, renewal)
 
 
@@ -161,7 +162,7 @@ def take_declined_cancellation(event: CancellationDeclined, tx: Tx) -> None:
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now)
     move(tx, was, renewal)
-    note(tx, renewal.id, "cancellation-declined")
+    note(tx, renewal.id, Step.CANCELLATION_DECLINED)
     complete(tx, renewal)
 
 
@@ -179,7 +180,7 @@ def take_certificate(event: CertificateIssued, tx: Tx) -> None:
     store.renew_subscription(
         tx.conn, item.srn, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
-    note(tx, renewal.id, "certificate-issued", item.id, event.serial)
+    note(tx, renewal.id, Step.CERTIFICATE_ISSUED, item.id, event.serial)
     complete(tx, renewal)
 
 
@@ -187,14 +188,14 @@ def note_revocation(event: CertificateRevoked, tx: Tx) -> None:
     """A certificate of ours was revoked: if it is still the current one, it cannot be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
-    note(tx, renewal.id, "certificate-revoked", item.id, event.reason)
+    note(tx, renewal.id, Step.CERTIFICATE_REVOKED, item.id, event.reason)
 
 
 def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
     """An item is finally refused: its own amount goes back, the others go on."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    note(tx, renewal.id, "certificate-refused", item.id, event.reason)
+    note(tx, renewal.id, Step.CERTIFICATE_REFUSED, item.id, event.reason)
     refund_item(tx, renewal, item)
     complete(tx, renewal)
 
@@ -202,25 +203,27 @@ def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
 def note_csr_request(event: CSRRequestSent, tx: Tx) -> None:
     """The AR was asked for the CSRs."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, "csr-request-sent", at=event.sent_at)
+    note(tx, event.renewal_id, Step.CSR_REQUEST_SENT, at=event.sent_at)
 
 
 def note_bounce(event: MailBounced, tx: Tx) -> None:
     """A mail could not be delivered."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, "mail-bounced")
+    note(tx, event.renewal_id, Step.MAIL_BOUNCED)
 
 
 def note_posting(event: PINEnvelopePosted, tx: Tx) -> None:
     """A PIN Envelope is on its way."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, "pin-envelope-posted", event.item_id, f"{event.server_name} {event.registered_number}")
+    note(
+        tx, event.renewal_id, Step.PIN_ENVELOPE_POSTED, event.item_id, f"{event.server_name} {event.registered_number}"
+    )
 
 
 def note_return(event: PINEnvelopeReturned, tx: Tx) -> None:
     """A PIN Envelope came back."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, "pin-envelope-returned", event.item_id, event.reason)
+    note(tx, event.renewal_id, Step.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
 
 
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
@@ -241,23 +244,23 @@ def complete(tx: Tx, renewal: Renewal) -> None:
     if issued:
         move(tx, renewal, renewal.after(ItemsEnded, tx.now))
         outbox.add(tx, RenewalCompleted(renewal_id=renewal.id, issued=issued, refused=refused))
-        note(tx, renewal.id, "completed")
+        note(tx, renewal.id, Step.COMPLETED)
     else:
         ended = renewal.after(AllRefused, tx.now, ending=Ending.REFUSED)
         move(tx, renewal, ended)
-        _announce_end(tx, ended, "refused")
+        _announce_end(tx, ended, Step.REFUSED)
 
 
-def _announce_end(tx: Tx, renewal: Renewal, name: str) -> None:
+def _announce_end(tx: Tx, renewal: Renewal, step: Step) -> None:
     assert renewal.ending is not None
     outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason=renewal.ending))
-    note(tx, renewal.id, name, detail=renewal.ending)
+    note(tx, renewal.id, step, detail=renewal.ending)
 
 
 _EVENT_NAMES: Final = {
-    OrderOpened: "order-opened",
-    CSRReceived: "csr-received",
-    CertificateAccepted: "certificate-accepted",
+    OrderOpened: Step.ORDER_OPENED,
+    CSRReceived: Step.CSR_RECEIVED,
+    CertificateAccepted: Step.CERTIFICATE_ACCEPTED,
 }
 
 SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (

@@ -2,7 +2,7 @@
 
 from services.application import store
 from services.application.course import lock_known, note
-from services.application.domain import Item, Refund, Renewal
+from services.application.domain import Item, Refund, Renewal, Step
 from services.application.refusals import RefundNotFound, WrongAmount
 from shared import audit, outbox
 from shared.errors import Ignored
@@ -31,7 +31,7 @@ def take_refund(event: PaymentRefunded, tx: Tx) -> None:
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
     if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
         raise Ignored("refund is settled")
-    note(tx, renewal.id, "refunded", refund.item_id, str(event.amount_minor))
+    note(tx, renewal.id, Step.REFUNDED, refund.item_id, str(event.amount_minor))
 
 
 def _left(tx: Tx, renewal: Renewal) -> int:

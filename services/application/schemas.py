@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from services.application.domain import CURRENCY, Ending, ItemState, RenewalState
+from services.application.domain import CURRENCY, Ending, ItemState, RenewalState, Step
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
 from shared.api import ProblemSchema
@@ -100,7 +100,7 @@ class TimelineSchema(Schema):
     """One step of the renewal's course."""
 
     time = fields.AwareDateTime(required=True)
-    event = fields.String(required=True)
+    event = fields.String(required=True, validate=validate.OneOf([step.value for step in Step]))
     item_id = fields.UUID(allow_none=True)
     detail = fields.String(allow_none=True)
 

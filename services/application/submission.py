@@ -13,6 +13,7 @@ from services.application.domain import (
     ItemState,
     Renewal,
     RenewalState,
+    Step,
     Submit,
     Subscription,
 )
@@ -94,7 +95,7 @@ def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: 
     if not store.open_items(tx.conn, renewal.id):
         raise _refusal(items[0].srn, "being-renewed")
     move(tx, was, renewal)
-    note(tx, renewal.id, "submitted")
+    note(tx, renewal.id, Step.SUBMITTED)
     audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
     outbox.add(
         tx,

@@ -147,14 +147,21 @@ def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:
     missing = sorted(wanted - set(named))
     if missing or surplus:
         raise PINsMissing(missing=tuple(missing), surplus=tuple(surplus))
-    return {name: _slip_checked(name, text) for name, text in named.items()}
+    return _slips_checked(named)
 
 
-def _slip_checked(name: str, text: str) -> str:
-    try:
-        return pins.typed(text)
-    except PINSlip:
-        raise PINSlip(name) from None
+def _slips_checked(named: Mapping[str, str]) -> dict[str, str]:
+    """The PINs as digits; every slip is told at once."""
+    read: dict[str, str] = {}
+    mistyped: list[str] = []
+    for name, text in sorted(named.items()):
+        try:
+            read[name] = pins.typed(text)
+        except PINSlip:
+            mistyped.append(name)
+    if mistyped:
+        raise PINSlip(mistyped)
+    return read
 
 
 def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: KeyPolicy) -> None:

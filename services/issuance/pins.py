@@ -2,7 +2,7 @@
 
 import hmac
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,10 @@ class PINSlip(Refused):
     """Not a PIN at all: too short, too long, or its check digit is wrong. It costs no try."""
 
     reason = "pin-slip"
+
+    def __init__(self, server_names: Sequence[str] = ()) -> None:
+        super().__init__(", ".join(server_names) or "not a PIN")
+        self.extensions = {"mistyped": list(server_names)}
 
 
 def make(random: Random) -> str:

@@ -195,9 +195,15 @@ def _check_possession(request: x509.CertificateSigningRequest) -> None:
 
 def _signature_algorithm(request: x509.CertificateSigningRequest) -> str:
     """Of a signature that was verified, so both are there."""
-    scheme, hashed = request.signature_algorithm_parameters, request.signature_hash_algorithm
-    kinds = {padding.PKCS1v15: "rsa-pkcs1v15", padding.PSS: "rsa-pss", ec.ECDSA: "ecdsa"}
-    return f"{kinds[type(scheme)]}-{hashed.name if hashed else 'unknown'}"
+    assert request.signature_hash_algorithm is not None
+    match request.signature_algorithm_parameters:
+        case padding.PSS():
+            scheme = "rsa-pss"
+        case ec.ECDSA():
+            scheme = "ecdsa"
+        case _:
+            scheme = "rsa-pkcs1v15"
+    return f"{scheme}-{request.signature_hash_algorithm.name}"
 
 
 def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:

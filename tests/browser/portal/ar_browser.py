@@ -95,24 +95,27 @@ class ARBrowser:
         self.window.wait(".portal-timeline", seconds=60)
 
     def send_csr(self, order: Order, letters: Sequence[Letter]) -> Path:
-        """Make key and CSR with the command that the page shows, type the PINs, paste the CSR; the key."""
+        """Make key and CSR with a command that the page shows, have it checked, send it with the PINs; the key."""
         server = self.folder / order.reference
         server.mkdir()
         self.window.press(f"a[href$='/orders/{order.item_id}']")
         self.window.wait("#csr")
         self.run_shown("openssl req", server)
+        (csr,) = server.glob("*.csr")
+        self.window.fill("#csr", csr.read_text())
+        self.window.press("#check")
+        self.window.wait("#reference")
         self.window.fill("#reference", order.reference)
         for number, name in enumerate(order.server_names, start=1):
             (pin,) = [each.pin for each in letters if (each.reference, each.server_name) == (order.reference, name)]
             self.window.fill(f"#pin-{number}", pin)
-        self.window.fill("#csr", server.joinpath("server.csr").read_text())
-        self.window.press("form[enctype] .govuk-button")
-        return server / "server.key"
+        self.window.press("#send")
+        return csr.with_suffix(".key")
 
     def download_and_accept(self) -> Path:
         """Wait on the page that loads itself again; take the file, accept, go back to the renewal."""
-        self.window.wait("a[href$='/certificate']", seconds=60)
-        file = self.window.download("a[href$='/certificate']", self.folder)
+        self.window.wait("a.govuk-button[href$='/certificate']", seconds=60)
+        file = self.window.download("a.govuk-button[href$='/certificate']", self.folder)
         self.window.press("form[action$='/acceptance'] .govuk-button")
         self.window.gone("form[action$='/acceptance']")
         self.window.press(".govuk-back-link")

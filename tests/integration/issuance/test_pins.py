@@ -113,6 +113,14 @@ def test_what_is_wrong_with_the_csr_or_mistyped_costs_no_try(world: World) -> No
     assert tries(world) == [0]
 
 
+def test_every_slip_is_told_at_once(world: World) -> None:
+    renewal = world.opened(["a.example.hk", "b.example.hk", "c.example.hk"])
+    pins = world.letters(renewal) | {"c.example.hk": "1", "a.example.hk": "12"}
+    with pytest.raises(PINSlip) as refused:
+        world.submit(renewal, pins=pins)
+    assert refused.value.extensions == {"mistyped": ["a.example.hk", "c.example.hk"]}
+
+
 def test_another_ar_finds_no_order(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     for subscriber_id, ar_id in (("SUB-1", "AR-2"), ("SUB-2", "AR-1")):

@@ -124,6 +124,7 @@ def subscription(**changed: Any) -> dict[str, Any]:
         "server_names": ["www.harbourlights.example.hk"],
         "additional_servers": 0,
         "serial": "0a1b",
+        "key_sha256": "01" * 32,
         "not_after": "2027-01-06T15:59:59+00:00",
         "renew_by": "2026-12-06",
         "late": False,
@@ -177,6 +178,25 @@ def order(**changed: Any) -> dict[str, Any]:
         "refusal": None,
         "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5}],
         "certificate": None,
+        **changed,
+    }
+
+
+def checked(**changed: Any) -> dict[str, Any]:
+    """What issuance says of a good CSR."""
+    return {
+        "refusal": None,
+        "reason": None,
+        "title": None,
+        "detail": None,
+        "key_kind": "rsa-2048",
+        "csr_sha256": "c5" * 32,
+        "spki_sha256": "5b" * 32,
+        "subject": "CN=www.harbourlights.example.hk",
+        "signature_algorithm": "rsa-pkcs1v15-sha256",
+        "names": ["www.harbourlights.example.hk"],
+        "certificate_names": ["www.harbourlights.example.hk"],
+        "differences": [],
         **changed,
     }
 
@@ -238,6 +258,7 @@ def full_api() -> StubAPI:
             ("POST", "/identity/v1/challenges"): {"challenge_id": ITEM, "document": "sign this"},
             ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
             ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],
+            ("POST", "/issuance/v1/csr-checks"): checked(),
             ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),
             ("GET", f"/issuance/v1/orders/{ITEM}/certificate"): b"-----BEGIN CERTIFICATE-----\n",
             ("POST", f"/issuance/v1/orders/{ITEM}/acceptance"): CERTIFICATE,

@@ -5,9 +5,11 @@ from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives.serialization import pkcs7
 from flask import Flask
 
 from portal import languages, messages
+from tests.builders import certificate, pem
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
@@ -26,6 +28,7 @@ from tests.unit.portal.stub_api import (
 
 R = f"/en/renewals/{RENEWAL}"
 ORDER = f"{R}/orders/{ITEM}"
+CSR = f"{ORDER}/csr"
 PUBLIC = [
     "/en/",
     "/en/help",
@@ -44,7 +47,7 @@ OWN = [
     f"{R}/check",
     f"{R}/sign",
     f"{R}/cancel",
-    ORDER,
+    CSR,
 ]
 
 
@@ -224,42 +227,19 @@ def test_every_state_of_an_order_has_a_page(app: Flask, api: StubAPI, state: str
     assert ("Accept the certificate" in page.text) is (state == "issued")
 
 
-def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:
-    form = {"csrf": "the-form-token", "reference": " R-1 ", "pin-1": "1234 5678 9012 3456", "csr": "-----BEGIN"}
-    answer = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
-    assert answer.headers["Location"] == ORDER
-    pins = {"www.harbourlights.example.hk": "1234 5678 9012 3456"}
-    assert api.asked[-1].body == {"reference": "R-1", "pins": pins, "csr": "-----BEGIN"}
-
-
-def test_a_wrong_pin_keeps_the_csr_but_never_shows_a_pin_again(app: Flask, api: StubAPI) -> None:
-    api.answers["POST", f"/issuance/v1/orders/{ITEM}/csr"] = problem(403, "pin-wrong")
-    form = {"csrf": "the-form-token", "reference": "R-1", "pin-1": "1234567890123456", "csr": "-----BEGIN mine"}
-    page = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
-    assert page.status_code == 422
-    assert "A PIN is wrong" in page.text
-    assert "-----BEGIN mine" in page.text
-    assert "1234567890123456" not in page.text
-
-
-def test_a_pasted_private_key_is_not_shown_again(app: Flask, api: StubAPI) -> None:
-    api.answers["POST", f"/issuance/v1/orders/{ITEM}/csr"] = problem(422, "private-key-pasted")
-    form = {"csrf": "the-form-token", "reference": "R-1", "pin-1": "1", "csr": "-----BEGIN PRIVATE KEY-----"}
-    page = signed_in(app).post(ORDER, data=form, base_url=PORTAL)
-    assert "BEGIN PRIVATE KEY" not in page.text
-    assert "must never leave your server" in page.text
-
-
-def test_an_order_of_another_renewal_is_not_found(app: Flask, api: StubAPI) -> None:
-    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = []
-    assert signed_in(app).get(ORDER, base_url=PORTAL).status_code == 404
-
-
 def test_the_certificates_file_is_named_after_the_server_and_nothing_else(app: Flask, api: StubAPI) -> None:
     odd = order(state="issued", server_names=['*.x"\r\n.example.hk'])
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [odd]
     answer = signed_in(app).get(f"{ORDER}/certificate", base_url=PORTAL)
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="wildcard.x.example.hk.pem"'
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="wildcard.x.example.hk-R-7KQ2-M8XD-1.pem"'
+
+
+def test_the_chain_is_also_one_file_for_windows(app: Flask, api: StubAPI) -> None:
+    chain = [certificate("www.example.hk"), certificate("ca.example.hk")]
+    api.answers["GET", f"/issuance/v1/orders/{ITEM}/certificate"] = "".join(map(pem, chain)).encode()
+    answer = signed_in(app).get(f"{ORDER}/certificate.p7b", base_url=PORTAL)
+    assert answer.headers["Content-Disposition"].endswith('.p7b"')
+    assert set(pkcs7.load_der_pkcs7_certificates(answer.data)) == set(chain)
 
 
 def test_names_from_outside_are_text_and_never_markup(app: Flask, api: StubAPI) -> None:
@@ -270,7 +250,7 @@ def test_names_from_outside_are_text_and_never_markup(app: Flask, api: StubAPI) 
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = changed
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order(server_names=[evil])]
     client = signed_in(app, name=evil, organisation=evil)
-    for path in ("/en/certificates", "/en/certificates/renewal?srn=0002310001", R, f"{R}/cancel", ORDER):
+    for path in ("/en/certificates", "/en/certificates/renewal?srn=0002310001", R, f"{R}/cancel", CSR):
         page = client.get(path, base_url=PORTAL).text
         assert "<script>" not in page
         assert "&lt;script&gt;" in page

@@ -1,0 +1,63 @@
+"""Whatever a service may say to an AR has words in the portal: nobody is shown a slug."""
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from portal import messages
+from portal.gateway import APIProblem
+from services.application import api as application
+from services.application import eligibility
+from services.application.domain import ItemState, RenewalState, Step
+from services.identity import api as identity
+from services.identity.domain import CertificateFault
+from services.issuance import api as issuance
+from services.issuance.domain import OrderState
+from services.payment import api as payment
+from shared.events.base import Product
+from shared.pki.csr import CSRFault
+from shared.pki.keys import KeyFault
+from shared.problems import ProblemTable
+
+# Only a program that is not the portal, or a broken one, is told these.
+NEVER_SHOWN = {"redirect-uri-refused", "invalid-request", "webhook-refused", "payment-conflict"}
+
+
+def slugs(*tables: ProblemTable) -> Iterator[str]:
+    for table in tables:
+        yield from (problem.slug for problem in table.values())
+
+
+def without_words(problems: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    found = ((slug, messages.of(APIProblem(409, {"type": slug, "reason": reason}))) for slug, reason in problems)
+    return [(slug, text) for slug, text in found if text == messages.INTERNAL]
+
+
+def test_every_problem_has_words() -> None:
+    every = set(slugs(application.PROBLEMS, identity.PROBLEMS, issuance.PROBLEMS, payment.PROBLEMS)) - NEVER_SHOWN
+    assert without_words((slug, "") for slug in sorted(every)) == []
+
+
+def test_every_finer_reason_has_words() -> None:
+    reasons = {
+        "certificate-refused": CertificateFault,
+        "csr-refused": CSRFault,
+        "key-refused": KeyFault,
+        "key-not-allowed": ("key-blocked", "key-used-before", "key-of-the-ca", "key-of-another-subscriber"),
+        "not-eligible": eligibility.ADVICE,
+    }
+    assert without_words((slug, str(each)) for slug, finer in reasons.items() for each in finer) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "slugs"),
+    [
+        (messages.STATES, RenewalState),
+        (messages.ITEM_STATES, [*ItemState, *OrderState]),
+        (messages.COURSE, Step),
+        (messages.PRODUCTS, Product),
+    ],
+    ids=["renewal", "item", "course", "product"],
+)
+def test_every_state_and_step_has_words_and_none_are_left_over(words: dict[str, str], slugs: Iterable[str]) -> None:
+    assert set(words) == {str(slug) for slug in slugs}

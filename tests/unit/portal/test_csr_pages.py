@@ -1,0 +1,252 @@
+"""The CSR of one certificate: tried, compared, sent with the PINs, and never typed twice."""
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from portal import csr_text
+from tests.unit.portal.stub_api import (
+    ITEM,
+    PORTAL,
+    RENEWAL,
+    StubAPI,
+    browser,
+    checked,
+    full_api,
+    held_by,
+    order,
+    portal,
+    problem,
+    renewal,
+    signed_in,
+)
+
+R = f"/en/renewals/{RENEWAL}"
+ORDER = f"{R}/orders/{ITEM}"
+PAGE = f"{ORDER}/csr"
+NAME = "www.harbourlights.example.hk"
+PIN = "1234567890123456"
+TRY = {"csrf": "the-form-token", "csr": "-----BEGIN mine"}
+SEND = TRY | {"reference": " E-1 ", "pin-1": PIN}
+CHECKS = ("POST", "/issuance/v1/csr-checks")
+SENDS = ("POST", f"/issuance/v1/orders/{ITEM}/csr")
+ORDERS = ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders")
+
+
+@pytest.fixture
+def api() -> StubAPI:
+    return full_api()
+
+
+@pytest.fixture
+def app(api: StubAPI) -> Flask:
+    return portal(api)
+
+
+def bodies(api: StubAPI, what: tuple[str, str]) -> list[Any]:
+    return [asked.body for asked in api.asked if (asked.method, asked.path) == what]
+
+
+def test_an_order_that_waits_for_its_csr_leads_to_the_form_with_guides_for_its_names(app: Flask) -> None:
+    page = signed_in(app).get(ORDER, base_url=PORTAL, follow_redirects=True).text
+    assert f"subjectAltName=DNS:{NAME}" in page
+    assert [key for key in ("nginx", "apache", "haproxy", "tomcat", "iis") if f'id="{key}"' not in page] == []
+
+
+def test_a_good_csr_is_shown_beside_its_order_and_may_be_sent(app: Flask, api: StubAPI) -> None:
+    page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL)
+    assert page.status_code == 200
+    assert bodies(api, CHECKS) == [{"item_id": ITEM, "csr": "-----BEGIN mine"}]
+    for shown in ("CN=www.harbourlights", "RSA, 2048 bits", "SHA-256, RSA (PKCS#1 v1.5)", "c5c5", "As ordered"):
+        assert shown in page.text
+    assert "Another key than in the certificate in use" in page.text
+    assert 'name="pin-1"' in page.text
+
+
+def test_the_key_of_the_certificate_in_use_is_recognised(app: Flask, api: StubAPI) -> None:
+    api.answers[CHECKS] = checked(spki_sha256="01" * 32)
+    page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL).text
+    assert "The same key as in the certificate in use" in page
+
+
+def test_names_that_differ_are_shown_side_by_side(app: Flask, api: StubAPI) -> None:
+    api.answers[CHECKS] = checked(
+        refusal="csr-names-differ",
+        reason="csr-names-differ",
+        names=["old.example.hk"],
+        certificate_names=["*.shop.example.hk", "shop.example.hk"],
+        differences=[
+            {"server_name": "old.example.hk", "kind": "surplus"},
+            {"server_name": "*.shop.example.hk", "kind": "missing"},
+        ],
+    )
+    page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL)
+    assert page.status_code == 422
+    assert "Ordered, but not in the CSR" in page.text
+    assert "In the CSR, but not ordered" in page.text
+    assert "Comes with the Wildcard" in page.text
+    assert "-----BEGIN mine</textarea>" in page.text
+    assert 'name="pin-1"' not in page.text
+
+
+def test_before_there_is_an_order_a_csr_is_tried_for_the_names_applied_for(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-payment")
+    api.answers[ORDERS] = problem(404, "order-not-found")
+    page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL)
+    assert page.status_code == 200
+    assert bodies(api, CHECKS) == [{"server_names": [NAME], "csr": "-----BEGIN mine"}]
+    assert 'name="pin-1"' not in page.text
+
+
+def test_nothing_sent_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
+    page = signed_in(app).post(PAGE, data=TRY | {"csr": "  "}, base_url=PORTAL)
+    assert page.status_code == 422
+    assert 'href="#csr"' in page.text
+    assert bodies(api, CHECKS) == []
+
+
+def test_a_file_stands_for_what_could_have_been_pasted(app: Flask, api: StubAPI) -> None:
+    form = {"csrf": "the-form-token", "csr": "", "csr-file": (BytesIO(b"\xef\xbb\xbf-----BEGIN file"), '"><img>.csr')}
+    page = signed_in(app).post(PAGE, data=form, base_url=PORTAL)
+    assert bodies(api, CHECKS) == [{"item_id": ITEM, "csr": "-----BEGIN file"}]
+    assert "-----BEGIN file</textarea>" in page.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_may_come_from_any_editor(encoding: str) -> None:
+    assert csr_text.read("-----BEGIN".encode(encoding)) == "-----BEGIN"
+
+
+def test_a_file_in_der_gets_its_armour() -> None:
+    lines = csr_text.read(b"\x30" + b"x" * 99).splitlines()
+    assert (lines[0], lines[-1]) == ("-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----")
+    assert base64.b64decode("".join(lines[1:-1])) == b"\x30" + b"x" * 99
+
+
+def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:
+    client = signed_in(app)
+    answer = client.post(PAGE, data=SEND, base_url=PORTAL)
+    assert answer.headers["Location"] == ORDER
+    assert bodies(api, SENDS) == [{"reference": "E-1", "pins": {NAME: PIN}, "csr": "-----BEGIN mine"}]
+    assert held_by(client).get("kept") is None
+
+
+def test_a_csr_that_was_taken_meanwhile_leads_to_its_certificate(app: Flask, api: StubAPI) -> None:
+    api.answers[SENDS] = problem(409, "not-in-this-state")
+    client = signed_in(app)
+    api.answers[ORDERS] = [order(state="awaiting-csr")]
+    assert client.post(PAGE, data=SEND, base_url=PORTAL).status_code == 422
+    api.answers[ORDERS] = [order(state="issuing")]
+    assert client.post(PAGE, data=SEND, base_url=PORTAL).headers["Location"] == ORDER
+
+
+def test_a_refusal_gives_back_every_entry_but_the_wrong_pins(app: Flask, api: StubAPI) -> None:
+    names = ["a.example.hk", "b.example.hk", "c.example.hk"]
+    api.answers[ORDERS] = [order(server_names=names)]
+    wrong = [{"server_name": "b.example.hk", "tries_left": 3}]
+    api.answers[SENDS] = problem(403, "pin-wrong", wrong=wrong)
+    pins = {"pin-1": "1111", "pin-2": "2222", "pin-3": "3333"}
+    page = signed_in(app).post(PAGE, data=SEND | pins, base_url=PORTAL)
+    assert page.status_code == 422
+    assert 'value="1111"' in page.text
+    assert 'value="3333"' in page.text
+    assert "2222" not in page.text
+    assert 'value=" E-1 "' in page.text
+    assert "-----BEGIN mine</textarea>" in page.text
+    assert 'href="#pin-2"' in page.text
+    assert "The PIN of b.example.hk is wrong" in page.text
+    assert "Tries left: 3" in page.text
+
+
+@pytest.mark.parametrize(
+    ("refusal", "field"),
+    [
+        (problem(422, "pin-slip", mistyped=[NAME]), "pin-1"),
+        (problem(403, "pin-locked", locked=[NAME]), "pin-1"),
+        (problem(409, "pin-not-ready"), "pin-1"),
+        (problem(422, "wrong-reference"), "reference"),
+        (problem(409, "idempotency-key-in-use"), "send"),
+    ],
+)
+def test_a_refusal_stands_beside_what_it_is_about(app: Flask, api: StubAPI, refusal: Any, field: str) -> None:
+    api.answers[SENDS] = refusal
+    page = signed_in(app).post(PAGE, data=SEND, base_url=PORTAL)
+    assert page.status_code == 422
+    assert f'href="#{field}"' in page.text
+    assert f'id="{field}"' in page.text
+
+
+def test_missing_pins_are_asked_for_one_by_one(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(server_names=["a.example.hk", "b.example.hk"])]
+    page = signed_in(app).post(PAGE, data=TRY | {"reference": "", "pin-1": PIN, "pin-2": ""}, base_url=PORTAL)
+    assert 'href="#reference"' in page.text
+    assert 'href="#pin-2"' in page.text
+    assert 'href="#pin-1"' not in page.text
+    assert bodies(api, SENDS) == []
+
+
+def test_a_reload_or_another_language_shows_the_same_csr(app: Flask) -> None:
+    client = signed_in(app)
+    client.post(PAGE, data=TRY, base_url=PORTAL)
+    again = client.get(PAGE.replace("/en/", "/zh-hant/"), base_url=PORTAL)
+    assert "-----BEGIN mine</textarea>" in again.text
+    fresh = client.get(f"{PAGE}?fresh=1", base_url=PORTAL)
+    assert "-----BEGIN mine" not in fresh.text
+
+
+def test_an_ended_session_gives_back_the_csr_after_the_sign_in_but_no_pin(app: Flask, api: StubAPI) -> None:
+    client = signed_in(app, ends=1)
+    answer = client.post(PAGE, data=SEND, base_url=PORTAL)
+    assert answer.headers["Location"].startswith("/en/sign-in?next=")
+    held = held_by(client)
+    assert held["kept"]["fields"] == {"csr": "-----BEGIN mine", "reference": " E-1 "}
+    assert (held["token"], PIN in str(held)) == ("", False)
+    client.get("/en/sign-in/start", query_string={"next": PAGE}, base_url=PORTAL)
+    state = held_by(client)["pending"]["state"]
+    back = client.get("/signed-in", query_string={"code": "c0de", "state": state}, base_url=PORTAL)
+    assert back.headers["Location"] == PAGE
+    page = client.get(PAGE, base_url=PORTAL).text
+    assert "-----BEGIN mine</textarea>" in page
+    assert 'value=" E-1 "' in page
+
+
+def test_nothing_is_kept_of_another_sites_form(app: Flask) -> None:
+    client = browser(app)
+    answer = client.post(PAGE, data=SEND | {"csrf": "guessed"}, base_url=PORTAL)
+    assert answer.status_code == 303
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("ends", [1, 4_000_000_000])
+def test_a_pasted_private_key_is_neither_kept_nor_shown_again(app: Flask, api: StubAPI, ends: int) -> None:
+    api.answers[CHECKS] = checked(refusal="private-key-pasted", csr_sha256=None, spki_sha256=None, names=[])
+    client = signed_in(app, ends=ends)
+    form = TRY | {"csr": "-----BEGIN PRIVATE KEY-----"}
+    page = client.post(PAGE, data=form, base_url=PORTAL)
+    assert "BEGIN PRIVATE KEY" not in page.text + str(held_by(client))
+    assert ends == 1 or "must never leave your server" in page.text
+
+
+def test_what_is_too_large_for_a_cookie_is_not_kept_and_nothing_breaks(app: Flask) -> None:
+    client = signed_in(app, ends=1)
+    client.post(PAGE, data=TRY | {"csr": "x" * 20_000}, base_url=PORTAL)
+    cookie = client.get_cookie("__Host-portal", domain="portal.ecert.localhost")
+    assert cookie is not None
+    assert len(cookie.value) < 4_000
+    assert held_by(client).get("kept") is None
+
+
+def test_why_an_earlier_csr_was_set_aside_is_said(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(refusal="key-blocked")]
+    page = signed_in(app).get(PAGE, base_url=PORTAL).text
+    assert "Your last CSR was set aside" in page
+
+
+def test_an_item_of_another_renewal_is_not_found(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = []
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(items=[])
+    assert signed_in(app).get(PAGE, base_url=PORTAL).status_code == 404
+    assert signed_in(app).post(PAGE, data=TRY, base_url=PORTAL).status_code == 404
