@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from services.issuance import handlers, intake, lint, revoking, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
+from services.issuance.domain import read_serial
 from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
@@ -124,7 +125,7 @@ def _operate(name: str, action: Callable[[Tx], str]) -> None:
 def _revoke(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = RevocationReason(options.reason)
-        certificate = revoking.revoke_serial(options.serial.lower(), reason, options.actor, tx)
+        certificate = revoking.revoke_serial(read_serial(options.serial), reason, options.actor, tx)
         return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
 
     _operate("revoke", action)
@@ -147,7 +148,7 @@ def _reissue_pin(options: argparse.Namespace) -> None:
 
 
 def _sha256(text: str) -> bytes:
-    digest = bytes.fromhex(text)
+    digest = bytes.fromhex(text.replace(":", ""))
     if len(digest) != 32:
         raise ValueError("not a SHA-256 digest")
     return digest
@@ -162,7 +163,7 @@ def _with_actor(add: Callable[[argparse.ArgumentParser], object]) -> Callable[[a
 
 
 def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("serial", help="serial number in hexadecimal")
+    parser.add_argument("serial", help="serial number in hexadecimal, as openssl or a browser shows it")
     parser.add_argument("--reason", choices=[reason.value for reason in RevocationReason], default="unspecified")
 
 

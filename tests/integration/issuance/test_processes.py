@@ -96,10 +96,12 @@ def test_operators_commands_work_and_are_audited(
     waiting = world.opened(["b.example.hk"])
     (serial, spki) = world.rows("SELECT serial, spki_sha256 FROM certificates")[0]
     run(main.SERVICE, ["reissue-pin", str(waiting.items[0].item_id), "b.example.hk", "--actor", "ops"])
-    run(main.SERVICE, ["revoke", serial.upper(), "--reason", "superseded", "--actor", "ops"])
+    run(main.SERVICE, ["revoke", f"0x0{serial.upper()}", "--reason", "superseded", "--actor", "ops"])
     run(main.SERVICE, ["block-key", spki.hex(), "--source", "reported", "--actor", "ops"])
     with pytest.raises(SystemExit, match="certificate-not-found"):
         run(main.SERVICE, ["revoke", "ff", "--actor", "ops"])
+    with pytest.raises(SystemExit, match="serial-unreadable"):
+        run(main.SERVICE, ["revoke", "no number", "--actor", "ops"])
     assert "superseded" in capsys.readouterr().out
     assert world.events(renewal)[-1] == "certificate-revoked"
     actions = world.rows("SELECT action FROM audit_log WHERE actor = 'ops' ORDER BY id")

@@ -1,0 +1,58 @@
+"""A serial number is one number, however a tool writes it."""
+
+import pytest
+
+from services.issuance.domain import SerialUnreadable, read_serial
+
+KEPT = "a1b2c3d4e5f60718293a4b5c6d7e8f901"
+PAIRS = ":".join(f"0{KEPT}"[i : i + 2] for i in range(0, len(KEPT) + 1, 2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEPT,
+        KEPT.upper(),
+        f"0{KEPT}",
+        f"000{KEPT.upper()}",
+        f"0x{KEPT}",
+        f"0X0{KEPT.upper()}",
+        f"serial=0{KEPT.upper()}",
+        PAIRS,
+        PAIRS.upper(),
+        f"  {PAIRS}\n",
+    ],
+)
+def test_every_spelling_is_the_same_number(text: str) -> None:
+    assert read_serial(text) == KEPT
+
+
+def test_a_small_number_keeps_its_own_zero() -> None:
+    assert (read_serial("00"), read_serial("0f"), read_serial("10:00")) == ("0", "f", "1000")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "0x",
+        "serial=",
+        ":",
+        "a:",
+        ":a",
+        "a::b",
+        "-1",
+        "0xx1",
+        "12 34",
+        "g",
+        "1_0",
+        "４２",
+        "1" * 81,
+        "a\nb",
+        "a\0",
+    ],
+)
+def test_what_is_no_serial_number_is_refused(text: str) -> None:
+    with pytest.raises(SerialUnreadable):
+        read_serial(text)
