@@ -92,7 +92,8 @@ class Applier:
                 return Outcome.HELD
             case Verdict.CONFLICT:
                 log.error("inbox.conflict", topic=place.topic, key=place.key, sequence=envelope.sequence)
-                self._park(conn, place, None, record, inbox.CONFLICT, "sequence used by another event", now)
+                parking.contest(conn, place, envelope.sequence)
+                self._park(conn, place, envelope.sequence, record, inbox.CONFLICT, "another event has this number", now)
                 return Outcome.HELD
             case Verdict.APPLY | Verdict.APPLY_AND_DRAIN:
                 outcome = self._apply(conn, place, envelope, now)
@@ -107,9 +108,9 @@ class Applier:
         """Apply what waited behind `sequence`, in order, until something is missing or fails; the last applied."""
         while (parked := parking.find_next(conn, place, sequence + 1)) is not None:
             if not parked.redrivable or not self.redrive(conn, parked):
-                return sequence
+                break
             sequence += 1
-        inbox.release_if_drained(conn, place)
+        inbox.renew_hold(conn, place, self.clock())
         return sequence
 
     def redrive(self, conn: Conn, parked: Parked) -> bool:
@@ -195,8 +196,8 @@ class Applier:
         sequence = readable_sequence(record.headers)
         if sequence is not None:
             last = inbox.lock(conn, place)[0]
-            if sequence <= last:
-                sequence = None  # it repeats a number that was applied long ago: it may not hold the key
+            if sequence <= last or parking.has_number(conn, place, sequence):
+                sequence = None  # it repeats a number that another event had: it may not hold the key
         reason = parking.NO_SEQUENCE if sequence is None else error.reason
         self._park(conn, place, sequence, record, reason, str(error), now)
         return Outcome.HELD
@@ -214,7 +215,7 @@ class Applier:
             now=now,
             code_version=self.code_version,
         )
-        if sequence is not None or reason == inbox.CONFLICT:
-            inbox.hold(conn, place, reason, now)
+        if sequence is not None:
+            inbox.renew_hold(conn, place, now)
         HELD.labels(record.topic, reason).inc()
         log.error("inbox.held", topic=place.topic, key=place.key, sequence=sequence, reason=reason, error=error)

@@ -3,17 +3,14 @@
 import argparse
 import json
 import uuid
-from typing import Final
 
 from shared import audit, inbox, parking
 from shared.apply import Applier
 from shared.db import Pool
 from shared.errors import Refused
-from shared.inbox import Place
+from shared.inbox import CONFLICT, Place
 from shared.parking import NotParked, Parked
 from shared.tx import Tx, transaction
-
-MAX_LISTED: Final = 500
 
 
 class NotNext(Refused):
@@ -22,10 +19,16 @@ class NotNext(Refused):
     reason = "not-next"
 
 
+class ChooseEvent(Refused):
+    """Two events carry one number, and only a person can say which is left out."""
+
+    reason = "choose-event"
+
+
 def list_held(pool: Pool, consumer: str) -> list[Parked]:
-    """The consumer's held events, by key and sequence."""
+    """The consumer's held events, by topic, key and sequence."""
     with pool.connection() as conn:
-        return parking.list_parked(conn, consumer=consumer, limit=MAX_LISTED)
+        return list(parking.list_parked(conn, consumer=consumer))
 
 
 def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str) -> int:
@@ -37,61 +40,82 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str) -> int:
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
         last, parked = _next(tx, place)
         if applier.redrive(tx.conn, parked):
-            last = applier.drain(tx.conn, place, last + 1)
+            last += 1
+        last = applier.drain(tx.conn, place, last)
         audit.record(
             tx, actor=actor, action="events-redriven", subject=place.key, details={"topic": place.topic, "to": last}
         )
         return last
 
 
-def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str) -> int:
-    """Count the key's next held event as seen without applying it, then go on with what waits behind it.
+def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
+    """Leave out one held event of the key, then go on with what waits behind it; the last sequence afterwards.
 
-    Events whose number another one had come first: they are left out, all at once.
+    Which one: the one named by its id, or by its place in the topic; else the next, which then counts as seen. Of two
+    with one number the other takes the turn, unless it was applied already. Raises ChooseEvent, NotNext, NotParked.
     """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        if conflicts := parking.find_conflicts(tx.conn, place):
-            return _skip_conflicts(tx, applier, place, conflicts, actor=actor, reason=reason)
-        last, parked = _next(tx, place)
-        inbox.advance(tx.conn, place, last + 1, parking.event_id_of(parked) or uuid.UUID(int=0))
-        parking.remove(tx.conn, parked.id)
+        last = inbox.lock(tx.conn, place)[0]
+        waiting = parking.find_of_key(tx.conn, place)
+        chosen = _chosen(waiting, event)
+        if chosen.sequence == last + 1 and chosen.reason != CONFLICT:
+            last += 1
+            inbox.advance(tx.conn, place, last, chosen.event_id or uuid.UUID(int=0))
+        elif chosen.sequence is not None and chosen.reason != CONFLICT:
+            raise NotNext(f"sequence {last + 1} comes first")
+        parking.remove(tx.conn, chosen.id)
+        _let_the_other_go(tx, last, [each for each in waiting if each is not chosen], chosen)
         audit.record(
             tx,
             actor=actor,
             action="event-skipped",
             subject=place.key,
-            details={"topic": place.topic, "sequence": last + 1, "why_held": parked.reason, "reason": reason},
+            details={
+                "topic": place.topic,
+                "sequence": chosen.sequence,
+                "event": str(chosen.event_id),
+                "at": chosen.at,
+                "why_held": chosen.reason,
+                "reason": reason,
+            },
         )
-        return applier.drain(tx.conn, place, last + 1)
+        return applier.drain(tx.conn, place, last)
 
 
-def _skip_conflicts(tx: Tx, applier: Applier, place: Place, conflicts: list[Parked], *, actor: str, reason: str) -> int:
-    last = inbox.lock(tx.conn, place)[0]
-    for parked in conflicts:
-        parking.remove(tx.conn, parked.id)
-        audit.record(
-            tx,
-            actor=actor,
-            action="event-skipped",
-            subject=place.key,
-            details={"topic": place.topic, "event": str(parking.event_id_of(parked)), "reason": reason},
-        )
-    return applier.drain(tx.conn, place, last)
+def _chosen(waiting: list[Parked], event: str | None) -> Parked:
+    """The event that is meant: by name, else the one that a person need not choose."""
+    contested = [each for each in waiting if each.reason == CONFLICT]
+    if event is None and len(contested) > 1:
+        listed = ", ".join(f"{each.event_id} (sequence {each.sequence}, at {each.at})" for each in contested)
+        raise ChooseEvent(f"name the one to leave out with --event: {listed}")
+    found = contested or waiting if event is None else [each for each in waiting if event in each.names]
+    if not found:
+        raise NotParked("nothing is held for this key" if event is None else "no such event is held for this key")
+    return found[0]
+
+
+def _let_the_other_go(tx: Tx, last: int, others: list[Parked], left_out: Parked) -> None:
+    """Of two that claimed a number not yet applied, the one that stays waits for its turn like any other."""
+    rivals = [each for each in others if each.reason == CONFLICT and each.sequence == left_out.sequence]
+    if left_out.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
+        parking.give_reason(tx.conn, rivals[0].id, parking.GAP, "its turn, as the other was left out")
 
 
 def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
     last = inbox.lock(tx.conn, place)[0]
-    if parking.find_conflicts(tx.conn, place):
-        raise NotNext("two events carry one number: skip the second one first")
-    parked = parking.find_next(tx.conn, place, last + 1)
-    if parked is None:
-        waiting = [p for p in parking.list_parked(tx.conn, consumer=place.consumer) if p.place == place]
-        raise NotNext(f"sequence {last + 1} is missing") if waiting else NotParked("nothing is held for this key")
-    return last, parked
+    waiting = parking.find_of_key(tx.conn, place)
+    if any(each.reason == CONFLICT for each in waiting):
+        raise NotNext("two events carry one number: leave one out first")
+    if not waiting:
+        raise NotParked("nothing is held for this key")
+    found = [each for each in waiting if each.sequence == last + 1]
+    if not found:
+        raise NotNext(f"sequence {last + 1} is missing")
+    return last, found[0]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list`, `redrive TOPIC KEY`, `skip TOPIC KEY --reason WHY`; the last two need `--actor`."""
+    """`list`, `redrive TOPIC KEY`, `skip TOPIC KEY --reason WHY [--event ID]`; the last two need `--actor`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="one JSON object a line")
     for name in ("redrive", "skip"):
@@ -101,20 +125,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--actor", required=True, help="who does this, for the audit log")
         if name == "skip":
             action.add_argument("--reason", required=True, help="why the event may be left out")
+            action.add_argument("--event", help="which one: `event` or `at` as listed; without it, the next")
 
 
 def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
     """Carry the command out; a refusal is one line and exit status 1."""
     try:
         if options.action == "list":
-            for parked in list_held(pool, applier.consumer):
-                print(json.dumps(_line(parked)))
+            with pool.connection() as conn:
+                for parked in parking.list_parked(conn, consumer=applier.consumer):
+                    print(json.dumps(_line(parked)))
             return
         place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
         if options.action == "redrive":
             last = redrive(pool, applier, place, actor=options.actor)
         else:
-            last = skip(pool, applier, place, actor=options.actor, reason=options.reason)
+            last = skip(pool, applier, place, actor=options.actor, reason=options.reason, event=options.event)
         print(f"{place.topic} {place.key}: applied up to sequence {last}")
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
@@ -125,6 +151,8 @@ def _line(parked: Parked) -> dict[str, object]:
         "topic": parked.place.topic,
         "key": parked.place.key,
         "sequence": parked.sequence,
+        "event": None if parked.event_id is None else str(parked.event_id),
+        "at": parked.at,
         "reason": parked.reason,
         "error": parked.error,
         "parked_at": parked.parked_at.isoformat(),

@@ -58,12 +58,15 @@ def lock(conn: Conn, place: Place) -> tuple[int, uuid.UUID | None, str | None]:
 def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdict:
     """Lock the key's row and say what to do with this event."""
     last, last_id, held = lock(conn, place)
+    parked = [] if held is None else _parked_ids(conn, place, sequence)
+    if str(event_id) in parked:
+        return Verdict.PARKED
     if sequence == last and last_id is not None and last_id != event_id:
         return Verdict.CONFLICT  # a restored writer has counted twice
     if sequence <= last:
         return Verdict.SEEN
-    if held is not None and (parked := _parked_id(conn, place, sequence)) is not None:
-        return Verdict.PARKED if parked == str(event_id) else Verdict.CONFLICT
+    if parked:
+        return Verdict.CONFLICT
     if sequence != last + 1 or held == CONFLICT:
         return Verdict.WAIT  # a gap heals by itself, a conflict does not: what follows it waits for a person
     return Verdict.APPLY if held is None else Verdict.APPLY_AND_DRAIN
@@ -80,31 +83,28 @@ def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Non
         raise AssertionError(f"inbox of {place.columns} moved under its own lock")
 
 
-def hold(conn: Conn, place: Place, reason: str, now: datetime) -> None:
-    """Hold the key; the first reason stays until the hold ends."""
+def renew_hold(conn: Conn, place: Place, now: datetime) -> None:
+    """Hold the key as long as something of it is parked, for the reason of what comes next; else end the hold.
+
+    Call it in the transaction in which an event was parked or went.
+    """
     conn.execute(
-        """UPDATE inbox SET held_since = COALESCE(held_since, %s), held_reason = COALESCE(held_reason, %s)
-           WHERE consumer = %s AND topic = %s AND key = %s""",
-        (now, reason, *place.columns),
+        """UPDATE inbox SET
+               held_since = CASE WHEN first.reason IS NOT NULL THEN COALESCE(held_since, %(now)s) END,
+               held_reason = first.reason
+           FROM (SELECT (array_agg(reason ORDER BY reason <> 'conflict', sequence))[1] AS reason FROM parked_events
+                 WHERE consumer = %(consumer)s AND topic = %(topic)s AND key = %(key)s AND sequence IS NOT NULL
+                ) AS first
+           WHERE consumer = %(consumer)s AND topic = %(topic)s AND key = %(key)s""",
+        {"now": now, "consumer": place.consumer, "topic": place.topic, "key": place.key},
     )
 
 
-def release_if_drained(conn: Conn, place: Place) -> None:
-    """End the hold in the transaction in which the last parked event went."""
-    conn.execute(
-        """UPDATE inbox SET held_since = NULL, held_reason = NULL
-           WHERE consumer = %(consumer)s AND topic = %(topic)s AND key = %(key)s AND held_since IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM parked_events AS p WHERE (p.sequence IS NOT NULL OR p.reason = 'conflict')
-               AND p.consumer = %(consumer)s AND p.topic = %(topic)s AND p.key = %(key)s)""",
-        {"consumer": place.consumer, "topic": place.topic, "key": place.key},
-    )
-
-
-def _parked_id(conn: Conn, place: Place, sequence: int) -> str | None:
-    """The id of the parked event with this number, empty if it carries none that can be read; None without one."""
-    row = conn.execute(
+def _parked_ids(conn: Conn, place: Place, sequence: int) -> list[str]:
+    """The ids of the parked events with this number; empty of one whose id cannot be read."""
+    rows = conn.execute(
         """SELECT COALESCE((SELECT h ->> 1 FROM jsonb_array_elements(headers) AS h WHERE h ->> 0 = 'ce_id' LIMIT 1), '')
            FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s""",
         (*place.columns, sequence),
-    ).fetchone()
-    return None if row is None else str(row[0])
+    ).fetchall()
+    return [str(row[0]) for row in rows]

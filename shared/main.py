@@ -41,15 +41,18 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """How one service is built; each function makes the real things, in the process that needs them."""
+    """How one service is built; each function makes the real things, in the process that needs them.
+
+    Without `subscriptions` it reads nobody's events, and offers neither `consume` nor `held`.
+    """
 
     name: str
     purpose: str
     read_settings: Callable[[], ServiceSettings]
     make_app: "Callable[[Pool], flask.Flask]"
-    subscriptions: Callable[[], Sequence[Subscription]]
     tasks: Callable[[Pool], Sequence[tuple[str, Task]]]
     migrations: Path
+    subscriptions: Callable[[], Sequence[Subscription]] | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def files(self) -> list[Migration]:
@@ -68,22 +71,29 @@ def _parser(service: Service) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     built_in: dict[str, Command] = {
         "web": Command(help="answer HTTP", run=lambda _: _web(service)),
-        "consume": Command(help="apply other services' events", run=lambda _: _consume(service)),
         "relay": Command(help="bring our events to Kafka", run=lambda _: _relay(service)),
         "work": Command(help="take due rows to the outside", run=lambda _: _work(service)),
         "migrate": Command(help="bring the database up to date", run=lambda _: _migrate(service)),
         "verify-audit": Command(help="check the seals over the audit log", run=lambda _: _verify_audit(service)),
-        "held": Command(
-            help="list, redrive or skip held events",
-            add_arguments=held.add_arguments,
-            run=lambda options: _held(service, options),
-        ),
     }
+    if service.subscriptions is not None:
+        built_in |= _consuming(service, service.subscriptions)
     for name, command in {**built_in, **service.commands}.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser
+
+
+def _consuming(service: Service, subscriptions: Callable[[], Sequence[Subscription]]) -> dict[str, Command]:
+    return {
+        "consume": Command(help="apply other services' events", run=lambda _: _consume(service, subscriptions())),
+        "held": Command(
+            help="list, redrive or skip held events",
+            add_arguments=held.add_arguments,
+            run=lambda options: _held(service, subscriptions(), options),
+        ),
+    }
 
 
 def _begin(service: Service, name: str) -> ServiceSettings:
@@ -138,11 +148,10 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
         pool.close()
 
 
-def _consume(service: Service) -> None:
+def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
         from shared import broker, consumer  # the Kafka client is loaded by the processes that speak Kafka alone
 
-        subscriptions = service.subscriptions()
         kafka = broker.make_consumer(
             settings.kafka, f"{service.name}-consume", group=service.name, topics=[*topics(subscriptions)]
         )
@@ -204,10 +213,10 @@ def _migrate(service: Service) -> None:
         print(f"applied {name}")
 
 
-def _held(service: Service, options: argparse.Namespace) -> None:
+def _held(service: Service, subscriptions: Sequence[Subscription], options: argparse.Namespace) -> None:
     settings = _begin(service, "held")
     pool = open_current_pool(service, settings, "held", max_size=1)
     try:
-        held.run(pool, applier(service.name, service.subscriptions()), options)
+        held.run(pool, applier(service.name, subscriptions), options)
     finally:
         pool.close()

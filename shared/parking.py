@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from shared import codec
 from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import Envelope
-from shared.inbox import Place
+from shared.inbox import CONFLICT, Place
 
 GAP: Final = "gap"
 NO_SEQUENCE: Final = "no-sequence"
@@ -73,6 +73,25 @@ class Parked:
     def redrivable(self) -> bool:
         """Waiting for its turn only, not because it failed."""
         return self.reason == GAP
+
+    @property
+    def event_id(self) -> uuid.UUID | None:
+        """Its id, if that can be read."""
+        given = [value for name, value in self.record.headers if name == "ce_id" and value is not None]
+        try:
+            return uuid.UUID(given[0].decode()) if given else None
+        except ValueError:
+            return None
+
+    @property
+    def at(self) -> str:
+        """Where it lies in the topic: partition/offset."""
+        return f"{self.record.partition}/{self.record.offset}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What an operator may call it."""
+        return (self.at,) if self.event_id is None else (self.at, str(self.event_id))
 
 
 def park(
@@ -134,31 +153,58 @@ _COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, 
 
 
 def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
-    """The parked event with this sequence, if there is one."""
+    """The parked event with this sequence, if there is one and no other claims its number."""
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s",
-        (*place.columns, sequence),
+        f"""SELECT {_COLUMNS} FROM parked_events
+            WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s AND reason <> %s""",
+        (*place.columns, sequence, CONFLICT),
     ).fetchone()
     return None if row is None else _parked(row)
 
 
-def find_conflicts(conn: Conn, place: Place) -> list[Parked]:
-    """The events of this key that carry a number which another event had."""
+def has_number(conn: Conn, place: Place, sequence: int) -> bool:
+    """Whether any event with this number is parked, contested or not."""
+    row = conn.execute(
+        "SELECT 1 FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s LIMIT 1",
+        (*place.columns, sequence),
+    ).fetchone()
+    return row is not None
+
+
+def find_of_key(conn: Conn, place: Place) -> list[Parked]:
+    """Every held event of one key, in its order."""
     rows = conn.execute(
-        f"""SELECT {_COLUMNS} FROM parked_events
-            WHERE consumer = %s AND topic = %s AND key = %s AND reason = 'conflict' ORDER BY id""",
+        f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s
+            ORDER BY sequence NULLS LAST, id""",
         place.columns,
     ).fetchall()
     return [_parked(row) for row in rows]
 
 
-def list_parked(conn: Conn, *, consumer: str, limit: int = 100) -> list[Parked]:
-    """The oldest held events of a consumer."""
-    rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s ORDER BY topic, key, sequence LIMIT %s",
-        (consumer, limit),
-    ).fetchall()
-    return [_parked(row) for row in rows]
+def contest(conn: Conn, place: Place, sequence: int) -> None:
+    """Another event claims this number: what is parked under it waits for a person, too."""
+    conn.execute(
+        """UPDATE parked_events SET reason = %s, error = reason || ': ' || error
+           WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s AND reason <> %s""",
+        (CONFLICT, *place.columns, sequence, CONFLICT),
+    )
+
+
+def list_parked(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[Parked]:
+    """All held events of a consumer by topic, key and sequence, read a page at a time."""
+    after: tuple[object, ...] = ("", "", 0, 0)
+    while True:
+        rows = conn.execute(
+            f"""SELECT {_COLUMNS} FROM parked_events
+                WHERE consumer = %s AND (topic, key, COALESCE(sequence, 0), id) > (%s, %s, %s, %s)
+                ORDER BY topic, key, COALESCE(sequence, 0), id LIMIT %s""",
+            (consumer, *after, page),
+        ).fetchall()
+        yield from (_parked(row) for row in rows)
+        if len(rows) < page:
+            return
+        last = rows[-1]
+        after = (last[2], last[3], last[4] or 0, last[0])
 
 
 def remove(conn: Conn, parked_id: int) -> None:
@@ -171,13 +217,23 @@ def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
     conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, storable(error), parked_id))
 
 
-def held_summary(conn: Conn, consumer: str) -> Mapping[str, int]:
-    """How many keys are held, by reason."""
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """How many keys of a consumer are held for one reason, and since when the first of them."""
+
+    reason: str
+    keys: int
+    since: datetime
+
+
+def held_keys(conn: Conn, consumer: str) -> list[Held]:
+    """The keys held now, by reason."""
     rows = conn.execute(
-        "SELECT held_reason, count(*) FROM inbox WHERE consumer = %s AND held_since IS NOT NULL GROUP BY 1",
+        """SELECT held_reason, count(*), min(held_since) FROM inbox
+           WHERE consumer = %s AND held_since IS NOT NULL GROUP BY 1""",
         (consumer,),
     ).fetchall()
-    return {str(reason): int(count) for reason, count in rows}
+    return [Held(reason=row[0], keys=row[1], since=row[2]) for row in rows]
 
 
 def _parked(row: tuple[Any, ...]) -> Parked:
@@ -193,14 +249,3 @@ def _parked(row: tuple[Any, ...]) -> Parked:
             topic=row[2], partition=row[5], offset=row[6], key=row[3].encode(), headers=headers, value=row[8]
         ),
     )
-
-
-def event_id_of(parked: Parked) -> uuid.UUID | None:
-    """The id of a parked event, if it can be read."""
-    for name, value in parked.record.headers:
-        if name == "ce_id" and value is not None:
-            try:
-                return uuid.UUID(value.decode())
-            except ValueError:
-                return None
-    return None

@@ -128,7 +128,6 @@ SERVICE = Service(
     purpose="Who may act for a subscriber; signs them in, verifies what they sign and keeps the evidence.",
     read_settings=settings.read_service_settings,
     make_app=make_app,
-    subscriptions=tuple,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     commands={

@@ -14,9 +14,28 @@ from hypothesis import strategies as st
 from shared import held, inbox, parking
 from shared.apply import Applier
 from shared.db import Pool
-from shared.parking import NotParked
+from shared.errors import Refused
+from shared.parking import NotParked, Record
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
-from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place
+from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header
+
+
+def event_of(record: Record) -> str:
+    return dict(record.headers)["ce_id"].decode()  # type: ignore[union-attr]
+
+
+def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
+    """The id of the key's last event, which has this number."""
+    with pool.connection() as conn:
+        return str(inbox.lock(conn, place(writer))[1]) if inbox.lock(conn, place(writer))[0] == sequence else "another"
+
+
+def skipped(pool: Pool, writer: Writer) -> list[str]:
+    with pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT details->>'event' FROM audit_log WHERE action = 'event-skipped' AND subject = %s", (writer.key,)
+        ).fetchall()
+    return [row[0] for row in rows]
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
@@ -43,7 +62,7 @@ def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
     partly = dataclasses.replace(writer.record(1), headers=(*mixed, *headers))
     deliver(wholly, partly)
     with pool.connection() as conn:
-        rows = {p.record.offset: p.record for p in parking.list_parked(conn, consumer="application", limit=10_000)}
+        rows = {p.record.offset: p.record for p in parking.list_parked(conn, consumer="application")}
         assert rows[wholly.offset].headers == wholly.headers
         assert rows[wholly.offset].value == wholly.value
         conn.execute("DELETE FROM parked_events")
@@ -71,6 +90,115 @@ def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
     assert applied(writer) == ["1", "2", "3"]
     assert held_reason(pool, writer) is None
     assert parked(pool, writer) == []
+
+
+def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["2"] = Refused("forged")
+    forged, genuine = writer.record(2), writer.record(2, event_id=uuid.uuid4())
+    deliver(writer.record(1), forged)
+    deliver(genuine, writer.record(3))
+    handler.failures.clear()
+    with pytest.raises(held.ChooseEvent, match=f"{event_of(forged)}.*{event_of(genuine)}"):
+        held.skip(pool, apply, place(writer), actor="officer", reason="?")
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
+    assert applied(writer) == ["1", "2", "3"]
+    assert parked(pool, writer) == []
+    assert skipped(pool, writer) == [event_of(forged)]
+
+
+def test_the_one_that_came_later_can_be_left_out_as_well(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = RuntimeError("not yet")
+    first, later = writer.record(1), writer.record(1, event_id=uuid.uuid4())
+    deliver(first, later)
+    handler.failures.clear()
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(later)) == 1
+    assert event_applied(pool, writer, 1) == event_of(first)
+    assert held_reason(pool, writer) is None
+
+
+def test_no_event_is_applied_while_another_claims_its_number(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    """Neither when a gap before them heals, nor when the second comes again, nor by redrive."""
+    first, second = writer.record(3), writer.record(3, event_id=uuid.uuid4())
+    deliver(first)
+    deliver(second)
+    deliver(dataclasses.replace(second, offset=1000))
+    deliver(writer.record(1), writer.record(2))
+    assert applied(writer) == []
+    assert parked(pool, writer) == [1, 2, 3, 3]
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="twice", event=event_of(first)) == 3
+    assert applied(writer) == ["1", "2", "3"]
+    assert event_applied(pool, writer, 3) == event_of(second)
+
+
+def test_of_three_with_one_number_two_must_be_left_out(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = Refused("forged")
+    records = [writer.record(1, event_id=uuid.uuid4()) for _ in range(3)]
+    deliver(*records)
+    handler.failures.clear()
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="1", event=event_of(records[1])) == 0
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="2", event=event_of(records[0])) == 1
+    assert event_applied(pool, writer, 1) == event_of(records[2])
+
+
+def test_after_a_conflict_a_gap_heals_by_itself_again(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    first, again = writer.record(1), writer.record(1, event_id=uuid.uuid4())
+    deliver(first, again, writer.record(3))
+    held.skip(pool, apply, place(writer), actor="officer", reason="restored", event=event_of(again))
+    assert held_reason(pool, writer) == parking.GAP
+    deliver(writer.record(2))
+    assert applied(writer) == ["1", "2", "3"]
+
+
+def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
+    pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = RuntimeError("no")
+    second = writer.record(2)
+    deliver(writer.record(1), second)
+    with pytest.raises(held.NotNext):
+        held.skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
+    with pytest.raises(NotParked):
+        held.skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
+    assert parked(pool, writer) == [1, 2]
+
+
+def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    junk = dataclasses.replace(writer.record(1), headers=(), value=b"junk")
+    deliver(junk, writer.record(1))
+    at = f"{junk.partition}/{junk.offset}"
+    assert held.skip(pool, apply, place(writer), actor="officer", reason="junk", event=at) == 1
+    assert parked(pool, writer) == []
+    assert applied(writer) == ["1"]
+
+
+def test_an_unreadable_event_takes_no_number_that_another_holds(
+    pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    deliver(writer.record(2))
+    deliver(with_header(writer.record(2), "ce_time", b"yesterday"))
+    assert parked(pool, writer) == [None, 2]
+    deliver(writer.record(1))
+    assert applied(writer) == ["1", "2"]
+
+
+def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> None:
+    writers = [Writer(offset=10 * number) for number in range(40)]
+    deliver(*[writer.record(sequence) for writer in writers for sequence in (2, 3, 5)])
+    with pool.connection() as conn:
+        found = [(p.place.key, p.sequence) for p in parking.list_parked(conn, consumer="application", page=7)]
+    assert found == sorted((writer.key, sequence) for writer in writers for sequence in (2, 3, 5))
 
 
 def test_nothing_is_redriven_where_nothing_is_held(

@@ -32,11 +32,20 @@ def test_every_command_in_the_table_is_one_the_service_answers(installation: Ins
     main = importlib.import_module(f"services.{service}.main")
     commands = {each.command[-1] for each in table(installation, ALONE) if main.__name__ in each.command}
     assert {"web", "relay", "work"} <= commands
-    assert ("consume" in commands) == (service != "identity")
+    assert ("consume" in commands) == (main.SERVICE.subscriptions is not None)
     for command in commands:
         with pytest.raises(SystemExit) as ended:
             run(main.SERVICE, [command, "--help"])
         assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("command", ["consume", "held"])
+def test_a_service_that_reads_no_events_offers_nothing_for_them(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(importlib.import_module("services.identity.main").SERVICE, [command, "--help"])
+    assert "invalid choice" in capsys.readouterr().err
 
 
 def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -> None:
