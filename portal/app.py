@@ -18,6 +18,7 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in
 from portal.web import Deps, FormExpired, SignInNeeded
+from shared import requests_seen
 
 log = structlog.get_logger()
 
@@ -109,6 +110,7 @@ def _edition_url(language: languages.Language | None = None, text: bool | None =
 
 
 def _begin() -> None:
+    requests_seen.begin()
     structlog.contextvars.clear_contextvars()
     session.load(web.deps().settings.session_keys)
 
@@ -120,6 +122,7 @@ def _end(response: flask.Response) -> flask.Response:
         response.headers["Cache-Control"] = "no-store"
     if "session" in flask.g:
         session.save(response, web.deps().settings.session_keys)
+    requests_seen.end(response)
     return response
 
 

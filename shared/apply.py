@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 import structlog
 from opentelemetry.trace import SpanKind
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from shared import audit, inbox, parking, tracing
 from shared.codec import decode_data, readable_sequence
@@ -32,6 +32,12 @@ TRANSIENT: Final = (psycopg.OperationalError, psycopg.InterfaceError, Unavailabl
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
 SEEN = Counter("inbox_seen_total", "Events that had been applied before", ["topic"])
 IGNORED = Counter("inbox_ignored_total", "Events that no longer changed anything", ["type"])
+DELIVERY = Histogram(
+    "event_delivery_seconds",
+    "From the announcement of an event to its handler's end",
+    ["type"],
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 14400),
+)
 HELD = Counter("inbox_held_total", "Events set aside", ["topic", "reason"])
 
 
@@ -140,6 +146,8 @@ class Applier:
         if failure is None:
             inbox.advance(conn, place, envelope.sequence, envelope.id)
             APPLIED.labels(envelope.type).inc()
+            if subscription is not None:
+                DELIVERY.labels(envelope.type).observe(max(0.0, (self.clock() - envelope.time).total_seconds()))
         return failure
 
     def _traced(self, conn: Conn, subscription: Subscription, envelope: Envelope, now: datetime) -> _Failure | None:

@@ -28,7 +28,7 @@ CLOSE_MS: Final = 3_000
 
 BATCHES = Counter("consumer_batches_total", "Batches applied and committed")
 PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
-LAG = Gauge("consumer_lag_seconds", "Age of the newest record of the last batch when it was taken up")
+LAG = Gauge("consumer_lag_seconds", "Age of the oldest record of the batch in hand, 0 without one")
 
 
 class Consumer:
@@ -40,6 +40,8 @@ class Consumer:
         self._applier = applier
         self._stop = stop
         self._assigned = time.monotonic()
+        self._oldest: float | None = None
+        LAG.set_function(self._lag)
 
     def run(self) -> None:
         """Poll, apply, commit offsets, until told to stop; then leave the group."""
@@ -72,6 +74,7 @@ class Consumer:
         records = _records(polled)
         if not records:
             return
+        self._oldest = min(message.timestamp for messages in polled.values() for message in messages) / 1000
         pause = FIRST_PAUSE_SECONDS
         while not self._apply(records):
             records += self._paused_for(pause)
@@ -80,7 +83,13 @@ class Consumer:
                 return
         self._kafka.resume(*self._kafka.assignment())
         self._commit(records)
+        self._oldest = None
         BATCHES.inc()
+
+    def _lag(self) -> float:
+        """When it is asked for, not when a batch came: a consumer that waits shows it."""
+        oldest = self._oldest
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     def _apply(self, records: Sequence[Record]) -> bool:
         """The whole batch in one transaction; if that fails, one event per transaction; False if it must wait."""
@@ -131,8 +140,7 @@ class Consumer:
 
 
 def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
-    now = time.time()
-    records = [
+    return [
         Record(
             topic=message.topic,
             partition=message.partition,
@@ -144,10 +152,6 @@ def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
         for messages in polled.values()
         for message in messages
     ]
-    newest = max((message.timestamp for messages in polled.values() for message in messages), default=0)
-    if records:
-        LAG.set(max(0.0, now - newest / 1000))
-    return records
 
 
 MakeConsumer = Callable[[], Any]

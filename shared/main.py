@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import db, held, logs, migrate, process, sealing, tracing, work
+from shared import db, gauges, held, logs, migrate, process, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
+from shared.gauges import Reading
 from shared.migrate import Migration
 from shared.settings import ServiceSettings
 from shared.subscriptions import Subscription, by_type, topics
@@ -53,6 +54,7 @@ class Service:
     tasks: Callable[[Pool], Sequence[tuple[str, Task]]]
     migrations: Path
     subscriptions: Callable[[], Sequence[Subscription]] | None = None
+    readings: Sequence[Reading] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def files(self) -> list[Migration]:
@@ -177,7 +179,11 @@ def _relay(service: Service) -> None:
 
 def _work(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
-        work.run_tasks([*service.tasks(pool), ("seal-audit", _sealer(service, settings, pool))], life)
+        own = (
+            ("seal-audit", _sealer(service, settings, pool)),
+            ("read-gauges", gauges.reader(pool, [gauges.AUDIT, *service.readings])),
+        )
+        work.run_tasks([*service.tasks(pool), *own], life)
 
     _loop(service, "work", body)
 

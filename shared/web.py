@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,8 @@ import flask
 import psycopg
 import structlog
 from flask_smorest import Blueprint
-from prometheus_client import Counter, Histogram
 
-from shared import idempotency, problems, tracing
+from shared import idempotency, problems, requests_seen, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
 from shared.db import Pool
@@ -40,9 +38,6 @@ _KEY_PARAMETER: Final = {
     "description": "One for each thing you want done: the same key and body get the same answer",
     "schema": {"type": "string", "minLength": 8, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
-
-REQUESTS = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
-SECONDS = Histogram("http_request_seconds", "Time to answer", ["method", "route"])
 
 _IDEMPOTENCY: Final[ProblemTable] = {
     KeyMissing: Problem(HTTPStatus.BAD_REQUEST, KeyMissing.reason, "The request needs an Idempotency-Key"),
@@ -217,7 +212,7 @@ def _replay(answer: Answer) -> flask.Response:
 def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    flask.g.started = time.perf_counter()
+    requests_seen.begin()
     if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
     return None
@@ -244,10 +239,7 @@ def _readable_json() -> bool:
 
 
 def _end(response: flask.Response) -> flask.Response:
-    route = flask.request.url_rule.rule if flask.request.url_rule else "unknown"
-    seconds = time.perf_counter() - flask.g.get("started", time.perf_counter())
-    REQUESTS.labels(flask.request.method, route, response.status_code).inc()
-    SECONDS.labels(flask.request.method, route).observe(seconds)
+    route, seconds = requests_seen.end(response)
     response.headers["X-Request-Id"] = flask.g.get("request_id", "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from services.application import handlers, importing, work
+from services.application import handlers, importing, store, work
 from services.application.settings import read_settings
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
+from shared.gauges import OLDEST_DUE, Reading
 from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet
 from shared.tx import Clock, transaction, utc_now
@@ -75,6 +76,10 @@ SERVICE = Service(
     subscriptions=lambda: handlers.SUBSCRIPTIONS,
     tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],
     migrations=Path(__file__).parent / "migrations",
+    readings=(
+        Reading(gauge=work.OPEN, query=store.OPEN_RENEWALS),
+        Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+    ),
     commands={
         "import": Command(help="import subscriptions from a file", run=_import, add_arguments=importing.add_arguments),
         "release": Command(help="let a renewal on hold go on", run=_release, add_arguments=_release_arguments),

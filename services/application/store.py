@@ -37,6 +37,11 @@ class TimelineEntry:
     detail: str | None
 
 
+OPEN_RENEWALS: Final = "SELECT state, count(*) FROM timers GROUP BY state"
+OLDEST_DUE: Final = """SELECT 'fire-timer', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM timers
+                       WHERE due_at <= %(now)s"""
+
+
 def _subscription(product: str, server_names: list[str], **rest: Any) -> Subscription:
     return Subscription(product=Product(product), server_names=tuple(server_names), **rest)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import handlers, intake, lint, revoking, work
+from services.issuance import handlers, intake, lint, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.domain import read_serial
@@ -25,6 +25,7 @@ from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ItemId
+from shared.gauges import OLDEST_DUE, Reading
 from shared.main import Command, Service, open_current_pool, run
 from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription
@@ -185,6 +186,7 @@ SERVICE = Service(
     subscriptions=_subscriptions,
     tasks=_tasks,
     migrations=Path(__file__).parent / "migrations",
+    readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
         "block-key": Command(

@@ -26,6 +26,16 @@ _RENEWAL: Final = (
 _PIN: Final = "envelope_id, item_id, server_name, state, hash, tries, traceparent"
 
 
+OLDEST_DUE: Final = """SELECT 'issue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(csr_received_at)), 0)::float
+                       FROM orders WHERE state = 'csr-received'
+                       UNION ALL
+                       SELECT 'sign', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(intended_at)), 0)::float FROM intents
+                       WHERE state = 'intended'
+                       UNION ALL
+                       SELECT 'seal-pin', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(planned_at)), 0)::float FROM pins
+                       WHERE state = 'planned'"""
+
+
 def _order(product: str, server_names: list[str], state: str, **rest: Any) -> Order:
     return Order(product=Product(product), server_names=tuple(server_names), state=OrderState(state), **rest)
 

@@ -4,8 +4,10 @@ import base64
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
+from prometheus_client import Counter, Histogram
 
 from services.issuance import certificate_store, crl, issuing, pins, sealing, store
 from services.issuance.domain import PIN, Intent, Order
@@ -17,6 +19,14 @@ from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.tx import Clock, Tx, transaction, utc_now
+
+ISSUED: Final = Counter("issuance_certificates_total", "Certificates issued", ["product"])
+REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs that got no certificate: set aside, withheld or refused")
+SECONDS: Final = Histogram(
+    "issuance_seconds",
+    "From a valid CSR to its certificate",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +108,20 @@ def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, cloc
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
             intent = issuing.make_intent(order.item_id, tx, issuer)
         if intent is None:
+            REFUSED.inc()
             return
     with tracing.step("sign"):
         der = issuing.sign(intent, issuer)
     with transaction(pool, clock=clock) as tx:
-        issuing.settle(intent, der, tx)
+        settled = issuing.settle(intent, der, tx)
+    if settled:
+        _count(order, clock())
+
+
+def _count(order: Order, now: datetime) -> None:
+    ISSUED.labels(order.product).inc()
+    if order.csr_received_at is not None:
+        SECONDS.observe(max(0.0, (now - order.csr_received_at).total_seconds()))
 
 
 def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:

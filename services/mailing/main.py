@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.mailing import manifest, posting, work
+from services.mailing import manifest, posting, store, work
 from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post, subscriptions
 from services.mailing.mailer import SMTPMailer
@@ -19,6 +19,7 @@ from services.mailing.settings import MailingSettings
 from shared import logs, main
 from shared.db import Pool
 from shared.errors import Refused
+from shared.gauges import OLDEST_DUE, Reading
 from shared.main import Command, Service
 from shared.proofs import ProofKeys
 from shared.settings import ServiceSettings
@@ -157,6 +158,7 @@ SERVICE: Final = Service(
     subscriptions=make_subscriptions,
     tasks=tasks,
     migrations=MIGRATIONS,
+    readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),
         "posted": Command(

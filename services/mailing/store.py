@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from psycopg.rows import kwargs_row
@@ -24,6 +24,12 @@ from services.mailing.domain import (
 from shared.db import Conn
 from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
+
+OLDEST_DUE: Final = """SELECT 'send', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM mails
+                       WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
+                       UNION ALL
+                       SELECT 'print', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(received_at)), 0)::float
+                       FROM pin_envelopes WHERE state IN ('sealed', 'printing')"""
 
 
 def lock_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal:

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.payment import handlers, outcomes, work
+from services.payment import handlers, outcomes, store, work
 from services.payment.gateway import ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared import db, main
 from shared.db import Pool
 from shared.events.base import RenewalId
+from shared.gauges import OLDEST_DUE, Reading
 from shared.main import Command
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
@@ -86,6 +87,7 @@ SERVICE: Final = main.Service(
     subscriptions=handlers.subscriptions,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
+    readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "recheck": Command(
             help="ask the provider again about a held payment, or release its held refunds",

@@ -27,6 +27,13 @@ PAYMENT: Final = (
 _CHECKOUT: Final = "id, payment_id, state, amount_minor, currency, description, return_url, expires_at, url"
 
 
+OLDEST_DUE: Final = """SELECT 'pursue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM payments
+                       WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
+                       UNION ALL
+                       SELECT 'refund', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM refunds
+                       WHERE due_at <= %(now)s"""
+
+
 def payment_row(*, state: str, **columns: Any) -> Payment:
     """A row as a dataclass."""
     return Payment(state=PaymentState(state), **columns)

@@ -1,0 +1,57 @@
+"""Figures read from the database every few seconds by `work`: what is open, and how long the oldest has waited."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from prometheus_client import Gauge
+
+from shared.db import Pool
+from shared.tx import Clock, utc_now
+from shared.work import Task
+
+EVERY_SECONDS: Final = 15.0
+
+OLDEST_DUE: Final = Gauge(
+    "work_oldest_due_seconds", "How long the oldest due row has been due, 0 without one", ["task"]
+)
+UNSEALED: Final = Gauge("audit_oldest_unsealed_seconds", "Age of the oldest audit row without a seal, 0 without one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A gauge, and the query for it: a row per set of label values, the number last; its one parameter is `now`."""
+
+    gauge: Gauge
+    query: LiteralString
+
+
+AUDIT: Final = Reading(
+    gauge=UNSEALED,
+    query="""SELECT COALESCE(EXTRACT(EPOCH FROM %(now)s - min(time)), 0)::float FROM audit_log
+             WHERE seal_id IS NULL""",
+)
+
+
+def reader(pool: Pool, readings: Sequence[Reading], *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
+    """A task that takes all readings once in `every` seconds; it never counts as work done."""
+    due = time.monotonic()
+
+    def read() -> bool:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + every
+            for reading in readings:
+                _take(pool, reading, clock)
+        return False
+
+    return read
+
+
+def _take(pool: Pool, reading: Reading, clock: Clock) -> None:
+    with pool.connection() as conn:
+        rows = conn.execute(reading.query, {"now": clock()}).fetchall()
+    reading.gauge.clear()  # a state in which nothing is any more has no row
+    for *labels, number in rows:
+        (reading.gauge.labels(*labels) if labels else reading.gauge).set(number)

@@ -1,0 +1,24 @@
+"""Rate, errors and duration of every request, whoever serves it."""
+
+import time
+from typing import Final
+
+import flask
+from prometheus_client import Counter, Histogram
+
+REQUESTS: Final = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
+SECONDS: Final = Histogram("http_request_seconds", "Time to answer", ["method", "route"])
+
+
+def begin() -> None:
+    """Before a request."""
+    flask.g.started = time.perf_counter()
+
+
+def end(response: flask.Response) -> tuple[str, float]:
+    """After a request: its route, and the seconds it took."""
+    route = flask.request.url_rule.rule if flask.request.url_rule else "unknown"
+    seconds = time.perf_counter() - flask.g.get("started", time.perf_counter())
+    REQUESTS.labels(flask.request.method, route, response.status_code).inc()
+    SECONDS.labels(flask.request.method, route).observe(seconds)
+    return route, seconds
