@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Final
 
-from babel.messages.extract import extract_from_dir
+from shared import catalogs
 
 _HERE: Final = Path(__file__).parent
-_METHODS: Final = [("templates/**.html", "jinja2"), ("**.py", "python")]
-_OPTIONS: Final = {"templates/**.html": {"trimmed": "true"}}
 # Texts that the API gives in English and the pages translate: the signed document stays as it was signed.
 DECLARATIONS: Final = (
     "The information in this application is correct and complete.",
@@ -21,8 +19,7 @@ DECLARATIONS: Final = (
 
 def texts() -> set[str]:
     """Every text, in English."""
-    found = extract_from_dir(_HERE, _METHODS, _OPTIONS, keywords={"_": None, "N_": None, "gettext": None})
-    return {message for _, _, message, _, _ in found if isinstance(message, str)} | set(DECLARATIONS)
+    return catalogs.texts(_HERE, templates="templates/**.html") | set(DECLARATIONS)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 import flask
 from babel import Locale, dates, numbers
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.support import NullTranslations, Translations
+from babel.support import NullTranslations
 from werkzeug.routing import BaseConverter
+
+from shared import catalogs
 
 CATALOGS: Final = Path(__file__).parent / "translations"
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
@@ -83,17 +81,9 @@ def negotiate(accepted: list[str]) -> Language:
     return ENGLISH
 
 
-@cache
 def translations(language: Language) -> NullTranslations:
-    """A language's texts, compiled in memory: no compiled file can be older than its source."""
-    if language is ENGLISH:
-        return NullTranslations()
-    path = CATALOGS / language.locale / "LC_MESSAGES" / "messages.po"
-    compiled = BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language.locale))
-    compiled.seek(0)
-    return Translations(compiled)
+    """A language's texts."""
+    return catalogs.translations(CATALOGS, language.locale)
 
 
 def gettext(text: str, **values: object) -> str:

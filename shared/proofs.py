@@ -119,7 +119,7 @@ def attested(renewal_id: RenewalId, *, document: str, attestation: str, keys: Ke
     """The document, if identity attested this renewal's AR's signature of it. Raises TokenRefused or ProofRefused."""
     claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
     word = _convert(claims, _Attestation)
-    signed = _read(document)
+    signed = read(document)
     digest = sha256(document.encode()).hexdigest()
     if signed.purpose != PURPOSE:
         raise ProofRefused("the document is no renewal application")
@@ -165,7 +165,8 @@ def _check_items(signed: Document) -> None:
         raise ProofRefused("an item occurs twice")
 
 
-def _read(text: str) -> Document:
+def read(text: str) -> Document:
+    """A document, not proven. Raises ProofRefused."""
     try:
         return msgspec.json.decode(text, type=Document)
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:

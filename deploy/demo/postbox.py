@@ -7,8 +7,12 @@ from typing import Final
 
 from pypdf import PdfReader
 
+# In the AR's language.
 _FIELDS: Final = re.compile(
-    r"Reference number (?P<reference>\S+)\n.*?Server name (?P<server_name>\S+)\n.*?PIN (?P<pin>[^\n]+)\n", re.DOTALL
+    r"(Reference number|參考編號|参考编号) (?P<reference>\S+)\n"
+    r".*?(Server name|伺服器名稱|服务器名称) (?P<server_name>\S+)\n"
+    r".*?(PIN|密碼|密码) (?P<pin>[^\n]+)\n",
+    re.DOTALL,
 )
 
 

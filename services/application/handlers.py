@@ -153,8 +153,9 @@ def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
         if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
     move(tx, was, renewal)
-    _announce_end(tx, renewal, Step.CANCELLED)
+    # The money first: who tells the AR of the end then knows what goes back.
     refund_rest(tx, renewal)
+    _announce_end(tx, renewal, Step.CANCELLED)
 
 
 def take_declined_cancellation(event: CancellationDeclined, tx: Tx) -> None:
@@ -196,7 +197,7 @@ def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
     note(tx, renewal.id, Step.CERTIFICATE_REFUSED, item.id, event.reason)
-    refund_item(tx, renewal, item)
+    refund_item(tx, renewal, item, cause=event.reason)
     complete(tx, renewal)
 
 
@@ -253,7 +254,15 @@ def complete(tx: Tx, renewal: Renewal) -> None:
 
 def _announce_end(tx: Tx, renewal: Renewal, step: Step) -> None:
     assert renewal.ending is not None
-    outbox.add(tx, RenewalCancelled(renewal_id=renewal.id, reason=renewal.ending))
+    outbox.add(
+        tx,
+        RenewalCancelled(
+            renewal_id=renewal.id,
+            reason=renewal.ending,
+            document=renewal.document,
+            attestation=renewal.attestation,
+        ),
+    )
     note(tx, renewal.id, step, detail=renewal.ending)
 
 

@@ -11,9 +11,9 @@ from shared.events.payment import PaymentRefunded
 from shared.tx import Tx
 
 
-def refund_item(tx: Tx, renewal: Renewal, item: Item) -> None:
-    """Give back what one refused item cost."""
-    _refund(tx, renewal, item, min(item.amount_minor, _left(tx, renewal)), "refused")
+def refund_item(tx: Tx, renewal: Renewal, item: Item, *, cause: str) -> None:
+    """Give back what one refused item cost; `cause` is why issuance refused it."""
+    _refund(tx, renewal, item, min(item.amount_minor, _left(tx, renewal)), "refused", cause)
 
 
 def refund_rest(tx: Tx, renewal: Renewal) -> None:
@@ -38,7 +38,7 @@ def _left(tx: Tx, renewal: Renewal) -> int:
     return (renewal.captured_minor or 0) - store.refunds_total(tx.conn, renewal.id)
 
 
-def _refund(tx: Tx, renewal: Renewal, item: Item | None, amount: int, reason: str) -> None:
+def _refund(tx: Tx, renewal: Renewal, item: Item | None, amount: int, reason: str, cause: str | None = None) -> None:
     """Record and announce it; the unique key says no a second time, whatever is delivered how often."""
     refund = Refund(id=tx.new_id(), item_id=None if item is None else item.id, amount_minor=amount)
     if amount <= 0 or not store.add_refund(tx.conn, refund, renewal.id, tx.now):
@@ -52,6 +52,7 @@ def _refund(tx: Tx, renewal: Renewal, item: Item | None, amount: int, reason: st
             amount_minor=amount,
             currency=renewal.currency,
             reason=reason,
+            cause=cause,
         ),
     )
     audit.record(

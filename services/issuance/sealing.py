@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from shared.events.base import Language
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
@@ -31,6 +33,7 @@ class Letter:
     server_name: str
     pin: str
     recipient: Recipient
+    language: Language
 
     def __repr__(self) -> str:
         return f"Letter(envelope_id={self.envelope_id})"
@@ -70,6 +73,7 @@ def _content(letter: Letter) -> bytes:
                 "organisation": letter.recipient.organisation,
                 "address": list(letter.recipient.address),
             },
+            "language": letter.language,
         },
         ensure_ascii=False,
     ).encode()

@@ -14,7 +14,7 @@ from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
 from services.issuance.sealing import Letter
-from shared import audit, outbox, tracing
+from shared import audit, outbox, proofs, tracing
 from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
@@ -63,6 +63,7 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
         server_name=planned.server_name,
         pin=pin,
         recipient=renewal.recipient,
+        language=proofs.read(renewal.document).language,
     )
     store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
     _announce(tx, letter, sealing.seal(letter, maker.print_certificate))

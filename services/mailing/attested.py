@@ -1,6 +1,6 @@
 """Whom a renewal's mails go to and what they are about: what identity attested, and nothing else."""
 
-from services.mailing.domain import PRODUCT_NAMES, Contact, Item, mail_address, one_line
+from services.mailing.domain import Contact, Item, mail_address, one_line
 from shared.events.base import ItemId
 from shared.proofs import Attested, DocumentItem
 
@@ -21,6 +21,6 @@ def _item(item: DocumentItem) -> Item:
     return Item(
         item_id=ItemId(item.item_id),
         reference=one_line(item.reference),
-        product=PRODUCT_NAMES[item.product],
+        product=item.product,
         server_names=tuple(one_line(name) for name in item.server_names),
     )

@@ -48,7 +48,7 @@ class MailOutcomeUnknown(Exception):
 
 
 class EnvelopeUnusable(Refused):
-    """A sealed PIN that cannot be printed: not for our key, not readable, or not the one its event announced."""
+    """A sealed PIN that cannot be printed: not for our key, not what its event announced, or too long an address."""
 
     reason = "envelope-unusable"
 
@@ -75,14 +75,14 @@ class Template(StrEnum):
     """A mail's folder of templates."""
 
     CSR_REQUEST = "csr-request"
+    ITEM_REFUSED = "item-refused"
     RENEWAL_COMPLETED = "renewal-completed"
+    RENEWAL_CANCELLED = "renewal-cancelled"
+    PAYMENT_RETURNED = "payment-returned"
 
 
-PRODUCT_NAMES: Final[Mapping[Product, str]] = {
-    Product.STANDARD: "e-Cert (Server)",
-    Product.WILDCARD: 'e-Cert (Server) "Wildcard"',
-    Product.MULTI_DOMAIN: 'e-Cert (Server) "Multi-domain"',
-}
+# An item may be the last one: then the renewal's end, which follows at once, says it all in one mail.
+REFUSAL_WAITS: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Item:
 
     item_id: ItemId
     reference: str
-    product: str
+    product: Product
     server_names: tuple[str, ...]
 
 
@@ -113,6 +113,16 @@ class Contact:
     recipient_name: str
     recipient_address: str
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refund:
+    """Money that goes back, in minor units: of one refused item, with issuance's cause, or of the whole renewal."""
+
+    item_id: ItemId | None
+    amount_minor: int
+    currency: str
+    cause: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +147,11 @@ class MailState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """One e-mail to one recipient; one of a template per renewal and recipient, ever."""
+    """One e-mail to one recipient; one of a template per renewal (or item, if it is about one) and recipient, ever."""
 
     id: uuid.UUID
     renewal_id: RenewalId
+    item_id: ItemId | None = None
     template: Template
     language: Language
     recipient_name: str
@@ -187,9 +198,12 @@ class Mailer(Protocol):
     def send(self, recipient: str, message: bytes) -> None: ...
 
 
-def message_id(renewal_id: RenewalId, template: Template, address: str, domain: str) -> str:
+def message_id(
+    renewal_id: RenewalId, template: Template, address: str, domain: str, item_id: ItemId | None = None
+) -> str:
     """The Message-ID of this mail, the same whenever it is asked for."""
-    digest = hashlib.sha256(f"{renewal_id}\n{template}\n{address}".encode()).hexdigest()
+    about = renewal_id if item_id is None else item_id
+    digest = hashlib.sha256(f"{about}\n{template}\n{address}".encode()).hexdigest()
     return f"<{digest[:40]}@{domain}>"
 
 
@@ -228,6 +242,7 @@ class Letter:
     recipient_name: str
     organisation: str
     address: tuple[str, ...]
+    language: Language = Language.ENGLISH
 
 
 class EnvelopeState(StrEnum):

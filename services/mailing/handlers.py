@@ -2,32 +2,37 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from services.mailing import attested, store
 from services.mailing.domain import (
+    HONG_KONG,
+    REFUSAL_WAITS,
     Contact,
     ContactUnknown,
     EnvelopeConflict,
     EnvelopeUnusable,
     Item,
     Mail,
+    Refund,
     Template,
     message_id,
 )
 from shared import audit, proofs
 from shared.errors import Ignored
-from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
-from shared.events.base import ItemId, RenewalId
+from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
+from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 
 ACTOR: Final = "mailing"
+Content = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +42,9 @@ class Post:
     domain: str
     portal: str
 
-    def link(self, renewal_id: RenewalId) -> str:
+    def link(self, renewal_id: RenewalId, language: Language) -> str:
         """The renewal's page. Who opens it proves who they are there: the link is no secret."""
-        return f"{self.portal.rstrip('/')}/renewals/{renewal_id}"
+        return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
 
 
 def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
@@ -50,14 +55,39 @@ def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Pos
     proven = proofs.attested(
         event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
     )
-    proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
+    receipt = proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
     contact = attested.contact(proven)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
         raise Ignored("the renewal is cancelled")
     if renewal.contact is None:
         store.save_contact(tx.conn, event.renewal_id, contact)
-    _queue(tx, event.renewal_id, contact, Template.CSR_REQUEST, post, {"items": [_shown(i) for i in contact.items]})
+    content = {
+        "items": [_shown(item) for item in contact.items],
+        "paid": _money(receipt.amount_minor, receipt.currency),
+        "paid_on": receipt.captured_at.astimezone(HONG_KONG).date().isoformat(),
+    }
+    _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
+
+
+def note_refund(event: RefundDue, tx: Tx, *, post: Post) -> None:
+    """Money goes back. Of a refused item the AR is told at once; of a whole renewal by the mail at its end.
+
+    Money that came after that end, and goes back at once, has a mail of its own.
+    """
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if not store.add_refund(tx.conn, event):
+        raise Ignored("this refund is known")
+    if renewal.contact is None:
+        return
+    ended = renewal.cancelled_at is not None
+    content: dict[str, object] = {"refund": _money(event.amount_minor, event.currency)}
+    if event.item_id is None and ended:
+        _queue(tx, event.renewal_id, renewal.contact, post, Template.PAYMENT_RETURNED, content)
+    elif event.item_id is not None and not ended:
+        refunds = store.find_refunds(tx.conn, event.renewal_id)
+        content["items"] = _refused(renewal.contact, [event.item_id], refunds)
+        _queue(tx, event.renewal_id, renewal.contact, post, Template.ITEM_REFUSED, content, event.item_id)
 
 
 def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
@@ -65,47 +95,126 @@ def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
     contact = store.lock_renewal(tx.conn, event.renewal_id).contact
     if contact is None:
         raise ContactUnknown("the renewal completed without a request for its CSRs")
-    content: dict[str, object] = {
-        "issued": _shown_of(contact, event.issued),
-        "refused": _shown_of(contact, event.refused),
+    refunds = store.find_refunds(tx.conn, event.renewal_id)
+    store.drop_queued_mails(tx.conn, event.renewal_id, [Template.ITEM_REFUSED], tx.now)
+    content = {
+        "issued": [_shown(item) for item in _find(contact, event.issued)],
+        "refused": _refused(contact, event.refused, refunds),
+        "refund": _total(refunds),
     }
-    _queue(tx, event.renewal_id, contact, Template.RENEWAL_COMPLETED, post, content)
+    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_COMPLETED, content)
+
+
+def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
+    """The renewal ended without a certificate: what is not out yet stays in, and the AR is told.
+
+    CancellationRequested drops nothing: it may be declined, and then the AR needs mail and PINs after all.
+    Raises TokenRefused, ProofRefused or AddressRefused, which hold the event.
+    """
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal.cancelled_at is not None:
+        raise Ignored("its end is known")
+    contact = renewal.contact or _named_by(event, tx, keys)
+    store.save_cancelled(tx.conn, event.renewal_id, tx.now)
+    mails = store.drop_queued_mails(tx.conn, event.renewal_id, Template, tx.now)
+    envelopes = store.drop_unprinted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled")
+    audit.record(
+        tx,
+        actor=ACTOR,
+        action="unsent-dropped",
+        subject=str(event.renewal_id),
+        details={"mails": mails, "envelopes": envelopes},
+    )
+    if contact is None:
+        return
+    if renewal.contact is None:
+        store.save_contact(tx.conn, event.renewal_id, contact)
+    refunds = store.find_refunds(tx.conn, event.renewal_id)
+    content = {
+        "reason": event.reason,
+        "ended_on": tx.now.astimezone(HONG_KONG).date().isoformat(),
+        "items": _refused(contact, [item.item_id for item in contact.items], refunds),
+        "refund": _total(refunds),
+        "paid": renewal.contact is not None,
+    }
+    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_CANCELLED, content)
+
+
+def _named_by(event: RenewalCancelled, tx: Tx, keys: ProofKeys) -> Contact | None:
+    """Of a renewal that was never paid, the AR who signed it; an event of earlier code did not say."""
+    if event.document is None or event.attestation is None:
+        return None
+    return attested.contact(
+        proofs.attested(
+            event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
+        )
+    )
 
 
 def _queue(
-    tx: Tx, renewal_id: RenewalId, contact: Contact, template: Template, post: Post, content: dict[str, object]
+    tx: Tx,
+    renewal_id: RenewalId,
+    contact: Contact,
+    post: Post,
+    template: Template,
+    content: Content,
+    item_id: ItemId | None = None,
 ) -> None:
     mail = Mail(
         id=tx.new_id(),
         renewal_id=renewal_id,
+        item_id=item_id,
         template=template,
         language=contact.language,
         recipient_name=contact.recipient_name,
         recipient_address=contact.recipient_address,
-        message_id=message_id(renewal_id, template, contact.recipient_address, post.domain),
+        message_id=message_id(renewal_id, template, contact.recipient_address, post.domain, item_id),
         content={
             "reference": contact.reference,
             "subscriber": contact.subscriber,
-            "link": post.link(renewal_id),
+            "link": post.link(renewal_id, contact.language),
             **content,
         },
     )
-    if store.add_mail(tx.conn, mail, tx.now):
+    wait = REFUSAL_WAITS if template is Template.ITEM_REFUSED else timedelta()
+    if store.add_mail(tx.conn, mail, tx.now, tx.now + wait):
         audit.record(
             tx, actor=ACTOR, action="mail-queued", subject=str(renewal_id), details={"template": template.value}
         )
 
 
-def _shown_of(contact: Contact, item_ids: Iterable[ItemId]) -> list[dict[str, object]]:
+def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
     by_id = {item.item_id: item for item in contact.items}
     try:
-        return [_shown(by_id[item_id]) for item_id in item_ids]
+        return [by_id[item_id] for item_id in item_ids]
     except KeyError as error:
         raise ContactUnknown("an item that nobody asked a CSR for") from error
 
 
-def _shown(item: Item) -> dict[str, object]:
-    return {"reference": item.reference, "product": item.product, "server_names": list(item.server_names)}
+def _refused(contact: Contact, item_ids: Iterable[ItemId], refunds: Sequence[Refund]) -> list[Content]:
+    """Items without a certificate; those that were refused one by one with their refund and its cause."""
+    own = {refund.item_id: refund for refund in refunds}
+    return [_shown(item, own.get(item.item_id)) for item in _find(contact, item_ids)]
+
+
+def _shown(item: Item, refund: Refund | None = None) -> Content:
+    shown: dict[str, object] = {
+        "reference": item.reference,
+        "product": item.product,
+        "server_names": list(item.server_names),
+    }
+    if refund is not None:
+        shown |= {"cause": refund.cause, "refund": _money(refund.amount_minor, refund.currency)}
+    return shown
+
+
+def _total(refunds: Sequence[Refund]) -> Content | None:
+    """A renewal has one currency."""
+    return _money(sum(refund.amount_minor for refund in refunds), refunds[0].currency) if refunds else None
+
+
+def _money(amount_minor: int, currency: str) -> Content:
+    return {"amount_minor": amount_minor, "currency": currency}
 
 
 def queue_envelope(event: PINEnvelopeSealed, tx: Tx) -> None:
@@ -132,29 +241,12 @@ def _blob(event: PINEnvelopeSealed) -> bytes:
     return sealed
 
 
-def drop(event: RenewalCancelled, tx: Tx) -> None:
-    """The renewal ended without a certificate: what is not out yet stays in.
-
-    CancellationRequested drops nothing: it may be declined, and then the AR needs mail and PINs after all.
-    """
-    store.lock_renewal(tx.conn, event.renewal_id)
-    store.save_cancelled(tx.conn, event.renewal_id, tx.now)
-    mails = store.drop_queued_mails(tx.conn, event.renewal_id, tx.now)
-    envelopes = store.drop_unprinted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled")
-    audit.record(
-        tx,
-        actor=ACTOR,
-        action="unsent-dropped",
-        subject=str(event.renewal_id),
-        details={"mails": mails, "envelopes": envelopes},
-    )
-
-
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Which handler answers which event."""
     return (
         on(CSRRequested, partial(queue_csr_request, keys=keys, post=post)),
+        on(RefundDue, partial(note_refund, post=post)),
         on(RenewalCompleted, partial(queue_completed, post=post)),
-        on(RenewalCancelled, drop),
+        on(RenewalCancelled, partial(end, keys=keys, post=post)),
         on(PINEnvelopeSealed, queue_envelope),
     )

@@ -1,56 +1,90 @@
-"""Turns a mail's row into the bytes that go to the mail server; the same row gives the same bytes."""
+"""Turns a mail's row into the bytes that go to the mail server; the same row gives the same bytes.
+
+A mail is a folder of templates: its subject, and its body in parts (`forms/`) that are set twice, as text and as HTML.
+So both forms say the same, in every language.
+"""
 
 import hashlib
-from collections.abc import Mapping
+import re
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.filters import do_wordwrap
 
 from services.mailing.domain import Help, Mail
+from services.mailing.wording import HERE, Wording
+from shared.events.base import Language
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = HERE / "templates"
+_LINE_LENGTH: Final = 72
+_EMPTY_LINES: Final = re.compile(r"\n\s*\n")
 
 
 class Composer:
-    """Renders a mail's templates and puts them into one multipart/alternative message.
-
-    A template in a folder of the language (`csr-request/zh-Hant/body.txt`) goes before the English one.
-    """
+    """Renders a mail's templates and puts them into one multipart/alternative message."""
 
     def __init__(self, sender: Address, help_contact: Help) -> None:
         self._sender = sender
         self._help = help_contact
-        self._templates = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
+        self._presses = {(lang, form): _press(Wording(lang), form) for lang in Language for form in ("text", "html")}
 
     def compose(self, mail: Mail, dated: datetime) -> bytes:
         """The whole message; `dated` is when its first sending began."""
         message = EmailMessage(policy=SMTP)
         message["From"] = self._sender
         message["To"] = Address(display_name=mail.recipient_name, addr_spec=mail.recipient_address)
-        message["Subject"] = self._render(mail, "subject.txt").strip()
+        message["Subject"] = self._render(mail, "subject", "text")
         message["Date"] = format_datetime(dated)
         message["Message-ID"] = mail.message_id
         message["Auto-Submitted"] = "auto-generated"
         # Quoted-printable passes every mail server, 8BITMIME or not.
-        message.set_content(self._render(mail, "body.txt"), cte="quoted-printable")
-        message.add_alternative(self._render(mail, "body.html"), subtype="html", cte="quoted-printable")
+        message.set_content(self._render(mail, "body", "text") + "\n", cte="quoted-printable")
+        message.add_alternative(self._render(mail, "body", "html") + "\n", subtype="html", cte="quoted-printable")
+        # Not before: what is about the content moves into the first part when a second one joins it.
+        message["Content-Language"] = str(mail.language)
         message.set_boundary(f"=_{hashlib.sha256(mail.message_id.encode()).hexdigest()[:32]}")
         return message.as_bytes()
 
-    def _render(self, mail: Mail, part: str) -> str:
-        names = [f"{mail.template}/{mail.language}/{part}", f"{mail.template}/{part}"]
-        return self._templates.select_template(names).render(self._values(mail))
+    def _render(self, mail: Mail, part: str, form: str) -> str:
+        template = self._presses[mail.language, form].get_template(f"{mail.template}/{part}.jinja")
+        values = {"help": self._help, "recipient": mail.recipient_name, "language": str(mail.language), **mail.content}
+        return _EMPTY_LINES.sub("\n\n", template.render(values)).strip()
 
-    def _values(self, mail: Mail) -> Mapping[str, object]:
-        return {"help": self._help, "recipient": mail.recipient_name, **mail.content}
+
+def _press(wording: Wording, form: str) -> Environment:
+    """What sets a mail in one language and form."""
+    press = Environment(
+        loader=FileSystemLoader([TEMPLATES / "forms" / form, TEMPLATES]),
+        autoescape=form == "html",  # noqa: S701 - the other form is plain text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    translations: Any = press
+    translations.install_gettext_translations(wording.translations, newstyle=True)
+
+    def fold(text: str, width: int = _LINE_LENGTH) -> str:
+        """Lines that fit an old screen; Chinese has no spaces to break at, and every program breaks it anywhere."""
+        if wording.language is not Language.ENGLISH:
+            return text
+        return do_wordwrap(press, text, width, break_long_words=False, break_on_hyphens=False)
+
+    def headline(text: str) -> str:
+        return text.upper() if wording.language is Language.ENGLISH else f"【{text}】"
+
+    press.filters |= {
+        "fold": fold,
+        "headline": headline,
+        "money": wording.money,
+        "day": wording.day,
+        "product": wording.product,
+        "ending": wording.ending,
+        "cause": wording.cause,
+    }
+    return press

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs7
 
 from services.mailing.domain import EnvelopeUnusable, Letter
-from shared.events.base import ItemId, RenewalId
+from shared.events.base import ItemId, Language, RenewalId
 
 
 class _Recipient(msgspec.Struct):
@@ -28,6 +28,8 @@ class _Sealed(msgspec.Struct):
     server_name: str
     pin: str
     recipient: _Recipient
+    # What was sealed before letters had a language is in English.
+    language: Language = Language.ENGLISH
 
 
 class PrintKey:
@@ -69,4 +71,5 @@ class PrintKey:
             recipient_name=data.recipient.name,
             organisation=data.recipient.organisation,
             address=tuple(data.recipient.address),
+            language=data.language,
         )

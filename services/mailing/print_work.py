@@ -57,10 +57,10 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
         return False
     try:
         letter = _open(job, printer.key)
+        pdf = printer.stationery.pdf(letter, job.dated_on)
     except EnvelopeUnusable as fault:
         _set_aside(pool, job, fault, clock)
         return True
-    pdf = printer.stationery.pdf(letter, job.dated_on)
     write_atomically(manifest.folder(printer.folder, job.batch.number) / manifest.file_name(job.envelope_id), pdf)
     with transaction(pool, clock=clock) as tx:
         if print_store.settle_printed(tx.conn, job, letter, hashlib.sha256(pdf).hexdigest(), tx.now):

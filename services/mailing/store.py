@@ -1,13 +1,13 @@
 """All SQL of mailing but that of the print process; never commits."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
-from psycopg.rows import kwargs_row
+from psycopg.rows import class_row, kwargs_row
 from psycopg.types.json import Jsonb
 
 from services.mailing.domain import (
@@ -17,11 +17,13 @@ from services.mailing.domain import (
     Mail,
     MailState,
     PINEnvelope,
+    Refund,
     Renewal,
     Sending,
     Template,
 )
 from shared.db import Conn
+from shared.events.application import RefundDue
 from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 
@@ -92,17 +94,18 @@ def save_cancelled(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
     conn.execute("UPDATE renewals SET cancelled_at = %s WHERE renewal_id = %s", (now, renewal_id))
 
 
-def add_mail(conn: Conn, mail: Mail, now: datetime) -> bool:
+def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     """Queue a mail unless the same one was queued before."""
     return (
         conn.execute(
-            """INSERT INTO mails (id, renewal_id, template, language, recipient_name, recipient_address, message_id,
-                                  content, state, queued_at, due_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
-               ON CONFLICT (renewal_id, template, recipient_address) DO NOTHING""",
+            """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
+                                  message_id, content, state, queued_at, due_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
+               ON CONFLICT (renewal_id, template, recipient_address, item_id) DO NOTHING""",
             (
                 mail.id,
                 mail.renewal_id,
+                mail.item_id,
                 mail.template,
                 mail.language,
                 mail.recipient_name,
@@ -110,7 +113,7 @@ def add_mail(conn: Conn, mail: Mail, now: datetime) -> bool:
                 mail.message_id,
                 Jsonb(mail.content),
                 now,
-                now,
+                due_at,
             ),
         ).rowcount
         == 1
@@ -189,12 +192,33 @@ def requeue_unconfirmed(conn: Conn, mail_id: uuid.UUID, now: datetime) -> Renewa
     return None if row is None else RenewalId(row[0])
 
 
-def drop_queued_mails(conn: Conn, renewal_id: RenewalId, now: datetime) -> int:
+def drop_queued_mails(conn: Conn, renewal_id: RenewalId, templates: Iterable[Template], now: datetime) -> int:
     """Never send what is not sent yet; how many. What is being sent just now is out of our hands."""
     return conn.execute(
-        "UPDATE mails SET state = 'dropped', settled_at = %s WHERE renewal_id = %s AND state = 'queued'",
-        (now, renewal_id),
+        """UPDATE mails SET state = 'dropped', settled_at = %s
+           WHERE renewal_id = %s AND template = ANY(%s) AND state = 'queued'""",
+        (now, renewal_id, list(templates)),
     ).rowcount
+
+
+def add_refund(conn: Conn, event: RefundDue) -> bool:
+    """Remember what goes back; False if that is known."""
+    return (
+        conn.execute(
+            """INSERT INTO refunds (refund_id, renewal_id, item_id, amount_minor, currency, cause)
+               VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            (event.refund_id, event.renewal_id, event.item_id, event.amount_minor, event.currency, event.cause),
+        ).rowcount
+        == 1
+    )
+
+
+def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:
+    """All that goes back of a renewal."""
+    with conn.cursor(row_factory=class_row(Refund)) as cursor:
+        return cursor.execute(
+            "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s", (renewal_id,)
+        ).fetchall()
 
 
 def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime) -> bool:

@@ -79,17 +79,22 @@ class CancellationRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RenewalCancelled(Event):
-    """The renewal ended without any certificate."""
+    """The renewal ended without any certificate; what goes back of its fee was announced before (RefundDue).
+
+    `document` and `attestation` are as in CSRRequested: of a renewal that was never paid, they alone say whom to tell.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.application.renewal-cancelled.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
 
     reason: str
+    document: str | None = None
+    attestation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefundDue(Event):
-    """Captured money goes back: the whole renewal (`item_id` None) or one refused item."""
+    """Captured money goes back: the whole renewal (`item_id` None) or one refused item, with issuance's `cause`."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.refund-due.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
@@ -99,6 +104,7 @@ class RefundDue(Event):
     amount_minor: int
     currency: str
     reason: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

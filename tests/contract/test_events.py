@@ -1,5 +1,6 @@
 """The wire: what was written once is read and written the same for ever, and the documents say what the code does."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,18 @@ def test_the_golden_record_is_read_and_written_identically(event: type[Event]) -
     assert codec.to_headers(envelope) == headers
     assert envelope.key == key
     assert codec.encode_data(codec.decode_data(envelope.data, ALL[envelope.type])) == data
+
+
+@each_event
+def test_an_optional_field_is_written_only_when_it_says_something(event: type[Event]) -> None:
+    """So an event that lacks it is the same bytes as before the field was added."""
+    full = golden.sample(event, event.TYPE)
+    optional = {f.name: f.default for f in dataclasses.fields(event) if f.default is not dataclasses.MISSING}
+    bare = dataclasses.replace(full, **optional)
+    for value, silent in ((full, set()), (bare, {*optional})):
+        data = codec.encode_data(value)
+        assert codec.decode_data(data, event) == value
+        assert {f.name for f in dataclasses.fields(event)} - json.loads(data).keys() == silent
 
 
 def test_no_golden_record_is_of_an_event_that_nobody_can_read_any_more() -> None:

@@ -10,18 +10,23 @@ from typing import Final, Literal
 
 import typst
 
-from services.mailing.domain import Help, Letter, one_line
+from services.mailing.domain import EnvelopeUnusable, Help, Letter, one_line
+from services.mailing.wording import Wording
+from shared.events.base import Language
 
 _TEMPLATE: Final = Path(__file__).parent / "pin-envelope.typ"
 
 # Noto Sans CJK, a face for Hong Kong among them, comes with this package.
 DEFAULT_FONTS: Final = Path(str(files("noto_cjk_sans_otc")))
 
-_SENDER: Final = {
-    "name": "Hongkong Post Certification Authority",
-    "address": ["Kowloon East Post Office Box 68777", "Hong Kong"],
-    "return_address": "Kowloon East P.O. Box 68777, Hong Kong",
-}
+# For the post, so in both languages on every letter.
+_RETURN_TO: Final = (
+    "If undelivered, return to: Kowloon East P.O. Box 68777, Hong Kong",
+    "如無法派遞，請退回：九龍東郵政信箱68777號",
+)
+_NO_ROOM: Final = "the address does not fit the window"
+_FACES: Final = {Language.SIMPLIFIED_CHINESE: "Noto Sans CJK SC"}
+_FACE: Final = "Noto Sans CJK HK"
 
 # What fits into the box of the server name, in points: its width, a character's share of the type size, the sizes.
 _NAME_WIDTH: Final = 335.0
@@ -39,7 +44,7 @@ class Stationery:
     portal: str
 
     def pdf(self, letter: Letter, dated: date) -> bytes:
-        """The letter as tagged PDF (PDF/UA-1)."""
+        """The letter as tagged PDF (PDF/UA-1). Raises EnvelopeUnusable."""
         return self._typeset(letter, dated, "pdf")[0]
 
     def pictures(self, letter: Letter, dated: date) -> list[bytes]:
@@ -47,36 +52,111 @@ class Stationery:
         return self._typeset(letter, dated, "png")
 
     def _typeset(self, letter: Letter, dated: date, kind: Literal["pdf", "png"]) -> list[bytes]:
-        output: bytes | list[bytes] = typst.compile(
-            str(_TEMPLATE),
-            font_paths=[str(self.fonts)],
-            ignore_system_fonts=True,
-            format=kind,
-            sys_inputs={"letter": json.dumps(self._data(letter, dated))},
-            pdf_standards=["ua-1"] if kind == "pdf" else [],
-            # The letter's own date: printing it again after a crash makes the same file.
-            timestamp=int(datetime.combine(dated, time(), UTC).timestamp()),
-        )
+        try:
+            output: bytes | list[bytes] = typst.compile(
+                str(_TEMPLATE),
+                font_paths=[str(self.fonts)],
+                ignore_system_fonts=True,
+                format=kind,
+                sys_inputs={"letter": json.dumps(self._data(letter, dated))},
+                pdf_standards=["ua-1"] if kind == "pdf" else [],
+                # The letter's own date: printing it again after a crash makes the same file.
+                timestamp=int(datetime.combine(dated, time(), UTC).timestamp()),
+            )
+        except typst.TypstError as error:
+            if _NO_ROOM in str(error):
+                raise EnvelopeUnusable(_NO_ROOM) from None
+            raise
         return output if isinstance(output, list) else [output]
 
     def _data(self, letter: Letter, dated: date) -> dict[str, object]:
         lines = [letter.recipient_name, letter.organisation, *letter.address]
         groups = _groups(letter.pin)
+        wording = Wording(letter.language)
+        language, _, script = letter.language.partition("-")
         return {
-            "sender": _SENDER,
-            "help": {"telephone": self.help.telephone, "email": self.help.email},
-            "portal": self.portal,
-            "date": f"{dated.day} {dated:%B %Y}",
+            "language": language,
+            "region": "CN" if script == "Hans" else "HK",
+            "face": _FACES.get(letter.language, _FACE),
+            "words": self._words(wording, letter),
+            "return_to": _RETURN_TO,
+            "date": wording.day(dated),
             "envelope_number": str(letter.envelope_id)[-12:],
-            "recipient": {"name": one_line(letter.recipient_name), "lines": [one_line(line) for line in lines]},
-            "organisation": one_line(letter.organisation),
+            "recipient": [one_line(line) for line in lines],
             "reference": one_line(letter.reference),
             "server_name": _name_lines(letter.server_name),
             "server_name_size": _name_size(letter.server_name),
             "pin_groups": groups,
-            "pin_length": len(letter.pin),
             "pin_size": min(21.0, 340 / (_CHARACTER * len(letter.pin) + 0.5 * len(groups))),
         }
+
+    def _words(self, wording: Wording, letter: Letter) -> dict[str, object]:
+        _ = wording.text
+        return {
+            "sender": _("Hongkong Post Certification Authority"),
+            "envelope": _("PIN Envelope"),
+            "subtitle": _("e-Cert (Server) PIN Envelope"),
+            "contact": [
+                _("Kowloon East Post Office Box 68777"),
+                _("Hong Kong"),
+                _("Telephone %(telephone)s", telephone=self.help.telephone),
+                self.help.email,
+            ],
+            "date": _("Date"),
+            "number": _("Envelope"),
+            "reader": _("For"),
+            "representative": _("Authorised Representative only"),
+            "title": _("Your PIN for one server name"),
+            "greeting": _("Dear %(name)s,", name=one_line(letter.recipient_name)),
+            "introduction": _(
+                "You renewed an e-Cert (Server) certificate for %(organisation)s. This envelope holds the PIN of one "
+                "server name. Every other server name of the renewal has a PIN Envelope of its own.",
+                organisation=one_line(letter.organisation),
+            ),
+            "reference": _("Reference number"),
+            "server_name": _("Server name"),
+            "pin": _("PIN"),
+            "reading": _(
+                "Read the PIN from left to right, as one word of %(count)s characters; the shading only helps the eye.",
+                count=len(letter.pin),
+            ),
+            "parts": self._parts(wording),
+        }
+
+    def _parts(self, wording: Wording) -> list[dict[str, object]]:
+        _ = wording.text
+        return [
+            {
+                "title": _("How to use it"),
+                "steps": [
+                    _(
+                        "On the server, make a new key pair and a Certificate Signing Request (CSR) for the reference "
+                        "number above."
+                    ),
+                    _(
+                        "Sign in with your e-Cert (Organisational) and open your renewal at %(portal)s.",
+                        portal=self.portal,
+                    ),
+                    _("Enter the reference number and the PIN of each of its server names, and submit the CSR."),
+                ],
+            },
+            {
+                "title": _("Keep it secret"),
+                "text": _(
+                    "This PIN can be used once, and only by the Authorised Representative after sign-in. After five "
+                    "wrong tries it is locked. We never ask for a PIN by telephone or e-mail. If this envelope was "
+                    "open or damaged when it reached you, do not use the PIN: call us."
+                ),
+            },
+            {
+                "title": _("Need help?"),
+                "text": _(
+                    "Telephone %(telephone)s, e-mail %(email)s. Please quote the reference number, never the PIN.",
+                    telephone=self.help.telephone,
+                    email=self.help.email,
+                ),
+            },
+        ]
 
 
 def _groups(pin: str) -> list[str]:

@@ -163,6 +163,11 @@ def test_cancel_after_payment_refunds_only_after_the_tombstone(world: World) -> 
     assert world.item_states(renewal) == ["withheld", "withheld"]
     assert [refund.amount_minor for refund in world.announced(renewal, RefundDue)] == [renewal.amount_minor]
     assert world.shown(renewal)["ending"] == "cancelled"
+    # Who tells the AR of the end knows by then what goes back, and whom to tell.
+    assert world.names(renewal)[-2:] == ["RefundDue", "RenewalCancelled"]
+    (end,) = world.announced(renewal, RenewalCancelled)
+    (asked,) = world.announced(renewal, CSRRequested)
+    assert (end.document, end.attestation) == (asked.document, asked.attestation)
 
 
 def test_a_declined_cancellation_lets_the_renewal_go_on(world: World) -> None:

@@ -55,7 +55,9 @@ def test_an_unpaid_renewal_asks_payment_before_it_expires(world: World) -> None:
     assert world.announced(renewal, CheckoutClosureRequested)[0].reason is ClosureReason.DEADLINE
     world.deliver(world.expired(renewal))
     assert world.state(renewal) == "expired"
-    assert world.announced(renewal, RenewalCancelled)[0].reason == "not-paid"
+    (end,) = world.announced(renewal, RenewalCancelled)
+    assert end.reason == "not-paid"
+    assert (end.document, bool(end.attestation)) == (renewal.document.decode(), True)
     assert world.draft().items, "the subscription is free again"
 
 

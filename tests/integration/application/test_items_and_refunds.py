@@ -16,7 +16,7 @@ def test_a_refused_item_gets_its_own_money_back_and_the_others_go_on(world: Worl
     renewal = world.paid(WWW, WILDCARD)
     world.deliver(world.opened(renewal, 0), world.opened(renewal, 1), world.refused(renewal, 0))
     (refund,) = world.announced(renewal, RefundDue)
-    assert (refund.item_id, refund.amount_minor) == (renewal.item_id(0), 250_000)
+    assert (refund.item_id, refund.amount_minor, refund.cause) == (renewal.item_id(0), 250_000, "caa-forbids")
     assert world.state(renewal) == "awaiting-csrs"
     world.deliver(world.csr_received(renewal, 1), world.issued(renewal, 1))
     (end,) = world.announced(renewal, RenewalCompleted)

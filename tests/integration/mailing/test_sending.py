@@ -1,22 +1,16 @@
 """One e-mail per renewal, whatever happens on the way."""
 
-import email
-from email.message import EmailMessage
-from email.policy import SMTP
+import re
+from email.header import decode_header, make_header
 from itertools import permutations
 
 import pytest
 
 from services.mailing import posting
 from services.mailing.domain import PostingRefused
+from shared.events.base import Language
 from tests.integration.mailing.mail_server import LOSE_CONNECTION
-from tests.integration.mailing.world import World, new_key, types
-
-
-def parse(message: bytes) -> EmailMessage:
-    parsed = email.message_from_bytes(message, policy=SMTP)
-    assert isinstance(parsed, EmailMessage)
-    return parsed
+from tests.integration.mailing.world import World, new_key, parse, text_of, types
 
 
 def test_the_ar_whom_identity_attested_gets_the_csr_request(world: World) -> None:
@@ -27,10 +21,10 @@ def test_the_ar_whom_identity_attested_gets_the_csr_request(world: World) -> Non
     (message,) = map(parse, world.server.taken)
     assert message["Subject"] == "Submission of Certificate Signing Request (CSR)"
     assert message["To"].addresses[0].addr_spec == "chan@example.hk"
-    body = message.get_body(("plain",))
-    assert body is not None
+    text = text_of(message)
     for wanted in ("R26-0001-1", "www.example.hk", "R26-0001-2", "a.example.hk", "b.example.hk", str(renewal.id)):
-        assert wanted in body.get_content()
+        assert wanted in text
+    assert "is paid: HK$5,000.00 on 23 November 2026" in text
     assert types(world.told(renewal)) == ["csr-request-sent"]
 
 
@@ -135,37 +129,41 @@ def test_a_sender_killed_in_the_middle_costs_one_repetition_at_most(world: World
     assert types(world.told(renewal)) == ["csr-request-sent"]
 
 
-def test_the_completed_mail_goes_to_the_same_contact(world: World) -> None:
-    renewal = world.renewal()
-    world.apply(renewal.csr_requested(), renewal.completed())
-    while world.send():
-        pass
-    subjects = [parse(message)["Subject"] for message in world.server.taken]
-    assert sorted(subjects) == [
-        "Submission of Certificate Signing Request (CSR)",
-        "Your renewed e-Cert (Server) certificates are ready (R26-0001)",
-    ]
-    assert types(world.told(renewal)) == ["csr-request-sent"]
+@pytest.mark.parametrize(
+    ("language", "title", "words"),
+    [
+        (Language.TRADITIONAL_CHINESE, "提交證書簽署要求（CSR）", "請在該伺服器的現有證書到期前提交每份CSR。"),
+        (Language.SIMPLIFIED_CHINESE, "提交证书签名请求（CSR）", "请在该服务器的当前证书到期前提交每份CSR。"),
+    ],
+)
+def test_a_chinese_mail_crosses_smtp_in_ascii_and_arrives_in_chinese(
+    world: World, language: Language, title: str, words: str
+) -> None:
+    """RFC 2047 for its headers; UTF-8, quoted-printable, for its bodies."""
+    renewal = world.renewal(language)
+    renewal.ar["name"] = "陳大文"
+    world.apply(renewal.csr_requested())
+    assert world.send()
+    (raw,) = world.server.taken
+    assert raw.isascii()
+    assert max(map(len, raw.split(b"\r\n"))) <= 78
+    head = raw.partition(b"\r\n\r\n")[0].decode().replace("\r\n ", " ")
+    fields = {name: value for name, _, value in (line.partition(": ") for line in head.split("\r\n"))}
+    assert re.match(r"=\?utf-8\?[bq]\?", fields["Subject"])
+    wanted = f"{title} / Submission of Certificate Signing Request (CSR)"
+    assert str(make_header(decode_header(fields["Subject"]))) == wanted
+    assert str(make_header(decode_header(fields["To"]))) == "陳大文 <chan@example.hk>"
+    message = parse(raw)
+    for part in message.iter_parts():
+        assert (part.get_content_charset(), part["Content-Transfer-Encoding"]) == ("utf-8", "quoted-printable")
+        assert words in part.get_content()
+        assert f"{language.lower()}/renewals/{renewal.id}" in part.get_content()
 
 
-def test_a_completion_nobody_was_asked_for_is_held(world: World) -> None:
-    world.apply(world.renewal().completed())
-    assert world.held() == ["contact-unknown"]
-
-
-def test_a_cancelled_renewal_sends_no_mail_and_prints_no_envelope(world: World) -> None:
-    renewal = world.renewal()
-    world.apply(renewal.csr_requested(), renewal.sealed("www.example.hk"))
-    world.apply(renewal.cancelled())
-    world.apply(renewal.sealed("a.example.hk"))
-    assert not world.send()
-    assert world.print_all() == 0
-    assert world.mail_states() == [("csr-request", "dropped")]
-    assert world.envelope_states() == ["dropped", "dropped"]
-    assert world.query("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
-    assert world.query("SELECT details FROM audit_log WHERE action = 'unsent-dropped'") == [
-        ({"mails": 1, "envelopes": 1},)
-    ]
+def test_the_language_is_that_of_the_signed_document_whatever_application_says(world: World) -> None:
+    world.apply(world.renewal(Language.SIMPLIFIED_CHINESE).csr_requested(language=Language.ENGLISH))
+    assert world.send()
+    assert "服务器" in text_of(parse(world.server.taken[0]))
 
 
 @pytest.mark.parametrize("whose", ["identity_key", "payment_key"])

@@ -1,6 +1,7 @@
 """Mailing put together for a test: a real database with both its roles, a mail server, keys, and a clock to turn."""
 
 import base64
+import email
 import hashlib
 import json
 import uuid
@@ -8,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +27,7 @@ from services.mailing.print_store import BatchRule
 from services.mailing.print_work import Printer
 from shared import codec, outbox
 from shared.db import Pool
-from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
+from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import Envelope, Event, ItemId, Language, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.main import applier
@@ -154,8 +157,23 @@ class Renewal:
     def completed(self) -> RenewalCompleted:
         return RenewalCompleted(renewal_id=self.id, issued=self.items[:1], refused=self.items[1:])
 
-    def cancelled(self) -> RenewalCancelled:
-        return RenewalCancelled(renewal_id=self.id, reason="withdrawn")
+    def cancelled(self, reason: str = "cancelled", **changes: Any) -> RenewalCancelled:
+        event = RenewalCancelled(
+            renewal_id=self.id, reason=reason, document=self.document(), attestation=self.attestation()
+        )
+        return replace(event, **changes)
+
+    def refund_due(self, item: int | None = None, cause: str | None = None) -> RefundDue:
+        """Of one item by its number, or of all."""
+        return RefundDue(
+            renewal_id=self.id,
+            refund_id=uuid.uuid5(self.id, str(item)),
+            item_id=None if item is None else self.items[item],
+            amount_minor=500_000 if item is None else 250_000,
+            currency="HKD",
+            reason="cancelled" if item is None else "refused",
+            cause=cause,
+        )
 
 
 def announced(letter: Letter) -> PINEnvelopeSealed:
@@ -256,6 +274,14 @@ class World:
         with self.pool.connection() as conn:
             return conn.execute(sql.encode(), values).fetchall()
 
+    def send_all(self) -> list[EmailMessage]:
+        """Let time pass and send what is due; what the mail server took of it, oldest first."""
+        before = len(self.server.taken)
+        self.pass_time(minutes=2)
+        while self.send():
+            pass
+        return [parse(message) for message in self.server.taken[before:]]
+
     def mail_states(self) -> list[tuple[Any, ...]]:
         return self.query("SELECT template, state FROM mails ORDER BY queued_at, template")
 
@@ -269,6 +295,19 @@ class World:
 
     def tx(self) -> Any:
         return transaction(self.pool, clock=self.clock)
+
+
+def parse(message: bytes) -> EmailMessage:
+    parsed = email.message_from_bytes(message, policy=SMTP)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def text_of(message: EmailMessage) -> str:
+    """The text part, on one line."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    return " ".join(body.get_content().split())
 
 
 def types(events: Sequence[StoredEvent]) -> list[str]:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance import sealing
+from shared.events.base import Language
 from tests.unit.issuance.pki import NOW, ca_name
 from tests.unit.pki.csrs import rsa_key
 
@@ -22,6 +23,7 @@ LETTER = sealing.Letter(
     server_name="www.example.hk",
     pin="1234567890123456",
     recipient=sealing.Recipient(name="陳大文", organisation="例子有限公司", address=("1 Queen's Road", "Hong Kong")),
+    language=Language.TRADITIONAL_CHINESE,
 )
 
 
@@ -55,6 +57,7 @@ def test_the_print_key_opens_the_letter() -> None:
             "organisation": "例子有限公司",
             "address": ["1 Queen's Road", "Hong Kong"],
         },
+        "language": "zh-Hant",
     }
 
 

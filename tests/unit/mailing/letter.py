@@ -59,6 +59,7 @@ def sealed_content(letter: Letter) -> dict[str, Any]:
             "organisation": letter.organisation,
             "address": list(letter.address),
         },
+        "language": letter.language,
     }
 
 

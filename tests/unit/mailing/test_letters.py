@@ -2,15 +2,18 @@
 
 import io
 from datetime import date
+from pathlib import Path
 from typing import Any, cast
 
 import pypdf
 import pytest
 from pypdf.generic import DictionaryObject
 
+from deploy.demo.postbox import read_letter
 from services.mailing.domain import EnvelopeUnusable, Help, Letter
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
 from services.mailing.print_key import PrintKey
+from shared.events.base import Language
 from tests.unit.mailing.letter import PIN, a_letter, a_print_key, seal, sealed_content
 
 DATED = date(2026, 11, 23)
@@ -39,6 +42,33 @@ def test_the_letter_says_all_that_its_reader_needs() -> None:
         assert line in text
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (Language.ENGLISH, ("Server name *", "Your PIN for one server name", "Dear Ms CHAN", "Hongkong Post Cert")),
+        (Language.TRADITIONAL_CHINESE, ("伺服器名稱 *", "一個伺服器名稱的密碼", "密碼匙", "香港郵政核證機關")),
+        (Language.SIMPLIFIED_CHINESE, ("服务器名称 *", "一个服务器名称的密码", "密钥", "香港邮政核证机关")),
+    ],
+)
+def test_a_letter_is_in_its_readers_language_and_its_address_as_it_is(
+    language: Language, words: tuple[str, ...]
+) -> None:
+    letter = a_letter(language=language)
+    text = text_of(letter)
+    for wanted in (*words, f"{PIN}\n", letter.recipient_name, *letter.address, "REGISTERED POST 掛號郵件"):
+        assert wanted in text
+    tagged = cast(DictionaryObject, read(letter).trailer["/Root"])["/Lang"]
+    assert str(tagged) == {"en": "en-HK", "zh-Hant": "zh-HK", "zh-Hans": "zh-CN"}[language]
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_a_letter_is_read_back_in_every_language(language: Language, tmp_path: Path) -> None:
+    file = tmp_path / "letter.pdf"
+    file.write_bytes(STATIONERY.pdf(a_letter(language=language), DATED))
+    letter = read_letter(file)
+    assert (letter.reference, letter.server_name, letter.pin) == ("R26-000123-1", "*.secure.example.com.hk", PIN)
+
+
 @pytest.mark.parametrize("pin", ["0123456789012345", "ABCD-EFGH-JKLM-NPQR", "7K3F9", "A" * 32])
 def test_the_pin_is_extracted_exactly(pin: str) -> None:
     assert f"PIN {pin}\n" in text_of(a_letter(pin=pin))
@@ -54,6 +84,13 @@ def test_the_longest_letter_is_still_one_page() -> None:
     lines = tuple(f"{number} A very long line of an address 一條很長的地址 in Hong Kong" for number in range(7))
     text = text_of(a_letter(server_name=name, address=lines, organisation="機構" * 40, recipient_name="陳" * 40))
     assert name in text.replace("\n", "")
+
+
+def test_an_address_that_the_window_would_cut_off_is_not_printed() -> None:
+    lines = tuple(f"{number} A very long line of an address 一條很長的地址 in Hong Kong" for number in range(20))
+    with pytest.raises(EnvelopeUnusable, match="does not fit the window") as refusal:
+        STATIONERY.pdf(a_letter(address=lines), DATED)
+    assert PIN not in str(refusal.value)
 
 
 def test_markup_in_a_name_is_only_text() -> None:

@@ -1,13 +1,17 @@
 """What issuance seals is what mailing's print process opens."""
 
+import pytest
+
 from services.issuance import sealing
 from services.mailing.print_key import PrintKey
+from shared.events.base import Language
 from tests.unit.mailing.letter import a_letter, a_print_key
 
 
-def test_the_print_process_opens_what_issuance_seals() -> None:
+@pytest.mark.parametrize("language", list(Language))
+def test_the_print_process_opens_what_issuance_seals(language: Language) -> None:
     key, certificate = a_print_key()
-    letter = a_letter()
+    letter = a_letter(language=language)
     sealed = sealing.seal(
         sealing.Letter(
             renewal_id=letter.renewal_id,
@@ -19,6 +23,7 @@ def test_the_print_process_opens_what_issuance_seals() -> None:
             recipient=sealing.Recipient(
                 name=letter.recipient_name, organisation=letter.organisation, address=letter.address
             ),
+            language=letter.language,
         ),
         certificate,
     )

@@ -1,0 +1,100 @@
+"""How mails and letters speak each language: texts from catalogs, dates and money by Babel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from babel import dates, numbers
+from babel.support import NullTranslations
+
+from shared import catalogs
+from shared.events.base import Language, Product
+
+HERE: Final = Path(__file__).parent
+CATALOGS: Final = HERE / "translations"
+LOCALES: Final[Mapping[Language, str]] = {
+    Language.ENGLISH: catalogs.SOURCE,
+    Language.TRADITIONAL_CHINESE: "zh_Hant_HK",
+    Language.SIMPLIFIED_CHINESE: "zh_Hans_HK",
+}
+
+
+def N_(text: str) -> str:
+    """Marks a text that is translated where it is used."""
+    return text
+
+
+PRODUCTS: Final[Mapping[str, str]] = {
+    Product.STANDARD: N_("e-Cert (Server)"),
+    Product.WILDCARD: N_("e-Cert (Server) with “Wildcard” feature"),
+    Product.MULTI_DOMAIN: N_("e-Cert (Server) with “Multi-domain” feature"),
+}
+# Why a renewal ended without a certificate, by application's word for it.
+ENDINGS: Final[Mapping[str, str]] = {
+    "cancelled": N_("It was cancelled on our web site. If that was not your wish, please call us at once."),
+    "not-paid": N_("It was not paid in time."),
+    "no-csr": N_("No Certificate Signing Request (CSR) came in time that a certificate could be issued for."),
+    "not-released": N_(
+        "By now another Authorised Representative is on record for these certificates. They can apply with the form at "
+        "any post office."
+    ),
+    "refused": N_("None of its certificates could be issued. The reasons are given below."),
+}
+_ENDED: Final = N_("Its certificates will not be issued. If you would like to know more, please call or write to us.")
+# Why one item was refused, by issuance's word for it.
+CAUSES: Final[Mapping[str, str]] = {
+    "cancelled": N_("No certificate had been made for it yet when the renewal was to end."),
+    "subject-not-certifiable": N_(
+        "The name or place of your organisation on our records cannot stand in a certificate. Please contact us."
+    ),
+    "subscription-over": N_("The subscription would have ended before the certificate could begin."),
+}
+_REFUSED: Final = N_("It did not pass the checks before issuing. Please contact us.")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One language."""
+
+    language: Language
+
+    @property
+    def translations(self) -> NullTranslations:
+        """Its texts."""
+        return catalogs.translations(CATALOGS, LOCALES[self.language])
+
+    def text(self, english: str, **values: object) -> str:
+        """A text with its values put in."""
+        found: str = self.translations.gettext(english)
+        return found % values if values else found
+
+    def money(self, amount: Mapping[str, Any]) -> str:
+        """An amount, given as `amount_minor` and `currency`, as people write it."""
+        places = numbers.get_currency_precision(amount["currency"])
+        value = Decimal(amount["amount_minor"]).scaleb(-places)
+        return numbers.format_currency(value, amount["currency"], locale=LOCALES[self.language])
+
+    def day(self, day: date | str) -> str:
+        """A day, as people write it."""
+        value = day if isinstance(day, date) else date.fromisoformat(str(day))
+        return dates.format_date(value, "long", locale=LOCALES[self.language])
+
+    def product(self, product: str) -> str:
+        """A product's name."""
+        return self.text(PRODUCTS[product])
+
+    def ending(self, reason: str) -> str:
+        """Why a renewal ended."""
+        return self.text(ENDINGS.get(reason, _ENDED))
+
+    def cause(self, cause: str) -> str:
+        """Why an item was refused."""
+        return self.text(CAUSES.get(cause, _REFUSED))
+
+
+def texts() -> set[str]:
+    """Every text of the mails and letters, in English: what each catalog must hold."""
+    return catalogs.texts(HERE, templates="templates/**.jinja")
