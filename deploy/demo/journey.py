@@ -122,7 +122,7 @@ class Journey:
     def csr_mails(self) -> list[dict[str, Any]]:
         """The CSR e-mails about this renewal in the inbox."""
         mails = json.loads(plain_http(f"{self.inbox_url}/api/email", patience=self.patience).body)
-        return [mail for mail in mails if mail["subject"] == SUBJECT and self.renewal["reference"] in mail["text"]]
+        return [mail for mail in mails if SUBJECT in mail["subject"] and self.renewal["reference"] in mail["text"]]
 
     def _all_orders(self) -> list[Order]:
         def look() -> list[Order] | None:
