@@ -9,19 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from portal.guides import Step
 from portal.languages import N_
 
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 # X.520: longer ones are no common name.
 _LONGEST_COMMON_NAME: Final = 64
-
-
-@dataclass(frozen=True)
-class Step:
-    """A sentence (in English, to be translated) and the command or file it is about."""
-
-    text: str
-    code: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import re
 import uuid
 from typing import Any, Final
 
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, published, web
+from portal import languages, messages, published, signing_guides, web
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -70,9 +71,15 @@ def _document(renewal_id: uuid.UUID) -> Reply:
 @blp.get("/document")
 @signed_in
 def document(renewal_id: uuid.UUID) -> flask.Response:
-    """The document to sign, byte for byte."""
-    headers = {"Content-Disposition": f'attachment; filename="renewal-{renewal_id}.json"'}
-    return flask.Response(_document(renewal_id).body, headers=headers, content_type="application/json")
+    """The document to sign, byte for byte, under the name that the commands use."""
+    written = _document(renewal_id)
+    headers = {"Content-Disposition": f'attachment; filename="{_stem(written.json())}.json"'}
+    return flask.Response(written.body, headers=headers, content_type="application/json")
+
+
+def _stem(written: dict[str, Any]) -> str:
+    """What the document and its signature are called on the AR's computer."""
+    return "renewal-" + re.sub(r"[^A-Za-z0-9-]", "", written["reference"])
 
 
 @blp.route("/sign", methods=["GET", "POST"])
@@ -99,9 +106,20 @@ def sign(renewal_id: uuid.UUID) -> Response:
 
 def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response:
     """Both ways: the script gets the document's very bytes and our time."""
-    to_sign = base64.b64encode(_document(uuid.UUID(renewal["id"])).body).decode()
-    time = languages.now().isoformat(timespec="seconds")
-    return web.show("sign.html", renewal=renewal, document=to_sign, time=time, errors=errors)
+    written = _document(uuid.UUID(renewal["id"]))
+    content = written.json()
+    file, signature = f"{_stem(content)}.json", f"{_stem(content)}.p7s"
+    return web.show(
+        "sign.html",
+        renewal=renewal,
+        document=base64.b64encode(written.body).decode(),
+        time=languages.now().isoformat(timespec="seconds"),
+        terms=content["terms"],
+        guides=signing_guides.guides(file, signature),
+        file=file,
+        signature=signature,
+        errors=errors,
+    )
 
 
 def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:

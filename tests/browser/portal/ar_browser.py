@@ -1,6 +1,7 @@
 """The Authorised Representative at a browser: what is clicked and typed on the road, with scripts or without."""
 
 import shlex
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext
 from deploy.demo.ar import Order
 from deploy.demo.postbox import Letter
 from deploy.demo.target import Target
+from tests.browser.assets import terminal
 from tests.browser.windows import Window
 
 
@@ -68,19 +70,21 @@ class ARBrowser:
     def upload_signature_and_submit(self) -> None:
         """Check the answers, download, sign with the command that the page shows, upload."""
         self._go_to_signing()
-        self.window.download("a[download]", self.folder).rename(self.folder / "renewal.json")
-        ecert = self.target.ecert(self.person)
-        self.folder.joinpath("e-cert.pem").write_bytes(ecert.certificate.read_bytes() + ecert.key.read_bytes())
-        self.run_shown("openssl cms -sign", self.folder)
-        self.window.upload("#signature", self.folder / "renewal.p7s")
+        self.window.download("a[download]", self.folder)
+        installation = self.target.installation
+        shutil.copy(installation.pki.people / f"{self.person}.p12", self.folder / "e-cert.p12")
+        pin = installation.passwords[f"p12/{self.person}"]
+        status, shown = terminal.run(self.shown("openssl cms -sign"), self.folder, [("pass phrase", pin)] * 2)
+        assert status == 0, shown
+        (signature,) = self.folder.glob("renewal-*.p7s")
+        self.window.upload("#signature", signature)
         self.window.press("form[enctype] .govuk-button")
         self.window.wait("a[href$='/payment/authorise']")
 
-    def run_shown(self, begins: str, folder: Path) -> None:
-        """Run the first command shown on the page that begins so."""
-        shown = "\n".join(self.window.texts("pre.portal-code")).splitlines()
-        command = next(line for line in shown if line.startswith(begins))
-        subprocess.run(shlex.split(command), cwd=folder, check=True, capture_output=True)
+    def shown(self, begins: str) -> str:
+        """The first command on the page that begins so."""
+        commands = "\n".join(self.window.texts("pre.portal-code")).splitlines()
+        return next(line for line in commands if line.startswith(begins))
 
     def _go_to_signing(self) -> None:
         self.window.press("a[href$='/check']")
@@ -100,7 +104,7 @@ class ARBrowser:
         server.mkdir()
         self.window.press(f"a[href$='/orders/{order.item_id}']")
         self.window.wait("#csr")
-        self.run_shown("openssl req", server)
+        subprocess.run(shlex.split(self.shown("openssl req")), cwd=server, check=True, capture_output=True)
         (csr,) = server.glob("*.csr")
         self.window.fill("#csr", csr.read_text())
         self.window.press("#check")

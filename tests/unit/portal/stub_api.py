@@ -223,6 +223,7 @@ PRICES: Final = [
 ]
 DOCUMENT: Final[dict[str, Any]] = {
     "purpose": "hk.ecert.renewal-application.v1",
+    "reference": "R-7KQ2-M8XD",
     "subscriber": {"id": "harbour-lights", "name": "Harbour Lights"},
     "authorised_representative": {"id": "chan", "name": "CHAN Mei Ling"},
     "declarations": ["The information in this application is correct and complete."],

@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.local import authority as ca
-from portal.csr_guides import Guide, Step, guides, stem
+from portal.csr_guides import Guide, guides, stem
+from portal.guides import Step
 from shared.pki import csr
 
 LONG = f"{'a' * 63}.{'b' * 30}.example.hk"
