@@ -24,14 +24,15 @@ def web() -> None:
         tracing.instrument(app)
         return app
 
-    serve(
-        make_app,
-        given.web,
-        admin=given.admin,
-        # The API away: the pages say so themselves.
-        is_ready=lambda: True,
-        on_exit=api.close,
-    )
+    with logs.told(given):
+        serve(
+            make_app,
+            given.web,
+            admin=given.admin,
+            # The API away: the pages say so themselves.
+            is_ready=lambda: True,
+            on_exit=api.close,
+        )
 
 
 def main() -> None:

@@ -9,7 +9,17 @@ from cryptography.fernet import Fernet, MultiFernet
 from environs import validate
 from marshmallow import ValidationError
 
-from shared.settings import ENVIRONMENTS, Address, SettingsError, WebSettings, read_admin, read_env, read_web, seal
+from shared.settings import (
+    ENVIRONMENTS,
+    Address,
+    SettingsError,
+    WebSettings,
+    read_admin,
+    read_env,
+    read_log_level,
+    read_web,
+    seal,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +48,7 @@ def read() -> Settings:
     fields = {
         "web": read_web(env),
         "admin": read_admin(env),
-        "log_level": env.str("LOG_LEVEL", "INFO"),
+        "log_level": read_log_level(env),
         "environment": env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
         "portal_url": env.str("PORTAL_URL", validate=_https),
         "api_url": env.str("API_URL", validate=_https),

@@ -1,7 +1,7 @@
 """Applying events to a service's state: the one path for the consumer, for draining and for a redrive."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Final
@@ -71,9 +71,24 @@ class Applier:
     clock: Clock
     new_id: NewId
     code_version: str
+    _applied: list[Envelope] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def tell(self) -> None:
+        """Log what was applied. Call it once that is committed: what was rolled back comes again."""
+        for envelope in self._applied:
+            log.info(
+                "event.applied",
+                topic=envelope.topic,
+                type=envelope.type,
+                subject=envelope.subject,
+                sequence=envelope.sequence,
+                event_id=str(envelope.id),
+            )
+        self._applied.clear()
 
     def batch(self, conn: Conn, records: Sequence[Record]) -> None:
         """Apply records in key order, each in a savepoint. Raises one of TRANSIENT; the caller then rolls back."""
+        self._applied.clear()
         failing: set[bytes | None] = set()
         for record in sorted(records, key=lambda record: record.sort_key):
             if self.record(conn, record) is Outcome.FAILED:
@@ -147,6 +162,7 @@ class Applier:
             inbox.advance(conn, place, envelope.sequence, envelope.id)
             APPLIED.labels(envelope.type).inc()
             if subscription is not None:
+                self._applied.append(envelope)
                 DELIVERY.labels(envelope.type).observe(max(0.0, (self.clock() - envelope.time).total_seconds()))
         return failure
 

@@ -113,6 +113,8 @@ class Consumer:
             PAUSES.labels(type(error).__name__).inc()
             log.warning("consumer.failed", error=f"{type(error).__name__}: {error}", events=len(records))
             return error
+        self._applier.tell()
+        log.debug("consumer.batch", events=len(records))
         return None
 
     def _paused_for(self, seconds: float) -> list[Record]:

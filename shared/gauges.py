@@ -16,6 +16,8 @@ EVERY_SECONDS: Final = 15.0
 OLDEST_DUE: Final = Gauge(
     "work_oldest_due_seconds", "How long the oldest due row has been due, 0 without one", ["task"]
 )
+HELD: Final = Gauge("inbox_held_keys", "Keys held now", ["consumer", "reason"])
+OLDEST_HOLD: Final = Gauge("inbox_oldest_hold_seconds", "How long the first of the held keys is held, 0 without one")
 UNSEALED: Final = Gauge("audit_oldest_unsealed_seconds", "Age of the oldest audit row without a seal, 0 without one")
 
 
@@ -31,6 +33,19 @@ AUDIT: Final = Reading(
     gauge=UNSEALED,
     query="""SELECT COALESCE(EXTRACT(EPOCH FROM %(now)s - min(time)), 0)::float FROM audit_log
              WHERE seal_id IS NULL""",
+)
+OF_EVERY_SERVICE: Final = (
+    AUDIT,
+    Reading(
+        gauge=HELD,
+        query="""SELECT consumer, held_reason, count(*) FROM inbox
+                 WHERE held_since IS NOT NULL GROUP BY consumer, held_reason""",
+    ),
+    Reading(
+        gauge=OLDEST_HOLD,
+        query="""SELECT COALESCE(EXTRACT(EPOCH FROM %(now)s - min(held_since)), 0)::float FROM inbox
+                 WHERE held_since IS NOT NULL""",
+    ),
 )
 
 

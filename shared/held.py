@@ -141,6 +141,7 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
             last = redrive(pool, applier, place, actor=options.actor)
         else:
             last = skip(pool, applier, place, actor=options.actor, reason=options.reason, event=options.event)
+        applier.tell()
         print(f"{place.topic} {place.key}: applied up to sequence {last}")
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused

@@ -1,9 +1,16 @@
 """Logs: one JSON object a line on standard output, with the service and the process in each."""
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
+
+from shared.settings import shown
+
+log = structlog.get_logger()
 
 
 def configure(service: str, process: str, level: str = "INFO") -> None:
@@ -41,3 +48,18 @@ def _origin(service: str, process: str) -> structlog.typing.Processor:
         return event
 
     return add
+
+
+@contextmanager
+def told(settings: object) -> Iterator[None]:
+    """Say that the process starts, with what it was told but no secret; that it failed, if it did; and that it ends."""
+    process_id = os.getpid()
+    log.info("process.started", settings=shown(settings))
+    try:
+        yield
+    except Exception:
+        log.critical("process.failed", exc_info=True)
+        raise SystemExit(1) from None
+    finally:
+        if os.getpid() == process_id:  # gunicorn's worker unwinds its copy of the stack, too
+            log.info("process.stopped")

@@ -127,13 +127,14 @@ def _web(service: Service) -> None:
         for pool in pools:
             pool.close()
 
-    server.serve(
-        make_app,
-        settings.web,
-        admin=settings.admin,
-        is_ready=lambda: bool(pools) and db.answers(pools[0]),
-        on_exit=on_exit,
-    )
+    with logs.told(settings):
+        server.serve(
+            make_app,
+            settings.web,
+            admin=settings.admin,
+            is_ready=lambda: bool(pools) and db.answers(pools[0]),
+            on_exit=on_exit,
+        )
 
 
 def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:
@@ -141,13 +142,14 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
     tracing.configure(service.name, name)
     life = process.Life()
     life.end_on_signals()
-    process.serve_admin(settings.admin, life)
-    pool = open_current_pool(service, settings, name)
-    try:
-        STARTED.labels(service.name, name).set(1)
-        body(settings, pool, life)
-    finally:
-        pool.close()
+    with logs.told(settings):
+        process.serve_admin(settings.admin, life)
+        pool = open_current_pool(service, settings, name)
+        try:
+            STARTED.labels(service.name, name).set(1)
+            body(settings, pool, life)
+        finally:
+            pool.close()
 
 
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
@@ -181,7 +183,7 @@ def _work(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
         own = (
             ("seal-audit", _sealer(service, settings, pool)),
-            ("read-gauges", gauges.reader(pool, [gauges.AUDIT, *service.readings])),
+            ("read-gauges", gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings])),
         )
         work.run_tasks([*service.tasks(pool), *own], life)
 

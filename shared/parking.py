@@ -217,25 +217,6 @@ def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
     conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, storable(error), parked_id))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """How many keys of a consumer are held for one reason, and since when the first of them."""
-
-    reason: str
-    keys: int
-    since: datetime
-
-
-def held_keys(conn: Conn, consumer: str) -> list[Held]:
-    """The keys held now, by reason."""
-    rows = conn.execute(
-        """SELECT held_reason, count(*), min(held_since) FROM inbox
-           WHERE consumer = %s AND held_since IS NOT NULL GROUP BY 1""",
-        (consumer,),
-    ).fetchall()
-    return [Held(reason=row[0], keys=row[1], since=row[2]) for row in rows]
-
-
 def _parked(row: tuple[Any, ...]) -> Parked:
     headers = tuple((unquote_to_bytes(name).decode(), _unquoted(value)) for name, value in row[7])
     return Parked(

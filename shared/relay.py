@@ -63,6 +63,7 @@ def relay_batch(pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit
             return 0
         sent, failure = _send(conn, producer, rows)
         conn.execute("UPDATE outbox SET sent_at = %s WHERE id = ANY(%s)", (clock(), sent))
+    log.debug("relay.batch", events=len(sent))
     if failure is not None:
         raise failure
     return len(sent)

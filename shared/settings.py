@@ -1,18 +1,20 @@
 """Settings read from the environment once, at start; every missing or wrong variable is named at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from environs import Env, EnvValidationError, validate
 
 __all__ = ["Address", "Env", "KafkaSettings", "ServiceSettings", "SettingsError", "TLSFiles", "WebSettings"]
-__all__ += ["read_admin", "read_env", "read_kafka", "read_service", "read_web", "seal"]
+__all__ += ["read_admin", "read_env", "read_kafka", "read_service", "read_web", "seal", "shown"]
 
 
 # Production is refused what only a local system may have: a name that is neither must not pass for local.
 ENVIRONMENTS: Final = ("local", "production")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Host and port.
 Address = tuple[str, int]
 
@@ -102,6 +104,12 @@ def read_web(env: Env) -> WebSettings:
     )
 
 
+def read_log_level(env: Env) -> str:
+    """From which level on a log line is written."""
+    level: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS))
+    return level
+
+
 def read_admin(env: Env) -> Address:
     """Where the platform's page is served; port 0 for nowhere."""
     return env.str("ADMIN_HOST", "127.0.0.1"), env.int("ADMIN_PORT", 0)
@@ -115,7 +123,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         database_url=env.str(f"{prefix}_DATABASE_URL"),
         migrate_database_url=env.str(f"{prefix}_MIGRATE_DATABASE_URL", None),
         environment=env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
-        log_level=env.str("LOG_LEVEL", "INFO"),
+        log_level=read_log_level(env),
         web=read_web(env),
         admin=read_admin(env),
         identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
@@ -133,3 +141,20 @@ def seal(env: Env) -> None:
         named = found if isinstance(found, Mapping) else {"": found}
         lines = [f"  {name}: {' '.join(messages)}" for name, messages in sorted(named.items())]
         raise SettingsError("These settings are missing or wrong:\n" + "\n".join(lines)) from error
+
+
+def shown(settings: object) -> dict[str, object]:
+    """Settings as a log may show them: no field that its class keeps out of its repr; of a database, where it is."""
+    assert is_dataclass(settings)
+    known = {each.name: _plain(getattr(settings, each.name)) for each in fields(settings) if each.repr}
+    url = urlsplit(getattr(settings, "database_url", ""))
+    # A connection string of another form may hold its password anywhere.
+    return known | {"database": f"{url.username}@{url.netloc.rpartition('@')[2]}{url.path}"} if url.scheme else known
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        return shown(value)
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -62,4 +62,5 @@ def _turn(name: str, task: Task) -> bool | None:
         return None
     if worked:
         DONE.labels(name).inc()
+        log.debug("work.done", task=name)
     return worked

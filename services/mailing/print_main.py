@@ -28,12 +28,13 @@ def run(migrations: Sequence[Migration]) -> None:
     printer = make_printer(settings)
     life = process.Life()
     life.end_on_signals()
-    process.serve_admin(settings.admin, life)
-    pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
-    try:
-        migrate.wait_until_current(pool, migrations)
-        main.STARTED.labels("mailing", "print").set(1)
-        tasks = [("print", lambda: print_next(pool, printer)), ("close", lambda: close_next(pool, printer))]
-        run_tasks(tasks, life)
-    finally:
-        pool.close()
+    with logs.told(settings):
+        process.serve_admin(settings.admin, life)
+        pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
+        try:
+            migrate.wait_until_current(pool, migrations)
+            main.STARTED.labels("mailing", "print").set(1)
+            tasks = [("print", lambda: print_next(pool, printer)), ("close", lambda: close_next(pool, printer))]
+            run_tasks(tasks, life)
+        finally:
+            pool.close()

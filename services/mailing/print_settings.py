@@ -9,7 +9,7 @@ from services.mailing.domain import Help
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 from services.mailing.print_store import BatchRule
 from services.mailing.settings import read_help
-from shared.settings import Address, read_admin, read_env, seal
+from shared.settings import Address, read_admin, read_env, read_log_level, seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class PrintSettings:
         env = read_env()
         values = cls(
             database_url=env.str("PRINT_DATABASE_URL"),
-            log_level=env.str("LOG_LEVEL", "INFO"),
+            log_level=read_log_level(env),
             admin=read_admin(env),
             key_file=env.path("PRINT_KEY_FILE"),
             certificate_file=env.path("PRINT_CERTIFICATE_FILE"),

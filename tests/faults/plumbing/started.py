@@ -34,17 +34,22 @@ def environment(kafka: Kafka, database: Database, **more: str) -> dict[str, str]
 
 
 @contextlib.contextmanager
-def started(who: str, *command: str, env: Mapping[str, str]) -> Iterator[Process]:
-    """A process of the writer or the reader; killed after the block if it still runs."""
+def started(who: str, *command: str, env: Mapping[str, str], log: Path | None = None) -> Iterator[Process]:
+    """A process of the writer or the reader, what it says in `log`; killed after the block if it still runs."""
     key = ec.generate_private_key(ec.SECP256R1())
     with tempfile.NamedTemporaryFile(suffix=".pem") as key_file:
         key_file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         key_file.flush()
+        output = log.open("wb") if log else None
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.plumbing.processes", who, *command],
             cwd=ROOT,
             env={**env, "AUDIT_KEY_FILE": key_file.name},
+            stdout=output,
+            stderr=output,
         )
+        if output:
+            output.close()
         try:
             yield process
         finally:

@@ -13,11 +13,12 @@ from services.mailing.main import SERVICE as MAILING
 from services.payment.main import SERVICE as PAYMENT
 from shared import audit, db, gauges
 from shared.db import Pool
+from shared.errors import Refused
 from shared.gauges import Reading
 from shared.main import Service
 from shared.tx import transaction
 from tests.engines import Database
-from tests.integration.plumbing.conftest import NOW
+from tests.integration.plumbing.conftest import NOW, Deliver, Handler, Writer
 
 SHELVES = Gauge("test_shelves", "Rows by a made-up shelf", ["shelf"])
 
@@ -27,7 +28,7 @@ def test_every_services_figures_can_be_read_from_its_tables(
     service: Service, database: Callable[[str], Database]
 ) -> None:
     with db.open_pool(database(service.name).url, name="test") as pool:
-        assert gauges.reader(pool, [gauges.AUDIT, *service.readings], clock=lambda: NOW)() is False
+        assert gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings], clock=lambda: NOW)() is False
     assert service.readings
 
 
@@ -44,6 +45,24 @@ def test_a_state_in_which_nothing_is_any_more_disappears(pool: Pool) -> None:
         gauges.reader(pool, [Reading(gauge=SHELVES, query=query)])()
     assert value("test_shelves", shelf="first") is None
     assert value("test_shelves", shelf="second") == 7
+
+
+def test_the_held_keys_and_the_oldest_hold_are_told(pool: Pool, deliver: Deliver, handler: Handler) -> None:
+    def read() -> None:
+        gauges.reader(pool, gauges.OF_EVERY_SERVICE, clock=lambda: NOW + timedelta(seconds=300))()
+
+    first, second, third = Writer(), Writer(), Writer()
+    handler.failures["1"] = Refused("no")
+    deliver(first.record(1), first.record(2), second.record(2), third.record(3))
+    read()
+    assert value("inbox_held_keys", consumer="application", reason="refused") == 1
+    assert value("inbox_held_keys", consumer="application", reason="gap") == 2
+    assert value("inbox_oldest_hold_seconds") == 300
+    handler.failures.clear()
+    deliver(second.record(1), third.record(1), third.record(2))
+    read()
+    assert value("inbox_held_keys", consumer="application", reason="gap") is None
+    assert value("inbox_oldest_hold_seconds") == 300
 
 
 def test_readings_are_taken_once_in_their_time(pool: Pool) -> None:

@@ -1,10 +1,11 @@
 """Settings: everything that is wrong is said at once, and no secret is shown."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from shared.settings import SettingsError, TLSFiles, read_env, read_service, read_web, seal
+from shared.settings import SettingsError, TLSFiles, read_env, read_service, read_web, seal, shown
 
 GOOD = {
     "PAYMENT_DATABASE_URL": "postgresql://payment:secret@127.0.0.1/payment",
@@ -42,6 +43,16 @@ def test_settings_that_are_complete_are_read_and_hide_their_secrets(environment:
     seal(env)
     assert settings.kafka.password == "secret"
     assert "secret" not in repr(settings)
+    assert "secret" not in json.dumps(shown(settings))
+    assert shown(settings)["database"] == "payment@127.0.0.1/payment"
+
+
+def test_a_log_level_that_is_none_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LOG_LEVEL", "LOUD")
+    env = read_env()
+    read_service(env, "payment")
+    with pytest.raises(SettingsError, match="LOG_LEVEL"):
+        seal(env)
 
 
 def test_a_web_process_has_all_its_certificates_or_none(environment: pytest.MonkeyPatch) -> None:
