@@ -13,6 +13,7 @@ from tests.unit.portal.stub_api import (
     PORTAL,
     RENEWAL,
     browser,
+    checked,
     full_api,
     order,
     portal,
@@ -60,7 +61,7 @@ class State:
 
 def states() -> list[State]:
     """All of them."""
-    return [*_public(), *_signing_in(), *_before(), *_paying(), *_status(), *_orders(), *_errors()]
+    return [*_public(), *_signing_in(), *_before(), *_paying(), *_status(), *_csrs(), *_orders(), *_errors()]
 
 
 def _public() -> list[State]:
@@ -185,15 +186,41 @@ def _status() -> list[State]:
     ]
 
 
+def _having(**changed: Any) -> Answers:
+    return {("GET", f"/issuance/v1{_R}/orders"): [order(**changed)]}
+
+
+def _csrs() -> list[State]:
+    three = _having(server_names=_NAMES, product="multi-domain")
+    path, check, send = f"{_ORDER}/csr", ("POST", "/issuance/v1/csr-checks"), f"/issuance/v1/orders/{ITEM}/csr"
+    good = checked(names=_NAMES, certificate_names=_NAMES)
+    other = checked(
+        refusal="csr-names-differ",
+        names=["old.example.hk"],
+        certificate_names=_NAMES,
+        differences=[{"server_name": "old.example.hk", "kind": "surplus"}, {"server_name": _LONG, "kind": "missing"}],
+    )
+    secret = checked(refusal="private-key-pasted", csr_sha256=None, spki_sha256=None, names=[])
+    csr = {"csr": "-----BEGIN"}
+    sent = csr | {"reference": "R-1", **{f"pin-{n}": "1234 5678 9012 3456" for n in (1, 2, 3)}}
+    wrong = problem(403, "pin-wrong", wrong=[{"server_name": _LONG, "tries_left": 3}])
+    not_open = {("GET", f"/issuance/v1{_R}/orders"): problem(404, "order-not-found")}
+    return [
+        State(name="CSR", path=path, answers=three),
+        State(name="CSR, the last one set aside", path=path, answers=_having(refusal="caa-forbids")),
+        State(name="CSR before the order", path=path, answers=not_open),
+        State(name="CSR, none", path=path, answers=three, form={"csr": ""}),
+        State(name="CSR of other names", path=path, answers={**three, check: other}, form=csr),
+        State(name="CSR, private key", path=path, answers={**three, check: secret}, form=csr),
+        State(name="CSR, good", path=path, answers={**three, check: good}, form=csr),
+        State(name="CSR, key in use", path=path, answers={check: checked(spki_sha256="01" * 32)}, form=csr),
+        State(name="CSR, good before the order", path=path, answers=not_open, form=csr),
+        State(name="CSR, no PIN", path=path, answers={**three, check: good}, form=csr | {"reference": ""}),
+        State(name="CSR, wrong PIN", path=path, answers={**three, check: good, ("POST", send): wrong}, form=sent),
+    ]
+
+
 def _orders() -> list[State]:
-    def having(**changed: Any) -> Answers:
-        return {("GET", f"/issuance/v1{_R}/orders"): [order(**changed)]}
-
-    def refusal(status: int, slug: str) -> Answers:
-        return {**three, ("POST", f"/issuance/v1/orders/{ITEM}/csr"): problem(status, slug)}
-
-    three = having(server_names=_NAMES, product="multi-domain")
-    typed = {"reference": "R-1", "csr": "-----BEGIN", **{f"pin-{n}": "1234 5678 9012 3456" for n in (1, 2, 3)}}
     revoked = {**CERTIFICATE, "accepted_at": _MOMENT, "revoked_at": _MOMENT}
     ends: list[tuple[str, Mapping[str, Any] | None]] = [
         ("csr-received", None),
@@ -204,19 +231,15 @@ def _orders() -> list[State]:
         ("withheld", None),
     ]
     return [
-        State(name="CSR", path=_ORDER, answers=three),
-        State(name="CSR, nothing typed", path=_ORDER, answers=three, form={}),
-        State(name="CSR, wrong PIN", path=_ORDER, answers=refusal(403, "pin-wrong"), form=typed),
-        State(name="CSR, private key", path=_ORDER, answers=refusal(422, "private-key-pasted"), form=typed),
         *(
             State(
                 name=f"order, {state} {n}",
                 path=_ORDER,
-                answers=having(state=state, certificate=made, server_names=_NAMES),
+                answers=_having(state=state, certificate=made, server_names=_NAMES),
             )
             for n, (state, made) in enumerate(ends)
         ),
-        State(name="order at rest", path=f"{_ORDER}?refresh=off", answers=having(state="issuing")),
+        State(name="order at rest", path=f"{_ORDER}?refresh=off", answers=_having(state="issuing")),
     ]
 
 
