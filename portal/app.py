@@ -1,15 +1,12 @@
 """The app factory: languages, session, headers and what becomes of every failure."""
 
-import hashlib
 import uuid
-from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import flask
 import structlog
-from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader, PrefixLoader
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -18,37 +15,18 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in
 from portal.web import Deps, FormExpired, SignInNeeded
-from shared import requests_seen
+from shared import pages, requests_seen
 
 log = structlog.get_logger()
 
-_HERE: Final = Path(__file__).parent
 # A CSR, a signature: far below this.
 MAX_BODY_BYTES: Final = 512 * 1024
-_CSP: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-_HEADERS: Final = {
-    "Content-Security-Policy": _CSP,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Strict-Transport-Security": "max-age=31536000",
-}
-
-
-class _Flask(flask.Flask):
-    # The components' templates ask for parameters that were not given; ours are checked by their tests.
-    jinja_options = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True}  # noqa: RUF012
 
 
 def create_app(deps: Deps) -> flask.Flask:
     """The portal as a WSGI app."""
-    app = _Flask("portal", static_folder=str(_HERE / "static"), template_folder=None)
-    app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "SEND_FILE_MAX_AGE_DEFAULT": 31_536_000}
+    app = pages.create_app("portal", Path(__file__).parent)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["portal"] = deps
     _prepare_templates(app, deps)
     app.url_map.converters["edition"] = EditionConverter
@@ -63,8 +41,6 @@ def create_app(deps: Deps) -> flask.Flask:
 
 
 def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
-    components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
-    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(_HERE / "templates"), components])
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
         lambda text: languages.translations(languages.edition().language).gettext(text),
@@ -79,23 +55,10 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
         "languages": languages.LANGUAGES,
         "edition_url": _edition_url,
         "edition_in": lambda language: Edition(language, text=languages.edition().text),
-        "asset": _asset,
         "settings": deps.settings,
         "names": messages,
     }
     app.jinja_env.filters |= {"money": languages.money, "day": languages.day, "clock": languages.clock}
-
-
-@cache
-def _fingerprint(path: Path, changed: float) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def _asset(name: str) -> str:
-    """A static file's address, which changes with its content."""
-    path = _HERE / "static" / name
-    version = _fingerprint(path, path.stat().st_mtime) if path.exists() else "none"
-    return flask.url_for("static", filename=name, v=version)
 
 
 def _edition_url(language: languages.Language | None = None, text: bool | None = None) -> str:
@@ -116,10 +79,7 @@ def _begin() -> None:
 
 
 def _end(response: flask.Response) -> flask.Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if flask.request.endpoint != "static":
-        response.headers["Cache-Control"] = "no-store"
+    pages.protect(response)
     if "session" in flask.g:
         session.save(response, web.deps().settings.session_keys)
     requests_seen.end(response)

@@ -178,6 +178,7 @@ class Applier:
                 new_id=self.new_id,
                 causation_id=str(envelope.id),
                 traceparent=traceparent,
+                event=envelope,
             )
             return self._try(tx, subscription, envelope)
 

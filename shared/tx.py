@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from shared import tracing
 from shared.db import Conn, Pool
+from shared.events.base import Envelope
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], uuid.UUID]
@@ -20,13 +21,17 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Tx:
-    """Handed to every handler. Whoever made it commits; a handler never does."""
+    """Handed to every handler. Whoever made it commits; a handler never does.
+
+    `event` is what an event's handler is called for, as it travelled.
+    """
 
     conn: Conn
     now: datetime
     new_id: NewId = uuid.uuid4
     causation_id: str | None = None
     traceparent: str | None = None
+    event: Envelope | None = None
 
 
 @contextmanager

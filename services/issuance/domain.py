@@ -1,6 +1,5 @@
 """Orders, their states, and what issuance refuses; no input or output, no clock."""
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -146,27 +145,6 @@ class Certificate:
     accepted_at: datetime | None = None
     revoked_at: datetime | None = None
     revocation_reason: str | None = None
-
-
-class SerialUnreadable(Refused):
-    """Not a serial number as any tool writes one."""
-
-    reason = "serial-unreadable"
-
-
-_SERIAL: Final = re.compile(r"(?:serial=)?(?:0x)?([0-9a-f]+(?::[0-9a-f]+)*)", re.IGNORECASE)
-_LONGEST_SERIAL: Final = 80
-
-
-def read_serial(text: str) -> str:
-    """A serial number as we keep it, from any spelling: `0A:1B`, `0x0a1b`, openssl's `serial=0A1B`.
-
-    Hexadecimal in lower case without leading zeros. Raises SerialUnreadable.
-    """
-    match = _SERIAL.fullmatch(text.strip())
-    if match is None or len(text) > _LONGEST_SERIAL:
-        raise SerialUnreadable("write it in hexadecimal, as openssl shows it")
-    return f"{int(match[1].replace(':', ''), 16):x}"
 
 
 class OrderNotFound(Refused):

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from services.issuance import handlers, intake, lint, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
-from services.issuance.domain import read_serial
 from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
@@ -27,6 +26,7 @@ from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.gauges import OLDEST_DUE, Reading
 from shared.main import Command, Service, open_current_pool, run
+from shared.pki.serials import read_serial
 from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet

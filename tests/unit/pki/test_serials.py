@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.issuance.domain import SerialUnreadable, read_serial
+from shared.pki.serials import SerialUnreadable, read_serial
 
 KEPT = "a1b2c3d4e5f60718293a4b5c6d7e8f901"
 PAIRS = ":".join(f"0{KEPT}"[i : i + 2] for i in range(0, len(KEPT) + 1, 2))
@@ -21,6 +21,10 @@ PAIRS = ":".join(f"0{KEPT}"[i : i + 2] for i in range(0, len(KEPT) + 1, 2))
         PAIRS,
         PAIRS.upper(),
         f"  {PAIRS}\n",
+        f"Serial Number: {PAIRS}",
+        f"Serial Number:\n            {PAIRS}\n",
+        f"{int(KEPT, 16)} (0x{KEPT})",
+        f"Serial Number: {int(KEPT, 16)} (0x{KEPT})",
     ],
 )
 def test_every_spelling_is_the_same_number(text: str) -> None:
@@ -45,10 +49,13 @@ def test_a_small_number_keeps_its_own_zero() -> None:
         "-1",
         "0xx1",
         "12 34",
+        "12 (34)",
+        "serial number",
+        "number: 12",
         "g",
         "1_0",
         "４２",
-        "1" * 81,
+        "1" * 101,
         "a\nb",
         "a\0",
     ],

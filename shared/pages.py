@@ -1,0 +1,59 @@
+"""What our web pages have in common: templates with the design system's parts, assets, headers for browsers."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import flask
+from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader, PrefixLoader
+
+_CSP: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+
+
+class _Flask(flask.Flask):
+    # The components' templates ask for parameters that were not given; ours are checked by their tests.
+    jinja_options = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True}  # noqa: RUF012
+
+
+def create_app(name: str, folder: Path) -> flask.Flask:
+    """An app of pages: this folder's templates with govuk-frontend's components beside them, and its static files."""
+    app = _Flask(name, static_folder=str(folder / "static"), template_folder=None)
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 31_536_000
+    components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
+    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(folder / "templates"), components])
+    app.jinja_env.globals["asset"] = _asset
+    return app
+
+
+def protect(response: flask.Response) -> None:
+    """What a browser may do with a page: run nothing of others, be in no frame, keep no copy unless it is static."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if flask.request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+
+
+@cache
+def _fingerprint(path: Path, changed: float) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _asset(name: str) -> str:
+    """A static file's address, which changes with its content."""
+    path = Path(flask.current_app.static_folder or "") / name
+    version = _fingerprint(path, path.stat().st_mtime) if path.exists() else "none"
+    return flask.url_for("static", filename=name, v=version)
