@@ -1,73 +1,79 @@
 """What one renewal costs the engines: commits, bytes of WAL, SQL round trips, Kafka records."""
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
 from deploy.local import kafka as local_kafka
-from deploy.local import postgres as local_postgres
 from deploy.local.installation import Installation
 from deploy.local.topics import PARTITIONS
+from deploy.local.waiting import wait_until
 from shared.db import Conn
 from shared.events.base import Topic
 
-_STATEMENTS: Final = "shared_preload_libraries = 'pg_stat_statements'\n"
+# Our own mark on every line: who, on which connection, in which transaction, and its number if it has written by now.
+_SETTINGS: Final = {
+    "log_statement": "'all'",
+    "log_line_prefix": "'@%a@%p@%v@%x@'",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    # Its own writing would be taken for the renewal's.
+    "autovacuum": "off",
+}
+_LINE: Final = re.compile(r"@([a-z]+)-([a-z]+)@(\d+)@([^@]+)@(\d+)@LOG:  (?:statement|execute [^:]*): (.?)")
+
+
+Process = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Totals over some time. A commit counts if it wrote; idle loops look and write nothing."""
+    """Totals over some time, without what loops ask in vain: a commit or a round trip of theirs counts if it wrote.
+
+    `round_trips` is by service and process; what web processes only read is counted apart, as `look_ups`.
+    """
 
     commits: int
     wal_bytes: int
     kafka_records: int
-    round_trips: int | None
+    round_trips: Mapping[Process, int]
+    look_ups: Mapping[Process, int]
 
 
 @dataclass(kw_only=True)
 class Meter:
-    """Counts between `start` and `stop`. Round trips only where `prepare` was called before the first start."""
+    """Counts between `start` and `stop`."""
 
     installation: Installation
     _wal: str = ""
     _records: int = 0
-    _calls: Mapping[tuple[int, int], int] | None = None
-    _begun: float = 0.0
-    _idle: Mapping[tuple[int, int], float] | None = None
+    _log: "tuple[int, int]" = (0, 0)
 
-    def prepare(self) -> None:
-        """Have PostgreSQL count statements; before it runs for the first time."""
-        local_postgres.create(self.installation.cluster)
-        with (self.installation.cluster.data / "postgresql.conf").open("a") as file:
-            file.write(_STATEMENTS)
-
-    def watch_idle(self, seconds: float) -> None:
-        """Learn how often each statement runs while nobody renews anything."""
-        with self._postgres() as conn:
-            before = _calls(conn)
-            time.sleep(seconds)
-            after = _calls(conn)
-        self._idle = {which: (count - before.get(which, 0)) / seconds for which, count in after.items()}
+    @property
+    def _file(self) -> Path:
+        return self.installation.logs / "postgres.log"
 
     def start(self) -> None:
         """From now on."""
         self._records = self._kafka_records()
         with self._postgres() as conn:
             conn.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
+            self._log_statements(conn)
+            status = self._file.stat()
+            self._log = status.st_ino, status.st_size
             # Or each page's first change would be logged with the whole page, in one run and not in the next.
             conn.execute("CHECKPOINT")
             self._wal = _scalar(conn, "SELECT pg_current_wal_lsn()::text")
-            self._calls = _calls(conn) if self._idle is not None else None
-        self._begun = time.monotonic()
 
     def stop(self) -> Counts:
         """Until now."""
-        seconds = time.monotonic() - self._begun
         with self._postgres() as conn:
             end = _scalar(conn, "SELECT pg_current_wal_lsn()::text")
             rows = conn.execute(
@@ -76,25 +82,38 @@ class Meter:
                    FROM pg_get_wal_stats(%s, %s, per_record => true)""",
                 (self._wal, end),
             ).fetchone()
-            trips = self._round_trips(conn, seconds)
+            for name in _SETTINGS:
+                conn.execute(f"ALTER SYSTEM RESET {name}".encode())
+            conn.execute("SELECT pg_reload_conf()")
         assert rows is not None
+        wrote, read = _statements(self._logged())
         return Counts(
             commits=int(rows[0] or 0),
             wal_bytes=int(rows[1]),
             kafka_records=self._kafka_records() - self._records,
-            round_trips=trips,
+            round_trips=wrote,
+            look_ups=read,
         )
 
-    def _round_trips(self, conn: Conn, seconds: float) -> int | None:
-        if self._calls is None or self._idle is None:
-            return None
-        now = _calls(conn)
-        return round(
-            sum(
-                max(0.0, count - self._calls.get(which, 0) - self._idle.get(which, 0.0) * seconds)
-                for which, count in now.items()
-            )
-        )
+    def _log_statements(self, conn: Conn) -> None:
+        for name, value in _SETTINGS.items():
+            conn.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
+        conn.execute("SELECT pg_reload_conf()")
+        seen = self._file.stat().st_size
+        # Every loop looks in a quarter of a second at the latest, and says so in the log from then on.
+        wait_until(lambda: self._file.stat().st_size > seen, limit=10, what="PostgreSQL logs every statement")
+
+    def _logged(self) -> Iterator[str]:
+        """What PostgreSQL has logged since `start`; supervisord begins a new file when one is full."""
+        inode, offset = self._log
+        files = [self._file.with_suffix(".log.1"), self._file]
+        if self._file.stat().st_ino == inode:
+            del files[0]
+        for file in files:
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                lines.seek(offset)
+                yield from lines
+            offset = 0
 
     def _kafka_records(self) -> int:
         installation = self.installation
@@ -111,15 +130,29 @@ class Meter:
             yield conn
 
 
-def _calls(conn: Conn) -> dict[tuple[int, int], int]:
-    """How often each statement of the services ran, by database and statement."""
-    conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-    rows = conn.execute(
-        """SELECT s.dbid::bigint, s.queryid, sum(s.calls)::bigint
-           FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
-           WHERE d.datname <> 'postgres' GROUP BY 1, 2"""
-    ).fetchall()
-    return {(row[0], row[1]): row[2] for row in rows}
+def _statements(lines: Iterable[str]) -> "tuple[Counter[Process], Counter[Process]]":
+    """Statements by process: those of transactions that wrote, and those of web that only read.
+
+    An empty statement is the pool's look at a connection; it counts with the transaction that follows on it.
+    """
+    looks, statements, wrote = Counter[str](), Counter[tuple[Process, str]](), set[tuple[Process, str]]()
+    for line in lines:
+        if match := _LINE.match(line):
+            service, process, connection, transaction, number, first_letter = match.groups()
+            if not first_letter:
+                looks[connection] += 1
+                continue
+            which = (service, process), transaction
+            statements[which] += 1 + looks.pop(connection, 0)
+            if number != "0":
+                wrote.add(which)
+    written, read = Counter[Process](), Counter[Process]()
+    for which, number_of in statements.items():
+        if which in wrote:
+            written[which[0]] += number_of
+        elif which[0][1] == "web":
+            read[which[0]] += number_of
+    return written, read
 
 
 def _scalar(conn: Conn, query: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks.counts import Meter
 from benchmarks.figures import Figure, latencies
+from deploy.demo import count
 from deploy.demo.clerk import import_subscriptions
 from deploy.demo.journey import Journey
 from deploy.demo.postbox import Postbox
@@ -17,6 +18,7 @@ from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
+from deploy.local.waiting import wait_until
 
 GROUP: Final = "renewals of one item, submit → issued (scripted AR with openssl included)"
 COST: Final = "what one of them costs"
@@ -30,20 +32,19 @@ def measure(*, renewals: int, alone: int) -> list[Figure]:
     folder = Path(tempfile.mkdtemp(prefix="ecert-benchmark-"))
     try:
         installation = Installation.open(folder / "state", Ports.free())
-        meter = Meter(installation=installation)
-        meter.prepare()
         with running(installation, Progress()):
-            count = renewals + alone + 1
-            import_subscriptions(installation, samples.many(count))
-            journeys = _journeys(Target(installation=installation, patience=120), count, folder)
-            return [*_cost(meter, journeys[: alone + 1]), *_speed(journeys[alone + 1 :])]
+            number = renewals + alone + 1
+            import_subscriptions(installation, samples.many(number))
+            target = Target(installation=installation, patience=120)
+            journeys = _journeys(target, number, folder)
+            return [*_cost(target, journeys[: alone + 1]), *_speed(journeys[alone + 1 :])]
     finally:
         shutil.rmtree(folder)
 
 
-def _journeys(target: Target, count: int, folder: Path) -> list[Journey]:
+def _journeys(target: Target, number: int, folder: Path) -> list[Journey]:
     postbox = Postbox(folder=target.installation.posting)  # one for all: each letter is read once
-    return [target.journey([each.srn], folder / each.srn, postbox=postbox) for each in samples.many(count)]
+    return [target.journey([each.srn], folder / each.srn, postbox=postbox) for each in samples.many(number)]
 
 
 def _renew(journey: Journey) -> Journey:
@@ -54,25 +55,29 @@ def _renew(journey: Journey) -> Journey:
     return journey
 
 
-def _cost(meter: Meter, journeys: Sequence[Journey]) -> list[Figure]:
+def _cost(target: Target, journeys: Sequence[Journey]) -> list[Figure]:
     first, *others = journeys
     _renew(first)
-    meter.watch_idle(5)
+    _wait_for_rest(target)
+    meter = Meter(installation=target.installation)
     meter.start()
     for journey in others:
         _renew(journey)
-    time.sleep(1)
+    _wait_for_rest(target)
     counts = meter.stop()
     each = {
         "commits that wrote": counts.commits,
-        "SQL round trips (idle polling taken off)": counts.round_trips,
+        "SQL round trips in transactions that wrote": sum(counts.round_trips.values()),
+        "SQL round trips of requests that only looked": sum(counts.look_ups.values()),
         "Kafka records": counts.kafka_records,
     }
-    figures = [
-        Figure(group=COST, name=name, value=total / len(others), unit="") for name, total in each.items() if total
-    ]
+    figures = [Figure(group=COST, name=name, value=total / len(others), unit="") for name, total in each.items()]
     wal = Figure(group=COST, name="WAL", value=counts.wal_bytes / len(others) / 1024, unit="KiB")
     return [*figures, wal, *latencies(COST, "machine's part of the road, alone", [_machine(one) for one in others])]
+
+
+def _wait_for_rest(target: Target) -> None:
+    wait_until(lambda: count.at_rest(target), limit=60, what="nothing is left to do", every=0.2)
 
 
 def _speed(journeys: Sequence[Journey]) -> list[Figure]:

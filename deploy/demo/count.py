@@ -1,6 +1,7 @@
 """Counts after a drill: what the databases, the provider, the inbox and the letter box hold, each counted by itself."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from deploy.demo.public import plain_http
 from deploy.demo.target import Target
 from deploy.local import stack
 from deploy.local.postgres import SERVICES
+from deploy.local.topics import ACCESS
 
 
 def running(target: Target, moment: datetime) -> int:
@@ -66,6 +68,28 @@ def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]
         "keys held": 0,
     }
     return [f"{counts[name]} {name}, not {number}" for name, number in wanted.items() if counts[name] != number]
+
+
+def at_rest(target: Target) -> bool:
+    """Whether all events are read, all mails and letters have gone out, and every audit row is sealed."""
+    announced = [
+        row
+        for service in SERVICES
+        for row in _rows(target, service, "SELECT topic, key, last_sequence FROM outbox_sequences")
+    ]
+    for service, access in ACCESS.items():
+        inbox = _rows(target, service, "SELECT topic, key, last_sequence, held_since FROM inbox")
+        done = {(topic, key): math.inf if held else last for topic, key, last, held in inbox}
+        if any(done.get((topic, key), 0) < last for topic, key, last in announced if topic in access.reads):
+            return False
+        if _rows(target, service, "SELECT 1 FROM audit_log WHERE seal_id IS NULL"):
+            return False
+    queries = (
+        "SELECT 1 FROM mails WHERE state IN ('queued', 'sending')",
+        "SELECT 1 FROM pin_envelopes WHERE state IN ('sealed', 'printing')",
+        "SELECT 1 FROM posting_batches WHERE state <> 'closed'",
+    )
+    return not any(_rows(target, "mailing", query) for query in queries)
 
 
 def _certificates(target: Target) -> list[tuple[str, str]]:
