@@ -1,9 +1,12 @@
 """Who may read and write which topic, as deployed, is what the code does: no right too few, none too many."""
 
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
+from deploy.gateway.rules import PUBLIC_SERVICES
 from deploy.local.topics import ACCESS
 from services.application import handlers as application
 from services.issuance import handlers as issuance
@@ -50,3 +53,20 @@ def test_every_event_that_somebody_announces_is_known_to_whom_it_concerns() -> N
     """Sealed PINs are for mailing alone; only audits read identity's topic."""
     assert [service for service, access in ACCESS.items() if Topic.PIN_ENVELOPES in access.reads] == ["mailing"]
     assert [service for service, access in ACCESS.items() if Topic.IDENTITY in access.reads] == []
+
+
+def test_the_readmes_picture_shows_who_writes_and_reads_each_topic_and_whom_the_gateway_reaches() -> None:
+    picture = (Path(__file__).parents[2] / "README.md").read_text("utf-8").split("```mermaid")[1].split("```")[0]
+    topic_arrow = re.compile(r'^ *(\w+) -- "?([a-z-]+\.[a-z-]+)[^"\n]*?"? --> (.*)$', re.MULTILINE)
+    drawn = {
+        topic: (writer, {*re.findall(r"\w+", readers)} & {*ACCESS})
+        for writer, topic, readers in topic_arrow.findall(picture)
+    }
+    assert drawn == {
+        topic.value: (
+            next(service for service, access in ACCESS.items() if topic in access.writes),
+            {service for service, subscriptions in SUBSCRIPTIONS.items() if topic in topics(subscriptions)},
+        )
+        for topic in Topic
+    }
+    assert f"  G --> {' & '.join(PUBLIC_SERVICES)}\n" in picture
