@@ -1,8 +1,10 @@
 """Idempotency keys of our POSTs (draft-ietf-httpapi-idempotency-key-header): the first answer is the answer."""
 
-import hashlib
+import hmac
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
 from shared.db import Conn
 from shared.errors import Refused
@@ -35,12 +37,28 @@ class Answer:
     media_type: str
 
 
-def fingerprint(method: str, path: str, body: bytes) -> str:
-    """What the same request means: method, path and body."""
-    return hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
+_MIN_SECRET_BYTES: Final = 32
 
 
-def find(conn: Conn, *, account: str, key: str, body_sha256: str) -> Answer | None:
+class FingerprintKey:
+    """The secret that a stolen database lacks: a bare hash over a body with a PIN in it would give the PIN away."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < _MIN_SECRET_BYTES:
+            raise ValueError(f"fingerprint key under {_MIN_SECRET_BYTES} bytes")
+        self._secret = secret
+
+    @classmethod
+    def load(cls, path: Path) -> "FingerprintKey":
+        """Read it from a file, every byte of it."""
+        return cls(path.read_bytes())
+
+    def of(self, method: str, path: str, body: bytes) -> str:
+        """What the same request means: method, path and body (HMAC-SHA-256, in hexadecimal)."""
+        return hmac.digest(self._secret, b"\0".join([method.encode(), path.encode(), body]), "sha256").hex()
+
+
+def find(conn: Conn, *, account: str, key: str, fingerprint: str) -> Answer | None:
     """Take the key for this transaction; the earlier answer, if there is one.
 
     Raises KeyInUse while another transaction has it, KeyReused for another request.
@@ -51,20 +69,20 @@ def find(conn: Conn, *, account: str, key: str, body_sha256: str) -> Answer | No
     if row is None or not row[0]:
         raise KeyInUse("a request with this key is running")
     found = conn.execute(
-        "SELECT body_sha256, status, body, media_type FROM idempotency_keys WHERE account = %s AND key = %s",
+        "SELECT fingerprint, status, body, media_type FROM idempotency_keys WHERE account = %s AND key = %s",
         (account, key),
     ).fetchone()
     if found is None:
         return None
-    if found[0] != body_sha256:
+    if found[0] != fingerprint:
         raise KeyReused("this key was used for another request")
     return Answer(status=found[1], body=found[2], media_type=found[3])
 
 
-def save(conn: Conn, *, account: str, key: str, body_sha256: str, answer: Answer, now: datetime) -> None:
+def save(conn: Conn, *, account: str, key: str, fingerprint: str, answer: Answer, now: datetime) -> None:
     """Keep the answer, in the transaction of the change."""
     conn.execute(
-        """INSERT INTO idempotency_keys (account, key, body_sha256, status, body, media_type, created_at)
+        """INSERT INTO idempotency_keys (account, key, fingerprint, status, body, media_type, created_at)
            VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-        (account, key, body_sha256, answer.status, answer.body, answer.media_type, now),
+        (account, key, fingerprint, answer.status, answer.body, answer.media_type, now),
     )

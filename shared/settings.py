@@ -71,6 +71,7 @@ class ServiceSettings:
     admin: Address
     identity_jwks_file: Path
     audit_key_file: Path
+    fingerprint_key_file: Path
     kafka: KafkaSettings
 
 
@@ -128,6 +129,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         admin=read_admin(env),
         identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
         audit_key_file=env.path("AUDIT_KEY_FILE"),
+        fingerprint_key_file=env.path("FINGERPRINT_KEY_FILE"),
         kafka=read_kafka(env),
     )
 

@@ -20,7 +20,7 @@ from shared import idempotency, problems, requests_seen, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
 from shared.db import Pool
-from shared.idempotency import Answer, KeyInUse, KeyMissing, KeyReused
+from shared.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused
 from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -61,6 +61,7 @@ class Runtime:
     clock: Clock
     problems: ProblemTable
     service: str
+    fingerprints: FingerprintKey
 
 
 def create_app(
@@ -70,6 +71,7 @@ def create_app(
     problem_table: ProblemTable,
     pool: Pool,
     keys: KeySet,
+    fingerprints: FingerprintKey,
     deps: object,
     clock: Clock = utc_now,
 ) -> flask.Flask:
@@ -84,7 +86,13 @@ def create_app(
         "PROPAGATE_EXCEPTIONS": False,
     }
     app.extensions["ecert"] = Runtime(
-        pool=pool, keys=keys, deps=deps, clock=clock, problems={**_IDEMPOTENCY, **problem_table}, service=service
+        pool=pool,
+        keys=keys,
+        deps=deps,
+        clock=clock,
+        problems={**_IDEMPOTENCY, **problem_table},
+        service=service,
+        fingerprints=fingerprints,
     )
     app.before_request(_begin)
     app.after_request(_end)
@@ -143,14 +151,14 @@ def command(view: View) -> View:
 
     @wraps(view)
     def run(*args: Any, **kwargs: Any) -> flask.Response:
-        account, key, body_sha256 = _idempotency_of_request()
+        account, key, fingerprint = _idempotency_of_request()
         with transaction() as tx:
-            earlier = idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256)
+            earlier = idempotency.find(tx.conn, account=account, key=key, fingerprint=fingerprint)
             if earlier is not None:
                 return _replay(earlier)
             flask.g.tx = tx
             response = flask.make_response(view(*args, **kwargs))
-            _keep(tx, account, key, body_sha256, response)
+            _keep(tx, account, key, fingerprint, response)
             return response
 
     return _documented(cast(View, run))
@@ -164,15 +172,15 @@ def steps(view: View) -> View:
 
     @wraps(view)
     def run(*args: Any, **kwargs: Any) -> flask.Response:
-        account, key, body_sha256 = _idempotency_of_request()
+        account, key, fingerprint = _idempotency_of_request()
         with transaction() as tx:
-            earlier = idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256)
+            earlier = idempotency.find(tx.conn, account=account, key=key, fingerprint=fingerprint)
         if earlier is not None:
             return _replay(earlier)
         response = flask.make_response(view(*args, **kwargs))
         with transaction() as tx:
-            if idempotency.find(tx.conn, account=account, key=key, body_sha256=body_sha256) is None:
-                _keep(tx, account, key, body_sha256, response)
+            if idempotency.find(tx.conn, account=account, key=key, fingerprint=fingerprint) is None:
+                _keep(tx, account, key, fingerprint, response)
         return response
 
     return _documented(cast(View, run))
@@ -192,15 +200,15 @@ def _idempotency_of_request() -> tuple[str, str, str]:
     if key is None or not _KEY.fullmatch(key):
         raise KeyMissing("send an Idempotency-Key of 8 to 200 visible ASCII characters")
     request = flask.request
-    return account, key, idempotency.fingerprint(request.method, request.full_path, request.get_data())
+    return account, key, runtime().fingerprints.of(request.method, request.full_path, request.get_data())
 
 
-def _keep(tx: Tx, account: str, key: str, body_sha256: str, response: flask.Response) -> None:
+def _keep(tx: Tx, account: str, key: str, fingerprint: str, response: flask.Response) -> None:
     if response.status_code < 400:
         answer = Answer(
             status=response.status_code, body=response.get_data(), media_type=response.content_type or "text/plain"
         )
-        idempotency.save(tx.conn, account=account, key=key, body_sha256=body_sha256, answer=answer, now=tx.now)
+        idempotency.save(tx.conn, account=account, key=key, fingerprint=fingerprint, answer=answer, now=tx.now)
 
 
 def _replay(answer: Answer) -> flask.Response:

@@ -21,11 +21,13 @@ from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
 from shared.events.issuance import CertificateIssued, OrderOpened
 from shared.events.payment import PaymentCaptured
 from shared.events.registry import ALL
+from shared.idempotency import FingerprintKey
 from shared.parking import Record
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 
 # Noon of a Monday in Hong Kong.
 NOW: Final = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+FINGERPRINTS: Final = FingerprintKey(b"a secret of thirty-two bytes or more")
 _CHAN: Final = ARId("ar-chan")
 _HARBOUR: Final = SubscriberId("sub-harbour")
 _NAMESPACE: Final = uuid.UUID("6f1a2f0e-2e0c-4d8e-9f5b-0f6f6e6b7a11")

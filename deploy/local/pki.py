@@ -80,6 +80,10 @@ class PKI:
         """The secret that PINs are hashed with."""
         return self.folder / "pin-pepper"
 
+    def fingerprint_key(self, service: str) -> Path:
+        """The secret by which a service recognises a request that comes again."""
+        return self.folder / f"{service}-fingerprint-key"
+
     @property
     def portal_sessions(self) -> Path:
         """The keys of the portal's session cookies, one a line, the newest first."""
@@ -111,6 +115,9 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         (pki.folder / "complete").touch()
     if not _names_every_host(pki.gateway / "tls.pem"):
         _write_gateway(pki, now)
+    for service in SERVICES:
+        if not pki.fingerprint_key(service).exists():
+            write_private(pki.fingerprint_key(service), secrets.token_hex(32))
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
     write_crls(pki.client_ca_keys, pki.client_crls, now)

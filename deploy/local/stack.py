@@ -72,6 +72,7 @@ def service_environment(installation: Installation, service: str, there: Outside
         "WEB_THREADS": "8",
         "IDENTITY_JWKS_FILE": str(pki.signing / "identity-jwks.json"),
         "AUDIT_KEY_FILE": str(pki.signing / f"{service}-audit.key"),
+        "FINGERPRINT_KEY_FILE": str(pki.fingerprint_key(service)),
         f"{service.upper()}_DATABASE_URL": _database_url(installation, service, service, there),
         **_kafka(installation, service, there),
         **_own(installation, service, there),

@@ -15,6 +15,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
+from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet
 from shared.tx import Clock, transaction, utc_now
@@ -25,17 +26,25 @@ if TYPE_CHECKING:
 
 def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app, from the environment."""
-    return build_app(pool, KeySet.load(read_settings().identity_jwks_file))
+    settings = read_settings()
+    return build_app(pool, KeySet.load(settings.identity_jwks_file), FingerprintKey.load(settings.fingerprint_key_file))
 
 
-def build_app(pool: Pool, keys: KeySet, *, clock: Clock = utc_now) -> "flask.Flask":
+def build_app(pool: Pool, keys: KeySet, fingerprints: FingerprintKey, *, clock: Clock = utc_now) -> "flask.Flask":
     """The WSGI app; `keys` are identity's."""
     # Flask is loaded by the web process alone.
     from services.application import api
     from shared import web
 
     return web.create_app(
-        "application", blueprints=[api.blp], problem_table=api.PROBLEMS, pool=pool, keys=keys, deps=None, clock=clock
+        "application",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        pool=pool,
+        keys=keys,
+        fingerprints=fingerprints,
+        deps=None,
+        clock=clock,
     )
 
 

@@ -13,6 +13,7 @@ from services.identity import crl_store, enrolment, evidence, settings, work
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
+from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
@@ -44,6 +45,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         problem_table=api.PROBLEMS,
         pool=pool,
         keys=KeySet.parse(jwks),
+        fingerprints=FingerprintKey.load(told.service.fingerprint_key_file),
         deps=deps,
     )
 

@@ -25,6 +25,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.gauges import OLDEST_DUE, Reading
+from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.pki.serials import read_serial
 from shared.proofs import ProofKeys
@@ -51,6 +52,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         problem_table=api.PROBLEMS,
         pool=pool,
         keys=KeySet.load(settings.identity_jwks_file),
+        fingerprints=FingerprintKey.load(settings.fingerprint_key_file),
         deps=api.Deps(
             ca=ca,
             desk=PINDesk(Pepper.load(settings.pin_pepper_file)),

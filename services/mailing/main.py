@@ -20,6 +20,7 @@ from shared import logs, main
 from shared.db import Pool
 from shared.errors import Refused
 from shared.gauges import OLDEST_DUE, Reading
+from shared.idempotency import FingerprintKey
 from shared.main import Command, Service
 from shared.proofs import ProofKeys
 from shared.settings import ServiceSettings
@@ -43,8 +44,16 @@ def make_app(pool: Pool) -> "flask.Flask":
     """Health and metrics only: what the back office says comes by the operator's commands."""
     from shared.web import create_app  # Flask is loaded by the web process alone
 
-    keys = KeySet.load(read_settings().identity_jwks_file)
-    return create_app("mailing", blueprints=[], problem_table={}, pool=pool, keys=keys, deps=None)
+    settings = read_settings()
+    return create_app(
+        "mailing",
+        blueprints=[],
+        problem_table={},
+        pool=pool,
+        keys=KeySet.load(settings.identity_jwks_file),
+        fingerprints=FingerprintKey.load(settings.fingerprint_key_file),
+        deps=None,
+    )
 
 
 def make_subscriptions() -> tuple[Subscription, ...]:

@@ -14,6 +14,7 @@ from shared import db, main
 from shared.db import Pool
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
+from shared.idempotency import FingerprintKey
 from shared.main import Command
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
@@ -42,6 +43,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         problem_table=api.PROBLEMS,
         pool=pool,
         keys=KeySet.load(settings.service.identity_jwks_file),
+        fingerprints=FingerprintKey.load(settings.service.fingerprint_key_file),
         deps=deps,
     )
 

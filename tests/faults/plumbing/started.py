@@ -44,7 +44,7 @@ def started(who: str, *command: str, env: Mapping[str, str], log: Path | None = 
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.plumbing.processes", who, *command],
             cwd=ROOT,
-            env={**env, "AUDIT_KEY_FILE": key_file.name},
+            env={**env, "AUDIT_KEY_FILE": key_file.name, "FINGERPRINT_KEY_FILE": key_file.name},
             stdout=output,
             stderr=output,
         )

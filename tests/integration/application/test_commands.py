@@ -26,11 +26,12 @@ def command(application_database: Database, monkeypatch: pytest.MonkeyPatch, tmp
     """Run a command as an operator does, with the environment of production."""
     jwks, audit_key = tmp_path / "jwks.json", tmp_path / "audit.pem"
     jwks.write_text(json.dumps({"keys": [builders.signing_key("identity").jwk()]}))
-    audit_key.write_text("only the sealer reads it")
+    audit_key.write_text("only the sealer and the web process read it")
     environment = application_database.environment | {
         "ENVIRONMENT": "local",
         "IDENTITY_JWKS_FILE": str(jwks),
         "AUDIT_KEY_FILE": str(audit_key),
+        "FINGERPRINT_KEY_FILE": str(audit_key),
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     }
     for name, value in environment.items():

@@ -70,7 +70,7 @@ class World:
     keys_used: int = 0
 
     def __post_init__(self) -> None:
-        self.app = build_app(self.pool, builders.key_set("identity"), clock=lambda: self.now)
+        self.app = build_app(self.pool, builders.key_set("identity"), builders.FINGERPRINTS, clock=lambda: self.now)
         self.http = self.app.test_client()
         self.applier = applier("application", handlers.SUBSCRIPTIONS, clock=lambda: self.now)
 

@@ -21,6 +21,7 @@ from shared import db, web
 from shared.db import Pool
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
+from tests.builders import FINGERPRINTS
 from tests.engines import Database, Postgres
 from tests.unit.identity import builders
 from tests.unit.identity.builders import NOW, ORGANISATIONAL, Holder, Leaf, issue, name, world
@@ -170,6 +171,7 @@ def http(pool: Pool, clock: Clock) -> FlaskClient:
         problem_table=api.PROBLEMS,
         pool=pool,
         keys=KEYS,
+        fingerprints=FINGERPRINTS,
         deps=deps,
         clock=clock,
     )

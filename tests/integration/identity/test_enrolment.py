@@ -157,6 +157,7 @@ def environment(empty_database: Database, tmp_path: Path, monkeypatch: pytest.Mo
         "ENVIRONMENT": "local",
         "BIND": f"unix:{tmp_path}/identity.sock",
         "AUDIT_KEY_FILE": str(tmp_path / "signing.key"),
+        "FINGERPRINT_KEY_FILE": str(tmp_path / "signing.key"),
         "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
         "IDENTITY_SIGNING_KEY_FILE": str(tmp_path / "signing.key"),
         "CLIENT_TRUST_DIR": str(tmp_path),

@@ -87,6 +87,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "BIND": f"unix:{gateway.socket('identity')}",
             "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
             "AUDIT_KEY_FILE": str(pki.signing / "identity.key"),
+            "FINGERPRINT_KEY_FILE": str(pki.fingerprint_key("identity")),
             "IDENTITY_JWKS_FILE": str(pki.signing / "identity-jwks.json"),
             "IDENTITY_SIGNING_KEY_FILE": str(pki.signing / "identity.key"),
             "CLIENT_TRUST_DIR": str(pki.client_trust),

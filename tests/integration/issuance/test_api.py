@@ -1,5 +1,7 @@
 """issuance over HTTP: good requests, and any bad one as a problem and never as a 500."""
 
+import hashlib
+import json
 import uuid
 from typing import Any
 
@@ -8,6 +10,7 @@ from cryptography import x509
 from flask.testing import FlaskClient
 
 from services.issuance import work
+from tests.builders import FINGERPRINTS
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem
 
@@ -51,6 +54,17 @@ def test_an_ar_goes_from_pin_envelopes_to_an_accepted_certificate(world: World, 
     assert accepted.json is not None
     assert accepted.json["accepted_at"]
     assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued", "certificate-accepted"]
+
+
+def test_who_has_the_database_cannot_try_pins_on_the_hash_of_a_request(world: World, client: FlaskClient) -> None:
+    renewal = world.opened(["www.example.hk"])
+    sent = json.dumps(body(world, renewal)).encode()
+    headers = world.headers(renewal) | {"Content-Type": "application/json"}
+    assert client.post(csr_url(renewal), data=sent, headers=headers).status_code == 200
+    (row,) = world.rows("SELECT * FROM idempotency_keys")
+    bare = hashlib.sha256(b"\0".join([b"POST", f"{csr_url(renewal)}?".encode(), sent])).hexdigest()
+    assert bare not in row
+    assert FINGERPRINTS.of("POST", f"{csr_url(renewal)}?", sent) in row
 
 
 def test_an_ar_revokes_and_everyone_sees_it_on_the_crl(world: World, client: FlaskClient) -> None:

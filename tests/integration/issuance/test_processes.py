@@ -32,6 +32,7 @@ def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, s
         "CA_CERTIFICATE_FILE": ca.certificate.public_bytes(pem),
         "CA_CHAIN_FILE": b"".join(c.public_bytes(pem) for c in ca.chain),
         "PIN_PEPPER_FILE": b"p" * 32,
+        "FINGERPRINT_KEY_FILE": b"f" * 32,
         "AUDIT_KEY_FILE": world.identity.key.private_bytes(
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),

@@ -30,6 +30,7 @@ from shared.events.base import ARId, ItemId, Language, Product, RenewalId, Subsc
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
+from tests.builders import FINGERPRINTS
 from tests.unit.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, rsa_key
 
@@ -289,6 +290,7 @@ class World:
             problem_table=api.PROBLEMS,
             pool=self.pool,
             keys=self.keys.identity,
+            fingerprints=FINGERPRINTS,
             deps=deps,
             clock=self.clock,
         )

@@ -35,6 +35,7 @@ def environment(
         **mailing_database.environment,
         "ENVIRONMENT": "local",
         "AUDIT_KEY_FILE": str(tmp_path / "audit.key"),
+        "FINGERPRINT_KEY_FILE": str(tmp_path / "audit.key"),
         "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
         "PAYMENT_JWKS_FILE": str(tmp_path / "jwks.json"),
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

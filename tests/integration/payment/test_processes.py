@@ -43,6 +43,7 @@ def settings(folder: Path, database: Database, sandbox_url: str, port: int) -> d
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "IDENTITY_JWKS_FILE": str(folder / "identity.json"),
         "AUDIT_KEY_FILE": str(folder / "audit.pem"),
+        "FINGERPRINT_KEY_FILE": str(folder / "audit.pem"),
         "PAYMENT_SIGNING_KEY_FILE": str(folder / "payment.pem"),
         "PAYMENT_PROVIDER_URL": sandbox_url,
         "PAYMENT_PROVIDER_API_KEY": API_KEY,

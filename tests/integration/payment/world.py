@@ -32,6 +32,7 @@ from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpir
 from shared.subscriptions import by_type
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction
+from tests.builders import FINGERPRINTS
 from tests.integration.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
 
 AMOUNT: Final = 250_000
@@ -63,6 +64,7 @@ class World:
             problem_table=api.PROBLEMS,
             pool=self.pool,
             keys=KeySet.parse({"keys": [self.identity_key.jwk()]}),
+            fingerprints=FINGERPRINTS,
             deps=api.Deps(
                 provider=self.gateway(),
                 record=outcomes.recorder(self.payment_key),

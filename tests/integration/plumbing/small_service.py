@@ -19,6 +19,7 @@ from shared.errors import Refused, Unavailable
 from shared.problems import Problem, ProblemTable
 from shared.settings import read_admin, read_env, read_web, seal
 from shared.tokens import KeySet, SigningKey
+from tests.builders import FINGERPRINTS
 
 # The same in every process, so that a test can sign tokens for a server that it started.
 KEY: Final = SigningKey(key=ec.derive_private_key(20261123, ec.SECP256R1()), kid="test")
@@ -76,7 +77,15 @@ def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
 
 def make_app(pool: Pool) -> flask.Flask:
     """The app, as a service's main.py builds it."""
-    return web.create_app("small", blueprints=[blp], problem_table=PROBLEMS, pool=pool, keys=KEYS, deps=None)
+    return web.create_app(
+        "small",
+        blueprints=[blp],
+        problem_table=PROBLEMS,
+        pool=pool,
+        keys=KEYS,
+        fingerprints=FINGERPRINTS,
+        deps=None,
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ ENVIRONMENT = {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "ENVIRONMENT": "local",
     "AUDIT_KEY_FILE": "audit.key",
+    "FINGERPRINT_KEY_FILE": "fingerprint.key",
     "IDENTITY_JWKS_FILE": "jwks.json",
     "IDENTITY_SIGNING_KEY_FILE": "signing.key",
     "CLIENT_TRUST_DIR": "trust",

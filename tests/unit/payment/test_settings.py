@@ -10,6 +10,7 @@ GOOD = {
     "PAYMENT_DATABASE_URL": "postgresql://payment@db/payment",
     "IDENTITY_JWKS_FILE": "/keys/identity.json",
     "AUDIT_KEY_FILE": "/keys/audit.pem",
+    "FINGERPRINT_KEY_FILE": "fingerprint.key",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "PAYMENT_SIGNING_KEY_FILE": "/keys/payment.pem",
     "PAYMENT_PROVIDER_URL": "https://provider.example/",

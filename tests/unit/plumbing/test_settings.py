@@ -12,6 +12,7 @@ GOOD = {
     "ENVIRONMENT": "local",
     "IDENTITY_JWKS_FILE": "jwks.json",
     "AUDIT_KEY_FILE": "audit.pem",
+    "FINGERPRINT_KEY_FILE": "fingerprint.key",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
     "KAFKA_PASSWORD": "secret",
 }
