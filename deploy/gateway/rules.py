@@ -31,7 +31,12 @@ class Host:
 
 
 # Where the client certificate decides, and so not reachable without the question for one.
-SIGN_IN_PATHS: Final = ("/identity/v1/tokens", "/identity/v1/checkout-authorisations", "/identity/v1/authorise")
+SIGN_IN_PATHS: Final = (
+    "/identity/v1/tokens",
+    "/identity/v1/checkout-authorisations",
+    "/identity/v1/authorise",
+    "/identity/v1/certificate-tests",
+)
 # What the platform asks of each process; nothing for the public.
 PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"

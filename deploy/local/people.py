@@ -42,7 +42,8 @@ POLICY_OIDS: Final = {
     ECertClass.PERSONAL: "1.3.6.1.4.1.16030.1.1.99.1",
     ECertClass.ENCIPHERMENT: "1.3.6.1.4.1.16030.1.1.99.3",
 }
-# What a mutual-recognition certificate says besides.
+# The sub-CA of mutual-recognition certificates, and what these say besides.
+MUTUAL_RECOGNITION_CA: Final = "ca-2-15"
 MUTUAL_RECOGNITION_OID: Final = "2.16.344.8.2.2008.810.2.2015.1.1"
 
 
@@ -163,6 +164,6 @@ SAMPLES: Final = (
         person=LEE,
         srn="0001245009",
         what="mutual recognition, of the sibling sub-CA 2 - 15",
-        issuer="ca-2-15",
+        issuer=MUTUAL_RECOGNITION_CA,
     ),
 )

@@ -23,7 +23,14 @@ from deploy.local import authority as ca
 from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
 from deploy.local.passwords import write_private
-from deploy.local.people import MUTUAL_RECOGNITION_OID, POLICY_OIDS, SAMPLES, ECertClass, SampleECert
+from deploy.local.people import (
+    MUTUAL_RECOGNITION_CA,
+    MUTUAL_RECOGNITION_OID,
+    POLICY_OIDS,
+    SAMPLES,
+    ECertClass,
+    SampleECert,
+)
 from deploy.local.postgres import SERVICES
 from shared.tokens import SigningKey
 
@@ -42,7 +49,7 @@ class PKI:
 
     @property
     def client_trust(self) -> Path:
-        """anchors/ and intermediates/ of the people's certificates."""
+        """anchors/, intermediates/ and mutual-recognition/ of the people's certificates."""
         return self.folder / "client"
 
     @property
@@ -113,6 +120,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
             _write_signing_key(pki.signing, name)
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
+    _move_mutual_recognition(pki)
     if not _names_every_host(pki.gateway / "tls.pem"):
         _write_gateway(pki, now)
     for service in SERVICES:
@@ -121,6 +129,14 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
     write_crls(pki.client_ca_keys, pki.client_crls, now)
+
+
+def _move_mutual_recognition(pki: PKI) -> None:
+    """Earlier installations kept this sub-CA among the others, where the rule of its own does not reach."""
+    before = pki.client_trust / "intermediates" / f"{MUTUAL_RECOGNITION_CA}.pem"
+    if before.exists():
+        _write(pki.client_trust / "mutual-recognition" / before.name, before.read_bytes())
+        before.unlink()
 
 
 def _write_client_side(pki: PKI, passwords: Mapping[str, str], now: datetime, host: str) -> None:
@@ -141,7 +157,8 @@ def _write_client_side(pki: PKI, passwords: Mapping[str, str], now: datetime, ho
     }
     _write(pki.client_trust / "anchors" / "root-ca-2.pem", ca.certificate_pem(top.certificate))
     for file, sub in subs.items():
-        _write(pki.client_trust / "intermediates" / f"{file}.pem", ca.certificate_pem(sub.certificate))
+        kind = "mutual-recognition" if file == MUTUAL_RECOGNITION_CA else "intermediates"
+        _write(pki.client_trust / kind / f"{file}.pem", ca.certificate_pem(sub.certificate))
     everyone = (top.certificate, *(sub.certificate for sub in subs.values()))
     _write(pki.gateway / "client-cas.pem", ca.certificate_pem(*everyone))
     revoked = {file: list[int]() for file in ("root-ca-2", *subs)}
@@ -200,7 +217,7 @@ def _leaf_extensions(sample: SampleECert) -> list[ca.Extension]:
     signs = not enciphers
     usage = x509.KeyUsage(signs, signs, enciphers, False, False, False, False, False, False)
     oids = [POLICY_OIDS[sample.ecert_class]]
-    if sample.issuer == "ca-2-15":
+    if sample.issuer == MUTUAL_RECOGNITION_CA:
         oids.append(MUTUAL_RECOGNITION_OID)
     policies = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids]
     return [

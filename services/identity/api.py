@@ -12,9 +12,9 @@ import psycopg
 from cryptography import x509
 from flask_smorest import Blueprint
 
-from services.identity import attesting, authorising, certificates, challenging, handlers, xfcc
+from services.identity import attesting, authorising, certificates, challenging, examining, handlers, xfcc
 from services.identity.attesting import Attest
-from services.identity.authorising import RedeemCode
+from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
 from services.identity.challenging import AnswerChallenge
 from services.identity.domain import (
@@ -34,6 +34,7 @@ from services.identity.domain import (
     RevocationUnknown,
     SignatureRefused,
 )
+from services.identity.examining import Report
 from services.identity.handlers import Tokens
 from services.identity.one_time_store import Challenge
 from services.identity.schemas import (
@@ -48,6 +49,7 @@ from services.identity.schemas import (
     CheckoutRequestSchema,
     CodeSchema,
     KeySetSchema,
+    ReportSchema,
     TokenSchema,
     TokensSchema,
 )
@@ -132,6 +134,30 @@ def sign_in() -> dict[str, Any]:
 @blp.response(303, description="To redirect_uri, with `code` or `error`, and `state`")
 def authorise() -> flask.Response:
     """Sign in by the client certificate of this connection, for the portal: a code goes there by redirect."""
+    return _code_for(
+        lambda command: _with_certificate(
+            "sign-in-refused",
+            lambda certificate, tx: authorising.authorise(command, certificate, tx, trust=_deps().trust),
+        )
+    )
+
+
+@blp.get("/certificate-tests")
+@blp.doc(parameters=AUTHORISE_PARAMETERS[:-1])
+@blp.response(303, description="To redirect_uri, with `code` or `error`, and `state`")
+def show_certificate() -> flask.Response:
+    """Show the client certificate of this connection to be looked at; nobody is signed in by it."""
+
+    def show(command: Authorise) -> str:
+        certificate = xfcc.parse(flask.request.headers.get("X-Forwarded-Client-Cert"))
+        with web.transaction() as tx:
+            return examining.show(command, certificate, tx)
+
+    return _code_for(show)
+
+
+def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
+    """Back to the portal with a code, or with the reason why there is none."""
     given = flask.request.args.getlist
     redirect_uri = authorising.read_redirect_uri(given("redirect_uri"), _deps().redirect_uris)
     state = authorising.read_state(given("state"))
@@ -144,10 +170,7 @@ def authorise() -> flask.Response:
             methods=given("code_challenge_method"),
             renewals=given("renewal_id"),
         )
-        code = _with_certificate(
-            "sign-in-refused",
-            lambda certificate, tx: authorising.authorise(command, certificate, tx, trust=_deps().trust),
-        )
+        code = make(command)
     except (Refused, Unavailable, psycopg.OperationalError) as error:
         problem = problems.find(PROBLEMS, error) or problems.UNAVAILABLE
         reason = getattr(error, "extensions", {}).get("reason")
@@ -167,6 +190,19 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
     with _noted("sign-in-refused", code.certificate_sha256), web.transaction() as tx:
         tokens = authorising.redeem(code, tx, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
+
+
+@blp.post("/certificate-test-results")
+@blp.arguments(CodeSchema)
+@blp.response(200, ReportSchema)
+def show_report(command: RedeemCode) -> Report:
+    """Change a code for what was found about the certificate that was shown."""
+    with web.transaction() as tx:
+        certificate = examining.take_shown(command, tx)
+    if isinstance(certificate, CodeRefused):
+        raise certificate
+    with web.transaction() as tx:
+        return examining.examine(certificate, tx, trust=_deps().trust)
 
 
 @blp.post("/challenges")
@@ -189,6 +225,17 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     with _noted("sign-in-refused", certificates.sha256(certificate)), web.transaction() as tx:
         tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
+
+
+@blp.post("/challenge-tests")
+@blp.arguments(ChallengeAnswerSchema)
+@blp.response(200, ReportSchema)
+def show_signer(command: AnswerChallenge) -> Report:
+    """What is found about the e-Cert that signed a challenge, which is used up; nobody is signed in by it."""
+    with web.transaction() as tx:
+        certificate = challenging.verify(command, tx)
+        challenging.take(command, tx)
+        return examining.examine(certificate, tx, trust=_deps().trust)
 
 
 @blp.post("/checkout-authorisations")

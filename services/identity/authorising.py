@@ -87,7 +87,7 @@ def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trus
     found = identify(certificate, tx, trust=trust)
     code = secrets.token_urlsafe(32)
     kept = Code(
-        code_sha256=_digest(code),
+        code_sha256=digest(code),
         certificate_sha256=found.certificate_sha256,
         ar_id=found.ar.id,
         redirect_uri=command.redirect_uri,
@@ -106,7 +106,7 @@ def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
 
     Every refusal looks the same from outside; the audit log tells them apart.
     """
-    code_sha256 = _digest(command.code)
+    code_sha256 = digest(command.code)
     code = one_time_store.take_code(tx.conn, code_sha256, tx.now)
     if code is None:
         used = one_time_store.find_used_code(tx.conn, code_sha256)
@@ -116,7 +116,7 @@ def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
         return _refuse(code, "expired", tx)
     if not hmac.compare_digest(code.redirect_uri.encode(), command.redirect_uri.encode()):
         return _refuse(code, "another-redirect-uri", tx)
-    if not hmac.compare_digest(code.code_challenge, _challenge_of(command.code_verifier)):
+    if not hmac.compare_digest(code.code_challenge, challenge_of(command.code_verifier)):
         return _refuse(code, "another-verifier", tx)
     return code
 
@@ -142,9 +142,11 @@ def _refuse(code: Code, why: str, tx: Tx) -> CodeRefused:
     return CodeRefused()
 
 
-def _digest(code: str) -> str:
+def digest(code: str) -> str:
+    """By which a code is known."""
     return hashlib.sha256(code.encode()).hexdigest()
 
 
-def _challenge_of(verifier: str) -> str:
+def challenge_of(verifier: str) -> str:
+    """What a verifier must have been announced by (RFC 7636, S256)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -7,7 +7,7 @@ nonRepudiation and the leaf's key size, and forgives a fraction of a second: tho
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -49,6 +49,8 @@ _CRITICAL_AND_CHECKED: Final = frozenset(
     }
 )
 _ANY_POLICY: Final = x509.ObjectIdentifier("2.5.29.32.0")
+# Certificate policies of the Hong Kong and Guangdong arrangement; below it come year, version and release.
+_MUTUAL_RECOGNITION: Final = "2.16.344.8.2.2008.810.2."
 # How the CA names the class inside the subject; used for a better reason only, never to let anyone in.
 _OTHER_CLASSES: Final[Mapping[str, CertificateFault]] = {
     "(personal)": CertificateFault.PERSONAL,
@@ -58,17 +60,26 @@ _OTHER_CLASSES: Final[Mapping[str, CertificateFault]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """The pinned anchors, our own copies of the sub-CAs, and what an accepted e-Cert must say."""
+    """The pinned anchors, our own copies of the sub-CAs, and what an accepted e-Cert must say.
+
+    The sub-CAs of `mutual_recognition` issue other kinds, too: their e-Certs must say so by a policy of its own.
+    """
 
     anchors: tuple[x509.Certificate, ...]
     intermediates: tuple[x509.Certificate, ...]
     policies: frozenset[x509.ObjectIdentifier]
+    mutual_recognition: tuple[x509.Certificate, ...] = ()
     require_non_repudiation: bool = True
+
+    @property
+    def sub_cas(self) -> tuple[x509.Certificate, ...]:
+        """Every sub-CA, of either kind."""
+        return self.intermediates + self.mutual_recognition
 
     @property
     def issuers(self) -> tuple[x509.Certificate, ...]:
         """Every CA whose CRL we can need."""
-        return self.anchors + self.intermediates
+        return self.anchors + self.sub_cas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,30 +119,38 @@ def read(der: bytes) -> x509.Certificate:
 
 def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> Chain:
     """The chain by which this e-Cert is good at `now`; raise CertificateRefused with the reason."""
-    _check_validity(certificate, now)
-    _check_leaf(certificate, trust)
+    check_validity(certificate, now)
+    check_class(certificate, trust)
+    check_key(certificate, trust)
+    chain = find_chain(certificate, trust, now)
+    check_policy(chain, trust)
+    return chain
+
+
+def find_chain(certificate: x509.Certificate, trust: Trust, now: datetime) -> Chain:
+    """By which CAs it was issued, all good at `now`; raise CertificateRefused."""
     issuers = _path(certificate, trust, now)
     for issuer in issuers:
         if not issuer.not_valid_before_utc <= now <= issuer.not_valid_after_utc:
             raise CertificateRefused(CertificateFault.UNTRUSTED)
-    _check_policy(certificate, issuers, trust)
     return Chain(leaf=certificate, issuers=issuers)
 
 
-def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
+def check_validity(certificate: x509.Certificate, now: datetime) -> None:
+    """It has begun and has not ended; raise CertificateRefused."""
     if now < certificate.not_valid_before_utc:
         raise CertificateRefused(CertificateFault.NOT_YET_VALID)
     if now > certificate.not_valid_after_utc:
         raise CertificateRefused(CertificateFault.EXPIRED)
 
 
-def _check_leaf(certificate: x509.Certificate, trust: Trust) -> None:
+def check_key(certificate: x509.Certificate, trust: Trust) -> None:
+    """Its key is strong enough and made to sign; raise CertificateRefused."""
     if not is_strong(certificate):
         raise CertificateRefused(CertificateFault.WEAK_KEY)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise CertificateRefused(CertificateFault.IS_CA)
-    _check_class(certificate, trust)
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
         raise CertificateRefused(CertificateFault.KEY_USAGE)
@@ -145,8 +164,11 @@ def _check_leaf(certificate: x509.Certificate, trust: Trust) -> None:
             raise CertificateRefused(CertificateFault.UNKNOWN_CRITICAL_EXTENSION)
 
 
-def _check_class(certificate: x509.Certificate, trust: Trust) -> None:
-    """Only e-Cert (Organisational): the same sub-CA also issues Personal and Encipherment certificates."""
+def check_class(certificate: x509.Certificate, trust: Trust) -> None:
+    """It is an e-Cert (Organisational); raise CertificateRefused.
+
+    The same sub-CA also issues Personal and Encipherment certificates.
+    """
     named = " ".join(organisation_names(certificate)).casefold()
     for words, fault in _OTHER_CLASSES.items():
         if words in named:
@@ -155,15 +177,24 @@ def _check_class(certificate: x509.Certificate, trust: Trust) -> None:
         raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
 
 
-def _check_policy(certificate: x509.Certificate, issuers: Iterable[x509.Certificate], trust: Trust) -> None:
-    """A sub-CA limited to some policies cannot issue under another (RFC 5280 6.1, without mappings)."""
-    accepted = _policies(certificate) & trust.policies
-    for issuer in issuers:
+def check_policy(chain: Chain, trust: Trust) -> None:
+    """A sub-CA limited to some policies cannot issue under another (RFC 5280 6.1, without mappings).
+
+    Raises CertificateRefused, also for what a mutual-recognition sub-CA issued without that status.
+    """
+    accepted = _policies(chain.leaf) & trust.policies
+    for issuer in chain.issuers:
         stated = _policies(issuer)
         if stated and _ANY_POLICY not in stated:
             accepted &= stated
     if not accepted:
         raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
+    if chain.issuers[0] in trust.mutual_recognition and not _is_mutual_recognition(chain.leaf):
+        raise CertificateRefused(CertificateFault.NOT_MUTUAL_RECOGNITION)
+
+
+def _is_mutual_recognition(certificate: x509.Certificate) -> bool:
+    return any(policy.dotted_string.startswith(_MUTUAL_RECOGNITION) for policy in _policies(certificate))
 
 
 def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x509.Certificate, ...]:
@@ -176,7 +207,7 @@ def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x
             ca_policy=ExtensionPolicy.webpki_defaults_ca().may_be_present(
                 x509.CertificatePolicies, Criticality.AGNOSTIC, None
             ),
-            # Nothing is demanded of the leaf here: _check_leaf has done it, with a reason for each case.
+            # Nothing is demanded of the leaf here: check_key and check_class have done it, with a reason for each case.
             ee_policy=ExtensionPolicy.permit_all()
             .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
             .may_be_present(x509.CRLDistributionPoints, Criticality.AGNOSTIC, None),
@@ -184,7 +215,7 @@ def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x
         .build_client_verifier()
     )
     try:
-        return tuple(verifier.verify(certificate, list(trust.intermediates)).chain[1:])
+        return tuple(verifier.verify(certificate, list(trust.sub_cas)).chain[1:])
     except (VerificationError, *UNREADABLE) as error:
         raise CertificateRefused(CertificateFault.UNTRUSTED) from error
 

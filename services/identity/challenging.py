@@ -68,10 +68,16 @@ def sign_in(
 
     Whoever is turned away may sign the same text with another e-Cert.
     """
+    taken = take(command, tx)
+    return issue_tokens(identify(certificate, tx, trust=trust), taken.renewal_id, "signed-challenge", tx, key=key)
+
+
+def take(command: AnswerChallenge, tx: Tx) -> Challenge:
+    """The challenge, used up by this answer. Raises ChallengeRefused."""
     taken = one_time_store.take_challenge(tx.conn, command.challenge_id, tx.now)
     if taken is None:
         raise _refused()
-    return issue_tokens(identify(certificate, tx, trust=trust), taken.renewal_id, "signed-challenge", tx, key=key)
+    return taken
 
 
 def _refused() -> ChallengeRefused:

@@ -20,6 +20,7 @@ class CertificateFault(StrEnum):
     PERSONAL = "certificate-personal"
     ENCIPHERMENT = "certificate-encipherment"
     NOT_ORGANISATIONAL = "certificate-not-organisational"
+    NOT_MUTUAL_RECOGNITION = "certificate-not-mutual-recognition"
     IS_CA = "certificate-is-a-ca"
     WEAK_KEY = "certificate-weak-key"
     KEY_USAGE = "certificate-key-usage"
@@ -36,6 +37,7 @@ _ADVICE: Final[Mapping[CertificateFault, str]] = {
     CertificateFault.PERSONAL: "This is an e-Cert (Personal): use your e-Cert (Organisational).",
     CertificateFault.ENCIPHERMENT: "This is an e-Cert (Encipherment): use your e-Cert (Organisational).",
     CertificateFault.NOT_ORGANISATIONAL: "This is not an e-Cert (Organisational).",
+    CertificateFault.NOT_MUTUAL_RECOGNITION: "This is not an e-Cert (Organisational) with Mutual Recognition status.",
     CertificateFault.REVOKED: "The e-Cert was revoked: apply at a post office.",
     CertificateFault.SUSPENDED: "The e-Cert is suspended: ask the CA.",
 }

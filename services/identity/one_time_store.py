@@ -1,4 +1,4 @@
-"""The SQL of what is good once: sign-in codes and challenges."""
+"""The SQL of what is good once: sign-in codes, challenges, and certificates shown to be looked at."""
 
 import uuid
 from dataclasses import dataclass
@@ -35,6 +35,17 @@ class Challenge:
     id: uuid.UUID
     document: str
     renewal_id: RenewalId | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownCertificate:
+    """A certificate that was shown to be looked at; only its code's digest is known."""
+
+    code_sha256: str
+    certificate: bytes
+    redirect_uri: str
+    code_challenge: str
     expires_at: datetime
 
 
@@ -97,7 +108,29 @@ def take_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challe
         ).fetchone()
 
 
-def _prune(conn: Conn, table: Literal["sign_in_codes", "sign_in_challenges"], now: datetime) -> None:
+def add_shown(conn: Conn, shown: ShownCertificate, now: datetime) -> None:
+    """Keep a certificate for as long as it takes to ask what was found; forget old ones."""
+    _prune(conn, "shown_certificates", now)
+    conn.execute(
+        """INSERT INTO shown_certificates (code_sha256, certificate, redirect_uri, code_challenge, expires_at)
+           VALUES (%(code_sha256)s, %(certificate)s, %(redirect_uri)s, %(code_challenge)s, %(expires_at)s)""",
+        vars(shown),
+    )
+
+
+def take_shown(conn: Conn, code_sha256: str) -> ShownCertificate | None:
+    """The certificate, which is forgotten; None if it was taken before or never was."""
+    with conn.cursor(row_factory=kwargs_row(ShownCertificate)) as cursor:
+        return cursor.execute(
+            """DELETE FROM shown_certificates WHERE code_sha256 = %s
+               RETURNING code_sha256, certificate, redirect_uri, code_challenge, expires_at""",
+            (code_sha256,),
+        ).fetchone()
+
+
+def _prune(
+    conn: Conn, table: Literal["sign_in_codes", "sign_in_challenges", "shown_certificates"], now: datetime
+) -> None:
     """A few at a time, and none that another request deletes now: nobody waits for this."""
     conn.execute(
         f"""DELETE FROM {table} WHERE ctid IN (

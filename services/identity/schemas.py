@@ -12,6 +12,7 @@ from services.identity.authorising import RedeemCode
 from services.identity.challenging import AnswerChallenge
 from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
 from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
+from services.identity.examining import Check
 from shared.events.base import RenewalId
 
 
@@ -195,3 +196,25 @@ class KeySetSchema(Schema):
     """Identity's public keys."""
 
     keys = fields.List(fields.Nested(KeySchema), required=True)
+
+
+class FindingSchema(Schema):
+    """One point about an e-Cert."""
+
+    check = fields.Enum(Check, by_value=True, required=True)
+    made = fields.Boolean(required=True, metadata={"description": "false: another fault stands in the way"})
+    fault = fields.String(required=True, allow_none=True, metadata={"description": "The reason a sign-in would give"})
+
+
+class ReportSchema(Schema):
+    """What an e-Cert says of itself, and what was found."""
+
+    good = fields.Boolean(required=True, metadata={"description": "Signing in with it would work"})
+    holder = fields.String(required=True)
+    organisation = fields.String(required=True)
+    issuer = fields.String(required=True)
+    mutual_recognition = fields.Boolean(required=True)
+    serial = fields.String(required=True)
+    not_before = fields.AwareDateTime(required=True)
+    not_after = fields.AwareDateTime(required=True)
+    findings = fields.List(fields.Nested(FindingSchema), required=True)

@@ -63,15 +63,20 @@ def read_service_settings() -> ServiceSettings:
 
 
 def read_trust(settings: Settings) -> Trust:
-    """The anchors and intermediates. Raises SettingsError for a folder without them, or with anything else."""
+    """The anchors, intermediates and, if there are any, mutual-recognition sub-CAs.
+
+    Raises SettingsError for a folder without them, or with anything else.
+    """
     anchors = _certificates(settings.trust_folder / "anchors")
     intermediates = _certificates(settings.trust_folder / "intermediates")
+    recognised = settings.trust_folder / "mutual-recognition"
     for anchor in anchors:
         if anchor.subject != anchor.issuer:
             raise SettingsError("CLIENT_TRUST_DIR: an anchor is not a root certificate")
     return Trust(
         anchors=anchors,
         intermediates=intermediates,
+        mutual_recognition=_certificates(recognised) if recognised.exists() else (),
         policies=settings.policies,
         require_non_repudiation=settings.require_non_repudiation,
     )

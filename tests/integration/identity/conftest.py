@@ -86,7 +86,8 @@ def people() -> dict[str, Any]:
 
 TRUST = Trust(
     anchors=(world().root.certificate,),
-    intermediates=(world().sub.certificate, world().sibling.certificate),
+    intermediates=(world().sub.certificate,),
+    mutual_recognition=(world().sibling.certificate,),
     policies=frozenset({ORGANISATIONAL}),
 )
 

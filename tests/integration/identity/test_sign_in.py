@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ObjectIdentifier
 from flask.testing import FlaskClient
 
 from services.identity import enrolment
@@ -33,7 +34,7 @@ from tests.integration.identity.conftest import (
     xfcc,
 )
 from tests.unit.identity import builders
-from tests.unit.identity.builders import CRL, NOW, Holder, make_ca, make_crl, world
+from tests.unit.identity.builders import CRL, NOW, ORGANISATIONAL, Holder, make_ca, make_crl, world
 
 pytestmark = pytest.mark.usefixtures("enrolled")
 
@@ -177,10 +178,14 @@ def test_an_e_cert_of_another_organisation_is_refused_even_when_it_is_registered
 
 @pytest.mark.usefixtures("current_crls")
 def test_the_mutual_recognition_e_cert_of_the_sibling_ca_lets_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
-    recognised = e_cert("CHAN Tai Man", by=world().sibling)
+    policies = (ORGANISATIONAL, ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1"))
+    recognised = e_cert("CHAN Tai Man", by=world().sibling, policies=policies)
+    without_status = e_cert("CHAN Tai Man", by=world().sibling)
     register(pool, clock, recognised)
 
     assert sign_in(http, recognised).status_code == 200
+    expected = (403, "certificate-refused", "certificate-not-mutual-recognition")
+    assert problem(sign_in(http, without_status)) == expected
 
 
 MISSING: dict[str, Callable[[], tuple[bytes, ...]]] = {

@@ -55,6 +55,33 @@ def test_other_good_e_certs_are_accepted(changes: dict[str, object]) -> None:
     validate(leaf(**changes).certificate, trust(), NOW)
 
 
+MUTUAL_RECOGNITION = ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1")
+
+
+def test_an_e_cert_of_the_mutual_recognition_sub_ca_says_that_it_is_one() -> None:
+    by = trust(intermediates=(world().sub.certificate,), mutual_recognition=(world().sibling.certificate,))
+    recognised = issue(world().sibling, Leaf(policies=(ORGANISATIONAL, MUTUAL_RECOGNITION)))
+    assert validate(recognised.certificate, by, NOW).issuers[0] == world().sibling.certificate
+    validate(world().holder.certificate, by, NOW)
+
+
+@pytest.mark.parametrize(
+    ("policies", "expected"),
+    [
+        ((ORGANISATIONAL,), CertificateFault.NOT_MUTUAL_RECOGNITION),
+        ((ORGANISATIONAL, ObjectIdentifier("2.16.344.8.2.2008.810.3.2015")), CertificateFault.NOT_MUTUAL_RECOGNITION),
+        ((ORGANISATIONAL, ObjectIdentifier("2.16.344.8.2.2008.810.20.1")), CertificateFault.NOT_MUTUAL_RECOGNITION),
+        ((MUTUAL_RECOGNITION,), CertificateFault.NOT_ORGANISATIONAL),
+        ((builders.PERSONAL, MUTUAL_RECOGNITION), CertificateFault.NOT_ORGANISATIONAL),
+    ],
+)
+def test_what_else_that_sub_ca_issues_is_refused(
+    policies: tuple[ObjectIdentifier, ...], expected: CertificateFault
+) -> None:
+    by = trust(mutual_recognition=(world().sibling.certificate,), intermediates=(world().sub.certificate,))
+    assert fault(issue(world().sibling, Leaf(policies=policies)), by) is expected
+
+
 UNKNOWN_CRITICAL = (x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
 BAD = {
     "no policy": ({"policies": ()}, CertificateFault.NOT_ORGANISATIONAL),

@@ -109,6 +109,7 @@ def test_identity_judges_each_sample_as_meant(pki: PKI, now: datetime, file: str
     trust = certificates.Trust(
         anchors=_all(pki, "anchors"),
         intermediates=_all(pki, "intermediates"),
+        mutual_recognition=_all(pki, "mutual-recognition"),
         policies=frozenset({x509.ObjectIdentifier(POLICY_OIDS[ECertClass.ORGANISATIONAL])}),
     )
     sample = next(each for each in SAMPLES if each.file == file)
@@ -164,7 +165,7 @@ def test_the_key_set_holds_the_public_half_of_the_signing_key(pki: PKI, service:
 
 
 def test_identity_believes_the_crls(pki: PKI, now: datetime) -> None:
-    for issuer in _all(pki, "anchors") + _all(pki, "intermediates"):
+    for issuer in [each for kind in ("anchors", "intermediates", "mutual-recognition") for each in _all(pki, kind)]:
         believed = []
         for file in pki.client_crls.glob("*.crl"):
             with contextlib.suppress(CRLRefused):

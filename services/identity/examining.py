@@ -1,0 +1,188 @@
+"""An e-Cert looked at without signing anybody in: what it is, and what about it is right or wrong, point by point."""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
+
+from services.identity import certificates, crl_store, crls, one_time_store, organisations, store
+from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
+from services.identity.certificates import Chain, Trust
+from services.identity.domain import (
+    CertificateFault,
+    CertificateRefused,
+    CodeRefused,
+    NotEnrolled,
+    OrganisationMismatch,
+    RevocationUnknown,
+)
+from services.identity.handlers import identify
+from services.identity.one_time_store import ShownCertificate
+from shared.tx import Tx
+
+
+class Check(StrEnum):
+    """What is looked at, in this order."""
+
+    VALIDITY = "validity"
+    KIND = "kind"
+    KEY = "key"
+    ISSUER = "issuer"
+    REVOCATION = "revocation"
+    REGISTRATION = "registration"
+
+
+# Under which check a fault is told; the rest is about the key and its use.
+_CHECK_OF: Final = {
+    CertificateFault.NOT_YET_VALID: Check.VALIDITY,
+    CertificateFault.EXPIRED: Check.VALIDITY,
+    CertificateFault.PERSONAL: Check.KIND,
+    CertificateFault.ENCIPHERMENT: Check.KIND,
+    CertificateFault.NOT_ORGANISATIONAL: Check.KIND,
+    CertificateFault.NOT_MUTUAL_RECOGNITION: Check.KIND,
+    CertificateFault.UNTRUSTED: Check.ISSUER,
+    CertificateFault.REVOKED: Check.REVOCATION,
+    CertificateFault.SUSPENDED: Check.REVOCATION,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check: `fault` is None if it is passed; not `made` if an earlier one stands in its way."""
+
+    check: Check
+    made: bool = True
+    fault: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an e-Cert says of itself, and what was found. `serial` is lower-case hexadecimal."""
+
+    holder: str
+    organisation: str
+    issuer: str
+    mutual_recognition: bool
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    findings: tuple[Finding, ...]
+
+    @property
+    def good(self) -> bool:
+        """Signing in would work."""
+        return all(finding.made and finding.fault is None for finding in self.findings)
+
+
+def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
+    """Look at every point that can be looked at, as it is now."""
+    validity = _find(Check.VALIDITY, lambda: certificates.check_validity(certificate, tx.now))
+    # Of an e-Cert that has expired it can still be told who issued it.
+    at = max(certificate.not_valid_before_utc, min(tx.now, certificate.not_valid_after_utc))
+    chain, issuer = _chain(certificate, trust, at)
+    kind = _find(Check.KIND, lambda: certificates.check_class(certificate, trust))
+    if chain is not None and kind.fault is None:
+        kind = _find(Check.KIND, lambda: certificates.check_policy(chain, trust))
+    key = _find(Check.KEY, lambda: certificates.check_key(certificate, trust))
+    revocation = _revocation(chain, tx)
+    registration = _find(Check.REGISTRATION, lambda: _check_registration(certificate, tx))
+    findings = (validity, kind, key, issuer, revocation, registration)
+    return Report(
+        holder=certificates.common_name(certificate),
+        organisation=_organisation(certificate),
+        issuer=_issuer_name(certificate),
+        mutual_recognition=chain is not None and chain.issuers[0] in trust.mutual_recognition,
+        serial=f"{certificate.serial_number:x}",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        findings=_agreeing(findings, certificate, tx, trust),
+    )
+
+
+def _find(check: Check, make: Callable[[], object]) -> Finding:
+    try:
+        make()
+    except (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch) as refused:
+        return Finding(check=check, fault=refused.reason)
+    return Finding(check=check)
+
+
+def _chain(certificate: x509.Certificate, trust: Trust, at: datetime) -> tuple[Chain | None, Finding]:
+    try:
+        return certificates.find_chain(certificate, trust, at), Finding(check=Check.ISSUER)
+    except CertificateRefused as refused:
+        return None, Finding(check=Check.ISSUER, fault=refused.reason)
+
+
+def _revocation(chain: Chain | None, tx: Tx) -> Finding:
+    if chain is None:
+        return Finding(check=Check.REVOCATION, made=False)
+    issuers = [certificates.sha256(each) for each in chain.issuers]
+    return _find(Check.REVOCATION, lambda: crls.check(chain, crl_store.find_crls(tx.conn, issuers), tx.now))
+
+
+def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
+    ar = store.find_ar_by_certificate(tx.conn, certificates.sha256(certificate))
+    if ar is None:
+        raise NotEnrolled
+    subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
+    if subscriber is None or not organisations.names(certificate, subscriber):
+        raise OrganisationMismatch
+
+
+def _agreeing(
+    findings: tuple[Finding, ...], certificate: x509.Certificate, tx: Tx, trust: Trust
+) -> tuple[Finding, ...]:
+    """Nothing is called right that a sign-in would refuse: the sign-in's own judgement has the last word."""
+    if any(finding.fault or not finding.made for finding in findings):
+        return findings
+    try:
+        identify(certificate, tx, trust=trust)
+    except CertificateRefused as refused:
+        check = _CHECK_OF.get(refused.fault, Check.KEY)
+        return tuple(replace(each, fault=refused.reason) if each.check is check else each for each in findings)
+    return findings
+
+
+def _organisation(certificate: x509.Certificate) -> str:
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(names[0].value) if names else ""
+
+
+def _issuer_name(certificate: x509.Certificate) -> str:
+    names = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else certificate.issuer.rfc4514_string()
+
+
+def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
+    """Keep a certificate that a browser showed; the code by which the portal asks what was found."""
+    code = secrets.token_urlsafe(32)
+    shown = ShownCertificate(
+        code_sha256=digest(code),
+        certificate=certificate.public_bytes(serialization.Encoding.DER),
+        redirect_uri=command.redirect_uri,
+        code_challenge=command.code_challenge,
+        expires_at=tx.now + CODE_LIFETIME,
+    )
+    one_time_store.add_shown(tx.conn, shown, tx.now)
+    return code
+
+
+def take_shown(command: RedeemCode, tx: Tx) -> x509.Certificate | CodeRefused:
+    """The certificate of a code, for whoever began. A refusal is returned, so that the code is used up."""
+    shown = one_time_store.take_shown(tx.conn, digest(command.code))
+    if (
+        shown is None
+        or shown.expires_at <= tx.now
+        or shown.redirect_uri != command.redirect_uri
+        or not hmac.compare_digest(shown.code_challenge, challenge_of(command.code_verifier))
+    ):
+        return CodeRefused()
+    return certificates.read(shown.certificate)
