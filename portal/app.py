@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal import languages, messages, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
-from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in
+from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
 from shared import pages, requests_seen
 
@@ -34,7 +34,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.after_request(_end)
     app.url_value_preprocessor(_take_edition)
     app.url_defaults(_give_edition)
-    for module in (public, signing_in, certificates, renewals, payment, orders, csrs):
+    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, testing):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     return app

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from portal.gateway import APIProblem
-from portal.languages import N_, gettext
+from portal.languages import N_, day, gettext
 
 UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
 NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")
@@ -21,6 +21,14 @@ _SIGN_IN: Final = {
     ),
     "client-certificate-malformed": N_("The certificate that your browser showed cannot be read."),
     "certificate-refused": N_("This e-Cert cannot be used: use a valid e-Cert (Organisational)."),
+    "certificate-unreadable": N_("The certificate cannot be read."),
+    "certificate-untrusted": N_("It was not issued by a CA of ours: use your e-Cert (Organisational)."),
+    "certificate-not-yet-valid": N_("This e-Cert is not valid yet. Check the clock of your computer, or wait."),
+    "certificate-not-organisational": N_("This is not an e-Cert (Organisational)."),
+    "certificate-not-mutual-recognition": N_("This is not an e-Cert (Organisational) with Mutual Recognition status."),
+    "certificate-weak-key": N_("Its key is too weak. Apply for a new e-Cert (Organisational)."),
+    "certificate-key-usage": N_("It is not made for signing: use your e-Cert (Organisational)."),
+    "certificate-extended-key-usage": N_("It is not made for signing in: use your e-Cert (Organisational)."),
     "certificate-expired": N_("This e-Cert has expired. Renew your e-Cert (Organisational) first."),
     "certificate-revoked": N_("This e-Cert has been revoked."),
     "certificate-suspended": N_("This e-Cert is suspended."),
@@ -152,6 +160,15 @@ DIFFERENCES: Final = {
     "surplus": N_("In the CSR, but not ordered"),
 }
 
+CHECKS: Final = {
+    "validity": N_("Validity"),
+    "kind": N_("Kind of certificate"),
+    "key": N_("Key"),
+    "issuer": N_("Issuer"),
+    "revocation": N_("Revocation"),
+    "registration": N_("Registration"),
+}
+
 COURSE: Final = {
     "submitted": N_("Signed and submitted"),
     "paid": N_("Payment received"),
@@ -253,3 +270,37 @@ def pin_hint(pin: Mapping[str, Any] | None) -> str:
     if pin["state"] == "locked":
         return gettext("This PIN has had all its tries. Please contact us.")
     return "" if pin["tries_left"] >= _PIN_TRIES else gettext("Tries left: %(number)s") % {"number": pin["tries_left"]}
+
+
+def check(slug: str) -> str:
+    """A point that is looked at when an e-Cert is tested."""
+    return gettext(CHECKS[slug])
+
+
+def verdict(made: bool, fault: str | None) -> str:
+    """`right`, `wrong`, or `unknown` where nobody could tell."""
+    if not made or fault == "revocation-unknown":
+        return "unknown"
+    return "wrong" if fault else "right"
+
+
+def finding(found: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """What was found at one point, and what to do if it is wrong."""
+    if found["fault"]:
+        return sign_in_problem(found["fault"])
+    if not found["made"]:
+        return gettext("It can only be told of an e-Cert of ours.")
+    match found["check"]:
+        case "validity":
+            days = {"begin": day(report["not_before"]), "end": day(report["not_after"])}
+            return gettext("From %(begin)s to %(end)s") % days
+        case "kind":
+            recognised = gettext("e-Cert (Organisational) with Mutual Recognition status")
+            return recognised if report["mutual_recognition"] else gettext("e-Cert (Organisational)")
+        case "issuer":
+            return str(report["issuer"])
+        case "key":
+            return gettext("Strong enough, and made for signing")
+        case "revocation":
+            return gettext("Neither revoked nor suspended")
+    return gettext("Registered for online renewal")

@@ -27,6 +27,8 @@ class Pending:
     verifier: str = field(repr=False)
     then: str
     renewal_id: str | None = None
+    # Only to look at the e-Cert.
+    test: bool = False
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import secrets
 import time
 import uuid
@@ -20,6 +21,7 @@ from portal.web import FormError
 blp: Final = flask.Blueprint("signing_in", __name__)
 _CALLBACK: Final = "/signed-in"
 _HOME: Final = "/en/certificates"
+REPORT_PLACE: Final = "/test-e-cert/result"
 
 
 @blp.get("/<edition:edition>/sign-in")
@@ -40,10 +42,14 @@ def start() -> Response:
     return to_sign_in_host(then)
 
 
-def to_sign_in_host(then: str, renewal_id: str | None = None) -> Response:
-    """Have the client certificate asked for; with a renewal, its holder may pay for that afterwards."""
+def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = False) -> Response:
+    """Have the client certificate asked for: to sign in, with a renewal to pay for that, or only to look at it."""
     pending = Pending(
-        state=secrets.token_urlsafe(24), verifier=secrets.token_urlsafe(48), then=then, renewal_id=renewal_id
+        state=secrets.token_urlsafe(24),
+        verifier=secrets.token_urlsafe(48),
+        then=then,
+        renewal_id=renewal_id,
+        test=test,
     )
     session.current().pending = pending
     digest = hashlib.sha256(pending.verifier.encode()).digest()
@@ -55,8 +61,8 @@ def to_sign_in_host(then: str, renewal_id: str | None = None) -> Response:
     }
     if renewal_id is not None:
         query["renewal_id"] = renewal_id
-    host = web.deps().settings.sign_in_url
-    return flask.redirect(f"{host}/identity/v1/authorise?{urlencode(query)}", HTTPStatus.SEE_OTHER)
+    path = "/identity/v1/certificate-tests" if test else "/identity/v1/authorise"
+    return flask.redirect(f"{web.deps().settings.sign_in_url}{path}?{urlencode(query)}", HTTPStatus.SEE_OTHER)
 
 
 def redirect_uri() -> str:
@@ -75,7 +81,7 @@ def signed_in() -> Response:
     if "code" not in given:
         return _back(pending, given.get("reason") or given.get("error") or "sign-in-stale")
     try:
-        _begin_session(given["code"], pending)
+        _exchange(given["code"], pending)
     except APIProblem as problem:
         return _back(pending, problem.slug)
     except APIUnavailable:
@@ -83,9 +89,17 @@ def signed_in() -> Response:
     return flask.redirect(pending.then, HTTPStatus.SEE_OTHER)
 
 
-def _begin_session(code: str, pending: Pending) -> None:
+def _exchange(code: str, pending: Pending) -> None:
     body = {"code": code, "code_verifier": pending.verifier, "redirect_uri": redirect_uri()}
-    _keep(web.deps().api.post("/identity/v1/codes", body).json(), pending.then, pending.renewal_id)
+    if pending.test:
+        keep_report(web.deps().api.post("/identity/v1/certificate-test-results", body).json())
+    else:
+        _keep(web.deps().api.post("/identity/v1/codes", body).json(), pending.then, pending.renewal_id)
+
+
+def keep_report(report: dict[str, Any]) -> None:
+    """What was found about an e-Cert, for the page that shows it."""
+    session.keep(REPORT_PLACE, {"report": json.dumps(report)})
 
 
 def _keep(granted: dict[str, Any], then: str, renewal_id: str | None) -> None:
@@ -123,18 +137,20 @@ def sign_in_with_file() -> Response:
 
 
 def _challenge(then: str, renewal_id: str | None, *errors: FormError) -> flask.Response:
+    return web.show(
+        "sign_in_file.html", then=then, renewal_id=renewal_id, errors=errors, **ask_challenge(renewal_id=renewal_id)
+    )
+
+
+def ask_challenge(*, renewal_id: str | None = None) -> dict[str, str]:
+    """A text to sign in the page, and our time."""
     body = {} if renewal_id is None else {"renewal_id": renewal_id}
     challenge = web.deps().api.post("/identity/v1/challenges", body).json()
-    to_sign = base64.b64encode(challenge["document"].encode()).decode()
-    return web.show(
-        "sign_in_file.html",
-        document=to_sign,
-        time=languages.now().isoformat(timespec="seconds"),
-        challenge_id=challenge["challenge_id"],
-        then=then,
-        renewal_id=renewal_id,
-        errors=errors,
-    )
+    return {
+        "document": base64.b64encode(challenge["document"].encode()).decode(),
+        "time": languages.now().isoformat(timespec="seconds"),
+        "challenge_id": challenge["challenge_id"],
+    }
 
 
 def _renewal(text: str) -> str | None:
@@ -152,6 +168,8 @@ def _edition_of(path: str) -> str:
 
 def _back(pending: Pending | None, problem: str) -> Response:
     then = pending.then if pending is not None else _HOME
+    if pending is not None and pending.test:
+        return flask.redirect(f"/{_edition_of(then)}/test-e-cert?{urlencode({'problem': problem})}")
     query = urlencode({"next": then, "problem": problem})
     return flask.redirect(f"/{_edition_of(then)}/sign-in?{query}", HTTPStatus.SEE_OTHER)
 

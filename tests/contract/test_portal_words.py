@@ -11,6 +11,7 @@ from services.application import eligibility
 from services.application.domain import ItemState, RenewalState, Step
 from services.identity import api as identity
 from services.identity.domain import CertificateFault
+from services.identity.examining import Check
 from services.issuance import api as issuance
 from services.issuance.domain import OrderState
 from services.payment import api as payment
@@ -56,8 +57,9 @@ def test_every_finer_reason_has_words() -> None:
         (messages.ITEM_STATES, [*ItemState, *OrderState]),
         (messages.COURSE, Step),
         (messages.PRODUCTS, Product),
+        (messages.CHECKS, Check),
     ],
-    ids=["renewal", "item", "course", "product"],
+    ids=["renewal", "item", "course", "product", "check"],
 )
 def test_every_state_and_step_has_words_and_none_are_left_over(words: dict[str, str], slugs: Iterable[str]) -> None:
     assert set(words) == {str(slug) for slug in slugs}

@@ -43,10 +43,11 @@ class ARBrowser:
         self.window.goto(self.home)
         self.window.press("a.govuk-button--start")
         self.window.press("a[href*='/sign-in/file']")
-        self._sign_in_the_page()
+        self.use_e_cert_file()
         self.window.wait("form[action$='/certificates/renewal']")
 
-    def _sign_in_the_page(self) -> None:
+    def use_e_cert_file(self) -> None:
+        """Choose the e-Cert file and type its PIN: the page signs."""
         installation = self.target.installation
         self.window.upload("#p12", installation.pki.people / f"{self.person}.p12")
         self.window.fill("#p12-password", installation.passwords[f"p12/{self.person}"])
@@ -64,7 +65,7 @@ class ARBrowser:
     def sign_in_the_page_and_submit(self) -> None:
         """Check the answers, choose the e-Cert file and type its PIN: the page signs."""
         self._go_to_signing()
-        self._sign_in_the_page()
+        self.use_e_cert_file()
         self.window.wait("a[href$='/payment/authorise']")
 
     def upload_signature_and_submit(self) -> None:

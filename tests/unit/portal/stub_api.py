@@ -239,6 +239,22 @@ CERTIFICATE: Final = {
 }
 
 
+def report(**faults: str) -> dict[str, Any]:
+    """What identity found about an e-Cert, with these faults."""
+    checks = ("validity", "kind", "key", "issuer", "revocation", "registration")
+    return {
+        "good": not faults,
+        "holder": "CHAN Mei Ling",
+        "organisation": "Harbour Lights Trading Limited",
+        "issuer": "Hongkong Post e-Cert CA 2 - 17",
+        "mutual_recognition": False,
+        "serial": "0a1b2c",
+        "not_before": "2026-09-24T16:00:00+00:00",
+        "not_after": "2028-09-24T15:59:59+00:00",
+        "findings": [{"check": check, "made": True, "fault": faults.get(check)} for check in checks],
+    }
+
+
 def full_api() -> StubAPI:
     """An API that knows one subscription and one renewal."""
     base = f"/application/v1/renewals/{RENEWAL}"
@@ -256,6 +272,8 @@ def full_api() -> StubAPI:
             ("POST", base + "/cancellation"): renewal(state="cancelled"),
             ("GET", "/identity/v1/me"): ME,
             ("POST", "/identity/v1/attestations"): {"attestation": "attested"},
+            ("POST", "/identity/v1/certificate-test-results"): report(),
+            ("POST", "/identity/v1/challenge-tests"): report(),
             ("POST", "/identity/v1/challenges"): {"challenge_id": ITEM, "document": "sign this"},
             ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
             ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],

@@ -37,6 +37,8 @@ PUBLIC = [
     "/en/accessibility",
     "/en/privacy",
     "/en/terms",
+    "/en/test-e-cert",
+    "/en/test-e-cert/file",
     "/en/sign-in",
     "/en/sign-in/file",
 ]

@@ -98,7 +98,7 @@ def test_a_cookie_that_is_not_ours_is_as_none(app: Flask, broken: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/en/certificates/renewal?srn=0002310001", f"{R}/sign", f"{R}/cancel", f"{R}/orders/{ITEM}/csr",
-     f"{R}/orders/{ITEM}/acceptance", "/en/sign-out"],
+     f"{R}/orders/{ITEM}/acceptance", "/en/sign-out", "/en/test-e-cert/file"],
 )  # fmt: skip
 def test_a_form_of_another_site_changes_nothing(app: Flask, api: StubAPI, path: str) -> None:
     client = signed_in(app)

@@ -1,0 +1,65 @@
+"""Test my e-Cert: what is right and what is wrong with an e-Cert, in plain words; nobody is signed in by it."""
+
+import json
+from typing import Any, Final
+
+import flask
+from werkzeug.wrappers import Response
+
+from portal import messages, session, web
+from portal.gateway import APIProblem
+from portal.pages import signing_in
+from portal.web import FormError
+
+blp: Final = flask.Blueprint("testing", __name__, url_prefix="/<edition:edition>/test-e-cert")
+
+
+@blp.get("")
+def overview() -> flask.Response:
+    """The ways to show an e-Cert; or why nothing could be looked at."""
+    problem = flask.request.args.get("problem", "")
+    errors = [FormError(messages.sign_in_problem(problem), "test")] if problem else []
+    return web.show("test.html", errors=errors)
+
+
+@blp.get("/start")
+def start() -> Response:
+    """To the sign-in host, which looks at what the browser shows."""
+    return signing_in.to_sign_in_host(flask.url_for("testing.result"), test=True)
+
+
+@blp.get("/result")
+def result() -> Response:
+    """What was found, for as long as the session keeps it."""
+    kept = session.kept(signing_in.REPORT_PLACE).get("report")
+    if kept is None:
+        return web.redirect("testing.overview")
+    report: dict[str, Any] = json.loads(kept)
+    return web.show("test_result.html", report=report, rows=[_row(each, report) for each in report["findings"]])
+
+
+def _row(finding: dict[str, Any], report: dict[str, Any]) -> dict[str, str]:
+    return {
+        "title": messages.check(finding["check"]),
+        "verdict": messages.verdict(finding["made"], finding["fault"]),
+        "text": messages.finding(finding, report),
+    }
+
+
+@blp.route("/file", methods=["GET", "POST"])
+def file() -> Response:
+    """By a signed challenge, for an e-Cert in a file."""
+    if flask.request.method == "GET":
+        return _ask()
+    web.check_form()
+    given = flask.request.form
+    answer = {"challenge_id": given.get("challenge_id", ""), "signature": given.get("signature-base64", "")}
+    try:
+        signing_in.keep_report(web.deps().api.post("/identity/v1/challenge-tests", answer).json())
+    except APIProblem as problem:
+        return _ask(FormError(messages.sign_in_problem(problem.reason, problem.slug), "p12"))
+    return web.redirect("testing.result")
+
+
+def _ask(*errors: FormError) -> flask.Response:
+    return web.show("test_file.html", errors=errors, **signing_in.ask_challenge())

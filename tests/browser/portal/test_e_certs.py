@@ -1,0 +1,45 @@
+"""Every kind of e-Cert shown to the portal by a real browser: tested, taken, or refused with a reason."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.portal.ar_browser import ARBrowser
+
+SitDown = Callable[..., ARBrowser]
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.parametrize(
+    ("person", "verdict", "faults"),
+    [
+        ("chan-mei-ling", "Your e-Cert is ready", 0),
+        ("lee-siu-fong-mutual-recognition", "Your e-Cert is ready", 0),
+        ("ho-chi-wai-revoked", "Your e-Cert cannot be used now", 1),
+        ("wong-ka-ho-expired", "Your e-Cert cannot be used now", 1),
+        ("chan-mei-ling-personal", "Your e-Cert cannot be used now", 2),
+        ("lam-yuk-lan-not-enrolled", "Your e-Cert cannot be used now", 1),
+    ],
+)
+def test_my_e_cert_says_what_is_right_and_what_is_wrong(
+    at_browser: SitDown, person: str, verdict: str, faults: int
+) -> None:
+    ar = at_browser("en", person=person, scripts=False)
+    ar.window.goto(f"{ar.home}test-e-cert")
+    ar.window.press("#test")
+    ar.window.wait("main table")
+    assert ar.window.texts("h1") == [verdict]
+    assert len(ar.window.texts("main .govuk-tag--red")) == faults
+    assert "Sign out" not in ar.window.texts("body")[0]
+
+
+def test_an_e_cert_file_is_tested_in_the_page(at_browser: SitDown) -> None:
+    ar = at_browser("en")
+    ar.window.goto(f"{ar.home}test-e-cert/file")
+    ar.use_e_cert_file()
+    ar.window.wait("main table")
+    assert ar.window.texts("h1") == ["Your e-Cert is ready"]
+
+
+def test_a_mutual_recognition_e_cert_signs_in(at_browser: SitDown) -> None:
+    at_browser("zh-hant", person="lee-siu-fong-mutual-recognition").sign_in()
