@@ -1,5 +1,6 @@
 """Every page in every state a reader may see it in, made by heart: for the tests that look at all of them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ from tests.unit.portal.stub_api import (
     portal,
     problem,
     renewal,
+    report,
     signed_in,
     subscription,
 )
@@ -61,7 +63,17 @@ class State:
 
 def states() -> list[State]:
     """All of them."""
-    return [*_public(), *_signing_in(), *_before(), *_paying(), *_status(), *_csrs(), *_orders(), *_errors()]
+    return [
+        *_public(),
+        *_signing_in(),
+        *_testing(),
+        *_before(),
+        *_paying(),
+        *_status(),
+        *_csrs(),
+        *_orders(),
+        *_errors(),
+    ]
 
 
 def _public() -> list[State]:
@@ -84,6 +96,37 @@ def _signing_in() -> list[State]:
             path="/sign-in/file",
             form={"challenge_id": ITEM, "signature-base64": "MA=="},
             answers={("POST", "/identity/v1/challenge-tokens"): problem(403, "certificate-revoked")},
+        ),
+    ]
+
+
+def _testing() -> list[State]:
+    """What was found stands in the session."""
+    faults = {"validity": "certificate-expired", "kind": "certificate-personal", "revocation": "revocation-unknown"}
+    found = {
+        "ready": report(),
+        "with faults": report(**faults),
+        "of another CA": report(issuer="certificate-untrusted"),
+    }
+    found["of another CA"]["findings"][4]["made"] = False
+    refused = {("POST", "/identity/v1/challenge-tests"): problem(422, "signature-refused")}
+    return [
+        State(name="test", path="/test-e-cert", session=None),
+        State(name="test, nothing shown", path="/test-e-cert?problem=client-certificate-missing", session=None),
+        State(name="test of a file", path="/test-e-cert/file"),
+        State(
+            name="test of a file, refused",
+            path="/test-e-cert/file",
+            form={"challenge_id": ITEM, "signature-base64": "MA=="},
+            answers=refused,
+        ),
+        *(
+            State(
+                name=f"test, {name}",
+                path="/test-e-cert/result",
+                session={"kept": {"path": "/test-e-cert/result", "fields": {"report": json.dumps(made)}}},
+            )
+            for name, made in found.items()
         ),
     ]
 
