@@ -39,6 +39,8 @@ test-browser: browsers  ## the portal in a real Chromium, on the whole system
 	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
 
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y prometheus >/dev/null; } \
+	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
 	@$(BIN)/python -m pytest -q -m slow
 
 BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json

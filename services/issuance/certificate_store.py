@@ -18,6 +18,9 @@ _CERTIFICATE: Final = (
     "revoked_at, revocation_reason"
 )
 
+CRL_AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - max(this_update))::float FROM crls WHERE der IS NOT NULL
+                    HAVING count(*) > 0"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CRL:

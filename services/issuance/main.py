@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import handlers, intake, lint, revoking, store, work
+from services.issuance import certificate_store, handlers, intake, lint, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.intake import KeyPolicy, PINDesk
@@ -188,7 +188,10 @@ SERVICE = Service(
     subscriptions=_subscriptions,
     tasks=_tasks,
     migrations=Path(__file__).parent / "migrations",
-    readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
+    readings=(
+        Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+        Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
+    ),
     commands={
         "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
         "block-key": Command(

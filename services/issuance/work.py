@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.issuance import certificate_store, crl, issuing, pins, sealing, store
 from services.issuance.domain import PIN, Intent, Order
@@ -22,6 +22,7 @@ from shared.tx import Clock, Tx, transaction, utc_now
 
 ISSUED: Final = Counter("issuance_certificates_total", "Certificates issued", ["product"])
 REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs that got no certificate: set aside, withheld or refused")
+CRL_AGE: Final = Gauge("issuance_crl_age_seconds", "Age of the newest CRL")
 SECONDS: Final = Histogram(
     "issuance_seconds",
     "From a valid CSR to its certificate",

@@ -27,7 +27,7 @@ PAYMENT: Final = (
 _CHECKOUT: Final = "id, payment_id, state, amount_minor, currency, description, return_url, expires_at, url"
 
 
-OLDEST_DUE: Final = """SELECT 'pursue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM payments
+OLDEST_DUE: Final = """SELECT 'capture', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM payments
                        WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
                        UNION ALL
                        SELECT 'refund', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM refunds

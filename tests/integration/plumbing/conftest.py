@@ -1,5 +1,6 @@
 """A service of one table, whose handler the tests steer: the plumbing is tested by itself."""
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from tests.engines import Database
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 TOPIC = PaymentDeclined.TOPIC
+# Two renewals may share a partition, but no two records a place in it.
+_OFFSETS = itertools.count(1)
 
 
 @pytest.fixture
@@ -62,7 +65,6 @@ class Writer:
     """Makes the records that a publisher's relay would have sent for one renewal."""
 
     renewal_id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
-    offset: int = 0
 
     @property
     def key(self) -> str:
@@ -82,11 +84,10 @@ class Writer:
             "ce_time": NOW.isoformat(),
             "ce_dataschema": codec.schema_name(event.TYPE),
         }
-        self.offset += 1
         return Record(
             topic=TOPIC,
             partition=abs(hash(self.key)) % 12,
-            offset=self.offset if offset is None else offset,
+            offset=next(_OFFSETS) if offset is None else offset,
             key=self.key.encode(),
             headers=tuple((name, value.encode()) for name, value in headers.items()),
             value=codec.encode_data(event),

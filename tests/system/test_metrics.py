@@ -1,0 +1,29 @@
+"""What alerts and dashboards ask for is what the running processes tell."""
+
+import re
+
+import urllib3
+
+from deploy.demo.journey import Journey
+from deploy.demo.target import Target
+from deploy.local import processes, stack
+from tests.contract.observability.rules import expressions
+
+# PromQL's own words and the labels of our expressions; every other word is a metric.
+_NOT_METRICS = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|on|and|or)\b(?: \([^)]*\))?|\b\w+(?=\()|\b[\d.]+\b')
+
+
+def test_every_metric_that_is_asked_for_is_told_by_a_process(system: Target, victim: Journey) -> None:
+    asked = {name for text in expressions() for name in re.findall(r"\b[a-z]+(?:_\w+)+", _NOT_METRICS.sub(" ", text))}
+    assert len(asked) > 20
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= told(system)
+
+
+def told(system: Target) -> set[str]:
+    """The names of all metrics of all processes."""
+    found: set[str] = set()
+    for process in processes.table(system.installation, stack.outside()):
+        if process.admin_port is not None:
+            answer = urllib3.request("GET", f"http://127.0.0.1:{process.admin_port}/metrics")
+            found |= set(re.findall(r"^# TYPE (\w+)", answer.data.decode(), re.M))
+    return found
