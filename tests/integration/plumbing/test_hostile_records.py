@@ -24,7 +24,7 @@ HUGE = secrets.token_hex(4_000).encode()
 def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer, key: bytes
 ) -> None:
-    strange = dataclasses.replace(with_header(Writer(offset=100).record(1), "ce_subject", key), key=key)
+    strange = dataclasses.replace(with_header(Writer().record(1), "ce_subject", key), key=key)
     deliver(strange, writer.record(1))
     assert applied(writer) == ["1"]
     [found] = held.list_held(pool, "application")
@@ -34,7 +34,7 @@ def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
 
 def test_two_long_keys_are_told_apart(pool: Pool, deliver: Deliver) -> None:
     for number, tail in enumerate((b"a", b"b"), start=1):
-        record = Writer(offset=number).record(1)
+        record = Writer().record(1)
         deliver(dataclasses.replace(record, key=HUGE + tail))
     assert len({each.place.key for each in held.list_held(pool, "application")}) == 2
 
@@ -52,7 +52,7 @@ def test_a_subject_that_is_not_written_as_we_write_it_is_held(
 def test_what_the_database_will_never_take_is_held_and_stops_nobody_else(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
-    other = Writer(offset=50)
+    other = Writer()
     handler.failures["1"] = psycopg.errors.ProgramLimitExceeded("index row size 6040 exceeds 2704")
     deliver(writer.record(1))
     deliver(with_header(other.record(1), "ce_source", b"/payment"))

@@ -164,7 +164,7 @@ def test_a_deadlock_or_slow_database_holds_nothing(
 
 def test_many_keys_failing_at_once_hold_nothing(pool: Pool, deliver: Deliver, handler: Handler) -> None:
     handler.failures["1"] = RuntimeError("our fault")
-    writers = [Writer(offset=100 * number) for number in range(8)]
+    writers = [Writer() for number in range(8)]
     with pytest.raises(ManyKeysFailing):
         deliver(*[writer.record(1) for writer in writers])
     assert held.list_held(pool, "application") == []
