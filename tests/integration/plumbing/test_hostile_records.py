@@ -33,7 +33,7 @@ def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
 
 
 def test_two_long_keys_are_told_apart(pool: Pool, deliver: Deliver) -> None:
-    for number, tail in enumerate((b"a", b"b"), start=1):
+    for tail in (b"a", b"b"):
         record = Writer().record(1)
         deliver(dataclasses.replace(record, key=HUGE + tail))
     assert len({each.place.key for each in held.list_held(pool, "application")}) == 2

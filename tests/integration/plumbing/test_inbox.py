@@ -164,7 +164,7 @@ def test_a_deadlock_or_slow_database_holds_nothing(
 
 def test_many_keys_failing_at_once_hold_nothing(pool: Pool, deliver: Deliver, handler: Handler) -> None:
     handler.failures["1"] = RuntimeError("our fault")
-    writers = [Writer() for number in range(8)]
+    writers = [Writer() for _ in range(8)]
     with pytest.raises(ManyKeysFailing):
         deliver(*[writer.record(1) for writer in writers])
     assert held.list_held(pool, "application") == []
@@ -216,7 +216,7 @@ def test_nothing_is_redriven_while_an_earlier_event_is_missing(
 
 
 def test_two_consumers_of_one_key_apply_each_event_once(deliver: Deliver, applied: Applied, writer: Writer) -> None:
-    twin = Writer(renewal_id=writer.renewal_id, offset=1000)
+    twin = Writer(renewal_id=writer.renewal_id)
     threads = [
         threading.Thread(target=one_by_one, args=(deliver, each, range(1, 40)), daemon=True) for each in (writer, twin)
     ]
