@@ -1,5 +1,6 @@
 """Events to Kafka records and back: CloudEvents 1.0, Kafka protocol binding, binary mode."""
 
+import base64
 import re
 import uuid
 from collections.abc import Sequence
@@ -43,22 +44,35 @@ def decode_data(data: bytes, event_type: type[E]) -> E:
         raise Undecodable(f"data of {event_type.TYPE}: {error}") from error
 
 
-def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
-    """The envelope's attributes as record headers, in one fixed order."""
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": str(envelope.id),
-        "ce_source": envelope.source,
-        "ce_type": envelope.type,
-        "ce_subject": envelope.subject,
-        "ce_sequence": str(envelope.sequence),
-        "ce_time": envelope.time.isoformat().replace("+00:00", "Z"),
-        "ce_dataschema": envelope.dataschema,
-        "ce_traceparent": envelope.traceparent,
-        "ce_causationid": envelope.causationid,
-        "content-type": CONTENT_TYPE,
+def attributes(envelope: Envelope) -> dict[str, str]:
+    """The envelope's CloudEvents attributes as text, in one fixed order; the same whatever carries them."""
+    found = {
+        "specversion": "1.0",
+        "id": str(envelope.id),
+        "source": envelope.source,
+        "type": envelope.type,
+        "subject": envelope.subject,
+        "sequence": str(envelope.sequence),
+        "time": envelope.time.isoformat().replace("+00:00", "Z"),
+        "dataschema": envelope.dataschema,
+        "position": None if envelope.position is None else str(envelope.position),
+        "signature": envelope.signature,
+        "traceparent": envelope.traceparent,
+        "causationid": envelope.causationid,
     }
-    return [(name, value.encode()) for name, value in attributes.items() if value is not None]
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
+    """The envelope as record headers (Kafka protocol binding 3.2)."""
+    headers = [(f"ce_{name}", value.encode()) for name, value in attributes(envelope).items()]
+    return [*headers, ("content-type", CONTENT_TYPE.encode())]
+
+
+def to_json(envelope: Envelope) -> dict[str, str]:
+    """The envelope as CloudEvents JSON (JSON event format 3.1); the data's bytes stay as they are."""
+    data = {"datacontenttype": CONTENT_TYPE, "data_base64": base64.b64encode(envelope.data).decode()}
+    return {**attributes(envelope), **data}
 
 
 def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | None) -> Envelope:
@@ -81,12 +95,14 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
             type=found["ce_type"],
             topic=Topic(topic),
             subject=found["ce_subject"],
-            sequence=_sequence(found["ce_sequence"]),
+            sequence=_positive(found["ce_sequence"]),
             time=_time(found["ce_time"]),
             data=value,
             dataschema=found["ce_dataschema"],
             traceparent=found.get("ce_traceparent"),
             causationid=found.get("ce_causationid"),
+            position=_positive(found["ce_position"]) if "ce_position" in found else None,
+            signature=found.get("ce_signature"),
         )
     except ValueError as error:
         raise Undecodable(str(error)) from error
@@ -111,17 +127,17 @@ def readable_sequence(headers: Headers) -> int | None:
     for name, raw in headers:
         if name == "ce_sequence" and raw is not None:
             try:
-                return _sequence(raw.decode())
+                return _positive(raw.decode())
             except ValueError:
                 return None
     return None
 
 
-def _sequence(text: str) -> int:
-    sequence = int(text) if text.isascii() and text.isdigit() else 0
-    if not 0 < sequence < 2**63:
-        raise ValueError("sequence is not a positive 64-bit number")
-    return sequence
+def _positive(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < number < 2**63:
+        raise ValueError("a sequence or position is not a positive 64-bit number")
+    return number
 
 
 def _time(text: str) -> datetime:

@@ -14,6 +14,7 @@ from prometheus_client import Gauge
 from shared import db, gauges, held, logs, migrate, process, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
+from shared.feed import Feed
 from shared.gauges import Reading
 from shared.migrate import Migration
 from shared.settings import ServiceSettings
@@ -55,6 +56,8 @@ class Service:
     migrations: Path
     subscriptions: Callable[[], Sequence[Subscription]] | None = None
     readings: Sequence[Reading] = ()
+    # Asked by the relay alone, of a service whose topic is a feed.
+    feed: Callable[[], Feed] | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def files(self) -> list[Migration]:
@@ -174,7 +177,8 @@ def _relay(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
         from shared import broker, relay  # as above
 
-        relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life)
+        feed = None if service.feed is None else service.feed()
+        relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life, feed=feed)
 
     _loop(service, "relay", body)
 

@@ -1,8 +1,9 @@
 """Events out: the row in the transaction of the change; `shared/relay.py` brings it to Kafka."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from psycopg.rows import class_row
 
@@ -13,6 +14,11 @@ from shared.events.base import Envelope, Event, Topic
 from shared.tx import Tx
 
 MAX_DATA_BYTES: Final = 900_000
+# An event's columns, in the order in which `envelope_of` takes them.
+ENVELOPE: Final = (
+    "event_id, topic, key, sequence, type, source, time, data, dataschema, traceparent, causation_id, "
+    "position, signature"
+)
 
 
 class EventTooLarge(Refused):
@@ -75,6 +81,25 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
             envelope.traceparent,
             envelope.causationid,
         ),
+    )
+
+
+def envelope_of(row: Sequence[Any]) -> Envelope:
+    """The event of a row of the ENVELOPE columns."""
+    return Envelope(
+        id=row[0],
+        topic=Topic(row[1]),
+        subject=row[2],
+        sequence=row[3],
+        type=row[4],
+        source=row[5],
+        time=row[6],
+        data=row[7],
+        dataschema=row[8],
+        traceparent=row[9],
+        causationid=row[10],
+        position=row[11],
+        signature=row[12],
     )
 
 

@@ -13,6 +13,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from shared import codec, tracing
 from shared.db import Conn, Pool
 from shared.events.base import Envelope, Topic
+from shared.feed import Feed, stamp
+from shared.outbox import ENVELOPE, envelope_of
 from shared.process import Stop
 from shared.tx import Clock, utc_now
 
@@ -69,40 +71,31 @@ def relay_batch(pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit
     return len(sent)
 
 
+def stamp_batch(pool: Pool, feed: Feed, *, limit: int = BATCH) -> int:
+    """Give a feed's new events their positions and signatures, and commit; say how many."""
+    with pool.connection() as conn, conn.transaction():
+        return stamp(conn, feed, limit) if _take_lock(conn) else 0
+
+
 def _take_lock(conn: Conn) -> bool:
     row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (_RELAY_LOCK,)).fetchone()
     return row is not None and bool(row[0])
 
 
 def _unsent(conn: Conn, limit: int) -> list[_Row]:
+    """What may be sent: of a feed what is stamped, of a key that is blocked nothing."""
     rows = conn.execute(
-        """SELECT id, event_id, topic, key, sequence, type, source, time, data, dataschema, traceparent, causation_id
+        f"""SELECT id, {ENVELOPE}
            FROM outbox AS o
-           WHERE sent_at IS NULL AND NOT EXISTS (
+           WHERE sent_at IS NULL
+             AND (position IS NOT NULL OR topic NOT IN (SELECT f.topic FROM feeds AS f))
+             AND NOT EXISTS (
                SELECT 1 FROM outbox AS b
                WHERE b.topic = o.topic AND b.key = o.key AND b.unsendable_reason IS NOT NULL)
            ORDER BY id LIMIT %s""",
         (limit,),
     ).fetchall()
-    return [
-        _Row(
-            id=row[0],
-            envelope=Envelope(
-                id=row[1],
-                topic=Topic(row[2]),
-                subject=row[3],
-                sequence=row[4],
-                type=row[5],
-                source=row[6],
-                time=row[7],
-                data=row[8],
-                dataschema=row[9],
-                traceparent=row[10],
-                causationid=row[11],
-            ),
-        )
-        for row in rows
-    ]
+    return [_Row(id=row[0], envelope=envelope_of(row[1:])) for row in rows]
 
 
 def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], KafkaError | None]:
@@ -174,8 +167,11 @@ def _set_aside(conn: Conn, row: _Row, error: KafkaError) -> None:
 MakeProducer = Callable[[], Producer]
 
 
-def run(pool: Pool, make_producer: MakeProducer, stop: Stop) -> None:
-    """Relay until told to stop, then flush and close. Kafka or the database may be away at any time."""
+def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | None = None) -> None:
+    """Relay until told to stop, then flush and close. Kafka or the database may be away at any time.
+
+    A feed is stamped though Kafka may be away: its readers over HTTP need none.
+    """
     producer: Producer | None = None
     failures = 0
     pause = SHORTEST_SECONDS
@@ -183,6 +179,8 @@ def run(pool: Pool, make_producer: MakeProducer, stop: Stop) -> None:
         while not stop.is_set():
             stop.beat()
             try:
+                if feed is not None:
+                    stamp_batch(pool, feed)
                 producer = producer or make_producer()
                 sent = relay_batch(pool, producer)
             except KafkaError as error:

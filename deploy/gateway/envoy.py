@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from deploy.gateway import replies
 from deploy.gateway.rules import (
+    BACKENDS,
     FORGEABLE_HEADERS,
     FORGEABLE_PREFIXES,
     HEADERS_SECONDS,
@@ -18,9 +19,7 @@ from deploy.gateway.rules import (
     MAX_DRAINED_BYTES,
     MAX_HEADER_KIB,
     MAX_HEADERS,
-    PORTAL,
     REQUEST_SECONDS,
-    SERVICES,
     Host,
     hosts,
 )
@@ -50,6 +49,7 @@ class Gateway:
     certificate: Path
     key: Path
     client_cas: Path
+    back_office_cas: Path
     sockets: Path
     admin_socket: Path
     address: str = "127.0.0.1"
@@ -70,7 +70,7 @@ def render(gateway: Gateway) -> str:
             "overload_manager": {"resource_monitors": [_connection_limit()]},
             "static_resources": {
                 "listeners": [_listener(gateway)],
-                "clusters": [_cluster(service, gateway) for service in (*SERVICES, PORTAL)],
+                "clusters": [_cluster(service, gateway) for service in BACKENDS],
             },
         },
         indent=1,
@@ -124,8 +124,8 @@ def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
     }
     if host.asks_for_certificate:
         context["validation_context"] = {
-            "trusted_ca": {"filename": str(gateway.client_cas)},
-            # Identity tells an expired e-Cert apart in words; a broken handshake could not.
+            "trusted_ca": {"filename": str(gateway.back_office_cas if host.for_back_office else gateway.client_cas)},
+            # The service tells an expired certificate apart in words; a broken handshake could not.
             "allow_expired_certificate": True,
         }
     return {

@@ -8,6 +8,10 @@ SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
 PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
 # Web pages for people, made by a client of the API.
 PORTAL: Final = "portal"
+# issuance's events for the back office's systems, from a process of its own.
+FEED: Final = "issuance-feed"
+# Everything that a route can lead to.
+BACKENDS: Final = (*SERVICES, PORTAL, FEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +25,13 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A name the gateway answers to. Only one of them asks for a client certificate, one is for people to read."""
+    """A name the gateway answers to. Two ask for a client certificate, of different CAs; one is for people to read."""
 
     name: str
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
     asks_for_certificate: bool = False
+    for_back_office: bool = False
     shows_pages: bool = False
 
 
@@ -42,14 +47,26 @@ PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
 PORTAL_HOST: Final = "portal.ecert.localhost"
+BACK_OFFICE_HOST: Final = "backoffice.ecert.localhost"
+# Everybody may verify what the feed's readers hand on.
+FEED_KEYS_PATH: Final = "/issuance/v1/feed-keys"
+FEED_PATHS: Final = ("/issuance/v1/issuance-events", "/issuance/v1/feed-head", FEED_KEYS_PATH)
 
 
-def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST, portal: str = PORTAL_HOST) -> tuple[Host, ...]:
+def hosts(
+    api: str = API_HOST,
+    sign_in: str = SIGN_IN_HOST,
+    portal: str = PORTAL_HOST,
+    back_office: str = BACK_OFFICE_HOST,
+) -> tuple[Host, ...]:
     """All hosts with their routes; what no route names does not exist."""
     return (
         Host(
             name=api,
-            routes=tuple(Route(path=f"/{s}/v1/", service=s, prefix=True) for s in PUBLIC_SERVICES),
+            routes=(
+                Route(path=FEED_KEYS_PATH, service=FEED),
+                *(Route(path=f"/{s}/v1/", service=s, prefix=True) for s in PUBLIC_SERVICES),
+            ),
             closed_paths=SIGN_IN_PATHS,
         ),
         Host(
@@ -62,6 +79,12 @@ def hosts(api: str = API_HOST, sign_in: str = SIGN_IN_HOST, portal: str = PORTAL
             routes=(Route(path="/", service=PORTAL, prefix=True),),
             closed_paths=PLATFORM_PATHS,
             shows_pages=True,
+        ),
+        Host(
+            name=back_office,
+            routes=tuple(Route(path=path, service=FEED) for path in FEED_PATHS),
+            asks_for_certificate=True,
+            for_back_office=True,
         ),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.gateway import envoy
-from deploy.local import kafka, pki, postgres, samples, stack
+from deploy.local import back_office, kafka, pki, postgres, samples, stack
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
 from deploy.local.postgres import SERVICES
@@ -106,6 +106,17 @@ def import_samples(installation: Installation, there: Outside, say: Say) -> None
     application = stack.service_environment(installation, "application", there)
     command("identity", "enrol", identity, str(enrolment))
     command("application", "import", application, str(subscriptions))
+    done.touch()
+
+
+def register_readers(installation: Installation, there: Outside, say: Say) -> None:
+    """The back office's sample clients, the first time."""
+    done = installation.folder / "samples" / "readers-registered"
+    if done.exists():
+        return
+    say("Sample clients of the back office")
+    environment = stack.service_environment(installation, "issuance", there)
+    back_office.register(installation.pki.back_office, environment["ISSUANCE_DATABASE_URL"])
     done.touch()
 
 

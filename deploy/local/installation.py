@@ -141,6 +141,7 @@ class Installation:
             certificate=self.pki.gateway / "tls.pem",
             key=self.pki.gateway / "tls.key",
             client_cas=self.pki.gateway / "client-cas.pem",
+            back_office_cas=self.pki.back_office / "ca.pem",
             sockets=self.sockets,
             admin_socket=self.sockets / "envoy-admin.sock",
         )

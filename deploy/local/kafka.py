@@ -27,7 +27,7 @@ from kafka.errors import KafkaError
 
 from deploy.local.kafka_jars import jars
 from deploy.local.passwords import write_private
-from deploy.local.topics import ACCESS, PARTITIONS
+from deploy.local.topics import ACCESS, PARTITIONS, PRINCIPALS, READERS, group_prefix
 from deploy.local.waiting import wait_until
 from shared.events.base import Topic
 
@@ -163,14 +163,14 @@ def running(broker: Broker, *, limit: float = 60) -> Iterator[Broker]:
 
 
 def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
-    """Make topics, users (with these passwords, by service) and ACLs; what exists stays."""
+    """Make topics, users (with these passwords, by principal) and ACLs; what exists stays."""
     with contextlib.closing(_admin(broker)) as admin:
         missing = {topic.value for topic in Topic} - set(admin.list_topics())
         if missing:
             options = {"num_partitions": PARTITIONS, "replication_factor": 1}
             admin.create_topics(dict.fromkeys(sorted(missing), options), wait_for_metadata=True)
         failed = admin.alter_user_scram_credentials(
-            [UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, passwords[user]) for user in ACCESS]
+            [UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, passwords[user]) for user in PRINCIPALS]
         )
         if any(failed.values()):
             raise RuntimeError(f"Kafka refused a user: {failed}")
@@ -182,7 +182,7 @@ def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
 def acls() -> list[ACL]:
     """Every right that is granted; what is not here is denied."""
     granted = []
-    for user, access in ACCESS.items():
+    for user, access in {**ACCESS, **READERS}.items():
         for topic in access.writes:
             granted += [
                 _allow(user, ACLOperation.WRITE, topic),
@@ -194,7 +194,7 @@ def acls() -> list[ACL]:
                 _allow(user, ACLOperation.DESCRIBE, topic),
             ]
         if access.reads:
-            groups = ResourcePattern(ResourceType.GROUP, user, ACLResourcePatternType.PREFIXED)
+            groups = ResourcePattern(ResourceType.GROUP, group_prefix(user), ACLResourcePatternType.PREFIXED)
             granted.append(
                 ACL(
                     f"User:{user}",

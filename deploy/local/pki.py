@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from deploy.gateway.rules import API_HOST, PORTAL_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local import authority as ca
+from deploy.local import back_office
 from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
 from deploy.local.passwords import write_private
@@ -34,7 +35,9 @@ from deploy.local.people import (
 from deploy.local.postgres import SERVICES
 from shared.tokens import SigningKey
 
-GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST)
+GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST)
+# Signs the feed of issuance events.
+FEED_KEY: Final = "issuance-feed"
 # In certificates stands where the public finds CRLs; on one machine nothing listens there.
 PUBLIC_HOST: Final = "http://crl.ecert.example.hk"
 _ANY_POLICY: Final = "2.5.29.32.0"
@@ -79,7 +82,7 @@ class PKI:
 
     @property
     def signing(self) -> Path:
-        """identity.key, payment.key and each service's SERVICE-audit.key; the public keys as NAME-jwks.json."""
+        """The private keys identity, payment, issuance-feed and SERVICE-audit; the public ones as NAME-jwks.json."""
         return self.folder / "signing"
 
     @property
@@ -95,6 +98,11 @@ class PKI:
     def portal_sessions(self) -> Path:
         """The keys of the portal's session cookies, one a line, the newest first."""
         return self.folder / "portal-session-keys"
+
+    @property
+    def back_office(self) -> Path:
+        """ca.pem, and NAME.pem and NAME.key of each sample client of the feed."""
+        return self.folder / "back-office"
 
     @property
     def people(self) -> Path:
@@ -128,6 +136,10 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
+    if not (pki.signing / f"{FEED_KEY}-jwks.json").exists():
+        _write_signing_key(pki.signing, FEED_KEY)
+    if not (pki.back_office / "ca.pem").exists():
+        back_office.write(pki.back_office, now)
     write_crls(pki.client_ca_keys, pki.client_crls, now)
 
 

@@ -19,8 +19,8 @@ from deploy.local.passwords import write_private
 from deploy.local.waiting import wait_until
 
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
-# The print process has a role of its own, so that it can be given less than mailing.
-EXTRA_ROLES: Final = {"mailing": ("mailing_print",)}
+# The print process and the feed's have roles of their own, so that they can be given less than their services.
+EXTRA_ROLES: Final = {"mailing": ("mailing_print",), "issuance": ("issuance_feed",)}
 ROLES: Final = tuple(
     role for service in SERVICES for role in (f"{service}_migrate", service, *EXTRA_ROLES.get(service, ()))
 )

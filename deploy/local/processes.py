@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from deploy.gateway.rules import PORTAL
+from deploy.gateway.rules import FEED, PORTAL
 from deploy.local import stack
 from deploy.local.installation import ROOT, Installation
 from deploy.local.postgres import SERVICES
@@ -150,9 +150,13 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
         module = f"services.{service}.main"
         found.append(_web(service, module, installation, environment, next(ports)))
         for loop in _LOOPS_OF.get(service, LOOPS):
-            found.append(_ready_at(next(ports), f"{service}-{loop}", module, loop, environment))
+            told = stack.relay_environment(installation, service, there) if loop == "relay" else environment
+            found.append(_ready_at(next(ports), f"{service}-{loop}", module, loop, told))
     print_environment = stack.print_environment(installation, there)
     found.append(_ready_at(next(ports), "mailing-print", "services.mailing.main", "print", print_environment))
+    bound = {"BIND": f"unix:{installation.gateway.socket(FEED)}"}
+    feed_environment = {**stack.feed_environment(installation, there), **bound}
+    found.append(_ready_at(next(ports), FEED, "services.issuance.main", "feed", feed_environment))
     if has_portal():
         environment = stack.portal_environment(installation, there)
         found.append(_web(PORTAL, "portal.main", installation, environment, next(ports)))

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from deploy.gateway.rules import API_HOST, SIGN_IN_HOST
-from deploy.local import bring_up, pki, processes, stack, supervision
+from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, SIGN_IN_HOST
+from deploy.local import back_office, bring_up, pki, processes, stack, supervision
 from deploy.local.checks import ENGINES, READY, STOPPING, check_ports, check_tools, only_one
 from deploy.local.installation import DEFAULT_FOLDER, CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
@@ -21,6 +21,7 @@ from deploy.local.people import SAMPLES
 from deploy.local.processes import Group, Process
 from deploy.local.stack import Outside
 from deploy.local.supervision import Supervisor
+from deploy.local.topics import READERS, group_prefix
 from deploy.local.waiting import TookTooLong
 
 # Said in their own words, without a traceback.
@@ -87,6 +88,7 @@ def _bring_up(
     supervisor.start(process for process in services if process.needs_kafka)
     if services:
         bring_up.import_samples(installation, there, say)
+        bring_up.register_readers(installation, there, say)
     say("Waiting until everything is ready")
     bring_up.wait_until_ready(table, supervisor)
 
@@ -98,6 +100,8 @@ def summary(installation: Installation) -> str:
         *((f"Portal              {stack.portal_url(installation)}/", "") if processes.has_portal() else ()),
         f"API                 https://{API_HOST}:{ports.gateway}/",
         f"Sign-in             https://{SIGN_IN_HOST}:{ports.gateway}/   (asks for an e-Cert)",
+        f"Back office         https://{BACK_OFFICE_HOST}:{ports.gateway}/issuance/v1/issuance-events   (asks for a "
+        "client certificate)",
         f"Inbox               http://127.0.0.1:{ports.mailbox}/",
         f"Payment sandbox     http://127.0.0.1:{ports.sandbox}/",
         f"Posted letters      {installation.posting}",
@@ -110,6 +114,16 @@ def summary(installation: Installation) -> str:
     for sample in SAMPLES:
         password = installation.passwords[pki.sample_password(sample)]
         lines.append(f"  {sample.file + '.p12':40} {password}  {sample.what}")
+    lines += ["", f"Sample clients of the back office in {installation.pki.back_office} (NAME.pem and NAME.key):"]
+    lines += [f"  {client.name:40} {client.what}" for client in back_office.CLIENTS]
+    lines += [
+        "",
+        f"Kafka for readers at {installation.broker.address} (SASL_PLAINTEXT, SCRAM-SHA-512):",
+    ]
+    lines += [
+        f"  {name:40} {installation.passwords[f'kafka/{name}']}  reads issuance.events in groups {group_prefix(name)}…"
+        for name in READERS
+    ]
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.gateway.rules import API_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
-from deploy.local.pki import PUBLIC_HOST
+from deploy.local.pki import FEED_KEY, PUBLIC_HOST
 from deploy.local.postgres import SERVICES
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
@@ -100,6 +100,26 @@ def print_environment(installation: Installation, there: Outside) -> dict[str, s
         "PORTAL_URL": portal_url(installation),
         # The post is fetched every few seconds here, not every hour.
         "POSTING_BATCH_SECONDS": "2",
+    }
+
+
+def relay_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    """For the relay alone: issuance's signs what it sends to the feed."""
+    signing = installation.pki.signing
+    own = {"FEED_KEY_FILE": str(signing / f"{FEED_KEY}.key"), "FEED_JWKS_FILE": str(signing / f"{FEED_KEY}-jwks.json")}
+    return {**service_environment(installation, service, there), **(own if service == "issuance" else {})}
+
+
+def feed_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """For the feed's process, which outsiders reach: its own role, and public keys alone."""
+    url = there.variables.get("FEED_DATABASE_URL") or _database_url(installation, "issuance", "issuance_feed", there)
+    return {
+        **base_environment(installation),
+        "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
+        # Those who wait for the next event keep a thread each.
+        "WEB_THREADS": "32",
+        "FEED_DATABASE_URL": url,
+        "FEED_JWKS_FILE": str(installation.pki.signing / f"{FEED_KEY}-jwks.json"),
     }
 
 

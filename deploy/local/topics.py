@@ -31,4 +31,13 @@ ACCESS: Final[Mapping[str, Access]] = {
     ),
     "issuance": Access(writes=(Topic.ISSUANCE, Topic.PIN_ENVELOPES), reads=(Topic.APPLICATION,)),
 }
-PRINCIPALS: Final = tuple(ACCESS)
+# Outsiders: each reads the feed and nothing else, in groups that begin with its own name and a dot.
+READERS: Final[Mapping[str, Access]] = {
+    name: Access(writes=(), reads=(Topic.ISSUANCE,)) for name in ("backoffice", "archive")
+}
+PRINCIPALS: Final = (*ACCESS, *READERS)
+
+
+def group_prefix(principal: str) -> str:
+    """What the names of a principal's consumer groups begin with. No other principal's name may: hence the dot."""
+    return f"{principal}." if principal in READERS else principal

@@ -12,7 +12,7 @@ import psycopg
 from cryptography import x509
 from flask_smorest import Blueprint
 
-from services.identity import attesting, authorising, certificates, challenging, examining, handlers, xfcc
+from services.identity import attesting, authorising, certificates, challenging, examining, handlers
 from services.identity.attesting import Attest
 from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
@@ -21,8 +21,6 @@ from services.identity.domain import (
     AuthorisationRefused,
     CertificateRefused,
     ChallengeRefused,
-    ClientCertificateMalformed,
-    ClientCertificateMissing,
     CodeRefused,
     DocumentRefused,
     NonceSpent,
@@ -54,12 +52,13 @@ from services.identity.schemas import (
     TokensSchema,
 )
 from services.identity.store import Evidence
-from shared import problems, web
+from shared import problems, web, xfcc
 from shared.errors import Refused, Unavailable
 from shared.events.base import RenewalId
 from shared.problems import Problem, ProblemTable
 from shared.tokens import SigningKey, TokenKind
 from shared.tx import Tx
+from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
 
 PROBLEMS: Final[ProblemTable] = {
     ClientCertificateMissing: Problem(
@@ -149,7 +148,7 @@ def show_certificate() -> flask.Response:
     """Show the client certificate of this connection to be looked at; nobody is signed in by it."""
 
     def show(command: Authorise) -> str:
-        certificate = xfcc.parse(flask.request.headers.get("X-Forwarded-Client-Cert"))
+        certificate = _client_certificate()
         with web.transaction() as tx:
             return examining.show(command, certificate, tx)
 
@@ -283,9 +282,13 @@ def show_keys() -> dict[str, Any]:
     return _deps().jwks
 
 
+def _client_certificate() -> x509.Certificate:
+    return certificates.read(xfcc.parse(flask.request.headers.get(xfcc.HEADER)))
+
+
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
     """Handle a request that the client certificate decides."""
-    certificate = xfcc.parse(flask.request.headers.get("X-Forwarded-Client-Cert"))
+    certificate = _client_certificate()
     with _noted(action, certificates.sha256(certificate)), web.transaction() as tx:
         return handle(certificate, tx)
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from cryptography.x509.verification import (
@@ -26,19 +25,11 @@ from cryptography.x509.verification import (
 
 from services.identity.domain import CertificateFault, CertificateRefused
 from services.identity.keys import is_strong
+from shared.pki.certificates import UNREADABLE
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 MAX_CHAIN_DEPTH: Final = 3
-# What cryptography raises for contents it cannot read, at load or when first touched.
-UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-)
 _CRITICAL_AND_CHECKED: Final = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,

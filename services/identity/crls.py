@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from services.identity.certificates import UNREADABLE, Chain, sha256
+from services.identity.certificates import Chain, sha256
 from services.identity.domain import CertificateFault, CertificateRefused, CRLRefused, RevocationUnknown
 from services.identity.keys import is_strong
+from shared.pki.certificates import UNREADABLE
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 

@@ -114,18 +114,6 @@ class OrganisationMismatch(Refused):
     reason = "organisation-mismatch"
 
 
-class ClientCertificateMissing(Refused):
-    """The sign-in came without a client certificate."""
-
-    reason = "client-certificate-missing"
-
-
-class ClientCertificateMalformed(Refused):
-    """The gateway's header does not carry exactly one certificate as the gateway writes it."""
-
-    reason = "client-certificate-malformed"
-
-
 class DocumentRefused(Reasoned):
     """The signed document is not an application for the caller's own renewal."""
 

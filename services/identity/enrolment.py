@@ -19,6 +19,7 @@ from services.identity import certificates, store
 from services.identity.domain import ARNotFound, AuthorisedRepresentative, EnrolmentRefused, Subscriber
 from shared import audit
 from shared.events.base import ARId, SubscriberId
+from shared.pki.certificates import UNREADABLE
 from shared.tx import Tx
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -125,7 +126,7 @@ def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
     for pem in pems:
         try:
             found = x509.load_pem_x509_certificates(pem.encode())
-        except certificates.UNREADABLE as error:
+        except UNREADABLE as error:
             raise EnrolmentRefused("a certificate cannot be read") from error
         if len(found) != 1:
             raise EnrolmentRefused("one certificate to each entry")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.identity import crl_store, enrolment, evidence, settings, work
+from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
@@ -30,7 +31,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     from shared import web
 
     told = settings.read_settings()
-    settings.require_gateway_only(told.service)
+    xfcc.require_gateway_only(told.service.web)
     jwks = json.loads(told.service.identity_jwks_file.read_text("utf-8"))
     deps = api.Deps(
         trust=settings.read_trust(told),

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from services.identity.certificates import UNREADABLE, Trust
+from services.identity.certificates import Trust
+from shared.pki.certificates import UNREADABLE
 from shared.settings import ServiceSettings, SettingsError, read_env, read_service, seal
 
 DEFAULT_REFRESH_SECONDS: Final = 60
@@ -80,15 +81,6 @@ def read_trust(settings: Settings) -> Trust:
         policies=settings.policies,
         require_non_repudiation=settings.require_non_repudiation,
     )
-
-
-def require_gateway_only(service: ServiceSettings) -> None:
-    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError."""
-    if not service.web.bind.startswith("unix:") and service.web.tls is None:
-        raise SettingsError(
-            "BIND: identity's web process listens on a Unix socket (unix:/path), or behind TLS_CERTIFICATE_FILE, "
-            "TLS_KEY_FILE and TLS_CLIENT_CA_FILE"
-        )
 
 
 def _certificates(folder: Path) -> tuple[x509.Certificate, ...]:

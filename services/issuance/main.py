@@ -4,15 +4,18 @@ import argparse
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, handlers, intake, lint, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
+from services.issuance.feed import main as feed
+from services.issuance.feed.store import FEED
 from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
@@ -24,11 +27,13 @@ from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ItemId
+from shared.feed import Feed
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.pki.serials import read_serial
 from shared.proofs import ProofKeys
+from shared.settings import SettingsError
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
@@ -103,6 +108,13 @@ def make_issuer(settings: Settings) -> Issuer:
 
 def _proof_keys(settings: Settings) -> ProofKeys:
     return ProofKeys(identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file))
+
+
+def _feed() -> Feed:
+    settings = read_settings()
+    if settings.feed_key_file is None or settings.feed_jwks_file is None:
+        raise SettingsError("FEED_KEY_FILE, FEED_JWKS_FILE: the relay signs what it sends to the feed")
+    return Feed.load(FEED, key_file=settings.feed_key_file, jwks_file=settings.feed_jwks_file)
 
 
 def _key_policy(settings: Settings, ca: IssuingCA) -> KeyPolicy:
@@ -180,7 +192,7 @@ def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("server_name")
 
 
-SERVICE = Service(
+SERVICE: Final[Service] = Service(
     name="issuance",
     purpose="PINs, CSRs, certificates and CRLs.",
     read_settings=read_settings,
@@ -192,7 +204,20 @@ SERVICE = Service(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
         Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
     ),
+    feed=_feed,
     commands={
+        "feed": Command(help="answer readers of the feed", run=lambda _: feed.run(SERVICE.files())),
+        "register-reader": Command(
+            help="let a back-office system read the feed by its client certificate",
+            run=partial(feed.register, _operate),
+            add_arguments=_with_actor(feed.register_arguments),
+        ),
+        "withdraw-reader": Command(
+            help="take a reader's certificate back, for good",
+            run=partial(feed.withdraw, _operate),
+            add_arguments=_with_actor(feed.withdraw_arguments),
+        ),
+        "readers": Command(help="list the feed's readers", run=partial(feed.list_readers, _operate)),
         "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
         "block-key": Command(
             help="never certify a key again, and revoke what has it",

@@ -16,6 +16,8 @@ class Settings(ServiceSettings):
     ca_certificate_file: Path
     ca_chain_file: Path
     pin_pepper_file: Path
+    feed_key_file: Path | None
+    feed_jwks_file: Path | None
     crl_url: str
     ca_issuers_url: str
     own_policy_oid: str | None
@@ -35,6 +37,8 @@ def read_settings() -> Settings:
         ca_certificate_file=env.path("CA_CERTIFICATE_FILE"),
         ca_chain_file=env.path("CA_CHAIN_FILE"),
         pin_pepper_file=env.path("PIN_PEPPER_FILE"),
+        feed_key_file=env.path("FEED_KEY_FILE", None),
+        feed_jwks_file=env.path("FEED_JWKS_FILE", None),
         crl_url=env.str("CRL_URL"),
         ca_issuers_url=env.str("CA_ISSUERS_URL"),
         own_policy_oid=env.str("ISSUANCE_POLICY_OID", None),

@@ -58,7 +58,8 @@ class Event:
 class Envelope:
     """One event as it travels: the CloudEvents 1.0 attributes and the undecoded data.
 
-    `sequence` counts 1, 2, 3 … per (topic, subject) without holes; `time` is UTC.
+    `sequence` counts 1, 2, 3 … per (topic, subject) without holes; `time` is UTC. An event of a feed has a
+    `position`, 1, 2, 3 … over the whole topic, and a detached JWS as `signature` once it is stamped.
     """
 
     id: uuid.UUID
@@ -72,6 +73,8 @@ class Envelope:
     dataschema: str
     traceparent: str | None = None
     causationid: str | None = None
+    position: int | None = None
+    signature: str | None = None
 
     @property
     def key(self) -> bytes:

@@ -2,8 +2,10 @@
 
 import threading
 
+import psycopg
+
 from shared.db import Pool
-from tests.engines import Kafka, wait_until
+from tests.engines import Database, Kafka, wait_until
 from tests.faults.plumbing.kit import (
     announce,
     applied,
@@ -46,11 +48,13 @@ def test_two_relays_at_once_lose_and_reverse_nothing(topic: Kafka, writer: Pool,
     assert parked(reader) == 0
 
 
-def test_a_row_that_can_never_be_sent_blocks_its_key_and_no_other(topic: Kafka, writer: Pool, reader: Pool) -> None:
+def test_a_row_that_can_never_be_sent_blocks_its_key_and_no_other(
+    topic: Kafka, writer: Pool, reader: Pool, writer_database: Database
+) -> None:
     keys = new_keys(12)
     poisoned, others = keys[0], keys[1:]
     announce(writer, keys, each=3)
-    with writer.connection() as conn:
+    with psycopg.connect(writer_database.superuser_url) as conn:
         conn.execute(
             "UPDATE outbox SET data = convert_to(repeat('x', 2000000), 'UTF8') WHERE key = %s AND sequence = 2",
             (str(poisoned),),

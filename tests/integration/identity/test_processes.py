@@ -78,6 +78,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             certificate=pki.gateway / "tls.pem",
             key=pki.gateway / "tls.key",
             client_cas=pki.gateway / "client-cas.pem",
+            back_office_cas=pki.back_office / "ca.pem",
             sockets=Path(folder),
             admin_socket=Path(folder) / "envoy-admin.sock",
         )

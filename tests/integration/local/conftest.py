@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deploy.gateway.rules import PORTAL, SERVICES
+from deploy.gateway.rules import BACKENDS
 from deploy.local import pki as local_pki
 from deploy.local.people import SAMPLES
 from tests.integration.local.echo import Client
@@ -25,7 +25,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
 @pytest.fixture(scope="package")
 def gateway(pki: local_pki.PKI) -> Iterator[Client]:
     """Envoy with an echo behind every route but payment's."""
-    with gateway_with(pki, {*SERVICES, PORTAL} - {"payment"}) as made:
+    with gateway_with(pki, {*BACKENDS} - {"payment"}) as made:
         yield made
 
 

@@ -26,6 +26,7 @@ def gateway_with(pki: PKI, services: Iterable[str], *, request_seconds: float = 
             certificate=pki.gateway / "tls.pem",
             key=pki.gateway / "tls.key",
             client_cas=pki.gateway / "client-cas.pem",
+            back_office_cas=pki.back_office / "ca.pem",
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
             request_seconds=request_seconds,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.gateway.envoy import Gateway, Network, render
-from deploy.gateway.rules import API_HOST, PORTAL, SERVICES
+from deploy.gateway.rules import API_HOST, BACKENDS
 from deploy.local import pki as local_pki
 from deploy.local.inside import InsideCA
 from deploy.local.people import SAMPLES
@@ -116,7 +116,7 @@ def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) 
     """The real gateway, with this server for every service."""
     folder = server.folder
     network = Network(
-        addresses=dict.fromkeys((*SERVICES, PORTAL), ("localhost", server.port)),
+        addresses=dict.fromkeys(BACKENDS, ("localhost", server.port)),
         services_ca=folder / f"{services_ca}.pem",
         certificate=folder / f"{client}.pem",
         key=folder / f"{client}.key",
@@ -126,6 +126,7 @@ def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) 
         certificate=pki.gateway / "tls.pem",
         key=pki.gateway / "tls.key",
         client_cas=pki.gateway / "client-cas.pem",
+        back_office_cas=pki.back_office / "ca.pem",
         sockets=folder,
         admin_socket=folder / "envoy-admin.sock",
         network=network,

@@ -53,7 +53,7 @@ def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -
     ports = [port for process in processes for port in process.ports]
     sockets = [bind for process in processes if (bind := process.environment.get("BIND"))]
     assert len(ports) == len(set(ports))
-    assert len(sockets) == len(set(sockets)) == len(SERVICES) + has_portal()
+    assert len(sockets) == len(set(sockets)) == len(SERVICES) + 1 + has_portal()
 
 
 def test_supervisord_reads_back_what_the_table_says(installation: Installation) -> None:
@@ -89,11 +89,13 @@ def test_each_secret_is_told_only_to_whoever_needs_it(installation: Installation
     assert told(installation.passwords["kafka/admin"]) == set()
     assert told("print.key") == {"mailing-print"}
     assert told("portal-session-keys") == ({"portal-web"} if has_portal() else set())
-    assert told("ca.key") == {name for name in processes if name.startswith("issuance-")}
+    assert told("issuance-feed.key") == {"issuance-relay"}
+    assert told(installation.passwords["postgres/issuance_feed"]) == {"issuance-feed"}
+    assert told("ca.key") == {name for name in processes if name.startswith("issuance-")} - {"issuance-feed"}
     assert told(installation.passwords["postgres/mailing_print"]) == {"mailing-print"}
     for service in SERVICES:
         assert told(installation.passwords[f"postgres/{service}_migrate"]) == set()
-        own = {name for name in processes if name.startswith(f"{service}-")} - {"mailing-print"}
+        own = {name for name in processes if name.startswith(f"{service}-")} - {"mailing-print", "issuance-feed"}
         assert told(installation.passwords[f"postgres/{service}"]) - {"payment-sandbox"} == own - {"payment-sandbox"}
         assert told(installation.passwords[f"kafka/{service}"]) == own - {"payment-sandbox"}
 

@@ -1,6 +1,6 @@
 """The one place that reads the client certificate from the gateway's header (Envoy's XFCC).
 
-The header is believed because nothing but the gateway can reach this service's Unix socket, and the gateway
+The header is believed because nothing but the gateway gets through to the service (`require_gateway_only`), and it
 writes it anew on every request (SANITIZE_SET). It must look exactly as Envoy writes it for one certificate:
 anything else means that something other than Envoy, or a second proxy, had a hand in it.
 """
@@ -13,9 +13,11 @@ from urllib.parse import unquote_to_bytes
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.identity import certificates
-from services.identity.domain import ClientCertificateMalformed, ClientCertificateMissing
+from shared.errors import Refused
+from shared.pki.certificates import UNREADABLE
+from shared.settings import SettingsError, WebSettings
 
+HEADER: Final = "X-Forwarded-Client-Cert"
 MAX_LENGTH: Final = 16_384
 _ELEMENT: Final = re.compile(r'(Hash=(?P<hash>[0-9a-f]{64});)?Cert="(?P<cert>(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)"')
 _PEM: Final = re.compile(
@@ -23,11 +25,23 @@ _PEM: Final = re.compile(
 )
 
 
-def parse(header: str | None) -> x509.Certificate:
-    """The client's certificate.
+class ClientCertificateMissing(Refused):
+    """The request came without a client certificate."""
+
+    reason = "client-certificate-missing"
+
+
+class ClientCertificateMalformed(Refused):
+    """The gateway's header does not carry exactly one certificate as the gateway writes it."""
+
+    reason = "client-certificate-malformed"
+
+
+def parse(header: str | None) -> bytes:
+    """The client's certificate, DER.
 
     Raises ClientCertificateMissing without a header, ClientCertificateMalformed for anything but exactly one
-    element with one Cert, and CertificateRefused for a certificate that cannot be read.
+    element with one Cert.
     """
     if not header:
         raise ClientCertificateMissing("no client certificate came with the connection")
@@ -38,11 +52,20 @@ def parse(header: str | None) -> x509.Certificate:
     der = _der(pem)
     if element["hash"] not in (None, hashlib.sha256(der).hexdigest()):
         raise ClientCertificateMalformed("the client certificate header contradicts itself")
-    return certificates.read(der)
+    return der
+
+
+def require_gateway_only(web: WebSettings) -> None:
+    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError."""
+    if not web.bind.startswith("unix:") and web.tls is None:
+        raise SettingsError(
+            "BIND: what believes the gateway's word on a client listens on a Unix socket (unix:/path), or behind "
+            "TLS_CERTIFICATE_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE"
+        )
 
 
 def _der(pem: bytes) -> bytes:
     try:
         return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
-    except certificates.UNREADABLE as error:
+    except UNREADABLE as error:
         raise ClientCertificateMalformed("the client certificate header holds no certificate") from error

@@ -1,0 +1,163 @@
+"""HTTP: the feed's events page by page, its head, and the keys that verify it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlencode
+
+import flask
+import msgspec
+import structlog
+from flask_smorest import Blueprint, abort
+from marshmallow import RAISE
+from prometheus_client import Counter, Gauge
+
+from services.issuance.feed import readers, schemas, store
+from services.issuance.feed.head import Head, TooManyRequests, TooManyWaiting
+from services.issuance.feed.readers import Action, CertificateNotValid, NoRight, ReaderUnknown, ReaderWithdrawn
+from shared import codec, web, xfcc
+from shared.errors import Refused
+from shared.events.base import Envelope
+from shared.problems import Problem, ProblemTable
+from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
+
+log = structlog.get_logger()
+
+BATCH_TYPE: Final = "application/cloudevents-batch+json"
+KEYS_TYPE: Final = "application/jwk-set+json"
+# A page ends with the event that passes this, so a reader needs little memory whatever it asks for.
+PAGE_BYTES: Final = 1024 * 1024
+_KEYS_SECONDS: Final = 300
+SENT = Counter("feed_events_sent_total", "Events answered over HTTP", ["reader"])
+READ = Gauge("feed_reader_position", "The position that a reader said last it has read up to", ["reader"])
+REFUSED = Counter("feed_refused_total", "Requests of readers refused", ["reason"])
+
+
+class PositionAhead(Refused):
+    """The feed has not come to this position: it is another feed's, or the feed was restored to an earlier time."""
+
+    reason = "position-ahead"
+
+    def __init__(self, after: int, head: int) -> None:
+        super().__init__(f"position {after} was asked for, the last one is {head}")
+        self.extensions = {"head": head}
+
+
+PROBLEMS: Final[ProblemTable] = {
+    ClientCertificateMissing: Problem(
+        HTTPStatus.FORBIDDEN, ClientCertificateMissing.reason, "Show your client certificate"
+    ),
+    ClientCertificateMalformed: Problem(
+        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "The client certificate cannot be read"
+    ),
+    ReaderUnknown: Problem(HTTPStatus.FORBIDDEN, ReaderUnknown.reason, "This certificate is not registered"),
+    ReaderWithdrawn: Problem(HTTPStatus.FORBIDDEN, ReaderWithdrawn.reason, "This certificate has been withdrawn"),
+    CertificateNotValid: Problem(HTTPStatus.FORBIDDEN, CertificateNotValid.reason, "This certificate has expired"),
+    NoRight: Problem(HTTPStatus.FORBIDDEN, NoRight.reason, "Your role does not cover this"),
+    PositionAhead: Problem(HTTPStatus.CONFLICT, PositionAhead.reason, "The feed has not come to this position"),
+    TooManyRequests: Problem(
+        HTTPStatus.TOO_MANY_REQUESTS, TooManyRequests.reason, "Too many requests of yours are open", retry_after=1
+    ),
+    TooManyWaiting: Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, TooManyWaiting.reason, "All places for waiting are taken", retry_after=5
+    ),
+}
+
+blp = Blueprint("feed", __name__, description="The feed of issuance events")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What the composition root built. `jwks` is the published key set, as it stands in its file."""
+
+    head: Head
+    jwks: bytes
+
+
+@blp.get("/issuance-events")
+@blp.arguments(schemas.PageSchema, location="query", unknown=RAISE)
+@blp.response(200, content_type=BATCH_TYPE)
+def list_events(query: dict[str, int]) -> flask.Response:
+    """The events after a position, as a batch of CloudEvents.
+
+    Each has its position and signature, and its data as the topic's very bytes. Header Feed-Head is the last position
+    there is; Link leads to the next page. At the head an empty batch comes, at once or after `wait` seconds.
+    """
+    if repeated := [name for name in query if len(flask.request.args.getlist(name)) > 1]:
+        wrong = {name: ["Given more than once."] for name in repeated}
+        abort(HTTPStatus.UNPROCESSABLE_ENTITY, messages={"query": wrong})
+    with _client() as der, web.deps(Deps).head.place_of(_name(der)):
+        page = _page(der, query)
+        if not page.events and query["wait"]:
+            web.deps(Deps).head.wait_past(query["after"], query["wait"])
+            page = _page(der, query)
+    return _batch(page, query)
+
+
+@blp.get("/feed-head")
+@blp.response(200, schemas.HeadSchema)
+def show_head() -> store.Newest:
+    """How far the feed is."""
+    with _client() as der, web.transaction() as tx:
+        readers.authorise(tx.conn, der, Action.READ_HEAD, tx.now)
+        return store.newest(tx.conn)
+
+
+@blp.get("/feed-keys")
+@blp.response(200, content_type=KEYS_TYPE)
+def show_keys() -> flask.Response:
+    """The public keys that verify the feed's signatures (RFC 7517); those of the past stay."""
+    response = flask.Response(web.deps(Deps).jwks, content_type=KEYS_TYPE)
+    response.cache_control.public = True
+    response.cache_control.max_age = _KEYS_SECONDS
+    return response
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    reader: str
+    head: int
+    events: Sequence[Envelope]
+
+
+def _page(der: bytes, query: dict[str, int]) -> _Page:
+    """One page in one transaction, for whoever may have it at this moment."""
+    with web.transaction() as tx:
+        reader = readers.authorise(tx.conn, der, Action.READ_EVENTS, tx.now)
+        head = store.newest(tx.conn).position
+        if query["after"] > head:
+            raise PositionAhead(query["after"], head)
+        events = store.page(tx.conn, after=query["after"], limit=query["limit"], max_bytes=PAGE_BYTES)
+    return _Page(reader=reader.reader, head=head, events=events)
+
+
+def _batch(page: _Page, query: dict[str, int]) -> flask.Response:
+    last = page.events[-1].position if page.events else query["after"]
+    READ.labels(page.reader).set(query["after"])
+    SENT.labels(page.reader).inc(len(page.events))
+    body = msgspec.json.encode([codec.to_json(event) for event in page.events])
+    response = flask.Response(body, content_type=BATCH_TYPE)
+    response.headers["Feed-Head"] = str(page.head)
+    following = urlencode({**query, "after": last})
+    response.headers["Link"] = f'<{flask.request.path}?{following}>; rel="next"'
+    return response
+
+
+@contextmanager
+def _client() -> Iterator[bytes]:
+    """The client's certificate, DER; who is turned away is counted and written down."""
+    der = None
+    try:
+        der = xfcc.parse(flask.request.headers.get(xfcc.HEADER))
+        yield der
+    except Refused as refused:
+        REFUSED.labels(refused.reason).inc()
+        log.warning("feed.refused", reason=refused.reason, certificate_sha256=None if der is None else _name(der))
+        raise
+
+
+def _name(der: bytes) -> str:
+    return hashlib.sha256(der).hexdigest()

@@ -1,0 +1,127 @@
+"""Waiting for the next event: one thread looks for all who wait, so that waiting costs no query of its own."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+import structlog
+from prometheus_client import Gauge
+
+from services.issuance.feed.store import Newest
+from shared.errors import Refused, Unavailable
+from shared.tx import Clock, utc_now
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 0.02
+# Nobody waits: only the figures are kept fresh.
+IDLE_SECONDS: Final = 1.0
+AFTER_FAILURE_SECONDS: Final = 1.0
+# With one certificate at once; one is enough, the others are for restarts that overlap.
+REQUESTS_AT_ONCE: Final = 4
+
+POSITION = Gauge("feed_head_position", "The feed's last position")
+AGE = Gauge("feed_newest_event_age_seconds", "Age of the feed's newest event, 0 if it has none")
+WAITING = Gauge("feed_waiting_requests", "Long polls that wait now")
+
+
+class TooManyRequests(Refused):
+    """This reader asks more at once than it needs."""
+
+    reason = "too-many-requests"
+
+
+class TooManyWaiting(Unavailable):
+    """All places for waiting are taken."""
+
+    reason = "too-many-waiting"
+
+
+class Head:
+    """The feed's head as one thread sees it, and the places of those who wait for it to move."""
+
+    def __init__(self, look: Callable[[], Newest], *, places: int, clock: Clock = utc_now) -> None:
+        self._look = look
+        self._places = places
+        lock = threading.Lock()
+        self._moved, self._wanted = threading.Condition(lock), threading.Condition(lock)
+        self._newest = Newest(position=0, time=None)
+        self._waiting = 0
+        self._asking: Counter[str] = Counter()
+        self._closed = False
+        self._thread = threading.Thread(target=self._watch, name="feed-head", daemon=True)
+        AGE.set_function(lambda: self._age(clock))
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send everybody home and stop."""
+        with self._moved:
+            self._closed = True
+            self._moved.notify_all()
+            self._wanted.notify_all()
+
+    @contextmanager
+    def place_of(self, certificate_sha256: str) -> Iterator[None]:
+        """The place of a certificate's holder while they are answered. Raises TooManyRequests."""
+        with self._moved:
+            if self._asking[certificate_sha256] >= REQUESTS_AT_ONCE:
+                raise TooManyRequests(f"{REQUESTS_AT_ONCE} requests of yours are open")
+            self._asking[certificate_sha256] += 1
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._asking[certificate_sha256] -= 1
+                self._asking += Counter()  # drops those at zero
+
+    def wait_past(self, position: int, seconds: float) -> None:
+        """Return once the head is past this position, or the time is over. Raises TooManyWaiting."""
+        with self._moved:
+            if self._waiting >= self._places:
+                raise TooManyWaiting(f"{self._places} wait already")
+            self._waiting += 1
+            WAITING.set(self._waiting)
+            self._wanted.notify()
+            try:
+                self._moved.wait_for(lambda: self._closed or self._newest.position > position, seconds)
+            finally:
+                self._waiting -= 1
+                WAITING.set(self._waiting)
+
+    def _watch(self) -> None:
+        while not self._closed:
+            pause = LOOK_SECONDS
+            try:
+                newest = self._look()
+            except psycopg.Error as error:
+                log.warning("feed.database_failed", error=f"{type(error).__name__}: {error}")
+                pause = AFTER_FAILURE_SECONDS
+            else:
+                POSITION.set(newest.position)
+                self._seen(newest)
+            self._rest(pause)
+
+    def _seen(self, newest: Newest) -> None:
+        with self._moved:
+            if newest != self._newest:
+                self._newest = newest
+                self._moved.notify_all()
+
+    def _rest(self, seconds: float) -> None:
+        """So long, or longer while nobody waits."""
+        until = time.monotonic() + seconds
+        with self._wanted:
+            if self._waiting == 0:
+                self._wanted.wait_for(lambda: self._closed or self._waiting > 0, IDLE_SECONDS)
+        time.sleep(max(0.0, until - time.monotonic()))
+
+    def _age(self, clock: Clock) -> float:
+        newest = self._newest.time
+        return 0.0 if newest is None else (clock() - newest).total_seconds()

@@ -1,0 +1,142 @@
+"""The feed's process and its operators' commands."""
+
+import argparse
+import json
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from services.issuance.feed import readers
+from services.issuance.feed.readers import Reader, Role
+from services.issuance.feed.settings import FeedSettings
+from services.issuance.feed.store import Newest, newest
+from shared import db, logs, migrate, tracing
+from shared.db import Pool
+from shared.main import STARTED
+from shared.migrate import Migration
+from shared.tokens import KeySet
+from shared.tx import Tx
+
+if TYPE_CHECKING:
+    import flask
+
+    from services.issuance.feed.head import Head
+
+# Threads that never wait, so that pages are answered whoever waits at the head.
+_NEVER_WAITING: Final = 8
+
+
+def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
+    """The WSGI app, and what makes its long polls wait. Raises ValueError for a key set that is none."""
+    from services.issuance.feed import api
+    from services.issuance.feed.head import Head
+    from shared import web
+
+    jwks = settings.jwks_file.read_bytes()
+    KeySet.parse(json.loads(jwks))
+
+    def look() -> Newest:
+        with pool.connection() as conn:
+            return newest(conn)
+
+    head = Head(look, places=settings.web.threads - _NEVER_WAITING)
+    app = web.create_app(
+        "issuance",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        pool=pool,
+        keys=KeySet(keys={}),  # nobody comes here with an access token
+        deps=api.Deps(head=head, jwks=jwks),
+    )
+    return app, head
+
+
+def run(migrations: Sequence[Migration]) -> None:
+    """Answer readers until told to stop."""
+    settings = FeedSettings.read()
+    logs.configure("issuance", "feed", settings.log_level)
+    pools: list[Pool] = []
+
+    from shared import server
+
+    def make() -> "flask.Flask":
+        tracing.configure("issuance", "feed")
+        pools.append(db.open_pool(settings.database_url, name="issuance-feed", max_size=8))
+        migrate.wait_until_current(pools[0], migrations)
+        app, head = make_app(pools[0], settings)
+        head.start()
+        _close_on_sigterm(head)
+        STARTED.labels("issuance", "feed").set(1)
+        return app
+
+    def on_exit() -> None:
+        for pool in pools:
+            pool.close()
+
+    server.serve(
+        make,
+        settings.web,
+        admin=settings.admin,
+        is_ready=lambda: bool(pools) and db.answers(pools[0]),
+        on_exit=on_exit,
+    )
+
+
+def _close_on_sigterm(head: "Head") -> None:
+    """Who waits is answered at once when gunicorn ends its worker, and not after the time they asked for."""
+    gunicorn = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        head.close()
+        if callable(gunicorn):
+            gunicorn(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+Operate = Callable[[str, Callable[[Tx], str]], None]
+
+
+def register(operate: Operate, options: argparse.Namespace) -> None:
+    """The command `register-reader`."""
+
+    def action(tx: Tx) -> str:
+        pem = options.certificate.read_bytes()
+        reader = readers.register(options.name, options.role, pem, actor=options.actor, tx=tx)
+        return _line(reader)
+
+    operate("register-reader", action)
+
+
+def withdraw(operate: Operate, options: argparse.Namespace) -> None:
+    """The command `withdraw-reader`."""
+
+    def action(tx: Tx) -> str:
+        return _line(readers.withdraw(options.sha256.lower(), actor=options.actor, reason=options.reason, tx=tx))
+
+    operate("withdraw-reader", action)
+
+
+def list_readers(operate: Operate, options: argparse.Namespace) -> None:
+    """The command `readers`."""
+    operate("readers", lambda tx: "\n".join(map(_line, readers.everyone(tx.conn))) or "none")
+
+
+def register_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `register-reader`."""
+    parser.add_argument("name", help="the reader's name; two certificates of one name are an old and a new one")
+    parser.add_argument("certificate", type=Path, help="their client certificate, PEM")
+    parser.add_argument("--role", type=Role, choices=list(Role), default=Role.READER)
+
+
+def withdraw_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `withdraw-reader`."""
+    parser.add_argument("sha256", help="the certificate's SHA-256, in hexadecimal")
+    parser.add_argument("--reason", required=True)
+
+
+def _line(reader: Reader) -> str:
+    state = f"withdrawn {reader.withdrawn_at}" if reader.withdrawn_at else f"until {reader.not_after}"
+    return f"{reader.reader}  {reader.role}  {reader.certificate_sha256}  {state}"

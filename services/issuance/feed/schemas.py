@@ -1,0 +1,43 @@
+"""HTTP queries of the feed in, and what it says of itself out."""
+
+import re
+from typing import Any, Final
+
+from marshmallow import Schema, fields, validate
+
+MAX_LIMIT: Final = 1000
+# Below the gateway's time-out for a whole request.
+MAX_WAIT_SECONDS: Final = 25
+_DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+class _Digits(fields.Integer):
+    """A number as a query writes it: no sign, no space, no other script's digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not isinstance(value, str) or not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def _described(text: str) -> dict[str, str]:
+    return {"description": text}
+
+
+class PageSchema(Schema):
+    """Which page of the feed, and how long to wait for it."""
+
+    after = _Digits(load_default=0, metadata=_described("The position that was read last; 0 for the beginning"))
+    limit = _Digits(load_default=100, validate=validate.Range(1, MAX_LIMIT), metadata=_described("Events at most"))
+    wait = _Digits(
+        load_default=0,
+        validate=validate.Range(0, MAX_WAIT_SECONDS),
+        metadata=_described("Seconds to wait for the next event, if there is none yet"),
+    )
+
+
+class HeadSchema(Schema):
+    """How far the feed is."""
+
+    position = fields.Integer(required=True, metadata=_described("The last event's position, 0 if there is none"))
+    time = fields.AwareDateTime(allow_none=True, metadata=_described("The last event's time"))

@@ -1,0 +1,34 @@
+"""The settings of the feed's process."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from shared.settings import Address, WebSettings, read_admin, read_env, read_web, seal
+from shared.xfcc import require_gateway_only
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedSettings:
+    """What the feed's process needs; nothing of Kafka, and no key but public ones."""
+
+    database_url: str = field(repr=False)
+    log_level: str
+    web: WebSettings
+    admin: Address
+    jwks_file: Path
+
+    @classmethod
+    def read(cls) -> Self:
+        """From the environment. Raises SettingsError."""
+        env = read_env()
+        values = cls(
+            database_url=env.str("FEED_DATABASE_URL"),
+            log_level=env.str("LOG_LEVEL", "INFO"),
+            web=read_web(env),
+            admin=read_admin(env),
+            jwks_file=env.path("FEED_JWKS_FILE"),
+        )
+        seal(env)
+        require_gateway_only(values.web)
+        return values

@@ -1,0 +1,44 @@
+"""SQL of the feed: pages by position, and its head."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.db import Conn
+from shared.events.base import Envelope, Topic
+from shared.outbox import ENVELOPE, envelope_of
+
+FEED: Final = Topic.ISSUANCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newest:
+    """The feed's head: its last position, 0 if there is none, and that event's time."""
+
+    position: int
+    time: datetime | None
+
+
+def newest(conn: Conn) -> Newest:
+    """The head. Positions up to it are all there: it is raised in the transaction that stamps the events."""
+    row = conn.execute(
+        """SELECT f.last_position, e.time FROM feeds AS f
+           LEFT JOIN feed_events AS e ON e.topic = f.topic AND e.position = f.last_position WHERE f.topic = %s""",
+        (FEED,),
+    ).fetchone()
+    if row is None:
+        raise RuntimeError(f"no migration has made {FEED} a feed")
+    return Newest(position=row[0], time=row[1])
+
+
+def page(conn: Conn, *, after: int, limit: int, max_bytes: int) -> list[Envelope]:
+    """The events after a position, in order, with so much data that the last of them passes `max_bytes` at most."""
+    rows = conn.execute(
+        f"""SELECT {ENVELOPE} FROM (
+                SELECT *, sum(octet_length(data)) OVER (ORDER BY position) - octet_length(data) AS bytes_before
+                FROM (SELECT * FROM feed_events WHERE topic = %s AND position > %s ORDER BY position LIMIT %s) AS next
+            ) AS measured
+            WHERE bytes_before < %s ORDER BY position""",
+        (FEED, after, limit, max_bytes),
+    ).fetchall()
+    return [envelope_of(row) for row in rows]
