@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import secrets
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
 from shared import db, logs, migrate, tracing
 from shared.db import Pool
+from shared.idempotency import FingerprintKey
 from shared.main import STARTED
 from shared.migrate import Migration
 from shared.tokens import KeySet
@@ -47,7 +49,9 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,
         pool=pool,
-        keys=KeySet(keys={}),  # nobody comes here with an access token
+        # Nobody comes here with an access token, or changes anything.
+        keys=KeySet(keys={}),
+        fingerprints=FingerprintKey(secrets.token_bytes(32)),
         deps=api.Deps(head=head, jwks=jwks),
     )
     return app, head
