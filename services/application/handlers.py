@@ -210,7 +210,7 @@ def note_csr_request(event: CSRRequestSent, tx: Tx) -> None:
 def note_bounce(event: MailBounced, tx: Tx) -> None:
     """A mail could not be delivered."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, Step.MAIL_BOUNCED)
+    note(tx, event.renewal_id, Step.MAIL_BOUNCED, detail=event.template)
 
 
 def note_posting(event: PINEnvelopePosted, tx: Tx) -> None:

@@ -65,6 +65,12 @@ class EnvelopeConflict(Refused):
     reason = "envelope-conflict"
 
 
+class ReportRefused(Refused):
+    """What came back is no report that one of our mails was given up."""
+
+    reason = "report-refused"
+
+
 class PostingRefused(Refused):
     """What an operator says about the post does not fit what was printed."""
 
@@ -158,6 +164,7 @@ class Mail:
     recipient_address: str
     message_id: str
     content: Mapping[str, object]
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +176,30 @@ class Sending:
     queued_at: datetime
     tries: int
     repeats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentMail:
+    """A mail that was handed over, as an operator's word about it needs it."""
+
+    id: uuid.UUID
+    renewal_id: RenewalId
+    template: Template
+    state: MailState
+    traceparent: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Something that only a person can bring further: a mail that came back, an envelope that lies about."""
+
+    kind: str
+    id: uuid.UUID
+    renewal_id: RenewalId
+    reference: str | None
+    what: str
+    since: datetime
+    why: str | None
 
 
 REPEATS_ALLOWED: Final = 1
@@ -268,6 +299,7 @@ class PINEnvelope:
     state: EnvelopeState
     registered_number: str | None
     posted_on: date | None
+    traceparent: str | None
 
 
 _S10: Final = re.compile(r"R[A-Z]([0-9]{8})([0-9])[A-Z]{2}")

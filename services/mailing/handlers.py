@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from services.mailing import attested, store
+from services.mailing import attested, envelope_store, store
 from services.mailing.domain import (
     HONG_KONG,
     REFUSAL_WAITS,
@@ -117,7 +117,7 @@ def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None
     contact = renewal.contact or _named_by(event, tx, keys)
     store.save_cancelled(tx.conn, event.renewal_id, tx.now)
     mails = store.drop_queued_mails(tx.conn, event.renewal_id, Template, tx.now)
-    envelopes = store.drop_unprinted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled")
+    envelopes = envelope_store.drop_unposted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled", tx.now)
     audit.record(
         tx,
         actor=ACTOR,
@@ -175,6 +175,7 @@ def _queue(
             "link": post.link(renewal_id, contact.language),
             **content,
         },
+        traceparent=tx.traceparent,
     )
     wait = REFUSAL_WAITS if template is Template.ITEM_REFUSED else timedelta()
     if store.add_mail(tx.conn, mail, tx.now, tx.now + wait):
@@ -223,11 +224,11 @@ def queue_envelope(event: PINEnvelopeSealed, tx: Tx) -> None:
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     details: dict[str, audit.Detail] = {"envelope_id": str(event.envelope_id), "server_name": event.server_name}
     if renewal.cancelled_at is not None:
-        store.add_dropped_envelope(tx.conn, event, "the renewal is cancelled", tx.now)
+        envelope_store.add_dropped_envelope(tx.conn, event, "the renewal is cancelled", tx.now)
         audit.record(tx, actor=ACTOR, action="envelope-dropped", subject=str(event.renewal_id), details=details)
-    elif store.add_envelope(tx.conn, event, sealed, tx.now):
+    elif envelope_store.add_envelope(tx.conn, event, sealed, tx.now, tx.traceparent):
         audit.record(tx, actor=ACTOR, action="envelope-received", subject=str(event.renewal_id), details=details)
-    elif not store.is_same_envelope(tx.conn, event, sealed):
+    elif not envelope_store.is_same_envelope(tx.conn, event, sealed):
         raise EnvelopeConflict(f"a letter for {event.server_name} is under way already")
 
 

@@ -3,14 +3,15 @@
 import argparse
 import getpass
 import json
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.mailing import manifest, posting, store, work
+from services.mailing import bounces, envelope_store, manifest, posting, store, work
 from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post, subscriptions
 from services.mailing.mailer import SMTPMailer
@@ -103,14 +104,48 @@ def run_returned(options: argparse.Namespace) -> None:
     _carry_out("returned", record)
 
 
+def run_withdrawn(options: argparse.Namespace) -> None:
+    """Record that a printed letter will not be posted."""
+
+    def record(tx: Tx) -> object:
+        posting.record_withdrawn(tx, options.envelope, options.reason, actor=options.actor)
+        return {"withdrawn": str(options.envelope)}
+
+    _carry_out("withdrawn", record)
+
+
+def run_bounced(options: argparse.Namespace) -> None:
+    """Record that a mail came back."""
+    report: bytes = sys.stdin.buffer.read() if options.report == Path("-") else options.report.read_bytes()
+
+    def record(tx: Tx) -> object:
+        fresh = posting.record_bounced(tx, bounces.read(report), actor=options.actor)
+        return {"recorded": int(fresh), "known": int(not fresh)}
+
+    _carry_out("bounced", record)
+
+
 def run_resend(options: argparse.Namespace) -> None:
-    """Send an unconfirmed mail once more."""
+    """Send a bounced or unconfirmed mail once more."""
 
     def record(tx: Tx) -> object:
         posting.resend(tx, options.mail, actor=options.actor)
         return {"queued": str(options.mail)}
 
     _carry_out("resend", record)
+
+
+def run_waiting(options: argparse.Namespace) -> None:
+    """List what waits for a person, each with its ids."""
+
+    def look(tx: Tx) -> object:
+        since = tx.now - timedelta(days=options.days)
+        return [
+            {k: str(v) for k, v in asdict(w).items() if v is not None}
+            for w in envelope_store.find_waiting(tx.conn, since)
+        ]
+
+    _carry_out("waiting", look)
 
 
 def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
@@ -154,6 +189,28 @@ def _add_returned(parser: argparse.ArgumentParser) -> None:
     _actor(parser)
 
 
+def _add_withdrawn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("envelope", type=uuid.UUID, help="the envelope's id")
+    parser.add_argument("--reason", required=True, help="why, such as spoiled in the printer")
+    _actor(parser)
+
+
+def _add_bounced(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("report", type=Path, help="the delivery status notification as it came; - reads it from a pipe")
+    _actor(parser)
+
+
+def _add_waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--days",
+        type=int,
+        choices=range(1, 3651),
+        metavar="DAYS",
+        default=30,
+        help="how far to look back (default: 30)",
+    )
+
+
 def _add_resend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mail", type=uuid.UUID, help="the mail's id")
     _actor(parser)
@@ -174,7 +231,18 @@ SERVICE: Final = Service(
             help="record the registered numbers of a posted batch", run=run_posted, add_arguments=_add_posted
         ),
         "returned": Command(help="record that an envelope came back", run=run_returned, add_arguments=_add_returned),
-        "resend": Command(help="send an unconfirmed mail once more", run=run_resend, add_arguments=_add_resend),
+        "withdrawn": Command(
+            help="record that a printed letter will not be posted", run=run_withdrawn, add_arguments=_add_withdrawn
+        ),
+        "bounced": Command(help="record that an e-mail came back", run=run_bounced, add_arguments=_add_bounced),
+        "resend": Command(
+            help="send a bounced or unconfirmed e-mail once more", run=run_resend, add_arguments=_add_resend
+        ),
+        "waiting": Command(
+            help="list what waits for a person: mails that came back, letters not posted, faulty envelopes",
+            run=run_waiting,
+            add_arguments=_add_waiting,
+        ),
     },
 )
 

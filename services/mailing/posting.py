@@ -1,16 +1,17 @@
-"""What operators say about the post: which number each letter got, and what came back."""
+"""What operators say about the post and the mail: which number each letter got, and what came back."""
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import psycopg
 
-from services.mailing import manifest, store
-from services.mailing.domain import EnvelopeState, PINEnvelope, PostingRefused
+from services.mailing import envelope_store, manifest, store
+from services.mailing.bounces import Failure
+from services.mailing.domain import EnvelopeState, MailState, PINEnvelope, PostingRefused, ReportRefused
 from shared import audit, outbox
-from shared.events.mailing import PINEnvelopePosted, PINEnvelopeReturned
+from shared.events.mailing import MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.tx import Tx
 
 
@@ -25,7 +26,7 @@ class Posted:
 
 def record_posted(tx: Tx, batch: str, numbers: Mapping[uuid.UUID, str], posted_on: date, *, actor: str) -> Posted:
     """Record a batch's registered numbers, all or none. Raises PostingRefused."""
-    envelopes = store.lock_envelopes_of_batch(tx.conn, manifest.batch_number(batch))
+    envelopes = envelope_store.lock_envelopes_of_batch(tx.conn, manifest.batch_number(batch))
     if not envelopes:
         raise PostingRefused(f"{batch} is not a closed batch")
     if strangers := numbers.keys() - {envelope.envelope_id for envelope in envelopes}:
@@ -50,11 +51,11 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
         raise PostingRefused(f"{envelope.envelope_id} was posted as {envelope.registered_number}")
     store.lock_renewal(tx.conn, envelope.renewal_id)
     try:
-        store.save_posted(tx.conn, envelope.envelope_id, number, posted_on)
+        envelope_store.save_posted(tx.conn, envelope.envelope_id, number, posted_on, tx.now)
     except psycopg.errors.UniqueViolation as error:
         raise PostingRefused(f"{number} was given to another letter before") from error
     outbox.add(
-        tx,
+        replace(tx, traceparent=envelope.traceparent),
         PINEnvelopePosted(
             renewal_id=envelope.renewal_id,
             item_id=envelope.item_id,
@@ -70,7 +71,7 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
 
 def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: date, *, actor: str) -> bool:
     """The post brought a letter back; False if that is known. Raises PostingRefused."""
-    envelope = store.lock_envelope(tx.conn, envelope_id)
+    envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
     if envelope is None:
         raise PostingRefused(f"{envelope_id} was never printed")
     if envelope.state is EnvelopeState.RETURNED:
@@ -78,9 +79,9 @@ def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: da
     if envelope.state is not EnvelopeState.POSTED or envelope.posted_on is None or returned_on < envelope.posted_on:
         raise PostingRefused(f"{envelope_id} had not been posted by then")
     store.lock_renewal(tx.conn, envelope.renewal_id)
-    store.save_returned(tx.conn, envelope_id, reason, returned_on)
+    envelope_store.save_returned(tx.conn, envelope_id, reason, returned_on)
     outbox.add(
-        tx,
+        replace(tx, traceparent=envelope.traceparent),
         PINEnvelopeReturned(
             renewal_id=envelope.renewal_id,
             item_id=envelope.item_id,
@@ -93,12 +94,51 @@ def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: da
     return True
 
 
+def record_withdrawn(tx: Tx, envelope_id: uuid.UUID, reason: str, *, actor: str) -> None:
+    """A printed letter never goes to the post: spoiled, or its renewal has ended. Raises PostingRefused."""
+    envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
+    if envelope is None or envelope.state is not EnvelopeState.PRINTED:
+        raise PostingRefused(f"there is no printed envelope {envelope_id} that has not been posted")
+    envelope_store.save_withdrawn(tx.conn, envelope_id, reason, tx.now)
+    _note(tx, actor, "envelope-withdrawn", envelope, reason=reason)
+
+
 def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
-    """Send a mail once more of which nobody knows whether it arrived. Raises PostingRefused."""
-    renewal_id = store.requeue_unconfirmed(tx.conn, mail_id, tx.now)
+    """Send a mail once more that came back, or of which nobody knows whether it arrived. Raises PostingRefused."""
+    renewal_id = store.requeue(tx.conn, mail_id, tx.now)
     if renewal_id is None:
-        raise PostingRefused(f"there is no unconfirmed mail {mail_id}")
+        raise PostingRefused(f"there is no bounced or unconfirmed mail {mail_id}")
     audit.record(tx, actor=actor, action="mail-resent", subject=str(renewal_id), details={"mail_id": str(mail_id)})
+
+
+def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
+    """A mail that the mail server had taken came back; False if that is known. Raises ReportRefused."""
+    mail = store.lock_mail(tx.conn, failure.message_id)
+    if mail is None:
+        raise ReportRefused("the mail that came back is not ours")
+    if mail.state is MailState.BOUNCED:
+        return False
+    if mail.state not in (MailState.SENT, MailState.UNCONFIRMED):
+        raise ReportRefused(f"the mail is {mail.state}: report it again once it is sent")
+    store.lock_renewal(tx.conn, mail.renewal_id)
+    store.save_bounced(tx.conn, mail.id, failure.reply_code, tx.now)
+    outbox.add(
+        replace(tx, traceparent=mail.traceparent),
+        MailBounced(
+            renewal_id=mail.renewal_id,
+            message_id=failure.message_id,
+            reply_code=failure.reply_code,
+            template=mail.template,
+        ),
+    )
+    audit.record(
+        tx,
+        actor=actor,
+        action="mail-bounced",
+        subject=str(mail.renewal_id),
+        details={"template": mail.template, "message_id": failure.message_id, "reply_code": failure.reply_code},
+    )
+    return True
 
 
 def _note(tx: Tx, actor: str, action: str, envelope: PINEnvelope, **details: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_key import PrintKey
 from services.mailing.print_settings import PrintSettings
-from services.mailing.print_work import Printer, close_next, print_next
-from shared import db, logs, main, migrate, process
+from services.mailing.print_work import Printer, close_next, erase_next, print_next
+from shared import db, logs, main, migrate, process, tracing
 from shared.migrate import Migration
 from shared.work import run_tasks
 
@@ -18,6 +18,7 @@ def make_printer(settings: PrintSettings) -> Printer:
         stationery=Stationery(fonts=settings.fonts, help=settings.help, portal=settings.portal),
         folder=settings.posting_folder,
         rule=settings.rule,
+        kept=settings.letters_kept,
     )
 
 
@@ -25,6 +26,7 @@ def run(migrations: Sequence[Migration]) -> None:
     """Print until told to stop."""
     settings = PrintSettings.read()
     logs.configure("mailing", "print", settings.log_level)
+    tracing.configure("mailing", "print")
     printer = make_printer(settings)
     life = process.Life()
     life.end_on_signals()
@@ -34,7 +36,11 @@ def run(migrations: Sequence[Migration]) -> None:
         try:
             migrate.wait_until_current(pool, migrations)
             main.STARTED.labels("mailing", "print").set(1)
-            tasks = [("print", lambda: print_next(pool, printer)), ("close", lambda: close_next(pool, printer))]
+            tasks = [
+                ("print", lambda: print_next(pool, printer)),
+                ("close", lambda: close_next(pool, printer)),
+                ("erase", lambda: erase_next(pool, printer)),
+            ]
             run_tasks(tasks, life)
         finally:
             pool.close()

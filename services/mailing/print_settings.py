@@ -5,6 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from environs import validate
+
 from services.mailing.domain import Help
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 from services.mailing.print_store import BatchRule
@@ -26,6 +28,7 @@ class PrintSettings:
     portal: str
     help: Help
     rule: BatchRule
+    letters_kept: timedelta
 
     @classmethod
     def read(cls) -> Self:
@@ -44,6 +47,10 @@ class PrintSettings:
             rule=BatchRule(
                 size=env.int("POSTING_BATCH_SIZE", 200),
                 age=env.timedelta("POSTING_BATCH_SECONDS", timedelta(hours=1)),
+            ),
+            # None: a letter that the post has is erased at once.
+            letters_kept=env.timedelta(
+                "POSTED_LETTERS_KEPT_SECONDS", timedelta(), validate=validate.Range(timedelta())
             ),
         )
         seal(env)

@@ -38,6 +38,17 @@ class Job:
     sealed: bytes
     batch: Batch
     dated_on: date
+    traceparent: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A letter whose file is needed no more."""
+
+    envelope_id: uuid.UUID
+    renewal_id: uuid.UUID
+    number: int
+    traceparent: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +72,7 @@ class _Due:
     batch_id: uuid.UUID | None
     number: int | None
     dated_on: date | None
+    traceparent: str | None
 
 
 def claim_due_envelope(
@@ -88,13 +100,15 @@ def claim_due_envelope(
         sealed=due.sealed,
         batch=batch,
         dated_on=dated_on,
+        traceparent=due.traceparent,
     )
 
 
 def _lock_due(conn: Conn, now: datetime) -> _Due | None:
     with conn.cursor(row_factory=class_row(_Due)) as cursor:
         return cursor.execute(
-            """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_name, e.sealed, e.batch_id, b.number, e.dated_on
+            """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_name, e.sealed, e.batch_id, b.number, e.dated_on,
+                      e.traceparent
                FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
                WHERE e.state IN ('sealed', 'printing') AND e.due_at <= %s
                ORDER BY e.due_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED""",
@@ -181,6 +195,33 @@ def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime)
             """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
                WHERE id = %s AND state = 'closing'""",
             (now, manifest_sha256, batch.id),
+        ).rowcount
+        == 1
+    )
+
+
+def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: timedelta) -> Finished | None:
+    """Take a letter that was recorded as posted, or given up, `kept` ago or longer: the intent to erase its file."""
+    with conn.cursor(row_factory=class_row(Finished)) as cursor:
+        return cursor.execute(
+            """UPDATE pin_envelopes AS e SET erasing_at = %(now)s FROM posting_batches AS b
+               WHERE b.id = e.batch_id AND envelope_id = (
+                   SELECT envelope_id FROM pin_envelopes
+                   WHERE file_sha256 IS NOT NULL AND erased_at IS NULL AND state IN ('posted', 'returned', 'dropped')
+                     AND COALESCE(finished_at, printed_at) <= %(now)s - %(kept)s::interval
+                     AND (erasing_at IS NULL OR erasing_at <= %(now)s - %(lease)s::interval)
+                   ORDER BY printed_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+               RETURNING e.envelope_id, e.renewal_id, b.number, e.traceparent""",
+            {"now": now, "kept": kept, "lease": lease},
+        ).fetchone()
+
+
+def settle_erased(conn: Conn, letter: Finished, now: datetime) -> bool:
+    """The file is gone; False if that was recorded before."""
+    return (
+        conn.execute(
+            "UPDATE pin_envelopes SET erased_at = %s WHERE envelope_id = %s AND erased_at IS NULL",
+            (now, letter.envelope_id),
         ).rowcount
         == 1
     )

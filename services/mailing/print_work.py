@@ -1,10 +1,11 @@
-"""The print process: opens due envelopes, writes each letter as a file for the printer, and closes posting batches.
+"""The print process: opens due envelopes, writes each letter as a file for the printer, closes posting batches, erases.
 
-A blob is deleted from its row once the letter is on disk. Keeping it would let a letter be printed again, but a
-second copy of a PIN is itself the danger: what is lost before the post is voided and made anew with another PIN.
+A blob is deleted from its row once the letter is on disk, and the file once the letter is posted. Keeping either would
+let a letter be printed again, but a second copy of a PIN is itself the danger: what is lost is made anew with another.
 """
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +16,10 @@ from prometheus_client import Counter
 
 from services.mailing import manifest, print_store
 from services.mailing.domain import HONG_KONG, EnvelopeUnusable, Letter
-from services.mailing.files import write_atomically
+from services.mailing.files import erase, write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
-from shared import audit
+from shared import audit, tracing
 from shared.db import Pool
 from shared.tx import Clock, transaction, utc_now
 
@@ -29,6 +30,7 @@ ACTOR: Final = "mailing-print"
 LEASE: Final = timedelta(seconds=20)
 
 ENVELOPES = Counter("mailing_envelopes_total", "PIN Envelopes by what became of them at the printer", ["outcome"])
+ERASED = Counter("mailing_letters_erased_total", "Letters' files erased after the post had them")
 BATCHES = Counter("mailing_batches_closed_total", "Posting batches closed with their manifest")
 
 
@@ -46,6 +48,8 @@ class Printer:
     stationery: Stationery
     folder: Path
     rule: BatchRule
+    # How long a letter's file stays after the letter was recorded as posted.
+    kept: timedelta = timedelta()
 
 
 def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
@@ -55,13 +59,19 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
         job = print_store.claim_due_envelope(tx.conn, tx.now, tx.now + LEASE, today, printer.rule, tx.new_id())
     if job is None:
         return False
-    try:
-        letter = _open(job, printer.key)
-        pdf = printer.stationery.pdf(letter, job.dated_on)
-    except EnvelopeUnusable as fault:
-        _set_aside(pool, job, fault, clock)
-        return True
-    write_atomically(manifest.folder(printer.folder, job.batch.number) / manifest.file_name(job.envelope_id), pdf)
+    with tracing.span("print PIN Envelope", parent=job.traceparent):
+        try:
+            letter = _open(job, printer.key)
+            pdf = printer.stationery.pdf(letter, job.dated_on)
+        except EnvelopeUnusable as fault:
+            _set_aside(pool, job, fault, clock)
+            return True
+        write_atomically(_file(printer, job.batch.number, job.envelope_id), pdf)
+        _settle_printed(pool, job, letter, pdf, clock)
+    return True
+
+
+def _settle_printed(pool: Pool, job: Job, letter: Letter, pdf: bytes, clock: Clock) -> None:
     with transaction(pool, clock=clock) as tx:
         if print_store.settle_printed(tx.conn, job, letter, hashlib.sha256(pdf).hexdigest(), tx.now):
             ENVELOPES.labels("printed").inc()
@@ -72,7 +82,10 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
                 subject=str(job.renewal_id),
                 details={"envelope_id": str(job.envelope_id), "batch": job.batch.number},
             )
-    return True
+
+
+def _file(printer: Printer, batch: int, envelope_id: uuid.UUID) -> Path:
+    return manifest.folder(printer.folder, batch) / manifest.file_name(envelope_id)
 
 
 def _open(job: Job, key: Key) -> Letter:
@@ -116,4 +129,32 @@ def close_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
                 subject=manifest.batch_name(batch.number),
                 details={"envelopes": len(lines)},
             )
+    return True
+
+
+def erase_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
+    """Erase one letter's file that is needed no more; say whether there was one. Its line in the manifest stays.
+
+    Raises FileNotFoundError if the batch's folder is not there: then it is not recorded as erased.
+    """
+    with transaction(pool, clock=clock) as tx:
+        letter = print_store.claim_finished_letter(tx.conn, tx.now, printer.kept, LEASE)
+    if letter is None:
+        return False
+    with tracing.span("erase letter", parent=letter.traceparent):
+        was_there = erase(_file(printer, letter.number, letter.envelope_id))
+        with transaction(pool, clock=clock) as tx:
+            if print_store.settle_erased(tx.conn, letter, tx.now):
+                ERASED.inc()
+                audit.record(
+                    tx,
+                    actor=ACTOR,
+                    action="letter-erased",
+                    subject=str(letter.renewal_id),
+                    details={
+                        "envelope_id": str(letter.envelope_id),
+                        "batch": letter.number,
+                        "was_there": was_there,
+                    },
+                )
     return True

@@ -1,9 +1,9 @@
-"""All SQL of mailing but that of the print process; never commits."""
+"""SQL of renewals, their mails and refunds; never commits."""
 
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,20 +12,18 @@ from psycopg.types.json import Jsonb
 
 from services.mailing.domain import (
     Contact,
-    EnvelopeState,
     Item,
     Mail,
     MailState,
-    PINEnvelope,
     Refund,
     Renewal,
     Sending,
+    SentMail,
     Template,
 )
 from shared.db import Conn
 from shared.events.application import RefundDue
-from shared.events.base import ItemId, Language, RenewalId
-from shared.events.issuance import PINEnvelopeSealed
+from shared.events.base import Language, RenewalId
 
 OLDEST_DUE: Final = """SELECT 'send', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM mails
                        WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
@@ -99,8 +97,8 @@ def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     return (
         conn.execute(
             """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
-                                  message_id, content, state, queued_at, due_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
+                                  message_id, content, traceparent, state, queued_at, due_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
                ON CONFLICT (renewal_id, template, recipient_address, item_id) DO NOTHING""",
             (
                 mail.id,
@@ -112,6 +110,7 @@ def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
                 mail.recipient_address,
                 mail.message_id,
                 Jsonb(mail.content),
+                mail.traceparent,
                 now,
                 due_at,
             ),
@@ -129,7 +128,7 @@ def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending
                WHERE id = (SELECT id FROM mails WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
                            ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                RETURNING id, renewal_id, template, language, recipient_name, recipient_address, message_id, content,
-                         dated_at, queued_at, tries, repeats""",
+                         traceparent, dated_at, queued_at, tries, repeats""",
             {"now": now, "leased_until": leased_until},
         ).fetchone()
 
@@ -144,6 +143,7 @@ def _sending(
     recipient_address: str,
     message_id: str,
     content: dict[str, object],
+    traceparent: str | None,
     dated_at: datetime,
     queued_at: datetime,
     tries: int,
@@ -158,6 +158,7 @@ def _sending(
         recipient_address=recipient_address,
         message_id=message_id,
         content=content,
+        traceparent=traceparent,
     )
     return Sending(mail=mail, dated_at=dated_at, queued_at=queued_at, tries=tries, repeats=repeats)
 
@@ -182,14 +183,43 @@ def put_off(conn: Conn, sending: Sending, due_at: datetime, *, state: MailState)
     )
 
 
-def requeue_unconfirmed(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
-    """Send an unconfirmed mail once more; its renewal, or None if it is not unconfirmed."""
+def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
+    """Send a bounced or unconfirmed mail once more; its renewal, or None if it is neither."""
     row = conn.execute(
-        """UPDATE mails SET state = 'queued', repeats = 0, due_at = %s, settled_at = NULL
-           WHERE id = %s AND state = 'unconfirmed' RETURNING renewal_id""",
-        (now, mail_id),
+        """UPDATE mails SET state = 'queued', repeats = 0, queued_at = %(now)s, due_at = %(now)s, settled_at = NULL,
+                  reply_code = NULL
+           WHERE id = %(id)s AND state IN ('bounced', 'unconfirmed') RETURNING renewal_id""",
+        {"now": now, "id": mail_id},
     ).fetchone()
     return None if row is None else RenewalId(row[0])
+
+
+def lock_mail(conn: Conn, message_id: str) -> SentMail | None:
+    """One mail by its Message-ID."""
+    with conn.cursor(row_factory=kwargs_row(_sent_mail)) as cursor:
+        return cursor.execute(
+            "SELECT id, renewal_id, template, state, traceparent FROM mails WHERE message_id = %s FOR UPDATE",
+            (message_id,),
+        ).fetchone()
+
+
+def _sent_mail(*, id: uuid.UUID, renewal_id: uuid.UUID, template: str, state: str, traceparent: str | None) -> SentMail:
+    return SentMail(
+        id=id,
+        renewal_id=RenewalId(renewal_id),
+        template=Template(template),
+        state=MailState(state),
+        traceparent=traceparent,
+    )
+
+
+def save_bounced(conn: Conn, mail_id: uuid.UUID, reply_code: int, now: datetime) -> None:
+    """A mail that was taken came back."""
+    conn.execute(
+        """UPDATE mails SET state = 'bounced', reply_code = %s, settled_at = %s
+           WHERE id = %s AND state IN ('sent', 'unconfirmed')""",
+        (reply_code, now, mail_id),
+    )
 
 
 def drop_queued_mails(conn: Conn, renewal_id: RenewalId, templates: Iterable[Template], now: datetime) -> int:
@@ -219,106 +249,3 @@ def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:
         return cursor.execute(
             "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s", (renewal_id,)
         ).fetchall()
-
-
-def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime) -> bool:
-    """Keep a sealed envelope; False if it, or another for the same server name, is there already."""
-    return (
-        conn.execute(
-            """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, sealed, received_at,
-                                          due_at)
-               VALUES (%s, %s, %s, %s, 'sealed', %s, %s, %s) ON CONFLICT DO NOTHING""",
-            (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed, now, now),
-        ).rowcount
-        == 1
-    )
-
-
-def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> None:
-    """Record an envelope that will never be printed; its blob is not kept."""
-    conn.execute(
-        """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, received_at, due_at, reason)
-           VALUES (%s, %s, %s, %s, 'dropped', %s, %s, %s) ON CONFLICT DO NOTHING""",
-        (event.envelope_id, event.renewal_id, event.item_id, event.server_name, now, now, reason),
-    )
-
-
-def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
-    """Whether this very envelope is there; of a printed one the blob can no longer be compared."""
-    row = conn.execute(
-        """SELECT 1 FROM pin_envelopes WHERE envelope_id = %s AND renewal_id = %s AND item_id = %s AND server_name = %s
-               AND (sealed IS NULL OR sealed = %s)""",
-        (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed),
-    ).fetchone()
-    return row is not None
-
-
-def drop_unprinted_envelopes(conn: Conn, renewal_id: RenewalId, reason: str) -> int:
-    """Never print what no printer has taken yet; how many."""
-    return conn.execute(
-        """UPDATE pin_envelopes SET state = 'dropped', sealed = NULL, reason = %s
-           WHERE renewal_id = %s AND state IN ('sealed', 'faulty')""",
-        (reason, renewal_id),
-    ).rowcount
-
-
-def _envelope(
-    *,
-    envelope_id: uuid.UUID,
-    renewal_id: uuid.UUID,
-    item_id: uuid.UUID,
-    server_name: str,
-    state: str,
-    registered_number: str | None,
-    posted_on: date | None,
-) -> PINEnvelope:
-    return PINEnvelope(
-        envelope_id=envelope_id,
-        renewal_id=RenewalId(renewal_id),
-        item_id=ItemId(item_id),
-        server_name=server_name,
-        state=EnvelopeState(state),
-        registered_number=registered_number,
-        posted_on=posted_on,
-    )
-
-
-def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
-    """A closed batch's printed envelopes, always in one order."""
-    with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
-        return cursor.execute(
-            """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on
-               FROM pin_envelopes
-               WHERE batch_id = (SELECT id FROM posting_batches WHERE number = %s AND state = 'closed')
-                 AND state IN ('printed', 'posted', 'returned')
-               ORDER BY renewal_id, envelope_id FOR UPDATE""",
-            (number,),
-        ).fetchall()
-
-
-def lock_envelope(conn: Conn, envelope_id: uuid.UUID) -> PINEnvelope | None:
-    """One envelope that was printed."""
-    with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
-        return cursor.execute(
-            """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on
-               FROM pin_envelopes WHERE envelope_id = %s AND state IN ('printed', 'posted', 'returned') FOR UPDATE""",
-            (envelope_id,),
-        ).fetchone()
-
-
-def save_posted(conn: Conn, envelope_id: uuid.UUID, number: str, posted_on: date) -> None:
-    """The envelope went to the post. Raises psycopg.errors.UniqueViolation for a number used before."""
-    conn.execute(
-        """UPDATE pin_envelopes SET state = 'posted', registered_number = %s, posted_on = %s
-           WHERE envelope_id = %s AND state = 'printed'""",
-        (number, posted_on, envelope_id),
-    )
-
-
-def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: date) -> None:
-    """The post brought the envelope back."""
-    conn.execute(
-        """UPDATE pin_envelopes SET state = 'returned', reason = %s, returned_on = %s
-           WHERE envelope_id = %s AND state = 'posted'""",
-        (reason, returned_on, envelope_id),
-    )

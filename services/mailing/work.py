@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import structlog
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from services.mailing import store
@@ -20,7 +21,7 @@ from services.mailing.domain import (
 )
 from services.mailing.handlers import ACTOR
 from services.mailing.messages import Composer
-from shared import audit, outbox
+from shared import audit, outbox, tracing
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
 from shared.tx import Clock, Tx, transaction, utc_now
@@ -36,10 +37,16 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
         sending = store.claim_due_mail(tx.conn, tx.now, tx.now + lease)
     if sending is None:
         return False
-    if sending.repeats > REPEATS_ALLOWED:
-        with transaction(pool, clock=clock) as tx:
-            _unconfirmed(tx, sending)
-        return True
+    with tracing.span("send e-mail", parent=sending.mail.traceparent, kind=SpanKind.CLIENT):
+        if sending.repeats > REPEATS_ALLOWED:
+            with transaction(pool, clock=clock) as tx:
+                _unconfirmed(tx, sending)
+        else:
+            _send(pool, mailer, composer, sending, clock)
+    return True
+
+
+def _send(pool: Pool, mailer: Mailer, composer: Composer, sending: Sending, clock: Clock) -> None:
     message = composer.compose(sending.mail, sending.dated_at)
     try:
         mailer.send(sending.mail.recipient_address, message)
@@ -55,7 +62,6 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
     else:
         with transaction(pool, clock=clock) as tx:
             _sent(tx, sending)
-    return True
 
 
 def _sent(tx: Tx, sending: Sending) -> None:
@@ -72,8 +78,12 @@ def _bounced(tx: Tx, sending: Sending, code: int) -> None:
     mail = sending.mail
     store.lock_renewal(tx.conn, mail.renewal_id)
     if store.settle(tx.conn, sending, MailState.BOUNCED, tx.now, code):
-        outbox.add(tx, MailBounced(renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code))
+        bounced = MailBounced(
+            renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code, template=mail.template
+        )
+        outbox.add(tx, bounced)
         _note(tx, sending, "mail-bounced", code)
+        log.warning("mail.bounced", mail_id=str(mail.id), template=mail.template, reply_code=code)
 
 
 def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:

@@ -21,13 +21,14 @@ class CSRRequestSent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MailBounced(Event):
-    """A mail of this renewal was refused for good by the recipient's mail server."""
+    """A mail of this renewal was refused for good by the recipient's mail server; `template` says which mail."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.mail-bounced.v1"
     TOPIC: ClassVar[Topic] = Topic.MAILING
 
     message_id: str
     reply_code: int
+    template: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,13 @@ LEGS: Final = {
         "issuance-relay: send pin-envelope-sealed",
         "mailing-consume: process pin-envelope-sealed",
     },
+    "mailing-consume: process csr-requested": {"mailing-work: send e-mail"},
+    "mailing-work: send e-mail": {
+        "mailing-relay: send csr-request-sent",
+        "application-consume: process csr-request-sent",
+    },
+    "mailing-consume: process pin-envelope-sealed": {"mailing-print: print PIN Envelope"},
+    "mailing-consume: process renewal-completed": {"mailing-work: send e-mail"},
     "issuance-web: POST /issuance/v1/orders/<uuid:item_id>/csr": {
         "issuance-relay: send csr-received",
         "application-consume: process csr-received",

@@ -35,6 +35,13 @@ def write_print_key(folder: Path) -> None:
     (folder / "print.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
+def die(world: World, task: str, url: str, folder: Path) -> None:
+    """Let a print process be killed between file and row."""
+    write_print_key(folder)
+    command = [sys.executable, "-m", "tests.integration.mailing.dying_printer", url, str(folder), str(world.posting)]
+    assert subprocess.run([*command, task, world.now.isoformat()], timeout=60, check=False).returncode == -9
+
+
 def test_every_server_name_gets_one_letter_with_its_pin(world: World) -> None:
     renewal = world.renewal()
     pins = {name: f"{number}234567890123456" for number, name in enumerate(NAMES)}
@@ -62,10 +69,7 @@ def test_a_printer_killed_between_file_and_row_writes_the_same_file_again(
     world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path
 ) -> None:
     world.apply(world.renewal().sealed())
-    write_print_key(tmp_path)
-    url = postgres.url(mailing_database.name, "mailing_print")
-    command = [sys.executable, "-m", "tests.integration.mailing.dying_printer", url, str(tmp_path), str(world.posting)]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -9
+    die(world, "print", postgres.url(mailing_database.name, "mailing_print"), tmp_path)
     (letter,) = world.letters()
     before = letter.read_bytes()
     assert world.envelope_states() == ["printing"]

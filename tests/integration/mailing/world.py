@@ -196,6 +196,7 @@ class World:
     server: MailServerFake
     posting: Path
     rule: BatchRule = field(default_factory=lambda: BatchRule(size=100, age=timedelta(minutes=1)))
+    kept: timedelta = timedelta()
     now: datetime = START
     identity_key: SigningKey = field(default_factory=new_key)
     payment_key: SigningKey = field(default_factory=new_key)
@@ -210,7 +211,7 @@ class World:
     def pass_time(self, **by: float) -> None:
         self.now += timedelta(**by)
 
-    def record(self, event: Event) -> Record:
+    def record(self, event: Event, traceparent: str | None = None) -> Record:
         """The event's next record, as its publisher's relay would send it."""
         place = (event.TOPIC.value, str(event.renewal_id))
         sequence = self.sequences[place] = self.sequences.get(place, 0) + 1
@@ -224,6 +225,7 @@ class World:
             time=self.now,
             data=codec.encode_data(event),
             dataschema=codec.schema_name(event.TYPE),
+            traceparent=traceparent,
         )
         headers = tuple(codec.to_headers(envelope))
         offset = sum(self.sequences.values())
@@ -256,6 +258,7 @@ class World:
             stationery=Stationery(fonts=DEFAULT_FONTS, help=HELP, portal=PORTAL),
             folder=self.posting,
             rule=self.rule,
+            kept=self.kept,
         )
 
     def print_all(self) -> int:
@@ -266,6 +269,12 @@ class World:
 
     def close(self) -> bool:
         return print_work.close_next(self.print_pool, self.printer(), clock=self.clock)
+
+    def erase_all(self) -> int:
+        count = 0
+        while print_work.erase_next(self.print_pool, self.printer(), clock=self.clock):
+            count += 1
+        return count
 
     def letters(self) -> list[Path]:
         return sorted(self.posting.rglob("*.pdf"))

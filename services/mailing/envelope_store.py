@@ -1,0 +1,156 @@
+"""SQL of PIN Envelopes for all but the print process, and of what waits for a person; never commits."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from psycopg.rows import class_row, kwargs_row
+
+from services.mailing.domain import EnvelopeState, PINEnvelope, Waiting
+from shared.db import Conn
+from shared.events.base import ItemId, RenewalId
+from shared.events.issuance import PINEnvelopeSealed
+
+
+def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime, traceparent: str | None) -> bool:
+    """Keep a sealed envelope; False if it, or another for the same server name, is there already."""
+    return (
+        conn.execute(
+            """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, sealed, received_at,
+                                          due_at, traceparent)
+               VALUES (%s, %s, %s, %s, 'sealed', %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+            (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed, now, now, traceparent),
+        ).rowcount
+        == 1
+    )
+
+
+def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> None:
+    """Record an envelope that will never be printed; its blob is not kept."""
+    conn.execute(
+        """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, received_at, due_at, reason)
+           VALUES (%s, %s, %s, %s, 'dropped', %s, %s, %s) ON CONFLICT DO NOTHING""",
+        (event.envelope_id, event.renewal_id, event.item_id, event.server_name, now, now, reason),
+    )
+
+
+def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
+    """Whether this very envelope is there; of a printed one the blob can no longer be compared."""
+    row = conn.execute(
+        """SELECT 1 FROM pin_envelopes WHERE envelope_id = %s AND renewal_id = %s AND item_id = %s AND server_name = %s
+               AND (sealed IS NULL OR sealed = %s)""",
+        (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed),
+    ).fetchone()
+    return row is not None
+
+
+def drop_unposted_envelopes(conn: Conn, renewal_id: RenewalId, reason: str, now: datetime) -> int:
+    """Never print what no printer has taken, nor post what lies printed in an open batch; how many.
+
+    What is in a closed batch may be on its way to the post. Envelope before batch: so does the print process lock.
+    """
+    unprinted = conn.execute(
+        """UPDATE pin_envelopes SET state = 'dropped', sealed = NULL, reason = %s
+           WHERE renewal_id = %s AND state IN ('sealed', 'faulty')""",
+        (reason, renewal_id),
+    ).rowcount
+    printed = conn.execute(
+        """UPDATE pin_envelopes SET state = 'dropped', reason = %s, finished_at = %s
+           WHERE renewal_id = %s AND state = 'printed'
+             AND batch_id IN (SELECT id FROM posting_batches WHERE state = 'open' FOR SHARE)""",
+        (reason, now, renewal_id),
+    ).rowcount
+    return unprinted + printed
+
+
+def _envelope(
+    *,
+    envelope_id: uuid.UUID,
+    renewal_id: uuid.UUID,
+    item_id: uuid.UUID,
+    server_name: str,
+    state: str,
+    registered_number: str | None,
+    posted_on: date | None,
+    traceparent: str | None,
+) -> PINEnvelope:
+    return PINEnvelope(
+        envelope_id=envelope_id,
+        renewal_id=RenewalId(renewal_id),
+        item_id=ItemId(item_id),
+        server_name=server_name,
+        state=EnvelopeState(state),
+        registered_number=registered_number,
+        posted_on=posted_on,
+        traceparent=traceparent,
+    )
+
+
+def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
+    """A closed batch's printed envelopes, always in one order."""
+    with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
+        return cursor.execute(
+            """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
+                      traceparent
+               FROM pin_envelopes
+               WHERE batch_id = (SELECT id FROM posting_batches WHERE number = %s AND state = 'closed')
+                 AND state IN ('printed', 'posted', 'returned')
+               ORDER BY renewal_id, envelope_id FOR UPDATE""",
+            (number,),
+        ).fetchall()
+
+
+def lock_envelope(conn: Conn, envelope_id: uuid.UUID) -> PINEnvelope | None:
+    """One envelope that was printed."""
+    with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
+        return cursor.execute(
+            """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
+                      traceparent
+               FROM pin_envelopes WHERE envelope_id = %s AND state IN ('printed', 'posted', 'returned') FOR UPDATE""",
+            (envelope_id,),
+        ).fetchone()
+
+
+def save_posted(conn: Conn, envelope_id: uuid.UUID, number: str, posted_on: date, now: datetime) -> None:
+    """The envelope went to the post. Raises psycopg.errors.UniqueViolation for a number used before."""
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'posted', registered_number = %s, posted_on = %s, finished_at = %s
+           WHERE envelope_id = %s AND state = 'printed'""",
+        (number, posted_on, now, envelope_id),
+    )
+
+
+def save_withdrawn(conn: Conn, envelope_id: uuid.UUID, reason: str, now: datetime) -> None:
+    """The printed envelope never goes to the post."""
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'dropped', reason = %s, finished_at = %s
+           WHERE envelope_id = %s AND state = 'printed'""",
+        (reason, now, envelope_id),
+    )
+
+
+def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: date) -> None:
+    """The post brought the envelope back."""
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'returned', reason = %s, returned_on = %s
+           WHERE envelope_id = %s AND state = 'posted'""",
+        (reason, returned_on, envelope_id),
+    )
+
+
+def find_waiting(conn: Conn, since: datetime) -> Sequence[Waiting]:
+    """What has waited for a person since then, oldest first."""
+    with conn.cursor(row_factory=class_row(Waiting)) as cursor:
+        return cursor.execute(
+            """SELECT 'mail-' || state AS kind, id, renewal_id, content->>'reference' AS reference, template AS what,
+                      settled_at AS since, reply_code::text AS why
+               FROM mails WHERE state IN ('bounced', 'unconfirmed') AND settled_at >= %(since)s
+               UNION ALL
+               SELECT 'envelope-' || e.state, envelope_id, renewal_id, reference, server_name,
+                      COALESCE(finished_at, printed_at, received_at), reason
+               FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
+               WHERE (e.state IN ('faulty', 'returned') OR (e.state = 'printed' AND b.state = 'closed'))
+                 AND received_at >= %(since)s
+               ORDER BY since, id""",
+            {"since": since},
+        ).fetchall()
