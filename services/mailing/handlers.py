@@ -95,8 +95,10 @@ def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
     contact = store.lock_renewal(tx.conn, event.renewal_id).contact
     if contact is None:
         raise ContactUnknown("the renewal completed without a request for its CSRs")
-    refunds = store.find_refunds(tx.conn, event.renewal_id)
-    store.drop_queued_mails(tx.conn, event.renewal_id, [Template.ITEM_REFUSED], tx.now)
+    refunds: Sequence[Refund] = ()
+    if event.refused:
+        refunds = store.find_refunds(tx.conn, event.renewal_id)
+        store.drop_queued_mails(tx.conn, event.renewal_id, [Template.ITEM_REFUSED], tx.now)
     content = {
         "issued": [_shown(item) for item in _find(contact, event.issued)],
         "refused": _refused(contact, event.refused, refunds),
