@@ -29,7 +29,6 @@ from services.identity.domain import (
     OrganisationMismatch,
     OtherCertificate,
     RedirectRefused,
-    RevocationUnknown,
     SignatureRefused,
 )
 from services.identity.examining import Report
@@ -55,6 +54,8 @@ from services.identity.store import Evidence
 from shared import problems, web, xfcc
 from shared.errors import Refused, Unavailable
 from shared.events.base import RenewalId
+from shared.pki.certificates import sha256
+from shared.pki.crls import RevocationUnknown
 from shared.problems import Problem, ProblemTable
 from shared.tokens import SigningKey, TokenKind
 from shared.tx import Tx
@@ -221,7 +222,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
     with web.transaction() as tx:
         certificate = challenging.verify(command, tx)
-    with _noted("sign-in-refused", certificates.sha256(certificate)), web.transaction() as tx:
+    with _noted("sign-in-refused", sha256(certificate)), web.transaction() as tx:
         tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
 
@@ -289,7 +290,7 @@ def _client_certificate() -> x509.Certificate:
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
     """Handle a request that the client certificate decides."""
     certificate = _client_certificate()
-    with _noted(action, certificates.sha256(certificate)), web.transaction() as tx:
+    with _noted(action, sha256(certificate)), web.transaction() as tx:
         return handle(certificate, tx)
 
 

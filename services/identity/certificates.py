@@ -6,7 +6,6 @@ processes no policies, lets a CA certificate through as leaf under our own leaf 
 nonRepudiation and the leaf's key size, and forgives a fraction of a second: those checks are ours.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +23,7 @@ from cryptography.x509.verification import (
 )
 
 from services.identity.domain import CertificateFault, CertificateRefused
-from services.identity.keys import is_strong
-from shared.pki.certificates import UNREADABLE
+from shared.pki.certificates import UNREADABLE, is_strong
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
@@ -88,11 +86,6 @@ class Chain:
     def as_der(self) -> list[bytes]:
         """All of it, the leaf first."""
         return [each.public_bytes(serialization.Encoding.DER) for each in (self.leaf, *self.issuers)]
-
-
-def sha256(certificate: x509.Certificate) -> str:
-    """The certificate's SHA-256, in lower-case hexadecimal: its name in our records."""
-    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def read(der: bytes) -> x509.Certificate:

@@ -7,8 +7,8 @@ from typing import Final
 
 import requests
 
-from services.identity.crls import MAX_BYTES
 from shared.errors import Unavailable
+from shared.pki.crls import MAX_BYTES
 
 SUFFIXES: Final = frozenset({".crl", ".der", ".pem"})
 CONNECT_SECONDS: Final = 5.0

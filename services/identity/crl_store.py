@@ -7,8 +7,8 @@ from typing import Any
 
 from psycopg.rows import kwargs_row
 
-from services.identity.crls import StoredCRL
 from shared.db import Conn
+from shared.pki.crls import StoredCRL
 
 
 def _crl(number: Decimal, **columns: Any) -> StoredCRL:

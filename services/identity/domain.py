@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from shared.errors import Refused, Unavailable
+from shared.errors import Refused
 from shared.events.base import ARId, SubscriberId
 
 
@@ -90,16 +90,6 @@ class SignatureRefused(Reasoned):
     def __init__(self, fault: SignatureFault) -> None:
         super().__init__(fault.value)
         self.fault = fault
-
-
-class CRLRefused(Reasoned):
-    """This CRL is not the issuer's, or not usable now."""
-
-
-class RevocationUnknown(Unavailable):
-    """No usable CRL for a certificate of the chain: nobody is let in, and nobody is accused."""
-
-    reason = "revocation-unknown"
 
 
 class NotEnrolled(Refused):

@@ -15,11 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from marshmallow import Schema, ValidationError, fields, validate
 
-from services.identity import certificates, store
+from services.identity import store
 from services.identity.domain import ARNotFound, AuthorisedRepresentative, EnrolmentRefused, Subscriber
 from shared import audit
 from shared.events.base import ARId, SubscriberId
-from shared.pki.certificates import UNREADABLE
+from shared.pki.certificates import UNREADABLE, sha256
 from shared.tx import Tx
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -113,7 +113,7 @@ def appoint(person: dict[str, Any], subscriber_id: SubscriberId, actor: str, tx:
 
 def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) -> None:
     """An e-Cert is registered by its hash; it is judged whenever it is used, not here."""
-    name = certificates.sha256(certificate)
+    name = sha256(certificate)
     der = certificate.public_bytes(serialization.Encoding.DER)
     added = store.add_certificate(tx.conn, ar_id, name, der, tx.now)
     if added.owner != ar_id:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from services.identity import certificates, crl_store, crls, one_time_store, organisations, store
+from services.identity import certificates, one_time_store, organisations, revocation, store
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import (
@@ -21,10 +21,11 @@ from services.identity.domain import (
     CodeRefused,
     NotEnrolled,
     OrganisationMismatch,
-    RevocationUnknown,
 )
 from services.identity.handlers import identify
 from services.identity.one_time_store import ShownCertificate
+from shared.pki.certificates import sha256
+from shared.pki.crls import RevocationUnknown
 from shared.tx import Tx
 
 
@@ -124,12 +125,11 @@ def _chain(certificate: x509.Certificate, trust: Trust, at: datetime) -> tuple[C
 def _revocation(chain: Chain | None, tx: Tx) -> Finding:
     if chain is None:
         return Finding(check=Check.REVOCATION, made=False)
-    issuers = [certificates.sha256(each) for each in chain.issuers]
-    return _find(Check.REVOCATION, lambda: crls.check(chain, crl_store.find_crls(tx.conn, issuers), tx.now))
+    return _find(Check.REVOCATION, lambda: revocation.clear(chain, tx))
 
 
 def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
-    ar = store.find_ar_by_certificate(tx.conn, certificates.sha256(certificate))
+    ar = store.find_ar_by_certificate(tx.conn, sha256(certificate))
     if ar is None:
         raise NotEnrolled
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)

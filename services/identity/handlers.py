@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
-from services.identity import certificates, crl_store, crls, organisations, store
+from services.identity import certificates, organisations, revocation, store
 from services.identity.certificates import Chain, Trust
-from services.identity.crls import StoredCRL
 from services.identity.domain import (
     AuthorisedRepresentative,
     NotEnrolled,
@@ -17,6 +16,8 @@ from services.identity.domain import (
 from shared import audit
 from shared.auth import Caller
 from shared.events.base import RenewalId
+from shared.pki.certificates import sha256
+from shared.pki.crls import StoredCRL
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
@@ -48,9 +49,8 @@ def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identifi
     Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
     """
     chain = certificates.validate(certificate, trust, tx.now)
-    issuers = [certificates.sha256(issuer) for issuer in chain.issuers]
-    used = crls.check(chain, crl_store.find_crls(tx.conn, issuers), tx.now)
-    certificate_sha256 = certificates.sha256(certificate)
+    used = revocation.clear(chain, tx)
+    certificate_sha256 = sha256(certificate)
     ar = store.find_ar_by_certificate(tx.conn, certificate_sha256)
     if ar is None:
         raise NotEnrolled("no Authorised Representative is registered with this e-Cert")

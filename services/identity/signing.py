@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from services.identity import der
 from services.identity.domain import SignatureFault, SignatureRefused
-from services.identity.keys import MAX_RSA_BITS, is_strong
+from shared.pki.certificates import MAX_RSA_BITS, is_strong
 
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256(),

@@ -9,11 +9,11 @@ from typing import Any
 from psycopg.rows import class_row, kwargs_row
 from psycopg.types.json import Jsonb
 
-from services.identity.crls import StoredCRL
 from services.identity.domain import AuthorisedRepresentative, Subscriber
 from shared.audit import Detail
 from shared.db import Conn
 from shared.events.base import ARId, RenewalId, SubscriberId
+from shared.pki.crls import StoredCRL
 
 
 @dataclass(frozen=True, kw_only=True)

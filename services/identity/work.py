@@ -7,12 +7,13 @@ import structlog
 from cryptography import x509
 from prometheus_client import Counter, Gauge
 
-from services.identity import certificates, crl_sources, crl_store, crls
+from services.identity import certificates, crl_sources, crl_store
 from services.identity.certificates import Trust
 from services.identity.crl_sources import SourceUnavailable
-from services.identity.domain import CRLRefused
 from shared import audit
 from shared.db import Pool
+from shared.pki import crls
+from shared.pki.crls import CRLRefused
 from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()

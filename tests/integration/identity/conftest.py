@@ -16,9 +16,9 @@ from werkzeug.test import TestResponse
 
 from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
-from services.identity.crls import issuer_of
 from shared import db, web
 from shared.db import Pool
+from shared.pki.crls import issuer_of
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
 from tests.builders import FINGERPRINTS

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from services.identity.certificates import sha256
 from shared.db import Pool
 from shared.outbox import stored
+from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify
 from tests.integration.identity.conftest import (
     CHAN,

@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from services.identity.certificates import sha256
 from shared.auth import caller_of
 from shared.db import Pool
+from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify
 from tests.integration.identity.conftest import (
     CHAN,

@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.identity import enrolment
-from services.identity.certificates import sha256
 from shared.auth import caller_of
 from shared.db import Pool
 from shared.events.base import ARId
+from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify
 from shared.tx import transaction
 from tests.integration.identity.conftest import (

@@ -12,10 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.identity import crl_sources, crl_store, work
-from services.identity.certificates import sha256
-from services.identity.crls import issuer_of
-from services.identity.domain import CRLRefused
 from shared.db import Pool
+from shared.pki.certificates import sha256
+from shared.pki.crls import CRLRefused, issuer_of
 from shared.tx import transaction
 from tests.engines import free_port
 from tests.integration.identity.conftest import TRUST, Clock, count

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from services.identity.certificates import Trust, read, sha256, validate
+from services.identity.certificates import Trust, read, validate
 from services.identity.domain import CertificateFault, CertificateRefused
+from shared.pki.certificates import sha256
 from tests.unit.identity import builders
 from tests.unit.identity.builders import CA, NOW, ORGANISATIONAL, Holder, Leaf, issue, make_ca, name, world
 

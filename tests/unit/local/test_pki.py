@@ -20,9 +20,10 @@ from deploy.local import pki as local_pki
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass, SampleECert
 from deploy.local.pki import PKI
 from services.identity import certificates
-from services.identity import crls as identity_crls
-from services.identity.domain import CertificateRefused, CRLRefused
+from services.identity.domain import CertificateRefused
 from services.issuance.lint import pkilint_findings
+from shared.pki import crls as believed_crls
+from shared.pki.crls import CRLRefused
 from shared.tokens import KeySet, SigningKey
 
 
@@ -169,7 +170,7 @@ def test_identity_believes_the_crls(pki: PKI, now: datetime) -> None:
         believed = []
         for file in pki.client_crls.glob("*.crl"):
             with contextlib.suppress(CRLRefused):
-                believed.append(identity_crls.accept(file.read_bytes(), issuer, now + timedelta(hours=3)))
+                believed.append(believed_crls.accept(file.read_bytes(), issuer, now + timedelta(hours=3)))
         assert len(believed) == 1
 
 

@@ -10,15 +10,26 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from services.identity import crls
-from services.identity.certificates import Chain, sha256
-from services.identity.crls import StoredCRL, accept, as_der, check, issuer_of
-from services.identity.domain import CertificateFault, CertificateRefused, CRLRefused, RevocationUnknown
+from shared.pki import crls
+from shared.pki.certificates import sha256
+from shared.pki.crls import (
+    CertificateListed,
+    CRLRefused,
+    RevocationUnknown,
+    StoredCRL,
+    accept,
+    as_der,
+    check,
+    issuer_of,
+)
 from tests.unit.identity import builders
 from tests.unit.identity.builders import CA, CRL, CRL_URL, NOW, issue, make_ca, make_crl, world
 
 SERIAL = world().holder.certificate.serial_number
-CHAIN = Chain(leaf=world().holder.certificate, issuers=(world().sub.certificate, world().root.certificate))
+LINKS = (
+    (world().holder.certificate, world().sub.certificate),
+    (world().sub.certificate, world().root.certificate),
+)
 
 
 def reason(der: bytes, ca: CA | None = None) -> str:
@@ -163,7 +174,7 @@ def test_the_issuer_is_found_by_its_key() -> None:
 
 
 def test_a_chain_that_no_crl_lists_is_clear() -> None:
-    used = check(CHAIN, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
+    used = check(LINKS, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
 
     assert {crl.issuer_sha256 for crl in used} == {
         sha256(world().root.certificate),
@@ -172,33 +183,33 @@ def test_a_chain_that_no_crl_lists_is_clear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "expected"),
+    ("why", "suspended"),
     [
-        (None, CertificateFault.REVOKED),
-        (x509.ReasonFlags.key_compromise, CertificateFault.REVOKED),
-        (x509.ReasonFlags.remove_from_crl, CertificateFault.REVOKED),
-        (x509.ReasonFlags.certificate_hold, CertificateFault.SUSPENDED),
+        (None, False),
+        (x509.ReasonFlags.key_compromise, False),
+        (x509.ReasonFlags.remove_from_crl, False),
+        (x509.ReasonFlags.certificate_hold, True),
     ],
 )
-def test_a_listed_e_cert_is_refused(why: x509.ReasonFlags | None, expected: CertificateFault) -> None:
+def test_a_listed_e_cert_is_refused(why: x509.ReasonFlags | None, suspended: bool) -> None:
     listed = make_crl(world().sub, CRL(revoked=(1, SERIAL, 2), reason=why))
 
-    with pytest.raises(CertificateRefused) as caught:
-        check(CHAIN, held((world().root, make_crl(world().root)), (world().sub, listed)), NOW)
+    with pytest.raises(CertificateListed) as caught:
+        check(LINKS, held((world().root, make_crl(world().root)), (world().sub, listed)), NOW)
 
-    assert caught.value.fault is expected
+    assert caught.value.suspended is suspended
 
 
 def test_a_revoked_sub_ca_is_refused() -> None:
     listed = make_crl(world().root, CRL(revoked=(world().sub.certificate.serial_number,)))
 
-    with pytest.raises(CertificateRefused):
-        check(CHAIN, held((world().root, listed), (world().sub, make_crl(world().sub))), NOW)
+    with pytest.raises(CertificateListed):
+        check(LINKS, held((world().root, listed), (world().sub, make_crl(world().sub))), NOW)
 
 
 def test_a_revoked_e_cert_is_refused_even_when_another_crl_is_missing() -> None:
-    with pytest.raises(CertificateRefused):
-        check(CHAIN, held((world().sub, make_crl(world().sub, CRL(revoked=(SERIAL,))))), NOW)
+    with pytest.raises(CertificateListed):
+        check(LINKS, held((world().sub, make_crl(world().sub, CRL(revoked=(SERIAL,))))), NOW)
 
 
 MISSING = {
@@ -219,14 +230,14 @@ MISSING = {
 @pytest.mark.parametrize("pairs", MISSING.values(), ids=MISSING.keys())
 def test_a_missing_crl_is_never_a_pass(pairs: tuple[tuple[CA, bytes], ...]) -> None:
     with pytest.raises(RevocationUnknown):
-        check(CHAIN, held(*pairs), NOW)
+        check(LINKS, held(*pairs), NOW)
 
 
 def test_a_crl_that_ran_out_is_never_a_pass() -> None:
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub)))
 
     with pytest.raises(RevocationUnknown):
-        check(CHAIN, stored, NOW + timedelta(hours=23))
+        check(LINKS, stored, NOW + timedelta(hours=23))
 
 
 def test_a_forged_row_in_the_store_is_never_a_pass() -> None:
@@ -234,7 +245,7 @@ def test_a_forged_row_in_the_store_is_never_a_pass() -> None:
     stored = dict(held((world().root, make_crl(world().root)))) | {forged.issuer_sha256: [forged]}
 
     with pytest.raises(RevocationUnknown):
-        check(CHAIN, stored, NOW)
+        check(LINKS, stored, NOW)
 
 
 def test_a_siblings_row_under_the_roots_name_is_never_a_pass() -> None:
@@ -242,7 +253,7 @@ def test_a_siblings_row_under_the_roots_name_is_never_a_pass() -> None:
     stored = dict(held((world().sub, make_crl(world().sub)))) | {wrong.issuer_sha256: [wrong]}
 
     with pytest.raises(RevocationUnknown):
-        check(CHAIN, stored, NOW)
+        check(LINKS, stored, NOW)
 
 
 def test_a_sibling_with_the_same_name_is_told_apart_by_its_key() -> None:
@@ -265,23 +276,21 @@ def test_a_crl_speaks_only_of_its_scope(scope: x509.IssuingDistributionPoint, co
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub, CRL(idp=scope))))
 
     if covers:
-        assert check(CHAIN, stored, NOW)
+        assert check(LINKS, stored, NOW)
     else:
         with pytest.raises(RevocationUnknown):
-            check(CHAIN, stored, NOW)
+            check(LINKS, stored, NOW)
 
 
 def test_a_partition_does_not_cover_an_e_cert_without_distribution_points() -> None:
     bare = issue(world().sub, builders.Leaf(crl_url=None))
-    chain = Chain(leaf=bare.certificate, issuers=CHAIN.issuers)
+    links = [(bare.certificate, world().sub.certificate), *LINKS[1:]]
     partition = idp(full_name=[x509.UniformResourceIdentifier(CRL_URL)])
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub, CRL(idp=partition))))
 
     with pytest.raises(RevocationUnknown):
-        check(chain, stored, NOW)
+        check(links, stored, NOW)
 
 
 def test_the_anchor_needs_no_crl() -> None:
-    direct = Chain(leaf=world().holder.certificate, issuers=(world().sub.certificate,))
-
-    assert check(direct, held((world().sub, make_crl(world().sub))), NOW)
+    assert check(LINKS[:1], held((world().sub, make_crl(world().sub))), NOW)

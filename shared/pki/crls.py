@@ -16,10 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from services.identity.certificates import Chain, sha256
-from services.identity.domain import CertificateFault, CertificateRefused, CRLRefused, RevocationUnknown
-from services.identity.keys import is_strong
-from shared.pki.certificates import UNREADABLE
+from shared.errors import Refused, Unavailable
+from shared.pki.certificates import UNREADABLE, is_strong, sha256
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
@@ -30,6 +28,35 @@ _LIST_EXTENSIONS: Final = frozenset(
     {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
 )
 _ENTRY_EXTENSIONS: Final = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE})
+
+
+class CRLRefused(Refused):
+    """This CRL is not the issuer's, or not usable now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.extensions = {"reason": reason}
+
+
+class RevocationUnknown(Unavailable):
+    """No usable CRL for a certificate of the chain: nobody is let in, and nobody is accused."""
+
+    reason = "revocation-unknown"
+
+
+class CertificateListed(Refused):
+    """A certificate of the chain was revoked, or is suspended for now."""
+
+    reason = "certificate-listed"
+
+    def __init__(self, *, suspended: bool) -> None:
+        super().__init__("suspended" if suspended else "revoked")
+        self.suspended = suspended
+
+
+# Each certificate whose revocation matters, with its issuer.
+Links = Iterable[tuple[x509.Certificate, x509.Certificate]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +130,15 @@ def accept(der: bytes, issuer: x509.Certificate, now: datetime) -> StoredCRL:
     )
 
 
-def check(chain: Chain, stored: Mapping[str, Iterable[StoredCRL]], now: datetime) -> tuple[StoredCRL, ...]:
-    """The CRLs that clear every certificate of the chain, the anchor aside.
+def check(links: Links, stored: Mapping[str, Iterable[StoredCRL]], now: datetime) -> tuple[StoredCRL, ...]:
+    """The CRLs that clear every certificate of a chain, the anchor aside.
 
-    `stored` is by the issuer's SHA-256. Raises CertificateRefused if one is revoked or suspended, else
+    `stored` is by the issuer's SHA-256. Raises CertificateListed if one is revoked or suspended, else
     RevocationUnknown if for one there is no usable CRL.
     """
     used: list[StoredCRL] = []
     unknown = False
-    for certificate, issuer in chain.links:
+    for certificate, issuer in links:
         covering = [crl for crl in stored.get(sha256(issuer), ()) if _covers(crl, certificate, issuer, now)]
         for crl in covering:
             _refuse_if_listed(certificate, _checked(crl.der, issuer).crl)
@@ -135,8 +162,7 @@ def _refuse_if_listed(certificate: x509.Certificate, crl: x509.CertificateRevoca
     if entry is None:
         return
     stated = _extension(entry, x509.CRLReason)
-    suspended = stated is not None and stated.reason is x509.ReasonFlags.certificate_hold
-    raise CertificateRefused(CertificateFault.SUSPENDED if suspended else CertificateFault.REVOKED)
+    raise CertificateListed(suspended=stated is not None and stated.reason is x509.ReasonFlags.certificate_hold)
 
 
 @functools.lru_cache(maxsize=64)
