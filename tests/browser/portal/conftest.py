@@ -43,12 +43,16 @@ def at_browser(browser: Browser, system: Target, tmp_path: Path) -> Iterator[Cal
     """Sit down at a Chromium that has the e-Cert of one of the sample ARs."""
     with contextlib.ExitStack() as windows:
 
-        def sit_down(edition: str, *, person: str = "chan-mei-ling", scripts: bool = True) -> ARBrowser:
+        def sit_down(
+            edition: str,
+            *,
+            person: str = "chan-mei-ling",
+            scripts: bool = True,
+            window: type[ChromiumWindow] = ChromiumWindow,
+        ) -> ARBrowser:
             page = windows.enter_context(open_window(browser, system, person, scripts=scripts)).new_page()
             page.set_default_timeout(30_000)
-            return ARBrowser(
-                target=system, window=ChromiumWindow(page), folder=tmp_path, person=person, edition=edition
-            )
+            return ARBrowser(target=system, window=window(page), folder=tmp_path, person=person, edition=edition)
 
         yield sit_down
 

@@ -8,6 +8,7 @@ from deploy.demo.ar import Order
 from deploy.demo.journey import openssl_verify
 from deploy.demo.postbox import Letter
 from deploy.demo.public import wait_for
+from tests.browser.keyboard import KeyboardWindow
 from tests.browser.portal import web_server
 from tests.browser.portal.ar_browser import ARBrowser
 from tests.browser.portal.web_server import Installed
@@ -56,6 +57,16 @@ def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
 @pytest.mark.slow
 def test_an_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: SitDown, spare: Iterator[str]) -> None:
     ar = at_firefox("en")
+    ar.sign_in()
+    renewal_id = ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id))
+
+
+@pytest.mark.slow
+def test_an_ar_renews_with_the_keyboard_alone_enlarged_four_times(at_browser: SitDown, spare: Iterator[str]) -> None:
+    ar = at_browser("en", window=KeyboardWindow)
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
     ar.sign_in_the_page_and_submit()
