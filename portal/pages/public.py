@@ -5,7 +5,7 @@ from typing import Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, published, vendors, web
+from portal import e_cert_guides, languages, published, vendors, web
 from portal.languages import Edition
 
 blp: Final = flask.Blueprint("public", __name__)
@@ -21,7 +21,14 @@ def negotiate() -> Response:
 @blp.get("/<edition:edition>/")
 def start() -> flask.Response:
     """Who can renew online, what to have ready, "Apply Now"."""
-    return web.show("start.html", vendors=vendors.TOKEN_VENDORS)
+    return web.show(
+        "start.html",
+        prices=published.prices(),
+        usb=e_cert_guides.USB,
+        browsers=e_cert_guides.BROWSERS,
+        token=e_cert_guides.TOKEN,
+        vendors=vendors.TOKEN_VENDORS,
+    )
 
 
 @blp.get("/<edition:edition>/terms")

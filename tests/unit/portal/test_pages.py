@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from flask import Flask
 
 from portal import languages, messages
+from portal.vendors import TOKEN_VENDORS
 from tests.builders import certificate, pem
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
@@ -270,3 +271,26 @@ def test_a_moment_is_shown_as_it_is_in_hong_kong(app: Flask) -> None:
         assert languages.day("2026-11-23T20:00:00+00:00") == "24 November 2026"
         assert languages.clock("2026-11-23T20:00:00+00:00") == "24 Nov 2026, 04:00"
         assert re.fullmatch(r"HK\$2,500\.00", languages.money(250_000))
+
+
+def test_the_start_page_says_what_to_have_ready_for_every_browser_stick_and_token(app: Flask) -> None:
+    page = browser(app).get("/en/", base_url=PORTAL).text
+    for key in ("usb", "windows", "macos", "linux", "firefox", "token"):
+        assert f'id="{key}"' in page
+    for vendor in TOKEN_VENDORS:
+        assert vendor.url in page
+    for said in (
+        "<title>Certificate Renewal - e-Cert (Server)",
+        "online application",
+        "any post office",
+        "at least one month",
+    ):
+        assert said in page
+    for text in (
+        "Apply Now",
+        "Test my e-Cert",
+        "Firefox 115 ESR",
+        "registered mail",
+        "Submission of Certificate Signing",
+    ):
+        assert text in page

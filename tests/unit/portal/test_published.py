@@ -53,3 +53,17 @@ def test_what_is_published_is_asked_for_once_in_a_while(app: Flask, api: StubAPI
     for _ in range(3):
         assert client.get("/en/terms", base_url=PORTAL).status_code == 200
     assert len(api.asked) == 1
+
+
+def test_the_start_page_shows_the_fees_in_force(app: Flask, api: StubAPI) -> None:
+    page = browser(app).get("/en/", base_url=PORTAL).text
+    assert [fee for fee in ("HK$8,265.00", "HK$475.00 an additional server", "a server name") if fee not in page] == []
+
+
+def test_without_the_fees_the_start_page_is_there_all_the_same(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", "/application/v1/prices"] = None
+    client = browser(app)
+    for _ in range(2):
+        page = client.get("/en/", base_url=PORTAL)
+        assert (page.status_code, "You see it before you sign" in page.text) == (200, True)
+    assert len(api.asked) == 1
