@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from portal.gateway import APIProblem
-from portal.languages import N_, day, gettext
+from portal.languages import LANGUAGES, N_, day, gettext, money
 
 UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
 NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")
@@ -117,6 +117,14 @@ PRODUCTS: Final = {
     "multi-domain": N_("e-Cert (Server) with “Multi-domain” feature"),
 }
 
+STANDINGS: Final = {
+    "ar-changed": N_("Valid"),
+    "expired": N_("Expired"),
+    "suspended": N_("Suspended"),
+    "revoked": N_("Revoked"),
+    "being-renewed": N_("Being renewed"),
+}
+
 STATES: Final = {
     "draft": N_("Draft"),
     "awaiting-payment": N_("To be paid"),
@@ -129,6 +137,15 @@ STATES: Final = {
     "refused": N_("Refused"),
     "cancelled": N_("Cancelled"),
     "expired": N_("Ended"),
+}
+
+ENDINGS: Final = {
+    "cancelled": N_("You cancelled it."),
+    "not-paid": N_("It was not paid in time."),
+    "no-csr": N_("A CSR did not come in time."),
+    "not-released": N_("It was on hold for too long."),
+    "withheld": N_("The certificates were withheld."),
+    "refused": N_("The certificates were refused."),
 }
 
 ITEM_STATES: Final = {
@@ -225,6 +242,16 @@ def reason(slug: str) -> str:
     return gettext(_REASONS.get(slug, _PROBLEMS["not-eligible"]))
 
 
+def language(tag: str) -> str:
+    """A language in its own words."""
+    return next((each.name for each in LANGUAGES if each.tag == tag), tag)
+
+
+def standing(reason_slug: str) -> str:
+    """Where a certificate stands that cannot be renewed for this reason."""
+    return gettext(STANDINGS.get(reason_slug, reason_slug))
+
+
 def state(slug: str) -> str:
     """A renewal's state."""
     return gettext(STATES.get(slug, slug))
@@ -304,3 +331,33 @@ def finding(found: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         case "revocation":
             return gettext("Neither revoked nor suspended")
     return gettext("Registered for online renewal")
+
+
+def ending(slug: str | None) -> str:
+    """Why a renewal ended, or is about to, without all its certificates; nothing if it does not."""
+    return gettext(ENDINGS[slug]) if slug in ENDINGS else ""
+
+
+def step_name(entry: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]]) -> str:
+    """The server name that a step is about; of an item with several, the first, but each PIN Envelope's own."""
+    if entry["event"] == "pin-envelope-posted" and entry["detail"]:
+        return str(entry["detail"].partition(" ")[0])
+    item = items.get(entry["item_id"])
+    return "" if item is None else str(item["server_names"][0])
+
+
+def step_detail(entry: Mapping[str, Any], currency: str) -> str:
+    """What a step of the course says more: a registered number, a serial number, an amount, a reason."""
+    detail = entry["detail"]
+    if not detail:
+        return ""
+    match entry["event"]:
+        case "pin-envelope-posted":
+            return gettext("Registered number %(number)s") % {"number": detail.partition(" ")[2]}
+        case "certificate-issued":
+            return gettext("Serial number %(serial)s") % {"serial": detail}
+        case "refunded":
+            return money(int(detail), currency)
+        case "cancelled" | "expired" | "refused":
+            return ending(detail)
+    return ""

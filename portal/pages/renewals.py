@@ -9,7 +9,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, published, signing_guides, web
+from portal import languages, messages, progress, published, signing_guides, web
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -17,7 +17,6 @@ from portal.web import FormError, check_form, signed_in
 blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>")
 # Larger than identity takes, far smaller than what a wrong file may be.
 _MAX_SIGNATURE: Final = 65_536
-_ENDED: Final = ("completed", "refused", "cancelled", "expired")
 
 
 def load(renewal_id: uuid.UUID) -> dict[str, Any]:
@@ -34,8 +33,18 @@ def overview(renewal_id: uuid.UUID) -> flask.Response:
     if renewal["state"] == "draft":
         return web.show("draft.html", renewal=renewal)
     orders = find_orders(renewal_id)
-    show = web.show if renewal["state"] in _ENDED else web.show_waiting
-    return show("status.html", renewal=renewal, orders=orders, items=web.by_item(renewal))
+    running = progress.running(renewal, orders)
+    show = web.show_waiting if running else web.show
+    return show(
+        "status.html",
+        renewal=renewal,
+        orders={order["item_id"]: order for order in orders},
+        items=web.by_item(renewal),
+        envelopes=progress.envelopes(renewal),
+        returned=progress.returned(renewal),
+        ending=messages.ending(renewal["ending"]),
+        running=running,
+    )
 
 
 def find_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
@@ -80,6 +89,16 @@ def document(renewal_id: uuid.UUID) -> flask.Response:
 def _stem(written: dict[str, Any]) -> str:
     """What the document and its signature are called on the AR's computer."""
     return "renewal-" + re.sub(r"[^A-Za-z0-9-]", "", written["reference"])
+
+
+@blp.get("/acknowledgement")
+@signed_in
+def acknowledgement(renewal_id: uuid.UUID) -> Response:
+    """That the signed application was received, to print or to keep as a file."""
+    renewal = load(renewal_id)
+    if renewal["submitted_at"] is None:
+        return web.redirect("renewals.overview", renewal_id=renewal_id)
+    return web.show("acknowledgement.html", renewal=renewal, document=_document(renewal_id).json())
 
 
 @blp.route("/sign", methods=["GET", "POST"])

@@ -92,9 +92,11 @@ def list_subscriptions() -> list[dict[str, Any]]:
         found = store.find_subscriptions(tx.conn, caller.subscriber_id)
     return [
         vars(subscription)
-        | vars(verdict := eligibility.judge(subscription, being_renewed=being, caller=caller, now=tx.now))
-        | {"advice": verdict.advice, "key_sha256": subscription.key_sha256}
-        for subscription, being in found
+        | vars(
+            verdict := eligibility.judge(subscription, being_renewed=renewal_id is not None, caller=caller, now=tx.now)
+        )
+        | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
+        for subscription, renewal_id in found
     ]
 
 

@@ -71,6 +71,7 @@ class EligibleSchema(Schema):
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
     reason = fields.String(allow_none=True, metadata={"description": "Why it cannot be renewed; null if it can"})
     advice = fields.String(allow_none=True, metadata={"description": "What to do instead"})
+    renewal_id = fields.UUID(allow_none=True, metadata={"description": "The renewal under way, if there is one"})
 
 
 class ItemSchema(Schema):

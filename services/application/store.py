@@ -79,12 +79,12 @@ def save_subscription(conn: Conn, subscription: Subscription) -> None:
     )
 
 
-def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, bool]]:
-    """A subscriber's subscriptions, each with whether it is being renewed."""
-    with conn.cursor(row_factory=kwargs_row(lambda being_renewed, **s: (_subscription(**s), being_renewed))) as cursor:
+def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, RenewalId | None]]:
+    """A subscriber's subscriptions, each with the renewal under way, if there is one."""
+    with conn.cursor(row_factory=kwargs_row(lambda renewal_id, **s: (_subscription(**s), renewal_id))) as cursor:
         return cursor.execute(
-            f"""SELECT {_SUBSCRIPTION}, EXISTS (SELECT 1 FROM items WHERE items.srn = subscriptions.srn AND open)
-                    AS being_renewed
+            f"""SELECT {_SUBSCRIPTION},
+                    (SELECT renewal_id FROM items WHERE items.srn = subscriptions.srn AND open) AS renewal_id
                 FROM subscriptions WHERE subscriber_id = %s ORDER BY not_after, srn""",
             (subscriber_id,),
         ).fetchall()

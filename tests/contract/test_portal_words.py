@@ -8,7 +8,7 @@ from portal import messages
 from portal.gateway import APIProblem
 from services.application import api as application
 from services.application import eligibility
-from services.application.domain import ItemState, RenewalState, Step
+from services.application.domain import Ending, ItemState, RenewalState, Step
 from services.identity import api as identity
 from services.identity.domain import CertificateFault
 from services.identity.examining import Check
@@ -58,8 +58,10 @@ def test_every_finer_reason_has_words() -> None:
         (messages.COURSE, Step),
         (messages.PRODUCTS, Product),
         (messages.CHECKS, Check),
+        (messages.STANDINGS, eligibility.ADVICE),
+        (messages.ENDINGS, Ending),
     ],
-    ids=["renewal", "item", "course", "product", "check"],
+    ids=["renewal", "item", "course", "product", "check", "standing", "ending"],
 )
 def test_every_state_and_step_has_words_and_none_are_left_over(words: dict[str, str], slugs: Iterable[str]) -> None:
     assert set(words) == {str(slug) for slug in slugs}

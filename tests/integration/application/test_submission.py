@@ -35,8 +35,9 @@ def draft(world: World, *items: Any, ar: AR | None = None) -> TestResponse:
 
 def test_the_list_says_of_each_certificate_whether_it_can_be_renewed(world: World) -> None:
     world.change_subscription(WILDCARD, standing="suspended")
-    world.submitted(MULTI)
+    under_way = world.submitted(MULTI)
     shown = {s["srn"]: s for s in body(world.get("/subscriptions"))}
+    assert {srn: s["renewal_id"] for srn, s in shown.items()} == {WWW: None, WILDCARD: None, MULTI: str(under_way.id)}
     assert {srn: s["reason"] for srn, s in shown.items()} == {
         WWW: None,
         WILDCARD: "suspended",

@@ -209,7 +209,19 @@ def _paying() -> list[State]:
 def _status() -> list[State]:
     # Two that people need not tell apart have one name, and one page.
     told_apart = {name: state for state, name in messages.STATES.items()}.values()
-    course = [{"time": _MOMENT, "event": event, "item_id": ITEM, "detail": None} for event in messages.COURSE]
+    details = {
+        "pin-envelope-posted": "www.harbourlights.example.hk RR123456785HK",
+        "certificate-issued": "0a1b2c",
+        "refunded": "250000",
+        "expired": "not-paid",
+    }
+    course = [
+        {"time": _MOMENT, "event": event, "item_id": ITEM, "detail": details.get(event)} for event in messages.COURSE
+    ]
+    refunds = [
+        {"id": ITEM, "item_id": None, "amount_minor": 250_000, "refunded_at": _MOMENT},
+        {"id": _OTHER, "item_id": None, "amount_minor": 826_500, "refunded_at": None},
+    ]
     orders = [
         order(),
         order(item_id=_OTHER, state="issued", certificate=CERTIFICATE),
@@ -220,12 +232,38 @@ def _status() -> list[State]:
             name=f"status, {state}",
             path=_R,
             answers={
-                ("GET", f"/application/v1{_R}"): _three_items(state=state, timeline=course, deadline=_MOMENT),
+                ("GET", f"/application/v1{_R}"): _three_items(
+                    state=state,
+                    timeline=course,
+                    deadline=_MOMENT,
+                    submitted_at=_MOMENT,
+                    refunds=refunds if state in ("cancelled", "completed") else [],
+                    ending="cancelled" if state in ("cancelled", "closing-checkout") else None,
+                ),
                 ("GET", f"/issuance/v1{_R}/orders"): orders if state in ("awaiting-csrs", "completed") else [],
             },
         )
         for state in told_apart
         if state != "draft"
+    ] + [
+        State(
+            name="acknowledgement",
+            path=f"{_R}/acknowledgement",
+            answers={("GET", f"/application/v1{_R}"): _three_items(state="awaiting-payment", submitted_at=_MOMENT)},
+        ),
+        State(
+            name="status, PIN Envelope came back",
+            path=_R,
+            answers={
+                ("GET", f"/application/v1{_R}"): _three_items(
+                    state="awaiting-csrs",
+                    timeline=[
+                        {"time": _MOMENT, "event": "pin-envelope-returned", "item_id": ITEM, "detail": "unclaimed"}
+                    ],
+                ),
+                ("GET", f"/issuance/v1{_R}/orders"): orders,
+            },
+        ),
     ]
 
 

@@ -130,6 +130,7 @@ def subscription(**changed: Any) -> dict[str, Any]:
         "late": False,
         "reason": None,
         "advice": None,
+        "renewal_id": None,
         **changed,
     }
 
@@ -147,6 +148,8 @@ def renewal(**changed: Any) -> dict[str, Any]:
         "submitted_at": None,
         "submit_before": "2026-11-24T01:00:00+00:00",
         "deadline": None,
+        "ending": None,
+        "document_sha256": "d0" * 32,
         "items": [
             {
                 "id": ITEM,

@@ -203,15 +203,6 @@ def test_a_refused_draft_says_why_and_for_which_certificate(app: Flask, api: Stu
     assert "SRN 0002310001: A renewal is under way" in page.text
 
 
-def test_a_status_page_loads_itself_again_until_told_not_to(app: Flask, api: StubAPI) -> None:
-    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-csrs")
-    client = signed_in(app)
-    page = client.get(R, base_url=PORTAL)
-    assert page.headers["Refresh"] == "5"
-    assert 'href="?refresh=off"' in page.text
-    assert "Refresh" not in client.get(f"{R}?refresh=off", base_url=PORTAL).headers
-
-
 @pytest.mark.parametrize("state", list(messages.STATES))
 def test_every_state_of_a_renewal_has_a_page(app: Flask, api: StubAPI, state: str) -> None:
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state=state)

@@ -1,0 +1,57 @@
+"""How far a renewal is: whether something runs right now, and where each PIN Envelope is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+# Other services answer within seconds.
+_MOVING: Final = ("closing-checkout", "withholding", "expiring")
+_BEING_ISSUED: Final = ("csr-received", "issuing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """One PIN Envelope: when and under which number it was posted, if it was."""
+
+    server_name: str
+    posted_at: str | None = None
+    number: str | None = None
+
+
+def running(renewal: Mapping[str, Any], orders: Iterable[Mapping[str, Any]]) -> bool:
+    """Something that ends in seconds is under way. Post and people take days: no page loads itself for them."""
+    if renewal["state"] in _MOVING:
+        return True
+    if renewal["state"] != "awaiting-csrs":
+        return False
+    opened = {order["item_id"]: order for order in orders}
+    return any(_item_is_running(item, opened.get(item["id"])) for item in renewal["items"])
+
+
+def _item_is_running(item: Mapping[str, Any], order: Mapping[str, Any] | None) -> bool:
+    if order is None:
+        return bool(item["state"] in ("pending", "ordered"))
+    return order["state"] in _BEING_ISSUED or any(pin["state"] == "planned" for pin in order["pins"])
+
+
+def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
+    """Each item's PIN Envelopes, by the item's id; the latest posting of each server name."""
+    found = {
+        item["id"]: {name: Envelope(server_name=name) for name in item["server_names"]} for item in renewal["items"]
+    }
+    for entry in renewal["timeline"]:
+        name, _, number = (entry["detail"] or "").partition(" ")
+        if entry["event"] == "pin-envelope-posted" and name in found.get(entry["item_id"], {}):
+            found[entry["item_id"]][name] = Envelope(server_name=name, posted_at=entry["time"], number=number)
+    return {item_id: list(by_name.values()) for item_id, by_name in found.items()}
+
+
+def returned(renewal: Mapping[str, Any]) -> set[str]:
+    """The items of which a PIN Envelope came back, and none was posted since."""
+    back: set[str] = set()
+    for entry in renewal["timeline"]:
+        if entry["event"] == "pin-envelope-returned":
+            back.add(entry["item_id"])
+        elif entry["event"] == "pin-envelope-posted":
+            back.discard(entry["item_id"])
+    return back

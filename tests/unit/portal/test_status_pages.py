@@ -1,0 +1,139 @@
+"""Where a renewal stands, what is to be done next, and what was received."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.unit.portal.stub_api import (
+    CERTIFICATE,
+    ITEM,
+    PORTAL,
+    RENEWAL,
+    StubAPI,
+    full_api,
+    order,
+    portal,
+    renewal,
+    signed_in,
+    subscription,
+)
+
+R = f"/en/renewals/{RENEWAL}"
+
+
+@pytest.fixture
+def api() -> StubAPI:
+    return full_api()
+
+
+@pytest.fixture
+def app(api: StubAPI) -> Flask:
+    return portal(api)
+
+
+def test_a_status_page_loads_itself_again_until_told_not_to(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="withholding")
+    client = signed_in(app)
+    page = client.get(R, base_url=PORTAL)
+    assert page.headers["Refresh"] == "5"
+    assert 'href="?refresh=off"' in page.text
+    assert "Refresh" not in client.get(f"{R}?refresh=off", base_url=PORTAL).headers
+
+
+@pytest.mark.parametrize(
+    ("orders", "item_state", "reloads"),
+    [
+        ([], "pending", True),
+        (
+            [order(pins=[{"server_name": "www.harbourlights.example.hk", "state": "planned", "tries_left": 5}])],
+            "ordered",
+            True,
+        ),
+        ([order()], "ordered", False),
+        ([order(state="issuing")], "csr-received", True),
+        ([order(state="issued", certificate=CERTIFICATE)], "issued", False),
+    ],
+)
+def test_a_page_waits_for_machines_and_not_for_the_post(
+    app: Flask, api: StubAPI, orders: list[dict[str, Any]], item_state: str, reloads: bool
+) -> None:
+    made = renewal(state="awaiting-csrs")
+    made["items"][0]["state"] = item_state
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = made
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = orders
+    assert ("Refresh" in signed_in(app).get(R, base_url=PORTAL).headers) is reloads
+
+
+def entry(event: str, detail: str | None = None, day: int = 23) -> dict[str, Any]:
+    return {"time": f"2026-11-{day}T02:00:00+00:00", "event": event, "item_id": ITEM, "detail": detail}
+
+
+def test_the_status_says_where_each_pin_envelope_is(app: Flask, api: StubAPI) -> None:
+    names = ["a.example.hk", "b.example.hk"]
+    made = renewal(state="awaiting-csrs", timeline=[entry("pin-envelope-posted", "a.example.hk RR123456785HK", 24)])
+    made["items"][0]["server_names"] = names
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = made
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order(server_names=names)]
+    page = signed_in(app).get(R, base_url=PORTAL).text
+    assert "posted on 24 November 2026, registered number RR123456785HK" in page
+    assert "being printed" in page
+    made["timeline"].append(entry("pin-envelope-returned", "unclaimed"))
+    assert "came back undelivered" in signed_in(app).get(R, base_url=PORTAL).text
+    made["timeline"].append(entry("pin-envelope-posted", "a.example.hk RR999999995HK", 28))
+    again = signed_in(app).get(R, base_url=PORTAL).text
+    assert "RR999999995HK" in again
+    assert "Please contact us" not in again
+
+
+def test_money_that_goes_back_is_shown(app: Flask, api: StubAPI) -> None:
+    refunds = [{"id": ITEM, "item_id": None, "amount_minor": 250_000, "refunded_at": None}]
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="cancelled", refunds=refunds)
+    page = signed_in(app).get(R, base_url=PORTAL).text
+    assert "HK$2,500.00" in page
+    assert "under way" in page
+
+
+def test_the_acknowledgement_says_what_was_received_and_when(app: Flask, api: StubAPI) -> None:
+    assert signed_in(app).get(f"{R}/acknowledgement", base_url=PORTAL).headers["Location"] == R
+    submitted = renewal(state="awaiting-payment", submitted_at="2026-11-23T02:00:00+00:00")
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = submitted
+    page = signed_in(app).get(f"{R}/acknowledgement", base_url=PORTAL).text
+    for text in (
+        "R-7KQ2-M8XD",
+        "23 Nov 2026, 10:00",
+        "www.harbourlights.example.hk",
+        "d0d0",
+        "HK$2,500.00",
+        "2026-11-25",
+    ):
+        assert text in page
+
+
+def test_answers_are_compared_with_what_there_is_today(app: Flask, api: StubAPI) -> None:
+    page = signed_in(app).get(f"{R}/check", base_url=PORTAL).text
+    assert "Changed" not in page
+    made = renewal()
+    made["items"][0] |= {"product": "wildcard", "additional_servers": 3}
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = made
+    today = subscription(product="wildcard", additional_servers=1)
+    api.answers["GET", "/application/v1/subscriptions"] = [today]
+    page = signed_in(app).get(f"{R}/check", base_url=PORTAL).text
+    assert page.count("Changed") == 1
+    assert "<strong>3</strong>" in page
+    assert "6 January 2027" in page
+
+
+def test_a_certificate_being_renewed_leads_to_that_renewal(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", "/application/v1/subscriptions"] = [subscription(reason="being-renewed", renewal_id=RENEWAL)]
+    api.answers["GET", "/application/v1/renewals"] = []
+    page = signed_in(app).get("/en/certificates", base_url=PORTAL)
+    assert f'href="{R}"' in page.text
+    assert "Being renewed" in page.text
+
+
+def test_a_late_certificate_is_warned_of_and_can_be_chosen(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", "/application/v1/subscriptions"] = [subscription(late=True)]
+    page = signed_in(app).get("/en/certificates", base_url=PORTAL).text
+    assert "Late" in page
+    assert 'value="0002310001"' in page
