@@ -11,6 +11,11 @@ from portal.languages import N_
 
 # Detached CMS, CAdES B-B, with the signer's certificate alone: what identity verifies.
 _SIGN: Final = "openssl cms -sign -binary -cades -md sha256 -outform DER"
+# An old file to one that browsers read. Not by a pipe: the second command reads its input twice.
+CONVERT: Final = (
+    "openssl pkcs12 -legacy -in e-cert.p12 -out between.pem",
+    "openssl pkcs12 -export -in between.pem -out new-e-cert.p12",
+)
 
 
 def guides(file: str, signature: str) -> tuple[Guide, ...]:
@@ -43,11 +48,11 @@ def _old_file(both: str) -> Guide:
             ),
             Step(
                 N_("Or convert the file, for browsers too. It asks for the e-Cert PIN, then twice for a new password."),
-                "openssl pkcs12 -legacy -in e-cert.p12 -out between.pem",
+                CONVERT[0],
             ),
             Step(
                 N_("Now that password is asked for, and twice the PIN of the new file. Delete between.pem afterwards."),
-                "openssl pkcs12 -export -in between.pem -out new-e-cert.p12",
+                CONVERT[1],
             ),
         ),
     )

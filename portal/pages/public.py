@@ -5,7 +5,7 @@ from typing import Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import e_cert_guides, languages, published, vendors, web
+from portal import e_cert_guides, languages, published, signing_guides, vendors, web
 from portal.languages import Edition
 
 blp: Final = flask.Blueprint("public", __name__)
@@ -53,7 +53,7 @@ def terms_file(version: str) -> flask.Response:
 @blp.get("/<edition:edition>/help")
 def help_() -> flask.Response:
     """Questions and answers."""
-    return web.show("help.html")
+    return web.show("help.html", convert=signing_guides.CONVERT)
 
 
 @blp.get("/<edition:edition>/contact")

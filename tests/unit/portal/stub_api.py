@@ -293,6 +293,7 @@ def full_api() -> StubAPI:
                 "reference": "R-7KQ2-M8XD",
                 "payer_name": "Harbour Lights",
                 "amount_minor": 250_000,
+                "currency": "HKD",
                 "captured_at": "2026-11-23T02:00:00+00:00",
                 "provider_reference": "tr_1",
             },
