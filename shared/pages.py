@@ -1,8 +1,10 @@
 """What our web pages have in common: templates with the design system's parts, assets, headers for browsers."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Strict-Transport-Security": "max-age=31536000",
 }
+_COMPRESSED: Final = frozenset({"text/css", "text/javascript", "text/plain"})
 
 
 class _Flask(flask.Flask):
@@ -39,12 +42,35 @@ def create_app(name: str, folder: Path) -> flask.Flask:
     return app
 
 
+def _compress(response: flask.Response) -> None:
+    """A static file as small as the browser can take it.
+
+    Never a page: beside what somebody else typed it may hold what is secret, and its length would tell (BREACH).
+    """
+    if flask.request.endpoint != "static" or response.mimetype not in _COMPRESSED:
+        return
+    response.vary.add("Accept-Encoding")
+    etag, _ = response.get_etag()
+    if response.status_code != HTTPStatus.OK or not flask.request.accept_encodings["gzip"] or etag is None:
+        return
+    response.direct_passthrough = False
+    response.set_data(_gzip(response.get_data()))
+    response.headers["Content-Encoding"] = "gzip"
+    response.set_etag(f"{etag}-gzip")
+
+
+@lru_cache(maxsize=16)
+def _gzip(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
 def protect(response: flask.Response) -> None:
     """What a browser may do with a page: run nothing of others, be in no frame, keep no copy unless it is static."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
+    _compress(response)
 
 
 @cache
