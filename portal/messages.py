@@ -195,6 +195,7 @@ COURSE: Final = {
     "order-opened": N_("Ready for your CSR"),
     "pin-envelope-posted": N_("PIN Envelope posted by registered mail"),
     "pin-envelope-returned": N_("PIN Envelope came back undelivered"),
+    "pin-reissued": N_("New PIN Envelope under way; the PIN in the earlier one no longer works"),
     "csr-received": N_("CSR received"),
     "certificate-issued": N_("Certificate issued"),
     "certificate-accepted": N_("Certificate accepted"),

@@ -177,6 +177,7 @@ class Step(StrEnum):
     ORDER_OPENED = "order-opened"
     PIN_ENVELOPE_POSTED = "pin-envelope-posted"
     PIN_ENVELOPE_RETURNED = "pin-envelope-returned"
+    PIN_REISSUED = "pin-reissued"
     CSR_RECEIVED = "csr-received"
     CERTIFICATE_ISSUED = "certificate-issued"
     CERTIFICATE_ACCEPTED = "certificate-accepted"

@@ -34,6 +34,7 @@ from shared.events.issuance import (
     IssuanceRefused,
     IssuanceWithheld,
     OrderOpened,
+    PINReissued,
 )
 from shared.events.mailing import CSRRequestSent, MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
@@ -227,6 +228,12 @@ def note_return(event: PINEnvelopeReturned, tx: Tx) -> None:
     note(tx, event.renewal_id, Step.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
 
 
+def note_reissue(event: PINReissued, tx: Tx) -> None:
+    """The PIN of a letter is void, and another letter will come."""
+    lock_known(tx, event)
+    note(tx, event.renewal_id, Step.PIN_REISSUED, event.item_id, event.server_name)
+
+
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
     renewal = lock_known(tx, event)
     item = store.find_item(tx.conn, item_id)
@@ -281,6 +288,7 @@ SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (
     on(MailBounced, note_bounce),
     on(PINEnvelopePosted, note_posting),
     on(PINEnvelopeReturned, note_return),
+    on(PINReissued, note_reissue),
     on(OrderOpened, move_item),
     on(CSRReceived, move_item),
     on(CertificateIssued, take_certificate),

@@ -106,7 +106,10 @@ class Renewal:
 
 @dataclass(frozen=True, kw_only=True)
 class PIN:
-    """One server name's PIN Envelope as the database knows it; the PIN itself is nowhere."""
+    """One server name's PIN Envelope as the database knows it; the PIN itself is nowhere.
+
+    `replaces` is the last one that was sealed for the name before it, told when it is to be made.
+    """
 
     envelope_id: uuid.UUID
     item_id: ItemId
@@ -115,6 +118,7 @@ class PIN:
     hash: str | None
     tries: int
     traceparent: str | None = None
+    replaces: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,6 @@
 """A CSR comes in: the cheap and harmless checks first, then the PINs, whose tries are taken before they are judged."""
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -266,23 +265,3 @@ def _wrong(tx: Tx, order: Order, tries_left: Mapping[str, int], caller: Caller) 
         details={"server_names": sorted(tries_left), "locked": sorted(n for n, left in tries_left.items() if not left)},
     )
     return PINWrong(tries_left)
-
-
-def reissue_pin(item_id: ItemId, name: str, actor: str, tx: Tx) -> uuid.UUID:
-    """An operator voids a server name's PIN and has another made; its envelope id. Raises OrderNotFound."""
-    order = store.find_order(tx.conn, item_id)
-    if order is None or name not in order.server_names:
-        raise OrderNotFound("there is no such order, or it has no such server name")
-    order = store.lock_order(tx.conn, item_id)
-    assert order is not None
-    order.after(CSRReceived)  # only while a CSR is awaited
-    store.save_pins(tx.conn, item_id, "void", name)
-    envelope_id = store.plan_pin(tx, item_id, name)
-    audit.record(
-        tx,
-        actor=actor,
-        action="pin-reissued",
-        subject=str(item_id),
-        details={"server_name": name, "envelope_id": str(envelope_id)},
-    )
-    return envelope_id

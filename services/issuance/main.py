@@ -2,7 +2,6 @@
 
 import argparse
 import secrets
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, handlers, intake, lint, revoking, store, work
+from services.issuance import certificate_store, handlers, lint, reissuing, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.feed import main as feed
@@ -20,13 +19,13 @@ from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
 from services.issuance.profiles import Addresses
+from services.issuance.reissuing import VoidReason
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
 from services.issuance.signer import SoftwareSigner, throwaway_like
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
-from shared.events.base import ItemId
 from shared.feed import Feed
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
@@ -156,8 +155,9 @@ def _block_key(options: argparse.Namespace) -> None:
 
 def _reissue_pin(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
-        item_id = ItemId(options.item_id)
-        return f"envelope {intake.reissue_pin(item_id, options.server_name, options.actor, tx)} will be made"
+        reason = VoidReason(options.reason)
+        envelope_id = reissuing.reissue_pin(options.order, options.server_name, reason, options.actor, tx)
+        return f"the PIN is void; envelope {envelope_id} will be made"
 
     _operate("reissue-pin", action)
 
@@ -188,8 +188,9 @@ def _block_key_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("item_id", type=uuid.UUID)
+    parser.add_argument("order", help="its reference number, or its item id")
     parser.add_argument("server_name")
+    parser.add_argument("--reason", required=True, choices=[reason.value for reason in VoidReason])
 
 
 SERVICE: Final[Service] = Service(
@@ -225,7 +226,7 @@ SERVICE: Final[Service] = Service(
             add_arguments=_with_actor(_block_key_arguments),
         ),
         "reissue-pin": Command(
-            help="void a server name's PIN and have another made",
+            help="void a server name's PIN and have another made and posted",
             run=_reissue_pin,
             add_arguments=_with_actor(_reissue_pin_arguments),
         ),

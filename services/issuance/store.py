@@ -150,6 +150,12 @@ def find_order(conn: Conn, item_id: ItemId) -> Order | None:
         return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s", (item_id,)).fetchone()
 
 
+def find_order_by_reference(conn: Conn, reference: str) -> Order | None:
+    """The order with this reference number, unlocked."""
+    with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
+        return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE reference = %s", (reference,)).fetchone()
+
+
 def find_orders(conn: Conn, renewal_id: RenewalId) -> list[Order]:
     """A renewal's orders in the document's order."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
@@ -193,10 +199,15 @@ def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
 
 
 def claim_planned_pin(conn: Conn) -> PIN | None:
-    """A PIN that is to be made, locked against other workers."""
+    """A PIN that is to be made, locked against other workers; with the last sealed one that was voided before it."""
     with conn.cursor(row_factory=class_row(PIN)) as cursor:
         return cursor.execute(
-            f"SELECT {_PIN} FROM pins WHERE state = 'planned' ORDER BY planned_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+            f"""SELECT {_PIN}, (
+                    SELECT envelope_id FROM pins AS voided
+                    WHERE voided.item_id = planned.item_id AND voided.server_name = planned.server_name
+                      AND voided.state = 'void' AND voided.hash IS NOT NULL
+                    ORDER BY planned_at DESC LIMIT 1) AS replaces
+                FROM pins AS planned WHERE state = 'planned' ORDER BY planned_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
         ).fetchone()
 
 
@@ -233,12 +244,20 @@ def give_back_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> None:
     conn.execute("UPDATE pins SET tries = tries - 1 WHERE envelope_id = ANY(%s) AND tries > 0", (list(envelope_ids),))
 
 
-def save_pins(conn: Conn, item_id: ItemId, state: str, server_name: str | None = None) -> int:
-    """An order's PINs in use become spent or void; all, or that of one server name. How many there were."""
+def void_pin(conn: Conn, item_id: ItemId, server_name: str) -> uuid.UUID | None:
+    """The PIN in use of one server name is void; its envelope, if there was one."""
+    row = conn.execute(
+        """UPDATE pins SET state = 'void' WHERE item_id = %s AND server_name = %s AND state IN ('planned', 'sealed')
+           RETURNING envelope_id""",
+        (item_id, server_name),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def save_pins(conn: Conn, item_id: ItemId, state: str) -> int:
+    """An order's PINs in use become spent or void. How many there were."""
     return conn.execute(
-        """UPDATE pins SET state = %s
-           WHERE item_id = %s AND state IN ('planned', 'sealed') AND (%s::text IS NULL OR server_name = %s)""",
-        (state, item_id, server_name, server_name),
+        "UPDATE pins SET state = %s WHERE item_id = %s AND state IN ('planned', 'sealed')", (state, item_id)
     ).rowcount
 
 

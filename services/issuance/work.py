@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
@@ -67,10 +68,10 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
         language=proofs.read(renewal.document).language,
     )
     store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
-    _announce(tx, letter, sealing.seal(letter, maker.print_certificate))
+    _announce(tx, letter, sealing.seal(letter, maker.print_certificate), replaces=planned.replaces)
 
 
-def _announce(tx: Tx, letter: Letter, sealed: bytes) -> None:
+def _announce(tx: Tx, letter: Letter, sealed: bytes, *, replaces: UUID | None) -> None:
     outbox.add(
         tx,
         PINEnvelopeSealed(
@@ -79,6 +80,7 @@ def _announce(tx: Tx, letter: Letter, sealed: bytes) -> None:
             envelope_id=letter.envelope_id,
             server_name=letter.server_name,
             sealed=base64.b64encode(sealed).decode(),
+            replaces=replaces,
         ),
     )
     audit.record(

@@ -34,6 +34,32 @@ def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now:
     )
 
 
+def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> list[uuid.UUID]:
+    """Earlier letters for this server name are replaced; those not out yet never go to the post. Which ones.
+
+    What is at the printer, in a closed batch or in the post goes its way: its PIN opens nothing.
+    """
+    earlier = """renewal_id = %(renewal_id)s AND item_id = %(item_id)s AND server_name = %(server_name)s
+                 AND envelope_id <> %(envelope_id)s AND replaced_by IS NULL AND state <> 'dropped'"""
+    rows = conn.execute(
+        f"SELECT envelope_id FROM pin_envelopes WHERE {earlier} ORDER BY envelope_id FOR UPDATE", vars(event)
+    ).fetchall()
+    replaced = [row[0] for row in rows]
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'dropped', sealed = NULL, reason = %s
+           WHERE envelope_id = ANY(%s) AND state IN ('sealed', 'faulty')""",
+        (reason, replaced),
+    )
+    conn.execute(
+        """UPDATE pin_envelopes SET state = 'dropped', reason = %s, finished_at = %s
+           WHERE envelope_id = ANY(%s) AND state = 'printed'
+             AND batch_id IN (SELECT id FROM posting_batches WHERE state = 'open' FOR SHARE)""",
+        (reason, now, replaced),
+    )
+    conn.execute("UPDATE pin_envelopes SET replaced_by = %s WHERE envelope_id = ANY(%s)", (event.envelope_id, replaced))
+    return replaced
+
+
 def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
     """Whether this very envelope is there; of a printed one the blob can no longer be compared."""
     row = conn.execute(
@@ -149,7 +175,8 @@ def find_waiting(conn: Conn, since: datetime) -> Sequence[Waiting]:
                SELECT 'envelope-' || e.state, envelope_id, renewal_id, reference, server_name,
                       COALESCE(finished_at, printed_at, received_at), reason
                FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
-               WHERE (e.state IN ('faulty', 'returned') OR (e.state = 'printed' AND b.state = 'closed'))
+               WHERE (e.state = 'faulty' OR (e.state = 'returned' AND e.replaced_by IS NULL)
+                      OR (e.state = 'printed' AND b.state = 'closed'))
                  AND received_at >= %(since)s
                ORDER BY since, id""",
             {"since": since},

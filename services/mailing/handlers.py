@@ -221,10 +221,13 @@ def _money(amount_minor: int, currency: str) -> Content:
 
 
 def queue_envelope(event: PINEnvelopeSealed, tx: Tx) -> None:
-    """Keep the envelope, closed, for the print process."""
+    """Keep the envelope, closed, for the print process; one that it replaces is not posted any more."""
     sealed = _blob(event)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     details: dict[str, audit.Detail] = {"envelope_id": str(event.envelope_id), "server_name": event.server_name}
+    if event.replaces is not None:
+        replaced = envelope_store.give_way(tx.conn, event, "its PIN was voided", tx.now)
+        details["replaces"] = [str(envelope_id) for envelope_id in replaced]
     if renewal.cancelled_at is not None:
         envelope_store.add_dropped_envelope(tx.conn, event, "the renewal is cancelled", tx.now)
         audit.record(tx, actor=ACTOR, action="envelope-dropped", subject=str(event.renewal_id), details=details)

@@ -23,7 +23,10 @@ class OrderOpened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PINEnvelopeSealed(Event):
-    """One server name's PIN and its recipient, as CMS EnvelopedData (DER, base64) for the print key."""
+    """One server name's PIN and its recipient, as CMS EnvelopedData (DER, base64) for the print key.
+
+    `replaces` is the envelope whose PIN was voided for this one: no letter but the new one is of any use.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.pin-envelope-sealed.v1"
     TOPIC: ClassVar[Topic] = Topic.PIN_ENVELOPES
@@ -32,6 +35,33 @@ class PINEnvelopeSealed(Event):
     envelope_id: uuid.UUID
     server_name: str
     sealed: str
+    replaces: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PINVoided(Event):
+    """The PIN of this envelope opens nothing any more, wherever the letter is."""
+
+    TYPE: ClassVar[str] = "hk.ecert.issuance.pin-voided.v1"
+    TOPIC: ClassVar[Topic] = Topic.ISSUANCE
+
+    item_id: ItemId
+    envelope_id: uuid.UUID
+    server_name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PINReissued(Event):
+    """Another PIN will be made and posted for this server name, in the envelope `envelope_id`."""
+
+    TYPE: ClassVar[str] = "hk.ecert.issuance.pin-reissued.v1"
+    TOPIC: ClassVar[Topic] = Topic.ISSUANCE
+
+    item_id: ItemId
+    envelope_id: uuid.UUID
+    server_name: str
+    replaces: uuid.UUID
 
 
 @dataclass(frozen=True, kw_only=True)

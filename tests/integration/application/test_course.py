@@ -14,7 +14,7 @@ from shared.events.application import (
     RenewalSubmitted,
 )
 from shared.events.base import RenewalId
-from shared.events.issuance import CertificateAccepted
+from shared.events.issuance import CertificateAccepted, PINReissued
 from shared.events.mailing import CSRRequestSent, MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.events.payment import PaymentDeclined
 from tests.builders import NOW
@@ -238,12 +238,20 @@ def test_mailing_and_issuance_may_speak_in_any_order(world: World, mailing_first
         ),
         MailBounced(renewal_id=renewal.id, message_id="<1@ecert>", reply_code=550),
     ]
-    issuance = [world.opened(renewal), world.csr_received(renewal), world.issued(renewal)]
+    reissued = PINReissued(
+        renewal_id=renewal.id,
+        item_id=item,
+        envelope_id=uuid.uuid4(),
+        server_name="www.harbourlights.example.hk",
+        replaces=envelope,
+    )
+    issuance = [world.opened(renewal), reissued, world.csr_received(renewal), world.issued(renewal)]
     world.deliver(world.captured(renewal))
     world.deliver(*mailing[:mailing_first], *issuance, *mailing[mailing_first:])
     assert world.state(renewal) == "completed"
     assert world.held(renewal) == world.ignored(renewal) == []
-    assert set(world.course(renewal)) >= {"csr-request-sent", "pin-envelope-posted", "pin-envelope-returned"}
+    shown = {"csr-request-sent", "pin-envelope-posted", "pin-envelope-returned", "pin-reissued"}
+    assert set(world.course(renewal)) >= shown
 
 
 def test_an_acceptance_after_the_end_is_shown(world: World) -> None:

@@ -131,8 +131,7 @@ def test_another_ar_finds_no_order(world: World) -> None:
 
 def test_a_pin_that_is_not_made_yet_is_said_so(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
-    with world.begin() as tx:
-        intake.reissue_pin(renewal.items[0].item_id, "www.example.hk", "operator", tx)
+    world.reissue(renewal)
     with pytest.raises(PINNotReady):
         world.submit(renewal)
 
@@ -142,8 +141,7 @@ def test_a_reissued_pin_makes_the_old_one_worthless(world: World) -> None:
     old = world.letters(renewal)
     with pytest.raises(PINWrong):
         world.submit(renewal, pins={"www.example.hk": guess()})
-    with world.begin() as tx:
-        intake.reissue_pin(renewal.items[0].item_id, "www.example.hk", "operator", tx)
+    world.reissue(renewal)
     work.seal_next_pin(world.pool, world.maker, clock=world.clock)
     assert world.letters(renewal) != old
     with pytest.raises(PINWrong):
@@ -218,8 +216,7 @@ def test_a_pin_is_nowhere_in_the_database(world: World, issuance: Database) -> N
 
 def test_a_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
-    with world.begin() as tx:
-        intake.reissue_pin(renewal.items[0].item_id, "www.example.hk", "operator", tx)
+    world.reissue(renewal)
 
     class Dies(BaseException):
         pass

@@ -97,7 +97,8 @@ def test_operators_commands_work_and_are_audited(
     renewal = world.issued(["www.example.hk"])
     waiting = world.opened(["b.example.hk"])
     (serial, spki) = world.rows("SELECT serial, spki_sha256 FROM certificates")[0]
-    run(main.SERVICE, ["reissue-pin", str(waiting.items[0].item_id), "b.example.hk", "--actor", "ops"])
+    order = waiting.items[0].reference
+    run(main.SERVICE, ["reissue-pin", order, "b.example.hk", "--reason", "lost", "--actor", "ops"])
     run(main.SERVICE, ["revoke", f"0x0{serial.upper()}", "--reason", "superseded", "--actor", "ops"])
     run(main.SERVICE, ["block-key", spki.hex(), "--source", "reported", "--actor", "ops"])
     with pytest.raises(SystemExit, match="certificate-not-found"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import flask
 from cryptography import x509
@@ -16,10 +17,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from services.issuance import api, handlers, issuing, work
+from services.issuance import api, handlers, issuing, reissuing, work
 from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
+from services.issuance.reissuing import VoidReason
 from services.issuance.signer import throwaway_like
 from services.issuance.work import PINMaker
 from shared import outbox, web
@@ -227,6 +229,16 @@ class World:
         """application asks to withhold."""
         with self.begin() as tx:
             handlers.withhold(CancellationRequested(renewal_id=renewal.renewal_id), tx)
+
+    def reissue(self, renewal: Renewal, name: str = "www.example.hk", **fields: Any) -> UUID:
+        """An operator voids a PIN and has another made; the new envelope's id."""
+        how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
+        with self.begin() as tx:
+            return reissuing.reissue_pin(name=name, tx=tx, **how)
+
+    def seal(self) -> bool:
+        """One turn of the work that makes PINs."""
+        return work.seal_next_pin(self.pool, self.maker, clock=self.clock)
 
     def letters(self, renewal: Renewal) -> dict[str, str]:
         """Server name → PIN, as the print process reads it off the sealed events; the newest of each name."""

@@ -1,0 +1,97 @@
+"""A PIN Envelope that was lost, came back or was seen by others: its PIN is voided, and another is made and posted."""
+
+import uuid
+from enum import StrEnum
+
+from services.issuance import store
+from services.issuance.domain import Order, OrderNotFound
+from shared import audit, outbox
+from shared.db import Conn
+from shared.events.base import ItemId
+from shared.events.issuance import CSRReceived, PINReissued, PINVoided
+from shared.pki.names import NameRefused, server_name
+from shared.tx import Tx
+
+
+class VoidReason(StrEnum):
+    """Why a PIN is voided."""
+
+    LOST = "lost"
+    RETURNED = "returned"
+    DAMAGED = "damaged"
+    EXPOSED = "exposed"
+    LOCKED = "locked"
+
+
+def reissue_pin(order_name: str, name: str, reason: VoidReason, actor: str, tx: Tx) -> uuid.UUID:
+    """Void a server name's PIN and have another made; its envelope id.
+
+    The order goes by its reference number or its item id. Raises OrderNotFound, or InvalidTransition once the order
+    awaits no CSR any more.
+    """
+    order = _lock(order_name, tx)
+    name = _own_name(order, name)
+    order.after(CSRReceived)  # only while a CSR is awaited
+    voided = store.void_pin(tx.conn, order.item_id, name)
+    assert voided is not None, "an order that awaits its CSR has a PIN for each name"
+    envelope_id = store.plan_pin(tx, order.item_id, name)
+    outbox.add(
+        tx,
+        PINVoided(
+            renewal_id=order.renewal_id,
+            item_id=order.item_id,
+            envelope_id=voided,
+            server_name=name,
+            reason=reason.value,
+        ),
+    )
+    outbox.add(
+        tx,
+        PINReissued(
+            renewal_id=order.renewal_id,
+            item_id=order.item_id,
+            envelope_id=envelope_id,
+            server_name=name,
+            replaces=voided,
+        ),
+    )
+    audit.record(
+        tx,
+        actor=actor,
+        action="pin-reissued",
+        subject=str(order.item_id),
+        details={
+            "server_name": name,
+            "envelope_id": str(envelope_id),
+            "replaces": str(voided),
+            "reason": reason.value,
+        },
+    )
+    return envelope_id
+
+
+def _lock(order_name: str, tx: Tx) -> Order:
+    found = _find(tx.conn, order_name)
+    if found is None:
+        raise OrderNotFound("there is no such order")
+    store.lock_gate(tx.conn, found.renewal_id)
+    order = store.lock_order(tx.conn, found.item_id)
+    assert order is not None
+    return order
+
+
+def _own_name(order: Order, text: str) -> str:
+    try:
+        name = server_name(text)
+    except NameRefused as refused:
+        raise OrderNotFound(f"the order has no such server name: {refused}") from refused
+    if name not in order.server_names:
+        raise OrderNotFound("the order has no such server name")
+    return name
+
+
+def _find(conn: Conn, order_name: str) -> Order | None:
+    try:
+        return store.find_order(conn, ItemId(uuid.UUID(order_name)))
+    except ValueError:
+        return store.find_order_by_reference(conn, order_name.strip())
