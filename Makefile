@@ -33,6 +33,8 @@ check: $(READY)  ## formatting, lint, types, import contracts
 	@$(BIN)/lint-imports --no-logo | tail -n 3
 
 test: $(READY)  ## every test but the slow ones and those in a browser
+	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl >/dev/null; } \
+	  || { echo "curl is needed: apt-get install curl"; exit 1; }
 	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
 
 test-browser: browsers  ## the portal in a real Chromium, on the whole system

@@ -1,6 +1,5 @@
 """The real processes: composed from settings, and killed at the worst moment."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,44 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from services.issuance import issuing, main, profiles
 from services.issuance.settings import read_settings
 from shared.main import run
 from shared.settings import SettingsError
-from tests.engines import Database
 from tests.integration.issuance.world import World
-from tests.unit.pki.csrs import private_pem, rsa_key
-
-
-@pytest.fixture
-def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, str]:
-    """All settings, as files and addresses."""
-    ca = world.issuer.ca
-    pem = serialization.Encoding.PEM
-    files = {
-        "IDENTITY_JWKS_FILE": json.dumps({"keys": [world.identity.jwk()]}).encode(),
-        "PAYMENT_JWKS_FILE": json.dumps({"keys": [world.payment.jwk()]}).encode(),
-        "PRINT_CERTIFICATE_FILE": world.maker.print_certificate.public_bytes(pem),
-        "CA_KEY_FILE": private_pem(rsa_key(3072, 7)).encode(),
-        "CA_CERTIFICATE_FILE": ca.certificate.public_bytes(pem),
-        "CA_CHAIN_FILE": b"".join(c.public_bytes(pem) for c in ca.chain),
-        "PIN_PEPPER_FILE": b"p" * 32,
-        "FINGERPRINT_KEY_FILE": b"f" * 32,
-        "AUDIT_KEY_FILE": world.identity.key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-    return issuance.environment | {name: str(tmp_path / name) for name in files} | {
-        "ENVIRONMENT": "local",
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "CRL_URL": world.issuer.addresses.crl_url,
-        "CA_ISSUERS_URL": world.issuer.addresses.ca_issuers_url,
-        "SERIAL_SITE_PREFIX": "17",
-    }  # fmt: skip
 
 
 def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(

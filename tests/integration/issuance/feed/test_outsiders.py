@@ -1,0 +1,163 @@
+"""Two outsiders who share no code with us rebuild the list of certificates, and name what is wrong with the feed."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from deploy.local import kafka as local_kafka
+from deploy.local import pki as local_pki
+from deploy.local.people import SAMPLES
+from deploy.local.waiting import wait_until
+from services.issuance import revoking
+from services.issuance.crl import RevocationReason
+from tests.engines import Database, Kafka, Postgres, running_kafka
+from tests.faults.plumbing.test_outages import kill
+from tests.integration.issuance.feed.outsider import Ledger
+from tests.integration.issuance.feed.running import Running, running
+from tests.integration.issuance.feed.ways import JOSE, OpenSSL, read_http, read_kafka
+from tests.integration.issuance.world import Renewal, World
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
+    made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
+    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
+    local_pki.create(made, passwords, now=datetime.now(UTC))
+    return made
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[Kafka]:
+    """A broker that this test may kill."""
+    with running_kafka() as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def feed(pki: local_pki.PKI, issuance: Database, postgres: Postgres, environment: dict[str, str]) -> Iterator[Running]:
+    with running(pki, issuance, postgres, environment) as made:
+        yield made
+
+
+def serial(world: World, renewal: Renewal) -> str:
+    ((found,),) = world.rows("SELECT serial FROM certificates WHERE renewal_id = %s", renewal.renewal_id)
+    return str(found)
+
+
+def live(world: World, number: int) -> None:
+    """Renew three certificates: one is accepted, one is revoked after that, one is left."""
+    names = [f"host{number}-{n}.example.hk" for n in range(3)]
+    renewals = [world.issued([name]) for name in names]
+    with world.begin() as tx:
+        for renewal in renewals[:2]:
+            revoking.accept(renewal.items[0].item_id, renewal.caller, tx)
+    with world.begin() as tx:
+        revoking.revoke_serial(serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test", tx)
+
+
+def certificates(world: World) -> dict[str, dict[str, str]]:
+    """As issuance's own database has them."""
+    rows = world.rows("SELECT serial, sha256, accepted_at, revocation_reason FROM certificates")
+    return {
+        serial: {
+            "sha256": sha256.hex(),
+            "state": f"revoked: {reason}" if reason else "accepted" if accepted_at else "issued",
+        }
+        for serial, sha256, accepted_at, reason in rows
+    }
+
+
+def all_stamped(world: World) -> bool:
+    return not world.rows("SELECT 1 FROM outbox WHERE topic = 'issuance.events' AND position IS NULL")
+
+
+def all_sent(world: World) -> bool:
+    return not world.rows("SELECT 1 FROM outbox WHERE sent_at IS NULL")
+
+
+def head(world: World) -> int:
+    ((position,),) = world.rows("SELECT last_position FROM feeds")
+    return int(position)
+
+
+def test_both_have_exactly_our_certificates_across_an_outage_repeats_and_a_replay(
+    world: World, feed: Running, own_kafka: Kafka
+) -> None:
+    login, curl = own_kafka.settings("backoffice"), feed.curl("backoffice")
+    jose, openssl = JOSE(jwks=feed.jwks.read_text()), OpenSSL(jwks=feed.jwks)
+    kafka_ledger, http_ledger = Ledger(jose), Ledger(openssl)
+
+    def complete(ledger: Ledger) -> bool:
+        return ledger.seen.keys() == {*range(1, head(world) + 1)}
+
+    with feed.relay(own_kafka), ExitStack() as again:
+        live(world, 1)
+        wait_until(lambda: all_sent(world), limit=20, what="all is sent")
+        read_kafka(login, kafka_ledger, complete, group="backoffice.ledger")
+        after = read_http(curl, http_ledger)
+        assert after == head(world) == 12
+
+        kill(str(own_kafka.broker.folder), signal.SIGKILL)
+        live(world, 2)
+        wait_until(lambda: all_stamped(world), limit=20, what="all is stamped, though Kafka is away")
+        after = read_http(curl, http_ledger, after=after)
+        assert http_ledger.certificates == certificates(world), "HTTP needs no Kafka"
+        again.enter_context(local_kafka.running(own_kafka.broker))
+        wait_until(lambda: all_sent(world), limit=60, what="all is sent")
+        read_kafka(login, kafka_ledger, complete, group="backoffice.ledger")
+
+        with world.begin() as tx:
+            tx.conn.execute("UPDATE outbox SET sent_at = NULL WHERE position % 2 = 0")
+        wait_until(lambda: all_sent(world), limit=20, what="half of it is sent again")
+        repeated = head(world) // 2
+        read_kafka(login, kafka_ledger, lambda ledger: ledger.repeats >= repeated, group="backoffice.ledger")
+        read_http(curl, http_ledger, after=3)
+
+        kafka_replay, http_replay = Ledger(jose), Ledger(openssl)
+        read_kafka(login, kafka_replay, complete, group="backoffice.replay")
+        read_http(curl, http_replay)
+
+    assert min(kafka_ledger.repeats, http_ledger.repeats) >= repeated
+    for ledger in (kafka_ledger, http_ledger, kafka_replay, http_replay):
+        assert ledger.certificates == certificates(world)
+        assert len(ledger.certificates) == 6
+        assert (ledger.forged, ledger.gaps, ledger.out_of_sequence) == ([], [], [])
+
+
+def test_both_name_a_planted_gap_and_a_forged_event(
+    world: World, feed: Running, kafka: Kafka, issuance: Database
+) -> None:
+    """An intruder with every right in the database takes an event away and changes another; the key they lack."""
+    kafka.empty()
+    live(world, 1)
+    forged = "replace(convert_from(data, 'UTF8'), 'certificate_sha256\":\"', 'certificate_sha256\":\"00')"
+    with feed.relay(kafka):
+        wait_until(lambda: all_sent(world), limit=20, what="all is sent")
+    ((lost,), (changed,)) = world.rows(
+        "SELECT position FROM outbox WHERE type LIKE %s ORDER BY position LIMIT 2", "%certificate-issued.v1"
+    )
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("DELETE FROM outbox WHERE position = %s", (lost,))
+        conn.execute(f"UPDATE outbox SET data = convert_to({forged}, 'UTF8') WHERE position = %s".encode(), (changed,))
+        conn.execute("UPDATE outbox SET sent_at = NULL")
+    kafka.empty()
+    with feed.relay(kafka):
+        wait_until(lambda: all_sent(world), limit=20, what="all is sent")
+
+    jose, openssl = JOSE(jwks=feed.jwks.read_text()), OpenSSL(jwks=feed.jwks)
+    kafka_ledger, http_ledger = Ledger(jose), Ledger(openssl)
+    expected = head(world) - 2
+    login = kafka.settings("backoffice")
+    read_kafka(login, kafka_ledger, lambda ledger: len(ledger.seen) >= expected, group="backoffice.planted")
+    read_http(feed.curl("backoffice"), http_ledger)
+    for ledger in (kafka_ledger, http_ledger):
+        assert ledger.forged == [changed]
+        assert ledger.gaps == sorted([lost, changed])
+        assert len(ledger.out_of_sequence) == 2, "the next event of each of the two says so too"
+        assert [each["sha256"] for each in ledger.certificates.values()].count("missing") == 2
