@@ -5,6 +5,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+ASSETS := portal/assets/node_modules/.package-lock.json
+# Types of the operators' custom resources, for the tests of deploy/k8s.
+SCHEMAS := tests/contract/k8s/schemas/node_modules/.package-lock.json
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +35,7 @@ check: $(READY)  ## formatting, lint, types, import contracts
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo | tail -n 3
 
-test: $(READY)  ## every test but the slow ones and those in a browser
+test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
 	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl >/dev/null; } \
 	  || { echo "curl is needed: apt-get install curl"; exit 1; }
 	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
@@ -58,13 +61,11 @@ browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as
 bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
 	@$(BIN)/python -m benchmarks
 
-docs: $(READY)  ## write what is generated from the code: event schemas, state drawing
+docs: $(READY)  ## write what is generated from the code: event schemas, state drawing, gateways
 	@$(BIN)/python -m deploy.documents
 
-ASSETS := portal/assets/node_modules/.package-lock.json
-
-$(ASSETS): portal/assets/package-lock.json $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets ci --ignore-scripts --no-fund --no-audit --silent
+$(ASSETS) $(SCHEMAS): %/node_modules/.package-lock.json: %/package-lock.json $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix $* ci --ignore-scripts --no-fund --no-audit --silent
 	@touch $@
 
 assets: $(ASSETS)  ## build the portal's stylesheet and signing script from portal/assets

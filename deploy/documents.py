@@ -1,4 +1,4 @@
-"""Everything under docs/ that is generated from the code: `python -m deploy.documents` writes it."""
+"""Everything that is generated from the code: `python -m deploy.documents` writes it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from deploy.k8s import generated
 from services.application.domain import ENDED, ITEM_TRANSITIONS, TRANSITIONS, ItemState, RenewalState
 from shared.events import documents
 from shared.events.base import Event
@@ -59,6 +60,7 @@ def _label(trigger: type) -> str:
 def write() -> None:
     """Write it all."""
     documents.write()
+    generated.write()
     STATES.write_text(states(), "utf-8")
 
 

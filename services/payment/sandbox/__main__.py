@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, required=True, help="loopback port to listen on")
+    parser.add_argument("--port", type=int, required=True, help="port to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     parser.add_argument("--store", type=Path, required=True, help="SQLite file; made when missing")
     parser.add_argument("--public-url", help="what the payer's browser sees (default: http://127.0.0.1:PORT)")
     options = parser.parse_args(arguments)
@@ -35,13 +36,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     options.store.parent.mkdir(parents=True, exist_ok=True)
     os.environ["SANDBOX_STORE"] = str(options.store.resolve())
     os.environ["SANDBOX_PUBLIC_URL"] = options.public_url or f"http://127.0.0.1:{options.port}"
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *_gunicorn_options(options.port)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *_gunicorn_options(options.host, options.port)])  # noqa: S606
 
 
-def _gunicorn_options(port: int) -> list[str]:
+def _gunicorn_options(host: str, port: int) -> list[str]:
     return [
         "services.payment.sandbox.app:create_app()",
-        f"--bind=127.0.0.1:{port}",
+        f"--bind={host}:{port}",
         "--worker-class=gthread",
         "--workers=1",
         "--threads=8",

@@ -1,0 +1,101 @@
+"""The manifests that are the gateway's rules again: written by `make docs`, compared by a test."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.gateway import replies
+from deploy.gateway.envoy import Gateway, Network, render
+from deploy.gateway.rules import BACKENDS, FEED, HEADERS_SECONDS, MAX_HEADER_KIB, MAX_HEADERS
+
+_OVERLAYS: Final = Path(__file__).parent / "overlays"
+_INSIDE: Final = Path("/etc/ecert/inside")
+_MANAGER: Final = 'filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config'
+_TYPE: Final = "type.googleapis.com/envoy"
+# Listeners of the Gateway; Envoy Gateway calls their filter chains NAMESPACE/GATEWAY/LISTENER.
+LISTENERS: Final = ("api", "sign-in", "back-office", "portal")
+
+
+def files() -> dict[Path, str]:
+    """Every generated file with its content."""
+    return {
+        _OVERLAYS / "dev" / "gateway" / "envoy.json": dev_gateway(),
+        _OVERLAYS / "production" / "gateway" / "patches.yaml": json.dumps(patches(), indent=1, ensure_ascii=False)
+        + "\n",
+    }
+
+
+def service_of(backend: str) -> str:
+    """The Service in front of what a route leads to."""
+    return backend if backend == FEED else f"{backend}-web"
+
+
+def dev_gateway() -> str:
+    """Envoy without an operator, as on one machine, the services behind mutual TLS."""
+    network = Network(
+        addresses={backend: (service_of(backend), 8443) for backend in BACKENDS},
+        services_ca=_INSIDE / "services-ca.crt",
+        certificate=_INSIDE / "tls.crt",
+        key=_INSIDE / "tls.key",
+    )
+    gateway = Gateway(
+        port=8443,
+        address="0.0.0.0",  # noqa: S104 (in its pod)
+        certificate=Path("/etc/ecert/public/tls.crt"),
+        key=Path("/etc/ecert/public/tls.key"),
+        client_cas=Path("/etc/ecert/client-cas/ca.crt"),
+        back_office_cas=Path("/etc/ecert/back-office-cas/ca.crt"),
+        sockets=Path("/run/envoy"),
+        admin_socket=Path("/run/envoy/admin.sock"),
+        network=network,
+    )
+    return render(gateway) + "\n"
+
+
+def patches() -> dict[str, Any]:
+    """What Envoy Gateway has no field for: answers in words, limits of headers, expired e-Certs left to identity."""
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyPatchPolicy",
+        "metadata": {"name": "ecert"},
+        "spec": {
+            "type": "JSONPatch",
+            "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "ecert"},
+            "jsonPatches": [
+                *(patch for each in LISTENERS for patch in _manager(each)),
+                *map(_expired, ("sign-in", "back-office")),
+            ],
+        },
+    }
+
+
+def _manager(listener: str) -> list[dict[str, Any]]:
+    limits = {
+        "/local_reply_config": replies.pages() if listener == "portal" else replies.problems(),
+        "/max_request_headers_kb": MAX_HEADER_KIB,
+        "/request_headers_timeout": f"{HEADERS_SECONDS}s",
+        "/common_http_protocol_options/max_headers_count": MAX_HEADERS,
+    }
+    where = f'$.filter_chains[?(@.name=="ecert/ecert/{listener}")].{_MANAGER}'
+    return [
+        {
+            "type": f"{_TYPE}.config.listener.v3.Listener",
+            "name": f"ecert/ecert/{LISTENERS[0]}",
+            "operation": {"op": "add", "jsonPath": where, "path": path, "value": value},
+        }
+        for path, value in limits.items()
+    ]
+
+
+def _expired(listener: str) -> dict[str, Any]:
+    return {
+        "type": f"{_TYPE}.extensions.transport_sockets.tls.v3.Secret",
+        "name": f"ecert/{listener}/ca.crt",
+        "operation": {"op": "add", "path": "/validation_context/allow_expired_certificate", "value": True},
+    }
+
+
+def write() -> None:
+    """Write them all."""
+    for path, content in files().items():
+        path.write_text(content, "utf-8")

@@ -1,0 +1,122 @@
+"""The table of all connections that may be opened. What is not here is closed."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from tests.contract.k8s.reach import Flow, Peer
+
+PROCESSES: Final = {
+    "identity": ("web", "relay", "work", "migrate"),
+    "application": ("web", "consume", "relay", "work", "migrate"),
+    "payment": ("web", "consume", "relay", "work", "migrate"),
+    "mailing": ("web", "consume", "relay", "work", "migrate", "print"),
+    "issuance": ("web", "consume", "relay", "work", "migrate", "feed"),
+    "portal": ("web",),
+}
+# mailing has nothing for the public.
+PUBLIC: Final = ("identity-web", "application-web", "payment-web", "issuance-web", "issuance-feed", "portal-web")
+WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
+INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
+CONTROL_PLANE: Final = Peer(name="control-plane", namespace=None, address="10.0.0.5")
+
+
+def pods() -> list[str]:
+    """Every process of ours."""
+    return [f"{service}-{process}" for service, processes in PROCESSES.items() for process in processes]
+
+
+def flows(overlay: str) -> set[Flow]:
+    """The table of one overlay."""
+    own = set(_dev() if overlay == "dev" else _production())
+    return {*_everywhere(), *own, *_dns(everybody(overlay))}
+
+
+def _everywhere() -> Iterator[Flow]:
+    for pod in pods():
+        service, _, process = pod.partition("-")
+        if process != "migrate":
+            yield Flow("prometheus", pod, 9000)
+        if service in WITH_DATABASE:
+            yield Flow(pod, f"{service}-db", 5432)
+        if process in ("consume", "relay"):
+            yield Flow(pod, "kafka", 9093)
+    for pod in PUBLIC:
+        yield Flow("gateway", pod, 8443)
+
+
+def _dev() -> Iterator[Flow]:
+    for neighbour in ("portal-web", "payment-sandbox"):
+        yield Flow(neighbour, "gateway", 8443)
+    for process in ("payment-web", "payment-work"):
+        yield Flow(process, "payment-sandbox", 8090)
+    yield Flow("mailing-work", "mailbox", 1025)
+    yield Flow("topics", "kafka", 9093)
+    yield Flow("kafka", "kafka", 9093)
+
+
+def _production() -> Iterator[Flow]:
+    yield Flow("portal-web", "gateway", 10443)
+    for process in ("payment-web", "payment-work"):
+        yield Flow(process, "internet", 443)
+    yield Flow("identity-work", "internet", 80)
+    yield Flow("mailing-work", "internet", 465)
+    for port in (9090, 9091):
+        yield Flow("kafka", "kafka", port)
+        yield Flow("strimzi", "kafka", port)
+    yield Flow("strimzi", "kafka", 8443)
+    yield Flow("kafka-users", "kafka", 9091)
+    for reader in ("keda", "back-office"):
+        yield Flow(reader, "kafka", 9093)
+    for engine in ("kafka", "kafka-users"):
+        yield Flow(engine, "control-plane", 6443)
+    for service in WITH_DATABASE:
+        database = f"{service}-db"
+        for port in (5432, 8000):
+            yield Flow(database, database, port)
+        yield Flow("cloudnative-pg", database, 8000)
+        yield Flow(database, "control-plane", 6443)
+        yield Flow(database, "internet", 443)
+
+
+def _dns(names: list[str]) -> Iterator[Flow]:
+    for name in names:
+        yield Flow(name, "dns", 53)
+        yield Flow(name, "dns", 53, "UDP")
+
+
+def everybody(overlay: str) -> list[str]:
+    """All pods in our namespace; `nobody` has no labels."""
+    engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
+    more = ["gateway", "payment-sandbox", "mailbox", "topics"] if overlay == "dev" else ["kafka-users"]
+    return [*pods(), *engines, *more]
+
+
+def neighbours(overlay: str) -> list[Peer]:
+    """Who is not rendered but there: other namespaces, and what operators make."""
+    spaces = ("kube-system", "monitoring", "envoy-gateway-system", "strimzi", "keda", "cnpg-system", "back-office")
+    made = [
+        *(Peer(name=f"bystander in {space}", namespace=space) for space in spaces),
+        Peer(name="nobody"),
+        Peer(name="stranger", namespace="default", labels={"app.kubernetes.io/name": "prometheus"}),
+        Peer(name="dns", namespace="kube-system", labels={"k8s-app": "kube-dns"}),
+        Peer(name="prometheus", namespace="monitoring", labels={"app.kubernetes.io/name": "prometheus"}),
+        Peer(name="other-network", namespace=None, address="192.168.7.7"),
+        INTERNET,
+        CONTROL_PLANE,
+    ]
+    if overlay == "dev":
+        return made
+    return [
+        *made,
+        Peer(name="gateway", namespace="envoy-gateway-system", labels={"ecert-engine": "gateway"}),
+        Peer(name="strimzi", namespace="strimzi", labels={"name": "strimzi-cluster-operator"}),
+        Peer(name="keda", namespace="keda", labels={"app": "keda-operator"}),
+        Peer(name="back-office", namespace="back-office", labels={"reads-issuance-events": "true"}),
+        Peer(name="cloudnative-pg", namespace="cnpg-system", labels={"app.kubernetes.io/name": "cloudnative-pg"}),
+        Peer(name="kafka", labels={"ecert-engine": "kafka", "strimzi.io/cluster": "ecert"}),
+        Peer(name="kafka-users", labels={"ecert-engine": "kafka-users", "strimzi.io/cluster": "ecert"}),
+        *(
+            Peer(name=f"{service}-db", labels={"ecert-engine": f"{service}-db", "cnpg.io/cluster": f"{service}-db"})
+            for service in WITH_DATABASE
+        ),
+    ]

@@ -1,0 +1,136 @@
+"""An overlay as it would be applied: its objects, and what its pods are told."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[3]
+K8S: Final = ROOT / "deploy" / "k8s"
+OVERLAYS: Final = ("dev", "production")
+_SCHEMAS: Final = Path(__file__).parent / "schemas"
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of one overlay."""
+
+    overlay: str
+    objects: tuple[Object, ...]
+
+    def of(self, *kinds: str) -> list[Object]:
+        """All objects of these kinds."""
+        return [each for each in self.objects if each["kind"] in kinds]
+
+    def one(self, kind: str, name: str) -> Object:
+        """The object of this kind and name; of a generated ConfigMap the name without its hash."""
+        found = [each for each in self.of(kind) if _plain(each) == name]
+        assert len(found) == 1, f"{len(found)} objects are {kind} {name}"
+        return found[0]
+
+    def workloads(self) -> list[Object]:
+        """Everything that makes pods by itself."""
+        return self.of("Deployment", "StatefulSet", "Job")
+
+    def ours(self) -> list[Object]:
+        """The workloads that run our code."""
+        return [
+            each for each in self.workloads() if image(each).rpartition("/ecert/")[1] or image(each)[:6] == "ecert/"
+        ]
+
+    def broken(self) -> "Rendered":
+        """A copy that a test may break."""
+        return Rendered(self.overlay, copy.deepcopy(self.objects))
+
+
+def image(workload: Object) -> str:
+    """What its one container runs."""
+    return str(container(workload)["image"])
+
+
+def container(workload: Object) -> Object:
+    """Its one container."""
+    (found,) = pod(workload)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def pod(workload: Object) -> Object:
+    """The pod's spec."""
+    found = workload["spec"]["template"]["spec"]
+    assert isinstance(found, dict)
+    return found
+
+
+def labels(workload: Object) -> Mapping[str, str]:
+    """The pods' labels."""
+    found = workload["spec"]["template"]["metadata"]["labels"]
+    assert isinstance(found, dict)
+    return found
+
+
+def name(each: Object) -> str:
+    """Its name."""
+    return str(each["metadata"]["name"])
+
+
+def _plain(each: Object) -> str:
+    full = name(each)
+    head, _, end = full.rpartition("-")
+    return head if each["kind"] == "ConfigMap" and len(end) == 10 and end.isalnum() and head else full
+
+
+def environment(rendered: Rendered, workload: Object) -> dict[str, str]:
+    """All variables of its container; a value from a Secret is written SECRET/KEY."""
+    told: dict[str, str] = {}
+    for source in container(workload).get("envFrom", ()):
+        reference = source["configMapRef"]["name"]
+        (found,) = (each for each in rendered.of("ConfigMap") if name(each) == reference)
+        told |= found["data"]
+    for variable in container(workload).get("env", ()):
+        secret = variable.get("valueFrom", {}).get("secretKeyRef")
+        told[variable["name"]] = variable["value"] if secret is None else f"{secret['name']}/{secret['key']}"
+    return told
+
+
+def secrets(workload: Object) -> set[str]:
+    """The names of all Secrets that its pods see."""
+    volumes = pod(workload).get("volumes", ())
+    found = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
+    for volume in volumes:
+        found |= {each["secret"]["name"] for each in volume.get("projected", {}).get("sources", ())}
+    variables = (each.get("valueFrom", {}).get("secretKeyRef") for each in container(workload).get("env", ()))
+    return found | {each["name"] for each in variables if each}
+
+
+@cache
+def render(overlay: str) -> Rendered:
+    """What `kubectl kustomize` makes of it."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    command = (str(kubectl), "kustomize", str(K8S / "overlays" / overlay))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return Rendered(overlay, tuple(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader)))
+
+
+def check_custom(objects: Iterable[tuple[str, Object]]) -> Iterator[tuple[str, str]]:
+    """Custom resources, by id, against their operators' published types: the id and error of each that is wrong."""
+    assert (_SCHEMAS / "node_modules").exists(), "The types are missing: `make test` installs them"
+    node = shutil.which("node", path=str(Path(sys.executable).parent))
+    assert node is not None
+    given = json.dumps([{"id": which, "object": each} for which, each in objects])
+    done = subprocess.run((node, str(_SCHEMAS / "check.mjs")), input=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for found in json.loads(done.stdout):
+        yield found["id"], found["error"]

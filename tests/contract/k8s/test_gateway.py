@@ -1,0 +1,160 @@
+"""The gateway of the cluster keeps the rules of deploy/gateway/rules.py."""
+
+from typing import Any
+
+import pytest
+
+from deploy.gateway import rules
+from deploy.k8s import generated
+from tests.contract.k8s.rendering import Object, Rendered, environment, name
+
+NAMES = {
+    "api": "api.ecert.example.hk",
+    "sign-in": "signin.ecert.example.hk",
+    "back-office": "backoffice.ecert.example.hk",
+    "portal": "portal.ecert.example.hk",
+}
+HOSTS = {
+    which: host
+    for which, full in NAMES.items()
+    for host in rules.hosts()
+    if host.name.split(".")[0] == full.split(".")[0]
+}
+
+
+@pytest.fixture(params=generated.LISTENERS)
+def listener(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def seconds(value: int) -> str:
+    return f"{value}s"
+
+
+def test_each_host_has_a_listener_and_a_certificate_of_its_own(production: Rendered) -> None:
+    assert set(HOSTS.values()) == set(rules.hosts())
+    assert set(NAMES) == set(generated.LISTENERS)
+    listeners = production.one("Gateway", "ecert")["spec"]["listeners"]
+    assert {each["name"]: each["hostname"] for each in listeners} == NAMES
+    assert {each["port"] for each in listeners} == {443}
+    certificates = [each["tls"]["certificateRefs"][0]["name"] for each in listeners]
+    assert len(set(certificates)) == len(listeners), "browsers would take one connection for several hosts"
+
+
+def routed(rule: Object) -> str | None:
+    """Where a rule leads: a service, or nowhere."""
+    if "filters" in rule:
+        (found,) = rule["filters"]
+        assert found["extensionRef"]["kind"] == "HTTPRouteFilter"
+        return None
+    (backend,) = rule["backendRefs"]
+    assert backend["port"] == 8443
+    assert rule["timeouts"] == {"request": seconds(rules.REQUEST_SECONDS)}
+    return next(each for each in rules.BACKENDS if generated.service_of(each) == backend["name"])
+
+
+def test_the_routes_are_the_rules(production: Rendered, listener: str) -> None:
+    route, host = production.one("HTTPRoute", listener)["spec"], HOSTS[listener]
+    assert route["hostnames"] == [NAMES[listener]]
+    assert [each["sectionName"] for each in route["parentRefs"]] == [listener]
+    found = {
+        (match["path"]["type"] == "PathPrefix", match["path"]["value"]): routed(rule)
+        for rule in route["rules"]
+        for match in rule["matches"]
+    }
+    wanted: dict[tuple[bool, str], str | None] = {(False, path): None for path in host.closed_paths}
+    wanted |= {(True, "/"): None} | {(route.prefix, route.path): route.service for route in host.routes}
+    assert found == wanted
+
+
+def test_what_is_closed_is_answered_in_the_gateway_s_own_words(production: Rendered) -> None:
+    slug, title = rules.PROBLEMS[404]
+    answer = production.one("HTTPRouteFilter", "nothing-here")["spec"]["directResponse"]
+    assert (answer["statusCode"], answer["contentType"]) == (404, "application/problem+json")
+    assert slug in answer["body"]["inline"]
+    assert title in answer["body"]["inline"]
+
+
+def test_a_certificate_is_asked_for_where_the_rules_say(production: Rendered, listener: str) -> None:
+    spec = production.one("ClientTrafficPolicy", listener)["spec"]
+    assert [each["sectionName"] for each in spec["targetRefs"]] == [listener]
+    header = spec["headers"]["xForwardedClientCert"]
+    if HOSTS[listener].asks_for_certificate:
+        (authorities,) = spec["tls"]["clientValidation"]["caCertificateRefs"]
+        assert authorities["name"] == ("back-office-cas" if HOSTS[listener].for_back_office else "client-cas")
+        assert spec["tls"]["clientValidation"]["optional"] is True
+        assert header == {"mode": "SanitizeSet", "certDetailsToAdd": ["Cert"]}
+    else:
+        assert "clientValidation" not in spec["tls"]
+        assert header == {"mode": "Sanitize"}
+
+
+def test_what_could_be_forged_is_taken_away(production: Rendered, listener: str) -> None:
+    removed = production.one("ClientTrafficPolicy", listener)["spec"]["headers"]["earlyRequestHeaders"]
+    assert removed["remove"] == [*rules.FORGEABLE_HEADERS]
+    assert removed["removeOnMatch"] == [{"type": "Prefix", "value": each} for each in rules.FORGEABLE_PREFIXES]
+
+
+def test_the_limits_are_the_rules(production: Rendered, listener: str) -> None:
+    client = production.one("ClientTrafficPolicy", listener)["spec"]
+    assert client["timeout"]["http"] == {
+        "requestReceivedTimeout": seconds(rules.REQUEST_SECONDS),
+        "streamIdleTimeout": seconds(rules.REQUEST_SECONDS),
+        "idleTimeout": seconds(rules.IDLE_SECONDS),
+    }
+    assert client["connection"]["connectionLimit"] == {"value": rules.MAX_CONNECTIONS}
+    assert client["headers"]["withUnderscoresAction"] == "DropHeader"
+    assert client["path"] == {"escapedSlashesAction": "RejectRequest"}
+    backend = production.one("BackendTrafficPolicy", listener)["spec"]
+    assert backend["requestBuffer"] == {"limit": f"{rules.MAX_BODY_BYTES // 1024}Ki"}
+    assert backend["timeout"]["http"] == {"connectionIdleTimeout": "1s"}
+
+
+def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> None:
+    spec = production.one("BackendTrafficPolicy", listener)["spec"]
+    (limit,) = spec["rateLimit"]["local"]["rules"]
+    assert limit["limit"] == {"requests": rules.REQUESTS_A_MINUTE[HOSTS[listener].name], "unit": "Minute"}
+    assert limit["clientSelectors"] == [{"sourceCIDR": {"type": "Distinct", "value": "0.0.0.0/0"}}]
+
+
+def test_only_what_never_reached_a_service_is_tried_again(production: Rendered, listener: str) -> None:
+    retry = production.one("BackendTrafficPolicy", listener)["spec"]["retry"]
+    assert set(retry["retryOn"]["triggers"]) == {"connect-failure", "refused-stream", "reset-before-request"}
+    assert "httpStatusCodes" not in retry["retryOn"]
+
+
+def test_gateway_and_services_prove_themselves(production: Rendered) -> None:
+    proxy = production.one("EnvoyProxy", "ecert")["spec"]
+    assert proxy["backendTLS"]["clientCertificateRef"]["name"] == "gateway-client-tls"
+    client = production.one("Certificate", "gateway-client")["spec"]
+    assert (client["issuerRef"]["name"], client["usages"]) == ("gateway", ["client auth"])
+    backends: dict[str, Any] = {name(each): each["spec"] for each in production.of("BackendTLSPolicy")}
+    assert set(backends) == {generated.service_of(route.service) for host in HOSTS.values() for route in host.routes}
+    for which, spec in backends.items():
+        certificate = production.one("Certificate", which)["spec"]
+        assert certificate["issuerRef"]["name"] == "services"
+        assert certificate["dnsNames"] == [spec["validation"]["hostname"]] == [which]
+        assert spec["validation"]["caCertificateRefs"][0]["name"] == "services-ca"
+
+
+def test_nothing_but_the_gateway_s_certificate_comes_from_its_ca(production: Rendered) -> None:
+    issued = [name(each) for each in production.of("Certificate") if each["spec"]["issuerRef"]["name"] == "gateway"]
+    assert issued == ["gateway-client"]
+
+
+def test_everybody_calls_the_hosts_by_these_names(production: Rendered) -> None:
+    told = {
+        variable: value
+        for each in production.of("Deployment")
+        for variable, value in environment(production, each).items()
+    }
+    assert told["API_URL"] == f"https://{NAMES['api']}"
+    assert told["SIGN_IN_URL"] == f"https://{NAMES['sign-in']}"
+    assert told["PORTAL_URL"] == f"https://{NAMES['portal']}"
+    assert told["PORTAL_REDIRECT_URIS"].startswith(f"https://{NAMES['portal']}/")
+    assert told["PAYMENT_RETURN_URL"].startswith(f"https://{NAMES['portal']}/")
+
+
+def test_what_is_written_from_the_rules_is_up_to_date() -> None:
+    for path, content in generated.files().items():
+        assert path.read_text("utf-8") == content, f"{path.name}: run `make docs`"

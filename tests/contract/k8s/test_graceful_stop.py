@@ -1,0 +1,74 @@
+"""A pod that is told to end has the time it needs: preStop, grace, probes and time-outs fit each other and the code."""
+
+from typing import Final
+
+from deploy.gateway import rules
+from services.identity import crl_sources
+from services.mailing.settings import _STEPS_OF_A_CONVERSATION
+from services.payment import gateway as provider
+from shared import consumer, relay, server
+from shared.process import STALE_AFTER_SECONDS
+from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
+
+# What the roles' statement_timeout lets one statement take, and the pool's wait before it.
+STATEMENT_SECONDS: Final = 15 + 5
+SMTP_TIMEOUT_SECONDS: Final = 15
+# The longest turn of each loop, in seconds: it is ended before the process ends.
+LONGEST_TURN: Final = {
+    "consume": STATEMENT_SECONDS + consumer.COMMIT_MS / 1000 + consumer.CLOSE_MS / 1000,
+    "relay": STATEMENT_SECONDS + relay.SEND_TIMEOUT_SECONDS + 2,
+    "application-work": STATEMENT_SECONDS,
+    "identity-work": STATEMENT_SECONDS + crl_sources.WHOLE_SECONDS,
+    # Four calls under one lease.
+    "payment-work": STATEMENT_SECONDS + 4 * provider.CALL_SECONDS,
+    "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
+    "mailing-print": 2 * STATEMENT_SECONDS,
+    "issuance-work": STATEMENT_SECONDS,
+}
+
+
+def longest(each: Object) -> float:
+    return LONGEST_TURN.get(name(each)) or LONGEST_TURN[name(each).rpartition("-")[2]]
+
+
+def loops(rendered: Rendered) -> list[Object]:
+    return [
+        each
+        for each in rendered.ours()
+        if each["kind"] == "Deployment" and not name(each).endswith(("-web", "-feed", "sandbox"))
+    ]
+
+
+def test_a_loop_ends_its_turn_before_it_is_killed(rendered: Rendered) -> None:
+    for each in loops(rendered):
+        assert pod(each)["terminationGracePeriodSeconds"] >= longest(each) + 5, name(each)
+        assert "lifecycle" not in container(each)
+
+
+def test_a_long_turn_is_not_taken_for_death(rendered: Rendered) -> None:
+    for each in loops(rendered):
+        probe = container(each)["livenessProbe"]
+        assert STALE_AFTER_SECONDS + probe["periodSeconds"] * (probe["failureThreshold"] - 1) >= longest(each), name(
+            each
+        )
+
+
+def test_a_web_process_answers_until_nobody_is_led_to_it_and_then_ends_what_runs(rendered: Rendered) -> None:
+    for each in rendered.ours():
+        if name(each).endswith(("-web", "-feed")):
+            pause = container(each)["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert 5 <= pause <= 15
+            assert pod(each)["terminationGracePeriodSeconds"] >= pause + server.GRACE_SECONDS + 5
+
+
+def test_the_gateway_drains_as_long_as_a_request_may_take(production: Rendered) -> None:
+    shutdown = production.one("EnvoyProxy", "ecert")["spec"]["shutdown"]
+    assert int(shutdown["drainTimeout"].rstrip("s")) >= rules.REQUEST_SECONDS + int(
+        shutdown["minDrainDuration"].rstrip("s")
+    )
+
+
+def test_readiness_waits_as_long_as_the_pool(rendered: Rendered) -> None:
+    for each in rendered.ours():
+        if each["kind"] == "Deployment" and "sandbox" not in name(each):
+            assert container(each)["readinessProbe"]["timeoutSeconds"] > 5

@@ -1,0 +1,1 @@
+"""What of the manifests runs without a cluster."""
