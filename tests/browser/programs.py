@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright
 
 from deploy.local.installation import CACHE
 
@@ -24,6 +24,7 @@ QUIET: Final = (
     "--disable-sync",
     "--no-first-run",
 )
+ENGINE: Final = "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so"
 # Debian's package of each program or library.
 PACKAGES: Final = {
     "chromium": "chromium",
@@ -31,9 +32,11 @@ PACKAGES: Final = {
     "nginx": "nginx",
     "curl": "curl",
     "certutil": "libnss3-tools",
+    "modutil": "libnss3-tools",
     "softhsm2-util": "softhsm2",
     "pkcs11-tool": "opensc",
-    "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so": "libengine-pkcs11-openssl",
+    "p11tool": "gnutls-bin",
+    ENGINE: "libengine-pkcs11-openssl",
 }
 
 
@@ -50,6 +53,19 @@ class Chromium:
             executable_path=self.program,
             env={**os.environ, **self.environment},
             args=[*QUIET, *arguments],
+            chromium_sandbox=os.geteuid() != 0,
+        )
+
+    def start_as(self, playwright: Playwright, profile: Path, environment: Mapping[str, str]) -> BrowserContext:
+        """One with a profile and an environment of its own, and so with another user's certificate store.
+
+        It is the whole browser without a screen: the headless shell knows no policies.
+        """
+        return playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=self.program,
+            env={**os.environ, **self.environment, **environment},
+            args=[*QUIET, "--headless=new"],
             chromium_sandbox=os.geteuid() != 0,
         )
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +14,13 @@ from portal.guides import Guide
 from portal.signing_guides import guides
 from services.identity.cms import verify
 from shared.tx import utc_now
+from tests.browser import token
 from tests.browser.assets import files, terminal
 from tests.unit.identity.builders import Holder, world
 
 DOCUMENT: Final = '{"purpose":"hk.ecert.renewal-application.v1","name":"海港燈飾"}'.encode()
 FILE, SIGNATURE = "renewal-R-7KQ2.json", "renewal-R-7KQ2.p7s"
 PIN: Final = "of the file"
-MODULE: Final = "/usr/lib/softhsm/libsofthsm2.so"
 
 
 @pytest.fixture
@@ -71,33 +70,25 @@ def test_an_old_e_cert_file_signs_as_it_is_or_converted(folder: Path, options: t
 
 
 @pytest.fixture
-def token(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Holder:
-    """A token with an e-Cert, its PIN 654321 and its ID 01: SoftHSM stands in for a vendor's."""
+def holder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Holder:
+    """Whose e-Cert is on the token that is plugged in."""
     home, holder = tmp_path_factory.mktemp("token"), world().holder
-    configuration = home / "softhsm2.conf"
-    configuration.write_text(f"directories.tokendir = {home}\nobjectstore.backend = file\nlog.level = ERROR\n")
-    monkeypatch.setitem(os.environ, "SOFTHSM2_CONF", str(configuration))
     (home / "key.pem").write_bytes(holder.key_pem)
-    (home / "certificate.der").write_bytes(holder.certificate.public_bytes(Encoding.DER))
-    for command in (
-        "softhsm2-util --init-token --free --label e-Cert --so-pin 12345678 --pin 654321",
-        "openssl pkcs8 -topk8 -nocrypt -in key.pem -out key.pk8",
-        "softhsm2-util --import key.pk8 --token e-Cert --label e-Cert --id 01 --pin 654321",
-        f"pkcs11-tool --module {MODULE} --token-label e-Cert --login --pin 654321 --write-object certificate.der "
-        "--type cert --id 01 --label e-Cert",
-    ):
-        subprocess.run(command.split(), cwd=home, check=True, capture_output=True)
+    (home / "certificate.pem").write_text(holder.pem)
+    plugged_in = token.create(home / "token", home / "key.pem", home / "certificate.pem")
+    for name, value in plugged_in.environment.items():
+        monkeypatch.setitem(os.environ, name, value)
     return holder
 
 
-def test_a_token_signs_by_its_pkcs11_module(folder: Path, token: Holder) -> None:
+def test_a_token_signs_by_its_pkcs11_module(folder: Path, holder: Holder) -> None:
     install, module, *commands = (step.code for step in guide("token").steps)
     assert install.startswith("sudo apt install ")
-    here = re.sub(r'"/.*"', f'"{MODULE}"', module)
+    here = re.sub(r'"/.*"', f'"{token.MODULE}"', module)
     status, listed = terminal.run("\n".join([here, commands[0]]), folder, [])
     assert (status, "ID:         01" in listed) == (0, True)
-    run("\n".join([here, *commands]), folder, ("PIN", "654321"))
-    assert_signed_by(token, folder)
+    run("\n".join([here, *commands]), folder, ("PIN", token.PIN))
+    assert_signed_by(holder, folder)
 
 
 def test_what_powershell_is_told_is_a_signing_certificate_attribute() -> None:

@@ -1,9 +1,10 @@
 """The Authorised Representative at a browser: what is clicked and typed on the road, with scripts or without."""
 
+import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext
 from deploy.demo.ar import Order
 from deploy.demo.postbox import Letter
 from deploy.demo.target import Target
+from tests.browser import token
 from tests.browser.assets import terminal
 from tests.browser.windows import Window
 
@@ -68,15 +70,11 @@ class ARBrowser:
         self.use_e_cert_file()
         self.window.wait("a[href$='/payment/authorise']")
 
-    def upload_signature_and_submit(self) -> None:
-        """Check the answers, download, sign with the command that the page shows, upload."""
+    def upload_signature_and_submit(self, sign: Callable[["ARBrowser"], None]) -> None:
+        """Check the answers, download, sign as the page shows, upload."""
         self._go_to_signing()
         self.window.download("a[download]", self.folder)
-        installation = self.target.installation
-        shutil.copy(installation.pki.people / f"{self.person}.p12", self.folder / "e-cert.p12")
-        pin = installation.passwords[f"p12/{self.person}"]
-        status, shown = terminal.run(self.shown("openssl cms -sign"), self.folder, [("pass phrase", pin)] * 2)
-        assert status == 0, shown
+        sign(self)
         (signature,) = self.folder.glob("renewal-*.p7s")
         self.window.upload("#signature", signature)
         self.window.press("form[enctype] .govuk-button")
@@ -125,6 +123,23 @@ class ARBrowser:
         self.window.gone("form[action$='/acceptance']")
         self.window.press(".govuk-back-link")
         return file
+
+
+def with_e_cert_file(ar: ARBrowser) -> None:
+    """Sign the download with the e-Cert file, by the command that the page shows."""
+    installation = ar.target.installation
+    shutil.copy(installation.pki.people / f"{ar.person}.p12", ar.folder / "e-cert.p12")
+    pin = installation.passwords[f"p12/{ar.person}"]
+    status, shown = terminal.run(ar.shown("openssl cms -sign"), ar.folder, [("pass phrase", pin)] * 2)
+    assert status == 0, shown
+
+
+def with_token(ar: ARBrowser) -> None:
+    """Sign the download with the token that is plugged in, by the commands that the page shows."""
+    _install, module, *commands = ar.window.texts("#token pre.portal-code")
+    here = re.sub(r'"/.*"', f'"{token.MODULE}"', module)
+    status, shown = terminal.run("\n".join([here, *commands]), ar.folder, [("PIN", token.PIN)])
+    assert status == 0, shown
 
 
 def open_window(browser: Browser, target: Target, person: str, *, scripts: bool = True) -> BrowserContext:

@@ -10,7 +10,7 @@ from deploy.demo.postbox import Letter
 from deploy.demo.public import wait_for
 from tests.browser.keyboard import KeyboardWindow
 from tests.browser.portal import web_server
-from tests.browser.portal.ar_browser import ARBrowser
+from tests.browser.portal.ar_browser import ARBrowser, with_e_cert_file, with_token
 from tests.browser.portal.web_server import Installed
 
 SitDown = Callable[..., ARBrowser]
@@ -49,9 +49,14 @@ def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
     ar = at_browser(edition, scripts=False)
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
-    ar.upload_signature_and_submit()
+    ar.upload_signature_and_submit(with_e_cert_file)
     ar.pay()
     assert_served(ar, finish(ar, renewal_id))
+
+
+@pytest.mark.slow
+def test_an_ar_signs_in_to_chromium_with_the_e_cert_imported_into_it(at_store: SitDown) -> None:
+    at_store("en").sign_in()
 
 
 @pytest.mark.slow
@@ -60,6 +65,18 @@ def test_an_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: Si
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
     ar.sign_in_the_page_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id))
+
+
+@pytest.mark.slow
+def test_an_ar_renews_with_the_key_on_a_token_in_chromium_and_outside_it(
+    at_token: SitDown, spare: Iterator[str]
+) -> None:
+    ar = at_token("en")
+    ar.sign_in()
+    renewal_id = ar.draft(next(spare))
+    ar.upload_signature_and_submit(with_token)
     ar.pay()
     assert_served(ar, finish(ar, renewal_id))
 
