@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.partitioner import murmur2
 
 from deploy.local import kafka as local_kafka
 from deploy.local.topics import PARTITIONS
@@ -35,6 +36,14 @@ Handler = Callable[[PaymentDeclined, Tx], None]
 def new_keys(count: int) -> list[RenewalId]:
     """Renewals that nobody knows yet."""
     return [RenewalId(uuid.uuid4()) for _ in range(count)]
+
+
+def new_neighbours() -> list[RenewalId]:
+    """Two such renewals of one partition, in key order: a consumer gets their events in one batch."""
+    while True:
+        first, second = sorted(new_keys(2))
+        if len({murmur2(str(key).encode()) % 2**31 % PARTITIONS for key in (first, second)}) == 1:
+            return [first, second]
 
 
 def new_group() -> str:

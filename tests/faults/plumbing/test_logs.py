@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.db import Pool
 from tests.engines import Database, Kafka, free_port, wait_until
-from tests.faults.plumbing.kit import announce, applied, new_keys, running_relay, unsent, wait_for_inbox
+from tests.faults.plumbing.kit import announce, applied, new_keys, new_neighbours, running_relay, unsent, wait_for_inbox
 from tests.faults.plumbing.started import environment, seconds_to_end, started
 
 
@@ -47,7 +47,7 @@ def test_a_consumer_tells_its_start_each_applied_event_and_its_end(
 def test_an_event_that_was_rolled_back_with_its_batch_is_told_once_it_is_applied(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool, tmp_path: Path
 ) -> None:
-    good, bad = sorted(new_keys(2))
+    good, bad = new_neighbours()
     log = tmp_path / "log"
     announce(writer, [good])
     announce(writer, [bad], reason="unavailable")
