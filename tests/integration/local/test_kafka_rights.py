@@ -2,16 +2,32 @@
 
 import contextlib
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import (
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePatternFilter,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from kafka.errors import (
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
     TopicAuthorizationFailedError,
 )
 
+from deploy.local import kafka as kafka_acls
+from deploy.local import topics
 from shared.events.base import Topic
 from tests.engines import Kafka
 
@@ -28,10 +44,16 @@ READERS: Final = {
     Topic.APPLICATION: {"payment", "mailing", "issuance"},
     Topic.PAYMENT: {"application"},
     Topic.MAILING: {"application"},
-    Topic.ISSUANCE: {"application"},
+    Topic.ISSUANCE: {"application", "backoffice", "archive"},
     Topic.PIN_ENVELOPES: {"mailing"},
 }
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
+# Of the back office: they read the feed, and nothing of theirs is a service's.
+OUTSIDERS: Final = ("backoffice", "archive")
+PRINCIPALS: Final = (*SERVICES, *OUTSIDERS)
+# Any name that somebody might try: their own, with and without the dot, each other's, a service's.
+GROUPS: Final = ("backoffice.desk", "archive.desk", "backoffice", "archive", "backofficex.desk", *SERVICES)
+REFUSED: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 # A record for a partition that is waited for: any principal would find it there if it could read.
 RECORD: Final = b"a record"
 
@@ -48,6 +70,11 @@ def can_write(kafka: Kafka, principal: str, topic: Topic) -> bool:
             producer.send(topic.value, RECORD, partition=0).get(timeout=6)
         except TopicAuthorizationFailedError:
             return False
+        except KafkaError as error:
+            # Who may write no topic at all gets no producer's number either.
+            if "ClusterAuthorizationFailedError" in str(error):
+                return False
+            raise
     return True
 
 
@@ -71,30 +98,97 @@ def can_read(kafka: Kafka, principal: str, topic: Topic) -> bool:
 def can_join(kafka: Kafka, principal: str, group: str) -> bool:
     """Whether this principal may keep offsets as a member of this group."""
     settings = kafka.settings(principal) | {"group_id": group}
+    visible = Topic.ISSUANCE if principal in OUTSIDERS else Topic.APPLICATION
     with contextlib.closing(KafkaConsumer(**settings)) as consumer:
         try:
-            consumer.committed(TopicPartition(Topic.APPLICATION.value, 0), timeout_ms=5000)
+            consumer.committed(TopicPartition(visible.value, 0), timeout_ms=5000)
         except GroupAuthorizationFailedError:
             return False
     return True
 
 
+def test_nobody_is_left_out() -> None:
+    assert {*topics.PRINCIPALS} == {*PRINCIPALS}
+
+
 @pytest.mark.parametrize("topic", list(Topic))
 def test_a_topic_has_exactly_its_one_writer(kafka: Kafka, topic: Topic) -> None:
-    assert {service for service in SERVICES if can_write(kafka, service, topic)} == WRITERS[topic]
+    assert {who for who in PRINCIPALS if can_write(kafka, who, topic)} == WRITERS[topic]
 
 
 @pytest.mark.parametrize("topic", list(Topic))
 def test_a_topic_is_read_by_its_subscribers_alone(kafka: Kafka, topic: Topic) -> None:
     for writer in WRITERS[topic]:
         assert can_write(kafka, writer, topic)
-    assert {service for service in SERVICES if can_read(kafka, service, topic)} == READERS[topic]
+    assert {who for who in PRINCIPALS if can_read(kafka, who, topic)} == READERS[topic]
 
 
 @pytest.mark.parametrize("principal", ["application", "payment", "mailing", "issuance"])
 def test_a_service_joins_groups_of_its_own_name_alone(kafka: Kafka, principal: str) -> None:
     assert {group for group in SERVICES if can_join(kafka, principal, group)} == {principal}
     assert can_join(kafka, principal, f"{principal}.{uuid.uuid4()}")
+
+
+@pytest.mark.parametrize("principal", OUTSIDERS)
+def test_an_outsider_joins_groups_that_begin_with_its_name_and_a_dot_alone(kafka: Kafka, principal: str) -> None:
+    assert {group for group in GROUPS if can_join(kafka, principal, group)} == {f"{principal}.desk"}
+
+
+@contextlib.contextmanager
+def admin(kafka: Kafka, principal: str) -> Iterator[KafkaAdminClient]:
+    """What this principal may administer, if anything."""
+    with contextlib.closing(KafkaAdminClient(**kafka.settings(principal))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_of_every_operation_on_every_topic_a_principal_has_reading_or_writing_alone(
+    kafka: Kafka, principal: str
+) -> None:
+    """The broker's own word on each cell of the table."""
+    with admin(kafka, principal) as client:
+        told = {each["name"]: each["authorized_operations"] or [] for each in client.describe_topics([*Topic])}
+        cluster = client.describe_cluster()["authorized_operations"]
+    expected = {
+        topic.value: {
+            *(("READ",) if principal in READERS[topic] else ()),
+            *(("WRITE",) if principal in WRITERS[topic] else ()),
+            *(("DESCRIBE",) if principal in READERS[topic] | WRITERS[topic] else ()),
+        }
+        for topic in Topic
+    }
+    assert {topic: {*operations} for topic, operations in told.items()} == expected
+    assert cluster == []
+
+
+@pytest.mark.parametrize("principal", OUTSIDERS)
+def test_what_an_outsider_tries_besides_is_refused(kafka: Kafka, principal: str) -> None:
+    mine, other = Topic.ISSUANCE.value, Topic.PAYMENT.value
+    grant = kafka_acls._allow(principal, ACLOperation.WRITE, Topic.ISSUANCE)
+    anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+    every = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
+    with admin(kafka, principal) as client:
+        attempts: dict[str, Callable[[], object]] = {
+            "empty it": lambda: client.delete_records({TopicPartition(mine, 0): 0}),
+            "delete it": lambda: client.delete_topics([mine]),
+            "delete another": lambda: client.delete_topics([other]),
+            "split it": lambda: client.create_partitions({mine: 13}),
+            "make one": lambda: client.create_topics({"mine": {"num_partitions": 1, "replication_factor": 1}}),
+            "see the rights": lambda: client.describe_acls(every),
+            "end a service's group": lambda: client.delete_groups(["application"]),
+            "end another's group": lambda: client.delete_groups([f"{OUTSIDERS[principal == OUTSIDERS[0]]}.desk"]),
+        }
+        for name, attempt in attempts.items():
+            with pytest.raises(REFUSED):
+                attempt()
+                pytest.fail(name)
+        assert [each[-1] for each in client.delete_acls([every])] == [ClusterAuthorizationFailedError]
+        assert client.create_acls([grant])["failed"] == [ClusterAuthorizationFailedError]
+        assert client.list_groups() == []
+        assert client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, mine)]) == {"topic": {mine: {}}}
+        password = UserScramCredentialUpsertion("issuance", ScramMechanism.SCRAM_SHA_512, "mine")
+        assert client.alter_user_scram_credentials([password])["issuance"] is not None
+    assert can_write(kafka, "issuance", Topic.ISSUANCE), "its password is the old one"
 
 
 def test_a_wrong_password_is_refused(kafka: Kafka) -> None:

@@ -16,6 +16,8 @@ from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from deploy.local import pki as local_pki
+from deploy.local.people import SAMPLES
 from services.issuance.feed import main, readers, store
 from services.issuance.feed.readers import Role
 from services.issuance.feed.settings import FeedSettings
@@ -27,6 +29,7 @@ from shared.settings import WebSettings
 from shared.tx import transaction
 from tests.builders import signing_key
 from tests.engines import Database, Postgres
+from tests.integration.issuance.feed.running import Running, running
 
 FEED = Feed(topic=store.FEED, key=signing_key("feed"))
 
@@ -141,3 +144,19 @@ def reader(feeding: Feeding) -> Client:
     made = client("backoffice")
     feeding.register(made)
     return made
+
+
+@pytest.fixture(scope="package")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
+    """A test PKI as `make run` makes it."""
+    made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
+    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
+    local_pki.create(made, passwords, now=datetime.now(UTC))
+    return made
+
+
+@pytest.fixture
+def feed(pki: local_pki.PKI, issuance: Database, postgres: Postgres, environment: dict[str, str]) -> Iterator[Running]:
+    """The real processes behind the real gateway."""
+    with running(pki, issuance, postgres, environment) as made:
+        yield made

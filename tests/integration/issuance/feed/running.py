@@ -28,6 +28,8 @@ class Running:
     pki: PKI
     port: int
     environment: Mapping[str, str]
+    process: "subprocess.Popen[bytes]"
+    sockets: Path
 
     def curl(self, client: str) -> Curl:
         """One of the sample clients."""
@@ -77,14 +79,15 @@ def running(pki: PKI, database: Database, postgres: Postgres, environment: Mappi
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
         )
-        made = Running(pki=pki, port=gateway.port, environment=environment)
+        jwks = pki.signing / f"{FEED_KEY}-jwks.json"
         told = {
             "BIND": f"unix:{gateway.socket(FEED)}",
             "WEB_THREADS": "12",
             "FEED_DATABASE_URL": postgres.url(database.name, "issuance_feed"),
-            "FEED_JWKS_FILE": str(made.jwks),
+            "FEED_JWKS_FILE": str(jwks),
         }
-        stack.enter_context(started("feed", told))
+        process = stack.enter_context(started("feed", told))
+        made = Running(pki=pki, port=gateway.port, environment=environment, process=process, sockets=sockets)
         wait_until(gateway.socket(FEED).exists, limit=30, what="the feed listens")
         (sockets / "envoy.json").write_text(render(gateway))
         envoy = subprocess.Popen(envoy_command(sockets / "envoy.json"), stdout=subprocess.DEVNULL)

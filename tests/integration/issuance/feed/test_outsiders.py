@@ -3,33 +3,22 @@
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
 from deploy.local import kafka as local_kafka
-from deploy.local import pki as local_pki
-from deploy.local.people import SAMPLES
 from deploy.local.waiting import wait_until
 from services.issuance import revoking
 from services.issuance.crl import RevocationReason
-from tests.engines import Database, Kafka, Postgres, running_kafka
+from tests.engines import Database, Kafka, running_kafka
 from tests.faults.plumbing.test_outages import kill
 from tests.integration.issuance.feed.outsider import Ledger
-from tests.integration.issuance.feed.running import Running, running
+from tests.integration.issuance.feed.running import Running
 from tests.integration.issuance.feed.ways import JOSE, OpenSSL, read_http, read_kafka
 from tests.integration.issuance.world import Renewal, World
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
-    made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
-    local_pki.create(made, passwords, now=datetime.now(UTC))
-    return made
 
 
 @pytest.fixture
@@ -37,12 +26,6 @@ def own_kafka() -> Iterator[Kafka]:
     """A broker that this test may kill."""
     with running_kafka() as kafka:
         yield kafka
-
-
-@pytest.fixture
-def feed(pki: local_pki.PKI, issuance: Database, postgres: Postgres, environment: dict[str, str]) -> Iterator[Running]:
-    with running(pki, issuance, postgres, environment) as made:
-        yield made
 
 
 def serial(world: World, renewal: Renewal) -> str:
