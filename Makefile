@@ -72,7 +72,7 @@ assets: $(ASSETS)  ## build the portal's stylesheet and signing script from port
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets run --silent build
 
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
-	@for extra in identity application payment mailing issuance portal local dev; do \
+	@for extra in identity application payment mailing issuance portal desk local dev; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
 	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
 	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +74,11 @@ class KeySet:
         return cls.parse(json.loads(path.read_text("utf-8")))
 
     @classmethod
+    def load_fresh(cls, path: Path) -> "KeySet":
+        """Read a JWKS file that may be replaced while we run; the same keys as long as it is not."""
+        return _kept(path, path.stat().st_mtime_ns)
+
+    @classmethod
     def parse(cls, jwks: Mapping[str, Any]) -> "KeySet":
         """Read a JWKS."""
         keys: dict[str, ec.EllipticCurvePublicKey] = {}
@@ -82,6 +88,11 @@ class KeySet:
                 raise ValueError("a key of the JWKS is not on P-256")
             keys[str(jwk["kid"])] = key
         return cls(keys=keys)
+
+
+@lru_cache(maxsize=8)
+def _kept(path: Path, _changed: int) -> KeySet:
+    return KeySet.load(path)
 
 
 def sign(claims: Claims, *, kind: TokenKind, key: SigningKey, now: datetime, issuer: str) -> str:

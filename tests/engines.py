@@ -31,7 +31,8 @@ __all__ = [
     "wait_until",
 ]
 
-SERVICES: Final = Path(__file__).parents[1] / "services"
+ROOT: Final = Path(__file__).parents[1]
+SERVICES: Final = ROOT / "services"
 _names: Final = itertools.count(1)
 
 
@@ -76,7 +77,7 @@ class Postgres:
             url = self.url(template, f"{service}_migrate")
             migrate(
                 url,
-                load(service, SERVICES / service / "migrations"),
+                load(service, local_postgres.migrations(ROOT, service)),
                 runtime_role=service,
             )
             self.templates.add(template)

@@ -20,6 +20,7 @@ from deploy.gateway.rules import (
     MAX_HEADER_KIB,
     MAX_HEADERS,
     REQUEST_SECONDS,
+    Clients,
     Host,
     hosts,
 )
@@ -48,8 +49,7 @@ class Gateway:
     port: int
     certificate: Path
     key: Path
-    client_cas: Path
-    back_office_cas: Path
+    client_cas: Mapping[Clients, Path]
     sockets: Path
     admin_socket: Path
     address: str = "127.0.0.1"
@@ -122,9 +122,9 @@ def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
             }
         ],
     }
-    if host.asks_for_certificate:
+    if host.clients is not None:
         context["validation_context"] = {
-            "trusted_ca": {"filename": str(gateway.back_office_cas if host.for_back_office else gateway.client_cas)},
+            "trusted_ca": {"filename": str(gateway.client_cas[host.clients])},
             # The service tells an expired certificate apart in words; a broken handshake could not.
             "allow_expired_certificate": True,
         }

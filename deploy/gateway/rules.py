@@ -1,6 +1,7 @@
 """What the gateway lets through, as data: hosts, routes, limits, headers. Whatever runs it is derived from this."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
@@ -10,8 +11,18 @@ PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
 PORTAL: Final = "portal"
 # issuance's events for the back office's systems, from a process of its own.
 FEED: Final = "issuance-feed"
+# Web pages for the CA's staff.
+DESK: Final = "desk"
 # Everything that a route can lead to.
-BACKENDS: Final = (*SERVICES, PORTAL, FEED)
+BACKENDS: Final = (*SERVICES, PORTAL, FEED, DESK)
+
+
+class Clients(StrEnum):
+    """Whose client certificates a host asks for; each kind has CAs of its own."""
+
+    ECERTS = "e-certs"
+    SYSTEMS = "systems"
+    STAFF = "staff"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +36,18 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A name the gateway answers to. Two ask for a client certificate, of different CAs; one is for people to read."""
+    """A name the gateway answers to: whose client certificate it asks for, if anybody's, and whether people read it."""
 
     name: str
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
-    asks_for_certificate: bool = False
-    for_back_office: bool = False
+    clients: Clients | None = None
     shows_pages: bool = False
+
+    @property
+    def asks_for_certificate(self) -> bool:
+        """The service behind it reads who the client is."""
+        return self.clients is not None
 
 
 # Where the client certificate decides, and so not reachable without the question for one.
@@ -48,6 +63,7 @@ API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
 PORTAL_HOST: Final = "portal.ecert.localhost"
 BACK_OFFICE_HOST: Final = "backoffice.ecert.localhost"
+DESK_HOST: Final = "desk.ecert.localhost"
 # Everybody may verify what the feed's readers hand on.
 FEED_KEYS_PATH: Final = "/issuance/v1/feed-keys"
 FEED_PATHS: Final = ("/issuance/v1/issuance-events", "/issuance/v1/feed-head", FEED_KEYS_PATH)
@@ -58,6 +74,7 @@ def hosts(
     sign_in: str = SIGN_IN_HOST,
     portal: str = PORTAL_HOST,
     back_office: str = BACK_OFFICE_HOST,
+    desk: str = DESK_HOST,
 ) -> tuple[Host, ...]:
     """All hosts with their routes; what no route names does not exist."""
     return (
@@ -72,7 +89,7 @@ def hosts(
         Host(
             name=sign_in,
             routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
-            asks_for_certificate=True,
+            clients=Clients.ECERTS,
         ),
         Host(
             name=portal,
@@ -83,8 +100,14 @@ def hosts(
         Host(
             name=back_office,
             routes=tuple(Route(path=path, service=FEED) for path in FEED_PATHS),
-            asks_for_certificate=True,
-            for_back_office=True,
+            clients=Clients.SYSTEMS,
+        ),
+        Host(
+            name=desk,
+            routes=(Route(path="/", service=DESK, prefix=True),),
+            closed_paths=PLATFORM_PATHS,
+            clients=Clients.STAFF,
+            shows_pages=True,
         ),
     )
 
@@ -123,7 +146,7 @@ HEADERS_SECONDS: Final = 10
 IDLE_SECONDS: Final = 60
 
 # For one client address, at each gateway. Not on one machine: all its clients have the same address there.
-REQUESTS_A_MINUTE: Final = {API_HOST: 600, SIGN_IN_HOST: 60, BACK_OFFICE_HOST: 600, PORTAL_HOST: 600}
+REQUESTS_A_MINUTE: Final = {API_HOST: 600, SIGN_IN_HOST: 60, BACK_OFFICE_HOST: 600, PORTAL_HOST: 600, DESK_HOST: 600}
 
 # Status → slug and title of the gateway's own problems.
 PROBLEMS: Final = {

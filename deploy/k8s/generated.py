@@ -6,14 +6,20 @@ from typing import Any, Final
 
 from deploy.gateway import replies
 from deploy.gateway.envoy import Gateway, Network, render
-from deploy.gateway.rules import BACKENDS, FEED, HEADERS_SECONDS, MAX_HEADER_KIB, MAX_HEADERS
+from deploy.gateway.rules import BACKENDS, FEED, HEADERS_SECONDS, MAX_HEADER_KIB, MAX_HEADERS, Clients
 
 _OVERLAYS: Final = Path(__file__).parent / "overlays"
 _INSIDE: Final = Path("/etc/ecert/inside")
 _MANAGER: Final = 'filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config'
 _TYPE: Final = "type.googleapis.com/envoy"
 # Listeners of the Gateway; Envoy Gateway calls their filter chains NAMESPACE/GATEWAY/LISTENER.
-LISTENERS: Final = ("api", "sign-in", "back-office", "portal")
+LISTENERS: Final = ("api", "sign-in", "back-office", "portal", "desk")
+# The Secrets, and in their pod the folders, of those whose client certificates are asked for.
+CLIENT_CAS: Final = {
+    Clients.ECERTS: "client-cas",
+    Clients.SYSTEMS: "back-office-cas",
+    Clients.STAFF: "staff-cas",
+}
 
 
 def files() -> dict[Path, str]:
@@ -43,8 +49,7 @@ def dev_gateway() -> str:
         address="0.0.0.0",  # noqa: S104 (in its pod)
         certificate=Path("/etc/ecert/public/tls.crt"),
         key=Path("/etc/ecert/public/tls.key"),
-        client_cas=Path("/etc/ecert/client-cas/ca.crt"),
-        back_office_cas=Path("/etc/ecert/back-office-cas/ca.crt"),
+        client_cas={kind: Path(f"/etc/ecert/{name}/ca.crt") for kind, name in CLIENT_CAS.items()},
         sockets=Path("/run/envoy"),
         admin_socket=Path("/run/envoy/admin.sock"),
         network=network,
@@ -63,7 +68,7 @@ def patches() -> dict[str, Any]:
             "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "ecert"},
             "jsonPatches": [
                 *(patch for each in LISTENERS for patch in _manager(each)),
-                *map(_expired, ("sign-in", "back-office")),
+                *map(_expired, ("sign-in", "back-office", "desk")),
             ],
         },
     }
@@ -71,7 +76,7 @@ def patches() -> dict[str, Any]:
 
 def _manager(listener: str) -> list[dict[str, Any]]:
     limits = {
-        "/local_reply_config": replies.pages() if listener == "portal" else replies.problems(),
+        "/local_reply_config": replies.pages() if listener in ("portal", "desk") else replies.problems(),
         "/max_request_headers_kb": MAX_HEADER_KIB,
         "/request_headers_timeout": f"{HEADERS_SECONDS}s",
         "/common_http_protocol_options/max_headers_count": MAX_HEADERS,

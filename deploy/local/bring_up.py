@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.gateway import envoy
-from deploy.local import back_office, kafka, pki, postgres, samples, stack
+from deploy.local import back_office, kafka, pki, postgres, samples, stack, staff
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
 from deploy.local.postgres import SERVICES
@@ -80,7 +80,7 @@ def migrate(environment: Mapping[str, str], service: str) -> None:
     url, own = (environment[f"{service.upper()}_{kind}DATABASE_URL"] for kind in ("MIGRATE_", ""))
     role = psycopg.conninfo.conninfo_to_dict(own)["user"]
     try:
-        found = migrations.load(service, ROOT / "services" / service / "migrations")
+        found = migrations.load(service, postgres.migrations(ROOT, service))
         migrations.migrate(url, found, runtime_role=str(role))
     except (psycopg.Error, migrations.MigrationError) as error:
         raise StepFailed(f"The migrations of {service} failed: {error}") from error
@@ -120,10 +120,20 @@ def register_readers(installation: Installation, there: Outside, say: Say) -> No
     done.touch()
 
 
+def assign_roles(installation: Installation, there: Outside, say: Say) -> None:
+    """The sample members of staff, the first time."""
+    done = installation.folder / "samples" / "roles-assigned"
+    if done.exists():
+        return
+    say("Sample members of staff")
+    staff.assign_roles(stack.service_environment(installation, postgres.DESK, there)["DESK_DATABASE_URL"])
+    done.touch()
+
+
 def command(service: str, name: str, environment: Mapping[str, str], *arguments: str) -> None:
     """Run one command of a service to its end. Raises StepFailed with its last words."""
     done = subprocess.run(
-        (sys.executable, "-m", f"services.{service}.main", name, *arguments),
+        (sys.executable, "-m", f"{postgres.package(service)}.main", name, *arguments),
         env=dict(environment),
         cwd=ROOT,
         check=False,

@@ -11,7 +11,6 @@ from typing import Final
 from deploy.gateway.envoy import Gateway
 from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
-from deploy.local.people import SAMPLES
 from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_ports
 
@@ -26,7 +25,7 @@ _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in postgres.ROLES),
     *(f"kafka/{principal}" for principal in PRINCIPALS),
-    *(pki.sample_password(sample) for sample in SAMPLES),
+    *pki.PASSWORDS,
 )
 
 
@@ -140,8 +139,7 @@ class Installation:
             port=self.ports.gateway,
             certificate=self.pki.gateway / "tls.pem",
             key=self.pki.gateway / "tls.key",
-            client_cas=self.pki.gateway / "client-cas.pem",
-            back_office_cas=self.pki.back_office / "ca.pem",
+            client_cas=self.pki.client_cas,
             sockets=self.sockets,
             admin_socket=self.sockets / "envoy-admin.sock",
         )

@@ -13,14 +13,12 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, PORTAL_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST, Clients
 from deploy.local import authority as ca
-from deploy.local import back_office
+from deploy.local import back_office, staff
 from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
 from deploy.local.passwords import write_private
@@ -35,7 +33,7 @@ from deploy.local.people import (
 from deploy.local.postgres import SERVICES
 from shared.tokens import SigningKey
 
-GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST)
+GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
 # Signs the feed of issuance events.
 FEED_KEY: Final = "issuance-feed"
 # In certificates stands where the public finds CRLs; on one machine nothing listens there.
@@ -105,6 +103,30 @@ class PKI:
         return self.folder / "back-office"
 
     @property
+    def staff(self) -> Path:
+        """ca.pem of the staff CA, gateway-cas.pem with its root, and each member's NAME.p12, NAME.pem, NAME.key."""
+        return self.folder / "staff"
+
+    @property
+    def staff_crls(self) -> Path:
+        """The staff CA's CRL, DER."""
+        return self.folder / "staff" / "crls"
+
+    @property
+    def staff_ca_keys(self) -> Path:
+        """The staff CA's key and what it has revoked; for whoever makes the CRL alone."""
+        return self.folder / "staff-ca"
+
+    @property
+    def client_cas(self) -> Mapping[Clients, Path]:
+        """Whose certificates the gateway asks for, by the kind of client."""
+        return {
+            Clients.ECERTS: self.gateway / "client-cas.pem",
+            Clients.SYSTEMS: self.back_office / "ca.pem",
+            Clients.STAFF: self.staff / "gateway-cas.pem",
+        }
+
+    @property
     def people(self) -> Path:
         """Sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
         return self.folder / "people"
@@ -113,6 +135,9 @@ class PKI:
 def sample_password(sample: SampleECert) -> str:
     """The name under which the password of a sample's PKCS#12 file is kept."""
     return f"p12/{sample.file}"
+
+
+PASSWORDS: Final = (*map(sample_password, SAMPLES), *map(staff.password_name, staff.MEMBERS))
 
 
 def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host: str = PUBLIC_HOST) -> None:
@@ -124,8 +149,6 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         _write_client_side(pki, passwords, now, public_host)
         _write_server_side(pki, now, public_host)
         _write_print_key(pki, now)
-        for name in ("identity", "payment", *(f"{service}-audit" for service in SERVICES)):
-            _write_signing_key(pki.signing, name)
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
     _move_mutual_recognition(pki)
@@ -136,10 +159,14 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
-    if not (pki.signing / f"{FEED_KEY}-jwks.json").exists():
-        _write_signing_key(pki.signing, FEED_KEY)
+    for name in ("identity", "payment", FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
+        if not (pki.signing / f"{name}-jwks.json").exists():
+            _write_signing_key(pki.signing, name)
     if not (pki.back_office / "ca.pem").exists():
         back_office.write(pki.back_office, now)
+    if not (pki.staff / "ca.pem").exists():
+        staff.write(pki.staff, pki.staff_ca_keys, passwords, now=now)
+    write_crls(pki.staff_ca_keys, pki.staff_crls, now)
     write_crls(pki.client_ca_keys, pki.client_crls, now)
 
 
@@ -200,15 +227,7 @@ def _write_sample(
         extensions=[*_leaf_extensions(sample), *issuer.pointers(host)],
     )
     chain = [issuer.certificate, top.certificate]
-    encryption = (
-        PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(100_000)
-        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
-        .hmac_hash(hashes.SHA256())
-        .build(password.encode())
-    )
-    bundle = pkcs12.serialize_key_and_certificates(sample.file.encode(), key, leaf, chain, encryption)
-    write_private(folder / f"{sample.file}.p12", bundle)
+    write_private(folder / f"{sample.file}.p12", ca.pkcs12_file(sample.file, key, leaf, chain, password))
     write_private(folder / f"{sample.file}.key", ca.key_pem(key))
     _write(folder / f"{sample.file}.pem", ca.certificate_pem(leaf, issuer.certificate))
     return leaf

@@ -18,7 +18,9 @@ from psycopg import sql
 from deploy.local.passwords import write_private
 from deploy.local.waiting import wait_until
 
-SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
+# The desk's database is made and kept like a service's.
+DESK: Final = "desk"
+SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", DESK)
 # The print process and the feed's have roles of their own, so that they can be given less than their services.
 EXTRA_ROLES: Final = {"mailing": ("mailing_print",), "issuance": ("issuance_feed",)}
 ROLES: Final = tuple(
@@ -57,6 +59,16 @@ _MIGRATE_LIMITS: Final = {
     "lock_timeout": "4s",
     "idle_in_transaction_session_timeout": "30s",
 }
+
+
+def package(service: str) -> str:
+    """The Python package of whoever has a database."""
+    return "backoffice.desk" if service == DESK else f"services.{service}"
+
+
+def migrations(root: Path, service: str) -> Path:
+    """Where the migrations of a database lie in a checkout."""
+    return root.joinpath(*package(service).split("."), "migrations")
 
 
 @dataclass(frozen=True, kw_only=True)

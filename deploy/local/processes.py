@@ -12,12 +12,12 @@ from typing import Final
 from deploy.gateway.rules import FEED, PORTAL
 from deploy.local import stack
 from deploy.local.installation import ROOT, Installation
-from deploy.local.postgres import SERVICES
+from deploy.local.postgres import DESK, SERVICES, package
 from deploy.local.stack import Outside
 
 LOOPS: Final = ("consume", "relay", "work")
-# identity subscribes to nothing.
-_LOOPS_OF: Final = {"identity": ("relay", "work")}
+# identity subscribes to nothing, the desk announces nothing.
+_LOOPS_OF: Final = {"identity": ("relay", "work"), DESK: ("consume", "work")}
 _ENVOY: Final = importlib.util.find_spec("envoy")
 _WITH_PARENT: Final = ("setpriv", "--pdeathsig", "TERM")
 
@@ -109,6 +109,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
     smtp, page = ("--smtp-port", str(ports.smtp)), ("--http-port", str(ports.mailbox))
     folder = ("--folder", str(installation.folder / "mail"))
     store = str(installation.folder / "sandbox" / "payments.sqlite")
+    places = (pki.client_ca_keys, pki.client_crls, pki.staff_ca_keys, pki.staff_crls)
     mail = Process(
         name="mailbox",
         group=Group.EDGE,
@@ -136,7 +137,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
         Process(
             name="crls",
             group=Group.EDGE,
-            command=_python("deploy.local.refresh_crls", str(pki.client_ca_keys), str(pki.client_crls)),
+            command=_python("deploy.local.refresh_crls", *map(str, places)),
             environment=base,
         ),
     ]
@@ -147,7 +148,7 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
     found: list[Process] = []
     for service in SERVICES:
         environment = stack.service_environment(installation, service, there)
-        module = f"services.{service}.main"
+        module = f"{package(service)}.main"
         found.append(_web(service, module, installation, environment, next(ports)))
         for loop in _LOOPS_OF.get(service, LOOPS):
             told = stack.relay_environment(installation, service, there) if loop == "relay" else environment

@@ -9,8 +9,11 @@ from typing import Final
 INTERVAL_SECONDS: Final = 3600.0
 
 
-def main(keys: Path, folder: Path) -> None:
-    """Make the lists every hour, until told to stop; the start of the system has just made them."""
+def main(*places: tuple[Path, Path]) -> None:
+    """Make the lists every hour, until told to stop; the start of the system has just made them.
+
+    A place is where keys lie, and where their lists belong.
+    """
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
@@ -20,8 +23,10 @@ def main(keys: Path, folder: Path) -> None:
 
         from deploy.local.crls import write_crls
 
-        write_crls(keys, folder, datetime.now(UTC))
+        for keys, folder in places:
+            write_crls(keys, folder, datetime.now(UTC))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    main(*zip(paths[::2], paths[1::2], strict=True))

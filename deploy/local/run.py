@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, SIGN_IN_HOST
-from deploy.local import back_office, bring_up, pki, processes, stack, supervision
+from deploy.local import back_office, bring_up, pki, processes, stack, staff, supervision
 from deploy.local.checks import ENGINES, READY, STOPPING, check_ports, check_tools, only_one
 from deploy.local.installation import DEFAULT_FOLDER, CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
@@ -89,6 +89,7 @@ def _bring_up(
     if services:
         bring_up.import_samples(installation, there, say)
         bring_up.register_readers(installation, there, say)
+        bring_up.assign_roles(installation, there, say)
     say("Waiting until everything is ready")
     bring_up.wait_until_ready(table, supervisor)
 
@@ -102,6 +103,7 @@ def summary(installation: Installation) -> str:
         f"Sign-in             https://{SIGN_IN_HOST}:{ports.gateway}/   (asks for an e-Cert)",
         f"Back office         https://{BACK_OFFICE_HOST}:{ports.gateway}/issuance/v1/issuance-events   (asks for a "
         "client certificate)",
+        f"Desk                {stack.desk_url(installation)}/   (asks for a staff certificate)",
         f"Inbox               http://127.0.0.1:{ports.mailbox}/",
         f"Payment sandbox     http://127.0.0.1:{ports.sandbox}/",
         f"Posted letters      {installation.posting}",
@@ -124,7 +126,18 @@ def summary(installation: Installation) -> str:
         f"  {name:40} {installation.passwords[f'kafka/{name}']}  reads issuance.events in groups {group_prefix(name)}…"
         for name in READERS
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_staff(installation)])
+
+
+def _staff(installation: Installation) -> list[str]:
+    return [
+        "",
+        f"Sample members of staff in {installation.pki.staff} (NAME.p12 with its password; NAME.pem and NAME.key):",
+        *(
+            f"  {member.file + '.p12':40} {installation.passwords[staff.password_name(member)]}  {member.what}"
+            for member in staff.MEMBERS
+        ),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

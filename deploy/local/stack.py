@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gateway.rules import API_HOST, PORTAL_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import API_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLIC_HOST
 from deploy.local.postgres import SERVICES
+from deploy.local.staff import CA as STAFF_CA
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
 # Kept of the caller's environment: enough to run programs, nothing that points at other servers but a trace collector.
@@ -160,6 +161,11 @@ def portal_url(installation: Installation) -> str:
     return f"https://{PORTAL_HOST}:{installation.ports.gateway}"
 
 
+def desk_url(installation: Installation) -> str:
+    """Where staff find the desk."""
+    return f"https://{DESK_HOST}:{installation.ports.gateway}"
+
+
 def _own(installation: Installation, service: str, there: Outside) -> dict[str, str]:
     """What one service alone is told."""
     pki = installation.pki
@@ -200,6 +206,14 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "CRL_URL": f"{PUBLIC_HOST}/crl/eCertSCA3-17CRL1.crl",
                 "CA_ISSUERS_URL": f"{PUBLIC_HOST}/root/eCertSCA3-17CRL1.crt",
                 "SERIAL_SITE_PREFIX": "1",
+            }
+        case "desk":
+            return {
+                "DESK_URL": desk_url(installation),
+                "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
+                "FEED_JWKS_FILE": str(pki.signing / f"{FEED_KEY}-jwks.json"),
+                "STAFF_CA_FILE": str(pki.staff / "ca.pem"),
+                "STAFF_CRL_FILE": str(pki.staff_crls / f"{STAFF_CA}.crl"),
             }
         case _:
             return {}

@@ -11,7 +11,7 @@ PARTITIONS: Final = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What one service does with Kafka; its consumer groups begin with its own name."""
+    """What a service, or the desk, does with Kafka; its consumer groups begin with its own name."""
 
     writes: tuple[Topic, ...]
     reads: tuple[Topic, ...] = ()
@@ -30,6 +30,10 @@ ACCESS: Final[Mapping[str, Access]] = {
         reads=(Topic.APPLICATION, Topic.PIN_ENVELOPES),
     ),
     "issuance": Access(writes=(Topic.ISSUANCE, Topic.PIN_ENVELOPES), reads=(Topic.APPLICATION,)),
+    "desk": Access(
+        writes=(),
+        reads=(Topic.IDENTITY, Topic.APPLICATION, Topic.PAYMENT, Topic.MAILING, Topic.ISSUANCE),
+    ),
 }
 # Outsiders: each reads the feed and nothing else, in groups that begin with its own name and a dot.
 READERS: Final[Mapping[str, Access]] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backoffice.desk import projection as desk
 from deploy.gateway.rules import PUBLIC_SERVICES
 from deploy.local.topics import ACCESS
 from services.application import handlers as application
@@ -26,6 +27,7 @@ SUBSCRIPTIONS: Mapping[str, Iterable[Subscription]] = {
     "payment": payment.subscriptions(),
     "mailing": mailing.subscriptions(keys=PROOFS, post=mailing.Post(domain="example.hk", portal="https://example.hk")),
     "issuance": issuance.subscriptions(PROOFS),
+    "desk": desk.subscriptions(desk.Keys(proofs=PROOFS, feed=lambda: NO_KEYS)),
 }
 
 
@@ -50,9 +52,9 @@ def test_a_topic_has_one_writer(topic: Topic) -> None:
 
 
 def test_every_event_that_somebody_announces_is_known_to_whom_it_concerns() -> None:
-    """Sealed PINs are for mailing alone; only audits read identity's topic."""
+    """Sealed PINs are for mailing alone, evidence of signatures for the desk."""
     assert [service for service, access in ACCESS.items() if Topic.PIN_ENVELOPES in access.reads] == ["mailing"]
-    assert [service for service, access in ACCESS.items() if Topic.IDENTITY in access.reads] == []
+    assert [service for service, access in ACCESS.items() if Topic.IDENTITY in access.reads] == ["desk"]
 
 
 def test_the_readmes_picture_shows_who_writes_and_reads_each_topic_and_whom_the_gateway_reaches() -> None:

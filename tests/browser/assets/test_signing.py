@@ -49,7 +49,7 @@ def refused(page: Page, name: str) -> None:
 def test_a_sample_e_cert_signs_as_the_strict_verifier_and_openssl_ask(page: Page, site: Site, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     pki = local_pki.PKI(tmp_path / "pki")
-    local_pki.create(pki, {local_pki.sample_password(each): f"password of {each.file}" for each in SAMPLES}, now=now)
+    local_pki.create(pki, {name: f"password of {name.rpartition('/')[2]}" for name in local_pki.PASSWORDS}, now=now)
     sample = SAMPLES[0].file
     signature = sign(page, site, (pki.people / f"{sample}.p12").read_bytes(), f"password of {sample}")
     verified = cms.verify(signature, site.document, datetime.now(UTC))

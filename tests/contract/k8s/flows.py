@@ -12,9 +12,12 @@ PROCESSES: Final = {
     "mailing": ("web", "consume", "relay", "work", "migrate", "print"),
     "issuance": ("web", "consume", "relay", "work", "migrate", "feed"),
     "portal": ("web",),
+    "desk": ("web", "consume", "work", "migrate"),
 }
 # mailing has nothing for the public.
-PUBLIC: Final = ("identity-web", "application-web", "payment-web", "issuance-web", "issuance-feed", "portal-web")
+PUBLIC: Final = (
+    *("identity-web", "application-web", "payment-web", "issuance-web", "issuance-feed", "portal-web", "desk-web"),
+)
 WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
 INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
 CONTROL_PLANE: Final = Peer(name="control-plane", namespace=None, address="10.0.0.5")

@@ -9,8 +9,11 @@ from typing import Any, Final
 import pytest
 from cryptography.fernet import Fernet
 
+from backoffice.desk import settings as desk
 from deploy.local import processes
 from deploy.local.installation import Installation, Ports
+from deploy.local.postgres import migrations as migrations_of
+from deploy.local.postgres import package
 from deploy.local.processes import Group
 from deploy.local.stack import Outside
 from portal import settings as portal
@@ -35,6 +38,7 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = {
     "issuance": issuance.read_settings,
     "issuance-feed": FeedSettings.read,
     "portal": portal.read,
+    "desk": desk.read_settings,
 }
 # What a Secret might hold.
 HELD: Final = {
@@ -53,13 +57,13 @@ def of_table(rendered: Rendered) -> list[Object]:
 def test_the_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendered, tmp_path: Path) -> None:
     table = processes.table(Installation.open(tmp_path, Ports()), Outside(variables={}))
     local = {each.name: each.command[-2:] for each in table if each.group is Group.SERVICES}
-    migrations = {f"{service}-migrate": (f"services.{service}.main", "migrate") for service in flows.WITH_DATABASE}
+    migrations = {f"{service}-migrate": (f"{package(service)}.main", "migrate") for service in flows.WITH_DATABASE}
     assert {name(each): tuple(container(each)["args"]) for each in of_table(rendered)} == local | migrations
 
 
 def test_each_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
     for each in rendered.ours():
-        (service,) = re.findall(r"^(?:services\.)?(\w+)\.", container(each)["args"][0])
+        (service,) = re.findall(r"^(?:services\.|backoffice\.)?(\w+)\.", container(each)["args"][0])
         assert image(each).rpartition("/")[2].partition(":")[0] == service
         assert (ROOT / "requirements" / f"{service}.txt").exists()
 
@@ -95,6 +99,8 @@ def test_every_process_is_told_all_it_needs(
         settings = read(each, told(rendered, each, tmp_path), monkeypatch)
         if name(each) == "identity-web":
             require_gateway_only(settings.service.web)
+        if name(each) == "desk-web":
+            require_gateway_only(settings.web)
 
 
 def test_what_a_process_is_not_told_is_noticed(
@@ -114,7 +120,7 @@ def test_what_a_process_is_not_told_is_noticed(
 def test_no_process_is_told_what_its_code_does_not_read(rendered: Rendered) -> None:
     for each in rendered.ours():
         service = container(each)["args"][0].split(".")[-2]
-        folders = [ROOT / "shared", ROOT / ("portal" if service == "portal" else f"services/{service}")]
+        folders = [ROOT / "shared", ROOT / "portal" if service == "portal" else migrations_of(ROOT, service).parent]
         if service == "sandbox":
             folders = [ROOT / "services/payment/sandbox"]
         code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
@@ -178,8 +184,10 @@ ONLY: Final = {
     **{f"{service}-audit-key": {f"{service}-work"} for service in flows.WITH_DATABASE},
     **{f"{service}-fingerprint-key": {f"{service}-web"} for service in flows.WITH_DATABASE},
     **{f"{service}-web-tls": {f"{service}-web"} for service in (*flows.WITH_DATABASE, "portal")},
-    **{service: {f"{service}-consume", f"{service}-relay"} for service in flows.WITH_DATABASE if service != "identity"},
-    "identity": {"identity-relay"},
+    **{
+        service: {f"{service}-{process}" for process in ("consume", "relay") if process in flows.PROCESSES[service]}
+        for service in flows.WITH_DATABASE
+    },
 }
 
 

@@ -13,6 +13,7 @@ NAMES = {
     "sign-in": "signin.ecert.example.hk",
     "back-office": "backoffice.ecert.example.hk",
     "portal": "portal.ecert.example.hk",
+    "desk": "desk.ecert.example.hk",
 }
 HOSTS = {
     which: host
@@ -79,9 +80,9 @@ def test_a_certificate_is_asked_for_where_the_rules_say(production: Rendered, li
     spec = production.one("ClientTrafficPolicy", listener)["spec"]
     assert [each["sectionName"] for each in spec["targetRefs"]] == [listener]
     header = spec["headers"]["xForwardedClientCert"]
-    if HOSTS[listener].asks_for_certificate:
+    if (clients := HOSTS[listener].clients) is not None:
         (authorities,) = spec["tls"]["clientValidation"]["caCertificateRefs"]
-        assert authorities["name"] == ("back-office-cas" if HOSTS[listener].for_back_office else "client-cas")
+        assert authorities["name"] == generated.CLIENT_CAS[clients]
         assert spec["tls"]["clientValidation"]["optional"] is True
         assert header == {"mode": "SanitizeSet", "certDetailsToAdd": ["Cert"]}
     else:

@@ -24,6 +24,7 @@ LONGEST_TURN: Final = {
     "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
     "mailing-print": 2 * STATEMENT_SECONDS,
     "issuance-work": STATEMENT_SECONDS,
+    "desk-work": STATEMENT_SECONDS,
 }
 
 

@@ -70,15 +70,14 @@ def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
 def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     pki = local_pki.PKI(tmp_path_factory.mktemp("pki"))
     now = datetime.now(UTC)
-    local_pki.create(pki, {local_pki.sample_password(each): "password" for each in SAMPLES}, now=now)
+    local_pki.create(pki, dict.fromkeys(local_pki.PASSWORDS, "password"), now=now)
     enrolment, _ = samples.write(pki, pki.folder, now)
     with postgres.database("identity") as database, tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         gateway = Gateway(
             port=free_port(),
             certificate=pki.gateway / "tls.pem",
             key=pki.gateway / "tls.key",
-            client_cas=pki.gateway / "client-cas.pem",
-            back_office_cas=pki.back_office / "ca.pem",
+            client_cas=pki.client_cas,
             sockets=Path(folder),
             admin_socket=Path(folder) / "envoy-admin.sock",
         )

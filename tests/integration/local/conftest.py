@@ -8,7 +8,6 @@ import pytest
 
 from deploy.gateway.rules import BACKENDS
 from deploy.local import pki as local_pki
-from deploy.local.people import SAMPLES
 from tests.integration.local.echo import Client
 from tests.integration.local.gateway import gateway_with
 
@@ -17,7 +16,7 @@ from tests.integration.local.gateway import gateway_with
 def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
     """A test PKI as `make run` makes it."""
     made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
+    passwords = dict.fromkeys(local_pki.PASSWORDS, "password")
     local_pki.create(made, passwords, now=datetime.now(UTC))
     return made
 

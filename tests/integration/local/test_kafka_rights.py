@@ -40,14 +40,14 @@ WRITERS: Final = {
     Topic.PIN_ENVELOPES: {"issuance"},
 }
 READERS: Final = {
-    Topic.IDENTITY: set[str](),
-    Topic.APPLICATION: {"payment", "mailing", "issuance"},
-    Topic.PAYMENT: {"application"},
-    Topic.MAILING: {"application"},
-    Topic.ISSUANCE: {"application", "backoffice", "archive"},
+    Topic.IDENTITY: {"desk"},
+    Topic.APPLICATION: {"payment", "mailing", "issuance", "desk"},
+    Topic.PAYMENT: {"application", "desk"},
+    Topic.MAILING: {"application", "desk"},
+    Topic.ISSUANCE: {"application", "desk", "backoffice", "archive"},
     Topic.PIN_ENVELOPES: {"mailing"},
 }
-SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
+SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", "desk")
 # Of the back office: they read the feed, and nothing of theirs is a service's.
 OUTSIDERS: Final = ("backoffice", "archive")
 PRINCIPALS: Final = (*SERVICES, *OUTSIDERS)
@@ -123,7 +123,7 @@ def test_a_topic_is_read_by_its_subscribers_alone(kafka: Kafka, topic: Topic) ->
     assert {who for who in PRINCIPALS if can_read(kafka, who, topic)} == READERS[topic]
 
 
-@pytest.mark.parametrize("principal", ["application", "payment", "mailing", "issuance"])
+@pytest.mark.parametrize("principal", ["application", "payment", "mailing", "issuance", "desk"])
 def test_a_service_joins_groups_of_its_own_name_alone(kafka: Kafka, principal: str) -> None:
     assert {group for group in SERVICES if can_join(kafka, principal, group)} == {principal}
     assert can_join(kafka, principal, f"{principal}.{uuid.uuid4()}")

@@ -13,7 +13,7 @@ import pytest
 from deploy.local import postgres as local_postgres
 from shared import db, migrate
 from shared.migrate import MigrationError, NotMigrated
-from tests.engines import SERVICES, Database, Postgres
+from tests.engines import ROOT, Database, Postgres
 
 _names = itertools.count(1)
 
@@ -176,7 +176,7 @@ def test_another_services_role_cannot_even_connect(postgres: Postgres, migrated:
 def test_every_services_own_migrations_apply_twice_without_a_change(postgres: Postgres) -> None:
     for service in local_postgres.SERVICES:
         with postgres.database(service) as made:
-            files = migrate.load(service, SERVICES / service / "migrations")
+            files = migrate.load(service, local_postgres.migrations(ROOT, service))
             assert migrate.migrate(made.migrate_url, files, runtime_role=service) == []
             changed = [dataclasses.replace(file, text=file.text + " ") for file in files]
             with pytest.raises(MigrationError):

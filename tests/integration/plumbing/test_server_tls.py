@@ -17,7 +17,6 @@ from deploy.gateway.envoy import Gateway, Network, render
 from deploy.gateway.rules import API_HOST, BACKENDS
 from deploy.local import pki as local_pki
 from deploy.local.inside import InsideCA
-from deploy.local.people import SAMPLES
 from deploy.local.processes import envoy_command
 from deploy.local.waiting import is_taken
 from tests.engines import Database, free_port, wait_until
@@ -77,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
     """What the gateway shows to the public."""
     made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    local_pki.create(made, {local_pki.sample_password(each): "password" for each in SAMPLES}, now=datetime.now(UTC))
+    local_pki.create(made, dict.fromkeys(local_pki.PASSWORDS, "password"), now=datetime.now(UTC))
     return made
 
 
@@ -125,8 +124,7 @@ def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) 
         port=free_port(),
         certificate=pki.gateway / "tls.pem",
         key=pki.gateway / "tls.key",
-        client_cas=pki.gateway / "client-cas.pem",
-        back_office_cas=pki.back_office / "ca.pem",
+        client_cas=pki.client_cas,
         sockets=folder,
         admin_socket=folder / "envoy-admin.sock",
         network=network,

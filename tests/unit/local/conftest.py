@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from deploy.local import pki as local_pki
-from deploy.local.people import SAMPLES
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 
@@ -20,5 +19,5 @@ def now() -> datetime:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
     """A whole test PKI."""
     made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    local_pki.create(made, {local_pki.sample_password(s): f"password of {s.file}" for s in SAMPLES}, now=NOW)
+    local_pki.create(made, {name: f"password of {name.rpartition('/')[2]}" for name in local_pki.PASSWORDS}, now=NOW)
     return made

@@ -11,6 +11,7 @@ from deploy.local.installation import Installation, Ports
 from deploy.local.processes import Group, Process, has_portal, table
 from deploy.local.run import summary
 from deploy.local.stack import Outside
+from deploy.local.topics import ACCESS
 from shared.main import run
 
 ALONE = Outside(variables={})
@@ -29,9 +30,10 @@ def by_name(installation: Installation, there: Outside = ALONE) -> dict[str, Pro
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_command_in_the_table_is_one_the_service_answers(installation: Installation, service: str) -> None:
-    main = importlib.import_module(f"services.{service}.main")
+    main = importlib.import_module(f"{postgres.package(service)}.main")
     commands = {each.command[-1] for each in table(installation, ALONE) if main.__name__ in each.command}
-    assert {"web", "relay", "work"} <= commands
+    assert {"web", "work"} <= commands
+    assert ("relay" in commands) == bool(ACCESS[service].writes)
     assert ("consume" in commands) == (main.SERVICE.subscriptions is not None)
     for command in commands:
         with pytest.raises(SystemExit) as ended:

@@ -17,7 +17,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from deploy.local import pki as local_pki
-from deploy.local.people import SAMPLES
 from services.issuance.feed import main, readers, store
 from services.issuance.feed.readers import Role
 from services.issuance.feed.settings import FeedSettings
@@ -150,7 +149,7 @@ def reader(feeding: Feeding) -> Client:
 def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
     """A test PKI as `make run` makes it."""
     made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
-    passwords = {local_pki.sample_password(sample): "password" for sample in SAMPLES}
+    passwords = dict.fromkeys(local_pki.PASSWORDS, "password")
     local_pki.create(made, passwords, now=datetime.now(UTC))
     return made
 

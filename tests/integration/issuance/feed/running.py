@@ -74,8 +74,7 @@ def running(pki: PKI, database: Database, postgres: Postgres, environment: Mappi
             port=free_port(),
             certificate=pki.gateway / "tls.pem",
             key=pki.gateway / "tls.key",
-            client_cas=pki.gateway / "client-cas.pem",
-            back_office_cas=pki.back_office / "ca.pem",
+            client_cas=pki.client_cas,
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
         )

@@ -1,0 +1,83 @@
+"""The desk's processes and commands; builds every real thing."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from backoffice.desk import projection, staff
+from backoffice.desk.projection import Keys
+from backoffice.desk.roles import Role
+from backoffice.desk.settings import Settings, read_settings
+from backoffice.desk.staff import Trust
+from shared import xfcc
+from shared.db import Pool
+from shared.main import Command, Service, open_current_pool, run
+from shared.proofs import ProofKeys
+from shared.subscriptions import Subscription
+from shared.tokens import KeySet
+from shared.tx import transaction
+
+if TYPE_CHECKING:
+    import flask
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def make_app(pool: Pool) -> "flask.Flask":
+    """The WSGI app, from the environment."""
+    # Flask is loaded by the web process alone.
+    from backoffice.desk.app import create_app
+    from backoffice.desk.web import Deps
+
+    settings = read_settings()
+    xfcc.require_gateway_only(settings.web)
+    return create_app(Deps(settings=settings, pool=pool, trust=read_trust(settings)))
+
+
+def read_trust(settings: Settings) -> Trust:
+    """The pinned staff CA."""
+    return Trust(
+        issuer=x509.load_pem_x509_certificate(settings.staff_ca_file.read_bytes()), crl_file=settings.staff_crl_file
+    )
+
+
+def make_subscriptions() -> Sequence[Subscription]:
+    """Every event of every topic that the desk reads, with the real keys."""
+    settings = read_settings()
+    proofs = ProofKeys(
+        identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+    )
+    return projection.subscriptions(Keys(proofs=proofs, feed=lambda: KeySet.load_fresh(settings.feed_jwks_file)))
+
+
+def _assign(options: argparse.Namespace) -> None:
+    with open_current_pool(SERVICE, read_settings(), "staff", max_size=1) as pool, transaction(pool) as tx:
+        staff.assign(tx, options.staff_id, options.name, options.roles, actor=options.actor)
+    print(f"{options.staff_id}: {', '.join(options.roles) or 'no role'}")
+
+
+def _assign_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("staff_id", help="the staff number in the certificate's subject (serialNumber)")
+    parser.add_argument("roles", nargs="*", type=Role, help=f"of {', '.join(Role)}; none lets them in no more")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+
+
+SERVICE: Final = Service(
+    name="desk",
+    purpose="The CA's desk: certificates, time lines, held events and PIN Envelopes for staff.",
+    read_settings=read_settings,
+    make_app=make_app,
+    subscriptions=make_subscriptions,
+    tasks=lambda pool: (),
+    migrations=MIGRATIONS,
+    commands={
+        "assign": Command(help="say what a member of staff works as", run=_assign, add_arguments=_assign_arguments),
+    },
+)
+
+if __name__ == "__main__":
+    run(SERVICE)

@@ -1,0 +1,33 @@
+"""One renewal: its time line over all services' events, with what was verified of them."""
+
+import uuid
+from typing import Final
+
+import flask
+
+from backoffice.desk import reading, verifying, web
+
+blp: Final = flask.Blueprint("renewals", __name__)
+
+
+@blp.get("/renewals/<uuid:renewal_id>")
+def timeline(renewal_id: uuid.UUID) -> flask.Response:
+    """Everything that happened, in order, and every mark."""
+    with web.deps().pool.connection() as conn, conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        renewal = reading.find_renewal(conn, renewal_id)
+        if renewal is None:
+            flask.abort(404)
+        items = reading.items_of(conn, renewal_id)
+        steps = reading.steps_of(conn, renewal_id)
+        threads = verifying.threads(steps, reading.threads_of(conn, renewal_id))
+        envelopes = reading.envelopes_of(conn, renewal_id)
+    return web.show(
+        "renewal.html",
+        renewal=renewal,
+        items=items,
+        names={item.item_id: item for item in items},
+        steps=steps,
+        threads=threads,
+        envelopes=envelopes,
+    )

@@ -1,0 +1,251 @@
+"""The SQL that pages are made of; lists are read a page at a time, by key."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from psycopg.rows import class_row
+
+from backoffice.desk.searching import Sought
+from shared.db import Conn
+
+PAGE: Final = 25
+FOUND_AT_MOST: Final = 100
+
+
+class Standing(StrEnum):
+    """The three lists of certificates."""
+
+    WAITING = "waiting"
+    ISSUED = "issued"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One certificate being renewed, or issued. `since` is when it came to stand where it stands."""
+
+    item_id: uuid.UUID
+    renewal_id: uuid.UUID
+    reference: str | None
+    srn: str | None
+    product: str | None
+    server_names: list[str]
+    subscriber: str | None
+    state: str
+    since: datetime | None
+    refusal: str | None
+    serial: str | None
+    not_before: datetime | None
+    not_after: datetime | None
+    sha256: str | None
+    key_kind: str | None
+    accepted_at: datetime | None
+    revoked_at: datetime | None
+    revocation: str | None
+
+
+# A certificate that exists says most; what nothing will come of, least.
+_STATE: Final = """CASE
+    WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+    WHEN i.accepted_at IS NOT NULL THEN 'accepted'
+    WHEN i.issued_at IS NOT NULL THEN 'issued'
+    WHEN i.refused_at IS NOT NULL THEN 'refused'
+    WHEN i.withdrawn_at IS NOT NULL THEN 'withdrawn'
+    WHEN i.csr_received_at IS NOT NULL THEN 'csr-received'
+    WHEN i.opened_at IS NOT NULL THEN 'awaiting-csr'
+    ELSE 'order-awaited' END"""
+_BEGUN: Final = "LEAST(i.requested_at, i.opened_at)"
+_SINCE: Final = f"""COALESCE(i.revoked_at, i.accepted_at, i.issued_at, i.refused_at, i.withdrawn_at, i.csr_received_at,
+    {_BEGUN})"""
+_ITEMS: Final = f"""SELECT i.item_id, i.renewal_id, i.reference, i.srn, i.product, i.server_names, r.subscriber,
+    {_STATE} AS state, {_SINCE} AS since, i.refusal, i.serial, i.not_before, i.not_after, i.sha256, i.key_kind,
+    i.accepted_at, i.revoked_at, i.revocation
+    FROM items AS i LEFT JOIN renewals AS r ON r.renewal_id = i.renewal_id"""
+# Newest first, but of what waits the oldest.
+_LISTS: Final = {
+    Standing.WAITING: (
+        "i.issued_at IS NULL AND i.refused_at IS NULL AND i.withdrawn_at IS NULL",
+        f"{_BEGUN}, i.item_id",
+        ">",
+        f"ORDER BY {_BEGUN}, i.item_id",
+    ),
+    Standing.ISSUED: (
+        "i.issued_at IS NOT NULL",
+        "i.issued_at, i.item_id",
+        "<",
+        "ORDER BY i.issued_at DESC, i.item_id DESC",
+    ),
+    Standing.REFUSED: (
+        "i.refused_at IS NOT NULL",
+        "i.refused_at, i.item_id",
+        "<",
+        "ORDER BY i.refused_at DESC, i.item_id DESC",
+    ),
+}
+
+
+def list_items(conn: Conn, standing: Standing, after: uuid.UUID | None) -> tuple[list[Item], uuid.UUID | None]:
+    """A page of a list, and after which item the next begins."""
+    condition, key, beyond, order = _LISTS[standing]
+    follows = f"AND ({key}) {beyond} (SELECT {key} FROM items AS i WHERE i.item_id = %(after)s)" if after else ""
+    found = _items(conn, f"WHERE {condition} {follows} {order} LIMIT {PAGE + 1}", {"after": after})
+    return found[:PAGE], found[PAGE - 1].item_id if len(found) > PAGE else None
+
+
+def find_items(conn: Conn, sought: Sought) -> list[Item]:
+    """Every item that the text may mean, the newest first; no more than FOUND_AT_MOST."""
+    return _items(
+        conn,
+        f"""WHERE i.item_id IN (
+                SELECT item_id FROM items WHERE reference LIKE %(reference)s
+                UNION SELECT item_id FROM items JOIN renewals USING (renewal_id)
+                      WHERE renewals.reference LIKE %(reference)s
+                UNION SELECT item_id FROM items WHERE srn = %(srn)s
+                UNION SELECT item_id FROM items WHERE serial = %(serial)s
+                UNION SELECT item_id FROM items WHERE renewal_id = %(renewal_id)s
+                UNION SELECT item_id FROM item_names WHERE reversed = %(reversed)s
+                UNION SELECT item_id FROM item_names WHERE reversed LIKE %(under)s
+                UNION SELECT item_id FROM envelopes WHERE registered_number = %(registered_number)s)
+            ORDER BY {_BEGUN} DESC NULLS LAST, i.item_id LIMIT {FOUND_AT_MOST}""",
+        _parameters(sought),
+    )
+
+
+def _parameters(sought: Sought) -> dict[str, Any]:
+    reversed_name = sought.server_name[::-1] if sought.server_name else None
+    return {
+        "reference": f"{sought.reference}%" if sought.reference else None,
+        "srn": sought.srn,
+        "serial": sought.serial,
+        "renewal_id": sought.renewal_id,
+        "reversed": reversed_name,
+        "under": f"{_literally(reversed_name)}.%" if reversed_name else None,
+        "registered_number": sought.registered_number,
+    }
+
+
+def _literally(text: str) -> str:
+    """Text for a LIKE pattern."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def items_of(conn: Conn, renewal_id: uuid.UUID) -> list[Item]:
+    """A renewal's items."""
+    return _items(conn, "WHERE i.renewal_id = %(id)s ORDER BY i.reference, i.item_id", {"id": renewal_id})
+
+
+def _items(conn: Conn, rest: str, parameters: dict[str, Any]) -> list[Item]:
+    with conn.cursor(row_factory=class_row(Item)) as cursor:
+        return cursor.execute(f"{_ITEMS} {rest}", parameters).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """What is known of a renewal beside its items."""
+
+    renewal_id: uuid.UUID
+    reference: str | None
+    subscriber_id: str | None
+    subscriber: str | None
+    amount_minor: int | None
+    currency: str | None
+    submitted_at: datetime | None
+    paid_at: datetime | None
+    completed_at: datetime | None
+    cancelled_at: datetime | None
+    ending: str | None
+    withheld_at: datetime | None
+
+
+def find_renewal(conn: Conn, renewal_id: uuid.UUID) -> Renewal | None:
+    """One renewal, whichever topic spoke of it first."""
+    with conn.cursor(row_factory=class_row(Renewal)) as cursor:
+        return cursor.execute(
+            """SELECT s.renewal_id, r.reference, r.subscriber_id, r.subscriber, r.amount_minor, r.currency,
+                      r.submitted_at, r.paid_at, r.completed_at, r.cancelled_at, r.ending, r.withheld_at
+               FROM (SELECT %s::uuid AS renewal_id) AS s LEFT JOIN renewals AS r USING (renewal_id)
+               WHERE r.renewal_id IS NOT NULL OR EXISTS (SELECT 1 FROM steps WHERE steps.renewal_id = s.renewal_id)""",
+            (renewal_id,),
+        ).fetchone()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One event of a time line."""
+
+    topic: str
+    sequence: int
+    event_id: uuid.UUID
+    type: str
+    time: datetime
+    item_id: uuid.UUID | None
+    facts: dict[str, Any]
+    position: int | None
+    signed_by: str | None
+
+
+def steps_of(conn: Conn, renewal_id: uuid.UUID) -> list[Step]:
+    """A renewal's events of all topics by time, though never against the sequence of their own topic."""
+    with conn.cursor(row_factory=class_row(Step)) as cursor:
+        return cursor.execute(
+            """SELECT topic, sequence, event_id, type, time, item_id, facts, position, signed_by
+               FROM steps WHERE renewal_id = %s
+               ORDER BY max(time) OVER (PARTITION BY topic ORDER BY sequence), topic, sequence""",
+            (renewal_id,),
+        ).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """How far one topic's events of a renewal have come, and why they do not go on, if so."""
+
+    topic: str
+    last_sequence: int
+    held_since: datetime | None
+    held_reason: str | None
+
+
+def threads_of(conn: Conn, renewal_id: uuid.UUID) -> list[Thread]:
+    """What the desk's own inbox says of a renewal."""
+    with conn.cursor(row_factory=class_row(Thread)) as cursor:
+        return cursor.execute(
+            """SELECT topic, last_sequence, held_since, held_reason FROM inbox
+               WHERE consumer = 'desk' AND key = %s::text ORDER BY topic""",
+            (renewal_id,),
+        ).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """One PIN Envelope after its despatch."""
+
+    envelope_id: uuid.UUID
+    renewal_id: uuid.UUID
+    item_id: uuid.UUID
+    server_name: str
+    registered_number: str | None
+    posted_on: date | None
+    returned_on: date | None
+    lost_on: date | None
+    reason: str | None
+
+    @property
+    def state(self) -> str:
+        """Where it is."""
+        return "lost" if self.lost_on else "returned" if self.returned_on else "despatched"
+
+
+_ENVELOPES: Final = """SELECT envelope_id, renewal_id, item_id, server_name, registered_number, posted_on, returned_on,
+    lost_on, reason FROM envelopes"""
+
+
+def envelopes_of(conn: Conn, renewal_id: uuid.UUID) -> Sequence[Envelope]:
+    """A renewal's envelopes."""
+    with conn.cursor(row_factory=class_row(Envelope)) as cursor:
+        return cursor.execute(
+            _ENVELOPES + " WHERE renewal_id = %s ORDER BY posted_on, server_name, envelope_id", (renewal_id,)
+        ).fetchall()

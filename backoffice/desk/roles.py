@@ -1,0 +1,55 @@
+"""Who may do what: roles, the actions each may take, and the action that each page is. Tests try every cell."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a member of staff works as; one person may have several."""
+
+    ENQUIRIES = "enquiries"
+    MAIL_ROOM = "mail-room"
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    AUDITOR = "auditor"
+
+
+class Action(StrEnum):
+    """What can be done at the desk."""
+
+    LOOK_UP = "look-up"
+    SEE_ENVELOPES = "see-envelopes"
+    SEE_RECIPIENT = "see-recipient"
+    MARK_RETURNED = "mark-returned"
+    MARK_LOST = "mark-lost"
+    SEE_HELD = "see-held"
+    REDRIVE = "redrive"
+    PROPOSE_SKIP = "propose-skip"
+    DECIDE_SKIP = "decide-skip"
+    SEE_AUDIT = "see-audit"
+
+
+_OPERATING: Final = (Action.SEE_HELD, Action.REDRIVE, Action.PROPOSE_SKIP)
+MAY: Final[Mapping[Role, frozenset[Action]]] = {
+    Role.ENQUIRIES: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES}),
+    Role.MAIL_ROOM: frozenset(
+        {Action.LOOK_UP, Action.SEE_ENVELOPES, Action.SEE_RECIPIENT, Action.MARK_RETURNED, Action.MARK_LOST}
+    ),
+    Role.OPERATOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, *_OPERATING}),
+    # Decides on others' proposals; on their own nobody does, whatever their roles.
+    Role.SUPERVISOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, *_OPERATING, Action.DECIDE_SKIP}),
+    Role.AUDITOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, Action.SEE_HELD, Action.SEE_AUDIT}),
+}
+
+# Endpoint → what it takes to open it. What is not here is open to nobody.
+PAGES: Final[Mapping[str, Action]] = {
+    "certificates.search": Action.LOOK_UP,
+    "certificates.listing": Action.LOOK_UP,
+    "renewals.timeline": Action.LOOK_UP,
+}
+
+
+def allowed(roles: Iterable[Role], action: Action) -> bool:
+    """Whether one of the roles may."""
+    return any(action in MAY[role] for role in roles)

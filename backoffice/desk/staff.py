@@ -1,0 +1,163 @@
+"""Who is at the desk: the certificate the gateway vouches for, judged here again, and the member of staff it names.
+
+Staff have a CA of their own, pinned: no certificate of a subscriber or of another system gets anybody in.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+from backoffice.desk.roles import Role
+from shared import audit, xfcc
+from shared.db import Conn
+from shared.errors import Refused, Unavailable
+from shared.pki import crls
+from shared.pki.certificates import UNREADABLE, is_strong, sha256
+from shared.tx import Tx
+
+MAX_CRL_BYTES: Final = 1024 * 1024
+_CHECKED: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+    }
+)
+
+
+class Fault(StrEnum):
+    """Why nobody is let in; each has its own words on the page."""
+
+    NO_CERTIFICATE = "no-certificate"
+    MALFORMED = "certificate-malformed"
+    UNTRUSTED = "certificate-untrusted"
+    EXPIRED = "certificate-expired"
+    REVOKED = "certificate-revoked"
+    NO_ROLE = "no-role"
+
+
+class StaffRefused(Refused):
+    """This is nobody who works at the desk."""
+
+    def __init__(self, fault: Fault, holder: "Holder | None" = None) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+        self.holder = holder
+
+
+class RevocationUnknown(Unavailable):
+    """The staff CA's CRL is missing, outdated or not its own: nobody is let in."""
+
+    reason = "revocation-unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """The pinned staff CA, and the file in which its CRL is kept current."""
+
+    issuer: x509.Certificate
+    crl_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Whom a good certificate names."""
+
+    staff_id: str
+    name: str
+    certificate_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A member of staff at work."""
+
+    id: str
+    name: str
+    roles: frozenset[Role]
+    certificate_sha256: str
+
+
+def holder_of(header: str | None, trust: Trust, now: datetime) -> Holder:
+    """Whom the gateway's header names. Raises StaffRefused, or RevocationUnknown."""
+    try:
+        der = xfcc.parse(header)
+    except xfcc.ClientCertificateMissing as missing:
+        raise StaffRefused(Fault.NO_CERTIFICATE) from missing
+    except xfcc.ClientCertificateMalformed as malformed:
+        raise StaffRefused(Fault.MALFORMED) from malformed
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _check(certificate, trust, now)
+        holder = _named(certificate)
+    except UNREADABLE as error:
+        raise StaffRefused(Fault.MALFORMED) from error
+    _check_revocation(certificate, holder, trust, now)
+    return holder
+
+
+def _check(certificate: x509.Certificate, trust: Trust, now: datetime) -> None:
+    try:
+        certificate.verify_directly_issued_by(trust.issuer)
+    except (InvalidSignature, *UNREADABLE) as error:
+        raise StaffRefused(Fault.UNTRUSTED) from error
+    for each in (certificate, trust.issuer):
+        if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
+            raise StaffRefused(Fault.EXPIRED)
+    extensions = certificate.extensions
+    unknown = [each for each in extensions if each.critical and each.oid not in _CHECKED]
+    usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    for_clients = usage.digital_signature and list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if unknown or constraints.ca or not for_clients or not is_strong(certificate):
+        raise StaffRefused(Fault.UNTRUSTED)
+
+
+def _named(certificate: x509.Certificate) -> Holder:
+    numbers = certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(numbers) != 1 or len(names) != 1:
+        raise StaffRefused(Fault.UNTRUSTED)
+    return Holder(staff_id=str(numbers[0].value), name=str(names[0].value), certificate_sha256=sha256(certificate))
+
+
+def _check_revocation(certificate: x509.Certificate, holder: Holder, trust: Trust, now: datetime) -> None:
+    """Read anew for each request: a revocation counts as soon as its CRL is there."""
+    try:
+        with trust.crl_file.open("rb") as file:
+            crl = crls.accept(crls.as_der(file.read(MAX_CRL_BYTES)), trust.issuer, now)
+        crls.check([(certificate, trust.issuer)], {crl.issuer_sha256: [crl]}, now)
+    except crls.CertificateListed as listed:
+        raise StaffRefused(Fault.REVOKED, holder) from listed
+    except (OSError, crls.CRLRefused, crls.RevocationUnknown) as error:
+        raise RevocationUnknown(str(error)) from error
+
+
+def find_member(conn: Conn, holder: Holder) -> Member:
+    """Who this is at the desk. Raises StaffRefused for somebody without a role."""
+    row = conn.execute("SELECT name, roles FROM staff WHERE id = %s", (holder.staff_id,)).fetchone()
+    roles = frozenset(Role(role) for role in row[1]) if row else frozenset()
+    if row is None or not roles:
+        raise StaffRefused(Fault.NO_ROLE, holder)
+    return Member(id=holder.staff_id, name=row[0], roles=roles, certificate_sha256=holder.certificate_sha256)
+
+
+def assign(tx: Tx, staff_id: str, name: str, roles: Iterable[Role], *, actor: str) -> None:
+    """From now on this member of staff has exactly these roles; none lets them in no more."""
+    given = sorted(set(roles))
+    tx.conn.execute(
+        """INSERT INTO staff (id, name, roles, changed_at, changed_by) VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, roles = EXCLUDED.roles,
+               changed_at = EXCLUDED.changed_at, changed_by = EXCLUDED.changed_by""",
+        (staff_id, name, given, tx.now, actor),
+    )
+    details: dict[str, audit.Detail] = {"name": name, "roles": [str(role) for role in given]}
+    audit.record(tx, actor=actor, action="roles-assigned", subject=staff_id, details=details)

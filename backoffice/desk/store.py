@@ -1,0 +1,167 @@
+"""The SQL that changes the projection; it never commits."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from shared.db import Conn
+from shared.events.application import RenewalSubmitted
+from shared.events.base import Envelope
+from shared.events.mailing import PINEnvelopePosted
+from shared.proofs import Attested
+
+# What `rebuild` drops, and what the state's hash is taken over.
+PROJECTION: Final = ("steps", "renewals", "recipients", "items", "item_names", "envelopes")
+
+
+def add_step(
+    conn: Conn, event: Envelope, item_id: uuid.UUID | None, facts: Mapping[str, Any], signed_by: str | None
+) -> None:
+    """One step of a time line."""
+    conn.execute(
+        """INSERT INTO steps (renewal_id, topic, sequence, event_id, type, time, item_id, facts, position, signed_by)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            event.subject,
+            event.topic,
+            event.sequence,
+            event.id,
+            event.type,
+            event.time,
+            item_id,
+            Jsonb(facts),
+            event.position,
+            signed_by,
+        ),
+    )
+
+
+def save_submitted(conn: Conn, event: RenewalSubmitted, moment: datetime) -> None:
+    """What application announced first."""
+    conn.execute(
+        """INSERT INTO renewals (renewal_id, reference, subscriber_id, amount_minor, currency, submitted_at)
+           VALUES (%s, %s, %s, %s, %s, %s)
+           ON CONFLICT (renewal_id) DO UPDATE SET reference = EXCLUDED.reference,
+               subscriber_id = EXCLUDED.subscriber_id, amount_minor = EXCLUDED.amount_minor,
+               currency = EXCLUDED.currency, submitted_at = EXCLUDED.submitted_at""",
+        (event.renewal_id, event.reference, event.subscriber_id, event.amount_minor, event.currency, moment),
+    )
+
+
+def save_moment(conn: Conn, renewal_id: uuid.UUID, column: str, moment: datetime) -> None:
+    """When something happened to a renewal."""
+    name = sql.Identifier(column)
+    conn.execute(
+        sql.SQL(
+            """INSERT INTO renewals (renewal_id, {0}) VALUES (%s, %s)
+               ON CONFLICT (renewal_id) DO UPDATE SET {0} = EXCLUDED.{0}"""
+        ).format(name),
+        (renewal_id, moment),
+    )
+
+
+def save_ending(conn: Conn, renewal_id: uuid.UUID, ending: str) -> None:
+    """Why a renewal ended without a certificate."""
+    conn.execute("UPDATE renewals SET ending = %s WHERE renewal_id = %s", (ending, renewal_id))
+
+
+def save_attested(conn: Conn, renewal_id: uuid.UUID, proven: Attested, moment: datetime) -> None:
+    """Who applied, whom letters go to, and what for."""
+    conn.execute(
+        """INSERT INTO renewals (renewal_id, subscriber) VALUES (%s, %s)
+           ON CONFLICT (renewal_id) DO UPDATE SET subscriber = EXCLUDED.subscriber""",
+        (renewal_id, proven.subscriber.name),
+    )
+    conn.execute(
+        """INSERT INTO recipients (renewal_id, name, address) VALUES (%s, %s, %s)
+           ON CONFLICT (renewal_id) DO UPDATE SET name = EXCLUDED.name, address = EXCLUDED.address""",
+        (renewal_id, proven.ar.name, proven.ar.address),
+    )
+    for item in proven.document.items:
+        save_item(
+            conn,
+            renewal_id,
+            item_id=item.item_id,
+            reference=item.reference,
+            srn=item.srn,
+            product=item.product,
+            server_names=item.server_names,
+            column="requested_at",
+            moment=moment,
+        )
+    withdraw_items(conn, renewal_id)
+
+
+def save_item(
+    conn: Conn,
+    renewal_id: uuid.UUID,
+    *,
+    item_id: uuid.UUID,
+    reference: str,
+    srn: str,
+    product: str,
+    server_names: Sequence[str],
+    column: str,
+    moment: datetime,
+) -> None:
+    """What an item is, and one of its moments. application and issuance both say it, of one signed document."""
+    conn.execute(
+        sql.SQL(
+            """INSERT INTO items (item_id, renewal_id, reference, srn, product, server_names, {0})
+               VALUES (%s, %s, %s, %s, %s, %s, %s)
+               ON CONFLICT (item_id) DO UPDATE SET renewal_id = EXCLUDED.renewal_id, reference = EXCLUDED.reference,
+                   srn = EXCLUDED.srn, product = EXCLUDED.product, server_names = EXCLUDED.server_names,
+                   {0} = EXCLUDED.{0}"""
+        ).format(sql.Identifier(column)),
+        (item_id, renewal_id, reference, srn, product, list(server_names), moment),
+    )
+    conn.execute(
+        """INSERT INTO item_names (item_id, name, reversed)
+           SELECT %s, name, reverse(name) FROM unnest(%s::text[]) AS name ON CONFLICT DO NOTHING""",
+        (item_id, list(server_names)),
+    )
+
+
+def change_item(conn: Conn, item_id: uuid.UUID, changes: Mapping[str, object]) -> None:
+    """What issuance says of an item whose order it opened before: the same topic, so the row is there."""
+    assignments = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in changes)
+    statement = sql.SQL("UPDATE items SET {} WHERE item_id = %s").format(assignments)
+    if conn.execute(statement, (*changes.values(), item_id)).rowcount != 1:
+        raise LookupError(f"no order was opened for item {item_id}")
+
+
+def withdraw_items(conn: Conn, renewal_id: uuid.UUID) -> None:
+    """An ended renewal's items wait for nothing any more; called whenever either of the two is new."""
+    conn.execute(
+        """UPDATE items AS i SET withdrawn_at = LEAST(r.cancelled_at, r.withheld_at)
+           FROM renewals AS r WHERE r.renewal_id = i.renewal_id AND i.renewal_id = %s""",
+        (renewal_id,),
+    )
+
+
+def add_envelope(conn: Conn, event: PINEnvelopePosted) -> None:
+    """A letter is on its way."""
+    conn.execute(
+        """INSERT INTO envelopes (envelope_id, renewal_id, item_id, server_name, registered_number, posted_on)
+           VALUES (%s, %s, %s, %s, %s, %s)""",
+        (
+            event.envelope_id,
+            event.renewal_id,
+            event.item_id,
+            event.server_name,
+            event.registered_number,
+            event.posted_on,
+        ),
+    )
+
+
+def change_envelope(conn: Conn, envelope_id: uuid.UUID, column: str, day: date, reason: str) -> None:
+    """What became of a letter."""
+    conn.execute(
+        sql.SQL("UPDATE envelopes SET {} = %s, reason = %s WHERE envelope_id = %s").format(sql.Identifier(column)),
+        (day, reason, envelope_id),
+    )

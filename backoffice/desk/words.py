@@ -1,0 +1,180 @@
+"""What the pages call things, and what they say when something cannot be done."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Final
+
+import idna
+
+from backoffice.desk import telling
+from backoffice.desk.staff import Fault
+from shared.events.registry import ALL
+
+HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
+
+REFUSALS: Final[Mapping[Fault, tuple[str, str]]] = {
+    Fault.NO_CERTIFICATE: (
+        "Your browser showed no certificate",
+        "The desk is for staff with a staff certificate. Import yours into this browser, close all its windows, and "
+        "choose the certificate when the browser asks for it.",
+    ),
+    Fault.MALFORMED: (
+        "Your certificate cannot be read",
+        "Tell the service desk which browser and which card or file you used.",
+    ),
+    Fault.UNTRUSTED: (
+        "This is not a staff certificate",
+        "Close all windows of this browser and choose your staff certificate when the browser asks for it.",
+    ),
+    Fault.EXPIRED: (
+        "Your staff certificate is not valid today",
+        "It has expired, or begins later. Ask the staff CA's officer for a new one.",
+    ),
+    Fault.REVOKED: (
+        "Your staff certificate was revoked",
+        "Nobody gets in with it any more. If you did not ask for that, tell your supervisor at once. "
+        "For a new certificate ask the staff CA's officer.",
+    ),
+    Fault.NO_ROLE: (
+        "You have no role at the desk",
+        "Your certificate is good, but nobody has given you a role here. Ask your supervisor to have one assigned.",
+    ),
+}
+NOT_ALLOWED: Final = ("Your role does not allow this", "Somebody with another role must do it. Ask your supervisor.")
+FOREIGN_FORM: Final = (
+    "Nothing was done",
+    "This form did not come from a page of the desk. Open the page again and send the form from there.",
+)
+REVOCATION_UNKNOWN: Final = (
+    "Nobody can be let in just now",
+    "It cannot be checked whether staff certificates were revoked, as there is no current CRL of the staff CA. "
+    "Try again later; if it lasts, tell the staff CA's officer.",
+)
+UNAVAILABLE: Final = (
+    "The desk cannot answer just now",
+    "Something that it needs is down. Load the page again in a moment. What you sent may have been done: look first.",
+)
+FAILED: Final = (
+    "Something went wrong on our side",
+    "The fault was recorded. What you sent may have been done: look first, then try once more.",
+)
+NOT_FOUND: Final = ("There is no such page", "Nothing is known under this address. Search for it from the start page.")
+NOT_UNDERSTOOD: Final = ("This request was not understood", "Go back and try again.")
+
+STATES: Final[Mapping[str, str]] = {
+    "order-awaited": "Order not opened yet",
+    "awaiting-csr": "Waits for its CSR",
+    "csr-received": "CSR received, being issued",
+    "issued": "Issued",
+    "accepted": "Issued and accepted",
+    "revoked": "Revoked",
+    "refused": "Refused",
+    "withdrawn": "Withdrawn",
+    "despatched": "Despatched",
+    "returned": "Returned",
+    "lost": "Lost",
+}
+# The tag's colour beside its words.
+COLOURS: Final[Mapping[str, str]] = {
+    "issued": "green",
+    "accepted": "green",
+    "revoked": "red",
+    "refused": "red",
+    "returned": "orange",
+    "lost": "red",
+    "withdrawn": "grey",
+}
+PRODUCTS: Final[Mapping[str, str]] = {
+    "standard": "e-Cert (Server)",
+    "wildcard": "e-Cert (Server) “Wildcard”",
+    "multi-domain": "e-Cert (Server) “Multi-domain”",
+}
+_FACTS: Final[Mapping[str, str]] = {
+    "amount_minor": "Amount",
+    "srn": "SRN",
+    "spki_sha256": "Key (SHA-256)",
+    "certificate_sha256": "Certificate (SHA-256)",
+    "document_sha256": "Document (SHA-256)",
+    "message_id": "Message-ID",
+    "proofs": "Attestation and receipt",
+}
+_ACRONYMS: Final = {"pin": "PIN", "csr": "CSR"}
+
+
+def event(event_type: str) -> str:
+    """An event's title."""
+    known = ALL.get(event_type)
+    return telling.title_of(known) if known else event_type
+
+
+def publisher(topic: str) -> str:
+    """The service that writes a topic."""
+    return topic.partition(".")[0]
+
+
+def fact_name(name: str) -> str:
+    """What a fact is called."""
+    return _FACTS.get(name, " ".join(_ACRONYMS.get(part, part) for part in name.split("_")).capitalize())
+
+
+def shown_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A step's facts, to be read."""
+    shown = []
+    for name, value in facts.items():
+        if name == "currency" or value is None:
+            continue
+        shown.append((fact_name(name), _fact(name, value, facts)))
+    return shown
+
+
+def _fact(name: str, value: Any, facts: Mapping[str, Any]) -> str:
+    if name == "amount_minor":
+        return money(int(value), str(facts.get("currency", "HKD")))
+    if name == "server_names":
+        return ", ".join(readable_name(each) for each in value)
+    if name == "server_name":
+        return readable_name(str(value))
+    if name in ("not_after", "pay_before"):
+        return moment(datetime.fromisoformat(str(value)))
+    return str(value)
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """An amount."""
+    return f"{currency} {amount_minor / 100:,.2f}"
+
+
+def moment(value: datetime | None) -> str:
+    """A moment in Hong Kong, to the second."""
+    return "" if value is None else f"{value.astimezone(HONG_KONG):%-d %b %Y, %H:%M:%S}"
+
+
+def day(value: date | datetime | None) -> str:
+    """A date; of a moment, the day it is in Hong Kong."""
+    if isinstance(value, datetime):
+        value = value.astimezone(HONG_KONG).date()
+    return "" if value is None else f"{value:%-d %b %Y}"
+
+
+def readable_name(name: str) -> str:
+    """A server name; of an internationalised one both what people and what machines read."""
+    if "xn--" not in name:
+        return name
+    try:
+        return f"{idna.decode(name.removeprefix('*.'))} ({name})"
+    except idna.IDNAError:
+        return name
+
+
+def pairs(serial: str) -> str:
+    """A serial number as openssl shows it: pairs with colons between."""
+    even = serial if len(serial) % 2 == 0 else f"0{serial}"
+    return ":".join(even[at : at + 2] for at in range(0, len(even), 2))
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+    "moment": moment,
+    "day": day,
+    "server_name": readable_name,
+    "pairs": pairs,
+}
