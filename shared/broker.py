@@ -6,41 +6,15 @@ from typing import Any, Final
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaTimeoutError
-from kafka.record.default_records import DefaultRecordBatch
 
+from shared import unpacking
 from shared.settings import KafkaSettings
 
 MAX_POLL_RECORDS: Final = 50
-_read_strictly: Final = DefaultRecordBatch._read_msg
+# Above what the relay writes at once; a batch is unpacked whole, in bounds of its own.
+MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
-
-class _AnyText(bytearray):
-    """A batch's bytes that decode whatever they are."""
-
-    def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
-        return _AnyText(found) if isinstance(found, bytearray) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return super().decode(encoding, "backslashreplace")
-
-
-def _read_whatever_its_headers_are_called(batch: Any) -> Any:
-    """kafka-python's own reading, but a header name that is no UTF-8 does not end the consumer, again and again.
-
-    Kafka takes such a record from whoever may write the topic; the inbox then judges it like any other.
-    """
-    try:
-        return _read_strictly(batch)
-    except UnicodeDecodeError:
-        strict, batch._buffer = batch._buffer, _AnyText(batch._buffer)
-        try:
-            return _read_strictly(batch)
-        finally:
-            batch._buffer = strict
-
-
-DefaultRecordBatch._read_msg = _read_whatever_its_headers_are_called
+unpacking.install()
 
 
 def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: int) -> dict[str, Any]:
@@ -92,6 +66,7 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
         allow_auto_create_topics=False,
         partition_assignment_strategy=[CooperativeStickyAssignor],
         max_poll_records=MAX_POLL_RECORDS,
+        fetch_max_bytes=MAX_FETCH_BYTES,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=max(500, settings.session_timeout_ms // 10),
         max_poll_interval_ms=300_000,

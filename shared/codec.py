@@ -18,6 +18,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 CONTENT_TYPE = "application/json; charset=utf-8"
 # CloudEvents 1.0 allows none of them in an attribute, and PostgreSQL cannot keep a NUL.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# In the stand-in for a batch that was not unpacked (shared/unpacking.py): why.
+UNREADABLE: Final = "ce_unreadable"
 _REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "ce_dataschema")
 
 
@@ -79,6 +81,8 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
     """Read a record's envelope; raises Undecodable for anything that is not one of our events."""
     try:
         found = _attributes(headers)
+        if UNREADABLE in found:
+            raise Undecodable(found[UNREADABLE])
         if missing := [name for name in _REQUIRED if not found.get(name)]:
             raise Undecodable(f"missing attributes: {', '.join(missing)}")
         if found.get("ce_specversion") != "1.0":

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from shared import broker, held
+from shared import held, unpacking
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Topic
@@ -99,7 +99,7 @@ class _NoUTF8(str):
 
 @pytest.mark.parametrize("compression", [DefaultRecordBatch.CODEC_NONE, DefaultRecordBatch.CODEC_LZ4])
 def test_a_header_name_that_is_no_utf_8_is_read_and_so_is_what_follows(compression: int) -> None:
-    assert broker.MAX_POLL_RECORDS  # it teaches kafka-python this
+    unpacking.install()
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=compression,
