@@ -89,6 +89,9 @@ def _end(response: flask.Response) -> flask.Response:
 def _take_edition(endpoint: str | None, values: dict[str, Any] | None) -> None:
     if values and "edition" in values:
         flask.g.edition = values.pop("edition")
+    elif endpoint is None and (edition := languages.edition_of(flask.request.path)) is not None:
+        # There is no such page; that is said in the language of its address.
+        flask.g.edition = edition
 
 
 def _give_edition(endpoint: str, values: dict[str, Any]) -> None:

@@ -66,6 +66,12 @@ class EditionConverter(BaseConverter):
         return str(value)
 
 
+def edition_of(path: str) -> Edition | None:
+    """The language and mode that an address of ours begins with."""
+    first, second = (*path.removeprefix("/").split("/"), "")[:2]
+    return Edition(_BY_PATH[first], text=second == "text") if first in _BY_PATH else None
+
+
 def edition() -> Edition:
     """This request's."""
     return cast(Edition, flask.g.get("edition") or Edition(ENGLISH))

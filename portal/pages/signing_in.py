@@ -161,9 +161,7 @@ def _renewal(text: str) -> str | None:
 
 
 def _edition_of(path: str) -> str:
-    """The language and mode that one of our addresses begins with."""
-    language, _, rest = path.removeprefix("/").partition("/")
-    return f"{language}/text" if rest.split("/")[0] == "text" else language
+    return str(languages.edition_of(path) or languages.edition())
 
 
 def _back(pending: Pending | None, problem: str) -> Response:

@@ -1,6 +1,7 @@
 """Every text is there in each language, in that language's own words."""
 
 import re
+from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -8,8 +9,9 @@ from babel.messages.pofile import read_po
 
 from portal import catalogs
 from portal.languages import CATALOGS, SIMPLIFIED, TRADITIONAL, Language
+from services.application import terms as terms_module
 from services.application.document import DECLARATIONS
-from tests.unit.portal.stub_api import PORTAL, RENEWAL, full_api, portal, signed_in
+from tests.unit.portal.page_states import State, states
 
 CHINESE = [TRADITIONAL, SIMPLIFIED]
 # What the one would say and the other never: a machine's conversion of characters would leave these.
@@ -86,11 +88,46 @@ def test_the_declarations_of_the_signed_document_are_translated() -> None:
     assert catalogs.DECLARATIONS == DECLARATIONS
 
 
-@pytest.mark.parametrize("language", CHINESE, ids=lambda language: language.tag)
-def test_pages_show_no_english_but_names(language: Language) -> None:
-    client = signed_in(portal(full_api()), name="", organisation="")
-    own = f"/{language.path}/renewals/{RENEWAL}"
-    for path in (f"/{language.path}/", f"/{language.path}/certificates", own, f"{own}/check", f"{own}/payment"):
-        page = client.get(path, base_url=PORTAL, follow_redirects=True).text
-        text = re.sub(r"<(script|code|head).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
-        assert re.findall(r"\b(?:the|your|and|with|you|not|is)\b", text) == []
+# What is called the same in every language; all else that a page says is in its own.
+NAMES = re.compile(
+    r"Hongkong Post e-Cert|Certizen Limited|CHAN Mei Ling|Harbour Lights( Trading Limited)?|e-Cert (File USB|Token)"
+    r"|Submission of Certificate Signing Request \(CSR\)|Apache (HTTP Server|Tomcat)|Microsoft IIS|Java keytool"
+    r"|nginx -t && nginx -s reload|apachectl \w+( && apachectl \w+)?|modutil \S+ \S+ -add token -libfile MODULE"
+    r"|[\w*.-]+\.(hk|com)\b"
+)
+HIDDEN = re.compile(r"<(script|style|pre|code|textarea|head)\b.*?</\1>|<[^>]+>", re.DOTALL)
+ENGLISH = re.compile(r"[A-Za-z][a-z]+ [a-z]{2,}|\b(?:the|your|and|with|you|not|is|of|to|for)\b")
+
+
+@pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
+def test_no_page_in_chinese_says_anything_in_english(state: State) -> None:
+    for edition in ("zh-hant", "zh-hans/text"):
+        text = NAMES.sub("", HIDDEN.sub("|", state.show(edition).text))
+        assert ENGLISH.findall(text) == []
+
+
+def written(language: Language) -> str:
+    """All that the portal says in a language, and the terms."""
+    terms = Path(terms_module.__file__).parent / "published_terms"
+    texts = [path.read_text("utf-8") for path in terms.glob(f"*/{language.tag}.txt")]
+    assert texts
+    return "".join([*(str(m.string) for m in _catalog(language) if m.id), *texts])
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"), [(SIMPLIFIED, "gb2312"), (TRADITIONAL, "big5hkscs")], ids=["zh-Hans", "zh-Hant"]
+)
+def test_each_chinese_is_written_in_its_own_characters(language: Language, encoding: str) -> None:
+    """The old character sets of both places hold their own characters and lack most of the other's."""
+    strange = [character for character in written(language) if "\u4e00" <= character <= "\u9fff"]
+    assert [c for c in strange if not c.encode(encoding, "ignore")] == []
+
+
+@pytest.mark.parametrize(
+    ("hong_kong", "mainland"),
+    [("證書", "证书"), ("伺服器", "服务器"), ("電郵", "电子邮件"), ("私人密碼匙", "私钥"), ("登入", "登录")],
+)
+def test_the_words_that_tell_both_apart_are_each_in_their_place(hong_kong: str, mainland: str) -> None:
+    traditional, simplified = written(TRADITIONAL), written(SIMPLIFIED)
+    assert (hong_kong in traditional, mainland in simplified) == (True, True)
+    assert (hong_kong in simplified, mainland in traditional) == (False, False)
