@@ -39,9 +39,11 @@ def choose() -> Response:
     if not subscriptions:
         return web.redirect("certificates.overview", none=1)
     if flask.request.method == "GET":
-        return web.show("choose.html", subscriptions=subscriptions, typed={})
+        typed = {s["srn"]: web.kept().get(_field(s["srn"]), str(s["additional_servers"])) for s in subscriptions}
+        return web.show("choose.html", subscriptions=subscriptions, typed=typed)
     check_form()
-    typed = {s["srn"]: flask.request.form.get(f"servers-{s['srn']}", "").strip() for s in subscriptions}
+    web.keep_form()
+    typed = {s["srn"]: flask.request.form.get(_field(s["srn"]), "").strip() for s in subscriptions}
     items, errors = _items(subscriptions, typed)
     if not errors:
         body = {"items": items, "language": languages.edition().language.tag}
@@ -53,6 +55,10 @@ def choose() -> Response:
                 raise
             errors = [FormError(_naming(problem), "continue")]
     return web.show("choose.html", subscriptions=subscriptions, typed=typed, errors=errors)
+
+
+def _field(srn: str) -> str:
+    return f"servers-{srn}"
 
 
 def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[list[dict[str, Any]], list[FormError]]:
@@ -67,7 +73,7 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
                 item["additional_servers"] = int(typed[srn])
             else:
                 text = gettext("Enter the number of additional servers of %(name)s, from 0 to 500")
-                errors.append(FormError(text % {"name": subscription["server_names"][0]}, f"servers-{srn}"))
+                errors.append(FormError(text % {"name": subscription["server_names"][0]}, _field(srn)))
         items.append(item)
     return items, errors
 
