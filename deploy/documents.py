@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from deploy.events import documents
 from deploy.k8s import generated
 from services.application.domain import ENDED, ITEM_TRANSITIONS, TRANSITIONS, ItemState, RenewalState
-from shared.events import documents
 from shared.events.base import Event
 from shared.events.registry import ALL
 

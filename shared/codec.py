@@ -20,7 +20,7 @@ CONTENT_TYPE = "application/json; charset=utf-8"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # In the stand-in for a batch that was not unpacked (shared/unpacking.py): why.
 UNREADABLE: Final = "ce_unreadable"
-_REQUIRED = ("ce_id", "ce_source", "ce_type", "ce_subject", "ce_sequence", "ce_time", "ce_dataschema")
+REQUIRED: Final = ("specversion", "id", "source", "type", "subject", "sequence", "time", "dataschema")
 
 
 def schema_name(event_type: str) -> str:
@@ -83,7 +83,7 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
         found = _attributes(headers)
         if UNREADABLE in found:
             raise Undecodable(found[UNREADABLE])
-        if missing := [name for name in _REQUIRED if not found.get(name)]:
+        if missing := [f"ce_{name}" for name in REQUIRED if not found.get(f"ce_{name}")]:
             raise Undecodable(f"missing attributes: {', '.join(missing)}")
         if found.get("ce_specversion") != "1.0":
             raise Undecodable("specversion is not 1.0")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, NewType
+from typing import Annotated, ClassVar, Final, NewType
 
 from msgspec import Meta
 
@@ -26,6 +26,10 @@ class Topic(StrEnum):
     MAILING = "mailing.events"
     ISSUANCE = "issuance.events"
     PIN_ENVELOPES = "issuance.pin-envelopes"
+
+
+# Outsiders read these by position: their events are numbered and signed before they are sent.
+FEEDS: Final = frozenset({Topic.ISSUANCE})
 
 
 class Product(StrEnum):

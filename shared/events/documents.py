@@ -1,21 +1,15 @@
-"""The events as documents for other people: a JSON Schema of each, and one AsyncAPI document of all topics.
-
-`python -m shared.events.documents [FOLDER]` writes them into docs/events.
-"""
+"""The events as documents for other people: a JSON Schema of each, and one AsyncAPI document of all topics."""
 
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from shared.codec import CONTENT_TYPE, schema_name
-from shared.events.base import Event, Topic
+from shared.events.base import FEEDS, Event, Topic
 from shared.events.registry import ALL
 
-FOLDER: Final = Path("docs/events")
 _TEXT: Final = {"type": "string", "minLength": 1}
 _HEADERS: Final[Mapping[str, Mapping[str, object]]] = {
     "ce_specversion": {"const": "1.0"},
@@ -34,13 +28,24 @@ _HEADERS: Final[Mapping[str, Mapping[str, object]]] = {
     "ce_causationid": {"type": "string", "description": "The event or request that led to this one"},
     "content-type": {"const": CONTENT_TYPE},
 }
+_FEED_HEADERS: Final[Mapping[str, Mapping[str, object]]] = {
+    "ce_position": {
+        "type": "string",
+        "pattern": "^[1-9][0-9]*$",
+        "description": "1, 2, 3 … over the whole topic, without holes",
+    },
+    "ce_signature": {
+        **_TEXT,
+        "description": "Detached JWS (ES256) over the data's SHA-256 and the attributes that README.md names",
+    },
+}
 _OPTIONAL: Final = ("ce_traceparent", "ce_causationid")
 
 
-def documents() -> dict[str, str]:
-    """Every document, by file name."""
-    schemas = {f"{name}.schema.json": _json(_schema(event)) for name, event in sorted(ALL.items())}
-    return {**schemas, "asyncapi.json": _json(_asyncapi())}
+def documents(examples: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Every document, by file name. `examples` has, by event type, headers and payload of one record."""
+    schemas = {f"{name}.schema.json": as_json(_schema(event)) for name, event in sorted(ALL.items())}
+    return {**schemas, "asyncapi.json": as_json(asyncapi(examples))}
 
 
 def _schema(event: type[Event]) -> dict[str, Any]:
@@ -56,7 +61,8 @@ def _schema(event: type[Event]) -> dict[str, Any]:
     return {**schema, "$defs": components} if components else schema
 
 
-def _asyncapi() -> dict[str, Any]:
+def asyncapi(examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The AsyncAPI 3 document."""
     by_topic = {topic: [event for event in ALL.values() if event.TOPIC is topic] for topic in Topic}
     return {
         "asyncapi": "3.0.0",
@@ -77,19 +83,19 @@ def _asyncapi() -> dict[str, Any]:
             for topic in Topic
         },
         "components": {
-            "messages": {event.__name__: _message(event) for _, event in sorted(ALL.items())},
-            "messageTraits": {
-                "cloudEvent": {
-                    "contentType": CONTENT_TYPE,
-                    "headers": {
-                        "type": "object",
-                        "required": [name for name in _HEADERS if name not in _OPTIONAL],
-                        "properties": _HEADERS,
-                    },
-                    "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": "0.5.0"}},
-                }
-            },
+            "messages": {event.__name__: _message(event, examples) for _, event in sorted(ALL.items())},
+            # One for each message: of two, the second's list of required headers would replace the first's.
+            "messageTraits": {"cloudEvent": _trait(_HEADERS), "feedEvent": _trait({**_HEADERS, **_FEED_HEADERS})},
         },
+    }
+
+
+def _trait(headers: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
+    required = [name for name in headers if name not in _OPTIONAL]
+    return {
+        "contentType": CONTENT_TYPE,
+        "headers": {"type": "object", "required": required, "properties": headers},
+        "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": "0.5.0"}},
     }
 
 
@@ -102,34 +108,22 @@ def _channel(topic: Topic, events: list[type[Event]]) -> dict[str, Any]:
     }
 
 
-def _message(event: type[Event]) -> dict[str, Any]:
-    return {
+def _message(event: type[Event], examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    trait = "feedEvent" if event.TOPIC in FEEDS else "cloudEvent"
+    message = {
         "name": event.TYPE,
         "title": event.__name__,
         "summary": (event.__doc__ or "").partition("\n")[0],
         "payload": {"$ref": f"./{event.TYPE}.schema.json"},
-        "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
+        "traits": [{"$ref": f"#/components/messageTraits/{trait}"}],
     }
+    return {**message, "examples": [examples[event.TYPE]]} if event.TYPE in examples else message
 
 
 def _publisher(topic: Topic) -> str:
     return topic.value.partition(".")[0]
 
 
-def _json(document: Mapping[str, Any]) -> str:
+def as_json(document: Any) -> str:
+    """As all of them are written."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def write(folder: Path = FOLDER) -> None:
-    """Write every document; what no event has any more goes away."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = documents()
-    for path in folder.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
-    for name, text in wanted.items():
-        (folder / name).write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -2,9 +2,20 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from shared.events.base import Event, ItemId, Product, Topic, UTCTime
+
+SRN = Annotated[str, Meta(description="Subscriber Reference Number of the subscription")]
+Serial = Annotated[str, Meta(description="The certificate's serial number, lower-case hexadecimal")]
+SHA256 = Annotated[str, Meta(description="SHA-256, lower-case hexadecimal")]
+Names = Annotated[tuple[str, ...], Meta(description="Server names as ordered; a wildcard's base name is implied")]
+PEM = Annotated[str, Meta(description="The certificate, PEM, without its chain")]
+Reference = Annotated[str, Meta(description="The item's reference number, as in mails and on PIN Envelopes")]
+RefusalReason = Annotated[str, Meta(description="Why, as a short word; a reader takes words it does not know")]
+RevocationReason = Annotated[str, Meta(description="As in the CRL: a reason code's name of RFC 5280, 5.3.1")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +26,10 @@ class OrderOpened(Event):
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    reference: str
-    srn: str
+    reference: Reference
+    srn: SRN
     product: Product
-    server_names: tuple[str, ...]
+    server_names: Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,26 +83,26 @@ class CSRReceived(Event):
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    csr_sha256: str
-    spki_sha256: str
+    csr_sha256: SHA256
+    spki_sha256: SHA256
     key_kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateIssued(Event):
-    """A certificate was signed, linted and stored. `serial` is lower-case hexadecimal."""
+    """A certificate was signed, linted and stored."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-issued.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    srn: str
-    serial: str
-    server_names: tuple[str, ...]
+    srn: SRN
+    serial: Serial
+    server_names: Names
     not_before: UTCTime
     not_after: UTCTime
-    certificate_sha256: str
-    certificate: str
+    certificate_sha256: SHA256
+    certificate: PEM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,7 @@ class IssuanceRefused(Event):
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    reason: str
+    reason: RefusalReason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +140,7 @@ class CertificateAccepted(Event):
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    serial: str
+    serial: Serial
     accepted_at: UTCTime
 
 
@@ -141,6 +152,6 @@ class CertificateRevoked(Event):
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
 
     item_id: ItemId
-    serial: str
-    reason: str
+    serial: Serial
+    reason: RevocationReason
     revoked_at: UTCTime

@@ -79,12 +79,11 @@ class Deps:
 
 @blp.get("/issuance-events")
 @blp.arguments(schemas.PageSchema, location="query", unknown=RAISE)
-@blp.response(200, content_type=BATCH_TYPE)
+@blp.response(200, schemas.BATCH, content_type=BATCH_TYPE, headers=schemas.BATCH_HEADERS)
 def list_events(query: dict[str, int]) -> flask.Response:
     """The events after a position, as a batch of CloudEvents.
 
-    Each has its position and signature, and its data as the topic's very bytes. Header Feed-Head is the last position
-    there is; Link leads to the next page. At the head an empty batch comes, at once or after `wait` seconds.
+    At the head an empty batch comes, at once or after `wait` seconds.
     """
     if repeated := [name for name in query if len(flask.request.args.getlist(name)) > 1]:
         wrong = {name: ["Given more than once."] for name in repeated}
@@ -107,7 +106,7 @@ def show_head() -> store.Newest:
 
 
 @blp.get("/feed-keys")
-@blp.response(200, content_type=KEYS_TYPE)
+@blp.response(200, schemas.KEYS, content_type=KEYS_TYPE)
 def show_keys() -> flask.Response:
     """The public keys that verify the feed's signatures (RFC 7517); those of the past stay."""
     response = flask.Response(web.deps(Deps).jwks, content_type=KEYS_TYPE)

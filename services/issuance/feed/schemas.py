@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields, validate
 
+from shared import codec
+
 MAX_LIMIT: Final = 1000
 # Below the gateway's time-out for a whole request.
 MAX_WAIT_SECONDS: Final = 25
@@ -27,13 +29,48 @@ def _described(text: str) -> dict[str, str]:
 class PageSchema(Schema):
     """Which page of the feed, and how long to wait for it."""
 
-    after = _Digits(load_default=0, metadata=_described("The position that was read last; 0 for the beginning"))
+    after = _Digits(
+        load_default=0,
+        validate=validate.Range(0),
+        metadata=_described("The position that was read last; 0 for the beginning"),
+    )
     limit = _Digits(load_default=100, validate=validate.Range(1, MAX_LIMIT), metadata=_described("Events at most"))
     wait = _Digits(
         load_default=0,
         validate=validate.Range(0, MAX_WAIT_SECONDS),
         metadata=_described("Seconds to wait for the next event, if there is none yet"),
     )
+
+
+_TEXT: Final = {"type": "string"}
+# CloudEvents 1.0, JSON batch format.
+BATCH: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": [*codec.REQUIRED, "position", "signature", "datacontenttype", "data_base64"],
+        "properties": {
+            **dict.fromkeys(codec.REQUIRED, _TEXT),
+            "sequence": {**_TEXT, "description": "1, 2, 3 … per subject, without holes"},
+            "position": {**_TEXT, "description": "1, 2, 3 … over the whole feed, without holes"},
+            "signature": {**_TEXT, "description": "Detached JWS (ES256)"},
+            "datacontenttype": {"const": codec.CONTENT_TYPE},
+            "data_base64": {**_TEXT, "contentEncoding": "base64", "description": "The very bytes of the Kafka record"},
+            "traceparent": _TEXT,
+            "causationid": _TEXT,
+        },
+    },
+}
+BATCH_HEADERS: Final = {
+    "Feed-Head": {"description": "The last position there is", "schema": _TEXT},
+    "Link": {"description": "The next page, as rel=next", "schema": _TEXT},
+}
+# RFC 7517.
+KEYS: Final = {
+    "type": "object",
+    "required": ["keys"],
+    "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+}
 
 
 class HeadSchema(Schema):

@@ -1,0 +1,1 @@
+"""docs/events: what outsiders read about the events, written from the code."""

@@ -1,0 +1,93 @@
+"""The files of docs/events that are written from the code: schemas, AsyncAPI, OpenAPI, examples, a page for people."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+import jinja2
+
+from deploy.events import examples
+from deploy.local.topics import ACCESS, READERS
+from services.issuance.feed import api
+from shared import codec, web
+from shared.db import Pool
+from shared.events import documents
+from shared.events.base import FEEDS, Topic
+from shared.idempotency import FingerprintKey
+from shared.tokens import KeySet
+
+FOLDER: Final = Path("docs/events")
+# Written by hand.
+GUIDE: Final = ("README.md", "verify.sh")
+
+
+def files() -> dict[str, str]:
+    """All of them, by name."""
+    schemas = documents.documents(examples.messages())
+    batch = [codec.to_json(record) for record in examples.records()]
+    return {
+        **schemas,
+        "feed.openapi.json": documents.as_json(openapi()),
+        "examples.json": documents.as_json(batch),
+        "example-keys.json": documents.as_json({"keys": [examples.key().jwk()]}),
+        "index.html": _page(schemas),
+    }
+
+
+def openapi() -> dict[str, Any]:
+    """The feed over HTTP, as its own app describes it."""
+    app = web.create_app(
+        "issuance",
+        blueprints=[api.blp],
+        problem_table=api.PROBLEMS,
+        # It is asked for its description alone.
+        pool=cast(Pool, None),
+        keys=KeySet(keys={}),
+        fingerprints=FingerprintKey(bytes(32)),
+        deps=None,
+    )
+    document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    return document
+
+
+def _page(schemas: Mapping[str, str]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    asyncapi = json.loads(schemas["asyncapi.json"])
+    page = environment.get_template("page.html").render(
+        channels={topic: _channel(topic, asyncapi, schemas) for topic in sorted(Topic, key=lambda t: t not in FEEDS)},
+        traits=asyncapi["components"]["messageTraits"],
+        problems=[*{problem.slug: problem for problem in api.PROBLEMS.values()}.values()],
+    )
+    return page.rstrip("\n") + "\n"
+
+
+def _channel(topic: Topic, asyncapi: Mapping[str, Any], schemas: Mapping[str, str]) -> dict[str, Any]:
+    everyone = {**ACCESS, **READERS}
+    names = asyncapi["channels"][topic]["messages"]
+    messages = [asyncapi["components"]["messages"][name] for name in names]
+    return {
+        "is_feed": topic in FEEDS,
+        "writer": next(who for who, access in ACCESS.items() if topic in access.writes),
+        "readers": [who for who, access in everyone.items() if topic in access.reads],
+        "messages": [
+            {**message, "schema": json.loads(schemas[message["payload"]["$ref"].removeprefix("./")])}
+            for message in messages
+        ],
+    }
+
+
+def write() -> None:
+    """Write them; what no event has any more goes away."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    wanted = files()
+    for path in FOLDER.iterdir():
+        if path.name not in wanted and path.name not in GUIDE:
+            path.unlink()
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text, "utf-8")
