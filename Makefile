@@ -37,7 +37,7 @@ check: $(READY)  ## formatting, lint, types, import contracts
 
 test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
 	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl >/dev/null; } \
-	  || { echo "curl is needed: apt-get install curl"; exit 1; }
+	  || echo "curl is missing: the tests that read the feed with it are left out"
 	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
 
 test-browser: browsers  ## the portal in a real Chromium, on the whole system
