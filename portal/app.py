@@ -10,7 +10,7 @@ import structlog
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from portal import languages, messages, session, web
+from portal import languages, messages, refusals, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
@@ -57,6 +57,7 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
         "edition_in": lambda language: Edition(language, text=languages.edition().text),
         "settings": deps.settings,
         "names": messages,
+        "refusals": refusals,
     }
     app.jinja_env.filters |= {"money": languages.money, "day": languages.day, "clock": languages.clock}
 
@@ -105,18 +106,18 @@ def _handle(error: Exception) -> BaseResponse:
         case SignInNeeded() | APIProblem(status=401):
             return _to_sign_in()
         case APIProblem(status=404):
-            return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), messages.of(error))
+            return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), refusals.of(error))
         case APIProblem():
-            return _page(HTTPStatus.CONFLICT, gettext("This cannot be done now"), messages.of(error))
+            return _page(HTTPStatus.CONFLICT, gettext("This cannot be done now"), refusals.of(error))
         case APIUnavailable():
             log.warning("portal.api_unavailable", error=str(error))
-            return _page(HTTPStatus.SERVICE_UNAVAILABLE, gettext("Please try again in a moment"), messages.UNAVAILABLE)
+            return _page(HTTPStatus.SERVICE_UNAVAILABLE, gettext("Please try again in a moment"), refusals.UNAVAILABLE)
         case FormExpired():
-            return _page(HTTPStatus.FORBIDDEN, gettext("Please send the form again"), messages.FORM_EXPIRED)
+            return _page(HTTPStatus.FORBIDDEN, gettext("Please send the form again"), refusals.FORM_EXPIRED)
         case HTTPException():
             return _http_error(error)
     log.exception("portal.failed", path=flask.request.path)
-    return _page(HTTPStatus.INTERNAL_SERVER_ERROR, gettext("Something went wrong on our side"), messages.INTERNAL)
+    return _page(HTTPStatus.INTERNAL_SERVER_ERROR, gettext("Something went wrong on our side"), refusals.INTERNAL)
 
 
 def _to_sign_in() -> BaseResponse:
@@ -130,12 +131,12 @@ def _to_sign_in() -> BaseResponse:
 
 def _http_error(error: HTTPException) -> BaseResponse:
     if error.code == HTTPStatus.NOT_FOUND:
-        return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), messages.NOT_FOUND)
+        return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), refusals.NOT_FOUND)
     if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext("This file is too large"), messages.TOO_LARGE)
+        return _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext("This file is too large"), refusals.TOO_LARGE)
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
-    return _page(HTTPStatus(error.code), gettext("This cannot be done now"), messages.INTERNAL)
+    return _page(HTTPStatus(error.code), gettext("This cannot be done now"), refusals.INTERNAL)
 
 
 def _page(status: HTTPStatus, title: str, message: str) -> BaseResponse:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, web
+from portal import languages, refusals, web
 from portal.gateway import APIProblem
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -81,5 +81,5 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
 def _naming(problem: APIProblem) -> str:
     """The problem's message, with the SRN it is about."""
     srn = problem.document.get("srn")
-    message = messages.translated(problem)
+    message = refusals.translated(problem)
     return f"SRN {srn}: {message}" if srn else message

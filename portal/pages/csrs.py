@@ -8,7 +8,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import csr_guides, csr_text, messages, session, web
+from portal import csr_guides, csr_text, refusals, session, web
 from portal.gateway import APIProblem
 from portal.languages import gettext
 from portal.pages import orders
@@ -61,7 +61,7 @@ def _try(order: dict[str, Any], typed: Mapping[str, str], *errors: FormError) ->
         session.current().kept = None
         typed = {}
     if refusal is not None:
-        text = messages.translated(APIProblem(422, {"type": refusal, "reason": tried.checked["reason"]}))
+        text = refusals.translated(APIProblem(422, {"type": refusal, "reason": tried.checked["reason"]}))
         return _show_form(order, typed, FormError(text, "csr"), tried=tried)
     return web.show("csr_send.html", order=order, typed=typed, tried=tried, errors=errors)
 
@@ -118,7 +118,7 @@ def _missing(reference: str, pins: Mapping[str, str]) -> list[FormError]:
 
 def _refused(problem: APIProblem, server_names: list[str]) -> list[FormError]:
     """A refusal beside each control that it is about."""
-    text = messages.translated(problem)
+    text = refusals.translated(problem)
     if problem.slug == "wrong-reference":
         return [FormError(text, "reference")]
     fields = {name: f"pin-{number}" for number, name in enumerate(server_names, start=1)}

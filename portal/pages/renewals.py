@@ -9,7 +9,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, progress, published, signing_guides, web
+from portal import languages, messages, progress, published, refusals, signing_guides, web
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
@@ -119,7 +119,7 @@ def sign(renewal_id: uuid.UUID) -> Response:
     except APIProblem as problem:
         if problem.status in (401, 404):
             raise
-        return _show_signing(renewal, FormError(messages.translated(problem), "signature"))
+        return _show_signing(renewal, FormError(refusals.translated(problem), "signature"))
     return web.redirect("payment.overview", renewal_id=renewal_id)
 
 
@@ -193,5 +193,5 @@ def cancel(renewal_id: uuid.UUID) -> Response:
     except APIProblem as problem:
         if problem.status in (401, 404):
             raise
-        return web.show("cancel.html", renewal=renewal, errors=[FormError(messages.translated(problem), "cancel")])
+        return web.show("cancel.html", renewal=renewal, errors=[FormError(refusals.translated(problem), "cancel")])
     return web.redirect("renewals.overview", renewal_id=renewal_id)

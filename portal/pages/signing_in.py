@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, session, web
+from portal import languages, refusals, session, web
 from portal.gateway import APIProblem, APIUnavailable
 from portal.session import Pending, Session
 from portal.web import FormError
@@ -31,7 +31,7 @@ def sign_in() -> flask.Response:
     then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
     if problem == "session-ended":
         return web.show("sign_in.html", then=then, ended=True)
-    errors = [FormError(messages.sign_in_problem(problem), "sign-in")] if problem else []
+    errors = [FormError(refusals.sign_in_problem(problem), "sign-in")] if problem else []
     return web.show("sign_in.html", then=then, errors=errors)
 
 
@@ -132,7 +132,7 @@ def sign_in_with_file() -> Response:
         granted = web.deps().api.post("/identity/v1/challenge-tokens", answer).json()
         _keep(granted, then, renewal_id)
     except APIProblem as problem:
-        return _challenge(then, renewal_id, FormError(messages.sign_in_problem(problem.reason, problem.slug), "p12"))
+        return _challenge(then, renewal_id, FormError(refusals.sign_in_problem(problem.reason, problem.slug), "p12"))
     return flask.redirect(then, HTTPStatus.SEE_OTHER)
 
 

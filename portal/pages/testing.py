@@ -6,7 +6,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import messages, session, web
+from portal import messages, refusals, session, web
 from portal.gateway import APIProblem
 from portal.pages import signing_in
 from portal.web import FormError
@@ -18,7 +18,7 @@ blp: Final = flask.Blueprint("testing", __name__, url_prefix="/<edition:edition>
 def overview() -> flask.Response:
     """The ways to show an e-Cert; or why nothing could be looked at."""
     problem = flask.request.args.get("problem", "")
-    errors = [FormError(messages.sign_in_problem(problem), "test")] if problem else []
+    errors = [FormError(refusals.sign_in_problem(problem), "test")] if problem else []
     return web.show("test.html", errors=errors)
 
 
@@ -57,7 +57,7 @@ def file() -> Response:
     try:
         signing_in.keep_report(web.deps().api.post("/identity/v1/challenge-tests", answer).json())
     except APIProblem as problem:
-        return _ask(FormError(messages.sign_in_problem(problem.reason, problem.slug), "p12"))
+        return _ask(FormError(refusals.sign_in_problem(problem.reason, problem.slug), "p12"))
     return web.redirect("testing.result")
 
 

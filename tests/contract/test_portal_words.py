@@ -4,24 +4,32 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from portal import messages
+from deploy.gateway.rules import PROBLEMS as GATEWAY
+from portal import messages, refusals
 from portal.gateway import APIProblem
 from services.application import api as application
 from services.application import eligibility
 from services.application.domain import Ending, ItemState, RenewalState, Step
 from services.identity import api as identity
-from services.identity.domain import CertificateFault
+from services.identity.domain import CertificateFault, SignatureFault
 from services.identity.examining import Check
 from services.issuance import api as issuance
 from services.issuance.domain import OrderState
 from services.payment import api as payment
+from shared import problems
 from shared.events.base import Product
+from shared.idempotency import KeyInUse, KeyReused
 from shared.pki.csr import CSRFault
 from shared.pki.keys import KeyFault
 from shared.problems import ProblemTable
 
 # Only a program that is not the portal, or a broken one, is told these.
-NEVER_SHOWN = {"redirect-uri-refused", "invalid-request", "webhook-refused", "payment-conflict"}
+NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict"}
+# What any service, its framework and the gateway say.
+COMMON = {
+    *(problems.UNAVAILABLE.slug, problems.INVALID.slug, problems.MALFORMED.slug, "refused", GATEWAY[413][0]),
+    *(KeyInUse.reason, KeyReused.reason),
+}
 
 
 def slugs(*tables: ProblemTable) -> Iterator[str]:
@@ -30,18 +38,21 @@ def slugs(*tables: ProblemTable) -> Iterator[str]:
 
 
 def without_words(problems: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    found = ((slug, messages.of(APIProblem(409, {"type": slug, "reason": reason}))) for slug, reason in problems)
-    return [(slug, text) for slug, text in found if text == messages.INTERNAL]
+    found = ((slug, refusals.of(APIProblem(409, {"type": slug, "reason": reason}))) for slug, reason in problems)
+    return [(slug, text) for slug, text in found if text == refusals.INTERNAL]
 
 
 def test_every_problem_has_words() -> None:
-    every = set(slugs(application.PROBLEMS, identity.PROBLEMS, issuance.PROBLEMS, payment.PROBLEMS)) - NEVER_SHOWN
+    every = (
+        set(slugs(application.PROBLEMS, identity.PROBLEMS, issuance.PROBLEMS, payment.PROBLEMS)) - NEVER_SHOWN | COMMON
+    )
     assert without_words((slug, "") for slug in sorted(every)) == []
 
 
 def test_every_finer_reason_has_words() -> None:
     reasons = {
         "certificate-refused": CertificateFault,
+        "signature-refused": SignatureFault,
         "csr-refused": CSRFault,
         "key-refused": KeyFault,
         "key-not-allowed": ("key-blocked", "key-used-before", "key-of-the-ca", "key-of-another-subscriber"),

@@ -1,0 +1,160 @@
+"""Every refusal of the API in words that say what to do, by its slug."""
+
+from typing import Final
+
+from portal.gateway import APIProblem
+from portal.languages import N_, gettext
+
+UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
+NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")
+INTERNAL: Final = N_("It has been recorded. Nothing that was sent before is lost. Please try again later.")
+FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
+TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
+_NOT_CADES: Final = N_("The signature does not name its certificate (CAdES). Make it with a command shown here.")
+_ENTRIES: Final = N_("What you entered cannot be used. Check it and send it again.")
+
+_SIGN_IN: Final = {
+    "client-certificate-missing": N_(
+        "Your browser showed no e-Cert. Import it into the browser or plug in your token, close all windows of the "
+        "browser, and try again."
+    ),
+    "client-certificate-malformed": N_("The certificate that your browser showed cannot be read."),
+    "certificate-refused": N_("This e-Cert cannot be used: use a valid e-Cert (Organisational)."),
+    "certificate-unreadable": N_("The certificate cannot be read."),
+    "certificate-untrusted": N_("It was not issued by a CA of ours: use your e-Cert (Organisational)."),
+    "certificate-not-yet-valid": N_("This e-Cert is not valid yet. Check the clock of your computer, or wait."),
+    "certificate-not-organisational": N_("This is not an e-Cert (Organisational)."),
+    "certificate-not-mutual-recognition": N_("This is not an e-Cert (Organisational) with Mutual Recognition status."),
+    "certificate-weak-key": N_("Its key is too weak. Apply for a new e-Cert (Organisational)."),
+    "certificate-key-usage": N_("It is not made for signing: use your e-Cert (Organisational)."),
+    "certificate-extended-key-usage": N_("It is not made for signing in: use your e-Cert (Organisational)."),
+    "certificate-expired": N_("This e-Cert has expired. Renew your e-Cert (Organisational) first."),
+    "certificate-revoked": N_("This e-Cert has been revoked."),
+    "certificate-suspended": N_("This e-Cert is suspended."),
+    "certificate-personal": N_("This is an e-Cert (Personal): use your e-Cert (Organisational)."),
+    "certificate-encipherment": N_("This is an e-Cert (Encipherment): use your e-Cert (Organisational)."),
+    "revocation-unknown": N_("Whether the e-Cert is revoked cannot be told now. Please try again later."),
+    "not-enrolled": N_("This e-Cert is not registered for online renewal. Please contact us."),
+    "organisation-mismatch": N_("The e-Cert names another organisation than the one you act for."),
+    "office-ended": N_("You are no longer the Authorised Representative of this organisation."),
+    "code-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+    "challenge-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+    "signature-refused": N_("The signature is not accepted. Please try again."),
+    "unavailable": N_("Signing in is not possible just now. Please try again in a moment."),
+    "sign-in-stale": N_("This sign-in was started elsewhere or is too old. Please sign in again."),
+}
+
+_PROBLEMS: Final = {
+    **_SIGN_IN,
+    "renewal-not-found": N_("There is no such renewal of your organisation."),
+    "order-not-found": N_("There is no such certificate of your organisation."),
+    "certificate-not-found": N_("The certificate is not there yet."),
+    "not-in-this-state": N_("The renewal has moved on: this step is no longer possible. Look at its status."),
+    "not-eligible": N_("This certificate cannot be renewed online now."),
+    "no-additional-servers": N_("Only Wildcard certificates have additional servers."),
+    "document-too-old": N_("This draft is too old to be signed. Please cancel it and start again."),
+    "wrong-attestation": N_("The signature belongs to another application."),
+    "signed-with-another-certificate": N_(
+        "The signature was made with another e-Cert than the one you signed in with."
+    ),
+    "signature-refused": N_(
+        "The signature is not accepted. Sign exactly the downloaded file, with the command shown here."
+    ),
+    "document-refused": N_("The signed document is not this application. Download it again and sign it."),
+    "nonce-spent": N_("This application was signed before. Upload the first signature again, or start a new renewal."),
+    "payment-not-ready": N_("The payment is being prepared. Please try again in a moment."),
+    "terms-not-found": NOT_FOUND,
+    "not-the-representative": N_("Only the Authorised Representative who submitted the renewal can pay for it."),
+    "authorisation-refused": N_("Your proof of identity is too old for paying. Please choose Pay once more."),
+    "authorisation-used": N_("Your proof of identity was used already. Please choose Pay once more."),
+    "payment-closed": N_("The time to pay for this renewal is over."),
+    "already-paid": N_("This renewal is paid. Do not pay again."),
+    "payment-held": N_("Your payment is being looked into. Do not pay again."),
+    "no-receipt-yet": N_("There is no receipt before the payment has arrived."),
+    "provider-refused": N_("The payment provider does not open the payment page. Please contact us."),
+    "provider-unavailable": N_("The payment provider does not answer. Please try again in a moment."),
+    "wrong-reference": N_("The reference number is not the one of this certificate. It is in your PIN Envelope."),
+    "pins-missing": N_("Enter the PIN from each PIN Envelope"),
+    "pin-slip": N_("A PIN is mistyped: it has 16 digits. No try was used up."),
+    "pin-not-ready": N_("The PIN Envelopes have not been made yet."),
+    "pin-wrong": N_("A PIN is wrong. Check that each PIN stands beside its own server name."),
+    "pin-locked": N_("A PIN has had all its tries. Please contact us."),
+    "csr-refused": N_("This CSR cannot be used. Make a new one."),
+    "csr-names-differ": N_("The CSR asks for other server names than were applied for."),
+    "private-key-pasted": N_(
+        "What you sent holds a private key. It must never leave your server and cannot be used any more: make a new "
+        "key and a new CSR."
+    ),
+    "key-refused": N_(
+        "The key in the CSR is not allowed: use RSA with 2048, 3072 or 4096 bits, or ECDSA with P-256, P-384 or P-521."
+    ),
+    "key-not-allowed": N_("The key in the CSR has been used before or is known to others. Make a new key."),
+    "invalid-request": _ENTRIES,
+    "malformed-request": _ENTRIES,
+    "refused": _ENTRIES,
+    "body-too-large": TOO_LARGE,
+    "idempotency-key-reused": N_(
+        "This form was sent before with other entries. Load the page again, look at it, and send it once more."
+    ),
+    "idempotency-key-in-use": N_("Your last request is still running. Please wait a moment and try again."),
+}
+
+_REASONS: Final = {
+    "ar-changed": N_("Another person is its Authorised Representative. Apply with the form at any post office."),
+    "expired": N_("It has expired. Apply with the form at any post office."),
+    "suspended": N_("It is suspended. Please contact us first."),
+    "revoked": N_("It was revoked. Apply with the form at any post office."),
+    "being-renewed": N_("A renewal is under way: continue or cancel that one."),
+    "csr-too-large": N_("The CSR is too large."),
+    "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),
+    "csr-several-pem-blocks": N_("Send one CSR alone, without other blocks."),
+    "csr-text-around-it": N_("There is other text around the CSR. Remove it."),
+    "csr-signature-invalid": N_("The CSR is damaged: its signature does not fit. Make or copy it again."),
+    "csr-names-not-dns": N_("The CSR asks for something else than server names, such as an IP address."),
+    "signature-of-another-document": N_(
+        "This is the signature of another file. Sign exactly the file that you downloaded here."
+    ),
+    "signature-not-detached": N_(
+        "The document is inside the signature. Make a detached one, with a command shown here."
+    ),
+    "signature-signing-time": N_(
+        "The signature is more than ten minutes old, or the clock of the computer that made it is wrong. "
+        "Sign again, and upload it at once."
+    ),
+    "signature-signing-certificate": _NOT_CADES,
+    "signature-without-signed-attributes": _NOT_CADES,
+    "signature-attributes": _NOT_CADES,
+    "signature-algorithm": N_("The signature uses an algorithm that is not allowed. Sign with SHA-256, as shown here."),
+    "key-blocked": N_("This key is blocked, because others may know it. Make a new key."),
+    "key-used-before": N_("This key belongs to another certificate. Make a new key."),
+    "key-rsa-size-not-allowed": N_("Use an RSA key of 2048, 3072 or 4096 bits."),
+    "key-weak": N_("The key is known to be weak. Make a new one with current software."),
+}
+
+
+def of(problem: APIProblem) -> str:
+    """The message (to be translated) of a refusal: the finer reason's, if there is one."""
+    found = _REASONS.get(problem.reason) or _PROBLEMS.get(problem.reason)
+    return found or _PROBLEMS.get(problem.slug) or INTERNAL
+
+
+def translated(problem: APIProblem) -> str:
+    """The message in this request's language."""
+    return gettext(of(problem))
+
+
+def sign_in_problem(*slugs: str) -> str:
+    """Why signing in failed, by the finest word we know; else, that it did."""
+    found = next((slug for slug in slugs if slug in _SIGN_IN), "certificate-refused")
+    return gettext(_SIGN_IN[found])
+
+
+def reason(slug: str) -> str:
+    """Why a certificate cannot be renewed online."""
+    return gettext(_REASONS.get(slug, _PROBLEMS["not-eligible"]))
+
+
+def set_aside(slug: str) -> str:
+    """Why a CSR that was taken could not be used after all."""
+    text = _REASONS.get(slug) or _PROBLEMS.get(slug) or _PROBLEMS["csr-refused"]
+    return gettext(text)
