@@ -119,10 +119,14 @@ class Journey:
         look = partial(_first, self.csr_mails)
         return wait_for("the CSR e-mail", look, seconds=max(self.patience, 60.0), every=0.1)
 
-    def csr_mails(self) -> list[dict[str, Any]]:
-        """The CSR e-mails about this renewal in the inbox."""
+    def mails(self) -> list[dict[str, Any]]:
+        """The e-mails about this renewal in the inbox, the newest first."""
         mails = json.loads(plain_http(f"{self.inbox_url}/api/email", patience=self.patience).body)
-        return [mail for mail in mails if SUBJECT in mail["subject"] and self.renewal["reference"] in mail["text"]]
+        return [mail for mail in mails if self.renewal["reference"] in mail["text"]]
+
+    def csr_mails(self) -> list[dict[str, Any]]:
+        """The CSR e-mails among them."""
+        return [mail for mail in self.mails() if SUBJECT in mail["subject"]]
 
     def _all_orders(self) -> list[Order]:
         def look() -> list[Order] | None:

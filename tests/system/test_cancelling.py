@@ -1,0 +1,69 @@
+"""A renewal that is cancelled, in Chinese: the money goes back, the AR is told, and no PIN is left lying about."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.demo.journey import Journey
+from deploy.demo.public import wait_for
+from deploy.demo.target import Target
+from tests.engines import wait_until
+from tests.system.readings import events, rows
+
+
+@pytest.fixture(scope="module")
+def cancelled(system: Target, spare: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """Paid, its letters printed, and then cancelled by its AR."""
+    journey = system.journey([next(spare)], tmp_path_factory.mktemp("cancelled"))
+    journey.ar.sign_in()
+    journey.renewal = journey.ar.draft(journey.srns, "zh-Hant")
+    journey.ar.submit(journey.id, journey.ar.sign(journey.id))
+    journey.ar.pay(journey.id)
+    journey.receive()
+    journey.ar.post(f"/application/v1/renewals/{journey.id}/cancellation")
+    journey.wait_for_event("refunded")
+    yield journey
+    journey.ar.close()
+
+
+def test_the_refund_is_announced_before_the_end_and_both_once(cancelled: Journey, system: Target) -> None:
+    found = events(system, cancelled.id)
+    assert found["application.events"][-3:] == ["cancellation-requested", "refund-due", "renewal-cancelled"]
+    assert found["payment.events"] == ["payment-captured", "payment-refunded"]
+
+
+def test_the_ar_is_told_once_in_chinese_with_the_sum(cancelled: Journey) -> None:
+    def told() -> list[dict[str, str]] | None:
+        mails = cancelled.mails()
+        return mails if len(mails) == 2 else None
+
+    end, asked = wait_for("the mail at the end", told)
+    assert asked["subject"] == "提交證書簽署要求（CSR） / Submission of Certificate Signing Request (CSR)"
+    assert end["subject"] == f"你的電子證書（伺服器）續期申請已結束（{cancelled.renewal['reference']}）"
+    for form in ("text", "html"):
+        assert "這項續期已在我們的網站取消。" in end[form]
+        assert f"HK${cancelled.renewal['amount_minor'] / 100:,.2f}" in end[form]
+
+
+def test_its_letter_is_in_chinese_and_is_erased_though_it_is_never_posted(cancelled: Journey, system: Target) -> None:
+    """From an open batch by itself; one that is closed may be at the post, so the clerk says that it is not."""
+    [letter] = cancelled.letters
+    [(envelope_id, state)] = rows(
+        system, "mailing", "SELECT envelope_id, state FROM pin_envelopes WHERE renewal_id = %s", cancelled.id
+    )
+    if state == "printed":
+        command = [
+            sys.executable,
+            "-m",
+            "services.mailing.main",
+            "withdrawn",
+            str(envelope_id),
+            "--reason",
+            "cancelled",
+        ]
+        subprocess.run(command, env=system.mailing_environment(), check=True, capture_output=True)
+    wait_until(lambda: not letter.file.exists(), limit=20, what="the letter to be erased")
+    query = "SELECT state, erased_at IS NOT NULL FROM pin_envelopes WHERE renewal_id = %s"
+    wait_until(lambda: rows(system, "mailing", query, cancelled.id) == [("dropped", True)], limit=20, what="its record")
