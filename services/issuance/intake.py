@@ -20,6 +20,7 @@ from services.issuance.domain import (
     WrongReference,
 )
 from services.issuance.pins import Pepper, PINSlip
+from services.issuance.weak_keys import WeakKeys
 from shared import audit, outbox
 from shared.auth import Caller
 from shared.db import Conn
@@ -28,6 +29,7 @@ from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.pki import csr
 from shared.pki.csr import CSR, PrivateKeyPasted
+from shared.pki.keys import KeyFault
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
 
@@ -80,10 +82,11 @@ class PINDesk:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyPolicy:
-    """Which keys are refused for whose they are. `own` is the CA's key."""
+    """Which keys are refused for whose they are, or because others know them. `own` is the CA's key."""
 
     own: bytes
     allow_reuse: bool
+    weak_keys: WeakKeys
 
 
 def receive_csr(command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy) -> Order:
@@ -164,19 +167,22 @@ def _slips_checked(named: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: KeyPolicy) -> None:
-    if reason := key_objection(conn, request.spki_sha256, order.item_id, caller.subscriber_id, policy):
+    if reason := key_objection(conn, request, order.item_id, caller.subscriber_id, policy):
         raise KeyNotAllowed(reason)
 
 
 def key_objection(
-    conn: Conn, spki_sha256: bytes, item_id: ItemId | None, subscriber_id: str, policy: KeyPolicy
+    conn: Conn, request: CSR, item_id: ItemId | None, subscriber_id: str, policy: KeyPolicy
 ) -> str | None:
     """Why this key may not be certified for this order, if so. Asked at intake and again at the intent.
 
     Without an order it is one that does not exist yet.
     """
+    spki_sha256 = request.spki_sha256
     if store.is_blocked(conn, spki_sha256):
         return "key-blocked"
+    if policy.weak_keys.has(request.spki):
+        return KeyFault.WEAK.value
     if spki_sha256 == policy.own:
         return "key-of-the-ca"
     owner = store.find_key_owner(conn, spki_sha256)
@@ -224,7 +230,7 @@ def _settle(
         return _wrong(tx, order, {name: pins.TRIES - now[name].tries for name in wrong if name in now}, caller)
     if {pin.envelope_id for pin in now.values()} != {pin.envelope_id for pin in found.values()}:
         return PINNotReady("a PIN Envelope was replaced meanwhile")
-    if reason := key_objection(tx.conn, request.spki_sha256, item_id, caller.subscriber_id, policy):
+    if reason := key_objection(tx.conn, request, item_id, caller.subscriber_id, policy):
         return KeyNotAllowed(reason)
     try:
         received = order.after(CSRReceived)

@@ -117,7 +117,7 @@ def _checked_csr(order: Order, renewal: Renewal, tx: Tx, issuer: Issuer) -> csr.
     try:
         request = csr.read_der(order.csr)
         csr.check_names(request, order.server_names)
-        objection = key_objection(tx.conn, request.spki_sha256, order.item_id, renewal.subscriber_id, issuer.key_policy)
+        objection = key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
     except Refused as refused:
         objection = refused.reason
     if objection is None:

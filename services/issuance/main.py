@@ -23,6 +23,7 @@ from services.issuance.reissuing import VoidReason
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
 from services.issuance.signer import SoftwareSigner, throwaway_like
+from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
@@ -120,7 +121,18 @@ def _key_policy(settings: Settings, ca: IssuingCA) -> KeyPolicy:
     spki = ca.certificate.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return KeyPolicy(own=sha256(spki).digest(), allow_reuse=settings.allow_key_reuse)
+    return KeyPolicy(
+        own=sha256(spki).digest(), allow_reuse=settings.allow_key_reuse, weak_keys=_weak_keys(settings.weak_keys_file)
+    )
+
+
+def _weak_keys(path: Path | None) -> WeakKeys:
+    if path is None:
+        return NoList()
+    try:
+        return ListedKeys.load(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"WEAK_KEYS_FILE: {error}") from error
 
 
 def _operate(name: str, action: Callable[[Tx], str]) -> None:

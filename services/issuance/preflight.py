@@ -61,9 +61,7 @@ def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy)
             order.after(CSRReceived)
         csr.check_names(request, wanted)
         with begin() as tx:
-            objection = intake.key_objection(
-                tx.conn, request.spki_sha256, command.item_id, caller.subscriber_id, policy
-            )
+            objection = intake.key_objection(tx.conn, request, command.item_id, caller.subscriber_id, policy)
         if objection:
             raise KeyNotAllowed(objection)
     except Refused as refused:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from shared.settings import ServiceSettings, read_env, read_service, seal
+from shared.settings import ServiceSettings, SettingsError, read_env, read_service, seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class Settings(ServiceSettings):
     own_policy_oid: str | None
     serial_site_prefix: int
     allow_key_reuse: bool
+    weak_keys_file: Path | None
 
 
 def read_settings() -> Settings:
@@ -44,6 +45,9 @@ def read_settings() -> Settings:
         own_policy_oid=env.str("ISSUANCE_POLICY_OID", None),
         serial_site_prefix=env.int("SERIAL_SITE_PREFIX"),
         allow_key_reuse=env.bool("ISSUANCE_ALLOW_KEY_REUSE", False),
+        weak_keys_file=env.path("WEAK_KEYS_FILE", None),
     )
     seal(env)
+    if settings.environment == "production" and settings.weak_keys_file is None:
+        raise SettingsError("WEAK_KEYS_FILE: production certifies no key without the list of known weak ones")
     return settings

@@ -5,6 +5,8 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -23,12 +25,14 @@ from services.issuance.domain import (
     WrongReference,
 )
 from services.issuance.pins import PINSlip
+from services.issuance.weak_keys import ListedKeys
 from shared.db import Pool
 from shared.errors import Refused
 from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
 from shared.pki.keys import KeyRefused
 from tests.engines import Database
 from tests.integration.issuance.world import Renewal, World
+from tests.unit.issuance.test_weak_keys import written
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem, rsa_key
 
 
@@ -186,6 +190,24 @@ def test_a_key_is_not_used_for_two_orders_or_two_subscribers(pool: Pool) -> None
     with pytest.raises(KeyNotAllowed) as refused:
         lenient.submit(lenient.opened(["d.example.hk"], subscriber_id="SUB-2", ar_id="AR-2"), csr=key)
     assert refused.value.extensions == {"reason": "key-of-another-subscriber"}
+
+
+def test_a_key_that_the_world_knows_is_refused_and_set_aside_if_it_became_known_later(
+    world: World, tmp_path: Path
+) -> None:
+    key = ec_key(ec.SECP384R1())
+    listed = ListedKeys.load(written(tmp_path / "list", [key]))
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal, csr=as_pem(csr_der(key)))
+    world.issuer = replace(world.issuer, key_policy=replace(world.policy, weak_keys=listed))
+    assert world.issue()
+    assert world.rows("SELECT state, refusal FROM orders") == [("awaiting-csr", "key-weak")]
+    world.policy = world.issuer.key_policy
+    with pytest.raises(KeyNotAllowed) as refused:
+        world.submit(renewal, csr=as_pem(csr_der(key)))
+    assert refused.value.extensions == {"reason": "key-weak"}
+    world.submit(renewal, csr=as_pem(csr_der(ec_key())))
+    assert tries(world) == [0]
 
 
 def test_the_cas_own_key_is_refused(world: World) -> None:

@@ -11,8 +11,11 @@ import pytest
 from services.issuance import issuing, main, profiles
 from services.issuance.settings import read_settings
 from shared.main import run
+from shared.pki.csr import read
 from shared.settings import SettingsError
 from tests.integration.issuance.world import World
+from tests.unit.issuance.test_weak_keys import written
+from tests.unit.pki.csrs import as_pem, csr_der, ec_key
 
 
 def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
@@ -44,8 +47,27 @@ def test_the_processes_are_built_from_the_settings(
     client = main.SERVICE.make_app(world.pool).test_client()
     assert client.get("/issuance/v1/ca-certificate").data == world.issuer.ca.der
     monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("WEAK_KEYS_FILE", environment["PIN_PEPPER_FILE"])
     with pytest.raises(SystemExit, match="software CA key"):
         main.make_issuer(read_settings())
+
+
+def test_a_list_of_weak_keys_is_read_where_it_is_given_and_production_needs_one(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SettingsError, match="WEAK_KEYS_FILE"):
+        read_settings()
+    monkeypatch.setenv("ENVIRONMENT", "local")
+    monkeypatch.setenv("WEAK_KEYS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="WEAK_KEYS_FILE"):
+        main.make_issuer(read_settings())
+    key = ec_key()
+    monkeypatch.setenv("WEAK_KEYS_FILE", str(written(tmp_path / "list", [key])))
+    policy = main.make_issuer(read_settings()).key_policy
+    assert policy.weak_keys.has(read(as_pem(csr_der(key))).spki)
 
 
 def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

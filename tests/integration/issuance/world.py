@@ -23,6 +23,7 @@ from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
 from services.issuance.reissuing import VoidReason
 from services.issuance.signer import throwaway_like
+from services.issuance.weak_keys import NoList
 from services.issuance.work import PINMaker
 from shared import outbox, web
 from shared.auth import Caller
@@ -156,7 +157,7 @@ class World:
         )
         self.pepper = Pepper(b"p" * 32)
         self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
-        self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse)
+        self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
         self.desk = PINDesk(self.pepper)
         self.issuer = Issuer(
             ca=ca,
