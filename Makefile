@@ -14,10 +14,10 @@ help:  ## list the commands
 
 $(READY): requirements/dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Installing the Python packages (once) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@touch $@
+	@echo "Installing the Python packages into $(VENV) (a minute or two, once) ..."
+	@started=$$SECONDS && $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
+	  touch $@ && echo "Installed in $$((SECONDS - started)) s"
 
 install: $(READY)  ## install the packages into .venv
 
