@@ -18,7 +18,7 @@ from deploy.demo.public import Problem, TimedOut, wait_for
 from deploy.demo.target import Target, find_or_start
 from deploy.local import samples
 from deploy.local.installation import DEFAULT_FOLDER
-from deploy.local.run import EXPECTED, Progress
+from deploy.local.run import EXPECTED, Progress, said
 from services.issuance.lint import pkilint_findings
 
 # What the AR's own computer does counts as the AR's time, not the system's.
@@ -35,7 +35,7 @@ def main() -> None:
         with find_or_start(options.folder.resolve(), Progress()) as target:
             good = demonstrate(target)
     except EXPECTED as error:
-        raise SystemExit(f"\n{error}") from None
+        raise SystemExit(f"\n{said(error, options.folder)}") from None
     except (Problem, TimedOut, HTTPError) as error:
         raise SystemExit(f"\nThe renewal got stuck: {error} (logs: {options.folder.resolve() / 'logs'})") from None
     except KeyboardInterrupt:

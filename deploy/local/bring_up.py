@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.gateway import envoy
-from deploy.local import back_office, kafka, pki, postgres, samples, stack, staff
+from deploy.local import back_office, kafka, kafka_jars, pki, postgres, samples, stack, staff
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
 from deploy.local.postgres import SERVICES
@@ -42,11 +42,13 @@ def prepare(installation: Installation, there: Outside, say: Say) -> None:
     installation.posting.mkdir(exist_ok=True)
     write_private(installation.folder / "envoy.json", envoy.render(installation.gateway))
     if not there.every_database:
-        say("PostgreSQL's files")
+        if not postgres.exists(installation.cluster):
+            say("PostgreSQL's files")
         postgres.create(installation.cluster)
         _forget_stale_server(installation.cluster)
     if not there.kafka:
-        say("Kafka's files (the first time they are fetched, 45 MB)")
+        if not kafka_jars.are_here(installation.broker.cache):
+            say("Fetching Kafka, 45 MB")
         kafka.create(installation.broker)
 
 

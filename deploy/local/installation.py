@@ -20,7 +20,7 @@ DEFAULT_FOLDER: Final = ROOT / ".local"
 CACHE: Final = ROOT / ".local" / "cache"
 _LONGEST_SOCKET_PATH: Final = 100
 # Processes of the services, each with a port for its page from `admin` on.
-_PAGES_AT_MOST: Final = 40
+PAGES_AT_MOST: Final = 40
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in postgres.ROLES),
@@ -56,7 +56,7 @@ class Ports:
     def free(cls) -> "Ports":
         """Ports nobody uses now, for a system beside another."""
         names = [each.name for each in fields(cls)]  # the last of them is `admin`: what follows it is free too
-        return cls(**dict(zip(names, free_ports(len(names) + _PAGES_AT_MOST), strict=False)))
+        return cls(**dict(zip(names, free_ports(len(names) + PAGES_AT_MOST), strict=False)))
 
 
 def _port(name: str, value: str) -> int:

@@ -26,6 +26,11 @@ def jars(cache: Path) -> tuple[Path, ...]:
     return found
 
 
+def are_here(cache: Path) -> bool:
+    """Whether nothing need be fetched."""
+    return bool(_cached(cache))
+
+
 def _cached(cache: Path) -> tuple[Path, ...]:
     """The jars of the last fetch, if they are all still there."""
     listing = cache / "kafka-jars.txt"

@@ -108,9 +108,14 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"TZ": "UTC"}
 
 
+def exists(cluster: Cluster) -> bool:
+    """Whether the cluster's files are there."""
+    return (cluster.data / "global" / "pg_control").exists()
+
+
 def create(cluster: Cluster) -> None:
     """Make the cluster's files, unless they exist."""
-    if (cluster.data / "global" / "pg_control").exists():
+    if exists(cluster):
         return
     shutil.rmtree(cluster.data, ignore_errors=True)  # an initdb that was interrupted
     cluster.folder.mkdir(parents=True, exist_ok=True)

@@ -11,17 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, SIGN_IN_HOST
-from deploy.local import back_office, bring_up, pki, processes, stack, staff, supervision
+from deploy.local import bring_up, processes, stack, supervision
 from deploy.local.checks import ENGINES, READY, STOPPING, check_ports, check_tools, only_one
 from deploy.local.installation import DEFAULT_FOLDER, CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
 from deploy.local.leftovers import end_leftovers, memory_of
-from deploy.local.people import SAMPLES
 from deploy.local.processes import Group, Process
 from deploy.local.stack import Outside
+from deploy.local.summary import summary
 from deploy.local.supervision import Supervisor
-from deploy.local.topics import READERS, group_prefix
 from deploy.local.waiting import TookTooLong
 
 # Said in their own words, without a traceback.
@@ -94,52 +92,6 @@ def _bring_up(
     bring_up.wait_until_ready(table, supervisor)
 
 
-def summary(installation: Installation) -> str:
-    """Where everything is."""
-    ports = installation.ports
-    lines = [
-        *((f"Portal              {stack.portal_url(installation)}/", "") if processes.has_portal() else ()),
-        f"API                 https://{API_HOST}:{ports.gateway}/",
-        f"Sign-in             https://{SIGN_IN_HOST}:{ports.gateway}/   (asks for an e-Cert)",
-        f"Back office         https://{BACK_OFFICE_HOST}:{ports.gateway}/issuance/v1/issuance-events   (asks for a "
-        "client certificate)",
-        f"Desk                {stack.desk_url(installation)}/   (asks for a staff certificate)",
-        f"Inbox               http://127.0.0.1:{ports.mailbox}/",
-        f"Payment sandbox     http://127.0.0.1:{ports.sandbox}/",
-        f"Posted letters      {installation.posting}",
-        f"Gateway's root      {installation.pki.gateway / 'root.pem'}",
-        f"Server CA's root    {installation.pki.server / 'root.pem'}",
-        f"Logs                {installation.logs}",
-        "",
-        f"Sample e-Certs in {installation.pki.people} (NAME.p12 with its password; NAME.pem and NAME.key without):",
-    ]
-    for sample in SAMPLES:
-        password = installation.passwords[pki.sample_password(sample)]
-        lines.append(f"  {sample.file + '.p12':40} {password}  {sample.what}")
-    lines += ["", f"Sample clients of the back office in {installation.pki.back_office} (NAME.pem and NAME.key):"]
-    lines += [f"  {client.name:40} {client.what}" for client in back_office.CLIENTS]
-    lines += [
-        "",
-        f"Kafka for readers at {installation.broker.address} (SASL_PLAINTEXT, SCRAM-SHA-512):",
-    ]
-    lines += [
-        f"  {name:40} {installation.passwords[f'kafka/{name}']}  reads issuance.events in groups {group_prefix(name)}…"
-        for name in READERS
-    ]
-    return "\n".join([*lines, *_staff(installation)])
-
-
-def _staff(installation: Installation) -> list[str]:
-    return [
-        "",
-        f"Sample members of staff in {installation.pki.staff} (NAME.p12 with its password; NAME.pem and NAME.key):",
-        *(
-            f"  {member.file + '.p12':40} {installation.passwords[staff.password_name(member)]}  {member.what}"
-            for member in staff.MEMBERS
-        ),
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
@@ -155,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         installation = Installation.open(options.folder, Ports.free() if options.free_ports else None)
         with running(installation, say, engines_only=options.only == "engines") as supervisor:
             say(f"Ready after {say.seconds:.1f} s, {_memory(installation)} in all\n")
-            print(summary(installation), "\n\nCtrl-C stops everything.", flush=True)
+            print(summary(installation, supervisor.states()))
+            print("\nCtrl-C stops everything. `make demo` in another terminal renews three certificates.", flush=True)
             stop.armed = True  # type: ignore[attr-defined]
             while not stop.wait(0.5) and supervisor.alive:
                 pass
@@ -165,10 +118,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     except EXPECTED as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{said(error, options.folder)}", file=sys.stderr)
         return 1
     say("Stopped")
     return 0
+
+
+def said(error: Exception, folder: Path) -> str:
+    """What is expected, in its own words; where to read more if the reason is not among them."""
+    return str(error) if isinstance(error, CannotStart) else f"{error} (logs: {folder.resolve() / 'logs'})"
 
 
 def _interrupt(stop: threading.Event) -> None:

@@ -9,8 +9,8 @@ from supervisor.options import ServerOptions
 from deploy.local import postgres, stack, supervision
 from deploy.local.installation import Installation, Ports
 from deploy.local.processes import Group, Process, has_portal, table
-from deploy.local.run import summary
 from deploy.local.stack import Outside
+from deploy.local.summary import summary
 from deploy.local.topics import ACCESS
 from shared.main import run
 
@@ -153,10 +153,13 @@ def test_the_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(insta
 
 
 def test_the_address_of_the_portal_is_said_first(installation: Installation) -> None:
-    first = summary(installation).splitlines()[0]
-    assert first.endswith(
-        "https://portal.ecert.localhost:8443/" if has_portal() else "https://api.ecert.localhost:8443/"
-    )
+    first = summary(installation, by_name(installation)).splitlines()[0]
+    assert first.endswith("https://portal.ecert.localhost:8443/" if has_portal() else "http://127.0.0.1:8025/")
+
+
+def test_only_addresses_of_what_runs_are_said(installation: Installation) -> None:
+    said = summary(installation, {"postgres", "kafka", "gateway"})
+    assert [line.split("  ")[0] for line in said.splitlines()] == ["PostgreSQL", "Kafka", "Gateway's root", "Logs"]
 
 
 def test_one_foreign_database_leaves_the_others_ours(installation: Installation) -> None:
