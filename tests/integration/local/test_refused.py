@@ -24,9 +24,11 @@ AT_ONCE = 30  # seconds, Python's own start on a busy machine included
 @contextmanager
 def begun(module: str, *arguments: str, out: Path, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The command as a process; what it says goes to `out`."""
+    # A test run in the background has Ctrl-C ignored, and whom it starts would inherit that.
+    python = ("env", "--default-signal=INT", sys.executable)
     with out.open("wb") as file:
         process = subprocess.Popen(
-            (sys.executable, "-m", module, *arguments), cwd=ROOT, env={**os.environ, **more}, stdout=file, stderr=file
+            (*python, "-m", module, *arguments), cwd=ROOT, env={**os.environ, **more}, stdout=file, stderr=file
         )
     try:
         yield process
