@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
@@ -55,6 +56,11 @@ def kill(what: str, number: signal.Signals) -> None:
     [child] = [child for child in psutil.Process().children() if any(what in part for part in child.cmdline())]
     child.send_signal(number)
     child.wait(20)
+
+
+def noticed(logs: list[Any]) -> bool:
+    """The relay has said that the database is away."""
+    return any(each["event"] == "relay.database_failed" for each in logs)
 
 
 def poll(client: Any, count: int) -> dict[Any, list[Any]]:
@@ -114,8 +120,9 @@ def test_relay_and_consumer_go_on_after_the_database_was_killed(topic: Kafka, ow
         stack.enter_context(running_consumer(topic, reader, group))
         wait_for_inbox(reader, keys, 1)
         members = describe_group(topic, group).members
-        kill(str(own_postgres.cluster.data), signal.SIGQUIT)
-        time.sleep(0.5)
+        with capture_logs() as logs:
+            kill(str(own_postgres.cluster.data), signal.SIGQUIT)
+            wait_until(lambda: noticed(logs), limit=20, what="the relay has noticed")
         again.enter_context(local_postgres.running(own_postgres.cluster))
         announce(writer, keys, each=2)
         wait_for_inbox(reader, keys, 3, limit=60)
@@ -136,7 +143,10 @@ def test_a_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_not
         announce(writer, keys)
         wait_until(lambda: handler.calls > 0, limit=20, what="the first try")
         members = describe_group(topic, group).members
-        time.sleep(3)  # twice the time after which a client that does not poll is out
+        # Five tries with longer and longer pauses: twice the time after which a client that does not poll is out.
+        begun = time.monotonic()
+        wait_until(lambda: handler.calls >= 12, limit=60, what="it has tried again and again")
+        assert time.monotonic() - begun > 2
         assert describe_group(topic, group).members == members
         announce(writer, keys)
         assert parked(reader) == 0

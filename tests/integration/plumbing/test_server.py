@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.engines import Database, wait_until
@@ -40,6 +41,7 @@ class Unix(http.client.HTTPConnection):
 class Server:
     path: Path
     process: subprocess.Popen[bytes]
+    database_url: str
 
     def ask(self, method: str, path: str, body: object = None, **more: str) -> tuple[int, bytes]:
         connection = Unix(self.path)
@@ -56,6 +58,12 @@ class Server:
         except OSError:
             return False
 
+    def is_in_a_transaction(self) -> bool:
+        """A request of it has begun and has not ended."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'small' AND state = 'idle in transaction'"
+        with psycopg.connect(self.database_url) as conn:
+            return conn.execute(query).fetchone() is not None
+
 
 @pytest.fixture
 def server(database: Callable[[str], Database]) -> Iterator[Server]:
@@ -67,7 +75,7 @@ def server(database: Callable[[str], Database]) -> Iterator[Server]:
             [sys.executable, "-m", module, url], cwd=ROOT, env=os.environ | {"BIND": f"unix:{path}"}
         )
         try:
-            started = Server(path, process)
+            started = Server(path, process, url)
             wait_until(started.is_ready, limit=30, what="it answers", every=0.1)
             yield started
         finally:
@@ -85,7 +93,7 @@ def test_sigterm_lets_a_running_request_end_and_the_process_ends_with_status_0(s
         target=lambda: answers.append(server.ask("POST", NOTES, {"text": "slow", "seconds": 1.5}))
     )
     running.start()
-    time.sleep(0.5)
+    wait_until(server.is_in_a_transaction, limit=20, what="the request runs")
     server.process.send_signal(signal.SIGTERM)
     running.join(20)
     assert [status for status, _ in answers] == [201]
