@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaTimeoutError
 
@@ -75,6 +75,15 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
     _wait_for_metadata(consumer, topics)
     consumer.subscribe(topics)
     return consumer
+
+
+def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
+    """A client that asks how things stand; what more it may do, the broker's rights say."""
+    return KafkaAdminClient(
+        **_common(settings, client_id, bootstrap_timeout_ms=5_000),
+        request_timeout_ms=10_000,
+        api_version_auto_timeout_ms=5_000,
+    )
 
 
 def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str]) -> None:

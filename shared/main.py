@@ -175,9 +175,11 @@ def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> A
 
 def _relay(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
-        from shared import broker, relay  # as above
+        from shared import broker, lag, relay  # as above
 
         feed = None if service.feed is None else service.feed()
+        if feed is not None:
+            lag.start(lambda: broker.make_admin(settings.kafka, f"{service.name}-lag"), feed.topic, life)
         relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life, feed=feed)
 
     _loop(service, "relay", body)

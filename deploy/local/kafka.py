@@ -27,7 +27,7 @@ from kafka.errors import KafkaError
 
 from deploy.local.kafka_jars import jars
 from deploy.local.passwords import write_private
-from deploy.local.topics import ACCESS, PARTITIONS, PRINCIPALS, READERS, group_prefix
+from deploy.local.topics import ACCESS, PARTITIONS, PRINCIPALS, READERS, group_prefix, watched
 from deploy.local.waiting import wait_until
 from shared.events.base import Topic
 
@@ -193,6 +193,9 @@ def acls() -> list[ACL]:
                 _allow(user, ACLOperation.READ, topic),
                 _allow(user, ACLOperation.DESCRIBE, topic),
             ]
+        for reader in watched(user):
+            groups = ResourcePattern(ResourceType.GROUP, group_prefix(reader), ACLResourcePatternType.PREFIXED)
+            granted.append(ACL(f"User:{user}", "*", ACLOperation.DESCRIBE, ACLPermissionType.ALLOW, groups))
         if access.reads:
             groups = ResourcePattern(ResourceType.GROUP, group_prefix(user), ACLResourcePatternType.PREFIXED)
             granted.append(

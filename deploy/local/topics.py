@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.events.base import Topic
+from shared.events.base import FEEDS, Topic
 
 PARTITIONS: Final = 12
 
@@ -40,6 +40,12 @@ READERS: Final[Mapping[str, Access]] = {
     name: Access(writes=(), reads=(Topic.ISSUANCE,)) for name in ("backoffice", "archive")
 }
 PRINCIPALS: Final = (*ACCESS, *READERS)
+
+
+def watched(principal: str) -> tuple[str, ...]:
+    """The principals whose groups this one may see: whoever writes a feed sees how far its readers are."""
+    feeds = FEEDS & {*ACCESS[principal].writes} if principal in ACCESS else frozenset()
+    return tuple(reader for reader, access in READERS.items() if feeds & {*access.reads})
 
 
 def group_prefix(principal: str) -> str:

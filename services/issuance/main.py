@@ -14,7 +14,7 @@ from services.issuance import certificate_store, handlers, lint, reissuing, revo
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.feed import main as feed
-from services.issuance.feed.store import FEED
+from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
@@ -215,6 +215,7 @@ SERVICE: Final[Service] = Service(
     migrations=Path(__file__).parent / "migrations",
     readings=(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+        Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),
         Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
     ),
     feed=_feed,

@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from prometheus_client import Gauge
+
 from shared.db import Conn
 from shared.events.base import Envelope, Topic
 from shared.outbox import ENVELOPE, envelope_of
 
 FEED: Final = Topic.ISSUANCE
+UNSTAMPED: Final = Gauge("feed_oldest_unstamped_seconds", "Age of the oldest event without a position, 0 without one")
+UNSTAMPED_QUERY: Final = """SELECT COALESCE(EXTRACT(EPOCH FROM %(now)s - min(time)), 0)::float FROM outbox
+    WHERE topic = 'issuance.events' AND position IS NULL"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from kafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
 )
+from kafka.structs import OffsetAndMetadata
 
 from deploy.local import kafka as kafka_acls
 from deploy.local import topics
@@ -96,12 +97,22 @@ def can_read(kafka: Kafka, principal: str, topic: Topic) -> bool:
 
 
 def can_join(kafka: Kafka, principal: str, group: str) -> bool:
-    """Whether this principal may keep offsets as a member of this group."""
+    """Whether this principal may keep offsets as this group."""
     settings = kafka.settings(principal) | {"group_id": group}
-    visible = Topic.ISSUANCE if principal in OUTSIDERS else Topic.APPLICATION
+    readable = next(topic for topic, readers in READERS.items() if principal in readers)
     with contextlib.closing(KafkaConsumer(**settings)) as consumer:
         try:
-            consumer.committed(TopicPartition(visible.value, 0), timeout_ms=5000)
+            consumer.commit({TopicPartition(readable.value, 0): OffsetAndMetadata(0, "", -1)}, timeout_ms=5000)
+        except GroupAuthorizationFailedError:
+            return False
+    return True
+
+
+def can_see(kafka: Kafka, principal: str, group: str) -> bool:
+    """Whether this principal may ask how far this group is."""
+    with admin(kafka, principal) as client:
+        try:
+            client.list_group_offsets([group])
         except GroupAuthorizationFailedError:
             return False
     return True
@@ -132,6 +143,12 @@ def test_a_service_joins_groups_of_its_own_name_alone(kafka: Kafka, principal: s
 @pytest.mark.parametrize("principal", OUTSIDERS)
 def test_an_outsider_joins_groups_that_begin_with_its_name_and_a_dot_alone(kafka: Kafka, principal: str) -> None:
     assert {group for group in GROUPS if can_join(kafka, principal, group)} == {f"{principal}.desk"}
+
+
+def test_the_feed_s_writer_sees_how_far_its_readers_are_and_no_more(kafka: Kafka) -> None:
+    for reader in OUTSIDERS:
+        assert {who for who in PRINCIPALS if can_see(kafka, who, f"{reader}.desk")} == {reader, "issuance"}
+        assert not can_join(kafka, "issuance", f"{reader}.desk")
 
 
 @contextlib.contextmanager
@@ -184,7 +201,7 @@ def test_what_an_outsider_tries_besides_is_refused(kafka: Kafka, principal: str)
                 pytest.fail(name)
         assert [each[-1] for each in client.delete_acls([every])] == [ClusterAuthorizationFailedError]
         assert client.create_acls([grant])["failed"] == [ClusterAuthorizationFailedError]
-        assert client.list_groups() == []
+        assert all(each["group_id"].startswith(f"{principal}.") for each in client.list_groups())
         assert client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, mine)]) == {"topic": {mine: {}}}
         password = UserScramCredentialUpsertion("issuance", ScramMechanism.SCRAM_SHA_512, "mine")
         assert client.alter_user_scram_credentials([password])["issuance"] is not None

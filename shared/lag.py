@@ -1,0 +1,70 @@
+"""How far the readers of a feed are behind over Kafka, by principal and group: the feed's writer looks now and then."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from shared.events.base import Topic
+from shared.process import Stop
+
+log = structlog.get_logger()
+
+EVERY_SECONDS: Final = 15.0
+LAG: Final = Gauge(
+    "feed_reader_lag_records", "Records of the feed that a reader's group has not committed", ["reader", "group"]
+)
+
+
+def start(make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop) -> None:
+    """Watch in a thread of its own, which holds up nobody."""
+    threading.Thread(target=watch, args=(make_admin, topic, stop), name="lag", daemon=True).start()
+
+
+def watch(
+    make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop, *, every: float = EVERY_SECONDS
+) -> None:
+    """Look until told to stop. Kafka may be away at any time."""
+    while not stop.is_set():
+        try:
+            with contextlib.closing(make_admin()) as admin:
+                while not stop.is_set():
+                    look(admin, topic)
+                    stop.wait(every)
+        except KafkaError as error:
+            log.warning("lag.kafka_failed", error=f"{type(error).__name__}: {error}")
+            stop.wait(every)
+
+
+def look(admin: KafkaAdminClient, topic: Topic) -> None:
+    """Set the gauge for every reader's group there is; a group that is gone has no figure any more.
+
+    A reader's groups begin with its name and a dot, and no other principal's may.
+    """
+    groups = [group for each in admin.list_groups() if "." in (group := each["group_id"])]
+    lags = _lags(admin, topic, groups) if groups else {}
+    LAG.clear()
+    for group, lag in lags.items():
+        LAG.labels(group.partition(".")[0], group).set(lag)
+
+
+def _lags(admin: KafkaAdminClient, topic: Topic, groups: Sequence[str]) -> dict[str, int]:
+    (described,) = admin.describe_topics([topic.value])
+    partitions = [TopicPartition(topic.value, each["partition_index"]) for each in described["partitions"]]
+    begins, ends = (
+        {partition: found.offset for partition, found in admin.list_partition_offsets(wanted).items()}
+        for wanted in (dict.fromkeys(partitions, spec) for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST))
+    )
+
+    def lag(committed: Mapping[Any, Any]) -> int:
+        """What it has not committed of a partition begins where it committed last, or where the partition begins."""
+        read = {each: committed[each].offset if each in committed else 0 for each in partitions}
+        return sum(ends[each] - min(ends[each], max(begins[each], read[each])) for each in partitions)
+
+    return {group: lag(committed) for group, committed in admin.list_group_offsets(groups).items()}

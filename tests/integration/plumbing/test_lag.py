@@ -1,0 +1,89 @@
+"""How far the feed's readers are behind, as its writer sees it on the real broker."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+from prometheus_client import REGISTRY
+
+from shared import lag
+from shared.events.base import Topic
+from shared.process import Life
+from tests.engines import Kafka, wait_until
+
+FEED = Topic.ISSUANCE
+
+
+@pytest.fixture
+def feed(kafka: Kafka) -> Iterator[Kafka]:
+    """The broker with ten records in each of two partitions, of which the first two of one are gone again."""
+    kafka.empty()
+    with contextlib.closing(KafkaProducer(**kafka.settings("issuance"))) as producer:
+        for future in [producer.send(FEED.value, b"x", partition=n % 2) for n in range(20)]:
+            future.get(10)
+    yield kafka
+    with contextlib.closing(KafkaAdminClient(**kafka.settings("kafka_admin"))) as admin:
+        admin.delete_groups([each["group_id"] for each in admin.list_groups()])
+
+
+def commit(kafka: Kafka, principal: str, group: str, partition: int, ahead: int) -> None:
+    """The group has worked on so many records of a partition."""
+    with contextlib.closing(KafkaConsumer(**kafka.settings(principal), group_id=group)) as consumer:
+        place = TopicPartition(FEED.value, partition)
+        at = consumer.beginning_offsets([place])[place] + ahead
+        consumer.commit({place: OffsetAndMetadata(at, "", -1)})
+
+
+def figures() -> dict[tuple[str, str], float]:
+    """What the gauge says, by reader and group."""
+    return {
+        (sample.labels["reader"], sample.labels["group"]): sample.value
+        for metric in REGISTRY.collect()
+        if metric.name == "feed_reader_lag_records"
+        for sample in metric.samples
+    }
+
+
+def test_each_group_has_what_it_has_not_committed(feed: Kafka) -> None:
+    commit(feed, "backoffice", "backoffice.ledger", 0, 4)
+    commit(feed, "backoffice", "backoffice.ledger", 1, 10)
+    commit(feed, "archive", "archive.copy", 0, 0)
+    with contextlib.closing(KafkaAdminClient(**feed.settings("issuance"))) as admin:
+        lag.look(admin, FEED)
+        assert figures() == {("backoffice", "backoffice.ledger"): 6, ("archive", "archive.copy"): 20}
+        commit(feed, "archive", "archive.copy", 0, 10)
+        commit(feed, "archive", "archive.copy", 1, 10)
+        lag.look(admin, FEED)
+        assert figures()["archive", "archive.copy"] == 0
+        with contextlib.closing(KafkaAdminClient(**feed.settings("kafka_admin"))) as ours:
+            ours.delete_groups(["archive.copy"])
+        lag.look(admin, FEED)
+        assert {*figures()} == {("backoffice", "backoffice.ledger")}
+
+
+def test_what_is_no_reader_s_group_has_no_figure(feed: Kafka) -> None:
+    commit(feed, "application", "application", 0, 1)
+    with contextlib.closing(KafkaAdminClient(**feed.settings("kafka_admin"))) as admin:
+        lag.look(admin, FEED)
+    assert figures() == {}
+
+
+def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
+    commit(feed, "backoffice", "backoffice.ledger", 0, 4)
+    addresses = ["127.0.0.1:1", feed.address]
+
+    def make() -> KafkaAdminClient:
+        settings = feed.settings("issuance") | {"bootstrap_servers": addresses.pop(0), "bootstrap_timeout_ms": 500}
+        return KafkaAdminClient(**settings)
+
+    life = Life()
+    lag.LAG.clear()
+    lag.start(make, FEED, life)
+    try:
+        # The first look fails; the next comes when the watch has slept.
+        wait_until(lambda: not addresses, limit=30, what="it tries again")
+        wait_until(lambda: figures() == {("backoffice", "backoffice.ledger"): 16}, limit=10, what="it looks")
+    finally:
+        life.end()
