@@ -1,7 +1,6 @@
 """How far the feed's readers are behind, as its writer sees it on the real broker."""
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -17,15 +16,15 @@ FEED = Topic.ISSUANCE
 
 
 @pytest.fixture
-def feed(kafka: Kafka) -> Iterator[Kafka]:
-    """The broker with ten records in each of two partitions, of which the first two of one are gone again."""
+def feed(kafka: Kafka) -> Kafka:
+    """The broker with ten records in each of two partitions."""
     kafka.empty()
+    with contextlib.closing(KafkaAdminClient(**kafka.settings("kafka_admin"))) as admin:
+        admin.delete_groups([each["group_id"] for each in admin.list_groups()])  # of other tests
     with contextlib.closing(KafkaProducer(**kafka.settings("issuance"))) as producer:
         for future in [producer.send(FEED.value, b"x", partition=n % 2) for n in range(20)]:
             future.get(10)
-    yield kafka
-    with contextlib.closing(KafkaAdminClient(**kafka.settings("kafka_admin"))) as admin:
-        admin.delete_groups([each["group_id"] for each in admin.list_groups()])
+    return kafka
 
 
 def commit(kafka: Kafka, principal: str, group: str, partition: int, ahead: int) -> None:
