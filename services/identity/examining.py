@@ -3,10 +3,9 @@
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,13 +15,11 @@ from services.identity import certificates, one_time_store, organisations, revoc
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import (
-    CertificateFault,
     CertificateRefused,
     CodeRefused,
     NotEnrolled,
     OrganisationMismatch,
 )
-from services.identity.handlers import identify
 from services.identity.one_time_store import ShownCertificate
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
@@ -38,20 +35,6 @@ class Check(StrEnum):
     ISSUER = "issuer"
     REVOCATION = "revocation"
     REGISTRATION = "registration"
-
-
-# Under which check a fault is told; the rest is about the key and its use.
-_CHECK_OF: Final = {
-    CertificateFault.NOT_YET_VALID: Check.VALIDITY,
-    CertificateFault.EXPIRED: Check.VALIDITY,
-    CertificateFault.PERSONAL: Check.KIND,
-    CertificateFault.ENCIPHERMENT: Check.KIND,
-    CertificateFault.NOT_ORGANISATIONAL: Check.KIND,
-    CertificateFault.NOT_MUTUAL_RECOGNITION: Check.KIND,
-    CertificateFault.UNTRUSTED: Check.ISSUER,
-    CertificateFault.REVOKED: Check.REVOCATION,
-    CertificateFault.SUSPENDED: Check.REVOCATION,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +61,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Signing in would work."""
+        """Signing in would work: these are the checks of handlers.identify, one by one."""
         return all(finding.made and finding.fault is None for finding in self.findings)
 
 
@@ -94,7 +77,6 @@ def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
     key = _find(Check.KEY, lambda: certificates.check_key(certificate, trust))
     revocation = _revocation(chain, tx)
     registration = _find(Check.REGISTRATION, lambda: _check_registration(certificate, tx))
-    findings = (validity, kind, key, issuer, revocation, registration)
     return Report(
         holder=certificates.common_name(certificate),
         organisation=_organisation(certificate),
@@ -103,7 +85,7 @@ def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
         serial=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        findings=_agreeing(findings, certificate, tx, trust),
+        findings=(validity, kind, key, issuer, revocation, registration),
     )
 
 
@@ -135,20 +117,6 @@ def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
     if subscriber is None or not organisations.names(certificate, subscriber):
         raise OrganisationMismatch
-
-
-def _agreeing(
-    findings: tuple[Finding, ...], certificate: x509.Certificate, tx: Tx, trust: Trust
-) -> tuple[Finding, ...]:
-    """Nothing is called right that a sign-in would refuse: the sign-in's own judgement has the last word."""
-    if any(finding.fault or not finding.made for finding in findings):
-        return findings
-    try:
-        identify(certificate, tx, trust=trust)
-    except CertificateRefused as refused:
-        check = _CHECK_OF.get(refused.fault, Check.KEY)
-        return tuple(replace(each, fault=refused.reason) if each.check is check else each for each in findings)
-    return findings
 
 
 def _organisation(certificate: x509.Certificate) -> str:
