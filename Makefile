@@ -58,6 +58,9 @@ $(BROWSER_TOOLS): tests/browser/tools/package-lock.json $(READY)
 browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as root by apt
 	@$(BIN)/python -m tests.browser.programs
 
+screenshots: browsers  ## pictures of every page in every language, in .local/screenshots, to look at
+	@$(BIN)/python -m tests.browser.pages.screenshots
+
 bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
 	@$(BIN)/python -m benchmarks
 
@@ -78,4 +81,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \
 	  --universal --python-version 3.11 --quiet --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser browsers test-slow bench docs assets lock
+.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow bench docs assets lock
