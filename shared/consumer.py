@@ -142,18 +142,19 @@ class Consumer:
 
 
 def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
-    return [
-        Record(
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            key=message.key,
-            headers=tuple(message.headers),
-            value=message.value,
-        )
-        for messages in polled.values()
-        for message in messages
-    ]
+    return [record_of(message) for messages in polled.values() for message in messages]
+
+
+def record_of(message: Any) -> Record:
+    """kafka-python's record as ours."""
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        headers=tuple(message.headers),
+        value=message.value,
+    )
 
 
 MakeConsumer = Callable[[], Any]

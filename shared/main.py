@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import db, gauges, held, logs, migrate, process, sealing, tracing, work
+from shared import db, gauges, held, logs, migrate, process, recall, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
+from shared.events.base import Topic
 from shared.feed import Feed
 from shared.gauges import Reading
 from shared.migrate import Migration
@@ -79,6 +80,11 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         "relay": Command(help="bring our events to Kafka", run=lambda _: _relay(service)),
         "work": Command(help="take due rows to the outside", run=lambda _: _work(service)),
         "migrate": Command(help="bring the database up to date", run=lambda _: _migrate(service)),
+        "recall": Command(
+            help="after a restore: bring back from Kafka the events that the database has forgotten",
+            add_arguments=_recall_arguments,
+            run=lambda options: _recall(service, options.actor),
+        ),
         "verify-audit": Command(help="check the seals over the audit log", run=lambda _: _verify_audit(service)),
     }
     if service.subscriptions is not None:
@@ -199,6 +205,28 @@ def _work(service: Service) -> None:
 def _sealer(service: Service, settings: ServiceSettings, pool: Pool) -> Task:
     key = SigningKey.load(settings.audit_key_file)
     return lambda: sealing.seal_next(pool, key, service=service.name)
+
+
+def _recall_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+
+
+def _recall(service: Service, actor: str) -> None:
+    """Exit status 1 if an event of the database's own has the number of another that travelled."""
+    from shared import broker, consumer  # as above
+
+    settings = _begin(service, "recall")
+    topics = [topic.value for topic in Topic if topic.partition(".")[0] == service.name]
+    pool = open_current_pool(service, settings, "recall", max_size=1)
+    try:
+        batches = broker.read_all(settings.kafka, f"{service.name}-recall", topics)
+        found = recall.take_back(pool, ([*map(consumer.record_of, batch)] for batch in batches), actor=actor)
+    finally:
+        pool.close()
+    print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
+    print(*(f"forgotten: renewal {renewal}" for renewal in sorted(found.renewals)), sep="\n")
+    if found.conflicts:
+        sys.exit("\n".join(f"conflict: {each}" for each in found.conflicts))
 
 
 def _verify_audit(service: Service) -> None:

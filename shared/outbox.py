@@ -84,6 +84,36 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
     )
 
 
+def take_back(conn: Conn, envelope: Envelope) -> bool:
+    """Put an event that travelled into the outbox again, unless it is there; whether it was missing.
+
+    Raises psycopg.errors.UniqueViolation if another event has its number or position.
+    """
+    return (
+        conn.execute(
+            f"""INSERT INTO outbox ({ENVELOPE}, sent_at)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
+                ON CONFLICT (event_id) DO NOTHING""",
+            (
+                envelope.id,
+                envelope.topic,
+                envelope.subject,
+                envelope.sequence,
+                envelope.type,
+                envelope.source,
+                envelope.time,
+                envelope.data,
+                envelope.dataschema,
+                envelope.traceparent,
+                envelope.causationid,
+                envelope.position,
+                envelope.signature,
+            ),
+        ).rowcount
+        == 1
+    )
+
+
 def envelope_of(row: Sequence[Any]) -> Envelope:
     """The event of a row of the ENVELOPE columns."""
     return Envelope(

@@ -1,0 +1,137 @@
+"""A database restored to an earlier moment: what it has forgotten comes back, and nothing is numbered twice."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from kafka import KafkaAdminClient
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+
+from deploy.local import kafka as local_kafka
+from shared import codec, outbox, recall
+from shared.db import Pool
+from shared.events.base import RenewalId
+from shared.parking import Record
+from tests.engines import Database, Kafka, wait_until
+from tests.faults.plumbing.kit import TOPIC, announce, new_keys, running_relay, unsent
+from tests.faults.plumbing.started import environment, started
+
+
+def forget(database: Database, sequence: int) -> None:
+    """What a restore does: rows and counts of an earlier moment."""
+    with psycopg.connect(database.superuser_url) as conn:
+        conn.execute("DELETE FROM outbox WHERE sequence > %s", (sequence,))
+        conn.execute("UPDATE outbox_sequences SET last_sequence = %s", (sequence,))
+
+
+def rows(pool: Pool) -> list[tuple[Any, ...]]:
+    with pool.connection() as conn:
+        query = f"SELECT {outbox.ENVELOPE} FROM outbox ORDER BY topic, key, sequence"
+        return conn.execute(query.encode()).fetchall()
+
+
+def stored(pool: Pool, key: RenewalId) -> list[outbox.StoredEvent]:
+    with pool.connection() as conn:
+        return outbox.stored(conn, str(key))
+
+
+def travelled(pool: Pool) -> list[Record]:
+    """The outbox as records of a topic."""
+    return [
+        Record(
+            topic=each.topic,
+            partition=0,
+            offset=offset,
+            key=each.key,
+            headers=tuple(codec.to_headers(each)),
+            value=each.data,
+        )
+        for offset, each in enumerate(map(outbox.envelope_of, rows(pool)))
+    ]
+
+
+def test_what_was_forgotten_comes_back_as_it_was_and_the_counting_goes_on(
+    writer_database: Database, writer: Pool
+) -> None:
+    keys = new_keys(3)
+    announce(writer, keys, each=3)
+    before, records = rows(writer), travelled(writer)
+    forget(writer_database, 1)
+    found = recall.take_back(writer, [records[:4], records[4:], records], actor="test")
+    assert (found.returned, found.conflicts, found.renewals) == (6, [], {str(key) for key in keys})
+    assert rows(writer) == before
+    announce(writer, keys[:1])
+    assert [event.sequence for event in stored(writer, keys[0])] == [1, 2, 3, 4]
+
+
+def test_what_comes_back_is_not_sent_again(writer_database: Database, writer: Pool) -> None:
+    keys = new_keys(1)
+    announce(writer, keys, each=2)
+    records = travelled(writer)
+    forget(writer_database, 1)
+    recall.take_back(writer, [records], actor="test")
+    assert [event.sent_at is not None for event in stored(writer, keys[0])] == [False, True]
+
+
+def test_a_number_that_was_given_away_again_is_named(writer_database: Database, writer: Pool) -> None:
+    keys = new_keys(1)
+    announce(writer, keys, each=2)
+    records = travelled(writer)
+    forget(writer_database, 1)
+    announce(writer, keys)
+    own = rows(writer)
+    found = recall.take_back(writer, [records], actor="test")
+    assert found.conflicts == [f"payment.events {keys[0]} 2"]
+    assert rows(writer) == own
+
+
+def test_the_positions_of_a_feed_go_on_after_the_last_that_anybody_saw(writer_database: Database, writer: Pool) -> None:
+    with psycopg.connect(writer_database.superuser_url) as conn:
+        conn.execute("INSERT INTO feeds (topic, last_position) VALUES ('payment.events', 2)")
+    announce(writer, new_keys(1), each=3)
+    with writer.connection() as conn:
+        conn.execute("UPDATE outbox SET position = sequence, signature = 'signed'")
+    records = travelled(writer)
+    forget(writer_database, 2)
+    recall.take_back(writer, [records], actor="test")
+    assert [(row[11], row[12]) for row in rows(writer)] == [(1, "signed"), (2, "signed"), (3, "signed")]
+    with writer.connection() as conn:
+        assert conn.execute("SELECT last_position FROM feeds WHERE topic = 'payment.events'").fetchone() == (3,)
+
+
+@contextlib.contextmanager
+def may_read(kafka: Kafka) -> Iterator[None]:
+    """A service may not read its own topic; for this command an operator lets it, while it runs."""
+    right = ACL(
+        "User:payment",
+        "*",
+        ACLOperation.READ,
+        ACLPermissionType.ALLOW,
+        ResourcePattern(ResourceType.TOPIC, TOPIC.value),
+    )
+    with contextlib.closing(KafkaAdminClient(**kafka.settings(local_kafka.ADMIN))) as admin:
+        admin.create_acls([right])
+        try:
+            yield
+        finally:
+            admin.delete_acls([right])
+
+
+def test_the_command_reads_all_of_the_service_s_own_topic(
+    topic: Kafka, writer_database: Database, writer: Pool, tmp_path: Path
+) -> None:
+    keys = new_keys(40)
+    announce(writer, keys, each=3)
+    with running_relay(topic, writer):
+        wait_until(lambda: unsent(writer) == 0, limit=40, what="all is sent")
+    before = rows(writer)
+    forget(writer_database, 1)
+    command, log = ("recall", "--actor", "test"), tmp_path / "said"
+    with may_read(topic), started("writer", *command, env=environment(topic, writer_database), log=log) as process:
+        assert process.wait(60) == 0, log.read_text()
+    first, *others = log.read_text().splitlines()
+    assert first == "known 40, brought back 80, unreadable 0"
+    assert others == [f"forgotten: renewal {key}" for key in sorted(map(str, keys))]
+    assert rows(writer) == before
