@@ -8,6 +8,7 @@ ARG BUILDER=${BASE}
 
 # Makes the list of parts (SBOM); nothing of this stage is in an image.
 FROM ${BUILDER} AS tools
+RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends binutils >/dev/null
 COPY requirements/sbom.txt /build/sbom.txt
 RUN python3 -m venv /build/tools \
  && /build/tools/bin/pip install --quiet --no-compile --require-hashes -r /build/sbom.txt
@@ -22,6 +23,13 @@ RUN python3 -m venv --without-pip /app/venv \
       --require-hashes -r /build/requirements.txt \
  && /build/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /app/sbom.cdx.json /app/venv/bin/python
+# A third of it nobody reads here: debugging symbols, sources of what is compiled, tests, a thousand locales. (What
+# psycopg brings was patched after it was linked: that is left as it is.)
+RUN cd /app/venv/lib/python3.11/site-packages \
+ && find . -name '*.so' ! -path './psycopg_binary*' -exec strip --strip-unneeded {} + \
+ && find . \( -name '*.pyi' -o -name '*.[ch]' \) -delete \
+ && rm -rf tests */tests kafka/benchmarks zstandard/_cffi*.so \
+ && find . -path './babel/locale-data/*.dat' | grep -vE '/(root|en|en_001|en_HK|zh|zh_Han[st](_HK)?)[.]dat$' | xargs -r rm
 COPY shared/ /app/shared/
 COPY ${SOURCE}/ /app/${SOURCE}/
 RUN /app/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app

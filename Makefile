@@ -46,7 +46,7 @@ test-browser: browsers  ## the portal in a real Chromium, on the whole system
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y prometheus >/dev/null; } \
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow --ignore tests/containers
 
 BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
 
@@ -60,6 +60,9 @@ browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as
 
 screenshots: browsers  ## pictures of every page in every language, in .local/screenshots, to look at
 	@$(BIN)/python -m tests.browser.pages.screenshots
+
+containers: $(READY) $(SCHEMAS)  ## build every image, look into it, and take a renewal through all of them; as root
+	@$(BIN)/python -m pytest -q -s tests/containers
 
 bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
 	@$(BIN)/python -m benchmarks
@@ -81,4 +84,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \
 	  --universal --python-version 3.11 --quiet --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow bench docs assets lock
+.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow containers bench docs assets lock

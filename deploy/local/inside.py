@@ -1,5 +1,6 @@
 """Certificates between gateway and services where cert-manager makes none: one CA for each side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,12 +37,12 @@ class InsideCA:
         """The CA's certificate."""
         return ca.certificate_pem(self.certificate)
 
-    def issue(self, host: str, file: Path) -> None:
-        """Write FILE.pem and FILE.key of a process that is called by this name, or calls under it."""
+    def issue(self, hosts: Sequence[str], file: Path) -> None:
+        """Write FILE.pem and FILE.key of a process that is called by these names, or calls under them."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         certificate = ca.sign(
-            ca.name(host, "This installation"),
+            ca.name(hosts[0], "This installation"),
             key.public_key(),
             issuer=self.certificate.subject,
             key=self.key,
@@ -50,7 +51,7 @@ class InsideCA:
                 (x509.BasicConstraints(ca=False, path_length=None), True),
                 (x509.KeyUsage(True, False, False, False, False, False, False, False, False), True),
                 (usage, False),
-                (x509.SubjectAlternativeName([x509.DNSName(host)]), False),
+                (x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), False),
                 (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
             ],
         )

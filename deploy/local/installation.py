@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
-from deploy.gateway.envoy import Gateway
+from deploy.gateway.envoy import Gateway, Network
 from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
 from deploy.local.topics import PRINCIPALS
@@ -72,6 +72,8 @@ class Installation:
     folder: Path
     ports: Ports
     passwords: Mapping[str, str] = field(repr=False)
+    # Where the services are, if not behind sockets in this folder.
+    network: Network | None = None
 
     @classmethod
     def open(cls, folder: Path = DEFAULT_FOLDER, ports: Ports | None = None) -> "Installation":
@@ -142,6 +144,7 @@ class Installation:
             client_cas=self.pki.client_cas,
             sockets=self.sockets,
             admin_socket=self.sockets / "envoy-admin.sock",
+            network=self.network,
         )
 
     def password_of(self, kind: str) -> dict[str, str]:

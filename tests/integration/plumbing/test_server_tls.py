@@ -64,11 +64,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     services, gateways, strangers = (InsideCA.make(name, now=datetime.now(UTC)) for name in ("s", "g", "x"))
     (made / "services-ca.pem").write_bytes(services.pem)
     (made / "gateway-ca.pem").write_bytes(gateways.pem)
-    services.issue("localhost", made / "service")
-    services.issue("other-service", made / "other-service")
-    gateways.issue("gateway", made / "gateway")
-    strangers.issue("gateway", made / "stranger")
-    services.issue("localhost", made / "renewed")
+    services.issue(("localhost",), made / "service")
+    services.issue(("other-service",), made / "other-service")
+    gateways.issue(("gateway",), made / "gateway")
+    strangers.issue(("gateway",), made / "stranger")
+    services.issue(("localhost",), made / "renewed")
     return made
 
 

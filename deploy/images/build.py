@@ -1,0 +1,53 @@
+"""Each image from the one Dockerfile."""
+
+import subprocess
+import tomllib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deploy.gateway.rules import DESK, PORTAL, SERVICES
+from deploy.images.engine import Engine
+from deploy.local.installation import ROOT
+
+IMAGES: Final = (*SERVICES, PORTAL, DESK)
+
+
+def name(service: str) -> str:
+    """The image's name; the manifests for development ask for the same, without a registry."""
+    return f"localhost/ecert/{service}:dev"
+
+
+def source(service: str) -> str:
+    """The one folder of code that it has beside shared/."""
+    places = (f"services/{service}", service, f"backoffice/{service}")
+    return next(place for place in places if (ROOT / place).is_dir())
+
+
+def arguments(service: str, base: str) -> Sequence[tuple[str, str]]:
+    """What the Dockerfile is told."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    revision = subprocess.run(
+        ("git", "rev-parse", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return (
+        ("BASE", base),
+        ("SERVICE", service),
+        ("SOURCE", source(service)),
+        ("VERSION", str(version)),
+        ("REVISION", revision or "unknown"),
+    )
+
+
+def build_all(engine: Engine, say: Callable[[str], None]) -> str:
+    """Build every image, one after the other; what they stand on. Raises CannotBuild."""
+    say("The base")
+    base = engine.base()
+    for service in IMAGES:
+        say(f"Image of {service}")
+        engine.build(name(service), ROOT, arguments(service, base))
+    return base
+
+
+def added(engine: Engine, service: str, base: str) -> int:
+    """Bytes that the image adds to its base."""
+    return engine.size(name(service)) - engine.size(base)

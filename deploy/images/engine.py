@@ -1,0 +1,129 @@
+"""buildah and podman with a storage of our own, and the image that ours stand on."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from deploy.local.installation import CACHE
+
+_PROGRAMS: Final = ("buildah", "podman", "runc", "debootstrap")
+_BASE: Final = "localhost/ecert-base"
+_SUITE: Final = "bookworm"  # its Python is 3.11
+# So that any wheel is fetched once for all images; nothing of it gets into one.
+_PIP_CACHE: Final = CACHE / "pip"
+_CERTIFICATES: Final = Path("/etc/ssl/certs")
+# Everything at once must not be more than the machine may open.
+_LIMITS: Final = ("--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000")
+
+
+class CannotBuild(Exception):
+    """Something on this machine stands in the way; the message says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A storage of images, ours alone."""
+
+    folder: Path = CACHE / "images"
+
+    @cached_property
+    def _storage(self) -> tuple[str, ...]:
+        """Layers upon each other where the kernel lets us; copies of everything where it does not."""
+        where = ("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"))
+        layered = (*where, "--storage-driver", "overlay")
+        tried = subprocess.run(("podman", *layered, "info"), capture_output=True, check=False)
+        return layered if tried.returncode == 0 else (*where, "--storage-driver", "vfs")
+
+    def podman(self, *arguments: str, check: bool = True) -> str:
+        """Run podman to its end; what it said. Raises CannotBuild."""
+        return _run(("podman", *self._storage, *arguments), check=check).strip()
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """A container in the foreground, for whoever starts it: `podman run …`."""
+        return ("podman", *self._storage, "--runtime", "runc", "run", "--rm", *_LIMITS, *arguments)
+
+    def has(self, image: str) -> bool:
+        """Whether the image is there."""
+        asked = ("podman", *self._storage, "image", "exists", image)
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+    def size(self, image: str) -> int:
+        """Bytes of all its layers."""
+        return int(self.podman("image", "inspect", "--format", "{{.Size}}", image))
+
+    @contextmanager
+    def mounted(self, image: str) -> Iterator[Path]:
+        """The image's files, to look at."""
+        try:
+            yield Path(self.podman("image", "mount", image))
+        finally:
+            self.podman("image", "umount", image)
+
+    def build(self, image: str, folder: Path, arguments: Sequence[tuple[str, str]]) -> None:
+        """Build the Dockerfile of a folder. Raises CannotBuild with the last words of what failed."""
+        _PIP_CACHE.mkdir(parents=True, exist_ok=True)
+        named = (part for name, value in arguments for part in ("--build-arg", f"{name}={value}"))
+        mounts = ("-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro", "-v", f"{_PIP_CACHE}:/root/.cache/pip")
+        options = ("--isolation", "chroot", "--layers", "--pull-never", *mounts, *named, "-t", image)
+        _run(("buildah", *self._storage, "bud", *options, str(folder)))
+
+    def base(self) -> str:
+        """The image that ours stand on, by digest: the one that ECERT_BASE_IMAGE names, or Debian's own packages."""
+        given = os.environ.get("ECERT_BASE_IMAGE")
+        if given:
+            return given
+        name = f"{_BASE}:{_SUITE}"
+        if not self.has(name):
+            self._import_base(name)
+        return f"{_BASE}@{self.podman('image', 'inspect', '--format', '{{.Digest}}', name)}"
+
+    def _import_base(self, name: str) -> None:
+        root = self.folder / "base"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        packages = "--include=ca-certificates,python3,python3-venv"
+        _run(("debootstrap", "--variant=minbase", packages, _SUITE, str(root), _mirror()))
+        archive = self.folder / "base.tar"
+        left_out = ("--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "--exclude=./dev/*")
+        _run(("tar", "-C", str(root), *left_out, "-cf", str(archive), "."))
+        self.podman("import", str(archive), name)
+        archive.unlink()
+        shutil.rmtree(root)
+
+
+def prepare() -> Engine:
+    """The engine, its programs installed. Raises CannotBuild where they cannot be."""
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        raise CannotBuild("Images are built as root here: sudo make containers")
+    if missing:
+        if shutil.which("apt-get") is None:
+            raise CannotBuild(f"{', '.join(missing)} are missing, and there is no apt-get to install them")
+        _run(("apt-get", "-qq", "update"))
+        _run(("apt-get", "-qq", "install", "-y", *_PROGRAMS))
+    return Engine()
+
+
+def _mirror() -> str:
+    """Where this machine's own packages come from."""
+    said = _run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE) $(CODENAME)", "Created-By: Packages"))
+    for line in said.splitlines():
+        found = re.fullmatch(rf"(\S+/debian)/? \S+ {_SUITE}", line.strip())
+        if found:
+            return found[1]
+    raise CannotBuild(f"This machine takes no packages from Debian {_SUITE}: name an image in ECERT_BASE_IMAGE")
+
+
+def _run(command: Sequence[str], *, check: bool = True) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-12:]
+        raise CannotBuild(f"{' '.join(command[:2])} failed:\n  " + "\n  ".join(words))
+    return done.stdout

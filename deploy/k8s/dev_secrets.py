@@ -1,0 +1,150 @@
+"""`python -m deploy.k8s.dev_secrets`: the Secrets of a cluster for development, from a test PKI of its own.
+
+Kept in a folder, so that a second run repeats keys and passwords and only makes CRLs and inside certificates anew.
+"""
+
+import argparse
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from deploy.gateway.rules import BACKENDS
+from deploy.k8s.generated import CLIENT_CAS, service_of
+from deploy.local import pki, postgres, stack
+from deploy.local.inside import InsideCA
+from deploy.local.installation import Installation, Ports
+
+FOLDER: Final = Path(".local") / "dev-cluster"
+Secrets = dict[str, dict[str, bytes]]
+
+
+def make(installation: Installation, *, now: datetime, hosts: tuple[str, ...] = ()) -> Secrets:
+    """All Secrets by name and key; the services' certificates are for these hosts, too."""
+    pki.create(installation.pki, installation.passwords, now=now)
+    return {**_keys(installation.pki), **_inside(installation.folder / "inside", now, hosts), **_logins(installation)}
+
+
+def _keys(made: pki.PKI) -> Secrets:
+    """Whatever lies in files."""
+    signing = made.signing
+    files: dict[str, dict[str, Path]] = {
+        "identity-signing-key": {"identity.key": signing / "identity.key"},
+        "identity-public-keys": {"jwks.json": signing / "identity-jwks.json"},
+        "payment-signing-key": {"payment.key": signing / "payment.key"},
+        "payment-public-keys": {"jwks.json": signing / "payment-jwks.json"},
+        "issuance-feed-key": {"issuance-feed.key": signing / f"{pki.FEED_KEY}.key"},
+        "issuance-feed-public-keys": {"jwks.json": signing / f"{pki.FEED_KEY}-jwks.json"},
+        "issuance-ca-key": {"ca.key": made.server / "ca.key"},
+        "issuance-ca-certificate": {"ca.pem": made.server / "ca.pem", "chain.pem": made.server / "chain.pem"},
+        "issuance-pin-pepper": {"pin-pepper": made.pepper},
+        "mailing-print-key": {"print.key": made.print_process / "print.key"},
+        "print-certificate": {"print.pem": made.print_process / "print.pem"},
+        "portal-session-keys": {"keys": made.portal_sessions},
+        "client-anchors": _all(made.client_trust / "anchors"),
+        "client-intermediates": _all(made.client_trust / "intermediates"),
+        "client-mutual-recognition": _all(made.client_trust / "mutual-recognition"),
+        "client-crls": _all(made.client_crls),
+        **{name: {"ca.crt": made.client_cas[clients]} for clients, name in CLIENT_CAS.items()},
+        "staff-ca": {"ca.crt": made.staff / "ca.pem"},
+        "staff-crl": _all(made.staff_crls),
+        "gateway-root": {"root.pem": made.gateway / "root.pem"},
+        "ecert-gateway-tls": {"tls.crt": made.gateway / "tls.pem", "tls.key": made.gateway / "tls.key"},
+    }
+    for service in postgres.SERVICES:
+        files[f"{service}-audit-key"] = {"audit.key": signing / f"{service}-audit.key"}
+        files[f"{service}-fingerprint-key"] = {"fingerprint.key": made.fingerprint_key(service)}
+    return {name: {key: path.read_bytes() for key, path in keys.items()} for name, keys in files.items()}
+
+
+def _all(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+
+
+def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
+    """What cert-manager makes in production."""
+    folder.mkdir(parents=True, exist_ok=True)
+    services, gateways = InsideCA.make("services", now=now), InsideCA.make("gateway", now=now)
+    found: Secrets = {"services-ca": {"ca.crt": services.pem}}
+    for backend in BACKENDS:
+        name = service_of(backend)
+        services.issue((name, *hosts), folder / name)
+        found[f"{name}-tls"] = _pair(folder / name)
+    gateways.issue(("gateway",), folder / "gateway")
+    found["gateway-client-tls"] = _pair(folder / "gateway") | {"ca.crt": gateways.pem}
+    return found
+
+
+def _pair(file: Path) -> dict[str, bytes]:
+    return {"tls.crt": file.with_suffix(".pem").read_bytes(), "tls.key": file.with_suffix(".key").read_bytes()}
+
+
+def _logins(installation: Installation) -> Secrets:
+    """What is told by environment, and the databases' side of it."""
+    provider = stack.sandbox_environment(installation)
+    found: Mapping[str, dict[str, str]] = {
+        "payment-provider": {
+            "api-key": provider["SANDBOX_API_KEY"],
+            "webhook-secrets": provider["SANDBOX_WEBHOOK_SECRETS"],
+        },
+        "mailing-smtp": {"url": "smtp://mailbox:1025"},
+        **{name: {"url": _url(installation, service, role)} for name, (service, role) in _ROLES.items()},
+        **{f"{service}-db-passwords": _passwords(installation, service) for service in postgres.SERVICES},
+    }
+    return {name: {key: value.encode() for key, value in keys.items()} for name, keys in found.items()}
+
+
+_ROLES: Final = {
+    **{f"{service}-database": (service, service) for service in postgres.SERVICES},
+    **{f"{service}-migrate-database": (service, f"{service}_migrate") for service in postgres.SERVICES},
+    **{
+        f"{role.replace('_', '-')}-database": (service, role)
+        for service, roles in postgres.EXTRA_ROLES.items()
+        for role in roles
+    },
+}
+
+
+def _url(installation: Installation, service: str, role: str) -> str:
+    password = quote(installation.passwords[f"postgres/{role}"], safe="")
+    return f"postgresql://{role}:{password}@{service}-db-rw:5432/{service}"
+
+
+def _passwords(installation: Installation, service: str) -> dict[str, str]:
+    """The superuser's, and an SQL file for the roles that roles.sql has made."""
+    roles = (f"{service}_migrate", service, *postgres.EXTRA_ROLES.get(service, ()))
+    lines = (f"ALTER ROLE {role} PASSWORD '{installation.passwords[f'postgres/{role}']}';\n" for role in roles)
+    return {"postgres": installation.passwords["postgres/superuser"], "passwords.sql": "".join(lines)}
+
+
+def manifest(secrets: Secrets) -> dict[str, Any]:
+    """A List of Secrets for `kubectl apply`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": "ecert"},
+                "data": {key: b64encode(value).decode() for key, value in keys.items()},
+            }
+            for name, keys in secrets.items()
+        ],
+    }
+
+
+def main() -> None:
+    """Print them."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.k8s.dev_secrets", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where keys are kept (default: {FOLDER})")
+    options = parser.parse_args()
+    installation = Installation.open(options.folder, Ports())
+    print(json.dumps(manifest(make(installation, now=datetime.now(UTC).replace(microsecond=0)))))
+
+
+if __name__ == "__main__":
+    main()

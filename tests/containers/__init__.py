@@ -1,0 +1,1 @@
+"""The images as they are: what is in them, and a renewal through all of them."""

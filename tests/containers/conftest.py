@@ -1,0 +1,24 @@
+"""Every image, built once for all tests of a run."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from deploy.images.build import build_all
+from deploy.images.engine import Engine, prepare
+from deploy.local.run import Progress
+
+
+@dataclass(frozen=True)
+class Built:
+    """The engine that has them, and what they stand on."""
+
+    engine: Engine
+    base: str
+
+
+@pytest.fixture(scope="session")
+def built() -> Built:
+    """Built anew; layers that did not change are taken from the last time. Without buildah this fails, and says so."""
+    engine = prepare()
+    return Built(engine, build_all(engine, Progress()))

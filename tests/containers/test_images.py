@@ -1,0 +1,118 @@
+"""What is in each image, and what is not."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from deploy.images.build import IMAGES, added, name, source
+from deploy.local.installation import ROOT
+from tests.containers.conftest import Built
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+MOST = 150_000_000
+
+# Run inside: whoever we are there, we can change nothing and see no other service.
+INSIDE = """
+import importlib.util, os, sys
+assert (os.getuid(), os.getgid()) == (65532, 65532), os.getuid()
+for place in ("/", "/app", "/app/shared", "/etc", "/usr"):
+    try:
+        open(place + "/written", "w")
+    except OSError:
+        continue
+    sys.exit(place + " can be written")
+def is_there(name):
+    head, _, last = name.rpartition(".")
+    return (not head or is_there(head)) and importlib.util.find_spec(name) is not None
+found = [each for each in sys.argv[1].split() if is_there(each)]
+sys.exit(f"found {found}" if found else 0)
+"""
+
+
+@pytest.fixture(params=IMAGES)
+def service(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def files(built: Built, service: str) -> Iterator[Path]:
+    with built.engine.mounted(name(service)) as root:
+        yield root
+
+
+def test_each_adds_less_than_150_mb_to_its_base(built: Built, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {service: added(built.engine, service, built.base) for service in IMAGES}
+    with capsys.disabled():
+        print("\n" + "\n".join(f"  {service:12} {size / 1e6:6.1f} MB added" for service, size in sizes.items()))
+    assert all(size < MOST for size in sizes.values())
+
+
+def test_it_holds_the_code_of_its_service_alone(files: Path, service: str) -> None:
+    app = files / "app"
+    assert {each.name for each in app.iterdir()} == {
+        "venv",
+        "shared",
+        source(service).partition("/")[0],
+        "sbom.cdx.json",
+    }
+    if "/" in source(service):
+        assert [each.name for each in (app / source(service)).parent.iterdir()] == [service]
+    code = {each for part in ("shared", source(service)) for each in (app / part).rglob("*") if each.is_file()}
+    kept = {str(each.relative_to(app)) for each in code if "__pycache__" not in each.parts}
+    tracked = {
+        str(each.relative_to(ROOT))
+        for part in ("shared", source(service))
+        for each in (ROOT / part).rglob("*")
+        if each.is_file() and not {"__pycache__", "assets"} & set(each.parts)
+    }
+    assert kept == tracked
+
+
+def test_nothing_outside_of_app_is_changed(built: Built, files: Path) -> None:
+    with built.engine.mounted(built.base) as base:
+        before, after = ({str(each.relative_to(root)) for each in root.rglob("*")} for root in (base, files))
+    assert {path for path in before ^ after if path != "app" and not path.startswith("app/")} == set()
+
+
+def test_no_pip_no_cache_no_build_is_left(files: Path) -> None:
+    packages = {each.name for each in (files / "app/venv/lib/python3.11/site-packages").iterdir()}
+    assert not {"pip", "setuptools", "wheel", "tests"} & packages
+    assert not list(files.glob("root/.cache/*"))
+    assert not (files / "build").exists()
+
+
+def test_its_parts_are_listed_and_are_those_of_its_requirements(files: Path, service: str) -> None:
+    listed = json.loads((files / "app/sbom.cdx.json").read_text())
+    parts = {canonicalize_name(each["name"]): each["version"] for each in listed["components"]}
+    wanted = {}
+    for line in (ROOT / "requirements" / f"{service}.txt").read_text().splitlines():
+        if re.match(r"[a-z]", line):
+            requirement = Requirement(line.rstrip(" \\"))
+            if requirement.marker is None or requirement.marker.evaluate():
+                wanted[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    assert parts == wanted
+    assert all(each["purl"].startswith("pkg:pypi/") for each in listed["components"])
+
+
+def test_it_says_what_it_is(built: Built, service: str) -> None:
+    said = json.loads(built.engine.podman("image", "inspect", name(service)))[0]
+    labels = {label.removeprefix("org.opencontainers.image."): value for label, value in said["Labels"].items()}
+    assert (labels["title"], labels["base.name"]) == (f"ecert/{service}", built.base)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["version"])
+    assert re.fullmatch(r"[0-9a-f]{40}", labels["revision"])
+    assert said["User"] == "65532:65532"
+    assert said["Config"]["Entrypoint"] == ["/app/venv/bin/python", "-m"]
+
+
+def test_inside_nothing_can_be_changed_and_no_other_service_is_seen(built: Built, service: str) -> None:
+    others = [source(each).replace("/", ".") for each in IMAGES if each != service]
+    entry = ("--network", "none", "--read-only", "--read-only-tmpfs=false", "--entrypoint", "/app/venv/bin/python")
+    command = built.engine.command(*entry, name(service), "-c", INSIDE, " ".join([*others, "tests", "deploy", "pip"]))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
