@@ -100,7 +100,10 @@ def _post(journey: Journey, target: Target, folder: Path) -> None:
         manifest = batch / "manifest.csv"
         wait_for("the batch to be closed", partial(_existing, manifest))
         post_batch(
-            manifest, target.mailing_environment(), first_serial=int(time.time()) % 90_000_000, work_folder=folder
+            manifest,
+            target.mailing_environment(),
+            first_serial=time.time_ns() // 10_000_000 % 90_000_000,
+            work_folder=folder,
         )
     journey.legs.append(Leg("batch taken to the post, registered", time.monotonic() - started, f"{len(batches)} batch"))
 
