@@ -1,0 +1,55 @@
+"""The back office's sample client reads what the whole system announced, beside those who may not."""
+
+import base64
+import json
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from deploy.demo.journey import Journey
+from deploy.demo.public import Connection, Gateway, Problem
+from deploy.demo.target import Target
+from deploy.gateway.rules import BACK_OFFICE_HOST
+from deploy.local import kafka as local_kafka
+from deploy.local.topics import PARTITIONS
+from shared.events.base import Topic
+
+EVENTS = "/issuance/v1/issuance-events"
+
+
+def connect(system: Target, name: str) -> Connection:
+    """The gateway's back-office host as one of the sample clients."""
+    installation = system.installation
+    folder = installation.pki.back_office
+    gateway = Gateway(port=installation.ports.gateway, ca_file=installation.pki.gateway / "root.pem")
+    return gateway.connect(BACK_OFFICE_HOST, certificate=folder / f"{name}.pem", key=folder / f"{name}.key")
+
+
+def test_over_http_and_over_kafka_the_back_office_gets_the_same_bytes(system: Target, victim: Journey) -> None:
+    backoffice = connect(system, "backoffice")
+    try:
+        batch = json.loads(backoffice.request("GET", f"{EVENTS}?limit=1000").body)
+    finally:
+        backoffice.close()
+    over_http = {each["position"]: base64.b64decode(each["data_base64"]) for each in batch}
+    assert [int(position) for position in over_http] == [*range(1, len(batch) + 1)]
+    assert victim.id in {each["subject"] for each in batch}
+    installation = system.installation
+    login = local_kafka.client_settings(
+        installation.broker.address, "backoffice", installation.passwords["kafka/backoffice"]
+    )
+    with KafkaConsumer(**login, auto_offset_reset="earliest", consumer_timeout_ms=3000) as consumer:
+        consumer.assign([TopicPartition(Topic.ISSUANCE.value, partition) for partition in range(PARTITIONS)])
+        over_kafka = {dict(record.headers)["ce_position"].decode(): record.value for record in consumer}
+    assert over_http.items() <= over_kafka.items()
+
+
+@pytest.mark.parametrize("name", ["monitor", "stranger"])
+def test_nobody_else_of_the_same_ca_reads_events(system: Target, name: str) -> None:
+    client = connect(system, name)
+    try:
+        with pytest.raises(Problem) as refused:
+            client.request("GET", EVENTS)
+    finally:
+        client.close()
+    assert refused.value.status == 403
