@@ -80,11 +80,7 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
 
 def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
     """A client that asks how things stand; what more it may do, the broker's rights say."""
-    return KafkaAdminClient(
-        **_common(settings, client_id, bootstrap_timeout_ms=5_000),
-        request_timeout_ms=10_000,
-        api_version_auto_timeout_ms=5_000,
-    )
+    return KafkaAdminClient(**_common(settings, client_id, bootstrap_timeout_ms=5_000), request_timeout_ms=10_000)
 
 
 def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:

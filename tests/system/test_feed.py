@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+import urllib3
 from kafka import KafkaConsumer, TopicPartition
 
 from deploy.demo.journey import Journey
@@ -11,7 +12,10 @@ from deploy.demo.public import Connection, Gateway, Problem
 from deploy.demo.target import Target
 from deploy.gateway.rules import BACK_OFFICE_HOST
 from deploy.local import kafka as local_kafka
+from deploy.local.processes import table
+from deploy.local.stack import outside
 from deploy.local.topics import PARTITIONS
+from deploy.local.waiting import wait_until
 from shared.events.base import Topic
 
 EVENTS = "/issuance/v1/issuance-events"
@@ -38,10 +42,20 @@ def test_over_http_and_over_kafka_the_back_office_gets_the_same_bytes(system: Ta
     login = local_kafka.client_settings(
         installation.broker.address, "backoffice", installation.passwords["kafka/backoffice"]
     )
-    with KafkaConsumer(**login, auto_offset_reset="earliest", consumer_timeout_ms=3000) as consumer:
+    group = {"group_id": "backoffice.system", "enable_auto_commit": False}
+    with KafkaConsumer(**login, **group, auto_offset_reset="earliest", consumer_timeout_ms=3000) as consumer:
         consumer.assign([TopicPartition(Topic.ISSUANCE.value, partition) for partition in range(PARTITIONS)])
         over_kafka = {dict(record.headers)["ce_position"].decode(): record.value for record in consumer}
+        consumer.commit()
     assert over_http.items() <= over_kafka.items()
+    wait_until(lambda: 'reader="backoffice"' in lag(system), limit=40, what="issuance's relay sees how far it is")
+
+
+def lag(system: Target) -> str:
+    """What issuance's relay says of its readers."""
+    (relay,) = [each for each in table(system.installation, outside()) if each.name == "issuance-relay"]
+    answer = urllib3.request("GET", f"http://127.0.0.1:{relay.admin_port}/metrics")
+    return "\n".join(line for line in answer.data.decode().splitlines() if line.startswith("feed_reader_lag_records{"))
 
 
 @pytest.mark.parametrize("name", ["monitor", "stranger"])

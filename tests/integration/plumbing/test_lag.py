@@ -7,9 +7,10 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import REGISTRY
 
-from shared import lag
+from shared import broker, lag
 from shared.events.base import Topic
 from shared.process import Life
+from shared.settings import KafkaSettings
 from tests.engines import Kafka, wait_until
 
 FEED = Topic.ISSUANCE
@@ -35,6 +36,20 @@ def commit(kafka: Kafka, principal: str, group: str, partition: int, ahead: int)
         consumer.commit({place: OffsetAndMetadata(at, "", -1)})
 
 
+def settings(kafka: Kafka, address: str) -> KafkaSettings:
+    """As issuance's relay is told."""
+    return KafkaSettings(
+        bootstrap_servers=address,
+        security_protocol="SASL_PLAINTEXT",
+        username="issuance",
+        password=kafka.passwords["issuance"],
+        ca_file=None,
+        certificate_file=None,
+        key_file=None,
+        session_timeout_ms=6000,
+    )
+
+
 def figures() -> dict[tuple[str, str], float]:
     """What the gauge says, by reader and group."""
     return {
@@ -49,7 +64,7 @@ def test_each_group_has_what_it_has_not_committed(feed: Kafka) -> None:
     commit(feed, "backoffice", "backoffice.ledger", 0, 4)
     commit(feed, "backoffice", "backoffice.ledger", 1, 10)
     commit(feed, "archive", "archive.copy", 0, 0)
-    with contextlib.closing(KafkaAdminClient(**feed.settings("issuance"))) as admin:
+    with contextlib.closing(broker.make_admin(settings(feed, feed.address), "lag")) as admin:
         lag.look(admin, FEED)
         assert figures() == {("backoffice", "backoffice.ledger"): 6, ("archive", "archive.copy"): 20}
         commit(feed, "archive", "archive.copy", 0, 10)
@@ -74,8 +89,7 @@ def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
     addresses = ["127.0.0.1:1", feed.address]
 
     def make() -> KafkaAdminClient:
-        settings = feed.settings("issuance") | {"bootstrap_servers": addresses.pop(0), "bootstrap_timeout_ms": 500}
-        return KafkaAdminClient(**settings)
+        return broker.make_admin(settings(feed, addresses.pop(0)), "lag")
 
     life = Life()
     lag.LAG.clear()
