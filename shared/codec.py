@@ -3,7 +3,7 @@
 import base64
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Final, TypeVar
@@ -75,6 +75,18 @@ def to_json(envelope: Envelope) -> dict[str, str]:
     """The envelope as CloudEvents JSON (JSON event format 3.1); the data's bytes stay as they are."""
     data = {"datacontenttype": CONTENT_TYPE, "data_base64": base64.b64encode(envelope.data).decode()}
     return {**attributes(envelope), **data}
+
+
+def from_json(topic: str, document: Mapping[str, object]) -> Envelope:
+    """Read what `to_json` writes; raises Undecodable for anything that is not one of our events."""
+    try:
+        texts = {name: value for name, value in document.items() if isinstance(value, str)}
+        data = base64.b64decode(texts.pop("data_base64"), validate=True)
+        texts.pop("datacontenttype", None)
+        headers = [(f"ce_{name}", value.encode()) for name, value in texts.items()]
+        return from_record(topic, texts["subject"].encode(), headers, data)
+    except (KeyError, ValueError) as error:
+        raise Undecodable(f"no CloudEvent: {error}") from error
 
 
 def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | None) -> Envelope:

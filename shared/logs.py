@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import structlog
 
@@ -13,8 +14,9 @@ from shared.settings import shown
 log = structlog.get_logger()
 
 
-def configure(service: str, process: str, level: str = "INFO") -> None:
-    """Set up structlog and what comes through the standard library's logging."""
+def configure(service: str, process: str, level: str = "INFO", *, out: TextIO | None = None) -> None:
+    """Set up structlog and what comes through the standard library's logging, to `out` or standard output."""
+    stream = out or sys.stdout
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _origin(service, process),
@@ -25,7 +27,7 @@ def configure(service: str, process: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -35,7 +37,7 @@ def configure(service: str, process: str, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(),
         ],
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     # It warns of each login and of each turn of its own loop that a busy machine delays.
     logging.getLogger("kafka").setLevel(logging.ERROR)

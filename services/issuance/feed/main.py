@@ -79,13 +79,14 @@ def run(migrations: Sequence[Migration]) -> None:
         for pool in pools:
             pool.close()
 
-    server.serve(
-        make,
-        settings.web,
-        admin=settings.admin,
-        is_ready=lambda: bool(pools) and db.answers(pools[0]),
-        on_exit=on_exit,
-    )
+    with logs.told(settings):
+        server.serve(
+            make,
+            settings.web,
+            admin=settings.admin,
+            is_ready=lambda: bool(pools) and db.answers(pools[0]),
+            on_exit=on_exit,
+        )
 
 
 def _close_on_sigterm(head: "Head") -> None:

@@ -27,7 +27,7 @@ from shared.feed import Feed
 from shared.settings import WebSettings
 from shared.tx import transaction
 from tests.builders import signing_key
-from tests.engines import Database, Postgres
+from tests.engines import Database, Kafka, Postgres, running_kafka
 from tests.integration.issuance.feed.running import Running, running
 
 FEED = Feed(topic=store.FEED, key=signing_key("feed"))
@@ -159,3 +159,10 @@ def feed(pki: local_pki.PKI, issuance: Database, postgres: Postgres, environment
     """The real processes behind the real gateway."""
     with running(pki, issuance, postgres, environment) as made:
         yield made
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[Kafka]:
+    """A broker that this test may kill."""
+    with running_kafka() as kafka:
+        yield kafka

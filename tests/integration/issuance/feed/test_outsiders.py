@@ -1,7 +1,6 @@
 """Two outsiders who share no code with us rebuild the list of certificates, and name what is wrong with the feed."""
 
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import psycopg
@@ -9,64 +8,15 @@ import pytest
 
 from deploy.local import kafka as local_kafka
 from deploy.local.waiting import wait_until
-from services.issuance import revoking
-from services.issuance.crl import RevocationReason
-from tests.engines import Database, Kafka, running_kafka
+from tests.engines import Database, Kafka
 from tests.faults.plumbing.test_outages import kill
 from tests.integration.issuance.feed.outsider import Ledger
 from tests.integration.issuance.feed.running import Running
+from tests.integration.issuance.feed.story import all_sent, all_stamped, certificates, head, live
 from tests.integration.issuance.feed.ways import JOSE, OpenSSL, read_http, read_kafka
-from tests.integration.issuance.world import Renewal, World
+from tests.integration.issuance.world import World
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-def own_kafka() -> Iterator[Kafka]:
-    """A broker that this test may kill."""
-    with running_kafka() as kafka:
-        yield kafka
-
-
-def serial(world: World, renewal: Renewal) -> str:
-    ((found,),) = world.rows("SELECT serial FROM certificates WHERE renewal_id = %s", renewal.renewal_id)
-    return str(found)
-
-
-def live(world: World, number: int) -> None:
-    """Renew three certificates: one is accepted, one is revoked after that, one is left."""
-    names = [f"host{number}-{n}.example.hk" for n in range(3)]
-    renewals = [world.issued([name]) for name in names]
-    with world.begin() as tx:
-        for renewal in renewals[:2]:
-            revoking.accept(renewal.items[0].item_id, renewal.caller, tx)
-    with world.begin() as tx:
-        revoking.revoke_serial(serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test", tx)
-
-
-def certificates(world: World) -> dict[str, dict[str, str]]:
-    """As issuance's own database has them."""
-    rows = world.rows("SELECT serial, sha256, accepted_at, revocation_reason FROM certificates")
-    return {
-        serial: {
-            "sha256": sha256.hex(),
-            "state": f"revoked: {reason}" if reason else "accepted" if accepted_at else "issued",
-        }
-        for serial, sha256, accepted_at, reason in rows
-    }
-
-
-def all_stamped(world: World) -> bool:
-    return not world.rows("SELECT 1 FROM outbox WHERE topic = 'issuance.events' AND position IS NULL")
-
-
-def all_sent(world: World) -> bool:
-    return not world.rows("SELECT 1 FROM outbox WHERE sent_at IS NULL")
-
-
-def head(world: World) -> int:
-    ((position,),) = world.rows("SELECT last_position FROM feeds")
-    return int(position)
 
 
 def test_both_have_exactly_our_certificates_across_an_outage_repeats_and_a_replay(

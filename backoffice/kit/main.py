@@ -1,0 +1,223 @@
+"""`python -m backoffice`: follow the feed, export certificates, verify a file, try somebody's own consumer."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from kafka.errors import KafkaError
+
+from backoffice.kit import exporting, verifying
+from backoffice.kit.client import FEED, FeedAway, FeedClient, FeedRefused
+from backoffice.kit.following import Follower, Patience
+from backoffice.kit.keys import KeyRing
+from backoffice.kit.output import Printer, Wanted
+from backoffice.kit.settings import KitSettings, read_settings, state_file
+from backoffice.kit.sources import HTTPSource, KafkaSource, Source
+from backoffice.kit.state import AnotherBeginning, State
+from shared import broker, logs
+from shared.events.base import Envelope
+from shared.process import Life
+from shared.tokens import KeySet
+
+FINDINGS: Final = 1
+_HERE: Final = Path(__file__).parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if all is well, 1 if something is wrong with what was read."""
+    options = _parser().parse_args(arguments)
+    logs.configure("backoffice", options.command, os.environ.get("LOG_LEVEL", "WARNING"), out=sys.stderr)
+    try:
+        return int(options.run(options))
+    except (FeedRefused, FeedAway, AnotherBeginning, KafkaError) as refused:
+        print(f"backoffice: {refused}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read our output has gone: what they did not get is not booked. Nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="backoffice", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    follow = commands.add_parser("follow", help="print every event of the feed as it comes, in order and once")
+    follow.add_argument("--json", action="store_true", help="one CloudEvent a line")
+    follow.add_argument("--http", action="store_true", help="read over HTTP alone, where there is no Kafka")
+    begin = follow.add_mutually_exclusive_group()
+    begin.add_argument("--since", type=_moment, help="print what happened from this moment on (ISO 8601 with a zone)")
+    begin.add_argument("--from-serial", metavar="SERIAL", help="print from this certificate's issuance on")
+    begin.add_argument("--from-position", type=int, metavar="POSITION", help="read and know nothing of what is before")
+    follow.add_argument("--until-head", action="store_true", help="end at what is the head now")
+    follow.set_defaults(run=_follow)
+    export = commands.add_parser("export", help="write the certificates that `follow` has booked")
+    export.add_argument("--csv", required=True, type=Path, metavar="FILE", help="where to; - for the output")
+    export.set_defaults(run=_export)
+    verify = commands.add_parser("verify", help="check a file of events, or an export")
+    verify.add_argument("file", type=Path)
+    verify.set_defaults(run=_verify)
+    conformance = commands.add_parser("conformance", help="try a consumer of your own on a feed that goes wrong")
+    conformance.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    conformance.set_defaults(run=_conformance)
+    return parser
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no zone")
+    return moment
+
+
+def _follow(options: argparse.Namespace) -> int:
+    settings = read_settings(needs_kafka=not options.http, needs_http=options.http or options.until_head)
+    with ExitStack() as stack:
+        state = State(settings.state_file, FEED, baseline=options.from_position)
+        stack.callback(state.close)
+        client = _client(settings, stack)
+        keys = KeyRing(_keys(settings, client))
+        printer = Printer(sys.stdout, as_json=options.json, wanted=_wanted(options))
+        source = _source(settings, client, options, stack)
+        patience = Patience(seconds=settings.patience_seconds)
+        follower = Follower(source, state, keys, printer, client=client, patience=patience)
+        with _ending(follower) as life:
+            _look_back(options, state, client, keys, printer)
+            follower.run(life, until=client.head() if client and options.until_head else None)
+    return FINDINGS if printer.findings else 0
+
+
+def _client(settings: KitSettings, stack: ExitStack) -> FeedClient | None:
+    if settings.http is None:
+        return None
+    client = FeedClient(settings.http)
+    stack.callback(client.close)
+    return client
+
+
+def _keys(settings: KitSettings, client: FeedClient | None) -> Callable[[], KeySet]:
+    file = settings.jwks_file
+    if file is not None:
+        return lambda: KeySet.load(file)
+    assert client is not None
+    return client.keys
+
+
+def _source(settings: KitSettings, client: FeedClient | None, options: argparse.Namespace, stack: ExitStack) -> Source:
+    source: Source
+    if settings.kafka is None:
+        assert client is not None
+        source = HTTPSource(client, wait_seconds=0 if options.until_head else 20)
+    else:
+        consumer = broker.make_consumer(settings.kafka, "backoffice-kit", group=settings.group, topics=[FEED.value])
+        source = KafkaSource(consumer)
+    stack.callback(source.close)
+    return source
+
+
+class _From:
+    """True from the first event on for which the condition holds."""
+
+    def __init__(self, condition: Wanted) -> None:
+        self._condition = condition
+        self._begun = False
+
+    def __call__(self, event: Envelope) -> bool:
+        self._begun = self._begun or self._condition(event)
+        return self._begun
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    if options.since is not None:
+        return _From(lambda event: event.time >= options.since)
+    if options.from_serial is not None:
+        serial = f'"serial":"{options.from_serial.lower()}"'.encode()
+        return _From(lambda event: event.type.endswith(".certificate-issued.v1") and serial in event.data)
+    return lambda event: True
+
+
+def _look_back(
+    options: argparse.Namespace, state: State, client: FeedClient | None, keys: KeyRing, printer: Printer
+) -> None:
+    """What is booked already is read again over HTTP, as far as it was asked for; nothing of it is booked anew."""
+    if (options.since is None and options.from_serial is None) or state.next_position == state.baseline + 1:
+        return
+    if client is None:
+        raise SystemExit("backoffice: to look back at what was read before, FEED_URL is needed")
+    after = state.baseline
+    if options.from_serial is not None and (known := state.find_certificate(options.from_serial.lower())) is not None:
+        after = known.position - 1
+    while after + 1 < state.next_position:
+        page = client.page(after, limit=500)
+        for event in page.events:
+            assert event.position is not None
+            if event.position < state.next_position and keys.verify(event) is None:
+                printer(event)
+        after = page.last or state.next_position
+
+
+class _Ended(BaseException):
+    """A signal came while nothing was in hand."""
+
+
+@contextmanager
+def _ending(follower: Follower) -> Iterator[Life]:
+    """SIGTERM and SIGINT end it after the batch in hand, or at once if it only waits."""
+    life = Life()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        life.end()
+        if follower.idle:
+            raise _Ended
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with suppress(_Ended):
+            yield life
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _export(options: argparse.Namespace) -> int:
+    file = state_file()
+    if not file.exists():
+        raise SystemExit(f"backoffice: {file} is not there: run follow first")
+    state = State(file, FEED, baseline=None)
+    try:
+        text = exporting.as_csv(state.certificates(), up_to=state.next_position - 1)
+    finally:
+        state.close()
+    if str(options.csv) == "-":
+        sys.stdout.write(text)
+    else:
+        partial = options.csv.with_name(f".{options.csv.name}.new")
+        partial.write_text(text, "utf-8", newline="")
+        partial.replace(options.csv)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    settings = read_settings(needs_kafka=False, needs_http=False)
+    with ExitStack() as stack:
+        keys = KeyRing(_keys(settings, _client(settings, stack)))
+        text = options.file.read_bytes().decode("utf-8", "replace")
+        report = verifying.verify(text, keys)
+    print(f"{options.file}: {report.what}")
+    for each in report.wrong:
+        print(f"  {each}")
+    print("something is wrong" if report.wrong else "all of it is good")
+    return FINDINGS if report.wrong else 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    """A process of the local installation's: it starts a real broker, database, relay and feed of its own."""
+    command = [each for number, each in enumerate(options.arguments) if number or each != "--"]
+    return subprocess.run([sys.executable, "-m", "deploy.practice", *command], check=False, cwd=_HERE).returncode

@@ -1,0 +1,49 @@
+"""What `follow` prints: a line for each event and each finding, flushed before anything is booked."""
+
+import json
+from collections.abc import Callable
+from typing import TextIO
+
+from backoffice.kit.order import Finding
+from shared import codec
+from shared.events.base import Envelope
+
+Wanted = Callable[[Envelope], bool]
+
+
+class Printer:
+    """The work of `follow`. With `as_json` a line is the CloudEvent itself, as the feed serves it over HTTP."""
+
+    def __init__(self, out: TextIO, *, as_json: bool, wanted: Wanted = lambda event: True) -> None:
+        self._out = out
+        self._as_json = as_json
+        self._wanted = wanted
+        self.findings = 0
+
+    def __call__(self, what: Envelope | Finding) -> None:
+        """Print it, if it is wanted."""
+        if isinstance(what, Finding):
+            self.findings += 1
+        elif not self._wanted(what):
+            return
+        self._out.write(self._line(what) + "\n")
+        self._out.flush()
+
+    def _line(self, what: Envelope | Finding) -> str:
+        if self._as_json:
+            document = what.as_json() if isinstance(what, Finding) else codec.to_json(what)
+            return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(what, Finding):
+            return f"!! {what.kind}  {what.position or '-'}  {what.detail}"
+        name, time = what.type.split(".")[-2], codec.attributes(what)["time"]
+        return f"{what.position:>8}  {time}  {name:24}  {what.subject}  {_about(what)}".rstrip()
+
+
+def _about(event: Envelope) -> str:
+    """What a person looks for in it, of any event that has it."""
+    try:
+        data = json.loads(event.data)
+    except ValueError:
+        return ""
+    words = [data.get("serial"), *(data.get("server_names") or []), data.get("reason")]
+    return " ".join(str(word) for word in words if word)

@@ -1,0 +1,65 @@
+"""What the kit is told by its environment; over HTTP alone nothing of Kafka is asked for, and the other way round."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backoffice.kit.client import Access
+from shared.settings import Env, KafkaSettings, read_env, read_kafka, seal
+
+
+@dataclass(frozen=True, kw_only=True)
+class KitSettings:
+    """Where the feed is, who reads it, and where it is remembered."""
+
+    kafka: KafkaSettings | None
+    group: str
+    http: Access | None
+    jwks_file: Path | None
+    state_file: Path
+    patience_seconds: float
+
+
+def state_file() -> Path:
+    """Where the reader's memory is; all that `export` needs."""
+    env = read_env()
+    file = _state_file(env)
+    seal(env)
+    return file
+
+
+def read_settings(*, needs_kafka: bool, needs_http: bool) -> KitSettings:
+    """Read the environment. Raises SettingsError that names every variable at fault.
+
+    The keys are asked for over HTTP, unless there is a file of them.
+    """
+    env = read_env()
+    kafka = read_kafka(env) if needs_kafka else None
+    http = None
+    if needs_http or env.str("FEED_URL", None):
+        http = Access(
+            url=env.str("FEED_URL"),
+            certificate=env.path("FEED_CLIENT_CERTIFICATE_FILE"),
+            key=env.path("FEED_CLIENT_KEY_FILE"),
+            ca=env.path("FEED_CA_FILE", None),
+            address=_address(env.str("FEED_ADDRESS", "")),
+        )
+    settings = KitSettings(
+        kafka=kafka,
+        group=env.str("FEED_GROUP", f"{kafka.username}.kit" if kafka else ""),
+        http=http,
+        jwks_file=env.path("FEED_JWKS_FILE", None) if http else env.path("FEED_JWKS_FILE"),
+        state_file=_state_file(env),
+        patience_seconds=env.float("FEED_PATIENCE_SECONDS", 60.0),
+    )
+    seal(env)
+    return settings
+
+
+def _state_file(env: Env) -> Path:
+    file: Path = env.path("BACKOFFICE_STATE_FILE", Path("backoffice.sqlite"))
+    return file
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host, int(port)) if host and port.isdigit() else None
