@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def prepare(installation: Installation, there: Outside, say: Say) -> None:
     installation.sockets.mkdir(mode=0o700, parents=True)
     installation.posting.mkdir(exist_ok=True)
     write_private(installation.folder / "envoy.json", envoy.render(installation.gateway))
+    told = stack.kit_environment(installation, there)
+    write_private(installation.kit_environment, "".join(f"{name}={shlex.quote(told[name])}\n" for name in told))
     if not there.every_database:
         if not postgres.exists(installation.cluster):
             say("PostgreSQL's files")

@@ -107,6 +107,11 @@ class Installation:
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108
 
     @property
+    def kit_environment(self) -> Path:
+        """What the consumer kit is told, for a shell to read."""
+        return self.folder / "backoffice.env"
+
+    @property
     def posting(self) -> Path:
         """Where the print process leaves batches for the post."""
         return self.folder / "posting"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gateway.rules import API_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLIC_HOST
@@ -121,6 +121,21 @@ def feed_environment(installation: Installation, there: Outside) -> dict[str, st
         "WEB_THREADS": "32",
         "FEED_DATABASE_URL": url,
         "FEED_JWKS_FILE": str(installation.pki.signing / f"{FEED_KEY}-jwks.json"),
+    }
+
+
+def kit_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """For the consumer kit, as an outsider has it: a client certificate, a principal, no key of ours."""
+    port, folder = installation.ports.gateway, installation.pki.back_office
+    own = {} if there.kafka else _kafka(installation, "backoffice", there)
+    return {
+        **own,
+        "FEED_URL": f"https://{BACK_OFFICE_HOST}:{port}",
+        "FEED_ADDRESS": f"127.0.0.1:{port}",
+        "FEED_CLIENT_CERTIFICATE_FILE": str(folder / "backoffice.pem"),
+        "FEED_CLIENT_KEY_FILE": str(folder / "backoffice.key"),
+        "FEED_CA_FILE": str(installation.pki.gateway / "root.pem"),
+        "BACKOFFICE_STATE_FILE": str(installation.folder / "backoffice.sqlite"),
     }
 
 

@@ -60,3 +60,4 @@ def _samples(installation: Installation) -> Iterator[str]:
     for name in READERS:
         password = installation.passwords[f"kafka/{name}"]
         yield f"  {name:40} {password}  reads issuance.events in groups {group_prefix(name)}…"
+    yield f"  set -a; . {installation.kit_environment}; set +a; .venv/bin/python -m backoffice follow"

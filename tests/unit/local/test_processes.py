@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ServerOptions
 
+from backoffice.kit.settings import read_settings
 from deploy.local import postgres, stack, supervision
 from deploy.local.installation import Installation, Ports
 from deploy.local.processes import Group, Process, has_portal, table
@@ -160,6 +161,19 @@ def test_the_address_of_the_portal_is_said_first(installation: Installation) -> 
 def test_only_addresses_of_what_runs_are_said(installation: Installation) -> None:
     said = summary(installation, {"postgres", "kafka", "gateway"})
     assert [line.split("  ")[0] for line in said.splitlines()] == ["PostgreSQL", "Kafka", "Gateway's root", "Logs"]
+
+
+def test_the_kit_is_told_what_it_asks_for_and_no_secret_but_its_own(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = stack.kit_environment(installation, ALONE)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings(needs_kafka=True, needs_http=True)
+    assert settings.http is not None
+    assert (settings.group, settings.http.address) == ("backoffice.kit", ("127.0.0.1", 8443))
+    others = {secret for name, secret in installation.passwords.items() if name != "kafka/backoffice"}
+    assert not others & {*told.values()}
 
 
 def test_one_foreign_database_leaves_the_others_ours(installation: Installation) -> None:
