@@ -29,7 +29,7 @@ _TYPE: Final = "type.googleapis.com/envoy.extensions"
 _LIMITS: Final = Path(__file__).with_name("limits.lua")
 _LIMITS_NAMESPACE: Final = "ecert.limits"
 # The codec cuts off without a word over HTTP/2: it does so only to what is far over the limit said in words.
-_CODEC_TIMES: Final = 3
+CODEC_TIMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +151,13 @@ def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "strip_any_host_port": True,
-        "max_request_headers_kb": _CODEC_TIMES * MAX_HEADER_KIB,
+        "max_request_headers_kb": CODEC_TIMES * MAX_HEADER_KIB,
         "request_headers_timeout": f"{HEADERS_SECONDS}s",
         "request_timeout": seconds,
         "stream_idle_timeout": seconds,
         "common_http_protocol_options": {
             "idle_timeout": f"{IDLE_SECONDS}s",
-            "max_headers_count": _CODEC_TIMES * MAX_HEADERS,
+            "max_headers_count": CODEC_TIMES * MAX_HEADERS,
             "headers_with_underscores_action": "DROP_HEADER",
         },
         "http2_protocol_options": {
@@ -198,12 +198,12 @@ def _routes(host: Host, seconds: str) -> dict[str, Any]:
             {
                 "name": host.name,
                 "domains": [host.name],
-                "routes": [_too_large(), *closed, *routes, _refusal(404)],
+                "routes": [too_large(), *closed, *routes, _refusal(404)],
             },
             {
                 "name": "another-host-on-this-connection",
                 "domains": ["*"],
-                "routes": [_too_large(), _refusal(421)],
+                "routes": [too_large(), _refusal(421)],
             },
         ],
     }
@@ -213,13 +213,14 @@ def _refusal(status: int, **match: Any) -> dict[str, Any]:
     return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
 
 
-def _too_large() -> dict[str, Any]:
-    """What limits.lua has found too large, once it is read."""
+def too_large() -> dict[str, Any]:
+    """The first route: what limits.lua has found too large, once it is read."""
     found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
     return _refusal(413, dynamic_metadata=[found])
 
 
-def _limits() -> str:
+def limits() -> dict[str, Any]:
+    """The filter that refuses in words what is too large; it comes before any that would break off."""
     numbers = {
         "MAX_HEADERS": MAX_HEADERS,
         "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
@@ -227,7 +228,14 @@ def _limits() -> str:
         "MAX_DRAINED_BYTES": MAX_DRAINED_BYTES,
         "NAMESPACE": f'"{_LIMITS_NAMESPACE}"',
     }
-    return "".join(f"local {name} = {value}\n" for name, value in numbers.items()) + _LIMITS.read_text("utf-8")
+    head = "".join(f"local {name} = {value}\n" for name, value in numbers.items())
+    return {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": head + _LIMITS.read_text("utf-8")},
+        },
+    }
 
 
 def _filters() -> list[dict[str, Any]]:
@@ -242,13 +250,7 @@ def _filters() -> list[dict[str, Any]]:
                 "mutations": {"request_mutations": removals},
             },
         },
-        {
-            "name": "envoy.filters.http.lua",
-            "typed_config": {
-                "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
-                "default_source_code": {"inline_string": _limits()},
-            },
-        },
+        limits(),
         {
             "name": "envoy.filters.http.buffer",
             "typed_config": {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.gateway import replies
-from deploy.gateway.envoy import Gateway, Network, render
+from deploy.gateway.envoy import CODEC_TIMES, Gateway, Network, limits, render, too_large
 from deploy.gateway.rules import BACKENDS, FEED, HEADERS_SECONDS, MAX_HEADER_KIB, MAX_HEADERS, Clients
 
 _OVERLAYS: Final = Path(__file__).parent / "overlays"
@@ -58,7 +58,7 @@ def dev_gateway() -> str:
 
 
 def patches() -> dict[str, Any]:
-    """What Envoy Gateway has no field for: answers in words, limits of headers, expired e-Certs left to identity."""
+    """What Envoy Gateway has no field for: answers and refusals in words, and expired certificates left to services."""
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyPatchPolicy",
@@ -75,21 +75,25 @@ def patches() -> dict[str, Any]:
 
 
 def _manager(listener: str) -> list[dict[str, Any]]:
-    limits = {
+    chosen = {
         "/local_reply_config": replies.pages() if listener in ("portal", "desk") else replies.problems(),
-        "/max_request_headers_kb": MAX_HEADER_KIB,
+        "/max_request_headers_kb": CODEC_TIMES * MAX_HEADER_KIB,
         "/request_headers_timeout": f"{HEADERS_SECONDS}s",
-        "/common_http_protocol_options/max_headers_count": MAX_HEADERS,
+        "/common_http_protocol_options/max_headers_count": CODEC_TIMES * MAX_HEADERS,
+        "/http_filters/0": limits(),
     }
     where = f'$.filter_chains[?(@.name=="ecert/ecert/{listener}")].{_MANAGER}'
-    return [
+    added = [
         {
             "type": f"{_TYPE}.config.listener.v3.Listener",
             "name": f"ecert/ecert/{LISTENERS[0]}",
             "operation": {"op": "add", "jsonPath": where, "path": path, "value": value},
         }
-        for path, value in limits.items()
+        for path, value in chosen.items()
     ]
+    first_route = {"op": "add", "path": "/virtual_hosts/0/routes/0", "value": too_large()}
+    routes = {"type": f"{_TYPE}.config.route.v3.RouteConfiguration", "name": f"ecert/ecert/{listener}"}
+    return [*added, {**routes, "operation": first_route}]
 
 
 def _expired(listener: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The gateway of the cluster keeps the rules of deploy/gateway/rules.py."""
 
+import json
 from typing import Any
 
 import pytest
@@ -109,6 +110,42 @@ def test_the_limits_are_the_rules(production: Rendered, listener: str) -> None:
     backend = production.one("BackendTrafficPolicy", listener)["spec"]
     assert backend["requestBuffer"] == {"limit": f"{rules.MAX_BODY_BYTES // 1024}Ki"}
     assert backend["timeout"]["http"] == {"connectionIdleTimeout": "1s"}
+
+
+def patched(production: Rendered, listener: str) -> dict[str, Any]:
+    """What the patches put where in a listener's HTTP and in its routes."""
+    found: dict[str, Any] = {}
+    for patch in production.one("EnvoyPatchPolicy", "ecert")["spec"]["jsonPatches"]:
+        operation = patch["operation"]
+        is_chain = f'filter_chains[?(@.name=="ecert/ecert/{listener}")].filters' in operation.get("jsonPath", "")
+        is_routes = (patch["type"].rpartition(".")[2], patch["name"]) == (
+            "RouteConfiguration",
+            f"ecert/ecert/{listener}",
+        )
+        if is_chain or is_routes:
+            assert operation["op"] == "add"
+            found[operation["path"]] = operation["value"]
+    return found
+
+
+def test_what_is_too_large_is_refused_by_the_same_filter_and_in_the_same_words(
+    production: Rendered, listener: str
+) -> None:
+    (local,) = (
+        chain["filters"][0]["typed_config"]
+        for chain in json.loads(generated.dev_gateway())["static_resources"]["listeners"][0]["filter_chains"]
+        if chain["name"] == HOSTS[listener].name
+    )
+    refusals = [each for each in local["http_filters"] if each["name"] == "envoy.filters.http.lua"]
+    assert patched(production, listener) == {
+        "/local_reply_config": local["local_reply_config"],
+        "/max_request_headers_kb": local["max_request_headers_kb"],
+        "/request_headers_timeout": local["request_headers_timeout"],
+        "/common_http_protocol_options/max_headers_count": local["common_http_protocol_options"]["max_headers_count"],
+        # Before Envoy Gateway's own filters: its buffer would break off.
+        "/http_filters/0": refusals[0],
+        "/virtual_hosts/0/routes/0": local["route_config"]["virtual_hosts"][0]["routes"][0],
+    }
 
 
 def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> None:
