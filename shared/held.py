@@ -31,7 +31,7 @@ def list_held(pool: Pool, consumer: str) -> list[Parked]:
         return list(parking.list_parked(conn, consumer=consumer))
 
 
-def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str) -> int:
+def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str | None = None) -> int:
     """Try the key's next held event again, and all that wait behind it; the key's last sequence afterwards.
 
     Raises NotParked when the key holds nothing, NotNext when an earlier event is missing. A handler that fails
@@ -42,44 +42,48 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str) -> int:
         if applier.redrive(tx.conn, parked):
             last += 1
         last = applier.drain(tx.conn, place, last)
-        audit.record(
-            tx, actor=actor, action="events-redriven", subject=place.key, details={"topic": place.topic, "to": last}
-        )
+        details: dict[str, audit.Detail] = {"topic": place.topic, "to": last, "reason": reason}
+        audit.record(tx, actor=actor, action="events-redriven", subject=place.key, details=details)
         return last
 
 
 def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
+    """Leave an event out in a transaction of its own; see leave_out."""
+    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+        return leave_out(tx, applier, place, actor=actor, reason=reason, event=event)
+
+
+def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
     """Leave out one held event of the key, then go on with what waits behind it; the last sequence afterwards.
 
     Which one: the one named by its id, or by its place in the topic; else the next, which then counts as seen. Of two
     with one number the other takes the turn, unless it was applied already. Raises ChooseEvent, NotNext, NotParked.
     """
-    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        last = inbox.lock(tx.conn, place)[0]
-        waiting = parking.find_of_key(tx.conn, place)
-        chosen = _chosen(waiting, event)
-        if chosen.sequence == last + 1 and chosen.reason != CONFLICT:
-            last += 1
-            inbox.advance(tx.conn, place, last, chosen.event_id or uuid.UUID(int=0))
-        elif chosen.sequence is not None and chosen.reason != CONFLICT:
-            raise NotNext(f"sequence {last + 1} comes first")
-        parking.remove(tx.conn, chosen.id)
-        _let_the_other_go(tx, last, [each for each in waiting if each is not chosen], chosen)
-        audit.record(
-            tx,
-            actor=actor,
-            action="event-skipped",
-            subject=place.key,
-            details={
-                "topic": place.topic,
-                "sequence": chosen.sequence,
-                "event": str(chosen.event_id),
-                "at": chosen.at,
-                "why_held": chosen.reason,
-                "reason": reason,
-            },
-        )
-        return applier.drain(tx.conn, place, last)
+    last = inbox.lock(tx.conn, place)[0]
+    waiting = parking.find_of_key(tx.conn, place)
+    chosen = _chosen(waiting, event)
+    if chosen.sequence == last + 1 and chosen.reason != CONFLICT:
+        last += 1
+        inbox.advance(tx.conn, place, last, chosen.event_id or uuid.UUID(int=0))
+    elif chosen.sequence is not None and chosen.reason != CONFLICT:
+        raise NotNext(f"sequence {last + 1} comes first")
+    parking.remove(tx.conn, chosen.id)
+    _let_the_other_go(tx, last, [each for each in waiting if each is not chosen], chosen)
+    audit.record(
+        tx,
+        actor=actor,
+        action="event-skipped",
+        subject=place.key,
+        details={
+            "topic": place.topic,
+            "sequence": chosen.sequence,
+            "event": str(chosen.event_id),
+            "at": chosen.at,
+            "why_held": chosen.reason,
+            "reason": reason,
+        },
+    )
+    return applier.drain(tx.conn, place, last)
 
 
 def _chosen(waiting: list[Parked], event: str | None) -> Parked:

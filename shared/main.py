@@ -17,8 +17,9 @@ from shared.db import Pool
 from shared.events.base import Topic
 from shared.feed import Feed
 from shared.gauges import Reading
+from shared.idempotency import FingerprintKey
 from shared.migrate import Migration
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.subscriptions import Subscription, by_type, topics
 from shared.tokens import KeySet, SigningKey
 from shared.tx import utc_now
@@ -26,6 +27,8 @@ from shared.work import Task
 
 if TYPE_CHECKING:
     import flask
+
+    from shared.operators.api import Operations
 
 CODE_VERSION: Final = "0.1.0"
 STARTED = Gauge("process_started", "1 once the process has begun its loop", ["service", "process"])
@@ -46,7 +49,8 @@ class Command:
 class Service:
     """How one service is built; each function makes the real things, in the process that needs them.
 
-    Without `subscriptions` it reads nobody's events, and offers neither `consume` nor `held`.
+    Without `subscriptions` it reads nobody's events, and offers neither `consume` nor `held`; nor `operate`, unless it
+    has operations.
     """
 
     name: str
@@ -59,6 +63,8 @@ class Service:
     readings: Sequence[Reading] = ()
     # Asked by the relay alone, of a service whose topic is a feed.
     feed: Callable[[], Feed] | None = None
+    # What the desk may do here beside held events; asked by `operate` alone.
+    operations: "Callable[[], Operations] | None" = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def files(self) -> list[Migration]:
@@ -89,6 +95,8 @@ def _parser(service: Service) -> argparse.ArgumentParser:
     }
     if service.subscriptions is not None:
         built_in |= _consuming(service, service.subscriptions)
+    if service.subscriptions is not None or service.operations is not None:
+        built_in["operate"] = Command(help="let the CA's desk operate", run=lambda _: _operate(service))
     for name, command in {**built_in, **service.commands}.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         command.add_arguments(sub)
@@ -121,16 +129,41 @@ def open_current_pool(service: Service, settings: ServiceSettings, name: str, *,
 
 
 def _web(service: Service) -> None:
-    settings = _begin(service, "web")
+    _serve(service, "web", service.make_app)
+
+
+def _operate(service: Service) -> None:
+    desk_jwks_file = read_desk_jwks_file()
+
+    def make_app(pool: Pool) -> "flask.Flask":
+        from shared.operators import api
+
+        settings = service.read_settings()
+        subscriptions = None if service.subscriptions is None else service.subscriptions()
+        operations = None if service.operations is None else service.operations()
+        return api.create_app(
+            service.name,
+            pool=pool,
+            desk_keys=KeySet.load(desk_jwks_file),
+            fingerprints=FingerprintKey.load(settings.fingerprint_key_file),
+            applier=None if subscriptions is None else applier(service.name, subscriptions),
+            operations=operations,
+        )
+
+    _serve(service, "operate", make_app)
+
+
+def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -> None:
+    settings = _begin(service, name)
 
     pools: list[Pool] = []
 
-    from shared import server  # Flask and gunicorn are loaded by the web process alone
+    from shared import server  # Flask and gunicorn are loaded by the processes that answer HTTP alone
 
     def make_app() -> "flask.Flask":
-        tracing.configure(service.name, "web")
-        pools.append(open_current_pool(service, settings, "web", max_size=settings.web.threads + 2))
-        return service.make_app(pools[0])
+        tracing.configure(service.name, name)
+        pools.append(open_current_pool(service, settings, name, max_size=settings.web.threads + 2))
+        return make(pools[0])
 
     def on_exit() -> None:
         for pool in pools:

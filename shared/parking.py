@@ -84,6 +84,11 @@ class Parked:
             return None
 
     @property
+    def cursor(self) -> "Cursor":
+        """Behind it the next page begins."""
+        return self.place.topic, self.place.key, self.sequence or 0, self.id
+
+    @property
     def at(self) -> str:
         """Where it lies in the topic: partition/offset."""
         return f"{self.record.partition}/{self.record.offset}"
@@ -190,21 +195,38 @@ def contest(conn: Conn, place: Place, sequence: int) -> None:
     )
 
 
+def find(conn: Conn, consumer: str, parked_id: int) -> Parked:
+    """One held event of a consumer. Raises NotParked."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND id = %s", (consumer, parked_id)
+    ).fetchone()
+    if row is None:
+        raise NotParked("there is no such held event (any more)")
+    return _parked(row)
+
+
+# Where a page of held events begins: behind this topic, key, sequence and id.
+Cursor = tuple[str, str, int, int]
+FIRST: Final[Cursor] = ("", "", 0, 0)
+
+
+def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int) -> list[Parked]:
+    """Held events of a consumer by topic, key and sequence, from here on."""
+    rows = conn.execute(
+        f"""SELECT {_COLUMNS} FROM parked_events
+            WHERE consumer = %s AND (topic, key, COALESCE(sequence, 0), id) > (%s, %s, %s, %s)
+            ORDER BY topic, key, COALESCE(sequence, 0), id LIMIT %s""",
+        (consumer, *after, limit),
+    ).fetchall()
+    return [_parked(row) for row in rows]
+
+
 def list_parked(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[Parked]:
     """All held events of a consumer by topic, key and sequence, read a page at a time."""
-    after: tuple[object, ...] = ("", "", 0, 0)
-    while True:
-        rows = conn.execute(
-            f"""SELECT {_COLUMNS} FROM parked_events
-                WHERE consumer = %s AND (topic, key, COALESCE(sequence, 0), id) > (%s, %s, %s, %s)
-                ORDER BY topic, key, COALESCE(sequence, 0), id LIMIT %s""",
-            (consumer, *after, page),
-        ).fetchall()
-        yield from (_parked(row) for row in rows)
-        if len(rows) < page:
-            return
-        last = rows[-1]
-        after = (last[2], last[3], last[4] or 0, last[0])
+    after = FIRST
+    while found := list_page(conn, consumer=consumer, after=after, limit=page):
+        yield from found
+        after = found[-1].cursor
 
 
 def remove(conn: Conn, parked_id: int) -> None:

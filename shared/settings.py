@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from environs import Env, EnvValidationError, validate
 
 __all__ = ["Address", "Env", "KafkaSettings", "ServiceSettings", "SettingsError", "TLSFiles", "WebSettings"]
-__all__ += ["read_admin", "read_env", "read_kafka", "read_service", "read_web", "seal", "shown"]
+__all__ += ["read_admin", "read_desk_jwks_file", "read_env", "read_kafka", "read_service", "read_web", "seal", "shown"]
 
 
 # Production is refused what only a local system may have: a name that is neither must not pass for local.
@@ -132,6 +132,14 @@ def read_service(env: Env, service: str) -> ServiceSettings:
         fingerprint_key_file=env.path("FINGERPRINT_KEY_FILE"),
         kafka=read_kafka(env),
     )
+
+
+def read_desk_jwks_file() -> Path:
+    """The public keys of the CA's desk, for those processes alone that it operates by. Raises SettingsError."""
+    env = read_env()
+    found: Path = env.path("DESK_JWKS_FILE")
+    seal(env)
+    return found
 
 
 def seal(env: Env) -> None:

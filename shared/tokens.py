@@ -28,6 +28,7 @@ class TokenKind(Enum):
     CHECKOUT = ("checkout+jwt", "ecert-payment", timedelta(minutes=5))
     ATTESTATION = ("attestation+jwt", "ecert-issuance", None)
     RECEIPT = ("receipt+jwt", "ecert-receipt", None)
+    STAFF = ("staff+jwt", "ecert-operators", timedelta(minutes=1))
     AUDIT_SEAL = ("audit-seal+jwt", "ecert-audit", None)
 
     def __init__(self, typ: str, audience: str, lifetime: timedelta | None) -> None:

@@ -62,6 +62,8 @@ class Runtime:
     problems: ProblemTable
     service: str
     fingerprints: FingerprintKey
+    # On whose account an Idempotency-Key counts.
+    account: Callable[[], str]
 
 
 def create_app(
@@ -74,14 +76,17 @@ def create_app(
     fingerprints: FingerprintKey,
     deps: object,
     clock: Clock = utc_now,
+    prefix: str | None = None,
+    account: Callable[[], str] | None = None,
 ) -> flask.Flask:
-    """A service's WSGI app, its routes under /<service>/v1."""
+    """A service's WSGI app, its routes under /<service>/v1 or the prefix; its callers are ARs unless it says whose."""
+    path = prefix or f"/{service}/v1"
     app = flask.Flask(service, static_folder=None)
     app.config |= {
         "API_TITLE": f"e-Cert renewal: {service}",
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": f"/{service}/v1",
+        "OPENAPI_URL_PREFIX": path,
         "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
         "PROPAGATE_EXCEPTIONS": False,
     }
@@ -93,6 +98,7 @@ def create_app(
         problems={**_IDEMPOTENCY, **problem_table},
         service=service,
         fingerprints=fingerprints,
+        account=account or (lambda: caller().ar_id),
     )
     app.before_request(_begin)
     app.after_request(_end)
@@ -101,7 +107,7 @@ def create_app(
         "access_token", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From identity"}
     )
     for blueprint in blueprints:
-        api.register_blueprint(blueprint, url_prefix=f"/{service}/v1")
+        api.register_blueprint(blueprint, url_prefix=path)
     app.register_error_handler(Exception, _handle)
     tracing.instrument(app)
     return app
@@ -195,7 +201,7 @@ def _documented(view: View) -> View:
 
 
 def _idempotency_of_request() -> tuple[str, str, str]:
-    account = caller().ar_id
+    account = runtime().account()
     key = flask.request.headers.get("Idempotency-Key")
     if key is None or not _KEY.fullmatch(key):
         raise KeyMissing("send an Idempotency-Key of 8 to 200 visible ASCII characters")

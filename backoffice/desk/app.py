@@ -12,9 +12,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from backoffice.desk import roles, staff, web, words
-from backoffice.desk.pages import certificates, renewals
+from backoffice.desk.pages import audit as audit_pages
+from backoffice.desk.pages import certificates, envelopes, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
-from backoffice.desk.web import Deps, ForeignForm, NotAllowed
+from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
 from shared import audit, pages, requests_seen, tracing, xfcc
 from shared.errors import Unavailable
 
@@ -38,7 +39,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.jinja_env.filters |= words.FILTERS
     app.before_request(_begin)
     app.after_request(_end)
-    for module in (certificates, renewals):
+    for module in (certificates, renewals, envelopes, held, audit_pages):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     tracing.instrument(app)
@@ -100,6 +101,8 @@ def _handle(error: Exception) -> BaseResponse:
             return _page(status, *words.REFUSALS[error.fault])
         case NotAllowed():
             return _page(HTTPStatus.FORBIDDEN, *words.NOT_ALLOWED)
+        case NotThere():
+            return _page(HTTPStatus.NOT_FOUND, *words.NOT_FOUND)
         case ForeignForm():
             return _page(HTTPStatus.FORBIDDEN, *words.FOREIGN_FORM)
         case RevocationUnknown():

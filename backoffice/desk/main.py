@@ -10,14 +10,14 @@ from cryptography import x509
 from backoffice.desk import projection, staff
 from backoffice.desk.projection import Keys
 from backoffice.desk.roles import Role
-from backoffice.desk.settings import Settings, read_settings
+from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
 from shared import xfcc
 from shared.db import Pool
 from shared.main import Command, Service, open_current_pool, run
 from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription
-from shared.tokens import KeySet
+from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app, from the environment."""
     # Flask is loaded by the web process alone.
     from backoffice.desk.app import create_app
+    from backoffice.desk.operators import Operators
     from backoffice.desk.web import Deps
 
     settings = read_settings()
     xfcc.require_gateway_only(settings.web)
-    return create_app(Deps(settings=settings, pool=pool, trust=read_trust(settings)))
+    told = read_operators()
+    operators = Operators(addresses=told.addresses, key=SigningKey.load(told.key_file), network=told.network)
+    return create_app(Deps(settings=settings, pool=pool, trust=read_trust(settings), operators=operators))
 
 
 def read_trust(settings: Settings) -> Trust:

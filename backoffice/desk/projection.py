@@ -153,12 +153,25 @@ def take_revocation(event: issuance.CertificateRevoked, tx: Tx) -> None:
 
 def take_despatch(event: mailing.PINEnvelopePosted, tx: Tx) -> None:
     """A PIN Envelope went to the post."""
-    store.add_envelope(tx.conn, event)
+    changes = {"registered_number": event.registered_number, "posted_on": event.posted_on}
+    store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
 def take_return(event: mailing.PINEnvelopeReturned, tx: Tx) -> None:
     """It came back."""
-    store.change_envelope(tx.conn, event.envelope_id, "returned_on", event.returned_on, event.reason)
+    store.save_returned(tx.conn, event)
+
+
+def take_voiding(event: issuance.PINVoided, tx: Tx) -> None:
+    """Its PIN opens nothing any more."""
+    changes = {"voided_at": _when(tx), "void_reason": event.reason}
+    store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
+
+
+def take_reissue(event: issuance.PINReissued, tx: Tx) -> None:
+    """Another letter is being made."""
+    changes = {"announced_at": _when(tx), "replaces": event.replaces}
+    store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
 CHANGES: Final[Mapping[type[Event], Callable[[Any, Tx], None]]] = {
@@ -169,6 +182,8 @@ CHANGES: Final[Mapping[type[Event], Callable[[Any, Tx], None]]] = {
     mailing.PINEnvelopePosted: take_despatch,
     mailing.PINEnvelopeReturned: take_return,
     issuance.OrderOpened: take_order,
+    issuance.PINVoided: take_voiding,
+    issuance.PINReissued: take_reissue,
     issuance.CSRReceived: take_csr,
     issuance.CertificateIssued: take_certificate,
     issuance.IssuanceRefused: take_refusal,

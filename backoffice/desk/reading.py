@@ -1,9 +1,8 @@
 """The SQL that pages are made of; lists are read a page at a time, by key."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -209,6 +208,28 @@ class Thread:
     held_reason: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """An event that two persons had left out."""
+
+    topic: str
+    sequence: int | None
+    time: datetime
+    actor: str
+    reason: str
+
+
+def left_out_of(conn: Conn, renewal_id: uuid.UUID) -> list[LeftOut]:
+    """What was left out of a renewal at the desk, oldest first."""
+    with conn.cursor(row_factory=class_row(LeftOut)) as cursor:
+        return cursor.execute(
+            """SELECT details->>'topic' AS topic, (details->>'sequence')::bigint AS sequence, time, actor,
+                      details->>'reason' AS reason
+               FROM audit_log WHERE action = 'event-skipped' AND subject = %s::text ORDER BY id""",
+            (renewal_id,),
+        ).fetchall()
+
+
 def threads_of(conn: Conn, renewal_id: uuid.UUID) -> list[Thread]:
     """What the desk's own inbox says of a renewal."""
     with conn.cursor(row_factory=class_row(Thread)) as cursor:
@@ -216,36 +237,4 @@ def threads_of(conn: Conn, renewal_id: uuid.UUID) -> list[Thread]:
             """SELECT topic, last_sequence, held_since, held_reason FROM inbox
                WHERE consumer = 'desk' AND key = %s::text ORDER BY topic""",
             (renewal_id,),
-        ).fetchall()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Envelope:
-    """One PIN Envelope after its despatch."""
-
-    envelope_id: uuid.UUID
-    renewal_id: uuid.UUID
-    item_id: uuid.UUID
-    server_name: str
-    registered_number: str | None
-    posted_on: date | None
-    returned_on: date | None
-    lost_on: date | None
-    reason: str | None
-
-    @property
-    def state(self) -> str:
-        """Where it is."""
-        return "lost" if self.lost_on else "returned" if self.returned_on else "despatched"
-
-
-_ENVELOPES: Final = """SELECT envelope_id, renewal_id, item_id, server_name, registered_number, posted_on, returned_on,
-    lost_on, reason FROM envelopes"""
-
-
-def envelopes_of(conn: Conn, renewal_id: uuid.UUID) -> Sequence[Envelope]:
-    """A renewal's envelopes."""
-    with conn.cursor(row_factory=class_row(Envelope)) as cursor:
-        return cursor.execute(
-            _ENVELOPES + " WHERE renewal_id = %s ORDER BY posted_on, server_name, envelope_id", (renewal_id,)
         ).fetchall()

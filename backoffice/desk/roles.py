@@ -21,8 +21,9 @@ class Action(StrEnum):
     LOOK_UP = "look-up"
     SEE_ENVELOPES = "see-envelopes"
     SEE_RECIPIENT = "see-recipient"
+    SEE_BATCHES = "see-batches"
     MARK_RETURNED = "mark-returned"
-    MARK_LOST = "mark-lost"
+    REISSUE_PIN = "reissue-pin"
     SEE_HELD = "see-held"
     REDRIVE = "redrive"
     PROPOSE_SKIP = "propose-skip"
@@ -30,16 +31,17 @@ class Action(StrEnum):
     SEE_AUDIT = "see-audit"
 
 
+_LOOKING: Final = (Action.LOOK_UP, Action.SEE_ENVELOPES)
 _OPERATING: Final = (Action.SEE_HELD, Action.REDRIVE, Action.PROPOSE_SKIP)
 MAY: Final[Mapping[Role, frozenset[Action]]] = {
-    Role.ENQUIRIES: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES}),
+    Role.ENQUIRIES: frozenset(_LOOKING),
     Role.MAIL_ROOM: frozenset(
-        {Action.LOOK_UP, Action.SEE_ENVELOPES, Action.SEE_RECIPIENT, Action.MARK_RETURNED, Action.MARK_LOST}
+        {Action.SEE_BATCHES, Action.SEE_RECIPIENT, Action.MARK_RETURNED, Action.REISSUE_PIN, *_LOOKING}
     ),
-    Role.OPERATOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, *_OPERATING}),
+    Role.OPERATOR: frozenset({*_LOOKING, *_OPERATING}),
     # Decides on others' proposals; on their own nobody does, whatever their roles.
-    Role.SUPERVISOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, *_OPERATING, Action.DECIDE_SKIP}),
-    Role.AUDITOR: frozenset({Action.LOOK_UP, Action.SEE_ENVELOPES, Action.SEE_HELD, Action.SEE_AUDIT}),
+    Role.SUPERVISOR: frozenset({*_LOOKING, *_OPERATING, Action.DECIDE_SKIP}),
+    Role.AUDITOR: frozenset({*_LOOKING, Action.SEE_BATCHES, Action.SEE_HELD, Action.SEE_AUDIT}),
 }
 
 # Endpoint → what it takes to open it. What is not here is open to nobody.
@@ -47,6 +49,20 @@ PAGES: Final[Mapping[str, Action]] = {
     "certificates.search": Action.LOOK_UP,
     "certificates.listing": Action.LOOK_UP,
     "renewals.timeline": Action.LOOK_UP,
+    "envelopes.listing": Action.SEE_ENVELOPES,
+    "envelopes.show": Action.SEE_ENVELOPES,
+    "envelopes.recipient": Action.SEE_RECIPIENT,
+    "envelopes.batches": Action.SEE_BATCHES,
+    "envelopes.mark_returned": Action.MARK_RETURNED,
+    "envelopes.reissue": Action.REISSUE_PIN,
+    "held.overview": Action.SEE_HELD,
+    "held.listing": Action.SEE_HELD,
+    "held.show": Action.SEE_HELD,
+    "held.redrive": Action.REDRIVE,
+    "held.propose": Action.PROPOSE_SKIP,
+    "held.confirm": Action.DECIDE_SKIP,
+    "held.turn_down": Action.DECIDE_SKIP,
+    "audit.listing": Action.SEE_AUDIT,
 }
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from backoffice.desk.operators import Network
 from shared.settings import ServiceSettings, read_env, read_service, seal
 
 
@@ -34,6 +35,28 @@ def read_settings() -> Settings:
     }
     seal(env)
     return Settings(**vars(common), **own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorsSettings:
+    """For the pages alone: where the services' operators' APIs are, and with what the desk vouches for its staff."""
+
+    key_file: Path
+    addresses: dict[str, str]
+    network: Network | None
+
+
+def read_operators() -> OperatorsSettings:
+    """Read the environment. Raises SettingsError."""
+    env = read_env()
+    key_file: Path = env.path("DESK_SIGNING_KEY_FILE")
+    addresses: dict[str, str] = env.dict("OPERATORS") or {}  # what is missing is said by `seal`
+    over_network = any(not address.startswith("unix:") for address in addresses.values())
+    names = ("OPERATORS_CA_FILE", "OPERATORS_CERTIFICATE_FILE", "OPERATORS_KEY_FILE")
+    files = [env.path(name) for name in names] if over_network else []
+    seal(env)
+    network = Network(ca_file=files[0], certificate_file=files[1], key_file=files[2]) if over_network else None
+    return OperatorsSettings(key_file=key_file, addresses=addresses, network=network)
 
 
 def _https(value: str) -> None:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg import sql
@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from shared.db import Conn
 from shared.events.application import RenewalSubmitted
 from shared.events.base import Envelope
-from shared.events.mailing import PINEnvelopePosted
+from shared.events.mailing import PINEnvelopeReturned
 from shared.proofs import Attested
 
 # What `rebuild` drops, and what the state's hash is taken over.
@@ -143,25 +143,32 @@ def withdraw_items(conn: Conn, renewal_id: uuid.UUID) -> None:
     )
 
 
-def add_envelope(conn: Conn, event: PINEnvelopePosted) -> None:
-    """A letter is on its way."""
+def save_envelope(
+    conn: Conn,
+    renewal_id: uuid.UUID,
+    item_id: uuid.UUID,
+    envelope_id: uuid.UUID,
+    server_name: str,
+    changes: Mapping[str, object],
+) -> None:
+    """What one topic says of a letter; mailing and issuance both speak of it."""
+    columns = [sql.Identifier(column) for column in changes]
     conn.execute(
-        """INSERT INTO envelopes (envelope_id, renewal_id, item_id, server_name, registered_number, posted_on)
-           VALUES (%s, %s, %s, %s, %s, %s)""",
-        (
-            event.envelope_id,
-            event.renewal_id,
-            event.item_id,
-            event.server_name,
-            event.registered_number,
-            event.posted_on,
+        sql.SQL(
+            """INSERT INTO envelopes (envelope_id, renewal_id, item_id, server_name, {}) VALUES (%s, %s, %s, %s, {})
+               ON CONFLICT (envelope_id) DO UPDATE SET {}"""
+        ).format(
+            sql.SQL(", ").join(columns),
+            sql.SQL(", ").join(sql.Placeholder() for _ in columns),
+            sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(column) for column in columns),
         ),
+        (envelope_id, renewal_id, item_id, server_name, *changes.values()),
     )
 
 
-def change_envelope(conn: Conn, envelope_id: uuid.UUID, column: str, day: date, reason: str) -> None:
-    """What became of a letter."""
+def save_returned(conn: Conn, event: PINEnvelopeReturned) -> None:
+    """A letter came back; the same topic said before that it had been posted."""
     conn.execute(
-        sql.SQL("UPDATE envelopes SET {} = %s, reason = %s WHERE envelope_id = %s").format(sql.Identifier(column)),
-        (day, reason, envelope_id),
+        "UPDATE envelopes SET returned_on = %s, reason = %s WHERE envelope_id = %s",
+        (event.returned_on, event.reason, event.envelope_id),
     )

@@ -32,12 +32,14 @@ TOLD: Final[Mapping[type[Event], Told]] = {
     payment.PaymentExpired: Told(title="Payment closed without money", facts=("reason",)),
     payment.PaymentRefunded: Told(title="Refund made", facts=("amount_minor", "currency")),
     mailing.CSRRequestSent: Told(title="CSR e-mail sent", facts=("message_id",)),
-    mailing.MailBounced: Told(title="E-mail bounced", facts=("message_id", "reply_code")),
+    mailing.MailBounced: Told(title="E-mail bounced", facts=("message_id", "reply_code", "template")),
     mailing.PINEnvelopePosted: Told(
         title="PIN Envelope despatched", facts=("server_name", "registered_number", "posted_on")
     ),
     mailing.PINEnvelopeReturned: Told(title="PIN Envelope returned", facts=("server_name", "reason", "returned_on")),
     issuance.OrderOpened: Told(title="Order opened", facts=("reference", "srn", "server_names")),
+    issuance.PINVoided: Told(title="PIN voided", facts=("server_name", "reason", "envelope_id")),
+    issuance.PINReissued: Told(title="Another PIN is made", facts=("server_name", "envelope_id", "replaces")),
     issuance.CSRReceived: Told(title="CSR received", facts=("key_kind", "spki_sha256")),
     issuance.CertificateIssued: Told(title="Certificate issued", facts=("serial", "not_after")),
     issuance.IssuanceRefused: Told(title="Certificate refused", facts=("reason",)),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import flask
 from werkzeug.wrappers import Response
 
+from backoffice.desk.operators import Operators, Refusal
 from backoffice.desk.roles import Action, allowed
 from backoffice.desk.settings import Settings
 from backoffice.desk.staff import Member, Trust
@@ -25,6 +26,7 @@ class Deps:
     settings: Settings
     pool: Pool
     trust: Trust
+    operators: Operators
     clock: Clock = utc_now
 
 
@@ -32,6 +34,12 @@ class NotAllowed(Refused):
     """None of the member's roles may do this."""
 
     reason = "not-allowed"
+
+
+class NotThere(Refused):
+    """A service knows nothing under this address."""
+
+    reason = "not-there"
 
 
 class ForeignForm(Refused):
@@ -62,10 +70,18 @@ def transaction() -> Iterator[Tx]:
         yield Tx(conn=conn, now=deps().clock(), new_id=uuid.uuid4, causation_id=flask.g.request_id)
 
 
-def show(template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> flask.Response:
-    """A page."""
-    body = flask.render_template(template, **values)
+def show(
+    template: str, *, status: HTTPStatus = HTTPStatus.OK, errors: Mapping[str, str] | None = None, **values: Any
+) -> flask.Response:
+    """A page; with errors (the control's id → what to do) it says 422."""
+    body = flask.render_template(template, errors=errors or {}, **values)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if errors else status
     return flask.Response(body, status, content_type="text/html; charset=utf-8")
+
+
+def words_of(refusal: Refusal) -> str:
+    """What a service's refusal means to whoever asked."""
+    return f"{refusal.title}: {refusal.detail}" if refusal.detail else refusal.title
 
 
 def redirect(endpoint: str, **values: Any) -> Response:

@@ -1,5 +1,7 @@
 """What the pages call things, and what they say when something cannot be done."""
 
+import json
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
@@ -73,6 +75,8 @@ STATES: Final[Mapping[str, str]] = {
     "despatched": "Despatched",
     "returned": "Returned",
     "lost": "Lost",
+    "voided": "PIN voided",
+    "announced": "Being made",
 }
 # The tag's colour beside its words.
 COLOURS: Final[Mapping[str, str]] = {
@@ -83,6 +87,16 @@ COLOURS: Final[Mapping[str, str]] = {
     "returned": "orange",
     "lost": "red",
     "withdrawn": "grey",
+    "voided": "grey",
+}
+# What was just done, said on the page that follows.
+DONE: Final[Mapping[str, str]] = {
+    "returned": "Recorded: the letter came back. This page shows it in a moment, once mailing has announced it.",
+    "replaced": "The PIN is voided, and another letter is being made. This page shows it in a moment.",
+    "proposed": "Your proposal waits for a second person.",
+    "turned-down": "The proposal was turned down; the event stays held.",
+    "gone-on": "Done: nothing of this renewal is held here any more.",
+    "held-on": "It went on as far as it could; what is still held of this renewal is in the list with its reason.",
 }
 PRODUCTS: Final[Mapping[str, str]] = {
     "standard": "e-Cert (Server)",
@@ -139,6 +153,42 @@ def _fact(name: str, value: Any, facts: Mapping[str, Any]) -> str:
     return str(value)
 
 
+HELD: Final[Mapping[str, str]] = {
+    "gap": "Waits for an earlier event",
+    "conflict": "Another event has the same number",
+    "failed": "Failed three times",
+    "undecodable": "Cannot be read",
+    "no-sequence": "Has no number that can be read",
+    "unknown-type": "Of a kind that this release does not know",
+    "wrong-topic": "Of another service’s kind",
+    "too-large": "Too large",
+    "signature-wrong": "Not signed by its writer",
+}
+
+
+def held_reason(reason: str) -> str:
+    """Why an event is held."""
+    return f"{HELD[reason]} ({reason})" if reason in HELD else reason
+
+
+def is_renewal(key: str) -> bool:
+    """Whether a key can be a renewal's id."""
+    try:
+        return str(uuid.UUID(key)) == key
+    except ValueError:
+        return False
+
+
+def as_text(value: Any) -> str:
+    """Headers or data, to be read."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def stamp(value: str | None) -> str:
+    """A moment as a service's API writes it."""
+    return "" if value is None else moment(datetime.fromisoformat(value))
+
+
 def money(amount_minor: int, currency: str) -> str:
     """An amount."""
     return f"{currency} {amount_minor / 100:,.2f}"
@@ -174,6 +224,7 @@ def pairs(serial: str) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "moment": moment,
+    "stamp": stamp,
     "day": day,
     "server_name": readable_name,
     "pairs": pairs,

@@ -102,9 +102,13 @@ class Installation:
     def sockets(self) -> Path:
         """Unix sockets; elsewhere if the folder's path is too long for one."""
         inside = self.folder / "run"
-        if len(str(inside)) < _LONGEST_SOCKET_PATH - len("/application.sock"):
+        if len(str(inside)) < _LONGEST_SOCKET_PATH - len("/application-operate.sock"):
             return inside
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108
+
+    def operators_socket(self, service: str) -> Path:
+        """Where the desk alone operates a service."""
+        return self.sockets / f"{service}-operate.sock"
 
     @property
     def kit_environment(self) -> Path:

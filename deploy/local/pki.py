@@ -30,7 +30,7 @@ from deploy.local.people import (
     ECertClass,
     SampleECert,
 )
-from deploy.local.postgres import SERVICES
+from deploy.local.postgres import DESK, SERVICES
 from shared.tokens import SigningKey
 
 GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
@@ -80,7 +80,7 @@ class PKI:
 
     @property
     def signing(self) -> Path:
-        """The private keys identity, payment, issuance-feed and SERVICE-audit; the public ones as NAME-jwks.json."""
+        """Private keys: identity, payment, desk, issuance-feed and SERVICE-audit; the public ones as NAME-jwks.json."""
         return self.folder / "signing"
 
     @property
@@ -159,7 +159,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
-    for name in ("identity", "payment", FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
+    for name in ("identity", "payment", DESK, FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
         if not (pki.signing / f"{name}-jwks.json").exists():
             _write_signing_key(pki.signing, name)
     if not (pki.back_office / "ca.pem").exists():

@@ -149,7 +149,11 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
     for service in SERVICES:
         environment = stack.service_environment(installation, service, there)
         module = f"{package(service)}.main"
-        found.append(_web(service, module, installation, environment, next(ports)))
+        web_environment = stack.desk_web_environment(installation, there) if service == DESK else environment
+        found.append(_web(service, module, installation, web_environment, next(ports)))
+        if service in stack.OPERATED:
+            operating = stack.operate_environment(installation, service, there)
+            found.append(_ready_at(next(ports), f"{service}-operate", module, "operate", operating))
         for loop in _LOOPS_OF.get(service, LOOPS):
             told = stack.relay_environment(installation, service, there) if loop == "relay" else environment
             found.append(_ready_at(next(ports), f"{service}-{loop}", module, loop, told))

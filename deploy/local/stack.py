@@ -11,12 +11,14 @@ from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_H
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLIC_HOST
-from deploy.local.postgres import SERVICES
+from deploy.local.postgres import DESK, SERVICES
 from deploy.local.staff import CA as STAFF_CA
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
 # Kept of the caller's environment: enough to run programs, nothing that points at other servers but a trace collector.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+# Whoever reads events may hold some; identity reads none.
+OPERATED: Final = tuple(service for service in SERVICES if service != "identity")
 STATE_VARIABLE: Final = "ECERT_STATE_FOLDER"
 
 
@@ -109,6 +111,25 @@ def relay_environment(installation: Installation, service: str, there: Outside) 
     signing = installation.pki.signing
     own = {"FEED_KEY_FILE": str(signing / f"{FEED_KEY}.key"), "FEED_JWKS_FILE": str(signing / f"{FEED_KEY}-jwks.json")}
     return {**service_environment(installation, service, there), **(own if service == "issuance" else {})}
+
+
+def operate_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
+    """For the process by which the desk operates a service: at a socket of its own, which no route leads to."""
+    own = {
+        "BIND": f"unix:{installation.operators_socket(service)}",
+        "WEB_THREADS": "2",
+        "DESK_JWKS_FILE": str(installation.pki.signing / f"{DESK}-jwks.json"),
+    }
+    return {**service_environment(installation, service, there), **own}
+
+
+def desk_web_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """For the desk's pages alone: the key of its word on who operates, and where the services hear it."""
+    own = {
+        "DESK_SIGNING_KEY_FILE": str(installation.pki.signing / f"{DESK}.key"),
+        "OPERATORS": ",".join(f"{each}=unix:{installation.operators_socket(each)}" for each in OPERATED),
+    }
+    return {**service_environment(installation, DESK, there), **own}
 
 
 def feed_environment(installation: Installation, there: Outside) -> dict[str, str]:

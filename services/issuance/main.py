@@ -42,6 +42,8 @@ from shared.work import Task
 if TYPE_CHECKING:
     import flask
 
+    from shared.operators.api import Operations
+
 
 def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
@@ -108,6 +110,12 @@ def make_issuer(settings: Settings) -> Issuer:
 
 def _proof_keys(settings: Settings) -> ProofKeys:
     return ProofKeys(identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file))
+
+
+def _operations() -> "Operations":
+    from services.issuance import operating  # as above
+
+    return operating.OPERATIONS
 
 
 def _feed() -> Feed:
@@ -219,6 +227,7 @@ SERVICE: Final[Service] = Service(
         Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
     ),
     feed=_feed,
+    operations=_operations,
     commands={
         "feed": Command(help="answer readers of the feed", run=lambda _: feed.run(SERVICE.files())),
         "register-reader": Command(

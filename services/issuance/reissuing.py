@@ -7,6 +7,7 @@ from services.issuance import store
 from services.issuance.domain import Order, OrderNotFound
 from shared import audit, outbox
 from shared.db import Conn
+from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived, PINReissued, PINVoided
 from shared.pki.names import NameRefused, server_name
@@ -23,17 +24,34 @@ class VoidReason(StrEnum):
     LOCKED = "locked"
 
 
-def reissue_pin(order_name: str, name: str, reason: VoidReason, actor: str, tx: Tx) -> uuid.UUID:
+class OtherEnvelope(Refused):
+    """The server name's PIN is in another envelope by now."""
+
+    reason = "other-envelope"
+
+
+def reissue_pin(
+    order_name: str,
+    name: str,
+    reason: VoidReason,
+    actor: str,
+    tx: Tx,
+    *,
+    of: uuid.UUID | None = None,
+    note: str | None = None,
+) -> uuid.UUID:
     """Void a server name's PIN and have another made; its envelope id.
 
-    The order goes by its reference number or its item id. Raises OrderNotFound, or InvalidTransition once the order
-    awaits no CSR any more.
+    The order goes by its reference number or its item id. Raises OrderNotFound, InvalidTransition once the order
+    awaits no CSR any more, or OtherEnvelope if the PIN is not the one in the envelope `of`.
     """
     order = _lock(order_name, tx)
     name = _own_name(order, name)
     order.after(CSRReceived)  # only while a CSR is awaited
     voided = store.void_pin(tx.conn, order.item_id, name)
     assert voided is not None, "an order that awaits its CSR has a PIN for each name"
+    if of not in (None, voided):
+        raise OtherEnvelope(f"the PIN of {name} is in {voided}")
     envelope_id = store.plan_pin(tx, order.item_id, name)
     outbox.add(
         tx,
@@ -65,6 +83,7 @@ def reissue_pin(order_name: str, name: str, reason: VoidReason, actor: str, tx: 
             "envelope_id": str(envelope_id),
             "replaces": str(voided),
             "reason": reason.value,
+            "note": note,
         },
     )
     return envelope_id

@@ -302,6 +302,20 @@ class PINEnvelope:
     traceparent: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchCount:
+    """A posting batch, and how many of its letters are where."""
+
+    number: int
+    state: str
+    opened_at: datetime
+    closed_at: datetime | None
+    printed: int
+    posted: int
+    returned: int
+    dropped: int
+
+
 _S10: Final = re.compile(r"R[A-Z]([0-9]{8})([0-9])[A-Z]{2}")
 _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 

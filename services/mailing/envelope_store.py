@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from psycopg.rows import class_row, kwargs_row
 
-from services.mailing.domain import EnvelopeState, PINEnvelope, Waiting
+from services.mailing.domain import BatchCount, EnvelopeState, PINEnvelope, Waiting
 from shared.db import Conn
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
@@ -162,6 +162,22 @@ def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: 
            WHERE envelope_id = %s AND state = 'posted'""",
         (reason, returned_on, envelope_id),
     )
+
+
+def list_batches(conn: Conn, limit: int = 50) -> Sequence[BatchCount]:
+    """The newest posting batches, with what became of their letters."""
+    with conn.cursor(row_factory=class_row(BatchCount)) as cursor:
+        return cursor.execute(
+            """SELECT b.number, b.state, b.opened_at, b.closed_at,
+                      count(*) FILTER (WHERE e.state = 'printed') AS printed,
+                      count(*) FILTER (WHERE e.state = 'posted') AS posted,
+                      count(*) FILTER (WHERE e.state = 'returned') AS returned,
+                      count(*) FILTER (WHERE e.state = 'dropped') AS dropped
+               FROM posting_batches AS b LEFT JOIN pin_envelopes AS e ON e.batch_id = b.id
+               WHERE b.number > (SELECT COALESCE(max(number), 0) FROM posting_batches) - %s
+               GROUP BY b.number, b.state, b.opened_at, b.closed_at ORDER BY b.number DESC""",
+            (limit,),
+        ).fetchall()
 
 
 def find_waiting(conn: Conn, since: datetime) -> Sequence[Waiting]:

@@ -33,6 +33,8 @@ from shared.work import Task
 if TYPE_CHECKING:
     import flask
 
+    from shared.operators.api import Operations
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -66,6 +68,13 @@ def make_subscriptions() -> tuple[Subscription, ...]:
         ),
         post=Post(domain=settings.sender.domain, portal=settings.portal),
     )
+
+
+def operations() -> "Operations":
+    """What the desk may do here beside held events."""
+    from services.mailing import operating  # as above
+
+    return operating.OPERATIONS
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
@@ -224,6 +233,7 @@ SERVICE: Final = Service(
     subscriptions=make_subscriptions,
     tasks=tasks,
     migrations=MIGRATIONS,
+    operations=operations,
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),

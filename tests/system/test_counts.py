@@ -31,7 +31,7 @@ ROUND_TRIPS: Final = {
     "issuance-work": 47,
     # It stamps what goes to the feed, in a transaction before the one that sends.
     "issuance-relay": 45,
-    "desk-consume": 85,
+    "desk-consume": 90,
 }
 # Audit rows share a seal if they come within two seconds, and a slow machine needs more of them: in work alone.
 MORE_SEALS: Final = 2 * 8

@@ -5,7 +5,7 @@ from typing import Final
 
 import flask
 
-from backoffice.desk import reading, verifying, web
+from backoffice.desk import envelopes, reading, verifying, web
 
 blp: Final = flask.Blueprint("renewals", __name__)
 
@@ -21,7 +21,8 @@ def timeline(renewal_id: uuid.UUID) -> flask.Response:
         items = reading.items_of(conn, renewal_id)
         steps = reading.steps_of(conn, renewal_id)
         threads = verifying.threads(steps, reading.threads_of(conn, renewal_id))
-        envelopes = reading.envelopes_of(conn, renewal_id)
+        left_out = reading.left_out_of(conn, renewal_id)
+        letters = envelopes.of_renewal(conn, renewal_id)
     return web.show(
         "renewal.html",
         renewal=renewal,
@@ -29,5 +30,6 @@ def timeline(renewal_id: uuid.UUID) -> flask.Response:
         names={item.item_id: item for item in items},
         steps=steps,
         threads=threads,
-        envelopes=envelopes,
+        left_out=left_out,
+        envelopes=letters,
     )

@@ -7,12 +7,12 @@ from tests.contract.k8s.reach import Flow, Peer
 
 PROCESSES: Final = {
     "identity": ("web", "relay", "work", "migrate"),
-    "application": ("web", "consume", "relay", "work", "migrate"),
-    "payment": ("web", "consume", "relay", "work", "migrate"),
-    "mailing": ("web", "consume", "relay", "work", "migrate", "print"),
-    "issuance": ("web", "consume", "relay", "work", "migrate", "feed"),
+    "application": ("web", "operate", "consume", "relay", "work", "migrate"),
+    "payment": ("web", "operate", "consume", "relay", "work", "migrate"),
+    "mailing": ("web", "operate", "consume", "relay", "work", "migrate", "print"),
+    "issuance": ("web", "operate", "consume", "relay", "work", "migrate", "feed"),
     "portal": ("web",),
-    "desk": ("web", "consume", "work", "migrate"),
+    "desk": ("web", "operate", "consume", "work", "migrate"),
 }
 # mailing has nothing for the public.
 PUBLIC: Final = (
@@ -43,6 +43,8 @@ def _everywhere() -> Iterator[Flow]:
             yield Flow(pod, f"{service}-db", 5432)
         if process in ("consume", "relay"):
             yield Flow(pod, "kafka", 9093)
+        if process == "operate":
+            yield Flow("desk-web", pod, 8443)
     for pod in PUBLIC:
         yield Flow("gateway", pod, 8443)
 

@@ -24,7 +24,7 @@ from services.issuance.feed.settings import FeedSettings
 from services.mailing.print_settings import PrintSettings
 from services.mailing.settings import MailingSettings
 from services.payment import settings as payment
-from shared.settings import SettingsError
+from shared.settings import SettingsError, read_desk_jwks_file
 from shared.xfcc import require_gateway_only
 from tests.contract.k8s import flows
 from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, image, name, pod, secrets
@@ -39,6 +39,7 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = {
     "issuance-feed": FeedSettings.read,
     "portal": portal.read,
     "desk": desk.read_settings,
+    "desk-web": lambda: (desk.read_settings(), desk.read_operators())[0],
 }
 # What a Secret might hold.
 HELD: Final = {
@@ -89,6 +90,8 @@ def read(each: Object, variables: Mapping[str, str], monkeypatch: pytest.MonkeyP
             patched.delenv(variable)
         for variable, value in variables.items():
             patched.setenv(variable, value)
+        if name(each).endswith("-operate"):
+            read_desk_jwks_file()
         return READERS[which]()
 
 
@@ -182,7 +185,15 @@ ONLY: Final = {
     "portal-session-keys": {"portal-web"},
     **{f"{service}-migrate-database": {f"{service}-migrate"} for service in flows.WITH_DATABASE},
     **{f"{service}-audit-key": {f"{service}-work"} for service in flows.WITH_DATABASE},
-    **{f"{service}-fingerprint-key": {f"{service}-web"} for service in flows.WITH_DATABASE},
+    **{
+        f"{service}-fingerprint-key": {
+            f"{service}-{each}" for each in ("web", "operate") if each in flows.PROCESSES[service]
+        }
+        for service in flows.WITH_DATABASE
+    },
+    **{f"{service}-operate-tls": {f"{service}-operate"} for service in flows.WITH_DATABASE if service != "identity"},
+    "desk-signing-key": {"desk-web"},
+    "desk-public-keys": {each for each in flows.pods() if each.endswith("-operate")},
     **{f"{service}-web-tls": {f"{service}-web"} for service in (*flows.WITH_DATABASE, "portal")},
     **{
         service: {f"{service}-{process}" for process in ("consume", "relay") if process in flows.PROCESSES[service]}

@@ -36,7 +36,7 @@ def loops(rendered: Rendered) -> list[Object]:
     return [
         each
         for each in rendered.ours()
-        if each["kind"] == "Deployment" and not name(each).endswith(("-web", "-feed", "sandbox"))
+        if each["kind"] == "Deployment" and not name(each).endswith(("-web", "-operate", "-feed", "sandbox"))
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_long_turn_is_not_taken_for_death(rendered: Rendered) -> None:
 
 def test_a_web_process_answers_until_nobody_is_led_to_it_and_then_ends_what_runs(rendered: Rendered) -> None:
     for each in rendered.ours():
-        if name(each).endswith(("-web", "-feed")):
+        if name(each).endswith(("-web", "-operate", "-feed")):
             pause = container(each)["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert 5 <= pause <= 15
             assert pod(each)["terminationGracePeriodSeconds"] >= pause + server.GRACE_SECONDS + 5

@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from cryptography import x509
 
 from backoffice.desk import staff
 from backoffice.desk.app import create_app
+from backoffice.desk.operators import Operators
 from backoffice.desk.settings import Settings
 from backoffice.desk.staff import Trust
 from backoffice.desk.web import Deps
@@ -18,9 +20,9 @@ from shared import db
 from shared.db import Pool
 from shared.settings import KafkaSettings, WebSettings
 from shared.tx import transaction
-from tests.builders import NOW
+from tests.builders import NOW, signing_key
 from tests.engines import Database
-from tests.integration.desk.world import URL, Staff, World
+from tests.integration.desk.world import URL, Publication, Staff, World, consumer, operating
 
 
 @pytest.fixture(scope="session")
@@ -54,16 +56,30 @@ def crl_file(members: Staff, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(pool: Pool, members: Staff, crl_file: Path) -> World:
-    """The desk, in the test's own process."""
+def sockets() -> Iterator[Path]:
+    """A folder whose name is short enough for a Unix socket."""
+    with TemporaryDirectory(prefix="desk-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def world(pool: Pool, members: Staff, crl_file: Path, sockets: Path) -> Iterator[World]:
+    """The desk, in the test's own process; it operates itself and whoever the test puts at `mailing.sock`."""
     issuer = x509.load_pem_x509_certificate((members.folder / "ca.pem").read_bytes())
     deps = Deps(
         settings=_settings(members.folder),
         pool=pool,
         trust=Trust(issuer=issuer, crl_file=crl_file),
+        operators=Operators(
+            addresses={service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing")},
+            key=signing_key("desk"),
+            clock=lambda: NOW,
+        ),
         clock=lambda: NOW,
     )
-    return World(pool=pool, app=create_app(deps), staff=members)
+    publication = Publication()
+    with operating("desk", pool, sockets / "desk.sock", applier=consumer(publication)):
+        yield World(pool=pool, app=create_app(deps), staff=members, sockets=sockets, publication=publication)
 
 
 def _settings(folder: Path) -> Settings:

@@ -1,27 +1,40 @@
 """The desk put together for a test: its real database, staff with real certificates, and publishers to hear of."""
 
+import json
+import socketserver
+import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import flask
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
 
 from backoffice.desk import projection
 from backoffice.desk.projection import Keys
 from shared import codec, feed_signature
+from shared.apply import Applier
 from shared.db import Pool
 from shared.events.application import CSRRequested, RenewalSubmitted
 from shared.events.base import Envelope, Event, Language, RenewalId, Topic
 from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
+from shared.idempotency import FingerprintKey
 from shared.main import applier
+from shared.operators import api
+from shared.operators.api import Operations
 from shared.parking import Record
 from shared.proofs import ProofKeys
+from shared.tokens import KeySet
 from tests.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
 
 URL: Final = "https://desk.ecert.localhost:8443"
@@ -187,6 +200,65 @@ class Staff:
         return f'Cert="{quote(first, safe="")}"'
 
 
+@contextmanager
+def operating(
+    service: str, pool: Pool, path: Path, *, applier: Applier | None = None, operations: Operations | None = None
+) -> Iterator[None]:
+    """A service's operators' API at this Unix socket, for as long as the block lasts."""
+    app = api.create_app(
+        service,
+        pool=pool,
+        desk_keys=key_set("desk"),
+        fingerprints=FingerprintKey(b"f" * 32),
+        applier=applier,
+        operations=operations,
+        clock=lambda: NOW,
+    )
+    server = make_server(f"unix://{path}", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Silent(BaseHTTPRequestHandler):
+    """Shows one held event to whoever looks, and hangs up on whoever asks for more."""
+
+    def do_GET(self) -> None:
+        event = {"id": 1, "key": "key", "topic": "payment.events", "type": None, "proposal": None, "reason": "failed"}
+        body = json.dumps(event).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.close_connection = True
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def falling_silent(path: Path) -> Iterator[None]:
+    """A service at this socket that falls silent when it is asked to do something."""
+    with socketserver.UnixStreamServer(str(path), _Silent) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @dataclass
 class World:
     """One desk of its own."""
@@ -194,6 +266,8 @@ class World:
     pool: Pool
     app: flask.Flask
     staff: Staff
+    sockets: Path
+    publication: "Publication"
     publishers: Publishers = field(default_factory=Publishers)
 
     def client(self, member: str | None = "mok-sze-wan") -> FlaskClient:
@@ -204,10 +278,15 @@ class World:
             client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = self.staff.header(member)
         return client
 
+    def post(self, member: str, path: str, **form: str) -> TestResponse:
+        """A form of the desk's own, sent by this member."""
+        data = {"once": uuid.uuid4().hex, **form}
+        return self.client(member).post(path, data=data, headers={"Origin": URL})
+
     def deliver(self, *records: Record) -> None:
         """What the consumer does with a poll batch."""
         with self.pool.connection() as conn, conn.transaction():
-            consumer().batch(conn, records)
+            consumer(self.publication).batch(conn, records)
 
     def hear(self, *events: Event) -> list[Record]:
         """Publish these events and apply them."""
@@ -223,9 +302,15 @@ class World:
         return [row[0] for row in self.rows("SELECT reason FROM parked_events ORDER BY id")]
 
 
-def consumer() -> Any:
+@dataclass
+class Publication:
+    """The public keys of the feed, as they are published at the moment."""
+
+    keys: KeySet = field(default_factory=lambda: key_set("feed"))
+
+
+def consumer(publication: Publication) -> Applier:
     """The desk's applier, with the test's keys."""
-    keys = Keys(
-        proofs=ProofKeys(identity=key_set("identity"), payment=key_set("payment")), feed=lambda: key_set("feed")
-    )
+    proofs = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
+    keys = Keys(proofs=proofs, feed=lambda: publication.keys)
     return applier("desk", projection.subscriptions(keys), clock=lambda: NOW)

@@ -56,7 +56,7 @@ def test_no_two_processes_share_a_port_or_a_socket(installation: Installation) -
     ports = [port for process in processes for port in process.ports]
     sockets = [bind for process in processes if (bind := process.environment.get("BIND"))]
     assert len(ports) == len(set(ports))
-    assert len(sockets) == len(set(sockets)) == len(SERVICES) + 1 + has_portal()
+    assert len(sockets) == len(set(sockets)) == len(SERVICES) + len(stack.OPERATED) + 1 + has_portal()
 
 
 def test_supervisord_reads_back_what_the_table_says(installation: Installation) -> None:

@@ -1,0 +1,64 @@
+"""A member of staff has something done by a service: asked for, and how it ended, are audit records of the desk's own.
+
+The service keeps the record of the change itself. So though the desk fall between asking and hearing the answer, what
+was asked by whom is here, and whether it was done is there.
+"""
+
+import re
+import uuid
+from typing import Any, Final
+
+import flask
+
+from backoffice.desk import web
+from backoffice.desk.operators import OperatorsAway, Refusal
+from backoffice.desk.roles import Action
+from shared import audit
+
+REASON_LENGTH: Final = 500
+_ONCE: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Invalid(Exception):
+    """What the form says cannot be used: field → what to do."""
+
+    def __init__(self, **errors: str) -> None:
+        super().__init__(", ".join(errors))
+        self.errors = errors
+
+
+def reason() -> str:
+    """The form's reason. Raises Invalid without one."""
+    given = web.given(flask.request.form, "reason", longest=REASON_LENGTH)
+    if not given:
+        raise Invalid(reason="Say why; it is kept with your name")
+    return given
+
+
+def have_done(service: str, path: str, action: Action, *, subject: str, **body: Any) -> Any:
+    """Have a service do it for whoever is at the desk; a second click on the same form changes nothing.
+
+    Raises Refusal, or OperatorsAway when nobody knows whether it was done.
+    """
+    details: dict[str, audit.Detail] = {"service": service, **{name: str(value) for name, value in body.items()}}
+    _note(f"{action}-asked", subject, details)
+    try:
+        answer = web.deps().operators.post(service, path, action, web.member(), key=_key(), **body)
+    except Refusal as refusal:
+        _note(f"{action}-refused", subject, {"service": service, "problem": refusal.slug})
+        raise
+    except OperatorsAway:
+        _note(f"{action}-unanswered", subject, {"service": service})
+        raise
+    _note(f"{action}-done", subject, {"service": service})
+    return answer
+
+
+def _key() -> str:
+    given = flask.request.form.get("once", "")
+    return given if _ONCE.fullmatch(given) else uuid.uuid4().hex
+
+
+def _note(action: str, subject: str, details: dict[str, audit.Detail]) -> None:
+    with web.transaction() as tx:
+        audit.record(tx, actor=web.member().id, action=action, subject=subject, details=details)

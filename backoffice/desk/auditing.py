@@ -1,0 +1,38 @@
+"""The SQL of the desk's audit log, as its page shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import class_row
+
+from shared.db import Conn
+
+PAGE: Final = 50
+_MAX_ID: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One record; `sealed` once it is under a signed seal."""
+
+    id: int
+    time: datetime
+    actor: str
+    name: str | None
+    action: str
+    subject: str
+    details: dict[str, Any]
+    sealed: bool
+
+
+def list_entries(conn: Conn, before: int | None) -> tuple[list[Entry], int | None]:
+    """A page, the newest first, and before which record the next begins. What the consumer noted is not here."""
+    with conn.cursor(row_factory=class_row(Entry)) as cursor:
+        found = cursor.execute(
+            """SELECT a.id, a.time, a.actor, s.name, a.action, a.subject, a.details, a.seal_id IS NOT NULL AS sealed
+               FROM audit_log AS a LEFT JOIN staff AS s ON s.id = a.actor
+               WHERE a.id < %s AND a.actor <> 'desk' ORDER BY a.id DESC LIMIT %s""",
+            (min(before or _MAX_ID, _MAX_ID), PAGE + 1),
+        ).fetchall()
+    return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None

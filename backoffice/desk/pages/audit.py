@@ -1,0 +1,18 @@
+"""The desk's audit log, for the auditor: who asked for what, when and why, and who was not let in."""
+
+from typing import Final
+
+import flask
+
+from backoffice.desk import auditing, web
+
+blp: Final = flask.Blueprint("audit", __name__)
+
+
+@blp.get("/audit")
+def listing() -> flask.Response:
+    """The newest records first."""
+    before = flask.request.args.get("before", type=int)
+    with web.deps().pool.connection() as conn:
+        entries, following = auditing.list_entries(conn, before)
+    return web.show("audit.html", entries=entries, following=following)

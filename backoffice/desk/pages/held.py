@@ -1,0 +1,136 @@
+"""Held events of every service: looked at, redriven, left out once a second person has confirmed it."""
+
+import uuid
+from typing import Any, Final
+
+import flask
+from werkzeug.wrappers import Response
+
+from backoffice.desk import acting, web
+from backoffice.desk.acting import Invalid
+from backoffice.desk.operators import OperatorsAway, Refusal
+from backoffice.desk.roles import Action
+
+blp: Final = flask.Blueprint("held", __name__, url_prefix="/held")
+# So many are counted one by one for the overview.
+COUNTED: Final = 200
+_PAGE: Final = 50
+
+
+@blp.get("")
+def overview() -> flask.Response:
+    """How many events each service holds, and what waits for a second person."""
+    services = {service: _held_by(service) for service in web.deps().operators.addresses}
+    return web.show("held.html", services=services, counted=COUNTED)
+
+
+def _held_by(service: str) -> list[dict[str, Any]] | None:
+    """What a service holds; None if it does not answer."""
+    try:
+        found = web.deps().operators.get(service, "held-events", Action.SEE_HELD, web.member(), limit=COUNTED)
+    except OperatorsAway:
+        return None
+    events: list[dict[str, Any]] = found["events"]
+    return events
+
+
+@blp.get("/<service>")
+def listing(service: str) -> flask.Response:
+    """What one service holds, by topic, key and sequence."""
+    _check(service)
+    query: dict[str, str | int] = {"limit": _PAGE}
+    if "after" in flask.request.args:
+        query["after"] = flask.request.args["after"][:2000]
+    try:
+        found = web.deps().operators.get(service, "held-events", Action.SEE_HELD, web.member(), **query)
+    except Refusal as refusal:
+        raise web.NotThere(refusal.slug) from refusal
+    return web.show("held_by.html", service=service, events=found["events"], following=found["next"])
+
+
+@blp.get("/<service>/<int:parked_id>")
+def show(service: str, parked_id: int) -> flask.Response:
+    """One held event, and what can be done about it."""
+    return _page(service, _find(service, parked_id), {})
+
+
+@blp.post("/<service>/<int:parked_id>/redrive")
+def redrive(service: str, parked_id: int) -> Response:
+    """Try it again."""
+    event = _find(service, parked_id)
+    try:
+        why = acting.reason()
+        path = f"held-events/{parked_id}/redrive"
+        progress = acting.have_done(service, path, Action.REDRIVE, subject=event["key"], reason=why)
+    except Invalid as invalid:
+        return _page(service, event, {f"redrive-{field}": text for field, text in invalid.errors.items()})
+    except Refusal as refusal:
+        return _page(service, event, {"redrive-reason": web.words_of(refusal)})
+    return _gone_on(service, progress)
+
+
+@blp.post("/<service>/<int:parked_id>/skip")
+def propose(service: str, parked_id: int) -> Response:
+    """Propose to leave it out."""
+    event = _find(service, parked_id)
+    try:
+        why = acting.reason()
+        path = f"held-events/{parked_id}/skip-proposals"
+        acting.have_done(service, path, Action.PROPOSE_SKIP, subject=event["key"], reason=why)
+    except Invalid as invalid:
+        return _page(service, event, {f"skip-{field}": text for field, text in invalid.errors.items()})
+    except Refusal as refusal:
+        return _page(service, event, {"skip-reason": web.words_of(refusal)})
+    return web.redirect("held.show", service=service, parked_id=parked_id, done="proposed")
+
+
+@blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/confirmation")
+def confirm(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
+    """Leave it out, as somebody else proposed."""
+    return _decide(service, parked_id, f"skip-proposals/{proposal_id}/confirmation")
+
+
+@blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/rejection")
+def turn_down(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
+    """Leave it where it is."""
+    return _decide(service, parked_id, f"skip-proposals/{proposal_id}/rejection")
+
+
+def _decide(service: str, parked_id: int, path: str) -> Response:
+    event = _find(service, parked_id)
+    try:
+        why = acting.reason()
+        progress = acting.have_done(service, path, Action.DECIDE_SKIP, subject=event["key"], reason=why)
+    except Invalid as invalid:
+        return _page(service, event, {f"decide-{field}": text for field, text in invalid.errors.items()})
+    except Refusal as refusal:
+        return _page(service, event, {"decide-reason": web.words_of(refusal)})
+    if progress is None:
+        return web.redirect("held.show", service=service, parked_id=parked_id, done="turned-down")
+    return _gone_on(service, progress)
+
+
+def _gone_on(service: str, progress: dict[str, int]) -> Response:
+    done = "gone-on" if progress["held"] == 0 else "held-on"
+    return web.redirect("held.listing", service=service, done=done, to=progress["last_sequence"])
+
+
+def _find(service: str, parked_id: int) -> dict[str, Any]:
+    _check(service)
+    try:
+        path = f"held-events/{parked_id}"
+        found: dict[str, Any] = web.deps().operators.get(service, path, Action.SEE_HELD, web.member())
+    except Refusal as refusal:
+        raise web.NotThere(refusal.slug) from refusal
+    return found
+
+
+def _check(service: str) -> None:
+    if service not in web.deps().operators.addresses:
+        flask.abort(404)
+
+
+def _page(service: str, event: dict[str, Any], errors: dict[str, str]) -> flask.Response:
+    form = flask.request.form.to_dict()
+    mine = bool(event["proposal"]) and event["proposal"]["proposed_by"] == f"staff {web.member().id}"
+    return web.show("held_event.html", errors=errors, service=service, event=event, form=form, mine=mine)

@@ -1,0 +1,63 @@
+"""What the CA's desk does here beside held events: a lost letter's PIN is voided, and another made."""
+
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+from services.issuance import reissuing
+from services.issuance.domain import InvalidTransition, OrderNotFound
+from services.issuance.reissuing import OtherEnvelope, VoidReason
+from shared import web
+from shared.operators.api import Operations
+from shared.operators.schemas import ReasonSchema
+from shared.operators.staff import current, operation
+from shared.problems import Problem, ProblemTable
+
+PROBLEMS: Final[ProblemTable] = {
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order awaits no CSR any more"),
+    OtherEnvelope: Problem(HTTPStatus.CONFLICT, OtherEnvelope.reason, "This letter was replaced before"),
+}
+REISSUE_PIN: Final = "reissue-pin"
+
+blp: Final = Blueprint("pins", __name__, description="PINs")
+
+
+class ReissueSchema(ReasonSchema):
+    """Whose letter it was, what became of it, and in `reason` what is known of that."""
+
+    server_name = fields.String(required=True)
+    envelope_id = fields.UUID(required=True, metadata={"description": "The letter whose PIN is voided"})
+    what = fields.Enum(VoidReason, by_value=True, required=True)
+
+
+class ReissuedSchema(Schema):
+    """The envelope of the new PIN."""
+
+    envelope_id = fields.UUID(required=True)
+
+
+@blp.post("/orders/<uuid:item_id>/pins")
+@operation(REISSUE_PIN)
+@web.command
+@blp.arguments(ReissueSchema)
+@blp.response(HTTPStatus.CREATED, ReissuedSchema)
+def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
+    """Void the letter's PIN, and have another made and posted."""
+    made = reissuing.reissue_pin(
+        str(item_id),
+        body["server_name"],
+        body["what"],
+        current().actor,
+        web.tx(),
+        of=body["envelope_id"],
+        note=body["reason"],
+    )
+    return {"envelope_id": made}
+
+
+OPERATIONS: Final = Operations(blueprints=(blp,), problems=PROBLEMS)

@@ -1,0 +1,78 @@
+"""What the CA's desk does here beside held events: it sees the posting batches and says which letter came back."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import date
+from http import HTTPStatus
+from typing import Any, Final
+
+from flask_smorest import Blueprint
+from marshmallow import Schema, fields
+
+from services.mailing import envelope_store, manifest, posting
+from services.mailing.domain import HONG_KONG, PostingRefused
+from shared import web
+from shared.operators.api import Operations
+from shared.operators.schemas import ReasonSchema
+from shared.operators.staff import current, operation
+from shared.problems import Problem, ProblemTable
+
+PROBLEMS: Final[ProblemTable] = {
+    PostingRefused: Problem(HTTPStatus.CONFLICT, "posting-refused", "This does not fit what was printed and posted"),
+}
+SEE_BATCHES: Final = "see-batches"
+MARK_RETURNED: Final = "mark-returned"
+
+blp: Final = Blueprint("post", __name__, description="PIN Envelopes")
+
+
+class BatchSchema(Schema):
+    """A posting batch, and how many of its letters are where."""
+
+    name = fields.String(required=True)
+    state = fields.String(required=True)
+    opened_at = fields.AwareDateTime(required=True)
+    closed_at = fields.AwareDateTime(required=True, allow_none=True)
+    printed = fields.Integer(required=True)
+    posted = fields.Integer(required=True)
+    returned = fields.Integer(required=True)
+    dropped = fields.Integer(required=True)
+
+
+class ReturnSchema(ReasonSchema):
+    """What the post wrote on the letter, and when it came back."""
+
+    on = fields.Date(required=True)
+
+
+class ReturnedSchema(Schema):
+    """Whether that was new."""
+
+    recorded = fields.Boolean(required=True)
+
+
+@blp.get("/batches")
+@operation(SEE_BATCHES)
+@blp.response(HTTPStatus.OK, BatchSchema(many=True))
+def list_batches() -> list[dict[str, Any]]:
+    """The newest posting batches."""
+    with web.transaction() as tx:
+        found = envelope_store.list_batches(tx.conn)
+    return [{**vars(batch), "name": manifest.batch_name(batch.number)} for batch in found]
+
+
+@blp.post("/envelopes/<uuid:envelope_id>/return")
+@operation(MARK_RETURNED)
+@web.command
+@blp.arguments(ReturnSchema)
+@blp.response(HTTPStatus.OK, ReturnedSchema)
+def mark_returned(body: Mapping[str, Any], envelope_id: uuid.UUID) -> dict[str, bool]:
+    """The post brought this letter back."""
+    day: date = body["on"]
+    if day > web.tx().now.astimezone(HONG_KONG).date():
+        raise PostingRefused(f"{day} has not come yet")
+    recorded = posting.record_returned(web.tx(), envelope_id, body["reason"], day, actor=current().actor)
+    return {"recorded": recorded}
+
+
+OPERATIONS: Final = Operations(blueprints=(blp,), problems=PROBLEMS)

@@ -1,0 +1,208 @@
+"""Held events over HTTP: listed, looked at, redriven; left out once a second person has confirmed it."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import UUID
+
+import flask
+from flask_smorest import Blueprint
+
+from shared import held, inbox, parking, web
+from shared.apply import Applier
+from shared.db import Pool
+from shared.errors import Refused
+from shared.held import ChooseEvent, NotNext
+from shared.idempotency import FingerprintKey
+from shared.inbox import Place
+from shared.operators import showing, skips
+from shared.operators.schemas import (
+    HeldDetailSchema,
+    HeldPageSchema,
+    PageSchema,
+    ProgressSchema,
+    ProposedSchema,
+    ReasonSchema,
+)
+from shared.operators.skips import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
+from shared.operators.staff import ActionRefused, current, operation
+from shared.parking import Cursor, NotParked, Parked
+from shared.problems import Problem, ProblemTable
+from shared.tokens import KeySet
+from shared.tx import Clock, Tx, utc_now
+
+PREFIX: Final = "/operator/v1"
+SEE_HELD: Final = "see-held"
+REDRIVE: Final = "redrive"
+PROPOSE_SKIP: Final = "propose-skip"
+DECIDE_SKIP: Final = "decide-skip"
+
+
+class CursorUnknown(Refused):
+    """Not where a page of this list ends."""
+
+    reason = "cursor-unknown"
+
+
+PROBLEMS: Final[ProblemTable] = {
+    ActionRefused: Problem(HTTPStatus.FORBIDDEN, ActionRefused.reason, "This token is for something else"),
+    NotParked: Problem(HTTPStatus.NOT_FOUND, NotParked.reason, "There is no such held event"),
+    NotNext: Problem(HTTPStatus.CONFLICT, NotNext.reason, "It is not this event's turn"),
+    ChooseEvent: Problem(HTTPStatus.CONFLICT, ChooseEvent.reason, "Say which of two events with one number is meant"),
+    AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "This was proposed before"),
+    NoSuchProposal: Problem(HTTPStatus.NOT_FOUND, NoSuchProposal.reason, "There is no such proposal"),
+    SecondPersonNeeded: Problem(HTTPStatus.FORBIDDEN, SecondPersonNeeded.reason, "A second person must confirm this"),
+    CursorUnknown: Problem(HTTPStatus.BAD_REQUEST, CursorUnknown.reason, "The list does not go on from there"),
+}
+
+blp: Final = Blueprint("held", __name__, description="Events that are held")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """What a service lets the desk do beside held events."""
+
+    blueprints: Sequence[Blueprint]
+    problems: ProblemTable
+
+
+def create_app(
+    service: str,
+    *,
+    pool: Pool,
+    desk_keys: KeySet,
+    fingerprints: FingerprintKey,
+    applier: Applier | None = None,
+    operations: Operations | None = None,
+    clock: Clock = utc_now,
+) -> flask.Flask:
+    """The operators' app of a service: held events if it reads any, and what else it lets the desk do."""
+    return web.create_app(
+        service,
+        blueprints=[*([blp] if applier is not None else []), *(operations.blueprints if operations else ())],
+        problem_table={**PROBLEMS, **(operations.problems if operations else {})},
+        pool=pool,
+        keys=desk_keys,
+        fingerprints=fingerprints,
+        deps=applier,
+        clock=clock,
+        prefix=PREFIX,
+        account=lambda: current().actor,
+    )
+
+
+def _applier() -> Applier:
+    return web.deps(Applier)
+
+
+@blp.get("/held-events")
+@operation(SEE_HELD)
+@blp.arguments(PageSchema, location="query")
+@blp.response(HTTPStatus.OK, HeldPageSchema)
+def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Held events by topic, key and sequence."""
+    consumer, limit = _applier().consumer, page["limit"]
+    with web.transaction() as tx:
+        after = _read(page["after"]) if "after" in page else parking.FIRST
+        found = parking.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1)
+        proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
+    shown = [_shown(each, proposals.get(each.id)) for each in found[:limit]]
+    return {"events": shown, "next": _written(found[limit - 1].cursor) if len(found) > limit else None}
+
+
+@blp.get("/held-events/<int:parked_id>")
+@operation(SEE_HELD)
+@blp.response(HTTPStatus.OK, HeldDetailSchema)
+def show_held(parked_id: int) -> dict[str, Any]:
+    """One held event, with its headers and data."""
+    consumer = _applier().consumer
+    with web.transaction() as tx:
+        parked = parking.find(tx.conn, consumer, parked_id)
+        proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
+    shown = _shown(parked, proposals.get(parked.id))
+    return shown | {"headers": showing.headers(parked), "data": showing.data(parked)}
+
+
+@blp.post("/held-events/<int:parked_id>/redrive")
+@operation(REDRIVE)
+@web.steps
+@blp.arguments(ReasonSchema)
+@blp.response(HTTPStatus.OK, ProgressSchema)
+def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
+    """Try the key's next held event again, and all that wait behind it. One that fails again stays held."""
+    with web.transaction() as tx:
+        place = parking.find(tx.conn, _applier().consumer, parked_id).place
+    held.redrive(web.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
+    with web.transaction() as tx:
+        return _progress(tx, place)
+
+
+@blp.post("/held-events/<int:parked_id>/skip-proposals")
+@operation(PROPOSE_SKIP)
+@web.command
+@blp.arguments(ReasonSchema)
+@blp.response(HTTPStatus.CREATED, ProposedSchema)
+def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
+    """Propose to leave this event out."""
+    parked = parking.find(web.tx().conn, _applier().consumer, parked_id)
+    return {"id": skips.propose(web.tx(), parked, actor=current().actor, reason=body["reason"])}
+
+
+@blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
+@operation(DECIDE_SKIP)
+@web.command
+@blp.arguments(ReasonSchema)
+@blp.response(HTTPStatus.OK, ProgressSchema)
+def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
+    """Leave the event out, as somebody else proposed."""
+    place = skips.confirm(web.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
+    return _progress(web.tx(), place)
+
+
+@blp.post("/skip-proposals/<uuid:proposal_id>/rejection")
+@operation(DECIDE_SKIP)
+@web.command
+@blp.arguments(ReasonSchema)
+@blp.response(HTTPStatus.NO_CONTENT)
+def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> None:
+    """Leave the event where it is."""
+    skips.turn_down(web.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+
+
+def _progress(tx: Tx, place: Place) -> dict[str, int]:
+    last = inbox.lock(tx.conn, place)[0]
+    return {"last_sequence": last, "held": len(parking.find_of_key(tx.conn, place))}
+
+
+def _shown(parked: Parked, proposal: Proposal | None) -> dict[str, Any]:
+    return {
+        "id": parked.id,
+        "topic": parked.place.topic,
+        "key": parked.place.key,
+        "sequence": parked.sequence,
+        "event_id": parked.event_id,
+        "type": showing.type_of(parked),
+        "at": parked.at,
+        "reason": parked.reason,
+        "error": parked.error,
+        "parked_at": parked.parked_at,
+        "proposal": None if proposal is None else vars(proposal),
+    }
+
+
+def _written(cursor: Cursor) -> str:
+    return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode()
+
+
+def _read(text: str) -> Cursor:
+    try:
+        topic, key, sequence, parked_id = json.loads(base64.urlsafe_b64decode(text.encode()))
+        cursor = (str(topic), str(key), int(sequence), int(parked_id))
+    except (ValueError, TypeError) as error:
+        raise CursorUnknown("this is no `next` of ours") from error
+    if not 0 <= cursor[2] < 2**63 or not 0 <= cursor[3] < 2**63 or "\0" in cursor[0] + cursor[1]:
+        raise CursorUnknown("this is no `next` of ours")
+    return cursor

@@ -1,0 +1,58 @@
+"""What an operator sees of a held event: enough to judge it, and no secret, proof or name that is in it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from shared.events.base import Topic
+from shared.parking import Parked
+
+_LONGEST: Final = 200
+_BEGINNING: Final = 120
+# Whatever their length: personal data, proofs, sealed PINs.
+_HIDDEN: Final = frozenset({"attestation", "document", "payer_name", "receipt", "sealed"})
+
+
+def headers(parked: Parked) -> dict[str, str]:
+    """The record's headers, readable."""
+    return {name: _text(value or b"")[:_LONGEST] for name, value in parked.record.headers}
+
+
+def type_of(parked: Parked) -> str | None:
+    """What the event says it is."""
+    given = [value for name, value in parked.record.headers if name == "ce_type" and value is not None]
+    return _text(given[0])[:_LONGEST] if given else None
+
+
+def data(parked: Parked) -> Any:
+    """The event's data; of what is no JSON its beginning, of sealed PINs nothing that cannot be read as an event."""
+    value = parked.record.value
+    if value is None:
+        return None
+    try:
+        return _visible(json.loads(value))
+    except (ValueError, RecursionError):
+        return _summary(value) | ({} if parked.place.topic == Topic.PIN_ENVELOPES else _beginning(value))
+
+
+def _visible(value: Any, name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {key: _visible(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_visible(inner, name) for inner in value[:_LONGEST]]
+    if isinstance(value, str) and (name in _HIDDEN or len(value) > _LONGEST):
+        return _summary(value.encode("utf-8", "backslashreplace"))
+    return value
+
+
+def _summary(raw: bytes) -> dict[str, object]:
+    return {"hidden": f"{len(raw)} bytes", "sha256": hashlib.sha256(raw).hexdigest()}
+
+
+def _beginning(raw: bytes) -> dict[str, object]:
+    return {"begins": _text(raw[:_BEGINNING])}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
