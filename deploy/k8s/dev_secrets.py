@@ -36,6 +36,8 @@ def _keys(made: pki.PKI) -> Secrets:
         "identity-public-keys": {"jwks.json": signing / "identity-jwks.json"},
         "payment-signing-key": {"payment.key": signing / "payment.key"},
         "payment-public-keys": {"jwks.json": signing / "payment-jwks.json"},
+        "desk-signing-key": {"desk.key": signing / "desk.key"},
+        "desk-public-keys": {"jwks.json": signing / "desk-jwks.json"},
         "issuance-feed-key": {"issuance-feed.key": signing / f"{pki.FEED_KEY}.key"},
         "issuance-feed-public-keys": {"jwks.json": signing / f"{pki.FEED_KEY}-jwks.json"},
         "issuance-ca-key": {"ca.key": made.server / "ca.key"},
@@ -67,14 +69,15 @@ def _all(folder: Path) -> dict[str, Path]:
 def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
     """What cert-manager makes in production."""
     folder.mkdir(parents=True, exist_ok=True)
-    services, gateways = InsideCA.make("services", now=now), InsideCA.make("gateway", now=now)
+    services = InsideCA.make("services", now=now)
     found: Secrets = {"services-ca": {"ca.crt": services.pem}}
-    for backend in BACKENDS:
-        name = service_of(backend)
+    for name in (*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)):
         services.issue((name, *hosts), folder / name)
         found[f"{name}-tls"] = _pair(folder / name)
-    gateways.issue(("gateway",), folder / "gateway")
-    found["gateway-client-tls"] = _pair(folder / "gateway") | {"ca.crt": gateways.pem}
+    for client in ("gateway", postgres.DESK):
+        issuer = InsideCA.make(client, now=now)
+        issuer.issue((client,), folder / client)
+        found[f"{client}-client-tls"] = _pair(folder / client) | {"ca.crt": issuer.pem}
     return found
 
 
