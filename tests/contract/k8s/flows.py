@@ -30,7 +30,9 @@ def pods() -> list[str]:
 
 def flows(overlay: str) -> set[Flow]:
     """The table of one overlay."""
-    own = set(_dev() if overlay == "dev" else _production())
+    own = {*_dev()} if overlay == "dev" else {*_production()}
+    if overlay == "traced":
+        own |= {Flow(pod, "trace-collector", 4318) for pod in pods() if not pod.endswith("-migrate")}
     return {*_everywhere(), *own, *_dns(everybody(overlay))}
 
 
@@ -105,6 +107,11 @@ def neighbours(overlay: str) -> list[Peer]:
         Peer(name="stranger", namespace="default", labels={"app.kubernetes.io/name": "prometheus"}),
         Peer(name="dns", namespace="kube-system", labels={"k8s-app": "kube-dns"}),
         Peer(name="prometheus", namespace="monitoring", labels={"app.kubernetes.io/name": "prometheus"}),
+        Peer(
+            name="trace-collector",
+            namespace="monitoring",
+            labels={"app.kubernetes.io/name": "opentelemetry-collector"},
+        ),
         Peer(name="other-network", namespace=None, address="192.168.7.7"),
         INTERNET,
         CONTROL_PLANE,

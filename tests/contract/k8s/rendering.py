@@ -115,9 +115,10 @@ def secrets(workload: Object) -> set[str]:
 
 @cache
 def render(overlay: str) -> Rendered:
-    """What `kubectl kustomize` makes of it."""
+    """What `kubectl kustomize` makes of it; `traced` is production with a trace collector."""
+    folder = K8S / "overlays" / overlay if overlay in OVERLAYS else Path(__file__).parent / overlay
     kubectl = Path(sys.executable).with_name("kubectl")
-    command = (str(kubectl), "kustomize", str(K8S / "overlays" / overlay))
+    command = (str(kubectl), "kustomize", str(folder))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr

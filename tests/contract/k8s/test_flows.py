@@ -7,7 +7,9 @@ import pytest
 
 from tests.contract.k8s import flows, reach
 from tests.contract.k8s.reach import Flow, Peer
-from tests.contract.k8s.rendering import Object, Rendered, container, labels, name
+from tests.contract.k8s.rendering import Object, Rendered, container, environment, labels, name, render
+
+TRACING = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def peers(rendered: Rendered) -> list[Peer]:
@@ -37,6 +39,14 @@ def differences(rendered: Rendered) -> list[Flow]:
 
 def test_exactly_the_flows_of_the_table_are_let_through(rendered: Rendered) -> None:
     assert differences(rendered) == []
+
+
+def test_a_trace_collector_is_reached_where_tracing_is_switched_on_and_nowhere_else(rendered: Rendered) -> None:
+    traced = render("traced")
+    assert differences(traced) == []
+    assert not [name(each) for each in rendered.ours() if TRACING in environment(rendered, each)]
+    told = {environment(traced, each).get(TRACING) for each in traced.ours() if each["kind"] == "Deployment"}
+    assert told == {"http://opentelemetry-collector.monitoring:4318"}
 
 
 def test_the_table_knows_everybody(rendered: Rendered) -> None:
