@@ -153,7 +153,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         (pki.folder / "complete").touch()
     _move_mutual_recognition(pki)
     if not _names_every_host(pki.gateway / "tls.pem"):
-        _write_gateway(pki, now)
+        write_gateway(pki, now)
     for service in SERVICES:
         if not pki.fingerprint_key(service).exists():
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
@@ -161,7 +161,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
     for name in ("identity", "payment", DESK, FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
         if not (pki.signing / f"{name}-jwks.json").exists():
-            _write_signing_key(pki.signing, name)
+            write_signing_key(pki.signing, name)
     if not (pki.back_office / "ca.pem").exists():
         back_office.write(pki.back_office, now)
     if not (pki.staff / "ca.pem").exists():
@@ -290,7 +290,7 @@ def _names_every_host(file: Path) -> bool:
     return set(GATEWAY_HOSTS) <= set(names.value.get_values_for_type(x509.DNSName))
 
 
-def _write_gateway(pki: PKI, now: datetime) -> None:
+def write_gateway(pki: PKI, now: datetime) -> None:
     """A root of its own: browsers are asked to trust it for these names, so its key is not kept.
 
     The certificate comes last: as long as it is not there, or lacks a name, all of it is made again.
@@ -350,7 +350,8 @@ def _write_print_key(pki: PKI, now: datetime) -> None:
     write_private(pki.print_process / "print.key", ca.key_pem(key))
 
 
-def _write_signing_key(folder: Path, service: str) -> None:
+def write_signing_key(folder: Path, service: str) -> None:
+    """A private key, and its public half as a key set."""
     file = folder / f"{service}.key"
     write_private(file, ca.key_pem(ec.generate_private_key(ec.SECP256R1())))
     jwks = {"keys": [SigningKey.load(file).jwk()]}

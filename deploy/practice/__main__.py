@@ -1,0 +1,55 @@
+"""`backoffice conformance -- COMMAND`: try a consumer of issuance events, and say what it gets wrong.
+
+What the command is told by its environment, and what it must print, is written in docs/events/README.md.
+"""
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import structlog
+
+from deploy.practice.consumer import Consumer
+from deploy.practice.feed import running
+from deploy.practice.judging import report
+from deploy.practice.trial import Trial
+
+
+def main() -> int:
+    """0 if it is right in everything, 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="backoffice conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the consumer, with its arguments")
+    command = parser.parse_args().command
+    if not command:
+        parser.error("name the consumer's command")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+    folder = Path(tempfile.mkdtemp(prefix="ecert-practice-"))
+    try:
+        folder.chmod(0o755)  # PostgreSQL runs as another user where we are root
+        say("Starting Kafka, PostgreSQL, relay, feed and gateway")
+        with running(folder) as practice:
+            state = folder / "state"
+            state.mkdir()
+            consumer = Consumer("consumer", command, practice.environment("trial", state), folder)
+            (verdict,) = Trial(practice, [consumer], say).hold()
+        print(report(verdict))
+        if not verdict.passed and (said := (folder / "consumer.err").read_text("utf-8", "replace")):
+            print("\nIts last words:\n" + "\n".join(said.splitlines()[-10:]))
+    finally:
+        shutil.rmtree(folder)
+    return 0 if verdict.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

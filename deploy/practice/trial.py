@@ -1,0 +1,100 @@
+"""The trial: what is made to go wrong, one thing after the other, while consumers read."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deploy.practice.consumer import Consumer
+from deploy.practice.feed import PER_RENEWAL, Practice
+from deploy.practice.judging import FORGED, LOST, Course, Verdict, judge
+
+_RENEWALS: Final = 15
+_UNKNOWN: Final = _RENEWALS * PER_RENEWAL + 1
+# More than fits into the pipe and into what a consumer takes at once.
+_FLOOD: Final = 150
+_BROKER_AWAY_SECONDS: Final = 2
+# So long nobody reads what a consumer puts out, before it is killed.
+_HELD_UP_SECONDS: Final = 5
+_LIMIT_SECONDS: Final = 60.0
+Say = Callable[[str], None]
+
+
+class Trial:
+    """All consumers go through all of it at once. `limit`: seconds that each part may take them."""
+
+    def __init__(
+        self, practice: Practice, consumers: Sequence[Consumer], say: Say, *, limit: float = _LIMIT_SECONDS
+    ) -> None:
+        self._practice = practice
+        self._consumers = consumers
+        self._say = say
+        self._limit = limit
+
+    def hold(self) -> list[Verdict]:
+        """The whole course, then what is to be said of each."""
+        self._begin()
+        self._repeat()
+        broker = self._practice.head + 1
+        self._restart_broker()
+        flood = self._practice.head + 1
+        self._kill_consumers()
+        course = Course(unknown=_UNKNOWN, broker=broker, flood=flood, head=self._practice.head)
+        self._say("They are told to end" if len(self._consumers) > 1 else "It is told to end")
+        for consumer in self._consumers:
+            consumer.terminate()
+        return [judge(consumer, course) for consumer in self._consumers]
+
+    def _begin(self) -> None:
+        self._say("A feed with a gap, a forged event and one of a version that nobody knows")
+        self._practice.announce(_RENEWALS)
+        self._practice.announce_unknown()
+        self._practice.announce(1)
+        self._practice.stamp()
+        self._practice.lose(LOST)
+        self._practice.forge(FORGED)
+        self._practice.start_relay()
+        self._practice.wait_until_sent()
+        for consumer in self._consumers:
+            consumer.start()
+        self._wait_for_all()
+        self._wait(lambda consumer: {LOST, FORGED} <= {position for _, position in consumer.findings}, self._limit / 4)
+
+    def _repeat(self) -> None:
+        self._say("Every event comes once more")
+        self._practice.repeat()
+        self._practice.wait_until_sent()
+        self._practice.announce(1)
+        self._wait_for_all()
+
+    def _restart_broker(self) -> None:
+        self._say("The broker is killed and comes back")
+        self._practice.kill_broker()
+        self._practice.announce(1)
+        time.sleep(_BROKER_AWAY_SECONDS)
+        self._practice.start_broker()
+        self._practice.wait_until_sent(self._limit)
+        self._wait_for_all()
+
+    def _kill_consumers(self) -> None:
+        self._say(f"{_FLOOD * PER_RENEWAL} more events; its output is not read, it is killed, and started again")
+        for consumer in self._consumers:
+            consumer.hold_up()
+        self._practice.announce(_FLOOD)
+        self._practice.wait_until_sent(self._limit)
+        time.sleep(_HELD_UP_SECONDS)
+        for consumer in self._consumers:
+            consumer.kill()
+        for consumer in self._consumers:
+            consumer.start()
+        self._wait_for_all()
+
+    def _wait_for_all(self) -> None:
+        """Until every consumer has every good event."""
+        good = {*range(1, self._practice.head + 1)} - {LOST, FORGED, _UNKNOWN}
+        self._wait(lambda consumer: good <= consumer.worked, self._limit)
+
+    def _wait(self, done: Callable[[Consumer], bool], limit: float) -> None:
+        """For so long at most, and for none that has ended: what did not come by then is judged at the end."""
+        until = time.monotonic() + limit
+        while not all(done(each) or not each.running for each in self._consumers) and time.monotonic() < until:
+            time.sleep(0.1)
