@@ -38,7 +38,11 @@ check: $(READY)  ## formatting, lint, types, import contracts
 test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
 	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl >/dev/null; } \
 	  || echo "curl is missing: the tests that read the feed with it are left out"
-	@$(BIN)/python -m pytest -q -m "not slow" --ignore tests/browser
+	@# What needs no engine runs beside what waits for engines; its report comes last.
+	@report=$$(mktemp) && trap 'kill $$beside 2>/dev/null; rm -f $$report' EXIT; \
+	  $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract >$$report 2>&1 & beside=$$!; \
+	  $(BIN)/python -m pytest -q -m "not slow" tests/integration tests/system; result=$$?; \
+	  wait $$beside || result=$$?; cat $$report; echo "All tests took $$SECONDS s"; exit $$result
 
 test-browser: browsers  ## the portal in a real Chromium, on the whole system
 	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
