@@ -1,12 +1,14 @@
 """What the pages call things, and what they say when something cannot be done."""
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
 import idna
+from markupsafe import Markup
 
 from backoffice.desk import telling
 from backoffice.desk.staff import Fault
@@ -216,6 +218,17 @@ def readable_name(name: str) -> str:
         return name
 
 
+# Ideographs, their punctuation and full-width letters.
+_CHINESE: Final = re.compile(r"([\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]+)")
+
+
+def chinese(text: str) -> Markup:
+    """A name or an address for a page: what is Chinese in it is said to be, for its glyphs and for who hears it."""
+    marked = Markup('<span lang="zh-Hant">{}</span>')
+    parts = enumerate(_CHINESE.split(text))
+    return Markup("").join(marked.format(part) if number % 2 else part for number, part in parts)
+
+
 def pairs(serial: str) -> str:
     """A serial number as openssl shows it: pairs with colons between."""
     even = serial if len(serial) % 2 == 0 else f"0{serial}"
@@ -227,5 +240,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "stamp": stamp,
     "day": day,
     "server_name": readable_name,
+    "chinese": chinese,
     "pairs": pairs,
 }

@@ -64,14 +64,14 @@ def sockets() -> Iterator[Path]:
 
 @pytest.fixture
 def world(pool: Pool, members: Staff, crl_file: Path, sockets: Path) -> Iterator[World]:
-    """The desk, in the test's own process; it operates itself and whoever the test puts at `mailing.sock`."""
+    """The desk, in the test's own process; it operates itself and whom the test puts at SERVICE.sock."""
     issuer = x509.load_pem_x509_certificate((members.folder / "ca.pem").read_bytes())
     deps = Deps(
         settings=_settings(members.folder),
         pool=pool,
         trust=Trust(issuer=issuer, crl_file=crl_file),
         operators=Operators(
-            addresses={service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing")},
+            addresses={service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing", "issuance")},
             key=signing_key("desk"),
             clock=lambda: NOW,
         ),

@@ -70,7 +70,7 @@ def test_nothing_else_finds_anything(world: World, renewal: Renewal, text: str) 
 
 def test_the_subscribers_chinese_name_is_shown_as_it_is(world: World, renewal: Renewal) -> None:
     page = world.client().get("/", query_string={"q": FIRST})
-    assert CHAN.subscriber_name in page.text
+    assert 'Limited <span lang="zh-Hant">海港燈飾貿易有限公司</span>' in page.text
     assert CHAN.address[0] not in page.text
 
 

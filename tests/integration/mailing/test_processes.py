@@ -1,60 +1,25 @@
 """The real processes and commands, as an operator starts them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from services.mailing.mailer import MailServer
 from services.mailing.main import make_app, read_settings
 from services.mailing.print_settings import PrintSettings
 from services.mailing.settings import MailingSettings
 from shared.settings import SettingsError
-from tests.engines import Database, Postgres, wait_until
+from tests.engines import wait_until
 from tests.integration.mailing.test_posting import filled, rows_of
-from tests.integration.mailing.test_printing import write_print_key
-from tests.integration.mailing.world import PORTAL, World, types
+from tests.integration.mailing.world import World, types
 from tests.unit.mailing.reports import report
 from tests.unit.mailing.test_registered_numbers import numbered
-
-
-@pytest.fixture
-def environment(
-    world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, str]:
-    """All that mailing's processes are told, print process included."""
-    write_print_key(tmp_path)
-    (tmp_path / "jwks.json").write_text('{"keys": []}')
-    audit_key = world.identity_key.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (tmp_path / "audit.key").write_bytes(audit_key)
-    told = {
-        **mailing_database.environment,
-        "ENVIRONMENT": "local",
-        "AUDIT_KEY_FILE": str(tmp_path / "audit.key"),
-        "FINGERPRINT_KEY_FILE": str(tmp_path / "audit.key"),
-        "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
-        "PAYMENT_JWKS_FILE": str(tmp_path / "jwks.json"),
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "SMTP_URL": f"smtp://127.0.0.1:{world.server.port}",
-        "MAIL_FROM": "Hongkong Post CA <no-reply@ecert.localhost>",
-        "PORTAL_URL": PORTAL,
-        "PRINT_DATABASE_URL": postgres.url(mailing_database.name, "mailing_print"),
-        "PRINT_KEY_FILE": str(tmp_path / "print.key"),
-        "PRINT_CERTIFICATE_FILE": str(tmp_path / "print.crt"),
-        "POSTING_DIR": str(world.posting),
-        "POSTING_BATCH_SECONDS": "1",
-    }
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    return os.environ | told
 
 
 @contextmanager
