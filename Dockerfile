@@ -1,41 +1,45 @@
-# One image for every service and for the portal; `make containers` shows how each is built.
+# One image for every service, the portal and the desk; `make containers` shows how each is built.
 #   SERVICE  the extra in pyproject.toml whose packages are installed
 #   SOURCE   the one folder of code beside shared/ (the portal's is portal)
 #   BASE     what it runs on, by digest: Python 3.11, certificates of public CAs; neither shell nor pip is used of it
 #   BUILDER  the same system with pip, where BASE has none
+# The layers are in the order in which they change, and the first is the same in all images: a node fetches it once.
 ARG BASE
 ARG BUILDER=${BASE}
 
-# Makes the list of parts (SBOM); nothing of this stage is in an image.
+# Installs packages and makes the list of parts (SBOM); nothing of this stage is in an image.
 FROM ${BUILDER} AS tools
 RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends binutils >/dev/null
 COPY requirements/sbom.txt /build/sbom.txt
 RUN python3 -m venv /build/tools \
- && /build/tools/bin/pip install --quiet --no-compile --require-hashes -r /build/sbom.txt
+ && /build/tools/bin/pip install --quiet --no-cache-dir --no-compile --require-hashes -r /build/sbom.txt
+COPY deploy/images/install.sh /build/install.sh
 
-FROM tools AS packages
+# What every service runs on.
+FROM tools AS common
+COPY requirements/common.txt /build/common.txt
+RUN python3 -m venv --without-pip /app/venv && sh /build/install.sh /build/common.txt
+
+# What this one adds: packages and the list of all its parts in /own, the code where it will be.
+FROM common AS own
 ARG SERVICE
-ARG SOURCE=services/${SERVICE}
-COPY requirements/${SERVICE}.txt /build/requirements.txt
-# Hashed and complete: nothing is resolved anew. The bytecode is made here, as the root will be read-only.
-RUN python3 -m venv --without-pip /app/venv \
- && /build/tools/bin/pip --python /app/venv/bin/python install --quiet --no-compile --no-deps --only-binary :all: \
-      --require-hashes -r /build/requirements.txt \
+COPY requirements/${SERVICE}.txt /build/own.txt
+RUN touch /build/common-ends && sh /build/install.sh /build/own.txt \
  && /build/tools/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
-      --output-file /app/sbom.cdx.json /app/venv/bin/python
-# A third of it nobody reads here: debugging symbols, sources of what is compiled, tests, a thousand locales. (What
-# psycopg brings was patched after it was linked: that is left as it is.)
-RUN cd /app/venv/lib/python3.11/site-packages \
- && find . -name '*.so' ! -path './psycopg_binary*' -exec strip --strip-unneeded {} + \
- && find . \( -name '*.pyi' -o -name '*.[ch]' \) -delete \
- && rm -rf tests */tests kafka/benchmarks zstandard/_cffi*.so \
- && find . -path './babel/locale-data/*.dat' | grep -vE '/(root|en|en_001|en_HK|zh|zh_Han[st](_HK)?)[.]dat$' | xargs -r rm
+      --output-file /app/sbom.cdx.json /app/venv/bin/python \
+ && mkdir /own && cd /app && find . -cnewer /build/common-ends ! -type d | tar -cf - -T - | tar -xf - -C /own
+ARG SOURCE=services/${SERVICE}
 COPY shared/ /app/shared/
 COPY ${SOURCE}/ /app/${SOURCE}/
-RUN /app/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app
+RUN /app/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/shared /app/${SOURCE}
 
 FROM ${BASE}
+COPY --from=common /app/ /app/
 ARG SERVICE
+ARG SOURCE=services/${SERVICE}
+COPY --from=own /own/ /app/
+COPY --from=own /app/shared/ /app/shared/
+COPY --from=own /app/${SOURCE}/ /app/${SOURCE}/
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG BASE
@@ -44,7 +48,6 @@ LABEL org.opencontainers.image.title="ecert/${SERVICE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
-COPY --from=packages /app/ /app/
 WORKDIR /app
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 TZ=UTC HOME=/tmp
 USER 65532:65532

@@ -47,10 +47,10 @@ test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browse
 test-browser: browsers  ## the portal in a real Chromium, on the whole system
 	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
 
-test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page
+test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page; the images
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y prometheus >/dev/null; } \
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
-	@$(BIN)/python -m pytest -q -m slow --ignore tests/containers
+	@$(BIN)/python -m pytest -q -m slow
 
 BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
 
@@ -81,11 +81,14 @@ $(ASSETS) $(SCHEMAS): %/node_modules/.package-lock.json: %/package-lock.json $(R
 assets: $(ASSETS)  ## build the portal's stylesheet and signing script from portal/assets
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets run --silent build
 
+# First dev.txt; all others hold to it: what the images run is what the tests ran. common.txt is what every service has.
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --quiet
+
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
-	@for extra in identity application payment mailing issuance portal desk local dev; do \
-	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --generate-hashes --no-header --no-annotate \
-	    --universal --python-version 3.11 --quiet --output-file requirements/$$extra.txt || exit 1; done
-	@$(BIN)/uv pip compile --group sbom --generate-hashes --no-header --no-annotate \
-	  --universal --python-version 3.11 --quiet --output-file requirements/sbom.txt
+	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/common.txt
+	@for extra in identity application payment mailing issuance portal desk local; do \
+	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
+	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
 .PHONY: help install run demo drill check test test-browser browsers screenshots test-slow containers bench docs assets lock

@@ -12,7 +12,8 @@ def main() -> int:
     say = Progress()
     try:
         engine = prepare()
-        base = build_all(engine, say)
+        with engine.alone():
+            base = build_all(engine, say)
     except CannotBuild as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,9 +1,11 @@
 """buildah and podman with a storage of our own, and the image that ours stand on."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +18,11 @@ from deploy.local.installation import CACHE
 _PROGRAMS: Final = ("buildah", "podman", "runc", "debootstrap")
 _BASE: Final = "localhost/ecert-base"
 _SUITE: Final = "bookworm"  # its Python is 3.11
-# So that any wheel is fetched once for all images; nothing of it gets into one.
-_PIP_CACHE: Final = CACHE / "pip"
 _CERTIFICATES: Final = Path("/etc/ssl/certs")
+# What of this machine's pip the pip of a build must be told.
+_INDEX: Final = re.compile(r"\S*[.]((?:extra-)?index-url|trusted-host|proxy)='(.*)'")
+# Layers that no image has any more are kept so long for the next build.
+_KEEP_LAYERS: Final = "168h"
 # Everything at once must not be more than the machine may open.
 _LIMITS: Final = ("--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000")
 
@@ -40,6 +44,25 @@ class Engine:
         layered = (*where, "--storage-driver", "overlay")
         tried = subprocess.run(("podman", *layered, "info"), capture_output=True, check=False)
         return layered if tried.returncode == 0 else (*where, "--storage-driver", "vfs")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else builds or runs with this storage meanwhile, and nothing of it goes on afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.clean()
+            try:
+                yield
+            finally:
+                self.clean()
+                self.podman("image", "prune", "--force", "--filter", f"until={_KEEP_LAYERS}")
+
+    def clean(self) -> None:
+        """End every container and every mount, also what a killed run left behind; images stay."""
+        self.podman("rm", "--all", "--force", "--time", "5")
+        self.podman("image", "umount", "--all", "--force")
+        _run(("buildah", *self._storage, "rm", "--all"))
 
     def podman(self, *arguments: str, check: bool = True) -> str:
         """Run podman to its end; what it said. Raises CannotBuild."""
@@ -68,9 +91,10 @@ class Engine:
 
     def build(self, image: str, folder: Path, arguments: Sequence[tuple[str, str]]) -> None:
         """Build the Dockerfile of a folder. Raises CannotBuild with the last words of what failed."""
-        _PIP_CACHE.mkdir(parents=True, exist_ok=True)
+        index = self.folder / "pip.conf"
+        index.write_text(_index())
         named = (part for name, value in arguments for part in ("--build-arg", f"{name}={value}"))
-        mounts = ("-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro", "-v", f"{_PIP_CACHE}:/root/.cache/pip")
+        mounts = ("-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro", "-v", f"{index}:/etc/pip.conf:ro")
         options = ("--isolation", "chroot", "--layers", "--pull-never", *mounts, *named, "-t", image)
         _run(("buildah", *self._storage, "bud", *options, str(folder)))
 
@@ -107,7 +131,7 @@ def prepare() -> Engine:
         if shutil.which("apt-get") is None:
             raise CannotBuild(f"{', '.join(missing)} are missing, and there is no apt-get to install them")
         _run(("apt-get", "-qq", "update"))
-        _run(("apt-get", "-qq", "install", "-y", *_PROGRAMS))
+        _run(("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_PROGRAMS))
     return Engine()
 
 
@@ -119,6 +143,13 @@ def _mirror() -> str:
         if found:
             return found[1]
     raise CannotBuild(f"This machine takes no packages from Debian {_SUITE}: name an image in ECERT_BASE_IMAGE")
+
+
+def _index() -> str:
+    """A pip.conf with the index of Python packages that this machine's own pip asks."""
+    said = _run((sys.executable, "-m", "pip", "config", "list"))
+    found = (_INDEX.fullmatch(line.strip()) for line in said.splitlines())
+    return "".join(["[global]\n", *(f"{each[1]} = {each[2]}\n" for each in found if each)])
 
 
 def _run(command: Sequence[str], *, check: bool = True) -> str:

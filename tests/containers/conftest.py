@@ -1,5 +1,6 @@
 """Every image, built once for all tests of a run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,7 +19,8 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built() -> Built:
+def built() -> Iterator[Built]:
     """Built anew; layers that did not change are taken from the last time. Without buildah this fails, and says so."""
     engine = prepare()
-    return Built(engine, build_all(engine, Progress()))
+    with engine.alone():
+        yield Built(engine, build_all(engine, Progress()))

@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy.images.build import IMAGES, added, name, source
 from deploy.local.installation import ROOT
 from tests.containers.conftest import Built
+from tests.contract.k8s.packages import pinned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 MOST = 150_000_000
@@ -53,6 +54,15 @@ def test_each_adds_less_than_150_mb_to_its_base(built: Built, capsys: pytest.Cap
     assert all(size < MOST for size in sizes.values())
 
 
+def test_packages_that_all_need_are_one_layer_of_all(built: Built) -> None:
+    layers = [
+        json.loads(built.engine.podman("image", "inspect", name(service)))[0]["RootFS"]["Layers"] for service in IMAGES
+    ]
+    below = json.loads(built.engine.podman("image", "inspect", built.base))[0]["RootFS"]["Layers"]
+    assert {tuple(each[: len(below)]) for each in layers} == {tuple(below)}
+    assert len({each[len(below)] for each in layers}) == 1
+
+
 def test_it_holds_the_code_of_its_service_alone(files: Path, service: str) -> None:
     app = files / "app"
     assert {each.name for each in app.iterdir()} == {
@@ -90,12 +100,11 @@ def test_no_pip_no_cache_no_build_is_left(files: Path) -> None:
 def test_its_parts_are_listed_and_are_those_of_its_requirements(files: Path, service: str) -> None:
     listed = json.loads((files / "app/sbom.cdx.json").read_text())
     parts = {canonicalize_name(each["name"]): each["version"] for each in listed["components"]}
-    wanted = {}
-    for line in (ROOT / "requirements" / f"{service}.txt").read_text().splitlines():
-        if re.match(r"[a-z]", line):
-            requirement = Requirement(line.rstrip(" \\"))
-            if requirement.marker is None or requirement.marker.evaluate():
-                wanted[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    wanted = {
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in pinned(service)
+        if each.marker is None or each.marker.evaluate()
+    }
     assert parts == wanted
     assert all(each["purl"].startswith("pkg:pypi/") for each in listed["components"])
 
@@ -116,3 +125,21 @@ def test_inside_nothing_can_be_changed_and_no_other_service_is_seen(built: Built
     command = built.engine.command(*entry, name(service), "-c", INSIDE, " ".join([*others, "tests", "deploy", "pip"]))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_killed_run_left_behind_is_removed(built: Built) -> None:
+    image, sleep = name(IMAGES[0]), "import time; time.sleep(600)"
+    entry = ("--detach", "--network", "none", "--entrypoint", "/app/venv/bin/python")
+    subprocess.run(built.engine.command(*entry, image, "-c", sleep), capture_output=True, check=True)
+    built.engine.podman("image", "mount", image)
+    (container,) = built.engine.podman("ps", "--all", "--quiet", "--no-trunc").splitlines()
+    assert container in running_programs()
+    built.engine.clean()
+    assert built.engine.podman("ps", "--all", "--quiet") == ""
+    assert container not in running_programs()
+    assert f"{built.engine.folder}/storage/overlay/" not in Path("/proc/self/mountinfo").read_text()
+
+
+def running_programs() -> str:
+    """The command line of every process on this machine."""
+    return str([each.info["cmdline"] for each in psutil.process_iter(["cmdline"])])
