@@ -31,7 +31,8 @@ RUN touch /build/common-ends && sh /build/install.sh /build/own.txt \
 ARG SOURCE=services/${SERVICE}
 COPY shared/ /app/shared/
 COPY ${SOURCE}/ /app/${SOURCE}/
-RUN /app/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/shared /app/${SOURCE}
+RUN chmod -R go+rX /app/shared /app/${SOURCE} \
+ && /app/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/shared /app/${SOURCE}
 
 FROM ${BASE}
 COPY --from=common /app/ /app/

@@ -102,6 +102,8 @@ class Engine:
         """The image that ours stand on, by digest: the one that ECERT_BASE_IMAGE names, or Debian's own packages."""
         given = os.environ.get("ECERT_BASE_IMAGE")
         if given:
+            if not self.has(given):
+                self.podman("pull", given)
             return given
         name = f"{_BASE}:{_SUITE}"
         if not self.has(name):
@@ -130,16 +132,17 @@ def prepare() -> Engine:
     if missing:
         if shutil.which("apt-get") is None:
             raise CannotBuild(f"{', '.join(missing)} are missing, and there is no apt-get to install them")
-        _run(("apt-get", "-qq", "update"))
+        _run(("apt-get", "-qq", "update"), check=False)  # what cannot be had, the next one says
         _run(("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_PROGRAMS))
     return Engine()
 
 
 def _mirror() -> str:
     """Where this machine's own packages come from."""
-    said = _run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(SUITE) $(CODENAME)", "Created-By: Packages"))
+    _run(("apt-get", "-qq", "update"), check=False)
+    said = _run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(CODENAME)", "Created-By: Packages"))
     for line in said.splitlines():
-        found = re.fullmatch(rf"(\S+/debian)/? \S+ {_SUITE}", line.strip())
+        found = re.fullmatch(rf"(\S+) Debian {_SUITE}", line.strip())
         if found:
             return found[1]
     raise CannotBuild(f"This machine takes no packages from Debian {_SUITE}: name an image in ECERT_BASE_IMAGE")
