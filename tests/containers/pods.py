@@ -5,6 +5,7 @@ and logins are those that the processes of `make run` are told. Files lie where 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -147,11 +148,23 @@ class Pods:
         here = self._ports.get((name(each), int(port))) if port.isdigit() else None
         return text if here is None else f"127.0.0.1:{here}" if head else str(here)
 
+    def _neighbours(self, text: str) -> str:
+        """A text of the manifest that names the Services of other pods."""
+
+        def here(found: re.Match[str]) -> str:
+            port = self._ports.get((found[1], int(found[2])))
+            return found[0] if port is None else f"https://localhost:{port}"
+
+        return re.sub(r"https://([\w-]+):(\d+)", here, text)
+
     def _environment(self, each: Object) -> Path:
         local = self._told_locally(name(each))
         told: dict[str, str] = {}
         for variable, value in environment(self.rendered, each).items():
-            if variable in ("BIND", "ADMIN_HOST", "ADMIN_PORT"):
+            neighbours = self._neighbours(value)
+            if neighbours != value:
+                told[variable] = neighbours
+            elif variable in ("BIND", "ADMIN_HOST", "ADMIN_PORT"):
                 told[variable] = self._own_port(each, value)
             elif value.startswith("/"):
                 told[variable] = value
