@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from benchmarks import engines, latency, renewals, throughput
-from benchmarks.figures import Figure, as_json, table
+from benchmarks import engines, latency, renewals, scaling, throughput
+from benchmarks.figures import Figure, as_json, save, table
 from benchmarks.loops import READER, WRITER
 
 
@@ -18,11 +18,20 @@ def _plumbing(quick: bool) -> list[Figure]:
         ]
 
 
+def _scaling(quick: bool) -> list[Figure]:
+    with engines.running(WRITER, READER) as made:
+        return scaling.measure(made, events=3_000 if quick else 20_000)
+
+
 def _renewals(quick: bool) -> list[Figure]:
     return renewals.measure(renewals=6 if quick else 60, alone=2 if quick else 10)
 
 
-PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {"plumbing": _plumbing, "renewals": _renewals}
+PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {
+    "plumbing": _plumbing,
+    "scaling": _scaling,
+    "renewals": _renewals,
+}
 
 
 def main() -> None:
@@ -30,12 +39,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which to run; all if none is named")
     parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
+    parser.add_argument("--save", action="store_true", help="keep the figures, for the tables of docs/operations.md")
     options = parser.parse_args()
     begun = time.monotonic()
     figures = [figure for part in options.parts or PARTS for figure in PARTS[part](options.quick)]
     print(table(figures))
     print(f"\nmeasured in {time.monotonic() - begun:.0f} s\n")
     print(as_json(figures))
+    if options.save:
+        save(figures)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,11 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+# What docs/operations.md is computed from.
+MEASURED: Final = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +52,12 @@ def table(figures: Sequence[Figure]) -> str:
 def as_json(figures: Sequence[Figure]) -> str:
     """For machines."""
     return json.dumps([asdict(figure) for figure in figures])
+
+
+def save(figures: Sequence[Figure]) -> None:
+    """Keep them in place of those of the same groups."""
+    groups = {figure.group for figure in figures}
+    saved = json.loads(MEASURED.read_text("utf-8")) if MEASURED.exists() else []
+    kept = [figure for figure in saved if figure["group"] not in groups]
+    lines = (json.dumps(figure, ensure_ascii=False) for figure in (*kept, *map(asdict, figures)))
+    MEASURED.write_text("[\n" + ",\n".join(lines) + "\n]\n", "utf-8")

@@ -66,12 +66,30 @@ def consuming(report: Connection, engines: Engines) -> None:
     """The reader's consumer, whose handler writes one row; reports each event's name and when it was handled."""
 
     def handle(event: PaymentDeclined, tx: Tx) -> None:
-        tx.conn.execute(
-            "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'benchmark', %s, %s, '{}')",
-            (tx.now, event.reason, str(event.renewal_id)),
-        )
+        _write(event, tx)
         report.send((event.reason, time.monotonic()))
 
+    _consume(report, engines, handle)
+
+
+def emptying(report: Connection, engines: Engines, wait_seconds: float) -> None:
+    """The same without a report of each event; its handler also waits so long, as for a database over a network."""
+
+    def handle(event: PaymentDeclined, tx: Tx) -> None:
+        _write(event, tx)
+        time.sleep(wait_seconds)
+
+    _consume(report, engines, handle)
+
+
+def _write(event: PaymentDeclined, tx: Tx) -> None:
+    tx.conn.execute(
+        "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'benchmark', %s, %s, '{}')",
+        (tx.now, event.reason, str(event.renewal_id)),
+    )
+
+
+def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDeclined, Tx], None]) -> None:
     life = _life()
     with db.open_pool(engines.urls[READER], name="consume") as pool:
         client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.events", topics=[TOPIC])

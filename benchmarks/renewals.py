@@ -3,12 +3,14 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from benchmarks.counts import Meter
+from benchmarks import consumption
+from benchmarks.counts import Meter, Process
 from benchmarks.figures import Figure, latencies
 from deploy.demo import count
 from deploy.demo.clerk import import_subscriptions
@@ -17,12 +19,15 @@ from deploy.demo.postbox import Postbox
 from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
+from deploy.local.postgres import SERVICES
 from deploy.local.run import Progress, running
 from deploy.local.waiting import wait_until
 
 GROUP: Final = "renewals of one item, submit → issued (scripted AR with openssl included)"
 COST: Final = "what one of them costs"
+TAKEN: Final = "what one of them takes of the machine, many at once"
 AT_ONCE: Final = 12
+IDLE_SECONDS: Final = 10.0
 # Made by the AR, not by the system.
 OWN_WORK: Final = ("keys and CSRs made",)
 
@@ -32,12 +37,13 @@ def measure(*, renewals: int, alone: int) -> list[Figure]:
     folder = Path(tempfile.mkdtemp(prefix="ecert-benchmark-"))
     try:
         installation = Installation.open(folder / "state", Ports.free())
-        with running(installation, Progress()):
+        with running(installation, Progress()) as supervisor:
             number = renewals + alone + 1
             import_subscriptions(installation, samples.many(number))
             target = Target(installation=installation, patience=120)
             journeys = _journeys(target, number, folder)
-            return [*_cost(target, journeys[: alone + 1]), *_speed(journeys[alone + 1 :])]
+            taken = consumption.Meter(installation=installation, supervisor=supervisor)
+            return [*_cost(target, journeys[: alone + 1]), *_speed(journeys[alone + 1 :], target, taken)]
     finally:
         shutil.rmtree(folder)
 
@@ -65,10 +71,12 @@ def _cost(target: Target, journeys: Sequence[Journey]) -> list[Figure]:
         _renew(journey)
     _wait_for_rest(target)
     counts = meter.stop()
+    trips = Counter({**counts.round_trips}) + Counter({**counts.look_ups})
     each = {
         "commits that wrote": counts.commits,
         "SQL round trips in transactions that wrote": sum(counts.round_trips.values()),
         "SQL round trips of requests that only looked": sum(counts.look_ups.values()),
+        **{f"SQL round trips {service}": _of(trips, service) for service in SERVICES},
         "Kafka records": counts.kafka_records,
     }
     figures = [Figure(group=COST, name=name, value=total / len(others), unit="") for name, total in each.items()]
@@ -76,18 +84,37 @@ def _cost(target: Target, journeys: Sequence[Journey]) -> list[Figure]:
     return [*figures, wal, *latencies(COST, "machine's part of the road, alone", [_machine(one) for one in others])]
 
 
+def _of(trips: Mapping[Process, int], service: str) -> int:
+    return sum(number for (whose, _), number in trips.items() if whose == service)
+
+
 def _wait_for_rest(target: Target) -> None:
     wait_until(lambda: count.at_rest(target), limit=60, what="nothing is left to do", every=0.2)
 
 
-def _speed(journeys: Sequence[Journey]) -> list[Figure]:
+def _speed(journeys: Sequence[Journey], target: Target, meter: consumption.Meter) -> list[Figure]:
+    meter.watch_idle(IDLE_SECONDS)
+    meter.start()
     begun = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as ars:
         done = [*ars.map(_renew, journeys)]
     seconds = time.monotonic() - begun
+    _wait_for_rest(target)
     return [
+        *_taken(meter.stop(), len(done)),
         Figure(group=GROUP, name=f"{AT_ONCE} ARs at once", value=len(done) / seconds, unit="/s"),
         *latencies(GROUP, "machine's part of the road", [_machine(one) for one in done]),
+    ]
+
+
+def _taken(taken: consumption.Taken, renewals: int) -> list[Figure]:
+    cpu = sorted(taken.cpu.items(), key=lambda each: -each[1])
+    figures = [Figure(group=TAKEN, name=f"CPU {name}", value=used / renewals * 1000, unit="ms") for name, used in cpu]
+    sizes = {f"database {service}": size for service, size in taken.database_bytes.items()}
+    sizes["Kafka's log, one copy"] = taken.kafka_bytes
+    return figures + [
+        Figure(group=TAKEN, name=f"disk {name}", value=size / renewals / 1024, unit="KiB")
+        for name, size in sizes.items()
     ]
 
 

@@ -18,15 +18,15 @@ EVENTS_PER_KEY: Final = 10
 def measure(engines: Engines, *, events: int) -> list[Figure]:
     """Fill the outbox, let the relay empty it, let the consumer apply it all."""
     with db.open_pool(engines.urls[WRITER], name="writer") as pool:
-        _fill(pool, events)
+        fill(pool, events)
         with started(relaying, engines):
-            relayed = _seconds(lambda: _count(pool, "SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0)
+            relayed = _seconds(lambda: count(pool, "SELECT count(*) FROM outbox WHERE sent_at IS NULL") == 0)
     with db.open_pool(engines.urls[READER], name="reader") as pool:
-        before = _count(pool, "SELECT COALESCE(sum(last_sequence), 0) FROM inbox")
+        before = count(pool, "SELECT COALESCE(sum(last_sequence), 0) FROM inbox")
         done = before + events
         with started(consuming, engines) as report:
             applied = _seconds(
-                lambda: _count(pool, "SELECT COALESCE(sum(last_sequence), 0) FROM inbox") == done,
+                lambda: count(pool, "SELECT COALESCE(sum(last_sequence), 0) FROM inbox") == done,
                 meanwhile=lambda: [report.recv() for _ in iter(lambda: report.poll(), False)],
             )
     return [
@@ -35,7 +35,7 @@ def measure(engines: Engines, *, events: int) -> list[Figure]:
     ]
 
 
-def _fill(pool: Pool, events: int) -> None:
+def fill(pool: Pool, events: int) -> None:
     """Rows as the writer would have made them, but quicker: what is measured comes after."""
     with pool.connection() as conn:
         conn.execute(
@@ -66,7 +66,8 @@ def _seconds(done: Callable[[], bool], *, meanwhile: Callable[[], object] = lamb
     return time.monotonic() - begun
 
 
-def _count(pool: Pool, query: str) -> int:
+def count(pool: Pool, query: str) -> int:
+    """The one number that a query answers."""
     with pool.connection() as conn:
         row = conn.execute(query.encode()).fetchone()
     assert row is not None
