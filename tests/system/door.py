@@ -7,9 +7,11 @@ import ssl
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from deploy.demo.public import API_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import DESK_HOST
 from deploy.local.installation import Installation
 
 Header = tuple[str, str | bytes]
@@ -58,11 +60,12 @@ class Door:
     installation: Installation
 
     def send(self, raw: bytes, *, host: str = API_HOST, person: str | None = None) -> Reply:
-        """These very bytes to the gateway; the first answer. `person` names a sample e-Cert to show."""
+        """These very bytes to the gateway; the first answer. `person` names a sample e-Cert or member of staff."""
         pki = self.installation.pki
         context = ssl.create_default_context(cafile=pki.gateway / "root.pem")
         if person is not None:
-            context.load_cert_chain(pki.people / f"{person}.pem", pki.people / f"{person}.key")
+            folder = pki.staff if host == DESK_HOST else pki.people
+            context.load_cert_chain(folder / f"{person}.pem", folder / f"{person}.key")
         port = self.installation.ports.gateway
         with (
             socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as plain,
@@ -102,9 +105,16 @@ class Door:
         self, service: str, method: str, path: str, headers: Iterable[Header] = (), body: bytes = b""
     ) -> Reply:
         """Past the gateway, at the service's own socket: possible for the system's own user alone."""
+        return self._at(self.installation.gateway.socket(service), method, path, headers, body)
+
+    def operate(self, service: str, method: str, path: str, headers: Iterable[Header] = (), body: bytes = b"") -> Reply:
+        """Past the desk, at the service's address for operators."""
+        return self._at(self.installation.operators_socket(service), method, path, headers, body)
+
+    def _at(self, address: Path, method: str, path: str, headers: Iterable[Header], body: bytes) -> Reply:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_SECONDS)
-            connection.connect(str(self.installation.gateway.socket(service)))
+            connection.connect(str(address))
             connection.sendall(_request(method, path, headers, body, "localhost"))
             return _first_answer(connection)
 

@@ -1,40 +1,15 @@
 """The role table, every cell: what each role may open and do, and that nothing is open that is not in the table."""
 
 import uuid
-from typing import Final
 
 import pytest
 
 from backoffice.desk.operators import Refusal
 from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Member
-from deploy.local import staff as local_staff
 from shared.operators import api
+from tests.integration.desk.table import ADDRESSES, MEMBERS
 from tests.integration.desk.world import URL, World
-
-ID: Final = "2b9c1c1e-7a55-4b3e-9a35-0f2f6f5d8c11"
-# One address for each page.
-ADDRESSES: Final = {
-    "certificates.search": ("GET", "/?q=x"),
-    "certificates.listing": ("GET", "/certificates/waiting"),
-    "renewals.timeline": ("GET", f"/renewals/{ID}"),
-    "envelopes.listing": ("GET", "/envelopes/despatched"),
-    "envelopes.show": ("GET", f"/envelopes/{ID}"),
-    "envelopes.recipient": ("GET", f"/envelopes/{ID}/recipient"),
-    "envelopes.batches": ("GET", "/envelopes/batches"),
-    "envelopes.mark_returned": ("POST", f"/envelopes/{ID}/return"),
-    "envelopes.reissue": ("POST", f"/envelopes/{ID}/replacement"),
-    "held.overview": ("GET", "/held"),
-    "held.listing": ("GET", "/held/desk"),
-    "held.show": ("GET", "/held/desk/12345"),
-    "held.redrive": ("POST", "/held/desk/12345/redrive"),
-    "held.propose": ("POST", "/held/desk/12345/skip"),
-    "held.confirm": ("POST", f"/held/desk/12345/proposals/{ID}/confirmation"),
-    "held.turn_down": ("POST", f"/held/desk/12345/proposals/{ID}/rejection"),
-    "audit.listing": ("GET", "/audit"),
-}
-# Of each role somebody who works as nothing else.
-MEMBERS: Final = {member.roles[0]: member.file for member in local_staff.MEMBERS if member.roles and not member.revoked}
 
 
 def test_every_page_is_in_the_table_and_every_line_is_a_page(world: World) -> None:
