@@ -18,7 +18,7 @@ from backoffice.kit import exporting, verifying
 from backoffice.kit.client import FEED, FeedAway, FeedClient, FeedRefused
 from backoffice.kit.following import Follower, Patience
 from backoffice.kit.keys import KeyRing
-from backoffice.kit.output import Printer, Wanted
+from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
@@ -212,7 +212,7 @@ def _verify(options: argparse.Namespace) -> int:
         report = verifying.verify(text, keys)
     print(f"{options.file}: {report.what}")
     for each in report.wrong:
-        print(f"  {each}")
+        print(f"  {printable(each)}")
     print("something is wrong" if report.wrong else "all of it is good")
     return FINDINGS if report.wrong else 0
 

@@ -11,6 +11,11 @@ from shared.events.base import Envelope
 Wanted = Callable[[Envelope], bool]
 
 
+def printable(text: str) -> str:
+    """A line that shows what is in it and steers no terminal: what others wrote may hold line ends and escapes."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 class Printer:
     """The work of `follow`. With `as_json` a line is the CloudEvent itself, as the feed serves it over HTTP."""
 
@@ -31,11 +36,19 @@ class Printer:
 
     def _line(self, what: Envelope | Finding) -> str:
         if self._as_json:
+            # A finding may quote what a stranger wrote: no escape of theirs stays one. An event has none.
+            quotes = isinstance(what, Finding)
             document = what.as_json() if isinstance(what, Finding) else codec.to_json(what)
-            return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(document, ensure_ascii=quotes, separators=(",", ":"))
+        return printable(self._for_people(what))
+
+    def _for_people(self, what: Envelope | Finding) -> str:
         if isinstance(what, Finding):
             return f"!! {what.kind}  {what.position or '-'}  {what.detail}"
-        name, time = what.type.split(".")[-2], codec.attributes(what)["time"]
+        name, time = (
+            what.type.removeprefix("hk.ecert.issuance.").rpartition(".")[0] or what.type,
+            codec.attributes(what)["time"],
+        )
         return f"{what.position:>8}  {time}  {name:24}  {what.subject}  {_about(what)}".rstrip()
 
 
@@ -43,7 +56,9 @@ def _about(event: Envelope) -> str:
     """What a person looks for in it, of any event that has it."""
     try:
         data = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(data, dict):
         return ""
     words = [data.get("serial"), *(data.get("server_names") or []), data.get("reason")]
     return " ".join(str(word) for word in words if word)

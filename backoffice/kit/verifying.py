@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from backoffice.kit import exporting
 from backoffice.kit.client import FEED
@@ -11,6 +11,9 @@ from backoffice.kit.keys import KeyRing
 from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope
+
+# A line of `follow --json` that is no event.
+_FINDING: Final = frozenset({"finding", "position", "detail"})
 
 
 @dataclass
@@ -28,9 +31,11 @@ def verify(text: str, keys: KeyRing) -> Report:
     report = Report(what="nothing")
     seen: dict[int, Envelope] = {}
     for where, document in _documents(text, report):
-        if isinstance(document, dict) and "finding" in document:
+        if isinstance(document, dict) and document.keys() == _FINDING:
             continue
         _take(where, document, seen, keys, report)
+    if not seen and not report.wrong:
+        report.wrong.append("truncated: there is no event in it")
     if seen:
         _check_whole(seen, report)
         report.what = f"{len(seen)} events, positions {min(seen)} to {max(seen)}"
@@ -41,13 +46,13 @@ def _documents(text: str, report: Report) -> Iterator[tuple[str, Any]]:
     if text.lstrip().startswith("["):
         try:
             yield from ((f"event {number}", each) for number, each in enumerate(json.loads(text), 1))
-        except ValueError:
+        except (ValueError, RecursionError):
             report.wrong.append("truncated: the batch does not end")
         return
     for number, line in enumerate(text.splitlines(), 1):
         try:
             yield f"line {number}", json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             report.wrong.append(f"line {number}: truncated, or no JSON")
 
 
@@ -61,6 +66,8 @@ def _take(where: str, document: Any, seen: dict[int, Envelope], keys: KeyRing, r
         report.wrong.append(f"{where}: forged at position {event.position}: {why}")
         return
     assert event.position is not None
+    if event.position < max(seen, default=0) and event.position not in seen:
+        report.wrong.append(f"{where}: position {event.position} comes after {max(seen)}")
     if (before := seen.setdefault(event.position, event)).id != event.id:
         report.wrong.append(f"{where}: position {event.position} is {before.id}, too")
 

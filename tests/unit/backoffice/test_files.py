@@ -1,8 +1,10 @@
 """Exports and files of events that were handed on: what is whole is good, and what is not is said."""
 
+import io
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from backoffice.kit.client import FEED
 from backoffice.kit.exporting import as_csv
 from backoffice.kit.following import Follower
 from backoffice.kit.keys import KeyRing
-from backoffice.kit.output import Printer
+from backoffice.kit.main import main
+from backoffice.kit.order import Finding, Kind
+from backoffice.kit.output import Printer, printable
 from backoffice.kit.state import Certificate, State
 from backoffice.kit.verifying import verify
 from shared import codec
@@ -115,6 +119,52 @@ def test_what_is_wrong_with_a_file_is_named_by_line_and_position() -> None:
         "gap: position 6 is missing",
         "gap: position 8 is missing",
     ]
+
+
+def test_a_file_in_another_order_or_without_events_is_not_good() -> None:
+    assert verify(lines(5, 7, 6), keys()).wrong == ["line 3: position 6 comes after 7"]
+    for text in (
+        "",
+        "\n",
+        "[]",
+        "[" * 5000,
+        '{"a":' * 5000,
+        json.dumps({"finding": "gap", "position": 1, "detail": ""}),
+    ):
+        assert verify(text, keys()).wrong, text
+
+
+def test_no_event_passes_for_a_finding() -> None:
+    disguised = lines(6).replace("{", '{"finding": "gap", ', 1).replace('"sequence": "1"', '"sequence": "2"')
+    assert verify(lines(5) + disguised, keys()).wrong == ["line 2: forged at position 6: InvalidSignatureError"]
+
+
+def test_what_strangers_wrote_steers_no_terminal(tmp_path: Path) -> None:
+    escape = "\x1b]0;title\x07\n\x9b2J\u202e 香港"
+    finding = Finding(kind=Kind.UNREADABLE, position=None, detail=escape)
+    for as_json in (True, False):
+        out = io.StringIO()
+        Printer(out, as_json=as_json)(finding)
+        assert out.getvalue().removesuffix("\n").isprintable(), out.getvalue()
+    assert printable(escape) == r"\x1b]0;title\x07\n\x9b2J\u202e 香港"
+
+
+def test_verify_quotes_a_file_without_its_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "events"
+    file.write_text('{"\\u001b]0;x\\u0007": "\\u0001", "data_base64": "", "subject": "x"}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEED_JWKS_FILE", str(EXAMPLES / "example-keys.json"))
+        assert main(["verify", str(file)]) == 1
+    assert r"ce_\x1b]0;x\x07 has a control character" in capsys.readouterr().out
+
+
+def test_whatever_data_a_signed_event_has_a_line_is_printed() -> None:
+    out = io.StringIO()
+    for data in (b"[]", b"7", b"null", b"[" * 100_000, b"\xff"):
+        Printer(out, as_json=False)(replace(at(1), data=data))
+    Printer(out, as_json=False)(replace(at(1), type="strange"))
+    assert "issuance-withheld" in out.getvalue()
+    assert "strange" in out.getvalue()
 
 
 @pytest.mark.parametrize("text", ["{}", '{"position":"1"}', "[1]", "[", '{"data_base64":"%"}', "7", "\ufeff{}"])
