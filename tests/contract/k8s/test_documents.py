@@ -1,0 +1,63 @@
+"""What operations.md and the runbooks have somebody type finds what the manifests make."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.contract.k8s import flows
+from tests.contract.k8s.reach import selects
+from tests.contract.k8s.rendering import ROOT, Rendered, labels, name, render
+
+DOCUMENTS: Final = (ROOT / "docs" / "operations.md", *sorted((ROOT / "docs" / "runbooks").glob("*.md")))
+COMMAND: Final = re.compile(r"kubectl -n ecert ([^\n`]+)")
+NAMED: Final = re.compile(r"\b(deployment|job|service)/([A-Za-z-]+)")
+SELECTED: Final = re.compile(r"\b(logs|pods|job|deployment) -l (\S+[\w])")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command for our namespace, with the document that gives it."""
+    for path in DOCUMENTS:
+        yield from ((path.name, found) for found in COMMAND.findall(path.read_text("utf-8")))
+
+
+def of_each_service(word: str) -> list[str]:
+    """SERVICE is any service that has a database."""
+    return [word.replace("SERVICE", service) for service in flows.WITH_DATABASE]
+
+
+def found(rendered: Rendered, kind: str, selector: str) -> list[str]:
+    """What a label selector finds: pods by what their template says, the rest by their own labels."""
+    wanted = {"matchLabels": dict(each.split("=") for each in selector.split(","))}
+    if kind in ("logs", "pods"):
+        return [name(each) for each in rendered.workloads() if selects(wanted, labels(each))]
+    objects = rendered.of(kind.capitalize())
+    return [name(each) for each in objects if selects(wanted, each["metadata"].get("labels", {}))]
+
+
+def missed(rendered: Rendered) -> list[str]:
+    """The commands that would find nothing."""
+    wrong = []
+    there = {(each["kind"].lower(), name(each)) for each in (*rendered.objects, *render("dev").objects)}
+    for where, command in commands():
+        for kind, selector in SELECTED.findall(command):
+            if not any(found(rendered, kind, each) for each in of_each_service(selector)):
+                wrong.append(f"{where}: {kind} {selector}")
+        for kind, which in NAMED.findall(command):
+            missing = {(kind, each) for each in of_each_service(which) if each != "NAME"} - there
+            wrong += [f"{where}: {kind}/{each}" for kind, each in missing]
+    return wrong
+
+
+def test_every_command_finds_what_it_is_for(production: Rendered) -> None:
+    assert len([*commands()]) > 10
+    assert missed(production) == []
+
+
+@pytest.mark.parametrize("kind", ["Job", "Deployment"])
+def test_a_label_that_nothing_carries_is_noticed(production: Rendered, kind: str) -> None:
+    made = production.broken()
+    for each in made.of(kind):
+        each["metadata"].pop("labels")
+    assert missed(made) != []
