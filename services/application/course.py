@@ -19,6 +19,9 @@ from shared.tx import Tx
 log = structlog.get_logger()
 
 OVERDUE: Final = Counter("renewals_overdue_total", "Answers of other services that did not come in time", ["state"])
+# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+for _state in DEADLINES:
+    OVERDUE.labels(_state)
 
 _PASSED: Final = {
     RenewalState.AWAITING_PAYMENT: (Step.PAYMENT_DEADLINE, Ending.NOT_PAID),

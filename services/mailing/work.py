@@ -1,6 +1,7 @@
 """Takes due mails to the mail server, one at a time, and records how each ended."""
 
 from datetime import timedelta
+from itertools import product
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -29,6 +30,9 @@ from shared.tx import Clock, Tx, transaction, utc_now
 log = structlog.get_logger()
 
 SENDINGS = Counter("mailing_sendings_total", "Sendings by how they ended", ["template", "outcome"])
+# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+for _template, _outcome in product(Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown")):
+    SENDINGS.labels(_template, _outcome)
 
 
 def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelta, clock: Clock = utc_now) -> bool:

@@ -38,6 +38,9 @@ ACTOR: Final = "payment"
 FIRST_LOOK: Final = timedelta(seconds=2)
 
 HELD = Counter("payment_held_total", "Payments and refunds set aside for an operator", ["what"])
+# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+for _what in ("payment", "refund"):
+    HELD.labels(_what)
 
 RecordOutcome = Callable[[RenewalId, Checkout | None, Outcome, Tx], Payment]
 

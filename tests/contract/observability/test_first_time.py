@@ -1,0 +1,38 @@
+"""An alert on the increase of a counter needs the counter's 0 from the start: one that begins at 1 has not increased."""
+
+import re
+import subprocess
+import sys
+from typing import Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.local.postgres import SERVICES, package
+from tests.contract.observability.rules import ROOT, alerts
+
+# Alerts that a first time alone sets off; where more has to happen, the one that is lost does not count.
+AT_ONCE: Final = re.compile(r"^increase\((\w+)(?:\{(\w+)=~\"([^\"]*)\"\})?\[1h\]\) > 0$")
+
+
+def told_at_the_start() -> dict[str, list[dict[str, str]]]:
+    """Each counter that a service tells of when it has done nothing yet: its labels, once for each of their values."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for service in SERVICES:
+        code = (
+            f"import shared.relay, {package(service)}.main, prometheus_client as p; print(p.generate_latest().decode())"
+        )
+        done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
+        for family in text_string_to_metric_families(done.stdout):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append(sample.labels)
+    return found
+
+
+def test_an_alert_hears_of_the_first_time() -> None:
+    at_once = [match for alert in alerts() if (match := AT_ONCE.match(alert["expr"]))]
+    assert len(at_once) == len([alert for alert in alerts() if alert["expr"].endswith("[1h]) > 0")]) > 4
+    told = told_at_the_start()
+    for metric, label, values in (match.groups() for match in at_once):
+        samples = told.get(metric, [])
+        wanted = set(values.split("|")) if label else {""}
+        assert {each.get(label, "") if label else "" for each in samples} >= wanted, f"{metric} begins with its first 1"
