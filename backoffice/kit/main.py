@@ -3,7 +3,6 @@
 import argparse
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -218,6 +217,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _conformance(options: argparse.Namespace) -> int:
-    """A process of the local installation's: it starts a real broker, database, relay and feed of its own."""
+    """A process of the local installation's: it starts a real broker, database, relay and feed of its own.
+
+    It takes our place: whoever ends us ends it, and it has the time to end what it started.
+    """
     command = [each for number, each in enumerate(options.arguments) if number or each != "--"]
-    return subprocess.run([sys.executable, "-m", "deploy.practice", *command], check=False, cwd=_HERE).returncode
+    os.chdir(_HERE)
+    os.execv(sys.executable, [sys.executable, "-m", "deploy.practice", *command])  # noqa: S606 (no shell is wanted)

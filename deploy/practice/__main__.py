@@ -6,6 +6,7 @@ What the command is told by its environment, and what it must print, is written 
 import argparse
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,9 @@ def main() -> int:
     if not command:
         parser.error("name the consumer's command")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    # Whoever ends us ends the broker, the database and the consumer, too.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, frame: sys.exit(128 + number))
     begun = time.monotonic()
 
     def say(text: str) -> None:

@@ -1,5 +1,6 @@
 """A consumer under trial: a process whose output is read line by line, or not at all while it shall be held up."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -56,7 +57,10 @@ class Consumer:
         read, write = os.pipe()
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         with self._errors.open("ab") as errors:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=write, stderr=errors)
+            # A session of its own: whatever it starts ends with it.
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=write, stderr=errors, start_new_session=True
+            )
         os.close(write)
         self.runs.append(Run())
         self._reading.set()
@@ -76,20 +80,31 @@ class Consumer:
         """SIGTERM; it has twenty seconds."""
         self._end(signal.SIGTERM)
 
+    def close(self) -> None:
+        """Leave nothing of it behind, whatever became of the trial."""
+        if self._process is not None:
+            self._end(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
     def _end(self, number: int) -> None:
         assert self._process is not None
         assert self._reader is not None
         if self.running:
-            self._process.send_signal(number)
+            self._signal(number)
         if number == signal.SIGTERM:
             self._reading.set()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.runs[-1].ended = self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # What it started and left holds its output open, too.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
         self._reading.set()
         self._reader.join()
+        self._process = None
 
     def _read(self, descriptor: int, run: Run) -> None:
         rest = b""

@@ -220,8 +220,8 @@ def running(folder: Path) -> Iterator[Practice]:
         practice = Practice(folder=folder, cluster=cluster, broker=node, pool=pool, port=port)
         back_office.register(folder / "back-office", cluster.url("issuance", "issuance", _PASSWORD))
         kafka.create(node)
-        practice.start_broker()
         stack.callback(practice.kill_broker)
+        practice.start_broker()
         kafka.deploy(node, dict.fromkeys(PRINCIPALS, _PASSWORD))
         stack.callback(practice.stop_relay)
         yield practice

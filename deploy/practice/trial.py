@@ -31,7 +31,14 @@ class Trial:
         self._limit = limit
 
     def hold(self) -> list[Verdict]:
-        """The whole course, then what is to be said of each."""
+        """The whole course, then what is to be said of each; no consumer is left running."""
+        try:
+            return self._hold()
+        finally:
+            for consumer in self._consumers:
+                consumer.close()
+
+    def _hold(self) -> list[Verdict]:
         self._begin()
         self._repeat()
         broker = self._practice.head + 1

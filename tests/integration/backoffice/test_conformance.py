@@ -1,6 +1,10 @@
 """The trial passes our own consumer and a stranger's right one, and fails three wrong ones, each for its own reason."""
 
+import contextlib
+import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.waiting import wait_until
 from deploy.practice.consumer import Consumer
 from deploy.practice.feed import running
 from deploy.practice.judging import CHECKS, Verdict, report
@@ -60,3 +65,38 @@ def test_the_report_says_why(verdicts: dict[str, Verdict]) -> None:
     text = report(verdicts["ignores gaps"])
     assert "no  names what is missing, and nothing else: there was no line" in text
     assert "It does not conform." in text
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """The command lines in which this folder is named."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(each.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return [each for each in found if str(folder) in each]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_the_trial_leaves_nothing_running(number: int) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="trial-"))
+    folder.chmod(0o755)
+    consumer = ["sh", "-c", "sleep 600; true", str(folder)]
+    command = [sys.executable, "-m", "backoffice", "conformance", "--", *consumer]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    trial = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert trial.stdout is not None
+        assert any(b"with a gap" in line for line in trial.stdout)
+        wait_until(lambda: any("sleep 600" in each for each in _processes_of(folder)), limit=60, what="it runs")
+        os.killpg(trial.pid, number)
+        trial.stdout.read()
+        assert trial.wait(60) != 0
+        assert _processes_of(folder) == []
+        assert [*folder.iterdir()] == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(trial.pid, signal.SIGKILL)
+        trial.communicate()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,44 @@
+"""A consumer under trial is somebody's command: whatever it is and starts, nothing of it outlives the trial."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.practice.consumer import Consumer
+
+pytestmark = pytest.mark.timeout(60)
+# A shell whose child has its output, and outlives it.
+COMMANDS = {
+    "a child": 'sleep 600 & echo "{\\"position\\": $!}"; wait',
+    "a child that is left": 'sleep 600 & echo "{\\"position\\": $!}"',
+}
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("end", [Consumer.kill, Consumer.terminate, Consumer.close])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_it_starts_ends_with_it(tmp_path: Path, command: str, end: Callable[[Consumer], None]) -> None:
+    consumer = Consumer("shell", ["sh", "-c", COMMANDS[command]], {}, tmp_path)
+    consumer.start()
+    until = time.monotonic() + 20
+    while not consumer.worked and time.monotonic() < until:
+        time.sleep(0.05)
+    (child,) = consumer.worked
+    end(consumer)
+    while is_there(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_there(child)
+
+
+def test_one_that_never_started_needs_no_end(tmp_path: Path) -> None:
+    Consumer("none", ["true"], {}, tmp_path).close()
