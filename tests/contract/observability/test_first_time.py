@@ -1,4 +1,4 @@
-"""An alert on the increase of a counter needs the counter's 0 from the start: one that begins at 1 has not increased."""
+"""An alert on a counter's increase needs its 0 from the start: what begins at 1 has not increased."""
 
 import re
 import subprocess
