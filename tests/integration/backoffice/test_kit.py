@@ -64,6 +64,16 @@ def test_over_http_it_follows_to_the_head_goes_on_where_it_was_and_exports_what_
     assert (verified.returncode, "all of it is good" in verified.stdout) == (0, True)
 
 
+def test_verify_says_of_an_export_whether_it_is_whole(kit: Kit, told: int, tmp_path: Path) -> None:
+    kit.run("follow", "--http", "--json", "--until-head")
+    kit.run("export", "--csv", str(tmp_path / "whole.csv"))
+    whole = (tmp_path / "whole.csv").read_bytes()
+    (tmp_path / "cut.csv").write_bytes(whole[: len(whole) // 2])
+    for name, status, said in (("whole", 0, "all of it is good"), ("cut", 1, "truncated: the last line")):
+        done = kit.run("verify", str(tmp_path / f"{name}.csv"))
+        assert (done.returncode, said in done.stdout) == (status, True), done.stdout
+
+
 def test_it_looks_back_from_a_serial_or_a_moment_and_books_nothing_twice(kit: Kit, told: int) -> None:
     everything = kit.run("follow", "--http", "--json", "--until-head").stdout
     events = [json.loads(line) for line in everything.splitlines()]

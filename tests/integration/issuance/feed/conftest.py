@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
+from prometheus_client import REGISTRY
 from werkzeug.test import TestResponse
 
 from deploy.local import pki as local_pki
@@ -27,7 +28,7 @@ from shared.feed import Feed
 from shared.settings import WebSettings
 from shared.tx import transaction
 from tests.builders import signing_key
-from tests.engines import Database, Kafka, Postgres, running_kafka
+from tests.engines import Database, Kafka, Postgres, running_kafka, wait_until
 from tests.integration.issuance.feed.running import Running, running
 
 FEED = Feed(topic=store.FEED, key=signing_key("feed"))
@@ -100,6 +101,12 @@ class Feeding:
     def read(self, who: Client | None, **query: object) -> TestResponse:
         headers = who.headers if who else {}
         return self.http.get("/issuance/v1/issuance-events", query_string=query, headers=headers)
+
+    def await_waiting(self, number: int) -> None:
+        """Until so many wait at the head."""
+        wait_until(
+            lambda: REGISTRY.get_sample_value("feed_waiting_requests") == number, limit=10, what=f"{number} wait"
+        )
 
     def stored(self) -> Sequence[Envelope]:
         with self.pool.connection() as conn:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,11 +31,18 @@ class Running:
     environment: Mapping[str, str]
     process: "subprocess.Popen[bytes]"
     sockets: Path
+    admin_port: int
 
     def curl(self, client: str) -> Curl:
         """One of the sample clients."""
         certificate = self.pki.back_office / f"{client}.pem"
         return Curl(port=self.port, root=self.pki.gateway / "root.pem", certificate=certificate)
+
+    def metric(self, name: str) -> float | None:
+        """What the feed's process says of itself."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as page:
+            lines = [line.split() for line in page.read().decode().splitlines()]
+        return next((float(value) for found, *_, value in lines if found == name), None)
 
     @property
     def jwks(self) -> Path:
@@ -84,9 +92,17 @@ def running(pki: PKI, database: Database, postgres: Postgres, environment: Mappi
             "WEB_THREADS": "12",
             "FEED_DATABASE_URL": postgres.url(database.name, "issuance_feed"),
             "FEED_JWKS_FILE": str(jwks),
+            "ADMIN_PORT": str(free_port()),
         }
         process = stack.enter_context(started("feed", told))
-        made = Running(pki=pki, port=gateway.port, environment=environment, process=process, sockets=sockets)
+        made = Running(
+            pki=pki,
+            port=gateway.port,
+            environment=environment,
+            process=process,
+            sockets=sockets,
+            admin_port=int(told["ADMIN_PORT"]),
+        )
         wait_until(gateway.socket(FEED).exists, limit=30, what="the feed listens")
         (sockets / "envoy.json").write_text(render(gateway))
         envoy = subprocess.Popen(envoy_command(sockets / "envoy.json"), stdout=subprocess.DEVNULL)

@@ -138,7 +138,7 @@ def test_a_long_poll_is_answered_when_the_event_comes(feeding: Feeding, reader: 
 
     waiting = threading.Thread(target=poll)
     waiting.start()
-    time.sleep(0.5)
+    feeding.await_waiting(1)
     assert came == []
     feeding.announce(*withheld(1))
     announced = time.monotonic()
@@ -162,7 +162,7 @@ def test_one_reader_does_not_take_all_places(feeding: Feeding, reader: Client) -
     ]
     for thread in threads:
         thread.start()
-    time.sleep(1)
+    feeding.await_waiting(REQUESTS_AT_ONCE)
     answer = feeding.read(reader)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
     assert answer.json is not None
@@ -179,7 +179,7 @@ def test_when_all_places_for_waiting_are_taken_pages_are_still_answered(feeding:
     threads = [threading.Thread(target=feeding.read, args=(reader,), kwargs={"wait": 3}) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(1)
+    feeding.await_waiting(4)
     answer = feeding.read(other, wait=3)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.json is not None

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.gateway.rules import FEED, FEED_PATHS
 from deploy.local import back_office
+from deploy.local.waiting import wait_until
 from services.issuance.feed import readers
 from services.issuance.feed.settings import FeedSettings
 from shared.settings import SettingsError
@@ -47,7 +48,7 @@ def test_the_process_ends_at_once_though_somebody_waits_and_answers_them(
     path = f"{FEED_PATHS[0]}?wait=20"
     waiting = threading.Thread(target=lambda: answers.append(ask(gateway, feed, "backoffice", path)))
     waiting.start()
-    time.sleep(1)
+    wait_until(lambda: feed.metric("feed_waiting_requests") == 1, limit=10, what="somebody waits")
     begun = time.monotonic()
     feed.process.terminate()
     assert feed.process.wait(15) == 0

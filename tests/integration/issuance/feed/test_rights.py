@@ -1,7 +1,6 @@
 """Who may do what: every role and every route, straight at the process; and every way to be nobody."""
 
 import threading
-import time
 from datetime import timedelta
 from itertools import product
 from urllib.parse import quote
@@ -83,7 +82,7 @@ def test_one_withdrawn_while_it_waits_gets_nothing(feeding: Feeding, reader: Cli
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(feeding.read(reader, wait=2).status_code))
     waiting.start()
-    time.sleep(0.5)
+    feeding.await_waiting(1)
     feeding.withdraw(reader)
     waiting.join(10)
     assert answers == [403]
