@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from benchmarks import engines, latency, renewals, scaling, throughput
+from benchmarks import engines, feed, latency, renewals, scaling, throughput
 from benchmarks.figures import Figure, as_json, save, table
 from benchmarks.loops import READER, WRITER
 
@@ -27,9 +27,14 @@ def _renewals(quick: bool) -> list[Figure]:
     return renewals.measure(renewals=6 if quick else 60, alone=2 if quick else 10)
 
 
+def _feed(quick: bool) -> list[Figure]:
+    return feed.measure(events=4_000 if quick else 100_000, seconds=3 if quick else 20)
+
+
 PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {
     "plumbing": _plumbing,
     "scaling": _scaling,
+    "feed": _feed,
     "renewals": _renewals,
 }
 

@@ -47,19 +47,20 @@ def _quietly(body: Callable[..., None], *arguments: Any) -> None:
     body(*arguments)
 
 
-def _life() -> Life:
-    life = Life()
-    life.end_on_signals()
-    life.beat()
-    return life
+def life() -> Life:
+    """Of this process, until it is told to end."""
+    stop = Life()
+    stop.end_on_signals()
+    stop.beat()
+    return stop
 
 
 def relaying(report: Connection, engines: Engines) -> None:
     """The writer's relay."""
-    life = _life()
+    stop = life()
     with db.open_pool(engines.urls[WRITER], name="relay") as pool:
         report.send("ready")
-        relay.run(pool, lambda: broker.make_producer(engines.kafka(WRITER), "benchmark"), life)
+        relay.run(pool, lambda: broker.make_producer(engines.kafka(WRITER), "benchmark"), stop)
 
 
 def consuming(report: Connection, engines: Engines) -> None:
@@ -90,11 +91,11 @@ def _write(event: PaymentDeclined, tx: Tx) -> None:
 
 
 def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDeclined, Tx], None]) -> None:
-    life = _life()
+    stop = life()
     with db.open_pool(engines.urls[READER], name="consume") as pool:
         client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.events", topics=[TOPIC])
-        consumer = Consumer(client, pool, applier(READER, (on(PaymentDeclined, handle),)), life)
-        polled = _first_poll(client)
+        consumer = Consumer(client, pool, applier(READER, (on(PaymentDeclined, handle),)), stop)
+        polled = first_poll(client)
         report.send("ready")
         consumer.turn(polled)
         consumer.run()
@@ -102,18 +103,18 @@ def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDecl
 
 def reading(report: Connection, engines: Engines) -> None:
     """A bare Kafka consumer with the same settings; reports each record's value and when it came."""
-    life = _life()
+    stop = life()
     client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.raw", topics=[TOPIC])
-    _first_poll(client)  # what earlier runs left
+    first_poll(client)  # what earlier runs left
     report.send("ready")
-    while not life.is_set():
+    while not stop.is_set():
         for records in client.poll(timeout_ms=250).values():
             for record in records:
                 report.send((record.value.decode(), time.monotonic()))
     client.close(timeout_ms=1000)
 
 
-def _first_poll(client: Any) -> Any:
+def first_poll(client: Any) -> Any:
     """What came with the poll in which the partitions were handed out."""
     while True:
         polled = client.poll(timeout_ms=100)

@@ -31,6 +31,8 @@ UNSENDABLE = Counter("outbox_unsendable_total", "Events that can never be sent; 
 PUBLISH = Histogram("outbox_publish_seconds", "From the first send of a batch to its last acknowledgement")
 SHORTEST_SECONDS: Final = 0.005
 LONGEST_SECONDS: Final = 0.25
+# Outsiders wait at a feed's head: half of them shall have an event within 0.1 s of its commit.
+LONGEST_OF_A_FEED_SECONDS: Final = 0.1
 AFTER_FAILURE_SECONDS: Final = 1.0
 
 
@@ -175,6 +177,7 @@ def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | Non
     producer: Producer | None = None
     failures = 0
     pause = SHORTEST_SECONDS
+    longest = LONGEST_SECONDS if feed is None else LONGEST_OF_A_FEED_SECONDS
     try:
         while not stop.is_set():
             stop.beat()
@@ -196,7 +199,7 @@ def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | Non
                 stop.wait(AFTER_FAILURE_SECONDS)
             else:
                 failures = 0
-                pause = SHORTEST_SECONDS if sent else min(pause * 2, LONGEST_SECONDS)
+                pause = SHORTEST_SECONDS if sent else min(pause * 2, longest)
                 if not sent:
                     stop.wait(pause)
     finally:

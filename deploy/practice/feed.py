@@ -33,6 +33,8 @@ from shared.tx import transaction
 
 READER: Final = "backoffice"
 PER_RENEWAL: Final = 4
+# For practice: nothing but as long as a certificate of ours.
+_PEM: Final = "-----BEGIN CERTIFICATE-----\n" + 28 * (64 * "A" + "\n") + "-----END CERTIFICATE-----\n"
 _PASSWORD: Final = "practice"  # noqa: S105 (lives as long as the trial, on loopback)
 
 
@@ -55,6 +57,7 @@ class Practice:
     broker: kafka.Broker
     pool: Pool
     port: int
+    feed_process: int
     _broker_process: "subprocess.Popen[bytes] | None" = None
     _relay: "tuple[Life, threading.Thread] | None" = None
     _renewals: int = field(default=0)
@@ -63,7 +66,7 @@ class Practice:
         """So many renewals, four events each."""
         for _ in range(renewals):
             self._renewals += 1
-            for event in _renewal(self._renewals):
+            for event in made_up(self._renewals):
                 self._announce(event)
 
     def announce_unknown(self) -> None:
@@ -86,7 +89,7 @@ class Practice:
 
     def stamp(self) -> None:
         """Give what was announced its positions, and send nothing yet."""
-        feed = self._feed()
+        feed = load_feed(self.folder)
         while relay.stamp_batch(self.pool, feed):
             pass
 
@@ -108,8 +111,8 @@ class Practice:
 
     def start_relay(self) -> None:
         """Stamp and send from now on."""
-        feed, life = self._feed(), Life()
-        settings = _kafka_settings(self.broker.address)
+        feed, life = load_feed(self.folder), Life()
+        settings = self.kafka("issuance")
         thread = threading.Thread(
             target=relay.run,
             args=(self.pool, lambda: broker.make_producer(settings, "practice"), life),
@@ -147,6 +150,19 @@ class Practice:
             self._broker_process.wait(20)
             self._broker_process = None
 
+    def kafka(self, principal: str) -> KafkaSettings:
+        """How a principal logs in."""
+        return KafkaSettings(
+            bootstrap_servers=self.broker.address,
+            security_protocol="SASL_PLAINTEXT",
+            username=principal,
+            password=_PASSWORD,
+            ca_file=None,
+            certificate_file=None,
+            key_file=None,
+            session_timeout_ms=10_000,
+        )
+
     def environment(self, group: str, state: Path) -> dict[str, str]:
         """What a consumer under trial is told."""
         clients = self.folder / "back-office"
@@ -167,12 +183,14 @@ class Practice:
             "BACKOFFICE_STATE_FILE": str(state / "state.sqlite"),
         }
 
-    def _feed(self) -> Feed:
-        key = self.folder / f"{pki.FEED_KEY}.key"
-        return Feed.load(Topic.ISSUANCE, key_file=key, jwks_file=_jwks(self.folder))
+
+def load_feed(folder: Path) -> Feed:
+    """The practice feed's topic and key, to stamp with."""
+    return Feed.load(Topic.ISSUANCE, key_file=folder / f"{pki.FEED_KEY}.key", jwks_file=_jwks(folder))
 
 
-def _renewal(number: int) -> list[Event]:
+def made_up(number: int) -> list[Event]:
+    """One renewal's events, PER_RENEWAL of them."""
     renewal = RenewalId(uuid.uuid5(uuid.NAMESPACE_OID, f"practice {number}"))
     item, serial, names = ItemId(renewal), f"{number:032x}", (f"host{number}.practice.example.hk",)
     now = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -196,28 +214,30 @@ def _renewal(number: int) -> list[Event]:
             not_before=now,
             not_after=now + timedelta(days=199),
             certificate_sha256="c3" * 32,
-            certificate="-----BEGIN CERTIFICATE-----\nfor practice\n-----END CERTIFICATE-----\n",
+            certificate=_PEM,
         ),
         CertificateAccepted(renewal_id=renewal, item_id=item, serial=serial, accepted_at=now),
     ]
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Practice]:
-    """The practice feed, empty, for as long as the block lasts."""
+def running(folder: Path, *, throw_away: bool = True) -> Iterator[Practice]:
+    """The practice feed, empty, for as long as the block lasts; its database writes through unless `throw_away`."""
     now = datetime.now(UTC).replace(microsecond=0)
     pki.write_signing_key(folder, pki.FEED_KEY)
     pki.write_gateway(pki.PKI(folder), now)
     back_office.write(folder / "back-office", now)
-    cluster = postgres.Cluster(folder=folder / "postgres", port=free_port(), password=_PASSWORD, throw_away=True)
+    cluster = postgres.Cluster(folder=folder / "postgres", port=free_port(), password=_PASSWORD, throw_away=throw_away)
     node = kafka.Broker(
         folder=folder / "kafka", cache=CACHE, port=free_port(), controller_port=free_port(), password=_PASSWORD
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(postgres.running(cluster))
         pool = stack.enter_context(db.open_pool(_database(cluster), name="practice"))
-        port = stack.enter_context(_reachable(folder, cluster))
-        practice = Practice(folder=folder, cluster=cluster, broker=node, pool=pool, port=port)
+        port, feed_process = stack.enter_context(_reachable(folder, cluster))
+        practice = Practice(
+            folder=folder, cluster=cluster, broker=node, pool=pool, port=port, feed_process=feed_process
+        )
         back_office.register(folder / "back-office", cluster.url("issuance", "issuance", _PASSWORD))
         kafka.create(node)
         stack.callback(practice.kill_broker)
@@ -236,8 +256,8 @@ def _database(cluster: postgres.Cluster) -> str:
 
 
 @contextlib.contextmanager
-def _reachable(folder: Path, cluster: postgres.Cluster) -> Iterator[int]:
-    """The feed's process and the gateway before it; the gateway's port."""
+def _reachable(folder: Path, cluster: postgres.Cluster) -> Iterator[tuple[int, int]]:
+    """The feed's process and the gateway before it; the gateway's port, and the process's id."""
     gateway = Gateway(
         port=free_port(),
         certificate=folder / "gateway" / "tls.pem",
@@ -267,21 +287,8 @@ def _reachable(folder: Path, cluster: postgres.Cluster) -> Iterator[int]:
         stack.callback(envoy.terminate)
         wait_until(lambda: is_taken(gateway.port), limit=30, what="the gateway listens")
         wait_until(gateway.socket(FEED).exists, limit=60, what="the feed listens")
-        yield gateway.port
+        yield gateway.port, feed.pid
 
 
 def _jwks(folder: Path) -> Path:
     return folder / f"{pki.FEED_KEY}-jwks.json"
-
-
-def _kafka_settings(address: str) -> KafkaSettings:
-    return KafkaSettings(
-        bootstrap_servers=address,
-        security_protocol="SASL_PLAINTEXT",
-        username="issuance",
-        password=_PASSWORD,
-        ca_file=None,
-        certificate_file=None,
-        key_file=None,
-        session_timeout_ms=10_000,
-    )
