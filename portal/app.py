@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import flask
 import structlog
-from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -64,13 +63,7 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
         "money": languages.money,
         "day": languages.day,
         "clock": languages.clock,
-        "breakable": _breakable,
     }
-
-
-def _breakable(name: str) -> Markup:
-    """A server name that may be broken after a dot, where a line ends."""
-    return Markup(".<wbr>").join(escape(part) for part in name.split("."))  # every part is escaped
 
 
 def _edition_url(language: languages.Language | None = None, text: bool | None = None) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 import flask
 from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader, PrefixLoader
+from markupsafe import Markup, escape
 
 _CSP: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -39,7 +40,13 @@ def create_app(name: str, folder: Path) -> flask.Flask:
     components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
     app.jinja_env.loader = ChoiceLoader([FileSystemLoader(folder / "templates"), components])
     app.jinja_env.globals["asset"] = _asset
+    app.jinja_env.filters["breakable"] = _breakable
     return app
+
+
+def _breakable(name: str) -> Markup:
+    """A server name that may be broken after a dot, where a line ends."""
+    return Markup(".<wbr>").join(escape(part) for part in name.split("."))  # every part is escaped
 
 
 def _compress(response: flask.Response) -> None:

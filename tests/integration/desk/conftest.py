@@ -1,49 +1,28 @@
 """A desk for each test; the staff's certificates are made once."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from cryptography import x509
 
-from backoffice.desk import staff
-from backoffice.desk.app import create_app
-from backoffice.desk.operators import Operators
-from backoffice.desk.settings import Settings
-from backoffice.desk.staff import Trust
-from backoffice.desk.web import Deps
-from deploy.local import staff as local_staff
-from deploy.local.crls import write_crls
-from shared import db
+from deploy.local.staff import CA
 from shared.db import Pool
-from shared.settings import KafkaSettings, WebSettings
-from shared.tx import transaction
-from tests.builders import NOW, signing_key
 from tests.engines import Database
-from tests.integration.desk.world import URL, Publication, Staff, World, consumer, operating
+from tests.integration.desk.opening import make_members, open_pool, open_world
+from tests.integration.desk.world import Staff, World
 
 
 @pytest.fixture(scope="session")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Staff:
     """The staff CA, its CRL and every sample member."""
-    folder = tmp_path_factory.mktemp("staff")
-    passwords: dict[str, str] = defaultdict(lambda: "password")
-    local_staff.write(folder, folder / "keys", passwords, now=NOW)
-    write_crls(folder / "keys", folder / "crls", NOW)
-    return Staff(folder=folder, keys=folder / "keys")
+    return make_members(tmp_path_factory.mktemp("staff"))
 
 
 @pytest.fixture
 def pool(database: Callable[[str], Database]) -> Iterator[Pool]:
     """The desk's database, the members' roles in it."""
-    made = database("desk")
-    with db.open_pool(made.url, name="test", max_size=4) as opened:
-        with transaction(opened, clock=lambda: NOW) as tx:
-            for member in local_staff.MEMBERS:
-                if member.roles:
-                    staff.assign(tx, member.id, member.name, member.roles, actor="test")
+    with open_pool(database("desk").url) as opened:
         yield opened
 
 
@@ -51,7 +30,7 @@ def pool(database: Callable[[str], Database]) -> Iterator[Pool]:
 def crl_file(members: Staff, tmp_path: Path) -> Path:
     """The staff CA's CRL of today, for the test to spoil."""
     copy = tmp_path / "staff.crl"
-    copy.write_bytes((members.folder / "crls" / f"{local_staff.CA}.crl").read_bytes())
+    copy.write_bytes((members.folder / "crls" / f"{CA}.crl").read_bytes())
     return copy
 
 
@@ -65,49 +44,5 @@ def sockets() -> Iterator[Path]:
 @pytest.fixture
 def world(pool: Pool, members: Staff, crl_file: Path, sockets: Path) -> Iterator[World]:
     """The desk, in the test's own process; it operates itself and whom the test puts at SERVICE.sock."""
-    issuer = x509.load_pem_x509_certificate((members.folder / "ca.pem").read_bytes())
-    deps = Deps(
-        settings=_settings(members.folder),
-        pool=pool,
-        trust=Trust(issuer=issuer, crl_file=crl_file),
-        operators=Operators(
-            addresses={service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing", "issuance")},
-            key=signing_key("desk"),
-            clock=lambda: NOW,
-        ),
-        clock=lambda: NOW,
-    )
-    publication = Publication()
-    with operating("desk", pool, sockets / "desk.sock", applier=consumer(publication)):
-        yield World(pool=pool, app=create_app(deps), staff=members, sockets=sockets, publication=publication)
-
-
-def _settings(folder: Path) -> Settings:
-    nowhere = folder / "nowhere"
-    return Settings(
-        service="desk",
-        database_url="",
-        migrate_database_url=None,
-        environment="local",
-        log_level="INFO",
-        web=WebSettings(bind="", threads=1, tls=None),
-        admin=("", 0),
-        identity_jwks_file=nowhere,
-        fingerprint_key_file=nowhere,
-        audit_key_file=nowhere,
-        kafka=KafkaSettings(
-            bootstrap_servers="",
-            security_protocol="",
-            username=None,
-            password=None,
-            ca_file=None,
-            certificate_file=None,
-            key_file=None,
-            session_timeout_ms=0,
-        ),
-        url=URL,
-        payment_jwks_file=nowhere,
-        feed_jwks_file=nowhere,
-        staff_ca_file=nowhere,
-        staff_crl_file=nowhere,
-    )
+    with open_world(pool, members, crl_file, sockets) as opened:
+        yield opened

@@ -60,7 +60,7 @@ def test_an_internationalised_name_is_found_as_people_write_it_and_shown_both_wa
 ) -> None:
     assert found(world, "商店.例子.香港") == [SECOND]
     page = world.client().get("/", query_string={"q": "xn--czrs0t.xn--fsqu00a.xn--j6w193g"})
-    assert "商店.例子.香港 (xn--czrs0t.xn--fsqu00a.xn--j6w193g)" in page.text
+    assert "商店.例子.香港 (xn--czrs0t.xn--fsqu00a.xn--j6w193g)" in page.text.replace("<wbr>", "")
 
 
 @pytest.mark.parametrize("text", ["E-ZZZZZZZZZZ", "%", "_", "%.hk", "lights.example.hk", "\\", "'", "<b>"])

@@ -86,7 +86,7 @@ def seen(world: World, member: str, path: str) -> str:
     """The page as it is read: no tags, no entities."""
     answer = world.client(member).get(path)
     assert answer.status_code == 200, path
-    text = re.sub(r"</?span[^>]*>", "", answer.text)
+    text = re.sub(r"</?(span|wbr)[^>]*>", "", answer.text)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", text)))
 
 

@@ -169,8 +169,7 @@ class Renewal:
             self.submitted(),
             captured(self.id, self.document(), self.amount),
             self.requested(),
-            self.opened(0),
-            self.opened(1),
+            *(self.opened(number) for number in range(len(self.items))),
             CSRRequestSent(renewal_id=self.id, message_id="<a@example.hk>", sent_at=NOW),
             self.posted(0),
         ]

@@ -1,0 +1,166 @@
+"""A desk that has seen much: renewals in every state, letters wherever they get, held events of every kind."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from deploy.demo.clerk import registered_number
+from services.mailing.operating import OPERATIONS
+from shared.db import Pool
+from shared.events.application import RenewalCancelled, RenewalCompleted
+from shared.events.base import Event, ItemId, RenewalId
+from shared.events.issuance import (
+    CertificateAccepted,
+    CertificateRevoked,
+    IssuanceRefused,
+    IssuanceWithheld,
+    PINReissued,
+    PINVoided,
+)
+from shared.events.mailing import PINEnvelopeReturned
+from tests.builders import NOW, Item
+from tests.integration.desk.world import Publication, Renewal, World, consumer, operating
+
+OPERATOR: Final = "yip-hoi-ching"
+SUPERVISOR: Final = "tsang-man-kit"
+# As long as names of servers get, and as long as a document may name.
+LONG: Final = "warehouse-management-and-customs-clearance.hong-kong-island.harbourlights.example.com.hk"
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def renewal(number: int, *names: str) -> Renewal:
+    """The renewal of this number: one certificate for these names."""
+    code = "".join(_LETTERS[(number // 26**place) % 26] for place in range(9, -1, -1))
+    item = Item(
+        id=ItemId(uuid.UUID(int=number << 64 | 2)),
+        reference=f"E-{code}",
+        srn=f"{2_310_000 + number:010d}",
+        product="multi-domain" if len(names) > 1 else "standard",
+        server_names=names or (f"host{number}.harbourlights.example.hk",),
+    )
+    return Renewal(id=RenewalId(uuid.UUID(int=number << 64 | 1)), reference=f"R-{code}", items=(item,))
+
+
+def asked(each: Renewal) -> list[Event]:
+    """Up to where its CSR is awaited and its letter is under way, under a registered number of its own."""
+    posted = replace(each.posted(), registered_number=registered_number(int(each.items[0].srn)))
+    return [*each.asked()[:-1], posted]
+
+
+@contextmanager
+def operated(pool: Pool, sockets: Path) -> Iterator[None]:
+    """Mailing's operators' API over its own database, with batches in it."""
+    with pool.connection() as conn:
+        conn.execute(
+            """INSERT INTO posting_batches (id, number, state, opened_at, closes_at, due_at, closed_at, manifest_sha256)
+               SELECT gen_random_uuid(), n, CASE n WHEN 12 THEN 'open' ELSE 'closed' END, %(now)s, %(now)s, %(now)s,
+                      CASE n WHEN 12 THEN NULL ELSE %(now)s - (12 - n) * interval '1 day' END,
+                      CASE n WHEN 12 THEN NULL ELSE repeat('0', 64) END
+               FROM generate_series(1, 12) AS n""",
+            {"now": NOW},
+        )
+    applier = replace(consumer(Publication()), consumer="mailing")
+    with operating("mailing", pool, sockets / "mailing.sock", applier=applier, operations=OPERATIONS):
+        yield
+
+
+def furnish(world: World) -> None:
+    """Let everything happen."""
+    _issue(world)
+    _end_otherwise(world)
+    _post(world)
+    _hold(world)
+    for number in range(200, 230):
+        world.hear(*asked(renewal(number)))
+
+
+def _issue(world: World) -> None:
+    done = renewal(1, "www.harbourlights.example.hk", "xn--czrs0t.xn--fsqu00a.xn--j6w193g", LONG)
+    item_id, certificate = done.items[0].id, done.issued()
+    world.hear(*asked(done), done.csr(), certificate)
+    serial: str = certificate.serial  # type: ignore[attr-defined]  # it is a CertificateIssued
+    world.hear(
+        CertificateAccepted(renewal_id=done.id, item_id=item_id, serial=serial, accepted_at=NOW),
+        RenewalCompleted(renewal_id=done.id, issued=(item_id,), refused=()),
+    )
+    revoked = renewal(2)
+    certificate = revoked.issued()
+    world.hear(*asked(revoked), revoked.csr(), certificate)
+    world.hear(
+        CertificateRevoked(
+            renewal_id=revoked.id,
+            item_id=revoked.items[0].id,
+            serial=certificate.serial,  # type: ignore[attr-defined]
+            reason="superseded",
+            revoked_at=NOW,
+        )
+    )
+
+
+def _end_otherwise(world: World) -> None:
+    refused = renewal(3, LONG)
+    world.hear(*asked(refused), refused.csr())
+    world.hear(IssuanceRefused(renewal_id=refused.id, item_id=refused.items[0].id, reason="caa-forbids"))
+    withdrawn = renewal(4)
+    world.hear(*asked(withdrawn), IssuanceWithheld(renewal_id=withdrawn.id))
+    world.hear(RenewalCancelled(renewal_id=withdrawn.id, reason="withdrawn"))
+
+
+def letter(number: int) -> uuid.UUID:
+    """The envelope of this renewal's first server name."""
+    return uuid.uuid5(renewal(number).items[0].id, "0")
+
+
+def _post(world: World) -> None:
+    """10 is under way, 11 came back, 12 was lost and another letter is being made, 13 came back and is voided."""
+    renewals = {number: renewal(number) for number in (10, 11, 12, 13)}
+    for each in renewals.values():
+        world.hear(*asked(each))
+    for number in (11, 13):
+        world.hear(
+            PINEnvelopeReturned(
+                renewal_id=renewals[number].id,
+                item_id=renewals[number].items[0].id,
+                envelope_id=letter(number),
+                reason="moved away, forwarding address unknown 遷移，地址不詳",
+                returned_on=date(2026, 11, 23),
+            )
+        )
+    for number, reason in ((12, "lost"), (13, "returned")):
+        gone, item = renewals[number], renewals[number].items[0]
+        [name] = item.server_names
+        old, new = letter(number), uuid.uuid5(item.id, "new")
+        world.hear(
+            PINVoided(renewal_id=gone.id, item_id=item.id, envelope_id=old, server_name=name, reason=reason),
+            PINReissued(renewal_id=gone.id, item_id=item.id, envelope_id=new, server_name=name, replaces=old),
+        )
+
+
+def _hold(world: World) -> None:
+    """20 is forged and waits for a second person, 21 is forged alone, 22 has a gap; the last is no event at all."""
+    for number in (20, 21):
+        forged = renewal(number)
+        world.hear(*asked(forged))
+        world.deliver(world.publishers.record(forged.csr(), sign="stranger"), world.publishers.record(forged.issued()))
+    late = renewal(22)
+    world.publishers.record(late.submitted())
+    world.deliver(world.publishers.record(late.requested()))
+    record = world.publishers.record(renewal(23).submitted())
+    world.deliver(replace(record, key=b"\xffno key at all\x00" * 8, headers=(("x", b"y"),), value=b"\xfe\xff"))
+    world.post(OPERATOR, f"/held/desk/{parked(world, 20)}/skip", reason="Signed by a stranger’s key; 偽造")
+
+
+def parked(world: World, number: int) -> int:
+    """The number under which the desk holds this renewal's first held event."""
+    [(found,)] = world.rows("SELECT min(id) FROM parked_events WHERE key = %s", str(renewal(number).id))
+    return int(found)
+
+
+def unreadable(world: World) -> int:
+    """The number of the record that is no event."""
+    [(found,)] = world.rows("SELECT max(id) FROM parked_events")
+    return int(found)
