@@ -213,12 +213,34 @@ def test_a_secret_is_seen_by_whoever_needs_it_and_nobody_else(rendered: Rendered
         }
 
 
-def test_of_an_operator_s_secret_only_the_certificate_is_seen(rendered: Rendered) -> None:
+# The key of a CA or of somebody else lies beside the certificate in these.
+WITH_A_KEY: Final = ("-db-ca", "cluster-ca-cert", "services-ca", "gateway-client-tls", "desk-client-tls")
+
+
+def keys_of_others(rendered: Rendered) -> list[str]:
+    """Who sees more than a CA's certificate; the desk's own key is its pages' alone."""
+    found = []
     for each in of_table(rendered):
+        for secret in (volume.get("secret", {}) for volume in pod(each).get("volumes", ())):
+            which = secret.get("secretName", "")
+            own = ["tls.crt", "tls.key"] if (name(each), which) == ("desk-web", "desk-client-tls") else ["ca.crt"]
+            if which.endswith(WITH_A_KEY) and [item["key"] for item in secret.get("items", ())] != own:
+                found.append(f"{name(each)}: {which}")
+    return found
+
+
+def test_of_an_operator_s_secret_only_the_certificate_is_seen(rendered: Rendered) -> None:
+    assert keys_of_others(rendered) == []
+
+
+@pytest.mark.parametrize("which", ["services-ca", "gateway-client-tls", "desk-client-tls"])
+def test_a_process_that_sees_a_key_of_somebody_else_is_noticed(production: Rendered, which: str) -> None:
+    made = production.broken()
+    for each in of_table(made):
         for volume in pod(each).get("volumes", ()):
-            secret = volume.get("secret", {})
-            if secret.get("secretName", "").endswith(("-db-ca", "cluster-ca-cert", "gateway-client-tls")):
-                assert [item["key"] for item in secret["items"]] == ["ca.crt"]
+            if volume.get("secret", {}).get("secretName") == which:
+                del volume["secret"]["items"]
+    assert keys_of_others(made) != []
 
 
 def test_every_secret_of_production_is_made_by_somebody(production: Rendered) -> None:
