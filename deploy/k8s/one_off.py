@@ -1,0 +1,45 @@
+"""`kubectl get deployment … -o json | python -m deploy.k8s.one_off NAME MODULE COMMAND …`: a pod for one command.
+
+It is as the Deployment's own pods are, with their image, settings, Secrets and ways through the network, but ends.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+PROBES: Final = ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
+
+
+def pod(deployment: Mapping[str, Any], name: str, command: Sequence[str]) -> dict[str, Any]:
+    """The pod. Raises ValueError for a Deployment that a Service leads to: this one would be sent requests."""
+    template = json.loads(json.dumps(deployment["spec"]["template"]))
+    spec = template["spec"]
+    (container,) = spec["containers"]
+    if [port["name"] for port in container["ports"]] != ["admin"]:
+        raise ValueError(
+            f"{deployment['metadata']['name']} answers requests; take its service's relay, consume or work"
+        )
+    container["args"] = [*command]
+    for key in PROBES:
+        container.pop(key, None)
+    metadata = {
+        "name": name,
+        "namespace": deployment["metadata"]["namespace"],
+        "labels": template["metadata"]["labels"],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "restartPolicy": "Never"}}
+
+
+def main() -> None:
+    """Print the pod for the Deployment that stands on standard input."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.k8s.one_off", description=__doc__)
+    parser.add_argument("name", help="what the pod is called")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="services.SERVICE.main COMMAND …")
+    options = parser.parse_args()
+    print(json.dumps(pod(json.load(sys.stdin), options.name, options.command)))
+
+
+if __name__ == "__main__":
+    main()
