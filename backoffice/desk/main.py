@@ -57,8 +57,11 @@ def make_subscriptions() -> Sequence[Subscription]:
 
 
 def _assign(options: argparse.Namespace) -> None:
-    with open_current_pool(SERVICE, read_settings(), "staff", max_size=1) as pool, transaction(pool) as tx:
-        staff.assign(tx, options.staff_id, options.name, options.roles, actor=options.actor)
+    try:
+        with open_current_pool(SERVICE, read_settings(), "staff", max_size=1) as pool, transaction(pool) as tx:
+            staff.assign(tx, options.staff_id, options.name, options.roles, actor=options.actor)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     print(f"{options.staff_id}: {', '.join(options.roles) or 'no role'}")
 
 

@@ -3,6 +3,7 @@
 Staff have a CA of their own, pinned: no certificate of a subscriber or of another system gets anybody in.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ from shared.pki import crls
 from shared.pki.certificates import UNREADABLE, is_strong, sha256
 from shared.tx import Tx
 
+# One spelling only: in another, one person's certificates would pass for two persons.
+_NUMBER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{0,30}[A-Z0-9])?")
 MAX_CRL_BYTES: Final = 1024 * 1024
 _CHECKED: Final = frozenset(
     {
@@ -121,10 +124,15 @@ def _check(certificate: x509.Certificate, trust: Trust, now: datetime) -> None:
         raise StaffRefused(Fault.UNTRUSTED)
 
 
+def is_number(text: str) -> bool:
+    """Whether this is a staff number as every certificate and table writes it: capitals, digits, hyphens inside."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def _named(certificate: x509.Certificate) -> Holder:
     numbers = certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(numbers) != 1 or len(names) != 1:
+    if len(numbers) != 1 or len(names) != 1 or not is_number(str(numbers[0].value)):
         raise StaffRefused(Fault.UNTRUSTED)
     return Holder(staff_id=str(numbers[0].value), name=str(names[0].value), certificate_sha256=sha256(certificate))
 
@@ -151,7 +159,12 @@ def find_member(conn: Conn, holder: Holder) -> Member:
 
 
 def assign(tx: Tx, staff_id: str, name: str, roles: Iterable[Role], *, actor: str) -> None:
-    """From now on this member of staff has exactly these roles; none lets them in no more."""
+    """From now on this member of staff has exactly these roles; none lets them in no more.
+
+    Raises ValueError for what is no staff number.
+    """
+    if not is_number(staff_id):
+        raise ValueError(f"{staff_id!r} is no staff number: capitals, digits, and hyphens inside")
     given = sorted(set(roles))
     tx.conn.execute(
         """INSERT INTO staff (id, name, roles, changed_at, changed_by) VALUES (%s, %s, %s, %s, %s)

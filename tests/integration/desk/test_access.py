@@ -8,9 +8,16 @@ from urllib.parse import quote
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 
+from backoffice.desk import staff
+from backoffice.desk.roles import Role
+from deploy.local import authority
 from deploy.local import staff as local_staff
 from deploy.local.crls import revoke, write_crls
+from shared.tx import transaction
 from tests.builders import NOW, certificate, pem
 from tests.integration.desk.world import World
 
@@ -88,6 +95,45 @@ def test_the_staff_cas_own_certificate_signs_nobody_in(world: World) -> None:
     ca = (world.staff.folder / "ca.pem").read_text()
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = f'Cert="{quote(ca, safe="")}"'
     assert client.get("/").status_code == 403
+
+
+def with_number(world: World, number: str) -> str:
+    """The operator's certificate, but with her staff number spelled like this."""
+    known = x509.load_pem_x509_certificate((world.staff.folder / "yip-hoi-ching.pem").read_bytes())
+    key = load_pem_private_key((world.staff.keys / f"{local_staff.CA}.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    others = [each for each in known.subject if each.oid != NameOID.SERIAL_NUMBER]
+    made = authority.sign(
+        x509.Name([*others, x509.NameAttribute(NameOID.SERIAL_NUMBER, number)]),
+        ec.generate_private_key(ec.SECP256R1()).public_key(),
+        issuer=known.issuer,
+        key=key,
+        lives=(known.not_valid_before_utc, known.not_valid_after_utc),
+        extensions=[(each.value, each.critical) for each in known.extensions],
+    )
+    return f'Cert="{quote(authority.certificate_pem(made), safe="")}"'
+
+
+@pytest.mark.parametrize("number", ["s1003", "S1003 ", " S1003", "S1003-", "desk", "S" * 33])
+def test_one_person_does_not_pass_for_two_by_another_spelling(world: World, number: str) -> None:
+    """Else she confirmed what she herself had proposed."""
+    with world.pool.connection() as conn:
+        conn.execute(
+            "INSERT INTO staff (id, name, roles, changed_at, changed_by) VALUES (%s, 'x', '{supervisor}', now(), 'x')",
+            (number,),
+        )
+    client = world.client(None)
+    client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = with_number(world, number)
+    page = client.get("/")
+    assert (page.status_code, "not a staff certificate" in page.text) == (403, True)
+    with pytest.raises(ValueError, match="no staff number"), transaction(world.pool) as tx:
+        staff.assign(tx, number, "YIP Hoi Ching", [Role.SUPERVISOR], actor="test")
+
+
+def test_as_it_is_spelled_everywhere_the_number_lets_her_in(world: World) -> None:
+    client = world.client(None)
+    client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = with_number(world, "S1003")
+    assert client.get("/").status_code == 200
 
 
 def missing(file: Path, world: World) -> None:
