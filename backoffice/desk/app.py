@@ -72,8 +72,12 @@ def _check_allowed() -> None:
 
 def _check_form() -> None:
     """The browser shows the certificate whoever made it ask: a form counts only if it was on a page of ours."""
-    if flask.request.method not in ("GET", "HEAD") and flask.request.headers.get("Origin") != web.deps().settings.url:
-        raise ForeignForm(flask.request.headers.get("Origin", "none"))
+    headers = flask.request.headers
+    if flask.request.method not in ("GET", "HEAD") and headers.get("Origin") != web.deps().settings.url:
+        raise ForeignForm(headers.get("Origin", "none"))
+    site = headers.get("Sec-Fetch-Site", "none")
+    if flask.request.endpoint in roles.RECORDED and site not in ("none", "same-origin"):
+        raise ForeignForm(site)
 
 
 def _end(response: flask.Response) -> flask.Response:

@@ -65,6 +65,9 @@ PAGES: Final[Mapping[str, Action]] = {
     "audit.listing": Action.SEE_AUDIT,
 }
 
+# Pages whose opening alone goes on record: a picture on another site must not put it there in somebody's name.
+RECORDED: Final = frozenset({"envelopes.recipient"})
+
 
 def allowed(roles: Iterable[Role], action: Action) -> bool:
     """Whether one of the roles may."""

@@ -47,7 +47,7 @@ REFUSALS: Final[Mapping[Fault, tuple[str, str]]] = {
 NOT_ALLOWED: Final = ("Your role does not allow this", "Somebody with another role must do it. Ask your supervisor.")
 FOREIGN_FORM: Final = (
     "Nothing was done",
-    "This form did not come from a page of the desk. Open the page again and send the form from there.",
+    "It was not a page of the desk that asked for this. Open the page at the desk again and go on from there.",
 )
 REVOCATION_UNKNOWN: Final = (
     "Nobody can be let in just now",

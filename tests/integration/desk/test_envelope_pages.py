@@ -165,6 +165,16 @@ def test_who_looks_at_an_address_is_on_record_and_sees_it_as_it_is_written(world
     assert CHAN.address[0] not in seen(world, MAIL_ROOM, f"/envelopes/{posted.envelope_id}")
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_cannot_put_a_look_on_record_in_somebodys_name(world: World, posted: Letter, site: str) -> None:
+    path = f"/envelopes/{posted.envelope_id}/recipient"
+    answer = world.client(MAIL_ROOM).get(path, headers={"Sec-Fetch-Site": site})
+    assert (answer.status_code, "Nothing was done" in answer.text) == (403, True)
+    assert audited(world) == []
+    for own in ("same-origin", "none"):
+        assert world.client(MAIL_ROOM).get(path, headers={"Sec-Fetch-Site": own}).status_code == 200
+
+
 def test_names_outside_the_basic_plane_and_letters_of_other_scripts_are_shown_whole(world: World) -> None:
     renewal = Renewal()
     rare = replace(CHAN, name="𨋢𠮷 Ms O’Néill <b>&", address=("𨋢廈 & <i>12樓</i>", "深水埗鴨寮街88號", "香港"))
