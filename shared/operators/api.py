@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -95,7 +95,16 @@ def create_app(
 
 
 def _applier() -> Applier:
-    return web.deps(Applier)
+    """One of this request's own; what it applied is told of once the answer, and so the commit, is there."""
+    made = replace(web.deps(Applier))
+
+    @flask.after_this_request
+    def tell(response: flask.Response) -> flask.Response:
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            made.tell()
+        return response
+
+    return made
 
 
 @blp.get("/held-events")
@@ -201,7 +210,8 @@ def _read(text: str) -> Cursor:
     try:
         topic, key, sequence, parked_id = json.loads(base64.urlsafe_b64decode(text.encode()))
         cursor = (str(topic), str(key), int(sequence), int(parked_id))
-    except (ValueError, TypeError) as error:
+        (cursor[0] + cursor[1]).encode()
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CursorUnknown("this is no `next` of ours") from error
     if not 0 <= cursor[2] < 2**63 or not 0 <= cursor[3] < 2**63 or "\0" in cursor[0] + cursor[1]:
         raise CursorUnknown("this is no `next` of ours")

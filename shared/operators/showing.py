@@ -37,6 +37,8 @@ def data(parked: Parked) -> Any:
 
 
 def _visible(value: Any, name: str = "") -> Any:
+    if name in _HIDDEN and not isinstance(value, str | None):
+        return _summary(json.dumps(value).encode())
     if isinstance(value, Mapping):
         return {key: _visible(inner, key) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,5 +1,6 @@
 """The operators' API on a real database: what the desk's word opens, and that leaving out takes two persons."""
 
+import base64
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import flask
 import psycopg
 import pytest
+import structlog
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -99,7 +101,15 @@ def test_a_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver,
     assert seen == sorted((writer.key, number) for writer in writers for number in (2, 3))
 
 
-@pytest.mark.parametrize("after", ["x", "bm9uZQ==", "WzFd", "WyIiLCAiIiwgLTEsIDBd", "WyJcdTAwMDAiLCAiIiwgMCwgMF0="])
+# Beyond every number; text that no database takes; deeper than can be read.
+NOWHERE = [
+    base64.urlsafe_b64encode(each).decode() for each in (b'["", "", 1e999, 0]', b'["\\ud800", "", 0, 0]', b"[" * 1500)
+]
+
+
+@pytest.mark.parametrize(
+    "after", ["x", "bm9uZQ==", "WzFd", "WyIiLCAiIiwgLTEsIDBd", "WyJcdTAwMDAiLCAiIiwgMCwgMF0=", *NOWHERE]
+)
 def test_a_list_does_not_go_on_from_nowhere(client: FlaskClient, after: str) -> None:
     answer = client.get("/operator/v1/held-events", query_string={"after": after}, headers=word(api.SEE_HELD))
     assert (answer.status_code, slug(answer)) == (400, "cursor-unknown")
@@ -121,6 +131,21 @@ def test_a_redrive_goes_on_as_far_as_it_can(
     assert post(client, path, api.REDRIVE, reason="mended").json == {"last_sequence": 3, "held": 0}
     assert applied(stuck) == ["1", "2", "3"]
     assert audited(pool, "events-redriven") == [("staff S1003", "tried"), ("staff S1003", "mended")]
+
+
+def test_what_was_applied_is_told_once_it_is_committed_and_not_kept(
+    app: flask.Flask, client: FlaskClient, stuck: Writer, handler: Handler, apply: Applier
+) -> None:
+    path = f"held-events/{held_of(client)[0]['id']}/redrive"
+    apply.tell()
+    with structlog.testing.capture_logs() as logs:
+        post(client, path, api.REDRIVE)
+        handler.failures.clear()
+        post(client, path, api.REDRIVE)
+        post(client, path, api.REDRIVE)
+    told = [each["sequence"] for each in logs if each["event"] == "event.applied"]
+    apply.tell()
+    assert told == [2, 3]
 
 
 def audited(pool: Pool, action: str) -> list[tuple[str, str]]:
@@ -318,6 +343,12 @@ def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:
     assert shown["payer_name"]["hidden"] == "3 bytes"
     assert shown["attestation"]["hidden"] == "3 bytes"
     assert (shown["items"][0]["note"]["hidden"], shown["items"][0]["srn"]) == ("201 bytes", "1")
+
+
+def test_what_is_hidden_stays_so_in_whatever_shape_it_comes(writer: Writer) -> None:
+    value = b'{"document": {"payer": "CHAN"}, "payer_name": ["CHAN"], "sealed": 7, "receipt": null}'
+    assert "CHAN" not in str(showing.data(of_value(writer, value)))
+    assert showing.data(of_value(writer, value))["receipt"] is None
 
 
 @pytest.mark.parametrize(
