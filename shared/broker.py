@@ -1,12 +1,14 @@
 """Kafka clients: the one place where kafka-python is told what its defaults get wrong for us."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, NoError
 
 from shared import unpacking
 from shared.settings import KafkaSettings
@@ -103,6 +105,30 @@ def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iter
             yield [message for messages in polled.values() for message in messages]
     finally:
         consumer.close()
+
+
+def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: datetime) -> int:
+    """Set a group back to the first record of each partition that came at `to` or later; how many partitions moved.
+
+    Never forward: what a partition has not been read up to stays unread. Raises KafkaError while the group has members.
+    """
+    partitions = [
+        TopicPartition(topic["name"], each["partition_index"])
+        for topic in admin.describe_topics([*topics])
+        for each in topic["partitions"]
+    ]
+    committed = admin.list_group_offsets([group])[group]
+    found = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetTimestamp(int(to.timestamp() * 1000))))
+    back = {
+        each: committed[each]._replace(offset=found[each].offset)
+        for each in partitions
+        if each in committed and 0 <= found[each].offset < committed[each].offset
+    }
+    if back:
+        for error in admin.alter_group_offsets(group, back).values():
+            if error is not NoError:
+                raise error(f"the offsets of {group} were not all set back")
+    return len(back)
 
 
 def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str]) -> None:

@@ -1,17 +1,19 @@
 """The commands that every service answers: `web`, `consume`, `relay`, `work`, `migrate`, `held`, and its own."""
 
 import argparse
+import contextlib
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from prometheus_client import Gauge
 
-from shared import db, gauges, held, logs, migrate, process, recall, sealing, tracing, work
+from shared import audit, db, gauges, held, logs, migrate, process, recall, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
 from shared.events.base import Topic
@@ -22,7 +24,7 @@ from shared.migrate import Migration
 from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.subscriptions import Subscription, by_type, topics
 from shared.tokens import KeySet, SigningKey
-from shared.tx import utc_now
+from shared.tx import transaction, utc_now
 from shared.work import Task
 
 if TYPE_CHECKING:
@@ -111,6 +113,11 @@ def _consuming(service: Service, subscriptions: Callable[[], Sequence[Subscripti
             help="list, redrive or skip held events",
             add_arguments=held.add_arguments,
             run=lambda options: _held(service, subscriptions(), options),
+        ),
+        "rewind": Command(
+            help="after a restore: read again what came since a moment; the consumers must have ended",
+            add_arguments=_rewind_arguments,
+            run=lambda options: _rewind(service, subscriptions(), options),
         ),
     }
 
@@ -260,6 +267,34 @@ def _recall(service: Service, actor: str) -> None:
     print(*(f"forgotten: renewal {renewal}" for renewal in sorted(found.renewals)), sep="\n")
     if found.conflicts:
         sys.exit("\n".join(f"conflict: {each}" for each in found.conflicts))
+
+
+def _rewind_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", required=True, type=_moment, help="ISO 8601 with its time zone: 2026-11-25T08:00:00Z")
+    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its time zone")
+    return moment
+
+
+def _rewind(service: Service, subscriptions: Sequence[Subscription], options: argparse.Namespace) -> None:
+    from shared import broker  # as above
+
+    settings = _begin(service, "rewind")
+    pool = open_current_pool(service, settings, "rewind", max_size=1)
+    try:
+        with contextlib.closing(broker.make_admin(settings.kafka, f"{service.name}-rewind")) as admin:
+            moved = broker.rewind(admin, group=service.name, topics=topics(subscriptions), to=options.to)
+        details: dict[str, audit.Detail] = {"to": options.to.isoformat(), "partitions": moved}
+        with transaction(pool) as tx:
+            audit.record(tx, actor=options.actor, action="consumer-rewound", subject=service.name, details=details)
+    finally:
+        pool.close()
+    print(f"{moved} partitions are read again")
 
 
 def _verify_audit(service: Service) -> None:

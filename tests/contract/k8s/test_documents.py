@@ -1,14 +1,17 @@
-"""What operations.md and the runbooks have somebody type finds what the manifests make."""
+"""What operations.md and the runbooks have somebody type finds what the manifests make, and its operator takes it."""
 
+import copy
+import json
 import re
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
+import yaml
 
 from tests.contract.k8s import flows
 from tests.contract.k8s.reach import selects
-from tests.contract.k8s.rendering import ROOT, Rendered, labels, name, render
+from tests.contract.k8s.rendering import ROOT, Object, Rendered, check_custom, labels, name, render
 
 DOCUMENTS: Final = (ROOT / "docs" / "operations.md", *sorted((ROOT / "docs" / "runbooks").glob("*.md")))
 COMMAND: Final = re.compile(r"kubectl -n ecert ([^\n`]+)")
@@ -61,3 +64,42 @@ def test_a_label_that_nothing_carries_is_noticed(production: Rendered, kind: str
     for each in made.of(kind):
         each["metadata"].pop("labels")
     assert missed(made) != []
+
+
+def restored(cluster: Object) -> Object:
+    """The Cluster as operations.md has it restored."""
+    text = DOCUMENTS[0].read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n( *# Cluster SERVICE-db\n.*?)```", text, re.DOTALL)
+    said, made = yaml.safe_load(block.replace("SERVICE", "payment")), copy.deepcopy(cluster)
+    store = made["spec"]["backup"]["barmanObjectStore"]
+    for each in (said["backup"], *said["externalClusters"]):
+        each["barmanObjectStore"] = store | each["barmanObjectStore"]
+    made["spec"] |= said
+    return made
+
+
+def test_a_restored_database_is_what_its_operator_takes(production: Rendered) -> None:
+    cluster = production.one("Cluster", "payment-db")
+    made = restored(cluster)
+    assert dict(check_custom([("restored", made)])) == {}
+    names = [
+        each["barmanObjectStore"]["serverName"] for each in (*made["spec"]["externalClusters"], made["spec"]["backup"])
+    ]
+    assert (names[0], len(set(names))) == (name(cluster), 2), "it would write into the archive that it was made from"
+    recovery, initdb = made["spec"]["bootstrap"]["recovery"], cluster["spec"]["bootstrap"]["initdb"]
+    assert {key: recovery[key] for key in ("database", "owner", "secret")} == {
+        key: initdb[key] for key in ("database", "owner", "secret")
+    }
+    assert recovery["source"] == made["spec"]["externalClusters"][0]["name"]
+
+
+def test_the_right_to_read_back_is_taken_by_kafka_s_operator(production: Rendered) -> None:
+    ((patch,),) = (
+        json.loads(each) for each in re.findall(r"--type=json -p '(.*?)'", DOCUMENTS[0].read_text("utf-8"), re.DOTALL)
+    )
+    user = copy.deepcopy(production.one("KafkaUser", "issuance"))
+    assert (patch["op"], patch["path"]) == ("add", "/spec/authorization/acls/-")
+    user["spec"]["authorization"]["acls"].append(patch["value"])
+    assert dict(check_custom([("user", user)])) == {}
+    resource = patch["value"]["resource"]
+    assert (resource["name"], resource["patternType"]) == ("SERVICE.", "prefix")

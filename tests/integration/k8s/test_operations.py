@@ -27,7 +27,7 @@ def test_its_sql_runs_on_the_database_it_is_for(postgres: Postgres, whose: str, 
 
 def test_its_commands_exist() -> None:
     named = set(re.findall(r"python -m services\.(\w+)\.main ([a-z-]+)", TEXT))
-    named |= {("SERVICE", command) for command in ("recall", "verify-audit", "held")}
+    named |= {("SERVICE", command) for command in ("recall", "rewind", "verify-audit", "held")}
     named |= {("identity", "enrol"), ("application", "import"), ("issuance", "register-reader"), ("payment", "recheck")}
     named |= {("issuance", "reissue-pin")}
     for service, command in named:
