@@ -13,6 +13,7 @@ COLUMNS: Final = (
     *("serial", "state", "srn", "server_names", "not_before", "not_after", "sha256", "issued_at", "accepted_at"),
     *("revoked_at", "revocation_reason", "renewal_id", "item_id", "position"),
 )
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _END: Final = re.compile(r"# end: (\d+) certificates, feed read up to (\d+), sha256 ([0-9a-f]{64})")
 
 
@@ -31,7 +32,9 @@ def as_csv(certificates: Iterable[Certificate], *, up_to: int) -> str:
 
 def _cell(certificate: Certificate, column: str) -> str:
     value = " ".join(certificate.server_names) if column == "server_names" else getattr(certificate, column)
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    # A spreadsheet would take it for a formula and work it out.
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def check(text: str) -> Iterator[str]:

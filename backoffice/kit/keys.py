@@ -1,4 +1,4 @@
-"""The feed's published keys, asked for again when an event is signed with one that is not known."""
+"""The feed's published keys, asked for again every five minutes, and when an event's signature does not hold."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from shared.tokens import KeySet
 
 # A forger must not make us ask all the time.
 _AGAIN_SECONDS: Final = 60.0
+# As long as the guide says that readers keep the set: a new key is known before it signs, one taken back no longer.
+_KEPT_SECONDS: Final = 300.0
 
 
 class KeyRing:
@@ -19,11 +21,13 @@ class KeyRing:
     def __init__(self, load: Callable[[], KeySet], clock: Callable[[], float] = time.monotonic) -> None:
         self._load = load
         self._clock = clock
-        self._keys = load()
         self._asked = float("-inf")
+        self._keys, self._loaded = load(), clock()
 
     def verify(self, event: Envelope) -> str | None:
         """Why the event's signature does not hold, if it does not."""
+        if self._clock() - self._loaded >= _KEPT_SECONDS:
+            self._keys, self._loaded = self._load(), self._clock()
         try:
             feed_signature.verify(event, self._keys)
         except SignatureWrong as wrong:
@@ -33,8 +37,8 @@ class KeyRing:
     def _again(self, event: Envelope, why: str) -> str | None:
         if self._clock() - self._asked < _AGAIN_SECONDS:
             return why
-        self._keys = self._load()
-        self._asked = self._clock()
+        self._keys, self._loaded = self._load(), self._clock()
+        self._asked = self._loaded
         try:
             feed_signature.verify(event, self._keys)
         except SignatureWrong as wrong:

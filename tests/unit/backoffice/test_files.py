@@ -1,5 +1,6 @@
 """Exports and files of events that were handed on: what is whole is good, and what is not is said."""
 
+import csv
 import io
 import json
 import uuid
@@ -97,6 +98,15 @@ def test_wherever_an_export_is_cut_or_changed_it_is_seen(export: Callable[..., s
 def test_any_text_survives_the_form(name: str) -> None:
     certificate = Certificate(serial="0a", position=1, renewal_id="r", item_id="i", server_names=(name,), srn=name)
     assert [*exporting.check(as_csv([certificate], up_to=1))] == []
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    certificate = Certificate(serial="0a", position=1, renewal_id="r", item_id="i", revocation_reason=text)
+    export = as_csv([certificate], up_to=1)
+    (row,) = csv.DictReader(io.StringIO(export.rpartition("# end")[0], newline=""))
+    assert row["revocation_reason"] == f"'{text}"
+    assert [*exporting.check(export)] == []
 
 
 def lines(*numbers: int) -> str:

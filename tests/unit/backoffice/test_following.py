@@ -234,6 +234,16 @@ def test_a_new_key_is_asked_for_and_a_forger_does_not_make_us_ask_all_the_time(s
     assert len(asked) == 2
 
 
+def test_a_key_that_was_taken_back_is_believed_for_five_minutes_at_most() -> None:
+    published, clock = [key_set("feed")], Clock()
+    ring = KeyRing(lambda: published[-1], clock)
+    published.append(KeySet(keys={}))
+    clock.now = 299.0
+    assert ring.verify(at(1)) is None
+    clock.now = 300.0
+    assert ring.verify(at(2)) == "the signature's key is not published"
+
+
 def test_keys_that_cannot_be_asked_for_just_now_lose_no_event(state: State) -> None:
     answers: list[KeySet | None] = [KeySet(keys={}), None, key_set("feed")]
 
