@@ -1,20 +1,23 @@
 """The desk's processes and commands; builds every real thing."""
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from backoffice.desk import projection, staff
+from backoffice.desk import projection, rebuild, staff
 from backoffice.desk.projection import Keys
+from backoffice.desk.rebuild import EventsMissing
 from backoffice.desk.roles import Role
 from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
 from shared import xfcc
 from shared.db import Pool
-from shared.main import Command, Service, open_current_pool, run
+from shared.main import Command, Service, applier, open_current_pool, run
+from shared.parking import Record
 from shared.proofs import ProofKeys
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet, SigningKey
@@ -56,6 +59,34 @@ def make_subscriptions() -> Sequence[Subscription]:
     return projection.subscriptions(Keys(proofs=proofs, feed=lambda: KeySet.load_fresh(settings.feed_jwks_file)))
 
 
+def _rebuild(options: argparse.Namespace) -> None:
+    """Exit status 1 if the topics lack what the desk has seen; then nothing is changed."""
+    from shared import broker, consumer  # the Kafka client is loaded by the processes that speak Kafka alone
+
+    settings = read_settings()
+
+    def read() -> Iterator[list[Record]]:
+        for batch in broker.read_all(settings.kafka, "desk-rebuild", [topic.value for topic in projection.READ]):
+            yield [*map(consumer.record_of, batch)]
+
+    with open_current_pool(SERVICE, settings, "rebuild", max_size=1) as pool:
+        try:
+            found = rebuild.rebuild(pool, applier("desk", make_subscriptions()), read, actor=options.actor)
+        except EventsMissing as missing:
+            sys.exit(f"{missing.reason}: {missing}")
+    print(f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.left_out}")
+    print(f"before {found.before}\nafter  {found.after}")
+
+
+def _state(_: argparse.Namespace) -> None:
+    with open_current_pool(SERVICE, read_settings(), "state", max_size=1) as pool, transaction(pool) as tx:
+        print(rebuild.state(tx.conn))
+
+
+def _actor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+
+
 def _assign(options: argparse.Namespace) -> None:
     try:
         with open_current_pool(SERVICE, read_settings(), "staff", max_size=1) as pool, transaction(pool) as tx:
@@ -69,7 +100,7 @@ def _assign_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("staff_id", help="the staff number in the certificate's subject (serialNumber)")
     parser.add_argument("roles", nargs="*", type=Role, help=f"of {', '.join(Role)}; none lets them in no more")
     parser.add_argument("--name", required=True)
-    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+    _actor(parser)
 
 
 SERVICE: Final = Service(
@@ -82,6 +113,8 @@ SERVICE: Final = Service(
     migrations=MIGRATIONS,
     commands={
         "assign": Command(help="say what a member of staff works as", run=_assign, add_arguments=_assign_arguments),
+        "rebuild": Command(help="make what the desk shows anew from the topics", run=_rebuild, add_arguments=_actor),
+        "state": Command(help="a hash of all that the desk shows", run=_state),
     },
 )
 

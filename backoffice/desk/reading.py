@@ -220,12 +220,15 @@ class LeftOut:
 
 
 def left_out_of(conn: Conn, renewal_id: uuid.UUID) -> list[LeftOut]:
-    """What was left out of a renewal at the desk, oldest first."""
+    """What was left out of a renewal at the desk, oldest first; a rebuild that does it again is not said."""
     with conn.cursor(row_factory=class_row(LeftOut)) as cursor:
         return cursor.execute(
-            """SELECT details->>'topic' AS topic, (details->>'sequence')::bigint AS sequence, time, actor,
-                      details->>'reason' AS reason
-               FROM audit_log WHERE action = 'event-skipped' AND subject = %s::text ORDER BY id""",
+            """SELECT topic, sequence, time, actor, reason FROM (
+                   SELECT DISTINCT ON (details->>'topic', details->>'at') id, time, actor, details->>'topic' AS topic,
+                          (details->>'sequence')::bigint AS sequence, details->>'reason' AS reason
+                   FROM audit_log WHERE action = 'event-skipped' AND subject = %s::text
+                   ORDER BY details->>'topic', details->>'at', id) AS decided
+               ORDER BY id""",
             (renewal_id,),
         ).fetchall()
 

@@ -14,7 +14,7 @@ from shared.events.base import Envelope
 from shared.events.mailing import PINEnvelopeReturned
 from shared.proofs import Attested
 
-# What `rebuild` drops, and what the state's hash is taken over.
+# What `rebuild` empties, and what the state's hash is taken over.
 PROJECTION: Final = ("steps", "renewals", "recipients", "items", "item_names", "envelopes")
 
 

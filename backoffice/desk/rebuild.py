@@ -1,0 +1,160 @@
+"""`rebuild`: what the desk shows is emptied and made again from the topics, in one transaction or not at all."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from backoffice.desk import store
+from shared import audit, held, parking
+from shared.apply import Applier
+from shared.db import Conn, Pool
+from shared.errors import Refused, Undecodable
+from shared.held import NotNext
+from shared.inbox import Place
+from shared.parking import Record
+from shared.tx import Tx, transaction
+
+Read = Callable[[], Iterable[Sequence[Record]]]
+_Places = dict[tuple[str, str], int]
+_NAMED: Final = 20
+
+
+class EventsMissing(Refused):
+    """The topics lack events that the desk has seen: made anew it would know less. Nothing was changed."""
+
+    reason = "events-missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilt:
+    """What was read and made anew, and the state's hash before and after."""
+
+    events: int
+    renewals: int
+    kept: int
+    left_out: int
+    before: str
+    after: str
+
+
+def state(conn: Conn) -> str:
+    """A SHA-256 over every row of the projection and how far each key has come; equal states, equal hashes."""
+    found = hashlib.sha256()
+    rows = [sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)) for table in store.PROJECTION]
+    progress = sql.SQL("SELECT topic, key, last_sequence, last_event_id FROM inbox WHERE last_sequence > 0")
+    for each in (*rows, progress):
+        query = sql.SQL('SELECT to_jsonb(t)::text FROM ({}) AS t ORDER BY to_jsonb(t)::text COLLATE "C"').format(each)
+        with conn.cursor("state") as cursor:
+            for (row,) in cursor.execute(query):
+                found.update(row.encode() + b"\n")
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+def rebuild(pool: Pool, applier: Applier, read: Read, *, actor: str) -> Rebuilt:
+    """Make every renewal anew whose events the topics still hold from the first; the others stay as they are.
+
+    `read` gives all records of the topics, and is called twice. Until it ends readers see the state of before, and the
+    consumer waits. What two persons left out is left out again. Raises EventsMissing.
+    """
+    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+        tx.conn.execute("LOCK TABLE inbox IN EXCLUSIVE MODE")
+        before, places = state(tx.conn), _places(tx.conn, applier.consumer)
+        whole = _whole(places, read())
+        _empty(tx.conn, applier.consumer, whole)
+        events = 0
+        for batch in read():
+            applier.batch(tx.conn, batch)
+            events += len(batch)
+        left_out = _leave_out_again(tx, applier, actor)
+        _require_nothing_lost(places, _places(tx.conn, applier.consumer))
+        found = Rebuilt(
+            events=events,
+            renewals=len(whole),
+            kept=len({key for _, key in places} - set(whole)),
+            left_out=left_out,
+            before=before,
+            after=state(tx.conn),
+        )
+        audit.record(tx, actor=actor, action="rebuilt", subject="desk", details=vars(found))
+    return found
+
+
+def _places(conn: Conn, consumer: str) -> _Places:
+    """How far each key has come."""
+    rows = conn.execute("SELECT topic, key, last_sequence FROM inbox WHERE consumer = %s", (consumer,)).fetchall()
+    return {(topic, key): last for topic, key, last in rows}
+
+
+def _whole(places: _Places, batches: Iterable[Sequence[Record]]) -> list[str]:
+    """The renewals whose first events are all still there: topics forget from their beginning on."""
+    begun = set()
+    for record in (record for batch in batches for record in batch):
+        try:
+            envelope = record.envelope()
+        except Undecodable:
+            continue
+        if envelope.sequence == 1:
+            begun.add((envelope.topic.value, envelope.subject))
+    return sorted({key for _, key in begun} - {key for topic, key in places if (topic, key) not in begun})
+
+
+_EMPTYING: Final = (
+    "DELETE FROM item_names WHERE item_id IN (SELECT item_id FROM items WHERE renewal_id = ANY(%(whole)s::uuid[]))",
+    *(
+        f"DELETE FROM {each} WHERE renewal_id = ANY(%(whole)s::uuid[])"
+        for each in store.PROJECTION
+        if each != "item_names"
+    ),
+    "DELETE FROM parked_events WHERE consumer = %(consumer)s AND key = ANY(%(whole)s) AND sequence IS NOT NULL",
+    "DELETE FROM inbox WHERE consumer = %(consumer)s AND key = ANY(%(whole)s)",
+)
+
+
+def _empty(conn: Conn, consumer: str, whole: list[str]) -> None:
+    for statement in _EMPTYING:
+        conn.execute(statement.encode(), {"consumer": consumer, "whole": whole})
+
+
+# Of what is held now, what was left out before: the same event at the same place of its topic.
+_LEFT_OUT_BEFORE: Final = """
+    SELECT DISTINCT ON (p.topic, p.key, p.sequence, p.id) p.topic, p.key, p."partition" || '/' || p."offset",
+           a.details->>'event', a.details->>'reason'
+    FROM parked_events AS p
+    JOIN audit_log AS a ON a.action = 'event-skipped' AND a.subject = p.key AND a.details->>'topic' = p.topic
+                           AND a.details->>'at' = p."partition" || '/' || p."offset"
+    WHERE p.consumer = %s ORDER BY p.topic, p.key, p.sequence, p.id, a.id"""
+
+
+def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
+    """Two persons decided on each of these; what is not held any more, a later release could apply."""
+    count, went = 0, True
+    while went:
+        went = False
+        for topic, key, at, event, reason in tx.conn.execute(_LEFT_OUT_BEFORE.encode(), (applier.consumer,)).fetchall():
+            place = Place(consumer=applier.consumer, topic=topic, key=key)
+            if not _is_there(tx.conn, place, at, event):
+                continue
+            try:
+                with tx.conn.transaction():
+                    why = f"left out again: {reason}"
+                    held.leave_out(tx, applier, place, actor=actor, reason=why, event=at)
+            except NotNext:
+                continue  # it waits for one before it
+            count, went = count + 1, True
+    return count
+
+
+def _is_there(conn: Conn, place: Place, at: str, event: str) -> bool:
+    """Not gone with an earlier one, and no other event at the same place of a topic that was made anew."""
+    return any((each.at, str(each.event_id)) == (at, event) for each in parking.find_of_key(conn, place))
+
+
+def _require_nothing_lost(before: _Places, after: _Places) -> None:
+    short = sorted({key for (topic, key), last in before.items() if after.get((topic, key), 0) < last})
+    if short:
+        named = ", ".join(short[:_NAMED])
+        raise EventsMissing(f"the topics lack events of {len(short)} renewals that the desk has seen: {named}")
