@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,8 @@ from deploy.k8s.generated import service_of
 from deploy.local import processes, stack
 from deploy.local.installation import Installation
 from deploy.local.stack import Outside
-from deploy.local.waiting import free_ports, wait_until
+from deploy.local.waiting import free_port, free_ports, wait_until
+from tests.containers.services import Services
 from tests.contract.k8s.rendering import Object, Rendered, container, environment, image, name, pod
 
 USER: Final = 65532
@@ -35,8 +38,9 @@ _ALONE: Final = Outside(variables={})
 class Running:
     """One container in the foreground."""
 
+    each: Object
+    instance: str
     process: "subprocess.Popen[bytes]"
-    grace: int
     log: Path
 
 
@@ -49,115 +53,129 @@ class Pods:
     rendered: Rendered
     secrets: Secrets
     folder: Path
+    services: Services = field(default_factory=Services)
     running: dict[str, Running] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        wanted = [
-            (name(each), port["containerPort"])
-            for each in self.rendered.ours()
-            for port in container(each).get("ports", ())
-        ]
-        self._ports = dict(zip(wanted, free_ports(len(wanted)), strict=True))
-        sandbox = next(port for which, port in wanted if which == SANDBOX)
-        self._ports[SANDBOX, sandbox] = self.installation.ports.sandbox
+    _ports: dict[tuple[str, int], int] = field(default_factory=dict)
+    _addresses: dict[str, int] = field(default_factory=dict)
+    _generations: "Counter[str]" = field(default_factory=Counter)
 
     def network(self) -> Network:
-        """How the gateway finds them."""
+        """How the gateway finds the Services."""
+        services = [*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)]
+        self._addresses = dict(zip(services, free_ports(len(services)), strict=True))
+        for port in self._addresses.values():
+            self.services.lead(port, ())
         inside = self.installation.folder / "inside"
         services_ca = inside / "services-ca.pem"
         services_ca.write_bytes(self.secrets["services-ca"]["ca.crt"])
         return Network(
-            addresses={backend: ("localhost", self._ports[service_of(backend), 8443]) for backend in BACKENDS},
+            addresses={backend: ("localhost", self._addresses[service_of(backend)]) for backend in BACKENDS},
             services_ca=services_ca,
             certificate=inside / "gateway.pem",
             key=inside / "gateway.key",
         )
 
-    def start(self, each: Object) -> None:
-        """Start it, without waiting."""
-        log = self.folder / f"{name(each)}.log"
+    def start(self, each: Object) -> Running:
+        """Start one more container of it, without waiting."""
+        self._generations[name(each)] += 1
+        instance = f"{name(each)}.{self._generations[name(each)]}"
+        for port in container(each).get("ports", ()):
+            fixed = self.installation.ports.sandbox if name(each) == SANDBOX else None
+            self._ports[instance, port["containerPort"]] = fixed or free_port()
+        log = self.folder / f"{instance}.log"
         with log.open("ab") as out:
-            process = subprocess.Popen(self.command(each), stdout=out, stderr=out)
-        self.running[name(each)] = Running(process, pod(each).get("terminationGracePeriodSeconds", 30), log)
+            process = subprocess.Popen(self.command(each, instance), stdout=out, stderr=out)
+        self.running[instance] = Running(each, instance, process, log)
+        return self.running[instance]
 
     def run(self, each: Object) -> None:
         """Run a Job to its end."""
-        self.start(each)
-        started = self.running.pop(name(each))
+        started = self.start(each)
         assert started.process.wait(120) == 0, started.log.read_text()
+        del self.running[started.instance]
 
-    def wait_until_ready(self, limit: float = 120) -> None:
-        """Every pod's readiness probe succeeds."""
-        for each in self.rendered.of("Deployment"):
-            if name(each) in self.running:
-                wait_until(lambda each=each: self._is_ready(each), limit=limit, what=name(each), every=0.3)  # type: ignore[misc]
+    def wait_until_ready(self, instances: Iterable[Running], limit: float = 120) -> None:
+        """The readiness probe of each succeeds; then its Service leads to it."""
+        for one in instances:
+            wait_until(partial(self._is_ready, one), limit=limit, what=one.instance, every=0.3)
+        self._lead()
 
-    def _is_ready(self, each: Object) -> bool:
-        started = self.running[name(each)]
-        assert started.process.poll() is None, started.log.read_text()
-        probe = container(each)["readinessProbe"]["httpGet"]
-        (port,) = (p["containerPort"] for p in container(each)["ports"] if p["name"] == probe["port"])
-        address = f"http://127.0.0.1:{self._ports[name(each), port]}{probe['path']}"
+    def _lead(self, without: Iterable[str] = ()) -> None:
+        for service, port in self._addresses.items():
+            found = (one.instance for one in self.running.values() if name(one.each) == service)
+            self.services.lead(port, [self._ports[each, 8443] for each in found if each not in {*without}])
+
+    def _is_ready(self, one: Running) -> bool:
+        assert one.process.poll() is None, one.log.read_text()
+        probe = container(one.each)["readinessProbe"]["httpGet"]
+        (port,) = (p["containerPort"] for p in container(one.each)["ports"] if p["name"] == probe["port"])
+        address = f"http://127.0.0.1:{self._ports[one.instance, port]}{probe['path']}"
         try:
             with urllib.request.urlopen(address, timeout=6) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
-    def end(self, which: str) -> float:
-        """SIGTERM, as a pod gets it; how many seconds it took. Its exit status must be 0."""
-        started = self.running.pop(which)
-        begun = time.monotonic()
-        started.process.terminate()
-        assert started.process.wait(started.grace) == 0, started.log.read_text()[-2000:]
-        return time.monotonic() - begun
+    def end(self, instances: Sequence[Running]) -> dict[str, float]:
+        """As a cluster ends pods: preStop's pause, and amid it no Service leads there any more, then SIGTERM.
+
+        The seconds that each then took; each ends with status 0 within its grace period.
+        """
+        pause = max(map(_pause, instances))
+        time.sleep(pause / 2)  # until then requests still come, from whoever has not heard of it
+        self._lead(without=[one.instance for one in instances])
+        time.sleep(pause / 2)
+        begun, took = time.monotonic(), {}
+        for one in instances:
+            one.process.terminate()
+        for one in instances:
+            grace = pod(one.each)["terminationGracePeriodSeconds"] - _pause(one)
+            assert one.process.wait(max(0.1, begun + grace - time.monotonic())) == 0, one.log.read_text()[-2000:]
+            took[one.instance] = time.monotonic() - begun
+            del self.running[one.instance]
+        return took
 
     def kill(self) -> None:
         """Whatever is left."""
-        for started in self.running.values():
-            started.process.terminate()
-        for started in self.running.values():
+        for one in self.running.values():
+            one.process.terminate()
+        for one in self.running.values():
             try:
-                started.process.wait(30)
+                one.process.wait(30)
             except subprocess.TimeoutExpired:
-                started.process.kill()
+                one.process.kill()
+        self.running.clear()
 
-    def command(self, each: Object) -> tuple[str, ...]:
+    def command(self, each: Object, instance: str) -> tuple[str, ...]:
         """`podman run` as the manifest says."""
         security, whole = container(each)["securityContext"], pod(each)["securityContext"]
         assert security["readOnlyRootFilesystem"]
         assert security["capabilities"] == {"drop": ["ALL"]}
         user = f"{whole['runAsUser']}:{whole['runAsGroup']}"
         options = ["--network", "host", "--read-only", "--read-only-tmpfs=false", "--user", user]
-        options += [
-            "--cap-drop",
-            "all",
-            "--security-opt",
-            "no-new-privileges",
-            "--env-file",
-            str(self._environment(each)),
-        ]
-        arguments = [self._own_port(each, argument) for argument in container(each)["args"]]
-        return self.engine.command(*options, *self._mounts(each), f"localhost/{image(each)}", *arguments)
+        options += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
+        options += ["--env-file", str(self._environment(each, instance))]
+        arguments = [self._own_port(instance, argument) for argument in container(each)["args"]]
+        return self.engine.command(*options, *self._mounts(each, instance), f"localhost/{image(each)}", *arguments)
 
-    def _own_port(self, each: Object, text: str) -> str:
+    def _own_port(self, instance: str, text: str) -> str:
         """A text of the manifest that names an address or a port of this container."""
         if text == "0.0.0.0":
             return "127.0.0.1"
         head, _, port = text.rpartition(":")
-        here = self._ports.get((name(each), int(port))) if port.isdigit() else None
+        here = self._ports.get((instance, int(port))) if port.isdigit() else None
         return text if here is None else f"127.0.0.1:{here}" if head else str(here)
 
     def _neighbours(self, text: str) -> str:
-        """A text of the manifest that names the Services of other pods."""
+        """A text of the manifest that names Services."""
 
         def here(found: re.Match[str]) -> str:
-            port = self._ports.get((found[1], int(found[2])))
+            port = self._addresses.get(found[1])
             return found[0] if port is None else f"https://localhost:{port}"
 
-        return re.sub(r"https://([\w-]+):(\d+)", here, text)
+        return re.sub(r"https://([\w-]+):8443", here, text)
 
-    def _environment(self, each: Object) -> Path:
+    def _environment(self, each: Object, instance: str) -> Path:
         local = self._told_locally(name(each))
         told: dict[str, str] = {}
         for variable, value in environment(self.rendered, each).items():
@@ -165,12 +183,12 @@ class Pods:
             if neighbours != value:
                 told[variable] = neighbours
             elif variable in ("BIND", "ADMIN_HOST", "ADMIN_PORT"):
-                told[variable] = self._own_port(each, value)
+                told[variable] = self._own_port(instance, value)
             elif value.startswith("/"):
                 told[variable] = value
             else:
                 told[variable] = local.get(variable) or self._from_secret(value)
-        file = self.folder / f"{name(each)}.env"
+        file = self.folder / f"{instance}.env"
         file.write_text("".join(f"{variable}={value}\n" for variable, value in told.items()))
         return file
 
@@ -184,7 +202,7 @@ class Pods:
         (found,) = (each for each in processes.table(self.installation, _ALONE) if each.name == which)
         return found.environment
 
-    def _mounts(self, each: Object) -> list[str]:
+    def _mounts(self, each: Object, instance: str) -> list[str]:
         options = []
         volumes = {volume["name"]: volume for volume in pod(each).get("volumes", ())}
         for mount in container(each).get("volumeMounts", ()):
@@ -196,7 +214,7 @@ class Pods:
                 options += ["-v", f"{self.installation.posting}:{place}"]
             else:
                 assert mount["readOnly"]
-                options += ["-v", f"{self._files(name(each), volume['secret'])}:{place}:ro"]
+                options += ["-v", f"{self._files(instance, volume['secret'])}:{place}:ro"]
         return options
 
     def _files(self, which: str, secret: Object) -> Path:
@@ -213,3 +231,8 @@ class Pods:
             file.chmod(0o440)
             os.chown(file, 0, USER)
         return folder
+
+
+def _pause(one: Running) -> float:
+    """What preStop sleeps, in seconds."""
+    return float(container(one.each).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))

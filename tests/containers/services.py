@@ -12,6 +12,7 @@ class Services:
 
     def __init__(self) -> None:
         self._leads: dict[int, tuple[int, ...]] = {}
+        self._servers: list[asyncio.Server] = []
         self._turn = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -22,12 +23,22 @@ class Services:
         known, self._leads[port] = port in self._leads, tuple(to)
         if not known:
             listening = asyncio.start_server(lambda *ends: self._forward(port, *ends), "127.0.0.1", port)
-            asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
+            self._servers.append(asyncio.run_coroutine_threadsafe(listening, self._loop).result(10))
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, and let go of what is open."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _forward(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         leads = self._leads[port]

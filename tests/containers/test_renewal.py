@@ -1,17 +1,20 @@
-"""A renewal through the containers: read-only, as nobody, each with its own files alone, behind mutual TLS."""
+"""Renewals through the containers: read-only, as nobody, each with its own files alone, behind mutual TLS."""
 
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from deploy.demo import count
 from deploy.demo.__main__ import demonstrate
 from deploy.demo.public import Gateway, Problem
 from deploy.demo.target import Target
@@ -21,13 +24,15 @@ from deploy.local import bring_up, postgres, stack
 from deploy.local.installation import ROOT, Installation, Ports
 from deploy.local.run import Progress, running
 from deploy.local.stack import Outside
+from deploy.local.waiting import wait_until
 from tests.containers.conftest import Built
-from tests.containers.pods import Pods
-from tests.contract.k8s.rendering import name, render
+from tests.containers.load import ARS, Load
+from tests.containers.pods import SANDBOX, Pods, Running
+from tests.contract.k8s.rendering import Object, labels, name, render
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ALONE = Outside(variables={})
-KIT = (sys.executable, "-m", "backoffice")
+ALONE: Final = Outside(variables={})
+KIT: Final = (sys.executable, "-m", "backoffice")
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +55,18 @@ def pods(built: Built) -> Iterator[Pods]:
             bring_up.register_readers(installation, ALONE, say)
             bring_up.assign_roles(installation, ALONE, say)
             say("The containers")
-            for each in made.rendered.ours():
-                if each["kind"] == "Deployment":
-                    made.start(each)
-            made.wait_until_ready()
+            made.wait_until_ready([made.start(each) for each in deployments(made)])
             say(f"{len(made.running)} containers are ready")
             yield made
             made.kill()
     finally:
         made.kill()
+        made.services.stop()
         shutil.rmtree(folder)
+
+
+def deployments(pods: Pods) -> list[Object]:
+    return [each for each in pods.rendered.ours() if each["kind"] == "Deployment"]
 
 
 def test_a_renewal_of_three_certificates_goes_through(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,23 +89,72 @@ def test_the_back_office_reads_the_certificates_from_the_feed(pods: Pods) -> Non
     subprocess.run([*KIT, "verify", str(csv)], env=told, cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("service", stack.OPERATED)
-def test_the_desk_operates_every_service_by_an_address_of_its_own(pods: Pods, service: str) -> None:
+def replace_all(pods: Pods, kind: str) -> dict[str, float]:
+    """What a rollout does to all Deployments of one kind: successors first, where the strategy says so."""
+    old = [one for one in pods.running.values() if kind_of(one) == kind]
+    if old[0].each["spec"]["strategy"].get("type") == "Recreate":
+        took = pods.end(old)
+        pods.wait_until_ready([pods.start(one.each) for one in old])
+        return took
+    pods.wait_until_ready([pods.start(one.each) for one in old])
+    return pods.end(old)
+
+
+def kind_of(one: Running) -> str:
+    return labels(one.each).get("app.kubernetes.io/component", "")
+
+
+def test_every_process_is_replaced_under_load_and_nobody_notices(
+    pods: Pods, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load, took = Load(pods), dict[str, float]()
+    kinds = dict.fromkeys(kind_of(one) for one in pods.running.values() if name(one.each) != SANDBOX)
+    with load.running():
+        for kind in kinds:
+            took |= replace_all(pods, kind)
+    done = load.done
+    wait_until(lambda: count.at_rest(load.target), limit=60, what="nothing is left to do", every=0.5)
+    with capsys.disabled():
+        print(
+            f"\n  meanwhile {len(done.renewals)} renewals, {done.pages} pages, {len(done.positions)} events of the feed"
+        )
+        print("  seconds from SIGTERM to the end:")
+        for instance, seconds in sorted(took.items(), key=lambda each: -each[1]):
+            print(f"  {seconds:6.1f}  {instance}")
+    assert len(took) == len(deployments(pods)) - 1, "the sandbox is the provider's"
+    assert len(done.renewals) >= ARS
+    assert done.positions == [*range(1, len(done.positions) + 1)]
+    assert_nothing_is_lost_or_doubled(load.target, done.renewals)
+    assert refused_by_the_gateway(pods) == Counter()
+
+
+def assert_nothing_is_lost_or_doubled(target: Target, renewals: Sequence[str]) -> None:
+    counts = count.all_of(target, renewals)
+    completed = counts["renewals completed"]
+    assert completed == counts["captures at the provider"] == counts["CSR e-mails by Message-ID"]
+    assert completed >= len(renewals)
+    nothing = ("items with two certificates", "serial numbers used twice", "events with a hole before them")
+    assert [counts[what] for what in (*nothing, "events not sent", "keys held")] == [0] * 5
+
+
+def refused_by_the_gateway(pods: Pods) -> "Counter[str]":
+    """Its answers of 500 and more, by path."""
+    lines = (pods.installation.logs / "gateway.log").read_text().splitlines()
+    answers = (json.loads(line) for line in lines if line.startswith("{"))
+    return Counter(f"{each['status']} {each['path']} {each['why']}" for each in answers if int(each["status"]) >= 500)
+
+
+def test_the_desk_operates_every_service_by_an_address_of_its_own(pods: Pods) -> None:
     installation, member = pods.installation, pods.installation.pki.staff / "yip-hoi-ching"
     gateway = Gateway(port=installation.ports.gateway, ca_file=installation.pki.gateway / "root.pem")
     desk = gateway.connect(DESK_HOST, certificate=member.with_suffix(".pem"), key=member.with_suffix(".key"))
     try:
-        assert f"Events held by {service}".encode() in desk.request("GET", f"/held/{service}").body
-        pods.end(f"{service}-operate")
-        with pytest.raises(Problem) as away:
-            desk.request("GET", f"/held/{service}")
-        assert away.value.status == 503
+        for service in stack.OPERATED:
+            assert f"Events held by {service}".encode() in desk.request("GET", f"/held/{service}").body
+        pods.end([one for one in pods.running.values() if kind_of(one) == "operate"])
+        for service in stack.OPERATED:
+            with pytest.raises(Problem) as away:
+                desk.request("GET", f"/held/{service}")
+            assert away.value.status == 503
     finally:
         desk.close()
-
-
-def test_each_ends_in_good_order_within_its_grace_period(pods: Pods) -> None:
-    names = [name(each) for each in pods.rendered.ours() if name(each) in pods.running]
-    assert len(names) > 20
-    took = {which: pods.end(which) for which in names}
-    assert max(took.values()) < 15, took
