@@ -1,7 +1,5 @@
-"""The operator's command for held events: look, redrive in order, or skip with a reason."""
+"""What an operator does with held events: redrive them in order, or leave one out with a reason."""
 
-import argparse
-import json
 import uuid
 
 from shared import audit, inbox, parking
@@ -47,12 +45,6 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: s
         return last
 
 
-def skip(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
-    """Leave an event out in a transaction of its own; see leave_out."""
-    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        return leave_out(tx, applier, place, actor=actor, reason=reason, event=event)
-
-
 def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
     """Leave out one held event of the key, then go on with what waits behind it; the last sequence afterwards.
 
@@ -61,7 +53,7 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
     """
     last = inbox.lock(tx.conn, place)[0]
     waiting = parking.find_of_key(tx.conn, place)
-    chosen = _chosen(waiting, event)
+    chosen = choose(waiting, event)
     if chosen.sequence == last + 1 and chosen.reason != CONFLICT:
         last += 1
         inbox.advance(tx.conn, place, last, chosen.event_id or uuid.UUID(int=0))
@@ -86,8 +78,8 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
     return applier.drain(tx.conn, place, last)
 
 
-def _chosen(waiting: list[Parked], event: str | None) -> Parked:
-    """The event that is meant: by name, else the one that a person need not choose."""
+def choose(waiting: list[Parked], event: str | None) -> Parked:
+    """The event that is meant: by name, else the one that a person need not choose. Raises ChooseEvent, NotParked."""
     contested = [each for each in waiting if each.reason == CONFLICT]
     if event is None and len(contested) > 1:
         listed = ", ".join(f"{each.event_id} (sequence {each.sequence}, at {each.at})" for each in contested)
@@ -116,49 +108,3 @@ def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
     if not found:
         raise NotNext(f"sequence {last + 1} is missing")
     return last, found[0]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list`, `redrive TOPIC KEY`, `skip TOPIC KEY --reason WHY [--event ID]`; the last two need `--actor`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="one JSON object a line")
-    for name in ("redrive", "skip"):
-        action = actions.add_parser(name)
-        action.add_argument("topic")
-        action.add_argument("key")
-        action.add_argument("--actor", required=True, help="who does this, for the audit log")
-        if name == "skip":
-            action.add_argument("--reason", required=True, help="why the event may be left out")
-            action.add_argument("--event", help="which one: `event` or `at` as listed; without it, the next")
-
-
-def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
-    """Carry the command out; a refusal is one line and exit status 1."""
-    try:
-        if options.action == "list":
-            with pool.connection() as conn:
-                for parked in parking.list_parked(conn, consumer=applier.consumer):
-                    print(json.dumps(_line(parked)))
-            return
-        place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
-        if options.action == "redrive":
-            last = redrive(pool, applier, place, actor=options.actor)
-        else:
-            last = skip(pool, applier, place, actor=options.actor, reason=options.reason, event=options.event)
-        applier.tell()
-        print(f"{place.topic} {place.key}: applied up to sequence {last}")
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-
-
-def _line(parked: Parked) -> dict[str, object]:
-    return {
-        "topic": parked.place.topic,
-        "key": parked.place.key,
-        "sequence": parked.sequence,
-        "event": None if parked.event_id is None else str(parked.event_id),
-        "at": parked.at,
-        "reason": parked.reason,
-        "error": parked.error,
-        "parked_at": parked.parked_at.isoformat(),
-    }

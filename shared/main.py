@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, db, gauges, held, logs, migrate, process, recall, sealing, tracing, work
+from shared import audit, db, gauges, held_command, logs, migrate, process, recall, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
 from shared.events.base import Topic
@@ -110,8 +110,8 @@ def _consuming(service: Service, subscriptions: Callable[[], Sequence[Subscripti
     return {
         "consume": Command(help="apply other services' events", run=lambda _: _consume(service, subscriptions())),
         "held": Command(
-            help="list, redrive or skip held events",
-            add_arguments=held.add_arguments,
+            help="list or redrive held events; leave one out by two persons",
+            add_arguments=held_command.add_arguments,
             run=lambda options: _held(service, subscriptions(), options),
         ),
         "rewind": Command(
@@ -327,6 +327,6 @@ def _held(service: Service, subscriptions: Sequence[Subscription], options: argp
     settings = _begin(service, "held")
     pool = open_current_pool(service, settings, "held", max_size=1)
     try:
-        held.run(pool, applier(service.name, subscriptions), options)
+        held_command.run(pool, applier(service.name, subscriptions), options)
     finally:
         pool.close()

@@ -167,7 +167,7 @@ def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
     """Leave the event out, as somebody else proposed."""
-    place = skips.confirm(web.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
+    place, _ = skips.confirm(web.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
     return _progress(web.tx(), place)
 
 

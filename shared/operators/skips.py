@@ -89,8 +89,8 @@ def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
     return proposal_id
 
 
-def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, reason: str) -> Place:
-    """Leave the event out, as another person proposed; whose event it was.
+def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, reason: str) -> tuple[Place, int]:
+    """Leave the event out, as another person proposed; whose event it was, and the key's last sequence afterwards.
 
     Raises NoSuchProposal, SecondPersonNeeded, and as held.leave_out does; then the proposal waits on.
     """
@@ -100,8 +100,7 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     _decide(tx, proposal, "confirmed", actor=actor, reason=reason)
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
     why = f"{proposal.reason} (proposed by {proposal.proposed_by})"
-    held.leave_out(tx, applier, place, actor=actor, reason=why, event=proposal.event)
-    return place
+    return place, held.leave_out(tx, applier, place, actor=actor, reason=why, event=proposal.event)
 
 
 def turn_down(tx: Tx, consumer: str, proposal_id: uuid.UUID, *, actor: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from shared import held
 from shared.events.application import RenewalCancelled
 from shared.inbox import Place
 from shared.parking import Record
+from shared.tx import transaction
 from tests.integration.desk.world import Renewal, World, consumer
 
 Batches = Iterator[Sequence[Record]]
@@ -68,7 +69,8 @@ def topics(world: World) -> Topics:
 def leave_out(world: World, renewal: Renewal) -> None:
     applier = consumer(world.publication)
     place = Place(consumer="desk", topic="issuance.events", key=str(renewal.id))
-    held.skip(world.pool, applier, place, actor="two persons", reason="forged")
+    with transaction(world.pool, clock=applier.clock) as tx:
+        held.leave_out(tx, applier, place, actor="two persons", reason="forged")
 
 
 def test_made_anew_it_is_the_same(world: World, topics: Topics) -> None:

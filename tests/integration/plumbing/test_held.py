@@ -11,17 +11,25 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared import held, inbox, parking
+from shared import held, held_command, inbox, parking
 from shared.apply import Applier
 from shared.db import Pool
 from shared.errors import Refused
+from shared.inbox import Place
 from shared.parking import NotParked, Record
+from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header
 
 
 def event_of(record: Record) -> str:
     return dict(record.headers)["ce_id"].decode()  # type: ignore[union-attr]
+
+
+def skip(pool: Pool, apply: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
+    """Leave an event out, as two persons have decided; the key's last sequence afterwards."""
+    with transaction(pool, clock=apply.clock) as tx:
+        return held.leave_out(tx, apply, place, actor=actor, reason=reason, event=event)
 
 
 def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
@@ -86,7 +94,7 @@ def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
     assert applied(writer) == ["1"]
     with pytest.raises(held.NotNext):
         held.redrive(pool, apply, place(writer), actor="tester")
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="restored from a backup") == 3
+    assert skip(pool, apply, place(writer), actor="officer", reason="restored from a backup") == 3
     assert applied(writer) == ["1", "2", "3"]
     assert held_reason(pool, writer) is None
     assert parked(pool, writer) == []
@@ -101,8 +109,8 @@ def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
     deliver(genuine, writer.record(3))
     handler.failures.clear()
     with pytest.raises(held.ChooseEvent, match=f"{event_of(forged)}.*{event_of(genuine)}"):
-        held.skip(pool, apply, place(writer), actor="officer", reason="?")
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
+        skip(pool, apply, place(writer), actor="officer", reason="?")
+    assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
     assert applied(writer) == ["1", "2", "3"]
     assert parked(pool, writer) == []
     assert skipped(pool, writer) == [event_of(forged)]
@@ -115,7 +123,7 @@ def test_the_one_that_came_later_can_be_left_out_as_well(
     first, later = writer.record(1), writer.record(1, event_id=uuid.uuid4())
     deliver(first, later)
     handler.failures.clear()
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(later)) == 1
+    assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(later)) == 1
     assert event_applied(pool, writer, 1) == event_of(first)
     assert held_reason(pool, writer) is None
 
@@ -131,7 +139,7 @@ def test_no_event_is_applied_while_another_claims_its_number(
     deliver(writer.record(1), writer.record(2))
     assert applied(writer) == []
     assert parked(pool, writer) == [1, 2, 3, 3]
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="twice", event=event_of(first)) == 3
+    assert skip(pool, apply, place(writer), actor="officer", reason="twice", event=event_of(first)) == 3
     assert applied(writer) == ["1", "2", "3"]
     assert event_applied(pool, writer, 3) == event_of(second)
 
@@ -143,8 +151,8 @@ def test_of_three_with_one_number_two_must_be_left_out(
     records = [writer.record(1, event_id=uuid.uuid4()) for _ in range(3)]
     deliver(*records)
     handler.failures.clear()
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="1", event=event_of(records[1])) == 0
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="2", event=event_of(records[0])) == 1
+    assert skip(pool, apply, place(writer), actor="officer", reason="1", event=event_of(records[1])) == 0
+    assert skip(pool, apply, place(writer), actor="officer", reason="2", event=event_of(records[0])) == 1
     assert event_applied(pool, writer, 1) == event_of(records[2])
 
 
@@ -153,7 +161,7 @@ def test_after_a_conflict_a_gap_heals_by_itself_again(
 ) -> None:
     first, again = writer.record(1), writer.record(1, event_id=uuid.uuid4())
     deliver(first, again, writer.record(3))
-    held.skip(pool, apply, place(writer), actor="officer", reason="restored", event=event_of(again))
+    skip(pool, apply, place(writer), actor="officer", reason="restored", event=event_of(again))
     assert held_reason(pool, writer) == parking.GAP
     deliver(writer.record(2))
     assert applied(writer) == ["1", "2", "3"]
@@ -166,9 +174,9 @@ def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
     second = writer.record(2)
     deliver(writer.record(1), second)
     with pytest.raises(held.NotNext):
-        held.skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
+        skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
     with pytest.raises(NotParked):
-        held.skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
+        skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
     assert parked(pool, writer) == [1, 2]
 
 
@@ -178,7 +186,7 @@ def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
     junk = dataclasses.replace(writer.record(1), headers=(), value=b"junk")
     deliver(junk, writer.record(1))
     at = f"{junk.partition}/{junk.offset}"
-    assert held.skip(pool, apply, place(writer), actor="officer", reason="junk", event=at) == 1
+    assert skip(pool, apply, place(writer), actor="officer", reason="junk", event=at) == 1
     assert parked(pool, writer) == []
     assert applied(writer) == ["1"]
 
@@ -211,8 +219,8 @@ def test_nothing_is_redriven_where_nothing_is_held(
 
 def run(pool: Pool, apply: Applier, *arguments: str) -> None:
     parser = argparse.ArgumentParser()
-    held.add_arguments(parser)
-    held.run(pool, apply, parser.parse_args(arguments))
+    held_command.add_arguments(parser)
+    held_command.run(pool, apply, parser.parse_args(arguments))
 
 
 def test_the_command_lists_redrives_and_skips(
@@ -233,9 +241,41 @@ def test_the_command_lists_redrives_and_skips(
     del handler.failures["1"]
     run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
     assert f"{TOPIC} {writer.key}: applied up to sequence 2" in capsys.readouterr().out
-    run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", "--reason", "agreed with the subscriber")
+    why = ("--reason", "agreed with the subscriber")
+    run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", *why)
+    proposal = capsys.readouterr().out.partition(":")[0]
+    run(pool, apply, "list")
+    assert f"{proposal} by officer: agreed with the subscriber" in capsys.readouterr().out
+    assert parked(pool, writer) == [3]
+    run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
+    assert f"{TOPIC} {writer.key}: applied up to sequence 3" in capsys.readouterr().out
     assert applied(writer) == ["1", "2"]
     with pool.connection() as conn:
         assert inbox.lock(conn, place(writer))[0] == 3
     with pytest.raises(SystemExit, match="not-parked"):
         run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
+
+
+def test_on_the_command_line_too_nobody_confirms_their_own_skip(
+    pool: Pool,
+    apply: Applier,
+    deliver: Deliver,
+    handler: Handler,
+    writer: Writer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler.failures["1"] = RuntimeError("never")
+    deliver(writer.record(1))
+    why = ("--reason", "agreed")
+    run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", *why)
+    proposal = capsys.readouterr().out.splitlines()[-1].partition(":")[0]
+    with pytest.raises(SystemExit, match="second-person-needed"):
+        run(pool, apply, "confirm", proposal, "--actor", "officer", *why)
+    with pytest.raises(SystemExit, match="already-proposed"):
+        run(pool, apply, "skip", TOPIC, writer.key, "--actor", "supervisor", *why)
+    assert parked(pool, writer) == [1]
+    run(pool, apply, "reject", proposal, "--actor", "officer", "--reason", "a mistake of mine")
+    with pytest.raises(SystemExit, match="no-such-proposal"):
+        run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
+    assert parked(pool, writer) == [1]
+    assert skipped(pool, writer) == []

@@ -1,0 +1,102 @@
+"""The operator's command for held events: look, redrive, or leave one out by two persons, as at the desk."""
+
+import argparse
+import json
+import uuid
+
+from shared import held, parking
+from shared.apply import Applier
+from shared.db import Pool
+from shared.errors import Refused
+from shared.inbox import Place
+from shared.operators import skips
+from shared.operators.skips import Proposal
+from shared.parking import Parked
+from shared.tx import transaction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`list`, `redrive TOPIC KEY`, `skip TOPIC KEY [--event ID]`, `confirm PROPOSAL`, `reject PROPOSAL`.
+
+    All but `list` need `--actor`, and all but `redrive` a `--reason`.
+    """
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="one JSON object a line")
+    redrive = actions.add_parser("redrive", help="try a key's next held event again, and what waits behind it")
+    skip = actions.add_parser(
+        "skip", help="propose to leave an event out; somebody else confirms it, here or at the desk"
+    )
+    confirm = actions.add_parser("confirm", help="leave out what somebody else proposed")
+    reject = actions.add_parser("reject", help="leave the event where it is")
+    for action in (redrive, skip):
+        action.add_argument("topic")
+        action.add_argument("key")
+    skip.add_argument("--event", help="which one: `event` or `at` as listed; without it, the next")
+    for action in (confirm, reject):
+        action.add_argument("proposal", type=uuid.UUID)
+    for action in (redrive, skip, confirm, reject):
+        action.add_argument("--actor", required=True, help="who does this, for the audit log")
+    for action in (skip, confirm, reject):
+        action.add_argument("--reason", required=True, help="why; kept in the audit log")
+
+
+def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
+    """Carry the command out; a refusal is one line and exit status 1."""
+    try:
+        match options.action:
+            case "list":
+                _list(pool, applier.consumer)
+            case "redrive":
+                place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
+                last = held.redrive(pool, applier, place, actor=options.actor)
+                _say(applier, place, last)
+            case "skip":
+                _propose(pool, applier, options)
+            case "confirm":
+                _confirm(pool, applier, options)
+            case "reject":
+                with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+                    skips.turn_down(tx, applier.consumer, options.proposal, actor=options.actor, reason=options.reason)
+                print("turned down: the event stays held")
+    except Refused as refused:
+        raise SystemExit(f"{refused.reason}: {refused}") from refused
+
+
+def _list(pool: Pool, consumer: str) -> None:
+    with pool.connection() as conn:
+        proposals = {each.parked_id: each for each in skips.find_open(conn, consumer)}
+    for parked in held.list_held(pool, consumer):
+        print(json.dumps(_line(parked, proposals.get(parked.id))))
+
+
+def _propose(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
+    place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
+    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+        chosen = held.choose(parking.find_of_key(tx.conn, place), options.event)
+        proposal = skips.propose(tx, chosen, actor=options.actor, reason=options.reason)
+    print(f"{proposal}: proposed to leave out {chosen.at}; somebody else confirms it: held confirm {proposal}")
+
+
+def _confirm(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
+    with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
+        place, last = skips.confirm(tx, applier, options.proposal, actor=options.actor, reason=options.reason)
+    _say(applier, place, last)
+
+
+def _say(applier: Applier, place: Place, last: int) -> None:
+    applier.tell()
+    print(f"{place.topic} {place.key}: applied up to sequence {last}")
+
+
+def _line(parked: Parked, proposal: Proposal | None) -> dict[str, object]:
+    return {
+        "topic": parked.place.topic,
+        "key": parked.place.key,
+        "sequence": parked.sequence,
+        "event": None if parked.event_id is None else str(parked.event_id),
+        "at": parked.at,
+        "reason": parked.reason,
+        "error": parked.error,
+        "parked_at": parked.parked_at.isoformat(),
+        "proposal": None if proposal is None else f"{proposal.id} by {proposal.proposed_by}: {proposal.reason}",
+    }
