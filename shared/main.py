@@ -140,6 +140,9 @@ def _web(service: Service) -> None:
 
 
 def _operate(service: Service) -> None:
+    from shared import xfcc  # certificates are read by the processes that answer HTTP alone
+
+    xfcc.require_gateway_only(service.read_settings().web)
     desk_jwks_file = read_desk_jwks_file()
 
     def make_app(pool: Pool) -> "flask.Flask":

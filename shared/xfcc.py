@@ -56,10 +56,13 @@ def parse(header: str | None) -> bytes:
 
 
 def require_gateway_only(web: WebSettings) -> None:
-    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError."""
+    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError.
+
+    So is what the desk says, where it operates a service.
+    """
     if not web.bind.startswith("unix:") and web.tls is None:
         raise SettingsError(
-            "BIND: what believes the gateway's word on a client listens on a Unix socket (unix:/path), or behind "
+            "BIND: what believes the gateway's or the desk's word listens on a Unix socket (unix:/path), or behind "
             "TLS_CERTIFICATE_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE"
         )
 

@@ -40,17 +40,18 @@ def have_done(service: str, path: str, action: Action, *, subject: str, **body: 
 
     Raises Refusal, or OperatorsAway when nobody knows whether it was done.
     """
-    details: dict[str, audit.Detail] = {"service": service, **{name: str(value) for name, value in body.items()}}
-    _note(f"{action}-asked", subject, details)
+    # The path says of which event or proposal, and whether a proposal was confirmed or turned down.
+    about: dict[str, audit.Detail] = {"service": service, "path": path}
+    _note(f"{action}-asked", subject, about | {name: str(value) for name, value in body.items()})
     try:
         answer = web.deps().operators.post(service, path, action, web.member(), key=_key(), **body)
     except Refusal as refusal:
-        _note(f"{action}-refused", subject, {"service": service, "problem": refusal.slug})
+        _note(f"{action}-refused", subject, about | {"problem": refusal.slug})
         raise
     except OperatorsAway:
-        _note(f"{action}-unanswered", subject, {"service": service})
+        _note(f"{action}-unanswered", subject, about)
         raise
-    _note(f"{action}-done", subject, {"service": service})
+    _note(f"{action}-done", subject, about)
     return answer
 
 

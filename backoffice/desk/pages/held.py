@@ -87,19 +87,23 @@ def propose(service: str, parked_id: int) -> Response:
 @blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/confirmation")
 def confirm(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
     """Leave it out, as somebody else proposed."""
-    return _decide(service, parked_id, f"skip-proposals/{proposal_id}/confirmation")
+    return _decide(service, parked_id, proposal_id, "confirmation")
 
 
 @blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/rejection")
 def turn_down(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
     """Leave it where it is."""
-    return _decide(service, parked_id, f"skip-proposals/{proposal_id}/rejection")
+    return _decide(service, parked_id, proposal_id, "rejection")
 
 
-def _decide(service: str, parked_id: int, path: str) -> Response:
+def _decide(service: str, parked_id: int, proposal_id: uuid.UUID, decision: str) -> Response:
     event = _find(service, parked_id)
+    if (event["proposal"] or {}).get("id") != str(proposal_id):
+        # Of another event: our record would name the wrong renewal.
+        return _page(service, event, {"decide-reason": "This proposal was decided on: there is none of this event"})
     try:
         why = acting.reason()
+        path = f"skip-proposals/{proposal_id}/{decision}"
         progress = acting.have_done(service, path, Action.DECIDE_SKIP, subject=event["key"], reason=why)
     except Invalid as invalid:
         return _page(service, event, {f"decide-{field}": text for field, text in invalid.errors.items()})

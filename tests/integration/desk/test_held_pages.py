@@ -88,10 +88,13 @@ def test_an_event_is_left_out_by_two_persons(world: World, forged: Renewal) -> N
     assert "waits for a second person" in world.client(OPERATOR).get(answer.location).text
     assert "your own proposal" in world.client(OPERATOR).get(f"/held/desk/{event}").text
     assert "forged by a stranger" in world.client(SUPERVISOR).get(f"/held/desk/{event}").text
+    decided = f"skip-proposals/{proposal(world)}/confirmation"
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/confirmation", reason="I saw it")
     assert "nothing of this renewal is held" in world.client(SUPERVISOR).get(answer.location).text
     assert world.held() == []
     assert world.rows("SELECT csr_received_at IS NOT NULL FROM items ORDER BY reference") == [(True,), (True,)]
+    told = world.rows("SELECT details->>'path' FROM audit_log WHERE action = 'decide-skip-asked'")
+    assert [path for (path,) in told] == [decided]
     assert audited(world) == [
         ("S1003", "propose-skip-asked", "forged by a stranger"),
         ("staff S1003", "skip-proposed", "forged by a stranger"),
@@ -113,6 +116,19 @@ def test_nobody_confirms_their_own(world: World, forged: Renewal) -> None:
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/confirmation", reason="me, too")
     assert (answer.status_code, "second person" in answer.text) == (422, True)
     assert len(world.held()) == 2
+
+
+def test_a_proposal_is_not_decided_on_under_another_events_name(world: World, forged: Renewal) -> None:
+    """The desk's record would say that it was about that one's renewal."""
+    event = parked_id(world)
+    world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
+    ((other,),) = world.rows("SELECT id FROM parked_events WHERE id <> %s", event)
+    for decision in ("confirmation", "rejection"):
+        path = f"/held/desk/{other}/proposals/{proposal(world)}/{decision}"
+        answer = world.post(SUPERVISOR, path, reason="I saw it")
+        assert (answer.status_code, "there is none of this event" in answer.text) == (422, True)
+    assert len(world.held()) == 2
+    assert world.rows("SELECT 1 FROM audit_log WHERE action LIKE 'decide-skip%%'") == []
 
 
 def test_a_proposal_is_turned_down(world: World, forged: Renewal) -> None:

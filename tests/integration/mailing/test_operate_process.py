@@ -113,3 +113,11 @@ def test_the_desk_talks_to_no_process_of_another_authority(operate: Addresses) -
     deceived = replace(right, network=replace(right.network, ca_file=operate.folder / "stranger-ca.pem"))
     with pytest.raises(OperatorsAway):
         batches(deceived)
+
+
+def test_it_listens_on_no_address_that_everybody_reaches(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "desk-jwks.json").write_text(json.dumps({"keys": [signing_key("desk").jwk()]}))
+    told = {"BIND": f"127.0.0.1:{free_port()}", "DESK_JWKS_FILE": str(tmp_path / "desk-jwks.json")}
+    command = [sys.executable, "-m", "services.mailing.main", "operate"]
+    ended = subprocess.run(command, env=environment | told, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.partition(":")[0]) == (1, "BIND")
