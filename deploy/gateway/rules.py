@@ -146,7 +146,7 @@ HEADERS_SECONDS: Final = 10
 IDLE_SECONDS: Final = 60
 
 # For one client address, at each gateway. Not on one machine: all its clients have the same address there. A pod of the
-# portal is one client of the API's with all of its people: what it asks for before it is doubled (70 % of a quarter CPU).
+# portal is one client of the API's with all of its people: what it asks for before it is doubled (at 0.175 CPU).
 REQUESTS_A_MINUTE: Final = {API_HOST: 3000, SIGN_IN_HOST: 60, BACK_OFFICE_HOST: 600, PORTAL_HOST: 600, DESK_HOST: 600}
 
 # Status → slug and title of the gateway's own problems.
