@@ -11,6 +11,7 @@ import flask
 from shared import web
 from shared.auth import Unauthenticated
 from shared.errors import Refused
+from shared.operators.skips import DESK_ACTOR
 from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 
 ISSUER: Final = "desk"
@@ -34,7 +35,7 @@ class Staff:
     @property
     def actor(self) -> str:
         """Their name in the audit log."""
-        return f"staff {self.id}"
+        return f"{DESK_ACTOR}{self.id}"
 
 
 def token(staff: Staff, *, service: str, action: str, key: SigningKey, now: datetime) -> str:

@@ -16,6 +16,7 @@ from shared.apply import Applier
 from shared.db import Pool
 from shared.errors import Refused
 from shared.inbox import Place
+from shared.operators import skips
 from shared.parking import NotParked, Record
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
@@ -279,3 +280,26 @@ def test_on_the_command_line_too_nobody_confirms_their_own_skip(
         run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
     assert parked(pool, writer) == [1]
     assert skipped(pool, writer) == []
+
+
+@pytest.mark.parametrize("again", ["S1003", "s1003", " S1003 "])
+def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
+    pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer, again: str
+) -> None:
+    handler.failures["1"] = RuntimeError("never")
+    deliver(writer.record(1))
+    with transaction(pool, clock=apply.clock) as tx:
+        (stuck,) = parking.find_of_key(tx.conn, place(writer))
+        proposal = skips.propose(tx, stuck, actor="staff S1003", reason="forged")
+    with pytest.raises(SystemExit, match="second-person-needed"):
+        run(pool, apply, "confirm", str(proposal), "--actor", again, "--reason", "me, too")
+    assert parked(pool, writer) == [1]
+
+
+@pytest.mark.parametrize("actor", ["staff S1004", " Staff S1004", "", " "])
+def test_nobody_types_the_name_of_one_whose_certificate_the_desk_has_seen(
+    pool: Pool, apply: Applier, actor: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(pool, apply, "confirm", str(uuid.uuid4()), "--actor", actor, "--reason", "me, too")
+    assert ended.value.code == 2
