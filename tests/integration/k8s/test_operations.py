@@ -25,6 +25,24 @@ def test_its_sql_runs_on_the_database_it_is_for(postgres: Postgres, whose: str, 
             conn.execute(statement.encode())
 
 
+# Of a runbook, by the service that it is about; the rest concern every service.
+OF_ONE: Final = {"IssuanceRefuses": "issuance"}
+IN_RUNBOOKS: Final = [
+    (path.stem, statement)
+    for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+    for statement in re.findall(r"`((?:SELECT|UPDATE) [^`]+)`", path.read_text("utf-8"))
+]
+
+
+def test_the_runbooks_sql_runs_as_it_stands(postgres: Postgres) -> None:
+    assert len(IN_RUNBOOKS) > 3
+    for service in SERVICES:
+        with postgres.database(service) as database, psycopg.connect(database.superuser_url) as conn:
+            for runbook, statement in IN_RUNBOOKS:
+                if OF_ONE.get(runbook, service) == service:
+                    conn.execute(statement.replace("…", "0").encode())
+
+
 def test_its_commands_exist() -> None:
     named = set(re.findall(r"python -m services\.(\w+)\.main ([a-z-]+)", TEXT))
     named |= {("SERVICE", command) for command in ("recall", "rewind", "verify-audit", "held")}
