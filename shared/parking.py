@@ -210,10 +210,11 @@ Cursor = tuple[str, str, int, int]
 FIRST: Final[Cursor] = ("", "", 0, 0)
 
 
-def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int) -> list[Parked]:
-    """Held events of a consumer by topic, key and sequence, from here on."""
+def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data: bool = True) -> list[Parked]:
+    """Held events of a consumer by topic, key and sequence, from here on, if need be without their data."""
+    columns = _COLUMNS if with_data else _COLUMNS.replace(" value,", " NULL::bytea,")
     rows = conn.execute(
-        f"""SELECT {_COLUMNS} FROM parked_events
+        f"""SELECT {columns} FROM parked_events
             WHERE consumer = %s AND (topic, key, COALESCE(sequence, 0), id) > (%s, %s, %s, %s)
             ORDER BY topic, key, COALESCE(sequence, 0), id LIMIT %s""",
         (consumer, *after, limit),

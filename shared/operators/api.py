@@ -116,7 +116,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
     consumer, limit = _applier().consumer, page["limit"]
     with web.transaction() as tx:
         after = _read(page["after"]) if "after" in page else parking.FIRST
-        found = parking.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1)
+        found = parking.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
         proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
     shown = [_shown(each, proposals.get(each.id)) for each in found[:limit]]
     return {"events": shown, "next": _written(found[limit - 1].cursor) if len(found) > limit else None}

@@ -1,6 +1,7 @@
 """The operators' API on a real database: what the desk's word opens, and that leaving out takes two persons."""
 
 import base64
+import tracemalloc
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,6 +100,26 @@ def test_a_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver,
             break
         query["after"] = answer["next"]
     assert seen == sorted((writer.key, number) for writer in writers for number in (2, 3))
+
+
+def test_a_list_of_large_events_takes_little_memory(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
+    with pool.connection() as conn:
+        conn.execute(
+            """INSERT INTO parked_events (consumer, topic, key, sequence, "partition", "offset", headers, value, reason,
+                                          error, code_version, parked_at)
+               SELECT consumer, topic, key || n, sequence, "partition", 1000 + n, headers,
+                      convert_to(repeat('x', 1000000), 'UTF8'), reason, error, code_version, parked_at
+               FROM parked_events, generate_series(1, 40) AS n WHERE sequence = 2"""
+        )
+    tracemalloc.start()
+    try:
+        answer = client.get("/operator/v1/held-events?limit=200", headers=word(api.SEE_HELD)).json
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert answer is not None
+    assert len(answer["events"]) == 42
+    assert peak < 10_000_000
 
 
 # Beyond every number; text that no database takes; deeper than can be read.
