@@ -1,12 +1,13 @@
 """Kafka and PostgreSQL of the manifests are those of one machine: topics, users, rights, databases, roles."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from deploy.local import kafka, postgres
 from deploy.local.topics import ACCESS, PARTITIONS, READERS
 from shared.events.base import Topic
-from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, labels, name, pod
+from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, labels, name, pod, render
 
 # Sees the groups' lag; no user of one machine, as nothing scales there.
 KEDA: Final = "keda"
@@ -64,6 +65,21 @@ def test_kafka_lets_nobody_in_without_a_name(production: Rendered) -> None:
         if "KAFKA_BOOTSTRAP_SERVERS" in told:
             assert told["KAFKA_BOOTSTRAP_SERVERS"] == f"ecert-kafka-bootstrap:{listener['port']}"
             assert told["KAFKA_USERNAME"] == labels(each)["app.kubernetes.io/name"]
+
+
+# docs/adr/0021: what a writer has packed stays packed, and how much one record may be; and how Kafka's image is told.
+BOUNDS: Final = {"compression.type": "KAFKA_COMPRESSION_TYPE", "message.max.bytes": "KAFKA_MESSAGE_MAX_BYTES"}
+
+
+def test_the_brokers_keep_the_bounds_of_one_machine(production: Rendered, tmp_path: Path) -> None:
+    local = kafka._properties(kafka.Broker(folder=tmp_path, cache=tmp_path, port=1, controller_port=2, password=""))
+    config = production.one("Kafka", "ecert")["spec"]["kafka"]["config"]
+    dev = render("dev")
+    told = environment(dev, dev.one("StatefulSet", "kafka"))
+    for key, variable in BOUNDS.items():
+        assert str(config[key]) == told[variable] == local[key]
+    for topic in production.of("KafkaTopic"):
+        assert not {"compression.type", "max.message.bytes"} & set(topic["spec"]["config"])
 
 
 def test_the_brokers_are_three_and_apart(production: Rendered) -> None:
