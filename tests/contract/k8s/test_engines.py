@@ -1,5 +1,6 @@
 """Kafka and PostgreSQL of the manifests are those of one machine: topics, users, rights, databases, roles."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -126,6 +127,8 @@ def test_a_commit_is_on_two_machines_and_any_moment_can_be_restored(production: 
         )
         assert spec["backup"]["barmanObjectStore"]["wal"]["encryption"]
         assert name(each) in backups
+        # Without Barman in it nothing is archived; by digest, as nothing else is that stands here.
+        assert re.search(r"-system-\w+@sha256:[0-9a-f]{64}$", spec["imageName"])
 
 
 def test_the_databases_take_every_connection_that_the_pods_may_open(production: Rendered) -> None:
