@@ -1,0 +1,144 @@
+"""docs/desk.md: who may do what at the desk, where, and what whoever may not is told; from the tables in the code."""
+
+import importlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import flask
+from psycopg_pool import ConnectionPool
+
+from backoffice.desk import words
+from backoffice.desk.pages import audit, certificates, envelopes, held, renewals
+from backoffice.desk.roles import MAY, PAGES, Action, Role
+from backoffice.desk.staff import Fault
+from deploy.local import stack
+from deploy.local.postgres import package
+from shared import problems
+from shared.idempotency import FingerprintKey
+from shared.main import Service, applier
+from shared.operators import api
+from shared.problems import ProblemTable
+from shared.tokens import KeySet, TokenRefused
+
+DESK: Final = Path("docs/desk.md")
+_HEAD: Final = """# The desk
+
+Written from the tables in `backoffice/desk/roles.py`, `backoffice/desk/words.py` and the services' `operating.py` by
+`make docs`; tests keep it true and try every cell, through the gateway and straight at the services. Staff show a
+certificate of the staff CA; what they may do stands in the desk's database (`backoffice.desk.main assign`). Why it is
+built so: `docs/adr/0028` to `0030`.
+"""
+_SERVICES: Final = """
+A service knows actions, not roles: each request carries the desk's word for one member of staff, one action and one
+service. Paths begin with `/operator/v1/`, at the `operate` process of each service, which the desk alone reaches. These
+are at every service that reads events:
+"""
+_REFUSALS: Final = """
+What was refused is told as a page by the desk, and as a problem document (`urn:ecert:problem:…`) by a service. That a
+holder of a staff certificate was not let in is an audit record.
+"""
+
+
+def service(name: str) -> Service:
+    """A service's composition root."""
+    found: Service = importlib.import_module(f"{package(name)}.main").SERVICE
+    return found
+
+
+def operator_app(name: str) -> flask.Flask:
+    """A service's operators' API, to be looked at: it has no database."""
+    made = service(name)
+    return api.create_app(
+        name,
+        pool=ConnectionPool("", open=False),
+        desk_keys=KeySet(keys={}),
+        fingerprints=FingerprintKey(b"f" * 32),
+        applier=applier(name, ()) if made.subscriptions else None,
+        operations=made.operations() if made.operations else None,
+    )
+
+
+def operator_routes(name: str) -> Iterator[tuple[str, str, str]]:
+    """Method, path and action of everything that a service offers operators."""
+    app = operator_app(name)
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.startswith("api-docs"):
+            view: Any = app.view_functions[rule.endpoint]
+            yield _method(rule.methods), _path(rule.rule).removeprefix(f"{api.PREFIX}/"), view.action
+
+
+def _method(methods: Iterable[str] | None) -> str:
+    (found,) = {*(methods or ())} - {"HEAD", "OPTIONS"}
+    return found
+
+
+def _path(rule: str) -> str:
+    return re.sub(r"<(?:(\w+)[^:>]*:)?(\w+)>", lambda each: f"{{{_KINDS.get(each[1], each[2])}}}", rule)
+
+
+_KINDS: Final = {"int": "id", "uuid": "uuid"}
+
+
+def text() -> str:
+    """docs/desk.md."""
+    return "\n".join(
+        (
+            _HEAD,
+            "## Roles and actions\n",
+            _table(
+                ["", *Role], ([action, *("yes" if action in MAY[role] else "" for role in Role)] for action in Action)
+            ),
+            "## Pages\n",
+            _table(["page", "action"], _pages()),
+            "## The services' own addresses",
+            _SERVICES,
+            _table(["request", "action"], _requests(operator_routes("desk"))),
+            *(
+                f"At {name}, too:\n\n{_table(['request', 'action'], own)}"
+                for name in stack.OPERATED
+                if (own := _own(name))
+            ),
+            "## Who is refused, and how",
+            _REFUSALS,
+            _table(["status", "the page says", "or the service"], _refusals()),
+        )
+    )
+
+
+def _pages() -> list[list[str]]:
+    app = flask.Flask("desk", static_folder=None)
+    for module in (certificates, renewals, envelopes, held, audit):
+        app.register_blueprint(module.blp)
+    return sorted(
+        [f"`{_method(each.methods)} {_path(each.rule)}`", PAGES[each.endpoint]] for each in app.url_map.iter_rules()
+    )
+
+
+def _requests(routes: Iterable[tuple[str, str, str]]) -> list[list[str]]:
+    return sorted([f"`{method} {path}`", action] for method, path, action in routes)
+
+
+def _own(name: str) -> list[list[str]]:
+    return _requests({*operator_routes(name)} - {*operator_routes("desk")})
+
+
+def _refusals() -> Iterator[list[str]]:
+    for fault in Fault:
+        status = HTTPStatus.UNAUTHORIZED if fault is Fault.NO_CERTIFICATE else HTTPStatus.FORBIDDEN
+        yield [str(status.value), words.REFUSALS[fault][0], ""]
+    yield ["403", words.NOT_ALLOWED[0], ""]
+    yield ["403", words.FOREIGN_FORM[0], ""]
+    yield ["503", words.REVOCATION_UNKNOWN[0], ""]
+    tables: list[ProblemTable] = [{TokenRefused: problems.COMMON[TokenRefused]}, api.PROBLEMS]
+    tables += [made().problems for name in stack.OPERATED if (made := service(name).operations)]
+    known = {problem for table in tables for problem in table.values()}
+    for problem in sorted(known, key=lambda each: (each.status, each.slug)):
+        yield [str(problem.status.value), "", f"`{problem.slug}`: {problem.title}"]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
