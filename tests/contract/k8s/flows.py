@@ -77,12 +77,13 @@ def _production() -> Iterator[Flow]:
     for engine in ("kafka", "kafka-users"):
         yield Flow(engine, "control-plane", 6443)
     for service in WITH_DATABASE:
-        database = f"{service}-db"
-        for port in (5432, 8000):
-            yield Flow(database, database, port)
-        yield Flow("cloudnative-pg", database, 8000)
-        yield Flow(database, "control-plane", 6443)
-        yield Flow(database, "internet", 443)
+        members = (f"{service}-db", f"{service}-db-job")
+        for member in members:
+            for port in (5432, 8000):
+                yield from (Flow(member, other, port) for other in members)
+            yield Flow("cloudnative-pg", member, 8000)
+            yield Flow(member, "control-plane", 6443)
+            yield Flow(member, "internet", 443)
 
 
 def _dns(names: list[str]) -> Iterator[Flow]:
@@ -94,8 +95,9 @@ def _dns(names: list[str]) -> Iterator[Flow]:
 def everybody(overlay: str) -> list[str]:
     """All pods in our namespace; `nobody` has no labels."""
     engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
-    more = ["gateway", "payment-sandbox", "mailbox", "topics"] if overlay == "dev" else ["kafka-users"]
-    return [*pods(), *engines, *more]
+    if overlay == "dev":
+        return [*pods(), *engines, "gateway", "payment-sandbox", "mailbox", "topics"]
+    return [*pods(), *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
 
 
 def neighbours(overlay: str) -> list[Peer]:
@@ -131,4 +133,6 @@ def neighbours(overlay: str) -> list[Peer]:
             Peer(name=f"{service}-db", labels={"ecert-engine": f"{service}-db", "cnpg.io/cluster": f"{service}-db"})
             for service in WITH_DATABASE
         ),
+        # Makes a member, from a backup or from the primary: its pod inherits no label of ours.
+        *(Peer(name=f"{service}-db-job", labels={"cnpg.io/cluster": f"{service}-db"}) for service in WITH_DATABASE),
     ]
