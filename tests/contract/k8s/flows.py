@@ -127,8 +127,9 @@ def neighbours(overlay: str) -> list[Peer]:
         Peer(name="keda", namespace="keda", labels={"app": "keda-operator"}),
         Peer(name="back-office", namespace="back-office", labels={"reads-issuance-events": "true"}),
         Peer(name="cloudnative-pg", namespace="cnpg-system", labels={"app.kubernetes.io/name": "cloudnative-pg"}),
-        Peer(name="kafka", labels={"ecert-engine": "kafka", "strimzi.io/cluster": "ecert"}),
-        Peer(name="kafka-users", labels={"ecert-engine": "kafka-users", "strimzi.io/cluster": "ecert"}),
+        # Kafka's operator says that they are part of `ecert`: so its cluster is called.
+        Peer(name="kafka", labels={"ecert-engine": "kafka", "app.kubernetes.io/part-of": "ecert"}),
+        Peer(name="kafka-users", labels={"ecert-engine": "kafka-users", "app.kubernetes.io/part-of": "ecert"}),
         *(
             Peer(name=f"{service}-db", labels={"ecert-engine": f"{service}-db", "cnpg.io/cluster": f"{service}-db"})
             for service in WITH_DATABASE

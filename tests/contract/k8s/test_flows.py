@@ -54,6 +54,20 @@ def test_the_table_knows_everybody(rendered: Rendered) -> None:
     assert sorted(known) == sorted(flows.everybody(rendered.overlay))
 
 
+def test_what_operators_make_carries_the_label_that_the_policies_know(production: Rendered) -> None:
+    kafka = production.one("Kafka", "ecert")["spec"]
+    # A pool's template is taken instead of this one, not with it.
+    assert "template" not in kafka["kafka"]
+    pools = [each["spec"]["template"]["pod"] for each in production.of("KafkaNodePool")]
+    assert [each["metadata"]["labels"] for each in pools] == [{"ecert-engine": "kafka"}] * 2
+    users = kafka["entityOperator"]["template"]["pod"]
+    assert users["metadata"]["labels"] == {"ecert-engine": "kafka-users"}
+    assert {each["priorityClassName"] for each in (*pools, users)} == {"ecert-engine"}
+    assert all(each["terminationGracePeriodSeconds"] >= 120 for each in pools)
+    proxy = production.one("EnvoyProxy", "ecert")["spec"]["provider"]["kubernetes"]["envoyDeployment"]
+    assert proxy["pod"]["labels"] == {"ecert-engine": "gateway"}
+
+
 def drop_port(policy: Object) -> None:
     (rule,) = policy["spec"].get("ingress") or policy["spec"]["egress"]
     rule.pop("ports")
