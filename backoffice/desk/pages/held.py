@@ -25,10 +25,10 @@ def overview() -> flask.Response:
 
 
 def _held_by(service: str) -> list[dict[str, Any]] | None:
-    """What a service holds; None if it does not answer."""
+    """What a service holds; None if it does not answer, or not the desk."""
     try:
         found = web.deps().operators.get(service, "held-events", Action.SEE_HELD, web.member(), limit=COUNTED)
-    except OperatorsAway:
+    except (OperatorsAway, Refusal):
         return None
     events: list[dict[str, Any]] = found["events"]
     return events

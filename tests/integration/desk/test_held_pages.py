@@ -1,13 +1,17 @@
 """Held events at the desk: seen, redriven, left out by two persons, each with a reason that is kept."""
 
 import re
+import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deploy.gateway.rules import REQUEST_SECONDS
+from deploy.local import stack
 from shared.tokens import KeySet
 from shared.tx import transaction
-from tests.builders import NOW, key_set
+from tests.builders import NOW, key_set, signing_key
 from tests.integration.desk.world import Renewal, World, falling_silent
 
 OPERATOR, SUPERVISOR, AUDITOR = "yip-hoi-ching", "tsang-man-kit", "mok-sze-wan"
@@ -157,6 +161,24 @@ def test_a_service_that_does_not_answer_is_said_to(world: World) -> None:
     page = world.client(OPERATOR).get("/held")
     assert (page.status_code, "Does not answer" in page.text) == (200, True)
     assert world.client(OPERATOR).get("/held/mailing").status_code == 503
+
+
+def test_services_that_hang_do_not_hide_what_the_others_hold(world: World, forged: Renewal) -> None:
+    """Nor does one that does not believe the desk."""
+    deps = world.app.extensions["desk"]
+    assert len(stack.OPERATED) * deps.operators.look_seconds < REQUEST_SECONDS
+    world.app.extensions["desk"] = replace(deps, operators=replace(deps.operators, look_seconds=0.2))
+    with socket.socket(socket.AF_UNIX) as mailing, socket.socket(socket.AF_UNIX) as issuance:
+        for each, name in ((mailing, "mailing"), (issuance, "issuance")):
+            each.bind(str(world.sockets / f"{name}.sock"))
+            each.listen()
+        page = world.client(OPERATOR).get("/held").text
+    assert page.count("Does not answer") == 2
+    assert "held by desk" in page
+    stranger = replace(deps.operators, key=signing_key("stranger"))
+    world.app.extensions["desk"] = replace(deps, operators=stranger)
+    answer = world.client(OPERATOR).get("/held")
+    assert (answer.status_code, answer.text.count("Does not answer")) == (200, 3)
 
 
 def test_what_was_asked_of_a_service_that_fell_silent_is_on_record(world: World, forged: Renewal) -> None:
