@@ -45,7 +45,11 @@ def check(text: str) -> Iterator[str]:
         yield "truncated: the last line, which says how many there are, is missing"
         return
     body = body + "\n"
-    rows = [*csv.reader(io.StringIO(body, newline=""))]
+    try:
+        rows = [*csv.reader(io.StringIO(body, newline=""))]
+    except csv.Error as error:
+        yield f"changed: {error}"
+        return
     if rows[:1] != [[*COLUMNS]]:
         yield "the first line does not name the columns"
     if len(rows) - 1 != int(end[1]):

@@ -100,6 +100,12 @@ def test_any_text_survives_the_form(name: str) -> None:
     assert [*exporting.check(as_csv([certificate], up_to=1))] == []
 
 
+def test_an_export_that_is_no_csv_any_more_is_changed(export: Callable[..., str]) -> None:
+    lines = export(issued("0a")).splitlines(keepends=True)
+    broken = "".join([lines[0], '"' + "x" * 200_000 + "\n", *lines[1:]])
+    assert [each.split(":")[0] for each in verify(broken, keys()).wrong] == ["changed"]
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     certificate = Certificate(serial="0a", position=1, renewal_id="r", item_id="i", revocation_reason=text)
