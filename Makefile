@@ -44,7 +44,7 @@ test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browse
 	  $(BIN)/python -m pytest -q -m "not slow" tests/integration tests/system; result=$$?; \
 	  wait $$beside || result=$$?; cat $$report; echo "All tests took $$SECONDS s"; exit $$result
 
-test-browser: browsers  ## the portal in a real Chromium, on the whole system
+test-browser: browsers  ## the portal and the desk in a real Chromium, on the whole system
 	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
 
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page; the images
@@ -62,7 +62,7 @@ $(BROWSER_TOOLS): tests/browser/tools/package-lock.json $(READY)
 browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as root by apt
 	@$(BIN)/python -m tests.browser.programs
 
-screenshots: browsers  ## pictures of every page in every language, in .local/screenshots, to look at
+screenshots: browsers  ## pictures of every page of the portal, in every language, and of the desk, in .local/screenshots, to look at
 	@$(BIN)/python -m tests.browser.pages.screenshots
 
 containers: $(READY) $(SCHEMAS)  ## build every image, look into it, and take a renewal through all of them; as root

@@ -1,12 +1,19 @@
-"""One headless Chromium for all tests of this folder."""
+"""One headless Chromium and one whole system for all tests of this folder."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from deploy.demo.clerk import import_subscriptions
+from deploy.demo.target import Target
+from deploy.local import samples
+from deploy.local.installation import Installation, Ports
+from deploy.local.run import Progress, running
 from tests.browser import programs
 
 _LOCALHOST = Path(__file__).parent / "localhost.cjs"
@@ -26,3 +33,22 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     """Every test opens a context of its own."""
     with programs.chromium().start(playwright) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def system() -> Iterator[Target]:
+    """Every process, ready."""
+    folder = Path(tempfile.mkdtemp(prefix="ecert-browser-"))
+    try:
+        installation = Installation.open(folder / "state", Ports.free())
+        with running(installation, Progress()):
+            yield Target(installation=installation, patience=20)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="package")
+def spare(system: Target) -> Iterator[str]:
+    """SRNs of Harbour Lights that no other test renews, one after the other."""
+    import_subscriptions(system.installation, samples.many(20))
+    return (f"{3_000_001 + number:010d}" for number in range(20))

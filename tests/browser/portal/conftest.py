@@ -1,42 +1,17 @@
-"""The whole system for the journeys of this folder."""
+"""Where the AR sits down."""
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright
 
-from deploy.demo.clerk import import_subscriptions
 from deploy.demo.target import Target
-from deploy.local import samples
-from deploy.local.installation import Installation, Ports
-from deploy.local.run import Progress, running
 from tests.browser import certificate_choice, firefox, nss, programs, token
 from tests.browser.portal.ar_browser import ARBrowser, open_window
 from tests.browser.windows import ChromiumWindow
-
-
-@pytest.fixture(scope="package")
-def system() -> Iterator[Target]:
-    """Every process, ready."""
-    folder = Path(tempfile.mkdtemp(prefix="ecert-browser-"))
-    try:
-        installation = Installation.open(folder / "state", Ports.free())
-        with running(installation, Progress()):
-            yield Target(installation=installation, patience=20)
-    finally:
-        shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="package")
-def spare(system: Target) -> Iterator[str]:
-    """SRNs of Harbour Lights that no other test renews, one after the other."""
-    import_subscriptions(system.installation, samples.many(20))
-    return (f"{3_000_001 + number:010d}" for number in range(20))
 
 
 @pytest.fixture
