@@ -14,9 +14,10 @@ from typing import Final
 from kafka.errors import KafkaError
 
 from backoffice.kit import exporting, verifying
-from backoffice.kit.client import FEED, FeedAway, FeedClient, FeedRefused
+from backoffice.kit.client import FEED, FeedAway, FeedClient, FeedRefused, Page
 from backoffice.kit.following import Follower, Patience
 from backoffice.kit.keys import KeyRing
+from backoffice.kit.order import Finding, Kind
 from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
@@ -155,11 +156,24 @@ def _look_back(
         after = known.position - 1
     while after + 1 < state.next_position:
         page = client.page(after, limit=500)
-        for event in page.events:
-            assert event.position is not None
-            if event.position < state.next_position and keys.verify(event) is None:
-                printer(event)
-        after = page.last or state.next_position
+        last = min(page.last or state.next_position, state.next_position - 1)
+        for what in _served_again(page, after, last, state, keys):
+            printer(what)
+        after = last
+
+
+def _served_again(page: Page, after: int, last: int, state: State, keys: KeyRing) -> Iterator[Envelope | Finding]:
+    """What the feed serves of these positions now; what it served before and does not any more is a finding."""
+    yield from (Finding(kind=Kind.UNREADABLE, position=None, detail=why) for why in page.unreadable)
+    events = {event.position: event for event in page.events}
+    for position in range(after + 1, last + 1):
+        if (event := events.get(position)) is None:
+            if state.id_at(position) is not None:
+                yield Finding(kind=Kind.GAP, position=position, detail="is not served any more")
+        elif (why := keys.verify(event)) is not None:
+            yield Finding(kind=Kind.FORGED, position=position, detail=why)
+        else:
+            yield event
 
 
 class _Ended(BaseException):

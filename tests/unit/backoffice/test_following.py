@@ -1,6 +1,7 @@
 """A reader sees every event once and in order, whatever way they come, and names what is wrong."""
 
 import uuid
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from backoffice.kit.client import FEED, FeedAway, Page
 from backoffice.kit.following import WAITING_AT_MOST, Follower, Patience
 from backoffice.kit.keys import KeyRing
+from backoffice.kit.main import _look_back as look_back
 from backoffice.kit.state import AnotherBeginning, State
 from shared.events.base import Envelope
 from shared.tokens import KeySet
 from tests.builders import key_set, signing_key
-from tests.unit.backoffice.feed import Given, Worked, at, keys, signed
+from tests.unit.backoffice.feed import BEGAN, Given, Worked, at, keys, signed
 
 
 class Clock:
@@ -259,6 +261,15 @@ def test_keys_that_cannot_be_asked_for_just_now_lose_no_event(state: State) -> N
     assert (source.done, worked.findings) == (set(), [])
     follower.turn()
     assert worked.events == [1, 2]
+
+
+def test_who_looks_back_sees_what_is_forged_or_gone_since(state: State) -> None:
+    """What was good when it was booked; a position that never came is not named again."""
+    reader(state, Given([[at(1), at(2), at(3), at(5)]], complete=True), Worked()).turn()
+    served = HTTP(at(1), replace(at(2), data=b"{}"), at(5))
+    options, worked = Namespace(since=BEGAN, from_serial=None), Worked()
+    look_back(options, state, served, keys(), worked)  # type: ignore[arg-type]
+    assert (worked.events, worked.findings) == ([1, 5], [("forged", 2), ("gap", 3)])
 
 
 def test_when_too_many_wait_no_more_is_taken(state: State) -> None:
