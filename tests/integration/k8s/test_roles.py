@@ -12,6 +12,7 @@ import psycopg
 
 from deploy.local import postgres
 from deploy.local.waiting import free_port
+from tests.contract.k8s.rendering import render
 
 ROLES_SQL: Final = Path(postgres.__file__).parents[1] / "k8s" / "components" / "database-roles" / "roles.sql"
 _ROLES: Final = """
@@ -61,3 +62,21 @@ def kubernetes(made: postgres.Cluster) -> None:
 
 def test_roles_limits_and_rights_are_the_same() -> None:
     assert catalog(kubernetes) == catalog(one_machine)
+
+
+def test_a_primary_that_was_replaced_may_be_rewound() -> None:
+    """pg_rewind asks in the new primary's `postgres` as the operator's user for replication; nobody else may."""
+    first = render("production").one("Cluster", "payment-db")["spec"]["bootstrap"]["initdb"].get("postInitSQL", [])
+    with cluster() as made:
+        with psycopg.connect(made.url("postgres"), autocommit=True) as conn:
+            for statement in first:
+                conn.execute(statement.encode())
+        kubernetes(made)
+        with psycopg.connect(made.url("postgres"), autocommit=True) as conn:
+            known = conn.execute("SELECT rolreplication FROM pg_roles WHERE rolname = 'streaming_replica'").fetchall()
+            if not known:  # as the operator does it
+                conn.execute("CREATE USER streaming_replica REPLICATION")
+            query = "SELECT has_database_privilege(%s, 'postgres', 'CONNECT')"
+            may = {role: conn.execute(query, (role,)).fetchone() for role in ("streaming_replica", "payment")}
+    assert may == {"streaming_replica": (True,), "payment": (False,)}
+    assert known == [(True,)]
