@@ -35,6 +35,15 @@ found = [each for each in sys.argv[1].split() if is_there(each)]
 sys.exit(f"found {found}" if found else 0)
 """
 
+# Run inside: of what was left out, nothing is missing.
+IMPORTED = """
+import importlib, pathlib, sys
+for file in sorted(pathlib.Path(sys.argv[1]).rglob("*.py")):
+    if file.stem not in ("__init__", "__main__"):
+        importlib.import_module(".".join(file.with_suffix("").parts))
+importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+"""
+
 
 @pytest.fixture(params=IMAGES)
 def service(request: pytest.FixtureRequest) -> str:
@@ -123,6 +132,13 @@ def test_inside_nothing_can_be_changed_and_no_other_service_is_seen(built: Built
     others = [source(each).replace("/", ".") for each in IMAGES if each != service]
     entry = ("--network", "none", "--read-only", "--read-only-tmpfs=false", "--entrypoint", "/app/venv/bin/python")
     command = built.engine.command(*entry, name(service), "-c", INSIDE, " ".join([*others, "tests", "deploy", "pip"]))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_of_its_code_finds_its_packages(built: Built, service: str) -> None:
+    entry = ("--network", "none", "--read-only", "--read-only-tmpfs=false", "--entrypoint", "/app/venv/bin/python")
+    command = built.engine.command(*entry, name(service), "-c", IMPORTED, source(service))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
