@@ -18,7 +18,7 @@ interface Parts {
   message: HTMLElement;
 }
 
-/** Show the form and let it sign; without this script it stays hidden. */
+/** Show the form, awaken it and let it sign. Without this script it stays hidden, before it nothing can be sent. */
 export function enhance(form: HTMLFormElement): void {
   const parts: Parts = {
     form,
@@ -48,6 +48,7 @@ export function enhance(form: HTMLFormElement): void {
     say(parts, "");
   });
   form.hidden = false;
+  form.inert = false;
 }
 
 /** Sign and send; or say why not, and return false. */

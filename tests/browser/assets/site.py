@@ -31,7 +31,7 @@ _PAGE: Final = """<!doctype html><html lang="zh-Hant" class="govuk-template"><me
 <link rel="icon" href="data:,"><link rel="stylesheet" href="/static/portal.css">
 <script src="/static/signing.js" defer></script>
 <body class="govuk-template__body"><main class="govuk-main-wrapper govuk-width-container">
-<form data-sign hidden method="post" action="/posted" novalidate {attributes}>
+<form data-sign hidden inert method="post" action="/posted" novalidate {attributes}>
 <input type="hidden" name="csrf_token" value="of the session">
 <input type="hidden" name="signature" data-sign-signature>
 <div class="govuk-form-group"><label class="govuk-label" for="p12">電子證書檔案</label>

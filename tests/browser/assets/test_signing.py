@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from playwright.sync_api import Page, Playwright, expect
+from playwright.sync_api import Page, Playwright, Route, expect
 
 from deploy.local import pki as local_pki
 from deploy.local.installation import CACHE
@@ -37,6 +37,26 @@ def sign(page: Page, site: Site, content: bytes, password: str = files.PASSWORD)
     choose(page, site, content, password)
     page.wait_for_url("**/posted")
     return site.signature()
+
+
+def test_nothing_can_be_sent_before_the_script_is_there(page: Page, site: Site) -> None:
+    """Seen from the start, the form sleeps: pressed now, it would send no signature."""
+    asked: list[Route] = []
+    page.route("**/signing.js", lambda route: asked.append(route))
+    page.goto(site.address, wait_until="commit")
+    button = page.locator("form .govuk-button")
+    expect(button).to_be_visible()
+    place = button.bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + 5, place["y"] + 5)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement === document.body")
+    [script] = asked
+    script.continue_()
+    button.click()
+    refused(page, "no-file")
+    assert site.posted == []
 
 
 def refused(page: Page, name: str) -> None:

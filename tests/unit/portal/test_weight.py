@@ -37,7 +37,7 @@ def test_every_page_with_its_assets_is_small(state: State) -> None:
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
 def test_the_signing_script_is_on_the_pages_that_sign_only_and_never_in_text_mode(state: State) -> None:
-    signs = "data-sign hidden" in state.show("en").text
+    signs = "data-sign hidden inert" in state.show("en").text
     assert ("/signing.js" in state.show("en").text) is signs
     assert "<script" not in state.show("en/text").text
 
