@@ -41,7 +41,7 @@ test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browse
 	@# What needs no engine runs beside what waits for engines; its report comes last.
 	@report=$$(mktemp) && trap 'kill $$beside 2>/dev/null; rm -f $$report' EXIT; \
 	  $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract >$$report 2>&1 & beside=$$!; \
-	  $(BIN)/python -m pytest -q -m "not slow" tests/integration tests/system; result=$$?; \
+	  $(BIN)/python -m pytest -q -m "not slow" $(addprefix --ignore tests/,unit contract browser containers); result=$$?; \
 	  wait $$beside || result=$$?; cat $$report; echo "All tests took $$SECONDS s"; exit $$result
 
 test-browser: browsers  ## the portal and the desk in a real Chromium, on the whole system
