@@ -2,6 +2,7 @@
 
 import base64
 import subprocess
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,14 +98,16 @@ class AR:
             "POST", "/identity/v1/checkout-authorisations", {"renewal_id": renewal_id}, token=self.token
         ).json()["authorisation"]
         body = {"renewal_id": renewal_id, "authorisation": authorisation}
-        checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body))
+        # An authorisation opens one checkout: whoever asks again does so with the same key.
+        key = uuid.uuid4().hex
+        checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body, key))
         page = checkout["checkout_url"]
         plain_http(page, patience=self.gateway.patience)
         plain_http(page, "POST", patience=self.gateway.patience, decision="pay")
 
-    def _if_ready(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _if_ready(self, path: str, body: Mapping[str, Any], key: str) -> dict[str, Any] | None:
         try:
-            answer: dict[str, Any] = self.post(path, body).json()
+            answer: dict[str, Any] = self.post(path, body, key).json()
         except Problem as problem:
             if problem.type.endswith((":payment-not-ready", ":unavailable", ":provider-unavailable")):
                 return None
