@@ -36,8 +36,9 @@ check: $(READY)  ## formatting, lint, types, import contracts
 	@$(BIN)/lint-imports --no-logo | tail -n 3
 
 test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
-	@command -v curl >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl >/dev/null; } \
-	  || echo "curl is missing: the tests that read the feed with it are left out"
+	@command -v curl >/dev/null && command -v softhsm2-util >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl softhsm2 >/dev/null; } \
+	  || echo "curl or softhsm2 is missing: the tests that read the feed with curl, or sign in a token, are left out"
 	@# What needs no engine runs beside what waits for engines; its report comes last.
 	@report=$$(mktemp) && trap 'kill $$beside 2>/dev/null; rm -f $$report' EXIT; \
 	  $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract >$$report 2>&1 & beside=$$!; \

@@ -22,7 +22,8 @@ from services.issuance.profiles import Addresses
 from services.issuance.reissuing import VoidReason
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
-from services.issuance.signer import SoftwareSigner, throwaway_like
+from services.issuance.signer import Signer, SoftwareSigner, throwaway_like
+from services.issuance.token_signer import TokenSigner
 from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
 from shared.db import Pool
@@ -90,10 +91,7 @@ def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 def make_issuer(settings: Settings) -> Issuer:
     """The real issuer. Raises ValueError if the CA's key and certificate do not belong together."""
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
-    if settings.environment == "production":
-        raise SystemExit("production: a software CA key is refused")
-    signer = SoftwareSigner.load(settings.ca_key_file)
-    ca.check_signer(signer)
+    signer = _signer(settings, ca)
     return Issuer(
         ca=ca,
         signer=signer,
@@ -106,6 +104,15 @@ def make_issuer(settings: Settings) -> Issuer:
         key_policy=_key_policy(settings, ca),
         random=secrets.token_bytes,
     )
+
+
+def _signer(settings: Settings, ca: IssuingCA) -> Signer:
+    if settings.ca_token is not None:
+        return TokenSigner(settings.ca_token, ca.certificate.public_key())
+    assert settings.ca_key_file is not None  # so say the settings
+    signer = SoftwareSigner.load(settings.ca_key_file)
+    ca.check_signer(signer)
+    return signer
 
 
 def _proof_keys(settings: Settings) -> ProofKeys:

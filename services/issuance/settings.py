@@ -1,9 +1,20 @@
 """issuance's settings, from the environment."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from shared.settings import ServiceSettings, SettingsError, read_env, read_service, seal
+from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
+
+
+@dataclass(frozen=True, kw_only=True)
+class CAToken:
+    """Where the CA's key is: the maker's PKCS#11 module, the labels of token and private key, the user's PIN."""
+
+    module_file: Path
+    label: str
+    object_label: str
+    pin_file: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +23,8 @@ class Settings(ServiceSettings):
 
     payment_jwks_file: Path
     print_certificate_file: Path
-    ca_key_file: Path
+    ca_key_file: Path | None
+    ca_token: CAToken | None
     ca_certificate_file: Path
     ca_chain_file: Path
     pin_pepper_file: Path
@@ -30,11 +42,13 @@ def read_settings() -> Settings:
     """Read the environment. Raises SettingsError that names every variable at fault."""
     env = read_env()
     shared = read_service(env, "issuance")
+    token = _read_token(env)
     settings = Settings(
         **{field.name: getattr(shared, field.name) for field in fields(ServiceSettings)},
         payment_jwks_file=env.path("PAYMENT_JWKS_FILE"),
         print_certificate_file=env.path("PRINT_CERTIFICATE_FILE"),
-        ca_key_file=env.path("CA_KEY_FILE"),
+        ca_key_file=env.path("CA_KEY_FILE") if token is None else env.path("CA_KEY_FILE", None),
+        ca_token=token,
         ca_certificate_file=env.path("CA_CERTIFICATE_FILE"),
         ca_chain_file=env.path("CA_CHAIN_FILE"),
         pin_pepper_file=env.path("PIN_PEPPER_FILE"),
@@ -48,6 +62,28 @@ def read_settings() -> Settings:
         weak_keys_file=env.path("WEAK_KEYS_FILE", None),
     )
     seal(env)
-    if settings.environment == "production" and settings.weak_keys_file is None:
-        raise SettingsError("WEAK_KEYS_FILE: production certifies no key without the list of known weak ones")
+    if wrong := list(_unfit(settings)):
+        raise SettingsError("\n".join(wrong))
     return settings
+
+
+def _read_token(env: Env) -> CAToken | None:
+    """All of its variables or none."""
+    if not any(env.str(f"CA_TOKEN_{name}", None) for name in ("MODULE_FILE", "LABEL", "OBJECT_LABEL", "PIN_FILE")):
+        return None
+    return CAToken(
+        module_file=env.path("CA_TOKEN_MODULE_FILE"),
+        label=env.str("CA_TOKEN_LABEL"),
+        object_label=env.str("CA_TOKEN_OBJECT_LABEL"),
+        pin_file=env.path("CA_TOKEN_PIN_FILE"),
+    )
+
+
+def _unfit(settings: Settings) -> Iterator[str]:
+    if settings.ca_token is not None and settings.ca_key_file is not None:
+        yield "CA_KEY_FILE: the CA's key is in this file or in a token (CA_TOKEN_MODULE_FILE), not in both"
+    if settings.environment == "production":
+        if settings.ca_token is None:
+            yield "CA_KEY_FILE: production signs in a token (CA_TOKEN_MODULE_FILE, _LABEL, _OBJECT_LABEL, _PIN_FILE)"
+        if settings.weak_keys_file is None:
+            yield "WEAK_KEYS_FILE: production certifies no key without the list of known weak ones"

@@ -1,7 +1,7 @@
 """The CA's key behind a port: what is stored to be signed, signed again, gives the same bytes."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from asn1crypto import algos
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,6 +16,7 @@ _EC_ALGORITHMS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp521r1": ("sha512_ecdsa", hashes.SHA512()),
 }
 _MIN_RSA_BITS = 2048
+RSA_ALGORITHM: Final = bytes(algos.SignedDigestAlgorithm({"algorithm": "sha256_rsa"}).dump())
 
 
 class SignerUnavailable(Unavailable):
@@ -45,12 +46,12 @@ class SoftwareSigner:
     def __init__(self, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
         self._key = key
         self._hash: hashes.HashAlgorithm = hashes.SHA256()
-        name = "sha256_rsa"
+        self._algorithm = RSA_ALGORITHM
         if isinstance(key, ec.EllipticCurvePrivateKey):
             name, self._hash = _EC_ALGORITHMS[key.curve.name]
+            self._algorithm = bytes(algos.SignedDigestAlgorithm({"algorithm": name}).dump())
         elif key.key_size < _MIN_RSA_BITS:
             raise ValueError(f"CA key of {key.key_size} bits")
-        self._algorithm = bytes(algos.SignedDigestAlgorithm({"algorithm": name}).dump())
 
     @classmethod
     def load(cls, path: Path) -> "SoftwareSigner":

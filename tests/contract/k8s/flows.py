@@ -20,6 +20,7 @@ PUBLIC: Final = (
 )
 WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
 INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
+HSM: Final = Peer(name="hsm", namespace=None, address="10.1.0.10")
 CONTROL_PLANE: Final = Peer(name="control-plane", namespace=None, address="10.0.0.5")
 
 
@@ -67,6 +68,7 @@ def _production() -> Iterator[Flow]:
         yield Flow(process, "internet", 443)
     yield Flow("identity-work", "internet", 80)
     yield Flow("mailing-work", "internet", 465)
+    yield Flow("issuance-work", "hsm", 1792)
     for port in (9090, 9091):
         yield Flow("kafka", "kafka", port)
         yield Flow("strimzi", "kafka", port)
@@ -116,6 +118,7 @@ def neighbours(overlay: str) -> list[Peer]:
         ),
         Peer(name="other-network", namespace=None, address="192.168.7.7"),
         INTERNET,
+        HSM,
         CONTROL_PLANE,
     ]
     if overlay == "dev":

@@ -22,7 +22,7 @@ def test_the_filler_is_admitted_and_writes_where_issuance_reads(production: Rend
     filler = {"kind": "Pod", "metadata": made["metadata"], "spec": {"template": made}}
     for rule in RULES:
         assert list(rule(Rendered("production", ({**filler, "kind": "Job"},)))) == []
-    assert image(filler) == image(production.one("Deployment", "issuance-work"))
+    assert image(filler) == image(production.one("Deployment", "issuance-web"))
     assert claims(filler) == [False]
     assert "labels" not in made["metadata"], "it would be let through the network"
     reads = {name(each): claims(each) for each in production.workloads() if claims(each)}
