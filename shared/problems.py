@@ -35,7 +35,6 @@ class Problem:
 
 ProblemTable = Mapping[type[Exception], Problem]
 
-UNAUTHENTICATED: Final = Problem(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Sign in first")
 INTERNAL: Final = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
 UNAVAILABLE: Final = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Try again later", retry_after=5)
 INVALID: Final = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid")

@@ -28,10 +28,12 @@ class Invalid(Exception):
 
 
 def reason() -> str:
-    """The form's reason. Raises Invalid without one."""
-    given = web.given(flask.request.form, "reason", longest=REASON_LENGTH)
+    """The form's reason. Raises Invalid without one, or if it is longer than is kept."""
+    given = web.given(flask.request.form, "reason", longest=2 * REASON_LENGTH)
     if not given:
         raise Invalid(reason="Say why; it is kept with your name")
+    if len(given) > REASON_LENGTH:
+        raise Invalid(reason=f"Say it in {REASON_LENGTH} characters; all of it is kept")
     return given
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -236,5 +237,9 @@ def _conformance(options: argparse.Namespace) -> int:
     It takes our place: whoever ends us ends it, and it has the time to end what it started.
     """
     command = [each for number, each in enumerate(options.arguments) if number or each != "--"]
+    if command and shutil.which(command[0]) is None:
+        print(f"backoffice conformance: there is no command {command[0]}", file=sys.stderr)
+        sys.exit(2)
+    where = os.getcwd()
     os.chdir(_HERE)
-    os.execv(sys.executable, [sys.executable, "-m", "deploy.practice", *command])  # noqa: S606 (no shell is wanted)
+    os.execv(sys.executable, [sys.executable, "-m", "deploy.practice", "--folder", where, *command])  # noqa: S606 (no shell is wanted)

@@ -25,9 +25,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="backoffice conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where the consumer runs")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the consumer, with its arguments")
-    command = parser.parse_args().command
-    if not command:
+    told = parser.parse_args()
+    if not told.command:
         parser.error("name the consumer's command")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     # Whoever ends us ends the broker, the database and the consumer, too.
@@ -45,7 +46,9 @@ def main() -> int:
         with running(folder) as practice:
             state = folder / "state"
             state.mkdir()
-            consumer = Consumer("consumer", command, practice.environment("trial", state), folder)
+            consumer = Consumer(
+                "consumer", told.command, practice.environment("trial", state), folder, runs_in=told.folder
+            )
             (verdict,) = Trial(practice, [consumer], say).hold()
         print(report(verdict))
         if not verdict.passed and (said := (folder / "consumer.err").read_text("utf-8", "replace")):

@@ -30,13 +30,22 @@ class Run:
 class Consumer:
     """Somebody's command. It prints a JSON object a line: `position` for an event it has worked on, or `finding`."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        runs_in: Path | None = None,
+    ) -> None:
         self.name = name
         self.runs: list[Run] = []
         self.findings: set[tuple[str, int]] = set()
         self.unreadable: list[str] = []
         self._command = [*command]
         self._environment = {**os.environ, **environment}
+        self._runs_in = runs_in
         self._errors = folder / f"{name}.err"
         self._reading = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +68,12 @@ class Consumer:
         with self._errors.open("ab") as errors:
             # A session of its own: whatever it starts ends with it.
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=write, stderr=errors, start_new_session=True
+                self._command,
+                cwd=self._runs_in,
+                env=self._environment,
+                stdout=write,
+                stderr=errors,
+                start_new_session=True,
             )
         os.close(write)
         self.runs.append(Run())

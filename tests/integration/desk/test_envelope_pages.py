@@ -133,6 +133,7 @@ def test_a_letter_that_came_back_is_recorded_by_mailing_and_seen_once_it_is_anno
         ({"reason": "unclaimed", "on-day": "31", "on-month": "2", "on-year": "2026"}, "on", "Enter the day"),
         ({"reason": "unclaimed", **TODAY, "on-day": "24"}, "on", "This day has not come yet"),
         ({"reason": " ", **TODAY}, "reason", "Say why"),
+        ({"reason": "x" * 501, **TODAY}, "reason", "Say it in 500 characters"),
         ({"reason": "unclaimed", **YESTERDAY}, "reason", "had not been posted by then"),
     ],
 )

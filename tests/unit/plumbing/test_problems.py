@@ -48,7 +48,7 @@ def test_what_nobody_knows_is_no_problem_of_the_table() -> None:
 def everyday() -> Iterator[Problem]:
     yield from problems.COMMON.values()
     yield from web._IDEMPOTENCY.values()
-    yield from (problems.INTERNAL, problems.INVALID, problems.MALFORMED, problems.UNAUTHENTICATED, problems.UNAVAILABLE)
+    yield from (problems.INTERNAL, problems.INVALID, problems.MALFORMED, problems.UNAVAILABLE)
 
 
 @pytest.mark.parametrize("problem", [*everyday()], ids=lambda problem: problem.slug)

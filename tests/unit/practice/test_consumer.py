@@ -1,12 +1,16 @@
 """A consumer under trial is somebody's command: whatever it is and starts, nothing of it outlives the trial."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deploy.local.installation import ROOT
+from deploy.local.waiting import wait_until
 from deploy.practice.consumer import Consumer
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,6 +42,23 @@ def test_what_it_starts_ends_with_it(tmp_path: Path, command: str, end: Callable
     while is_there(child) and time.monotonic() < until:
         time.sleep(0.05)
     assert not is_there(child)
+
+
+def test_a_command_is_started_where_it_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "consumer.sh").write_text("#!/bin/sh\necho '{\"position\": 7}'\nsleep 60\n")
+    (tmp_path / "consumer.sh").chmod(0o755)
+    consumer = Consumer("relative", ["./consumer.sh"], {}, tmp_path, runs_in=tmp_path)
+    consumer.start()
+    try:
+        wait_until(lambda: consumer.worked == {7}, limit=20, what="its line")
+    finally:
+        consumer.close()
+
+
+def test_a_command_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "backoffice", "conformance", "--", "./no-such-consumer", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (2, "backoffice conformance: there is no command ./no-such-consumer\n")
 
 
 def test_one_that_never_started_needs_no_end(tmp_path: Path) -> None:
