@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
@@ -39,6 +38,8 @@ Json = Mapping[str, object]
 def _http() -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no proxy, no .netrc: the secret key goes to the provider or nowhere
+    # A connection for each call: a kept one may be closed while we write to it, and then nobody knows what was done.
+    session.headers["Connection"] = "close"
     return session
 
 
@@ -130,29 +131,18 @@ class ProviderGateway:
 
     def _call(self, method: str, path: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
         try:
-            with self._ask(method, path, body, headers or {}) as response:
+            with self.http.request(
+                method,
+                f"{self.url}{path}",
+                json=body,
+                headers={"Authorization": f"Bearer {self.api_key}", **(headers or {})},
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
                 return _answer(response.status_code, _read(response))
         except requests.RequestException as error:
             raise ProviderUnavailable(f"{method} {path.partition('?')[0]}: {type(error).__name__}") from error
-
-    def _ask(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> requests.Response:
-        ask = partial(
-            self.http.request,
-            method,
-            f"{self.url}{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {self.api_key}", **headers},
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            allow_redirects=False,
-            stream=True,
-        )
-        try:
-            return ask()
-        except requests.ConnectTimeout:
-            raise
-        except requests.ConnectionError:
-            # The provider may close a kept connection while we write to it. Whatever is sent here may be sent twice.
-            return ask()
 
 
 def _read(response: requests.Response) -> Json:

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -35,29 +36,20 @@ def new_checkout() -> Checkout:
 
 
 @contextmanager
-def provider_answering(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
-    """A provider with one answer for each request, for None it hangs up; then it is gone. And what it was asked."""
-    asked: list[bytes] = []
+def provider_answering(answer: bytes) -> Iterator[str]:
+    """A provider that sends these bytes to whoever asks, then hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
         def serve() -> None:
-            left = list(answers)
-            while left:
-                connection, _ = server.accept()
-                with connection:
-                    while left:
-                        asked.append(connection.recv(65536))
-                        if (answer := left.pop(0)) is None:
-                            break
-                        connection.sendall(answer)
-            server.close()
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
 
-        thread = threading.Thread(target=serve, daemon=True)
+        thread = threading.Thread(target=serve)
         thread.start()
-        yield url, asked
-        thread.join(5)
-        assert not thread.is_alive(), "it was not asked for every answer"
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
 
 
 def http(body: bytes, status: str = "200 OK") -> bytes:
@@ -135,8 +127,21 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("answer", UNREADABLE, ids=range(len(UNREADABLE)))
 def test_an_answer_that_cannot_be_read_is_no_answer(answer: bytes) -> None:
-    with provider_answering(answer) as (url, _), pytest.raises(ProviderUnavailable):
+    with provider_answering(answer) as url, pytest.raises(ProviderUnavailable):
         gateway(url).find_checkout(new_checkout())
+
+
+def test_no_connection_is_kept_for_a_provider_to_close_while_we_write_to_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as caller:
+        server.settimeout(5)
+        provider = gateway(f"http://127.0.0.1:{server.getsockname()[1]}")
+        for _ in range(2):
+            found = caller.submit(provider.find_checkout, new_checkout())
+            connection, _ = server.accept()
+            with connection:
+                assert b"\r\nConnection: close\r\n" in connection.recv(65536)
+                connection.sendall(http(b'{"data": []}', "200 OK\r\nConnection: close"))
+                assert found.result(timeout=5) is None
 
 
 def test_waiting_is_bounded() -> None:
@@ -145,22 +150,3 @@ def test_waiting_is_bounded() -> None:
         with pytest.raises(ProviderUnavailable):
             gateway(f"http://127.0.0.1:{silent.getsockname()[1]}").find_checkout(new_checkout())
         assert time.monotonic() - begun < 8
-
-
-def test_a_kept_connection_that_the_provider_closed_meanwhile_costs_nothing() -> None:
-    nothing = http(b'{"data": []}')
-    with provider_answering(nothing, None, http(b'{"error": {"code": "seen"}}', "409 Conflict")) as (url, asked):
-        provider, checkout = gateway(url), new_checkout()
-        assert provider.find_checkout(checkout) is None
-        with pytest.raises(ProviderRefused) as refused:
-            provider.open_checkout(checkout)
-    assert refused.value.code == "seen"
-    assert len(asked) == 3
-    for again in asked[1:]:
-        assert f"Idempotency-Key: {checkout.id}:checkout".encode() in again
-
-
-def test_who_hangs_up_twice_is_away() -> None:
-    with provider_answering(None, None) as (url, asked), pytest.raises(ProviderUnavailable):
-        gateway(url).open_checkout(new_checkout())
-    assert len(asked) == 2
