@@ -19,6 +19,7 @@ from deploy.local.topics import PARTITIONS, PRINCIPALS
 from deploy.local.waiting import TookTooLong, free_port, wait_until
 from shared.events.base import Topic
 from shared.migrate import load, migrate
+from tests.databases import AsNew
 
 __all__ = [
     "Database",
@@ -62,7 +63,8 @@ class Postgres:
 
     cluster: local_postgres.Cluster
     passwords: Mapping[str, str]
-    templates: set[str] = field(default_factory=set)
+    templates: dict[str, AsNew] = field(default_factory=dict)
+    _used: dict[str, list[str]] = field(default_factory=dict)
 
     def url(self, database: str, role: str) -> str:
         """The address of a database for one role."""
@@ -70,22 +72,25 @@ class Postgres:
 
     @contextlib.contextmanager
     def database(self, service: str) -> Iterator[Database]:
-        """A fresh migrated database of this service, dropped after the block."""
-        template = f"{service}_template"
-        if template not in self.templates:
-            local_postgres.add_database(self.cluster, service, name=template)
-            url = self.url(template, f"{service}_migrate")
-            migrate(
-                url,
-                load(service, local_postgres.migrations(ROOT, service)),
-                runtime_role=service,
-            )
-            self.templates.add(template)
-        name = local_postgres.add_database(self.cluster, service, name=f"{service}_{next(_names)}", template=template)
+        """A database of this service as its migrations leave it, nobody else's as long as the block lasts."""
+        used = self._used.setdefault(service, [])
+        name = used.pop() if used else self._new(service)
         try:
             yield self._describe(service, name)
         finally:
-            local_postgres.drop_database(self.cluster, name)
+            if self.templates[service].restore(self.cluster.url(name)):
+                used.append(name)
+            else:
+                local_postgres.drop_database(self.cluster, name)
+
+    def _new(self, service: str) -> str:
+        template = f"{service}_template"
+        if service not in self.templates:
+            local_postgres.add_database(self.cluster, service, name=template)
+            migrations = load(service, local_postgres.migrations(ROOT, service))
+            migrate(self.url(template, f"{service}_migrate"), migrations, runtime_role=service)
+            self.templates[service] = AsNew.read(self.cluster.url(template))
+        return local_postgres.add_database(self.cluster, service, name=f"{service}_{next(_names)}", template=template)
 
     def _describe(self, service: str, name: str) -> Database:
         return Database(

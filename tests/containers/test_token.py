@@ -23,6 +23,7 @@ USER: Final = 65532
 LIBRARIES: Final = ("libstdc++.so.6", "libgcc_s.so.1")
 SIGN: Final = """
 import pathlib, sys
+from cryptography import x509
 from services.issuance.settings import CAToken
 from services.issuance.token_signer import TokenSigner
 place = CAToken(

@@ -122,9 +122,9 @@ def test_a_method_that_is_not_there_is_a_problem(world: World) -> None:
 # What clients are told in advance
 
 
-@pytest.fixture(scope="module")
-def openapi(session_pool: Any) -> dict[str, Any]:
-    answer = World(session_pool).http.get("/application/v1/openapi.json")
+@pytest.fixture
+def openapi(pool: Pool) -> dict[str, Any]:
+    answer = World(pool).http.get("/application/v1/openapi.json")
     assert answer.status_code == 200
     return cast(dict[str, Any], body(answer))
 

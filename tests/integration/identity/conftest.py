@@ -3,13 +3,12 @@
 import base64
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -22,7 +21,7 @@ from shared.pki.crls import issuer_of
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
 from tests.builders import FINGERPRINTS
-from tests.engines import Database, Postgres
+from tests.engines import Database
 from tests.unit.identity import builders
 from tests.unit.identity.builders import NOW, ORGANISATIONAL, Holder, Leaf, issue, name, world
 from tests.unit.identity.cms_builder import sign
@@ -107,28 +106,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
-def identity_database(postgres: Postgres) -> Iterator[Database]:
-    with postgres.database("identity") as made:
-        yield made
+@pytest.fixture
+def identity_database(database: Callable[[str], Database]) -> Database:
+    return database("identity")
 
 
 @pytest.fixture
-def empty_database(identity_database: Database) -> Database:
-    """The database without any row; much quicker than a fresh one for each of a hundred tests."""
-    with psycopg.connect(identity_database.superuser_url, autocommit=True) as conn:
-        tables = conn.execute(
-            """SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
-               WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"""
-        ).fetchone()
-        assert tables is not None
-        conn.execute(f"TRUNCATE {tables[0]}".encode())
-    return identity_database
-
-
-@pytest.fixture
-def pool(empty_database: Database) -> Iterator[Pool]:
-    with db.open_pool(empty_database.url, name="test", max_size=8) as opened:
+def pool(identity_database: Database) -> Iterator[Pool]:
+    with db.open_pool(identity_database.url, name="test", max_size=8) as opened:
         yield opened
 
 

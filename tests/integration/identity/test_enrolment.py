@@ -141,7 +141,7 @@ def test_nobody_follows_an_unknown_ar_or_themselves(pool: Pool, clock: Clock) ->
 
 
 @pytest.fixture
-def environment(empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def environment(identity_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The settings of a real process, its files in a folder."""
     for folder, certificate in (("anchors", world().root), ("intermediates", world().sub)):
         (tmp_path / folder).mkdir()
@@ -152,7 +152,7 @@ def environment(empty_database: Database, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "enrolment.json").write_text(json.dumps(people()))
     (tmp_path / "successor.json").write_text(json.dumps(ar("ho", "HO Chi Wai")))
     settings = {
-        **empty_database.environment,
+        **identity_database.environment,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "ENVIRONMENT": "local",
         "BIND": f"unix:{tmp_path}/identity.sock",

@@ -1,12 +1,11 @@
 """What the payment tests share: the sandbox provider, really running, and a merchant's webhook end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 
 from shared.db import open_pool
-from tests.engines import Database, Postgres
+from tests.engines import Database
 from tests.integration.payment.sandbox_process import (
     Merchant,
     Sandbox,
@@ -45,29 +44,16 @@ def merchant(merchant_process: Merchant) -> Merchant:
     return merchant_process
 
 
-@pytest.fixture(scope="session")
-def payment_database(postgres: Postgres) -> Iterator[Database]:
-    with postgres.database("payment") as made:
-        yield made
+@pytest.fixture
+def payment_database(database: Callable[[str], Database]) -> Database:
+    return database("payment")
 
 
 @pytest.fixture
 def world(payment_database: Database, sandbox: Sandbox) -> Iterator[World]:
     """A payment service with an empty database and the running sandbox as its provider."""
-    empty(payment_database)
     pool = open_pool(payment_database.url, name="payment-test")
     try:
         yield World(pool=pool, sandbox=sandbox)
     finally:
         pool.close()
-
-
-def empty(made: Database) -> None:
-    """Delete every row; much quicker than a fresh database for each of a hundred tests."""
-    with psycopg.connect(made.superuser_url, autocommit=True) as conn:
-        tables = conn.execute(
-            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'schema_migrations'"
-        ).fetchone()
-        assert tables is not None
-        conn.execute(f"TRUNCATE {tables[0]}".encode())
