@@ -240,7 +240,8 @@ def _work(service: Service) -> None:
             ("seal-audit", _sealer(service, settings, pool)),
             ("read-gauges", gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings])),
         )
-        work.run_tasks([*service.tasks(pool), *own], life)
+        # First what tells how it stands: a service's own tasks may hang with whoever they speak to.
+        work.run_tasks([*own, *service.tasks(pool)], life)
 
     _loop(service, "work", body)
 

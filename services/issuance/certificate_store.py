@@ -57,6 +57,15 @@ def claim_due_intent(conn: Conn, now: datetime, until: datetime) -> Intent | Non
         ).fetchone()
 
 
+def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
+    """An intent that waited for its signature is never signed."""
+    conn.execute(
+        """UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
+           WHERE item_id = %s AND state = 'intended'""",
+        (list(findings), item_id),
+    )
+
+
 def save_signed(conn: Conn, item_id: ItemId) -> bool:
     """The intent has become a certificate; False if it had before."""
     return (

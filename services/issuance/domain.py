@@ -33,7 +33,7 @@ class OrderState(StrEnum):
 
 
 class IntentMade:
-    """The to-be-signed bytes are stored: from here on a certificate comes."""
+    """The to-be-signed bytes are stored: a certificate comes, unless they may not be signed any more by then."""
 
 
 class CSRSetAside:
@@ -49,6 +49,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
     (_S.AWAITING_CSR, IssuanceRefused): _S.REFUSED,
     (_S.CSR_RECEIVED, IssuanceRefused): _S.REFUSED,
     (_S.ISSUING, CertificateIssued): _S.ISSUED,
+    (_S.ISSUING, IssuanceRefused): _S.REFUSED,
     (_S.ISSUED, CertificateAccepted): _S.ACCEPTED,
     (_S.AWAITING_CSR, IssuanceWithheld): _S.WITHHELD,
     (_S.CSR_RECEIVED, IssuanceWithheld): _S.WITHHELD,

@@ -22,7 +22,7 @@ from services.issuance.domain import (
     Renewal,
 )
 from services.issuance.intake import KeyPolicy, key_objection
-from services.issuance.policy import NothingInForce, SubscriptionOver, validity
+from services.issuance.policy import NothingInForce, SubscriptionOver, Validity, validity
 from services.issuance.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.signer import Signer, SoftwareSigner
 from shared import audit, outbox
@@ -88,6 +88,43 @@ def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
         return None
     findings = tuple(str(f) for f in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
     return _save_intent(tx, order, leaf, tbs, findings)
+
+
+def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
+    """A leased intent if it may still be signed. None if not: it is ended then, and the order refused.
+
+    A signer may be away for days, and meanwhile a key becomes known to others, or the bytes too old to be signed (48
+    hours after notBefore). That they say what was ordered is seen again, too. Raises as make_intent does.
+    """
+    store.lock_gate(tx.conn, intent.renewal_id)
+    order = store.lock_order(tx.conn, intent.item_id)
+    assert order is not None
+    if order.state is not OrderState.ISSUING:
+        return intent  # another has settled it: signed again, nothing changes
+    assert order.csr is not None
+    renewal = _proved(order, tx, issuer)
+    request = csr.read_der(order.csr)
+    leaf = Leaf(
+        serial=int(intent.serial, 16),
+        organisation=renewal.organisation,
+        names=certificate_names(order.server_names),
+        validity=Validity(not_before=tx.now, not_after=tx.now),  # lint reads the times off the bytes
+        spki=request.spki,
+    )
+    objection = key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
+    findings = tuple(str(f) for f in lint.findings(intent.tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
+    if objection is None and not findings:
+        return intent
+    certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
+    audit.record(
+        tx,
+        actor=_ACTOR,
+        action="intent-ended",
+        subject=intent.serial,
+        details={"item_id": str(order.item_id), "objection": objection, "findings": list(findings)},
+    )
+    refuse(tx, order, objection or "lint")
+    return None
 
 
 def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:

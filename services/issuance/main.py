@@ -82,14 +82,14 @@ def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     issuer = make_issuer(settings)
     lint.warm_up()
     return [
-        ("issue", lambda: work.issue_next(pool, issuer)),
         ("seal-pin", lambda: work.seal_next_pin(pool, maker)),
+        ("issue", lambda: work.issue_next(pool, issuer)),
         ("publish-crl", lambda: work.publish_next_crl(pool, issuer)),
     ]
 
 
 def make_issuer(settings: Settings) -> Issuer:
-    """The real issuer. Raises ValueError if the CA's key and certificate do not belong together."""
+    """The real issuer. Raises ValueError if the CA's key cannot be used, a key file's is not the certificate's."""
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
     signer = _signer(settings, ca)
     return Issuer(

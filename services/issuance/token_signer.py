@@ -1,39 +1,50 @@
 """The CA's key in a token, as PKCS#11 calls a hardware security module: it signs there and never leaves it."""
 
+import ctypes
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pkcs11
 import structlog
 from asn1crypto import algos
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from pkcs11.types import SignMixin
 
 from services.issuance.settings import CAToken
 from services.issuance.signer import RSA_ALGORITHM, SignerUnavailable
 
+if TYPE_CHECKING:
+    from pkcs11 import _pkcs11
+
 log = structlog.get_logger()
 
+# What we demand of the maker's client: a call that has no answer by then fails. See docs/operations.md.
+CALL_SECONDS: Final = 10
 _PIN_REFUSED: Final = (pkcs11.PinIncorrect, pkcs11.PinLocked, pkcs11.PinExpired, pkcs11.PinInvalid, pkcs11.PinLenRange)
+_NEARLY_LOCKED: Final = pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.USER_PIN_LOCKED
 
 
 class TokenSigner:
     """Signs in the token. Nothing is asked of it before the first signature, so a token that is away stops no start.
 
-    For one thread: python-pkcs11 bears no more. RSA alone: a token takes a new random number for each ECDSA signature,
-    so it would not repeat itself.
+    One for a process, and for one thread: python-pkcs11 bears no more. RSA alone: a token takes a new random number for
+    each ECDSA signature, so it would not repeat itself.
     """
 
     def __init__(self, place: CAToken, public_key: PublicKeyTypes) -> None:
-        """`public_key` is the CA certificate's. Raises ValueError if it is not RSA, OSError if a file is not there."""
+        """`public_key` is the CA certificate's. Raises ValueError if it is not RSA or the PIN is empty; OSError."""
         if not isinstance(public_key, rsa.RSAPublicKey):
             raise ValueError("a CA key in a token must be RSA: an ECDSA signature made there again is another one")
-        place.module_file.stat()
+        ctypes.CDLL(str(place.module_file))  # it can be loaded, with all that it needs
         self._place = place
         self._pin = place.pin_file.read_text().rstrip("\r\n")
+        if not self._pin:
+            raise ValueError(f"{place.pin_file}: no PIN")
         self._public = public_key
+        self._module: _pkcs11.lib | None = None
         self._key: SignMixin | None = None
         self._pin_is_wrong = False
 
@@ -48,26 +59,40 @@ class TokenSigner:
         return self._public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """See Signer. RSASSA-PKCS1-v1_5 (RFC 8017, 8.2) with the digest made here: no token bounds a CRL's length."""
-        digest = algos.DigestInfo(
-            {"digest_algorithm": {"algorithm": "sha256"}, "digest": sha256(to_be_signed).digest()}
-        )
+        """See Signer. What was opened for an earlier signature may be gone: then it is opened again, once."""
+        if self._key is not None:
+            try:
+                return self._signed(self._key, to_be_signed)
+            except (pkcs11.PKCS11Error, InvalidSignature) as error:
+                log.warning("token.lost", error=f"{type(error).__name__}: {error}")
+                self._let_go()
         if self._pin_is_wrong:
             raise SignerUnavailable("the token refused the PIN: a token locks itself, so it is not shown again")
         try:
-            self._key = self._key or self._open()
-            return bytes(self._key.sign(digest.dump(), mechanism=pkcs11.Mechanism.RSA_PKCS))
+            key = self._opened()
+            signature = self._signed(key, to_be_signed)
         except _PIN_REFUSED as error:
             self._pin_is_wrong = True
             raise SignerUnavailable(f"the token refuses the PIN: {type(error).__name__}") from error
-        except pkcs11.PKCS11Error as error:
-            self._key = None
+        except (pkcs11.PKCS11Error, InvalidSignature) as error:
             raise SignerUnavailable(f"the token does not sign: {type(error).__name__} {error}") from error
+        self._key = key
+        log.info("token.signs", token=self._place.label, key=self._place.object_label)
+        return signature
 
-    def _open(self) -> SignMixin:
-        module = pkcs11.lib(str(self._place.module_file))
-        module.reinitialize()  # what was open before the token went away means nothing to it any more
-        token = module.get_token(token_label=self._place.label)
+    def _signed(self, key: SignMixin, to_be_signed: bytes) -> bytes:
+        """RSASSA-PKCS1-v1_5 (RFC 8017, 8.2) with the digest made here: no token bounds a CRL's length."""
+        digest = algos.DigestInfo(
+            {"digest_algorithm": {"algorithm": "sha256"}, "digest": sha256(to_be_signed).digest()}
+        )
+        signature = bytes(key.sign(digest.dump(), mechanism=pkcs11.Mechanism.RSA_PKCS))
+        self._public.verify(signature, to_be_signed, padding.PKCS1v15(), hashes.SHA256())
+        return signature
+
+    def _opened(self) -> SignMixin:
+        token = self._token()
+        if token.flags & _NEARLY_LOCKED:
+            raise SignerUnavailable("the token has one try for the PIN left, or none: that one is a person's")
         key = token.open(user_pin=self._pin).get_key(
             object_class=pkcs11.ObjectClass.PRIVATE_KEY, key_type=pkcs11.KeyType.RSA, label=self._place.object_label
         )
@@ -75,5 +100,32 @@ class TokenSigner:
             raise SignerUnavailable("the token's key is not the one of the CA's certificate")
         if not isinstance(key, SignMixin):
             raise SignerUnavailable("the token's key is not there for signing (CKA_SIGN)")
-        log.info("token.opened", token=token.label, serial=token.serial.decode().strip(), key=self._place.object_label)
         return key
+
+    def _token(self) -> pkcs11.Token:
+        """The one with the label; another slot's trouble is not ours."""
+        self._let_go()
+        self._module = pkcs11.lib(str(self._place.module_file))
+        found = []
+        for slot in self._module.get_slots(token_present=True):
+            try:
+                token = slot.get_token()
+            except pkcs11.PKCS11Error as error:
+                log.info("token.slot_skipped", slot=slot.slot_id, error=type(error).__name__)
+                continue
+            if token.label == self._place.label:
+                found.append(token)
+        if len(found) != 1:
+            raise SignerUnavailable(f"{len(found)} tokens have the label {self._place.label}")
+        return found[0]
+
+    def _let_go(self) -> None:
+        """What was open before the token went away means nothing to it any more. Ends the process where that fails."""
+        module, self._module, self._key = self._module, None, None
+        if module is None:
+            return
+        try:
+            module.finalize()
+        except pkcs11.PKCS11Error as error:
+            # python-pkcs11 takes it for closed, and the maker's library does not: only a new process can open it.
+            raise SystemExit(f"the token's module does not end: {type(error).__name__} {error}") from error

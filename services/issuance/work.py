@@ -111,9 +111,12 @@ def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, cloc
     if intent is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
             intent = issuing.make_intent(order.item_id, tx, issuer)
-        if intent is None:
-            REFUSED.inc()
-            return
+    else:
+        with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
+            intent = issuing.checked_again(intent, tx, issuer)
+    if intent is None:
+        REFUSED.inc()
+        return
     with tracing.step("sign"):
         der = issuing.sign(intent, issuer)
     with transaction(pool, clock=clock) as tx:

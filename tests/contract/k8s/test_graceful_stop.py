@@ -4,6 +4,7 @@ from typing import Final
 
 from deploy.gateway import rules
 from services.identity import crl_sources
+from services.issuance import token_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import gateway as provider
 from shared import consumer, relay, server
@@ -23,7 +24,7 @@ LONGEST_TURN: Final = {
     "payment-work": STATEMENT_SECONDS + 4 * provider.CALL_SECONDS,
     "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
     "mailing-print": 2 * STATEMENT_SECONDS,
-    "issuance-work": STATEMENT_SECONDS,
+    "issuance-work": STATEMENT_SECONDS + token_signer.CALL_SECONDS,
     "desk-work": STATEMENT_SECONDS,
 }
 

@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -10,13 +11,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import handlers, issuing, lint, profiles, store, work
+from services.issuance import handlers, issuing, lint, profiles, revoking, store, work
 from services.issuance.domain import InvalidTransition
 from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
 from shared.proofs import ProofRefused
 from tests.engines import Database
-from tests.integration.issuance.world import World
+from tests.integration.issuance.world import Renewal, World
 from tests.unit.issuance.pki import NOW
 from tests.unit.pki.csrs import as_pem, csr_der, rsa_key
 
@@ -76,17 +77,57 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
 
 
 def test_a_signer_that_is_away_is_asked_again_later(world: World) -> None:
-    class Away(SignerThatDies):
-        def sign(self, to_be_signed: bytes) -> bytes:
-            raise SignerUnavailable("the token does not answer")
+    renewal = wait_for_a_signature(world)
+    world.issue()
+    assert world.events(renewal)[-1] == "certificate-issued"
 
+
+class Away(SignerThatDies):
+    """A signer that does not answer."""
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        raise SignerUnavailable("the token does not answer")
+
+
+def wait_for_a_signature(world: World) -> Renewal:
+    """A renewal whose intent is stored and could not be signed."""
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     with pytest.raises(SignerUnavailable):
         work.issue_next(world.pool, replace(world.issuer, signer=Away(world)), clock=world.clock)
     world.now += issuing.LEASE
-    world.issue()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    return renewal
+
+
+def assert_refused(world: World, renewal: Renewal, reason: str) -> None:
+    assert world.issue()
+    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.rows("SELECT refusal, state FROM orders") == [(reason, "refused")]
+    assert world.rows("SELECT state, due_at FROM intents") == [("tombstone", None)]
+    assert world.rows("SELECT 1 FROM certificates") == []
+    assert not world.issue()
+
+
+def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
+    with world.begin() as tx:
+        revoking.block_key(spki, source="reported", actor="ops", tx=tx)
+    assert_refused(world, renewal, "key-blocked")
+
+
+def test_what_waited_too_long_is_not_signed(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    world.now += timedelta(days=2, minutes=1)
+    assert_refused(world, renewal, "lint")
+
+
+def test_bytes_that_say_something_else_by_now_are_not_signed(world: World, issuance: Database) -> None:
+    renewal = wait_for_a_signature(world)
+    ((tbs,),) = world.rows("SELECT tbs FROM intents")
+    with psycopg.connect(issuance.url) as conn:
+        conn.execute("UPDATE intents SET tbs = %s", (tbs.replace(b"www.example.hk", b"www.example.uk"),))
+    assert_refused(world, renewal, "lint")
 
 
 def test_a_wrong_signature_is_never_stored(world: World) -> None:

@@ -1,6 +1,6 @@
 """The CA's key in a token: SoftHSM stands in for the maker's, whose module is spoken to in the same way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.issuance import issuing, main
+from services.issuance import issuing, main, token_signer
 from services.issuance.settings import CAToken, read_settings
 from services.issuance.signer import SignerUnavailable
 from services.issuance.token_signer import TokenSigner
@@ -27,13 +27,14 @@ Store = Callable[..., CAToken]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Puts a key into a token that this process then finds."""
     if not softhsm.is_there():
         pytest.skip(softhsm.MISSING)
     for name, value in softhsm.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
-    return lambda key=CA_KEY, **how: softhsm.put(key, tmp_path, **how)
+    yield lambda key=CA_KEY, **how: softhsm.put(key, tmp_path, **how)
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
 
 
 def signer(place: CAToken, key: rsa.RSAPrivateKey = CA_KEY) -> TokenSigner:
@@ -96,7 +97,7 @@ def test_another_key_under_the_same_label_signs_nothing(store: Store) -> None:
 
 def test_what_is_not_there_is_named(store: Store) -> None:
     place = store()
-    for other, error in ((replace(place, label="b"), "NoSuchToken"), (replace(place, object_label="b"), "NoSuchKey")):
+    for other, error in ((replace(place, label="b"), "0 tokens"), (replace(place, object_label="b"), "NoSuchKey")):
         with pytest.raises(SignerUnavailable, match=error):
             signer(other).sign(b"x")
 
@@ -132,6 +133,42 @@ def test_production_signs_in_a_token_and_says_at_the_start_what_it_lacks(
     assert tasks["publish-crl"]()
 
 
-def test_a_module_that_is_not_there_ends_the_start(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        signer(replace(store(), module_file=tmp_path / "absent.so"))
+def test_what_cannot_become_right_ends_the_start(store: Store, tmp_path: Path) -> None:
+    place = store()
+    for file in (tmp_path / "absent.so", place.pin_file):
+        with pytest.raises(OSError, match=file.name):
+            signer(replace(place, module_file=file))
+    place.pin_file.write_text("\n")
+    with pytest.raises(ValueError, match="no PIN"):
+        signer(place)
+
+
+def test_a_session_that_was_lost_is_opened_again_at_once(store: Store) -> None:
+    in_token = signer(store())
+    first = in_token.sign(b"x")
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+    assert in_token.sign(b"x") == first
+
+
+def test_the_last_try_of_a_pin_is_a_persons(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = store(pin="000000")
+    with pytest.raises(SignerUnavailable, match="PinIncorrect"):
+        signer(place).sign(b"x")
+    # SoftHSM never locks itself, but says that there was a wrong one.
+    monkeypatch.setattr(token_signer, "_NEARLY_LOCKED", pkcs11.TokenFlag.USER_PIN_COUNT_LOW)
+    place.pin_file.write_text(softhsm.PIN)
+    with pytest.raises(SignerUnavailable, match="a person's"):
+        signer(place).sign(b"x")
+
+
+def test_a_module_that_cannot_be_closed_ends_the_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        def finalize(self) -> None:
+            raise pkcs11.DeviceError
+
+    in_token = signer(store())
+    in_token.sign(b"x")
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+    monkeypatch.setattr(in_token, "_module", Stuck())
+    with pytest.raises(SystemExit, match="DeviceError"):
+        in_token.sign(b"x")
