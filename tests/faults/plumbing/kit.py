@@ -137,6 +137,8 @@ def impatient_client(kafka: Kafka, group: str) -> Any:
         session_timeout_ms=6_000,
         heartbeat_interval_ms=300,
     )
+    # Joined before it knows the topic's partitions, it would be given none, and be out again before it asks anew.
+    wait_until(lambda: client.partitions_for_topic(TOPIC), limit=20, what="the topic's partitions")
     client.subscribe([TOPIC])
     return client
 
