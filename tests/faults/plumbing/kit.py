@@ -127,13 +127,13 @@ def reader_loop(client: Any, pool: Pool, life: Life, handler: Handler = note) ->
 
 
 def impatient_client(kafka: Kafka, group: str) -> Any:
-    """A Kafka client that is out of its group when it has not polled for a second and a half."""
+    """A Kafka client that is out of its group when it has not polled for three seconds."""
     client = KafkaConsumer(
         **kafka.settings(READER),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_poll_interval_ms=1_500,
+        max_poll_interval_ms=3_000,
         session_timeout_ms=6_000,
         heartbeat_interval_ms=300,
     )
