@@ -127,18 +127,16 @@ def reader_loop(client: Any, pool: Pool, life: Life, handler: Handler = note) ->
 
 
 def impatient_client(kafka: Kafka, group: str) -> Any:
-    """A Kafka client that is out of its group when it has not polled for three seconds."""
+    """A Kafka client that is out of its group when it has not polled for a second and a half."""
     client = KafkaConsumer(
         **kafka.settings(READER),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_poll_interval_ms=3_000,
+        max_poll_interval_ms=1_500,
         session_timeout_ms=6_000,
         heartbeat_interval_ms=300,
     )
-    # Joined before it knows the topic's partitions, it would be given none, and be out again before it asks anew.
-    wait_until(lambda: client.partitions_for_topic(TOPIC), limit=20, what="the topic's partitions")
     client.subscribe([TOPIC])
     return client
 
