@@ -138,6 +138,8 @@ def impatient_client(kafka: Kafka, group: str) -> Any:
         heartbeat_interval_ms=300,
     )
     client.subscribe([TOPIC])
+    # One that joins before it knows the topic's partitions is given none. Asked in public it would fetch all topics'.
+    wait_until(lambda: client._cluster.partitions_for_topic(TOPIC), limit=20, what="the topic's partitions")
     return client
 
 
