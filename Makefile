@@ -41,17 +41,20 @@ test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browse
 	  || echo "curl or softhsm2 is missing: the tests that read the feed with curl, or sign in a token, are left out"
 	@# What needs no engine runs beside what waits for engines; its report comes last.
 	@report=$$(mktemp) && trap 'kill $$beside 2>/dev/null; rm -f $$report' EXIT; \
-	  $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/contract >$$report 2>&1 & beside=$$!; \
-	  $(BIN)/python -m pytest -q -m "not slow" $(addprefix --ignore tests/,unit contract browser containers); result=$$?; \
+	  $(BIN)/python -m pytest -q -m "not slow and not nightly" tests/unit tests/contract >$$report 2>&1 & beside=$$!; \
+	  $(BIN)/python -m pytest -q -m "not slow and not nightly" $(addprefix --ignore tests/,unit contract browser containers); result=$$?; \
 	  wait $$beside || result=$$?; cat $$report; echo "All tests took $$SECONDS s"; exit $$result
 
 test-browser: browsers  ## the portal and the desk in a real Chromium, on the whole system
-	@$(BIN)/python -m pytest -q -m "not slow" tests/browser
+	@$(BIN)/python -m pytest -q -m "not slow and not nightly" tests/browser
 
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page; the images
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y prometheus >/dev/null; } \
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m "slow and not nightly"
+
+nightly: $(READY)  ## what takes too long for every change: growth to millions of rows, long drills
+	@$(BIN)/python -m pytest -q -m nightly
 
 BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
 
@@ -92,4 +95,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow containers bench docs assets lock
+.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow nightly containers bench docs assets lock
