@@ -13,6 +13,8 @@ from publicsuffixlist import PublicSuffixList
 from shared.errors import Refused
 
 MAX_NAME: Final = 253
+# The characters that IDNA takes for a dot (RFC 3490, 3.1), such as an input method for Chinese writes.
+_DOTS: Final = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 _LDH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Special-use and de-facto internal zones (RFC 6761, 6762, 7686, 8375, 9476; ICANN's collision list).
 # Most are no public suffix either, but the public suffix list is no list of what is reserved.
@@ -48,7 +50,11 @@ class NameRefused(Refused):
 
 
 def server_name(text: str) -> str:
-    """The name as a certificate carries it: lower case, A-labels. Raises NameRefused."""
+    """The name as a certificate carries it: lower case, A-labels. Raises NameRefused.
+
+    Every check is made of the mapped text: what is checked is what a certificate would say.
+    """
+    text = text.translate(_DOTS)
     if not text:
         raise NameRefused(text, NameFault.EMPTY)
     if len(text) > MAX_NAME:
@@ -99,14 +105,14 @@ def _a_label(text: str, label: str) -> str:
 
 def _encode(text: str, label: str) -> str:
     try:
-        return idna.encode(label).decode("ascii")
+        return idna.alabel(label).decode("ascii")
     except idna.IDNAError as error:
         raise NameRefused(text, NameFault.BAD_IDN) from error
 
 
 def _check_a_label(text: str, label: str) -> None:
     try:
-        encoded = idna.encode(idna.decode(label)).decode("ascii")
+        encoded = idna.alabel(idna.ulabel(label)).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise NameRefused(text, NameFault.BAD_IDN) from error
     if encoded != label:

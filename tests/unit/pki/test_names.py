@@ -17,6 +17,8 @@ from shared.pki.names import NameFault, NameRefused, certificate_names, server_n
         ("xn--czrs0t.example.hk", "xn--czrs0t.example.hk"),
         ("xn--czrx92a.xn--j6w193g", "xn--czrx92a.xn--j6w193g"),
         ("3com.hk", "3com.hk"),
+        ("www。example．com｡hk", "www.example.com.hk"),
+        ("*。商店。example.hk", "*.xn--czrs0t.example.hk"),
     ],
 )
 def test_a_proper_name_comes_back_in_lower_case_a_labels(text: str, name: str) -> None:
@@ -52,6 +54,14 @@ def test_a_proper_name_comes_back_in_lower_case_a_labels(text: str, name: str) -
         ("www.nosuchtld", NameFault.INTERNAL),
         ("7.113.0.203.in-addr.arpa", NameFault.REVERSE_ZONE),
         ("1.0.ip6.arpa", NameFault.REVERSE_ZONE),
+        ("x.y.ip6。arpa", NameFault.REVERSE_ZONE),
+        ("1。0.ip6．arpa", NameFault.REVERSE_ZONE),
+        ("www.example.hk。", NameFault.TRAILING_DOT),
+        ("商店.example.hk｡", NameFault.TRAILING_DOT),
+        ("www.example。local", NameFault.INTERNAL),
+        ("203。0．113｡7", NameFault.IP_ADDRESS),
+        ("www.。example.hk", NameFault.NOT_LDH),
+        ("*。com。hk", NameFault.PUBLIC_SUFFIX),
         ("com.hk", NameFault.PUBLIC_SUFFIX),
         ("*.com.hk", NameFault.PUBLIC_SUFFIX),
         ("*.hk", NameFault.INTERNAL),
@@ -74,6 +84,8 @@ def test_any_text_is_a_name_or_refused_and_a_name_stays_the_same(text: str) -> N
     except NameRefused:
         return
     assert server_name(name) == name
+    assert name.isascii()
+    assert all(label for label in name.split("."))
 
 
 def test_a_wildcard_brings_its_base_name_along() -> None:
