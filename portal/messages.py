@@ -19,6 +19,7 @@ STANDINGS: Final = {
     "expired": N_("Expired"),
     "suspended": N_("Suspended"),
     "revoked": N_("Revoked"),
+    "names-not-certifiable": N_("Valid"),
     "being-renewed": N_("Being renewed"),
 }
 

@@ -104,6 +104,9 @@ _REASONS: Final = {
     "expired": N_("It has expired. Apply with the form at any post office."),
     "suspended": N_("It is suspended. Please contact us first."),
     "revoked": N_("It was revoked. Apply with the form at any post office."),
+    "names-not-certifiable": N_(
+        "Its server names can no longer stand in a certificate. Apply with the form at any post office."
+    ),
     "being-renewed": N_("A renewal is under way: continue or cancel that one."),
     "csr-too-large": N_("The CSR is too large."),
     "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),

@@ -138,7 +138,7 @@ def take_certificate(event: issuance.CertificateIssued, tx: Tx) -> None:
 
 def take_refusal(event: issuance.IssuanceRefused, tx: Tx) -> None:
     """An item will never get one from this renewal."""
-    store.change_item(tx.conn, event.item_id, {"refused_at": _when(tx), "refusal": event.reason})
+    store.save_refused(tx.conn, event, _when(tx))
 
 
 def take_acceptance(event: issuance.CertificateAccepted, tx: Tx) -> None:

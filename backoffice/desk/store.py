@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from shared.db import Conn
 from shared.events.application import RenewalSubmitted
 from shared.events.base import Envelope
+from shared.events.issuance import IssuanceRefused
 from shared.events.mailing import PINEnvelopeReturned
 from shared.proofs import Attested
 
@@ -132,6 +133,15 @@ def change_item(conn: Conn, item_id: uuid.UUID, changes: Mapping[str, object]) -
     statement = sql.SQL("UPDATE items SET {} WHERE item_id = %s").format(assignments)
     if conn.execute(statement, (*changes.values(), item_id)).rowcount != 1:
         raise LookupError(f"no order was opened for item {item_id}")
+
+
+def save_refused(conn: Conn, event: IssuanceRefused, moment: datetime) -> None:
+    """Record an item's refusal; of one that could not be ordered at all nothing may have come before."""
+    conn.execute(
+        """INSERT INTO items (item_id, renewal_id, refused_at, refusal) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (item_id) DO UPDATE SET refused_at = EXCLUDED.refused_at, refusal = EXCLUDED.refusal""",
+        (event.item_id, event.renewal_id, moment, event.reason),
+    )
 
 
 def withdraw_items(conn: Conn, renewal_id: uuid.UUID) -> None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from services.application.domain import Subscription
 from shared.auth import Caller
+from shared.orderable import can_be_ordered
 
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 
@@ -17,6 +18,7 @@ ADVICE: Final = {
     "expired": "The certificate has expired and can no longer be renewed. " + _POST_OFFICE,
     "suspended": "The certificate is suspended. Ask the CA to lift the suspension first.",
     "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
+    "names-not-certifiable": "Its server names can no longer stand in a certificate. " + _POST_OFFICE,
     "being-renewed": "A renewal of this certificate is already under way. Continue or cancel that one.",
 }
 
@@ -52,6 +54,8 @@ def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, 
         return "expired"
     if subscription.ar_id != caller.ar_id:
         return "ar-changed"
+    if not can_be_ordered(subscription.product, subscription.server_names):
+        return "names-not-certifiable"
     return "being-renewed" if being_renewed else None
 
 

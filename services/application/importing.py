@@ -7,7 +7,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,9 +19,8 @@ from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Product
+from shared.orderable import NotOrderable, check_names
 from shared.tx import transaction
-
-MOST_NAMES: Final = 50
 
 
 class ImportRefused(Refused):
@@ -46,23 +45,18 @@ class _RowSchema(Schema):
     ar_id = _text(64)
     ar_name = _text(128)
     product = fields.Enum(Product, by_value=True, required=True)
-    server_names = fields.List(
-        fields.String(validate=validate.Regexp(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+\Z")), required=True
-    )
+    server_names = fields.List(fields.String(), required=True)
     additional_servers = fields.Integer(load_default=0, validate=validate.Range(0, 500))
     standing = fields.String(load_default="active", validate=validate.OneOf(["active", "suspended", "revoked"]))
     certificate = fields.String(required=True, validate=validate.Length(1, 20_000))
 
     @validates_schema
-    def check_names(self, data: dict[str, Any], **_: Any) -> None:
-        """Whether the product can have these server names."""
-        names, product = data["server_names"], data["product"]
-        if len(set(names)) != len(names):
-            raise ValidationError("A server name is given twice.", "server_names")
-        if not 1 <= len(names) <= (MOST_NAMES if product is Product.MULTI_DOMAIN else 1):
-            raise ValidationError(f"{product} cannot have {len(names)} server names.", "server_names")
-        if any(name.startswith("*.") is not (product is Product.WILDCARD) for name in names):
-            raise ValidationError("Wildcard has a name that begins with *., the others have none.", "server_names")
+    def can_be_certified(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse server names that issuance would refuse once they are paid for."""
+        try:
+            check_names(data["product"], data["server_names"])
+        except NotOrderable as refused:
+            raise ValidationError(f"{refused}", "server_names") from refused
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,20 +2,25 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from services.issuance import certificate_store, issuing, proofs, store
-from services.issuance.domain import OrderState
+from services.issuance.domain import Order, OrderState
 from shared import audit, outbox
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CSRRequested
-from shared.events.issuance import CancellationDeclined, IssuanceWithheld, OrderOpened
+from shared.events.issuance import CancellationDeclined, IssuanceRefused, IssuanceWithheld, OrderOpened
+from shared.orderable import NotOrderable, check_names
 from shared.proofs import ProofKeys, ProofRefused
 from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 
+# As issuance announces it; the mail that pays the item back has words for it.
+NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
+
 
 def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
-    """Both proofs hold: open an order per item and plan a PIN per server name.
+    """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
 
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further.
     """
@@ -31,28 +36,53 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
         raise Ignored("withheld")
     if not store.add_renewal(tx.conn, renewal, tx.now):
         raise Ignored("its orders are open already")
-    for order in orders:
-        if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
-            raise ProofRefused("an item or a reference number belongs to another order")
-        for server_name in order.server_names:
-            store.plan_pin(tx, order.item_id, server_name)
-        outbox.add(
-            tx,
-            OrderOpened(
-                renewal_id=event.renewal_id,
-                item_id=order.item_id,
-                reference=order.reference,
-                srn=order.srn,
-                product=order.product,
-                server_names=order.server_names,
-            ),
-        )
+    opened = [str(order.item_id) for order in orders if _open(order, tx)]
     audit.record(
         tx,
         actor="application",
         action="orders-opened",
         subject=str(event.renewal_id),
-        details={"items": [str(order.item_id) for order in orders], "ar_id": renewal.ar_id},
+        details={"items": opened, "ar_id": renewal.ar_id},
+    )
+
+
+def _open(order: Order, tx: Tx) -> bool:
+    """Open the order; or refuse the item for good if no certificate can have its names, and say False.
+
+    The proofs hold and the money is there: holding the event would help nobody, for the names will not change.
+    """
+    try:
+        check_names(order.product, order.server_names)
+    except NotOrderable as refused:
+        _refuse(order, refused, tx)
+        return False
+    if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
+        raise ProofRefused("an item or a reference number belongs to another order")
+    for server_name in order.server_names:
+        store.plan_pin(tx, order.item_id, server_name)
+    outbox.add(
+        tx,
+        OrderOpened(
+            renewal_id=order.renewal_id,
+            item_id=order.item_id,
+            reference=order.reference,
+            srn=order.srn,
+            product=order.product,
+            server_names=order.server_names,
+        ),
+    )
+    return True
+
+
+def _refuse(order: Order, refused: NotOrderable, tx: Tx) -> None:
+    reason = NAMES_NOT_CERTIFIABLE
+    outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
+    audit.record(
+        tx,
+        actor="issuance",
+        action="issuance-refused",
+        subject=str(order.item_id),
+        details={"reason": reason, "names": refused.reason},
     )
 
 

@@ -1,12 +1,11 @@
-"""Both proofs of a renewal, as orders: what identity attested and payment received, and names that can be certified."""
+"""Both proofs of a renewal, as orders: what identity attested and payment received."""
 
 from services.issuance.domain import Order, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared import proofs
-from shared.events.base import ARId, ItemId, Product, RenewalId, SubscriberId
-from shared.pki.names import server_name
-from shared.proofs import DocumentItem, ProofKeys, ProofRefused
+from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
+from shared.proofs import DocumentItem, ProofKeys
 from shared.tx import Tx
 
 
@@ -38,15 +37,6 @@ def verified(
 
 
 def _order(renewal_id: RenewalId, position: int, item: DocumentItem) -> Order:
-    names = tuple(server_name(name) for name in item.server_names)  # raises NameRefused, which is Refused too
-    wildcards = sum(name.startswith("*.") for name in names)
-    fits = {
-        Product.STANDARD: len(names) == 1 and wildcards == 0,
-        Product.WILDCARD: len(names) == 1 and wildcards == 1,
-        Product.MULTI_DOMAIN: len(names) >= 1 and wildcards == 0,
-    }
-    if list(names) != item.server_names or len(set(names)) != len(names) or not fits[item.product]:
-        raise ProofRefused("server names that do not fit the product")
     return Order(
         item_id=ItemId(item.item_id),
         renewal_id=renewal_id,
@@ -54,5 +44,5 @@ def _order(renewal_id: RenewalId, position: int, item: DocumentItem) -> Order:
         reference=item.reference,
         srn=item.srn,
         product=item.product,
-        server_names=names,
+        server_names=tuple(item.server_names),
     )

@@ -50,6 +50,10 @@ CAUSES: Final[Mapping[str, str]] = {
     "subject-not-certifiable": N_(
         "The name or place of your organisation on our records cannot stand in a certificate. Please contact us."
     ),
+    "names-not-certifiable": N_(
+        "Its server names can no longer stand in a certificate, such as an address, or a name that is not registered "
+        "to you alone. Please contact us."
+    ),
     "subscription-over": N_("The subscription would have ended before the certificate could begin."),
 }
 _REFUSED: Final = N_("It did not pass the checks before issuing. Please contact us.")

@@ -89,6 +89,7 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("expired", {"not_after": NOW}, "post office"),
     ("suspended", {"standing": "suspended"}, "lift the suspension"),
     ("revoked", {"standing": "revoked"}, "post office"),
+    ("names-not-certifiable", {"server_names": ["*.com.hk"]}, "post office"),
     ("unknown", {"subscriber_id": "sub-other"}, "no subscription"),
 ]
 

@@ -84,6 +84,13 @@ def test_each_certificate_is_in_the_list_where_it_stands(world: World, renewal: 
     assert (listed(world, "waiting"), listed(world, "refused")) == ([], [SECOND])
 
 
+def test_a_certificate_refused_before_any_order_is_shown_whichever_topic_was_first(world: World) -> None:
+    renewal = Renewal()
+    refused = IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[0].id, reason="names-not-certifiable")
+    world.hear(refused, renewal.submitted(), renewal.requested())
+    assert (listed(world, "waiting"), listed(world, "refused")) == ([SECOND], [FIRST])
+
+
 @pytest.mark.parametrize("withheld_first", [True, False])
 def test_a_withdrawn_certificate_waits_no_more_whichever_topic_was_first(world: World, withheld_first: bool) -> None:
     renewal = Renewal()

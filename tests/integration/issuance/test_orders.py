@@ -8,7 +8,9 @@ import pytest
 from services.issuance import handlers
 from shared.errors import Ignored, Refused
 from shared.events.application import CSRRequested
+from shared.events.issuance import IssuanceRefused
 from shared.proofs import ProofRefused
+from tests.builders import announced
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 
 
@@ -86,10 +88,45 @@ def test_a_forged_request_of_an_intruder_in_application_opens_nothing(world: Wor
     assert world.rows("SELECT 1 FROM orders") == []
 
 
-@pytest.mark.parametrize("names", [["www.example.hk", "www.example.hk"], ["WWW.example.hk"], ["10.0.0.1"], ["a.corp"]])
-def test_names_that_cannot_be_certified_are_not_ordered(world: World, names: list[str]) -> None:
-    with pytest.raises(Refused):
-        open_orders(world, world.request(Renewal(items=items(names))))
+NEVER = [
+    ["www.example.hk", "www.example.hk"],
+    ["WWW.example.hk"],
+    ["10.0.0.1"],
+    ["a.corp"],
+    ["mail.office.local"],
+    ["*.com.hk"],
+    ["a" * 64 + ".example.hk"],
+    [".".join(["a" * 60] * 5)],
+    [],
+]
+
+
+@pytest.mark.parametrize("names", NEVER, ids=lambda names: str(names)[:20])
+def test_names_that_cannot_be_certified_are_not_ordered_but_refused_for_good(world: World, names: list[str]) -> None:
+    renewal = Renewal(items=(*items(["www.example.hk"]), replace(items(["a.example.hk"])[0], names=tuple(names))))
+    open_orders(world, world.request(renewal))
+    assert world.events(renewal) == ["order-opened", "issuance-refused"]
+    [refused] = [e for e in announced(world.pool, renewal.renewal_id) if isinstance(e, IssuanceRefused)]
+    assert (refused.item_id, refused.reason) == (renewal.items[1].item_id, "names-not-certifiable")
+    assert world.rows("SELECT item_id FROM orders") == [(renewal.items[0].item_id,)]
+    assert world.rows("SELECT DISTINCT server_name FROM pins") == [("www.example.hk",)]
+
+
+def test_the_other_items_of_such_a_renewal_are_issued(world: World) -> None:
+    renewal = Renewal(items=items(["www.example.hk"], ["mail.office.local"]))
+    open_orders(world, world.request(renewal))
+    while world.seal():
+        pass
+    world.submit(renewal)
+    world.issue()
+    assert world.events(renewal) == ["order-opened", "issuance-refused", "csr-received", "certificate-issued"]
+
+
+def test_a_renewal_of_which_no_item_can_be_ordered_can_still_be_cancelled(world: World) -> None:
+    renewal = Renewal(items=items(["10.0.0.1"]))
+    open_orders(world, world.request(renewal))
+    world.cancel(renewal)
+    assert world.events(renewal) == ["issuance-refused", "issuance-withheld"]
 
 
 def test_another_renewals_item_is_not_ordered_again(world: World) -> None:
