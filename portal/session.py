@@ -50,6 +50,8 @@ class Session:
     organisation: str = ""
     # The language and mode to come back to from elsewhere.
     edition: str = ""
+    # Signed in with an e-Cert file: there is no e-Cert in the browser to ask for when the renewal is paid.
+    with_file: bool = False
     pending: Pending | None = None
     # Who pays was proved for this renewal: the authorisation that opens its checkout.
     paying: str = ""

@@ -2,7 +2,6 @@
 
 import hashlib
 import uuid
-from http import HTTPStatus
 from typing import Any, Final
 
 import flask
@@ -73,7 +72,18 @@ def checkout(renewal_id: uuid.UUID) -> Response:
         raise
     if not web.is_web_address(url):
         raise APIUnavailable("the checkout has no address")
-    return flask.redirect(url, HTTPStatus.SEE_OTHER)
+    return _leave_for(url, renewal_id)
+
+
+def _leave_for(url: str, renewal_id: uuid.UUID) -> Response:
+    """Show a page that goes on to the provider by itself.
+
+    Not a redirect: where the e-Cert file proved who pays, the browser arrives here from a form, and it applies the
+    form's `form-action 'self'` (CSP Level 3) to every redirect that follows the form, so the provider is blocked.
+    """
+    response = web.show("payment_opening.html", url=url, renewal_id=renewal_id)
+    response.headers["Refresh"] = f"0; url={url}"
+    return response
 
 
 def _wait(renewal_id: uuid.UUID) -> Response:

@@ -27,12 +27,13 @@ REPORT_PLACE: Final = "/test-e-cert/result"
 @blp.get("/<edition:edition>/sign-in")
 def sign_in() -> flask.Response:
     """Before the browser asks for the certificate."""
-    problem = flask.request.args.get("problem", "")
-    then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
+    given = flask.request.args
+    problem = given.get("problem", "")
+    then = web.own_path(given.get("next", "")) or flask.url_for("certificates.overview")
     if problem == "session-ended":
         return web.show("sign_in.html", then=then, ended=True)
     errors = [FormError(refusals.sign_in_problem(problem), "sign-in")] if problem else []
-    return web.show("sign_in.html", then=then, errors=errors)
+    return web.show("sign_in.html", then=then, renewal_id=_renewal(given.get("renewal_id", "")), errors=errors)
 
 
 @blp.get("/<edition:edition>/sign-in/start")
@@ -102,7 +103,7 @@ def keep_report(report: dict[str, Any]) -> None:
     session.keep(REPORT_PLACE, {"report": json.dumps(report)})
 
 
-def _keep(granted: dict[str, Any], then: str, renewal_id: str | None) -> None:
+def _keep(granted: dict[str, Any], then: str, renewal_id: str | None, *, with_file: bool = False) -> None:
     """A new session with a new form token: nothing of the one before survives the sign-in."""
     me = web.deps().api.get("/identity/v1/me", granted["access_token"]).json()
     flask.g.session = Session(
@@ -112,6 +113,7 @@ def _keep(granted: dict[str, Any], then: str, renewal_id: str | None) -> None:
         name=me["authorised_representative"]["name"],
         organisation=me["subscriber"]["name"],
         edition=_edition_of(then),
+        with_file=with_file,
         paying=renewal_id or "",
         authorisation=granted.get("authorisation") or "",
         kept=session.current().kept,
@@ -130,7 +132,7 @@ def sign_in_with_file() -> Response:
     answer = {"challenge_id": given.get("challenge_id", ""), "signature": given.get("signature-base64", "")}
     try:
         granted = web.deps().api.post("/identity/v1/challenge-tokens", answer).json()
-        _keep(granted, then, renewal_id)
+        _keep(granted, then, renewal_id, with_file=True)
     except APIProblem as problem:
         return _challenge(then, renewal_id, FormError(refusals.sign_in_problem(problem.reason, problem.slug), "p12"))
     return flask.redirect(then, HTTPStatus.SEE_OTHER)
@@ -168,8 +170,10 @@ def _back(pending: Pending | None, problem: str) -> Response:
     then = pending.then if pending is not None else _HOME
     if pending is not None and pending.test:
         return flask.redirect(f"/{_edition_of(then)}/test-e-cert?{urlencode({'problem': problem})}")
-    query = urlencode({"next": then, "problem": problem})
-    return flask.redirect(f"/{_edition_of(then)}/sign-in?{query}", HTTPStatus.SEE_OTHER)
+    query = {"next": then, "problem": problem}
+    if pending is not None and pending.renewal_id is not None:
+        query["renewal_id"] = pending.renewal_id
+    return flask.redirect(f"/{_edition_of(then)}/sign-in?{urlencode(query)}", HTTPStatus.SEE_OTHER)
 
 
 @blp.post("/<edition:edition>/sign-out")

@@ -93,9 +93,18 @@ class ARBrowser:
     def pay(self) -> None:
         """Prove who pays, pay at the provider's page, come back."""
         self.window.press("a[href$='/payment/authorise']")
+        self._pay_at_provider()
+
+    def _pay_at_provider(self) -> None:
         self.window.wait("button[value='pay']", seconds=60)
         self.window.press("button[value='pay']")
         self.window.wait(".portal-timeline", seconds=60)
+
+    def pay_with_file(self) -> None:
+        """Prove who pays with the e-Cert file, pay at the provider's page, come back."""
+        self.window.press("a[href*='/sign-in/file']")
+        self.use_e_cert_file()
+        self._pay_at_provider()
 
     def send_csr(self, order: Order, letters: Sequence[Letter]) -> Path:
         """Make key and CSR with a command that the page shows, have it checked, send it with the PINs; the key."""
@@ -142,13 +151,15 @@ def with_token(ar: ARBrowser) -> None:
     assert status == 0, shown
 
 
-def open_window(browser: Browser, target: Target, person: str, *, scripts: bool = True) -> BrowserContext:
-    """A window with an e-Cert; the gateway's own root is not in any browser, so its errors are let pass."""
+def open_window(
+    browser: Browser, target: Target, person: str, *, scripts: bool = True, imported: bool = True
+) -> BrowserContext:
+    """Open a window, with the person's e-Cert imported or not; certificate errors of the gateway's root are ignored."""
     ecert = target.ecert(person)
     host = f"https://signin.ecert.localhost:{target.installation.ports.gateway}"
     certificate = {"origin": host, "certPath": str(ecert.certificate), "keyPath": str(ecert.key)}
     return browser.new_context(
-        client_certificates=[certificate],  # type: ignore[list-item]  # a TypedDict of theirs
+        client_certificates=[certificate] if imported else [],  # type: ignore[list-item]  # a TypedDict of theirs
         ignore_https_errors=True,
         java_script_enabled=scripts,
         accept_downloads=True,

@@ -24,9 +24,12 @@ def at_browser(browser: Browser, system: Target, tmp_path: Path) -> Iterator[Cal
             *,
             person: str = "chan-mei-ling",
             scripts: bool = True,
+            imported: bool = True,
             window: type[ChromiumWindow] = ChromiumWindow,
         ) -> ARBrowser:
-            page = windows.enter_context(open_window(browser, system, person, scripts=scripts)).new_page()
+            page = windows.enter_context(
+                open_window(browser, system, person, scripts=scripts, imported=imported)
+            ).new_page()
             page.set_default_timeout(30_000)
             return ARBrowser(target=system, window=window(page), folder=tmp_path, person=person, edition=edition)
 

@@ -33,12 +33,39 @@ def test_an_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_e
 def test_an_ar_renews_in_every_other_language_signed_in_with_the_e_cert_file(
     at_browser: SitDown, edition: str, srn: str
 ) -> None:
-    ar = at_browser(edition, person="lee-siu-fong")
+    ar = at_browser(edition, person="lee-siu-fong", imported=False)
     ar.sign_in_with_file()
     renewal_id = ar.draft(srn)
     ar.sign_in_the_page_and_submit()
-    ar.pay()
+    ar.pay_with_file()
     assert_served(ar, finish(ar, renewal_id))
+
+
+def test_e_cert_file_alone_signs_in_signs_and_pays(at_browser: SitDown, spare: Iterator[str]) -> None:
+    ar = at_browser("en", imported=False)
+    ar.sign_in_with_file()
+    ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.pay_with_file()
+
+
+def test_failed_proof_of_payer_leads_to_payment_with_the_e_cert_file(at_browser: SitDown, spare: Iterator[str]) -> None:
+    ar = at_browser("en", imported=False)
+    ar.sign_in_with_file()
+    ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.window.press("a[href$='/payment/authorise']")
+    ar.window.wait(".govuk-error-summary")
+    ar.pay_with_file()
+
+
+@pytest.mark.slow
+def test_e_cert_file_alone_pays_in_firefox(at_firefox: SitDown, spare: Iterator[str]) -> None:
+    ar = at_firefox("en")
+    ar.sign_in_with_file()
+    ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.pay_with_file()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from werkzeug.test import TestResponse
 
@@ -90,6 +91,8 @@ def _signing_in() -> list[State]:
     return [
         State(name="sign in", path="/sign-in", session=None),
         *(State(name=f"sign in, {each}", path=f"/sign-in?problem={each}", session=None) for each in problems),
+        State(name="show the e-Cert again, refused", path=_again("/sign-in", problem="client-certificate-missing")),
+        State(name="show the e-Cert file again", path=_again("/sign-in/file")),
         State(name="sign in with a file", path="/sign-in/file", session=None),
         State(
             name="sign in with a file, refused",
@@ -98,6 +101,11 @@ def _signing_in() -> list[State]:
             answers={("POST", "/identity/v1/challenge-tokens"): problem(403, "certificate-revoked")},
         ),
     ]
+
+
+def _again(path: str, **query: str) -> str:
+    """Address a sign-in page that proves who pays for the renewal."""
+    return f"{path}?{urlencode({'next': f'/en{_R}/payment/checkout', 'renewal_id': RENEWAL, **query})}"
 
 
 def _testing() -> list[State]:
@@ -198,6 +206,8 @@ def _paying() -> list[State]:
             path=f"{_R}/payment",
             answers={**unpaid, ("GET", f"/payment/v1/payments/{RENEWAL}"): not_ready},
         ),
+        State(name="pay, signed in with a file", path=f"{_R}/payment", answers=unpaid, session={"with_file": True}),
+        State(name="payment page is open", path=f"{_R}/payment/checkout", answers=unpaid, session=proved),
         State(name="payment page opens", path=f"{_R}/payment/checkout", answers=waiting, session=proved),
         State(name="payment awaited", path=f"{_R}/payment/returned", answers=unpaid),
         State(name="payment awaited, at rest", path=f"{_R}/payment/returned?refresh=off", answers=unpaid),

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import re
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,6 +20,7 @@ from tests.unit.portal.stub_api import (
     held_by,
     portal,
     problem,
+    renewal,
     signed_in,
 )
 
@@ -79,6 +82,28 @@ def test_a_refused_sign_in_says_why_and_leads_on_to_the_same_page(app: Flask) ->
     assert f"{R}/sign".replace("/", "%2F") in page.text or f"{R}/sign" in page.text
 
 
+def test_refused_proof_of_payer_keeps_the_renewal_on_every_way_on(app: Flask) -> None:
+    pending = {**PENDING, "then": f"{R}/payment/checkout", "renewal_id": RENEWAL}
+    client = signed_in(app, pending=pending)
+    answer = client.get("/signed-in?error=client-certificate-missing&state=the-state", base_url=PORTAL)
+    page = client.get(answer.headers["Location"], base_url=PORTAL).text
+    assert f'href="{R}/payment/authorise"' in page
+    (file_way,) = re.findall(r'href="(/en/sign-in/file[^"]*)"', page)
+    assert parse_qs(urlsplit(unescape(file_way)).query) == {
+        "next": [f"{R}/payment/checkout"],
+        "renewal_id": [RENEWAL],
+    }
+
+
+def test_payment_page_asks_for_the_e_cert_where_it_was_at_sign_in(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-payment")
+    for with_file, first in ((True, "/en/sign-in/file"), (False, f"{R}/payment/authorise")):
+        page = signed_in(app, with_file=with_file).get(f"{R}/payment", base_url=PORTAL).text
+        ways = re.findall(r'href="(/en/sign-in/file|[^"]*/payment/authorise)', page)
+        assert ways[0] == first
+        assert len(ways) == 2
+
+
 @pytest.mark.parametrize("broken", ["", "x", "gAAAAABm"])
 def test_a_cookie_that_is_not_ours_is_as_none(app: Flask, broken: str) -> None:
     client = browser(app)
@@ -129,7 +154,8 @@ def test_paying_opens_one_checkout_with_the_proof_of_who_pays(app: Flask, api: S
     client = signed_in(app, paying=RENEWAL, authorisation="proof")
     first = client.get(f"{R}/payment/checkout", base_url=PORTAL)
     client.get(f"{R}/payment/checkout", base_url=PORTAL)
-    assert first.headers["Location"] == "https://pay.example/checkout/1"
+    assert first.headers["Refresh"] == "0; url=https://pay.example/checkout/1"
+    assert 'href="https://pay.example/checkout/1"' in first.text
     keys = {asked.key for asked in api.asked if asked.path == "/payment/v1/checkouts"}
     assert len(keys) == 1
     assert api.asked[-1].body == {"renewal_id": RENEWAL, "authorisation": "proof"}
