@@ -128,10 +128,17 @@ def _begin(service: Service, name: str) -> ServiceSettings:
     return settings
 
 
-def open_current_pool(service: Service, settings: ServiceSettings, name: str, *, max_size: int = 4) -> Pool:
-    """A pool on a database that this code can work with; waits for it to come up."""
+def open_current_pool(
+    service: Service, settings: ServiceSettings, name: str, *, max_size: int = 4, while_recovering: bool = False
+) -> Pool:
+    """Open a pool on a database that this code can work with; waits for it to come up.
+
+    Raises RecoveryUnfinished while an outbox recovery is open, unless the caller writes no events.
+    """
     pool = db.open_pool(settings.database_url, name=f"{service.name}-{name}", max_size=max_size)
     migrate.wait_until_current(pool, service.files())
+    if not while_recovering:
+        recall.require_ended(pool)
     return pool
 
 
@@ -261,14 +268,16 @@ def _recall(service: Service, actor: str) -> None:
 
     settings = _begin(service, "recall")
     topics = [topic.value for topic in Topic if topic.partition(".")[0] == service.name]
-    pool = open_current_pool(service, settings, "recall", max_size=1)
+    pool = open_current_pool(service, settings, "recall", max_size=1, while_recovering=True)
     try:
         batches = broker.read_all(settings.kafka, f"{service.name}-recall", topics)
         found = recall.take_back(pool, ([*map(consumer.record_of, batch)] for batch in batches), actor=actor)
+        print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
+        with pool.connection() as conn:
+            for renewal in recall.forgotten(conn, found.recovery_id):
+                print(f"forgotten: renewal {renewal}")
     finally:
         pool.close()
-    print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
-    print(*(f"forgotten: renewal {renewal}" for renewal in sorted(found.renewals)), sep="\n")
     if found.conflicts:
         sys.exit("\n".join(f"conflict: {each}" for each in found.conflicts))
 
@@ -304,7 +313,7 @@ def _rewind(service: Service, subscriptions: Sequence[Subscription], options: ar
 def _verify_audit(service: Service) -> None:
     settings = _begin(service, "verify-audit")
     keys = KeySet.parse({"keys": [SigningKey.load(settings.audit_key_file).jwk()]})
-    pool = open_current_pool(service, settings, "verify-audit", max_size=1)
+    pool = open_current_pool(service, settings, "verify-audit", max_size=1, while_recovering=True)
     try:
         with pool.connection() as conn:
             findings = list(sealing.check(conn, keys, service=service.name, now=utc_now()))

@@ -68,49 +68,39 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
         """INSERT INTO outbox (event_id, topic, key, sequence, type, source, time, data, dataschema,
                                traceparent, causation_id)
            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        (
-            envelope.id,
-            envelope.topic,
-            envelope.subject,
-            envelope.sequence,
-            envelope.type,
-            envelope.source,
-            envelope.time,
-            envelope.data,
-            envelope.dataschema,
-            envelope.traceparent,
-            envelope.causationid,
-        ),
+        _columns(envelope),
     )
 
 
-def take_back(conn: Conn, envelope: Envelope) -> bool:
-    """Put an event that travelled into the outbox again, unless it is there; whether it was missing.
+def take_back(conn: Conn, envelopes: Sequence[Envelope], *, recovery_id: int) -> int:
+    """Put events that travelled into the outbox again, as sent, unless they are there; return how many were missing.
 
-    Raises psycopg.errors.UniqueViolation if another event has its number or position.
+    Raises psycopg.errors.UniqueViolation if another event has the number or position of one of them.
     """
-    return (
-        conn.execute(
-            f"""INSERT INTO outbox ({ENVELOPE}, sent_at)
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now())
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            f"""INSERT INTO outbox ({ENVELOPE}, sent_at, recovery_id)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now(), %s)
                 ON CONFLICT (event_id) DO NOTHING""",
-            (
-                envelope.id,
-                envelope.topic,
-                envelope.subject,
-                envelope.sequence,
-                envelope.type,
-                envelope.source,
-                envelope.time,
-                envelope.data,
-                envelope.dataschema,
-                envelope.traceparent,
-                envelope.causationid,
-                envelope.position,
-                envelope.signature,
-            ),
-        ).rowcount
-        == 1
+            [(*_columns(envelope), envelope.position, envelope.signature, recovery_id) for envelope in envelopes],
+        )
+        return max(0, cursor.rowcount)
+
+
+def _columns(envelope: Envelope) -> tuple[Any, ...]:
+    """The values of the ENVELOPE columns but for position and signature."""
+    return (
+        envelope.id,
+        envelope.topic,
+        envelope.subject,
+        envelope.sequence,
+        envelope.type,
+        envelope.source,
+        envelope.time,
+        envelope.data,
+        envelope.dataschema,
+        envelope.traceparent,
+        envelope.causationid,
     )
 
 

@@ -1,73 +1,142 @@
-"""After a database was restored: the events it has forgotten come back from Kafka, before it writes new ones.
+"""Outbox recovery: after a restore, the events that the database has forgotten come back from Kafka.
 
 A restored writer would count again from where it stood, and give numbers and positions away a second time; readers hold
-such an event as a conflict. What the forgotten events were about stays forgotten: the command names their renewals.
+such an event as a conflict. The state that the forgotten events were about stays forgotten: `forgotten` names their
+renewals.
+
+A recovery works in batches. Each batch is one transaction that puts events back *and* raises the counters after them,
+so a recovery that was broken off leaves nothing half-done in the database; run again, it is resumed and skips what it
+knows. Until a run has reached the end of the topics, no process of the service starts (`require_ended`): what is still
+missing has numbers, too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CheckViolation, UniqueViolation
 
 from shared import audit, outbox
 from shared.db import Conn, Pool
-from shared.errors import Undecodable
+from shared.errors import Unavailable, Undecodable
+from shared.events.base import Envelope
 from shared.parking import Record
 from shared.tx import transaction
+
+_FETCH_ROWS: Final = 1000
+
+
+class RecoveryUnfinished(Unavailable):
+    """An outbox recovery has begun and has not ended; new events would take numbers that are given away."""
+
+    reason = "recovery-unfinished"
 
 
 @dataclass(kw_only=True)
 class Recalled:
-    """What came of it: how many were known and brought back, the renewals concerned, and what does not fit."""
+    """The outcome of one run: how many events were known and brought back, and what does not fit."""
 
+    recovery_id: int
     known: int = 0
     returned: int = 0
-    renewals: set[str] = field(default_factory=set)
     conflicts: list[str] = field(default_factory=list)
     unreadable: int = 0
 
 
-def take_back(pool: Pool, records: Iterable[Sequence[Record]], *, actor: str) -> Recalled:
+def take_back(pool: Pool, batches: Iterable[Sequence[Record]], *, actor: str) -> Recalled:
     """Put every event of these batches of records that the outbox lacks into it, as sent."""
-    found = Recalled()
-    for batch in records:
+    found = Recalled(recovery_id=_begin(pool, actor))
+    for batch in batches:
         with transaction(pool) as tx:
-            for record in batch:
-                _take(tx.conn, record, found)
+            _take(tx.conn, batch, found)
     with transaction(pool) as tx:
-        _count_on(tx.conn)
+        tx.conn.execute(
+            "UPDATE outbox_recoveries SET ended_at = %s WHERE id = %s AND ended_at IS NULL", (tx.now, found.recovery_id)
+        )
         details = {"known": found.known, "returned": found.returned, "conflicts": len(found.conflicts)}
         audit.record(tx, actor=actor, action="events-recalled", subject="outbox", details=details)
     return found
 
 
-def _take(conn: Conn, record: Record, found: Recalled) -> None:
-    try:
-        envelope = record.envelope()
-    except Undecodable:
-        found.unreadable += 1
-        return
+def forgotten(conn: Conn, recovery_id: int) -> Iterator[str]:
+    """Yield the keys of all events that the runs of this recovery have brought back, each once, in order."""
+    with conn.cursor(name="forgotten") as cursor:
+        cursor.itersize = _FETCH_ROWS
+        cursor.execute("SELECT DISTINCT key FROM outbox WHERE recovery_id = %s ORDER BY key", (recovery_id,))
+        for (key,) in cursor:
+            yield str(key)
+
+
+def require_ended(pool: Pool) -> None:
+    """Raise RecoveryUnfinished while a recovery is open."""
+    with pool.connection() as conn:
+        row = conn.execute("SELECT began_at FROM outbox_recoveries WHERE ended_at IS NULL").fetchone()
+    if row is not None:
+        raise RecoveryUnfinished(f"the outbox recovery of {row[0].isoformat()} has not ended: run `recall` again")
+
+
+def _begin(pool: Pool, actor: str) -> int:
+    """Return the number of the open recovery, or of a new one."""
+    with transaction(pool) as tx:
+        tx.conn.execute(
+            "INSERT INTO outbox_recoveries (actor, began_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (actor, tx.now)
+        )
+        row = tx.conn.execute("SELECT id FROM outbox_recoveries WHERE ended_at IS NULL").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _take(conn: Conn, batch: Sequence[Record], found: Recalled) -> None:
+    envelopes = list(_readable(batch, found))
     try:
         with conn.transaction():
-            returned = outbox.take_back(conn, envelope)
+            returned = outbox.take_back(conn, envelopes, recovery_id=found.recovery_id)
+    except (UniqueViolation, CheckViolation):
+        returned = sum(_take_one(conn, envelope, found) for envelope in envelopes)
+    else:
+        found.known += len(envelopes) - returned
+    found.returned += returned
+    _raise_counters(conn, envelopes)
+
+
+def _readable(batch: Sequence[Record], found: Recalled) -> Iterator[Envelope]:
+    for record in batch:
+        try:
+            yield record.envelope()
+        except Undecodable:
+            found.unreadable += 1
+
+
+def _take_one(conn: Conn, envelope: Envelope, found: Recalled) -> int:
+    """Put one event back; 1 if the outbox lacked it."""
+    try:
+        with conn.transaction():
+            returned = outbox.take_back(conn, [envelope], recovery_id=found.recovery_id)
     except UniqueViolation:
         found.conflicts.append(f"{envelope.topic} {envelope.subject} {envelope.sequence}")
-        return
+        return 0
+    except CheckViolation:  # a position without a signature
+        found.unreadable += 1
+        return 0
     found.known += not returned
-    found.returned += returned
-    if returned:
-        found.renewals.add(envelope.subject)
+    return returned
 
 
-def _count_on(conn: Conn) -> None:
-    """The next numbers and positions follow the last ones that anybody has seen."""
-    conn.execute(
-        """INSERT INTO outbox_sequences (topic, key, last_sequence)
-           SELECT topic, key, max(sequence) FROM outbox GROUP BY topic, key
-           ON CONFLICT (topic, key) DO UPDATE
-           SET last_sequence = GREATEST(outbox_sequences.last_sequence, excluded.last_sequence)"""
-    )
-    conn.execute(
-        """UPDATE feeds AS f SET last_position = GREATEST(f.last_position, o.last)
-           FROM (SELECT topic, max(position) AS last FROM outbox GROUP BY topic) AS o WHERE o.topic = f.topic"""
-    )
+def _raise_counters(conn: Conn, envelopes: Sequence[Envelope]) -> None:
+    """Set the next numbers and positions after the last ones of these events, known or not."""
+    last: dict[tuple[str, str], int] = {}
+    positions: dict[str, int] = {}
+    for each in envelopes:
+        last[each.topic, each.subject] = max(each.sequence, last.get((each.topic, each.subject), 0))
+        positions[each.topic] = max(each.position or 0, positions.get(each.topic, 0))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """INSERT INTO outbox_sequences (topic, key, last_sequence) VALUES (%s, %s, %s)
+               ON CONFLICT (topic, key) DO UPDATE SET last_sequence = excluded.last_sequence
+               WHERE outbox_sequences.last_sequence < excluded.last_sequence""",
+            [(topic, key, sequence) for (topic, key), sequence in sorted(last.items())],
+        )
+        cursor.executemany(
+            "UPDATE feeds SET last_position = %(last)s WHERE topic = %(topic)s AND last_position < %(last)s",
+            [{"topic": topic, "last": position} for topic, position in positions.items()],
+        )
