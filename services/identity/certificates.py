@@ -6,7 +6,7 @@ processes no policies, lets a CA certificate through as leaf under our own leaf 
 nonRepudiation and the leaf's key size, and forgives a fraction of a second: those checks are ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -24,11 +24,12 @@ from cryptography.x509.verification import (
 
 from services.identity.domain import CertificateFault, CertificateRefused
 from shared.pki.certificates import UNREADABLE, is_strong
+from shared.pki.crls import DEFAULT_MAX_AGES, MaxAges
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 MAX_CHAIN_DEPTH: Final = 3
-_CRITICAL_AND_CHECKED: Final = frozenset(
+CRITICAL_AND_CHECKED: Final = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,
         ExtensionOID.KEY_USAGE,
@@ -37,7 +38,7 @@ _CRITICAL_AND_CHECKED: Final = frozenset(
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
     }
 )
-_ANY_POLICY: Final = x509.ObjectIdentifier("2.5.29.32.0")
+ANY_POLICY: Final = x509.ObjectIdentifier("2.5.29.32.0")
 # Certificate policies of the Hong Kong and Guangdong arrangement; below it come year, version and release.
 _MUTUAL_RECOGNITION: Final = "2.16.344.8.2.2008.810.2."
 # How the CA names the class inside the subject; used for a better reason only, never to let anyone in.
@@ -52,6 +53,7 @@ class Trust:
     """The pinned anchors, our own copies of the sub-CAs, and what an accepted e-Cert must say.
 
     The sub-CAs of `mutual_recognition` issue other kinds, too: their e-Certs must say so by a policy of its own.
+    An e-Cert that states extended key usages must state one of `purposes`.
     """
 
     anchors: tuple[x509.Certificate, ...]
@@ -59,6 +61,8 @@ class Trust:
     policies: frozenset[x509.ObjectIdentifier]
     mutual_recognition: tuple[x509.Certificate, ...] = ()
     require_non_repudiation: bool = True
+    purposes: frozenset[x509.ObjectIdentifier] = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH})
+    crl_ages: MaxAges = DEFAULT_MAX_AGES
 
     @property
     def sub_cas(self) -> tuple[x509.Certificate, ...]:
@@ -101,23 +105,28 @@ def read(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> Chain:
-    """The chain by which this e-Cert is good at `now`; raise CertificateRefused with the reason."""
+def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[Chain, ...]:
+    """Return every chain by which this e-Cert is good at `now`; raise CertificateRefused with the reason.
+
+    Whether a chain stands is for its CRLs to say: one certificate of a renewed sub-CA may be revoked, the other not.
+    """
     check_validity(certificate, now)
     check_class(certificate, trust)
     check_key(certificate, trust)
-    chain = find_chain(certificate, trust, now)
-    check_policy(chain, trust)
-    return chain
+    return check_policies(find_chains(certificate, trust, now), trust)
 
 
-def find_chain(certificate: x509.Certificate, trust: Trust, now: datetime) -> Chain:
-    """By which CAs it was issued, all good at `now`; raise CertificateRefused."""
-    issuers = _path(certificate, trust, now)
-    for issuer in issuers:
-        if not issuer.not_valid_before_utc <= now <= issuer.not_valid_after_utc:
-            raise CertificateRefused(CertificateFault.UNTRUSTED)
-    return Chain(leaf=certificate, issuers=issuers)
+def find_chains(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[Chain, ...]:
+    """Return every chain of pinned CAs, all good at `now`, that issued the certificate; raise CertificateRefused."""
+    found = tuple(
+        Chain(leaf=certificate, issuers=issuers)
+        for issuers in _candidates(certificate, trust)
+        if all(each.not_valid_before_utc <= now <= each.not_valid_after_utc for each in issuers)
+        and _verifies(certificate, issuers, now)
+    )
+    if not found:
+        raise CertificateRefused(CertificateFault.UNTRUSTED)
+    return found
 
 
 def check_validity(certificate: x509.Certificate, now: datetime) -> None:
@@ -132,19 +141,19 @@ def check_key(certificate: x509.Certificate, trust: Trust) -> None:
     """Its key is strong enough and made to sign; raise CertificateRefused."""
     if not is_strong(certificate):
         raise CertificateRefused(CertificateFault.WEAK_KEY)
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension_of(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise CertificateRefused(CertificateFault.IS_CA)
-    usage = _extension(certificate, x509.KeyUsage)
+    usage = extension_of(certificate, x509.KeyUsage)
     if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
         raise CertificateRefused(CertificateFault.KEY_USAGE)
     if trust.require_non_repudiation and not usage.content_commitment:
         raise CertificateRefused(CertificateFault.KEY_USAGE)
-    extended = _extension(certificate, x509.ExtendedKeyUsage)
-    if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended:
+    extended = extension_of(certificate, x509.ExtendedKeyUsage)
+    if extended is not None and trust.purposes.isdisjoint(extended):
         raise CertificateRefused(CertificateFault.EXTENDED_KEY_USAGE)
     for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _CRITICAL_AND_CHECKED:
+        if extension.critical and extension.oid not in CRITICAL_AND_CHECKED:
             raise CertificateRefused(CertificateFault.UNKNOWN_CRITICAL_EXTENSION)
 
 
@@ -157,19 +166,36 @@ def check_class(certificate: x509.Certificate, trust: Trust) -> None:
     for words, fault in _OTHER_CLASSES.items():
         if words in named:
             raise CertificateRefused(fault)
-    if not _policies(certificate) & trust.policies:
+    if not policies_of(certificate) & trust.policies:
         raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
 
 
-def check_policy(chain: Chain, trust: Trust) -> None:
-    """A sub-CA limited to some policies cannot issue under another (RFC 5280 6.1, without mappings).
+def check_policies(chains: tuple[Chain, ...], trust: Trust) -> tuple[Chain, ...]:
+    """Return the chains that allow the e-Cert's policy; raise CertificateRefused if none does."""
+    allowed: list[Chain] = []
+    refused: list[CertificateRefused] = []
+    for chain in chains:
+        try:
+            _check_policy(chain, trust)
+        except CertificateRefused as error:
+            refused.append(error)
+        else:
+            allowed.append(chain)
+    if not allowed:
+        raise refused[0]
+    return tuple(allowed)
 
+
+def _check_policy(chain: Chain, trust: Trust) -> None:
+    """Check the policies along one chain (RFC 5280 6.1): each sub-CA can issue only under what it states.
+
+    pinned.py lets no sub-CA in that maps or inhibits policies. An anchor may state none.
     Raises CertificateRefused, also for what a mutual-recognition sub-CA issued without that status.
     """
-    accepted = _policies(chain.leaf) & trust.policies
+    accepted = policies_of(chain.leaf) & trust.policies
     for issuer in chain.issuers:
-        stated = _policies(issuer)
-        if stated and _ANY_POLICY not in stated:
+        stated = policies_of(issuer)
+        if ANY_POLICY not in stated and (stated or issuer != chain.issuers[-1]):
             accepted &= stated
     if not accepted:
         raise CertificateRefused(CertificateFault.NOT_ORGANISATIONAL)
@@ -178,19 +204,34 @@ def check_policy(chain: Chain, trust: Trust) -> None:
 
 
 def _is_mutual_recognition(certificate: x509.Certificate) -> bool:
-    return any(policy.dotted_string.startswith(_MUTUAL_RECOGNITION) for policy in _policies(certificate))
+    return any(policy.dotted_string.startswith(_MUTUAL_RECOGNITION) for policy in policies_of(certificate))
 
 
-def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x509.Certificate, ...]:
+def _candidates(certificate: x509.Certificate, trust: Trust) -> Iterator[tuple[x509.Certificate, ...]]:
+    """Yield every way up to an anchor by name alone; all of it is ours, so no client makes it long."""
+
+    def climb(below: x509.Certificate, path: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
+        yield from ((*path, anchor) for anchor in trust.anchors if anchor.subject == below.issuer)
+        if len(path) < MAX_CHAIN_DEPTH:
+            for issuer in trust.sub_cas:
+                if issuer.subject == below.issuer and issuer not in path:
+                    yield from climb(issuer, (*path, issuer))
+
+    return climb(certificate, ())
+
+
+def _verifies(certificate: x509.Certificate, issuers: tuple[x509.Certificate, ...], now: datetime) -> bool:
+    """Whether exactly these CAs issued the certificate, as the library sees it."""
     verifier = (
         PolicyBuilder()
-        .store(Store(list(trust.anchors)))
+        .store(Store([issuers[-1]]))
         .time(now)
         .max_chain_depth(MAX_CHAIN_DEPTH)
         .extension_policies(
-            ca_policy=ExtensionPolicy.webpki_defaults_ca().may_be_present(
-                x509.CertificatePolicies, Criticality.AGNOSTIC, None
-            ),
+            # pinned.py has looked at the policies and purposes of our own sub-CAs.
+            ca_policy=ExtensionPolicy.webpki_defaults_ca()
+            .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
+            .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, None),
             # Nothing is demanded of the leaf here: check_key and check_class have done it, with a reason for each case.
             ee_policy=ExtensionPolicy.permit_all()
             .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
@@ -199,20 +240,20 @@ def _path(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[x
         .build_client_verifier()
     )
     try:
-        return tuple(verifier.verify(certificate, list(trust.sub_cas)).chain[1:])
-    except (VerificationError, *UNREADABLE) as error:
-        raise CertificateRefused(CertificateFault.UNTRUSTED) from error
+        return tuple(verifier.verify(certificate, list(issuers[:-1])).chain[1:]) == issuers
+    except (VerificationError, *UNREADABLE):
+        return False
 
 
-def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
+def extension_of(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
 
 
-def _policies(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
-    stated = _extension(certificate, x509.CertificatePolicies)
+def policies_of(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
+    stated = extension_of(certificate, x509.CertificatePolicies)
     return frozenset(each.policy_identifier for each in stated) if stated else frozenset()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from psycopg.rows import kwargs_row
 
@@ -31,15 +31,17 @@ def find_crls(conn: Conn, issuers: Sequence[str]) -> dict[str, list[StoredCRL]]:
     return by_issuer
 
 
-def add_crl(conn: Conn, crl: StoredCRL, now: datetime) -> bool:
+def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, issuer_name: str, usable_until: datetime) -> bool:
     """Make this the newest CRL of its list, unless it goes back behind the one we hold."""
     moved = conn.execute(
-        """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256)
-           VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s)
+        """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256, issuer_name, usable_until)
+           VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s, %(issuer_name)s,
+                   %(usable_until)s)
            ON CONFLICT (issuer_sha256, scope) DO UPDATE
-           SET number = EXCLUDED.number, this_update = EXCLUDED.this_update, sha256 = EXCLUDED.sha256
+           SET number = EXCLUDED.number, this_update = EXCLUDED.this_update, sha256 = EXCLUDED.sha256,
+               issuer_name = EXCLUDED.issuer_name, usable_until = EXCLUDED.usable_until
            WHERE (crl_heads.number, crl_heads.this_update) <= (EXCLUDED.number, EXCLUDED.this_update)""",
-        vars(crl),
+        {**vars(crl), "issuer_name": issuer_name, "usable_until": usable_until},
     ).rowcount
     if moved == 0:
         return False
@@ -53,8 +55,25 @@ def add_crl(conn: Conn, crl: StoredCRL, now: datetime) -> bool:
     return True
 
 
+# For the gauges. A delta list clears nobody, so nothing waits for a new one.
+THIS_UPDATES: Final = """SELECT issuer_name, scope, min(extract(epoch FROM this_update))::float FROM crl_heads
+                         WHERE issuer_name IS NOT NULL AND scope NOT LIKE 'delta %%' GROUP BY issuer_name, scope"""
+USABLE_UNTIL: Final = """SELECT issuer_name, scope, min(extract(epoch FROM usable_until))::float FROM crl_heads
+                         WHERE issuer_name IS NOT NULL AND scope NOT LIKE 'delta %%' GROUP BY issuer_name, scope"""
+
+
+def forget_issuers(conn: Conn, pinned: Sequence[str]) -> None:
+    """Take the heads of CAs that are pinned no more out of the figures; pruning deletes them when they ran out."""
+    conn.execute("UPDATE crl_heads SET issuer_name = NULL WHERE issuer_sha256 <> ALL(%s)", (list(pinned),))
+
+
 def prune_crls(conn: Conn, before: datetime) -> int:
-    """Forget superseded CRLs that no evidence rests on."""
+    """Delete superseded CRLs that no evidence rests on, and those of CAs pinned no more once they ran out."""
+    conn.execute(
+        """DELETE FROM crl_heads AS h USING crls AS c WHERE h.issuer_name IS NULL AND c.next_update < %s
+           AND c.issuer_sha256 = h.issuer_sha256 AND c.sha256 = h.sha256""",
+        (before,),
+    )
     return conn.execute(
         """DELETE FROM crls AS c WHERE c.accepted_at < %s
            AND NOT EXISTS (SELECT 1 FROM crl_heads AS h
@@ -66,10 +85,11 @@ def prune_crls(conn: Conn, before: datetime) -> int:
 
 
 def save_sources(conn: Conn, sources: Sequence[str], now: datetime) -> None:
-    """Make the settings' sources the ones that are read; new ones are due at once."""
+    """Make the settings' sources the ones that are read, all of them at once: another CA may be pinned now."""
     conn.execute("DELETE FROM crl_sources WHERE source <> ALL(%s)", (list(sources),))
     conn.execute(
-        """INSERT INTO crl_sources (source, due_at) SELECT unnest(%s::text[]), %s ON CONFLICT (source) DO NOTHING""",
+        """INSERT INTO crl_sources (source, due_at) SELECT unnest(%s::text[]), %s
+           ON CONFLICT (source) DO UPDATE SET due_at = LEAST(crl_sources.due_at, EXCLUDED.due_at)""",
         (list(sources), now),
     )
 

@@ -70,18 +70,18 @@ def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
     validity = _find(Check.VALIDITY, lambda: certificates.check_validity(certificate, tx.now))
     # Of an e-Cert that has expired it can still be told who issued it.
     at = max(certificate.not_valid_before_utc, min(tx.now, certificate.not_valid_after_utc))
-    chain, issuer = _chain(certificate, trust, at)
+    chains, issuer = _chains(certificate, trust, at)
     kind = _find(Check.KIND, lambda: certificates.check_class(certificate, trust))
-    if chain is not None and kind.fault is None:
-        kind = _find(Check.KIND, lambda: certificates.check_policy(chain, trust))
+    if chains and kind.fault is None:
+        kind = _find(Check.KIND, lambda: certificates.check_policies(chains, trust))
     key = _find(Check.KEY, lambda: certificates.check_key(certificate, trust))
-    revocation = _revocation(chain, tx)
+    revocation = _revocation(chains, tx, trust)
     registration = _find(Check.REGISTRATION, lambda: _check_registration(certificate, tx))
     return Report(
         holder=certificates.common_name(certificate),
         organisation=_organisation(certificate),
         issuer=_issuer_name(certificate),
-        mutual_recognition=chain is not None and chain.issuers[0] in trust.mutual_recognition,
+        mutual_recognition=any(chain.issuers[0] in trust.mutual_recognition for chain in chains),
         serial=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -97,17 +97,17 @@ def _find(check: Check, make: Callable[[], object]) -> Finding:
     return Finding(check=check)
 
 
-def _chain(certificate: x509.Certificate, trust: Trust, at: datetime) -> tuple[Chain | None, Finding]:
+def _chains(certificate: x509.Certificate, trust: Trust, at: datetime) -> tuple[tuple[Chain, ...], Finding]:
     try:
-        return certificates.find_chain(certificate, trust, at), Finding(check=Check.ISSUER)
+        return certificates.find_chains(certificate, trust, at), Finding(check=Check.ISSUER)
     except CertificateRefused as refused:
-        return None, Finding(check=Check.ISSUER, fault=refused.reason)
+        return (), Finding(check=Check.ISSUER, fault=refused.reason)
 
 
-def _revocation(chain: Chain | None, tx: Tx) -> Finding:
-    if chain is None:
+def _revocation(chains: tuple[Chain, ...], tx: Tx, trust: Trust) -> Finding:
+    if not chains:
         return Finding(check=Check.REVOCATION, made=False)
-    return _find(Check.REVOCATION, lambda: revocation.clear(chain, tx))
+    return _find(Check.REVOCATION, lambda: revocation.clear(chains, tx, trust=trust))
 
 
 def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:

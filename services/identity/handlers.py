@@ -48,8 +48,7 @@ def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identifi
 
     Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
     """
-    chain = certificates.validate(certificate, trust, tx.now)
-    used = revocation.clear(chain, tx)
+    chain, used = revocation.clear(certificates.validate(certificate, trust, tx.now), tx, trust=trust)
     certificate_sha256 = sha256(certificate)
     ar = store.find_ar_by_certificate(tx.conn, certificate_sha256)
     if ar is None:

@@ -14,8 +14,10 @@ from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
+from shared.gauges import Reading
 from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
+from shared.pki.crls import issuer_id
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
 from shared.work import Task
@@ -57,6 +59,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     trust = settings.read_trust(told)
     with transaction(pool) as tx:
         crl_store.save_sources(tx.conn, told.crl_sources, tx.now)
+        crl_store.forget_issuers(tx.conn, [issuer_id(each) for each in trust.issuers])
     every = timedelta(seconds=told.crl_refresh_seconds)
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
 
@@ -133,6 +136,10 @@ SERVICE = Service(
     make_app=make_app,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
+    readings=(
+        Reading(gauge=work.THIS_UPDATE, query=crl_store.THIS_UPDATES),
+        Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),
+    ),
     commands={
         "enrol": Command(
             help="enrol subscribers and ARs from a file", run=_operate("enrol", _enrol), add_arguments=_enrol_arguments

@@ -1,19 +1,33 @@
-"""Whether an accepted chain still stands: the CRLs that clear it."""
+"""Revocation of an accepted chain: the CRLs that clear it."""
 
 from services.identity import crl_store
-from services.identity.certificates import Chain
+from services.identity.certificates import Chain, Trust
 from services.identity.domain import CertificateFault, CertificateRefused
 from shared.pki import crls
-from shared.pki.certificates import sha256
-from shared.pki.crls import CertificateListed, StoredCRL
+from shared.pki.crls import CertificateListed, RevocationUnknown, StoredCRL, issuer_id
 from shared.tx import Tx
 
 
-def clear(chain: Chain, tx: Tx) -> tuple[StoredCRL, ...]:
-    """What says that nothing of the chain is revoked. Raises CertificateRefused, or RevocationUnknown."""
-    stored = crl_store.find_crls(tx.conn, [sha256(issuer) for issuer in chain.issuers])
-    try:
-        return crls.check(chain.links, stored, tx.now)
-    except CertificateListed as listed:
-        fault = CertificateFault.SUSPENDED if listed.suspended else CertificateFault.REVOKED
-        raise CertificateRefused(fault) from listed
+def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tuple[StoredCRL, ...]]:
+    """Return the first chain of which nothing is revoked, with the CRLs that say so.
+
+    Raises RevocationUnknown if a chain may still turn out good, else CertificateRefused. A revoked e-Cert is revoked
+    by every chain: whoever issued it is one name and one key, and has one set of lists.
+    """
+    unknown = None
+    for chain in chains:
+        try:
+            return chain, _clear(chain, tx, trust)
+        except RevocationUnknown as error:
+            unknown = error
+        except CertificateListed as error:
+            listed = error
+    if unknown is not None:
+        raise unknown
+    fault = CertificateFault.SUSPENDED if listed.suspended else CertificateFault.REVOKED
+    raise CertificateRefused(fault) from listed
+
+
+def _clear(chain: Chain, tx: Tx, trust: Trust) -> tuple[StoredCRL, ...]:
+    stored = crl_store.find_crls(tx.conn, [issuer_id(issuer) for issuer in chain.issuers])
+    return crls.check(chain.links, stored, tx.now, trust.crl_ages)

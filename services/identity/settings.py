@@ -1,17 +1,25 @@
 """Identity's settings, and the trust they point to."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from environs import validate
 
+from services.identity import pinned
 from services.identity.certificates import Trust
+from services.identity.pinned import PinRefused
 from shared.pki.certificates import UNREADABLE
+from shared.pki.crls import DEFAULT_MAX_AGES, MaxAges
 from shared.settings import ServiceSettings, SettingsError, read_env, read_service, seal
 
 DEFAULT_REFRESH_SECONDS: Final = 60
+_POSITIVE: Final = validate.Range(1, 10_000)
+_CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +31,9 @@ class Settings:
     trust_folder: Path
     crl_sources: tuple[str, ...]
     crl_refresh_seconds: int
+    crl_ages: MaxAges
     policies: frozenset[x509.ObjectIdentifier]
+    purposes: frozenset[x509.ObjectIdentifier]
     require_non_repudiation: bool
     redirect_uris: tuple[str, ...]
 
@@ -42,7 +52,10 @@ def read_settings() -> Settings:
     trust_folder = env.path("CLIENT_TRUST_DIR")
     sources: list[str] = env.list("CLIENT_CRLS")
     policies: list[str] = env.list("ECERT_ORGANISATIONAL_POLICY_OIDS")
+    purposes: list[str] = env.list("ECERT_EXTENDED_KEY_USAGE_OIDS", [_CLIENT_AUTH])
     refresh = env.int("CLIENT_CRL_REFRESH_SECONDS", DEFAULT_REFRESH_SECONDS)
+    sub_ca_days = env.int("CLIENT_CRL_MAX_AGE_DAYS", DEFAULT_MAX_AGES.sub_cas.days, validate=_POSITIVE)
+    root_days = env.int("CLIENT_ROOT_CRL_MAX_AGE_DAYS", DEFAULT_MAX_AGES.roots.days, validate=_POSITIVE)
     non_repudiation = env.bool("ECERT_REQUIRE_NON_REPUDIATION", True)
     redirects: list[str] = env.list("PORTAL_REDIRECT_URIS")
     seal(env)
@@ -52,7 +65,9 @@ def read_settings() -> Settings:
         trust_folder=trust_folder,
         crl_sources=_sources(sources),
         crl_refresh_seconds=refresh,
-        policies=_policies(policies),
+        crl_ages=MaxAges(sub_cas=timedelta(days=sub_ca_days), roots=timedelta(days=root_days)),
+        policies=_oids("ECERT_ORGANISATIONAL_POLICY_OIDS", policies),
+        purposes=_oids("ECERT_EXTENDED_KEY_USAGE_OIDS", purposes),
         require_non_repudiation=non_repudiation,
         redirect_uris=_redirect_uris(redirects),
     )
@@ -64,23 +79,25 @@ def read_service_settings() -> ServiceSettings:
 
 
 def read_trust(settings: Settings) -> Trust:
-    """The anchors, intermediates and, if there are any, mutual-recognition sub-CAs.
+    """Read the anchors, intermediates and, if there are any, mutual-recognition sub-CAs.
 
-    Raises SettingsError for a folder without them, or with anything else.
+    Raises SettingsError for a folder without them, with anything else, or with a CA that must not be pinned.
     """
-    anchors = _certificates(settings.trust_folder / "anchors")
-    intermediates = _certificates(settings.trust_folder / "intermediates")
     recognised = settings.trust_folder / "mutual-recognition"
-    for anchor in anchors:
-        if anchor.subject != anchor.issuer:
-            raise SettingsError("CLIENT_TRUST_DIR: an anchor is not a root certificate")
-    return Trust(
-        anchors=anchors,
-        intermediates=intermediates,
+    trust = Trust(
+        anchors=_certificates(settings.trust_folder / "anchors"),
+        intermediates=_certificates(settings.trust_folder / "intermediates"),
         mutual_recognition=_certificates(recognised) if recognised.exists() else (),
         policies=settings.policies,
+        purposes=settings.purposes,
+        crl_ages=settings.crl_ages,
         require_non_repudiation=settings.require_non_repudiation,
     )
+    try:
+        pinned.check(trust)
+    except PinRefused as refused:
+        raise SettingsError(f"CLIENT_TRUST_DIR: {refused}") from refused
+    return trust
 
 
 def _certificates(folder: Path) -> tuple[x509.Certificate, ...]:
@@ -101,13 +118,13 @@ def _sources(sources: list[str]) -> tuple[str, ...]:
     return found
 
 
-def _policies(texts: list[str]) -> frozenset[x509.ObjectIdentifier]:
+def _oids(variable: str, texts: list[str]) -> frozenset[x509.ObjectIdentifier]:
     try:
         found = frozenset(x509.ObjectIdentifier(text.strip()) for text in texts)
     except ValueError as error:
-        raise SettingsError(f"ECERT_ORGANISATIONAL_POLICY_OIDS: {error}") from error
+        raise SettingsError(f"{variable}: {error}") from error
     if not found:
-        raise SettingsError("ECERT_ORGANISATIONAL_POLICY_OIDS: name at least one")
+        raise SettingsError(f"{variable}: name at least one")
     return found
 
 

@@ -13,7 +13,7 @@ from services.identity.crl_sources import SourceUnavailable
 from shared import audit
 from shared.db import Pool
 from shared.pki import crls
-from shared.pki.crls import CRLRefused
+from shared.pki.crls import DEFAULT_MAX_AGES, CRLRefused, MaxAges
 from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
@@ -26,7 +26,11 @@ KEEP: Final = timedelta(days=2)
 REFUSED = Counter("crl_refused_total", "CRLs read and not believed", ["reason"])
 FAILED = Counter("crl_source_failed_total", "Sources that could not be read")
 THIS_UPDATE = Gauge("crl_this_update_seconds", "When the newest CRL was made, Unix time", ["issuer", "scope"])
-NEXT_UPDATE = Gauge("crl_next_update_seconds", "When the newest CRL runs out, Unix time", ["issuer", "scope"])
+USABLE_UNTIL = Gauge(
+    "crl_usable_until_seconds",
+    "When the newest CRL runs out or reaches its age limit, Unix time",
+    ["issuer", "scope"],
+)
 
 
 def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = utc_now) -> bool:
@@ -56,21 +60,20 @@ def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:
         der = crls.as_der(data)
         issuer = crls.issuer_of(der, trust.issuers)
         with transaction(pool, clock=clock) as tx:
-            accept(der, issuer, tx)
+            accept(der, issuer, tx, trust.crl_ages)
     except CRLRefused as refused:
         REFUSED.labels(refused.reason).inc()
         log.warning("crl.refused", reason=refused.reason)
 
 
-def accept(der: bytes, issuer: x509.Certificate, tx: Tx) -> None:
+def accept(der: bytes, issuer: x509.Certificate, tx: Tx, ages: MaxAges = DEFAULT_MAX_AGES) -> None:
     """Make a CRL the one that counts. Raises CRLRefused for one that is not good now, or goes back."""
-    crl = crls.accept(der, issuer, tx.now)
+    crl = crls.accept(der, issuer, tx.now, ages)
     known = crl_store.find_crls(tx.conn, [crl.issuer_sha256]).get(crl.issuer_sha256, [])
-    if not crl_store.add_crl(tx.conn, crl, tx.now):
-        raise CRLRefused("crl-goes-back")
     name = certificates.common_name(issuer)
-    THIS_UPDATE.labels(name, crl.scope).set(crl.this_update.timestamp())
-    NEXT_UPDATE.labels(name, crl.scope).set(crl.next_update.timestamp())
+    until = crls.usable_until(crl, issuer, ages)
+    if not crl_store.add_crl(tx.conn, crl, tx.now, issuer_name=name, usable_until=until):
+        raise CRLRefused("crl-goes-back")
     if all(held.sha256 != crl.sha256 for held in known):
         details = {"sha256": crl.sha256, "number": str(crl.number), "scope": crl.scope}
         audit.record(tx, actor="identity", action="crl-accepted", subject=name, details=details)

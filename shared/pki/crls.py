@@ -1,14 +1,18 @@
 """Certificate revocation lists: which to believe, and whether a chain stands in one. Fail closed.
 
-A CRL belongs to the one issuer whose key verifies it, never to a name alone: sibling sub-CAs share most of
-their names, and one's list must neither speak for another nor stand in for a missing one.
+A CRL belongs to the issuer whose name it bears and whose key verifies it, never to a name alone: sibling sub-CAs
+share most of their names, and one's list must neither speak for another nor stand in for a missing one. The CA's
+certificate is not part of that: a CA renewed with the same key goes on with the same lists.
+
+A delta CRL only adds: who stands in one is revoked, but it clears nobody and takes nobody off a list.
 """
 
-import functools
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -17,15 +21,26 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from shared.errors import Refused, Unavailable
-from shared.pki.certificates import UNREADABLE, is_strong, sha256
+from shared.pki.certificates import UNREADABLE, is_strong
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 MAX_BYTES: Final = 16 * 1024 * 1024
+# Of the lists kept parsed, all together.
+MAX_CACHED_BYTES: Final = 64 * 1024 * 1024
+# RFC 5280, 5.2.3: at most 20 octets, of which the first bit is the sign.
+_MAX_NUMBER_BITS: Final = 159
 _PEM: Final = b"-----BEGIN X509 CRL-----"
+# Begins the scope of a delta list.
+DELTA_PREFIX: Final = "delta "
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _LIST_EXTENSIONS: Final = frozenset(
-    {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
+    {
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.CRL_NUMBER,
+        ExtensionOID.ISSUING_DISTRIBUTION_POINT,
+        ExtensionOID.DELTA_CRL_INDICATOR,
+    }
 )
 _ENTRY_EXTENSIONS: Final = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryExtensionOID.INVALIDITY_DATE})
 
@@ -60,8 +75,27 @@ Links = Iterable[tuple[x509.Certificate, x509.Certificate]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaxAges:
+    """Ages from thisUpdate over which a list is not used, whatever its nextUpdate says.
+
+    A CRL comes over plain http: without a limit, whoever stands between can show one from before a revocation until
+    it runs out. e-Cert sub-CAs publish daily. Of roots, which rarely have anything to say, half a year is asked.
+    """
+
+    sub_cas: timedelta = timedelta(days=7)
+    roots: timedelta = timedelta(days=190)
+
+    def of(self, issuer: x509.Certificate) -> timedelta:
+        """The age that this issuer's lists may reach."""
+        return self.roots if issuer.subject == issuer.issuer else self.sub_cas
+
+
+DEFAULT_MAX_AGES: Final = MaxAges()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredCRL:
-    """A CRL that was accepted, as the database keeps it."""
+    """A CRL that was accepted, as the database keeps it. `issuer_sha256` is the issuer_id."""
 
     issuer_sha256: str
     scope: str
@@ -77,10 +111,26 @@ class _Checked:
     """A CRL whose every timeless property is sound."""
 
     crl: x509.CertificateRevocationList
+    is_delta: bool
     number: int
     this_update: datetime
     next_update: datetime
     scope: x509.IssuingDistributionPoint | None
+
+    @property
+    def scope_name(self) -> str:
+        """One name per list that an issuer keeps beside its others; their numbers count separately."""
+        return f"{DELTA_PREFIX}{_scope_name(self.scope)}" if self.is_delta else _scope_name(self.scope)
+
+    def usable_until(self, issuer: x509.Certificate, ages: MaxAges) -> datetime:
+        """The moment from which the list counts no more."""
+        return min(self.next_update, self.this_update + ages.of(issuer))
+
+
+def issuer_id(issuer: x509.Certificate) -> str:
+    """Return what a CA's lists are filed under, and is the same when its certificate is renewed: name and key."""
+    key = issuer.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(issuer.subject.public_bytes() + key).hexdigest()
 
 
 def as_der(data: bytes) -> bytes:
@@ -109,7 +159,7 @@ def issuer_of(der: bytes, issuers: Iterable[x509.Certificate]) -> x509.Certifica
     raise CRLRefused(reason)
 
 
-def accept(der: bytes, issuer: x509.Certificate, now: datetime) -> StoredCRL:
+def accept(der: bytes, issuer: x509.Certificate, now: datetime, ages: MaxAges = DEFAULT_MAX_AGES) -> StoredCRL:
     """A fetched CRL, if it is this issuer's and current at `now`; raise CRLRefused.
 
     Whether it goes back behind one we hold is for the store to say, in one statement.
@@ -119,9 +169,11 @@ def accept(der: bytes, issuer: x509.Certificate, now: datetime) -> StoredCRL:
         raise CRLRefused("crl-not-yet-valid")
     if not now < checked.next_update:
         raise CRLRefused("crl-outdated")
+    if not now < checked.usable_until(issuer, ages):
+        raise CRLRefused("crl-too-old")
     return StoredCRL(
-        issuer_sha256=sha256(issuer),
-        scope=_scope_name(checked.scope),
+        issuer_sha256=issuer_id(issuer),
+        scope=checked.scope_name,
         number=checked.number,
         this_update=checked.this_update,
         next_update=checked.next_update,
@@ -130,49 +182,119 @@ def accept(der: bytes, issuer: x509.Certificate, now: datetime) -> StoredCRL:
     )
 
 
-def check(links: Links, stored: Mapping[str, Iterable[StoredCRL]], now: datetime) -> tuple[StoredCRL, ...]:
+def usable_until(crl: StoredCRL, issuer: x509.Certificate, ages: MaxAges) -> datetime:
+    """Return the moment from which an accepted list counts no more."""
+    return _checked(crl.der, issuer).usable_until(issuer, ages)
+
+
+def check(
+    links: Links,
+    stored: Mapping[str, Iterable[StoredCRL]],
+    now: datetime,
+    ages: MaxAges = DEFAULT_MAX_AGES,
+) -> tuple[StoredCRL, ...]:
     """The CRLs that clear every certificate of a chain, the anchor aside.
 
-    `stored` is by the issuer's SHA-256. Raises CertificateListed if one is revoked or suspended, else
+    `stored` is by the issuer's id. Raises CertificateListed if one is revoked or suspended, else
     RevocationUnknown if for one there is no usable CRL.
     """
     used: list[StoredCRL] = []
     unknown = False
     for certificate, issuer in links:
-        covering = [crl for crl in stored.get(sha256(issuer), ()) if _covers(crl, certificate, issuer, now)]
-        for crl in covering:
-            _refuse_if_listed(certificate, _checked(crl.der, issuer).crl)
-        unknown = unknown or not covering
-        used.extend(covering)
+        relevant = _relevant(stored.get(issuer_id(issuer), ()), certificate, issuer)
+        covering = [
+            (crl, checked)
+            for crl, checked in relevant
+            if not checked.is_delta and checked.this_update <= now < checked.usable_until(issuer, ages)
+        ]
+        for _, checked in covering:
+            _refuse_if_listed(certificate, checked.crl)
+        _refuse_if_added(certificate, [each for _, each in relevant], [each for _, each in covering])
+        # RFC 5280, 5.2.6: the newest revocations of a certificate with freshestCRL stand elsewhere.
+        unknown = unknown or not covering or _extension(certificate, x509.FreshestCRL) is not None
+        used.extend(crl for crl, _ in covering)
     if unknown:
         raise RevocationUnknown
     return tuple(used)
 
 
-def _covers(stored: StoredCRL, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> bool:
-    try:
-        checked = _checked(stored.der, issuer)
-    except CRLRefused:
-        return False
-    return checked.this_update <= now < checked.next_update and _in_scope(certificate, checked.scope)
+def _relevant(
+    stored: Iterable[StoredCRL], certificate: x509.Certificate, issuer: x509.Certificate
+) -> list[tuple[StoredCRL, _Checked]]:
+    """The issuer's lists, old ones too, that speak of this certificate."""
+    found: list[tuple[StoredCRL, _Checked]] = []
+    for crl in stored:
+        try:
+            checked = _checked(crl.der, issuer)
+        except CRLRefused:
+            continue
+        if _in_scope(certificate, checked.scope):
+            found.append((crl, checked))
+    return found
 
 
-def _refuse_if_listed(certificate: x509.Certificate, crl: x509.CertificateRevocationList) -> None:
+def _refuse_if_added(certificate: x509.Certificate, lists: Iterable[_Checked], covering: Iterable[_Checked]) -> None:
+    """Refuse a certificate that a delta names, unless a whole list of the same scope has come since."""
+    whole = {_scope_name(each.scope): each.number for each in covering}
+    for each in lists:
+        if each.is_delta and each.number > whole.get(_scope_name(each.scope), -1):
+            _refuse_if_listed(certificate, each.crl, but=x509.ReasonFlags.remove_from_crl)
+
+
+def _refuse_if_listed(
+    certificate: x509.Certificate, crl: x509.CertificateRevocationList, but: x509.ReasonFlags | None = None
+) -> None:
     entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
     if entry is None:
         return
     stated = _extension(entry, x509.CRLReason)
-    raise CertificateListed(suspended=stated is not None and stated.reason is x509.ReasonFlags.certificate_hold)
+    if stated is None or stated.reason is not but:
+        raise CertificateListed(suspended=stated is not None and stated.reason is x509.ReasonFlags.certificate_hold)
 
 
-@functools.lru_cache(maxsize=64)
+class _Cache:
+    """Checked lists, the least used dropped when their bytes together exceed the limit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[bytes, bytes], tuple[int, _Checked]] = OrderedDict()
+
+    def get(self, key: tuple[bytes, bytes]) -> _Checked | None:
+        """Return a kept list and make it the last to be dropped."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][1]
+
+    def put(self, key: tuple[bytes, bytes], size: int, checked: _Checked) -> None:
+        """Keep a list, if it fits at all."""
+        with self._lock:
+            if key in self._kept or size > self._max_bytes:
+                return
+            self._kept[key] = (size, checked)
+            self._bytes += size
+            while self._bytes > self._max_bytes:
+                _, (dropped, _) = self._kept.popitem(last=False)
+                self._bytes -= dropped
+
+
+_CACHE: Final = _Cache(MAX_CACHED_BYTES)
+
+
 def _checked(der: bytes, issuer: x509.Certificate) -> _Checked:
     """Everything about a CRL that time does not change: issuer, key, signature, extensions, scope."""
-    try:
-        crl = x509.load_der_x509_crl(der)
-        return _check(crl, issuer)
-    except UNREADABLE as error:
-        raise CRLRefused("crl-unreadable") from error
+    key = (hashlib.sha256(der).digest(), issuer.fingerprint(hashes.SHA256()))
+    found = _CACHE.get(key)
+    if found is None:
+        try:
+            found = _check(x509.load_der_x509_crl(der), issuer)
+        except UNREADABLE as error:
+            raise CRLRefused("crl-unreadable") from error
+        _CACHE.put(key, len(der), found)
+    return found
 
 
 def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Checked:
@@ -187,6 +309,8 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
     number = _extension(crl, x509.CRLNumber)
     if number is None:
         raise CRLRefused("crl-without-number")
+    if number.crl_number < 0 or number.crl_number.bit_length() > _MAX_NUMBER_BITS:
+        raise CRLRefused("crl-number-too-long")
     scope = _extension(crl, x509.IssuingDistributionPoint)
     if scope is not None and (
         scope.indirect_crl
@@ -197,6 +321,7 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
         raise CRLRefused("crl-scope")
     return _Checked(
         crl=crl,
+        is_delta=_extension(crl, x509.DeltaCRLIndicator) is not None,
         number=number.crl_number,
         this_update=crl.last_update_utc,
         next_update=next_update,
@@ -227,9 +352,9 @@ def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certifica
 
 def _check_extensions(crl: x509.CertificateRevocationList) -> None:
     for extension in crl.extensions:
-        # A delta list is no list of its own, whether or not it says so critically.
-        if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
-            raise CRLRefused("crl-delta")
+        # Such a list is not the whole truth, and we do not look for the rest.
+        if extension.oid == ExtensionOID.FRESHEST_CRL:
+            raise CRLRefused("crl-with-deltas")
         if extension.critical and extension.oid not in _LIST_EXTENSIONS:
             raise CRLRefused("crl-unknown-critical-extension")
     for entry in crl:
@@ -274,7 +399,6 @@ def _distribution_points(certificate: x509.Certificate) -> set[str]:
 
 
 def _scope_name(scope: x509.IssuingDistributionPoint | None) -> str:
-    """One name per list that an issuer keeps beside its others; their numbers count separately."""
     if scope is None:
         return "all"
     kind = "users" if scope.only_contains_user_certs else "cas" if scope.only_contains_ca_certs else "all"

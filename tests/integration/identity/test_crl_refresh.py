@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from prometheus_client import Gauge
 
-from services.identity import crl_sources, crl_store, work
+from services.identity import crl_sources, crl_store, main, work
+from shared import gauges
 from shared.db import Pool
-from shared.pki.certificates import sha256
-from shared.pki.crls import CRLRefused, issuer_of
+from shared.pki.crls import CRLRefused, issuer_id, issuer_of
 from shared.tx import transaction
 from tests.engines import free_port
 from tests.integration.identity.conftest import TRUST, Clock, count
@@ -35,7 +36,7 @@ def settle_sources(pool: Pool, clock: Clock, *sources: str) -> None:
 def numbers(pool: Pool) -> dict[str, list[int]]:
     """The numbers of the CRLs that count, by issuer."""
     with pool.connection() as conn:
-        found = crl_store.find_crls(conn, [sha256(issuer) for issuer in TRUST.issuers])
+        found = crl_store.find_crls(conn, [issuer_id(issuer) for issuer in TRUST.issuers])
     return {issuer: sorted(crl.number for crl in crls) for issuer, crls in found.items()}
 
 
@@ -48,7 +49,7 @@ def state(pool: Pool, source: str) -> tuple[object, ...]:
     return row
 
 
-ROOT, SUB, SIBLING = (sha256(ca.certificate) for ca in (world().root, world().sub, world().sibling))
+ROOT, SUB, SIBLING = (issuer_id(ca.certificate) for ca in (world().root, world().sub, world().sibling))
 
 
 def test_a_folder_of_crls_is_read_and_read_again_when_due(pool: Pool, clock: Clock, tmp_path: Path) -> None:
@@ -133,6 +134,56 @@ def test_a_number_longer_than_any_integer_type_is_kept(pool: Pool, clock: Clock)
     accept(pool, clock, make_crl(world().sub, CRL(number=2**158)))
 
     assert numbers(pool) == {SUB: [2**158]}
+
+
+def test_a_number_over_20_octets_refuses_its_list_and_no_other(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "1-long.crl").write_bytes(make_crl(world().sub, CRL(number=2**200)))
+    (tmp_path / "2-good.crl").write_bytes(make_crl(world().root))
+    settle_sources(pool, clock, str(tmp_path))
+
+    assert refresh(pool, clock)
+
+    assert numbers(pool) == {ROOT: [1]}
+    assert state(pool, str(tmp_path))[1] == NOW
+
+
+def test_the_gauges_show_what_the_database_holds_whatever_process_accepted_it(pool: Pool, clock: Clock) -> None:
+    week_long = CRL(number=7, next_update=NOW + timedelta(days=30))
+    delta = CRL(number=8, extra=((x509.DeltaCRLIndicator(7), True),))
+    for der in (make_crl(world().sub, week_long), make_crl(world().sub, delta), make_crl(world().sibling)):
+        accept(pool, clock, der)
+    with transaction(pool, clock=clock) as tx:
+        crl_store.forget_issuers(tx.conn, [SUB, ROOT])
+
+    for reading in main.SERVICE.readings:
+        gauges._take(pool, reading, clock)
+
+    made, until = (_samples(each.gauge) for each in main.SERVICE.readings)
+    made_at = NOW - HOUR
+    assert made == {("Example e-Cert CA 2 - 17", "all"): made_at.timestamp()}
+    assert until == {("Example e-Cert CA 2 - 17", "all"): (made_at + timedelta(days=7)).timestamp()}
+
+
+def _samples(gauge: Gauge) -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["issuer"], sample.labels["scope"]): sample.value
+        for metric in gauge.collect()
+        for sample in metric.samples
+    }
+
+
+def test_the_lists_of_a_ca_pinned_no_more_are_deleted_once_they_ran_out(pool: Pool, clock: Clock) -> None:
+    accept(pool, clock, make_crl(world().sub))
+    accept(pool, clock, make_crl(world().sibling))
+    with transaction(pool, clock=clock) as tx:
+        crl_store.forget_issuers(tx.conn, [SUB, ROOT])
+        crl_store.prune_crls(tx.conn, NOW)
+        assert numbers(pool).keys() == {SUB, SIBLING}, "a list that is still good is kept"
+    with transaction(pool, clock=clock) as tx:
+        crl_store.prune_crls(tx.conn, NOW + timedelta(days=3))
+
+    assert numbers(pool).keys() == {SUB}
+    assert count(pool, "crls") == 1
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who gets in by a client certificate, and why the others do not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,8 @@ from cryptography.x509.oid import ObjectIdentifier
 from flask.testing import FlaskClient
 
 from services.identity import enrolment
+from services.identity.domain import CertificateRefused
+from services.identity.handlers import identify
 from shared.auth import caller_of
 from shared.db import Pool
 from shared.events.base import ARId
@@ -22,6 +25,7 @@ from tests.integration.identity.conftest import (
     CHAN,
     KEYS,
     LEE,
+    TRUST,
     WONG,
     Clock,
     bearer,
@@ -325,3 +329,54 @@ def test_signing_in_announces_nothing(http: FlaskClient, pool: Pool) -> None:
     sign_in(http, CHAN)
 
     assert count(pool, "outbox") == 0
+
+
+def renewed_sub(**changes: Any) -> x509.Certificate:
+    """Another certificate for the name and key of the sub-CA."""
+    return make_ca(SUB_NAME, by=world().root, path_length=0, not_before=NOW - timedelta(days=1), **changes).certificate
+
+
+SUB_NAME = "Example e-Cert CA 2 - 17"
+
+
+@pytest.mark.usefixtures("current_crls")
+@pytest.mark.parametrize("revoked", ["neither", "the old one", "the new one", "both"])
+def test_a_sub_ca_renewed_with_the_same_key_locks_nobody_out(
+    pool: Pool, clock: Clock, revoked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of the sub-CA was accepted when the certificate before was pinned alone."""
+    renewed = renewed_sub()
+    serials = {"the old one": [world().sub.certificate], "the new one": [renewed], "neither": []}
+    listed = serials.get(revoked, [world().sub.certificate, renewed])
+    take_crls(pool, clock, make_crl(world().root, CRL(number=2, revoked=tuple(ca.serial_number for ca in listed))))
+    trust = replace(TRUST, intermediates=(renewed, world().sub.certificate))
+
+    with transaction(pool, clock=clock) as tx:
+        if revoked == "both":
+            with pytest.raises(CertificateRefused, match="revoked"):
+                identify(CHAN.certificate, tx, trust=trust)
+        else:
+            chain = identify(CHAN.certificate, tx, trust=trust).chain
+            assert chain.issuers[0] == (world().sub.certificate if revoked == "the new one" else renewed)
+
+
+@pytest.mark.usefixtures("current_crls")
+def test_a_list_of_299_days_with_60_left_is_try_later(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+    take_crls(pool, clock, make_crl(world().sub, CRL(number=2, next_update=NOW + timedelta(days=359))))
+    take_crls(pool, clock, make_crl(world().root, CRL(number=2, next_update=NOW + timedelta(days=359))))
+    assert sign_in(http, CHAN).status_code == 200
+
+    clock.now = NOW + timedelta(days=299)
+
+    answer = sign_in(http, CHAN)
+    assert problem(answer)[:2] == (503, "revocation-unknown")
+    assert "Retry-After" in answer.headers
+
+
+@pytest.mark.usefixtures("current_crls")
+def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+    extra = ((x509.DeltaCRLIndicator(1), True),)
+    take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,), extra=extra)))
+
+    assert problem(sign_in(http, CHAN)) == (403, "certificate-refused", "certificate-revoked")
+    assert sign_in(http, WONG).status_code == 200

@@ -14,6 +14,7 @@ NOW = datetime(2026, 11, 23, 4, 0, 0, tzinfo=UTC)
 ORGANISATIONAL = ObjectIdentifier("1.3.6.1.4.1.16030.1.1.17.2")
 PERSONAL = ObjectIdentifier("1.3.6.1.4.1.16030.1.1.17.1")
 ENCIPHERMENT = ObjectIdentifier("1.3.6.1.4.1.16030.1.1.17.3")
+ANY_POLICY = ObjectIdentifier("2.5.29.32.0")
 CRL_URL = "http://crl.example.hk/sub.crl"
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -98,9 +99,12 @@ def make_ca(
     uses: tuple[str, ...] = ("key_cert_sign", "crl_sign"),
     not_before: datetime = NOW - timedelta(days=3000),
     not_after: datetime = NOW + timedelta(days=3000),
-    policies: tuple[ObjectIdentifier, ...] = (),
+    policies: tuple[ObjectIdentifier, ...] | None = None,
+    extra: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> CA:
-    """A root, or with `by` a sub-CA; the key goes with the name."""
+    """A root, or with `by` a sub-CA, of any policy unless others are named; the key goes with the name."""
+    if policies is None:
+        policies = (ANY_POLICY,) if by else ()
     own_key = key or rsa_key(common_name)
     issuer_key = by.key if by else own_key
     issuer = by.certificate.subject if by else name(common_name)
@@ -120,6 +124,8 @@ def make_ca(
     if policies:
         stated = [x509.PolicyInformation(oid, None) for oid in policies]
         builder = builder.add_extension(x509.CertificatePolicies(stated), critical=True)
+    for extension, critical in extra:
+        builder = builder.add_extension(extension, critical=critical)
     return CA(certificate=builder.sign(issuer_key, hashes.SHA256()), key=own_key)
 
 

@@ -33,7 +33,7 @@ def leaf(**changes: object) -> Holder:
 
 
 def test_a_good_e_cert_has_a_chain_to_the_anchor() -> None:
-    chain = validate(world().holder.certificate, trust(), NOW)
+    (chain,) = validate(world().holder.certificate, trust(), NOW)
 
     assert chain.issuers == (world().sub.certificate, world().root.certificate)
     assert chain.links == (
@@ -62,7 +62,7 @@ MUTUAL_RECOGNITION = ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1")
 def test_an_e_cert_of_the_mutual_recognition_sub_ca_says_that_it_is_one() -> None:
     by = trust(intermediates=(world().sub.certificate,), mutual_recognition=(world().sibling.certificate,))
     recognised = issue(world().sibling, Leaf(policies=(ORGANISATIONAL, MUTUAL_RECOGNITION)))
-    assert validate(recognised.certificate, by, NOW).issuers[0] == world().sibling.certificate
+    assert validate(recognised.certificate, by, NOW)[0].issuers[0] == world().sibling.certificate
     validate(world().holder.certificate, by, NOW)
 
 
@@ -199,6 +199,52 @@ def test_a_sub_ca_limited_to_another_policy_cannot_issue_under_ours() -> None:
     limited = make_ca("Personal sub", by=world().root, policies=(builders.PERSONAL,))
 
     assert fault(issue(limited), trust(intermediates=(limited.certificate,))) is CertificateFault.NOT_ORGANISATIONAL
+
+
+def test_a_sub_ca_that_states_no_policy_issues_under_none() -> None:
+    silent = make_ca("Silent sub", by=world().root, policies=())
+
+    assert fault(issue(silent), trust(intermediates=(silent.certificate,))) is CertificateFault.NOT_ORGANISATIONAL
+
+
+def renewed_sub(**changes: object) -> CA:
+    """Another certificate for the name and key of the sub-CA."""
+    fields: dict[str, object] = {"by": world().root, "path_length": 0, **changes}
+    return make_ca("Example e-Cert CA 2 - 17", **fields)  # type: ignore[arg-type]
+
+
+UNUSABLE = {
+    "limited to another policy": {"policies": (builders.PERSONAL,)},
+    "expired": {"not_after": NOW - timedelta(days=1)},
+    "without the right to sign": {"uses": ("crl_sign",)},
+}
+
+
+@pytest.mark.parametrize("changes", UNUSABLE.values(), ids=UNUSABLE.keys())
+@pytest.mark.parametrize("first", [True, False])
+def test_every_path_is_tried_not_the_first_alone(changes: dict[str, object], first: bool) -> None:
+    pinned = [renewed_sub(**changes).certificate, world().sub.certificate]
+    by = trust(intermediates=tuple(pinned if first else reversed(pinned)))
+
+    chains = validate(world().holder.certificate, by, NOW)
+
+    assert [chain.issuers for chain in chains] == [(world().sub.certificate, world().root.certificate)]
+
+
+def test_every_good_path_is_returned() -> None:
+    renewed = renewed_sub(not_before=NOW - timedelta(days=1)).certificate
+    by = trust(intermediates=(renewed, world().sub.certificate))
+
+    found = [chain.issuers[0] for chain in validate(world().holder.certificate, by, NOW)]
+
+    assert found == [renewed, world().sub.certificate]
+
+
+def test_which_extended_key_usages_are_accepted_is_a_setting() -> None:
+    without = leaf(extended=(ExtendedKeyUsageOID.EMAIL_PROTECTION,))
+
+    assert fault(without) is CertificateFault.EXTENDED_KEY_USAGE
+    validate(without.certificate, trust(purposes=frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION})), NOW)
 
 
 def test_a_sub_ca_without_the_right_to_sign_certificates_is_refused() -> None:

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from shared.pki import crls
-from shared.pki.certificates import sha256
 from shared.pki.crls import (
     CertificateListed,
     CRLRefused,
@@ -20,6 +19,7 @@ from shared.pki.crls import (
     accept,
     as_der,
     check,
+    issuer_id,
     issuer_of,
 )
 from tests.unit.identity import builders
@@ -51,13 +51,13 @@ def forced(ca: CA, der: bytes) -> StoredCRL:
     """A row under this issuer that never passed acceptance, as a tampered database might hold."""
     good = accept(make_crl(ca), ca.certificate, NOW)
     fields = {name: getattr(good, name) for name in ("scope", "number", "this_update", "next_update")}
-    return StoredCRL(issuer_sha256=sha256(ca.certificate), sha256="", der=der, **fields)
+    return StoredCRL(issuer_sha256=issuer_id(ca.certificate), sha256="", der=der, **fields)
 
 
 def test_a_good_crl_is_accepted() -> None:
     crl = accept(make_crl(world().sub, CRL(number=7)), world().sub.certificate, NOW)
 
-    assert (crl.number, crl.scope, crl.issuer_sha256) == (7, "all", sha256(world().sub.certificate))
+    assert (crl.number, crl.scope, crl.issuer_sha256) == (7, "all", issuer_id(world().sub.certificate))
 
 
 def idp(**changes: object) -> x509.IssuingDistributionPoint:
@@ -73,6 +73,9 @@ def idp(**changes: object) -> x509.IssuingDistributionPoint:
     return x509.IssuingDistributionPoint(**(fields | changes))  # type: ignore[arg-type]
 
 
+FRESHEST = x509.FreshestCRL(
+    [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.example.hk/delta.crl")], None, None, None)]
+)
 UNKNOWN = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 BAD = {
     "another issuer's name": (CRL(issuer=builders.name("Example")), "crl-of-unknown-issuer"),
@@ -90,8 +93,12 @@ BAD = {
         CRL(revoked=(5,), entry_extra=((x509.CertificateIssuer([x509.DNSName("a.example")]), True),)),
         "crl-unknown-critical-extension",
     ),
-    "delta": (CRL(extra=((x509.DeltaCRLIndicator(1), True),)), "crl-delta"),
-    "delta, not critical": (CRL(extra=((x509.DeltaCRLIndicator(1), False),)), "crl-delta"),
+    "newest entries in delta lists": (CRL(extra=((FRESHEST, False),)), "crl-with-deltas"),
+    "older than a week": (
+        CRL(this_update=NOW - timedelta(days=7), next_update=NOW + timedelta(days=60)),
+        "crl-too-old",
+    ),
+    "a number of 21 octets": (CRL(number=2**159), "crl-number-too-long"),
     "not yet": (CRL(this_update=NOW + timedelta(seconds=1)), "crl-not-yet-valid"),
     "outdated": (CRL(next_update=NOW), "crl-outdated"),
     "no number": (CRL(number=None), "crl-without-number"),
@@ -177,8 +184,8 @@ def test_a_chain_that_no_crl_lists_is_clear() -> None:
     used = check(LINKS, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
 
     assert {crl.issuer_sha256 for crl in used} == {
-        sha256(world().root.certificate),
-        sha256(world().sub.certificate),
+        issuer_id(world().root.certificate),
+        issuer_id(world().sub.certificate),
     }
 
 
@@ -294,3 +301,90 @@ def test_a_partition_does_not_cover_an_e_cert_without_distribution_points() -> N
 
 def test_the_anchor_needs_no_crl() -> None:
     assert check(LINKS[:1], held((world().sub, make_crl(world().sub))), NOW)
+
+
+def old(days: int) -> CRL:
+    return CRL(this_update=NOW - timedelta(days=days), next_update=NOW + timedelta(days=60))
+
+
+@pytest.mark.parametrize(("ca", "limit"), [("sub", 7), ("root", 190)])
+def test_a_list_over_its_age_limit_is_not_used_though_it_has_not_run_out(ca: str, limit: int) -> None:
+    issuer = getattr(world(), ca)
+    accept(make_crl(issuer, old(limit - 1)), issuer.certificate, NOW)
+
+    assert reason(make_crl(issuer, old(limit)), issuer) == "crl-too-old"
+
+
+def test_a_stored_list_that_reaches_its_age_limit_is_never_a_pass() -> None:
+    stored = held((world().root, make_crl(world().root, old(189))), (world().sub, make_crl(world().sub, old(0))))
+
+    assert check(LINKS, stored, NOW)
+    with pytest.raises(RevocationUnknown):
+        check(LINKS, stored, NOW + timedelta(days=1))
+
+
+def delta(base: int, number: int, *revoked: int, **changes: object) -> bytes:
+    critical = bool(changes.pop("critical", True))
+    extra = ((x509.DeltaCRLIndicator(base), critical),)
+    return make_crl(world().sub, CRL(number=number, revoked=revoked, extra=extra, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_a_delta_list_clears_nobody(critical: bool) -> None:
+    stored = held((world().root, make_crl(world().root)), (world().sub, delta(1, 2, critical=critical)))
+
+    with pytest.raises(RevocationUnknown):
+        check(LINKS, stored, NOW)
+
+
+@pytest.mark.parametrize(
+    ("whole", "why", "listed"),
+    [
+        (1, None, True),
+        (1, x509.ReasonFlags.certificate_hold, True),
+        # A delta may take an entry off a list; the next whole list says so too.
+        (1, x509.ReasonFlags.remove_from_crl, False),
+        # A later whole list has what the delta had, unless a suspension ended.
+        (2, x509.ReasonFlags.certificate_hold, False),
+    ],
+)
+def test_a_leaf_in_a_delta_list_alone_is_refused(whole: int, why: x509.ReasonFlags | None, listed: bool) -> None:
+    stored = held(
+        (world().root, make_crl(world().root)),
+        (world().sub, make_crl(world().sub, CRL(number=whole))),
+        (world().sub, delta(1, 2, SERIAL, reason=why)),
+    )
+
+    if listed:
+        with pytest.raises(CertificateListed):
+            check(LINKS, stored, NOW)
+    else:
+        assert check(LINKS, stored, NOW)
+
+
+def test_a_leaf_whose_newest_revocations_stand_elsewhere_is_unknown() -> None:
+    leaf = issue(world().sub, builders.Leaf(extra=((FRESHEST, False),)))
+    links = [(leaf.certificate, world().sub.certificate), *LINKS[1:]]
+
+    with pytest.raises(RevocationUnknown):
+        check(links, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
+
+
+def test_a_ca_renewed_with_the_same_key_goes_on_with_its_lists() -> None:
+    renewed = make_ca("Example e-Cert CA 2 - 17", by=world().root, path_length=0, not_before=NOW - timedelta(days=1))
+    links = [(world().holder.certificate, renewed.certificate), (renewed.certificate, world().root.certificate)]
+    stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub)))
+
+    assert renewed.certificate != world().sub.certificate
+    assert check(links, stored, NOW)
+
+
+def test_the_cache_of_checked_lists_is_bounded_by_their_bytes() -> None:
+    checked = crls._checked(make_crl(world().sub), world().sub.certificate)
+    cache = crls._Cache(100)
+    for number in range(5):
+        cache.put((b"%d" % number, b""), 40, checked)
+    cache.put((b"huge", b""), 101, checked)
+
+    assert [number for number in range(5) if cache.get((b"%d" % number, b""))] == [3, 4]
+    assert cache.get((b"huge", b"")) is None
