@@ -1,7 +1,11 @@
 """What an AR reads: the mails in three languages, and that nothing in them can be forged by a name."""
 
+import email
+import email.policy
+import re
 import uuid
 from dataclasses import replace
+from email.header import decode_header, make_header
 
 import pytest
 from jinja2 import UndefinedError
@@ -117,6 +121,31 @@ def test_a_chinese_name_arrives_unharmed() -> None:
     assert message["To"].addresses[0].display_name == "陳大文"
     assert "香港𨋢有限公司" in text
     assert "陳大文" in html
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "諸葛孔明" * 16,
+        "諸 葛 孔 明 " * 16 + "x",
+        "Bartholomew Montgomery-Featherstonehaugh of the Honourable Company 諸葛 孔明",
+        "Ms Very Long Latin Name Indeed Wellington 諸葛 孔明",
+        "é" * 64,
+        "x" * 100 + "諸",
+        "𠮷 " * 30 + "陳",
+        '陳 "大文", Director (IT) <x@example.hk>',
+    ],
+)
+def test_long_name_in_header_is_folded_within_75_and_loses_no_blank(name: str) -> None:
+    raw = COMPOSER.compose(a_mail(language=Language.TRADITIONAL_CHINESE, name=name), DATED)
+    head = raw.split(b"\r\n\r\n")[0].decode("ascii")
+    assert max(map(len, re.findall(r"=\?\S+\?=", head))) <= 75
+    assert max(map(len, head.split("\r\n"))) <= 78
+    # The standard library's older reader, which has no part in writing it.
+    plain = email.message_from_bytes(raw, policy=email.policy.compat32)
+    written, address = plain["To"].rsplit(" ", 1)
+    assert str(make_header(decode_header(written.rstrip()))) == name
+    assert address == "<chan@example.hk>"
 
 
 @each_case
