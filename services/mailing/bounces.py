@@ -1,68 +1,131 @@
-"""Delivery status notifications (RFC 3464): how a mail that our server had taken came back from another one."""
+"""Delivery status notifications (RFC 3464, RFC 6533) and other bounces: which of our mails another server gave up."""
 
+import base64
 import email
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
+from email.parser import HeaderParser
 from typing import Final
 
 from services.mailing.domain import ReportRefused
 
-_SMTP_CODE: Final = re.compile(r"smtp\s*;\s*(5[0-9]{2})\b", re.IGNORECASE)
+# Servers give back at most the whole mail; ours have a few kilobytes.
+MAX_REPORT_BYTES: Final = 1_000_000
+_STATUS_TYPES: Final = ("message/delivery-status", "message/global-delivery-status")
+_HEADERS_TYPES: Final = ("text/rfc822-headers", "message/global-headers")
+_WHOLE_TYPES: Final = ("message/rfc822", "message/global")
+# A reply code, as in "550 5.1.1 …", "smtp; 550-…", "x-exchange; 550".
+_REPLY_CODE: Final = re.compile(r"(?<![\w.])(5[0-9]{2})(?![\w.])")
+_REPLY_LINE: Final = re.compile(r"(?<![\w.])(5[0-9]{2})[ -]+#?5\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])")
+_ENHANCED: Final = re.compile(r"(?<![\w.])5\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])")
 _MESSAGE_ID: Final = re.compile(r"<[!-~]{3,250}>")
+_MESSAGE_ID_LINE: Final = re.compile(r"^[> \t]*Message-ID:\s*(<[!-~]{3,250}>)", re.IGNORECASE | re.MULTILINE)
+_BLANK_LINE: Final = re.compile(r"\r?\n[ \t]*\r?\n")
+_NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
+_SERVER: Final = re.compile(r"\b(mailer-daemon|postmaster)@|^\s*mailer-daemon\b", re.IGNORECASE)
+# A permanent failure of which no reply code is reported (RFC 3464, section 2.3.4: the status's class is 5).
 _GENERAL_FAILURE: Final = 550
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A mail that was given up, with the SMTP reply it was refused by."""
+    """A mail that was given up, with the SMTP reply it was refused by; 550 if the report names none."""
 
     message_id: str
     reply_code: int
 
 
 def read(report: bytes) -> Failure:
-    """What a report says. Raises ReportRefused for a delay, a success, or anything that is no report."""
-    message = email.message_from_bytes(report)
-    if message.get_content_type() != "multipart/report":
-        raise ReportRefused("this is no delivery status notification")
-    codes = [_code(recipient) for recipient in _recipients(message) if _action(recipient) == "failed"]
-    if not codes:
-        raise ReportRefused("nothing was given up: the report tells of a delay or a delivery")
-    return Failure(message_id=_original(message), reply_code=codes[0])
+    """Return the mail that the report says was given up.
+
+    Raises ReportRefused for a delay, a success, a report of no mail, or anything that is no report.
+    """
+    if len(report) > MAX_REPORT_BYTES:
+        raise ReportRefused(f"the report has more than {MAX_REPORT_BYTES} bytes")
+    try:
+        message = email.message_from_bytes(report)
+        recipients = [*_recipients(message)]
+        code = _code_of_fields(recipients) if recipients else _code_of_text(message)
+        return Failure(message_id=_original(message), reply_code=code)
+    except RecursionError:
+        raise ReportRefused("the report's parts are nested too deeply") from None
 
 
 def _recipients(message: Message) -> Iterator[Message]:
-    """The fields of each recipient: the blocks after the first (RFC 3464, 2.1)."""
+    """Yield the fields of each recipient: the blocks after the first (RFC 3464, section 2.1)."""
     for part in message.walk():
-        blocks = part.get_payload() if part.get_content_type() == "message/delivery-status" else None
-        if isinstance(blocks, list):
-            yield from (block for block in blocks[1:] if isinstance(block, Message))
+        if part.get_content_type() in _STATUS_TYPES:
+            for block in _BLANK_LINE.split(_text_within(part).strip())[1:]:
+                yield HeaderParser().parsestr(block.strip())
 
 
-def _action(recipient: Message) -> str:
-    return str(recipient.get("Action", "")).strip().lower()
+def _text_within(part: Message) -> str:
+    """Return a part's text, also where the parser has taken it for a message or for several."""
+    if part.is_multipart():
+        text = "\n\n".join(str(inner).strip() for inner in part.get_payload() if isinstance(inner, Message))
+        # RFC 6533, section 3, allows an encoding where the parser expects none.
+        if str(part.get("Content-Transfer-Encoding", "")).strip().lower() == "base64":
+            digits = _NOT_BASE64.sub("", text)
+            return base64.b64decode(digits + "A" * (-len(digits) % 4)).decode("utf-8", "replace")
+        return text
+    content = part.get_payload(decode=True)
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
 
 
-def _code(recipient: Message) -> int:
-    match = _SMTP_CODE.search(str(recipient.get("Diagnostic-Code", "")))
+def _code_of_fields(recipients: list[Message]) -> int:
+    failed = [each for each in recipients if str(each.get("Action", "")).strip().lower() == "failed"]
+    if not failed:
+        raise ReportRefused("nothing was given up: the report tells of a delay or a delivery")
+    match = _REPLY_CODE.search(str(failed[0].get("Diagnostic-Code", "")))
     return int(match[1]) if match else _GENERAL_FAILURE
 
 
+def _code_of_text(message: Message) -> int:
+    """Read a bounce without a part for machines: only of a mail server, and only what names a permanent failure."""
+    if not _is_of_a_server(message):
+        raise ReportRefused("this is no delivery status notification")
+    failed = message.get("X-Failed-Recipients") is not None
+    for text in _texts(message):
+        if match := _REPLY_LINE.search(text):
+            return int(match[1])
+        failed = failed or _ENHANCED.search(text) is not None
+    if not failed:
+        raise ReportRefused("the report names no permanent failure")
+    return _GENERAL_FAILURE
+
+
+def _is_of_a_server(message: Message) -> bool:
+    """Whether a mail server wrote it: the empty return path (RFC 5321, section 4.5.5), or its usual names."""
+    if str(message.get("Return-Path", "")).strip() == "<>" or message.get("X-Failed-Recipients") is not None:
+        return True
+    return _SERVER.search(str(message.get("From", ""))) is not None
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """Yield the plain text that the server wrote, without the mail that it gives back."""
+    if message.get_content_type() in (*_WHOLE_TYPES, *_HEADERS_TYPES):
+        return
+    if message.is_multipart():
+        for part in message.get_payload():
+            if isinstance(part, Message):
+                yield from _texts(part)
+    elif message.get_content_type() == "text/plain":
+        yield _text_within(message)
+
+
 def _original(message: Message) -> str:
-    """The Message-ID of the mail that is given back, whole or by its headers (RFC 6522, 3)."""
+    """Return the Message-ID of the mail given back (RFC 6522, section 3), else the one that the report names."""
     for part in message.walk():
-        given = _given_back(part)
-        match = None if given is None else _MESSAGE_ID.search(str(given.get("Message-ID", "")))
-        if match is not None:
+        if part.get_content_type() in (*_WHOLE_TYPES, *_HEADERS_TYPES):
+            given_back = HeaderParser().parsestr(_text_within(part).lstrip())
+            if match := _MESSAGE_ID.search(str(given_back.get("Message-ID", ""))):
+                return match[0]
+    for text in _texts(message):
+        if match := _MESSAGE_ID_LINE.search(text):
+            return match[1]
+    for name in ("X-Original-Message-ID", "Original-Message-ID", "In-Reply-To", "References"):
+        if match := _MESSAGE_ID.search(str(message.get(name, ""))):
             return match[0]
     raise ReportRefused("the report does not say which mail came back")
-
-
-def _given_back(part: Message) -> Message | None:
-    content = part.get_payload(decode=True) if part.get_content_type() == "text/rfc822-headers" else None
-    if isinstance(content, bytes):
-        return email.message_from_bytes(content)
-    inner = part.get_payload() if part.get_content_type() == "message/rfc822" else None
-    return inner[0] if isinstance(inner, list) and inner and isinstance(inner[0], Message) else None

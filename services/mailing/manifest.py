@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from services.mailing.domain import PostingRefused, registered_number
+from shared.spreadsheets import text_cell
 
 NAME: Final = "manifest.csv"
 _COLUMNS: Final = ("envelope_id", "reference", "server_name", "recipient", "file", "sha256", "registered_number")
 _BATCH: Final = re.compile(r"batch-([0-9]{6,18})")
-# A spreadsheet program would run what begins like a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Line(Protocol):
@@ -62,7 +61,7 @@ def write(lines: Sequence[Line]) -> bytes:
     for line in lines:
         named = (line.reference, line.server_name, line.recipient)
         writer.writerow(
-            [str(line.envelope_id), *map(_harmless, named), file_name(line.envelope_id), line.file_sha256, ""]
+            [str(line.envelope_id), *map(text_cell, named), file_name(line.envelope_id), line.file_sha256, ""]
         )
     return text.getvalue().encode("utf-8-sig")
 
@@ -92,7 +91,3 @@ def _take(numbers: dict[uuid.UUID, str], line: int, envelope: str, number: str) 
     if envelope_id in numbers or registered in numbers.values():
         raise PostingRefused(f"line {line}: an envelope or number that a line above has too")
     numbers[envelope_id] = registered
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
