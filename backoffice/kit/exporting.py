@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from backoffice.kit.state import Certificate
+from shared.spreadsheets import text_cell
 
 COLUMNS: Final = (
     *("serial", "state", "srn", "server_names", "not_before", "not_after", "sha256", "issued_at", "accepted_at"),
     *("revoked_at", "revocation_reason", "renewal_id", "item_id", "position"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 _END: Final = re.compile(r"# end: (\d+) certificates, feed read up to (\d+), sha256 ([0-9a-f]{64})")
 
 
@@ -32,9 +32,7 @@ def as_csv(certificates: Iterable[Certificate], *, up_to: int) -> str:
 
 def _cell(certificate: Certificate, column: str) -> str:
     value = " ".join(certificate.server_names) if column == "server_names" else getattr(certificate, column)
-    text = "" if value is None else str(value)
-    # A spreadsheet would take it for a formula and work it out.
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return text_cell("" if value is None else str(value))
 
 
 def check(text: str) -> Iterator[str]:

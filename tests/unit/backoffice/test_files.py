@@ -106,7 +106,7 @@ def test_an_export_that_is_no_csv_any_more_is_changed(export: Callable[..., str]
     assert [each.split(":")[0] for each in verify(broken, keys()).wrong] == ["changed"]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1+1", " =1", "\u00a0=1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     certificate = Certificate(serial="0a", position=1, renewal_id="r", item_id="i", revocation_reason=text)
     export = as_csv([certificate], up_to=1)
