@@ -1,6 +1,7 @@
 """The PIN Envelope as a PDF for the printer: one page from one template, the same bytes for the same letter."""
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -25,6 +26,7 @@ _RETURN_TO: Final = (
     "如無法派遞，請退回：九龍東郵政信箱68777號",
 )
 _NO_ROOM: Final = "the address does not fit the window"
+_UNDISPLAYED: Final = re.compile(r'the text `"(.+?)"` could not be displayed', re.DOTALL)
 _FACES: Final = {Language.SIMPLIFIED_CHINESE: "Noto Sans CJK SC"}
 _FACE: Final = "Noto Sans CJK HK"
 
@@ -64,9 +66,8 @@ class Stationery:
                 timestamp=int(datetime.combine(dated, time(), UTC).timestamp()),
             )
         except typst.TypstError as error:
-            if _NO_ROOM in str(error):
-                raise EnvelopeUnusable(_NO_ROOM) from None
-            raise
+            # No cause: its text may quote the letter, and with it the PIN.
+            raise EnvelopeUnusable(_objection(str(error), letter)) from None
         return output if isinstance(output, list) else [output]
 
     def _data(self, letter: Letter, dated: date) -> dict[str, object]:
@@ -157,6 +158,17 @@ class Stationery:
                 ),
             },
         ]
+
+
+def _objection(error: str, letter: Letter) -> str:
+    """Return why the letter cannot be typeset, with the character at fault, and nothing else of its content."""
+    if _NO_ROOM in error:
+        return _NO_ROOM
+    texts = (letter.recipient_name, letter.organisation, *letter.address, letter.reference, letter.server_name)
+    known = {character for text in texts for character in text}
+    if (found := _UNDISPLAYED.search(error)) and (named := [each for each in found[1] if each in known]):
+        return f"no font has the character {named[0]} (U+{ord(named[0]):04X})"
+    return "the letter cannot be typeset"
 
 
 def _groups(pin: str) -> list[str]:

@@ -116,6 +116,20 @@ def test_a_letter_that_cannot_be_opened_is_set_aside_and_the_others_go_on(world:
     assert len(world.letters()) == 1
 
 
+@pytest.mark.parametrize("name", ["陳\U00030000", "สมชาย", "CHAN 😀"])
+def test_letter_that_cannot_be_typeset_is_held_and_its_batch_closes(world: World, name: str) -> None:
+    renewal = world.renewal()
+    world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk", recipient_name=name))
+    world.apply(renewal.sealed("c.example.hk"))
+    assert world.print_all() == 3
+    assert world.envelope_states() == ["printed", "faulty", "printed"]
+    ((reason,),) = world.query("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
+    assert "no font has the character" in reason
+    world.pass_time(minutes=2)
+    assert world.close()
+    assert world.query("SELECT state FROM posting_batches") == [("closed",)]
+
+
 @pytest.mark.parametrize("sealed", ["", "no base64!", "===="])
 def test_a_blob_that_is_no_base64_is_held(world: World, sealed: str) -> None:
     world.apply(replace(world.renewal().sealed(), sealed=sealed))

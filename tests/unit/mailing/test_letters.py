@@ -1,6 +1,7 @@
 """The PIN Envelope: what is sealed is what is printed, on one page, readable by people and programs."""
 
 import io
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -91,6 +92,27 @@ def test_an_address_that_the_window_would_cut_off_is_not_printed() -> None:
     with pytest.raises(EnvelopeUnusable, match="does not fit the window") as refusal:
         STATIONERY.pdf(a_letter(address=lines), DATED)
     assert PIN not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "character"),
+    [("陳\U00030000明", "U+30000"), ("สมชาย ใจดี", "U+0E2A"), ("CHAN 😀", "U+1F600"), ("\U0002a700", "U+2A700")],
+)
+def test_character_without_a_font_makes_the_envelope_unusable_by_name(name: str, character: str) -> None:
+    for letter in (a_letter(recipient_name=name), a_letter(organisation=name), a_letter(address=("1 Road", name))):
+        with pytest.raises(EnvelopeUnusable) as refusal:
+            STATIONERY.pdf(letter, DATED)
+        assert character in str(refusal.value)
+        assert PIN not in str(refusal.value)
+
+
+def test_any_other_typesetting_error_makes_the_envelope_unusable(tmp_path: Path) -> None:
+    for letter in (a_letter(pin="\U00030000" * 16), a_letter(reference="\U00030000")):
+        with pytest.raises(EnvelopeUnusable) as refusal:
+            STATIONERY.pdf(letter, DATED)
+        assert letter.pin not in str(refusal.value)
+    with pytest.raises(EnvelopeUnusable, match="cannot be typeset"):
+        replace(STATIONERY, fonts=tmp_path).pdf(a_letter(recipient_name="陳"), DATED)
 
 
 def test_markup_in_a_name_is_only_text() -> None:
