@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from deploy import desk_document
+from deploy import desk_document, printable
 from deploy.events import documents
 from deploy.k8s import generated
 from services.application.domain import ENDED, ITEM_TRANSITIONS, TRANSITIONS, ItemState, RenewalState
@@ -63,6 +63,7 @@ def write() -> None:
     documents.write()
     generated.write()
     STATES.write_text(states(), "utf-8")
+    printable.CHARACTERS.write_text(printable.text(), "ascii")
     desk_document.DESK.write_text(desk_document.text(), "utf-8")
 
 
