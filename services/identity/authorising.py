@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from cryptography import x509
 
-from services.identity import one_time_store, store
+from services.identity import certificates, one_time_store, store
 from services.identity.certificates import Trust
 from services.identity.domain import AuthorisationRefused, CodeRefused, NotEnrolled, RedirectRefused
 from services.identity.handlers import Identified, Tokens, identify, issue_tokens
@@ -130,7 +130,7 @@ def _still_good(code: Code, tx: Tx, *, trust: Trust) -> Identified:
     der = store.find_certificate(tx.conn, code.certificate_sha256)
     if der is None:
         raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
-    found = identify(x509.load_der_x509_certificate(der), tx, trust=trust)
+    found = identify(certificates.read(der), tx, trust=trust)
     if found.ar.id != code.ar_id:
         raise NotEnrolled("the e-Cert is another's now")
     return found

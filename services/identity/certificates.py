@@ -93,11 +93,16 @@ class Chain:
 
 
 def read(der: bytes) -> x509.Certificate:
-    """Read a certificate and everything in it that is parsed late; raise CertificateRefused."""
+    """Read a certificate and everything in it that is parsed late; raise CertificateRefused.
+
+    Every certificate of a stranger comes through here: what is touched below raises nothing later.
+    """
     try:
         certificate = x509.load_der_x509_certificate(der)
         certificate.public_key()
         _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
+        # A year that datetime does not know raises when it is first read.
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.UNREADABLE) from error
     if certificate.serial_number <= 0:

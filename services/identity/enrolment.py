@@ -15,8 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from marshmallow import Schema, ValidationError, fields, validate
 
-from services.identity import store
-from services.identity.domain import ARNotFound, AuthorisedRepresentative, EnrolmentRefused, Subscriber
+from services.identity import certificates, store
+from services.identity.domain import (
+    ARNotFound,
+    AuthorisedRepresentative,
+    CertificateRefused,
+    EnrolmentRefused,
+    Subscriber,
+)
 from shared import audit
 from shared.events.base import ARId, SubscriberId
 from shared.pki.certificates import UNREADABLE, sha256
@@ -126,11 +132,11 @@ def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
     for pem in pems:
         try:
             found = x509.load_pem_x509_certificates(pem.encode())
-        except UNREADABLE as error:
+            if len(found) != 1:
+                raise EnrolmentRefused("one certificate to each entry")
+            yield certificates.read(found[0].public_bytes(serialization.Encoding.DER))
+        except (CertificateRefused, *UNREADABLE) as error:
             raise EnrolmentRefused("a certificate cannot be read") from error
-        if len(found) != 1:
-            raise EnrolmentRefused("one certificate to each entry")
-        yield found[0]
 
 
 def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | None = None) -> None:

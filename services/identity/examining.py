@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -78,13 +79,8 @@ def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
     revocation = _revocation(chains, tx, trust)
     registration = _find(Check.REGISTRATION, lambda: _check_registration(certificate, tx))
     return Report(
-        holder=certificates.common_name(certificate),
-        organisation=_organisation(certificate),
-        issuer=_issuer_name(certificate),
+        **describe(certificate),
         mutual_recognition=any(chain.issuers[0] in trust.mutual_recognition for chain in chains),
-        serial=f"{certificate.serial_number:x}",
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
         findings=(validity, kind, key, issuer, revocation, registration),
     )
 
@@ -117,6 +113,18 @@ def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
     if subscriber is None or not organisations.names(certificate, subscriber):
         raise OrganisationMismatch
+
+
+def describe(certificate: x509.Certificate) -> dict[str, Any]:
+    """Return what the e-Cert says of itself, as a Report shows it."""
+    return {
+        "holder": certificates.common_name(certificate),
+        "organisation": _organisation(certificate),
+        "issuer": _issuer_name(certificate),
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc,
+        "not_after": certificate.not_valid_after_utc,
+    }
 
 
 def _organisation(certificate: x509.Certificate) -> str:

@@ -1,5 +1,6 @@
 """Who gets in by a client certificate, and why the others do not."""
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from flask.testing import FlaskClient
 
 from services.identity import enrolment
-from services.identity.domain import CertificateRefused
+from services.identity.domain import CertificateRefused, EnrolmentRefused
 from services.identity.handlers import identify
 from shared.auth import caller_of
 from shared.db import Pool
@@ -37,8 +38,9 @@ from tests.integration.identity.conftest import (
     take_crls,
     xfcc,
 )
-from tests.unit.identity import builders
+from tests.unit.identity import builders, cms_builder
 from tests.unit.identity.builders import CRL, NOW, ORGANISATIONAL, Holder, make_ca, make_crl, world
+from tests.unit.identity.der_editing import places, replaced
 
 pytestmark = pytest.mark.usefixtures("enrolled")
 
@@ -380,3 +382,34 @@ def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: 
 
     assert problem(sign_in(http, CHAN)) == (403, "certificate-refused", "certificate-revoked")
     assert sign_in(http, WONG).status_code == 200
+
+
+def year_0() -> Holder:
+    """A certificate whose dates no clock knows."""
+    dated = next(place for place in places(CHAN.der) if CHAN.der[place[0]] == 0x17)
+    odd = replaced(CHAN.der, dated, b"\x18\x0f00000101000000Z")
+    return Holder(certificate=x509.load_der_x509_certificate(odd), key=CHAN.key)
+
+
+@pytest.mark.usefixtures("current_crls")
+def test_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
+    """Anybody can make one: nothing of it is verified when its dates are looked at."""
+    for path in ("/identity/v1/tokens", "/identity/v1/checkout-authorisations"):
+        answer = http.post(path, headers=xfcc(year_0()), json={"renewal_id": _RENEWAL})
+        assert problem(answer) == (403, "certificate-refused", "certificate-unreadable"), path
+
+
+@pytest.mark.usefixtures("current_crls")
+def test_a_challenge_signed_with_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
+    asked = http.post("/identity/v1/challenges", json={}).json
+    assert asked is not None
+    signature = cms_builder.sign(year_0(), document=asked["document"].encode())
+    body = {"challenge_id": asked["challenge_id"], "signature": base64.b64encode(signature).decode()}
+
+    for path in ("/identity/v1/challenge-tokens", "/identity/v1/challenge-tests"):
+        assert problem(http.post(path, json=body)) == (422, "signature-refused", "signature-malformed"), path
+
+
+def test_an_e_cert_of_the_year_0_is_not_registered(pool: Pool, clock: Clock) -> None:
+    with pytest.raises(EnrolmentRefused, match="cannot be read"):
+        register(pool, clock, year_0())

@@ -35,12 +35,13 @@ def replaced(sample: bytes, place: Place, value: bytes) -> bytes:
         for member in der.elements(sample[inside:limit]):
             parts.append(rebuild(inside, inside + len(member)))
             inside += len(member)
-        return sample[position : position + 1] + _length(b"".join(parts))
+        return sample[position : position + 1] + length(b"".join(parts))
 
     return rebuild(0, len(sample))
 
 
-def _length(body: bytes) -> bytes:
+def length(body: bytes) -> bytes:
+    """The body after its own length."""
     size = len(body)
     if size < 0x80:
         return bytes([size]) + body
