@@ -18,7 +18,7 @@ from shared.errors import Ignored, Refused, Unavailable, Undecodable
 from shared.events.base import Envelope
 from shared.events.registry import ALL
 from shared.inbox import Place, Verdict
-from shared.parking import Parked, Record
+from shared.parking import Held, Parked, Record
 from shared.subscriptions import Subscription
 from shared.tx import Clock, NewId, Tx
 
@@ -109,17 +109,17 @@ class Applier:
                 SEEN.labels(envelope.topic).inc()
                 return Outcome.DONE
             case Verdict.WAIT:
-                self._park(conn, place, envelope.sequence, record, parking.GAP, "an earlier event is missing", now)
+                self._hold(conn, envelope, record, parking.GAP, "an earlier event is missing", now)
                 return Outcome.HELD
             case Verdict.CONFLICT:
                 log.error("inbox.conflict", topic=place.topic, key=place.key, sequence=envelope.sequence)
                 parking.contest(conn, place, envelope.sequence)
-                self._park(conn, place, envelope.sequence, record, inbox.CONFLICT, "another event has this number", now)
+                self._hold(conn, envelope, record, inbox.CONFLICT, "another event has this number", now)
                 return Outcome.HELD
             case Verdict.APPLY | Verdict.APPLY_AND_DRAIN:
                 outcome = self._apply(conn, place, envelope, now)
                 if outcome is not None:
-                    self._park(conn, place, envelope.sequence, record, outcome.reason, outcome.error, now)
+                    self._hold(conn, envelope, record, outcome.reason, outcome.error, now)
                     return outcome.kind
                 if verdict is Verdict.APPLY_AND_DRAIN:
                     self.drain(conn, place, envelope.sequence)
@@ -224,23 +224,20 @@ class Applier:
             if sequence <= last or parking.has_number(conn, place, sequence):
                 sequence = None  # it repeats a number that another event had: it may not hold the key
         reason = parking.NO_SEQUENCE if sequence is None else error.reason
-        self._park(conn, place, sequence, record, reason, str(error), now)
+        held = Held(place=place, sequence=sequence, event_id=None, reason=reason, error=str(error))
+        self._park(conn, held, record, now)
         return Outcome.HELD
 
-    def _park(
-        self, conn: Conn, place: Place, sequence: int | None, record: Record, reason: str, error: str, now: datetime
-    ) -> None:
-        parking.park(
-            conn,
-            place=place,
-            sequence=sequence,
-            record=record,
-            reason=reason,
-            error=error,
-            now=now,
-            code_version=self.code_version,
-        )
-        if sequence is not None:
-            inbox.renew_hold(conn, place, now)
-        HELD.labels(record.topic, reason).inc()
-        log.error("inbox.held", topic=place.topic, key=place.key, sequence=sequence, reason=reason, error=error)
+    def _hold(self, conn: Conn, envelope: Envelope, record: Record, reason: str, error: str, now: datetime) -> None:
+        place = Place.of(self.consumer, envelope)
+        held = Held(place=place, sequence=envelope.sequence, event_id=envelope.id, reason=reason, error=error)
+        self._park(conn, held, record, now)
+
+    def _park(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:
+        """Store it; the very same event that is held already changes nothing."""
+        if not parking.park(conn, held, record, now=now, code_version=self.code_version):
+            return
+        if held.sequence is not None:
+            inbox.renew_hold(conn, held.place, now)
+        HELD.labels(record.topic, held.reason).inc()
+        log.error("inbox.held", topic=held.place.topic, key=held.place.key, sequence=held.sequence, reason=held.reason)

@@ -87,6 +87,8 @@ def choose(waiting: list[Parked], event: str | None) -> Parked:
     found = contested or waiting if event is None else [each for each in waiting if event in each.names]
     if not found:
         raise NotParked("nothing is held for this key" if event is None else "no such event is held for this key")
+    if event is not None and len(found) > 1:
+        raise ChooseEvent(f"{len(found)} held events are called {event}: {', '.join(each.name for each in found)}")
     return found[0]
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (redrive, skip):
         action.add_argument("topic")
         action.add_argument("key")
-    skip.add_argument("--event", help="which one: `event` or `at` as listed; without it, the next")
+    skip.add_argument("--event", help="which one: `name`, `event` or `at` as listed; without it, the next")
     for action in (confirm, reject):
         action.add_argument("proposal", type=uuid.UUID)
     for action in (redrive, skip, confirm, reject):
@@ -97,6 +97,7 @@ def _say(applier: Applier, place: Place, last: int) -> None:
 
 def _line(parked: Parked, proposal: Proposal | None) -> dict[str, object]:
     return {
+        "name": parked.name,
         "topic": parked.place.topic,
         "key": parked.place.key,
         "sequence": parked.sequence,

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.db import Conn
 from shared.events.base import Envelope
@@ -41,28 +41,46 @@ class Place:
 
 
 CONFLICT: Final = "conflict"
+# Of so many last numbers of a key the ids are remembered. A failover loses seconds of a renewal, a restore hours.
+KEPT_IDS: Final = 256
 
 
-def lock(conn: Conn, place: Place) -> tuple[int, uuid.UUID | None, str | None]:
-    """Lock the row, making it if need be; its last sequence, last event id, and why the key is held, if it is."""
+class Row(NamedTuple):
+    """A key's row: its last sequence and event id, why it is held, and the id that was applied under a given number.
+
+    That last one is None if the number was not applied yet, or longer ago than ids are remembered.
+    """
+
+    last: int
+    last_id: uuid.UUID | None
+    held: str | None
+    known_id: uuid.UUID | None
+
+
+def lock(conn: Conn, place: Place, sequence: int = 0) -> Row:
+    """Lock the key's row, making it if need be."""
     row = conn.execute(
-        """INSERT INTO inbox (consumer, topic, key, last_sequence) VALUES (%s, %s, %s, 0)
+        """INSERT INTO inbox (consumer, topic, key, last_sequence) VALUES (%(consumer)s, %(topic)s, %(key)s, 0)
            ON CONFLICT (consumer, topic, key) DO UPDATE SET last_sequence = inbox.last_sequence
-           RETURNING last_sequence, last_event_id, held_reason""",
-        place.columns,
+           RETURNING last_sequence, last_event_id, held_reason, CASE
+               WHEN %(sequence)s = last_sequence THEN last_event_id
+               WHEN %(sequence)s BETWEEN last_sequence - %(kept)s AND last_sequence
+                    AND event_ids[cardinality(event_ids)] = last_event_id
+               THEN event_ids[(cardinality(event_ids) + %(sequence)s - last_sequence)::integer] END""",
+        {**vars(place), "sequence": sequence, "kept": KEPT_IDS},
     ).fetchone()
     assert row is not None
-    return row[0], row[1], row[2]
+    return Row(*row)
 
 
 def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdict:
     """Lock the key's row and say what to do with this event."""
-    last, last_id, held = lock(conn, place)
+    last, _, held, known_id = lock(conn, place, sequence)
     parked = [] if held is None else _parked_ids(conn, place, sequence)
     if str(event_id) in parked:
         return Verdict.PARKED
-    if sequence == last and last_id is not None and last_id != event_id:
-        return Verdict.CONFLICT  # a restored writer has counted twice
+    if known_id is not None and known_id != event_id:
+        return Verdict.CONFLICT  # a restored writer, or one that was ahead at a failover, has counted twice
     if sequence <= last:
         return Verdict.SEEN
     if parked:
@@ -75,9 +93,13 @@ def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdi
 def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> None:
     """Record that this event has been applied; call it under the row's lock."""
     changed = conn.execute(
-        """UPDATE inbox SET last_sequence = %s, last_event_id = %s
-           WHERE consumer = %s AND topic = %s AND key = %s AND last_sequence = %s - 1""",
-        (sequence, event_id, *place.columns, sequence),
+        """UPDATE inbox SET last_sequence = %(sequence)s, last_event_id = %(id)s, event_ids = CASE
+               WHEN event_ids[cardinality(event_ids)] IS NOT DISTINCT FROM last_event_id
+               THEN event_ids[cardinality(event_ids) - %(kept)s + 2 :]
+               ELSE ARRAY[last_event_id] END || %(id)s::uuid
+           WHERE consumer = %(consumer)s AND topic = %(topic)s AND key = %(key)s
+                 AND last_sequence = %(sequence)s - 1""",
+        {**vars(place), "sequence": sequence, "id": event_id, "kept": KEPT_IDS},
     ).rowcount
     if changed != 1:
         raise AssertionError(f"inbox of {place.columns} moved under its own lock")

@@ -1,8 +1,9 @@
 """Held events: kept whole, drained in sequence order, redriven or skipped by an operator."""
 
 import hashlib
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -95,42 +96,59 @@ class Parked:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What an operator may call it."""
-        return (self.at,) if self.event_id is None else (self.at, str(self.event_id))
+        """What an operator may call it. Only `name` is always its own: offsets begin again in a topic made again."""
+        return (self.name, self.at) if self.event_id is None else (self.name, self.at, str(self.event_id))
+
+    @property
+    def name(self) -> str:
+        """The name of this held event and no other."""
+        return f"#{self.id}"
 
 
-def park(
-    conn: Conn,
-    *,
-    place: Place,
-    sequence: int | None,
-    record: Record,
-    reason: str,
-    error: str,
-    now: datetime,
-    code_version: str,
-) -> bool:
-    """Set a record aside; False when it lies there already."""
-    return (
-        conn.execute(
-            """INSERT INTO parked_events (consumer, topic, key, sequence, "partition", "offset", headers, value,
-                                          reason, error, code_version, parked_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
-            (
-                *place.columns,
-                sequence,
-                record.partition,
-                record.offset,
-                Jsonb([[_quoted(name.encode()), _quoted(value)] for name, value in record.headers]),
-                record.value,
-                reason,
-                storable(error),
-                code_version,
-                now,
-            ),
-        ).rowcount
-        == 1
+def _hash(headers: Sequence[Sequence[str | None]], value: bytes | None) -> str:
+    """How a record that cannot be read is known: by a hash over headers and data."""
+    raw = json.dumps(headers).encode() + (b"" if value is None else b"\0" + value)
+    return f"sha256 {hashlib.sha256(raw).hexdigest()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Which event is held and why. It has no id if it cannot be read, and no sequence if that cannot be read either."""
+
+    place: Place
+    sequence: int | None
+    event_id: uuid.UUID | None
+    reason: str
+    error: str
+
+
+def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version: str) -> bool:
+    """Store a held record; False if the very same event is held already.
+
+    Raises UniqueViolation if another event kept it from being stored: nothing is lost without a word.
+    """
+    headers = [[_quoted(name.encode()), _quoted(value)] for name, value in record.headers]
+    known_by = _hash(headers, record.value) if held.event_id is None else f"{held.sequence} {held.event_id}"
+    stored = conn.execute(
+        """INSERT INTO parked_events (consumer, topic, key, sequence, identity, "partition", "offset", headers, value,
+                                      reason, error, code_version, parked_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT (consumer, topic, key, identity) DO NOTHING""",
+        (
+            *held.place.columns,
+            held.sequence,
+            known_by,
+            record.partition,
+            record.offset,
+            Jsonb(headers),
+            record.value,
+            held.reason,
+            storable(held.error),
+            code_version,
+            now,
+        ),
     )
+    return stored.rowcount == 1
 
 
 def storable(text: str) -> str:

@@ -14,7 +14,7 @@ from shared.db import Conn, Pool
 from shared.errors import Refused, Undecodable
 from shared.held import NotNext
 from shared.inbox import Place
-from shared.parking import Record
+from shared.parking import Parked, Record
 from shared.tx import Tx, transaction
 
 Read = Callable[[], Iterable[Sequence[Record]]]
@@ -121,7 +121,7 @@ def _empty(conn: Conn, consumer: str, whole: list[str]) -> None:
 
 # Of what is held now, what was left out before: the same event at the same place of its topic.
 _LEFT_OUT_BEFORE: Final = """
-    SELECT DISTINCT ON (p.topic, p.key, p.sequence, p.id) p.topic, p.key, p."partition" || '/' || p."offset",
+    SELECT DISTINCT ON (p.topic, p.key, p.sequence, p.id) p.topic, p.key, p.id,
            a.details->>'event', a.details->>'reason'
     FROM parked_events AS p
     JOIN audit_log AS a ON a.action = 'event-skipped' AND a.subject = p.key AND a.details->>'topic' = p.topic
@@ -134,23 +134,26 @@ def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
     count, went = 0, True
     while went:
         went = False
-        for topic, key, at, event, reason in tx.conn.execute(_LEFT_OUT_BEFORE.encode(), (applier.consumer,)).fetchall():
+        for topic, key, parked_id, event, reason in tx.conn.execute(
+            _LEFT_OUT_BEFORE.encode(), (applier.consumer,)
+        ).fetchall():
             place = Place(consumer=applier.consumer, topic=topic, key=key)
-            if not _is_there(tx.conn, place, at, event):
+            if (chosen := _still_held(tx.conn, place, parked_id, event)) is None:
                 continue
             try:
                 with tx.conn.transaction():
                     why = f"left out again: {reason}"
-                    held.leave_out(tx, applier, place, actor=actor, reason=why, event=at)
+                    held.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
             except NotNext:
                 continue  # it waits for one before it
             count, went = count + 1, True
     return count
 
 
-def _is_there(conn: Conn, place: Place, at: str, event: str) -> bool:
-    """Not gone with an earlier one, and no other event at the same place of a topic that was made anew."""
-    return any((each.at, str(each.event_id)) == (at, event) for each in parking.find_of_key(conn, place))
+def _still_held(conn: Conn, place: Place, parked_id: int, event: str) -> Parked | None:
+    """Not gone with an earlier one, and no other event at the same place of a topic that was made again."""
+    found = parking.find_of_key(conn, place)
+    return next((each for each in found if (each.id, str(each.event_id)) == (parked_id, event)), None)
 
 
 def _require_nothing_lost(before: _Places, after: _Places) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
-from shared import audit, held
+from shared import audit, held, parking
 from shared.apply import Applier
 from shared.db import Conn
 from shared.errors import Refused
@@ -103,7 +103,8 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     _decide(tx, proposal, "confirmed", actor=actor, reason=reason)
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
     why = f"{proposal.reason} (proposed by {proposal.proposed_by})"
-    return place, held.leave_out(tx, applier, place, actor=actor, reason=why, event=proposal.event)
+    chosen = parking.find(tx.conn, applier.consumer, proposal.parked_id)
+    return place, held.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
 
 
 def _person(actor: str) -> str:

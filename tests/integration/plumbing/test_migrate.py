@@ -4,15 +4,20 @@ import contextlib
 import dataclasses
 import itertools
 import threading
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from deploy.local import postgres as local_postgres
-from shared import db, migrate
+from shared import db, migrate, parking
+from shared.inbox import Place
 from shared.migrate import MigrationError, NotMigrated
+from shared.parking import Held, Record
 from tests.engines import ROOT, Database, Postgres
 
 _names = itertools.count(1)
@@ -181,3 +186,31 @@ def test_every_services_own_migrations_apply_twice_without_a_change(postgres: Po
             changed = [dataclasses.replace(file, text=file.text + " ") for file in files]
             with pytest.raises(MigrationError):
                 migrate.migrate(made.migrate_url, changed, runtime_role=service)
+
+
+OLD_HELD = """INSERT INTO parked_events
+    (consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, code_version, parked_at)
+    VALUES ('payment', 't', 'k', %s, 0, %s, %s, %s, %s, '', '', now())"""
+
+
+def test_what_the_release_before_held_is_known_by_what_it_is(empty: Database, folder: Path) -> None:
+    """Even if it held the same unreadable record twice, from two places of the topic."""
+    migrations = migrate.load("payment", folder)
+    before = next(n for n, each in enumerate(migrations) if each.name.endswith("which_event_it_is"))
+    migrate.migrate(empty.migrate_url, migrations[:before], runtime_role="payment")
+    junk = Record(
+        topic="t", partition=0, offset=9, key=b"k", headers=(("ce_time", b'"\xff\\'), ("x", None)), value=b"\0"
+    )
+    stored = '[["ce_time", "\\"%FF\\\\"], ["x", null]]'
+    with psycopg.connect(empty.superuser_url) as conn:
+        for offset in (1, 2):
+            conn.execute(OLD_HELD, (None, offset, stored, b"\0", "no-sequence"))
+        conn.execute(OLD_HELD, (5, 3, '[["ce_id", "0b7d5ac4-1de9-4cf3-a1a2-0a1f7e6d1a11"]]', b"{}", "gap"))
+    migrate.migrate(empty.migrate_url, migrations, runtime_role="payment")
+    place = Place(consumer="payment", topic="t", key="k")
+    held = Held(place=place, sequence=None, event_id=None, reason="no-sequence", error="")
+    event = replace(held, sequence=5, event_id=uuid.UUID("0b7d5ac4-1de9-4cf3-a1a2-0a1f7e6d1a11"), reason="gap")
+    with psycopg.connect(empty.superuser_url) as conn:
+        again = [parking.park(conn, each, junk, now=datetime.now(UTC), code_version="") for each in (held, event)]
+        assert conn.execute("SELECT count(*) FROM parked_events").fetchone() == (3,)
+    assert again == [False, False]
