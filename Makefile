@@ -53,8 +53,12 @@ test-slow: browsers  ## long runs: the whole system killed in the middle of many
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
 	@$(BIN)/python -m pytest -q -m "slow and not nightly"
 
-nightly: $(READY)  ## what takes too long for every change: growth to millions of rows, long drills
+nightly: $(READY)  ## what takes too long for every change: growth to millions of rows, long drills, mutants
 	@$(BIN)/python -m pytest -q -m nightly
+	@$(BIN)/python -m tests.mutants
+
+mutants: $(READY)  ## plant known faults one at a time in a copy of the tree: the suite must find each
+	@$(BIN)/python -m tests.mutants
 
 BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
 
@@ -95,4 +99,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow nightly containers bench docs assets lock
+.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock

@@ -42,12 +42,14 @@ def with_header(record: Record, name: str, value: bytes) -> Record:
     return dataclasses.replace(record, headers=tuple((n, value if n == name else v) for n, v in record.headers))
 
 
-def test_a_second_delivery_changes_nothing(deliver: Deliver, applied: Applied, writer: Writer) -> None:
+def test_a_second_delivery_changes_nothing(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
     first = writer.record(1)
+    deliver(first)
     deliver(first)
     deliver(first, writer.record(2))
     deliver(first)
     assert applied(writer) == ["1", "2"]
+    assert (parked(pool, writer), held_reason(pool, writer)) == ([], None)
 
 
 def test_a_late_event_changes_nothing(deliver: Deliver, applied: Applied, writer: Writer) -> None:

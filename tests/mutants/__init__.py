@@ -1,0 +1,1 @@
+"""Mutants: known faults, planted one at a time, that the suite must find."""
