@@ -119,11 +119,11 @@ def find_by_serial(conn: Conn, serial: str) -> Certificate | None:
 
 
 def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certificate]:
-    """The certificates in force with this key, in order of renewal, so that two lockers never deadlock."""
+    """The certificates with this key that a CRL can show, in order of renewal, so that two lockers never deadlock."""
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         return cursor.execute(
             f"""SELECT {_CERTIFICATE} FROM certificates
-                WHERE spki_sha256 = %s AND revoked_at IS NULL AND not_after >= %s ORDER BY renewal_id, serial""",
+                WHERE spki_sha256 = %s AND (revoked_at IS NOT NULL OR not_after >= %s) ORDER BY renewal_id, serial""",
             (spki_sha256, now),
         ).fetchall()
 
@@ -133,11 +133,11 @@ def save_accepted(conn: Conn, serial: str, now: datetime) -> None:
     conn.execute("UPDATE certificates SET accepted_at = %s WHERE serial = %s", (now, serial))
 
 
-def save_revoked(conn: Conn, serial: str, reason: RevocationReason, now: datetime) -> None:
-    """The certificate is revoked; the next CRL says so."""
+def save_revoked(conn: Conn, serial: str, reason: RevocationReason, revoked_at: datetime) -> None:
+    """The certificate is revoked, or for a graver reason than before; the next CRL says so."""
     conn.execute(
-        "UPDATE certificates SET revoked_at = %s, revocation_reason = %s WHERE serial = %s AND revoked_at IS NULL",
-        (now, reason.value, serial),
+        "UPDATE certificates SET revoked_at = %s, revocation_reason = %s, listed_in = NULL WHERE serial = %s",
+        (revoked_at, reason.value, serial),
     )
 
 
@@ -172,12 +172,27 @@ def has_unlisted_revocation(conn: Conn) -> bool:
     return row is not None
 
 
-def revocations(conn: Conn, last_update: datetime | None) -> list[Revocation]:
-    """What a CRL made now lists: an entry stays until a CRL made after the certificate's end has shown it."""
+def list_unlisted(conn: Conn, number: int) -> None:
+    """Say of every revocation not yet shown that CRL `number` shows it; before `revocations` is read.
+
+    What is revoked between the two is on this CRL and on the next. Locked in the order of those who revoke several.
+    """
+    conn.execute(
+        """UPDATE certificates AS c SET listed_in = %s FROM (
+               SELECT serial FROM certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL
+               ORDER BY renewal_id, serial FOR UPDATE) AS unlisted
+           WHERE c.serial = unlisted.serial""",
+        (number,),
+    )
+
+
+def revocations(conn: Conn, number: int, last_update: datetime | None) -> list[Revocation]:
+    """What CRL `number` lists: an entry stays until a CRL made after the certificate's end has shown it."""
     rows = conn.execute(
         """SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
-           WHERE revoked_at IS NOT NULL AND (listed_in IS NULL OR %s::timestamptz IS NULL OR not_after >= %s)""",
-        (last_update, last_update),
+           WHERE revoked_at IS NOT NULL
+             AND (listed_in IS NULL OR listed_in >= %s OR %s::timestamptz IS NULL OR not_after >= %s)""",
+        (number, last_update, last_update),
     ).fetchall()
     return [
         Revocation(serial=int(row[0], 16), revoked_at=row[1], reason=RevocationReason(row[2]), not_after=row[3])
@@ -186,10 +201,9 @@ def revocations(conn: Conn, last_update: datetime | None) -> list[Revocation]:
 
 
 def add_crl(conn: Conn, number: int, tbs: bytes, *, this_update: datetime) -> None:
-    """Store the bytes of a CRL before they are signed; its revocations are listed from here on."""
+    """Store the bytes of a CRL before they are signed."""
     conn.execute("UPDATE crl_series SET last_number = %s WHERE id = 1", (number,))
     conn.execute("INSERT INTO crls (number, tbs, this_update) VALUES (%s, %s, %s)", (number, tbs, this_update))
-    conn.execute("UPDATE certificates SET listed_in = %s WHERE revoked_at IS NOT NULL AND listed_in IS NULL", (number,))
 
 
 def save_crl(conn: Conn, number: int, der: bytes) -> bool:

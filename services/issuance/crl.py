@@ -32,6 +32,15 @@ class RevocationReason(StrEnum):
 
 # privilegeWithdrawn is the CA's alone to say.
 SUBSCRIBER_REASONS: Final = frozenset(RevocationReason) - {RevocationReason.PRIVILEGE_WITHDRAWN}
+# A reason is only ever raised: whoever relies on the CRL must learn of a compromised key, whatever was said before.
+GRAVITY: Final = {
+    RevocationReason.UNSPECIFIED: 0,
+    RevocationReason.AFFILIATION_CHANGED: 1,
+    RevocationReason.SUPERSEDED: 1,
+    RevocationReason.CESSATION_OF_OPERATION: 1,
+    RevocationReason.PRIVILEGE_WITHDRAWN: 2,
+    RevocationReason.KEY_COMPROMISE: 3,
+}
 _CODES: Final = {
     RevocationReason.KEY_COMPROMISE: "key_compromise",
     RevocationReason.AFFILIATION_CHANGED: "affiliation_changed",

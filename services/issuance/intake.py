@@ -130,8 +130,8 @@ def read(text: str, caller: Caller, begin: Begin) -> CSR:
     try:
         return csr.read(text)
     except PrivateKeyPasted as pasted:
-        with begin() as tx:
-            for spki_sha256 in sorted(pasted.spki_sha256):
+        for spki_sha256 in sorted(pasted.spki_sha256):
+            with begin() as tx:
                 revoking.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
         raise
 

@@ -167,6 +167,8 @@ def _revoke(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = RevocationReason(options.reason)
         certificate = revoking.revoke_serial(read_serial(options.serial), reason, options.actor, tx)
+        if certificate.revoked_at is None:
+            return f"{certificate.serial} has expired; its key is blocked"
         return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
 
     _operate("revoke", action)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.issuance import certificate_store, store
-from services.issuance.crl import RevocationReason
+from services.issuance.crl import GRAVITY, RevocationReason
 from services.issuance.domain import (
     Certificate,
     CertificateExpired,
@@ -68,38 +68,54 @@ def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
 
 
 def revoke_own(item_id: ItemId, reason: RevocationReason, caller: Caller, tx: Tx) -> Certificate:
-    """The AR revokes. Revoking twice changes nothing. Raises CertificateExpired."""
-    _, certificate = _lock_own(item_id, caller, tx)
-    return _revoke(certificate, reason, caller.ar_id, tx)
+    """The AR revokes. Raises CertificateExpired, unless the key is reported as compromised."""
+    certificate = find_certificate(find_own_order(item_id, caller, tx.conn), tx.conn)
+    return revoke_serial(certificate.serial, reason, caller.ar_id, tx)
 
 
 def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
-    """An operator revokes. Raises CertificateNotFound, CertificateExpired."""
+    """Revoke a certificate, or raise the reason of one that is revoked. Raises CertificateNotFound, CertificateExpired.
+
+    A compromised key is blocked and all its certificates are revoked, even if this one has expired.
+    """
     certificate = certificate_store.find_by_serial(tx.conn, serial)
     if certificate is None:
         raise CertificateNotFound("there is no certificate with this serial number")
-    store.lock_gate(tx.conn, certificate.renewal_id)
-    locked = certificate_store.lock_certificate(tx.conn, serial)
-    assert locked is not None
-    return _revoke(locked, reason, actor, tx)
+    if reason is RevocationReason.KEY_COMPROMISE:
+        block_key(certificate.spki_sha256, source=f"revocation of {serial}", actor=actor, tx=tx)
+    else:
+        _revoke(certificate, reason, actor, tx)
+    after = certificate_store.find_by_serial(tx.conn, serial)
+    assert after is not None
+    return after
 
 
 def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
-    """Never certify this key again, and revoke what has it. How many certificates were revoked."""
+    """Never certify this key again, and revoke what has it. How many certificates were revoked.
+
+    One key in a transaction, the key before any gate, gates in order of renewal: so two who revoke what shares a key
+    never wait for each other.
+    """
     if store.block_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
-    siblings = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
-    for sibling in siblings:
-        revoke_serial(sibling.serial, RevocationReason.KEY_COMPROMISE, actor, tx)
-    return len(siblings)
+    of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
+    return sum(_revoke(certificate, RevocationReason.KEY_COMPROMISE, actor, tx) for certificate in of_key)
 
 
-def _revoke(certificate: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
-    if certificate.revoked_at is not None:
-        return certificate
-    if certificate.not_after < tx.now:
+def _revoke(found: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> bool:
+    """Revoke, or raise the reason; False if nothing was to be changed. Raises CertificateExpired.
+
+    A raised reason keeps the first date, and the next CRL shows it (BR 7.2.2); a lesser one changes nothing.
+    """
+    store.lock_gate(tx.conn, found.renewal_id)
+    certificate = certificate_store.lock_certificate(tx.conn, found.serial)
+    assert certificate is not None
+    if certificate.revoked_at is None and certificate.not_after < tx.now:
         raise CertificateExpired("the certificate has expired")
-    certificate_store.save_revoked(tx.conn, certificate.serial, reason, tx.now)
+    if certificate.revocation_reason and GRAVITY[reason] <= GRAVITY[RevocationReason(certificate.revocation_reason)]:
+        return False
+    revoked_at = certificate.revoked_at or tx.now
+    certificate_store.save_revoked(tx.conn, certificate.serial, reason, revoked_at)
     outbox.add(
         tx,
         CertificateRevoked(
@@ -107,12 +123,9 @@ def _revoke(certificate: Certificate, reason: RevocationReason, actor: str, tx: 
             item_id=certificate.item_id,
             serial=certificate.serial,
             reason=reason.value,
-            revoked_at=tx.now,
+            revoked_at=revoked_at,
         ),
     )
-    audit.record(
-        tx, actor=actor, action="certificate-revoked", subject=certificate.serial, details={"reason": reason.value}
-    )
-    if reason is RevocationReason.KEY_COMPROMISE:
-        block_key(certificate.spki_sha256, source=f"revocation of {certificate.serial}", actor=actor, tx=tx)
-    return replace(certificate, revoked_at=tx.now, revocation_reason=reason.value)
+    details = {"reason": reason.value, "was": certificate.revocation_reason}
+    audit.record(tx, actor=actor, action="certificate-revoked", subject=certificate.serial, details=details)
+    return True

@@ -160,8 +160,9 @@ def _planned_crl(tx: Tx, issuer: Issuer) -> tuple[int, bytes]:
     if unsigned is not None:
         return unsigned.number, unsigned.tbs
     latest = certificate_store.latest_crl(tx.conn)
+    certificate_store.list_unlisted(tx.conn, number)
     tbs = crl.crl_tbs(
-        certificate_store.revocations(tx.conn, latest.this_update if latest else None),
+        certificate_store.revocations(tx.conn, number, latest.this_update if latest else None),
         number=number,
         this_update=tx.now,
         ca=issuer.ca,

@@ -1,12 +1,14 @@
 """CRLs on schedule, after a revocation, and after a crash."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
 
-from services.issuance import certificate_store, revoking, work
+from services.issuance import certificate_store, revoking, store, work
 from services.issuance.crl import INTERVAL, RevocationReason
 from services.issuance.domain import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared.auth import Caller
@@ -105,6 +107,108 @@ def test_a_revocation_for_key_compromise_takes_its_siblings_along(world: World) 
     revoke(lenient, first, RevocationReason.KEY_COMPROMISE)
     assert lenient.events(second)[-1] == "certificate-revoked"
     assert lenient.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+
+
+def reason_shown(world: World, renewal: Renewal) -> tuple[x509.ReasonFlags, datetime]:
+    entry = latest(world).get_revoked_certificate_by_serial_number(serial(world, renewal))
+    assert entry is not None
+    return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason, entry.revocation_date_utc
+
+
+def test_a_graver_reason_is_raised_with_the_first_date_and_shown_at_once(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    first = world.now
+    revoke(world, renewal, RevocationReason.SUPERSEDED)
+    publish(world)
+    world.now += timedelta(minutes=5)
+    revoke(world, renewal, RevocationReason.KEY_COMPROMISE)
+    assert publish(world)
+    assert reason_shown(world, renewal) == (x509.ReasonFlags.key_compromise, first.replace(microsecond=0))
+    assert world.events(renewal).count("certificate-revoked") == 2
+    assert world.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+    assert not publish(world)
+
+
+@pytest.mark.parametrize("later", set(RevocationReason) - {RevocationReason.KEY_COMPROMISE})
+def test_a_lesser_reason_changes_nothing(world: World, later: RevocationReason) -> None:
+    renewal = world.issued(["www.example.hk"])
+    revoke(world, renewal, RevocationReason.KEY_COMPROMISE)
+    publish(world)
+    revoke(world, renewal, later)
+    assert not publish(world)
+    assert reason_shown(world, renewal)[0] is x509.ReasonFlags.key_compromise
+
+
+def sharing_a_key(world: World) -> tuple[Renewal, Renewal]:
+    """Two renewals whose certificates have one key, in the order in which they are locked."""
+    shared_key, made = as_pem(csr_der(ec_key())), []
+    for name in ("a.example.hk", "b.example.hk"):
+        made.append(world.opened([name]))
+        world.submit(made[-1], csr=shared_key)
+        world.issue()
+    first, second = sorted(made, key=lambda renewal: renewal.renewal_id)
+    return first, second
+
+
+def test_a_compromised_key_of_an_expired_certificate_is_blocked_and_its_siblings_revoked(world: World) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    expired, sibling = sharing_a_key(lenient)
+    lenient.rows(
+        "UPDATE certificates SET not_after = %s WHERE renewal_id = %s RETURNING 1",
+        lenient.now - timedelta(days=1),
+        expired.renewal_id,
+    )
+    revoke(lenient, expired, RevocationReason.KEY_COMPROMISE)
+    assert lenient.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+    assert lenient.events(sibling)[-1] == "certificate-revoked"
+    assert "certificate-revoked" not in lenient.events(expired)
+
+
+def test_a_compromised_key_raises_the_reason_of_every_sibling(world: World) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    first, second = sharing_a_key(lenient)
+    revoke(lenient, second, RevocationReason.CESSATION_OF_OPERATION)
+    revoke(lenient, first, RevocationReason.KEY_COMPROMISE)
+    publish(lenient)
+    for renewal in (first, second):
+        assert reason_shown(lenient, renewal)[0] is x509.ReasonFlags.key_compromise
+
+
+@pytest.mark.parametrize("run", range(3))  # who of the waiting comes first is chance
+def test_two_who_revoke_what_shares_a_key_never_wait_for_each_other(world: World, run: int) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    first, second = sharing_a_key(lenient)
+    with ThreadPoolExecutor(2) as threads:
+        with lenient.begin() as tx:  # both are halted in the middle, the second with what the first wants
+            store.lock_gate(tx.conn, first.renewal_id)
+            runs = []
+            for waiting, renewal in enumerate((first, second), start=1):
+                runs.append(threads.submit(revoke, lenient, renewal, RevocationReason.KEY_COMPROMISE))
+                wait_for_lockers(lenient, waiting)
+        for each in runs:
+            each.result(10)
+    assert lenient.rows("SELECT DISTINCT revocation_reason FROM certificates") == [("keyCompromise",)]
+
+
+def wait_for_lockers(world: World, count: int) -> None:
+    """Wait until so many others wait for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 10
+    while world.rows(query)[0][0] < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_revocation_beside_a_crl_in_the_making_is_on_this_one_or_the_next(world: World) -> None:
+    early, late = world.issued(["a.example.hk"]), world.issued(["b.example.hk"])
+    revoke(world, early)
+    with world.begin() as tx:
+        certificate_store.list_unlisted(tx.conn, 1)
+        revoke(world, late)
+        shown = {r.serial for r in certificate_store.revocations(tx.conn, 1, None)}
+    assert shown == {serial(world, early), serial(world, late)}
+    assert publish(world)
+    assert len(latest(world)) == 2
 
 
 def test_an_operator_revokes_by_serial(world: World) -> None:
