@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from shared.errors import Refused, Unavailable
+from shared.parsing import TooCostly
 from shared.tokens import TokenRefused
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -43,6 +44,9 @@ MALFORMED: Final = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", "The req
 COMMON: Final[ProblemTable] = {
     TokenRefused: Problem(HTTPStatus.UNAUTHORIZED, "token-refused", "The token is not valid or has expired"),
     Unavailable: UNAVAILABLE,
+    TooCostly: Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, TooCostly.reason, "What was sent takes too long to read: send another one"
+    ),
     Refused: Problem(HTTPStatus.BAD_REQUEST, "refused", "The request was refused"),
 }
 

@@ -12,7 +12,7 @@ import psycopg
 from cryptography import x509
 from flask_smorest import Blueprint
 
-from services.identity import attesting, authorising, certificates, challenging, examining, handlers
+from services.identity import attesting, authorising, challenging, examining, handlers, reading
 from services.identity.attesting import Attest
 from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
@@ -54,6 +54,7 @@ from services.identity.store import Evidence
 from shared import problems, web, xfcc
 from shared.errors import Refused, Unavailable
 from shared.events.base import RenewalId
+from shared.parsing import Parser
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.problems import Problem, ProblemTable
@@ -112,6 +113,7 @@ class Deps:
     jwks: dict[str, Any]
     redirect_uris: tuple[str, ...]
     origin: str
+    parser: Parser
 
 
 def _deps() -> Deps:
@@ -198,7 +200,7 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 def show_report(command: RedeemCode) -> Report:
     """Change a code for what was found about the certificate that was shown."""
     with web.transaction() as tx:
-        certificate = examining.take_shown(command, tx)
+        certificate = examining.take_shown(command, tx, _deps().parser)
     if isinstance(certificate, CodeRefused):
         raise certificate
     with web.transaction() as tx:
@@ -221,7 +223,7 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
 def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
     with web.transaction() as tx:
-        certificate = challenging.verify(command, tx)
+        certificate = challenging.verify(command, tx, _deps().parser)
     with _noted("sign-in-refused", sha256(certificate)), web.transaction() as tx:
         tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
@@ -233,7 +235,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 def show_signer(command: AnswerChallenge) -> Report:
     """What is found about the e-Cert that signed a challenge, which is used up; nobody is signed in by it."""
     with web.transaction() as tx:
-        certificate = challenging.verify(command, tx)
+        certificate = challenging.verify(command, tx, _deps().parser)
         challenging.take(command, tx)
         return examining.examine(certificate, tx, trust=_deps().trust)
 
@@ -259,7 +261,8 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @blp.response(201, AttestationSchema)
 def attest(command: Attest) -> Evidence:
     """Have the signature over an application verified and attested."""
-    return attesting.attest(command, web.caller(), web.tx(), trust=_deps().trust, key=_deps().key)
+    deps = _deps()
+    return attesting.attest(command, web.caller(), web.tx(), trust=deps.trust, key=deps.key, parser=deps.parser)
 
 
 @blp.get("/me")
@@ -284,7 +287,7 @@ def show_keys() -> dict[str, Any]:
 
 
 def _client_certificate() -> x509.Certificate:
-    return certificates.read(xfcc.parse(flask.request.headers.get(xfcc.HEADER)))
+    return reading.read_certificate(_deps().parser, xfcc.parse(flask.request.headers.get(xfcc.HEADER)))
 
 
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:

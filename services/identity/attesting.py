@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from services.identity import cms, document, store
+from services.identity import document, reading, store
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
@@ -18,6 +18,7 @@ from shared.audit import Detail
 from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
+from shared.parsing import INLINE, Parser
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
@@ -31,7 +32,9 @@ class Attest:
     signature: bytes
 
 
-def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, key: SigningKey) -> Evidence:
+def attest(
+    command: Attest, caller: Caller, tx: Tx, *, trust: Trust, key: SigningKey, parser: Parser = INLINE
+) -> Evidence:
     """Verify the signature and keep the evidence with its attestation; the same signature gets the same again.
 
     Raises SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, and as identify does.
@@ -40,7 +43,7 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, key: Signin
     earlier = _earlier(command, caller, signature_sha256, tx)
     if earlier is not None:
         return earlier
-    verified = cms.verify(command.signature, command.document, tx.now)
+    verified = reading.verify(parser, command.signature, command.document, tx.now)
     certificate_sha256 = hashlib.sha256(verified.certificate_der).hexdigest()
     if not hmac.compare_digest(certificate_sha256, caller.certificate_sha256):
         raise OtherCertificate("sign with the e-Cert that you signed in with")

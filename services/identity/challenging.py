@@ -9,12 +9,13 @@ from typing import Final
 
 from cryptography import x509
 
-from services.identity import cms, one_time_store
+from services.identity import one_time_store, reading
 from services.identity.certificates import Trust
 from services.identity.domain import ChallengeRefused
 from services.identity.handlers import Tokens, identify, issue_tokens
 from services.identity.one_time_store import Challenge
 from shared.events.base import RenewalId
+from shared.parsing import INLINE, Parser
 from shared.tokens import SigningKey
 from shared.tx import Tx
 
@@ -53,12 +54,12 @@ def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge
     return made
 
 
-def verify(command: AnswerChallenge, tx: Tx) -> x509.Certificate:
+def verify(command: AnswerChallenge, tx: Tx, parser: Parser = INLINE) -> x509.Certificate:
     """Whose signature over the challenge's text this is. Raises ChallengeRefused or SignatureRefused."""
     asked = one_time_store.find_challenge(tx.conn, command.challenge_id, tx.now)
     if asked is None:
         raise _refused()
-    return cms.verify(command.signature, asked.document.encode(), tx.now).certificate
+    return reading.verify(parser, command.signature, asked.document.encode(), tx.now).certificate
 
 
 def sign_in(

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from services.identity import certificates, one_time_store, organisations, revocation, store
+from services.identity import certificates, one_time_store, organisations, reading, revocation, store
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import (
@@ -22,6 +22,7 @@ from services.identity.domain import (
     OrganisationMismatch,
 )
 from services.identity.one_time_store import ShownCertificate
+from shared.parsing import INLINE, Parser
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tx import Tx
@@ -151,7 +152,7 @@ def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
     return code
 
 
-def take_shown(command: RedeemCode, tx: Tx) -> x509.Certificate | CodeRefused:
+def take_shown(command: RedeemCode, tx: Tx, parser: Parser = INLINE) -> x509.Certificate | CodeRefused:
     """The certificate of a code, for whoever began. A refusal is returned, so that the code is used up."""
     shown = one_time_store.take_shown(tx.conn, digest(command.code))
     if (
@@ -161,4 +162,4 @@ def take_shown(command: RedeemCode, tx: Tx) -> x509.Certificate | CodeRefused:
         or not hmac.compare_digest(shown.code_challenge, challenge_of(command.code_verifier))
     ):
         return CodeRefused()
-    return certificates.read(shown.certificate)
+    return reading.read_certificate(parser, shown.certificate)

@@ -31,6 +31,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     # Flask is loaded by the web process alone.
     from services.identity import api
     from shared import web
+    from shared.parsing import Pool as ParsingPool
 
     told = settings.read_settings()
     xfcc.require_gateway_only(told.service.web)
@@ -41,6 +42,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         jwks=jwks,
         redirect_uris=told.redirect_uris,
         origin=told.origin,
+        parser=ParsingPool(["services.identity.reading"]),
     )
     return web.create_app(
         "identity",

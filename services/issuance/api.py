@@ -42,6 +42,7 @@ from shared import problems, web
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
+from shared.parsing import Parser
 from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
 from shared.pki.keys import KeyRefused
 from shared.problems import Problem, ProblemTable
@@ -86,6 +87,7 @@ class Deps:
     ca: IssuingCA
     desk: PINDesk
     key_policy: KeyPolicy
+    parser: Parser
 
 
 @blp.get("/renewals/<uuid:renewal_id>/orders")
@@ -108,7 +110,9 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     """Submit an item's CSR with its reference number and the PIN of each of its server names."""
     deps = web.deps(Deps)
     command = SubmitCSR(item_id=ItemId(item_id), reference=body["reference"], pins=body["pins"], csr=body["csr"])
-    order = intake.receive_csr(command, web.caller(), web.transaction, desk=deps.desk, policy=deps.key_policy)
+    order = intake.receive_csr(
+        command, web.caller(), web.transaction, desk=deps.desk, policy=deps.key_policy, parser=deps.parser
+    )
     with web.transaction() as tx:
         return _shown(tx.conn, [order])[0]
 
@@ -118,7 +122,8 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
 @blp.response(200, CheckedCSRSchema)
 def check_csr(command: CheckCSR) -> dict[str, Any]:
     """Try a CSR without reference number and PINs; nothing is kept of it."""
-    checked = preflight.check(command, web.caller(), web.transaction, policy=web.deps(Deps).key_policy)
+    deps = web.deps(Deps)
+    checked = preflight.check(command, web.caller(), web.transaction, policy=deps.key_policy, parser=deps.parser)
     refused, request = checked.refusal, checked.request
     problem = None if refused is None else problems.find(PROBLEMS, refused)
     return {

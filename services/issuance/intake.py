@@ -27,6 +27,7 @@ from shared.db import Conn
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
+from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR, PrivateKeyPasted
 from shared.pki.keys import KeyFault
@@ -89,13 +90,15 @@ class KeyPolicy:
     weak_keys: WeakKeys
 
 
-def receive_csr(command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy) -> Order:
+def receive_csr(
+    command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser = INLINE
+) -> Order:
     """Take a CSR with the PIN of each of its server names. Every refusal but PINWrong and PINLocked costs no try."""
     with begin() as tx:
         order = own_order(tx.conn, command.item_id, caller)
     if command.reference.strip() != order.reference:
         raise WrongReference("this is not the order's reference number")
-    request = read(command.csr, caller, begin)
+    request = read(command.csr, caller, begin, parser)
     if order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
         return order  # the answer was lost and is asked for again
     order.after(CSRReceived)
@@ -125,10 +128,10 @@ def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
     return order
 
 
-def read(text: str, caller: Caller, begin: Begin) -> CSR:
+def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
     """The CSR in this text; a private key beside it is blocked for ever. Raises CSRRefused or KeyRefused."""
     try:
-        return csr.read(text)
+        return parser.run(csr.read, text)
     except PrivateKeyPasted as pasted:
         for spki_sha256 in sorted(pasted.spki_sha256):
             with begin() as tx:

@@ -51,6 +51,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     # Flask is loaded by the web process alone.
     from services.issuance import api
     from shared import web
+    from shared.parsing import Pool as ParsingPool
 
     settings = read_settings()
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
@@ -65,6 +66,7 @@ def make_app(pool: Pool) -> "flask.Flask":
             ca=ca,
             desk=PINDesk(Pepper.load(settings.pin_pepper_file)),
             key_policy=_key_policy(settings, ca),
+            parser=ParsingPool(["shared.pki.csr"]),
         ),
     )
 

@@ -9,6 +9,7 @@ from shared.auth import Caller
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
+from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR
 from shared.pki.names import certificate_names, server_name
@@ -42,7 +43,7 @@ class CheckedCSR:
         return certificate_names(self.server_names)
 
 
-def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy) -> CheckedCSR:
+def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy, parser: Parser = INLINE) -> CheckedCSR:
     """Judge a CSR in intake's order, but for reference number and PINs. Raises OrderNotFound or NameRefused.
 
     The one thing that stays is the block of a private key that came with it: that key is known to others now.
@@ -54,7 +55,7 @@ def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy)
     wanted = order.server_names if order is not None else tuple(server_name(name) for name in command.server_names)
     request = None
     try:
-        request = intake.read(command.csr, caller, begin)
+        request = intake.read(command.csr, caller, begin, parser)
         if order is not None and order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
             return CheckedCSR(server_names=wanted, request=request)  # it is the one that was taken
         if order is not None:

@@ -19,6 +19,7 @@ from services.payment import api as payment
 from shared import problems
 from shared.events.base import Product
 from shared.idempotency import KeyInUse, KeyReused
+from shared.parsing import TooCostly
 from shared.pki.csr import CSRFault
 from shared.pki.keys import KeyFault
 from shared.problems import ProblemTable
@@ -28,7 +29,7 @@ NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict"}
 # What any service, its framework and the gateway say.
 COMMON = {
     *(problems.UNAVAILABLE.slug, problems.INVALID.slug, problems.MALFORMED.slug, "refused", GATEWAY[413][0]),
-    *(KeyInUse.reason, KeyReused.reason),
+    *(KeyInUse.reason, KeyReused.reason, TooCostly.reason),
 }
 
 

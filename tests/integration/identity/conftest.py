@@ -17,6 +17,7 @@ from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
 from shared import db, web
 from shared.db import Pool
+from shared.parsing import Pool as ParsingPool
 from shared.pki.crls import issuer_of
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
@@ -145,11 +146,24 @@ KEYS = KeySet.parse(JWKS)
 REDIRECT_URIS = ("https://portal.example/signed-in", "https://portal.example/other")
 
 
+@pytest.fixture(scope="session")
+def parsers() -> Iterator[ParsingPool]:
+    """The parsing pool, as the web process has it."""
+    pool = ParsingPool(["services.identity.reading"])
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def http(pool: Pool, clock: Clock) -> FlaskClient:
+def http(pool: Pool, clock: Clock, parsers: ParsingPool) -> FlaskClient:
     """The API; the client certificate's header is what the gateway would set."""
     deps = api.Deps(
-        trust=TRUST, key=SIGNING_KEY, jwks=JWKS, redirect_uris=REDIRECT_URIS, origin="https://portal.example"
+        trust=TRUST,
+        key=SIGNING_KEY,
+        jwks=JWKS,
+        redirect_uris=REDIRECT_URIS,
+        origin="https://portal.example",
+        parser=parsers,
     )
     app = web.create_app(
         "identity",

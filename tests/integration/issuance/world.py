@@ -30,6 +30,7 @@ from shared.auth import Caller
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.parsing import INLINE, Parser
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
@@ -294,9 +295,9 @@ class World:
         with self.pool.connection() as conn:
             return conn.execute(query.encode(), values).fetchall()
 
-    def app(self) -> flask.Flask:
+    def app(self, parser: Parser = INLINE) -> flask.Flask:
         """The HTTP app."""
-        deps = api.Deps(ca=self.issuer.ca, desk=self.desk, key_policy=self.policy)
+        deps = api.Deps(ca=self.issuer.ca, desk=self.desk, key_policy=self.policy, parser=parser)
         return web.create_app(
             "issuance",
             blueprints=[api.blp],
