@@ -12,13 +12,12 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from services.issuance.ca import IssuingCA
 from services.issuance.policy import Validity
 from shared.errors import Refused
+from shared.subscriber_record import RecordRefused, check_subject
 
 ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 _MAX_SERIAL: Final = 2**159
 _PREFIX_BITS: Final = 16
 _RANDOM_BYTES: Final = 16
-_MAX_ORGANISATION: Final = 64
-_MAX_PLACE: Final = 128
 
 Random = Callable[[int], bytes]
 
@@ -109,7 +108,7 @@ def _time(moment: Any) -> asn1_x509.Time:
 
 def _subject(organisation: Organisation) -> asn1_x509.Name:
     """C, ST, L, O in that order, one attribute per RDN; no OU, no CN."""
-    _check(organisation)
+    check_organisation(organisation)
     parts: list[tuple[str, core.Asn1Value]] = [("country_name", core.PrintableString(organisation.country))]
     if organisation.state_or_province:
         parts.append(("state_or_province_name", core.UTF8String(organisation.state_or_province)))
@@ -123,20 +122,12 @@ def _subject(organisation: Organisation) -> asn1_x509.Name:
     return asn1_x509.Name(name="", value=asn1_x509.RDNSequence(rdns))
 
 
-def _check(organisation: Organisation) -> None:
-    if len(organisation.country) != 2 or not organisation.country.isascii() or not organisation.country.isupper():
-        raise SubjectRefused("country: not two capital letters")
-    places = [p for p in (organisation.state_or_province, organisation.locality) if p]
-    if not places:
-        raise SubjectRefused("neither a province nor a locality")
-    if not 0 < len(organisation.name) <= _MAX_ORGANISATION:
-        raise SubjectRefused(f"organisation: over {_MAX_ORGANISATION} characters")
-    if any(len(place) > _MAX_PLACE for place in places):
-        raise SubjectRefused(f"place: over {_MAX_PLACE} characters")
-    for value in (organisation.name, *places):
-        # Metadata such as "-" or "N/A" is forbidden in any field; so is space around a value.
-        if value != value.strip() or not any(c.isalnum() for c in value) or value.lower() in {"n/a", "none", "null"}:
-            raise SubjectRefused("a field without a value")
+def check_organisation(organisation: Organisation) -> None:
+    """Check that the record can be a certificate's subject. Raises SubjectRefused."""
+    try:
+        check_subject(organisation.name, organisation.country, organisation.state_or_province, organisation.locality)
+    except RecordRefused as refused:
+        raise SubjectRefused(str(refused)) from refused
 
 
 def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x509.Extension]:

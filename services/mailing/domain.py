@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId, Language, Product, RenewalId
+from shared.subscriber_record import RecordRefused, check_email
 
 # A date on paper is the date here; Hong Kong has no summer time.
 HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
@@ -250,13 +251,13 @@ def one_line(text: str) -> str:
 _BREAKS: Final = frozenset({"Cc", "Zl", "Zp", "Zs"})
 _INVISIBLE: Final = frozenset({"Cf", "Cs"})
 
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
-
 
 def mail_address(text: str) -> str:
-    """The address if it is one that every mail server takes (ASCII, no quoting)."""
-    if len(text) > 254 or _ADDRESS.fullmatch(text) is None or ".." in text or text.startswith(".") or ".@" in text:
-        raise AddressRefused("the Authorised Representative's e-mail address is not usable")
+    """Return the address. Raises AddressRefused unless every mail server takes it."""
+    try:
+        check_email("e-mail address", text)
+    except RecordRefused as refused:
+        raise AddressRefused("the Authorised Representative's e-mail address is not usable") from refused
     return text
 
 
