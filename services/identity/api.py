@@ -1,10 +1,12 @@
 """HTTP: sign in (by certificate, code or signature), authorise a checkout, attest a signature, who am I, keys."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import flask
@@ -100,6 +102,26 @@ PROBLEMS: Final[ProblemTable] = {
 }
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
 T = TypeVar("T")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def _noting_refused_attestations(view: View) -> View:
+    """Record a refused attestation in a transaction of its own: the refused one is undone."""
+
+    @wraps(view)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return view(*args, **kwargs)
+        except (Refused, RevocationUnknown) as refused:
+            command: Attest | None = flask.g.get("attesting")
+            if command is not None:  # refused before, it was no attestation yet
+                with web.transaction() as tx:
+                    attesting.record_refusal(command, web.caller(), refused.reason, tx)
+            raise
+
+    return cast(View, run)
+
 
 blp = Blueprint("identity", __name__, description="Who may act for a subscriber, and what they signed")
 
@@ -222,10 +244,17 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
 @blp.response(200, TokensSchema)
 def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
-    with web.transaction() as tx:
-        certificate = challenging.verify(command, tx, _deps().parser)
-    with _noted("sign-in-refused", sha256(certificate)), web.transaction() as tx:
-        tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
+    signer: str | None = None
+    try:
+        with web.transaction() as tx:
+            certificate = challenging.verify(command, tx, _deps().parser)
+        signer = sha256(certificate)
+        with web.transaction() as tx:
+            tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
+    except (ChallengeRefused, SignatureRefused, *_TURNED_AWAY) as refused:
+        with web.transaction() as tx:
+            challenging.record_refusal(command, refused.reason, signer, tx)
+        raise
     return _shown(tokens)
 
 
@@ -256,11 +285,13 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 
 
 @blp.post("/attestations")
+@_noting_refused_attestations
 @web.command
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def attest(command: Attest) -> Evidence:
     """Have the signature over an application verified and attested."""
+    flask.g.attesting = command
     deps = _deps()
     return attesting.attest(command, web.caller(), web.tx(), trust=deps.trust, key=deps.key, parser=deps.parser)
 
@@ -292,9 +323,11 @@ def _client_certificate() -> x509.Certificate:
 
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
     """Handle a request that the client certificate decides."""
-    certificate = _client_certificate()
-    with _noted(action, sha256(certificate)), web.transaction() as tx:
-        return handle(certificate, tx)
+    der = xfcc.parse(flask.request.headers.get(xfcc.HEADER))
+    with _noted(action, hashlib.sha256(der).hexdigest()):
+        certificate = reading.read_certificate(_deps().parser, der)
+        with web.transaction() as tx:
+            return handle(certificate, tx)
 
 
 @contextmanager

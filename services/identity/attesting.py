@@ -161,3 +161,15 @@ def _announce(evidence: Evidence, tx: Tx) -> None:
         subject=str(evidence.renewal_id),
         details={"evidence_id": str(evidence.id), "document_sha256": evidence.document_sha256},
     )
+
+
+def record_refusal(command: Attest, caller: Caller, reason: str, tx: Tx) -> None:
+    """Record whose attestation was refused, and why."""
+    details: dict[str, Detail] = {
+        "reason": reason,
+        "signature_sha256": hashlib.sha256(command.signature).hexdigest(),
+        "document_sha256": hashlib.sha256(command.document).hexdigest(),
+        "certificate_sha256": caller.certificate_sha256,
+    }
+    subject = str(command.renewal_id)
+    audit.record(tx, actor=caller.ar_id, action="attestation-refused", subject=subject, details=details)

@@ -14,6 +14,8 @@ from services.identity.certificates import Trust
 from services.identity.domain import ChallengeRefused
 from services.identity.handlers import Tokens, identify, issue_tokens
 from services.identity.one_time_store import Challenge
+from shared import audit
+from shared.audit import Detail
 from shared.events.base import RenewalId
 from shared.parsing import INLINE, Parser
 from shared.tokens import SigningKey
@@ -79,6 +81,18 @@ def take(command: AnswerChallenge, tx: Tx) -> Challenge:
     if taken is None:
         raise _refused()
     return taken
+
+
+def record_refusal(command: AnswerChallenge, reason: str, certificate_sha256: str | None, tx: Tx) -> None:
+    """Record a refused answer, once for each challenge, reason and e-Cert: the same answer again adds nothing.
+
+    What never was a challenge leaves no row: anyone could fill the log with it.
+    """
+    signer = certificate_sha256 or ""
+    if one_time_store.add_refusal(tx.conn, command.challenge_id, reason, signer):
+        subject = certificate_sha256 or str(command.challenge_id)
+        details: dict[str, Detail] = {"reason": reason, "challenge_id": str(command.challenge_id)}
+        audit.record(tx, actor="unknown", action="sign-in-refused", subject=subject, details=details)
 
 
 def _refused() -> ChallengeRefused:

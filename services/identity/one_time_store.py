@@ -108,6 +108,18 @@ def take_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challe
         ).fetchone()
 
 
+def add_refusal(conn: Conn, challenge_id: uuid.UUID, reason: str, certificate_sha256: str) -> bool:
+    """Note that a challenge's answer was refused; say whether this is news, and of a challenge that was ever made."""
+    return (
+        conn.execute(
+            """INSERT INTO sign_in_refusals (challenge_id, reason, certificate_sha256)
+               SELECT id, %s, %s FROM sign_in_challenges WHERE id = %s ON CONFLICT DO NOTHING""",
+            (reason, certificate_sha256, challenge_id),
+        ).rowcount
+        == 1
+    )
+
+
 def add_shown(conn: Conn, shown: ShownCertificate, now: datetime) -> None:
     """Keep a certificate for as long as it takes to ask what was found; forget old ones."""
     _prune(conn, "shown_certificates", now)

@@ -93,7 +93,28 @@ class KeyPolicy:
 def receive_csr(
     command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser = INLINE
 ) -> Order:
-    """Take a CSR with the PIN of each of its server names. Every refusal but PINWrong and PINLocked costs no try."""
+    """Take a CSR with the PIN of each of its server names. Every refusal but PINWrong and PINLocked costs no try.
+
+    Every refusal leaves one row in the audit log; a wrong PIN's is written with the try that it costs.
+    """
+    try:
+        return _receive(command, caller, begin, desk=desk, policy=policy, parser=parser)
+    except PINWrong:
+        raise
+    except Refused as refused:
+        with begin() as tx:
+            _record_refusal(command, caller, getattr(refused, "extensions", {}).get("reason", refused.reason), tx)
+        raise
+
+
+def _record_refusal(command: SubmitCSR, caller: Caller, reason: str, tx: Tx) -> None:
+    details: dict[str, audit.Detail] = {"reason": reason}
+    audit.record(tx, actor=caller.ar_id, action="csr-refused", subject=str(command.item_id), details=details)
+
+
+def _receive(
+    command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser
+) -> Order:
     with begin() as tx:
         order = own_order(tx.conn, command.item_id, caller)
     if command.reference.strip() != order.reference:

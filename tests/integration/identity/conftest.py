@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -26,6 +27,7 @@ from tests.engines import Database
 from tests.unit.identity import builders
 from tests.unit.identity.builders import NOW, ORGANISATIONAL, Holder, Leaf, issue, name, world
 from tests.unit.identity.cms_builder import sign
+from tests.unit.identity.der_editing import places, replaced
 
 ORGANISATION = "Example Trading Limited"
 
@@ -40,6 +42,13 @@ def e_cert(person: str, organisation: str = ORGANISATION, brn: str = "12345678",
 CHAN = e_cert("CHAN Tai Man")
 WONG = e_cert("WONG Ka Ho")
 LEE = e_cert("LEE Siu Fong", "Other Company Limited", "87654321")
+
+
+def year_0() -> Holder:
+    """A certificate whose dates no clock knows."""
+    dated = next(place for place in places(CHAN.der) if CHAN.der[place[0]] == 0x17)
+    odd = replaced(CHAN.der, dated, b"\x18\x0f00000101000000Z")
+    return Holder(certificate=x509.load_der_x509_certificate(odd), key=CHAN.key)
 
 
 def ar(ar_id: str, full_name: str, *certificates: Holder) -> dict[str, Any]:

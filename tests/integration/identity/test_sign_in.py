@@ -37,10 +37,10 @@ from tests.integration.identity.conftest import (
     sign_in,
     take_crls,
     xfcc,
+    year_0,
 )
 from tests.unit.identity import builders, cms_builder
 from tests.unit.identity.builders import CRL, NOW, ORGANISATIONAL, Holder, make_ca, make_crl, world
-from tests.unit.identity.der_editing import places, replaced
 
 pytestmark = pytest.mark.usefixtures("enrolled")
 
@@ -382,13 +382,6 @@ def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: 
 
     assert problem(sign_in(http, CHAN)) == (403, "certificate-refused", "certificate-revoked")
     assert sign_in(http, WONG).status_code == 200
-
-
-def year_0() -> Holder:
-    """A certificate whose dates no clock knows."""
-    dated = next(place for place in places(CHAN.der) if CHAN.der[place[0]] == 0x17)
-    odd = replaced(CHAN.der, dated, b"\x18\x0f00000101000000Z")
-    return Holder(certificate=x509.load_der_x509_certificate(odd), key=CHAN.key)
 
 
 @pytest.mark.usefixtures("current_crls")

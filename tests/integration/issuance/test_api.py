@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import uuid
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from cryptography import x509
 from flask.testing import FlaskClient
 
-from services.issuance import work
+from services.issuance import pins, work
 from tests.builders import FINGERPRINTS
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem
@@ -128,6 +129,36 @@ def test_a_bad_submission_is_a_problem_and_costs_no_try(
     answer = client.post(csr_url(renewal), json=body(world, renewal, **changed), headers=world.headers(renewal))
     assert problem(answer) == slug
     assert world.rows("SELECT tries FROM pins") == [(0,)]
+    # What is no submission at all is nobody's.
+    assert len(refusals(world)) == (0 if slug == "invalid-request" else 1)
+
+
+def refusals(world: World) -> list[tuple[Any, ...]]:
+    return world.rows(
+        "SELECT action, subject, details ->> 'reason' FROM audit_log WHERE action IN ('csr-refused', 'pin-wrong')"
+    )
+
+
+def test_each_refused_csr_has_one_row_that_says_why(world: World, client: FlaskClient) -> None:
+    renewal = world.opened(["www.example.hk"])
+    item, nowhere = str(renewal.items[0].item_id), str(uuid.uuid4())
+    wrong = {"www.example.hk": pins.make(secrets.token_bytes)}
+    attempts: list[tuple[str, dict[str, Any], str, str | None]] = [
+        (item, {"reference": "I-0"}, "csr-refused", "wrong-reference"),
+        (item, {"csr": "x"}, "csr-refused", "csr-not-a-csr"),
+        (item, {"csr": as_pem(csr_der()) + private_pem(ec_key())}, "csr-refused", "csr-private-key-pasted"),
+        (item, {"pins": wrong}, "pin-wrong", None),
+        (nowhere, {}, "csr-refused", "order-not-found"),
+    ]
+    for item_id, changed, _, _ in attempts:
+        url = f"/issuance/v1/orders/{item_id}/csr"
+        assert client.post(url, json=body(world, renewal, **changed), headers=world.headers(renewal)).status_code >= 400
+    assert client.post(csr_url(renewal), json=body(world, renewal), headers=world.headers(renewal)).status_code == 200
+    late = body(world, renewal, csr=as_pem(csr_der(names=["www.example.hk"])))
+    assert client.post(csr_url(renewal), json=late, headers=world.headers(renewal)).status_code == 409
+
+    expected = [(action, item_id, why) for item_id, _, action, why in attempts]
+    assert refusals(world) == [*expected, ("csr-refused", item, "not-in-this-state")]
 
 
 @pytest.mark.parametrize(
