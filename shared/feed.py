@@ -38,17 +38,27 @@ class Feed:
 
 
 def stamp(conn: Conn, feed: Feed, limit: int) -> int:
-    """Stamp what is not yet, oldest first; say how many. For the relay alone, under its lock."""
-    rows = conn.execute(
-        f"""SELECT id, {ENVELOPE} FROM outbox WHERE position IS NULL AND topic = %s ORDER BY id LIMIT %s""",
-        (feed.topic, limit),
-    ).fetchall()
+    """Stamp what is not yet, oldest first; say how many. For the relay alone, under its lock.
+
+    The feed's row is locked first: a relay that has lost its lock with its connection stamps nothing twice.
+    """
+    if not _unstamped(conn, feed.topic, 1):
+        return 0
+    conn.execute("SELECT 1 FROM feeds WHERE topic = %s FOR UPDATE", (feed.topic,))
+    rows = _unstamped(conn, feed.topic, limit)
     if rows:
         first = _take_positions(conn, feed.topic, len(rows))
         stamped = [_stamped(envelope_of(row[1:]), position, feed.key) for position, row in enumerate(rows, first)]
         _save(conn, [row[0] for row in rows], stamped)
         STAMPED.labels(feed.topic).inc(len(rows))
     return len(rows)
+
+
+def _unstamped(conn: Conn, topic: Topic, limit: int) -> list[tuple[Any, ...]]:
+    return conn.execute(
+        f"""SELECT id, {ENVELOPE} FROM outbox WHERE position IS NULL AND topic = %s ORDER BY id LIMIT %s""",
+        (topic, limit),
+    ).fetchall()
 
 
 def _take_positions(conn: Conn, topic: Topic, count: int) -> int:

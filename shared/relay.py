@@ -1,21 +1,30 @@
 """The relay: unsent outbox rows to Kafka in order, marked once acknowledged, under one lock per database."""
 
 import time
+from collections import Counter as Counting
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final
 
 import psycopg
 import structlog
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared import codec, tracing
 from shared.db import Conn, Pool
-from shared.events.base import Envelope, Topic
+from shared.events.base import Envelope
 from shared.feed import Feed, stamp
-from shared.outbox import ENVELOPE, envelope_of
+from shared.lanes import LANES, Lane, Lanes, Row, unsent
 from shared.process import Stop
+from shared.producers import Future, MakeProducer, Producer, Producers
 from shared.tx import Clock, utc_now
 
 log = structlog.get_logger()
@@ -23,6 +32,9 @@ log = structlog.get_logger()
 BATCH: Final = 500
 # Longer than the producer's own delivery time-out: when the wait is over, no record is still under way.
 SEND_TIMEOUT_SECONDS: Final = 8.0
+# A batch waits so long for its last acknowledgements before it looks what the other lanes have meanwhile.
+_PATIENCE_SECONDS: Final = 0.5
+_LOOK_AGAIN_SECONDS: Final = 0.05
 # One relay per database: any number, the same in every release.
 _RELAY_LOCK: Final = 0x6543_6572_74
 SENT = Counter("outbox_sent_total", "Events acknowledged by Kafka", ["topic"])
@@ -34,43 +46,50 @@ LONGEST_SECONDS: Final = 0.25
 # Outsiders wait at a feed's head: half of them shall have an event within 0.1 s of its commit.
 LONGEST_OF_A_FEED_SECONDS: Final = 0.1
 AFTER_FAILURE_SECONDS: Final = 1.0
+# The row is at fault, not Kafka: no later attempt sends it. The others come from the client, before anything is sent.
+_ROW_FAULTS: Final = (MessageSizeTooLargeError, InvalidRecordError, ValueError, TypeError)
+_TOPIC_FAULTS: Final = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
 
 
-class Producer(Protocol):
-    """What the relay needs of kafka-python's producer."""
-
-    def send(self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
-        """Queue one record; the future's get(timeout) waits for the acknowledgement."""
-
-    def close(self, timeout: float) -> None:
-        """Flush and let go."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    id: int
-    envelope: Envelope
+def relay_batch(
+    pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit: int = BATCH, lanes: Lanes | None = None
+) -> int:
+    """Send one batch; say how many were acknowledged. Raises KafkaError if something failed and nothing arrived."""
+    batch = _send_batch(pool, producer, lanes=lanes or Lanes(), go_on=lambda: True, clock=clock, limit=limit)
+    if batch is not None and batch.failure is not None and not batch.sent:
+        raise batch.failure
+    return 0 if batch is None else batch.sent
 
 
-def relay_batch(pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit: int = BATCH) -> int:
-    """Send what is unsent, oldest first; mark what was acknowledged; say how many.
+def _send_batch(
+    pool: Pool,
+    producer: Producer,
+    *,
+    lanes: Lanes,
+    go_on: Callable[[], bool],
+    clock: Clock = utc_now,
+    limit: int = BATCH,
+) -> "_Batch | None":
+    """Send what is unsent, oldest first, and mark what was acknowledged; None while another relay does.
+
+    While a lane keeps its records waiting, the other lanes' new rows are sent; `go_on` is asked in between.
 
     The one place where a transaction waits for the network: the advisory lock lives in it, so that a relay
-    that lost its connection has lost its right as well. Raises KafkaError after marking what did arrive.
+    that lost its connection has lost its right as well.
     """
     with pool.connection() as conn, conn.transaction():
         if not _take_lock(conn):
-            return 0
-        rows = _unsent(conn, limit)
-        OLDEST.set((clock() - rows[0].envelope.time).total_seconds() if rows else 0)
-        if not rows:
-            return 0
-        sent, failure = _send(conn, producer, rows)
-        conn.execute("UPDATE outbox SET sent_at = %s WHERE id = ANY(%s)", (clock(), sent))
-    log.debug("relay.batch", events=len(sent))
-    if failure is not None:
-        raise failure
-    return len(sent)
+            return None
+        OLDEST.set(_oldest_age(conn, clock))
+        batch = _Batch(conn=conn, producer=producer, lanes=lanes, clock=clock)
+        if batch.send(limit):
+            with PUBLISH.time():
+                batch.settle(_PATIENCE_SECONDS)
+                while batch.waiting and batch.is_young() and go_on():
+                    batch.settle(_PATIENCE_SECONDS if batch.send(limit) else _LOOK_AGAIN_SECONDS)
+                batch.finish()
+    log.debug("relay.batch", events=batch.sent)
+    return batch
 
 
 def stamp_batch(pool: Pool, feed: Feed, *, limit: int = BATCH) -> int:
@@ -84,47 +103,126 @@ def _take_lock(conn: Conn) -> bool:
     return row is not None and bool(row[0])
 
 
-def _unsent(conn: Conn, limit: int) -> list[_Row]:
-    """What may be sent: of a feed what is stamped, of a key that is blocked nothing."""
-    rows = conn.execute(
-        f"""SELECT id, {ENVELOPE}
-           FROM outbox AS o
-           WHERE sent_at IS NULL
-             AND (position IS NOT NULL OR topic NOT IN (SELECT f.topic FROM feeds AS f))
-             AND NOT EXISTS (
-               SELECT 1 FROM outbox AS b
-               WHERE b.topic = o.topic AND b.key = o.key AND b.unsendable_reason IS NOT NULL)
-           ORDER BY id LIMIT %s""",
-        (limit,),
-    ).fetchall()
-    return [_Row(id=row[0], envelope=envelope_of(row[1:])) for row in rows]
+def _oldest_age(conn: Conn, clock: Clock) -> float:
+    """Return the age of the oldest unsent row in seconds; blocked keys have a figure of their own."""
+    row = conn.execute(
+        """SELECT time FROM outbox AS o WHERE sent_at IS NULL AND NOT EXISTS (
+             SELECT 1 FROM outbox AS b
+             WHERE b.topic = o.topic AND b.key = o.key AND b.unsendable_reason IS NOT NULL)
+           ORDER BY id LIMIT 1"""
+    ).fetchone()
+    return 0.0 if row is None else float((clock() - row[0]).total_seconds())
 
 
-def _send(conn: Conn, producer: Producer, rows: list[_Row]) -> tuple[list[int], KafkaError | None]:
-    """Send all, wait for every acknowledgement; after the first failure of a key nothing of that key counts."""
-    deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
-    started = time.monotonic()
-    with PUBLISH.time():
-        futures = _send_all(producer, rows)
-        sent: list[int] = []
-        failed: set[tuple[Topic, str]] = set()
-        failure: KafkaError | None = None
-        for row, future in futures:
-            key = (row.envelope.topic, row.envelope.subject)
+@dataclass(kw_only=True)
+class _Batch:
+    """The sends of one transaction. A lane that fails, or keeps its records waiting, gets no more of them."""
+
+    conn: Conn
+    producer: Producer
+    lanes: Lanes
+    clock: Clock
+    failure: KafkaError | None = None
+    worked: Counting[str] = field(default_factory=Counting)
+    failed_topics: set[str] = field(default_factory=set)
+    waiting: list[tuple[Row, Future, float]] = field(default_factory=list)
+    _closed: set[Lane] = field(default_factory=set)
+    # By key, its first row that failed: after it nothing of that key counts.
+    _failed: dict[tuple[str, str], int] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
+    _last_send: float = field(default_factory=time.monotonic)
+
+    @property
+    def sent(self) -> int:
+        """How many rows were acknowledged."""
+        return self.worked.total()
+
+    def is_young(self) -> bool:
+        """More may be sent: the database ends a transaction that waits too long."""
+        return time.monotonic() < self._begun + SEND_TIMEOUT_SECONDS
+
+    def send(self, limit: int) -> int:
+        """Hand over what the free lanes have; return how many rows that were."""
+        busy = {row.lane for row, _, _ in self.waiting}
+        rows = unsent(self.conn, self.lanes.shares(limit, without=self._closed | busy), limit)
+        for row in rows:
+            if row.lane not in self._closed and row.key not in self._failed:
+                self._send_one(row)
+        return len(rows)
+
+    def _send_one(self, row: Row) -> None:
+        started = self._last_send = time.monotonic()
+        envelope = row.envelope
+        future: Future | None = None
+        try:
+            future = self.producer.send(
+                envelope.topic, key=envelope.key, value=envelope.data, headers=codec.to_headers(envelope)
+            )
+            if future.is_done:
+                future.get(0)
+        except _ROW_FAULTS as error:
+            self._hold(row, error)
+        except KafkaError as error:
+            # Without a future, Kafka takes nothing of this topic just now: each further row would wait for it as long.
+            whole_topic = future is None or isinstance(error, _TOPIC_FAULTS)
+            for lane in [(row.lane[0], number) for number in range(LANES)] if whole_topic else [row.lane]:
+                self._close(lane, error)
+            self._failed.setdefault(row.key, row.id)
+        else:
+            self.waiting.append((row, future, started))
+
+    def settle(self, seconds: float) -> None:
+        """Wait for outcomes until all are known, at most so long, and mark what was acknowledged."""
+        deadline = time.monotonic() + seconds
+        still: list[tuple[Row, Future, float]] = []
+        unknown: set[tuple[str, str]] = set()
+        acknowledged: list[int] = []
+        for row, future, started in self.waiting:
             try:
                 future.get(max(0.0, deadline - time.monotonic()))
-            except MessageSizeTooLargeError as error:
-                _set_aside(conn, row, error)
-                failed.add(key)
+            except _ROW_FAULTS as error:
+                self._hold(row, error)
             except KafkaError as error:
-                failed.add(key)
-                failure = error
+                if isinstance(error, KafkaTimeoutError) and not future.is_done:
+                    unknown.add(row.key)
+                    still.append((row, future, started))
+                else:
+                    self._failed.setdefault(row.key, row.id)
+                    self._close(row.lane, error)
             else:
-                if key not in failed:
-                    sent.append(row.id)
-                    SENT.labels(row.envelope.topic).inc()
-                    _trace(row.envelope, started)
-    return sent, failure
+                if row.key in unknown:
+                    still.append((row, future, started))
+                elif row.id < self._failed.get(row.key, row.id + 1):
+                    acknowledged.append(row.id)
+                    self._acknowledged(row, started)
+        self.waiting = still
+        if acknowledged:
+            self.conn.execute("UPDATE outbox SET sent_at = %s WHERE id = ANY(%s)", (self.clock(), acknowledged))
+
+    def finish(self) -> None:
+        """Wait until the producer has given up what it could not send."""
+        self.settle(max(0.0, self._last_send + SEND_TIMEOUT_SECONDS - time.monotonic()))
+        for row, _, _ in self.waiting:
+            self._close(row.lane, KafkaTimeoutError("no outcome in time"))
+
+    def _acknowledged(self, row: Row, started: float) -> None:
+        self.worked[row.lane[0]] += 1
+        self.lanes.worked(row.lane)
+        SENT.labels(row.envelope.topic).inc()
+        _trace(row.envelope, started)
+
+    def _close(self, lane: Lane, error: KafkaError) -> None:
+        self.failure = error
+        self.failed_topics.add(lane[0])
+        self._closed.add(lane)
+        if self.lanes.failed(lane):
+            log.warning("relay.lane_failed", topic=lane[0], lane=lane[1], error=f"{type(error).__name__}: {error}")
+
+    def _hold(self, row: Row, error: Exception) -> None:
+        self._failed.setdefault(row.key, row.id)
+        UNSENDABLE.inc()
+        log.error("outbox.unsendable", event_id=str(row.envelope.id), type=row.envelope.type, error=str(error))
+        self.conn.execute("UPDATE outbox SET unsendable_reason = %s WHERE id = %s", (type(error).__name__, row.id))
 
 
 def _trace(envelope: Envelope, started: float) -> None:
@@ -132,84 +230,45 @@ def _trace(envelope: Envelope, started: float) -> None:
     tracing.sent(f"send {envelope.type}", parent=envelope.traceparent, started=started, attributes=about)
 
 
-class _Failed:
-    """A send that failed before it became a future."""
-
-    def __init__(self, error: KafkaError) -> None:
-        self.error = error
-
-    def get(self, timeout: float) -> None:
-        raise self.error
-
-
-def _send_all(producer: Producer, rows: list[_Row]) -> list[tuple[_Row, Any]]:
-    """Hand the rows over; if Kafka takes none just now, only the first is tried: each waits for it anew."""
-    futures: list[tuple[_Row, Any]] = []
-    for row in rows:
-        future = _send_one(producer, row.envelope)
-        futures.append((row, future))
-        if isinstance(future, _Failed) and not isinstance(future.error, MessageSizeTooLargeError):
-            break
-    return futures
-
-
-def _send_one(producer: Producer, envelope: Envelope) -> Any:
-    try:
-        return producer.send(envelope.topic, key=envelope.key, value=envelope.data, headers=codec.to_headers(envelope))
-    except KafkaError as error:
-        return _Failed(error)
-
-
-def _set_aside(conn: Conn, row: _Row, error: KafkaError) -> None:
-    UNSENDABLE.inc()
-    log.error("outbox.unsendable", event_id=str(row.envelope.id), type=row.envelope.type, error=str(error))
-    conn.execute("UPDATE outbox SET unsendable_reason = %s WHERE id = %s", (type(error).__name__, row.id))
-
-
-MakeProducer = Callable[[], Producer]
-
-
 def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | None = None) -> None:
     """Relay until told to stop, then flush and close. Kafka or the database may be away at any time.
 
     A feed is stamped though Kafka may be away: its readers over HTTP need none.
     """
-    producer: Producer | None = None
-    failures = 0
+    producers = Producers(make_producer)
+    lanes = Lanes()
     pause = SHORTEST_SECONDS
     longest = LONGEST_SECONDS if feed is None else LONGEST_OF_A_FEED_SECONDS
     try:
         while not stop.is_set():
             stop.beat()
             try:
-                if feed is not None:
-                    stamp_batch(pool, feed)
-                producer = producer or make_producer()
-                sent = relay_batch(pool, producer)
-            except KafkaError as error:
-                failures += 1
-                log.warning("relay.kafka_failed", error=f"{type(error).__name__}: {error}", failures=failures)
-                # An idempotent producer whose broker has lost its state stays broken; a new one works at once.
-                if failures >= 2 and producer is not None:
-                    _close(producer)
-                    producer = None
-                stop.wait(AFTER_FAILURE_SECONDS)
+                sent = _turn(pool, producers, lanes, stop, feed)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 log.warning("relay.database_failed", error=f"{type(error).__name__}: {error}")
                 stop.wait(AFTER_FAILURE_SECONDS)
-            else:
-                failures = 0
-                pause = SHORTEST_SECONDS if sent else min(pause * 2, longest)
-                if not sent:
-                    stop.wait(pause)
+                continue
+            pause = SHORTEST_SECONDS if sent else min(pause * 2, longest)
+            if not sent:
+                stop.wait(pause)
     finally:
-        if producer is not None:
-            _close(producer)
+        producers.close()
 
 
-def _close(producer: Producer) -> None:
-    """Let go of it, though Kafka may be away: what it has not sent is still in the table."""
-    try:
-        producer.close(timeout=2)
-    except KafkaError as error:
-        log.warning("relay.close_failed", error=f"{type(error).__name__}: {error}")
+def _turn(pool: Pool, producers: Producers, lanes: Lanes, stop: Stop, feed: Feed | None) -> int:
+    if feed is not None:
+        stamp_batch(pool, feed)
+    batch = _send_batch(pool, producers, lanes=lanes, go_on=lambda: _go_on(pool, stop, feed))
+    if batch is None:
+        return 0
+    producers.judge(worked=batch.worked, failed=batch.failed_topics, error=batch.failure)
+    return batch.sent
+
+
+def _go_on(pool: Pool, stop: Stop, feed: Feed | None) -> bool:
+    """Between the sends of a long batch, stamp what came meanwhile, by that batch's lock; False to begin no more."""
+    stop.beat()
+    if feed is not None:
+        with pool.connection() as conn, conn.transaction():
+            stamp(conn, feed, BATCH)
+    return not stop.is_set()

@@ -38,6 +38,10 @@ class _Acknowledged:
         self._future = future
         self._done = done
 
+    @property
+    def is_done(self) -> bool:
+        return False
+
     def get(self, timeout: float) -> Any:
         value = self._future.get(timeout)
         self._done()

@@ -227,6 +227,7 @@ def test_a_process_does_not_start_while_a_recovery_is_open(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_recovery_of_two_million_events_ends_and_ends_again(writer_database: Database, writer: Pool) -> None:
     count, lost = 2_000_000, 300_000
     with psycopg.connect(writer_database.superuser_url) as conn:

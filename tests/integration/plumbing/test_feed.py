@@ -84,6 +84,7 @@ class Kafka:
 @dataclass
 class _Future:
     error: Exception | None
+    is_done: bool = True
 
     def get(self, timeout: float) -> None:
         if self.error is not None:

@@ -1,0 +1,90 @@
+"""Lanes of the outbox: which unsent rows the relay takes next, with a fair share for each partition.
+
+A lane is a topic and a partition's number (modulo LANES, see the migration `outbox_lanes`). A lane whose sends fail
+rests for a moment and is then tried with one row, so a partition or topic that cannot be written costs the others
+nothing.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from shared.db import Conn
+from shared.events.base import Envelope, Topic
+from shared.outbox import ENVELOPE, envelope_of
+
+LANES: Final = 12
+# One lane takes at most this part of a batch.
+_SHARES: Final = 4
+RETRY_SECONDS: Final = 1.0
+
+# Topic and number.
+Lane = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An unsent row of the outbox."""
+
+    id: int
+    lane: Lane
+    envelope: Envelope
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The row's order counts within this."""
+        return (self.envelope.topic, self.envelope.subject)
+
+
+@dataclass
+class Lanes:
+    """The lanes that fail, and when each is tried again."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    _failing: dict[Lane, float] = field(default_factory=dict)
+
+    def failed(self, lane: Lane) -> bool:
+        """Let the lane rest; True if it worked before."""
+        is_new = lane not in self._failing
+        self._failing[lane] = self.monotonic() + RETRY_SECONDS
+        return is_new
+
+    def worked(self, lane: Lane) -> None:
+        """Give the lane its whole share again."""
+        self._failing.pop(lane, None)
+
+    def shares(self, limit: int, *, without: Collection[Lane]) -> dict[Lane, int]:
+        """Return how many rows each lane may have of a batch; resting lanes, and those in `without`, have none."""
+        now = self.monotonic()
+        every = [(topic.value, number) for topic in Topic for number in range(LANES)]
+        free = [lane for lane in every if lane not in without and self._failing.get(lane, now) <= now]
+        return {lane: 1 if lane in self._failing else max(1, limit // _SHARES) for lane in free}
+
+
+# Of a feed only what is stamped may be sent, of a blocked key nothing.
+_SENDABLE: Final = """
+    o.sent_at IS NULL
+    AND (o.position IS NOT NULL OR o.topic NOT IN (SELECT f.topic FROM feeds AS f))
+    AND NOT EXISTS (SELECT 1 FROM outbox AS b
+                    WHERE b.topic = o.topic AND b.key = o.key AND b.unsendable_reason IS NOT NULL)"""
+
+
+def unsent(conn: Conn, shares: dict[Lane, int], limit: int) -> list[Row]:
+    """Return what may be sent, oldest first.
+
+    An event of a topic that this release does not know waits for a release that does.
+    """
+    rows = conn.execute(
+        f"""SELECT id, kafka_lane(key), {ENVELOPE} FROM outbox WHERE id IN (
+              SELECT r.id
+              FROM unnest(%s::text[], %s::integer[], %s::integer[]) AS l (topic, lane, share)
+              CROSS JOIN LATERAL (
+                SELECT o.id FROM outbox AS o
+                WHERE o.topic = l.topic AND kafka_lane(o.key) = l.lane AND {_SENDABLE}
+                ORDER BY o.id LIMIT l.share) AS r
+              ORDER BY r.id LIMIT %s)
+            ORDER BY id""",
+        ([topic for topic, _ in shares], [number for _, number in shares], [*shares.values()], limit),
+    ).fetchall()
+    return [Row(id=row[0], lane=(row[3], row[1]), envelope=envelope_of(row[2:])) for row in rows]
