@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 
 from shared import audit, inbox, parking, tracing
 from shared.codec import decode_data, readable_sequence
-from shared.db import Conn
+from shared.db import UNAVAILABLE, Conn
 from shared.errors import Ignored, Refused, Unavailable, Undecodable
 from shared.events.base import Envelope
 from shared.events.registry import ALL
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 TRIES: Final = 3
 MANY_KEYS: Final = 5
 # Failures of a dependency, never of the event: they roll back the batch and hold nothing.
-TRANSIENT: Final = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable)
+TRANSIENT: Final = UNAVAILABLE
 
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
 SEEN = Counter("inbox_seen_total", "Events that had been applied before", ["topic"])

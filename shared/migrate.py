@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from shared.db import Conn, Pool
+from shared.db import UNAVAILABLE, Conn, Pool
 from shared.errors import Unavailable
 
 _LOCK: Final = 0x6D69_6772
@@ -147,7 +147,7 @@ def wait_until_current(pool: Pool, migrations: Sequence[Migration], *, seconds: 
     while True:
         try:
             return require_current(pool, migrations)
-        except (NotMigrated, psycopg.OperationalError):
+        except UNAVAILABLE:
             if time.monotonic() > until:
                 raise
             time.sleep(0.2)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import psycopg
 import structlog
 from kafka.errors import (
     InvalidRecordError,
@@ -19,7 +18,7 @@ from kafka.errors import (
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared import codec, tracing
-from shared.db import Conn, Pool
+from shared.db import UNAVAILABLE, Conn, Pool
 from shared.events.base import Envelope
 from shared.feed import Feed, stamp
 from shared.lanes import LANES, Lane, Lanes, Row, unsent
@@ -244,7 +243,7 @@ def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | Non
             stop.beat()
             try:
                 sent = _turn(pool, producers, lanes, stop, feed)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except UNAVAILABLE as error:
                 log.warning("relay.database_failed", error=f"{type(error).__name__}: {error}")
                 stop.wait(AFTER_FAILURE_SECONDS)
                 continue

@@ -12,14 +12,13 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
 import flask
-import psycopg
 import structlog
 from flask_smorest import Blueprint
 
 from shared import idempotency, problems, requests_seen, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
-from shared.db import Pool
+from shared.db import UNAVAILABLE, Pool
 from shared.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused
 from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
@@ -273,7 +272,7 @@ def _handle(error: Exception) -> flask.Response:
     problem = problems.find(runtime().problems, error)
     if problem is not None:
         return render(problem, str(error) or None, **getattr(error, "extensions", {}))
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if isinstance(error, UNAVAILABLE):
         log.warning("http.database_unavailable", error=str(error))
         return render(problems.UNAVAILABLE, None)
     log.error("http.failed", exc_info=error, request_id=flask.g.get("request_id"))

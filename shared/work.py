@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import psycopg
 import structlog
 from prometheus_client import Counter
 
-from shared.errors import Unavailable
+from shared.db import UNAVAILABLE
 from shared.process import Stop
 
 log = structlog.get_logger()
@@ -52,7 +51,7 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
 def _turn(name: str, task: Task) -> bool | None:
     try:
         worked = task()
-    except (psycopg.OperationalError, Unavailable) as error:
+    except UNAVAILABLE as error:
         log.warning("work.unavailable", task=name, error=f"{type(error).__name__}: {error}")
         FAILED.labels(name, type(error).__name__).inc()
         return None

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 import flask
-import psycopg
 import structlog
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -17,7 +16,7 @@ from backoffice.desk.pages import certificates, envelopes, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
 from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
 from shared import audit, pages, requests_seen, tracing, xfcc
-from shared.errors import Unavailable
+from shared.db import UNAVAILABLE
 
 log = structlog.get_logger()
 
@@ -112,7 +111,7 @@ def _handle(error: Exception) -> BaseResponse:
         case RevocationUnknown():
             log.error("desk.revocation_unknown", error=str(error))
             return _page(HTTPStatus.SERVICE_UNAVAILABLE, *words.REVOCATION_UNKNOWN)
-        case Unavailable() | psycopg.OperationalError() | psycopg.InterfaceError():
+        case _ if isinstance(error, UNAVAILABLE):
             log.warning("desk.unavailable", error=f"{type(error).__name__}: {error}")
             return _page(HTTPStatus.SERVICE_UNAVAILABLE, *words.UNAVAILABLE)
         case HTTPException() if error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:

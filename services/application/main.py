@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from services.application import handlers, importing, store, work
 from services.application.settings import read_settings
-from shared.db import Pool
+from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
@@ -56,7 +54,7 @@ def _operating(name: str) -> Iterator[Pool]:
             yield pool
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
-    except psycopg.OperationalError as error:
+    except UNAVAILABLE as error:
         raise SystemExit(f"The database cannot be used: {error}") from error
 
 

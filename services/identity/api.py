@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import flask
-import psycopg
 from cryptography import x509
 from flask_smorest import Blueprint
 
@@ -54,7 +53,8 @@ from services.identity.schemas import (
 )
 from services.identity.store import Evidence
 from shared import problems, web, xfcc
-from shared.errors import Refused, Unavailable
+from shared.db import UNAVAILABLE
+from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.parsing import Parser
 from shared.pki.certificates import sha256
@@ -195,7 +195,7 @@ def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
             renewals=given("renewal_id"),
         )
         code = make(command)
-    except (Refused, Unavailable, psycopg.OperationalError) as error:
+    except (Refused, *UNAVAILABLE) as error:
         problem = problems.find(PROBLEMS, error) or problems.UNAVAILABLE
         reason = getattr(error, "extensions", {}).get("reason")
         return _going_back(redirect_uri, error=problem.slug, reason=reason, state=state)

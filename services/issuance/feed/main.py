@@ -67,7 +67,7 @@ def run(migrations: Sequence[Migration]) -> None:
 
     def make() -> "flask.Flask":
         tracing.configure("issuance", "feed")
-        pools.append(db.open_pool(settings.database_url, name="issuance-feed", max_size=8))
+        pools.append(db.open_pool(settings.database_url, name="issuance-feed", max_size=8, writes=False))
         migrate.wait_until_current(pools[0], migrations)
         app, head = make_app(pools[0], settings)
         head.start()

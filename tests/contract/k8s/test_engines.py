@@ -116,6 +116,18 @@ def test_each_service_has_a_database_with_its_roles(production: Rendered) -> Non
         assert spec["inheritedMetadata"]["labels"] == {"ecert-engine": f"{service}-db"}
 
 
+def test_whoever_writes_connects_to_a_server_that_can_be_written(production: Rendered) -> None:
+    """After a failover the old primary's address may answer reads; the feed reads only and may use it."""
+    urls = {
+        name(each): url
+        for each in production.of("ExternalSecret")
+        if (url := each["spec"]["target"].get("template", {}).get("data", {}).get("url", "")).startswith("postgresql:")
+    }
+    assert len(urls) == 2 * len(postgres.SERVICES) + sum(map(len, postgres.EXTRA_ROLES.values()))
+    reads = {each for each, url in urls.items() if "target_session_attrs=read-write" not in url}
+    assert reads == {"issuance-feed-database"}
+
+
 def test_a_commit_is_on_two_machines_and_any_moment_can_be_restored(production: Rendered) -> None:
     backups = {each["spec"]["cluster"]["name"] for each in production.of("ScheduledBackup")}
     for each in production.of("Cluster"):
