@@ -20,6 +20,7 @@ STANDINGS: Final = {
     "suspended": N_("Suspended"),
     "revoked": N_("Revoked"),
     "names-not-certifiable": N_("Valid"),
+    "record-unusable": N_("Valid"),
     "being-renewed": N_("Being renewed"),
 }
 

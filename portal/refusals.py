@@ -54,6 +54,10 @@ _PROBLEMS: Final = {
     "no-additional-servers": N_("Only Wildcard certificates have additional servers."),
     "document-too-old": N_("This draft is too old to be signed. Please cancel it and start again."),
     "wrong-attestation": N_("The signature belongs to another application."),
+    "record-unusable": N_(
+        "A name or an address in our register cannot be used for certificates, mails or letters. Please contact us: we "
+        "correct it. Nothing is lost or to be paid."
+    ),
     "signed-with-another-certificate": N_(
         "The signature was made with another e-Cert than the one you signed in with."
     ),
@@ -107,6 +111,9 @@ _REASONS: Final = {
     "revoked": N_("It was revoked. Apply with the form at any post office."),
     "names-not-certifiable": N_(
         "Its server names can no longer stand in a certificate. Apply with the form at any post office."
+    ),
+    "record-unusable": N_(
+        "The name of your organisation in our register cannot stand in a certificate. Please contact us: we correct it."
     ),
     "being-renewed": N_("A renewal is under way: continue or cancel that one."),
     "csr-too-large": N_("The CSR is too large."),

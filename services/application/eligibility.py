@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from services.application.domain import Subscription
 from shared.auth import Caller
 from shared.orderable import can_be_ordered
+from shared.subscriber_record import check_name, is_accepted
 
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 
@@ -19,6 +20,7 @@ ADVICE: Final = {
     "suspended": "The certificate is suspended. Ask the CA to lift the suspension first.",
     "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
     "names-not-certifiable": "Its server names can no longer stand in a certificate. " + _POST_OFFICE,
+    "record-unusable": "The register's name of its subscriber cannot stand in a certificate. Ask the CA to correct it.",
     "being-renewed": "A renewal of this certificate is already under way. Continue or cancel that one.",
 }
 
@@ -56,6 +58,8 @@ def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, 
         return "ar-changed"
     if not can_be_ordered(subscription.product, subscription.server_names):
         return "names-not-certifiable"
+    if not is_accepted(lambda: check_name("subscriber_name", subscription.subscriber_name)):
+        return "record-unusable"
     return "being-renewed" if being_renewed else None
 
 

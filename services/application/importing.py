@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates, validates_schema
 
 from services.application import store
 from services.application.domain import Subscription
@@ -20,6 +20,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Product
 from shared.orderable import NotOrderable, check_names
+from shared.subscriber_record import RecordRefused, check_name
 from shared.tx import transaction
 
 
@@ -43,12 +44,20 @@ class _RowSchema(Schema):
     subscriber_id = _text(64)
     subscriber_name = _text(64)
     ar_id = _text(64)
-    ar_name = _text(128)
+    ar_name = _text(64)
     product = fields.Enum(Product, by_value=True, required=True)
     server_names = fields.List(fields.String(), required=True)
     additional_servers = fields.Integer(load_default=0, validate=validate.Range(0, 500))
     standing = fields.String(load_default="active", validate=validate.OneOf(["active", "suspended", "revoked"]))
     certificate = fields.String(required=True, validate=validate.Length(1, 20_000))
+
+    @validates("subscriber_name", "ar_name")
+    def can_be_named(self, text: str, data_key: str) -> None:
+        """Refuse a name that a certificate or a letter would refuse once it is paid for."""
+        try:
+            check_name(data_key, text)
+        except RecordRefused as refused:
+            raise ValidationError(f"{refused}") from refused
 
     @validates_schema
     def can_be_certified(self, data: dict[str, Any], **_: Any) -> None:

@@ -29,6 +29,7 @@ from services.identity.domain import (
     OfficeEnded,
     OrganisationMismatch,
     OtherCertificate,
+    RecordUnusable,
     RedirectRefused,
     SignatureRefused,
 )
@@ -83,6 +84,9 @@ PROBLEMS: Final[ProblemTable] = {
         HTTPStatus.FORBIDDEN, OrganisationMismatch.reason, "The e-Cert names another organisation"
     ),
     OfficeEnded: Problem(HTTPStatus.FORBIDDEN, OfficeEnded.reason, "You no longer act for this subscriber"),
+    RecordUnusable: Problem(
+        HTTPStatus.CONFLICT, RecordUnusable.reason, "The register's record has to be corrected by the CA first"
+    ),
     OtherCertificate: Problem(
         HTTPStatus.FORBIDDEN, OtherCertificate.reason, "The signature was made with another e-Cert"
     ),

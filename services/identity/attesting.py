@@ -6,11 +6,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from services.identity import document, reading, store
+from services.identity import document, reading, records, store
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
-from services.identity.domain import NonceSpent, OfficeEnded, OtherCertificate
+from services.identity.domain import NonceSpent, OfficeEnded, OtherCertificate, RecordUnusable
 from services.identity.handlers import ISSUER, Identified, identify
 from services.identity.store import Evidence
 from shared import audit, outbox
@@ -19,6 +19,7 @@ from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.parsing import INLINE, Parser
+from shared.subscriber_record import RecordRefused
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
@@ -37,7 +38,8 @@ def attest(
 ) -> Evidence:
     """Verify the signature and keep the evidence with its attestation; the same signature gets the same again.
 
-    Raises SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, and as identify does.
+    Raises SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable, and as
+    identify does.
     """
     signature_sha256 = hashlib.sha256(command.signature).hexdigest()
     earlier = _earlier(command, caller, signature_sha256, tx)
@@ -50,6 +52,7 @@ def attest(
     found = identify(verified.certificate, tx, trust=trust)
     if (found.ar.id, found.subscriber.id) != (caller.ar_id, caller.subscriber_id):
         raise OfficeEnded("the e-Cert is no longer the caller's")
+    _check_records(found)
     signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
     evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=key)
     if not store.add_evidence(tx.conn, evidence, found.crls):
@@ -60,6 +63,15 @@ def attest(
         return earlier
     _announce(evidence, tx)
     return evidence
+
+
+def _check_records(found: Identified) -> None:
+    """Refuse while nothing is paid yet what certificate, mail or letter would refuse afterwards."""
+    try:
+        records.check_subscriber(found.subscriber)
+        records.check_ar(found.ar, found.subscriber)
+    except RecordRefused as refused:
+        raise RecordUnusable(f"the register's record has to be corrected by the CA: {refused}") from refused
 
 
 def _earlier(command: Attest, caller: Caller, signature_sha256: str, tx: Tx) -> Evidence | None:

@@ -120,6 +120,12 @@ class NonceSpent(Refused):
     reason = "nonce-spent"
 
 
+class RecordUnusable(Refused):
+    """The register's record of the subscriber or the AR would fail later: in a certificate, a mail or a letter."""
+
+    reason = "record-unusable"
+
+
 class OfficeEnded(Refused):
     """The AR no longer acts for the subscriber."""
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from marshmallow import Schema, ValidationError, fields, validate
 
-from services.identity import certificates, store
+from services.identity import certificates, records, store
 from services.identity.domain import (
     ARNotFound,
     AuthorisedRepresentative,
@@ -26,31 +26,31 @@ from services.identity.domain import (
 from shared import audit
 from shared.events.base import ARId, SubscriberId
 from shared.pki.certificates import UNREADABLE, sha256
+from shared.subscriber_record import RecordRefused
 from shared.tx import Tx
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_LINE = validate.Regexp(r"[^\x00-\x1f\x7f]{1,200}\Z")
-# A server certificate's organisation has 64 characters at most (X.520), and so has a name in it.
-_NAME = [_LINE, validate.Length(1, 64)]
+# The form of a file alone; what a name or an address may be is the rule of records.py.
+_TEXT = validate.Length(1, 254)
 
 
 class _ARSchema(Schema):
     id = fields.String(required=True, validate=_ID)
-    name = fields.String(required=True, validate=_NAME)
-    name_zh = fields.String(load_default=None, allow_none=True, validate=_NAME)
-    email = fields.Email(required=True, validate=validate.Length(3, 254))
-    address = fields.List(fields.String(validate=_LINE), required=True, validate=validate.Length(1, 8))
+    name = fields.String(required=True, validate=_TEXT)
+    name_zh = fields.String(load_default=None, allow_none=True, validate=_TEXT)
+    email = fields.String(required=True, validate=_TEXT)
+    address = fields.List(fields.String(validate=_TEXT), required=True, validate=validate.Length(1, 8))
     certificates = fields.List(fields.String(), load_default=list)
 
 
 class _SubscriberSchema(Schema):
     id = fields.String(required=True, validate=_ID)
-    name = fields.String(required=True, validate=_NAME)
-    name_zh = fields.String(load_default=None, allow_none=True, validate=_NAME)
+    name = fields.String(required=True, validate=_TEXT)
+    name_zh = fields.String(load_default=None, allow_none=True, validate=_TEXT)
     brn = fields.String(required=True, validate=validate.Regexp(r"[0-9]{7,8}\Z"))
     country = fields.String(required=True, validate=validate.Regexp(r"[A-Z]{2}\Z"))
-    state_or_province = fields.String(load_default=None, allow_none=True, validate=_LINE)
-    locality = fields.String(load_default=None, allow_none=True, validate=_LINE)
+    state_or_province = fields.String(load_default=None, allow_none=True, validate=_TEXT)
+    locality = fields.String(load_default=None, allow_none=True, validate=_TEXT)
     authorised_representatives = fields.List(fields.Nested(_ARSchema), load_default=list)
 
 
@@ -92,6 +92,10 @@ def _enrol_subscriber(subscriber: Subscriber, actor: str, tx: Tx) -> Subscriber:
     if store.find_subscriber(tx.conn, subscriber.id) == subscriber:
         return subscriber
     try:
+        records.check_subscriber(subscriber)
+    except RecordRefused as refused:
+        raise EnrolmentRefused(f"{subscriber.id}: {refused}") from refused
+    try:
         store.save_subscriber(tx.conn, subscriber, tx.now)
     except psycopg.errors.IntegrityError as error:
         raise EnrolmentRefused(f"{subscriber.id}: {error.diag.constraint_name}") from error
@@ -110,11 +114,22 @@ def appoint(person: dict[str, Any], subscriber_id: SubscriberId, actor: str, tx:
     appointed_at = tx.now if known is None else known.appointed_at
     ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **person)
     if ar != known:
+        _check_ar(ar, tx)
         store.save_ar(tx.conn, ar)
         audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details={"subscriber": subscriber_id})
     for certificate in _certificates(held):
         _register(certificate, ar.id, actor, tx)
     return ar
+
+
+def _check_ar(ar: AuthorisedRepresentative, tx: Tx) -> None:
+    subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
+    if subscriber is None:
+        raise EnrolmentRefused(f"{ar.id}: there is no subscriber {ar.subscriber_id}")
+    try:
+        records.check_ar(ar, subscriber)
+    except RecordRefused as refused:
+        raise EnrolmentRefused(f"{ar.id}: {refused}") from refused
 
 
 def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) -> None:

@@ -90,6 +90,7 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("suspended", {"standing": "suspended"}, "lift the suspension"),
     ("revoked", {"standing": "revoked"}, "post office"),
     ("names-not-certifiable", {"server_names": ["*.com.hk"]}, "post office"),
+    ("record-unusable", {"subscriber_name": "N/A"}, "Ask the CA"),
     ("unknown", {"subscriber_id": "sub-other"}, "no subscription"),
 ]
 

@@ -56,6 +56,23 @@ def test_a_document_of_another_renewal_than_the_request_is_refused(http: FlaskCl
     assert problem(attest(http, CHAN, other)) == (422, "document-refused", "document-of-another-renewal")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE subscribers SET country = 'UK'",
+        "UPDATE subscribers SET state_or_province = NULL, locality = 'N/A'",
+        "UPDATE authorised_representatives SET email = 'chan@例子.hk'",
+        "UPDATE authorised_representatives SET name = 'CHAN ' || chr(65533)",
+    ],
+)
+def test_record_that_would_fail_after_the_payment_is_not_attested(http: FlaskClient, pool: Pool, change: str) -> None:
+    _, body = good()
+    with pool.connection() as conn:
+        conn.execute(change.encode())
+    assert problem(attest(http, CHAN, body)) == (409, "record-unusable", None)
+    assert count(pool, "evidence") == 0
+
+
 RAW = {
     "not JSON": b"not JSON",
     "not an object": b"[]",

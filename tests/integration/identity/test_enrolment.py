@@ -82,10 +82,44 @@ BAD_FILES = {
     "nothing": "{}",
     "unknown field": json.dumps({"subscribers": [], "more": 1}),
     "bad BRN": json.dumps({"subscribers": [subscriber("a", "A", "123")]}),
-    "line break in a name": json.dumps({"subscribers": [subscriber("a", "A\nB", "12345678")]}),
-    "bad e-mail": json.dumps({"subscribers": [subscriber("a", "A", "12345678", ar("b", "B") | {"email": "x"})]}),
-    "no address": json.dumps({"subscribers": [subscriber("a", "A", "12345678", ar("b", "B") | {"address": []})]}),
 }
+
+
+BAD_SUBSCRIBERS: dict[str, dict[str, Any]] = {
+    "name": {"name": "A\nB"},
+    "name_zh": {"name_zh": "不適用"},
+    "country": {"country": "UK"},
+    "locality": {"locality": None, "state_or_province": None},
+    "state_or_province": {"state_or_province": "x" * 129},
+}
+BAD_ARS: dict[str, dict[str, Any]] = {
+    "name": {"name": "CHAN \U00030000"},
+    "name_zh": {"name_zh": "陳\u200b大文"},
+    "email": {"email": "chan@例子.hk"},
+    "address": {"address": ["x" * 200] * 8},
+}
+
+
+@pytest.mark.parametrize(("field", "changes"), BAD_SUBSCRIBERS.items())
+def test_subscriber_that_no_certificate_can_name_is_refused(
+    pool: Pool, clock: Clock, field: str, changes: dict[str, Any]
+) -> None:
+    record = subscriber("example", "Example Limited", "12345678") | changes
+    with pytest.raises(EnrolmentRefused, match=f"example: {field}: "):
+        enrol(pool, clock, {"subscribers": [record]})
+    assert count(pool, "subscribers") == 0
+
+
+@pytest.mark.parametrize(("field", "changes"), BAD_ARS.items())
+def test_ar_whom_no_mail_or_letter_can_reach_is_refused(
+    pool: Pool, clock: Clock, field: str, changes: dict[str, Any]
+) -> None:
+    record = subscriber("example", "Example Limited", "12345678", ar("chan", "CHAN Tai Man") | changes)
+    with pytest.raises(EnrolmentRefused, match=f"chan: {field}: "):
+        enrol(pool, clock, {"subscribers": [record]})
+    enrol(pool, clock, people())
+    with pytest.raises(EnrolmentRefused, match=f"new: {field}: "), transaction(pool, clock=clock) as tx:
+        enrolment.replace(ARId("chan"), ar("new", "NEW Man") | changes, "left", "operator", tx)
 
 
 def test_a_bad_file_is_one_clear_refusal(tmp_path: Path) -> None:

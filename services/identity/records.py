@@ -1,0 +1,20 @@
+"""Records of a subscriber and its ARs, held to the shared rule: at enrolment, and before a signature is attested."""
+
+from services.identity.domain import AuthorisedRepresentative, Subscriber
+from shared.subscriber_record import check_address, check_email, check_name, check_subject
+
+
+def check_subscriber(subscriber: Subscriber) -> None:
+    """Check that a certificate can name the subscriber. Raises RecordRefused."""
+    check_subject(subscriber.name, subscriber.country, subscriber.state_or_province, subscriber.locality)
+    if subscriber.name_zh is not None:
+        check_name("name_zh", subscriber.name_zh)
+
+
+def check_ar(ar: AuthorisedRepresentative, subscriber: Subscriber) -> None:
+    """Check that mails and PIN Envelopes reach the AR. Raises RecordRefused."""
+    check_name("name", ar.name)
+    if ar.name_zh is not None:
+        check_name("name_zh", ar.name_zh)
+    check_email("email", ar.email)
+    check_address(ar.name, subscriber.name, ar.address)
