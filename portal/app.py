@@ -15,12 +15,12 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
-from shared import pages, requests_seen
+from shared import budgets, pages, requests_seen
 
 log = structlog.get_logger()
 
-# A CSR, a signature: far below this.
-MAX_BODY_BYTES: Final = 512 * 1024
+# A signature as a file and the same in Base64, with the form around them.
+MAX_BODY_BYTES: Final = 192 * 1024
 
 
 def create_app(deps: Deps) -> flask.Flask:
@@ -81,6 +81,7 @@ def _begin() -> None:
     requests_seen.begin()
     structlog.contextvars.clear_contextvars()
     session.load(web.deps().settings.session_keys)
+    budgets.check(flask.request)
 
 
 def _end(response: flask.Response) -> flask.Response:

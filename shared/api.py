@@ -8,7 +8,7 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from shared import problems
+from shared import budgets, problems
 from shared.problems import Problem
 
 _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -50,7 +50,7 @@ def _of_http(error: HTTPException) -> tuple[Problem, Any]:
     code = error.code or 500
     errors = getattr(error, "data", {}).get("messages") if code == 422 else None
     if code == 422:
-        return problems.INVALID, errors
+        return problems.INVALID, budgets.first_errors(errors)
     if code == 400:
         return problems.MALFORMED, None
     if code >= 500:

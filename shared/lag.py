@@ -17,6 +17,8 @@ from shared.process import Stop
 log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 15.0
+# A reader names its groups as it likes, and each is a time series.
+MAX_GROUPS: Final = 200
 LAG: Final = Gauge(
     "feed_reader_lag_records", "Records of the feed that a reader's group has not committed", ["reader", "group"]
 )
@@ -47,7 +49,10 @@ def look(admin: KafkaAdminClient, topic: Topic) -> None:
 
     A reader's groups begin with its name and a dot, and no other principal's may.
     """
-    groups = [group for each in admin.list_groups() if "." in (group := each["group_id"])]
+    groups = sorted(group for each in admin.list_groups() if "." in (group := each["group_id"]))
+    if len(groups) > MAX_GROUPS:
+        log.warning("lag.too_many_groups", groups=len(groups))
+        del groups[MAX_GROUPS:]
     lags = _lags(admin, topic, groups) if groups else {}
     LAG.clear()
     for group, lag in lags.items():

@@ -1,6 +1,5 @@
 """The app factory: what a service's blueprint may rely on in each request."""
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ import flask
 import structlog
 from flask_smorest import Blueprint
 
-from shared import idempotency, problems, requests_seen, tracing
+from shared import budgets, idempotency, problems, requests_seen, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
 from shared.db import UNAVAILABLE, Pool
@@ -226,6 +225,7 @@ def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     requests_seen.begin()
+    budgets.check(flask.request)
     if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
     return None
@@ -238,17 +238,12 @@ def _has_nul() -> bool:
 
 
 def _readable_json() -> bool:
-    """JSON bodies that would fail deeper down: too deep, NUL (PostgreSQL refuses it), lone surrogates.
+    """Return whether a JSON body, if this is one, can be given to a schema.
 
     The body is read whatever it is: one left unread cuts the gateway off in the middle of sending it.
     """
-    if not flask.request.get_data() or not flask.request.is_json:
-        return True
-    try:
-        text = json.dumps(json.loads(flask.request.get_data()), ensure_ascii=False)
-        return "\\u0000" not in text.replace("\\\\", "") and bool(text.encode())
-    except (ValueError, RecursionError):
-        return False
+    data = flask.request.get_data()
+    return not data or not flask.request.is_json or budgets.is_readable_json(data)
 
 
 def _end(response: flask.Response) -> flask.Response:

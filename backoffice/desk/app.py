@@ -15,7 +15,7 @@ from backoffice.desk.pages import audit as audit_pages
 from backoffice.desk.pages import certificates, envelopes, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
 from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
-from shared import audit, pages, requests_seen, tracing, xfcc
+from shared import audit, budgets, pages, requests_seen, tracing, xfcc
 from shared.db import UNAVAILABLE
 
 log = structlog.get_logger()
@@ -50,6 +50,7 @@ def _begin() -> None:
     requests_seen.begin()
     structlog.contextvars.clear_contextvars()
     flask.g.request_id = uuid.uuid4().hex
+    budgets.check(flask.request)
     if flask.request.endpoint == _STATIC:
         return
     deps = web.deps()

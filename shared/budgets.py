@@ -1,0 +1,95 @@
+"""Budgets of a request: bytes of headers, elements of a body, errors of an answer, before a library reads them.
+
+Parsers of headers, forms and schemas take time that grows with what they find, sometimes with its square, and hold the
+interpreter's lock. Each limit here is far above what a browser or a client of ours sends.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import flask
+from werkzeug.exceptions import RequestEntityTooLarge, RequestHeaderFieldsTooLarge
+
+MAX_HEADER_BYTES: Final = 2048
+# Headers that are longer by their nature; the reader of each has limits of its own.
+_LONGER_HEADERS: Final[Mapping[str, int]] = {
+    "authorization": 8192,
+    "cookie": 8192,
+    "referer": 8192,
+    "x-forwarded-client-cert": 16_384,
+}
+MAX_FORM_FIELDS: Final = 1000
+# An order has 600 server names at most; each with its PIN counts twice. Names of fields count, too.
+MAX_JSON_ELEMENTS: Final = 4000
+MAX_JSON_DEPTH: Final = 20
+MAX_ERRORS: Final = 20
+MAX_ERROR_TEXT: Final = 200
+
+
+def check(request: flask.Request) -> None:
+    """Refuse a request whose headers or form fields are over budget. Raises a werkzeug HTTPException (431 or 413)."""
+    for name, value in request.headers.items():
+        if len(value) > _LONGER_HEADERS.get(name.lower(), MAX_HEADER_BYTES):
+            raise RequestHeaderFieldsTooLarge
+    form = request.mimetype == "application/x-www-form-urlencoded"
+    if form and request.get_data().count(b"&") >= MAX_FORM_FIELDS:
+        raise RequestEntityTooLarge
+
+
+def is_readable_json(data: bytes) -> bool:
+    """Return whether this is JSON that a schema may be given.
+
+    Too many elements, or too deep, is refused; so are NUL, which PostgreSQL refuses, and lone surrogates.
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    level, elements = [found], 1
+    for _ in range(MAX_JSON_DEPTH):
+        if not all(map(_is_plain, level)):
+            return False
+        level = [child for each in level for child in _children(each)]
+        elements += len(level)
+        if not level:
+            return True
+        if elements > MAX_JSON_ELEMENTS:
+            return False
+    return False
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _is_plain(value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def first_errors(errors: Any) -> Any:
+    """Return the first of a schema's errors, each cut to a length: an answer never grows with what was sent."""
+    left = MAX_ERRORS
+
+    def cut(found: Any) -> Any:
+        nonlocal left
+        if isinstance(found, dict):
+            kept = {}
+            for name, each in found.items():
+                if left <= 0:
+                    break
+                kept[str(name)[:MAX_ERROR_TEXT]] = cut(each)
+            return kept
+        if isinstance(found, list):
+            return [cut(each) for each in found[: max(left, 0)]]
+        left -= 1
+        return str(found)[:MAX_ERROR_TEXT]
+
+    return cut(errors)
