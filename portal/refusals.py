@@ -21,6 +21,10 @@ _SIGN_IN: Final = {
     "client-certificate-malformed": N_("The certificate that your browser showed cannot be read."),
     "certificate-refused": N_("This e-Cert cannot be used: use a valid e-Cert (Organisational)."),
     "certificate-unreadable": N_("The certificate cannot be read."),
+    "certificate-name-encoding": N_(
+        "A name in this e-Cert has a character that its encoding does not have, such as & in a PrintableString. Ask us "
+        "for another e-Cert (Organisational), or apply with the form at any post office."
+    ),
     "certificate-untrusted": N_("It was not issued by a CA of ours: use your e-Cert (Organisational)."),
     "certificate-not-yet-valid": N_("This e-Cert is not valid yet. Check the clock of your computer, or wait."),
     "certificate-not-organisational": N_("This is not an e-Cert (Organisational)."),

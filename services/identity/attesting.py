@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from services.identity import document, reading, records, store
+from services.identity import document, reading, records, store, subjects
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
@@ -147,7 +147,7 @@ def _decision(verified: VerifiedSignature, found: Identified, tx: Tx) -> dict[st
         "signing_time": verified.signing_time.isoformat(),
         "hash": verified.hash_name,
         "signature_algorithm": verified.signature_algorithm.hex(),
-        "certificate_subject": found.chain.leaf.subject.rfc4514_string(),
+        "certificate_subject": subjects.describe(found.chain.leaf),
         "certificate_serial": f"{found.chain.leaf.serial_number:x}",
         "crls": [f"{crl.sha256} number {crl.number} of {crl.this_update.isoformat()}" for crl in found.crls],
     }

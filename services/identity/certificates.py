@@ -6,6 +6,7 @@ processes no policies, lets a CA certificate through as leaf under our own leaf 
 nonRepudiation and the leaf's key size, and forgives a fraction of a second: those checks are ours.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -22,6 +23,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from services.identity import subjects
+from services.identity.der import NotDER
 from services.identity.domain import CertificateFault, CertificateRefused
 from shared.pki.certificates import UNREADABLE, is_strong
 from shared.pki.crls import DEFAULT_MAX_AGES, MaxAges
@@ -92,22 +95,31 @@ class Chain:
         return [each.public_bytes(serialization.Encoding.DER) for each in (self.leaf, *self.issuers)]
 
 
-def read(der: bytes) -> x509.Certificate:
+def read(data: bytes) -> x509.Certificate:
     """Read a certificate and everything in it that is parsed late; raise CertificateRefused.
 
     Every certificate of a stranger comes through here: what is touched below raises nothing later.
     """
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(data)
         certificate.public_key()
-        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
+        _ = (certificate.extensions, certificate.issuer, certificate.signature_hash_algorithm)
         # A year that datetime does not know raises when it is first read.
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except UNREADABLE as error:
-        raise CertificateRefused(CertificateFault.UNREADABLE) from error
+        organisation_names(certificate)
+    except (NotDER, *UNREADABLE) as error:
+        raise CertificateRefused(_why_unreadable(data)) from error
     if certificate.serial_number <= 0:
         raise CertificateRefused(CertificateFault.UNREADABLE)
     return certificate
+
+
+def _why_unreadable(data: bytes) -> CertificateFault:
+    """Tell a name that is wrongly encoded from all else: its holder can do something about it."""
+    with contextlib.suppress(NotDER):
+        if subjects.has_wrong_characters(data):
+            return CertificateFault.NAME_ENCODING
+    return CertificateFault.UNREADABLE
 
 
 def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[Chain, ...]:
@@ -263,16 +275,10 @@ def policies_of(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifie
 
 
 def organisation_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Every O and OU of the subject. Their order is the CA's habit, so readers go by content."""
-    return tuple(
-        value
-        for oid in (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)
-        for attribute in certificate.subject.get_attributes_for_oid(oid)
-        if isinstance(value := attribute.value, str)
-    )
+    """Every O and OU of the subject, in every reading. Their order is the CA's habit, so readers go by content."""
+    return subjects.values(certificate, subjects.ORGANISATION, subjects.UNIT)
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """How people call a CA."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    """How people call a holder, or a CA."""
+    return next(iter(subjects.values(certificate, subjects.COMMON_NAME)), None) or subjects.describe(certificate)

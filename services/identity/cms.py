@@ -17,7 +17,7 @@ from asn1crypto import tsp  # noqa: F401  (teaches asn1crypto the signingCertifi
 from cryptography import x509
 
 from services.identity import certificates, der, signing
-from services.identity.domain import CertificateRefused, SignatureFault, SignatureRefused
+from services.identity.domain import CertificateFault, CertificateRefused, SignatureFault, SignatureRefused
 
 MAX_BYTES: Final = 65_536
 CLOCK_TOLERANCE: Final = timedelta(minutes=10)
@@ -60,7 +60,10 @@ class _Signed:
 
 
 def verify(signature: bytes, document: bytes, now: datetime) -> VerifiedSignature:
-    """Verify a detached CMS signature over `document`, received at `now`; raise SignatureRefused."""
+    """Verify a detached CMS signature over `document`, received at `now`; raise SignatureRefused.
+
+    Raises CertificateRefused if the signer's certificate has a wrongly encoded name: that is worth saying in words.
+    """
     if len(signature) > MAX_BYTES:
         raise SignatureRefused(SignatureFault.TOO_LARGE)
     try:
@@ -69,7 +72,11 @@ def verify(signature: bytes, document: bytes, now: datetime) -> VerifiedSignatur
         signing_time = _check_attributes(signed, document)
     except der.NotDER as error:
         raise SignatureRefused(SignatureFault.NOT_DER) from error
-    except (CertificateRefused, *_ASN1_ERRORS) as error:
+    except CertificateRefused as error:
+        if error.fault is CertificateFault.NAME_ENCODING:
+            raise
+        raise SignatureRefused(SignatureFault.MALFORMED) from error
+    except _ASN1_ERRORS as error:
         raise SignatureRefused(SignatureFault.MALFORMED) from error
     signing.check(
         signed.certificate,

@@ -14,6 +14,7 @@ class CertificateFault(StrEnum):
     """Why an e-Cert is not accepted; each is a stable slug."""
 
     UNREADABLE = "certificate-unreadable"
+    NAME_ENCODING = "certificate-name-encoding"
     UNTRUSTED = "certificate-untrusted"
     NOT_YET_VALID = "certificate-not-yet-valid"
     EXPIRED = "certificate-expired"
@@ -31,6 +32,10 @@ class CertificateFault(StrEnum):
 
 
 _ADVICE: Final[Mapping[CertificateFault, str]] = {
+    CertificateFault.NAME_ENCODING: (
+        "A name in the certificate has a character that its encoding does not have, such as & in a PrintableString: "
+        "ask the CA for another e-Cert, or apply at a post office."
+    ),
     CertificateFault.UNTRUSTED: "The certificate was not issued by a Hongkong Post e-Cert CA.",
     CertificateFault.NOT_YET_VALID: "The e-Cert is not valid yet.",
     CertificateFault.EXPIRED: "The e-Cert has expired: renew it first, or apply at a post office.",

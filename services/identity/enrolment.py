@@ -6,9 +6,11 @@ The same file may be enrolled again: nothing is doubled, and what it does not na
 """
 
 import json
+import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from cryptography import x509
@@ -25,10 +27,11 @@ from services.identity.domain import (
 )
 from shared import audit
 from shared.events.base import ARId, SubscriberId
-from shared.pki.certificates import UNREADABLE, sha256
+from shared.pki.certificates import sha256
 from shared.subscriber_record import RecordRefused
 from shared.tx import Tx
 
+_PEM: Final = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 # The form of a file alone; what a name or an address may be is the rule of records.py.
 _TEXT = validate.Length(1, 254)
@@ -145,13 +148,13 @@ def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) ->
 
 def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
     for pem in pems:
+        blocks = _PEM.findall(pem)
+        if len(blocks) != 1:
+            raise EnrolmentRefused("one certificate to each entry, in PEM")
         try:
-            found = x509.load_pem_x509_certificates(pem.encode())
-            if len(found) != 1:
-                raise EnrolmentRefused("one certificate to each entry")
-            yield certificates.read(found[0].public_bytes(serialization.Encoding.DER))
-        except (CertificateRefused, *UNREADABLE) as error:
-            raise EnrolmentRefused("a certificate cannot be read") from error
+            yield certificates.read(ssl.PEM_cert_to_DER_cert(blocks[0]))
+        except (CertificateRefused, ValueError) as error:
+            raise EnrolmentRefused(f"a certificate cannot be read: {error}") from error
 
 
 def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | None = None) -> None:

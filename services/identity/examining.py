@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from services.identity import certificates, one_time_store, organisations, reading, revocation, store
+from services.identity import certificates, one_time_store, organisations, reading, revocation, store, subjects
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import (
@@ -129,8 +129,7 @@ def describe(certificate: x509.Certificate) -> dict[str, Any]:
 
 
 def _organisation(certificate: x509.Certificate) -> str:
-    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    return str(names[0].value) if names else ""
+    return next(iter(subjects.values(certificate, subjects.ORGANISATION)), "")
 
 
 def _issuer_name(certificate: x509.Certificate) -> str:

@@ -1,11 +1,24 @@
 """Does an e-Cert name the organisation that we have on file? By content: the CA moved its fields before."""
 
 import unicodedata
+from typing import Final
 
 from cryptography import x509
 
 from services.identity.certificates import organisation_names
 from services.identity.domain import Subscriber
+
+# The first of each stands for the others. Of Han characters only pairs of one meaning and sound, as Hong Kong's
+# registers, input methods and fonts have both; the BRN must fit as well, so that no two organisations become one.
+_SAME: Final = (
+    *("'‘’‛′`´", '"“”„″', "-‐‑‒–—―−", "·・‧•"),
+    *("為爲", "衛衞", "裡裏", "眾衆", "群羣", "峰峯", "啟啓", "床牀", "線綫", "台臺", "說説", "稅税", "脫脱", "悅悦"),
+    *("銳鋭", "閱閲", "溫温", "戶户戸", "錄録", "綠緑", "產産", "麵麪", "鉤鈎", "強强", "冊册", "吳吴", "黃黄", "奧奥"),
+    *("晉晋", "真眞", "青靑", "清淸", "值値", "即卽", "既旣", "概槪", "鄰隣", "粧妝", "煙烟", "恆恒", "污汚汙", "敘叙"),
+    *("廈厦", "廚厨", "秘祕", "艷豔", "雞鷄", "蔥葱", "豬猪", "貓猫", "鑑鑒", "鋪舖", "教敎", "彥彦", "顏顔", "內内"),
+    *("別别", "沒没", "查査", "柏栢", "熏燻", "唇脣", "夠够", "匯滙", "鏽銹", "慎愼", "鎮鎭"),
+)
+_VARIANTS: Final = {ord(other): group[0] for group in _SAME for other in group[1:]}
 
 
 def names(certificate: x509.Certificate, subscriber: Subscriber) -> bool:
@@ -18,8 +31,10 @@ def names(certificate: x509.Certificate, subscriber: Subscriber) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Case, width and spacing aside."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Return the name without what differs between keyboards and fonts: case, width, spacing, quotes, Han variants."""
+    # Before and after: NFKC makes two characters of an acute accent, and the usual one of a compatibility ideograph.
+    folded = unicodedata.normalize("NFKC", name.translate(_VARIANTS)).translate(_VARIANTS).casefold()
+    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
 
 
 def _is_number(value: str, brn: str) -> bool:

@@ -6,14 +6,18 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from services.identity.certificates import Trust, read, validate
-from services.identity.domain import CertificateFault, CertificateRefused
+from services.identity import der, examining, organisations, subjects
+from services.identity.certificates import Trust, organisation_names, read, validate
+from services.identity.domain import CertificateFault, CertificateRefused, Subscriber
+from shared.events.base import SubscriberId
 from shared.pki.certificates import sha256
 from tests.unit.identity import builders
 from tests.unit.identity.builders import CA, NOW, ORGANISATIONAL, Holder, Leaf, issue, make_ca, name, world
+from tests.unit.identity.der_editing import length, places, replaced
 
 
 def trust(**changes: object) -> Trust:
@@ -273,3 +277,73 @@ def test_a_serial_number_that_is_not_positive_is_unreadable() -> None:
 
 def test_a_certificate_goes_by_the_sha_256_of_its_der() -> None:
     assert sha256(world().holder.certificate) == hashlib.sha256(world().holder.der).hexdigest()
+
+
+def with_organisation(value: bytes, brn: str = "12345678") -> bytes:
+    """An e-Cert whose organisation is exactly this encoded value, signed by the sub-CA."""
+    template = leaf(subject=name("CHAN TAI MAN", "PLACEHOLDER", brn))
+    tbs = template.certificate.tbs_certificate_bytes
+    (place,) = (each for each in places(tbs) if tbs[each[0] : each[1]] == b"\x0c\x0bPLACEHOLDER")
+    tbs = replaced(tbs, place, value)
+    algorithm = list(der.elements(der.contents_of(template.der)))[1]
+    key = world().sub.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    signature = b"\x03" + length(b"\x00" + key.sign(tbs, padding.PKCS1v15(), hashes.SHA256()))
+    return b"\x30" + length(tbs + algorithm + signature)
+
+
+def encoded(tag: int, contents: bytes) -> bytes:
+    return bytes([tag]) + length(contents)
+
+
+WRITTEN = {
+    "UTF8String": (encoded(0x0C, "陳大文有限公司".encode()), "陳大文有限公司"),
+    "ampersand in T61String": (encoded(0x14, b"CHAN & SONS LIMITED"), "CHAN & SONS LIMITED"),
+    "Latin-1 in T61String": (encoded(0x14, "Café Limited".encode("latin-1")), "Café Limited"),
+    "Latin-1 in T61String that is Big5 by chance": (encoded(0x14, "ÉAST Ltd".encode("latin-1")), "ÉAST Ltd"),
+    "Big5 in T61String": (encoded(0x14, "陳大文有限公司".encode("big5")), "陳大文有限公司"),
+    "a character of Hong Kong in T61String": (encoded(0x14, "香港𨋢有限公司".encode("big5hkscs")), "香港𨋢有限公司"),
+    "UTF-8 in T61String": (encoded(0x14, "陳大文有限公司".encode()), "陳大文有限公司"),
+    "Big5 in UTF8String": (encoded(0x0C, "陳大文有限公司".encode("big5")), "陳大文有限公司"),
+    "Latin-1 in IA5String": (encoded(0x16, "Café Limited".encode("latin-1")), "Café Limited"),
+    "BMPString": (encoded(0x1E, "陳大文有限公司".encode("utf-16-be")), "陳大文有限公司"),
+    "UniversalString": (encoded(0x1C, "陳大文".encode("utf-32-be")), "陳大文"),
+}
+
+
+@pytest.mark.parametrize(("value", "organisation"), WRITTEN.values(), ids=WRITTEN.keys())
+def test_an_organisation_is_read_however_its_ca_wrote_it(value: bytes, organisation: str) -> None:
+    certificate = read(with_organisation(value))
+    holder = Subscriber(
+        id=SubscriberId("s"),
+        name=organisation,
+        name_zh=None,
+        brn="12345678",
+        country="HK",
+        state_or_province=None,
+        locality="Hong Kong",
+    )
+
+    assert organisation in organisation_names(certificate)
+    assert organisations.names(certificate, holder)
+    assert not organisations.names(certificate, replace(holder, name="Other Limited"))
+    validate(certificate, trust(), NOW)
+    assert examining.describe(certificate)["organisation"]
+    assert subjects.describe(certificate)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        encoded(0x13, b"CHAN & SONS LIMITED"),
+        encoded(0x13, "Café Limited".encode("latin-1")),
+        encoded(0x1E, b"\x00a\x00"),
+    ],
+    ids=["ampersand in PrintableString", "Latin-1 in PrintableString", "half a character in BMPString"],
+)
+def test_an_organisation_that_the_library_cannot_read_is_said_in_words(value: bytes) -> None:
+    with pytest.raises(CertificateRefused) as caught:
+        read(with_organisation(value))
+
+    assert caught.value.fault is CertificateFault.NAME_ENCODING
+    assert "& in a PrintableString" in str(caught.value)

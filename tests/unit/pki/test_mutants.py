@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from services.identity import certificates, cms, der, examining, organisations
+from services.identity import certificates, cms, der, examining, organisations, subjects
 from services.identity.certificates import Trust
 from services.identity.domain import CertificateRefused, Subscriber
 from shared.errors import Refused, Unavailable
@@ -58,7 +58,7 @@ def look_at_certificate(data: bytes) -> None:
             judge()
     organisations.names(certificate, SUBSCRIBER)
     examining.describe(certificate)
-    certificate.subject.rfc4514_string()
+    subjects.describe(certificate)
     sha256(certificate)
 
 
