@@ -1,24 +1,33 @@
 """Money that goes back: once for an item or for the rest of a renewal, and never more than was captured in all."""
 
+import uuid
+from typing import Final
+
 from services.application import store
 from services.application.course import lock_known, note
 from services.application.domain import Item, Refund, Renewal, Step
 from services.application.refusals import RefundNotFound, WrongAmount
 from shared import audit, outbox
+from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import RefundDue
+from shared.events.base import ItemId
 from shared.events.payment import PaymentRefunded
 from shared.tx import Tx
+
+# Why money goes back; a part of the refund's id.
+REFUSED: Final = "refused"
+CANCELLED: Final = "cancelled"
 
 
 def refund_item(tx: Tx, renewal: Renewal, item: Item, *, cause: str) -> None:
     """Give back what one refused item cost; `cause` is why issuance refused it."""
-    _refund(tx, renewal, item, min(item.amount_minor, _left(tx, renewal)), "refused", cause)
+    _refund(tx, renewal, item, min(item.amount_minor, _left(tx, renewal)), REFUSED, cause)
 
 
 def refund_rest(tx: Tx, renewal: Renewal) -> None:
     """Give back what was captured, but for what went back already."""
-    _refund(tx, renewal, None, _left(tx, renewal), "cancelled")
+    _refund(tx, renewal, None, _left(tx, renewal), CANCELLED)
 
 
 def take_refund(event: PaymentRefunded, tx: Tx) -> None:
@@ -26,12 +35,37 @@ def take_refund(event: PaymentRefunded, tx: Tx) -> None:
     renewal = lock_known(tx, event)
     refund = next((r for r in store.find_refunds(tx.conn, renewal.id) if r.id == event.refund_id), None)
     if refund is None:
-        raise RefundNotFound(f"{event.refund_id}")
+        refund = _forgotten(tx, renewal, event)
     if (event.amount_minor, event.currency) != (refund.amount_minor, renewal.currency):
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
     if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
         raise Ignored("refund is settled")
     note(tx, renewal.id, Step.REFUNDED, refund.item_id, str(event.amount_minor))
+
+
+def _forgotten(tx: Tx, renewal: Renewal, event: PaymentRefunded) -> Refund:
+    """Record a refund that a restored database has forgotten, known by its derived id. Raises RefundNotFound."""
+    about: dict[uuid.UUID, ItemId | None] = {
+        _refund_id(renewal, item.id, REFUSED): item.id for item in store.find_items(tx.conn, renewal.id)
+    }
+    about[_refund_id(renewal, None, CANCELLED)] = None
+    if event.refund_id not in about:
+        raise RefundNotFound(f"{event.refund_id}")
+    refund = Refund(id=event.refund_id, item_id=about[event.refund_id], amount_minor=event.amount_minor)
+    if event.amount_minor > _left(tx, renewal) or not store.add_refund(tx.conn, refund, renewal.id, event.refunded_at):
+        raise WrongAmount(f"{event.amount_minor} {event.currency}")
+    audit.record(
+        tx,
+        actor="application",
+        action="refund-recovered",
+        subject=str(renewal.id),
+        details={"refund_id": str(refund.id), "amount_minor": refund.amount_minor},
+    )
+    return refund
+
+
+def _refund_id(renewal: Renewal, item_id: ItemId | None, reason: str) -> uuid.UUID:
+    return effect_id("refund", renewal.id, item_id, reason)
 
 
 def _left(tx: Tx, renewal: Renewal) -> int:
@@ -40,7 +74,8 @@ def _left(tx: Tx, renewal: Renewal) -> int:
 
 def _refund(tx: Tx, renewal: Renewal, item: Item | None, amount: int, reason: str, cause: str | None = None) -> None:
     """Record and announce it; the unique key says no a second time, whatever is delivered how often."""
-    refund = Refund(id=tx.new_id(), item_id=None if item is None else item.id, amount_minor=amount)
+    item_id = None if item is None else item.id
+    refund = Refund(id=_refund_id(renewal, item_id, reason), item_id=item_id, amount_minor=amount)
     if amount <= 0 or not store.add_refund(tx.conn, refund, renewal.id, tx.now):
         return
     outbox.add(

@@ -12,7 +12,9 @@ from services.issuance.domain import PIN, Order, OrderState, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.db import Conn
+from shared.effects import effect_id
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
+from shared.events.issuance import PINEnvelopeSealed
 from shared.tx import Tx
 
 _ORDER: Final = (
@@ -188,8 +190,15 @@ def claim_due_order(conn: Conn, now: datetime, until: datetime) -> Order | None:
 
 
 def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
-    """A PIN shall be made for this server name; the id of its envelope."""
-    envelope_id = tx.new_id()
+    """Plan a PIN for this server name under its order's lock; return the id of its envelope.
+
+    The id is the same again after a restore, so that a letter that is out already is known (was_announced).
+    """
+    row = tx.conn.execute(
+        "SELECT count(*) FROM pins WHERE item_id = %s AND server_name = %s", (item_id, server_name)
+    ).fetchone()
+    assert row is not None
+    envelope_id = effect_id("pin", item_id, server_name, row[0] + 1)
     tx.conn.execute(
         """INSERT INTO pins (envelope_id, item_id, server_name, state, planned_at, traceparent)
            VALUES (%s, %s, %s, 'planned', %s, %s)""",
@@ -209,6 +218,21 @@ def claim_planned_pin(conn: Conn) -> PIN | None:
                     ORDER BY planned_at DESC LIMIT 1) AS replaces
                 FROM pins AS planned WHERE state = 'planned' ORDER BY planned_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
         ).fetchone()
+
+
+def was_announced(conn: Conn, renewal_id: RenewalId, envelope_id: uuid.UUID) -> bool:
+    """Whether this envelope was announced before, though its PIN's hash is not here: the database was restored."""
+    row = conn.execute(
+        """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
+           AND convert_from(data, 'UTF8')::json ->> 'envelope_id' = %s LIMIT 1""",
+        (PINEnvelopeSealed.TOPIC, str(renewal_id), PINEnvelopeSealed.TYPE, str(envelope_id)),
+    ).fetchone()
+    return row is not None
+
+
+def save_forgotten(conn: Conn, envelope_id: uuid.UUID) -> None:
+    """Void a PIN whose letter is out and whose hash was lost: as one that was sealed, so that the next replaces it."""
+    conn.execute("UPDATE pins SET state = 'void', hash = 'forgotten' WHERE envelope_id = %s", (envelope_id,))
 
 
 def save_sealed(conn: Conn, envelope_id: uuid.UUID, hashed: str) -> bool:

@@ -56,6 +56,9 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
     renewal = store.find_renewal(tx.conn, order.renewal_id) if order else None
     assert order is not None
     assert renewal is not None
+    if store.was_announced(tx.conn, renewal.renewal_id, planned.envelope_id):
+        _replace_forgotten(tx, planned)
+        return
     pin = pins.make(maker.random)
     letter = Letter(
         renewal_id=renewal.renewal_id,
@@ -69,6 +72,19 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
     )
     store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
     _announce(tx, letter, sealing.seal(letter, maker.print_certificate), replaces=planned.replaces)
+
+
+def _replace_forgotten(tx: Tx, planned: PIN) -> None:
+    """A restore has lost the hash of a PIN whose letter is out: plan another, whose letter replaces that one."""
+    store.save_forgotten(tx.conn, planned.envelope_id)
+    envelope_id = store.plan_pin(tx, planned.item_id, planned.server_name)
+    audit.record(
+        tx,
+        actor="issuance",
+        action="pin-forgotten",
+        subject=str(planned.envelope_id),
+        details={"item_id": str(planned.item_id), "planned": str(envelope_id)},
+    )
 
 
 def _announce(tx: Tx, letter: Letter, sealed: bytes, *, replaces: UUID | None) -> None:

@@ -88,6 +88,9 @@ class Template(StrEnum):
     PAYMENT_RETURNED = "payment-returned"
 
 
+# What a renewal that ended without a certificate makes pointless; the mails about its end and its money are not.
+VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.ITEM_REFUSED})
+
 # An item may be the last one: then the renewal's end, which follows at once, says it all in one mail.
 REFUSAL_WAITS: Final = timedelta(minutes=1)
 

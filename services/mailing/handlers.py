@@ -12,6 +12,7 @@ from services.mailing import attested, envelope_store, store
 from services.mailing.domain import (
     HONG_KONG,
     REFUSAL_WAITS,
+    VOID_AFTER_CANCELLATION,
     Contact,
     ContactUnknown,
     EnvelopeConflict,
@@ -23,6 +24,7 @@ from services.mailing.domain import (
     message_id,
 )
 from shared import audit, proofs
+from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import ItemId, Language, RenewalId
@@ -118,7 +120,7 @@ def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None
         raise Ignored("its end is known")
     contact = renewal.contact or _named_by(event, tx, keys)
     store.save_cancelled(tx.conn, event.renewal_id, tx.now)
-    mails = store.drop_queued_mails(tx.conn, event.renewal_id, Template, tx.now)
+    mails = store.drop_queued_mails(tx.conn, event.renewal_id, VOID_AFTER_CANCELLATION, tx.now)
     envelopes = envelope_store.drop_unposted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled", tx.now)
     audit.record(
         tx,
@@ -163,7 +165,7 @@ def _queue(
     item_id: ItemId | None = None,
 ) -> None:
     mail = Mail(
-        id=tx.new_id(),
+        id=effect_id("mail", renewal_id, item_id, template, contact.recipient_address),
         renewal_id=renewal_id,
         item_id=item_id,
         template=template,

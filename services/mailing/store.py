@@ -24,6 +24,7 @@ from services.mailing.domain import (
 from shared.db import Conn
 from shared.events.application import RefundDue
 from shared.events.base import Language, RenewalId
+from shared.events.mailing import CSRRequestSent
 
 OLDEST_DUE: Final = """SELECT 'send', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM mails
                        WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
@@ -131,6 +132,22 @@ def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending
                          traceparent, dated_at, queued_at, tries, repeats""",
             {"now": now, "leased_until": leased_until},
         ).fetchone()
+
+
+def is_cancelled(conn: Conn, renewal_id: RenewalId) -> bool:
+    """Whether the renewal has ended without a certificate."""
+    row = conn.execute("SELECT cancelled_at IS NOT NULL FROM renewals WHERE renewal_id = %s", (renewal_id,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def was_announced_sent(conn: Conn, mail: Mail) -> bool:
+    """Whether this mail was announced as sent, though its row does not say so: the database was restored."""
+    row = conn.execute(
+        """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
+           AND convert_from(data, 'UTF8')::json ->> 'message_id' = %s LIMIT 1""",
+        (CSRRequestSent.TOPIC, str(mail.renewal_id), CSRRequestSent.TYPE, mail.message_id),
+    ).fetchone()
+    return row is not None
 
 
 def _sending(
@@ -247,5 +264,6 @@ def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:
     """All that goes back of a renewal."""
     with conn.cursor(row_factory=class_row(Refund)) as cursor:
         return cursor.execute(
-            "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s", (renewal_id,)
+            "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s AND NOT is_repeat",
+            (renewal_id,),
         ).fetchall()

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from services.mailing import store
 from services.mailing.domain import (
     REPEATS_ALLOWED,
+    VOID_AFTER_CANCELLATION,
     Mailer,
     MailOutcomeUnknown,
     MailRefused,
@@ -31,7 +32,9 @@ log = structlog.get_logger()
 
 SENDINGS = Counter("mailing_sendings_total", "Sendings by how they ended", ["template", "outcome"])
 # From the start at 0: an alert hears of the first time only if there was a 0 before it.
-for _template, _outcome in product(Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown")):
+for _template, _outcome in product(
+    Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known")
+):
     SENDINGS.labels(_template, _outcome)
 
 
@@ -39,8 +42,10 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
     """Send one due mail; say whether there was one. The lease must outlast the longest conversation."""
     with transaction(pool, clock=clock) as tx:
         sending = store.claim_due_mail(tx.conn, tx.now, tx.now + lease)
-    if sending is None:
-        return False
+        if sending is None:
+            return False
+        if _is_settled(tx, sending):
+            return True
     with tracing.span("send e-mail", parent=sending.mail.traceparent, kind=SpanKind.CLIENT):
         if sending.repeats > REPEATS_ALLOWED:
             with transaction(pool, clock=clock) as tx:
@@ -48,6 +53,24 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
         else:
             _send(pool, mailer, composer, sending, clock)
     return True
+
+
+def _is_settled(tx: Tx, sending: Sending) -> bool:
+    """Settle a claimed mail that shall not be sent: its renewal was cancelled meanwhile, or it went out before.
+
+    A restored database forgets what it sent; what it announced comes back by `recall`. A later try is one that an
+    operator or the mail server asked for.
+    """
+    mail = sending.mail
+    if mail.template in VOID_AFTER_CANCELLATION and store.is_cancelled(tx.conn, mail.renewal_id):
+        store.settle(tx.conn, sending, MailState.DROPPED, tx.now)
+        _note(tx, sending, "mail-dropped")
+        return True
+    if sending.tries == 1 and store.was_announced_sent(tx.conn, mail):
+        store.settle(tx.conn, sending, MailState.SENT, tx.now)
+        _note(tx, sending, "mail-known")
+        return True
+    return False
 
 
 def _send(pool: Pool, mailer: Mailer, composer: Composer, sending: Sending, clock: Clock) -> None:

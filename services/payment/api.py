@@ -90,7 +90,7 @@ def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:
         intent = handlers.intend_checkout(command, tx)
     if intent.checkout.url is not None:
         return _shown_checkout(intent.payment, intent.checkout.url)
-    outcome = provider.open_session(deps.provider, intent.checkout, is_new=intent.is_new)
+    outcome = provider.open_session(deps.provider, intent.checkout)
     with web.transaction() as tx:
         payment = deps.record(intent.payment.renewal_id, intent.checkout, outcome, tx)
     payment.require_payable(tx.now)

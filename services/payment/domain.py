@@ -137,6 +137,8 @@ class SessionStatus(StrEnum):
     CAPTURED = "captured"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    # A state that this code does not know: no outage, so waiting does not help; a person must look.
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,17 +243,30 @@ class Refund:
     provider_reference: str | None = None
     refunded_at: datetime | None = None
     traceparent: str | None = None
+    # The id by which a restored application asked for this same refund again; it is answered under that id.
+    asked_as: uuid.UUID | None = None
+
+
+class RefundStatus(StrEnum):
+    """State of a refund at the provider. UNKNOWN: a state that this code does not know."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderRefund:
-    """A refund as the provider tells it."""
+    """A refund as the provider tells it; `refunded_at` only of one that has succeeded."""
 
     id: str
     reference: str
     amount_minor: int
     currency: str
-    refunded_at: datetime
+    status: RefundStatus
+    refunded_at: datetime | None
 
     def fits(self, refund: Refund) -> bool:
         """It is for the reference and the money of our own row."""
@@ -278,4 +293,4 @@ class Provider(Protocol):
         """Take the money of a paid session; a session captured already is a success."""
 
     def refund(self, refund: Refund, session_id: str) -> ProviderRefund:
-        """Pay back part of a captured session, once per refund id."""
+        """Pay back part of a captured session, once per refund id; the refund made before, if the provider knows it."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -17,6 +17,7 @@ from services.payment.domain import (
     Payment,
     ProviderRefund,
     Refund,
+    RefundStatus,
     Session,
     SessionStatus,
 )
@@ -95,8 +96,11 @@ class ProviderGateway:
         return self._retrieve(session.id)
 
     def refund(self, refund: Refund, session_id: str) -> ProviderRefund:
-        """See the port. A provider may forget keys after a day, so our reference is asked for first on a retry."""
-        if refund.tries > 1 and (made := self._find_refund(refund)) is not None:
+        """See the port. Our reference is asked for first, always.
+
+        A provider may forget keys after a day, and a restored database does not know that this try is no first one.
+        """
+        if (made := self._find_refund(refund)) is not None:
             return made
         body = {
             "session_id": session_id,
@@ -107,13 +111,20 @@ class ProviderGateway:
         return _refund(self._post("/v1/refunds", body, key=f"{refund.id}:refund"))
 
     def _find_refund(self, refund: Refund) -> ProviderRefund | None:
-        match self._call("GET", f"/v1/refunds?reference={quote(str(refund.id))}").get("data"):
-            case []:
-                return None
-            case [dict(one)]:
-                self._require_live(one)
-                return _refund(one)
-        raise ProviderUnavailable("the provider's answer is not one refund")
+        """Return the refund under our reference: the one that succeeded, else the newest.
+
+        There are several once a person has repeated a failed one at the provider's page.
+        """
+        found = self._call("GET", f"/v1/refunds?reference={quote(str(refund.id))}").get("data")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise ProviderUnavailable("the provider's answer is not a list of refunds")
+        for one in found:
+            self._require_live(one)
+        made = [_refund(one) for one in found]
+        succeeded = [one for one in made if one.status is RefundStatus.SUCCEEDED]
+        if len(succeeded) > 1:
+            return replace(succeeded[-1], status=RefundStatus.UNKNOWN)  # paid back twice: a person must look
+        return next(iter(succeeded), made[-1] if made else None)
 
     def _retrieve(self, session_id: str) -> Session:
         answer = self._call("GET", _path(session_id))
@@ -208,8 +219,8 @@ def _session(answer: Json) -> Session:
 def _status(text: str) -> SessionStatus:
     try:
         return SessionStatus(text)
-    except ValueError as error:
-        raise ProviderUnavailable("the provider's session is in a state we do not know") from error
+    except ValueError:
+        return SessionStatus.UNKNOWN
 
 
 def _decline(one: object) -> Decline:
@@ -227,14 +238,16 @@ def _refund(answer: Json) -> ProviderRefund:
             "amount_minor": int(amount_minor),
             "currency": str(currency),
             "refunded_at": refunded_at,
-            "status": "succeeded",
+            "status": str(text),
         }:
+            status = RefundStatus(text) if text in {*RefundStatus} else RefundStatus.UNKNOWN
             return ProviderRefund(
                 id=refund_id,
                 reference=reference,
                 amount_minor=amount_minor,
                 currency=currency,
-                refunded_at=_time(refunded_at),
+                status=status,
+                refunded_at=_time(refunded_at) if status is RefundStatus.SUCCEEDED else None,
             )
     raise ProviderUnavailable("the provider's refund cannot be read")
 

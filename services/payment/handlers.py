@@ -1,5 +1,6 @@
 """What payment does on each event and command, and with what the provider answered."""
 
+import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -17,7 +18,7 @@ from services.payment.domain import (
     RefundId,
     RefundState,
 )
-from services.payment.outcomes import expire, hold_refunds, note
+from services.payment.outcomes import announce_refund, hold_refunds, note
 from services.payment.refusals import (
     AuthorisationRefused,
     AuthorisationUsed,
@@ -27,6 +28,7 @@ from services.payment.refusals import (
 )
 from services.payment.webhook import Webhook
 from shared.auth import Caller
+from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
 from shared.events.base import RenewalId
@@ -42,7 +44,7 @@ def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
     if sum(item.amount_minor for item in event.items) != event.amount_minor:
         raise PaymentConflict("the items' fees do not add up to the amount")
     payment = Payment(
-        id=PaymentId(tx.new_id()),
+        id=PaymentId(effect_id("payment", event.renewal_id)),
         renewal_id=event.renewal_id,
         reference=event.reference,
         subscriber_id=event.subscriber_id,
@@ -75,11 +77,10 @@ class OpenCheckout:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """A checkout that is open, or is to be asked for; `is_new` if the provider cannot know it yet."""
+    """A checkout that is open, or is to be asked for."""
 
     payment: Payment
     checkout: Checkout
-    is_new: bool
 
 
 def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
@@ -102,17 +103,19 @@ def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
         raise AuthorisationUsed("ask for a new authorisation")
     live = store.find_live_checkout(tx.conn, payment.id)
     if live is not None:
-        return Intent(payment=payment, checkout=live, is_new=False)
-    checkout = _new_checkout(payment, command.return_url, tx)
+        return Intent(payment=payment, checkout=live)
+    checkout = next_checkout(payment, command.return_url, tx)
     store.add_checkout(tx.conn, checkout, now=tx.now)
     store.save_state(tx.conn, payment, due_at=tx.now + INTENT_LOOK)
     note(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
-    return Intent(payment=payment, checkout=checkout, is_new=True)
+    return Intent(payment=payment, checkout=checkout)
 
 
-def _new_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
+def next_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
+    """Return the checkout after those that are known; the same again as long as it is not stored."""
+    number = store.count_checkouts(tx.conn, payment.id) + 1
     return Checkout(
-        id=CheckoutId(tx.new_id()),
+        id=CheckoutId(effect_id("checkout", payment.id, number)),
         payment_id=payment.id,
         state=CheckoutState.INTENDED,
         amount_minor=payment.amount_minor,
@@ -138,10 +141,8 @@ def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
         raise Ignored(f"the payment is {payment.state} already")
     closing = replace(payment.after(Move.CLOSURE), closing_reason=event.reason.value)
     note(tx, closing, "payment-closing", reason=event.reason.value)
-    if store.find_live_checkout(tx.conn, payment.id) is None:
-        expire(closing, tx)
-    else:
-        store.save_state(tx.conn, closing, due_at=tx.now)
+    store.save_state(tx.conn, closing, due_at=tx.now)
+    store.hint(tx.conn, payment.id, now=tx.now)
 
 
 def refund(event: RefundDue, tx: Tx) -> None:
@@ -164,21 +165,40 @@ def refund(event: RefundDue, tx: Tx) -> None:
     stored = refund_store.add_refund(tx.conn, wanted, due_at=due_at, now=tx.now)
     if (stored.payment_id, stored.amount_minor, stored.currency) != (payment.id, event.amount_minor, event.currency):
         raise PaymentConflict("this refund is known with another amount")
+    if stored.id != event.refund_id:
+        _answer_as(payment, stored, event.refund_id, tx)
     note(tx, payment, "refund-due", refund=str(event.refund_id), amount_minor=event.amount_minor)
     if payment.state is PaymentState.EXPIRED:
         hold_refunds(payment, tx)
 
 
-def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> None:
-    """An operator has looked at what was held: ask the provider again."""
+def _answer_as(payment: Payment, stored: Refund, asked_as: uuid.UUID, tx: Tx) -> None:
+    """Answer a known refund under the id by which a restored application asks for it; no money moves again."""
+    refund_store.save_asked_as(tx.conn, stored.id, asked_as)
+    note(tx, payment, "refund-known", refund=str(stored.id), asked_as=str(asked_as))
+    if stored.refunded_at is not None:
+        announce_refund(payment, replace(stored, asked_as=asked_as), stored.refunded_at, tx)
+
+
+def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> str:
+    """Ask the provider again about a payment in whatever state; return what is done, for the operator.
+
+    Raises PaymentNotReady for a renewal without a payment.
+    """
     payment = store.lock_payment(tx.conn, renewal_id)
     if payment is None:
         raise PaymentNotReady("there is no payment for this renewal")
-    if payment.state is PaymentState.CAPTURED:
-        refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
-    else:
-        store.save_state(tx.conn, payment.after(Move.RECHECK), due_at=tx.now)
     note(tx, payment, "recheck", actor=actor)
+    match payment.state:
+        case PaymentState.CAPTURED:
+            count = refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
+            return f"captured; {count} waiting refunds are tried again"
+        case PaymentState.EXPIRED:
+            return "expired: the provider confirmed that nothing was captured; nothing is asked"
+        case PaymentState.HELD:
+            store.save_state(tx.conn, payment.after(Move.RECHECK), due_at=tx.now)
+    store.hint(tx.conn, payment.id, now=tx.now)
+    return f"{payment.state}: the provider is asked"
 
 
 def subscriptions() -> tuple[Subscription, ...]:

@@ -7,15 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from services.payment import handlers, outcomes, store, work
 from services.payment.gateway import ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
-from shared import db, main
+from shared import main
 from shared.db import Pool
+from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
-from shared.main import Command
+from shared.main import Command, open_current_pool
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.work import Task
@@ -67,13 +70,16 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 
 
 def _recheck(options: argparse.Namespace) -> None:
+    """Print what is done; a refusal, or a database that cannot be used, is one line and exit status 1."""
     settings = read_settings()
-    pool = db.open_pool(settings.service.database_url, name="payment-recheck", max_size=1)
     try:
-        with transaction(pool) as tx:
-            handlers.recheck(RenewalId(options.renewal_id), tx, actor=options.actor)
-    finally:
-        pool.close()
+        with open_current_pool(SERVICE, settings.service, "recheck", max_size=1) as pool, transaction(pool) as tx:
+            done = handlers.recheck(RenewalId(options.renewal_id), tx, actor=options.actor)
+    except Refused as refused:
+        raise SystemExit(f"{refused.reason}: {refused}") from refused
+    except psycopg.OperationalError as error:
+        raise SystemExit(f"The database cannot be used: {error}") from error
+    print(f"{options.renewal_id} is {done}")
 
 
 def _recheck_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +98,7 @@ SERVICE: Final = main.Service(
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "recheck": Command(
-            help="ask the provider again about a held payment, or release its held refunds",
+            help="ask the provider again about a payment in any state, or release its held refunds",
             run=_recheck,
             add_arguments=_recheck_arguments,
         )

@@ -18,6 +18,7 @@ from services.payment.domain import (
     Outcome,
     Payment,
     PaymentState,
+    Refund,
     Session,
     SessionStatus,
     Unfit,
@@ -27,7 +28,7 @@ from services.payment.domain import (
 )
 from shared import audit, outbox
 from shared.events.base import RenewalId
-from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
+from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
@@ -41,6 +42,13 @@ HELD = Counter("payment_held_total", "Payments and refunds set aside for an oper
 # From the start at 0: an alert hears of the first time only if there was a 0 before it.
 for _what in ("payment", "refund"):
     HELD.labels(_what)
+
+# An answer that was lost is asked for again within minutes. What the provider did longer ago, or under a reference that
+# we never stored, was forgotten here: the database was restored.
+FORGOTTEN_AFTER: Final = timedelta(hours=1)
+FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures that only the provider remembered", ["what"])
+for _what in ("checkout", "capture"):
+    FORGOTTEN.labels(_what)
 
 RecordOutcome = Callable[[RenewalId, Checkout | None, Outcome, Tx], Payment]
 
@@ -116,6 +124,9 @@ def _record_capture(
         ),
     )
     note(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
+    if tx.now - at > FORGOTTEN_AFTER:
+        FORGOTTEN.labels("capture").inc()
+        log.error("payment.capture_forgotten", renewal_id=str(payment.renewal_id), captured_at=at.isoformat())
     return captured
 
 
@@ -151,7 +162,8 @@ def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Paymen
     if checkout is not None:
         store.save_checkout_ended(tx.conn, checkout.id)
     if payment.state is PaymentState.CLOSING:
-        return expire(payment, tx)
+        # Only once the provider knows no further checkout of this payment, either: a restored database may not.
+        return payment if checkout is not None else expire(payment, tx)
     ended = payment.after(Move.ENDED)
     store.save_state(tx.conn, ended, due_at=None)
     note(tx, ended, "checkout-ended")
@@ -167,6 +179,33 @@ def expire(payment: Payment, tx: Tx) -> Payment:
     note(tx, expired, "payment-expired", reason=expired.closing_reason)
     hold_refunds(expired, tx)
     return expired
+
+
+def recover_checkout(payment: Payment, checkout: Checkout, tx: Tx) -> Checkout | None:
+    """Store a checkout that the provider knows and we do not; None if the payment has moved on meanwhile."""
+    locked = store.lock_payment(tx.conn, payment.renewal_id)
+    assert locked is not None
+    if locked.state is not payment.state or store.find_live_checkout(tx.conn, payment.id) is not None:
+        return None
+    store.add_checkout(tx.conn, checkout, now=tx.now)
+    note(tx, payment, "checkout-recovered", checkout=str(checkout.id))
+    FORGOTTEN.labels("checkout").inc()
+    log.error("payment.checkout_forgotten", renewal_id=str(payment.renewal_id), checkout=str(checkout.id))
+    return checkout
+
+
+def announce_refund(payment: Payment, refund: Refund, refunded_at: datetime, tx: Tx) -> None:
+    """Say that a refund was made, under the id by which it was asked for last."""
+    outbox.add(
+        tx,
+        PaymentRefunded(
+            renewal_id=payment.renewal_id,
+            refund_id=refund.asked_as or refund.id,
+            amount_minor=refund.amount_minor,
+            currency=refund.currency,
+            refunded_at=refunded_at,
+        ),
+    )
 
 
 def _hold(payment: Payment, why: str, tx: Tx) -> Payment:

@@ -22,15 +22,17 @@ from services.payment.refusals import ProviderRefused, ProviderUnavailable
 log = structlog.get_logger()
 
 
-def open_session(provider: Provider, checkout: Checkout, *, is_new: bool) -> Outcome:
-    """Open the checkout's session, or find it if an earlier answer was lost.
+def open_session(provider: Provider, checkout: Checkout) -> Outcome:
+    """Find the checkout's session, or open it if the provider knows none under our reference.
+
+    An earlier answer may have been lost, or a restored database may have forgotten the whole checkout.
 
     Raises ProviderRefused or ProviderUnavailable: someone waits for the answer and can be told.
     """
-    session = None if is_new else provider.find_checkout(checkout)
+    session = provider.find_checkout(checkout)
     if session is None:
         session = provider.open_checkout(checkout)
-    if not session.fits(checkout):
+    if session.status is SessionStatus.UNKNOWN or not session.fits(checkout):
         return Unfit(why=_difference(session, checkout))
     if session.status in {SessionStatus.CANCELLED, SessionStatus.EXPIRED}:
         return Ended(session=session)
@@ -85,6 +87,6 @@ def _opened_to_be_closed(provider: Provider, checkout: Checkout) -> Session | No
 
 def _difference(session: Session, checkout: Checkout) -> str:
     return (
-        f"the provider says {session.reference} {session.currency} {session.amount_minor}"
+        f"the provider says {session.status} {session.reference} {session.currency} {session.amount_minor}"
         f" (captured {session.captured_minor}), we say {checkout.id} {checkout.currency} {checkout.amount_minor}"
     )

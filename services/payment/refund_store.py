@@ -1,5 +1,6 @@
 """All SQL of refunds. Every change is made under the lock of the payment's row. Nothing here commits."""
 
+import uuid
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from shared.db import Conn
 
 _REFUND: Final = (
     "id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, tries, provider_reference,"
-    " refunded_at, traceparent"
+    " refunded_at, traceparent, asked_as"
 )
 
 
@@ -20,11 +21,14 @@ def _row(*, state: str, **columns: Any) -> Refund:
 
 
 def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: datetime) -> Refund:
-    """Insert a refund unless its id is known; the refund as it is stored."""
+    """Insert a refund unless this item's (or the whole payment's) is known; the refund as it is stored.
+
+    Known under another id: the asker's database was restored, and it is answered under the id it uses now.
+    """
     conn.execute(
         """INSERT INTO refunds (id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, due_at,
                                 traceparent, created_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING""",
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
         (
             refund.id,
             refund.payment_id,
@@ -40,9 +44,28 @@ def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: date
         ),
     )
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
-        stored = cursor.execute(f"SELECT {_REFUND} FROM refunds WHERE id = %s", (refund.id,)).fetchone()
+        stored = cursor.execute(
+            f"""SELECT {_REFUND} FROM refunds
+                WHERE id = %(id)s OR (payment_id = %(payment_id)s AND item_id IS NOT DISTINCT FROM %(item_id)s
+                                      AND NOT is_repeat)
+                ORDER BY id = %(id)s DESC LIMIT 1""",
+            {"id": refund.id, "payment_id": refund.payment_id, "item_id": refund.item_id},
+        ).fetchone()
     assert stored is not None
     return stored
+
+
+def save_asked_as(conn: Conn, refund_id: RefundId, asked_as: uuid.UUID) -> None:
+    """Answer this refund under another id from now on."""
+    conn.execute("UPDATE refunds SET asked_as = %s WHERE id = %s", (asked_as, refund_id))
+
+
+def find_refund(conn: Conn, refund_id: RefundId) -> Refund:
+    """One refund as it now is; refunds are never deleted."""
+    with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
+        found = cursor.execute(f"SELECT {_REFUND} FROM refunds WHERE id = %s", (refund_id,)).fetchone()
+    assert found is not None
+    return found
 
 
 def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
@@ -53,13 +76,13 @@ def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
         ).fetchall()
 
 
-def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> None:
-    """The capture is known now (or a person has looked): refunds that waited can be made."""
-    conn.execute(
+def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> int:
+    """The capture is known now (or a person has looked): refunds that waited can be made. Returns how many."""
+    return conn.execute(
         "UPDATE refunds SET state = 'due', due_at = %s"
         " WHERE payment_id = %s AND state IN ('due', 'held') AND due_at IS NULL",
         (now, payment_id),
-    )
+    ).rowcount
 
 
 def hold_refunds(conn: Conn, payment_id: PaymentId) -> int:
@@ -109,9 +132,15 @@ def save_sending(conn: Conn, refund_id: RefundId, *, until: datetime) -> Refund:
     return sent
 
 
-def save_held(conn: Conn, refund_id: RefundId) -> None:
-    """A person must look."""
-    conn.execute("UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s", (refund_id,))
+def save_held(conn: Conn, refund_id: RefundId) -> bool:
+    """A person must look; False if it was settled meanwhile."""
+    return (
+        conn.execute(
+            "UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s AND state IN ('due', 'sending')",
+            (refund_id,),
+        ).rowcount
+        == 1
+    )
 
 
 def save_later(conn: Conn, refund_id: RefundId, *, due_at: datetime) -> None:
@@ -121,6 +150,7 @@ def save_later(conn: Conn, refund_id: RefundId, *, due_at: datetime) -> None:
 
 def settle(conn: Conn, refund: Refund, made: ProviderRefund) -> bool:
     """Record that the refund was made; False if it is recorded already."""
+    assert made.refunded_at is not None
     return (
         conn.execute(
             """UPDATE refunds SET state = 'refunded', provider_reference = %s, refunded_at = %s, due_at = NULL

@@ -9,21 +9,37 @@ from prometheus_client import Counter
 
 from services.payment import provider as talk
 from services.payment import refund_store, store
-from services.payment.domain import Outcome, Payment, Provider, ProviderRefund, Refund, Unopened, Unreachable, Waiting
-from services.payment.outcomes import HELD, RecordOutcome, note
+from services.payment.domain import (
+    Checkout,
+    Ended,
+    Outcome,
+    Payment,
+    PaymentState,
+    Provider,
+    ProviderRefund,
+    Refund,
+    RefundStatus,
+    Unopened,
+    Unreachable,
+    Waiting,
+)
+from services.payment.handlers import next_checkout
+from services.payment.outcomes import HELD, RecordOutcome, announce_refund, note, recover_checkout
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
-from shared import outbox, tracing
+from shared import tracing
 from shared.db import Pool
-from shared.events.payment import PaymentRefunded
 from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
 
-# Outlasts the calls made under it: four at most, of ten seconds at most (gateway.CALL_SECONDS).
+# Outlasts the calls made under it: five at most, of ten seconds at most (gateway.CALL_SECONDS).
+_ASKED: Final = frozenset({PaymentState.AWAITING_CHECKOUT, PaymentState.OPEN, PaymentState.CLOSING})
 LEASE: Final = timedelta(seconds=60)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
 LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
+# A provider takes hours to days over a pending refund.
+PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
 
 REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refunds that the provider refused; they are tried again")
 
@@ -34,18 +50,27 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
         until = tx.now + LEASE
         payment = store.claim_due_payment(tx.conn, now=tx.now, until=until)
         checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
+        # Not stored: asked for in case a restored database has forgotten it.
+        unknown = None if payment is None or checkout or payment.state not in _ASKED else next_checkout(payment, "", tx)
     if payment is None:
         return False
     with tracing.span("pursue payment", parent=payment.traceparent, kind=SpanKind.CLIENT):
-        outcome = talk.pursue(provider, payment, checkout)
+        try:
+            if unknown is not None and provider.find_checkout(unknown) is not None:
+                with transaction(pool, clock=clock) as tx:
+                    checkout = recover_checkout(payment, unknown, tx)
+            outcome = talk.pursue(provider, payment, checkout)
+        except (ProviderUnavailable, ProviderRefused) as error:
+            log.warning("payment.provider_unavailable", renewal_id=str(payment.renewal_id), error=str(error))
+            outcome = Unreachable(why=str(error))
         with transaction(pool, clock=clock) as tx:
             record(payment.renewal_id, checkout, outcome, tx)
-            pause = _pause(payment, outcome)
+            pause = _pause(payment, checkout, outcome)
             store.release(tx.conn, payment, until=until, due_at=None if pause is None else tx.now + pause)
     return True
 
 
-def _pause(payment: Payment, outcome: Outcome) -> timedelta | None:
+def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> timedelta | None:
     """How long until the provider is asked again, if nothing else asks for it sooner."""
     match outcome:
         case Waiting():
@@ -54,6 +79,8 @@ def _pause(payment: Payment, outcome: Outcome) -> timedelta | None:
             return _doubling(timedelta(seconds=1), payment.polls, LONGEST_OUTAGE_PAUSE)
         case Unopened():
             return LONGEST_PAUSE
+        case Ended() if checkout is not None and payment.state is PaymentState.CLOSING:
+            return timedelta()  # the provider may know a further one
     return None
 
 
@@ -65,19 +92,30 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
             return False
         payment, refund = found
         if not _fits_into_capture(payment, refund, tx):
-            _hold(payment, refund, tx)
+            _hold(payment, refund, "more than is left of the capture", tx)
             return True
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + LEASE)
     assert payment.provider_reference is not None  # a captured payment has it
     with tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
         made = _make(provider, sent, payment.provider_reference)
         with transaction(pool, clock=clock) as tx:
-            if made is None:
-                pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
-                refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
-            else:
-                _settle(payment, sent, made, tx)
+            _record_refund(payment, sent, made, tx)
     return True
+
+
+def _record_refund(payment: Payment, sent: Refund, made: ProviderRefund | None, tx: Tx) -> None:
+    if made is None:
+        pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
+    elif not made.fits(sent):
+        _hold(payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}", tx)
+    elif made.status is RefundStatus.SUCCEEDED:
+        _settle(payment, sent, made, tx)
+    elif made.status is RefundStatus.PENDING:
+        # Asked for again under our reference, never made again.
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
+    else:
+        _hold(payment, sent, f"the provider says {made.status}", tx)
 
 
 def _fits_into_capture(payment: Payment, refund: Refund, tx: Tx) -> bool:
@@ -86,17 +124,18 @@ def _fits_into_capture(payment: Payment, refund: Refund, tx: Tx) -> bool:
     return refund_store.sum_taken(tx.conn, refund) + refund.amount_minor <= payment.amount_minor
 
 
-def _hold(payment: Payment, refund: Refund, tx: Tx) -> None:
-    refund_store.save_held(tx.conn, refund.id)
-    note(tx, payment, "refund-held", refund=str(refund.id), why="more than is left of the capture")
+def _hold(payment: Payment, refund: Refund, why: str, tx: Tx) -> None:
+    if not refund_store.save_held(tx.conn, refund.id):
+        return
+    note(tx, payment, "refund-held", refund=str(refund.id), why=why)
     HELD.labels("refund").inc()
-    log.error("payment.refund_held", renewal_id=str(payment.renewal_id), refund=str(refund.id))
+    log.error("payment.refund_held", renewal_id=str(payment.renewal_id), refund=str(refund.id), why=why)
 
 
 def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund | None:
     """The refund as the provider made it; None to try again, for ever, louder the less it will help."""
     try:
-        made = provider.refund(refund, session_id)
+        return provider.refund(refund, session_id)
     except ProviderUnavailable as error:
         log.warning("payment.provider_unavailable", refund=str(refund.id), error=str(error))
         return None
@@ -104,14 +143,10 @@ def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund
         REFUND_TROUBLE.inc()
         log.error("payment.refund_refused", refund=str(refund.id), code=error.code)
         return None
-    if not made.fits(refund):
-        REFUND_TROUBLE.inc()
-        log.error("payment.refund_differs", refund=str(refund.id), provider_reference=made.id)
-        return None
-    return made
 
 
 def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> None:
+    assert made.refunded_at is not None
     store.lock_payment(tx.conn, payment.renewal_id)
     if not refund_store.settle(tx.conn, refund, made):
         return
@@ -126,16 +161,7 @@ def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> N
         provider_reference=made.id,
         now=tx.now,
     )
-    outbox.add(
-        tx,
-        PaymentRefunded(
-            renewal_id=payment.renewal_id,
-            refund_id=refund.id,
-            amount_minor=refund.amount_minor,
-            currency=refund.currency,
-            refunded_at=made.refunded_at,
-        ),
-    )
+    announce_refund(payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at, tx)
     note(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)
 
 

@@ -1,12 +1,13 @@
 """For tests and operators of the sandbox: order faults, count effects, look at webhooks."""
 
+import time
 from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Response, jsonify, request
 from marshmallow import Schema, fields, validate
 
-from services.payment.sandbox import api, faults
+from services.payment.sandbox import api, faults, sessions
 from services.payment.sandbox.sessions import Failure
 
 blp: Final = Blueprint("admin", __name__, url_prefix="/admin")
@@ -40,6 +41,28 @@ def clear_faults() -> tuple[str, int]:
     """Everything works again."""
     with api.shop().store.transaction() as conn:
         conn.execute("DELETE FROM faults")
+    return "", HTTPStatus.NO_CONTENT
+
+
+class RefundEndSchema(Schema):
+    reference = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["succeeded", *faults.REFUND_STATES]))
+
+
+@blp.post("/refunds")
+def settle_refunds() -> Response:
+    """Bring pending refunds to their end."""
+    order = api.parsed(RefundEndSchema())
+    with api.shop().store.transaction() as conn:
+        count = sessions.settle_refunds(conn, str(order["reference"]), str(order["status"]), now=time.time())
+    return jsonify({"settled": count})
+
+
+@blp.delete("/keys")
+def forget_keys() -> tuple[str, int]:
+    """Forget all idempotency keys, as a payment company may after a day."""
+    with api.shop().store.transaction() as conn:
+        conn.execute("DELETE FROM answers")
     return "", HTTPStatus.NO_CONTENT
 
 

@@ -25,7 +25,8 @@ from services.payment.sandbox.webhooks import Deliverer
 blp: Final = Blueprint("api", __name__)
 EXTENSION: Final = "payment-sandbox"
 _REFERENCE: Final = validate.Regexp(re.compile(r"[A-Za-z0-9._:-]{1,100}\Z"))
-_Work = Callable[[sqlite3.Connection, Mapping[str, object], str, int], Json]
+# What a call does: its fault, if one was ordered, is the last argument.
+_Work = Callable[[sqlite3.Connection, Mapping[str, object], str, str], Json]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def show_account() -> Response:
 def create_session() -> Response:
     """Open a checkout session."""
 
-    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, surcharge: int) -> Json:
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, fault: str) -> Json:
+        surcharge = 1 if fault == "wrong-amount" else 0
         session_id = sessions.create(conn, body, key=key, now=time.time(), surcharge=surcharge)
         return _shown(conn, session_id)
 
@@ -103,7 +105,7 @@ def create_session() -> Response:
 def cancel_session(session_id: str) -> Response:
     """Close a session that is not paid."""
 
-    def work(conn: sqlite3.Connection, _body: Mapping[str, object], _key: str, _surcharge: int) -> Json:
+    def work(conn: sqlite3.Connection, _body: Mapping[str, object], _key: str, _fault: str) -> Json:
         sessions.cancel(conn, session_id, now=time.time())
         return _shown(conn, session_id)
 
@@ -114,7 +116,7 @@ def cancel_session(session_id: str) -> Response:
 def capture_session(session_id: str) -> Response:
     """Take the money of a paid session."""
 
-    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _surcharge: int) -> Json:
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _fault: str) -> Json:
         sessions.capture(conn, session_id, body, key=key, now=time.time())
         return _shown(conn, session_id)
 
@@ -125,8 +127,9 @@ def capture_session(session_id: str) -> Response:
 def create_refund() -> Response:
     """Pay money back."""
 
-    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _surcharge: int) -> Json:
-        return sessions.refund_with_id(conn, sessions.refund(conn, body, key=key, now=time.time()))
+    def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, fault: str) -> Json:
+        status = fault if fault in faults.REFUND_STATES else "succeeded"
+        return sessions.refund_with_id(conn, sessions.refund(conn, body, key=key, now=time.time(), status=status))
 
     return _perform("refund", RefundSchema(), work, HTTPStatus.CREATED)
 
@@ -190,8 +193,8 @@ def _perform(operation: str, schema: Schema, work: _Work, status: HTTPStatus) ->
     with shop().store.transaction() as conn:
         answer = _replay(conn, key)
         if answer is None:
-            surcharge = 1 if fault is not None and fault.kind == "wrong-amount" else 0
-            answer = Response(json.dumps(work(conn, body, key, surcharge)), status, mimetype="application/json")
+            kind = "" if fault is None else fault.kind
+            answer = Response(json.dumps(work(conn, body, key, kind)), status, mimetype="application/json")
             _remember(conn, key, answer)
     shop().deliverer.wake.set()
     if fault is not None and fault.kind == "lost":

@@ -7,12 +7,14 @@ from typing import Final
 # operation -> the ways in which it can go wrong
 #   error: 500 and nothing was done · hang: no answer for a while, nothing was done
 #   lost: done, but the connection is cut before the answer · wrong-amount: the session is opened for more
+#   pending, failed, canceled, under-review: the refund is made in that state (the last is one that nobody documents)
+REFUND_STATES: Final = ("pending", "failed", "canceled", "under-review")
 KINDS: Final = {
     "create": ("error", "hang", "lost", "wrong-amount"),
     "retrieve": ("error", "hang"),
     "cancel": ("error", "hang", "lost"),
     "capture": ("error", "hang", "lost"),
-    "refund": ("error", "hang", "lost"),
+    "refund": ("error", "hang", "lost", *REFUND_STATES),
     "webhook": ("lost", "doubled", "delayed"),
 }
 

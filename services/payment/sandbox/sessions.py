@@ -15,7 +15,9 @@ _SESSION: Final = (
     "SELECT id, page_token, reference, amount_minor, currency, description, return_url, status, captured_minor,"
     " refunded_minor, captured_at, expires_at FROM sessions"
 )
-_REFUND: Final = "SELECT id, session_id, reference, amount_minor, currency, refunded_at FROM refunds"
+_REFUND: Final = "SELECT id, session_id, reference, amount_minor, currency, refunded_at, status FROM refunds"
+# A refund in one of these takes its amount of what was captured.
+_TAKING: Final = frozenset({"succeeded", "pending", "under-review"})
 MAX_LIFETIME_SECONDS: Final = 90 * 24 * 3600
 
 
@@ -96,22 +98,37 @@ def capture(conn: sqlite3.Connection, session_id: str, body: Mapping[str, object
     webhooks.owe(conn, "checkout.captured", session_id, row["reference"], now=now)
 
 
-def refund(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, now: float) -> str:
-    """Pay back some or all of what was captured; returns the refund's id."""
+def refund(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, now: float, status: str) -> str:
+    """Pay back some or all of what was captured; returns the refund's id. `status` is what a fault makes of it."""
     row = load(conn, str(body["session_id"]), now=now)
     amount = _amount(body)
     if body["currency"] != row["currency"] or row["refunded_minor"] + amount > row["captured_minor"]:
         raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "too_much", "More than what is left of the captured amount")
     refund_id = "re_" + secrets.token_hex(12)
     conn.execute(
-        "INSERT INTO refunds (id, session_id, reference, amount_minor, currency, refunded_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (refund_id, row["id"], body["reference"], amount, row["currency"], now),
+        "INSERT INTO refunds (id, session_id, reference, amount_minor, currency, refunded_at, status)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (refund_id, row["id"], body["reference"], amount, row["currency"], now, status),
     )
-    conn.execute("UPDATE sessions SET refunded_minor = refunded_minor + ? WHERE id = ?", (amount, row["id"]))
+    if status in _TAKING:
+        conn.execute("UPDATE sessions SET refunded_minor = refunded_minor + ? WHERE id = ?", (amount, row["id"]))
     _note(conn, "refund", key, row["id"], str(body["reference"]), amount)
-    webhooks.owe(conn, "refund.succeeded", row["id"], str(body["reference"]), now=now)
+    webhooks.owe(conn, f"refund.{status}", row["id"], str(body["reference"]), now=now)
     return refund_id
+
+
+def settle_refunds(conn: sqlite3.Connection, reference: str, status: str, *, now: float) -> int:
+    """Bring the pending refunds under a reference to their end; returns how many there were."""
+    rows = conn.execute(f"{_REFUND} WHERE reference = ? AND status = 'pending'", (reference,)).fetchall()
+    for row in rows:
+        conn.execute("UPDATE refunds SET status = ?, refunded_at = ? WHERE id = ?", (status, now, row["id"]))
+        if status not in _TAKING:
+            conn.execute(
+                "UPDATE sessions SET refunded_minor = refunded_minor - ? WHERE id = ?",
+                (row["amount_minor"], row["session_id"]),
+            )
+        webhooks.owe(conn, f"refund.{status}", row["session_id"], reference, now=now)
+    return len(rows)
 
 
 def load(conn: sqlite3.Connection, session_id: str, *, now: float) -> sqlite3.Row:
@@ -172,8 +189,8 @@ def _refund(row: sqlite3.Row) -> Json:
         "reference": row["reference"],
         "amount_minor": row["amount_minor"],
         "currency": row["currency"],
-        "status": "succeeded",
-        "refunded_at": _time(row["refunded_at"]),
+        "status": row["status"],
+        "refunded_at": _time(row["refunded_at"]) if row["status"] == "succeeded" else None,
     }
 
 

@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS refunds (
     reference TEXT NOT NULL,
     amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
     currency TEXT NOT NULL,
-    refunded_at REAL NOT NULL
+    refunded_at REAL NOT NULL,
+    status TEXT NOT NULL DEFAULT 'succeeded'
 );
 CREATE INDEX IF NOT EXISTS refunds_reference ON refunds (reference);
 CREATE TABLE IF NOT EXISTS answers (
@@ -85,6 +86,8 @@ class Store:
         with closing(self._connect()) as conn:
             conn.execute("PRAGMA journal_mode = WAL")
             conn.executescript(SCHEMA)
+            if "status" not in {row["name"] for row in conn.execute("PRAGMA table_info(refunds)")}:
+                conn.execute("ALTER TABLE refunds ADD COLUMN status TEXT NOT NULL DEFAULT 'succeeded'")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

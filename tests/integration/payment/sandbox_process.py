@@ -107,6 +107,25 @@ class Sandbox:
         )
         return [row for row in answer.json()["data"] if row["kind"] == kind]
 
+    def forget_keys(self) -> None:
+        """Forget every idempotency key."""
+        requests.delete(f"{self.url}/admin/keys", headers=AUTHORISED, timeout=5)
+
+    def settle_refunds(self, reference: str, status: str) -> None:
+        """Bring the pending refunds under a reference to their end."""
+        order = {"reference": reference, "status": status}
+        answer = requests.post(f"{self.url}/admin/refunds", json=order, headers=AUTHORISED, timeout=5)
+        assert answer.json() == {"settled": 1}, answer.text
+
+    def cancel(self, reference: str) -> None:
+        """Close the session under a reference, as the provider may by itself."""
+        found = requests.get(
+            f"{self.url}/v1/checkout-sessions", params={"reference": reference}, headers=AUTHORISED, timeout=5
+        )
+        session_id = found.json()["data"][0]["id"]
+        path = f"/v1/checkout-sessions/{session_id}/cancel"
+        requests.post(f"{self.url}{path}", headers=AUTHORISED | {"Idempotency-Key": path}, timeout=5)
+
     def webhooks(self) -> list[dict[str, object]]:
         """The webhooks owed and delivered."""
         answer = requests.get(f"{self.url}/admin/webhooks", headers=AUTHORISED, timeout=5)

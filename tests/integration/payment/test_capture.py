@@ -209,9 +209,10 @@ def test_closing_waits_for_the_providers_word(world: World) -> None:
     assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
 
 
-def test_closing_a_payment_without_a_checkout_expires_it_at_once(world: World) -> None:
+def test_closing_a_payment_without_a_checkout_expires_it_once_the_provider_knows_none(world: World) -> None:
     renewal_id = world.submitted()
     world.hear(closure(renewal_id))
+    world.work()
     assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
     assert not world.hear_again(closure(renewal_id))
     assert kinds(world, renewal_id) == [PaymentExpired]

@@ -95,3 +95,17 @@ def _is_up(url: str) -> bool:
         return requests.get(f"{url}/payment/v1/nothing", timeout=1).status_code == 404
     except requests.RequestException:
         return False
+
+
+def test_a_recheck_of_a_wrong_renewal_is_one_line_and_exit_status_1(
+    tmp_path: Path, database: Callable[[str], Database]
+) -> None:
+    fresh = database("payment")
+    (tmp_path / "identity.json").write_text(json.dumps({"keys": [new_key().jwk()]}))
+    write_key(tmp_path / "payment.pem", new_key())
+    (tmp_path / "audit.pem").write_bytes((tmp_path / "payment.pem").read_bytes())
+    command = [sys.executable, "-m", "services.payment.main", "recheck", str(uuid.uuid4()), "--actor", "operator-7"]
+    environment = settings(tmp_path, fresh, "http://127.0.0.1:1", 0)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["payment-not-ready: there is no payment for this renewal"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.payment import handlers
+from services.payment.outcomes import HELD
 from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
@@ -80,7 +81,7 @@ def test_two_workers_on_one_due_refund_do_the_call_once(world: World) -> None:
 def test_refunds_in_sum_never_exceed_the_capture(world: World) -> None:
     renewal_id = world.captured()
     for amount in (150_000, 100_001, 100_000):
-        world.hear(refund_due(renewal_id, amount))
+        world.hear(refund_due(renewal_id, amount, item_id=uuid.uuid4()))
     world.work_later()
     assert sorted(refunds(world, renewal_id)) == [("held", 100_001), ("refunded", 100_000), ("refunded", 150_000)]
 
@@ -88,7 +89,7 @@ def test_refunds_in_sum_never_exceed_the_capture(world: World) -> None:
 def test_refunds_sent_at_the_same_time_never_exceed_the_capture(world: World) -> None:
     renewal_id = world.captured()
     for _ in range(4):
-        world.hear(refund_due(renewal_id, 125_000))
+        world.hear(refund_due(renewal_id, 125_000, item_id=uuid.uuid4()))
     workers = [threading.Thread(target=world.refund_next) for _ in range(4)]
     for worker in workers:
         worker.start()
@@ -148,3 +149,35 @@ def test_a_known_refund_with_another_amount_is_refused(world: World) -> None:
 def test_a_refund_of_an_unknown_payment_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
         world.hear(refund_due(RenewalId(uuid.uuid4())))
+
+
+@pytest.mark.parametrize(
+    ("answer", "end", "state", "effects"),
+    [
+        ("pending", "succeeded", "refunded", 1),
+        ("pending", "failed", "held", 1),
+        ("pending", "canceled", "held", 1),
+        ("pending", None, "sending", 1),
+        ("failed", None, "held", 1),
+        ("canceled", None, "held", 1),
+        ("under-review", None, "held", 1),
+    ],
+)
+def test_a_refund_that_is_not_made_at_once_waits_or_is_held_and_is_never_made_twice(
+    world: World, answer: str, end: str | None, state: str, effects: int
+) -> None:
+    renewal_id = world.captured()
+    event = refund_due(renewal_id)
+    held = HELD.labels("refund")._value.get()
+    world.hear(event)
+    world.sandbox.order_fault("refund", answer)
+    world.work()
+    if end is not None:
+        world.sandbox.settle_refunds(str(event.refund_id), end)
+    for _ in range(3):
+        world.sandbox.forget_keys()
+        world.work_later(16)
+    assert refunds(world, renewal_id) == [(state, AMOUNT)]
+    assert len(world.sandbox.effects("refund", str(event.refund_id))) == effects
+    assert refunded(world, renewal_id) == ([event.refund_id] if state == "refunded" else [])
+    assert HELD.labels("refund")._value.get() - held == (state == "held")

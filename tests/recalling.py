@@ -1,0 +1,31 @@
+"""The outbox of a database before a restore, and its recovery after it."""
+
+from collections.abc import Sequence
+
+from shared import codec, outbox, recall
+from shared.db import Pool
+from shared.events.base import Envelope
+from shared.parking import Record
+
+
+def travelled(pool: Pool) -> list[Envelope]:
+    """Return every event of an outbox, as Kafka keeps them."""
+    with pool.connection() as conn:
+        rows = conn.execute(f"SELECT {outbox.ENVELOPE} FROM outbox ORDER BY id").fetchall()
+    return [outbox.envelope_of(row) for row in rows]
+
+
+def bring_back(pool: Pool, envelopes: Sequence[Envelope]) -> None:
+    """Recover the outbox, as the `recall` command does."""
+    records = [
+        Record(
+            topic=each.topic,
+            partition=0,
+            offset=offset,
+            key=each.key,
+            headers=tuple(codec.to_headers(each)),
+            value=each.data,
+        )
+        for offset, each in enumerate(envelopes)
+    ]
+    recall.take_back(pool, [records], actor="test")
