@@ -84,9 +84,10 @@ class Kafka:
 @dataclass
 class _Future:
     error: Exception | None
-    is_done: bool = True
+    is_done: bool = False
 
     def get(self, timeout: float) -> None:
+        self.is_done = True
         if self.error is not None:
             raise self.error
 

@@ -52,9 +52,10 @@ def sent(pool: Pool, key: RenewalId = KEY) -> list[bool]:
 @dataclass
 class Future:
     error: Exception | None
-    is_done: bool = True
+    is_done: bool = False
 
     def get(self, timeout: float) -> None:
+        self.is_done = True
         if self.error is not None:
             raise self.error
 
