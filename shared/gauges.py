@@ -19,6 +19,7 @@ OLDEST_DUE: Final = Gauge(
 HELD: Final = Gauge("inbox_held_keys", "Keys held now", ["consumer", "reason"])
 OLDEST_HOLD: Final = Gauge("inbox_oldest_hold_seconds", "How long the first of the held keys is held, 0 without one")
 UNSEALED: Final = Gauge("audit_oldest_unsealed_seconds", "Age of the oldest audit row without a seal, 0 without one")
+LAST_SEAL: Final = Gauge("audit_last_seal", "Number of the last seal over the audit log; it never falls")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ AUDIT: Final = Reading(
 )
 OF_EVERY_SERVICE: Final = (
     AUDIT,
+    Reading(gauge=LAST_SEAL, query="SELECT COALESCE(max(id), 0) FROM audit_seals"),
     Reading(
         gauge=HELD,
         query="""SELECT consumer, held_reason, count(*) FROM inbox

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import re
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,11 @@ def _parser(service: Service) -> argparse.ArgumentParser:
             add_arguments=_recall_arguments,
             run=lambda options: _recall(service, options.actor),
         ),
-        "verify-audit": Command(help="check the seals over the audit log", run=lambda _: _verify_audit(service)),
+        "verify-audit": Command(
+            help="check the seals over the audit log",
+            add_arguments=_verify_audit_arguments,
+            run=lambda options: _verify_audit(service, options.anchor),
+        ),
     }
     if service.subscriptions is not None:
         built_in |= _consuming(service, service.subscriptions)
@@ -310,20 +315,41 @@ def _rewind(service: Service, subscriptions: Sequence[Subscription], options: ar
     print(f"{moved} partitions are read again")
 
 
-def _verify_audit(service: Service) -> None:
+def _verify_audit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        type=_head,
+        metavar="HEAD",
+        help="a head that was logged as audit.sealed, best the newest: it must be in the log; may be repeated",
+    )
+
+
+def _head(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("a head is 64 hexadecimal digits")
+    return text
+
+
+def _verify_audit(service: Service, anchors: Sequence[str]) -> None:
     settings = _begin(service, "verify-audit")
     keys = KeySet.parse({"keys": [SigningKey.load(settings.audit_key_file).jwk()]})
     pool = open_current_pool(service, settings, "verify-audit", max_size=1, while_recovering=True)
     try:
         with pool.connection() as conn:
-            findings = list(sealing.check(conn, keys, service=service.name, now=utc_now()))
+            found = 0
+            for finding in sealing.check(conn, keys, service=service.name, now=utc_now(), anchors=anchors):
+                print(f"seal {finding.seal_id}: {finding.what}")
+                found += 1
+            seal_id, head = sealing.last_seal(conn)
     finally:
         pool.close()
-    for finding in findings:
-        print(f"seal {finding.seal_id}: {finding.what}")
-    if findings:
+    if found:
         sys.exit(1)
-    print("every seal fits its rows")
+    print(f"every seal fits its rows; the last is {seal_id} with the head {head}")
+    if not anchors:
+        print("without --anchor nobody knows whether later ones were cut off")
 
 
 def _migrate(service: Service) -> None:

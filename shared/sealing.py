@@ -1,15 +1,23 @@
-"""Seals over the audit log: a hash chain of signed Merkle heads, and the verifier that names what was changed."""
+"""Seals over the audit log: a hash chain of signed Merkle heads, and the verifier that names what was changed.
+
+The chain alone cannot show that its end was cut off. So each head leaves the database as it is made: the sealer logs
+it, and the number of the last seal is a metric. The verifier takes such a head as an anchor that the chain must contain.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
+
 from shared.db import Conn, Pool
 from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 from shared.tx import Clock, transaction, utc_now
+
+log = structlog.get_logger()
 
 BATCH: Final = 1000
 SEAL_AFTER: Final = timedelta(seconds=2)
@@ -47,7 +55,7 @@ def seal_next(
         rows = _unsealed(tx.conn)
         if not rows or rows[0][1] > tx.now - after:
             return False
-        previous = _last_head(tx.conn)
+        _, previous = last_seal(tx.conn)
         root = merkle_root([_leaf(row) for row in rows]).hex()
         head = _head(previous, root, len(rows), tx.now)
         claims = {"sub": head, "previous": previous}
@@ -59,28 +67,53 @@ def seal_next(
         ).fetchone()
         assert inserted is not None
         tx.conn.execute("UPDATE audit_log SET seal_id = %s WHERE id = ANY(%s)", (inserted[0], [row[0] for row in rows]))
+    # After the commit: a head that is logged is in the chain for ever.
+    log.info("audit.sealed", seal_id=inserted[0], rows=len(rows), head=head, signature=signature)
     return True
 
 
-def check(conn: Conn, keys: KeySet, *, service: str, now: datetime) -> Iterator[Finding]:
-    """Recompute every seal; yield what does not fit. No finding means: no sealed row was changed, added or removed."""
-    previous = FIRST
-    seals = conn.execute(
-        "SELECT id, sealed_at, row_count, merkle_root, previous, head, signature FROM audit_seals ORDER BY id"
-    ).fetchall()
-    for seal_id, sealed_at, row_count, root, follows, head, signature in seals:
-        rows = conn.execute(f"SELECT {_COLUMNS} FROM audit_log WHERE seal_id = %s ORDER BY id", (seal_id,)).fetchall()
-        if follows != previous:
-            yield Finding(seal_id=seal_id, what="does not follow the seal before it")
-        if len(rows) != row_count:
-            yield Finding(seal_id=seal_id, what=f"{row_count} rows were sealed, {len(rows)} are there")
-        elif merkle_root([_leaf(row) for row in rows]).hex() != root:
-            yield Finding(seal_id=seal_id, what="a row was changed")
-        if _head(follows, root, row_count, sealed_at) != head or not _is_signed(signature, head, keys, service, now):
-            yield Finding(seal_id=seal_id, what="the head is not the one that was signed")
-        previous = head
+def check(conn: Conn, keys: KeySet, *, service: str, now: datetime, anchors: Collection[str] = ()) -> Iterator[Finding]:
+    """Recompute every seal; yield what does not fit, or which anchor is missing. Memory does not grow with the log.
+
+    No finding means: no sealed row was changed, added or removed, up to the newest anchor at least.
+    """
+    previous, last_id = FIRST, 0
+    missing = set(anchors)
+    with conn.cursor(name="seals") as seals:
+        seals.itersize = _FETCH_ROWS
+        seals.execute(f"SELECT {_SEAL} FROM audit_seals ORDER BY id")
+        for seal in seals:
+            rows = conn.execute(f"SELECT {_COLUMNS} FROM audit_log WHERE seal_id = %s ORDER BY id", seal[:1]).fetchall()
+            for what in _faults(seal, rows, previous, keys, service, now):
+                yield Finding(seal_id=seal[0], what=what)
+            last_id, previous = seal[0], seal[5]
+            missing.discard(previous)
+    for head in sorted(missing):
+        yield Finding(seal_id=last_id, what=f"the log ends without {head}, which was sealed: its end was cut off")
 
 
+def last_seal(conn: Conn) -> tuple[int, str]:
+    """Return the number and head of the last seal."""
+    row = conn.execute("SELECT id, head FROM audit_seals ORDER BY id DESC LIMIT 1").fetchone()
+    return (0, FIRST) if row is None else (int(row[0]), str(row[1]))
+
+
+def _faults(
+    seal: tuple[Any, ...], rows: Sequence[tuple[Any, ...]], previous: str, keys: KeySet, service: str, now: datetime
+) -> Iterator[str]:
+    _, sealed_at, row_count, root, follows, head, signature = seal
+    if follows != previous:
+        yield "does not follow the seal before it"
+    if len(rows) != row_count:
+        yield f"{row_count} rows were sealed, {len(rows)} are there"
+    elif merkle_root([_leaf(row) for row in rows]).hex() != root:
+        yield "a row was changed"
+    if _head(follows, root, row_count, sealed_at) != head or not _is_signed(signature, head, keys, service, now):
+        yield "the head is not the one that was signed"
+
+
+_FETCH_ROWS: Final = 200
+_SEAL: Final = "id, sealed_at, row_count, merkle_root, previous, head, signature"
 _COLUMNS: Final = "id, time, actor, action, subject, details, causation_id"
 
 
@@ -88,11 +121,6 @@ def _unsealed(conn: Conn) -> list[tuple[Any, ...]]:
     return conn.execute(
         f"SELECT {_COLUMNS} FROM audit_log WHERE seal_id IS NULL ORDER BY id LIMIT %s", (BATCH,)
     ).fetchall()
-
-
-def _last_head(conn: Conn) -> str:
-    row = conn.execute("SELECT head FROM audit_seals ORDER BY id DESC LIMIT 1").fetchone()
-    return FIRST if row is None else str(row[0])
 
 
 def _leaf(row: tuple[Any, ...]) -> bytes:

@@ -1,16 +1,22 @@
 """The sealed audit log: whatever is changed afterwards is named."""
 
+import json
+import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psutil
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 
 from shared import audit, db, sealing
 from shared.db import Pool
 from shared.sealing import Finding
-from shared.tokens import KeySet, SigningKey, thumbprint
+from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.engines import Database
 from tests.integration.plumbing.conftest import NOW
@@ -37,9 +43,10 @@ def write(tx: Tx, subject: str) -> None:
     audit.record(tx, actor="tester", action="tested", subject=subject, details={"n": 1})
 
 
-def findings(pool: Pool, key: SigningKey) -> list[Finding]:
+def findings(pool: Pool, key: SigningKey, *anchors: str) -> list[Finding]:
+    keys = KeySet.parse({"keys": [key.jwk()]})
     with pool.connection() as conn:
-        return list(sealing.check(conn, KeySet.parse({"keys": [key.jwk()]}), service="application", now=NOW))
+        return list(sealing.check(conn, keys, service="application", now=NOW, anchors=anchors))
 
 
 def seal_some(pool: Pool, key: SigningKey, *subjects: str) -> None:
@@ -91,3 +98,85 @@ def test_the_running_service_cannot_change_what_it_wrote(pool: Pool, key: Signin
     seal_some(pool, key, "a")
     with pool.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(forbidden.encode())
+
+
+def test_each_head_is_logged_once_it_is_committed(pool: Pool, key: SigningKey) -> None:
+    with capture_logs() as logs:
+        seal_some(pool, key, "a")
+        seal_some(pool, key, "b", "c")
+    said = [each for each in logs if each["event"] == "audit.sealed"]
+    with pool.connection() as conn:
+        kept = conn.execute("SELECT id, row_count, head, signature FROM audit_seals ORDER BY id").fetchall()
+        assert sealing.last_seal(conn) == (kept[1][0], kept[1][2])
+    assert [(each["seal_id"], each["rows"], each["head"], each["signature"]) for each in said] == kept
+
+
+def test_a_log_whose_end_was_cut_off_is_found_by_an_anchor(pool: Pool, made: Database, key: SigningKey) -> None:
+    heads = []
+    for subject in ("a", "b", "c"):
+        seal_some(pool, key, subject)
+        with pool.connection() as conn:
+            heads.append(sealing.last_seal(conn)[1])
+    assert findings(pool, key, heads[2], heads[0]) == []
+    with psycopg.connect(made.superuser_url) as conn:
+        conn.execute("DELETE FROM audit_log WHERE subject = 'c'")
+        conn.execute("DELETE FROM audit_seals WHERE head = %s", (heads[2],))
+    assert findings(pool, key, heads[1]) == [], "the chain alone cannot show it"
+    [finding] = findings(pool, key, heads[2], heads[0])
+    assert finding.what == f"the log ends without {heads[2]}, which was sealed: its end was cut off"
+
+
+def fill(made: Database, key: SigningKey, count: int) -> None:
+    """Write so many seals of one row each."""
+    previous, seals, rows = sealing.FIRST, [], []
+    for number in range(1, count + 1):
+        row = (number, NOW, "tester", "tested", str(number), {"n": 1}, None)
+        root = sealing.merkle_root([sealing._leaf(row)]).hex()
+        head = sealing._head(previous, root, 1, NOW)
+        claims = {"sub": head, "previous": previous}
+        signature = sign(claims, kind=TokenKind.AUDIT_SEAL, key=key, now=NOW, issuer="application")
+        seals.append((number, NOW, 1, root, previous, head, signature))
+        rows.append((*row[:5], json.dumps(row[5]), None, number))
+        previous = head
+    with psycopg.connect(made.superuser_url) as conn, conn.cursor() as cursor:
+        with cursor.copy(f"COPY audit_seals ({sealing._SEAL}) FROM STDIN") as copy:
+            for seal in seals:
+                copy.write_row(seal)
+        with cursor.copy(f"COPY audit_log ({sealing._COLUMNS}, seal_id) FROM STDIN") as copy:
+            for each in rows:
+                copy.write_row(each)
+
+
+def test_verifying_needs_no_more_memory_for_a_longer_log(pool: Pool, made: Database, key: SigningKey) -> None:
+    fill(made, key, 2500)
+    tracemalloc.start()
+    try:
+        assert findings(pool, key) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_500_000, "all seals at once are 4 MB"
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_verifying_300_000_seals_stays_within_64_mb(pool: Pool, made: Database, key: SigningKey) -> None:
+    fill(made, key, 300_000)
+    before = psutil.Process().memory_info().rss
+    keys, found, most = KeySet.parse({"keys": [key.jwk()]}), 0, 0
+    with pool.connection() as conn, ThreadPoolExecutor(1) as watching:
+        going = threading.Event()
+
+        def watch() -> int:
+            highest = 0
+            while not going.wait(0.1):
+                highest = max(highest, psutil.Process().memory_info().rss)
+            return highest
+
+        watched = watching.submit(watch)
+        for _ in sealing.check(conn, keys, service="application", now=NOW, anchors=()):
+            found += 1
+        going.set()
+        most = watched.result()
+    assert found == 0
+    assert most - before < 64 * 1024 * 1024
