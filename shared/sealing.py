@@ -1,7 +1,8 @@
 """Seals over the audit log: a hash chain of signed Merkle heads, and the verifier that names what was changed.
 
 The chain alone cannot show that its end was cut off. So each head leaves the database as it is made: the sealer logs
-it, and the number of the last seal is a metric. The verifier takes such a head as an anchor that the chain must contain.
+it, and the number of the last seal is a metric. The verifier takes such a head as an anchor that the chain must
+contain.
 """
 
 import hashlib
