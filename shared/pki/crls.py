@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,8 +22,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from shared.errors import Refused, Unavailable
 from shared.pki.certificates import UNREADABLE, is_strong
-
-_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+from shared.pki.crl_scope import find_extension, in_scope, scope_name
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 # Of the lists kept parsed, all together.
@@ -120,7 +119,7 @@ class _Checked:
     @property
     def scope_name(self) -> str:
         """One name per list that an issuer keeps beside its others; their numbers count separately."""
-        return f"{DELTA_PREFIX}{_scope_name(self.scope)}" if self.is_delta else _scope_name(self.scope)
+        return f"{DELTA_PREFIX}{scope_name(self.scope)}" if self.is_delta else scope_name(self.scope)
 
     def usable_until(self, issuer: x509.Certificate, ages: MaxAges) -> datetime:
         """The moment from which the list counts no more."""
@@ -211,7 +210,7 @@ def check(
             _refuse_if_listed(certificate, checked.crl)
         _refuse_if_added(certificate, [each for _, each in relevant], [each for _, each in covering])
         # RFC 5280, 5.2.6: the newest revocations of a certificate with freshestCRL stand elsewhere.
-        unknown = unknown or not covering or _extension(certificate, x509.FreshestCRL) is not None
+        unknown = unknown or not covering or find_extension(certificate, x509.FreshestCRL) is not None
         used.extend(crl for crl, _ in covering)
     if unknown:
         raise RevocationUnknown
@@ -228,16 +227,16 @@ def _relevant(
             checked = _checked(crl.der, issuer)
         except CRLRefused:
             continue
-        if _in_scope(certificate, checked.scope):
+        if in_scope(certificate, checked.scope):
             found.append((crl, checked))
     return found
 
 
 def _refuse_if_added(certificate: x509.Certificate, lists: Iterable[_Checked], covering: Iterable[_Checked]) -> None:
     """Refuse a certificate that a delta names, unless a whole list of the same scope has come since."""
-    whole = {_scope_name(each.scope): each.number for each in covering}
+    whole = {scope_name(each.scope): each.number for each in covering}
     for each in lists:
-        if each.is_delta and each.number > whole.get(_scope_name(each.scope), -1):
+        if each.is_delta and each.number > whole.get(scope_name(each.scope), -1):
             _refuse_if_listed(certificate, each.crl, but=x509.ReasonFlags.remove_from_crl)
 
 
@@ -247,7 +246,7 @@ def _refuse_if_listed(
     entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
     if entry is None:
         return
-    stated = _extension(entry, x509.CRLReason)
+    stated = find_extension(entry, x509.CRLReason)
     if stated is None or stated.reason is not but:
         raise CertificateListed(suspended=stated is not None and stated.reason is x509.ReasonFlags.certificate_hold)
 
@@ -306,12 +305,12 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
     next_update = crl.next_update_utc
     if next_update is None:
         raise CRLRefused("crl-without-next-update")
-    number = _extension(crl, x509.CRLNumber)
+    number = find_extension(crl, x509.CRLNumber)
     if number is None:
         raise CRLRefused("crl-without-number")
     if number.crl_number < 0 or number.crl_number.bit_length() > _MAX_NUMBER_BITS:
         raise CRLRefused("crl-number-too-long")
-    scope = _extension(crl, x509.IssuingDistributionPoint)
+    scope = find_extension(crl, x509.IssuingDistributionPoint)
     if scope is not None and (
         scope.indirect_crl
         or scope.only_contains_attribute_certs
@@ -321,7 +320,7 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
         raise CRLRefused("crl-scope")
     return _Checked(
         crl=crl,
-        is_delta=_extension(crl, x509.DeltaCRLIndicator) is not None,
+        is_delta=find_extension(crl, x509.DeltaCRLIndicator) is not None,
         number=number.crl_number,
         this_update=crl.last_update_utc,
         next_update=next_update,
@@ -331,14 +330,14 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
 
 def _check_authority(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
     """Issuers of one name are told apart by their key identifier."""
-    authority = _extension(crl, x509.AuthorityKeyIdentifier)
-    subject_key = _extension(issuer, x509.SubjectKeyIdentifier)
+    authority = find_extension(crl, x509.AuthorityKeyIdentifier)
+    subject_key = find_extension(issuer, x509.SubjectKeyIdentifier)
     if authority is None or subject_key is None or authority.key_identifier != subject_key.digest:
         raise CRLRefused("crl-of-unknown-issuer")
 
 
 def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
-    usage = _extension(issuer, x509.KeyUsage)
+    usage = find_extension(issuer, x509.KeyUsage)
     if usage is None or not usage.crl_sign:
         raise CRLRefused("crl-issuer-may-not-sign")
     key = issuer.public_key()
@@ -361,45 +360,3 @@ def _check_extensions(crl: x509.CertificateRevocationList) -> None:
         for extension in entry.extensions:
             if extension.critical and extension.oid not in _ENTRY_EXTENSIONS:
                 raise CRLRefused("crl-unknown-critical-extension")
-
-
-def _extension(
-    holder: x509.CertificateRevocationList | x509.RevokedCertificate | x509.Certificate, kind: type[_Kind]
-) -> _Kind | None:
-    try:
-        return holder.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _in_scope(certificate: x509.Certificate, scope: x509.IssuingDistributionPoint | None) -> bool:
-    """RFC 5280 6.3.3 (b)(2): the list speaks of this certificate."""
-    if scope is None:
-        return True
-    is_ca = _is_ca(certificate)
-    if (scope.only_contains_user_certs and is_ca) or (scope.only_contains_ca_certs and not is_ca):
-        return False
-    return scope.full_name is None or bool(_locations(scope.full_name) & _distribution_points(certificate))
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = _extension(certificate, x509.BasicConstraints)
-    return constraints is not None and constraints.ca
-
-
-def _locations(names: Iterable[x509.GeneralName]) -> set[str]:
-    return {name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)}
-
-
-def _distribution_points(certificate: x509.Certificate) -> set[str]:
-    points = _extension(certificate, x509.CRLDistributionPoints) or ()
-    # A point with cRLIssuer or reasons is not about a whole list by the certificate's own issuer.
-    whole = (point for point in points if point.crl_issuer is None and point.reasons is None)
-    return {location for point in whole for location in _locations(point.full_name or ())}
-
-
-def _scope_name(scope: x509.IssuingDistributionPoint | None) -> str:
-    if scope is None:
-        return "all"
-    kind = "users" if scope.only_contains_user_certs else "cas" if scope.only_contains_ca_certs else "all"
-    return " ".join([kind, *sorted(_locations(scope.full_name or ()))])
