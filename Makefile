@@ -30,6 +30,9 @@ demo: $(READY)  ## a scripted AR renews three certificates on the running system
 drill: $(READY)  ## kill everything in the middle of 50 renewals and count what became of them
 	@$(BIN)/python -m deploy.demo.drill
 
+reconcile: $(READY)  ## compare what services, topics, provider and mail server of the running system say of each renewal
+	@$(BIN)/python -m deploy.local.reconcile
+
 check: $(READY)  ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -99,4 +102,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock
+.PHONY: help install run demo drill reconcile check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, db, gauges, held_command, logs, migrate, process, recall, sealing, tracing, work
+from shared import audit, db, extract, gauges, held_command, logs, migrate, process, recall, sealing, tracing, work
 from shared.apply import Applier
 from shared.db import Pool
 from shared.events.base import Topic
@@ -69,6 +69,8 @@ class Service:
     # What the desk may do here beside held events; asked by `operate` alone.
     operations: "Callable[[], Operations] | None" = None
     commands: Mapping[str, Command] = field(default_factory=dict)
+    # Its own part of its extract, beside what every service's database has.
+    extracts: Sequence[extract.Table] = ()
 
     def files(self) -> list[Migration]:
         """All migrations of its database."""
@@ -98,6 +100,11 @@ def _parser(service: Service) -> argparse.ArgumentParser:
             help="check the seals over the audit log",
             add_arguments=_verify_audit_arguments,
             run=lambda options: _verify_audit(service, options.anchor),
+        ),
+        "export": Command(
+            help="write a signed extract of the database, to be compared with other services' extracts",
+            add_arguments=_export_arguments,
+            run=lambda options: _export(service, options.output),
         ),
     }
     if service.subscriptions is not None:
@@ -350,6 +357,23 @@ def _verify_audit(service: Service, anchors: Sequence[str]) -> None:
     print(f"every seal fits its rows; the last is {seal_id} with the head {head}")
     if not anchors:
         print("without --anchor nobody knows whether later ones were cut off")
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, required=True, help="a file, complete once it is there")
+
+
+def _export(service: Service, output: Path) -> None:
+    settings = _begin(service, "export")
+    source = extract.Source(
+        service=service.name,
+        reads=() if service.subscriptions is None else [topic.value for topic in topics(service.subscriptions())],
+        tables=service.extracts,
+        key=SigningKey.load(settings.audit_key_file),
+    )
+    with open_current_pool(service, settings, "export", max_size=1, while_recovering=True) as pool:
+        state = extract.write_file(pool, source, output, now=utc_now())
+    print(f"{service.name} {state}")
 
 
 def _migrate(service: Service) -> None:

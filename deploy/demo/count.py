@@ -66,6 +66,7 @@ def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]
         "events with a hole before them": 0,
         "events not sent": 0,
         "keys held": 0,
+        "reconciliations that diverge": 0,
     }
     return [f"{counts[name]} {name}, not {number}" for name, number in wanted.items() if counts[name] != number]
 

@@ -25,9 +25,10 @@ from deploy.demo import count
 from deploy.demo.clerk import import_subscriptions
 from deploy.demo.postbox import Postbox
 from deploy.demo.target import Target
-from deploy.local import samples
+from deploy.local import samples, waiting
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
 from deploy.local.leftovers import name_of, processes_of
+from deploy.local.reconcile import Reconciliation
 
 READY_SECONDS: Final = 300
 ENGINES: Final = {"envoy", "kafka", "postgres", "supervisord"}
@@ -125,7 +126,11 @@ class Drill:
                 print("last event of each renewal before the kill:", flush=True)
                 for name, number in count.last_events(target, killed_at).most_common():
                     print(f"{number:6}  {name}")
-                return {"renewals running at the kill": count.running(target, killed_at)} | count.all_of(target, ids)
+                return {
+                    "renewals running at the kill": count.running(target, killed_at),
+                    **count.all_of(target, ids),
+                    "reconciliations that diverge": reconcile(target),
+                }
 
     def _course(self, number: int) -> Course:
         return COURSES[number % len(COURSES)]
@@ -147,6 +152,16 @@ class Drill:
         journey.wait_for_the_end()
         journey.ar.close()
         return journey.id
+
+
+def reconcile(target: Target) -> int:
+    """Compare every record once nothing is left to do; print what diverges; 1 if anything does."""
+    waiting.wait_until(lambda: count.at_rest(target), limit=READY_SECONDS, what="nothing is left to do", every=0.5)
+    done = Reconciliation(installation=target.installation, grace=0).run()
+    print(done.stdout, end="", flush=True)
+    if done.returncode > 1:
+        raise RuntimeError(f"the records could not be compared: {done.stderr}")
+    return done.returncode
 
 
 def wait_until(true: Callable[[], bool], running: "Sequence[Future[str]]") -> None:

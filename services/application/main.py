@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.application import handlers, importing, store, work
+from services.application import extracts, handlers, importing, store, work
 from services.application.settings import read_settings
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
@@ -83,6 +83,7 @@ SERVICE = Service(
     subscriptions=lambda: handlers.SUBSCRIPTIONS,
     tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],
     migrations=Path(__file__).parent / "migrations",
+    extracts=extracts.TABLES,
     readings=(
         Reading(gauge=work.OPEN, query=store.OPEN_RENEWALS),
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),

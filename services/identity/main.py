@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.identity import crl_store, enrolment, evidence, settings, work
+from services.identity import crl_store, enrolment, evidence, extracts, settings, work
 from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
@@ -138,6 +138,7 @@ SERVICE = Service(
     make_app=make_app,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
+    extracts=extracts.TABLES,
     readings=(
         Reading(gauge=work.THIS_UPDATE, query=crl_store.THIS_UPDATES),
         Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),

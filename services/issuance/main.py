@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, handlers, lint, reissuing, revoking, store, work
+from services.issuance import certificate_store, extracts, handlers, lint, reissuing, revoking, store, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.feed import main as feed
@@ -232,6 +232,7 @@ SERVICE: Final[Service] = Service(
     subscriptions=_subscriptions,
     tasks=_tasks,
     migrations=Path(__file__).parent / "migrations",
+    extracts=extracts.TABLES,
     readings=(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
         Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),

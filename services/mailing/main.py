@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.mailing import bounces, envelope_store, manifest, posting, store, work
+from services.mailing import bounces, envelope_store, extracts, manifest, posting, store, work
 from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post, subscriptions
 from services.mailing.mailer import SMTPMailer
@@ -233,6 +233,7 @@ SERVICE: Final = Service(
     subscriptions=make_subscriptions,
     tasks=tasks,
     migrations=MIGRATIONS,
+    extracts=extracts.TABLES,
     operations=operations,
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from services.payment import handlers, outcomes, store, work
+from services.payment import extracts, handlers, outcomes, store, work
 from services.payment.gateway import ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared import main
@@ -95,6 +95,7 @@ SERVICE: Final = main.Service(
     subscriptions=handlers.subscriptions,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
+    extracts=extracts.TABLES,
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "recheck": Command(

@@ -20,3 +20,4 @@ def test_fifty_renewals_survive_kill_9_of_everything() -> None:
     spread = [line.split() for line in itertools.takewhile(lambda line: len(line.split()) == 2, stood)]
     assert {name for _, name in spread} >= {"renewal-submitted", "certificate-issued"}, done.stdout
     assert sum(int(number) for number, _ in spread) == 50
+    assert " kinds compared, 0 divergences" in done.stdout

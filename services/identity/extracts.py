@@ -1,0 +1,14 @@
+"""Signature evidence, by what it says of which renewal: identity's own part of its extract."""
+
+from typing import Final
+
+from shared.extract import Table
+
+TABLES: Final = (
+    Table(
+        name="evidence",
+        query="""SELECT id, renewal_id, document_sha256, verified_at,
+                        encode(sha256(convert_to(attestation, 'UTF8')), 'hex') AS attestation_sha256
+                 FROM evidence ORDER BY id""",
+    ),
+)

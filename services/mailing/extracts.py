@@ -1,0 +1,17 @@
+"""Mails by Message-ID, and PIN Envelopes: mailing's own part of its extract."""
+
+from typing import Final
+
+from shared.extract import Table
+
+TABLES: Final = (
+    Table(
+        name="mail",
+        query="SELECT message_id, renewal_id, template, state, queued_at, settled_at FROM mails ORDER BY message_id",
+    ),
+    Table(
+        name="envelope",
+        query="""SELECT envelope_id AS id, renewal_id, item_id, state, received_at, printed_at, posted_on
+                 FROM pin_envelopes ORDER BY envelope_id""",
+    ),
+)

@@ -1,0 +1,27 @@
+"""Payments, checkouts, refunds and the ledger: payment's own part of its extract."""
+
+from typing import Final
+
+from shared.extract import Table
+
+TABLES: Final = (
+    Table(
+        name="payment",
+        query="""SELECT id, renewal_id, state, amount_minor, document_sha256, captured_at,
+                        encode(sha256(convert_to(receipt, 'UTF8')), 'hex') AS receipt_sha256
+                 FROM payments ORDER BY id""",
+    ),
+    Table(
+        name="checkout",
+        query="SELECT id, payment_id FROM checkouts ORDER BY id",
+    ),
+    Table(
+        name="refund",
+        query="""SELECT id, payment_id, renewal_id, item_id, amount_minor, state, created_at, refunded_at
+                 FROM refunds ORDER BY id""",
+    ),
+    Table(
+        name="booking",
+        query="SELECT id, payment_id, refund_id, amount_minor, booked_at FROM ledger ORDER BY id",
+    ),
+)

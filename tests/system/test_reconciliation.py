@@ -1,0 +1,50 @@
+"""The whole system compared with itself: a renewal that ended agrees everywhere, and what is lost of it is named."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from deploy.demo import count
+from deploy.demo.journey import Journey
+from deploy.demo.target import Target
+from deploy.local.reconcile import Reconciliation
+from tests.engines import wait_until
+
+
+def named(system: Target, renewal: str) -> set[str]:
+    """The kinds of divergence of one renewal; other tests forge events of their own."""
+    done = Reconciliation(installation=system.installation, grace=0).run()
+    assert "kinds compared" in done.stdout, done.stderr
+    assert done.stdout.count("state of ") == 6
+    return {line.partition(":")[0] for line in done.stdout.splitlines() if f": {renewal}: " in line}
+
+
+@contextmanager
+def forgotten(system: Target, service: str, renewal: str) -> Iterator[None]:
+    """The service's announcements of this renewal are not in its outbox while the block lasts."""
+    with psycopg.connect(system.installation.cluster.url(service), autocommit=True) as conn:
+        conn.execute("CREATE TABLE kept AS SELECT * FROM outbox WHERE key = %s", (renewal,))
+        conn.execute("DELETE FROM outbox WHERE key = %s", (renewal,))
+        try:
+            yield
+        finally:
+            conn.execute("INSERT INTO outbox OVERRIDING SYSTEM VALUE SELECT * FROM kept")
+            conn.execute("DROP TABLE kept")
+
+
+@pytest.mark.slow
+def test_reconciliation_of_the_system_names_what_a_database_has_lost_and_nothing_else(
+    system: Target, journey: Callable[..., Journey], spare: Iterator[str]
+) -> None:
+    renewal = journey(next(spare))
+    renewal.apply()
+    renewal.receive()
+    renewal.fulfil()
+    wait_until(lambda: count.at_rest(system), limit=60, what="nothing is left to do", every=0.5)
+
+    assert named(system, renewal.id) == set()
+    with forgotten(system, "payment", renewal.id):
+        assert named(system, renewal.id) == {"event-missing-in-outbox", "sequence-gap"}
+    assert named(system, renewal.id) == set()

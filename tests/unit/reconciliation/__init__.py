@@ -1,0 +1,1 @@
+"""Unit tests of the reconciliation: planted divergences, and files that prove nothing."""
