@@ -171,14 +171,16 @@ MONEY: Final = (
         "refund-not-made",
         "application announced a refund that payment does not know, has in another amount, or has not made",
         """SELECT a.renewal_id, 'refund ' || a.id || ', ' || COALESCE(r.state, 'unknown to payment')
-           FROM application_refund AS a LEFT JOIN payment_refund AS r ON r.id = a.id
+           FROM application_refund AS a LEFT JOIN payment_refund AS r
+             ON r.id = COALESCE((SELECT q.id FROM payment_refund AS q WHERE q.asked_as = a.id), a.id)
            WHERE a.due_at < :horizon AND (r.id IS NULL OR r.amount_minor <> a.amount_minor OR r.state <> 'refunded')""",
     ),
     _kind(
         "refund-not-due",
         "payment has a refund that application never announced",
         """SELECT r.renewal_id, 'refund ' || r.id || ', ' || r.amount_minor FROM payment_refund AS r
-           LEFT JOIN application_refund AS a ON a.id = r.id WHERE a.id IS NULL AND r.created_at < :horizon""",
+           LEFT JOIN application_refund AS a ON a.id IN (r.id, r.asked_as)
+           WHERE a.id IS NULL AND r.created_at < :horizon""",
     ),
     _kind(
         "ledger-differs",

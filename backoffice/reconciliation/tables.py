@@ -27,7 +27,8 @@ OF_ONE_SERVICE: Final = {
     ),
     ("payment", "checkout"): ("id", "payment_id"),
     ("payment", "refund"): (
-        *("id", "payment_id", "renewal_id", "item_id", "amount_minor", "state", "created_at", "refunded_at"),
+        *("id", "asked_as", "payment_id", "renewal_id", "item_id", "amount_minor", "state", "created_at"),
+        "refunded_at",
     ),
     ("payment", "booking"): ("id", "payment_id", "refund_id", "amount_minor", "booked_at"),
     ("mailing", "mail"): ("message_id", "renewal_id", "template", "state", "queued_at", "settled_at"),
@@ -59,6 +60,7 @@ _INDEXES: Final = (
     "payment_payment (renewal_id)",
     "payment_checkout (payment_id)",
     "payment_refund (payment_id)",
+    "payment_refund (asked_as)",
     "payment_booking (payment_id)",
     "issuance_certificate (item_id)",
     "identity_evidence (renewal_id)",

@@ -17,7 +17,7 @@ TABLES: Final = (
     ),
     Table(
         name="refund",
-        query="""SELECT id, payment_id, renewal_id, item_id, amount_minor, state, created_at, refunded_at
+        query="""SELECT id, asked_as, payment_id, renewal_id, item_id, amount_minor, state, created_at, refunded_at
                  FROM refunds ORDER BY id""",
     ),
     Table(

@@ -193,7 +193,7 @@ def refund_made(world: World, refund: str, *, item: str | None = ITEM, amount: i
     """Money that went back, as all four say it."""
     due = {"id": refund, "renewal_id": RENEWAL, "item_id": item, "amount_minor": amount, "refunded_at": LONG_AGO}
     world.add("application", "refund", **due, due_at=LONG_AGO)
-    world.add("payment", "refund", **due, payment_id="p", state="refunded", created_at=LONG_AGO)
+    world.add("payment", "refund", **due, payment_id="p", state="refunded", created_at=LONG_AGO, asked_as=None)
     world.add("payment", "booking", **_booking(f"b-{refund}", refund, amount))
     world.add("provider", "effect", kind="refund", reference=refund, amount_minor=amount)
 
