@@ -1,7 +1,9 @@
 """The loop that takes due rows to the outside world, one at a time and each with its own outcome."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -15,6 +17,7 @@ log = structlog.get_logger()
 SHORTEST_SECONDS: Final = 0.005
 LONGEST_SECONDS: Final = 0.25
 AFTER_FAILURE_SECONDS: Final = 1.0
+_ROW_FAILED: Final = "The claimed row waits for its own backoff; its task goes on with the next row."
 
 DONE = Counter("work_done_total", "Due rows worked", ["task"])
 FAILED = Counter("work_failed_total", "Turns that ended in an error", ["task", "error"])
@@ -22,11 +25,30 @@ FAILED = Counter("work_failed_total", "Turns that ended in an error", ["task", "
 Task = Callable[[], bool]
 
 
+def backoff(first: timedelta, attempts: int, longest: timedelta) -> timedelta:
+    """Return an exponential backoff: `first` after no earlier attempt, twice as long after each, capped."""
+    return min(longest, first * (1 << min(attempts, 16)))
+
+
+@contextmanager
+def claimed() -> Iterator[None]:
+    """Mark what is raised inside as the failure of one claimed row.
+
+    The transaction of the claim, committed before, must have set the row's lease and counted its attempt: the lease is
+    the row's backoff, so the task need not pause. What fails outside, such as the claim itself, pauses the task.
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(_ROW_FAILED)
+        raise
+
+
 def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
     """Turn through the tasks until told to stop; each says whether there was a row.
 
-    A task that raises rests while the others go on. Its row's lease (`due_at`) lies in the future by then, so one
-    bad row stops neither the other rows nor the other tasks.
+    A row that fails (see `claimed`) delays neither the other rows of its task nor the other tasks. A task that cannot
+    even claim a row pauses for a second while the others go on.
     """
     pause = SHORTEST_SECONDS
     rests_until: dict[str, float] = {}
@@ -51,14 +73,13 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
 def _turn(name: str, task: Task) -> bool | None:
     try:
         worked = task()
-    except UNAVAILABLE as error:
-        log.warning("work.unavailable", task=name, error=f"{type(error).__name__}: {error}")
+    except Exception as error:  # logged and counted, and the other rows and tasks go on
+        if isinstance(error, UNAVAILABLE):
+            log.warning("work.unavailable", task=name, error=f"{type(error).__name__}: {error}")
+        else:
+            log.error("work.failed", task=name, exc_info=True)
         FAILED.labels(name, type(error).__name__).inc()
-        return None
-    except Exception as error:  # a fault of ours in one row: said aloud, and the other rows go on
-        log.error("work.failed", task=name, exc_info=True)
-        FAILED.labels(name, type(error).__name__).inc()
-        return None
+        return True if _ROW_FAILED in getattr(error, "__notes__", ()) else None
     if worked:
         DONE.labels(name).inc()
         log.debug("work.done", task=name)

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.errors import UniqueViolation
@@ -149,10 +149,11 @@ def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
         )
 
 
-def lock_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
-    """The renewal, locked for this transaction."""
+def lock_renewal(conn: Conn, renewal_id: RenewalId, *, skip_locked: bool = False) -> Renewal | None:
+    """The renewal, locked for this transaction; None also if another has it and `skip_locked` is set."""
+    lock = "FOR UPDATE SKIP LOCKED" if skip_locked else "FOR UPDATE"
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
-        return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s FOR UPDATE", (renewal_id,)).fetchone()
+        return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s {lock}", (renewal_id,)).fetchone()
 
 
 def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
@@ -217,7 +218,8 @@ def set_timer(conn: Conn, renewal_id: RenewalId, state: RenewalState, due_at: da
     """Set the deadline of the state the renewal has come to; it replaces the last state's."""
     conn.execute(
         """INSERT INTO timers (renewal_id, state, due_at) VALUES (%s, %s, %s)
-           ON CONFLICT (renewal_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at""",
+           ON CONFLICT (renewal_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at, attempts = 0,
+               leased_until = NULL""",
         (renewal_id, state, due_at),
     )
 
@@ -228,22 +230,30 @@ def find_deadline(conn: Conn, renewal_id: RenewalId) -> datetime | None:
     return None if row is None else row[0]
 
 
-def lock_due(conn: Conn, now: datetime) -> Renewal | None:
-    """A renewal whose timer is due; two workers never take the same.
+_TIMER_LEASE: Final = timedelta(seconds=5)
 
-    The renewal is locked before its timer, as every handler does, so a timer and an event never deadlock.
+
+def claim_due_timer(conn: Conn, now: datetime) -> RenewalId | None:
+    """Lease the timer that is due: those that were never tried first. The lease doubles with each try.
+
+    The claim is a transaction of its own: the renewal is locked before its timer, as every handler does, so a timer and
+    an event never deadlock.
     """
-    columns = ", ".join(f"r.{column}" for column in _RENEWAL.split(", "))
-    with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
-        return cursor.execute(
-            f"""SELECT {columns} FROM timers AS t JOIN renewals AS r ON r.id = t.renewal_id
-                WHERE t.due_at <= %s ORDER BY t.due_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED""",
-            (now,),
-        ).fetchone()
+    row = conn.execute(
+        """UPDATE timers SET attempts = attempts + 1,
+                  leased_until = %(now)s + %(lease)s * power(2, LEAST(attempts, 8))
+           WHERE renewal_id = (
+               SELECT renewal_id FROM timers
+               WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
+               ORDER BY attempts > 0, due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING renewal_id""",
+        {"now": now, "lease": _TIMER_LEASE},
+    ).fetchone()
+    return None if row is None else RenewalId(row[0])
 
 
 def take_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
-    """Take out the locked renewal's timer; False if it was moved or cleared before the lock was had."""
+    """Delete the locked renewal's timer; False if it was moved or cleared before the lock was had."""
     return (
         conn.execute(
             "DELETE FROM timers WHERE renewal_id = %s AND state = %s AND due_at <= %s",

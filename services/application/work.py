@@ -8,16 +8,22 @@ from services.application import store
 from services.application.course import pass_deadline
 from shared.db import Pool
 from shared.tx import Clock, transaction, utc_now
+from shared.work import claimed
 
 OPEN: Final = Gauge("renewals_open", "Submitted renewals that have not ended, by state", ["state"])
 
 
 def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
-    """Fire one due timer; say whether there was one."""
+    """Fire one due timer; say whether there was one.
+
+    A renewal that is being changed just now is left to the next try: what changes it may move the timer, too.
+    """
     with transaction(pool, clock=clock) as tx:
-        renewal = store.lock_due(tx.conn, tx.now)
-        if renewal is None:
-            return False
-        if store.take_timer(tx.conn, renewal, tx.now):
+        renewal_id = store.claim_due_timer(tx.conn, tx.now)
+    if renewal_id is None:
+        return False
+    with claimed(), transaction(pool, clock=clock) as tx:
+        renewal = store.lock_renewal(tx.conn, renewal_id, skip_locked=True)
+        if renewal is not None and store.take_timer(tx.conn, renewal, tx.now):
             pass_deadline(renewal, tx)
     return True

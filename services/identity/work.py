@@ -15,6 +15,7 @@ from shared.db import Pool
 from shared.pki import crls
 from shared.pki.crls import DEFAULT_MAX_AGES, CRLRefused, MaxAges
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.work import claimed
 
 log = structlog.get_logger()
 
@@ -39,19 +40,25 @@ def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = u
         source = crl_store.claim_due_source(tx.conn, tx.now, LEASE)
     if source is None:
         return False
-    error = None
+    with claimed():
+        error = _read(pool, source, trust, clock)
+        with transaction(pool, clock=clock) as tx:
+            due_at = tx.now + (every if error is None else min(RETRY, every))
+            crl_store.settle_source(tx.conn, source, due_at=due_at, now=tx.now, error=error)
+            crl_store.prune_crls(tx.conn, tx.now - KEEP)
+    return True
+
+
+def _read(pool: Pool, source: str, trust: Trust, clock: Clock) -> str | None:
+    """Take every CRL of a source; return the reason if it cannot be read."""
     try:
         for data in crl_sources.read(source):
             _take(pool, data, trust, clock)
     except SourceUnavailable as unavailable:
-        error = str(unavailable)
         FAILED.inc()
-        log.warning("crl.source_unavailable", source=source, error=error)
-    with transaction(pool, clock=clock) as tx:
-        due_at = tx.now + (every if error is None else min(RETRY, every))
-        crl_store.settle_source(tx.conn, source, due_at=due_at, now=tx.now, error=error)
-        crl_store.prune_crls(tx.conn, tx.now - KEEP)
-    return True
+        log.warning("crl.source_unavailable", source=source, error=str(unavailable))
+        return str(unavailable)
+    return None
 
 
 def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:

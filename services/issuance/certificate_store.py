@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
@@ -45,15 +45,21 @@ def add_intent(conn: Conn, intent: Intent, *, now: datetime, due_at: datetime | 
     )
 
 
-def claim_due_intent(conn: Conn, now: datetime, until: datetime) -> Intent | None:
-    """Lease an intent that nobody has settled in its time."""
+def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool) -> Intent | None:
+    """Lease an intent that nobody has settled in its time: one never claimed again before, or one that was.
+
+    The lease doubles with each try.
+    """
     with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
         return cursor.execute(
-            f"""UPDATE intents SET due_at = %s WHERE item_id = (
-                    SELECT item_id FROM intents WHERE state = 'intended' AND due_at <= %s
+            f"""UPDATE intents SET attempts = attempts + 1,
+                       due_at = %(now)s + %(lease)s * power(2, LEAST(attempts, 5))
+                WHERE item_id = (
+                    SELECT item_id FROM intents
+                    WHERE state = 'intended' AND due_at <= %(now)s AND (attempts = 0) = %(fresh)s
                     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING {_INTENT}""",
-            (until, now),
+            {"now": now, "lease": lease, "fresh": fresh},
         ).fetchone()
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
@@ -171,21 +171,26 @@ def save_order(conn: Conn, order: Order) -> None:
     conn.execute(
         """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
                spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
-               refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s
+               refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s, attempts = 0
            WHERE item_id = %(item_id)s""",
         vars(order) | {"server_names": list(order.server_names)},
     )
 
 
-def claim_due_order(conn: Conn, now: datetime, until: datetime) -> Order | None:
-    """Lease the order whose CSR has waited longest."""
+def claim_due_order(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool) -> Order | None:
+    """Lease the order whose CSR has waited longest: of those never tried, or of those that failed before.
+
+    The lease doubles with each try, so one that always fails delays no other.
+    """
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(
-            f"""UPDATE orders SET due_at = %s WHERE item_id = (
-                    SELECT item_id FROM orders WHERE state = 'csr-received' AND due_at <= %s
+            f"""UPDATE orders SET attempts = attempts + 1, due_at = %(now)s + %(lease)s * power(2, LEAST(attempts, 5))
+                WHERE item_id = (
+                    SELECT item_id FROM orders
+                    WHERE state = 'csr-received' AND due_at <= %(now)s AND (attempts = 0) = %(fresh)s
                     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING {_ORDER}""",
-            (until, now),
+            {"now": now, "lease": lease, "fresh": fresh},
         ).fetchone()
 
 
@@ -207,8 +212,22 @@ def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
     return envelope_id
 
 
-def claim_planned_pin(conn: Conn) -> PIN | None:
-    """A PIN that is to be made, locked against other workers; with the last sealed one that was voided before it."""
+def claim_planned_pin(conn: Conn, now: datetime, lease: timedelta) -> uuid.UUID | None:
+    """Lease a PIN that is to be made: those never tried first. The lease doubles with each try."""
+    row = conn.execute(
+        """UPDATE pins SET attempts = attempts + 1, leased_until = %(now)s + %(lease)s * power(2, LEAST(attempts, 7))
+           WHERE envelope_id = (
+               SELECT envelope_id FROM pins
+               WHERE state = 'planned' AND (leased_until IS NULL OR leased_until <= %(now)s)
+               ORDER BY attempts > 0, planned_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+           RETURNING envelope_id""",
+        {"now": now, "lease": lease},
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def lock_planned_pin(conn: Conn, envelope_id: uuid.UUID) -> PIN | None:
+    """The PIN if it is still to be made, locked; with the last sealed one that was voided before it."""
     with conn.cursor(row_factory=class_row(PIN)) as cursor:
         return cursor.execute(
             f"""SELECT {_PIN}, (
@@ -216,7 +235,8 @@ def claim_planned_pin(conn: Conn) -> PIN | None:
                     WHERE voided.item_id = planned.item_id AND voided.server_name = planned.server_name
                       AND voided.state = 'void' AND voided.hash IS NOT NULL
                     ORDER BY planned_at DESC LIMIT 1) AS replaces
-                FROM pins AS planned WHERE state = 'planned' ORDER BY planned_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
+                FROM pins AS planned WHERE state = 'planned' AND envelope_id = %s FOR UPDATE""",
+            (envelope_id,),
         ).fetchone()
 
 

@@ -3,7 +3,7 @@
 import base64
 import secrets
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +20,10 @@ from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.work import claimed
+
+# Hashing and sealing one PIN takes a tenth of a second.
+PIN_LEASE: Final = timedelta(seconds=10)
 
 ISSUED: Final = Counter("issuance_certificates_total", "Certificates issued", ["product"])
 REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs that got no certificate: set aside, withheld or refused")
@@ -43,11 +47,14 @@ class PINMaker:
 def seal_next_pin(pool: Pool, maker: PINMaker, *, clock: Clock = utc_now) -> bool:
     """Make one planned PIN: hash, seal, announce, all in one transaction; the PIN itself is then forgotten."""
     with transaction(pool, clock=clock) as tx:
-        planned = store.claim_planned_pin(tx.conn)
-        if planned is None:
-            return False
-        with tracing.span("seal PIN", parent=planned.traceparent) as traceparent:
-            _seal(replace(tx, traceparent=traceparent), planned, maker)
+        envelope_id = store.claim_planned_pin(tx.conn, tx.now, PIN_LEASE)
+    if envelope_id is None:
+        return False
+    with claimed(), transaction(pool, clock=clock) as tx:
+        planned = store.lock_planned_pin(tx.conn, envelope_id)
+        if planned is not None:
+            with tracing.span("seal PIN", parent=planned.traceparent) as traceparent:
+                _seal(replace(tx, traceparent=traceparent), planned, maker)
     return True
 
 
@@ -111,16 +118,24 @@ def _announce(tx: Tx, letter: Letter, sealed: bytes, *, replaces: UUID | None) -
 def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
     """Issue one certificate, or end one that a crash left between signing and storing; say whether there was one."""
     with transaction(pool, clock=clock) as tx:
-        intent = certificate_store.claim_due_intent(tx.conn, tx.now, tx.now + LEASE)
-        if intent is None:
-            order = store.claim_due_order(tx.conn, tx.now, tx.now + LEASE)
-        else:
-            order = store.find_order(tx.conn, intent.item_id)
+        order, intent = _claim(tx)
     if order is None:
         return False
-    with tracing.span("issue certificate", parent=order.traceparent):
+    with claimed(), tracing.span("issue certificate", parent=order.traceparent):
         _issue(pool, order, intent, issuer, clock)
     return True
+
+
+def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
+    """Lease what is most urgent: an interrupted intent, then a new order, then what has failed before."""
+    for fresh in (True, False):
+        intent = certificate_store.claim_due_intent(tx.conn, tx.now, LEASE, fresh=fresh)
+        if intent is not None:
+            return store.find_order(tx.conn, intent.item_id), intent
+        order = store.claim_due_order(tx.conn, tx.now, LEASE, fresh=fresh)
+        if order is not None:
+            return order, None
+    return None, None
 
 
 def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, clock: Clock) -> None:

@@ -76,9 +76,12 @@ class _Due:
 
 
 def claim_due_envelope(
-    conn: Conn, now: datetime, leased_until: datetime, today: date, rule: BatchRule, fresh_id: uuid.UUID
+    conn: Conn, now: datetime, lease: timedelta, today: date, rule: BatchRule, fresh_id: uuid.UUID
 ) -> Job | None:
-    """Take the envelope that has been due longest. Its batch and date are settled at the first claim, for good."""
+    """Take the envelope that has been due longest, those never tried first; the lease doubles with each try.
+
+    Its batch and date are settled at the first claim, for good.
+    """
     due = _lock_due(conn, now)
     if due is None:
         return None
@@ -88,9 +91,10 @@ def claim_due_envelope(
         batch = _open_batch(conn, now, rule, fresh_id)
     dated_on = due.dated_on or today
     conn.execute(
-        """UPDATE pin_envelopes SET state = 'printing', due_at = %s, batch_id = %s, dated_on = %s
+        """UPDATE pin_envelopes SET state = 'printing', attempts = attempts + 1, batch_id = %s, dated_on = %s,
+                  due_at = %s + %s * power(2, LEAST(attempts, 6))
            WHERE envelope_id = %s""",
-        (leased_until, batch.id, dated_on, due.envelope_id),
+        (batch.id, dated_on, now, lease, due.envelope_id),
     )
     return Job(
         envelope_id=due.envelope_id,
@@ -111,7 +115,7 @@ def _lock_due(conn: Conn, now: datetime) -> _Due | None:
                       e.traceparent
                FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
                WHERE e.state IN ('sealed', 'printing') AND e.due_at <= %s
-               ORDER BY e.due_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED""",
+               ORDER BY e.attempts > 0, e.due_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED""",
             (now,),
         ).fetchone()
 
@@ -210,7 +214,7 @@ def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: tim
                    WHERE file_sha256 IS NOT NULL AND erased_at IS NULL AND state IN ('posted', 'returned', 'dropped')
                      AND COALESCE(finished_at, printed_at) <= %(now)s - %(kept)s::interval
                      AND (erasing_at IS NULL OR erasing_at <= %(now)s - %(lease)s::interval)
-                   ORDER BY printed_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                   ORDER BY erasing_at NULLS FIRST, printed_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                RETURNING e.envelope_id, e.renewal_id, b.number, e.traceparent""",
             {"now": now, "kept": kept, "lease": lease},
         ).fetchone()

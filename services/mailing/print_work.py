@@ -22,6 +22,7 @@ from services.mailing.print_store import BatchRule, Job
 from shared import audit, tracing
 from shared.db import Pool
 from shared.tx import Clock, transaction, utc_now
+from shared.work import claimed
 
 log = structlog.get_logger()
 
@@ -56,10 +57,10 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
     """Print one due envelope; say whether there was one. After a crash the same file is written again."""
     with transaction(pool, clock=clock) as tx:
         today = tx.now.astimezone(HONG_KONG).date()
-        job = print_store.claim_due_envelope(tx.conn, tx.now, tx.now + LEASE, today, printer.rule, tx.new_id())
+        job = print_store.claim_due_envelope(tx.conn, tx.now, LEASE, today, printer.rule, tx.new_id())
     if job is None:
         return False
-    with tracing.span("print PIN Envelope", parent=job.traceparent):
+    with claimed(), tracing.span("print PIN Envelope", parent=job.traceparent):
         try:
             letter = _open(job, printer.key)
             pdf = printer.stationery.pdf(letter, job.dated_on)
@@ -117,18 +118,19 @@ def close_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
         lines = print_store.lines(tx.conn, batch) if batch is not None else ()
     if batch is None:
         return False
-    content = manifest.write(lines)
-    write_atomically(manifest.folder(printer.folder, batch.number) / manifest.NAME, content)
-    with transaction(pool, clock=clock) as tx:
-        if print_store.settle_closed(tx.conn, batch, hashlib.sha256(content).hexdigest(), tx.now):
-            BATCHES.inc()
-            audit.record(
-                tx,
-                actor=ACTOR,
-                action="batch-closed",
-                subject=manifest.batch_name(batch.number),
-                details={"envelopes": len(lines)},
-            )
+    with claimed():
+        content = manifest.write(lines)
+        write_atomically(manifest.folder(printer.folder, batch.number) / manifest.NAME, content)
+        with transaction(pool, clock=clock) as tx:
+            if print_store.settle_closed(tx.conn, batch, hashlib.sha256(content).hexdigest(), tx.now):
+                BATCHES.inc()
+                audit.record(
+                    tx,
+                    actor=ACTOR,
+                    action="batch-closed",
+                    subject=manifest.batch_name(batch.number),
+                    details={"envelopes": len(lines)},
+                )
     return True
 
 
@@ -141,7 +143,7 @@ def erase_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
         letter = print_store.claim_finished_letter(tx.conn, tx.now, printer.kept, LEASE)
     if letter is None:
         return False
-    with tracing.span("erase letter", parent=letter.traceparent):
+    with claimed(), tracing.span("erase letter", parent=letter.traceparent):
         was_there = erase(_file(printer, letter.number, letter.envelope_id))
         with transaction(pool, clock=clock) as tx:
             if print_store.settle_erased(tx.conn, letter, tx.now):

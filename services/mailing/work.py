@@ -27,6 +27,7 @@ from shared import audit, outbox, tracing
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.work import claimed
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
             return False
         if _is_settled(tx, sending):
             return True
-    with tracing.span("send e-mail", parent=sending.mail.traceparent, kind=SpanKind.CLIENT):
+    with claimed(), tracing.span("send e-mail", parent=sending.mail.traceparent, kind=SpanKind.CLIENT):
         if sending.repeats > REPEATS_ALLOWED:
             with transaction(pool, clock=clock) as tx:
                 _unconfirmed(tx, sending)

@@ -78,6 +78,7 @@ class Payment:
     receipt: str | None = None
     polls: int = 0
     due_at: datetime | None = None
+    leased_until: datetime | None = None
     traceparent: str | None = None
 
     @property

@@ -96,7 +96,7 @@ def lock_due_refund(conn: Conn, *, now: datetime) -> tuple[Payment, Refund] | No
     """One due refund with its payment, both locked; rows that others have are left to them."""
     found = conn.execute(
         """SELECT r.id, p.id FROM refunds AS r JOIN payments AS p ON p.id = r.payment_id
-           WHERE r.due_at <= %s ORDER BY r.due_at LIMIT 1 FOR UPDATE SKIP LOCKED""",
+           WHERE r.due_at <= %s ORDER BY r.tries > 0, r.due_at LIMIT 1 FOR UPDATE SKIP LOCKED""",
         (now,),
     ).fetchone()
     if found is None:

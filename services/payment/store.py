@@ -1,7 +1,7 @@
 """All SQL of payments and checkouts; refunds and ledger are in refund_store.py. Nothing here commits."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import kwargs_row
@@ -21,8 +21,7 @@ from shared.events.base import RenewalId
 
 PAYMENT: Final = (
     "id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency, document_sha256, pay_before,"
-    " state, closing_reason, captured_at, provider_reference, receipt, polls, due_at,"
-    " traceparent"
+    " state, closing_reason, captured_at, provider_reference, receipt, polls, due_at, leased_until, traceparent"
 )
 _CHECKOUT: Final = "id, payment_id, state, amount_minor, currency, description, return_url, expires_at, url"
 
@@ -107,30 +106,33 @@ def save_capture(conn: Conn, payment: Payment) -> None:
     )
 
 
-def claim_due_payment(conn: Conn, *, now: datetime, until: datetime) -> Payment | None:
-    """Lease one payment about which the provider must be asked; nobody else gets it before `until`.
+def claim_due_payment(conn: Conn, *, now: datetime, lease: timedelta) -> Payment | None:
+    """Lease one payment about which the provider must be asked; nobody else gets it meanwhile.
 
-    Hinted ones first: behind a thousand overdue look-ups nobody who has just paid would be served.
+    Those whose last turn failed come last, and their lease doubles each time. Hinted ones come first: behind a thousand
+    overdue look-ups nobody who has just paid would be served.
     """
     with conn.cursor(row_factory=kwargs_row(payment_row)) as cursor:
         return cursor.execute(
-            f"""UPDATE payments SET leased_until = %(until)s WHERE id = (
+            f"""UPDATE payments SET attempts = attempts + 1,
+                       leased_until = %(now)s + %(lease)s * power(2, LEAST(attempts, 5))
+                WHERE id = (
                     SELECT id FROM payments
                     WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
-                    ORDER BY hinted DESC, due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+                    ORDER BY attempts > 0, hinted DESC, due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING {PAYMENT}""",
-            {"now": now, "until": until},
+            {"now": now, "lease": lease},
         ).fetchone()
 
 
-def release(conn: Conn, claimed: Payment, *, until: datetime, due_at: datetime | None) -> None:
-    """Give our own lease back and say when to ask next, unless something made it due meanwhile."""
+def release(conn: Conn, claimed: Payment, *, due_at: datetime | None) -> None:
+    """Give our own lease back, an outcome recorded, and say when to ask next, unless it became due meanwhile."""
     conn.execute(
-        """UPDATE payments SET leased_until = NULL, polls = polls + 1,
+        """UPDATE payments SET leased_until = NULL, attempts = 0, polls = polls + 1,
                   hinted = hinted AND due_at <> %(was)s,
                   due_at = CASE WHEN due_at = %(was)s THEN %(due_at)s ELSE due_at END
            WHERE id = %(id)s AND leased_until = %(until)s""",
-        {"was": claimed.due_at, "due_at": due_at, "id": claimed.id, "until": until},
+        {"was": claimed.due_at, "due_at": due_at, "id": claimed.id, "until": claimed.leased_until},
     )
 
 

@@ -29,6 +29,7 @@ from services.payment.refusals import ProviderRefused, ProviderUnavailable
 from shared import tracing
 from shared.db import Pool
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.work import backoff, claimed
 
 log = structlog.get_logger()
 
@@ -47,14 +48,13 @@ REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refunds that the provi
 def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock: Clock = utc_now) -> bool:
     """Ask the provider about one due payment: capture it if paid, close it if it is closing."""
     with transaction(pool, clock=clock) as tx:
-        until = tx.now + LEASE
-        payment = store.claim_due_payment(tx.conn, now=tx.now, until=until)
+        payment = store.claim_due_payment(tx.conn, now=tx.now, lease=LEASE)
         checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
         # Not stored: asked for in case a restored database has forgotten it.
         unknown = None if payment is None or checkout or payment.state not in _ASKED else next_checkout(payment, "", tx)
     if payment is None:
         return False
-    with tracing.span("pursue payment", parent=payment.traceparent, kind=SpanKind.CLIENT):
+    with claimed(), tracing.span("pursue payment", parent=payment.traceparent, kind=SpanKind.CLIENT):
         try:
             if unknown is not None and provider.find_checkout(unknown) is not None:
                 with transaction(pool, clock=clock) as tx:
@@ -66,7 +66,7 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
         with transaction(pool, clock=clock) as tx:
             record(payment.renewal_id, checkout, outcome, tx)
             pause = _pause(payment, checkout, outcome)
-            store.release(tx.conn, payment, until=until, due_at=None if pause is None else tx.now + pause)
+            store.release(tx.conn, payment, due_at=None if pause is None else tx.now + pause)
     return True
 
 
@@ -74,9 +74,9 @@ def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> tim
     """How long until the provider is asked again, if nothing else asks for it sooner."""
     match outcome:
         case Waiting():
-            return _doubling(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
+            return backoff(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
         case Unreachable():
-            return _doubling(timedelta(seconds=1), payment.polls, LONGEST_OUTAGE_PAUSE)
+            return backoff(timedelta(seconds=1), payment.polls, LONGEST_OUTAGE_PAUSE)
         case Unopened():
             return LONGEST_PAUSE
         case Ended() if checkout is not None and payment.state is PaymentState.CLOSING:
@@ -94,9 +94,10 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
         if not _fits_into_capture(payment, refund, tx):
             _hold(payment, refund, "more than is left of the capture", tx)
             return True
-        sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + LEASE)
+        lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, LONGEST_REFUND_PAUSE))
+        sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + lease)
     assert payment.provider_reference is not None  # a captured payment has it
-    with tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
+    with claimed(), tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
         made = _make(provider, sent, payment.provider_reference)
         with transaction(pool, clock=clock) as tx:
             _record_refund(payment, sent, made, tx)
@@ -105,7 +106,7 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
 
 def _record_refund(payment: Payment, sent: Refund, made: ProviderRefund | None, tx: Tx) -> None:
     if made is None:
-        pause = _doubling(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+        pause = backoff(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
         refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
     elif not made.fits(sent):
         _hold(payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}", tx)
@@ -163,7 +164,3 @@ def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> N
     )
     announce_refund(payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at, tx)
     note(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)
-
-
-def _doubling(first: timedelta, times: int, longest: timedelta) -> timedelta:
-    return min(longest, first * (1 << min(times, 12)))

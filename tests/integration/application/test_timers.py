@@ -1,6 +1,7 @@
 """Deadlines under several workers, and against events that come in the same moment."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from services.application import store, work
+from services.application.course import pass_deadline
+from services.application.domain import Renewal as Was
 from shared.db import Pool
 from shared.events.application import CheckoutClosureRequested, CSRRequested
-from shared.tx import transaction
+from shared.process import Life
+from shared.tx import Tx, transaction
+from shared.work import run_tasks
 from tests.builders import subscription_row
 from tests.integration.application.world import Renewal, World
 
@@ -78,7 +83,8 @@ def test_a_timer_that_was_moved_while_it_was_claimed_does_not_fire(world: World)
     renewal = world.submitted()
     due = world.now + timedelta(days=14)
     with transaction(world.pool, clock=lambda: due) as tx:
-        claimed = store.lock_due(tx.conn, due)
+        assert store.claim_due_timer(tx.conn, due) == renewal.id
+        claimed = store.lock_renewal(tx.conn, renewal.id)
         assert claimed is not None
         store.set_timer(tx.conn, claimed.id, claimed.state, due + timedelta(days=1))
         assert not store.take_timer(tx.conn, claimed, due)
@@ -94,3 +100,35 @@ def test_a_renewal_that_is_being_changed_does_not_stop_the_other_timers(
         assert store.lock_renewal(tx.conn, submitted[0].id)
         fire_all(world)
     assert [world.state(renewal) for renewal in submitted] == ["awaiting-payment"] + ["expiring"] * (COUNT - 1)
+
+
+def test_deadlines_that_fail_delay_no_other_and_are_tried_again_later(
+    renewals: tuple[World, list[Renewal]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, submitted = renewals
+    failing = {renewal.id for renewal in submitted[:6]}
+    life, tried = Life(), 0
+
+    def fails(was: Was, tx: Tx) -> None:
+        nonlocal tried
+        if was.id in failing:
+            tried += 1
+            raise RuntimeError("a fault of ours in one row")
+        pass_deadline(was, tx)
+
+    def turn() -> bool:
+        if work.fire_next_timer(world.pool, clock=lambda: world.now):
+            return True
+        life.end()
+        return False
+
+    monkeypatch.setattr(work, "pass_deadline", fails)
+    world.now += timedelta(days=14)
+    begun = time.monotonic()
+    run_tasks([("fire-timer", turn)], life)
+    assert time.monotonic() - begun < 3
+    assert [world.state(renewal) for renewal in submitted] == ["awaiting-payment"] * 6 + ["expiring"] * 6
+    assert tried == 6
+    monkeypatch.undo()
+    world.pass_time(timedelta(seconds=11))
+    assert {world.state(renewal) for renewal in submitted} == {"expiring"}

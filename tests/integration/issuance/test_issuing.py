@@ -17,7 +17,7 @@ from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
 from shared.proofs import ProofRefused
 from tests.engines import Database
-from tests.integration.issuance.world import Renewal, World
+from tests.integration.issuance.world import Renewal, World, items
 from tests.unit.issuance.pki import NOW
 from tests.unit.pki.csrs import as_pem, csr_der, rsa_key
 
@@ -252,3 +252,40 @@ def test_a_stored_order_that_differs_from_its_proofs_is_not_issued(world: World,
     with pytest.raises(ProofRefused):
         world.issue()
     assert world.rows("SELECT 1 FROM intents") == []
+
+
+def test_orders_that_fail_delay_no_certificate(world: World, issuance: Database) -> None:
+    failing = [world.opened(["www.example.hk"]) for _ in range(4)]
+    for renewal in failing:
+        world.submit(renewal)
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE orders SET srn = 'another'")
+    world.now += timedelta(seconds=1)
+    sound = world.opened(["www.example.hk"])
+    for _ in failing:
+        with pytest.raises(ProofRefused):
+            world.issue()
+    world.now += timedelta(minutes=2)
+    world.submit(sound)
+    assert world.issue(), "the new order comes before those that have failed and are due again"
+    assert world.events(sound)[-1] == "certificate-issued"
+    for _ in failing:
+        with pytest.raises(ProofRefused):
+            world.issue()
+    world.now += timedelta(seconds=61)
+    assert not world.issue(), "the second lease is longer than the first"
+
+
+def test_a_pin_that_cannot_be_made_delays_no_other(world: World, issuance: Database) -> None:
+    failing, sound = Renewal(items=items(["a.example.hk"])), Renewal(items=items(["b.example.hk"]))
+    for renewal in (failing, sound):
+        with world.begin() as tx:
+            handlers.open_orders(world.request(renewal), tx, keys=world.keys)
+        world.now += timedelta(seconds=1)
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE renewals SET document = '{}' WHERE renewal_id = %s", (failing.renewal_id,))
+    with pytest.raises(Exception, match=r".*"):
+        world.seal()
+    assert world.seal()
+    assert not world.seal()
+    assert list(world.letters(sound)) == ["b.example.hk"]

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -251,6 +252,7 @@ def test_a_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
     with pytest.raises(Dies):
         work.seal_next_pin(world.pool, broken, clock=world.clock)
     assert world.rows("SELECT count(*) FROM outbox WHERE topic = 'issuance.pin-envelopes'") == [(1,)]
+    world.now += timedelta(seconds=11)
     assert work.seal_next_pin(world.pool, world.maker, clock=world.clock)
     assert not work.seal_next_pin(world.pool, world.maker, clock=world.clock)
     world.submit(renewal)

@@ -145,8 +145,8 @@ def test_a_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(wo
     claimed = []
     with world.print_pool.connection() as one, world.print_pool.connection() as two:
         for conn in (one, two, one):
-            until = world.now + timedelta(minutes=1)
-            job = claim_due_envelope(conn, world.now, until, world.now.date(), world.rule, uuid.uuid4())
+            lease = timedelta(minutes=1)
+            job = claim_due_envelope(conn, world.now, lease, world.now.date(), world.rule, uuid.uuid4())
             claimed.append(job and job.server_name)
     assert sorted(claimed[:2], key=str) == ["a.example.hk", "b.example.hk"]
     assert claimed[2] is None

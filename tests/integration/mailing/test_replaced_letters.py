@@ -28,8 +28,8 @@ def replacement(letter: Letter, pin: str = NEW_PIN) -> PINEnvelopeSealed:
 
 def take_to_the_printer(world: World) -> None:
     with world.print_pool.connection() as conn:
-        until = world.now + timedelta(minutes=5)
-        assert claim_due_envelope(conn, world.now, until, TODAY, world.rule, uuid.uuid4()) is not None
+        lease = timedelta(minutes=5)
+        assert claim_due_envelope(conn, world.now, lease, TODAY, world.rule, uuid.uuid4()) is not None
 
 
 def close_the_batch(world: World) -> None:

@@ -3,11 +3,12 @@
 import threading
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from services.payment import handlers, store
-from services.payment.domain import Checkout
+from services.payment import handlers, outcomes, store, work
+from services.payment.domain import Checkout, Payment
 from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.application import ItemFee
 from shared.events.base import ItemId, RenewalId
@@ -287,3 +288,38 @@ def test_fees_that_do_not_add_up_are_refused(world: World) -> None:
 def test_closing_an_unknown_payment_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
         world.hear(closure(renewal_submitted(now=world.clock()).renewal_id))
+
+
+def test_a_checkout_that_was_just_paid_comes_before_a_thousand_overdue_look_ups(world: World) -> None:
+    renewal_id = world.paid()
+    world.rows(
+        """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency,
+                                 document_sha256, pay_before, state, due_at, created_at)
+           SELECT gen_random_uuid(), gen_random_uuid(), 'R', 's', 'a', 'p', 1, 'HKD', 'd', now(), 'open',
+                  now() - interval '1 day', now() FROM generate_series(1, 1000) RETURNING id"""
+    )
+    assert world.post_webhook(world.checkout_ids(renewal_id)[0]).status_code == 204
+    assert world.capture_next()
+    assert world.state(renewal_id) == "captured"
+
+
+def test_payments_that_fail_here_delay_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing, sound = [world.paid() for _ in range(3)], world.paid()
+    world.later += timedelta(minutes=6)
+
+    def record(renewal_id: RenewalId, *rest: Any) -> Payment:
+        if renewal_id in failing:
+            raise RuntimeError("a fault of ours in one row")
+        return outcomes.record_outcome(renewal_id, *rest, key=world.payment_key)
+
+    raised = 0
+    for _ in range(5):
+        try:
+            work.capture_next(world.pool, world.gateway(), record, clock=world.clock)
+        except RuntimeError:
+            raised += 1
+    assert (raised, world.state(sound)) == (3, "captured")
+    leases = world.rows("SELECT DISTINCT attempts FROM payments WHERE leased_until IS NOT NULL")
+    assert leases == [(1,)]
+    world.work_later()
+    assert [world.state(renewal_id) for renewal_id in failing] == ["captured"] * 3

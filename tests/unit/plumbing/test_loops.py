@@ -3,12 +3,13 @@
 import http.client
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
 from shared.errors import Unavailable
 from shared.process import Life, serve_admin
-from shared.work import run_tasks
+from shared.work import backoff, claimed, run_tasks
 from tests.engines import free_port
 
 
@@ -46,6 +47,30 @@ def test_a_task_that_fails_rests_and_the_others_go_on_at_full_speed(error: Excep
     assert rows.left == 0
     assert time.monotonic() - begun < 5
     assert failing.calls <= 1 + (time.monotonic() - begun)
+
+
+@pytest.mark.parametrize("error", [Unavailable("its own"), RuntimeError("a fault of ours")])
+def test_rows_that_fail_do_not_delay_the_other_rows_of_their_task(error: Exception) -> None:
+    life = Life()
+    rows, failed = Rows(100, life), 0
+
+    def task() -> bool:
+        nonlocal failed
+        if failed < 100:
+            failed += 1
+            with claimed():
+                raise type(error)(*error.args)
+        return rows()
+
+    begun = time.monotonic()
+    run_tasks([("task", task)], life)
+    assert (failed, rows.left) == (100, 0)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_backoff_doubles_up_to_its_cap() -> None:
+    second, minute = timedelta(seconds=1), timedelta(minutes=1)
+    assert [backoff(second, n, minute).total_seconds() for n in (0, 1, 5, 6, 10_000)] == [1, 2, 32, 60, 60]
 
 
 def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
