@@ -5,7 +5,7 @@ from typing import Any
 
 import flask
 from flask_smorest import Api
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from shared import budgets, problems
@@ -17,12 +17,35 @@ _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 class ProblemSchema(Schema):
     """A problem document (RFC 9457)."""
 
+    class Meta:
+        """Some problems have members of their own."""
+
+        unknown = INCLUDE
+
     type = fields.String(required=True, metadata={"description": "Stable URN of the kind of problem"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String()
     errors = fields.Dict(metadata={"description": "What is wrong, by field"})
     request_id = fields.String()
+
+
+class KeySchema(Schema):
+    """A public key (RFC 7517)."""
+
+    kty = fields.String(required=True)
+    crv = fields.String(required=True)
+    x = fields.String(required=True)
+    y = fields.String(required=True)
+    kid = fields.String(required=True)
+    use = fields.String()
+    alg = fields.String()
+
+
+class KeySetSchema(Schema):
+    """The public keys that verify a service's tokens."""
+
+    keys = fields.List(fields.Nested(KeySchema), required=True)
 
 
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
@@ -53,6 +76,8 @@ def _of_http(error: HTTPException) -> tuple[Problem, Any]:
         return problems.INVALID, budgets.first_errors(errors)
     if code == 400:
         return problems.MALFORMED, None
+    if code == 413:
+        return problems.TOO_LARGE, None
     if code >= 500:
         return problems.INTERNAL, None
     status = HTTPStatus(code)

@@ -1,7 +1,7 @@
 """Problem details for HTTP APIs (RFC 9457): the only shape in which an error leaves a service."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,12 +14,16 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 @dataclass(frozen=True)
 class Problem:
-    """How one kind of failure looks from outside. `slug` is stable: clients decide by it."""
+    """How one kind of failure looks from outside. `slug` is stable: clients decide by it.
+
+    `members` are the further members of its document, each with its JSON Schema.
+    """
 
     status: HTTPStatus
     slug: str
     title: str
     retry_after: int | None = None
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     @property
     def type(self) -> str:
@@ -38,8 +42,16 @@ ProblemTable = Mapping[type[Exception], Problem]
 
 INTERNAL: Final = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
 UNAVAILABLE: Final = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Try again later", retry_after=5)
-INVALID: Final = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid")
+INVALID: Final = Problem(
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid-request",
+    "The request is not valid",
+    members={"errors": {"type": "object", "description": "What is wrong, by part of the request and field"}},
+)
 MALFORMED: Final = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", "The request cannot be read")
+TOO_LARGE: Final = Problem(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-entity-too-large", "The request body is larger than 256 KiB"
+)
 
 COMMON: Final[ProblemTable] = {
     TokenRefused: Problem(HTTPStatus.UNAUTHORIZED, "token-refused", "The token is not valid or has expired"),
@@ -53,8 +65,29 @@ COMMON: Final[ProblemTable] = {
 
 def find(table: ProblemTable, error: Exception) -> Problem | None:
     """The problem of the nearest class of `error` in the service's table, then in the common one."""
+    return _nearest(table, type(error))
+
+
+def of_kind(table: ProblemTable, kind: type[Exception]) -> Problem:
+    """The problem that failures of this class become. Raises LookupError if there is none."""
+    if (problem := _nearest(table, kind)) is None:
+        raise LookupError(f"{kind.__name__} is in no table of problems")
+    return problem
+
+
+def _nearest(table: ProblemTable, kind: type[Exception]) -> Problem | None:
     for known in (table, COMMON):
-        for kind in type(error).__mro__:
-            if kind in known:
-                return known[kind]
+        for each in kind.__mro__:
+            if each in known:
+                return known[each]
     return None
+
+
+def one_of(values: Iterable[str], description: str) -> dict[str, Any]:
+    """A member's schema: one of these texts."""
+    return {"type": "string", "enum": sorted(set(values)), "description": description}
+
+
+def names(description: str) -> dict[str, Any]:
+    """A member's schema: a list of texts."""
+    return {"type": "array", "items": {"type": "string"}, "description": description}

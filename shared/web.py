@@ -2,9 +2,8 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -12,13 +11,13 @@ from typing import Any, Final, TypeVar, cast
 
 import flask
 import structlog
-from flask_smorest import Blueprint
 
-from shared import budgets, idempotency, problems, requests_seen, tracing
+from shared import budgets, idempotency, openapi, problems, requests_seen, tracing
 from shared.api import ProblemApi, render
 from shared.auth import Caller, caller_of
 from shared.db import UNAVAILABLE, Pool
 from shared.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused
+from shared.openapi import SAME_HOST, Blueprint
 from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -76,6 +75,7 @@ def create_app(
     clock: Clock = utc_now,
     prefix: str | None = None,
     account: Callable[[], str] | None = None,
+    servers: Sequence[Mapping[str, Any]] = SAME_HOST,
 ) -> flask.Flask:
     """A service's WSGI app, its routes under /<service>/v1 or the prefix; its callers are ARs unless it says whose."""
     path = prefix or f"/{service}/v1"
@@ -85,6 +85,7 @@ def create_app(
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",
         "OPENAPI_URL_PREFIX": path,
+        "API_SPEC_OPTIONS": {"servers": list(servers)},
         "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
         "PROPAGATE_EXCEPTIONS": False,
     }
@@ -101,9 +102,6 @@ def create_app(
     app.before_request(_begin)
     app.after_request(_end)
     api = ProblemApi(app)
-    api.spec.components.security_scheme(
-        "access_token", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From identity"}
-    )
     for blueprint in blueprints:
         api.register_blueprint(blueprint, url_prefix=path)
     app.register_error_handler(Exception, _handle)
@@ -191,11 +189,9 @@ def steps(view: View) -> View:
 
 
 def _documented(view: View) -> View:
-    """The view with its Idempotency-Key in the OpenAPI document."""
-    doc = deepcopy(getattr(view, "_apidoc", {}))
-    doc.setdefault("manual_doc", {}).setdefault("parameters", []).append(_KEY_PARAMETER)
-    view._apidoc = doc  # type: ignore[attr-defined]  # where flask-smorest looks for it
-    return view
+    """The view with its Idempotency-Key, and what is refused because of it, in the OpenAPI document."""
+    openapi.add_parameter(view, _KEY_PARAMETER)
+    return openapi.refuses(KeyMissing, KeyInUse, KeyReused)(view)
 
 
 def _idempotency_of_request() -> tuple[str, str, str]:

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.http_contract import Checker
+
 if TYPE_CHECKING:
     from tests.engines import Database, Kafka, Postgres
+
+
+_BROKEN: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +28,15 @@ def pytest_configure(config: pytest.Config) -> None:
             structlog.processors.JSONRenderer(),
         ]
     )
+    Checker(_BROKEN.append).listen()
+
+
+@pytest.fixture(autouse=True)
+def _answers_keep_the_contract() -> Iterator[None]:
+    """Fail a test in which an answer was not as its service's OpenAPI document says."""
+    _BROKEN.clear()
+    yield
+    assert not _BROKEN, "\n".join(sorted(set(_BROKEN)))
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def openapi() -> dict[str, Any]:
         keys=KeySet(keys={}),
         fingerprints=FingerprintKey(bytes(32)),
         deps=None,
+        servers=api.SERVERS,
     )
     document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
     return document

@@ -58,7 +58,8 @@ def base_environment(installation: Installation) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("OTEL_")},
         STATE_VARIABLE: str(installation.folder),
-        "PYTHONPATH": str(ROOT),
+        # Behind it what the caller adds: the tests look into every process.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",
         "TZ": "UTC",
@@ -217,6 +218,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
         case "payment":
             return {
                 "PAYMENT_SIGNING_KEY_FILE": str(pki.signing / "payment.key"),
+                "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
                 "PAYMENT_PROVIDER_URL": f"http://127.0.0.1:{installation.ports.sandbox}",
                 "PAYMENT_PROVIDER_API_KEY": _sandbox_key(installation),
                 "PAYMENT_WEBHOOK_SECRETS": _webhook_secret(installation),

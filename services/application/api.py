@@ -6,10 +6,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import flask
-from flask_smorest import Blueprint
 
 from services.application import eligibility, handlers, prices, store, submission, terms
-from services.application.domain import Renewal
+from services.application.domain import Renewal, RenewalState
 from services.application.prices import Price
 from services.application.refusals import (
     DocumentTooOld,
@@ -25,7 +24,6 @@ from services.application.schemas import (
     DraftSchema,
     EligibleSchema,
     PriceSchema,
-    RefusalSchema,
     RenewalSchema,
     RenewalSummarySchema,
     SubmissionSchema,
@@ -33,16 +31,31 @@ from services.application.schemas import (
 )
 from services.application.submission import DraftRenewal
 from services.application.terms import Terms
-from shared import problems, web
+from shared import web
 from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import RenewalId
-from shared.problems import Problem, ProblemTable
+from shared.openapi import Blueprint, for_everyone, refuses, signed_in
+from shared.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
     RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The renewal is not in the right state"),
-    NotEligible: Problem(HTTPStatus.CONFLICT, "not-eligible", "A certificate cannot be renewed online now"),
+    InvalidTransition: Problem(
+        HTTPStatus.CONFLICT,
+        "not-in-this-state",
+        "The renewal is not in the right state",
+        members={"state": one_of(RenewalState, "Where the renewal stands")},
+    ),
+    NotEligible: Problem(
+        HTTPStatus.CONFLICT,
+        "not-eligible",
+        "A certificate cannot be renewed online now",
+        members={
+            "srn": {"type": "string", "description": "Whose certificate"},
+            "reason": one_of(["unknown", *eligibility.ADVICE], "Why not"),
+            "advice": {"type": "string", "description": "What to do instead"},
+        },
+    ),
     NoAdditionalServers: Problem(
         HTTPStatus.CONFLICT, "no-additional-servers", "This product has no additional servers"
     ),
@@ -55,13 +68,12 @@ LISTED: Final = 50
 _PUBLIC_AGE: Final = timedelta(minutes=5)
 
 blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
-signed_in = blp.doc(security=[{"access_token": []}])
-refusing = blp.alt_response(
-    HTTPStatus.CONFLICT, schema=RefusalSchema, content_type=problems.MEDIA_TYPE, description="Refused, and why"
-)
+not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="As `If-None-Match` names it")
 
 
 @blp.get("/terms")
+@for_everyone
+@not_modified
 @blp.response(200, TermsSchema)
 def show_current_terms() -> flask.Response:
     """The terms that a new application refers to; for everyone."""
@@ -69,6 +81,9 @@ def show_current_terms() -> flask.Response:
 
 
 @blp.get("/terms/<version>")
+@for_everyone
+@refuses(TermsNotFound)
+@not_modified
 @blp.response(200, TermsSchema)
 def show_terms(version: str) -> flask.Response:
     """The terms of a version, byte for byte: their SHA-256 stands in the signed document; for everyone."""
@@ -76,6 +91,7 @@ def show_terms(version: str) -> flask.Response:
 
 
 @blp.get("/prices")
+@for_everyone
 @blp.response(200, PriceSchema(many=True))
 def list_prices() -> list[Price]:
     """The fees in force now; for everyone."""
@@ -102,7 +118,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
 
 @blp.post("/renewals")
 @signed_in
-@refusing
+@refuses(NotEligible, NoAdditionalServers)
 @web.command
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
@@ -123,6 +139,7 @@ def list_renewals() -> list[Renewal]:
 
 @blp.get("/renewals/<uuid:renewal_id>")
 @signed_in
+@refuses(RenewalNotFound)
 @blp.response(200, RenewalSchema)
 def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """One renewal with its items and its course."""
@@ -133,6 +150,7 @@ def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
 
 @blp.get("/renewals/<uuid:renewal_id>/document")
 @signed_in
+@refuses(RenewalNotFound)
 @blp.response(200, DocumentSchema)
 def show_document(renewal_id: uuid.UUID) -> flask.Response:
     """The document to sign, byte for byte (RFC 8785)."""
@@ -143,7 +161,7 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 
 @blp.post("/renewals/<uuid:renewal_id>/submission")
 @signed_in
-@refusing
+@refuses(RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible)
 @web.command
 @blp.arguments(SubmissionSchema)
 @blp.response(200, RenewalSchema)
@@ -157,7 +175,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 
 @blp.post("/renewals/<uuid:renewal_id>/cancellation")
 @signed_in
-@refusing
+@refuses(RenewalNotFound, InvalidTransition)
 @web.command
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, val
 from services.application.domain import CURRENCY, Ending, ItemState, RenewalState, Step
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
-from shared.api import ProblemSchema
 from shared.events.base import Language, Product
 
 
@@ -69,7 +68,11 @@ class EligibleSchema(Schema):
     not_after = fields.AwareDateTime(required=True)
     renew_by = fields.Date(required=True, metadata={"description": "One month before the end, in Hong Kong"})
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
-    reason = fields.String(allow_none=True, metadata={"description": "Why it cannot be renewed; null if it can"})
+    reason = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(list(ADVICE)),
+        metadata={"description": "Why it cannot be renewed; null if it can"},
+    )
     advice = fields.String(allow_none=True, metadata={"description": "What to do instead"})
     renewal_id = fields.UUID(allow_none=True, metadata={"description": "The renewal under way, if there is one"})
 
@@ -144,17 +147,6 @@ class DocumentSchema(Schema):
 
     purpose = fields.String(required=True)
     renewal_id = fields.UUID(required=True)
-
-
-class RefusalSchema(ProblemSchema):
-    """Why a command was refused. `type` says which of the further fields are there."""
-
-    srn = fields.String(metadata={"description": "not-eligible: whose certificate"})
-    reason = fields.String(metadata={"description": "not-eligible: why not", "enum": ["unknown", *ADVICE]})
-    advice = fields.String(metadata={"description": "not-eligible: what to do instead"})
-    state = fields.Enum(
-        RenewalState, by_value=True, metadata={"description": "not-in-this-state: where the renewal stands"}
-    )
 
 
 class TermsSchema(Schema):

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import flask
 from cryptography import x509
-from flask_smorest import Blueprint
 
 from services.identity import attesting, authorising, challenging, examining, handlers, reading
 from services.identity.attesting import Attest
@@ -36,6 +35,7 @@ from services.identity.domain import (
 from services.identity.examining import Report
 from services.identity.handlers import Tokens
 from services.identity.one_time_store import Challenge
+from services.identity.problems import PROBLEMS as PROBLEMS  # what every api module offers beside its blueprint
 from services.identity.schemas import (
     AUTHORISE_PARAMETERS,
     AttestationRequestSchema,
@@ -47,66 +47,27 @@ from services.identity.schemas import (
     CheckoutAuthorisationSchema,
     CheckoutRequestSchema,
     CodeSchema,
-    KeySetSchema,
     ReportSchema,
     TokenSchema,
     TokensSchema,
 )
 from services.identity.store import Evidence
 from shared import problems, web, xfcc
+from shared.api import KeySetSchema
 from shared.db import UNAVAILABLE
 from shared.errors import Refused
 from shared.events.base import RenewalId
+from shared.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_everyone, refuses, signed_in
 from shared.parsing import Parser
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
-from shared.problems import Problem, ProblemTable
 from shared.tokens import SigningKey, TokenKind
 from shared.tx import Tx
-from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
 
-PROBLEMS: Final[ProblemTable] = {
-    ClientCertificateMissing: Problem(
-        HTTPStatus.FORBIDDEN, ClientCertificateMissing.reason, "Sign in with your e-Cert (Organisational)"
-    ),
-    ClientCertificateMalformed: Problem(
-        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "The client certificate cannot be read"
-    ),
-    CertificateRefused: Problem(HTTPStatus.FORBIDDEN, "certificate-refused", "The e-Cert is not accepted"),
-    RevocationUnknown: Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        RevocationUnknown.reason,
-        "Whether the e-Cert is revoked cannot be told now; try again later",
-        retry_after=60,
-    ),
-    NotEnrolled: Problem(HTTPStatus.FORBIDDEN, NotEnrolled.reason, "This e-Cert is not registered"),
-    OrganisationMismatch: Problem(
-        HTTPStatus.FORBIDDEN, OrganisationMismatch.reason, "The e-Cert names another organisation"
-    ),
-    OfficeEnded: Problem(HTTPStatus.FORBIDDEN, OfficeEnded.reason, "You no longer act for this subscriber"),
-    RecordUnusable: Problem(
-        HTTPStatus.CONFLICT, RecordUnusable.reason, "The register's record has to be corrected by the CA first"
-    ),
-    OtherCertificate: Problem(
-        HTTPStatus.FORBIDDEN, OtherCertificate.reason, "The signature was made with another e-Cert"
-    ),
-    SignatureRefused: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "signature-refused", "The signature is not accepted"),
-    DocumentRefused: Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "document-refused", "The signed document is not your application"
-    ),
-    NonceSpent: Problem(HTTPStatus.CONFLICT, NonceSpent.reason, "This application was signed before"),
-    RedirectRefused: Problem(
-        HTTPStatus.BAD_REQUEST, RedirectRefused.reason, "The sign-in was begun by a site that is not known here"
-    ),
-    AuthorisationRefused: Problem(HTTPStatus.BAD_REQUEST, AuthorisationRefused.reason, "The request is not valid"),
-    CodeRefused: Problem(HTTPStatus.FORBIDDEN, CodeRefused.reason, "This sign-in cannot be finished: sign in again"),
-    ChallengeRefused: Problem(
-        HTTPStatus.CONFLICT, ChallengeRefused.reason, "The challenge was used, or is over: ask for another one"
-    ),
-}
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
 T = TypeVar("T")
-
+at_sign_in_host = by_client_certificate(SIGN_IN_HOST)
+judges_certificate = refuses(*_TURNED_AWAY)
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -128,6 +89,13 @@ def _noting_refused_attestations(view: View) -> View:
 
 
 blp = Blueprint("identity", __name__, description="Who may act for a subscriber, and what they signed")
+redirects = blp.response(
+    303,
+    {"type": "string"},
+    content_type="text/html",
+    description="To redirect_uri, with `code` or `error`, and `state`",
+    headers={"Location": {"required": True, "schema": {"type": "string", "format": "uri"}}},
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +115,8 @@ def _deps() -> Deps:
 
 
 @blp.post("/tokens")
+@at_sign_in_host
+@judges_certificate
 @blp.response(200, TokenSchema)
 def sign_in() -> dict[str, Any]:
     """Sign in by the client certificate of this connection; a short access token comes back."""
@@ -158,8 +128,10 @@ def sign_in() -> dict[str, Any]:
 
 
 @blp.get("/authorise")
+@at_sign_in_host
+@refuses(RedirectRefused)
 @blp.doc(parameters=AUTHORISE_PARAMETERS)
-@blp.response(303, description="To redirect_uri, with `code` or `error`, and `state`")
+@redirects
 def authorise() -> flask.Response:
     """Sign in by the client certificate of this connection, for the portal: a code goes there by redirect."""
     return _code_for(
@@ -171,8 +143,10 @@ def authorise() -> flask.Response:
 
 
 @blp.get("/certificate-tests")
+@at_sign_in_host
+@refuses(RedirectRefused)
 @blp.doc(parameters=AUTHORISE_PARAMETERS[:-1])
-@blp.response(303, description="To redirect_uri, with `code` or `error`, and `state`")
+@redirects
 def show_certificate() -> flask.Response:
     """Show the client certificate of this connection to be looked at; nobody is signed in by it."""
 
@@ -207,6 +181,9 @@ def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
 
 
 @blp.post("/codes")
+@for_everyone
+@judges_certificate
+@refuses(CodeRefused)
 @blp.arguments(CodeSchema)
 @blp.response(200, TokensSchema)
 def redeem_code(command: RedeemCode) -> dict[str, Any]:
@@ -221,6 +198,8 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 
 
 @blp.post("/certificate-test-results")
+@for_everyone
+@refuses(CodeRefused, CertificateRefused)
 @blp.arguments(CodeSchema)
 @blp.response(200, ReportSchema)
 def show_report(command: RedeemCode) -> Report:
@@ -234,6 +213,7 @@ def show_report(command: RedeemCode) -> Report:
 
 
 @blp.post("/challenges")
+@for_everyone
 @blp.arguments(ChallengeRequestSchema)
 @blp.response(201, ChallengeSchema)
 def make_challenge(body: dict[str, UUID]) -> Challenge:
@@ -244,6 +224,9 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
 
 
 @blp.post("/challenge-tokens")
+@for_everyone
+@judges_certificate
+@refuses(ChallengeRefused, SignatureRefused)
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, TokensSchema)
 def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
@@ -263,6 +246,8 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 
 
 @blp.post("/challenge-tests")
+@for_everyone
+@refuses(ChallengeRefused, SignatureRefused, CertificateRefused)
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, ReportSchema)
 def show_signer(command: AnswerChallenge) -> Report:
@@ -274,6 +259,8 @@ def show_signer(command: AnswerChallenge) -> Report:
 
 
 @blp.post("/checkout-authorisations")
+@at_sign_in_host
+@judges_certificate
 @blp.arguments(CheckoutRequestSchema)
 @blp.response(200, CheckoutAuthorisationSchema)
 def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
@@ -289,6 +276,9 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 
 
 @blp.post("/attestations")
+@signed_in
+@judges_certificate
+@refuses(SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable)
 @_noting_refused_attestations
 @web.command
 @blp.arguments(AttestationRequestSchema)
@@ -301,6 +291,8 @@ def attest(command: Attest) -> Evidence:
 
 
 @blp.get("/me")
+@signed_in
+@refuses(OfficeEnded)
 @blp.response(200, CallerSchema)
 def show_caller() -> dict[str, Any]:
     """The signed-in Authorised Representative and their organisation, as on file."""
@@ -315,6 +307,7 @@ def show_caller() -> dict[str, Any]:
 
 
 @blp.get("/jwks")
+@for_everyone
 @blp.response(200, KeySetSchema)
 def show_keys() -> dict[str, Any]:
     """The public keys that verify identity's tokens."""

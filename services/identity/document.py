@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.identity.domain import DocumentRefused
+from services.identity.domain import DocumentFault, DocumentRefused
 from shared.auth import Caller
 from shared.events.base import RenewalId
 
@@ -27,29 +27,29 @@ def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDoc
     """Read the document; raise DocumentRefused unless it is an application for the caller's own renewal."""
     content = _parse(document)
     if content.get("purpose") != PURPOSE:
-        raise DocumentRefused("document-purpose")
+        raise DocumentRefused(DocumentFault.PURPOSE)
     if _text(content, "renewal_id") != str(renewal_id):
-        raise DocumentRefused("document-of-another-renewal")
+        raise DocumentRefused(DocumentFault.OTHER_RENEWAL)
     if _text(content, "subscriber", "id") != caller.subscriber_id:
-        raise DocumentRefused("document-of-another-subscriber")
+        raise DocumentRefused(DocumentFault.OTHER_SUBSCRIBER)
     if _text(content, "authorised_representative", "id") != caller.ar_id:
-        raise DocumentRefused("document-of-another-representative")
+        raise DocumentRefused(DocumentFault.OTHER_REPRESENTATIVE)
     nonce = _text(content, "nonce")
     if not _NONCE.fullmatch(nonce):
-        raise DocumentRefused("document-nonce")
+        raise DocumentRefused(DocumentFault.NONCE)
     return SignedDocument(renewal_id=renewal_id, nonce=nonce)
 
 
 def _parse(document: bytes) -> dict[str, Any]:
     """JSON with one meaning: UTF-8, no name twice, no NaN."""
     if len(document) > MAX_BYTES:
-        raise DocumentRefused("document-too-large")
+        raise DocumentRefused(DocumentFault.TOO_LARGE)
     try:
         content = json.loads(document.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise DocumentRefused("document-unreadable") from error
+        raise DocumentRefused(DocumentFault.UNREADABLE) from error
     if not isinstance(content, dict):
-        raise DocumentRefused("document-unreadable")
+        raise DocumentRefused(DocumentFault.UNREADABLE)
     return content
 
 
@@ -69,5 +69,5 @@ def _text(content: dict[str, Any], *path: str) -> str:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, str):
-        raise DocumentRefused(f"document-without-{path[0].replace('_', '-')}")
+        raise DocumentRefused(DocumentFault(f"document-without-{path[0].replace('_', '-')}"))
     return value

@@ -109,8 +109,27 @@ class OrganisationMismatch(Refused):
     reason = "organisation-mismatch"
 
 
+class DocumentFault(StrEnum):
+    """Why a document is not attested; each is a stable slug."""
+
+    PURPOSE = "document-purpose"
+    OTHER_RENEWAL = "document-of-another-renewal"
+    OTHER_SUBSCRIBER = "document-of-another-subscriber"
+    OTHER_REPRESENTATIVE = "document-of-another-representative"
+    NONCE = "document-nonce"
+    TOO_LARGE = "document-too-large"
+    UNREADABLE = "document-unreadable"
+    WITHOUT_RENEWAL = "document-without-renewal-id"
+    WITHOUT_SUBSCRIBER = "document-without-subscriber"
+    WITHOUT_REPRESENTATIVE = "document-without-authorised-representative"
+    WITHOUT_NONCE = "document-without-nonce"
+
+
 class DocumentRefused(Reasoned):
     """The signed document is not an application for the caller's own renewal."""
+
+    def __init__(self, fault: DocumentFault) -> None:
+        super().__init__(fault.value)
 
 
 class OtherCertificate(Refused):

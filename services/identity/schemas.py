@@ -180,24 +180,6 @@ class CallerSchema(Schema):
     certificate_sha256 = fields.String(required=True)
 
 
-class KeySchema(Schema):
-    """A public key (RFC 7517)."""
-
-    kty = fields.String(required=True)
-    crv = fields.String(required=True)
-    x = fields.String(required=True)
-    y = fields.String(required=True)
-    kid = fields.String(required=True)
-    use = fields.String()
-    alg = fields.String()
-
-
-class KeySetSchema(Schema):
-    """Identity's public keys."""
-
-    keys = fields.List(fields.Nested(KeySchema), required=True)
-
-
 class FindingSchema(Schema):
     """One point about an e-Cert."""
 

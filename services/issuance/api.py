@@ -9,7 +9,6 @@ from typing import Any, Final
 import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from flask_smorest import Blueprint
 
 from services.issuance import certificate_store, intake, pins, preflight, revoking, store
 from services.issuance.ca import IssuingCA
@@ -19,6 +18,7 @@ from services.issuance.domain import (
     CertificateNotFound,
     InvalidTransition,
     KeyNotAllowed,
+    KeyObjection,
     Order,
     OrderNotFound,
     PINLocked,
@@ -42,36 +42,98 @@ from shared import problems, web
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
+from shared.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.parsing import Parser
-from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
-from shared.pki.keys import KeyRefused
-from shared.problems import Problem, ProblemTable
+from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted
+from shared.pki.keys import KeyFault, KeyRefused
+from shared.problems import Problem, ProblemTable, names, one_of
 
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+_CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
 PROBLEMS: Final[ProblemTable] = {
     OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
     CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, "certificate-not-found", "There is no certificate yet"),
     InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order is not in the right state"),
     CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "The certificate has expired"),
-    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "The CSR cannot be used"),
-    NamesDiffer: Problem(_UNPROCESSABLE, "csr-names-differ", "The CSR asks for other names than were ordered"),
-    PrivateKeyPasted: Problem(
-        _UNPROCESSABLE, "private-key-pasted", "A private key was sent: it is compromised, make a new one"
+    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "The CSR cannot be used", members=_CSR_REASON),
+    NamesDiffer: Problem(
+        _UNPROCESSABLE,
+        "csr-names-differ",
+        "The CSR asks for other names than were ordered",
+        members={
+            **_CSR_REASON,
+            "surplus": names("Names of the CSR that were not ordered"),
+            "missing": names("Ordered names that the CSR lacks"),
+        },
     ),
-    KeyRefused: Problem(_UNPROCESSABLE, "key-refused", "The CSR's key is not allowed"),
-    KeyNotAllowed: Problem(_UNPROCESSABLE, "key-not-allowed", "The CSR's key may not be used for this order"),
+    PrivateKeyPasted: Problem(
+        _UNPROCESSABLE,
+        "private-key-pasted",
+        "A private key was sent: it is compromised, make a new one",
+        members=_CSR_REASON,
+    ),
+    KeyRefused: Problem(
+        _UNPROCESSABLE,
+        "key-refused",
+        "The CSR's key is not allowed",
+        members={"reason": one_of(KeyFault, "Why the key is not allowed")},
+    ),
+    KeyNotAllowed: Problem(
+        _UNPROCESSABLE,
+        "key-not-allowed",
+        "The CSR's key may not be used for this order",
+        members={"reason": one_of([*KeyObjection, KeyFault.WEAK], "Why the key may not be used")},
+    ),
     WrongReference: Problem(_UNPROCESSABLE, "wrong-reference", "This is not the order's reference number"),
-    PINsMissing: Problem(_UNPROCESSABLE, "pins-missing", "Send one PIN for each server name of the order"),
-    PINSlip: Problem(_UNPROCESSABLE, "pin-slip", "A PIN is mistyped; no try was used"),
+    PINsMissing: Problem(
+        _UNPROCESSABLE,
+        "pins-missing",
+        "Send one PIN for each server name of the order",
+        members={
+            "missing": names("Server names without a PIN"),
+            "surplus": names("Names with a PIN that the order does not have"),
+        },
+    ),
+    PINSlip: Problem(
+        _UNPROCESSABLE,
+        "pin-slip",
+        "A PIN is mistyped; no try was used",
+        members={"mistyped": names("Server names whose PIN fails its check digit")},
+    ),
     PINNotReady: Problem(HTTPStatus.CONFLICT, "pin-not-ready", "A PIN Envelope has not been made yet"),
-    PINWrong: Problem(HTTPStatus.FORBIDDEN, "pin-wrong", "A PIN is wrong"),
-    PINLocked: Problem(HTTPStatus.FORBIDDEN, "pin-locked", "A PIN has had all its tries"),
+    PINWrong: Problem(
+        HTTPStatus.FORBIDDEN,
+        "pin-wrong",
+        "A PIN is wrong",
+        members={
+            "wrong": {
+                "type": "array",
+                "description": "Server names whose PIN is wrong, each with the tries it has left",
+                "items": {
+                    "type": "object",
+                    "required": ["server_name", "tries_left"],
+                    "properties": {"server_name": {"type": "string"}, "tries_left": {"type": "integer"}},
+                    "additionalProperties": False,
+                },
+            }
+        },
+    ),
+    PINLocked: Problem(
+        HTTPStatus.FORBIDDEN,
+        "pin-locked",
+        "A PIN has had all its tries",
+        members={"locked": names("Server names whose PIN Envelope must be replaced")},
+    ),
 }
 # A relying party may keep a CRL for an hour: that is when the next one comes, and a revocation then shows.
 _CRL_AGE: Final = timedelta(hours=1)
 _CA_AGE: Final = timedelta(days=1)
 
+_BYTES: Final = {"type": "string", "format": "binary"}
+_CACHED: Final = {"ETag": {"required": True, "schema": {"type": "string"}}}
+
 blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
+not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="As `If-None-Match` names it")
 
 
 class NoCRLYet(Unavailable):
@@ -91,6 +153,8 @@ class Deps:
 
 
 @blp.get("/renewals/<uuid:renewal_id>/orders")
+@signed_in
+@refuses(OrderNotFound)
 @blp.response(200, OrderSchema(many=True))
 def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
     """The orders of a renewal, with their PINs' and certificates' states."""
@@ -103,6 +167,10 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 
 
 @blp.post("/orders/<uuid:item_id>/csr")
+@signed_in
+@refuses(OrderNotFound, InvalidTransition)
+@refuses(CSRRefused, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed)
+@refuses(WrongReference, PINsMissing, PINSlip, PINNotReady, PINWrong, PINLocked)
 @web.steps
 @blp.arguments(CSRSchema)
 @blp.response(200, OrderSchema)
@@ -118,6 +186,8 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
 
 
 @blp.post("/csr-checks")
+@signed_in
+@refuses(OrderNotFound)
 @blp.arguments(CSRCheckSchema)
 @blp.response(200, CheckedCSRSchema)
 def check_csr(command: CheckCSR) -> dict[str, Any]:
@@ -147,7 +217,9 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
 
 
 @blp.get("/orders/<uuid:item_id>/certificate")
-@blp.response(200, content_type="application/pem-certificate-chain")
+@signed_in
+@refuses(OrderNotFound, CertificateNotFound)
+@blp.response(200, {"type": "string"}, content_type="application/pem-certificate-chain")
 def download_certificate(item_id: uuid.UUID) -> flask.Response:
     """The certificate and the CA certificates above it, in PEM."""
     caller = web.caller()
@@ -159,6 +231,8 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 
 
 @blp.post("/orders/<uuid:item_id>/acceptance")
+@signed_in
+@refuses(OrderNotFound, CertificateNotFound, InvalidTransition)
 @web.command
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
@@ -167,6 +241,8 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 
 
 @blp.post("/orders/<uuid:item_id>/revocation")
+@signed_in
+@refuses(OrderNotFound, CertificateNotFound, CertificateExpired)
 @web.command
 @blp.arguments(RevocationSchema)
 @blp.response(200, CertificateSchema)
@@ -176,7 +252,9 @@ def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
 
 
 @blp.get("/crl")
-@blp.response(200, content_type="application/pkix-crl")
+@for_everyone
+@not_modified
+@blp.response(200, _BYTES, content_type="application/pkix-crl", headers=_CACHED)
 def download_crl() -> flask.Response:
     """The certificate revocation list (DER)."""
     with web.transaction() as tx:
@@ -189,7 +267,9 @@ def download_crl() -> flask.Response:
 
 
 @blp.get("/ca-certificate")
-@blp.response(200, content_type="application/pkix-cert")
+@for_everyone
+@not_modified
+@blp.response(200, _BYTES, content_type="application/pkix-cert", headers=_CACHED)
 def download_ca_certificate() -> flask.Response:
     """The issuing CA's certificate (DER)."""
     ca = web.deps(Deps).ca

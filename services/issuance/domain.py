@@ -200,6 +200,15 @@ class PINLocked(Refused):
         self.extensions = {"locked": list(server_names)}
 
 
+class KeyObjection(StrEnum):
+    """Why a key may not be certified; stable, a subscriber acts on it."""
+
+    BLOCKED = "key-blocked"
+    OF_THE_CA = "key-of-the-ca"
+    OF_ANOTHER_SUBSCRIBER = "key-of-another-subscriber"
+    USED_BEFORE = "key-used-before"
+
+
 class KeyNotAllowed(Refused):
     """This key may not be certified for this order, whatever its quality."""
 

@@ -10,6 +10,7 @@ from services.issuance import pins, revoking, store
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
+    KeyObjection,
     Order,
     OrderNotFound,
     OrderState,
@@ -204,16 +205,16 @@ def key_objection(
     """
     spki_sha256 = request.spki_sha256
     if store.is_blocked(conn, spki_sha256):
-        return "key-blocked"
+        return KeyObjection.BLOCKED
     if policy.weak_keys.has(request.spki):
         return KeyFault.WEAK.value
     if spki_sha256 == policy.own:
-        return "key-of-the-ca"
+        return KeyObjection.OF_THE_CA
     owner = store.find_key_owner(conn, spki_sha256)
     if owner is not None and owner[0] != subscriber_id:
-        return "key-of-another-subscriber"
+        return KeyObjection.OF_ANOTHER_SUBSCRIBER
     if owner is not None and owner[1] != item_id and not policy.allow_reuse:
-        return "key-used-before"
+        return KeyObjection.USED_BEFORE
     return None
 
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from services.issuance import reissuing
 from services.issuance.domain import InvalidTransition, OrderNotFound
 from services.issuance.reissuing import OtherEnvelope, VoidReason
 from shared import web
+from shared.openapi import Blueprint, refuses
 from shared.operators.api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
@@ -42,6 +42,7 @@ class ReissuedSchema(Schema):
 
 
 @blp.post("/orders/<uuid:item_id>/pins")
+@refuses(OrderNotFound, InvalidTransition, OtherEnvelope)
 @operation(REISSUE_PIN)
 @web.command
 @blp.arguments(ReissueSchema)

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from services.issuance.crl import SUBSCRIBER_REASONS, RevocationReason
+from services.issuance.domain import OrderState
 from services.issuance.preflight import CheckCSR
 from shared.events.base import ItemId, Product
 from shared.pki.names import NameRefused, server_name
@@ -108,7 +109,9 @@ class CertificateSchema(Schema):
     not_after = fields.AwareDateTime(required=True)
     accepted_at = fields.AwareDateTime(allow_none=True)
     revoked_at = fields.AwareDateTime(allow_none=True)
-    revocation_reason = fields.String(allow_none=True)
+    revocation_reason = fields.String(
+        allow_none=True, validate=validate.OneOf([reason.value for reason in RevocationReason])
+    )
 
 
 class OrderSchema(Schema):
@@ -119,9 +122,9 @@ class OrderSchema(Schema):
     srn = fields.String(required=True)
     product = fields.Enum(Product, by_value=True, required=True)
     server_names = fields.List(fields.String(), required=True)
-    state = fields.String(required=True)
+    state = fields.Enum(OrderState, by_value=True, required=True)
     key_kind = fields.String(allow_none=True)
-    csr_sha256 = fields.Function(lambda order: _hex(order["csr_sha256"]), metadata={"type": "string"})
+    csr_sha256 = fields.Function(lambda order: _hex(order["csr_sha256"]), metadata={"type": ["string", "null"]})
     csr_received_at = fields.AwareDateTime(allow_none=True)
     refusal = fields.String(allow_none=True, metadata={"description": "Why a CSR was set aside or the item refused"})
     pins = fields.List(fields.Nested(PINSchema), required=True)

@@ -6,12 +6,12 @@ from datetime import date
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from services.mailing import envelope_store, manifest, posting
 from services.mailing.domain import HONG_KONG, PostingRefused
 from shared import web
+from shared.openapi import Blueprint, refuses
 from shared.operators.api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
@@ -62,6 +62,7 @@ def list_batches() -> list[dict[str, Any]]:
 
 
 @blp.post("/envelopes/<uuid:envelope_id>/return")
+@refuses(PostingRefused)
 @operation(MARK_RETURNED)
 @web.command
 @blp.arguments(ReturnSchema)

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import flask
-from flask_smorest import Blueprint
 
 from services.payment import handlers, provider, refund_store, store
 from services.payment.domain import CheckoutId, Payment, PaymentState, Provider, Waiting
@@ -28,8 +27,10 @@ from services.payment.refusals import (
 from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
 from services.payment.webhook import verify as verify_webhook
 from shared import web
+from shared.api import KeySetSchema
 from shared.auth import Caller
 from shared.events.base import ARId, RenewalId, SubscriberId
+from shared.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.problems import Problem, ProblemTable
 from shared.tokens import TokenKind, TokenRefused, verify
 from shared.tx import Tx
@@ -76,9 +77,22 @@ class Deps:
     record: RecordOutcome
     webhook_secrets: tuple[bytes, ...]
     return_url: str
+    jwks: Mapping[str, Any]
 
 
 @blp.post("/checkouts")
+@signed_in
+@refuses(
+    PaymentNotReady,
+    NotTheRepresentative,
+    AuthorisationRefused,
+    AuthorisationUsed,
+    PaymentClosed,
+    AlreadyPaid,
+    PaymentHeld,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 @web.steps
 @blp.arguments(OpenCheckoutSchema)
 @blp.response(HTTPStatus.OK, CheckoutSchema)
@@ -131,8 +145,10 @@ def _shown_checkout(payment: Payment, url: str) -> Mapping[str, object]:
 
 
 @blp.post("/provider-webhooks")
+@for_everyone
+@refuses(WebhookRefused)
 @blp.response(HTTPStatus.NO_CONTENT)
-def receive_webhook() -> tuple[str, int]:
+def receive_webhook() -> flask.Response:
     """The provider says that something happened; answered after it is remembered, and checked later."""
     webhook = verify_webhook(
         {name.lower(): value for name, value in flask.request.headers.items()},
@@ -142,7 +158,7 @@ def receive_webhook() -> tuple[str, int]:
     )
     with web.transaction() as tx:
         handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
-    return "", HTTPStatus.NO_CONTENT
+    return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
 def _checkout_id(reference: str) -> CheckoutId | None:
@@ -153,6 +169,8 @@ def _checkout_id(reference: str) -> CheckoutId | None:
 
 
 @blp.get("/payments/<uuid:renewal_id>")
+@signed_in
+@refuses(PaymentNotReady)
 @blp.response(HTTPStatus.OK, PaymentSchema)
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """How the payment of a renewal stands."""
@@ -163,6 +181,8 @@ def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
 
 
 @blp.get("/payments/<uuid:renewal_id>/receipt")
+@signed_in
+@refuses(PaymentNotReady, NoReceiptYet)
 @blp.response(HTTPStatus.OK, ReceiptSchema)
 def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """The receipt of a captured payment."""
@@ -171,6 +191,14 @@ def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
     if payment.state is not PaymentState.CAPTURED:
         raise NoReceiptYet("nothing is captured yet")
     return {**vars(payment), "payment_id": payment.id, "signed": payment.receipt}
+
+
+@blp.get("/jwks")
+@for_everyone
+@blp.response(HTTPStatus.OK, KeySetSchema)
+def show_keys() -> Mapping[str, Any]:
+    """Return the public keys that verify payment's receipts (RFC 7517)."""
+    return web.deps(Deps).jwks
 
 
 def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:

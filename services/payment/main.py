@@ -1,6 +1,7 @@
 """Builds payment's processes: `python -m services.payment.main {web,consume,relay,work,migrate,held,recheck}`."""
 
 import argparse
+import json
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -39,6 +40,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         record=outcomes.recorder(SigningKey.load(settings.signing_key_file)),
         webhook_secrets=settings.webhook_secrets,
         return_url=settings.return_url,
+        jwks=json.loads(settings.jwks_file.read_text("utf-8")),
     )
     return web.create_app(
         "payment",

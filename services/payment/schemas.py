@@ -2,6 +2,8 @@
 
 from marshmallow import Schema, fields, validate
 
+from services.payment.domain import PaymentState, RefundState
+
 
 class OpenCheckoutSchema(Schema):
     """What opens a checkout: the renewal, and identity's authorisation for it."""
@@ -28,7 +30,7 @@ class RefundSchema(Schema):
     item_id = fields.UUID(required=True, allow_none=True)
     amount_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
-    state = fields.String(required=True)
+    state = fields.Enum(RefundState, by_value=True, required=True)
     refunded_at = fields.AwareDateTime(required=True, allow_none=True, format="iso")
 
 
@@ -38,7 +40,7 @@ class PaymentSchema(Schema):
     renewal_id = fields.UUID(required=True)
     payment_id = fields.UUID(required=True, attribute="id")
     reference = fields.String(required=True)
-    state = fields.String(required=True)
+    state = fields.Enum(PaymentState, by_value=True, required=True)
     amount_minor = fields.Integer(required=True)
     currency = fields.String(required=True)
     pay_before = fields.AwareDateTime(required=True, format="iso")

@@ -17,6 +17,7 @@ class Settings:
 
     service: ServiceSettings
     signing_key_file: Path
+    jwks_file: Path
     provider_url: str
     provider_api_key: str = field(repr=False)
     webhook_secrets: tuple[bytes, ...] = field(repr=False)
@@ -33,6 +34,7 @@ def read_settings() -> Settings:
     env = read_env()
     service = read_service(env, "payment")
     signing_key_file = env.path("PAYMENT_SIGNING_KEY_FILE")
+    jwks_file = env.path("PAYMENT_JWKS_FILE")
     provider_url = env.str("PAYMENT_PROVIDER_URL")
     api_key = env.str("PAYMENT_PROVIDER_API_KEY")
     secret_texts: list[str] = env.list("PAYMENT_WEBHOOK_SECRETS")
@@ -41,6 +43,7 @@ def read_settings() -> Settings:
     settings = Settings(
         service=service,
         signing_key_file=signing_key_file,
+        jwks_file=jwks_file,
         provider_url=provider_url.rstrip("/"),
         provider_api_key=api_key,
         webhook_secrets=_decode(secret_texts),

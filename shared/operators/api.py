@@ -9,7 +9,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import flask
-from flask_smorest import Blueprint
 
 from shared import held, inbox, parking, web
 from shared.apply import Applier
@@ -18,6 +17,7 @@ from shared.errors import Refused
 from shared.held import ChooseEvent, NotNext
 from shared.idempotency import FingerprintKey
 from shared.inbox import Place
+from shared.openapi import Blueprint, refuses
 from shared.operators import showing, skips
 from shared.operators.schemas import (
     HeldDetailSchema,
@@ -108,6 +108,7 @@ def _applier() -> Applier:
 
 
 @blp.get("/held-events")
+@refuses(CursorUnknown)
 @operation(SEE_HELD)
 @blp.arguments(PageSchema, location="query")
 @blp.response(HTTPStatus.OK, HeldPageSchema)
@@ -123,6 +124,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blp.get("/held-events/<int:parked_id>")
+@refuses(NotParked)
 @operation(SEE_HELD)
 @blp.response(HTTPStatus.OK, HeldDetailSchema)
 def show_held(parked_id: int) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
 
 
 @blp.post("/held-events/<int:parked_id>/redrive")
+@refuses(NotParked, NotNext)
 @operation(REDRIVE)
 @web.steps
 @blp.arguments(ReasonSchema)
@@ -150,6 +153,7 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 
 
 @blp.post("/held-events/<int:parked_id>/skip-proposals")
+@refuses(NotParked, NotNext, AlreadyProposed)
 @operation(PROPOSE_SKIP)
 @web.command
 @blp.arguments(ReasonSchema)
@@ -161,6 +165,7 @@ def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
+@refuses(NoSuchProposal, SecondPersonNeeded, NotParked, NotNext, ChooseEvent)
 @operation(DECIDE_SKIP)
 @web.command
 @blp.arguments(ReasonSchema)
@@ -172,13 +177,15 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/rejection")
+@refuses(NoSuchProposal)
 @operation(DECIDE_SKIP)
 @web.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.NO_CONTENT)
-def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> None:
+def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Leave the event where it is."""
     skips.turn_down(web.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+    return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
 def _progress(tx: Tx, place: Place) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 import flask
 
-from shared import web
+from shared import openapi, web
 from shared.auth import Unauthenticated
 from shared.errors import Refused
 from shared.operators.skips import DESK_ACTOR
@@ -88,6 +88,6 @@ def operation(action: str) -> Callable[[View], View]:
             return view(*args, **kwargs)
 
         run.action = action  # type: ignore[attr-defined]  # for whoever compares the tables
-        return cast(View, run)
+        return openapi.refuses(ActionRefused)(openapi.by_staff(cast(View, run)))
 
     return guard

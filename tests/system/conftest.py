@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,6 +16,9 @@ from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
 from tests.system.collector import Collector, collecting
 from tests.system.door import Door
+
+STARTUP: Final = Path(__file__).parents[1] / "startup"
+BROKEN: Final = "broken-answers.log"
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +37,23 @@ def system(collector: Collector) -> Iterator[Target]:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
             environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")  # milliseconds
+            environment.setenv("PYTHONPATH", str(STARTUP))
             with running(installation, Progress()):
                 yield Target(installation=installation, patience=20)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def _answers_of_processes_keep_the_contract(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test during which a process of the system answered otherwise than its OpenAPI document says."""
+    system: Target | None = request.getfixturevalue("system") if "system" in request.fixturenames else None
+    yield
+    broken = None if system is None else system.installation.folder / BROKEN
+    if broken is not None and broken.exists():
+        lines = broken.read_text().splitlines()
+        broken.unlink()
+        assert not lines, "\n".join(sorted(set(lines)))
 
 
 @pytest.fixture

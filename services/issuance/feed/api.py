@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import flask
 import msgspec
 import structlog
-from flask_smorest import Blueprint, abort
+from flask_smorest import abort
 from marshmallow import RAISE
 from prometheus_client import Counter, Gauge
 
@@ -21,6 +21,7 @@ from services.issuance.feed.readers import Action, CertificateNotValid, NoRight,
 from shared import codec, web, xfcc
 from shared.errors import Refused
 from shared.events.base import Envelope
+from shared.openapi import Blueprint, by_client_certificate, for_everyone, refuses
 from shared.problems import Problem, ProblemTable
 from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
 
@@ -57,7 +58,12 @@ PROBLEMS: Final[ProblemTable] = {
     ReaderWithdrawn: Problem(HTTPStatus.FORBIDDEN, ReaderWithdrawn.reason, "This certificate has been withdrawn"),
     CertificateNotValid: Problem(HTTPStatus.FORBIDDEN, CertificateNotValid.reason, "This certificate has expired"),
     NoRight: Problem(HTTPStatus.FORBIDDEN, NoRight.reason, "Your role does not cover this"),
-    PositionAhead: Problem(HTTPStatus.CONFLICT, PositionAhead.reason, "The feed has not come to this position"),
+    PositionAhead: Problem(
+        HTTPStatus.CONFLICT,
+        PositionAhead.reason,
+        "The feed has not come to this position",
+        members={"head": {"type": "integer", "description": "The last position there is"}},
+    ),
     TooManyRequests: Problem(
         HTTPStatus.TOO_MANY_REQUESTS, TooManyRequests.reason, "Too many requests of yours are open", retry_after=1
     ),
@@ -65,6 +71,17 @@ PROBLEMS: Final[ProblemTable] = {
         HTTPStatus.SERVICE_UNAVAILABLE, TooManyWaiting.reason, "All places for waiting are taken", retry_after=5
     ),
 }
+
+# Where the feed is served. Its document is published with the events' guide, on no host of ours.
+SERVERS: Final = (
+    {
+        "url": "https://{host}",
+        "description": "The back office's host: it asks for the client certificate of a system",
+        "variables": {"host": {"default": "backoffice.ecert.localhost:8443"}},
+    },
+)
+for_readers = by_client_certificate()
+judges_reader = refuses(ReaderUnknown, ReaderWithdrawn, CertificateNotValid, NoRight)
 
 blp = Blueprint("feed", __name__, description="The feed of issuance events")
 
@@ -78,6 +95,9 @@ class Deps:
 
 
 @blp.get("/issuance-events")
+@for_readers
+@judges_reader
+@refuses(PositionAhead, TooManyRequests, TooManyWaiting)
 @blp.arguments(schemas.PageSchema, location="query", unknown=RAISE)
 @blp.response(200, schemas.BATCH, content_type=BATCH_TYPE, headers=schemas.BATCH_HEADERS)
 def list_events(query: dict[str, int]) -> flask.Response:
@@ -97,6 +117,8 @@ def list_events(query: dict[str, int]) -> flask.Response:
 
 
 @blp.get("/feed-head")
+@for_readers
+@judges_reader
 @blp.response(200, schemas.HeadSchema)
 def show_head() -> store.Newest:
     """How far the feed is."""
@@ -106,6 +128,7 @@ def show_head() -> store.Newest:
 
 
 @blp.get("/feed-keys")
+@for_everyone
 @blp.response(200, schemas.KEYS, content_type=KEYS_TYPE)
 def show_keys() -> flask.Response:
     """The public keys that verify the feed's signatures (RFC 7517); those of the past stay."""

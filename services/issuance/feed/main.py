@@ -53,6 +53,7 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
         keys=KeySet(keys={}),
         fingerprints=FingerprintKey(secrets.token_bytes(32)),
         deps=api.Deps(head=head, jwks=jwks),
+        servers=api.SERVERS,
     )
     return app, head
 

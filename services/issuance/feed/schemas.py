@@ -62,8 +62,8 @@ BATCH: Final[dict[str, Any]] = {
     },
 }
 BATCH_HEADERS: Final = {
-    "Feed-Head": {"description": "The last position there is", "schema": _TEXT},
-    "Link": {"description": "The next page, as rel=next", "schema": _TEXT},
+    "Feed-Head": {"description": "The last position there is", "required": True, "schema": _TEXT},
+    "Link": {"description": "The next page, as rel=next", "required": True, "schema": _TEXT},
 }
 # RFC 7517.
 KEYS: Final = {

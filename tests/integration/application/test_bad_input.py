@@ -144,7 +144,7 @@ def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dic
     assert len(operations) == 10
     for name, operation in operations:
         assert operation["summary"], name
-        assert operation.get("security") == (None if name in FOR_EVERYONE else [{"access_token": []}]), name
+        assert operation["security"] == ([] if name in FOR_EVERYONE else [{"access_token": []}]), name
         for status, response in operation["responses"].items():
             if status.startswith("2"):
                 assert list(response["content"]) == ["application/json"], name
@@ -157,28 +157,6 @@ def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dic
     schemas = openapi["components"]["schemas"]
     assert {"Renewal", "RenewalSummary", "Item", "Refund", "Timeline", "Draft", "Eligible"} <= set(schemas)
     assert schemas["Renewal"]["properties"]["state"]["enum"][0] == "draft"
-
-
-def test_answers_are_as_the_openapi_document_says(world: World, openapi: dict[str, Any]) -> None:
-    renewal = world.paid(WWW)
-    world.deliver(world.refused(renewal))
-
-    def check(value: Any, schema: str) -> None:
-        document = openapi | {"$ref": f"#/components/schemas/{schema}"}
-        jsonschema.Draft202012Validator(document).validate(value)
-
-    check(world.shown(renewal), "Renewal")
-    for shown in body(world.get("/renewals")):
-        check(shown, "RenewalSummary")
-    for shown in body(world.get("/subscriptions")):
-        check(shown, "Eligible")
-    check(body(world.get("/terms")), "Terms")
-    for price in body(world.get("/prices")):
-        check(price, "Price")
-    check(json.loads(renewal.document), "Document")
-    check(body(world.submit(renewal)), "Refusal")
-    world.submitted(WWW)
-    check(body(world.post("/renewals", {"items": [{"srn": WWW}]})), "Refusal")
 
 
 def test_no_generated_request_gets_a_500(world: World) -> None:

@@ -272,4 +272,18 @@ def test_the_api_describes_itself(world: World) -> None:
         "/payment/v1/provider-webhooks",
         "/payment/v1/payments/{renewal_id}",
         "/payment/v1/payments/{renewal_id}/receipt",
+        "/payment/v1/jwks",
     }
+
+
+def test_the_published_keys_verify_a_receipt(world: World) -> None:
+    published = world.http.get("/payment/v1/jwks").get_json()
+    receipt = world.show(world.captured(), "/receipt").get_json()
+    claims = verify(
+        receipt["signed"],
+        kind=TokenKind.RECEIPT,
+        keys=KeySet.parse(published),
+        now=world.clock(),
+        issuer="payment",
+    )
+    assert claims["sub"] == receipt["renewal_id"]

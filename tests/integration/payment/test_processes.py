@@ -45,6 +45,7 @@ def settings(folder: Path, database: Database, sandbox_url: str, port: int) -> d
         "AUDIT_KEY_FILE": str(folder / "audit.pem"),
         "FINGERPRINT_KEY_FILE": str(folder / "audit.pem"),
         "PAYMENT_SIGNING_KEY_FILE": str(folder / "payment.pem"),
+        "PAYMENT_JWKS_FILE": str(folder / "payment.json"),
         "PAYMENT_PROVIDER_URL": sandbox_url,
         "PAYMENT_PROVIDER_API_KEY": API_KEY,
         "PAYMENT_WEBHOOK_SECRETS": NEW_SECRET,
@@ -57,7 +58,9 @@ def test_a_payment_walks_through_the_processes_in_a_moment(tmp_path: Path, datab
     fresh = database("payment")
     identity_key = new_key()
     (tmp_path / "identity.json").write_text(json.dumps({"keys": [identity_key.jwk()]}))
-    write_key(tmp_path / "payment.pem", new_key())
+    payment_key = new_key()
+    write_key(tmp_path / "payment.pem", payment_key)
+    (tmp_path / "payment.json").write_text(json.dumps({"keys": [payment_key.jwk()]}))
     write_key(tmp_path / "audit.pem", new_key())
     port, sandbox_port = free_port(), free_port()
     environment = settings(tmp_path, fresh, f"http://127.0.0.1:{sandbox_port}", port)

@@ -70,6 +70,7 @@ class World:
                 record=outcomes.recorder(self.payment_key),
                 webhook_secrets=(decode_secret(NEW_SECRET),),
                 return_url=RETURN_URL,
+                jwks={"keys": [self.payment_key.jwk()]},
             ),
             clock=self.clock,
         )

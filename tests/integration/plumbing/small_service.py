@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import flask
 from cryptography.hazmat.primitives.asymmetric import ec
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from shared import audit, db, server, web
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
+from shared.openapi import Blueprint, refuses, signed_in
 from shared.problems import Problem, ProblemTable
 from shared.settings import read_admin, read_env, read_web, seal
 from shared.tokens import KeySet, SigningKey
@@ -52,6 +52,8 @@ PROBLEMS: Final[ProblemTable] = {TooSad: Problem(HTTPStatus.CONFLICT, TooSad.rea
 
 
 @blp.post("/notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
+@signed_in
+@refuses(TooSad)
 @web.command
 @blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
 @blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
@@ -70,6 +72,7 @@ def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 @blp.get("/notes/<uuid:note_id>")  # type: ignore[untyped-decorator]
+@refuses(TooSad)
 def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
     """There are none."""
     raise TooSad(str(note_id))

@@ -13,6 +13,7 @@ GOOD = {
     "FINGERPRINT_KEY_FILE": "fingerprint.key",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "PAYMENT_SIGNING_KEY_FILE": "/keys/payment.pem",
+    "PAYMENT_JWKS_FILE": "/keys/payment.json",
     "PAYMENT_PROVIDER_URL": "https://provider.example/",
     "PAYMENT_PROVIDER_API_KEY": "sk_live_1",
     "PAYMENT_WEBHOOK_SECRETS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
