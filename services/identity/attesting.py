@@ -52,8 +52,8 @@ def attest(
     found = identify(verified.certificate, tx, trust=trust)
     if (found.ar.id, found.subscriber.id) != (caller.ar_id, caller.subscriber_id):
         raise OfficeEnded("the e-Cert is no longer the caller's")
-    _check_records(found)
     signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
+    _check_records(found, signed)
     evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=key)
     if not store.add_evidence(tx.conn, evidence, found.crls):
         # Two at once with one signature: the second waited for the first at the unique key.
@@ -65,8 +65,13 @@ def attest(
     return evidence
 
 
-def _check_records(found: Identified) -> None:
-    """Refuse while nothing is paid yet what certificate, mail or letter would refuse afterwards."""
+def _check_records(found: Identified, signed: SignedDocument) -> None:
+    """Refuse while nothing is paid yet what a proof, certificate, mail or letter would refuse afterwards.
+
+    shared/proofs.py wants the names in the document to be ours to the letter, so no variants are folded here.
+    """
+    if (signed.subscriber_name, signed.ar_name) != (found.subscriber.name, found.ar.name):
+        raise RecordUnusable("the document and the register spell the subscriber's or the representative's name apart")
     try:
         records.check_subscriber(found.subscriber)
         records.check_ar(found.ar, found.subscriber)

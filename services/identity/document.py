@@ -17,10 +17,12 @@ _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 @dataclass(frozen=True, kw_only=True)
 class SignedDocument:
-    """The parts that bind a signature to one renewal of one caller."""
+    """The parts that bind a signature to one renewal of one caller, and whom the document names."""
 
     renewal_id: RenewalId
     nonce: str
+    subscriber_name: str
+    ar_name: str
 
 
 def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDocument:
@@ -37,7 +39,12 @@ def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDoc
     nonce = _text(content, "nonce")
     if not _NONCE.fullmatch(nonce):
         raise DocumentRefused(DocumentFault.NONCE)
-    return SignedDocument(renewal_id=renewal_id, nonce=nonce)
+    return SignedDocument(
+        renewal_id=renewal_id,
+        nonce=nonce,
+        subscriber_name=_text(content, "subscriber", "name"),
+        ar_name=_text(content, "authorised_representative", "name"),
+    )
 
 
 def _parse(document: bytes) -> dict[str, Any]:

@@ -9,16 +9,19 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.issuance.ca import IssuingCA
 from services.issuance.policy import MAX_VALIDITY_DAYS, Validity
-from services.issuance.profiles import Leaf, assemble
+from services.issuance.profiles import Leaf, Organisation, SubjectRefused, assemble, check_organisation
 from services.issuance.signer import SoftwareSigner
 
 _STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
 # Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.
 ALLOWED: Final[Mapping[str, str]] = {}
+_SUBJECT: Final = frozenset(
+    {NameOID.COUNTRY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.LOCALITY_NAME, NameOID.ORGANIZATION_NAME}
+)
 _FRESH: Final = timedelta(hours=48)
 
 
@@ -69,10 +72,34 @@ def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: date
         "issuer_differs": signed.issuer.public_bytes() == ca.subject,
         "extended_key_usage": usages == [ExtendedKeyUsageOID.SERVER_AUTH],
         "not_before_not_fresh": -timedelta(minutes=1) <= now - lives.not_before <= _FRESH,
+        "subject_differs": _subject(signed) == leaf.organisation,
+        "subject_refused": _is_certifiable(_subject(signed)),
         "outlives_its_ca": lives.not_after <= ca.certificate.not_valid_after_utc,
         "validity_too_long": lives.days <= MAX_VALIDITY_DAYS.at(lives.not_before),
     }
     return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
+
+
+def _subject(signed: x509.Certificate) -> Organisation:
+    """Read whom the certificate names, from the bytes themselves. Raises ValueError for other attributes than ours."""
+    found = {attribute.oid: str(attribute.value) for attribute in signed.subject}
+    if len(found) != len(list(signed.subject)) or not found.keys() <= _SUBJECT:
+        raise ValueError("the subject has other attributes than the profile")
+    return Organisation(
+        name=found.get(NameOID.ORGANIZATION_NAME, ""),
+        country=found.get(NameOID.COUNTRY_NAME, ""),
+        state_or_province=found.get(NameOID.STATE_OR_PROVINCE_NAME),
+        locality=found.get(NameOID.LOCALITY_NAME),
+    )
+
+
+def _is_certifiable(subject: Organisation) -> bool:
+    """Whether the rule for records accepts the subject: pkilint knows no hidden characters and no stand-ins."""
+    try:
+        check_organisation(subject)
+    except SubjectRefused:
+        return False
+    return True
 
 
 @cache

@@ -213,15 +213,17 @@ class Application:
     renewal_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
     purpose: str = "hk.ecert.renewal-application.v1"
+    subscriber_name: str = ORGANISATION
+    ar_name: str = "CHAN Tai Man"
 
     @property
     def document(self) -> bytes:
         content = {
-            "authorised_representative": {"id": self.ar_id, "name": "CHAN Tai Man"},
+            "authorised_representative": {"id": self.ar_id, "name": self.ar_name},
             "nonce": self.nonce,
             "purpose": self.purpose,
             "renewal_id": self.renewal_id,
-            "subscriber": {"id": self.subscriber_id, "name": ORGANISATION},
+            "subscriber": {"id": self.subscriber_id, "name": self.subscriber_name},
         }
         return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
 

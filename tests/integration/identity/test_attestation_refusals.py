@@ -95,6 +95,20 @@ def test_a_signed_document_that_cannot_be_read_is_refused(http: FlaskClient) -> 
         assert problem(attest(http, CHAN, body))[:2] == (422, "document-refused"), what
 
 
+@pytest.mark.parametrize(
+    "names",
+    [{"subscriber_name": "爲食有限公司"}, {"subscriber_name": "Example  Trading Limited"}, {"ar_name": "Chan Tai Man"}],
+)
+def test_a_document_that_spells_a_name_otherwise_than_the_register_is_refused_before_it_is_paid(
+    http: FlaskClient, pool: Pool, names: dict[str, str]
+) -> None:
+    """Issuance would refuse the proof of it once it is paid for."""
+    _, body = good(Application(**names))
+
+    assert problem(attest(http, CHAN, body))[:2] == (409, "record-unusable")
+    assert count(pool, "evidence") == 0
+
+
 def test_a_bad_signature_is_refused_with_its_reason(http: FlaskClient) -> None:
     application = Application()
     body = request_body(application, signed_by(CHAN, application, without_attributes=True))

@@ -157,12 +157,14 @@ def openssl(folder: Path, *arguments: str) -> None:
 def attested(system: System, folder: Path, sample: str, ar_id: str, subscriber_id: str) -> Answer:
     """What an AR does with curl and openssl: sign in, sign, ask for the attestation."""
     renewal_id = str(uuid.uuid4())
+    person = next(each.person for each in SAMPLES if each.file == sample)
+    organisation = person.organisation
     document = {
         "purpose": "hk.ecert.renewal-application.v1",
         "renewal_id": renewal_id,
         "nonce": uuid.uuid4().hex,
-        "subscriber": {"id": subscriber_id},
-        "authorised_representative": {"id": ar_id},
+        "subscriber": {"id": subscriber_id, "name": organisation.name},
+        "authorised_representative": {"id": ar_id, "name": person.name},
     }
     (folder / "document.json").write_text(json.dumps(document))
     certificate = system.certificate(sample)

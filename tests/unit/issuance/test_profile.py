@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.issuance import lint
+from services.issuance import lint, profiles
 from services.issuance.ca import IssuingCA
 from services.issuance.policy import validity
 from services.issuance.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
@@ -194,3 +194,49 @@ def test_a_small_ca_key_is_refused() -> None:
     with pytest.raises(ValueError, match="1024 bits"):
         SoftwareSigner(rsa.generate_private_key(public_exponent=65537, key_size=1024))
     assert SoftwareSigner(ec.generate_private_key(ec.SECP256R1())).algorithm
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": name}
+        for name in (
+            *("Ex\u202eample Limited", "Ex\u200bample Limited", "Ex\u0085ample Limited", "Ex\ufffdample Limited"),
+            *("Ex\ue000ample Limited", "Internet Widgits Pty Ltd", "n.a.", "N/A", "不適用", "Chan &amp; Sons"),
+        )
+    ]
+    + [{"country": "ZZ"}, {"locality": "N/A"}, {"locality": None}],
+)
+def test_the_lint_itself_stops_a_subject_that_the_records_rule_refuses(
+    change: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = leaf(organisation=replace(ORGANISATION, **change))  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        patched.setattr(profiles, "check_organisation", lambda _: None)
+        tbs = tbs_for(order)
+
+    assert "issuance.subject_refused" in lint_codes(tbs, order)
+
+
+def test_the_lint_compares_the_subject_with_the_order() -> None:
+    tbs = tbs_for(leaf())
+    other = leaf(organisation=replace(ORGANISATION, name="Other Company Limited"))
+
+    assert "issuance.subject_differs" in lint_codes(tbs, replace(leaf(), organisation=other.organisation))
+
+
+@pytest.mark.parametrize(
+    "organisation",
+    [
+        Organisation(name="A", country="MO", locality="澳門"),
+        Organisation(name="CHAN & SONS (H.K.) LIMITED", country="GB", state_or_province="x" * 128),
+        Organisation(name='O’Brien, Ng + Partners; "Star" #1 <HK> \\ Co.', country="HK", locality="y" * 128),
+        Organisation(name="香港𨋢有限公司", country="HK", state_or_province="香港", locality="九龍"),
+        Organisation(name="Café Ørsted ĄŁŻ", country="TW", locality="臺北"),
+    ],
+    ids=lambda organisation: organisation.name[:12],
+)
+def test_what_the_records_rule_accepts_lints_clean(organisation: Organisation) -> None:
+    order = leaf(organisation=organisation)
+
+    assert lint_codes(tbs_for(order), order) == set()
