@@ -1,6 +1,6 @@
 """The SQL of CRLs: where they come from, and the newest of each list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -31,17 +31,16 @@ def find_crls(conn: Conn, issuers: Sequence[str]) -> dict[str, list[StoredCRL]]:
     return by_issuer
 
 
-def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, issuer_name: str, usable_until: datetime) -> bool:
+def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, usable_until: datetime) -> bool:
     """Make this the newest CRL of its list, unless it goes back behind the one we hold."""
     moved = conn.execute(
-        """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256, issuer_name, usable_until)
-           VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s, %(issuer_name)s,
-                   %(usable_until)s)
+        """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256, usable_until)
+           VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s, %(usable_until)s)
            ON CONFLICT (issuer_sha256, scope) DO UPDATE
            SET number = EXCLUDED.number, this_update = EXCLUDED.this_update, sha256 = EXCLUDED.sha256,
-               issuer_name = EXCLUDED.issuer_name, usable_until = EXCLUDED.usable_until
+               usable_until = EXCLUDED.usable_until
            WHERE (crl_heads.number, crl_heads.this_update) <= (EXCLUDED.number, EXCLUDED.this_update)""",
-        {**vars(crl), "issuer_name": issuer_name, "usable_until": usable_until},
+        {**vars(crl), "usable_until": usable_until},
     ).rowcount
     if moved == 0:
         return False
@@ -55,23 +54,33 @@ def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, issuer_name: str, usab
     return True
 
 
-# For the gauges. A delta list clears nobody, so nothing waits for a new one.
-THIS_UPDATES: Final = """SELECT issuer_name, scope, min(extract(epoch FROM this_update))::float FROM crl_heads
-                         WHERE issuer_name IS NOT NULL AND scope NOT LIKE 'delta %%' GROUP BY issuer_name, scope"""
-USABLE_UNTIL: Final = """SELECT issuer_name, scope, min(extract(epoch FROM usable_until))::float FROM crl_heads
-                         WHERE issuer_name IS NOT NULL AND scope NOT LIKE 'delta %%' GROUP BY issuer_name, scope"""
+# For the gauges. A delta list clears nobody, so nothing waits for a new one. A CA without a list ran out long ago.
+THIS_UPDATES: Final = """SELECT p.name, h.scope, min(extract(epoch FROM h.this_update))::float
+                         FROM pinned_issuers AS p JOIN crl_heads AS h USING (issuer_sha256)
+                         WHERE h.scope NOT LIKE 'delta %%' GROUP BY p.name, h.scope"""
+USABLE_UNTIL: Final = """SELECT p.name, COALESCE(h.scope, 'none'),
+                                COALESCE(min(extract(epoch FROM h.usable_until)), 0)::float
+                         FROM pinned_issuers AS p LEFT JOIN crl_heads AS h
+                              ON h.issuer_sha256 = p.issuer_sha256 AND h.scope NOT LIKE 'delta %%'
+                         GROUP BY p.name, h.scope"""
 
 
-def forget_issuers(conn: Conn, pinned: Sequence[str]) -> None:
-    """Take the heads of CAs that are pinned no more out of the figures; pruning deletes them when they ran out."""
-    conn.execute("UPDATE crl_heads SET issuer_name = NULL WHERE issuer_sha256 <> ALL(%s)", (list(pinned),))
+def pin_issuers(conn: Conn, names: Mapping[str, str]) -> None:
+    """Make these CAs the ones whose lists are needed: their names by their ids."""
+    conn.execute("DELETE FROM pinned_issuers WHERE issuer_sha256 <> ALL(%s)", (list(names),))
+    conn.execute(
+        """INSERT INTO pinned_issuers (issuer_sha256, name) SELECT * FROM unnest(%s::text[], %s::text[])
+           ON CONFLICT (issuer_sha256) DO UPDATE SET name = EXCLUDED.name""",
+        (list(names.keys()), list(names.values())),
+    )
 
 
 def prune_crls(conn: Conn, before: datetime) -> int:
     """Delete superseded CRLs that no evidence rests on, and those of CAs pinned no more once they ran out."""
     conn.execute(
-        """DELETE FROM crl_heads AS h USING crls AS c WHERE h.issuer_name IS NULL AND c.next_update < %s
-           AND c.issuer_sha256 = h.issuer_sha256 AND c.sha256 = h.sha256""",
+        """DELETE FROM crl_heads AS h USING crls AS c
+           WHERE c.issuer_sha256 = h.issuer_sha256 AND c.sha256 = h.sha256 AND c.next_update < %s
+                 AND NOT EXISTS (SELECT 1 FROM pinned_issuers AS p WHERE p.issuer_sha256 = h.issuer_sha256)""",
         (before,),
     )
     return conn.execute(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.identity import crl_store, enrolment, evidence, extracts, settings, work
+from services.identity import certificates, crl_store, enrolment, evidence, extracts, settings, work
 from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
@@ -61,7 +61,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     trust = settings.read_trust(told)
     with transaction(pool) as tx:
         crl_store.save_sources(tx.conn, told.crl_sources, tx.now)
-        crl_store.forget_issuers(tx.conn, [issuer_id(each) for each in trust.issuers])
+        crl_store.pin_issuers(tx.conn, {issuer_id(each): certificates.common_name(each) for each in trust.issuers})
     every = timedelta(seconds=told.crl_refresh_seconds)
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
 

@@ -77,10 +77,9 @@ def accept(der: bytes, issuer: x509.Certificate, tx: Tx, ages: MaxAges = DEFAULT
     """Make a CRL the one that counts. Raises CRLRefused for one that is not good now, or goes back."""
     crl = crls.accept(der, issuer, tx.now, ages)
     known = crl_store.find_crls(tx.conn, [crl.issuer_sha256]).get(crl.issuer_sha256, [])
-    name = certificates.common_name(issuer)
-    until = crls.usable_until(crl, issuer, ages)
-    if not crl_store.add_crl(tx.conn, crl, tx.now, issuer_name=name, usable_until=until):
+    if not crl_store.add_crl(tx.conn, crl, tx.now, usable_until=crls.usable_until(crl, issuer, ages)):
         raise CRLRefused("crl-goes-back")
     if all(held.sha256 != crl.sha256 for held in known):
         details = {"sha256": crl.sha256, "number": str(crl.number), "scope": crl.scope}
-        audit.record(tx, actor="identity", action="crl-accepted", subject=name, details=details)
+        subject = certificates.common_name(issuer)
+        audit.record(tx, actor="identity", action="crl-accepted", subject=subject, details=details)

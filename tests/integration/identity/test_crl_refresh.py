@@ -153,15 +153,16 @@ def test_the_gauges_show_what_the_database_holds_whatever_process_accepted_it(po
     for der in (make_crl(world().sub, week_long), make_crl(world().sub, delta), make_crl(world().sibling)):
         accept(pool, clock, der)
     with transaction(pool, clock=clock) as tx:
-        crl_store.forget_issuers(tx.conn, [SUB, ROOT])
+        crl_store.pin_issuers(tx.conn, {SUB: "Sub-CA", ROOT: "Root CA"})
 
     for reading in main.SERVICE.readings:
         gauges._take(pool, reading, clock)
 
     made, until = (_samples(each.gauge) for each in main.SERVICE.readings)
     made_at = NOW - HOUR
-    assert made == {("Example e-Cert CA 2 - 17", "all"): made_at.timestamp()}
-    assert until == {("Example e-Cert CA 2 - 17", "all"): (made_at + timedelta(days=7)).timestamp()}
+    assert made == {("Sub-CA", "all"): made_at.timestamp()}
+    # Of the root no list has come at all: that is an alert too.
+    assert until == {("Sub-CA", "all"): (made_at + timedelta(days=7)).timestamp(), ("Root CA", "none"): 0}
 
 
 def _samples(gauge: Gauge) -> dict[tuple[str, str], float]:
@@ -176,7 +177,7 @@ def test_the_lists_of_a_ca_pinned_no_more_are_deleted_once_they_ran_out(pool: Po
     accept(pool, clock, make_crl(world().sub))
     accept(pool, clock, make_crl(world().sibling))
     with transaction(pool, clock=clock) as tx:
-        crl_store.forget_issuers(tx.conn, [SUB, ROOT])
+        crl_store.pin_issuers(tx.conn, {SUB: "Sub-CA", ROOT: "Root CA"})
         crl_store.prune_crls(tx.conn, NOW)
         assert numbers(pool).keys() == {SUB, SIBLING}, "a list that is still good is kept"
     with transaction(pool, clock=clock) as tx:
