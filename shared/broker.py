@@ -8,7 +8,7 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaTimeoutError, NoError
+from kafka.errors import KafkaError, KafkaTimeoutError, NoError
 
 from shared import unpacking
 from shared.settings import KafkaSettings
@@ -93,9 +93,21 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
     return consumer
 
 
+class _Admin(KafkaAdminClient):  # type: ignore[misc]  # it comes without types
+    """Ends its thread when it finds no broker: kafka-python's own has started it by then and leaves it behind."""
+
+    def __init__(self, **config: Any) -> None:
+        try:
+            super().__init__(**config)
+        except KafkaError:
+            self._closed = False
+            self.close()
+            raise
+
+
 def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
     """A client that asks how things stand; what more it may do, the broker's rights say."""
-    return KafkaAdminClient(**_common(settings, client_id, bootstrap_timeout_ms=5_000), request_timeout_ms=10_000)
+    return _Admin(**_common(settings, client_id, bootstrap_timeout_ms=5_000), request_timeout_ms=10_000)
 
 
 def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:

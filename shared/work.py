@@ -23,6 +23,18 @@ DONE = Counter("work_done_total", "Due rows worked", ["task"])
 FAILED = Counter("work_failed_total", "Turns that ended in an error", ["task", "error"])
 
 Task = Callable[[], bool]
+# The outcome is settled after the call: the pool's wait for a connection and the longest statement.
+SETTLE: Final = timedelta(seconds=20)
+
+
+class LeaseTooShort(Exception):
+    """A lease can end while its row is still being worked, so that two processes would work it at once."""
+
+
+def require_lease(task: str, lease: timedelta, *, calls: timedelta) -> None:
+    """Check at start that a task's lease outlasts the calls made under it and the settling. Raises LeaseTooShort."""
+    if lease < calls + SETTLE:
+        raise LeaseTooShort(f"{task}: its lease of {lease} is shorter than its calls ({calls}) and settling ({SETTLE})")
 
 
 def backoff(first: timedelta, attempts: int, longest: timedelta) -> timedelta:

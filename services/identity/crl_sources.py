@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ SUFFIXES: Final = frozenset({".crl", ".der", ".pem"})
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0
 WHOLE_SECONDS: Final = 30.0
+# The whole is looked at between two reads.
+LONGEST_CALL: Final = timedelta(seconds=CONNECT_SECONDS + READ_SECONDS + WHOLE_SECONDS + READ_SECONDS)
 _CHUNK: Final = 65_536
 
 

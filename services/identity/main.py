@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.identity import certificates, crl_store, enrolment, evidence, extracts, settings, work
+from services.identity import certificates, crl_sources, crl_store, enrolment, evidence, extracts, settings, work
 from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
@@ -20,7 +20,7 @@ from shared.main import Command, Service, open_current_pool, run
 from shared.pki.crls import issuer_id
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
-from shared.work import Task
+from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -57,6 +57,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """What the work process turns through."""
+    require_lease("refresh-crls", work.LEASE, calls=crl_sources.LONGEST_CALL)
     told = settings.read_settings()
     trust = settings.read_trust(told)
     with transaction(pool) as tx:

@@ -20,7 +20,7 @@ from shared.work import claimed
 log = structlog.get_logger()
 
 # Longer than a download may take.
-LEASE: Final = timedelta(minutes=1)
+LEASE: Final = timedelta(seconds=90)
 RETRY: Final = timedelta(seconds=15)
 KEEP: Final = timedelta(days=2)
 

@@ -16,14 +16,14 @@ from services.issuance.crl import RevocationReason
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.intake import KeyPolicy, PINDesk
-from services.issuance.issuing import Issuer
+from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
 from services.issuance.profiles import Addresses
 from services.issuance.reissuing import VoidReason
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
 from services.issuance.signer import Signer, SoftwareSigner, throwaway_like
-from services.issuance.token_signer import TokenSigner
+from services.issuance.token_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
 from shared.db import Pool
@@ -38,7 +38,7 @@ from shared.settings import SettingsError
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
-from shared.work import Task
+from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -76,6 +76,7 @@ def _subscriptions() -> Sequence[Subscription]:
 
 
 def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    require_lease("issue", LEASE, calls=LONGEST_SIGNATURE)
     settings = read_settings()
     maker = PINMaker(
         pepper=Pepper.load(settings.pin_pepper_file),

@@ -1,6 +1,7 @@
 """The CA's key in a token, as PKCS#11 calls a hardware security module: it signs there and never leaves it."""
 
 import ctypes
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 # What we demand of the maker's client: a call that has no answer by then fails. See docs/operations.md.
 CALL_SECONDS: Final = 10
+# The first signature also finds the token, logs in and finds the key.
+LONGEST_SIGNATURE: Final = timedelta(seconds=4 * CALL_SECONDS)
 _PIN_REFUSED: Final = (pkcs11.PinIncorrect, pkcs11.PinLocked, pkcs11.PinExpired, pkcs11.PinInvalid, pkcs11.PinLenRange)
 _NEARLY_LOCKED: Final = pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.USER_PIN_LOCKED
 

@@ -28,7 +28,7 @@ from shared.settings import ServiceSettings
 from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
-from shared.work import Task
+from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -80,6 +80,7 @@ def operations() -> "Operations":
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """What `work` turns through."""
     settings = MailingSettings.read()
+    require_lease("send", settings.lease, calls=settings.longest_conversation)
     mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)
     composer = Composer(settings.sender, settings.help)
     return [("send", lambda: work.send_next(pool, mailer, composer, lease=settings.lease))]

@@ -1,14 +1,16 @@
 """The print process: its own database role, the print key, no Kafka, no mail."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
+from services.mailing import print_work
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_key import PrintKey
 from services.mailing.print_settings import PrintSettings
 from services.mailing.print_work import Printer, close_next, erase_next, print_next
 from shared import db, logs, main, migrate, process, tracing
 from shared.migrate import Migration
-from shared.work import run_tasks
+from shared.work import require_lease, run_tasks
 
 
 def make_printer(settings: PrintSettings) -> Printer:
@@ -27,6 +29,7 @@ def run(migrations: Sequence[Migration]) -> None:
     settings = PrintSettings.read()
     logs.configure("mailing", "print", settings.log_level)
     tracing.configure("mailing", "print")
+    require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nobody
     printer = make_printer(settings)
     life = process.Life()
     life.end_on_signals()

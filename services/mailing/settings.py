@@ -13,6 +13,7 @@ from environs import ValidationError
 from services.mailing.domain import Help
 from services.mailing.mailer import MailServer
 from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
+from shared.work import SETTLE
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Connecting, greeting, TLS, login, sender, recipient, DATA, the message and the end: each may take one timeout.
@@ -34,6 +35,11 @@ class MailingSettings:
     @property
     def lease(self) -> timedelta:
         """For how long a claimed mail is one process's own: longer than its conversation can last."""
+        return self.longest_conversation + SETTLE
+
+    @property
+    def longest_conversation(self) -> timedelta:
+        """All steps, each of which may take the whole time-out."""
         return timedelta(seconds=self.smtp_timeout * _STEPS_OF_A_CONVERSATION)
 
     @classmethod

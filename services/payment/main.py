@@ -4,6 +4,7 @@ import argparse
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from services.payment import extracts, handlers, outcomes, store, work
-from services.payment.gateway import ProviderGateway
+from services.payment.gateway import CALL_SECONDS, ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared import main
 from shared.db import Pool
@@ -22,7 +23,7 @@ from shared.idempotency import FingerprintKey
 from shared.main import Command, open_current_pool
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
-from shared.work import Task
+from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -62,6 +63,7 @@ def make_gateway(settings: Settings) -> ProviderGateway:
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """What the work process does in turn."""
+    require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_SECONDS))
     settings = read_settings()
     gateway = make_gateway(settings)
     record = outcomes.recorder(SigningKey.load(settings.signing_key_file))

@@ -33,9 +33,10 @@ from shared.work import backoff, claimed
 
 log = structlog.get_logger()
 
-# Outlasts the calls made under it: five at most, of ten seconds at most (gateway.CALL_SECONDS).
 _ASKED: Final = frozenset({PaymentState.AWAITING_CHECKOUT, PaymentState.OPEN, PaymentState.CLOSING})
-LEASE: Final = timedelta(seconds=60)
+# Outlasts the calls made under it.
+LEASE: Final = timedelta(seconds=90)
+CALLS: Final = 5
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
 LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)

@@ -1,0 +1,59 @@
+"""A lease outlasts the calls made under it, and each process asserts that when it starts."""
+
+import ast
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.identity import crl_sources
+from services.identity import work as identity
+from services.issuance import issuing, token_signer
+from services.mailing import print_work
+from services.payment import gateway
+from services.payment import work as payment
+from shared.work import SETTLE, LeaseTooShort, require_lease
+
+SERVICES = Path(__file__).parents[3] / "services"
+
+
+@pytest.mark.parametrize(
+    ("lease", "calls"),
+    [
+        pytest.param(payment.LEASE, timedelta(seconds=payment.CALLS * gateway.CALL_SECONDS), id="payment"),
+        pytest.param(identity.LEASE, crl_sources.LONGEST_CALL, id="identity"),
+        pytest.param(issuing.LEASE, token_signer.LONGEST_SIGNATURE, id="issuance"),
+        pytest.param(print_work.LEASE, timedelta(0), id="print"),
+    ],
+)
+def test_lease_outlasts_its_calls_and_the_settling(lease: timedelta, calls: timedelta) -> None:
+    require_lease("task", lease, calls=calls)
+
+
+def test_lease_that_ends_with_the_last_call_is_refused() -> None:
+    calls = timedelta(seconds=40)
+    require_lease("task", calls + SETTLE, calls=calls)
+    with pytest.raises(LeaseTooShort, match="capture"):
+        require_lease("capture", calls + SETTLE - timedelta(seconds=1), calls=calls)
+
+
+def test_whoever_claims_with_a_lease_asserts_it_at_start() -> None:
+    """Per service: a module that has a LEASE or a lease, and a main that checks one."""
+    claiming = {path.parent.name for path in SERVICES.glob("*/*.py") if _has_lease(path)} | {"mailing"}
+    asserting = {
+        path.parent.name
+        for path in SERVICES.glob("*/*main.py")
+        if any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require_lease" for node in _nodes(path))
+    }
+    assert claiming - asserting == set()
+
+
+def _has_lease(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and "LEASE" in node.target.id
+        for node in _nodes(path)
+    )
+
+
+def _nodes(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text()))]
