@@ -93,7 +93,8 @@ def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdi
 def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> None:
     """Record that this event has been applied; call it under the row's lock."""
     changed = conn.execute(
-        """UPDATE inbox SET last_sequence = %(sequence)s, last_event_id = %(id)s, event_ids = CASE
+        """UPDATE inbox SET advanced_on = CURRENT_DATE, last_sequence = %(sequence)s, last_event_id = %(id)s,
+                  event_ids = CASE
                WHEN event_ids[cardinality(event_ids)] IS NOT DISTINCT FROM last_event_id
                THEN event_ids[cardinality(event_ids) - %(kept)s + 2 :]
                ELSE ARRAY[last_event_id] END || %(id)s::uuid

@@ -14,7 +14,21 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, db, extract, gauges, held_command, logs, migrate, process, recall, sealing, tracing, work
+from shared import (
+    audit,
+    db,
+    extract,
+    gauges,
+    held_command,
+    logs,
+    migrate,
+    process,
+    pruning,
+    recall,
+    sealing,
+    tracing,
+    work,
+)
 from shared.apply import Applier
 from shared.db import Pool
 from shared.events.base import Topic
@@ -22,6 +36,7 @@ from shared.feed import Feed
 from shared.gauges import Reading
 from shared.idempotency import FingerprintKey
 from shared.migrate import Migration
+from shared.pruning import Rule
 from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.subscriptions import Subscription, by_type, topics
 from shared.tokens import KeySet, SigningKey
@@ -64,6 +79,8 @@ class Service:
     migrations: Path
     subscriptions: Callable[[], Sequence[Subscription]] | None = None
     readings: Sequence[Reading] = ()
+    # What is kept for a time only, beside what every database prunes.
+    pruning: Sequence[Rule] = ()
     # Asked by the relay alone, of a service whose topic is a feed.
     feed: Callable[[], Feed] | None = None
     # What the desk may do here beside held events; asked by `operate` alone.
@@ -258,6 +275,7 @@ def _work(service: Service) -> None:
         own = (
             ("seal-audit", _sealer(service, settings, pool)),
             ("read-gauges", gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings])),
+            ("prune", pruning.pruner(pool, [*pruning.OF_EVERY_DATABASE, *service.pruning])),
         )
         # First what tells how it stands: a service's own tasks may hang with whoever they speak to.
         work.run_tasks([*own, *service.tasks(pool)], life)

@@ -107,7 +107,10 @@ def _is_applied(migration: Migration, known: dict[tuple[str, int], str]) -> bool
 
 
 def _grant(conn: Conn, role: str) -> None:
-    """The running service reads and writes rows; what is commented "append-only" it cannot change; no DDL."""
+    """The running service reads and writes rows; what is commented "append-only" it cannot change; no DDL.
+
+    Of a table "append-only, pruned" it may delete rows, of one "append-only but for: …" change these columns.
+    """
     name = sql.Identifier(role)
     tables = conn.execute(
         """SELECT c.relname, COALESCE(obj_description(c.oid), '') FROM pg_class AS c
@@ -127,7 +130,8 @@ def _rights(table: str, comment: str) -> sql.Composable:
         return sql.SQL("SELECT, INSERT, UPDATE, DELETE")
     _, _, columns = comment.partition("append-only but for: ")
     changeable = [sql.SQL("UPDATE ({})").format(sql.Identifier(column)) for column in columns.split(", ") if column]
-    return sql.SQL(", ").join([sql.SQL("SELECT"), sql.SQL("INSERT"), *changeable])
+    deletable = [sql.SQL("DELETE")] if comment.startswith("append-only, pruned") else []
+    return sql.SQL(", ").join([sql.SQL("SELECT"), sql.SQL("INSERT"), *changeable, *deletable])
 
 
 def require_current(pool: Pool, migrations: Sequence[Migration]) -> None:

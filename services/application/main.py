@@ -84,6 +84,7 @@ SERVICE = Service(
     tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
+    pruning=(store.DRAFTS,),
     readings=(
         Reading(gauge=work.OPEN, query=store.OPEN_RENEWALS),
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from psycopg.errors import UniqueViolation
@@ -12,6 +12,7 @@ from psycopg.rows import class_row, kwargs_row
 from services.application.domain import Ending, Item, ItemState, Refund, Renewal, RenewalState, Subscription
 from shared.db import Conn
 from shared.events.base import ItemId, Language, Product, RenewalId, SubscriberId
+from shared.pruning import Rule
 
 _SUBSCRIPTION: Final = (
     "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "
@@ -40,6 +41,18 @@ class TimelineEntry:
 OPEN_RENEWALS: Final = "SELECT state, count(*) FROM timers GROUP BY state"
 OLDEST_DUE: Final = """SELECT 'fire-timer', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM timers
                        WHERE due_at <= %(now)s"""
+# An AR may come back to a draft, but not after so long: its terms and prices are others by then. Nothing refers to it
+# but its items, unless it has a course already.
+DRAFTS: Final = Rule(
+    table="renewals",
+    keep=((date(2026, 1, 1), timedelta(days=90)),),
+    statement="""WITH old AS (
+                   SELECT id FROM renewals AS r WHERE state = 'draft' AND created_at < %(before)s
+                     AND NOT EXISTS (SELECT 1 FROM timeline AS t WHERE t.renewal_id = r.id)
+                   ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+                 of_old AS (DELETE FROM items USING old WHERE items.renewal_id = old.id)
+                 DELETE FROM renewals USING old WHERE renewals.id = old.id""",
+)
 
 
 def _subscription(product: str, server_names: list[str], **rest: Any) -> Subscription:

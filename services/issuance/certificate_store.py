@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
@@ -11,6 +11,7 @@ from services.issuance.crl import Revocation, RevocationReason
 from services.issuance.domain import Certificate, Intent
 from shared.db import Conn
 from shared.events.base import ItemId, RenewalId
+from shared.pruning import Rule
 
 _INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
 _CERTIFICATE: Final = (
@@ -18,6 +19,15 @@ _CERTIFICATE: Final = (
     "revoked_at, revocation_reason"
 )
 
+# Longer than any certificate that a list speaks of is valid, and two years more for whoever has to show what was said.
+CRLS: Final = Rule(
+    table="crls",
+    keep=((date(2026, 1, 1), timedelta(days=1130)),),
+    statement="""DELETE FROM crls WHERE number IN (
+                   SELECT number FROM crls
+                   WHERE this_update < %(before)s AND der IS NOT NULL AND number < (SELECT max(number) FROM crls)
+                   ORDER BY this_update LIMIT %(limit)s)""",
+)
 CRL_AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - max(this_update))::float FROM crls WHERE der IS NOT NULL
                     HAVING count(*) > 0"""
 

@@ -234,6 +234,7 @@ SERVICE: Final[Service] = Service(
     tasks=_tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
+    pruning=(store.SEALED_PINS, certificate_store.CRLS),
     readings=(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
         Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),

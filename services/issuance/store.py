@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
@@ -15,6 +15,7 @@ from shared.db import Conn
 from shared.effects import effect_id
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed
+from shared.pruning import Rule
 from shared.tx import Tx
 
 _ORDER: Final = (
@@ -28,6 +29,12 @@ _RENEWAL: Final = (
 _PIN: Final = "envelope_id, item_id, server_name, state, hash, tries, traceparent"
 
 
+# Longer than a topic keeps them (30 days): what a lost Kafka is filled from again is whole.
+SEALED_PINS: Final = Rule(
+    table="outbox",
+    keep=((date(2026, 1, 1), timedelta(days=45)),),
+    statement="SELECT * FROM blank_sealed_pins(%(before)s, %(limit)s)",
+)
 OLDEST_DUE: Final = """SELECT 'issue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(csr_received_at)), 0)::float
                        FROM orders WHERE state = 'csr-received'
                        UNION ALL

@@ -236,6 +236,7 @@ SERVICE: Final = Service(
     migrations=MIGRATIONS,
     extracts=extracts.TABLES,
     operations=operations,
+    pruning=(store.BODIES,),
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +25,19 @@ from shared.db import Conn
 from shared.events.application import RefundDue
 from shared.events.base import Language, RenewalId
 from shared.events.mailing import CSRRequestSent
+from shared.pruning import Rule
 
+# The reference stays: by it an operator finds the mail. One that is unconfirmed waits for a person.
+BODIES: Final = Rule(
+    table="mails",
+    keep=((date(2026, 1, 1), timedelta(days=180)),),
+    statement="""UPDATE mails SET blanked_at = %(now)s,
+                   content = jsonb_build_object('reference', content -> 'reference')
+                 WHERE id IN (
+                   SELECT id FROM mails
+                   WHERE blanked_at IS NULL AND state IN ('sent', 'bounced', 'dropped') AND settled_at < %(before)s
+                   ORDER BY settled_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)""",
+)
 OLDEST_DUE: Final = """SELECT 'send', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM mails
                        WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
                        UNION ALL

@@ -100,6 +100,7 @@ SERVICE: Final = main.Service(
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
+    pruning=(store.WEBHOOKS,),
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "recheck": Command(

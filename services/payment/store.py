@@ -1,7 +1,7 @@
 """All SQL of payments and checkouts; refunds and ledger are in refund_store.py. Nothing here commits."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import kwargs_row
@@ -18,6 +18,7 @@ from services.payment.domain import (
 from services.payment.webhook import Webhook
 from shared.db import Conn
 from shared.events.base import RenewalId
+from shared.pruning import Rule
 
 PAYMENT: Final = (
     "id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency, document_sha256, pay_before,"
@@ -26,6 +27,13 @@ PAYMENT: Final = (
 _CHECKOUT: Final = "id, payment_id, state, amount_minor, currency, description, return_url, expires_at, url"
 
 
+WEBHOOKS: Final = Rule(
+    table="provider_webhooks",
+    keep=((date(2026, 1, 1), timedelta(days=90)),),
+    statement="""DELETE FROM provider_webhooks WHERE id IN (
+                   SELECT id FROM provider_webhooks WHERE received_at < %(before)s
+                   ORDER BY received_at LIMIT %(limit)s)""",
+)
 OLDEST_DUE: Final = """SELECT 'capture', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM payments
                        WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
                        UNION ALL
