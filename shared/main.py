@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import re
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from prometheus_client import Gauge
 
 from shared import (
     audit,
+    audit_command,
     db,
     extract,
     gauges,
@@ -115,8 +115,8 @@ def _parser(service: Service) -> argparse.ArgumentParser:
         ),
         "verify-audit": Command(
             help="check the seals over the audit log",
-            add_arguments=_verify_audit_arguments,
-            run=lambda options: _verify_audit(service, options.anchor),
+            add_arguments=audit_command.add_arguments,
+            run=lambda options: _verify_audit(service, options),
         ),
         "export": Command(
             help="write a signed extract of the database, to be compared with other services' extracts",
@@ -340,41 +340,13 @@ def _rewind(service: Service, subscriptions: Sequence[Subscription], options: ar
     print(f"{moved} partitions are read again")
 
 
-def _verify_audit_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--anchor",
-        action="append",
-        default=[],
-        type=_head,
-        metavar="HEAD",
-        help="a head that was logged as audit.sealed, best the newest: it must be in the log; may be repeated",
-    )
-
-
-def _head(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ValueError("a head is 64 hexadecimal digits")
-    return text
-
-
-def _verify_audit(service: Service, anchors: Sequence[str]) -> None:
+def _verify_audit(service: Service, options: argparse.Namespace) -> None:
     settings = _begin(service, "verify-audit")
-    keys = KeySet.parse({"keys": [SigningKey.load(settings.audit_key_file).jwk()]})
     pool = open_current_pool(service, settings, "verify-audit", max_size=1, while_recovering=True)
     try:
-        with pool.connection() as conn:
-            found = 0
-            for finding in sealing.check(conn, keys, service=service.name, now=utc_now(), anchors=anchors):
-                print(f"seal {finding.seal_id}: {finding.what}")
-                found += 1
-            seal_id, head = sealing.last_seal(conn)
+        audit_command.run(pool, service.name, SigningKey.load(settings.audit_key_file), options)
     finally:
         pool.close()
-    if found:
-        sys.exit(1)
-    print(f"every seal fits its rows; the last is {seal_id} with the head {head}")
-    if not anchors:
-        print("without --anchor nobody knows whether later ones were cut off")
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:

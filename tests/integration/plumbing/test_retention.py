@@ -104,7 +104,8 @@ ROWS: Final = {
     ),
     ("issuance", "outbox"): (
         """INSERT INTO outbox (event_id, topic, key, sequence, type, source, time, data, dataschema, sent_at)
-           VALUES (%(id)s::uuid, 'issuance.pin-envelopes', %(id)s::text, 1, 't', 's', %(time)s, 'sealed', 'd', %(time)s)""",
+           VALUES (%(id)s::uuid, 'issuance.pin-envelopes', %(id)s::text, 1, 't', 's', %(time)s, 'sealed', 'd',
+                   %(time)s)""",
         "SELECT count(*) FROM outbox WHERE data <> ''",
     ),
 }
@@ -171,7 +172,7 @@ KEPT: Final = {
     "a sealed PIN that Kafka has not": (
         "issuance",
         "outbox",
-        ROWS["issuance", "outbox"][0].replace("'d', %(time)s)", "'d', NULL)"),
+        ROWS["issuance", "outbox"][0].replace("%(time)s)", "NULL)"),
     ),
 }
 

@@ -1,0 +1,44 @@
+"""The operators' command `verify-audit`: check the seals over the audit log, and print what does not fit."""
+
+import argparse
+import re
+import sys
+
+from shared import sealing
+from shared.db import Pool
+from shared.tokens import KeySet, SigningKey
+from shared.tx import utc_now
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        type=_head,
+        metavar="HEAD",
+        help="a head that was logged as audit.sealed, best the newest: it must be in the log; may be repeated",
+    )
+
+
+def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) -> None:
+    """Print each finding as it is made; exit status 1 if there is one."""
+    keys = KeySet.parse({"keys": [key.jwk()]})
+    found = 0
+    with pool.connection() as conn:
+        for finding in sealing.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor):
+            print(f"seal {finding.seal_id}: {finding.what}")
+            found += 1
+        seal_id, head = sealing.last_seal(conn)
+    if found:
+        sys.exit(1)
+    print(f"every seal fits its rows; the last is {seal_id} with the head {head}")
+    if not options.anchor:
+        print("without --anchor nobody knows whether later ones were cut off")
+
+
+def _head(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("a head is 64 hexadecimal digits")
+    return text
