@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,8 @@ class Answer:
 
 
 _MIN_SECRET_BYTES: Final = 32
+# Outlasts every request: the longest waits for two calls of the payment provider.
+RUNNING_LEASE: Final = timedelta(seconds=60)
 
 
 class FingerprintKey:
@@ -77,6 +79,38 @@ def find(conn: Conn, *, account: str, key: str, fingerprint: str) -> Answer | No
     if found[0] != fingerprint:
         raise KeyReused("this key was used for another request")
     return Answer(status=found[1], body=found[2], media_type=found[3])
+
+
+def begin(conn: Conn, *, account: str, key: str, fingerprint: str, now: datetime) -> datetime:
+    """Claim the key for a request of several transactions; return until when. Call `find` in this transaction first.
+
+    Raises KeyInUse while this request runs elsewhere, KeyReused if another request has the key or died with it.
+    """
+    until = now + RUNNING_LEASE
+    claimed = conn.execute(
+        """INSERT INTO idempotency_running AS running (account, key, fingerprint, until) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (account, key) DO UPDATE SET until = excluded.until
+           WHERE running.until <= %s AND running.fingerprint = excluded.fingerprint""",
+        (account, key, fingerprint, until, now),
+    ).rowcount
+    if claimed == 1:
+        return until
+    row = conn.execute(
+        "SELECT fingerprint FROM idempotency_running WHERE account = %s AND key = %s", (account, key)
+    ).fetchone()
+    if row is not None and row[0] != fingerprint:
+        raise KeyReused("this key was used for another request")
+    raise KeyInUse("a request with this key is running")
+
+
+def end(conn: Conn, *, account: str, key: str, until: datetime) -> bool:
+    """Give up the claim of `begin`; False if it lapsed and another run of the request has the key."""
+    return (
+        conn.execute(
+            "DELETE FROM idempotency_running WHERE account = %s AND key = %s AND until = %s", (account, key, until)
+        ).rowcount
+        == 1
+    )
 
 
 def save(conn: Conn, *, account: str, key: str, fingerprint: str, answer: Answer, now: datetime) -> None:

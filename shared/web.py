@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -169,7 +169,8 @@ def command(view: View) -> View:
 def steps(view: View) -> View:
     """A POST whose view makes its own short transactions, because it waits for the outside in between.
 
-    Two at once with one key meet at the view's own unique keys; the answer is kept after the last step.
+    The key is claimed before the first step, so of two requests at once with one key exactly one runs; the answer is
+    kept after the last step. A request that failed gives the key up.
     """
 
     @wraps(view)
@@ -177,11 +178,17 @@ def steps(view: View) -> View:
         account, key, fingerprint = _idempotency_of_request()
         with transaction() as tx:
             earlier = idempotency.find(tx.conn, account=account, key=key, fingerprint=fingerprint)
-        if earlier is not None:
-            return _replay(earlier)
-        response = flask.make_response(view(*args, **kwargs))
+            if earlier is not None:
+                return _replay(earlier)
+            until = idempotency.begin(tx.conn, account=account, key=key, fingerprint=fingerprint, now=tx.now)
+        try:
+            response = flask.make_response(view(*args, **kwargs))
+        except BaseException:
+            with suppress(*UNAVAILABLE), transaction() as tx:
+                idempotency.end(tx.conn, account=account, key=key, until=until)
+            raise
         with transaction() as tx:
-            if idempotency.find(tx.conn, account=account, key=key, fingerprint=fingerprint) is None:
+            if idempotency.end(tx.conn, account=account, key=key, until=until):
                 _keep(tx, account, key, fingerprint, response)
         return response
 

@@ -25,7 +25,7 @@ from services.payment.refusals import (
     WebhookRefused,
 )
 from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
-from services.payment.webhook import verify as verify_webhook
+from services.payment.webhook import receive as receive_signed
 from shared import web
 from shared.api import KeySetSchema
 from shared.auth import Caller
@@ -150,14 +150,15 @@ def _shown_checkout(payment: Payment, url: str) -> Mapping[str, object]:
 @blp.response(HTTPStatus.NO_CONTENT)
 def receive_webhook() -> flask.Response:
     """The provider says that something happened; answered after it is remembered, and checked later."""
-    webhook = verify_webhook(
+    webhook = receive_signed(
         {name.lower(): value for name, value in flask.request.headers.items()},
         flask.request.get_data(),
         secrets=web.deps(Deps).webhook_secrets,
         now=web.runtime().clock(),
     )
-    with web.transaction() as tx:
-        handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
+    if webhook is not None:
+        with web.transaction() as tx:
+            handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 

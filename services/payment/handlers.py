@@ -18,7 +18,7 @@ from services.payment.domain import (
     RefundId,
     RefundState,
 )
-from services.payment.outcomes import announce_refund, hold_refunds, note
+from services.payment.outcomes import announce_capture, announce_expiry, announce_refund, hold_refunds, note
 from services.payment.refusals import (
     AuthorisationRefused,
     AuthorisationUsed,
@@ -133,16 +133,32 @@ def note_webhook(webhook: Webhook, reference: CheckoutId | None, tx: Tx) -> None
 
 
 def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
-    """No money is wanted any more: from now on no checkout opens, and the provider is asked before we say so."""
+    """No money is wanted any more: from now on no checkout opens, and the provider is asked before we say so.
+
+    Asked again, the same answer: the asker may have lost the first one. While it is being closed the provider is asked
+    at once.
+    """
     payment = store.lock_payment(tx.conn, event.renewal_id)
     if payment is None:
         raise PaymentNotReady("closure of a payment that was never opened")
     if payment.state in {PaymentState.CLOSING, PaymentState.CAPTURED, PaymentState.EXPIRED}:
-        raise Ignored(f"the payment is {payment.state} already")
+        _answer_again(payment, tx)
+        return
     closing = replace(payment.after(Move.CLOSURE), closing_reason=event.reason.value)
     note(tx, closing, "payment-closing", reason=event.reason.value)
     store.save_state(tx.conn, closing, due_at=tx.now)
     store.hint(tx.conn, payment.id, now=tx.now)
+
+
+def _answer_again(payment: Payment, tx: Tx) -> None:
+    note(tx, payment, "payment-closing-again", state=payment.state.value)
+    match payment.state:
+        case PaymentState.CAPTURED:
+            announce_capture(payment, tx)
+        case PaymentState.EXPIRED:
+            announce_expiry(payment, tx)
+        case _:
+            store.hint(tx.conn, payment.id, now=tx.now)
 
 
 def refund(event: RefundDue, tx: Tx) -> None:

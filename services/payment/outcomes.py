@@ -96,7 +96,6 @@ def _record_capture(
     captured = replace(payment.after(Move.CAPTURE), captured_at=at, provider_reference=session.id)
     claims = receipt_claims(captured)
     captured = replace(captured, receipt=sign(claims, kind=TokenKind.RECEIPT, key=key, now=tx.now, issuer=ACTOR))
-    assert captured.receipt is not None
     store.save_capture(tx.conn, captured)
     if checkout is not None:
         store.save_checkout_ended(tx.conn, checkout.id)
@@ -112,22 +111,33 @@ def _record_capture(
         now=tx.now,
     )
     refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
-    outbox.add(
-        tx,
-        PaymentCaptured(
-            renewal_id=payment.renewal_id,
-            payment_id=payment.id,
-            amount_minor=payment.amount_minor,
-            currency=payment.currency,
-            captured_at=at,
-            receipt=captured.receipt,
-        ),
-    )
+    announce_capture(captured, tx)
     note(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
     if tx.now - at > FORGOTTEN_AFTER:
         FORGOTTEN.labels("capture").inc()
         log.error("payment.capture_forgotten", renewal_id=str(payment.renewal_id), captured_at=at.isoformat())
     return captured
+
+
+def announce_capture(payment: Payment, tx: Tx) -> None:
+    """Announce that the money is ours."""
+    assert payment.captured_at is not None
+    assert payment.receipt is not None
+    captured = PaymentCaptured(
+        renewal_id=payment.renewal_id,
+        payment_id=payment.id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        captured_at=payment.captured_at,
+        receipt=payment.receipt,
+    )
+    outbox.add(tx, captured)
+
+
+def announce_expiry(payment: Payment, tx: Tx) -> None:
+    """Announce that nothing was captured, and nothing can be."""
+    assert payment.closing_reason is not None
+    outbox.add(tx, PaymentExpired(renewal_id=payment.renewal_id, reason=payment.closing_reason))
 
 
 def receipt_claims(payment: Payment) -> dict[str, str | int]:
@@ -173,10 +183,9 @@ def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Paymen
 def expire(payment: Payment, tx: Tx) -> Payment:
     """Nothing was captured and nothing can be: say so."""
     expired = payment.after(Move.EXPIRY)
-    assert expired.closing_reason is not None
     store.save_state(tx.conn, expired, due_at=None)
-    outbox.add(tx, PaymentExpired(renewal_id=payment.renewal_id, reason=expired.closing_reason))
-    note(tx, expired, "payment-expired", reason=expired.closing_reason)
+    announce_expiry(expired, tx)
+    note(tx, expired, "payment-expired", reason=expired.closing_reason or "")
     hold_refunds(expired, tx)
     return expired
 

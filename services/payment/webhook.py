@@ -8,7 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
+
+from prometheus_client import Counter
 
 from services.payment.refusals import WebhookRefused
 
@@ -18,13 +21,35 @@ MOST_SIGNATURES: Final = 20
 SHORTEST_SECRET_BYTES: Final = 24
 
 
+# The kinds that make the provider worth asking. Others are answered with success as well: the provider repeats what is
+# refused, and in the end switches an endpoint off that refuses much.
+USED: Final = frozenset(
+    {"checkout.paid", "checkout.captured", "checkout.cancelled", "checkout.expired", "checkout.declined"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """A verified webhook; `reference` is ours, if it names one."""
+    """A verified webhook of a kind that we use; `reference` is ours, if it names one."""
 
     id: str
     type: str
     reference: str
+
+
+class WebhookOutcome(StrEnum):
+    """What becomes of a webhook."""
+
+    USED = "used"
+    OTHER_KIND = "other-kind"
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+
+
+WEBHOOKS = Counter("payment_webhooks_total", "Webhooks received, by what became of them", ["outcome"])
+# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+for _outcome in WebhookOutcome:
+    WEBHOOKS.labels(_outcome)
 
 
 def decode_secret(text: str) -> bytes:
@@ -39,8 +64,23 @@ def decode_secret(text: str) -> bytes:
     return secret
 
 
-def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes], now: datetime) -> Webhook:
-    """The webhook, if one of our secrets signed these bytes within five minutes. Raises WebhookRefused.
+def receive(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes], now: datetime) -> Webhook | None:
+    """Return the webhook, or None for a validly signed one that means nothing here; count it.
+
+    Raises WebhookRefused if none of our secrets signed these bytes within five minutes.
+    """
+    try:
+        webhook_id = verify(headers, body, secrets=secrets, now=now)
+    except WebhookRefused:
+        WEBHOOKS.labels(WebhookOutcome.REFUSED).inc()
+        raise
+    webhook, outcome = _read(webhook_id, body)
+    WEBHOOKS.labels(outcome).inc()
+    return webhook
+
+
+def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes], now: datetime) -> str:
+    """Return the webhook's id, if one of our secrets signed these bytes within five minutes. Raises WebhookRefused.
 
     More than one secret is good while secrets are being rotated.
     """
@@ -53,7 +93,7 @@ def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes],
         raise WebhookRefused("too old or too new")
     if not _is_signed(headers.get("webhook-signature", ""), webhook_id, stamp, body, secrets):
         raise WebhookRefused("no signature of ours")
-    return _read(webhook_id, body)
+    return webhook_id
 
 
 def _is_signed(header: str, webhook_id: str, stamp: str, body: bytes, secrets: Sequence[bytes]) -> bool:
@@ -69,11 +109,14 @@ def _is_signed(header: str, webhook_id: str, stamp: str, body: bytes, secrets: S
     return any(fits)
 
 
-def _read(webhook_id: str, body: bytes) -> Webhook:
+def _read(webhook_id: str, body: bytes) -> tuple[Webhook | None, WebhookOutcome]:
     try:
-        match json.loads(body):
-            case {"type": str(kind), "data": {"reference": str(reference)}}:
-                return Webhook(id=webhook_id, type=kind, reference=reference)
-    except (ValueError, RecursionError) as error:
-        raise WebhookRefused("the body is not JSON") from error
-    raise WebhookRefused("the body has no type and reference")
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None, WebhookOutcome.UNREADABLE
+    match content:
+        case {"type": str(kind), "data": {"reference": str(reference)}} if kind in USED:
+            return Webhook(id=webhook_id, type=kind, reference=reference), WebhookOutcome.USED
+        case {"type": str(kind)} if kind not in USED:
+            return None, WebhookOutcome.OTHER_KIND
+    return None, WebhookOutcome.UNREADABLE

@@ -215,8 +215,34 @@ def test_closing_a_payment_without_a_checkout_expires_it_once_the_provider_knows
     world.hear(closure(renewal_id))
     world.work()
     assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
-    assert not world.hear_again(closure(renewal_id))
-    assert kinds(world, renewal_id) == [PaymentExpired]
+
+
+@pytest.mark.parametrize(("state", "answer"), [("captured", PaymentCaptured), ("expired", PaymentExpired)])
+def test_a_closure_that_is_asked_for_again_is_answered_again_and_changes_nothing(
+    world: World, state: str, answer: type
+) -> None:
+    renewal_id = world.captured() if state == "captured" else world.submitted()
+    world.hear(closure(renewal_id))
+    world.work()
+    first = world.announced(renewal_id)[-1]
+    world.hear(closure(renewal_id))
+    world.work()
+    assert world.announced(renewal_id)[-1] == first
+    assert {type(event) for event in world.announced(renewal_id)} == {answer}
+    assert world.state(renewal_id) == state
+    assert len(world.captures(renewal_id)) == (state == "captured")
+
+
+def test_a_closure_that_is_asked_for_again_while_it_is_closing_asks_the_provider_at_once(world: World) -> None:
+    renewal_id = world.submitted()
+    world.hear(closure(renewal_id))
+    world.sandbox.order_fault("retrieve", "error", times=5)
+    for _ in range(5):
+        world.work_later()
+    assert world.state(renewal_id) == "closing"
+    world.hear(closure(renewal_id))
+    world.work()
+    assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
 
 
 @pytest.mark.parametrize("fault", ["lost", "error"])
@@ -229,12 +255,6 @@ def test_closing_an_intent_leaves_no_session_that_can_be_paid(world: World, faul
     assert kinds(world, renewal_id) == [PaymentExpired]
     (reference,) = world.checkout_ids(renewal_id)
     assert len(world.sandbox.effects("session", reference)) == 1
-
-
-def test_closing_a_captured_payment_changes_nothing(world: World) -> None:
-    renewal_id = world.captured()
-    assert not world.hear_again(closure(renewal_id))
-    assert kinds(world, renewal_id) == [PaymentCaptured]
 
 
 def test_a_payment_paid_before_the_answer_of_its_opening_arrived_is_captured(world: World) -> None:

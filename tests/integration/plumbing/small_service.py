@@ -71,6 +71,22 @@ def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
     return {"id": tx.new_id(), "text": body["text"]}
 
 
+@blp.post("/slow-notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
+@signed_in
+@refuses(TooSad)
+@web.steps
+@blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
+@blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
+def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
+    """Write a note in a transaction of its own, after waiting with none open."""
+    time.sleep(body["seconds"])
+    if body["text"] == "sad":
+        raise TooSad("cheer up")
+    with web.transaction() as tx:
+        audit.record(tx, actor=web.caller().ar_id, action="noted", subject="note")
+        return {"id": tx.new_id(), "text": body["text"]}
+
+
 @blp.get("/notes/<uuid:note_id>")  # type: ignore[untyped-decorator]
 @refuses(TooSad)
 def show_note(note_id: uuid.UUID) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -134,6 +135,49 @@ def test_a_key_whose_request_is_still_running_is_refused_and_later_answered(pool
     assert running.headers["Retry-After"] == "1"
     assert post(app.test_client(), {"text": "slow", "seconds": 0.8}, "key-0001").get_data() == done.get_data()
     assert notes(pool) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "refused"),
+    [
+        (["slow", "slow", "slow"], (409, "idempotency-key-in-use")),
+        (["slow", "other", "third"], (422, "idempotency-key-reused")),
+    ],
+    ids=["one body", "three bodies"],
+)
+def test_of_several_requests_of_several_steps_at_once_with_one_key_exactly_one_runs(
+    pool: Pool, texts: list[str], refused: tuple[int, str]
+) -> None:
+    app, begun = make_app(pool), threading.Barrier(len(texts))
+
+    def send(text: str) -> TestResponse:
+        begun.wait(5)
+        return slow(app, text, 0.5)
+
+    with ThreadPoolExecutor() as threads:
+        answers = sorted(threads.map(send, texts), key=lambda answer: answer.status_code)
+    assert answers[0].status_code == 201
+    # Two that look the key up in the same instant: one of them is told to come again, whatever its body.
+    assert {problem(answer) for answer in answers[1:]} <= {refused, (409, "idempotency-key-in-use")}
+    assert notes(pool) == 1
+
+
+def test_a_key_is_free_again_after_a_refusal_and_after_a_process_that_died(pool: Pool) -> None:
+    app = make_app(pool)
+    assert problem(slow(app, "sad")) == (409, "too-sad")
+    with pool.connection() as conn:
+        conn.execute(
+            "INSERT INTO idempotency_running SELECT %s, %s, %s, now() + interval '1 minute'",
+            ("AR-1", "key-0002", "of the process that died"),
+        )
+    assert slow(app, "glad").status_code == 201
+    assert problem(slow(app, "other", key="key-0002")) == (422, "idempotency-key-reused")
+
+
+def slow(app: Flask, text: str, seconds: float = 0, key: str = "key-0001") -> TestResponse:
+    body = json.dumps({"text": text, "seconds": seconds})
+    client: Client = app.test_client()
+    return client.post("/small/v1/slow-notes", data=body, headers=headers(key))
 
 
 def test_a_refused_request_changes_nothing_and_may_be_sent_again(client: Client, pool: Pool) -> None:
