@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,23 @@ def _answers_keep_the_contract() -> Iterator[None]:
     _BROKEN.clear()
     yield
     assert not _BROKEN, "\n".join(sorted(set(_BROKEN)))
+
+
+# Folders whose tests share a whole system or a gateway: one worker runs all of them.
+_SHARED = ("system", "integration/local", "integration/issuance/feed", "faults/plumbing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for parallel workers, by file or by folder, and put the longest groups first."""
+    tests = Path(__file__).parent
+    ranks: dict[str, int] = {}
+    for item in items:
+        folder = item.path.parent.relative_to(tests).as_posix()
+        group = folder if folder in _SHARED else item.path.relative_to(tests).as_posix()
+        ranks[item.nodeid] = _SHARED.index(folder) if folder in _SHARED else len(_SHARED) + folder.startswith("unit")
+        item.add_marker(pytest.mark.xdist_group(group))
+    if any(item.config.getoption("numprocesses", None) for item in items[:1]):
+        items.sort(key=lambda item: ranks[item.nodeid])
 
 
 @pytest.fixture(scope="session")

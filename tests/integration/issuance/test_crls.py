@@ -129,7 +129,7 @@ def test_a_graver_reason_is_raised_with_the_first_date_and_shown_at_once(world: 
     assert not publish(world)
 
 
-@pytest.mark.parametrize("later", set(RevocationReason) - {RevocationReason.KEY_COMPROMISE})
+@pytest.mark.parametrize("later", [each for each in RevocationReason if each is not RevocationReason.KEY_COMPROMISE])
 def test_a_lesser_reason_changes_nothing(world: World, later: RevocationReason) -> None:
     renewal = world.issued(["www.example.hk"])
     revoke(world, renewal, RevocationReason.KEY_COMPROMISE)

@@ -8,7 +8,7 @@ import pytest
 from services.issuance.domain import TRANSITIONS, InvalidTransition, Order, OrderState
 from shared.events.base import ItemId, Product, RenewalId
 
-TRIGGERS = {trigger for _, trigger in TRANSITIONS}
+TRIGGERS = sorted({trigger for _, trigger in TRANSITIONS}, key=lambda trigger: trigger.__name__)
 
 
 def order(state: OrderState) -> Order:
