@@ -78,6 +78,8 @@ def _of_http(error: HTTPException) -> tuple[Problem, Any]:
         return problems.MALFORMED, None
     if code == 413:
         return problems.TOO_LARGE, None
+    if code == 431:
+        return problems.HEADERS_TOO_LARGE, None
     if code >= 500:
         return problems.INTERNAL, None
     status = HTTPStatus(code)

@@ -33,7 +33,13 @@ SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 # What every operation may answer.
-_COMMON: Final = (problems.MALFORMED, problems.TOO_LARGE, problems.INTERNAL, problems.UNAVAILABLE)
+_COMMON: Final = (
+    problems.MALFORMED,
+    problems.TOO_LARGE,
+    problems.HEADERS_TOO_LARGE,
+    problems.INTERNAL,
+    problems.UNAVAILABLE,
+)
 _TEXT: Final = {"type": "string"}
 _REQUEST_ID: Final = {"description": "Names this request in our logs", "required": True, "schema": _TEXT}
 _RETRY_AFTER: Final = {"description": "Seconds to wait", "required": True, "schema": _TEXT}

@@ -52,6 +52,9 @@ MALFORMED: Final = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", "The req
 TOO_LARGE: Final = Problem(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-entity-too-large", "The request body is larger than 256 KiB"
 )
+HEADERS_TOO_LARGE: Final = Problem(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request-header-fields-too-large", "The request's headers are too long"
+)
 
 COMMON: Final[ProblemTable] = {
     TokenRefused: Problem(HTTPStatus.UNAUTHORIZED, "token-refused", "The token is not valid or has expired"),
