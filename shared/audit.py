@@ -1,6 +1,6 @@
 """The audit log: one row in the transaction of every change, never changed afterwards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from psycopg.types.json import Jsonb
 
@@ -14,4 +14,13 @@ def record(tx: Tx, *, actor: str, action: str, subject: str, details: Mapping[st
     tx.conn.execute(
         "INSERT INTO audit_log (time, actor, action, subject, details, causation_id) VALUES (%s, %s, %s, %s, %s, %s)",
         (tx.now, actor, action, subject, Jsonb(dict(details or {})), tx.causation_id),
+    )
+
+
+def record_each(tx: Tx, *, actor: str, action: str, subjects: Sequence[str]) -> None:
+    """Write a row for each subject of one change, in one statement."""
+    tx.conn.execute(
+        """INSERT INTO audit_log (time, actor, action, subject, details, causation_id)
+           SELECT %s, %s, %s, subject, '{}'::jsonb, %s FROM unnest(%s::text[]) AS subject""",
+        (tx.now, actor, action, tx.causation_id, list(subjects)),
     )

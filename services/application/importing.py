@@ -1,20 +1,24 @@
-"""Import of subscriptions from the CA's register, as JSON or CSV: all of a file or nothing."""
+"""Import of subscriptions from the CA's register, as JSON or CSV: all of a file or nothing, in batches."""
 
 import argparse
 import csv
-import io
+import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from marshmallow import Schema, ValidationError, fields, validate, validates, validates_schema
+from psycopg.errors import UniqueViolation
 
-from services.application import store
+from services.application import import_store
 from services.application.domain import Subscription
+from services.application.import_store import Import
 from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
@@ -22,6 +26,20 @@ from shared.events.base import Product
 from shared.orderable import NotOrderable, check_names
 from shared.subscriber_record import RecordRefused, check_name
 from shared.tx import transaction
+
+# A batch holds its locks for some tens of milliseconds.
+BATCH: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How many rows an import has checked or applied."""
+
+    step: str
+    rows: int
+
+
+Report = Callable[[Progress], None]
 
 
 class ImportRefused(Refused):
@@ -68,38 +86,135 @@ class _RowSchema(Schema):
             raise ValidationError(f"{refused}", "server_names") from refused
 
 
+_ROW: Final = _RowSchema()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One file, and who imports it."""
     parser.add_argument("file", type=Path, help='JSON: {"subscriptions": […]}; CSV: server_names divided by spaces')
     parser.add_argument("--actor", default="import", help="who does this, for the audit log")
 
 
-def import_file(pool: Pool, path: Path, actor: str) -> int:
-    """Import a file in one transaction; how many subscriptions. Raises ImportRefused."""
-    # In the order in which a submission locks them, so that the two never deadlock.
-    subscriptions = sorted(read_file(path), key=lambda subscription: subscription.srn)
-    with transaction(pool) as tx:
-        for subscription in subscriptions:
-            store.save_subscription(tx.conn, subscription)
-            audit.record(tx, actor=actor, action="subscription-imported", subject=subscription.srn)
-    return len(subscriptions)
+def import_file(pool: Pool, path: Path, actor: str, *, batch: int = BATCH, report: Report = lambda _: None) -> int:
+    """Import all of a file or nothing; return the number of subscriptions. Raises ImportRefused.
+
+    Every row is checked before the first one counts. Each batch is a transaction of its own, so an import of the same
+    file that was broken off goes on where it ended. `report` is told of each batch.
+    """
+    digest = _sha256(path)
+    with pool.connection() as locked:
+        locked.autocommit = True  # the lock is the session's; no transaction stays open
+        if not import_store.lock(locked):
+            raise ImportRefused("another import is running")
+        try:
+            run = _begin(pool, digest, actor, batch)
+            if run.checked_at is None:
+                _check(pool, run, path, batch, report)
+            return _apply(pool, run, actor, batch, report)
+        finally:
+            locked.execute("SELECT pg_advisory_unlock_all()")
+            locked.autocommit = False
 
 
-def read_file(path: Path) -> list[Subscription]:
-    """Read and check a file. Raises ImportRefused."""
+def _sha256(path: Path) -> str:
     try:
-        text = path.read_text("utf-8-sig")
-        rows = _csv_rows(text) if path.suffix.lower() == ".csv" else _json_rows(text)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImportRefused(f"{path.name}: {error}") from error
+
+
+def _begin(pool: Pool, digest: str, actor: str, batch: int) -> Import:
+    """Return the open import of this file, or a new one.
+
+    An import of another file that was broken off is finished if all its rows were checked, else given up.
+    """
+    with transaction(pool) as tx:
+        run = import_store.find_open(tx.conn)
+    if run is not None and run.file_sha256 == digest:
+        return run
+    if run is not None:
+        if run.checked_at is not None:
+            _apply(pool, run, actor, batch, lambda _: None)
+        else:
+            _give_up(pool, run, batch)
+    with transaction(pool) as tx:
+        return import_store.begin(tx.conn, digest, actor, tx.now)
+
+
+def _give_up(pool: Pool, run: Import, batch: int) -> None:
+    rows = batch
+    while rows:
+        with transaction(pool) as tx:
+            rows = import_store.discard_rows(tx.conn, batch)
+    with transaction(pool) as tx:
+        import_store.end(tx.conn, run.id, tx.now)
+
+
+def _check(pool: Pool, run: Import, path: Path, batch: int, report: Report) -> None:
+    """Read and check the rows that are not read yet. Raises ImportRefused; nothing is kept then."""
+    read = run.rows_read
+    try:
+        for checked in _batches(read_file(path, skip=read), batch):
+            _keep(pool, run, checked, read)
+            read += len(checked)
+            report(Progress(step="checked", rows=read))
+        if not read:
+            raise ImportRefused(f"{path.name}: there is no subscription in it")
+    except ImportRefused:
+        _give_up(pool, run, batch)
+        raise
+    with transaction(pool) as tx:
+        import_store.save_checked(tx.conn, run.id, tx.now)
+
+
+def _keep(pool: Pool, run: Import, checked: Sequence[Subscription], read: int) -> None:
+    try:
+        with transaction(pool) as tx:
+            import_store.add_rows(tx.conn, run.id, checked, read + len(checked))
+    except UniqueViolation:
+        with transaction(pool) as tx:
+            known = import_store.find_known(tx.conn, [each.srn for each in checked])
+        for number, each in enumerate(checked, start=read + 1):
+            if each.srn in known:
+                raise ImportRefused(f"row {number}: SRN {each.srn} is there twice") from None
+            known.add(each.srn)
+        raise
+
+
+def _apply(pool: Pool, run: Import, actor: str, batch: int, report: Report) -> int:
+    applied = run.rows_applied
+    while True:
+        with transaction(pool) as tx:
+            srns = import_store.apply_rows(tx.conn, run.id, batch)
+            audit.record_each(tx, actor=actor, action="subscription-imported", subjects=srns)
+            if not srns:
+                import_store.end(tx.conn, run.id, tx.now)
+                return applied
+        applied += len(srns)
+        report(Progress(step="applied", rows=applied))
+
+
+def read_file(path: Path, *, skip: int = 0) -> Iterator[Subscription]:
+    """Yield the subscriptions of a file, each checked, after the rows to skip. Raises ImportRefused."""
+    for number, row in enumerate(islice(_rows(path), skip, None), start=skip + 1):
+        yield _subscription(number, row)
+
+
+def _batches(rows: Iterator[Subscription], size: int) -> Iterator[list[Subscription]]:
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    """Yield the rows of a file; CSV is read as it goes. Raises ImportRefused."""
+    try:
+        if path.suffix.lower() == ".csv":
+            yield from _csv_rows(path)
+        else:
+            yield from _json_rows(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise ImportRefused(f"{path.name}: {error}") from error
-    subscriptions: dict[str, Subscription] = {}
-    for number, row in enumerate(rows, start=1):
-        subscription = _subscription(number, row)
-        if subscriptions.setdefault(subscription.srn, subscription) is not subscription:
-            raise ImportRefused(f"row {number}: SRN {subscription.srn} is there twice")
-    if not subscriptions:
-        raise ImportRefused(f"{path.name}: there is no subscription in it")
-    return list(subscriptions.values())
 
 
 def _json_rows(text: str) -> list[Any]:
@@ -110,9 +225,10 @@ def _json_rows(text: str) -> list[Any]:
     return rows
 
 
-def _csv_rows(text: str) -> list[Mapping[str, Any]]:
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="surplus columns")
-    return [_filled(row) | {"server_names": (row.get("server_names") or "").split()} for row in rows]
+def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file, strict=True, restkey="surplus columns"):
+            yield _filled(row) | {"server_names": (row.get("server_names") or "").split()}
 
 
 def _filled(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +238,7 @@ def _filled(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _subscription(number: int, row: Any) -> Subscription:
     try:
-        data = _RowSchema().load(row)
+        data = _ROW.load(row)
     except ValidationError as error:
         raise ImportRefused(f"row {number}: {_summary(error)}") from error
     try:

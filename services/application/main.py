@@ -1,11 +1,13 @@
 """application's processes and commands; builds every real thing."""
 
 import argparse
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.application import extracts, handlers, importing, store, work
 from services.application.settings import read_settings
@@ -47,10 +49,10 @@ def build_app(pool: Pool, keys: KeySet, fingerprints: FingerprintKey, *, clock: 
 
 
 @contextmanager
-def _operating(name: str) -> Iterator[Pool]:
+def _operating(name: str, max_size: int = 1) -> Iterator[Pool]:
     """A pool for an operator's command; what goes wrong is one line and exit status 1."""
     try:
-        with open_current_pool(SERVICE, read_settings(), name, max_size=1) as pool:
+        with open_current_pool(SERVICE, read_settings(), name, max_size=max_size) as pool:
             yield pool
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
@@ -58,9 +60,26 @@ def _operating(name: str) -> Iterator[Pool]:
         raise SystemExit(f"The database cannot be used: {error}") from error
 
 
+_PROGRESS_SECONDS: Final = 5.0
+
+
+def _shown_progress() -> importing.Report:
+    """Return a report that writes to standard error every few seconds."""
+    shown = time.monotonic()
+
+    def report(progress: importing.Progress) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _PROGRESS_SECONDS:
+            shown = time.monotonic()
+            print(f"{progress.step} {progress.rows} rows", file=sys.stderr, flush=True)
+
+    return report
+
+
 def _import(options: argparse.Namespace) -> None:
-    with _operating("import") as pool:
-        count = importing.import_file(pool, options.file, options.actor)
+    # Two connections: one holds the import's lock.
+    with _operating("import", max_size=2) as pool:
+        count = importing.import_file(pool, options.file, options.actor, report=_shown_progress())
     print(f"imported {count} subscriptions")
 
 

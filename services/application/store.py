@@ -72,26 +72,6 @@ def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Ite
     return Item(product=Product(product), server_names=tuple(server_names), state=ItemState(state), **rest)
 
 
-def save_subscription(conn: Conn, subscription: Subscription) -> None:
-    """Add a subscription, or bring it up to date; a certificate issued since the register was written stays."""
-    conn.execute(
-        f"""INSERT INTO subscriptions ({_SUBSCRIPTION})
-            VALUES (%(srn)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(ar_name)s, %(product)s,
-                    %(server_names)s, %(additional_servers)s, %(standing)s, %(certificate)s, %(serial)s, %(not_after)s)
-            ON CONFLICT (srn) DO UPDATE SET subscriber_id = excluded.subscriber_id,
-                subscriber_name = excluded.subscriber_name, ar_id = excluded.ar_id, ar_name = excluded.ar_name,
-                product = excluded.product, server_names = excluded.server_names,
-                additional_servers = excluded.additional_servers""",
-        vars(subscription) | {"server_names": list(subscription.server_names)},
-    )
-    conn.execute(
-        """UPDATE subscriptions SET standing = %(standing)s, certificate = %(certificate)s, serial = %(serial)s,
-               not_after = %(not_after)s
-           WHERE srn = %(srn)s AND not_after <= %(not_after)s""",
-        vars(subscription),
-    )
-
-
 def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, RenewalId | None]]:
     """A subscriber's subscriptions, each with the renewal under way, if there is one."""
     with conn.cursor(row_factory=kwargs_row(lambda renewal_id, **s: (_subscription(**s), renewal_id))) as cursor:

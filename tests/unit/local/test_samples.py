@@ -16,7 +16,7 @@ from shared.events.base import Product
 def test_identity_and_application_can_read_them(pki: PKI, now: datetime, tmp_path: Path) -> None:
     enrolment, subscriptions = samples.write(pki, tmp_path, now)
     people = [ar for each in read_enrolment(enrolment)["subscribers"] for ar in each["authorised_representatives"]]
-    read = read_subscriptions(subscriptions)
+    read = list(read_subscriptions(subscriptions))
     assert len(read) == 12
     assert {each.ar_id for each in read} <= {person["id"] for person in people}
     ends = sorted((each.not_after - now + timedelta(seconds=1)).days for each in read)

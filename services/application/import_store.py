@@ -1,0 +1,109 @@
+"""SQL of imports; every function takes a connection and none commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from psycopg.rows import class_row
+
+from services.application.domain import Subscription
+from shared.db import Conn
+
+_COLUMNS: Final = (
+    "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "
+    "certificate, serial, not_after"
+)
+_IMPORT: Final = "id, file_sha256, rows_read, rows_applied, checked_at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """How far the import of a file has come."""
+
+    id: int
+    file_sha256: str
+    rows_read: int
+    rows_applied: int
+    checked_at: datetime | None
+
+
+def lock(conn: Conn) -> bool:
+    """Take the lock of the one import that may run, for the life of this session; False if another has it."""
+    row = conn.execute("SELECT pg_try_advisory_lock(hashtextextended('application-import', 0))").fetchone()
+    return row is not None and bool(row[0])
+
+
+def find_open(conn: Conn) -> Import | None:
+    """The import that has begun and not ended."""
+    with conn.cursor(row_factory=class_row(Import)) as cursor:
+        return cursor.execute(f"SELECT {_IMPORT} FROM imports WHERE ended_at IS NULL").fetchone()
+
+
+def begin(conn: Conn, file_sha256: str, actor: str, now: datetime) -> Import:
+    """Begin the import of a file; there must be no open one."""
+    with conn.cursor(row_factory=class_row(Import)) as cursor:
+        begun = cursor.execute(
+            f"INSERT INTO imports (file_sha256, actor, began_at) VALUES (%s, %s, %s) RETURNING {_IMPORT}",
+            (file_sha256, actor, now),
+        ).fetchone()
+    assert begun is not None
+    return begun
+
+
+def add_rows(conn: Conn, import_id: int, subscriptions: Sequence[Subscription], rows_read: int) -> None:
+    """Keep checked rows. Raises psycopg.errors.UniqueViolation if the file names an SRN twice."""
+    with conn.cursor() as cursor, cursor.copy(f"COPY import_rows ({_COLUMNS}) FROM STDIN") as copy:
+        for each in subscriptions:
+            values = vars(each) | {"server_names": list(each.server_names), "product": each.product.value}
+            copy.write_row([values[column] for column in _COLUMNS.split(", ")])
+    conn.execute("UPDATE imports SET rows_read = %s WHERE id = %s", (rows_read, import_id))
+
+
+def find_known(conn: Conn, srns: Sequence[str]) -> set[str]:
+    """Those of these SRNs of which a row is kept."""
+    return {row[0] for row in conn.execute("SELECT srn FROM import_rows WHERE srn = ANY(%s)", (list(srns),)).fetchall()}
+
+
+def save_checked(conn: Conn, import_id: int, now: datetime) -> None:
+    """The whole file is read and none of it is refused."""
+    conn.execute("UPDATE imports SET checked_at = %s WHERE id = %s", (now, import_id))
+
+
+def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
+    """Move the next rows into the subscriptions, in the order in which a submission locks them; return their SRNs.
+
+    A certificate issued since the register was written stays.
+    """
+    rows = conn.execute(
+        f"""WITH batch AS (
+                DELETE FROM import_rows WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)
+                RETURNING {_COLUMNS})
+            INSERT INTO subscriptions AS known ({_COLUMNS}) SELECT {_COLUMNS} FROM batch ORDER BY srn
+            ON CONFLICT (srn) DO UPDATE SET subscriber_id = excluded.subscriber_id,
+                subscriber_name = excluded.subscriber_name, ar_id = excluded.ar_id, ar_name = excluded.ar_name,
+                product = excluded.product, server_names = excluded.server_names,
+                additional_servers = excluded.additional_servers,
+                standing = CASE WHEN known.not_after <= excluded.not_after
+                                THEN excluded.standing ELSE known.standing END,
+                certificate = CASE WHEN known.not_after <= excluded.not_after
+                                   THEN excluded.certificate ELSE known.certificate END,
+                serial = CASE WHEN known.not_after <= excluded.not_after THEN excluded.serial ELSE known.serial END,
+                not_after = GREATEST(known.not_after, excluded.not_after)
+            RETURNING srn""",
+        (limit,),
+    ).fetchall()
+    conn.execute("UPDATE imports SET rows_applied = rows_applied + %s WHERE id = %s", (len(rows), import_id))
+    return [row[0] for row in rows]
+
+
+def discard_rows(conn: Conn, limit: int) -> int:
+    """Delete rows of an import that is given up; return how many."""
+    return conn.execute(
+        "DELETE FROM import_rows WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)", (limit,)
+    ).rowcount
+
+
+def end(conn: Conn, import_id: int, now: datetime) -> None:
+    """The import has ended: all rows are applied, or none will be."""
+    conn.execute("UPDATE imports SET ended_at = %s WHERE id = %s", (now, import_id))
