@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     comparing.add_argument("--extracts", type=Path, required=True, help="a folder with SERVICE.jsonl of all services")
     comparing.add_argument("--keys", type=Path, required=True, help="a folder with SERVICE-audit-jwks.json of each")
     comparing.add_argument("--earlier", type=Path, help="the folder of the day before: is every audit log still whole?")
+    comparing.add_argument("--keep-earlier", action="store_true", help="move the extracts there once they are compared")
     comparing.add_argument("--topics", type=Path, help="what `topics` has written, after all extracts")
     comparing.add_argument("--provider", type=Path, help="the payment provider's captures and refunds")
     comparing.add_argument("--mail", type=Path, help="the mails that the mail server took")
@@ -109,11 +110,15 @@ def _compare(options: argparse.Namespace) -> int:
         topics=options.topics,
         provider=options.provider,
         mail=options.mail,
-        earlier=[] if options.earlier is None else _extracts(options.earlier),
+        earlier=_extracts(options.earlier) if options.earlier else [],
     )
     since = None if options.retained_days is None else now - timedelta(days=options.retained_days)
     report = compare(files, services=SERVICES, now=now, grace=timedelta(seconds=options.grace), since=since)
     show(report)
+    if options.keep_earlier:
+        options.earlier.mkdir(exist_ok=True)
+        for path in files.extracts:
+            path.replace(options.earlier / path.name)  # an export that fails tomorrow is then missing
     return DIVERGED if report.divergences else 0
 
 

@@ -17,6 +17,8 @@ MATCHED: Final = re.compile(r"\b([a-z_]+)\{([^}]*)\}")
 MATCHER: Final = re.compile(r'(\w+)(?:=~|!=|=)"([^"]*)"')
 # What Prometheus and pod-monitor.yaml add to every sample.
 ADDED: Final = {"service", "process", "job"}
+# What kube-state-metrics tells of the nightly jobs.
+OF_OTHERS: Final = {"kube_cronjob_status_last_successful_time": ["namespace", "cronjob"]}
 TOLD: Final = """
 import json, prometheus_client, shared.consumer, shared.lag, shared.relay, services.issuance.feed.main, {mains}
 print(json.dumps({{
@@ -34,7 +36,7 @@ def told() -> Told:
     done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
     found: Any = json.loads(done.stdout)
     assert isinstance(found, dict)
-    return found
+    return {**found, **OF_OTHERS}
 
 
 def unknown(asked: Sequence[str], told: Told) -> Iterator[str]:
