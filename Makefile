@@ -30,6 +30,9 @@ demo: $(READY)  ## a scripted AR renews three certificates on the running system
 drill: $(READY)  ## kill everything in the middle of 50 renewals and count what became of them
 	@$(BIN)/python -m deploy.demo.drill
 
+drill-restore: $(READY)  ## lose each database in turn amid renewals, restore it, recover, and compare; many minutes
+	@$(BIN)/python -m deploy.demo.restore_drill
+
 reconcile: $(READY)  ## compare what services, topics, provider and mail server of the running system say of each renewal
 	@$(BIN)/python -m deploy.local.reconcile
 
@@ -101,4 +104,4 @@ lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with h
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill reconcile check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock
+.PHONY: help install run demo drill drill-restore reconcile check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock

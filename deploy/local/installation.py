@@ -127,10 +127,18 @@ class Installation:
 
     @property
     def cluster(self) -> postgres.Cluster:
-        """PostgreSQL."""
+        """PostgreSQL; it archives its WAL if there is a folder for that."""
         return postgres.Cluster(
-            folder=self.folder / "postgres", port=self.ports.postgres, password=self.passwords["postgres/superuser"]
+            folder=self.folder / "postgres",
+            port=self.ports.postgres,
+            password=self.passwords["postgres/superuser"],
+            archive=self.wal_archive if self.wal_archive.exists() else None,
         )
+
+    @property
+    def wal_archive(self) -> Path:
+        """The folder of archived WAL files."""
+        return self.folder / "wal-archive"
 
     @property
     def broker(self) -> kafka.Broker:

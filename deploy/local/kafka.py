@@ -179,6 +179,18 @@ def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
             raise RuntimeError(f"Kafka refused an ACL: {outcome['failed']}")
 
 
+@contextlib.contextmanager
+def may_read_its_own(broker: Broker, user: str) -> Iterator[None]:
+    """The right of a service to read the topics that it writes, for as long as its outbox is recovered."""
+    rights = [_allow(user, ACLOperation.READ, topic) for topic in ACCESS[user].writes]
+    with contextlib.closing(_admin(broker)) as admin:
+        admin.create_acls(rights)
+        try:
+            yield
+        finally:
+            admin.delete_acls(rights)
+
+
 def acls() -> list[ACL]:
     """Every right that is granted; what is not here is denied."""
     granted = []

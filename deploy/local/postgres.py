@@ -49,6 +49,7 @@ _THROW_AWAY: Final = {
     "full_page_writes": "off",
     "autovacuum_naptime": "10s",
 }
+_ARCHIVING: Final = {"wal_level": "replica", "max_wal_senders": "4", "archive_mode": "on"}
 _RUNTIME_LIMITS: Final = {
     "statement_timeout": "15s",
     "lock_timeout": "5s",
@@ -79,6 +80,8 @@ class Cluster:
     port: int
     password: str = field(repr=False)
     throw_away: bool = False
+    # Where the server copies each full WAL file, for restores to any moment since a base backup.
+    archive: Path | None = None
 
     @property
     def data(self) -> Path:
@@ -93,6 +96,8 @@ class Cluster:
     def command(self) -> tuple[str, ...]:
         """The server as a foreground process: SIGINT is its fast shutdown."""
         settings = _SETTINGS | {"port": str(self.port)} | (_THROW_AWAY if self.throw_away else {})
+        if self.archive is not None:
+            settings |= _ARCHIVING | {"archive_command": f"test ! -f {self.archive}/%f && cp %p {self.archive}/%f"}
         options = (part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
         return (
             *_as_system_user(self.folder),
@@ -237,6 +242,25 @@ def drop_database(cluster: Cluster, name: str) -> None:
     """Drop a database and end whoever is still connected to it."""
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def program(cluster: Cluster, name: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs as the user to whom the cluster's files belong. Raises CalledProcessError."""
+    command = (*_as_system_user(cluster.folder), str(_BIN / name), *arguments)
+    own = environment() | {"PGPASSWORD": cluster.password}
+    subprocess.run(command, check=True, capture_output=True, text=True, env=own, cwd="/")
+
+
+def give_tree(folder: Path) -> None:
+    """Let PostgreSQL's user own everything below this folder."""
+    for path in (folder, *folder.rglob("*")):
+        _give_to_system_user(path)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder in which PostgreSQL's user may write."""
+    path.mkdir(parents=True, exist_ok=True)
+    _give_to_system_user(path)
 
 
 def _as_system_user(folder: Path) -> tuple[str, ...]:

@@ -99,6 +99,11 @@ class Supervisor:
         for process in processes:
             self._rpc.startProcess(f"{process.group}:{process.name}", False)
 
+    def stop_some(self, processes: Iterable[Process]) -> None:
+        """Stop these and wait for each."""
+        for process in processes:
+            self._rpc.stopProcess(f"{process.group}:{process.name}")
+
     def states(self) -> dict[str, tuple[str, int]]:
         """State and pid of each process, by name."""
         return {each["name"]: (each["statename"], each["pid"]) for each in self._rpc.getAllProcessInfo()}
