@@ -58,16 +58,18 @@ from shared.db import UNAVAILABLE
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_everyone, refuses, signed_in
-from shared.parsing import Parser
+from shared.parsing import Parser, TooCostly
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tokens import SigningKey, TokenKind
 from shared.tx import Tx
 
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
+# Refused sign-ins that stand in the audit log.
+_NOTED: Final = (*_TURNED_AWAY, TooCostly)
 T = TypeVar("T")
 at_sign_in_host = by_client_certificate(SIGN_IN_HOST)
-judges_certificate = refuses(*_TURNED_AWAY)
+judges_certificate = refuses(*_NOTED)
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -199,7 +201,7 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 
 @blp.post("/certificate-test-results")
 @for_everyone
-@refuses(CodeRefused, CertificateRefused)
+@refuses(CodeRefused, CertificateRefused, TooCostly)
 @blp.arguments(CodeSchema)
 @blp.response(200, ReportSchema)
 def show_report(command: RedeemCode) -> Report:
@@ -238,7 +240,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
         signer = sha256(certificate)
         with web.transaction() as tx:
             tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
-    except (ChallengeRefused, SignatureRefused, *_TURNED_AWAY) as refused:
+    except (ChallengeRefused, SignatureRefused, *_NOTED) as refused:
         with web.transaction() as tx:
             challenging.record_refusal(command, refused.reason, signer, tx)
         raise
@@ -247,7 +249,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 
 @blp.post("/challenge-tests")
 @for_everyone
-@refuses(ChallengeRefused, SignatureRefused, CertificateRefused)
+@refuses(ChallengeRefused, SignatureRefused, CertificateRefused, TooCostly)
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, ReportSchema)
 def show_signer(command: AnswerChallenge) -> Report:
@@ -332,7 +334,7 @@ def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
     """Who is turned away is written down too, when what they wanted is undone."""
     try:
         yield
-    except _TURNED_AWAY as refused:
+    except _NOTED as refused:
         with web.transaction() as tx:
             handlers.record_refusal(refused.reason, certificate_sha256, action, tx)
         raise

@@ -43,7 +43,7 @@ from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
 from shared.openapi import Blueprint, for_everyone, refuses, signed_in
-from shared.parsing import Parser
+from shared.parsing import Parser, TooCostly
 from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted
 from shared.pki.keys import KeyFault, KeyRefused
 from shared.problems import Problem, ProblemTable, names, one_of
@@ -169,7 +169,7 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @blp.post("/orders/<uuid:item_id>/csr")
 @signed_in
 @refuses(OrderNotFound, InvalidTransition)
-@refuses(CSRRefused, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed)
+@refuses(CSRRefused, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed, TooCostly)
 @refuses(WrongReference, PINsMissing, PINSlip, PINNotReady, PINWrong, PINLocked)
 @web.steps
 @blp.arguments(CSRSchema)

@@ -10,9 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from services.identity import enrolment
+from services.identity import enrolment, reading
 from shared.db import Pool
 from shared.events.base import ARId
+from shared.parsing import TooCostly
 from shared.pki.certificates import sha256
 from shared.tx import transaction
 from tests.integration.identity.conftest import (
@@ -125,6 +126,25 @@ def test_each_refused_sign_in_by_certificate_has_one_row(
         {"tokens": "sign-in-refused", "checkout-authorisations": "checkout-refused"}[path],
         reason,
     )
+
+
+def test_what_takes_too_long_to_read_has_one_row(
+    http: FlaskClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overrun(*_: object) -> None:
+        raise TooCostly("the input takes too long to read")
+
+    challenge_id, document = ask(http)
+    monkeypatch.setattr(reading, "read_certificate", overrun)
+    monkeypatch.setattr(reading, "verify", overrun)
+
+    assert http.post("/identity/v1/tokens", headers=xfcc(CHAN)).status_code == 422
+    assert answer(http, challenge_id, sign(CHAN, document=document)).status_code == 422
+
+    assert [(subject, why) for _, _, subject, why in refusals(pool)] == [
+        (sha256(CHAN.certificate), TooCostly.reason),
+        (challenge_id, TooCostly.reason),
+    ]
 
 
 def _revoke(http: FlaskClient, pool: Pool, clock: Clock) -> None:

@@ -1,6 +1,8 @@
 """E-Certs whose names are not what their types say: read all the same, or refused in words."""
 
+import base64
 import ssl
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import pytest
@@ -12,9 +14,10 @@ from services.identity import enrolment
 from services.identity.domain import EnrolmentRefused
 from shared.db import Pool
 from shared.tx import transaction
-from tests.integration.identity.conftest import Clock, ar, problem, sign_in, subscriber
+from tests.integration.identity.conftest import CHAN, Clock, ar, attest, good, problem, sign_in, subscriber
 from tests.unit.identity import builders
 from tests.unit.identity.builders import Holder
+from tests.unit.identity.cms_builder import sign
 from tests.unit.identity.test_certificates import encoded, with_organisation
 
 pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
@@ -68,3 +71,32 @@ def test_what_is_no_certificate_at_all_is_unreadable(http: FlaskClient) -> None:
         "certificate-refused",
         "certificate-unreadable",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unloadable(Holder):
+    """A holder whose certificate no library loads; `certificate` stands in for it."""
+
+    data: bytes
+
+    @property
+    def der(self) -> bytes:
+        return self.data
+
+
+@pytest.mark.parametrize("path", ["challenge-tokens", "challenge-tests", "attestations"])
+def test_a_signature_by_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
+    http: FlaskClient, path: str
+) -> None:
+    der = with_organisation(encoded(0x13, b"CHAN & SONS LIMITED"))
+    holder = Unloadable(certificate=CHAN.certificate, key=builders.rsa_key("holder"), data=der)
+    if path == "attestations":
+        _, body = good(holder=holder)
+        answer = attest(http, CHAN, body)
+    else:
+        asked = http.post("/identity/v1/challenges", json={}).json
+        assert asked is not None
+        signature = base64.b64encode(sign(holder, document=asked["document"].encode())).decode()
+        answer = http.post(f"/identity/v1/{path}", json={"challenge_id": asked["challenge_id"], "signature": signature})
+
+    assert problem(answer) == (403, "certificate-refused", "certificate-name-encoding")
