@@ -1,15 +1,14 @@
 """A CSR as it comes in: pasted, or a file of whatever kind the server's program wrote."""
 
-import base64
-import codecs
-import textwrap
 from typing import Final
 
 import flask
 
+from shared import texts
+from shared.pki import armour
+
 MAX_BYTES: Final = 32 * 1024
 FILE: Final = "csr-file"
-_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def given() -> str:
@@ -28,8 +27,7 @@ def uploaded() -> dict[str, str]:
 
 
 def read(raw: bytes) -> str:
-    """PEM in any encoding that a text editor writes; DER with the armour it lacks."""
-    if raw[:1] == b"\x30":
-        body = "\n".join(textwrap.wrap(base64.b64encode(raw).decode(), 64))
-        return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n"
-    return raw.decode("utf-16" if raw.startswith(_UTF_16) else "utf-8-sig", "replace")
+    """Text in any encoding that a program writes; DER with the armour it lacks. What it holds, issuance judges."""
+    if armour.is_der(raw):
+        return armour.armoured(raw, "CERTIFICATE REQUEST")
+    return texts.decode(raw, "replace")

@@ -11,6 +11,10 @@ INTERNAL: Final = N_("It has been recorded. Nothing that was sent before is lost
 FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
 TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
 _NOT_CADES: Final = N_("The signature does not name its certificate (CAdES). Make it with a command shown here.")
+_WEAK_SIGNATURE: Final = N_(
+    "The CSR is in order, but signed with SHA-1 or MD5, which are no longer accepted. Make it again with SHA-256: with "
+    "openssl add -sha256; for IIS or Exchange use certreq as shown here, because their own wizards sign with SHA-1."
+)
 _ENTRIES: Final = N_("What you entered cannot be used. Check it and send it again.")
 
 _SIGN_IN: Final = {
@@ -88,6 +92,7 @@ _PROBLEMS: Final = {
     "pin-wrong": N_("A PIN is wrong. Check that each PIN stands beside its own server name."),
     "pin-locked": N_("A PIN has had all its tries. Please contact us."),
     "csr-refused": N_("This CSR cannot be used. Make a new one."),
+    "csr-signature-too-weak": _WEAK_SIGNATURE,
     "csr-names-differ": N_("The CSR asks for other server names than were applied for."),
     "private-key-pasted": N_(
         "What you sent holds a private key. It must never leave your server and cannot be used any more: make a new "
@@ -123,8 +128,10 @@ _REASONS: Final = {
     "csr-too-large": N_("The CSR is too large."),
     "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),
     "csr-several-pem-blocks": N_("Send one CSR alone, without other blocks."),
-    "csr-text-around-it": N_("There is other text around the CSR. Remove it."),
     "csr-signature-invalid": N_("The CSR is damaged: its signature does not fit. Make or copy it again."),
+    "csr-signature-too-weak": _WEAK_SIGNATURE,
+    "csr-signature-algorithm-unknown": N_("The CSR is signed in a way that we do not know. Sign it with SHA-256."),
+    "csr-malformed": N_("A part of the CSR cannot be read. Make it again with one of the commands shown here."),
     "csr-names-not-dns": N_("The CSR asks for something else than server names, such as an IP address."),
     "signature-of-another-document": N_(
         "This is the signature of another file. Sign exactly the file that you downloaded here."

@@ -13,10 +13,12 @@ from portal import languages, messages, progress, published, refusals, signing_g
 from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
+from shared.pki import armour
 
 blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>")
 # Larger than identity takes, far smaller than what a wrong file may be.
 _MAX_SIGNATURE: Final = 65_536
+_SIGNATURE_LABELS: Final = ("CMS", "PKCS7", "PKCS #7 SIGNED DATA")
 
 
 def load(renewal_id: uuid.UUID) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:
 
 
 def _read_signature() -> bytes | FormError:
-    """The signature from the page's own field (Base64) or the uploaded file (DER or PEM)."""
+    """The signature from the page's own field (Base64) or the uploaded file (DER, PEM or Base64)."""
     in_page = flask.request.form.get("signature-base64", "")
     uploaded = flask.request.files.get("signature")
     raw = in_page.encode() if in_page else uploaded.read(_MAX_SIGNATURE + 1) if uploaded is not None else b""
@@ -163,18 +165,14 @@ def _read_signature() -> bytes | FormError:
         return FormError(gettext("Select the file that holds your signature"), "signature")
     if len(raw) > _MAX_SIGNATURE:
         return FormError(gettext("The file is too large to be a signature"), "signature")
-    return decode_signature(raw, base64_only=bool(in_page)) or FormError(
-        gettext("The file is not a signature as the command makes it"), "signature"
-    )
+    der = _from_page(in_page) if in_page else armour.first(raw, *_SIGNATURE_LABELS)
+    return der or FormError(gettext("The file is not a signature as the command makes it"), "signature")
 
 
-def decode_signature(raw: bytes, *, base64_only: bool = False) -> bytes | None:
-    """DER as it is; PEM or bare Base64 unpacked; None for anything else."""
-    if raw[:1] == b"\x30" and not base64_only:
-        return raw
-    lines = [line.strip() for line in raw.splitlines() if line.strip() and not line.startswith(b"-----")]
+def _from_page(text: str) -> bytes | None:
+    """What our own script has put into the form."""
     try:
-        der = base64.b64decode(b"".join(lines), validate=True)
+        der = base64.b64decode(text, validate=True)
     except ValueError:
         return None
     return der if der[:1] == b"\x30" else None

@@ -44,7 +44,7 @@ from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
 from shared.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.parsing import Parser, TooCostly
-from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted
+from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from shared.pki.keys import KeyFault, KeyRefused
 from shared.problems import Problem, ProblemTable, names, one_of
 
@@ -56,6 +56,7 @@ PROBLEMS: Final[ProblemTable] = {
     InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order is not in the right state"),
     CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "The certificate has expired"),
     CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "The CSR cannot be used", members=_CSR_REASON),
+    WeakSignature: Problem(_UNPROCESSABLE, "csr-signature-too-weak", "Sign the CSR with SHA-256", members=_CSR_REASON),
     NamesDiffer: Problem(
         _UNPROCESSABLE,
         "csr-names-differ",
@@ -169,7 +170,7 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @blp.post("/orders/<uuid:item_id>/csr")
 @signed_in
 @refuses(OrderNotFound, InvalidTransition)
-@refuses(CSRRefused, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed, TooCostly)
+@refuses(CSRRefused, WeakSignature, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed, TooCostly)
 @refuses(WrongReference, PINsMissing, PINSlip, PINNotReady, PINWrong, PINLocked)
 @web.steps
 @blp.arguments(CSRSchema)

@@ -158,7 +158,21 @@ def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
         for spki_sha256 in sorted(pasted.spki_sha256):
             with begin() as tx:
                 revoking.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
+        if pasted.beside is not None:
+            with begin() as tx:
+                _block_own_key(pasted.beside, caller, tx)
         raise
+
+
+def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
+    """Block the key of a CSR that came with a private key which cannot be read.
+
+    Not another subscriber's: a CSR is no secret, and with anything that looks like a private key anyone could have
+    that subscriber's certificates revoked.
+    """
+    owner = store.find_key_owner(tx.conn, spki_sha256)
+    if owner is None or owner[0] == caller.subscriber_id:
+        revoking.block_key(spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id, tx=tx)
 
 
 def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:

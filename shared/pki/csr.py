@@ -1,29 +1,25 @@
 """PKCS#10 requests: text in, one checked frozen value out. Nothing of it but the key reaches a certificate."""
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final, NoReturn
-
-from asn1crypto import csr as asn1_csr
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from typing import Final
 
 from shared.errors import Refused
+from shared.pki import armour, pkcs10, private_keys, signatures
+from shared.pki.armour import Block
 from shared.pki.keys import KeyFault, KeyRefused, checked_key
 from shared.pki.names import NameRefused, certificate_names, server_name
+from shared.pki.pkcs10 import Request
 
 MAX_BYTES: Final = 32 * 1024
-_BLOCK = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]{1,40})-----(?P<body>.*?)-----END (?P=label)-----", re.DOTALL)
-_BEGIN = re.compile(r"-----\s*BEGIN", re.IGNORECASE)
-_PRIVATE = re.compile(r"-----\s*BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY", re.IGNORECASE)
-_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+# A CSR may also come without armour.
+_LABELS: Final = ("", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+# The one common format of private keys that has no armour.
+_PUTTY: Final = re.compile(r"PuTTY-User-Key-File|Private-Lines:", re.IGNORECASE)
 
 
 class CSRFault(StrEnum):
@@ -32,12 +28,13 @@ class CSRFault(StrEnum):
     TOO_LARGE = "csr-too-large"
     NOT_A_CSR = "csr-not-a-csr"
     SEVERAL_BLOCKS = "csr-several-pem-blocks"
-    OTHER_TEXT = "csr-text-around-it"
     PRIVATE_KEY = "csr-private-key-pasted"
     TRAILING_BYTES = "csr-trailing-bytes"
     VERSION = "csr-version-not-0"
     MALFORMED = "csr-malformed"
     SIGNATURE = "csr-signature-invalid"
+    WEAK_SIGNATURE = "csr-signature-too-weak"
+    ALGORITHM = "csr-signature-algorithm-unknown"
     NAME_TYPES = "csr-names-not-dns"
     NAMES_DIFFER = "csr-names-differ"
 
@@ -51,12 +48,23 @@ class CSRRefused(Refused):
         self.extensions: dict[str, object] = {"reason": fault.value}
 
 
-class PrivateKeyPasted(CSRRefused):
-    """A private key was in the text: it is compromised. `spki_sha256` are the keys to block for ever."""
+class WeakSignature(CSRRefused):
+    """The CSR is in order, but signed with a digest that proves nothing any more."""
 
-    def __init__(self, spki_sha256: frozenset[bytes]) -> None:
+    def __init__(self, digest: str) -> None:
+        super().__init__(CSRFault.WEAK_SIGNATURE, f"the CSR is signed with {digest}; sign it with SHA-256")
+
+
+class PrivateKeyPasted(CSRRefused):
+    """A private key was in the text: it is compromised. `spki_sha256` are the keys to block for ever.
+
+    `beside` is the key of the CSR in the same text, if the private key could not be read: very likely the same.
+    """
+
+    def __init__(self, spki_sha256: frozenset[bytes], beside: bytes | None = None) -> None:
         super().__init__(CSRFault.PRIVATE_KEY, "the text holds a private key, which is now compromised")
         self.spki_sha256 = spki_sha256
+        self.beside = beside
 
 
 class NamesDiffer(CSRRefused):
@@ -99,37 +107,66 @@ class CSR:
 
 
 def read(text: str) -> CSR:
-    """The one CSR in this text, in PEM. Raises CSRRefused, PrivateKeyPasted or KeyRefused."""
+    """The one CSR in this text. Raises CSRRefused, PrivateKeyPasted or KeyRefused."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise CSRRefused(CSRFault.TOO_LARGE)
-    if _PRIVATE.search(text):
-        raise PrivateKeyPasted(frozenset(_pasted_keys(text)))
-    if len(_BEGIN.findall(text)) > 1:
+    blocks = armour.blocks(text)
+    private = [block for block in blocks if block.is_private_key or _is_unlabelled_key(block)]
+    if private or _PUTTY.search(text):
+        raise _pasted(blocks, private)
+    if len(blocks) > 1:
         raise CSRRefused(CSRFault.SEVERAL_BLOCKS)
-    block = _BLOCK.search(text)
-    if block is None or block["label"] not in _LABELS:
+    if not blocks or blocks[0].label not in _LABELS or blocks[0].der is None:
         raise CSRRefused(CSRFault.NOT_A_CSR)
-    if (text[: block.start()] + text[block.end() :]).strip():
-        raise CSRRefused(CSRFault.OTHER_TEXT)
-    return read_der(_unarmoured(block["body"]))
+    return read_der(blocks[0].der)
+
+
+def _is_unlabelled_key(block: Block) -> bool:
+    """Whether a file that was sent as a CSR is a key: a request has an INTEGER of 0 inside its first SEQUENCE."""
+    return block.der is not None and block.label in _LABELS and private_keys.is_private_key(block.der)
+
+
+def _pasted(blocks: list[Block], private: list[Block]) -> PrivateKeyPasted:
+    """The refusal, with the keys that are known to others now."""
+    found = [private_keys.public_digests(block) for block in private]
+    unreadable = None in found or not private
+    return PrivateKeyPasted(
+        frozenset().union(*(digests for digests in found if digests is not None)),
+        beside=_key_of_request(blocks) if unreadable else None,
+    )
+
+
+def _key_of_request(blocks: list[Block]) -> bytes | None:
+    """The key of the CSR beside a private key that cannot be read: whoever sent it holds that key, so it is its own."""
+    for block in blocks:
+        if block.label in _LABELS and block.der is not None:
+            with suppress(CSRRefused, KeyRefused):
+                return read_der(block.der).spki_sha256
+    return None
 
 
 def read_der(der: bytes) -> CSR:
-    """The CSR in exactly these bytes. Raises CSRRefused, PrivateKeyPasted or KeyRefused."""
+    """The CSR in exactly these bytes. Raises CSRRefused or KeyRefused."""
     if len(der) > MAX_BYTES:
         raise CSRRefused(CSRFault.TOO_LARGE)
-    request, spki = _parse(der)
-    key_kind = checked_key(spki)  # before the signature: a huge modulus would make that slow
-    _check_possession(request)
-    common_names, dns_names = _names(request)
+    request = _parse(der)
+    key_kind = checked_key(request.spki)  # before the signature: a huge modulus would make that slow
+    algorithm = signatures.algorithm(request.algorithm)
+    if algorithm is None:
+        raise CSRRefused(CSRFault.ALGORITHM, "the CSR is signed with an algorithm that is unknown here")
+    if algorithm.is_weak:
+        raise WeakSignature(algorithm.digest)
+    if request.signature is None or not algorithm.verify(request.spki, request.signature, request.signed):
+        raise CSRRefused(CSRFault.SIGNATURE)
+    subject, names = _names(request)
     return CSR(
         der=der,
-        spki=spki,
+        spki=request.spki,
         key_kind=key_kind,
-        subject=request.subject.rfc4514_string(),
-        signature_algorithm=_signature_algorithm(request),
-        common_names=common_names,
-        dns_names=dns_names,
+        subject=pkcs10.shown(subject),
+        signature_algorithm=algorithm.name,
+        common_names=pkcs10.common_names(subject),
+        dns_names=names,
     )
 
 
@@ -155,98 +192,25 @@ def _comparable(name: str) -> str:
         return name.lower()[:253]  # such a name is in no order: it shows up as surplus, as written
 
 
-def _unarmoured(body: str) -> bytes:
+def _parse(der: bytes) -> Request:
     try:
-        return base64.b64decode("".join(body.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise CSRRefused(CSRFault.NOT_A_CSR) from error
-
-
-def _parse(der: bytes) -> tuple[x509.CertificateSigningRequest, bytes]:
-    """Both parsers must agree that these bytes are one request. asn1crypto gives the key's own bytes."""
-    try:
-        outer = asn1_csr.CertificationRequest.load(der, strict=True)
-        info = outer["certification_request_info"]
-        version = info["version"].native
-        spki = bytes(info["subject_pk_info"].dump())
-        whole_bytes = outer["signature"].contents[:1] == b"\x00"
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        trailing = "trailing" in str(error)
-        raise CSRRefused(CSRFault.TRAILING_BYTES if trailing else CSRFault.NOT_A_CSR) from error
-    if not whole_bytes:  # OpenSSL overlooks unused bits at a signature's end
-        raise CSRRefused(CSRFault.SIGNATURE)
-    if version != "v1":
+        request = pkcs10.parse(der)
+    except pkcs10.TrailingBytes as error:
+        raise CSRRefused(CSRFault.TRAILING_BYTES) from error
+    except pkcs10.Malformed as error:
+        raise CSRRefused(CSRFault.MALFORMED if error.part else CSRFault.NOT_A_CSR, str(error)) from error
+    if request.version != b"\x00":
         raise CSRRefused(CSRFault.VERSION)
+    return request
+
+
+def _names(request: Request) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     try:
-        request = x509.load_der_x509_csr(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise CSRRefused(CSRFault.NOT_A_CSR) from error
-    return request, spki
-
-
-def _check_possession(request: x509.CertificateSigningRequest) -> None:
-    try:
-        valid = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
-        _malformed(error)
-    if not valid:  # also for SHA-1 and MD5
-        raise CSRRefused(CSRFault.SIGNATURE)
-
-
-def _signature_algorithm(request: x509.CertificateSigningRequest) -> str:
-    """Of a signature that was verified, so both are there."""
-    assert request.signature_hash_algorithm is not None
-    match request.signature_algorithm_parameters:
-        case padding.PSS():
-            scheme = "rsa-pss"
-        case ec.ECDSA():
-            scheme = "ecdsa"
-        case _:
-            scheme = "rsa-pkcs1v15"
-    return f"{scheme}-{request.signature_hash_algorithm.name}"
-
-
-def _names(request: x509.CertificateSigningRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Everything lazily parsed is touched here, so that nothing malformed fails later."""
-    try:
-        attributes = list(request.attributes)
-        subject = request.subject
-        common = [a.value for a in subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-        alternative = _alternative_names(request.extensions)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as e:
-        _malformed(e)
-    if len({a.oid for a in attributes}) != len(attributes):
-        raise CSRRefused(CSRFault.MALFORMED, "an attribute occurs twice")
-    texts = tuple(v if isinstance(v, str) else v.decode("latin-1") for v in common)
-    return tuple(text for text in texts if text.strip()), alternative
-
-
-def _alternative_names(extensions: x509.Extensions) -> tuple[str, ...]:
-    try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    if any(not isinstance(name, x509.DNSName) for name in names):
-        raise CSRRefused(CSRFault.NAME_TYPES)
-    return tuple(names.get_values_for_type(x509.DNSName))
-
-
-def _malformed(error: Exception) -> NoReturn:
-    raise CSRRefused(CSRFault.MALFORMED) from error
-
-
-def _pasted_keys(text: str) -> Iterable[bytes]:
-    """The SPKI digests of private keys that can be read. An encrypted one is refused, but cannot be named."""
-    for block in _BLOCK.finditer(text):
-        if not block["label"].endswith("PRIVATE KEY"):
-            continue
-        try:
-            key = serialization.load_pem_private_key(block[0].strip().encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-        public = key.public_key()
-        spki = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        yield sha256(spki).digest()
+        return pkcs10.subject(request), pkcs10.dns_names(request)
+    except pkcs10.OtherNames as error:
+        raise CSRRefused(CSRFault.NAME_TYPES) from error
+    except pkcs10.Malformed as error:
+        raise CSRRefused(CSRFault.MALFORMED, str(error)) from error
 
 
 __all__ = [
@@ -257,6 +221,7 @@ __all__ = [
     "KeyRefused",
     "NamesDiffer",
     "PrivateKeyPasted",
+    "WeakSignature",
     "check_names",
     "read",
     "read_der",

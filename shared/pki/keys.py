@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
+import gmpy2
 from badkeys.checks import checkrsa
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -79,6 +80,14 @@ def _checked_rsa(numbers: rsa.RSAPublicNumbers) -> str:
         raise KeyRefused(KeyFault.RSA_SIZE, f"{bits} bits")
     if not (_EXPONENT_MIN <= numbers.e <= _EXPONENT_MAX and numbers.e % 2):
         raise KeyRefused(KeyFault.RSA_EXPONENT)
-    if found := checkrsa(numbers.n, e=numbers.e, checks=_RSA_CHECKS):
-        raise KeyRefused(KeyFault.WEAK, ", ".join(sorted(found)))
+    found = sorted(checkrsa(numbers.n, e=numbers.e, checks=_RSA_CHECKS)) or _no_factors(numbers.n)
+    if found:
+        raise KeyRefused(KeyFault.WEAK, ", ".join(found))
     return f"rsa-{bits}"
+
+
+def _no_factors(n: int) -> list[str]:
+    """A modulus that is no product of two primes, so that anyone can compute its private key."""
+    if gmpy2.powmod(2, n - 1, n) == 1:  # every prime says so, and a product of two large ones as good as never
+        return ["prime"]
+    return ["perfect power"] if gmpy2.is_power(n) else []

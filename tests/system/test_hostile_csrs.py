@@ -59,7 +59,7 @@ def bad_csrs(name: str) -> dict[str, tuple[str, str, str | None]]:
         "noise": ("\u0001\u202e" * 50, "csr-refused", "csr-not-a-csr"),
         "two blocks": (good + good, "csr-refused", "csr-several-pem-blocks"),
         "a certificate beside it": (good + as_pem(der, "CERTIFICATE"), "csr-refused", "csr-several-pem-blocks"),
-        "text around it": ("Dear CA,\n" + good, "csr-refused", "csr-text-around-it"),
+        "no CSR in a letter": ("Dear CA,\n" + good.replace("REQUEST", ""), "csr-refused", "csr-not-a-csr"),
         "a private key below it": (good + private_pem(key), "private-key-pasted", "csr-private-key-pasted"),
         "a private key above it": (private_pem(key) + good, "private-key-pasted", "csr-private-key-pasted"),
         "an encrypted key": (good + private_pem(key, b"x"), "private-key-pasted", "csr-private-key-pasted"),

@@ -5,12 +5,14 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from asn1crypto import csr as asn1_csr
+from asn1crypto import keys as asn1_keys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from flask.testing import FlaskClient
 
 from tests.integration.issuance.world import Renewal, World
-from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem, rsa_key
+from tests.unit.pki.csrs import as_pem, csr_der, ec_key, info_of, private_pem, rsa_key
 
 URL = "/issuance/v1/csr-checks"
 NAME = "www.example.hk"
@@ -93,7 +95,7 @@ BAD = {
     "nothing": "",
     "no CSR": "x",
     "two": as_pem(csr_der()) * 2,
-    "text round it": as_pem(csr_der()) + "hello",
+    "a certificate beside it": as_pem(csr_der()) + as_pem(csr_der(), "CERTIFICATE"),
     "broken": "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----",
     "another's signature": as_pem(csr_der()[:-1] + b"\0"),
     "too large": "x" * 100_000,
@@ -130,6 +132,56 @@ def test_a_private_key_beside_the_csr_is_blocked_for_ever(world: World, client: 
     assert world.rows("SELECT spki_sha256 FROM blocked_keys") == [(spki(key),)]
     answer = check(client, world, renewal, csr=as_pem(csr_der(key, names=[NAME])), server_names=[NAME]).json
     assert (answer["refusal"], answer["reason"]) == ("key-not-allowed", "key-blocked")
+
+
+def test_the_key_of_a_csr_beside_an_unreadable_private_key_is_blocked(
+    world: World, client: FlaskClient, renewal: Renewal
+) -> None:
+    key = ec_key()
+    text = as_pem(csr_der(key, names=[NAME])) + private_pem(key, b"secret")
+
+    answer = check(client, world, renewal, csr=text, server_names=[NAME]).json
+
+    assert answer["refusal"] == "private-key-pasted"
+    assert world.rows("SELECT spki_sha256 FROM blocked_keys") == [(spki(key),)]
+
+
+def test_nobody_blocks_the_key_of_another_subscriber_with_its_csr(world: World, client: FlaskClient) -> None:
+    key, victim = ec_key(), world.opened([NAME])
+    text = as_pem(csr_der(key, names=[NAME]))
+    world.submit(victim, csr=text)
+    world.issue()
+    stranger = world.opened([NAME], subscriber_id="SUB-2", ar_id="AR-2")
+    public = key.public_key().public_numbers()
+    forged = asn1_keys.ECPrivateKey(
+        {
+            "version": 1,
+            "private_key": 5,
+            "parameters": asn1_keys.ECDomainParameters(name="named", value="secp256r1"),
+            "public_key": asn1_keys.ECPointBitString.from_coords(public.x, public.y),
+        }
+    )
+    for private in (private_pem(ec_key(), b"secret"), as_pem(forged.dump(), "EC PRIVATE KEY")):
+        answer = check(client, world, stranger, csr=text + private, server_names=[NAME]).json
+        assert answer["refusal"] == "private-key-pasted"
+    assert spki(key) not in [row[0] for row in world.rows("SELECT spki_sha256 FROM blocked_keys")]
+    assert "certificate-revoked" not in world.events(victim)
+
+
+def test_an_old_digest_is_no_damage(world: World, client: FlaskClient, renewal: Renewal) -> None:
+    key, info = rsa_key(), info_of(csr_der(rsa_key(), names=[NAME]))
+    der = asn1_csr.CertificationRequest(
+        {
+            "certification_request_info": info,
+            "signature_algorithm": {"algorithm": "sha1_rsa"},
+            "signature": key.sign(info.dump(), padding.PKCS1v15(), hashes.SHA1()),
+        }
+    ).dump()
+
+    answer = check(client, world, renewal, csr=as_pem(der), server_names=[NAME]).json
+
+    assert (answer["refusal"], answer["reason"]) == ("csr-signature-too-weak", "csr-signature-too-weak")
+    assert "SHA-256" in answer["title"]
 
 
 def test_a_key_that_was_used_is_found_before_the_pins_arrive(world: World, client: FlaskClient) -> None:

@@ -1,12 +1,15 @@
 """CSRs: every row of the table of checks, and any bytes at all."""
 
+import base64
 import ipaddress
 import subprocess
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from asn1crypto import csr as asn1_csr
+from asn1crypto import pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -15,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.pki import csr
-from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted
+from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from shared.pki.keys import KeyRefused
-from tests.unit.pki.csrs import as_pem, csr_der, ec_key, info_of, private_pem, resigned, rsa_key
+from tests.unit.pki.csrs import PrivateKey, as_pem, csr_der, ec_key, info_of, private_pem, resigned, rsa_key
 
 OPENSSL_REQ = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "r.pem"]
 
@@ -86,11 +89,180 @@ def test_a_pasted_private_key_is_refused_and_named_for_blocking() -> None:
     assert "PRIVATE" not in str(refused.value)
 
 
-def test_an_encrypted_or_broken_private_key_is_refused_too() -> None:
-    for text in (private_pem(ec_key(), b"secret"), "-----BEGIN RSA PRIVATE KEY-----\nMII"):
-        with pytest.raises(PrivateKeyPasted) as refused:
-            csr.read(text)
-        assert refused.value.spki_sha256 == frozenset()
+def openssh(key: PrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    ).decode()
+
+
+def without_end(text: str) -> str:
+    return text[: text.index("-----END")]
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "quoted": lambda text: "".join(f"> {line}\n" for line in text.splitlines()),
+    "quoted twice": lambda text: "".join(f">> | {line}\n" for line in text.splitlines()),
+    "a zero-width space": lambda text: text.replace("BEGIN", "BEG\u200bIN").replace("M", "M\u200b", 3),
+    "no-break spaces": lambda text: text.replace(" ", "\xa0"),
+    "typeset dashes": lambda text: text.replace("-----", "\u2014\u2013-"),
+    "a mark first": lambda text: "\ufeff" + text,
+    "lower case": lambda text: text.replace("BEGIN PRIVATE KEY", "begin private key"),
+    "in one line": lambda text: text.replace("\n", " "),
+    "of a JSON file": lambda text: text.replace("\n", "\\n"),
+    "old line ends": lambda text: text.replace("\n", "\r"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("form", [private_pem, openssh], ids=["PKCS#8", "OpenSSH"])
+def test_a_private_key_is_seen_however_it_was_pasted(form: Callable[[PrivateKey], str], spelling: str) -> None:
+    key, spell = ec_key(), SPELLINGS[spelling]
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(spell(as_pem(csr_der(ec_key())) + form(key)))
+    assert (refused.value.spki_sha256, refused.value.beside) == (frozenset({spki_digest(key)}), None)
+
+
+@pytest.mark.parametrize("make", [rsa_key, ec_key])
+@pytest.mark.parametrize("form", [private_pem, openssh], ids=["PKCS#8", "OpenSSH"])
+def test_a_private_key_without_its_last_line_is_read(
+    form: Callable[[PrivateKey], str], make: Callable[[], PrivateKey]
+) -> None:
+    key = make()
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(without_end(form(key)) + "\nRegards\nChan")
+    assert refused.value.spki_sha256 == {spki_digest(key)}
+
+
+@pytest.mark.parametrize(
+    "private",
+    [
+        private_pem(ec_key(), b"secret"),
+        "-----BEGIN RSA PRIVATE KEY-----\nMII",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0A\n\nAAAA\n"
+        "-----END RSA PRIVATE KEY-----",
+        "PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\n",
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: x\nAAAA",
+    ],
+)
+def test_beside_a_private_key_that_cannot_be_read_the_csrs_key_is_named(private: str) -> None:
+    key = ec_key()
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(as_pem(csr_der(key)) + private)
+    assert (refused.value.spki_sha256, refused.value.beside) == (frozenset(), spki_digest(key))
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(private)
+    assert (refused.value.spki_sha256, refused.value.beside) == (frozenset(), None)
+
+
+def test_a_csr_that_is_not_its_senders_own_names_no_key_beside_it() -> None:
+    bent = resigned(info_of(csr_der()), ec_key())
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(as_pem(bent) + "-----BEGIN RSA PRIVATE KEY-----")
+    assert refused.value.beside is None
+
+
+@pytest.mark.parametrize("label", ["CERTIFICATE REQUEST", None])
+def test_a_file_that_is_a_key_and_no_csr_is_seen(label: str | None) -> None:
+    key = ec_key()
+    der = pem.unarmor(private_pem(key).encode())[2]
+    with pytest.raises(PrivateKeyPasted) as refused:
+        csr.read(as_pem(der, label) if label else base64.b64encode(der).decode())
+    assert refused.value.spki_sha256 == {spki_digest(key)}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_csr_is_read_however_it_was_pasted(spelling: str) -> None:
+    der = csr_der(names=["www.example.hk"])
+    assert csr.read(SPELLINGS[spelling](as_pem(der))).der == der
+
+
+def test_a_csr_is_read_without_armour_without_its_last_line_and_in_a_letter() -> None:
+    der = csr_der(names=["www.example.hk"])
+    text = as_pem(der)
+    for sent in (
+        base64.b64encode(der).decode(),
+        base64.encodebytes(der).decode(),
+        without_end(text),
+        without_end(text) + "\nThank you -- Chan",
+        f"Dear CA,\n{text}\nRegards",
+        text.removesuffix("-\n"),
+    ):
+        assert csr.read(sent).der == der, sent
+
+
+def test_the_listing_of_openssl_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "r.pem").write_text(as_pem(csr_der(common_name="www.example.hk")))
+    listed = subprocess.run(
+        ["openssl", "req", "-text", "-in", "r.pem"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert "Subject:" in listed.stdout
+    assert csr.read(listed.stdout).common_names == ("www.example.hk",)
+
+
+def printable(text: bytes) -> bytes:
+    """A text as PrintableString, whatever that may hold."""
+    return b"\x13" + bytes([len(text)]) + text
+
+
+def request_with(subject: bytes, attributes: bytes, key: PrivateKey) -> bytes:
+    """A CSR with exactly this subject (RDNSequence) and these attributes (whole, or nothing)."""
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    info = sequence(b"\x02\x01\x00" + subject + spki + attributes)
+    signature = key.sign(info, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    return sequence(info + algorithm + b"\x03" + bytes([len(signature) + 1]) + b"\x00" + signature)
+
+
+def sequence(content: bytes, tag: int = 0x30) -> bytes:
+    return bytes([tag, 0x82]) + len(content).to_bytes(2) + content
+
+
+def named(*pairs: tuple[str, bytes]) -> bytes:
+    rdns = (sequence(sequence(bytes.fromhex(oid) + value), 0x31) for oid, value in pairs)
+    return sequence(b"".join(rdns))
+
+
+CN, ORGANISATION = "0603550403", "060355040a"
+EXTENSIONS = csr_der(names=["*.example.com.hk"])
+REQUESTED = bytes(info_of(EXTENSIONS)["attributes"][0].dump())
+CHALLENGE = sequence(bytes.fromhex("06092a864886f70d010907") + sequence(printable(b"pass"), 0x31))
+
+
+@pytest.mark.parametrize(
+    ("subject", "attributes", "names"),
+    [
+        (named((CN, printable(b"*.example.com.hk"))), b"\xa0\x00", ()),
+        (named((CN, printable(b"*.example.com.hk")), (ORGANISATION, printable(b"Chan & Sons"))), b"\xa0\x00", ()),
+        (named((CN, printable(b"*.example.com.hk")), (ORGANISATION, b"\x14\x04\xa4\xa4\xb0\xea")), b"", ()),
+        (named((CN, b"\x16\x10*.example.com.hk"), ("06032a0304", b"\x01\x01\xff")), b"", ()),
+        (named((CN, b"\x1e\x20" + "*.example.com.hk".encode("utf-16-be"))), b"", ()),
+        (named((CN, printable(b"*.example.com.hk")), ("0603550406", printable(b"HKG"))), b"", ()),
+        (named((CN, printable(b"*.example.com.hk"))), sequence(REQUESTED + CHALLENGE, 0xA0), ("*.example.com.hk",)),
+        (named((CN, printable(b"*.example.com.hk"))), sequence(CHALLENGE + REQUESTED, 0xA0), ("*.example.com.hk",)),
+    ],
+    ids=["wildcard", "ampersand", "Big5", "odd types", "BMP", "country of three", "attributes", "unsorted"],
+)
+def test_parts_that_are_never_used_need_not_be_in_order(subject: bytes, attributes: bytes, names: tuple[str]) -> None:
+    request = csr.read_der(request_with(subject, attributes, ec_key()))
+    assert (request.common_names, request.dns_names) == (("*.example.com.hk",), names)
+    csr.check_names(request, ["*.example.com.hk"])
+
+
+@pytest.mark.parametrize(
+    ("subject", "attributes", "part"),
+    [
+        (b"\x30\x02\x31\x05", b"", "subject"),
+        (named((CN, b"")), b"", "subject"),
+        (named(), b"\xa0\x02\x30\x05", "attributes"),
+        (named(), sequence(REQUESTED + REQUESTED, 0xA0), "attributes"),
+        (named(), b"\xa1\x00", "attributes"),
+    ],
+)
+def test_a_part_that_cannot_be_read_is_named(subject: bytes, attributes: bytes, part: str) -> None:
+    with pytest.raises(CSRRefused, match=part) as refused:
+        csr.read_der(request_with(subject, attributes, ec_key()))
+    assert refused.value.reason == CSRFault.MALFORMED.value
 
 
 @pytest.mark.parametrize(
@@ -103,8 +275,8 @@ def test_an_encrypted_or_broken_private_key_is_refused_too() -> None:
         ("-----BEGIN CERTIFICATE REQUEST-----\n%%%\n-----END CERTIFICATE REQUEST-----", CSRFault.NOT_A_CSR),
         (as_pem(csr_der(), "CERTIFICATE"), CSRFault.NOT_A_CSR),
         (as_pem(csr_der()) + as_pem(csr_der()), CSRFault.SEVERAL_BLOCKS),
-        ("Certificate Request:\n" + as_pem(csr_der()), CSRFault.OTHER_TEXT),
-        (as_pem(csr_der()) + "x", CSRFault.OTHER_TEXT),
+        (as_pem(csr_der()) + as_pem(csr_der(), "CERTIFICATE"), CSRFault.SEVERAL_BLOCKS),
+        (as_pem(csr_der()).replace("MI", "", 1), CSRFault.NOT_A_CSR),
         (as_pem(csr_der() + b"\x00"), CSRFault.TRAILING_BYTES),
         (as_pem(b"\x30" * (33 * 1024)), CSRFault.TOO_LARGE),
         (as_pem(csr_der()) + " " * 33 * 1024, CSRFault.TOO_LARGE),
@@ -134,7 +306,14 @@ def test_a_csr_signed_with_a_broken_digest_is_refused(digest: str, tmp_path: Pat
         check=True,
         capture_output=True,
     )
-    assert refusal((tmp_path / "r.pem").read_text()) == CSRFault.SIGNATURE.value
+    with pytest.raises(WeakSignature, match=digest) as refused:
+        csr.read((tmp_path / "r.pem").read_text())
+    assert refused.value.reason == "csr-signature-too-weak"
+
+
+def test_an_unknown_signature_algorithm_has_its_reason() -> None:
+    der = csr_der(rsa_key()).replace(bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d01017f"))
+    assert refusal(as_pem(der)) == CSRFault.ALGORITHM.value
 
 
 @pytest.mark.parametrize("value", [b"\x30\x05\x82\xff", b"", b"\x30\x04\x82\x02\xff\xff", b"\x04\x00"])

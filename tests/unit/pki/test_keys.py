@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-import gmpy2  # type: ignore[import-untyped]  # comes with badkeys
+import gmpy2
 import pytest
 from asn1crypto import keys as asn1_keys
 from cryptography.hazmat.primitives import serialization
@@ -57,6 +57,19 @@ def test_a_small_prime_factor_is_found() -> None:
     n = p * 751
     assert n.bit_length() == 2048, n.bit_length()
     assert "smallfactors" in str(refusal(rsa_spki(n)))
+
+
+def test_a_modulus_that_is_itself_prime_is_found() -> None:
+    n = next_prime(1 << 2047)
+    assert n.bit_length() == 2048
+    assert (refusal(rsa_spki(n)).reason, str(refusal(rsa_spki(n)))) == (KeyFault.WEAK.value, "prime")
+
+
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_a_modulus_that_is_a_perfect_power_is_found(power: int) -> None:
+    n = next_prime(int(gmpy2.iroot(3 << 2046, power)[0])) ** power
+    assert n.bit_length() == 2048
+    assert refusal(rsa_spki(n)).reason == KeyFault.WEAK.value
 
 
 def test_a_roca_key_is_found() -> None:

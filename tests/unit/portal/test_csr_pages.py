@@ -115,15 +115,16 @@ def test_a_file_stands_for_what_could_have_been_pasted(app: Flask, api: StubAPI)
     assert "-----BEGIN file</textarea>" in page.text
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_file_may_come_from_any_editor(encoding: str) -> None:
     assert csr_text.read("-----BEGIN".encode(encoding)) == "-----BEGIN"
 
 
 def test_a_file_in_der_gets_its_armour() -> None:
-    lines = csr_text.read(b"\x30" + b"x" * 99).splitlines()
+    der = b"\x30\x81\x80" + b"x" * 128
+    lines = csr_text.read(der).splitlines()
     assert (lines[0], lines[-1]) == ("-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----")
-    assert base64.b64decode("".join(lines[1:-1])) == b"\x30" + b"x" * 99
+    assert base64.b64decode("".join(lines[1:-1])) == der
 
 
 def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:

@@ -4,12 +4,12 @@ import base64
 import hashlib
 import re
 from html import unescape
+from io import BytesIO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
 
-from portal.pages.renewals import decode_signature
 from tests.unit.portal.stub_api import (
     ITEM,
     PORTAL,
@@ -141,13 +141,14 @@ def test_a_file_that_is_no_signature_is_an_error_beside_the_field(app: Flask, ap
     assert not [asked for asked in api.asked if asked.method == "POST"]
 
 
-@pytest.mark.parametrize(
-    ("raw", "der"),
-    [(b"0\x03x", b"0\x03x"), (b"-----BEGIN CMS-----\nMAN4\n-----END CMS-----\n", b"0\x03x"), (b"MAN4", b"0\x03x"),
-     (b"hello", None), (b"{}", None)],
-)  # fmt: skip
-def test_signatures_are_read_from_der_and_pem(raw: bytes, der: bytes | None) -> None:
-    assert decode_signature(raw) == der
+def test_an_uploaded_signature_may_be_pem_and_utf_16(app: Flask, api: StubAPI) -> None:
+    der = b"\x30\x81\x80" + bytes(128)
+    text = f"-----BEGIN CMS-----\n{base64.encodebytes(der).decode()}-----END CMS-----\n"
+    for content in (der, text.encode(), text.encode("utf-16"), base64.b64encode(der)):
+        form = {"csrf": "the-form-token", "signature": (BytesIO(content), "a.p7s")}
+        signed_in(app).post(f"{R}/sign", data=form, base_url=PORTAL)
+        sent = [asked for asked in api.asked if asked.method == "POST"][-2]
+        assert base64.b64decode(sent.body["signature"]) == der
 
 
 def test_paying_opens_one_checkout_with_the_proof_of_who_pays(app: Flask, api: StubAPI) -> None:

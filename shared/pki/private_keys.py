@@ -1,0 +1,87 @@
+"""Private keys that somebody sent: they are compromised, and their public halves are named for blocking.
+
+Only what is proved is named: a file that claims another's public half would block that other's key. The library's own
+check of an RSA key is left aside, because it can be made to take a minute; the proof here takes milliseconds.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from shared.pki import armour
+from shared.pki.armour import Block
+
+_OPENSSH: Final = "OPENSSH PRIVATE KEY"
+# No other key can be in a CSR of ours; and larger numbers take long to multiply.
+_MOST_BITS: Final = 4096
+_USUAL_EXPONENT: Final = 65_537
+_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
+
+
+def is_private_key(der: bytes) -> bool:
+    """Whether these bytes are a private key, encrypted or not, whatever they were called."""
+    try:
+        serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:  # it has a password
+        return True
+    except (ValueError, UnsupportedAlgorithm, InternalError):
+        return False
+    return True
+
+
+def public_digests(block: Block) -> frozenset[bytes] | None:
+    """The SHA-256 of each public key (SPKI) that this private key compromises; None if it cannot be read.
+
+    Empty for a private key that is not the one of the public half it claims, or of a kind that we never certify.
+    """
+    if block.der is None:
+        return None
+    try:
+        key = _load(block.der, block.label)
+    except _UNREADABLE:
+        return None
+    match key:
+        case rsa.RSAPrivateKey():
+            return frozenset(_rsa_digests(key))
+        case ec.EllipticCurvePrivateKey():
+            return frozenset(_ec_digests(key))
+    return frozenset()
+
+
+def _load(der: bytes, label: str) -> object:
+    if label != _OPENSSH:
+        return serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    text = armour.armoured(der, label).encode()
+    return serialization.load_ssh_private_key(text, None, unsafe_skip_rsa_key_validation=True)
+
+
+def _rsa_digests(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
+    """Proved by the factors, with which every exponent's private half is known; or by the private exponent itself."""
+    if key.key_size > _MOST_BITS:
+        return
+    private = key.private_numbers()
+    n, e = private.public_numbers.n, private.public_numbers.e
+    exponents = set()
+    if 1 < private.p < n and private.p * private.q == n:
+        exponents = {e, _USUAL_EXPONENT}
+    elif e > 1 and 1 < private.d < n and pow(pow(2, e, n), private.d, n) == 2:
+        exponents = {e}
+    for exponent in exponents:
+        with suppress(ValueError):  # an exponent that no key can have
+            yield _digest(rsa.RSAPublicNumbers(exponent, n).public_key())
+
+
+def _ec_digests(key: ec.EllipticCurvePrivateKey) -> Iterator[bytes]:
+    """Proved by computing the public half again, whatever the file says it is."""
+    with suppress(*_UNREADABLE):
+        yield _digest(ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key())
+
+
+def _digest(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> bytes:
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return sha256(spki).digest()

@@ -1,0 +1,68 @@
+"""Text of people and their programs: whatever encoding it came in, and without what nobody sees.
+
+PowerShell writes UTF-16, editors put a byte order mark first, web pages and mail programs add zero-width characters,
+other dashes and blanks that are none. Every upload is decoded here, and everything that a person types to be compared
+is read here.
+"""
+
+import codecs
+import unicodedata
+from typing import Final
+
+_BOMS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its mark begins alike
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE: Final = 64
+_MINUS: Final = "\N{MINUS SIGN}"
+# The dash of Japanese text, which input methods give for a hyphen beside full-width digits.
+_LONG_SOUND: Final = "\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}"
+
+
+def decode(raw: bytes, errors: str = "strict") -> str:
+    """The text of a file, in UTF-8, UTF-16 or UTF-32, marked or not. Raises UnicodeDecodeError."""
+    for mark, encoding in _BOMS:
+        if raw.startswith(mark):
+            return raw.decode(encoding, errors)
+    if len(raw) > 1:  # ASCII in UTF-16 without a mark: every other byte is zero
+        if not any(raw[1:_SAMPLE:2]):
+            return raw.decode("utf-16-le", errors)
+        if not any(raw[0:_SAMPLE:2]):
+            return raw.decode("utf-16-be", errors)
+    return raw.decode("utf-8", errors)
+
+
+def visible(text: str) -> str:
+    """The text as it looks: NFKC, no format characters, one kind of dash, of blank and of line end."""
+    return unicodedata.normalize("NFKC", text).replace("\r\n", "\n").translate(_Visible())
+
+
+def typed(text: str) -> str:
+    """What a person typed to be compared with what we printed: as it looks, without blanks, in capitals."""
+    return "".join(visible(text).replace(_LONG_SOUND, "-").split()).upper()
+
+
+class _Visible(dict[int, str | None]):
+    """Table of characters, filled as they occur; one for each text, so that no text can make it grow for ever."""
+
+    def __missing__(self, code: int) -> str | None:
+        self[code] = found = _seen(chr(code))
+        return found
+
+
+def _seen(character: str) -> str | None:
+    match unicodedata.category(character):
+        case "Cf":
+            return None
+        case "Pd":
+            return "-"
+        case "Zs":
+            return " "
+        case "Zl" | "Zp":
+            return "\n"
+    if character == _MINUS:
+        return "-"
+    return "\n" if character in "\r\x85\x0b\x0c" else character
