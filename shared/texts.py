@@ -16,23 +16,28 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_SAMPLE: Final = 64
+HEAD: Final = 64
 _MINUS: Final = "\N{MINUS SIGN}"
 # The dash of Japanese text, which input methods give for a hyphen beside full-width digits.
 _LONG_SOUND: Final = "\N{KATAKANA-HIRAGANA PROLONGED SOUND MARK}"
 
 
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text that begins so; of a file, its first HEAD bytes will do."""
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            return encoding
+    if len(head) > 1:  # ASCII in UTF-16 without a mark: every other byte is zero
+        if not any(head[1:HEAD:2]):
+            return "utf-16-le"
+        if not any(head[0:HEAD:2]):
+            return "utf-16-be"
+    return "utf-8"
+
+
 def decode(raw: bytes, errors: str = "strict") -> str:
     """The text of a file, in UTF-8, UTF-16 or UTF-32, marked or not. Raises UnicodeDecodeError."""
-    for mark, encoding in _BOMS:
-        if raw.startswith(mark):
-            return raw.decode(encoding, errors)
-    if len(raw) > 1:  # ASCII in UTF-16 without a mark: every other byte is zero
-        if not any(raw[1:_SAMPLE:2]):
-            return raw.decode("utf-16-le", errors)
-        if not any(raw[0:_SAMPLE:2]):
-            return raw.decode("utf-16-be", errors)
-    return raw.decode("utf-8", errors)
+    return raw.decode(encoding_of(raw), errors)
 
 
 def visible(text: str) -> str:

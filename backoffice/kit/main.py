@@ -23,7 +23,7 @@ from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
-from shared import broker, logs
+from shared import broker, logs, texts
 from shared.events.base import Envelope
 from shared.process import Life
 from shared.tokens import KeySet
@@ -222,7 +222,7 @@ def _verify(options: argparse.Namespace) -> int:
     settings = read_settings(needs_kafka=False, needs_http=False)
     with ExitStack() as stack:
         keys = KeyRing(_keys(settings, _client(settings, stack)))
-        text = options.file.read_bytes().decode("utf-8", "replace")
+        text = texts.decode(options.file.read_bytes(), "replace")
         report = verifying.verify(text, keys)
     print(f"{options.file}: {report.what}")
     for each in report.wrong:

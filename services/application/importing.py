@@ -19,11 +19,13 @@ from psycopg.errors import UniqueViolation
 from services.application import import_store
 from services.application.domain import Subscription
 from services.application.import_store import Import
-from shared import audit
+from shared import audit, texts
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Product
 from shared.orderable import NotOrderable, check_names
+from shared.pki import armour
+from shared.pki.armour import CERTIFICATE_LABELS
 from shared.subscriber_record import RecordRefused, check_name
 from shared.tx import transaction
 
@@ -212,7 +214,7 @@ def _rows(path: Path) -> Iterator[Any]:
         if path.suffix.lower() == ".csv":
             yield from _csv_rows(path)
         else:
-            yield from _json_rows(path.read_text("utf-8-sig"))
+            yield from _json_rows(texts.decode(path.read_bytes()))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise ImportRefused(f"{path.name}: {error}") from error
 
@@ -226,7 +228,9 @@ def _json_rows(text: str) -> list[Any]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open("rb") as raw:
+        encoding = texts.encoding_of(raw.read(texts.HEAD))
+    with path.open(encoding=encoding, newline="") as file:
         for row in csv.DictReader(file, strict=True, restkey="surplus columns"):
             yield _filled(row) | {"server_names": (row.get("server_names") or "").split()}
 
@@ -242,7 +246,7 @@ def _subscription(number: int, row: Any) -> Subscription:
     except ValidationError as error:
         raise ImportRefused(f"row {number}: {_summary(error)}") from error
     try:
-        certificate = x509.load_pem_x509_certificate(data["certificate"].replace("\\n", "\n").encode())
+        certificate = x509.load_der_x509_certificate(armour.first(data["certificate"], *CERTIFICATE_LABELS) or b"")
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         covered = {name.lower() for name in names.get_values_for_type(x509.DNSName)}
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:

@@ -6,11 +6,9 @@ The same file may be enrolled again: nothing is doubled, and what it does not na
 """
 
 import json
-import re
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from cryptography import x509
@@ -25,13 +23,14 @@ from services.identity.domain import (
     EnrolmentRefused,
     Subscriber,
 )
-from shared import audit
+from shared import audit, texts
 from shared.events.base import ARId, SubscriberId
+from shared.pki import armour
+from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import sha256
 from shared.subscriber_record import RecordRefused
 from shared.tx import Tx
 
-_PEM: Final = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 # The form of a file alone; what a name or an address may be is the rule of records.py.
 _TEXT = validate.Length(1, 254)
@@ -73,7 +72,7 @@ def read_ar(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, schema: Schema) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = schema.load(json.loads(path.read_text("utf-8")))
+        loaded: dict[str, Any] = schema.load(json.loads(texts.decode(path.read_bytes())))
     except (OSError, ValueError, ValidationError) as error:
         raise EnrolmentRefused(f"{path}: {error}") from error
     return loaded
@@ -148,11 +147,11 @@ def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) ->
 
 def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
     for pem in pems:
-        blocks = _PEM.findall(pem)
-        if len(blocks) != 1:
-            raise EnrolmentRefused("one certificate to each entry, in PEM")
+        found = [block.der for block in armour.blocks(pem) if block.label in ("", *CERTIFICATE_LABELS)]
+        if len(found) != 1:
+            raise EnrolmentRefused("one certificate to each entry")
         try:
-            yield certificates.read(ssl.PEM_cert_to_DER_cert(blocks[0]))
+            yield certificates.read(found[0] or b"")
         except (CertificateRefused, ValueError) as error:
             raise EnrolmentRefused(f"a certificate cannot be read: {error}") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from services.mailing.domain import PostingRefused, registered_number
+from shared import texts
 from shared.spreadsheets import text_cell
 
 NAME: Final = "manifest.csv"
@@ -69,7 +70,7 @@ def write(lines: Sequence[Line]) -> bytes:
 def read(content: bytes) -> Mapping[uuid.UUID, str]:
     """The registered numbers that were filled in, by envelope. Raises PostingRefused with the line at fault."""
     try:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        rows = csv.DictReader(io.StringIO(texts.decode(content), newline=""), strict=True)
         if missing := {"envelope_id", "registered_number"} - set(rows.fieldnames or ()):
             raise PostingRefused(f"the manifest has no column {', '.join(sorted(missing))}")
         filled = [(rows.line_num, row["envelope_id"] or "", row["registered_number"] or "") for row in rows]

@@ -12,6 +12,7 @@ from typing import Final
 
 from shared import texts
 
+CERTIFICATE_LABELS: Final = ("CERTIFICATE", "X509 CERTIFICATE")
 _BEGIN: Final = re.compile(r"(?<!-)-{2,20} {0,4}BEGIN ([A-Z0-9][A-Z0-9 #]{0,39}?) {0,4}-{2,20}", re.IGNORECASE)
 _END: Final = re.compile(r"(?<!-)-{2,20} {0,4}END ", re.IGNORECASE)
 _QUOTE: Final = re.compile(r"^[>|\s]+", re.MULTILINE)

@@ -14,6 +14,8 @@ from psycopg.rows import class_row
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
+from shared.pki import armour
+from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import UNREADABLE
 from shared.tx import Tx
 
@@ -157,8 +159,8 @@ def _find(conn: Conn, certificate_sha256: str) -> Reader | None:
         ).fetchone()
 
 
-def _read(pem: bytes) -> x509.Certificate:
+def _read(file: bytes) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(pem)
+        return x509.load_der_x509_certificate(armour.first(file, *CERTIFICATE_LABELS) or b"")
     except UNREADABLE as error:
-        raise ReaderRefused(f"this is no certificate in PEM: {error}") from error
+        raise ReaderRefused(f"this is no certificate: {error}") from error

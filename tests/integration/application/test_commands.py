@@ -89,7 +89,10 @@ def test_json_is_imported_and_again_without_change(
     assert [actor for (actor,) in actors] == ["officer"] * 3 + ["import"] * 3
 
 
-@pytest.mark.parametrize(("encoding", "newline"), [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-8", "\\n")])
+@pytest.mark.parametrize(
+    ("encoding", "newline"),
+    [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-8", "\\n"), ("utf-16", "\r\n"), ("utf-16-le", "\n"), ("utf-8", " ")],
+)
 def test_csv_is_imported_as_spreadsheets_write_it(
     pool: Pool, command: Run, tmp_path: Path, encoding: str, newline: str
 ) -> None:

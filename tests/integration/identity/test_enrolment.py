@@ -43,6 +43,23 @@ def test_the_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:
     assert count(pool, "audit_log") == audited == 8
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda pem: "\ufeff" + pem.replace("\n", "\r\n"),
+        lambda pem: "subject=CN = CHAN\n" + pem,
+        lambda pem: "".join(pem.splitlines()[1:-1]),
+        lambda pem: "".join(f"> {line}\n" for line in pem.splitlines()),
+        lambda pem: pem.replace("\n", "\\n"),
+    ],
+    ids=["mark", "listing", "bare", "quoted", "JSON"],
+)
+def test_an_e_cert_is_read_however_it_was_pasted(pool: Pool, clock: Clock, spell: Callable[[str], str]) -> None:
+    person = ar("chan", "CHAN Tai Man") | {"certificates": [spell(CHAN.pem)]}
+    enrol(pool, clock, {"subscribers": [subscriber("example", "Example Limited", "12345678", person)]})
+    assert count(pool, "ar_certificates") == 1
+
+
 def test_a_changed_contact_is_brought_up_to_date_and_audited(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     changed = people()

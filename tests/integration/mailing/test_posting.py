@@ -64,6 +64,12 @@ def test_numbers_filled_into_the_manifest_are_announced_once(world: World, renew
     assert world.envelope_states() == ["posted", "posted"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_a_manifest_is_read_as_any_spreadsheet_saves_it(world: World, renewal: Renewal, encoding: str) -> None:
+    content = filled(rows_of(world), numbered(1), numbered(2)).decode("utf-8-sig").encode(encoding)
+    assert post(world, content) == posting.Posted(recorded=2, known=0, missing=0)
+
+
 def test_a_manifest_filled_in_two_goes_records_each_letter_once(world: World, renewal: Renewal) -> None:
     rows = rows_of(world)
     assert post(world, filled(rows, numbered(1))) == posting.Posted(recorded=1, known=0, missing=1)

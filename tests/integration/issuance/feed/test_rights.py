@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives import serialization
 from flask.testing import FlaskClient
 
 from services.issuance.feed import readers
@@ -102,6 +103,15 @@ def test_an_expired_certificate_is_said_in_words(feeding: Feeding) -> None:
 def test_a_certificate_out_of_its_time_is_not_registered(feeding: Feeding, begins: timedelta, ends: timedelta) -> None:
     with pytest.raises(ReaderRefused):
         feeding.register(client("x", begins=begins, ends=ends))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", None])
+def test_a_certificate_is_registered_in_any_form(feeding: Feeding, encoding: str | None) -> None:
+    who = client("x")
+    der = who.certificate.public_bytes(serialization.Encoding.DER)
+    file = der if encoding is None else f"subject=CN = x\n{who.pem}".encode(encoding)
+    with transaction(feeding.pool) as tx:
+        assert readers.register("x", Role.READER, file, actor="test", tx=tx).certificate_sha256 == who.sha256
 
 
 def test_what_is_no_certificate_is_not_registered(feeding: Feeding) -> None:
