@@ -50,6 +50,17 @@ def typed(text: str) -> str:
     return "".join(visible(text).replace(_LONG_SOUND, "-").split()).upper()
 
 
+def compact(text: str) -> str:
+    """What a person typed, without dashes either: a PIN, a registered number, an SRN, a digest."""
+    return typed(text).replace("-", "")
+
+
+def reference(text: str) -> str:
+    """A reference number as we print it, such as E-ABCDEFGHIJ, however it was typed."""
+    plain = compact(text)
+    return f"{plain[:1]}-{plain[1:]}"
+
+
 class _Visible(dict[int, str | None]):
     """Table of characters, filled as they occur; one for each text, so that no text can make it grow for ever."""
 

@@ -7,11 +7,12 @@ from typing import Final
 
 import idna
 
+from shared import texts
 from shared.pki.serials import SerialUnreadable, read_serial
 
 MAX_LENGTH: Final = 300
 _SRN_DIGITS: Final = 10
-_REFERENCE: Final = re.compile(r"[A-Z]-?[A-Z2-7]{3,10}")
+_REFERENCE: Final = re.compile(r"[A-Z][A-Z2-7]{3,10}")
 _REGISTERED: Final = re.compile(r"[A-Z]{2}[0-9]{9}[A-Z]{2}")
 _HOST: Final = re.compile(r"(?:https?://)?([^\s/:?#@]+)(?::[0-9]+)?(?:[/?#]\S*)?", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -31,8 +32,8 @@ class Sought:
 
 def read(text: str) -> Sought:
     """Read what was typed or pasted, from a mail, from openssl, from a browser's address line."""
-    text = text.strip()[:MAX_LENGTH]
-    compact = re.sub(r"\s", "", text).upper()
+    text = texts.visible(text[:MAX_LENGTH]).strip()
+    compact = texts.compact(text)
     ids = _UUID.findall(text)
     return Sought(
         reference=_reference(compact),
@@ -46,9 +47,7 @@ def read(text: str) -> Sought:
 
 def _reference(compact: str) -> str | None:
     """The whole reference or its beginning, as our mails write it."""
-    if not _REFERENCE.fullmatch(compact):
-        return None
-    return compact if compact[1] == "-" else f"{compact[0]}-{compact[1:]}"
+    return texts.reference(compact) if _REFERENCE.fullmatch(compact) else None
 
 
 def _serial(text: str) -> str | None:

@@ -22,7 +22,7 @@ from services.issuance.domain import (
 )
 from services.issuance.pins import Pepper, PINSlip
 from services.issuance.weak_keys import WeakKeys
-from shared import audit, outbox
+from shared import audit, outbox, texts
 from shared.auth import Caller
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
@@ -118,7 +118,7 @@ def _receive(
 ) -> Order:
     with begin() as tx:
         order = own_order(tx.conn, command.item_id, caller)
-    if command.reference.strip() != order.reference:
+    if texts.reference(command.reference) != texts.reference(order.reference):
         raise WrongReference("this is not the order's reference number")
     request = read(command.csr, caller, begin, parser)
     if order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:

@@ -26,6 +26,7 @@ from services.issuance.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.token_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
+from shared import texts
 from shared.db import Pool
 from shared.errors import Refused
 from shared.feed import Feed
@@ -195,7 +196,7 @@ def _reissue_pin(options: argparse.Namespace) -> None:
 
 
 def _sha256(text: str) -> bytes:
-    digest = bytes.fromhex(text.replace(":", ""))
+    digest = bytes.fromhex(texts.compact(text).replace(":", ""))
     if len(digest) != 32:
         raise ValueError("not a SHA-256 digest")
     return digest

@@ -1,7 +1,6 @@
 """PINs: digits that a letter carries and a person types; a slip is seen before it costs a try."""
 
 import hmac
-import unicodedata
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from shared import texts
 from shared.errors import Refused
 
 DIGITS: Final = 16
@@ -56,7 +56,7 @@ def typed(text: str) -> str:
     """The PIN in what a person typed: spaces, hyphens and full-width digits are forgiven. Raises PINSlip."""
     if len(text) > 64:
         raise PINSlip
-    pin = "".join(c for c in unicodedata.normalize("NFKC", text) if not c.isspace() and c not in "-‐‑–—−")
+    pin = texts.compact(text)
     if len(pin) != DIGITS or not (pin.isascii() and pin.isdigit()) or _check_digit(pin) != 0:
         raise PINSlip
     return pin

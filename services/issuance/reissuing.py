@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from services.issuance import store
 from services.issuance.domain import Order, OrderNotFound
-from shared import audit, outbox
+from shared import audit, outbox, texts
 from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import ItemId
@@ -111,6 +111,6 @@ def _own_name(order: Order, text: str) -> str:
 
 def _find(conn: Conn, order_name: str) -> Order | None:
     try:
-        return store.find_order(conn, ItemId(uuid.UUID(order_name)))
+        return store.find_order(conn, ItemId(uuid.UUID(texts.compact(order_name))))
     except ValueError:
-        return store.find_order_by_reference(conn, order_name.strip())
+        return store.find_order_by_reference(conn, texts.reference(order_name))

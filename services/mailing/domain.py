@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Final, Protocol
 
+from shared import texts
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.subscriber_record import RecordRefused, check_email
@@ -326,7 +327,7 @@ _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
 def registered_number(text: str) -> str:
     """A registered item's number (UPU S10: RA123456785HK), with its check digit. Raises PostingRefused."""
-    number = "".join(text.split()).upper()
+    number = texts.compact(text)
     match = _S10.fullmatch(number)
     if match is None or int(match[2]) != s10_check_digit(match[1]):
         raise PostingRefused("not the number of a registered item")

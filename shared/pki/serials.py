@@ -3,10 +3,11 @@
 import re
 from typing import Final
 
+from shared import texts
 from shared.errors import Refused
 
 _LABEL: Final = r"(?:serial(?: number)?\s*[=:]\s*)?"
-_SERIAL: Final = re.compile(_LABEL + r"(?:0x)?([0-9a-f]+(?::[0-9a-f]+)*)", re.IGNORECASE)
+_SERIAL: Final = re.compile(_LABEL + r"(?:0x)?([0-9a-f]+(?:[: -][0-9a-f]+)*)", re.IGNORECASE)
 # Of a short number openssl shows the decimal first.
 _BOTH: Final = re.compile(_LABEL + r"[0-9]+ \(0x([0-9a-f]+)\)", re.IGNORECASE)
 _LONGEST: Final = 100
@@ -19,11 +20,14 @@ class SerialUnreadable(Refused):
 
 
 def read_serial(text: str) -> str:
-    """A serial number as we keep it, from any spelling: `0A:1B`, `0x0a1b`, openssl's `serial=0A1B`, `Serial Number: …`.
+    """A serial number as we keep it, from any spelling: `0A:1B`, `0a 1b`, openssl's `serial=0A1B`, `Serial Number: …`.
 
     Hexadecimal in lower case without leading zeros. Raises SerialUnreadable.
     """
-    match = _SERIAL.fullmatch(text.strip()) or _BOTH.fullmatch(text.strip())
-    if match is None or len(text) > _LONGEST:
+    if len(text) > _LONGEST:
+        raise SerialUnreadable("too long for a serial number")
+    text = texts.visible(text).strip()
+    match = _SERIAL.fullmatch(text) or _BOTH.fullmatch(text)
+    if match is None:
         raise SerialUnreadable("write it in hexadecimal, as openssl shows it")
-    return f"{int(match[1].replace(':', ''), 16):x}"
+    return f"{int(re.sub('[: -]', '', match[1]), 16):x}"

@@ -13,7 +13,7 @@ from services.issuance.feed import readers
 from services.issuance.feed.readers import Reader, Role
 from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
-from shared import db, logs, migrate, tracing
+from shared import db, logs, migrate, texts, tracing
 from shared.db import Pool
 from shared.idempotency import FingerprintKey
 from shared.main import STARTED
@@ -120,7 +120,14 @@ def withdraw(operate: Operate, options: argparse.Namespace) -> None:
     """The command `withdraw-reader`."""
 
     def action(tx: Tx) -> str:
-        return _line(readers.withdraw(options.sha256.lower(), actor=options.actor, reason=options.reason, tx=tx))
+        return _line(
+            readers.withdraw(
+                texts.compact(options.sha256).replace(":", "").lower(),
+                actor=options.actor,
+                reason=options.reason,
+                tx=tx,
+            )
+        )
 
     operate("withdraw-reader", action)
 

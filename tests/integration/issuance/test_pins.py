@@ -4,7 +4,7 @@ import json
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +43,13 @@ def guess() -> str:
 
 def tries(world: World) -> list[int]:
     return [row[0] for row in world.rows("SELECT tries FROM pins WHERE state <> 'void' ORDER BY server_name")]
+
+
+@pytest.mark.parametrize("spell", [str.lower, lambda r: r.replace("-", ""), lambda r: "\u200e" + r.replace("-", "–")])
+def test_a_reference_is_taken_as_people_type_it(world: World, spell: Callable[[str], str]) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal, reference=spell(renewal.items[0].reference))
+    assert world.events(renewal) == ["order-opened", "csr-received"]
 
 
 def test_five_wrong_pins_lock_it_and_the_right_one_comes_too_late(world: World) -> None:

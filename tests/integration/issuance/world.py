@@ -90,7 +90,7 @@ def items(*names: Names) -> tuple[Item, ...]:
     return tuple(
         Item(
             item_id=ItemId(uuid.uuid4()),
-            reference=f"I-{uuid.uuid4().hex[:10]}",
+            reference=f"I-{uuid.uuid4().hex[:10].upper()}",
             product=Product.WILDCARD
             if n[0].startswith("*")
             else Product.MULTI_DOMAIN

@@ -41,7 +41,14 @@ def test_any_text_is_a_pin_or_a_slip(text: str) -> None:
 def test_what_the_letter_shows_can_be_typed_in_many_ways() -> None:
     pin = pins.make(secrets.token_bytes)
     full_width = "".join(chr(ord(c) - ord("0") + ord("0")) for c in pin)
-    for text in (pin, pins.for_print(pin), pins.for_print(pin).replace(" ", "-"), full_width, f" {pin}\n"):
+    for text in (
+        pin,
+        pins.for_print(pin),
+        pins.for_print(pin).replace(" ", "-"),
+        full_width,
+        f" {pin}\n",
+        "\u200e" + "–".join(pin),
+    ):
         assert pins.typed(text) == pin
 
 

@@ -40,6 +40,7 @@ def test_what_is_no_text_is_refused_or_replaced() -> None:
 )
 def test_what_a_person_types_is_compared_as_it_looks(text: str) -> None:
     assert texts.typed(text) == "E-ABCDEFGHIJ"
+    assert texts.reference(text) == texts.reference("eabcdefghij") == "E-ABCDEFGHIJ"
 
 
 @given(st.text(max_size=200))
