@@ -76,15 +76,15 @@ def unsent(conn: Conn, shares: dict[Lane, int], limit: int) -> list[Row]:
     An event of a topic that this release does not know waits for a release that does.
     """
     rows = conn.execute(
-        f"""SELECT id, kafka_lane(key), {ENVELOPE} FROM outbox WHERE id IN (
-              SELECT r.id
+        f"""WITH picked AS (
+              SELECT r.id AS picked_id, l.lane
               FROM unnest(%s::text[], %s::integer[], %s::integer[]) AS l (topic, lane, share)
               CROSS JOIN LATERAL (
                 SELECT o.id FROM outbox AS o
                 WHERE o.topic = l.topic AND kafka_lane(o.key) = l.lane AND {_SENDABLE}
                 ORDER BY o.id LIMIT l.share) AS r
               ORDER BY r.id LIMIT %s)
-            ORDER BY id""",
+            SELECT id, lane, {ENVELOPE} FROM picked JOIN outbox ON id = picked_id ORDER BY id""",
         ([topic for topic, _ in shares], [number for _, number in shares], [*shares.values()], limit),
     ).fetchall()
     return [Row(id=row[0], lane=(row[3], row[1]), envelope=envelope_of(row[2:])) for row in rows]
