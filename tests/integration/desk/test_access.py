@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from backoffice.desk import staff
+from backoffice.desk import reading, staff
 from backoffice.desk.roles import Role
 from deploy.local import authority
 from deploy.local import staff as local_staff
@@ -196,3 +197,17 @@ def test_a_role_taken_away_counts_with_the_next_request(world: World) -> None:
     with world.pool.connection() as conn:
         conn.execute("UPDATE staff SET roles = '{}' WHERE id = 'S1001'")
     assert title(world, "lau-wing-yan") == (403, "You have no role at the desk")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.IdleInTransactionSessionTimeout, psycopg.OperationalError],
+)
+def test_desk_asks_to_come_again_while_its_database_cannot_be_used(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("as the test wants it")
+
+    monkeypatch.setattr(reading, "list_items", fail)
+    assert world.client(local_staff.MEMBERS[0].file).get("/certificates/waiting").status_code == 503
