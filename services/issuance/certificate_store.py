@@ -92,6 +92,12 @@ def save_signed(conn: Conn, item_id: ItemId) -> bool:
     )
 
 
+def is_ended(conn: Conn, item_id: ItemId) -> bool:
+    """Whether the intent was ended without a certificate."""
+    row = conn.execute("SELECT 1 FROM intents WHERE item_id = %s AND state = 'tombstone'", (item_id,)).fetchone()
+    return row is not None
+
+
 def has_intent(conn: Conn, renewal_id: RenewalId) -> bool:
     """Whether anything of this renewal is signed or will be; ask under the gate's lock."""
     row = conn.execute(

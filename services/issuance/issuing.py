@@ -10,8 +10,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, lint, profiles, proofs, store
+from services.issuance import certificate_store, lint, profiles, proofs, revoking, store
 from services.issuance.ca import IssuingCA
+from services.issuance.crl import RevocationReason
 from services.issuance.domain import (
     Certificate,
     CSRSetAside,
@@ -115,6 +116,12 @@ def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
     findings = tuple(str(f) for f in lint.findings(intent.tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
     if objection is None and not findings:
         return intent
+    _end(intent, order, tx, objection=objection, findings=findings)
+    return None
+
+
+def _end(intent: Intent, order: Order, tx: Tx, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
+    """End an intent that waited for its signature, and refuse its order."""
     certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
     audit.record(
         tx,
@@ -124,7 +131,18 @@ def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
         details={"item_id": str(order.item_id), "objection": objection, "findings": list(findings)},
     )
     refuse(tx, order, objection or "lint")
-    return None
+
+
+def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
+    """Keep a certificate that was signed after its intent was ended: nobody gets it, and it is revoked."""
+    if certificate_store.find_by_serial(tx.conn, certificate.serial) is not None:
+        return
+    certificate_store.add_certificate(tx.conn, certificate)
+    details = {"item_id": str(certificate.item_id), "certificate_sha256": certificate.sha256.hex()}
+    audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
+    blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
+    reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
+    revoking.revoke_one(certificate, reason, _ACTOR, tx)
 
 
 def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
@@ -221,13 +239,22 @@ def sign(intent: Intent, issuer: Issuer) -> bytes:
 
 
 def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
-    """Store and announce the certificate, unless that was done before; False then."""
+    """Store and announce the certificate, unless that was done before, or the intent was ended meanwhile; False then.
+
+    A token may sign for minutes. Another worker may have taken the intent up and ended it, or its key was blocked:
+    then the certificate exists but was refused, so it is kept as revoked, and the next CRL names it.
+    """
+    certificate = _certificate(intent, der, tx)
+    store.lock_key(tx.conn, certificate.spki_sha256)
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
+    if order.state is OrderState.ISSUING and store.is_blocked(tx.conn, certificate.spki_sha256):
+        _end(intent, order, tx, objection="key-blocked")
     if not certificate_store.save_signed(tx.conn, intent.item_id):
+        if certificate_store.is_ended(tx.conn, intent.item_id):
+            _keep_revoked(certificate, tx)
         return False
-    certificate = _certificate(intent, der, tx)
     certificate_store.add_certificate(tx.conn, certificate)
     store.save_order(tx.conn, order.after(CertificateIssued))
     parsed = x509.load_der_x509_certificate(der)

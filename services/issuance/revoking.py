@@ -84,7 +84,7 @@ def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> 
     if reason is RevocationReason.KEY_COMPROMISE:
         block_key(certificate.spki_sha256, source=f"revocation of {serial}", actor=actor, tx=tx)
     else:
-        _revoke(certificate, reason, actor, tx)
+        revoke_one(certificate, reason, actor, tx)
     after = certificate_store.find_by_serial(tx.conn, serial)
     assert after is not None
     return after
@@ -96,13 +96,14 @@ def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
     One key in a transaction, the key before any gate, gates in order of renewal: so two who revoke what shares a key
     never wait for each other.
     """
+    store.lock_key(tx.conn, spki_sha256)
     if store.block_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
     of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
-    return sum(_revoke(certificate, RevocationReason.KEY_COMPROMISE, actor, tx) for certificate in of_key)
+    return sum(revoke_one(certificate, RevocationReason.KEY_COMPROMISE, actor, tx) for certificate in of_key)
 
 
-def _revoke(found: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> bool:
+def revoke_one(found: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> bool:
     """Revoke, or raise the reason; False if nothing was to be changed. Raises CertificateExpired.
 
     A raised reason keeps the first date, and the next CRL shows it (BR 7.2.2); a lesser one changes nothing.

@@ -1,4 +1,8 @@
-"""SQL of renewals, orders, PINs and keys; every function takes a connection and none commits."""
+"""SQL of renewals, orders, PINs and keys; every function takes a connection and none commits.
+
+Locks are taken in one order, so that nobody waits in a circle: a key (`lock_key`, one in a transaction), gates in order
+of renewal, orders, PINs, then certificates in order of renewal and serial.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -330,6 +334,11 @@ def find_key_owner(conn: Conn, spki_sha256: bytes) -> tuple[str, uuid.UUID] | No
         "SELECT subscriber_id, item_id FROM key_owners WHERE spki_sha256 = %s", (spki_sha256,)
     ).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def lock_key(conn: Conn, spki_sha256: bytes) -> None:
+    """Lock a key until the transaction ends: what is stored with it and its blocking see each other."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 0))", (spki_sha256,))
 
 
 def block_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:

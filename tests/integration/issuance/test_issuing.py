@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -139,6 +140,63 @@ def test_a_wrong_signature_is_never_stored(world: World) -> None:
     with pytest.raises(issuing.SignatureUnusable):
         work.issue_next(world.pool, replace(world.issuer, signer=Wrong(world)), clock=world.clock)
     assert world.rows("SELECT 1 FROM certificates") == []
+
+
+def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) -> None:
+    """The token takes its time, and this happens meanwhile."""
+
+    class Slow(SignerThatDies):
+        def sign(self, to_be_signed: bytes) -> bytes:
+            happens()
+            return self._signer.sign(to_be_signed)
+
+    work.issue_next(world.pool, replace(world.issuer, signer=Slow(world)), clock=world.clock)
+
+
+def block_its_key(world: World) -> None:
+    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
+    with world.begin() as tx:
+        revoking.block_key(spki, source="reported", actor="ops", tx=tx)
+
+
+def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
+    assert world.events(renewal)[-2:] == ["issuance-refused", "certificate-revoked"]
+    assert "certificate-issued" not in world.events(renewal)
+    assert world.rows("SELECT state FROM orders") == [("refused",)]
+    assert world.rows("SELECT revocation_reason, revoked_at IS NOT NULL FROM certificates") == [(reason, True)]
+    assert not world.issue()
+
+
+def test_an_intent_ended_by_another_worker_while_the_token_signs_gives_no_certificate(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+
+    def taken_up_by_another() -> None:
+        world.now += timedelta(days=2, minutes=1)  # too old to be signed by now
+        assert world.issue()
+
+    signed_while(world, renewal, taken_up_by_another)
+    assert_kept_as_revoked(world, renewal, "unspecified")
+
+
+def test_a_key_blocked_while_the_token_signs_gives_no_certificate(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    signed_while(world, renewal, lambda: block_its_key(world))
+    assert_kept_as_revoked(world, renewal, "keyCompromise")
+
+
+def test_an_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+
+    def taken_up_by_another() -> None:
+        world.now += issuing.LEASE
+        assert world.issue()
+
+    signed_while(world, renewal, taken_up_by_another)
+    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+    assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]
 
 
 def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
