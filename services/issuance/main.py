@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, extracts, handlers, lint, reissuing, revoking, store, work
+from services.issuance import certificate_store, extracts, handlers, lint, reissuing, revoking, store, withholding, work
 from services.issuance.ca import IssuingCA
 from services.issuance.crl import RevocationReason
 from services.issuance.feed import main as feed
@@ -89,6 +89,7 @@ def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
         ("seal-pin", lambda: work.seal_next_pin(pool, maker)),
         ("issue", lambda: work.issue_next(pool, issuer)),
         ("publish-crl", lambda: work.publish_next_crl(pool, issuer)),
+        ("answer-cancellation", withholding.answerer(pool)),
     ]
 
 

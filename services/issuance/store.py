@@ -15,8 +15,10 @@ from services.issuance import pins
 from services.issuance.domain import PIN, Order, OrderState, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
+from shared import inbox, parking
 from shared.db import Conn
 from shared.effects import effect_id
+from shared.events.application import CancellationRequested
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.pruning import Rule
@@ -97,6 +99,30 @@ def save_withheld(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
            WHERE orders.item_id = pins.item_id AND orders.renewal_id = %s AND pins.state IN ('planned', 'sealed')""",
         (renewal_id,),
     )
+
+
+def find_waiting_cancellation(conn: Conn, since: datetime) -> RenewalId | None:
+    """A renewal without tombstone or intent whose cancellation has waited since then behind a held event."""
+    row = conn.execute(
+        """SELECT p.key::uuid FROM parked_events AS p
+           WHERE p.consumer = 'issuance' AND p.topic = %(topic)s AND p.reason = %(gap)s AND p.parked_at <= %(since)s
+             AND p.headers @> jsonb_build_array(jsonb_build_array('ce_type', %(type)s::text))
+             AND p.key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+             AND (SELECT i.held_reason FROM inbox AS i
+                  WHERE i.consumer = p.consumer AND i.topic = p.topic AND i.key = p.key) <> %(conflict)s
+             AND NOT EXISTS (SELECT 1 FROM gates AS g WHERE g.renewal_id = p.key::uuid AND g.withheld_at IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM intents AS n WHERE n.renewal_id = p.key::uuid
+                             AND n.state IN ('intended', 'signed'))
+           ORDER BY p.id LIMIT 1""",
+        {
+            "topic": CancellationRequested.TOPIC,
+            "type": CancellationRequested.TYPE,
+            "gap": parking.GAP,
+            "conflict": inbox.CONFLICT,
+            "since": since,
+        },
+    ).fetchone()
+    return None if row is None else RenewalId(row[0])
 
 
 def add_renewal(conn: Conn, renewal: Renewal, now: datetime) -> bool:

@@ -146,6 +146,7 @@ def wait_until_applied(pool: Pool, rows: int) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_a_million_subscriptions_are_imported_in_minutes(pool: Pool, tmp_path: Path) -> None:
     rows, file, longest = 1_000_000, tmp_path / "register.csv", 0.0
     names = ("srn", *(name for name in SAMPLE if name != "srn"))

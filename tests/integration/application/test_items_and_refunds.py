@@ -2,6 +2,8 @@
 
 import uuid
 
+import pytest
+
 from shared.events.application import (
     RefundDue,
     RenewalCancelled,
@@ -168,3 +170,26 @@ def test_a_refund_of_another_amount_is_held(world: World) -> None:
     world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor - 1))
     assert world.held(renewal) == ["wrong-amount"]
     assert world.shown(renewal)["refunds"][0]["refunded_at"] is None
+
+
+@pytest.mark.parametrize("answer", ["withheld", "declined"])
+@pytest.mark.parametrize("refused", [(), (0,), (0, 1)])
+@pytest.mark.parametrize("cancels", ["first", "last"])
+def test_a_cancelled_renewal_ends_and_is_paid_back_whatever_issuance_refused_and_answers(
+    world: World, cancels: str, refused: tuple[int, ...], answer: str
+) -> None:
+    """Items may be refused when their orders open, before or after the AR cancels."""
+    renewal = world.paid(WWW, WILDCARD)
+    if cancels == "first":
+        world.cancel(renewal)
+    world.deliver(*[world.refused(renewal, position) for position in refused])
+    if cancels == "last" and len(refused) < 2:
+        world.cancel(renewal)
+    if answer == "declined":
+        rest = [position for position in (0, 1) if position not in refused]
+        world.deliver(world.declined(renewal), *[world.refused(renewal, position) for position in rest])
+    else:
+        world.deliver(world.withheld(renewal))
+    assert world.state(renewal) in {"cancelled", "refused"}
+    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+    assert world.held(renewal) == []
