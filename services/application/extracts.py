@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from shared.extract import Table
+from shared.extract import Table, claims_sha256
 
 TABLES: Final = (
     Table(
         name="renewal",
         query="""SELECT id, state, amount_minor, captured_minor, document_sha256, submitted_at, ended_at,
                         encode(sha256(convert_to(attestation, 'UTF8')), 'hex') AS attestation_sha256,
-                        encode(sha256(convert_to(receipt, 'UTF8')), 'hex') AS receipt_sha256
+                        """
+        + claims_sha256("receipt")
+        + """ AS receipt_sha256
                  FROM renewals WHERE submitted_at IS NOT NULL ORDER BY id""",
     ),
     Table(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.extract import Table
+from shared.extract import Table, claims_sha256
 
 TABLES: Final = (
     Table(
@@ -13,7 +13,9 @@ TABLES: Final = (
         name="renewal",
         query="""SELECT renewal_id AS id, encode(sha256(convert_to(document, 'UTF8')), 'hex') AS document_sha256,
                         encode(sha256(convert_to(attestation, 'UTF8')), 'hex') AS attestation_sha256,
-                        encode(sha256(convert_to(receipt, 'UTF8')), 'hex') AS receipt_sha256
+                        """
+        + claims_sha256("receipt")
+        + """ AS receipt_sha256
                  FROM renewals ORDER BY renewal_id""",
     ),
     Table(

@@ -2,13 +2,15 @@
 
 from typing import Final
 
-from shared.extract import Table
+from shared.extract import Table, claims_sha256
 
 TABLES: Final = (
     Table(
         name="payment",
         query="""SELECT id, renewal_id, state, amount_minor, document_sha256, captured_at,
-                        encode(sha256(convert_to(receipt, 'UTF8')), 'hex') AS receipt_sha256
+                        """
+        + claims_sha256("receipt")
+        + """ AS receipt_sha256
                  FROM payments ORDER BY id""",
     ),
     Table(

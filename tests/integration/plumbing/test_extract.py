@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from backoffice.reconciliation import loading, tables
 from shared import audit, db, outbox, sealing
 from shared.events.payment import PaymentDeclined
-from shared.extract import OF_EVERY_SERVICE, Source, Table, write
-from shared.tokens import KeySet, SigningKey, thumbprint
+from shared.extract import OF_EVERY_SERVICE, Source, Table, claims_sha256, write
+from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction, utc_now
 from tests.engines import Database
 from tests.integration.plumbing.conftest import Writer
@@ -42,6 +42,27 @@ def test_extract_has_the_fields_that_the_reconciliation_reads(database: MakeData
     known = {name: columns for name, columns in tables.OF_EVERY_SERVICE.items() if name != "finding"}
     known |= {name: columns for (owner, name), columns in tables.OF_ONE_SERVICE.items() if owner == service}
     assert described == {name: tuple(sorted(columns)) for name, columns in known.items()}
+
+
+def test_extract_of_a_receipt_that_was_signed_again_is_the_same(database: MakeDatabase) -> None:
+    """A restored payment finds its captures at the provider again, and signs their receipts another time."""
+    claims = {"sub": "renewal ä~?", "amount_minor": 5000}
+    now = utc_now()
+    tokens = [
+        sign(said, kind=TokenKind.RECEIPT, key=KEY, now=at, issuer="payment")
+        for said, at in (
+            (claims, now),
+            (claims, now + timedelta(days=1)),
+            ({**claims, "amount_minor": 5001}, now),
+            ({**claims, "payer_name": "x" * 2}, now),
+        )
+    ]
+    with psycopg.connect(database("payment").url) as conn:
+        query = "SELECT " + claims_sha256("token") + " FROM unnest(%s::text[]) AS token"
+        digests = [row[0] for row in conn.execute(query, (tokens,)).fetchall()]
+    assert tokens[0] != tokens[1]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
 
 
 def load(path: Path) -> sqlite3.Connection:
