@@ -198,7 +198,7 @@ def test_the_relay_finds_what_is_unstamped_by_its_index(database: Callable[[str]
     assert "outbox_unstamped" in str(plan)
 
 
-@pytest.mark.parametrize("gone", ["checkouts_payment", "payments_due", "refunds_payment"])
+@pytest.mark.parametrize("gone", ["checkouts_payment"])
 def test_an_index_that_is_missing_is_noticed(database: Callable[[str], Database], gone: str) -> None:
     with psycopg.connect(database("payment").superuser_url, autocommit=True) as conn:
         prepare(conn)
