@@ -41,8 +41,11 @@ def decode(raw: bytes, errors: str = "strict") -> str:
 
 
 def visible(text: str) -> str:
-    """The text as it looks: NFKC, no format characters, one kind of dash, of blank and of line end."""
-    return unicodedata.normalize("NFKC", text).replace("\r\n", "\n").translate(_Visible())
+    """The text as it looks: compatibility forms folded, no format characters, one kind of dash, blank and line end.
+
+    Character by character: the normal form of a whole text takes a time that grows with the square of its marks.
+    """
+    return text.replace("\r\n", "\n").translate(_Visible())
 
 
 def typed(text: str) -> str:
@@ -61,18 +64,18 @@ def reference(text: str) -> str:
     return f"{plain[:1]}-{plain[1:]}"
 
 
-class _Visible(dict[int, str | None]):
+class _Visible(dict[int, str]):
     """Table of characters, filled as they occur; one for each text, so that no text can make it grow for ever."""
 
-    def __missing__(self, code: int) -> str | None:
-        self[code] = found = _seen(chr(code))
+    def __missing__(self, code: int) -> str:
+        self[code] = found = "".join(map(_seen, unicodedata.normalize("NFKC", chr(code))))
         return found
 
 
-def _seen(character: str) -> str | None:
+def _seen(character: str) -> str:
     match unicodedata.category(character):
         case "Cf":
-            return None
+            return ""
         case "Pd":
             return "-"
         case "Zs":

@@ -14,6 +14,9 @@ from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
 from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
 from services.identity.examining import Check
 from shared.events.base import RenewalId
+from shared.pki import armour
+
+_SIGNATURE_LABELS: Final = ("CMS", "PKCS7", "PKCS #7 SIGNED DATA")
 
 
 class Base64Field(fields.String):
@@ -30,6 +33,14 @@ class Base64Field(fields.String):
         return raw
 
 
+class SignatureField(Base64Field):
+    """CMS in Base64; what somebody's program wrote as PEM, or in UTF-16, is unpacked here."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        raw = super()._deserialize(value, attr, data, **kwargs)
+        return raw if len(raw) > MAX_SIGNATURE_BYTES else armour.first(raw, *_SIGNATURE_LABELS) or raw
+
+
 class AttestationRequestSchema(Schema):
     """A signed application."""
 
@@ -39,7 +50,7 @@ class AttestationRequestSchema(Schema):
         validate=validate.Length(1, MAX_DOCUMENT_BYTES),
         metadata={"description": "The document's bytes, as application gave them, in Base64"},
     )
-    signature = Base64Field(
+    signature = SignatureField(
         required=True,
         validate=validate.Length(1, MAX_SIGNATURE_BYTES),
         metadata={"description": "Detached CMS SignedData (DER, CAdES B-B) over the document, in Base64"},
@@ -125,7 +136,7 @@ class ChallengeAnswerSchema(Schema):
     """A signature over a challenge's document."""
 
     challenge_id = fields.UUID(required=True)
-    signature = Base64Field(
+    signature = SignatureField(
         required=True,
         validate=validate.Length(1, MAX_SIGNATURE_BYTES),
         metadata={"description": "Detached CMS SignedData (DER, CAdES B-B) over the document, in Base64"},

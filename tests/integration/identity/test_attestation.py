@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from shared.db import Pool
 from shared.outbox import stored
+from shared.pki import armour
 from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify
 from tests.integration.identity.conftest import (
@@ -33,6 +34,14 @@ from tests.unit.identity.builders import NOW
 from tests.unit.identity.spellings import spellings
 
 pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_signature_in_pem_is_unpacked(http: FlaskClient, encoding: str) -> None:
+    _, body = good()
+    pem = armour.armoured(base64.b64decode(body["signature"]), "CMS").encode(encoding)
+    answer = attest(http, CHAN, body | {"signature": base64.b64encode(pem).decode()})
+    assert answer.status_code == 201, answer.text
 
 
 def test_an_attestation_says_who_signed_what_from_our_own_records(http: FlaskClient) -> None:

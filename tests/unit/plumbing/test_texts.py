@@ -1,5 +1,7 @@
 """Texts of people and their programs: every encoding, and nothing that nobody sees."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,13 @@ def test_what_is_no_text_is_refused_or_replaced() -> None:
 def test_what_a_person_types_is_compared_as_it_looks(text: str) -> None:
     assert texts.typed(text) == "E-ABCDEFGHIJ"
     assert texts.reference(text) == texts.reference("eabcdefghij") == "E-ABCDEFGHIJ"
+
+
+@pytest.mark.parametrize("text", ["\u0315\u0316" * 40_000, "\ufdfa" * 30_000, "\u200b" * 100_000, "e\u0301" * 50_000])
+def test_no_text_takes_long(text: str) -> None:
+    begun = time.process_time()
+    texts.typed(text)
+    assert time.process_time() - begun < 1
 
 
 @given(st.text(max_size=200))
