@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -26,8 +26,8 @@ log = structlog.get_logger()
 
 TRIES: Final = 3
 MANY_KEYS: Final = 5
-# Failures of a dependency, never of the event: they roll back the batch and hold nothing.
-TRANSIENT: Final = UNAVAILABLE
+# An event that failed alone is tried again after it.
+FIRST_WAIT: Final = timedelta(seconds=1)
 
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
 SEEN = Counter("inbox_seen_total", "Events that had been applied before", ["topic"])
@@ -87,7 +87,7 @@ class Applier:
         self._applied.clear()
 
     def batch(self, conn: Conn, records: Sequence[Record]) -> None:
-        """Apply records in key order, each in a savepoint. Raises one of TRANSIENT; the caller then rolls back."""
+        """Apply records in key order, each in a savepoint. Raises one of UNAVAILABLE; the caller then rolls back."""
         self._applied.clear()
         failing: set[bytes | None] = set()
         for record in sorted(records, key=lambda record: record.sort_key):
@@ -124,6 +124,20 @@ class Applier:
                 if verdict is Verdict.APPLY_AND_DRAIN:
                     self.drain(conn, place, envelope.sequence)
                 return Outcome.DONE
+
+    def wait(self, conn: Conn, record: Record, error: Exception) -> None:
+        """Hold an event that failed alone for a passing reason, until it is tried again; any other as ever."""
+        try:
+            envelope, now = record.envelope(), self.clock()
+        except Undecodable:
+            self.record(conn, record)
+            return
+        place = Place.of(self.consumer, envelope)
+        if inbox.judge(conn, place, envelope.sequence, envelope.id) not in (Verdict.APPLY, Verdict.APPLY_AND_DRAIN):
+            self.record(conn, record)
+            return
+        why = f"{type(error).__name__}: {error}"
+        self._hold(conn, envelope, record, parking.WAITING, why, now, retry_at=now + FIRST_WAIT)
 
     def drain(self, conn: Conn, place: Place, sequence: int) -> int:
         """Apply what waited behind `sequence`, in order, until something is missing or fails; the last applied."""
@@ -194,7 +208,7 @@ class Applier:
             except psycopg.errors.ProgramLimitExceeded as error:
                 # psycopg counts it among the operational ones, but no later try makes the event smaller.
                 return _Failure(kind=Outcome.HELD, reason="too-large", error=str(error))
-            except TRANSIENT:
+            except UNAVAILABLE:
                 raise
             except Ignored as ignored:
                 self._note_ignored(tx, envelope, str(ignored))
@@ -228,9 +242,24 @@ class Applier:
         self._park(conn, held, record, now)
         return Outcome.HELD
 
-    def _hold(self, conn: Conn, envelope: Envelope, record: Record, reason: str, error: str, now: datetime) -> None:
-        place = Place.of(self.consumer, envelope)
-        held = Held(place=place, sequence=envelope.sequence, event_id=envelope.id, reason=reason, error=error)
+    def _hold(
+        self,
+        conn: Conn,
+        envelope: Envelope,
+        record: Record,
+        reason: str,
+        error: str,
+        now: datetime,
+        retry_at: datetime | None = None,
+    ) -> None:
+        held = Held(
+            place=Place.of(self.consumer, envelope),
+            sequence=envelope.sequence,
+            event_id=envelope.id,
+            reason=reason,
+            error=error,
+            retry_at=retry_at,
+        )
         self._park(conn, held, record, now)
 
     def _park(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:

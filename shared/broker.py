@@ -1,19 +1,26 @@
 """Kafka clients: the one place where kafka-python is told what its defaults get wrong for us."""
 
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import OffsetTimestamp
+from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError, NoError
 
 from shared import unpacking
+from shared.membership import GroupConsumer
+from shared.process import Stop
 from shared.settings import KafkaSettings
 
+log = structlog.get_logger()
+
 MAX_POLL_RECORDS: Final = 50
+BOOTSTRAP_MS: Final = 5_000
 # Above what the relay writes at once; a batch is unpacked whole, in bounds of its own.
 MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
@@ -72,10 +79,36 @@ def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
     )
 
 
-def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics: list[str]) -> KafkaConsumer:
-    """A consumer that starts at the beginning and commits only when told; make it after the process has forked."""
-    consumer = KafkaConsumer(
-        **_common(settings, client_id, bootstrap_timeout_ms=30_000),
+def make_consumer(
+    settings: KafkaSettings, client_id: str, *, group: str, topics: list[str], stop: Stop | None = None
+) -> GroupConsumer:
+    """A consumer that starts at the beginning and commits only when told; make it after the process has forked.
+
+    Waits half a minute for Kafka to come up, then raises KafkaTimeoutError. A process that shall end meanwhile does.
+    """
+    until = time.monotonic() + 30
+    while True:
+        try:
+            consumer = _group_consumer(settings, client_id, group)
+            break
+        except KafkaTimeoutError:
+            _end_if_asked(stop)
+            if time.monotonic() > until:
+                raise
+    _wait_for_metadata(consumer, topics, stop)
+    consumer.subscribe(topics)
+    return consumer
+
+
+def _end_if_asked(stop: Stop | None) -> None:
+    """End the process if it shall. A signal just before a thread goes to sleep does not wake it: so look, and often."""
+    if stop is not None and stop.is_set():
+        raise SystemExit(0)
+
+
+def _group_consumer(settings: KafkaSettings, client_id: str, group: str) -> GroupConsumer:
+    return GroupConsumer(
+        **_common(settings, client_id, bootstrap_timeout_ms=BOOTSTRAP_MS),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -88,9 +121,6 @@ def make_consumer(settings: KafkaSettings, client_id: str, *, group: str, topics
         max_poll_interval_ms=300_000,
         metadata_max_age_ms=30_000,
     )
-    _wait_for_metadata(consumer, topics)
-    consumer.subscribe(topics)
-    return consumer
 
 
 class _Admin(KafkaAdminClient):  # type: ignore[misc]  # it comes without types
@@ -110,6 +140,37 @@ def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
     return _Admin(**_common(settings, client_id, bootstrap_timeout_ms=5_000), request_timeout_ms=10_000)
 
 
+def keep_looking(
+    make: Callable[[], KafkaAdminClient], look: Callable[[KafkaAdminClient], None], stop: Stop, *, every: float
+) -> None:
+    """Look by an admin client once in `every` seconds until told to stop. Kafka may be away at any time."""
+    while not stop.is_set():
+        try:
+            with contextlib.closing(make()) as admin:
+                while not stop.is_set():
+                    look(admin)
+                    stop.wait(every)
+        except KafkaError as error:
+            log.warning("broker.look_failed", error=f"{type(error).__name__}: {error}")
+            stop.wait(every)
+
+
+def progress(admin: KafkaAdminClient, group: str, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
+    """Of every partition of these topics: up to where the group has committed, or where it begins; and its end."""
+    partitions = [
+        TopicPartition(topic["name"], each["partition_index"])
+        for topic in admin.describe_topics([*topics])
+        for each in topic["partitions"]
+    ]
+    begins, ends = (
+        {partition: found.offset for partition, found in admin.list_partition_offsets(wanted).items()}
+        for wanted in (dict.fromkeys(partitions, spec) for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST))
+    )
+    committed = admin.list_group_offsets([group])[group]
+    read = {each: committed[each].offset if each in committed else 0 for each in partitions}
+    return {each: (min(ends[each], max(begins[each], read[each])), ends[each]) for each in partitions}
+
+
 def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:
     """Every record of these topics up to their present end, in batches; in no group, so that nobody is disturbed."""
     consumer = KafkaConsumer(
@@ -120,7 +181,7 @@ def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iter
         fetch_max_bytes=MAX_FETCH_BYTES,
     )
     try:
-        _wait_for_metadata(consumer, topics)
+        _wait_for_metadata(consumer, topics, None)
         partitions = [TopicPartition(each, number) for each in topics for number in consumer.partitions_for_topic(each)]
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
@@ -156,11 +217,12 @@ def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: da
     return len(back)
 
 
-def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str]) -> None:
+def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str], stop: Stop | None) -> None:
     """A leader that knows no partitions yet would hand out none. Raises KafkaTimeoutError after ten seconds."""
     until = time.monotonic() + 10
     while missing := [topic for topic in topics if not consumer.partitions_for_topic(topic)]:
         if time.monotonic() > until:
             consumer.close()
             raise KafkaTimeoutError(f"no metadata of {', '.join(missing)}")
+        _end_if_asked(stop)
         time.sleep(0.2)

@@ -9,10 +9,13 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
+from psycopg_pool import PoolTimeout
 
-from shared import tracing
-from shared.apply import TRANSIENT, Applier, ManyKeysFailing
-from shared.db import Pool
+from shared import tracing, waiting
+from shared.apply import MANY_KEYS, Applier, ManyKeysFailing
+from shared.broker import MAX_POLL_RECORDS
+from shared.db import UNAVAILABLE, Conn, Pool
+from shared.membership import NO_MEMBER, Membership
 from shared.parking import Record
 from shared.process import Stop
 
@@ -21,12 +24,19 @@ log = structlog.get_logger()
 POLL_MS: Final = 250
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
-LEFT_OUT_SECONDS: Final = 20.0
+# Beside an event that fails alone others are tried, to see whether they pass; so many are in hand at most.
+MOST_IN_HAND: Final = 2 * MAX_POLL_RECORDS
+# How often the loop asks for waiting events that are due.
+WAITING_SECONDS: Final = 1.0
 # kafka-python tries for its whole request time-out otherwise, and SIGTERM would wait for it.
 COMMIT_MS: Final = 5_000
 CLOSE_MS: Final = 3_000
 
-BATCHES = Counter("consumer_batches_total", "Batches applied and committed")
+# Trying the events one by one would find nothing out.
+ALL_FAIL: Final = (ManyKeysFailing, PoolTimeout)
+
+BATCHES = Counter("consumer_batches_total", "Batches applied")
+COMMITS_FAILED = Counter("consumer_commits_failed_total", "Offset commits that failed", ["error"])
 PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
 LAG = Gauge("consumer_lag_seconds", "Age of the oldest record of the batch in hand, 0 without one")
 
@@ -39,7 +49,8 @@ class Consumer:
         self._pool = pool
         self._applier = applier
         self._stop = stop
-        self._assigned = time.monotonic()
+        self._membership = Membership(kafka)
+        self._look_for_waiting = time.monotonic()
         self._oldest: float | None = None
         LAG.set_function(self._lag)
 
@@ -47,27 +58,28 @@ class Consumer:
         """Poll, apply, commit offsets, until told to stop; then leave the group."""
         try:
             while not self._stop.is_set():
-                self._stop.beat()
-                self.turn(self._kafka.poll(timeout_ms=POLL_MS))
-                self._join_again_if_left_out()
+                self.turn(self._poll())
+                self._redrive_waiting()
         finally:
             self._kafka.close(timeout_ms=CLOSE_MS)
 
-    def _join_again_if_left_out(self) -> None:
-        """Ask for partitions anew when there have been none for a while.
+    def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
+        """Poll long enough for a join to end, and give a sign of life: none of a member that is out for good."""
+        polled: Mapping[TopicPartition, Sequence[Any]] = self._kafka.poll(timeout_ms=POLL_MS)
+        self._membership.watch()
+        if not self._membership.lost:
+            self._stop.beat()
+        return polled
 
-        A leader that joined while it lacked a topic's metadata hands out nothing, and takes its own snapshot for
-        complete afterwards: without this the group would stand still until somebody restarts it. A surplus
-        member asks in vain now and then, which moves nobody's partitions.
-        """
-        if self._kafka.assignment():
-            self._assigned = time.monotonic()
-        elif time.monotonic() - self._assigned > LEFT_OUT_SECONDS:
-            topics = sorted(self._kafka.subscription() or ())
-            log.warning("consumer.left_out", topics=topics)
-            self._kafka.unsubscribe()
-            self._kafka.subscribe(topics)
-            self._assigned = time.monotonic()
+    def _redrive_waiting(self) -> None:
+        if time.monotonic() < self._look_for_waiting:
+            return
+        try:
+            due = waiting.redrive_due(self._pool, self._applier)
+        except UNAVAILABLE as error:
+            self._paused_by(error, 1)
+            due = False
+        self._look_for_waiting = time.monotonic() + (0 if due else WAITING_SECONDS)
 
     def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""
@@ -77,7 +89,7 @@ class Consumer:
         self._oldest = min(message.timestamp for messages in polled.values() for message in messages) / 1000
         pause = FIRST_PAUSE_SECONDS
         while not self._apply(records):
-            records += self._paused_for(pause)
+            records += self._paused_for(pause, len(records))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             if self._stop.is_set():
                 return
@@ -93,39 +105,69 @@ class Consumer:
 
     def _apply(self, records: Sequence[Record]) -> bool:
         """The whole batch in one transaction; if that fails, one event per transaction; False if it must wait."""
-        failure = self._in_transaction(records)
+        failure = self._in_transaction(lambda conn: self._applier.batch(conn, records), records)
         if failure is None:
             return True
-        if isinstance(failure, ManyKeysFailing):
+        if isinstance(failure, ALL_FAIL):
             return False  # one at a time, each of these events would be held for a fault that is not its own
-        ordered = sorted(records, key=lambda record: record.sort_key)
-        return all(self._in_transaction([record]) is None for record in ordered)
+        return self._one_by_one(sorted(records, key=lambda record: record.sort_key))
 
-    def _in_transaction(self, records: Sequence[Record]) -> Exception | None:
+    def _one_by_one(self, records: Sequence[Record]) -> bool:
+        """Tell the events that fail from those that pass: they wait, the others go on. False if all must wait."""
+        failures: dict[tuple[str, bytes | None], Exception] = {}
+        behind: list[Record] = []
+        for record in records:
+            if self._stop.is_set():
+                return False
+            place = (record.topic, record.key)
+            if place in failures:
+                behind.append(record)
+            elif (failure := self._alone(record)) is not None:
+                failures[place] = failure
+                behind.append(record)
+                if isinstance(failure, ALL_FAIL) or len(failures) > MANY_KEYS:
+                    return False
+        if len(behind) == len(records):
+            return False  # nothing passes: it may be the dependency, and then nothing is held
+        return all(self._wait_alone(record, failures[record.topic, record.key]) for record in behind)
+
+    def _alone(self, record: Record) -> Exception | None:
+        self._stop.beat()
+        return self._in_transaction(lambda conn: self._applier.batch(conn, [record]), [record])
+
+    def _wait_alone(self, record: Record, why: Exception) -> bool:
+        return self._in_transaction(lambda conn: self._applier.wait(conn, record, why), [record]) is None
+
+    def _in_transaction(self, work: Callable[[Conn], None], records: Sequence[Record]) -> Exception | None:
         try:
             with (
                 tracing.span("apply batch", links=[record.traceparent for record in records]),
                 self._pool.connection() as conn,
                 conn.transaction(),
             ):
-                self._applier.batch(conn, records)
-        except TRANSIENT as error:
-            PAUSES.labels(type(error).__name__).inc()
-            log.warning("consumer.failed", error=f"{type(error).__name__}: {error}", events=len(records))
+                work(conn)
+        except UNAVAILABLE as error:
+            self._paused_by(error, len(records))
             return error
         self._applier.tell()
         log.debug("consumer.batch", events=len(records))
         return None
 
-    def _paused_for(self, seconds: float) -> list[Record]:
-        """Fetch nothing but stay in the group; what a rebalance hands out meanwhile joins the batch."""
+    def _paused_by(self, error: Exception, events: int) -> None:
+        PAUSES.labels(type(error).__name__).inc()
+        log.warning("consumer.failed", error=f"{type(error).__name__}: {error}", events=events)
+
+    def _paused_for(self, seconds: float, in_hand: int) -> list[Record]:
+        """Stay in the group, and take what others there is to try, until enough is in hand.
+
+        Polls follow one another without a rest: a join that ends in between would be begun again.
+        """
         until = time.monotonic() + seconds
         taken: list[Record] = []
         while time.monotonic() < until and not self._stop.is_set():
-            self._stop.beat()
-            self._kafka.pause(*self._kafka.assignment())
-            taken += _records(self._kafka.poll(timeout_ms=0))
-            self._stop.wait(0.1)
+            if in_hand + len(taken) >= MOST_IN_HAND:
+                self._kafka.pause(*self._kafka.assignment())
+            taken += _records(self._poll())
         return taken
 
     def _commit(self, records: Sequence[Record]) -> None:
@@ -138,7 +180,12 @@ class Consumer:
             self._kafka.commit(still_mine, timeout_ms=COMMIT_MS)
         except KafkaError as error:
             # Lost the partition or the broker: the batch is in the database, the inbox refuses it the second time.
+            COMMITS_FAILED.labels(type(error).__name__).inc()
             log.warning("consumer.commit_failed", error=f"{type(error).__name__}: {error}")
+            if isinstance(error, NO_MEMBER):
+                self._membership.refused()
+        else:
+            self._membership.committed()
 
 
 def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:

@@ -1,6 +1,5 @@
 """How far the readers of a feed are behind over Kafka, by principal and group: the feed's writer looks now and then."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -8,9 +7,9 @@ from typing import Any, Final
 import structlog
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import KafkaError
 from prometheus_client import Gauge
 
+from shared import broker
 from shared.events.base import Topic
 from shared.process import Stop
 
@@ -33,15 +32,7 @@ def watch(
     make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop, *, every: float = EVERY_SECONDS
 ) -> None:
     """Look until told to stop. Kafka may be away at any time."""
-    while not stop.is_set():
-        try:
-            with contextlib.closing(make_admin()) as admin:
-                while not stop.is_set():
-                    look(admin, topic)
-                    stop.wait(every)
-        except KafkaError as error:
-            log.warning("lag.kafka_failed", error=f"{type(error).__name__}: {error}")
-            stop.wait(every)
+    broker.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)
 
 
 def look(admin: KafkaAdminClient, topic: Topic) -> None:

@@ -242,11 +242,12 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
 
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
-        from shared import broker, consumer  # the Kafka client is loaded by the processes that speak Kafka alone
+        # The Kafka client is loaded by the processes that speak Kafka alone.
+        from shared import broker, consumer, unread
 
-        kafka = broker.make_consumer(
-            settings.kafka, f"{service.name}-consume", group=service.name, topics=[*topics(subscriptions)]
-        )
+        client, names = f"{service.name}-consume", [topic.value for topic in topics(subscriptions)]
+        kafka = broker.make_consumer(settings.kafka, client, group=service.name, topics=names, stop=life)
+        unread.start(lambda: broker.make_admin(settings.kafka, f"{service.name}-unread"), service.name, names, life)
         consumer.Consumer(kafka, pool, applier(service.name, subscriptions), life).run()
 
     _loop(service, "consume", body)

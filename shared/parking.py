@@ -18,6 +18,7 @@ from shared.events.base import Envelope
 from shared.inbox import CONFLICT, Place
 
 GAP: Final = "gap"
+WAITING: Final = "waiting"
 NO_SEQUENCE: Final = "no-sequence"
 _LONGEST_KEY: Final = 200
 # What stays readable of a header in the table; all else is percent-encoded, as PostgreSQL cannot keep every byte.
@@ -68,6 +69,7 @@ class Parked:
     reason: str
     error: str
     parked_at: datetime
+    tries: int = 0
     record: Record
 
     @property
@@ -120,6 +122,8 @@ class Held:
     event_id: uuid.UUID | None
     reason: str
     error: str
+    # When one that waits is tried again.
+    retry_at: datetime | None = None
 
 
 def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version: str) -> bool:
@@ -131,8 +135,8 @@ def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version:
     known_by = _hash(headers, record.value) if held.event_id is None else f"{held.sequence} {held.event_id}"
     stored = conn.execute(
         """INSERT INTO parked_events (consumer, topic, key, sequence, identity, "partition", "offset", headers, value,
-                                      reason, error, code_version, parked_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                      reason, error, retry_at, code_version, parked_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
            ON CONFLICT (consumer, topic, key, identity) DO NOTHING""",
         (
             *held.place.columns,
@@ -144,6 +148,7 @@ def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version:
             record.value,
             held.reason,
             storable(held.error),
+            held.retry_at,
             code_version,
             now,
         ),
@@ -172,7 +177,7 @@ def _unquoted(text: str | None) -> bytes | None:
     return None if text is None else unquote_to_bytes(text)
 
 
-_COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, parked_at'
+_COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, parked_at, tries'
 
 
 def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
@@ -183,6 +188,25 @@ def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
         (*place.columns, sequence, CONFLICT),
     ).fetchone()
     return None if row is None else _parked(row)
+
+
+def find_due(conn: Conn, consumer: str, now: datetime) -> Parked | None:
+    """The waiting event of a consumer that shall be tried again first, if its time has come."""
+    row = conn.execute(
+        f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND reason = 'waiting' AND retry_at <= %s
+            ORDER BY retry_at, id LIMIT 1""",
+        (consumer, now),
+    ).fetchone()
+    return None if row is None else _parked(row)
+
+
+def wait_until(conn: Conn, parked: Parked, error: str, retry_at: datetime) -> None:
+    """Let it wait for another try. Nothing if it went meanwhile, or another try was made."""
+    conn.execute(
+        """UPDATE parked_events SET reason = %s, error = %s, tries = tries + 1, retry_at = %s
+           WHERE id = %s AND tries = %s AND reason = %s""",
+        (WAITING, storable(error), retry_at, parked.id, parked.tries, parked.reason),
+    )
 
 
 def has_number(conn: Conn, place: Place, sequence: int) -> bool:
@@ -267,6 +291,7 @@ def _parked(row: tuple[Any, ...]) -> Parked:
         reason=row[9],
         error=row[10],
         parked_at=row[11],
+        tries=row[12],
         record=Record(
             topic=row[2], partition=row[5], offset=row[6], key=row[3].encode(), headers=headers, value=row[8]
         ),

@@ -21,6 +21,7 @@ from shared.errors import Unavailable
 from shared.events.base import RenewalId, Topic
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
+from shared.membership import GroupConsumer
 from shared.process import Life
 from shared.settings import KafkaSettings
 from shared.subscriptions import on
@@ -128,7 +129,7 @@ def reader_loop(client: Any, pool: Pool, life: Life, handler: Handler = note) ->
 
 def impatient_client(kafka: Kafka, group: str) -> Any:
     """A Kafka client that is out of its group when it has not polled for a second and a half."""
-    client = KafkaConsumer(
+    client = GroupConsumer(
         **kafka.settings(READER),
         group_id=group,
         enable_auto_commit=False,

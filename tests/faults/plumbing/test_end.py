@@ -1,9 +1,14 @@
 """SIGTERM ends every loop soon, in order and with status 0, whatever it is waiting for."""
 
 import contextlib
+import ctypes
+import platform
+import signal
 import socket
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shared.db import Pool
@@ -17,7 +22,7 @@ from tests.faults.plumbing.kit import (
     unsent,
     wait_for_inbox,
 )
-from tests.faults.plumbing.started import environment, seconds_to_end, started
+from tests.faults.plumbing.started import Process, environment, seconds_to_end, started
 
 SOON = 8.0  # a supervisor kills after ten seconds
 
@@ -84,6 +89,26 @@ def test_a_process_ends_while_kafka_is_away_at_its_start(
         wait_until_it_lives(port)
         assert process.poll() is None, "it waits"
         assert seconds_to_end(process) < SOON
+
+
+def signal_beside_the_main_thread(process: Process) -> None:
+    """As if it came just before the main thread goes to sleep: the flag is set, and nothing wakes that thread."""
+    others = [thread.id for thread in psutil.Process(process.pid).threads() if thread.id != process.pid]
+    tgkill = 234 if platform.machine() == "x86_64" else 131
+    assert ctypes.CDLL(None).syscall(tgkill, process.pid, others[0], signal.SIGTERM) == 0
+
+
+def test_a_consumer_that_a_signal_does_not_wake_ends_soon_while_kafka_is_away(
+    topic: Kafka, reader_database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "consume.log"
+    away = environment(topic, reader_database, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}", LOG_LEVEL="INFO")
+    with started("reader", "consume", env=away, log=log) as process:
+        wait_until(lambda: "Bootstrap" in log.read_text(), limit=30, what="it waits for Kafka")
+        begun = time.monotonic()
+        signal_beside_the_main_thread(process)
+        assert process.wait(30) == 0
+        assert time.monotonic() - begun < SOON
 
 
 def test_a_process_ends_while_the_database_is_away_at_its_start(topic: Kafka, reader_database: Database) -> None:

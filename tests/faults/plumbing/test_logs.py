@@ -55,7 +55,7 @@ def test_an_event_that_was_rolled_back_with_its_batch_is_told_once_it_is_applied
         wait_until(lambda: unsent(writer) == 0, limit=20, what="all is sent")
     env = environment(topic, reader_database, LOG_LEVEL="INFO")
     with started("reader", "consume", env=env, log=log) as process:
-        wait_until(lambda: len(of(log, "consumer.failed")) > 2, limit=40, what="it has paused")
+        wait_until(lambda: len(of(log, "waiting.failed")) > 1, limit=40, what="the bad one waits alone")
         seconds_to_end(process)
 
     assert applied(reader) == {str(good): 1}

@@ -143,9 +143,10 @@ def test_a_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_not
         announce(writer, keys)
         wait_until(lambda: handler.calls > 0, limit=20, what="the first try")
         members = describe_group(topic, group).members
-        # Five tries with longer and longer pauses: twice the time after which a client that does not poll is out.
+        # Rounds of seven tries (the batch, then six keys alone) with longer and longer pauses: twice the time after
+        # which a client that does not poll is out.
         begun = time.monotonic()
-        wait_until(lambda: handler.calls >= 12, limit=60, what="it has tried again and again")
+        wait_until(lambda: handler.calls >= 7 * 5, limit=60, what="it has tried again and again")
         assert time.monotonic() - begun > 2
         assert describe_group(topic, group).members == members
         announce(writer, keys)

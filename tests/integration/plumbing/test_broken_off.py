@@ -12,8 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared import audit
-from shared.apply import TRANSIENT
-from shared.db import Pool
+from shared.db import UNAVAILABLE, Pool
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
 from shared.process import Life
@@ -120,7 +119,7 @@ def test_the_batch_is_rolled_back_and_applied_the_next_time(
     records = [writer.record(1), writer.record(2)]
     with pytest.raises(error) as raised, pool.connection() as conn, conn.transaction():
         apply.batch(conn, records)
-    assert isinstance(raised.value, TRANSIENT), "the consumer pauses"
+    assert isinstance(raised.value, UNAVAILABLE), "the consumer pauses"
     assert applied(writer) == []
     assert parked(pool, writer) == []
     with pool.connection() as conn, conn.transaction():

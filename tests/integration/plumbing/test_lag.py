@@ -1,13 +1,15 @@
 """How far the feed's readers are behind, as its writer sees it on the real broker."""
 
 import contextlib
+import dataclasses
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import REGISTRY
 
-from shared import broker, lag
+from deploy.local.topics import PARTITIONS
+from shared import broker, lag, unread
 from shared.events.base import Topic
 from shared.process import Life
 from shared.settings import KafkaSettings
@@ -98,5 +100,31 @@ def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
         # The first look fails; the next comes when the watch has slept.
         wait_until(lambda: not addresses, limit=30, what="it tries again")
         wait_until(lambda: figures() == {("backoffice", "backoffice.ledger"): 16}, limit=10, what="it looks")
+    finally:
+        life.end()
+
+
+def test_what_a_service_s_own_group_has_not_committed_is_told_with_its_own_rights(feed: Kafka) -> None:
+    """The records of partitions that it never read count from the partition's beginning."""
+    commit(feed, "application", "application", 0, 4)
+    own = dataclasses.replace(
+        settings(feed, feed.address), username="application", password=feed.passwords["application"]
+    )
+    with contextlib.closing(broker.make_admin(own, "unread")) as admin:
+        progress = broker.progress(admin, "application", [FEED.value])
+    left = {partition.partition: end - committed for partition, (committed, end) in progress.items()}
+    assert left == {0: 6, 1: 10} | dict.fromkeys(range(2, PARTITIONS), 0)
+
+
+def test_the_watch_over_a_service_s_group_says_so(feed: Kafka) -> None:
+    own = dataclasses.replace(
+        settings(feed, feed.address), username="application", password=feed.passwords["application"]
+    )
+    life = Life()
+    unread.start(lambda: broker.make_admin(own, "unread"), "application", [FEED.value], life)
+    try:
+        wait_until(
+            lambda: REGISTRY.get_sample_value("consumer_group_lag_records") == 20, limit=15, what="it has looked"
+        )
     finally:
         life.end()

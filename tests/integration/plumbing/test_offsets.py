@@ -23,6 +23,7 @@ class FakeKafka:
     look: Callable[[], list[str]]
     partition: TopicPartition
     seen: list[list[str]] = field(default_factory=list)
+    session_seconds: float = 10.0
 
     def assignment(self) -> set[TopicPartition]:
         return {self.partition}
@@ -33,6 +34,9 @@ class FakeKafka:
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         return {}
+
+    def out_of_group(self) -> bool:
+        return False
 
     def pause(self, *partitions: TopicPartition) -> None: ...
 

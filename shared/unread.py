@@ -1,0 +1,56 @@
+"""Unread records of a consumer group over all its partitions, whoever reads them, or nobody."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from kafka import KafkaAdminClient, TopicPartition
+from prometheus_client import Gauge
+
+from shared import broker
+from shared.process import Stop
+
+EVERY_SECONDS: Final = 15.0
+
+LAG: Final = Gauge("consumer_group_lag_records", "Records of all partitions that the group has not committed")
+STALLED: Final = Gauge(
+    "consumer_group_stalled_seconds",
+    "How long the slowest partition has had records without a commit of the group, 0 if none has",
+)
+
+
+class Watch:
+    """What was seen at the last look: a partition with unread records stalls from when its commit was seen first."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: dict[TopicPartition, tuple[int, float]] = {}
+
+    def note(self, progress: Mapping[TopicPartition, tuple[int, int]]) -> None:
+        """Set the gauges by how far the group has committed each partition, and where that ends."""
+        now = self._now()
+        for partition, (committed, end) in progress.items():
+            seen = self._seen.get(partition)
+            if seen is None or seen[0] != committed or committed == end:
+                self._seen[partition] = committed, now
+        LAG.set(sum(end - committed for committed, end in progress.values()))
+        STALLED.set(max((now - self._seen[partition][1] for partition in progress), default=0.0))
+
+
+def start(make_admin: Callable[[], KafkaAdminClient], group: str, topics: Sequence[str], stop: Stop) -> None:
+    """Watch in a thread of its own: the loop that shall read them may stand still."""
+    threading.Thread(target=watch, args=(make_admin, group, topics, stop), name="unread", daemon=True).start()
+
+
+def watch(
+    make_admin: Callable[[], KafkaAdminClient],
+    group: str,
+    topics: Sequence[str],
+    stop: Stop,
+    *,
+    every: float = EVERY_SECONDS,
+) -> None:
+    """Look until told to stop."""
+    noted = Watch()
+    broker.keep_looking(make_admin, lambda admin: noted.note(broker.progress(admin, group, topics)), stop, every=every)

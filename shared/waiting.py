@@ -1,0 +1,64 @@
+"""Waiting events: each failed alone for a passing reason, and is tried again with more and more time in between."""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from shared import inbox, parking
+from shared.apply import Applier
+from shared.db import UNAVAILABLE, Conn, Pool
+from shared.parking import Parked
+
+log = structlog.get_logger()
+
+LONGEST_SECONDS: Final = 60
+# So many of one key in one go; the loop polls in between.
+AT_ONCE: Final = 50
+
+
+def redrive_due(pool: Pool, applier: Applier) -> bool:
+    """Try the first event that is due again, and what waits behind it; True if one was due. Raises UNAVAILABLE."""
+    with pool.connection() as conn:
+        due = parking.find_due(conn, applier.consumer, applier.clock())
+    parked = due
+    for _ in range(AT_ONCE):
+        if parked is not None:
+            parked = _try_again(pool, applier, parked)
+    return due is not None
+
+
+def _try_again(pool: Pool, applier: Applier, parked: Parked) -> Parked | None:
+    """In a transaction of its own, so that one behind it that fails takes nothing back; the next one to try."""
+    try:
+        with pool.connection() as conn, conn.transaction():
+            follower = _redrive(conn, applier, parked)
+    except UNAVAILABLE as error:
+        log.warning("waiting.failed", topic=parked.place.topic, key=parked.place.key, error=f"{error}")
+        with pool.connection() as conn, conn.transaction():
+            _wait_longer(conn, applier, parked, f"{type(error).__name__}: {error}")
+        return None
+    applier.tell()
+    return follower
+
+
+def _redrive(conn: Conn, applier: Applier, parked: Parked) -> Parked | None:
+    """Nothing if another member of the group, or an operator, was first. The follower is due at once."""
+    last, now = inbox.lock(conn, parked.place).last, applier.clock()
+    current = parking.find_next(conn, parked.place, last + 1)
+    if current is None or (current.id, current.tries, current.reason) != (parked.id, parked.tries, parking.WAITING):
+        return None
+    follower = None
+    if applier.redrive(conn, current):
+        follower = parking.find_next(conn, parked.place, last + 2)
+    if follower is not None and follower.redrivable:
+        parking.wait_until(conn, follower, "its turn", now)
+        follower = parking.find_next(conn, parked.place, last + 2)
+    inbox.renew_hold(conn, parked.place, now)
+    return follower
+
+
+def _wait_longer(conn: Conn, applier: Applier, parked: Parked, error: str) -> None:
+    inbox.lock(conn, parked.place)
+    pause = timedelta(seconds=min(2**parked.tries, LONGEST_SECONDS))
+    parking.wait_until(conn, parked, error, applier.clock() + pause)
