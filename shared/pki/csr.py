@@ -122,7 +122,7 @@ def read(text: str) -> CSR:
 
 
 def _is_unlabelled_key(block: Block) -> bool:
-    """Whether a file that was sent as a CSR is a key: a request has an INTEGER of 0 inside its first SEQUENCE."""
+    """Whether what was sent as a CSR, in DER or under a CSR's label, is a private key."""
     return block.der is not None and block.label in _LABELS and private_keys.is_private_key(block.der)
 
 

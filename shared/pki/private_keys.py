@@ -9,6 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
+import gmpy2
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -69,7 +70,7 @@ def _rsa_digests(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
     exponents = set()
     if 1 < private.p < n and private.p * private.q == n:
         exponents = {e, _USUAL_EXPONENT}
-    elif e > 1 and 1 < private.d < n and pow(pow(2, e, n), private.d, n) == 2:
+    elif e > 1 and 1 < private.d < n and gmpy2.powmod(gmpy2.powmod(2, e, n), private.d, n) == 2:
         exponents = {e}
     for exponent in exponents:
         with suppress(ValueError):  # an exponent that no key can have

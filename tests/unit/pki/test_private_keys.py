@@ -98,6 +98,15 @@ def test_a_key_made_to_keep_a_library_busy_is_read_at_once(exponents: tuple[int,
     assert time.process_time() - begun < 0.5
 
 
+def test_many_keys_in_one_text_are_read_in_time() -> None:
+    key = rsa_key(4096)
+    text = pkcs1(key, prime1=1, prime2=1, exponent1=1, exponent2=1, coefficient=1) * 20
+    begun = time.process_time()
+    for block in armour.blocks(text):
+        assert public_digests(block) == frozenset({digest(key)})
+    assert time.process_time() - begun < 1.5
+
+
 def test_what_cannot_be_read_is_told_apart() -> None:
     for text in (private_pem(ec_key(), b"secret"), "-----BEGIN PRIVATE KEY-----\nMII", "-----BEGIN PRIVATE KEY-----"):
         assert digests(text) is None
