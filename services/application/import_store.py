@@ -71,13 +71,21 @@ def save_checked(conn: Conn, import_id: int, now: datetime) -> None:
 
 
 def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
-    """Move the next rows into the subscriptions, in the order in which a submission locks them; return their SRNs.
+    """Move the next rows into the subscriptions, but for those that are locked just now; return their SRNs.
 
-    A certificate issued since the register was written stays.
+    So an import waits for nobody while it holds locks itself: the consumer locks subscriptions in the order of its
+    events. A certificate issued since the register was written stays.
     """
+    locked = conn.execute(
+        """SELECT srn FROM subscriptions WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)
+           FOR UPDATE SKIP LOCKED""",
+        (limit,),
+    ).fetchall()
     rows = conn.execute(
         f"""WITH batch AS (
-                DELETE FROM import_rows WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)
+                DELETE FROM import_rows WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %(limit)s)
+                    AND (srn = ANY(%(locked)s)
+                         OR NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.srn = import_rows.srn))
                 RETURNING {_COLUMNS})
             INSERT INTO subscriptions AS known ({_COLUMNS}) SELECT {_COLUMNS} FROM batch ORDER BY srn
             ON CONFLICT (srn) DO UPDATE SET subscriber_id = excluded.subscriber_id,
@@ -91,10 +99,15 @@ def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
                 serial = CASE WHEN known.not_after <= excluded.not_after THEN excluded.serial ELSE known.serial END,
                 not_after = GREATEST(known.not_after, excluded.not_after)
             RETURNING srn""",
-        (limit,),
+        {"limit": limit, "locked": [row[0] for row in locked]},
     ).fetchall()
     conn.execute("UPDATE imports SET rows_applied = rows_applied + %s WHERE id = %s", (len(rows), import_id))
     return [row[0] for row in rows]
+
+
+def has_rows(conn: Conn) -> bool:
+    """Whether rows wait to be applied."""
+    return conn.execute("SELECT 1 FROM import_rows LIMIT 1").fetchone() is not None
 
 
 def discard_rows(conn: Conn, limit: int) -> int:

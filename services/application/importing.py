@@ -4,6 +4,7 @@ import argparse
 import csv
 import hashlib
 import json
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from shared.tx import transaction
 
 # A batch holds its locks for some tens of milliseconds.
 BATCH: Final = 500
+_LOCKED_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +192,12 @@ def _apply(pool: Pool, run: Import, actor: str, batch: int, report: Report) -> i
         with transaction(pool) as tx:
             srns = import_store.apply_rows(tx.conn, run.id, batch)
             audit.record_each(tx, actor=actor, action="subscription-imported", subjects=srns)
-            if not srns:
+            if not srns and not import_store.has_rows(tx.conn):
                 import_store.end(tx.conn, run.id, tx.now)
                 return applied
+        if not srns:
+            time.sleep(_LOCKED_SECONDS)  # all that is left is locked by others
+            continue
         applied += len(srns)
         report(Progress(step="applied", rows=applied))
 

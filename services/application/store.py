@@ -1,4 +1,8 @@
-"""All SQL of application; every function takes a connection and none commits."""
+"""All SQL of application; every function takes a connection and none commits.
+
+Lock order of this service: renewals in the order of their ids, then subscriptions (a submission: in the order of their
+SRNs), items, timers. The claim of a timer locks nothing else; an import skips subscriptions that are locked.
+"""
 
 import uuid
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The SQL of people and evidence; CRLs have crl_store.py."""
+"""The SQL of people and evidence; CRLs have crl_store.py.
+
+Lock order of this service: an AR, then that AR's e-Certs; an AR before their successor.
+"""
 
 import uuid
 from collections.abc import Iterable
@@ -77,13 +80,16 @@ def find_acting_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
 
 
 def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRepresentative | None:
-    """The AR in office whose registered e-Cert this is; nobody ends the office before this transaction ends."""
+    """The AR in office whose registered e-Cert this is; nobody ends the office before this transaction ends.
+
+    Only the AR's row is locked: to end an office, that row is changed first and the e-Certs after it.
+    """
     columns = ", ".join(f"r.{column}" for column in _AR.split(", "))
     with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
         return cursor.execute(
             f"""SELECT {columns} FROM ar_certificates AS c JOIN authorised_representatives AS r ON r.id = c.ar_id
                 WHERE c.sha256 = %s AND c.withdrawn_at IS NULL AND r.ended_at IS NULL
-                FOR SHARE""",
+                FOR SHARE OF r""",
             (certificate_sha256,),
         ).fetchone()
 

@@ -26,6 +26,7 @@ class Posted:
 
 def record_posted(tx: Tx, batch: str, numbers: Mapping[uuid.UUID, str], posted_on: date, *, actor: str) -> Posted:
     """Record a batch's registered numbers, all or none. Raises PostingRefused."""
+    store.lock_renewals_of_batch(tx.conn, manifest.batch_number(batch))
     envelopes = envelope_store.lock_envelopes_of_batch(tx.conn, manifest.batch_number(batch))
     if not envelopes:
         raise PostingRefused(f"{batch} is not a closed batch")
@@ -49,7 +50,6 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
         if envelope.registered_number == number:
             return False
         raise PostingRefused(f"{envelope.envelope_id} was posted as {envelope.registered_number}")
-    store.lock_renewal(tx.conn, envelope.renewal_id)
     try:
         envelope_store.save_posted(tx.conn, envelope.envelope_id, number, posted_on, tx.now)
     except psycopg.errors.UniqueViolation as error:
@@ -71,6 +71,7 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
 
 def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: date, *, actor: str) -> bool:
     """The post brought a letter back; False if that is known. Raises PostingRefused."""
+    store.lock_renewal_of_envelope(tx.conn, envelope_id)
     envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
     if envelope is None:
         raise PostingRefused(f"{envelope_id} was never printed")
@@ -78,7 +79,6 @@ def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: da
         return False
     if envelope.state is not EnvelopeState.POSTED or envelope.posted_on is None or returned_on < envelope.posted_on:
         raise PostingRefused(f"{envelope_id} had not been posted by then")
-    store.lock_renewal(tx.conn, envelope.renewal_id)
     envelope_store.save_returned(tx.conn, envelope_id, reason, returned_on)
     outbox.add(
         replace(tx, traceparent=envelope.traceparent),
@@ -113,6 +113,7 @@ def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
 
 def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
     """A mail that the mail server had taken came back; False if that is known. Raises ReportRefused."""
+    store.lock_renewal_of_mail(tx.conn, failure.message_id)
     mail = store.lock_mail(tx.conn, failure.message_id)
     if mail is None:
         raise ReportRefused("the mail that came back is not ours")
@@ -120,7 +121,6 @@ def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
         return False
     if mail.state not in (MailState.SENT, MailState.UNCONFIRMED):
         raise ReportRefused(f"the mail is {mail.state}: report it again once it is sent")
-    store.lock_renewal(tx.conn, mail.renewal_id)
     store.save_bounced(tx.conn, mail.id, failure.reply_code, tx.now)
     outbox.add(
         replace(tx, traceparent=mail.traceparent),

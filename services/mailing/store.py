@@ -1,4 +1,8 @@
-"""SQL of renewals, their mails and refunds; never commits."""
+"""SQL of renewals, their mails and refunds; never commits.
+
+Lock order of this service: renewals in the order of their ids, then their mails and envelopes, then posting batches. A
+claim locks one mail, or one envelope and its batch, and no renewal.
+"""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -57,6 +61,34 @@ def lock_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal:
         ).fetchone()
     assert renewal is not None
     return renewal
+
+
+def lock_renewals_of_batch(conn: Conn, number: int) -> None:
+    """Lock the renewals of a closed batch's letters, in the order in which the consumer locks renewals."""
+    conn.execute(
+        """SELECT 1 FROM renewals WHERE renewal_id IN (
+               SELECT renewal_id FROM pin_envelopes WHERE batch_id = (
+                   SELECT id FROM posting_batches WHERE number = %s AND state = 'closed'))
+           ORDER BY renewal_id FOR UPDATE""",
+        (number,),
+    )
+
+
+def lock_renewal_of_envelope(conn: Conn, envelope_id: uuid.UUID) -> None:
+    """Lock a letter's renewal, before the letter itself."""
+    conn.execute(
+        """SELECT 1 FROM renewals WHERE renewal_id = (SELECT renewal_id FROM pin_envelopes WHERE envelope_id = %s)
+           FOR UPDATE""",
+        (envelope_id,),
+    )
+
+
+def lock_renewal_of_mail(conn: Conn, message_id: str) -> None:
+    """Lock a mail's renewal, before the mail itself."""
+    conn.execute(
+        "SELECT 1 FROM renewals WHERE renewal_id = (SELECT renewal_id FROM mails WHERE message_id = %s) FOR UPDATE",
+        (message_id,),
+    )
 
 
 def _renewal(

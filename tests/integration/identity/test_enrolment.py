@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.identity import enrolment, main
+from services.identity import enrolment, main, store
 from services.identity.domain import ARNotFound, EnrolmentRefused
 from shared.db import Pool
 from shared.events.base import ARId
@@ -26,6 +26,7 @@ from tests.integration.identity.conftest import (
     subscriber,
 )
 from tests.unit.identity.builders import Holder, world
+from tests.waiting_locks import queue_up
 
 
 def enrol(pool: Pool, clock: Clock, content: dict[str, Any]) -> tuple[int, int]:
@@ -290,3 +291,23 @@ def test_help_needs_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert ended.value.code == 0
     assert "replace-ar" in capsys.readouterr().out
+
+
+def test_an_office_that_ends_and_a_sign_in_never_deadlock(pool: Pool, clock: Clock) -> None:
+    enrol(pool, clock, people())
+    with pool.connection() as conn:
+        row = conn.execute("SELECT sha256 FROM ar_certificates WHERE ar_id = 'chan'").fetchone()
+    assert row is not None
+    found: list[object] = []
+
+    def replaces() -> None:
+        with transaction(pool, clock=clock) as tx:
+            enrolment.revoke(ARId("chan"), "left", "operator", tx)
+
+    def signs_in() -> None:
+        with transaction(pool, clock=clock) as tx:
+            found.append(store.find_ar_by_certificate(tx.conn, row[0]))
+
+    held = "SELECT 1 FROM authorised_representatives WHERE id = 'chan' FOR UPDATE"
+    assert queue_up(pool, held, replaces, signs_in) == []
+    assert found == [None]

@@ -3,14 +3,16 @@
 import csv
 import io
 import uuid
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from services.mailing import manifest, posting
 from services.mailing.domain import PostingRefused
-from tests.integration.mailing.world import Renewal, World, types
+from tests.integration.mailing.world import Renewal, World, announced, types
 from tests.unit.mailing.test_registered_numbers import numbered
+from tests.waiting_locks import queue_up
 
 TODAY = date(2026, 11, 23)
 
@@ -146,3 +148,26 @@ def test_after_a_return_a_new_letter_for_the_name_may_be_printed(world: World, r
     world.apply(renewal.sealed("a.example.hk", envelope_id=uuid.uuid4(), pin="9999888877776666"))
     assert world.held() == []
     assert world.print_all() == 1
+
+
+@pytest.mark.parametrize("what", ["posted", "returned"])
+def test_what_the_post_says_and_a_replaced_letter_never_deadlock(world: World, renewal: Renewal, what: str) -> None:
+    content = filled(rows_of(world), numbered(1), numbered(2))
+    letter = renewal.letter("a.example.hk")
+    if what == "returned":
+        post(world, content)
+
+    def clerk() -> None:
+        if what == "posted":
+            post(world, content)
+            return
+        with world.tx() as tx:
+            posting.record_returned(tx, letter.envelope_id, "unclaimed", TODAY + timedelta(days=9), actor="clerk")
+
+    def replaced() -> None:
+        another = announced(replace(letter, envelope_id=uuid.uuid4(), pin="4321 0987"))
+        world.apply(replace(another, replaces=letter.envelope_id))
+
+    raised = queue_up(world.pool, "SELECT 1 FROM renewals FOR UPDATE", replaced, clerk)
+    assert raised == []
+    assert world.held() == []
