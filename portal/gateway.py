@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import flask
 import urllib3
 
 from portal.settings import Settings
@@ -87,6 +88,8 @@ class API:
             headers["Authorization"] = f"Bearer {token}"
         if (traceparent := tracing.current()) is not None:
             headers["traceparent"] = traceparent
+        if flask.has_request_context() and (request_id := flask.request.headers.get("X-Request-Id")):
+            headers["X-Request-Id"] = request_id
         if raw is not None:
             headers["Content-Type"] = "application/json"
         try:

@@ -53,6 +53,11 @@ def instrument(app: "flask.Flask") -> None:
         FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
 
 
+def link(traceparent: str) -> None:
+    """Have the open span name this trace, which is not its own: a client's, say."""
+    trace.get_current_span().add_link(_span_context(traceparent))
+
+
 def current() -> str | None:
     """The traceparent to hand on from here; None outside of any trace."""
     carrier: dict[str, str] = {}

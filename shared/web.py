@@ -227,11 +227,27 @@ def _replay(answer: Answer) -> flask.Response:
 def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    flask.g.client_ids = _client_ids()
+    if "client_traceparent" in flask.g.client_ids:
+        tracing.link(flask.g.client_ids["client_traceparent"])
     requests_seen.begin()
     budgets.check(flask.request)
     if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
     return None
+
+
+def _client_ids() -> dict[str, str]:
+    """Return what the client calls its request and its trace, as the gateway hands it on: for the log alone.
+
+    An audit row or an event never has them, for a client may repeat them, or take another's.
+    """
+    headers = flask.request.headers
+    given = {
+        "client_request_id": (_REQUEST_ID, headers.get("X-Client-Request-Id", "")),
+        "client_traceparent": (_TRACEPARENT, headers.get("X-Client-Traceparent", "")),
+    }
+    return {name: value for name, (form, value) in given.items() if form.fullmatch(value)}
 
 
 def _has_nul() -> bool:
@@ -261,6 +277,7 @@ def _end(response: flask.Response) -> flask.Response:
         status=response.status_code,
         milliseconds=round(seconds * 1000, 1),
         request_id=flask.g.get("request_id"),
+        **flask.g.get("client_ids", {}),
     )
     return response
 
@@ -278,6 +295,6 @@ def _handle(error: Exception) -> flask.Response:
 
 
 def _traceparent() -> str | None:
-    """Of this request's own span, or without a collector the caller's."""
+    """Return that of this request's own span; without a collector the caller's, who is the gateway or the desk."""
     given = flask.request.headers.get("traceparent", "")
     return tracing.current() or (given if _TRACEPARENT.fullmatch(given) else None)

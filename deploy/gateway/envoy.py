@@ -6,28 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.gateway import replies
+from deploy.gateway import overload, replies
+from deploy.gateway.filters import early_headers, hsts, limits, rate_limit, refusal, too_large
 from deploy.gateway.rules import (
     BACKENDS,
     FORGEABLE_HEADERS,
-    FORGEABLE_PREFIXES,
     HEADERS_SECONDS,
     IDENTITY_HEADER,
     IDLE_SECONDS,
     MAX_BODY_BYTES,
-    MAX_CONNECTIONS,
-    MAX_DRAINED_BYTES,
     MAX_HEADER_KIB,
     MAX_HEADERS,
+    MAX_STREAMS,
     REQUEST_SECONDS,
+    SIGNATURE_ALGORITHMS,
     Clients,
     Host,
     hosts,
 )
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
-_LIMITS: Final = Path(__file__).with_name("limits.lua")
-_LIMITS_NAMESPACE: Final = "ecert.limits"
 # The codec cuts off without a word over HTTP/2: it does so only to what is far over the limit said in words.
 CODEC_TIMES: Final = 3
 
@@ -56,6 +54,10 @@ class Gateway:
     # How long a request may take to arrive, and the service to answer.
     request_seconds: float = REQUEST_SECONDS
     network: Network | None = None
+    # Off on one machine, where all clients have one address.
+    limits_rates: bool = False
+    # Proxies in front, each of which adds its client's address to X-Forwarded-For.
+    trusted_hops: int = 0
 
     def socket(self, service: str) -> Path:
         """A service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
@@ -67,7 +69,7 @@ def render(gateway: Gateway) -> str:
     return json.dumps(
         {
             "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
-            "overload_manager": {"resource_monitors": [_connection_limit()]},
+            "overload_manager": overload.manager(),
             "static_resources": {
                 "listeners": [_listener(gateway)],
                 "clusters": [_cluster(service, gateway) for service in BACKENDS],
@@ -75,14 +77,6 @@ def render(gateway: Gateway) -> str:
         },
         indent=1,
     )
-
-
-def _connection_limit() -> dict[str, Any]:
-    kind = "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-    return {
-        "name": "envoy.resource_monitors.global_downstream_max_connections",
-        "typed_config": {"@type": f"{_TYPE}.{kind}", "max_active_downstream_connections": MAX_CONNECTIONS},
-    }
 
 
 def _listener(gateway: Gateway) -> dict[str, Any]:
@@ -114,7 +108,10 @@ def _filter_chain(host: Host, gateway: Gateway) -> dict[str, Any]:
 def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
     context: dict[str, Any] = {
         "alpn_protocols": ["h2", "http/1.1"],
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_2",
+            "signature_algorithms": [*SIGNATURE_ALGORITHMS],
+        },
         "tls_certificates": [
             {
                 "certificate_chain": {"filename": str(gateway.certificate)},
@@ -146,6 +143,7 @@ def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
         "codec_type": "AUTO",
         "server_name": "ecert",
         "use_remote_address": True,
+        "xff_num_trusted_hops": gateway.trusted_hops,
         "forward_client_cert_details": "SANITIZE",
         "normalize_path": True,
         "merge_slashes": True,
@@ -161,7 +159,7 @@ def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
             "headers_with_underscores_action": "DROP_HEADER",
         },
         "http2_protocol_options": {
-            "max_concurrent_streams": 100,
+            "max_concurrent_streams": MAX_STREAMS,
             "initial_stream_window_size": 65536,
             "initial_connection_window_size": 1048576,
         },
@@ -169,7 +167,8 @@ def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
         "local_reply_config": replies.pages() if host.shows_pages else replies.problems(),
         "access_log": [_access_log()],
         "route_config": _routes(host, seconds),
-        "http_filters": _filters(),
+        "early_header_mutation_extensions": [early_headers()],
+        "http_filters": _filters(host, gateway),
     }
     if host.asks_for_certificate:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
@@ -198,58 +197,21 @@ def _routes(host: Host, seconds: str) -> dict[str, Any]:
             {
                 "name": host.name,
                 "domains": [host.name],
-                "routes": [too_large(), *closed, *routes, _refusal(404)],
+                "routes": [too_large(), *closed, *routes, refusal(404)],
             },
             {
                 "name": "another-host-on-this-connection",
                 "domains": ["*"],
-                "routes": [too_large(), _refusal(421)],
+                "routes": [too_large(), refusal(421)],
             },
         ],
     }
 
 
-def _refusal(status: int, **match: Any) -> dict[str, Any]:
-    return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
-
-
-def too_large() -> dict[str, Any]:
-    """The first route: what limits.lua has found too large, once it is read."""
-    found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
-    return _refusal(413, dynamic_metadata=[found])
-
-
-def limits() -> dict[str, Any]:
-    """The filter that refuses in words what is too large; it comes before any that would break off."""
-    numbers = {
-        "MAX_HEADERS": MAX_HEADERS,
-        "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
-        "MAX_BODY_BYTES": MAX_BODY_BYTES,
-        "MAX_DRAINED_BYTES": MAX_DRAINED_BYTES,
-        "NAMESPACE": f'"{_LIMITS_NAMESPACE}"',
-    }
-    head = "".join(f"local {name} = {value}\n" for name, value in numbers.items())
-    return {
-        "name": "envoy.filters.http.lua",
-        "typed_config": {
-            "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": head + _LIMITS.read_text("utf-8")},
-        },
-    }
-
-
-def _filters() -> list[dict[str, Any]]:
-    removals = [
-        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in FORGEABLE_PREFIXES
-    ]
+def _filters(host: Host, gateway: Gateway) -> list[dict[str, Any]]:
     return [
-        {
-            "name": "envoy.filters.http.header_mutation",
-            "typed_config": {
-                "@type": f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation",
-                "mutations": {"request_mutations": removals},
-            },
-        },
+        hsts(),
+        *([rate_limit(host.name)] if gateway.limits_rates else []),
         limits(),
         {
             "name": "envoy.filters.http.buffer",
@@ -281,6 +243,7 @@ def _access_log() -> dict[str, Any]:
                     "why": "%RESPONSE_CODE_DETAILS%",
                     "milliseconds": "%DURATION%",
                     "request_id": "%REQ(X-REQUEST-ID)%",
+                    "client_request_id": "%REQ(X-CLIENT-REQUEST-ID):64%",
                 }
             },
         },

@@ -15,6 +15,10 @@ local function headers_too_large(headers)
 end
 
 function envoy_on_request(handle)
+  if not METHODS[handle:headers():get(":method")] then
+    handle:respond({[":status"] = "405", ["allow"] = ALLOW}, "")
+    return
+  end
   if headers_too_large(handle:headers()) then
     handle:respond({[":status"] = "431"}, "")
     return

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from deploy.gateway.rules import OTHER_PAGE, PAGE_LANGUAGES, PAGES, PROBLEMS
+from deploy.gateway.rules import HSTS, OTHER_PAGE, PAGE_LANGUAGES, PAGES, PROBLEMS
 
+# The answers of services have it from a filter, which no answer of the codec passes.
+_HSTS: Final = {"header": {"key": HSTS[0], "value": HSTS[1]}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 _PROBLEM_JSON: Final = "application/problem+json"
 _PAGE_HEAD: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>e-Cert</title>'
@@ -24,9 +26,11 @@ def problems() -> dict[str, Any]:
             {
                 "filter": _if_status("EQ", status),
                 "body_format_override": body(slug, title),
+                "headers_to_add": [_HSTS],
             }
             for status, (slug, title) in PROBLEMS.items()
-        ],
+        ]
+        + [{"filter": _if_status("GE", 100), "headers_to_add": [_HSTS]}],
         "body_format": body("gateway", "The gateway could not answer this request"),
     }
 
@@ -41,8 +45,8 @@ def pages() -> dict[str, Any]:
         return {"text_format_source": {"inline_string": page}, "content_type": "text/html; charset=utf-8"}
 
     policy = {"key": "content-security-policy", "value": "default-src 'none'; frame-ancestors 'none'"}
-    headers = [{"header": header} for header in (policy, {"key": "cache-control", "value": "no-store"})]
-    busy = dict.fromkeys((408, 502, 503, 504), PAGES[503])
+    headers = [_HSTS, *({"header": header} for header in (policy, {"key": "cache-control", "value": "no-store"}))]
+    busy = dict.fromkeys((408, 429, 502, 503, 504), PAGES[503])
     return {
         "mappers": [
             {

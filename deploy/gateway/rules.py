@@ -134,28 +134,61 @@ FORGEABLE_HEADERS: Final = (
 )
 FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-request-", "x-envoy-")
 
+# A client's own ids: they get new names, under which they are logged. An id that reaches an audit log or an event is
+# the gateway's or a service's.
+CLIENTS_IDS: Final = {"x-request-id": "x-client-request-id", "traceparent": "x-client-traceparent"}
+TRACE_HEADERS: Final = ("traceparent", "tracestate", "baggage")
+
+# SHA-1 is not among them: BoringSSL takes it from a client of TLS 1.2 unless it is told.
+SIGNATURE_ALGORITHMS: Final = (
+    "ecdsa_secp256r1_sha256",
+    "rsa_pss_rsae_sha256",
+    "rsa_pkcs1_sha256",
+    "ecdsa_secp384r1_sha384",
+    "rsa_pss_rsae_sha384",
+    "rsa_pkcs1_sha384",
+    "rsa_pss_rsae_sha512",
+    "rsa_pkcs1_sha512",
+)
+# On every answer, the gateway's own included: a browser that has seen one never asks without TLS again.
+HSTS: Final = ("strict-transport-security", "max-age=31536000")
+
 # What the services take: more is refused here, before any of it reaches them.
 MAX_BODY_BYTES: Final = 256 * 1024
 # So much of a body that is too large is read and thrown away, so that the refusal arrives.
 MAX_DRAINED_BYTES: Final = 64 * 1024 * 1024
 MAX_HEADER_KIB: Final = 32
 MAX_HEADERS: Final = 64
+# A connection may have so many bodies of MAX_BODY_BYTES under way; a browser asks for about ten things at once.
+MAX_STREAMS: Final = 16
 MAX_CONNECTIONS: Final = 2000
+# Of a container's memory, what Envoy may allocate. Nearing it, it resets the streams that hold most, then takes no more
+# requests, then no more connections.
+CONTAINER_MEMORY_MIB: Final = 512
+MAX_HEAP_BYTES: Final = 384 * 1024 * 1024
+# Each name of a method is a value in metrics and logs: what no service answers is refused here.
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_SECONDS: Final = 30
 HEADERS_SECONDS: Final = 10
 IDLE_SECONDS: Final = 60
 
-# For one client address, at each gateway. Not on one machine: all its clients have the same address there. A pod of the
+# For one client address (of IPv6: one /64, for a client has all of its addresses), at each gateway. Not on one
+# machine: all its clients have the same address there. A pod of the
 # portal is one client of the API's with all of its people: what it asks for before it is doubled (at 0.175 CPU).
+IPV6_PREFIX: Final = 64
+# So many clients are told apart at a time; the one that was not seen for longest is forgotten.
+MAX_LIMITED_CLIENTS: Final = 10_000
 REQUESTS_A_MINUTE: Final = {API_HOST: 3000, SIGN_IN_HOST: 60, BACK_OFFICE_HOST: 600, PORTAL_HOST: 600, DESK_HOST: 600}
 
 # Status → slug and title of the gateway's own problems.
 PROBLEMS: Final = {
     400: ("bad-request", "The request could not be read"),
     404: ("not-found", "There is nothing at this address"),
+    405: ("method-not-allowed", "No address here takes this method"),
     408: ("request-timeout", "The request took too long to arrive"),
     413: ("body-too-large", "The request body is larger than 256 KiB"),
     421: ("misdirected-request", "This connection is not for this host"),
+    429: ("too-many-requests", "Too many requests; try again in a minute"),
     431: ("headers-too-large", "The request headers are too large"),
     503: ("unavailable", "The service cannot answer now; try again later"),
     504: ("timeout", "The service did not answer in time; try again later"),

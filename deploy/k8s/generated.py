@@ -4,16 +4,36 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.gateway import replies
-from deploy.gateway.envoy import CODEC_TIMES, Gateway, Network, limits, render, too_large
-from deploy.gateway.rules import BACKENDS, FEED, HEADERS_SECONDS, MAX_HEADER_KIB, MAX_HEADERS, Clients
+from deploy.gateway import overload, replies
+from deploy.gateway.envoy import CODEC_TIMES, Gateway, Network, render
+from deploy.gateway.filters import early_headers, hsts, limits, rate_limit, too_large
+from deploy.gateway.rules import (
+    API_HOST,
+    BACK_OFFICE_HOST,
+    BACKENDS,
+    DESK_HOST,
+    FEED,
+    HEADERS_SECONDS,
+    MAX_HEADER_KIB,
+    MAX_HEADERS,
+    PORTAL_HOST,
+    SIGN_IN_HOST,
+    Clients,
+)
 
 _OVERLAYS: Final = Path(__file__).parent / "overlays"
 _INSIDE: Final = Path("/etc/ecert/inside")
 _MANAGER: Final = 'filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config'
 _TYPE: Final = "type.googleapis.com/envoy"
 # Listeners of the Gateway; Envoy Gateway calls their filter chains NAMESPACE/GATEWAY/LISTENER.
-LISTENERS: Final = ("api", "sign-in", "back-office", "portal", "desk")
+HOST_OF: Final = {
+    "api": API_HOST,
+    "sign-in": SIGN_IN_HOST,
+    "back-office": BACK_OFFICE_HOST,
+    "portal": PORTAL_HOST,
+    "desk": DESK_HOST,
+}
+LISTENERS: Final = (*HOST_OF,)
 # The Secrets, and in their pod the folders, of those whose client certificates are asked for.
 CLIENT_CAS: Final = {
     Clients.ECERTS: "client-cas",
@@ -28,6 +48,7 @@ def files() -> dict[Path, str]:
         _OVERLAYS / "dev" / "gateway" / "envoy.json": dev_gateway(),
         _OVERLAYS / "production" / "gateway" / "patches.yaml": json.dumps(patches(), indent=1, ensure_ascii=False)
         + "\n",
+        _OVERLAYS / "production" / "gateway" / "bootstrap.yaml": json.dumps(bootstrap(), indent=1) + "\n",
     }
 
 
@@ -74,13 +95,28 @@ def patches() -> dict[str, Any]:
     }
 
 
+def bootstrap() -> dict[str, Any]:
+    """Return the patch that gives the operator's proxies our overload manager in place of its own."""
+    replaced = {"op": "replace", "path": "/overload_manager", "value": overload.manager()}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyProxy",
+        "metadata": {"name": "ecert"},
+        "spec": {"bootstrap": {"type": "JSONPatch", "jsonPatches": [replaced]}},
+    }
+
+
 def _manager(listener: str) -> list[dict[str, Any]]:
     chosen = {
         "/local_reply_config": replies.pages() if listener in ("portal", "desk") else replies.problems(),
         "/max_request_headers_kb": CODEC_TIMES * MAX_HEADER_KIB,
         "/request_headers_timeout": f"{HEADERS_SECONDS}s",
         "/common_http_protocol_options/max_headers_count": CODEC_TIMES * MAX_HEADERS,
-        "/http_filters/0": limits(),
+        # Before all that Envoy Gateway puts there: its buffer would break off.
+        "/early_header_mutation_extensions/0": early_headers(),
+        "/http_filters/0": hsts(),
+        "/http_filters/1": rate_limit(HOST_OF[listener]),
+        "/http_filters/2": limits(),
     }
     where = f'$.filter_chains[?(@.name=="ecert/ecert/{listener}")].{_MANAGER}'
     added = [

@@ -1,4 +1,4 @@
-"""One trace of one renewal: every leg from the submission to the certificate, under the AR's own span."""
+"""Traces of one renewal: every leg from the submission to the certificate, each request's linked to the AR's own."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -78,18 +78,26 @@ def test_one_trace_shows_every_leg_of_a_renewal(
     journey.ar.close()
 
     def missing() -> dict[str, set[str]]:
-        found = tree(collector.spans(trace_id), own)
+        found = tree(spans_of(collector, trace_id))
         return {leg: lacking for leg, led_to in LEGS.items() if (lacking := led_to - found.get(leg, set()))}
 
     wait_until(lambda: not missing(), limit=30, what=f"{missing()} of trace {trace_id}")
-    spans = collector.spans(trace_id)
-    assert {span.parent_id for span in spans} <= {own, *(span.span_id for span in spans)}, "a span without its parent"
-    assert "apply batch" in {span.name for span in collector.linked(trace_id)}, "no batch links to the events in it"
+    spans = spans_of(collector, trace_id)
+    assert {span.parent_id for span in spans} <= {"", *(span.span_id for span in spans)}, "a span without its parent"
+    batches = (span.name for each in {span.trace_id for span in spans} for span in collector.linked(each))
+    assert "apply batch" in batches, "no batch links to the events in it"
+    assert collector.spans(trace_id) == [], "a span in a trace that the client chose"
 
 
-def tree(spans: Sequence[Span], root: str) -> dict[str, set[str]]:
+def spans_of(collector: Collector, trace_id: str) -> list[Span]:
+    """The spans of every trace that a request of this client began."""
+    begun = {span.trace_id for span in collector.linked(trace_id)}
+    return [span for each in begun for span in collector.spans(each)]
+
+
+def tree(spans: Sequence[Span]) -> dict[str, set[str]]:
     """Leg → the legs it led to; events by their own names."""
-    names = {root: AR, **{span.span_id: name(span) for span in spans}}
+    names = {"": AR, **{span.span_id: name(span) for span in spans}}
     found: dict[str, set[str]] = {}
     for span in spans:
         found.setdefault(names.get(span.parent_id, "nobody"), set()).add(names[span.span_id])

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from deploy.gateway import rules
+from deploy.gateway import overload, rules
+from deploy.gateway.filters import rate_limit
 from deploy.k8s import generated
 from tests.contract.k8s.rendering import Object, Rendered, environment, name
 
@@ -137,22 +138,42 @@ def test_what_is_too_large_is_refused_by_the_same_filter_and_in_the_same_words(
         if chain["name"] == HOSTS[listener].name
     )
     refusals = [each for each in local["http_filters"] if each["name"] == "envoy.filters.http.lua"]
+    hsts = [each for each in local["http_filters"] if each["name"] == "envoy.filters.http.header_mutation"]
     assert patched(production, listener) == {
         "/local_reply_config": local["local_reply_config"],
         "/max_request_headers_kb": local["max_request_headers_kb"],
         "/request_headers_timeout": local["request_headers_timeout"],
         "/common_http_protocol_options/max_headers_count": local["common_http_protocol_options"]["max_headers_count"],
         # Before Envoy Gateway's own filters: its buffer would break off.
-        "/http_filters/0": refusals[0],
+        "/early_header_mutation_extensions/0": local["early_header_mutation_extensions"][0],
+        "/http_filters/0": hsts[0],
+        "/http_filters/1": rate_limit(HOSTS[listener].name),
+        "/http_filters/2": refusals[0],
         "/virtual_hosts/0/routes/0": local["route_config"]["virtual_hosts"][0]["routes"][0],
     }
 
 
 def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> None:
-    spec = production.one("BackendTrafficPolicy", listener)["spec"]
-    (limit,) = spec["rateLimit"]["local"]["rules"]
-    assert limit["limit"] == {"requests": rules.REQUESTS_A_MINUTE[HOSTS[listener].name], "unit": "Minute"}
-    assert limit["clientSelectors"] == [{"sourceCIDR": {"type": "Distinct", "value": "0.0.0.0/0"}}]
+    limit = patched(production, listener)["/http_filters/1"]["typed_config"]
+    (each,) = limit["descriptors"]
+    assert each["token_bucket"]["max_tokens"] == rules.REQUESTS_A_MINUTE[HOSTS[listener].name]
+    assert limit["rate_limits"] == [
+        {"actions": [{"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}]}
+    ]
+    # One count alone: the operator's own tells IPv6 addresses apart one by one.
+    assert "rateLimit" not in production.one("BackendTrafficPolicy", listener)["spec"]
+
+
+def test_memory_and_old_signatures_are_bounded_as_on_one_machine(production: Rendered, listener: str) -> None:
+    client = production.one("ClientTrafficPolicy", listener)["spec"]
+    assert client["http2"]["maxConcurrentStreams"] == rules.MAX_STREAMS
+    assert client["tls"]["signatureAlgorithms"] == [*rules.SIGNATURE_ALGORITHMS]
+    proxy = production.one("EnvoyProxy", "ecert")["spec"]
+    (patch,) = proxy["bootstrap"]["jsonPatches"]
+    assert patch == {"op": "replace", "path": "/overload_manager", "value": overload.manager()}
+    memory = proxy["provider"]["kubernetes"]["envoyDeployment"]["container"]["resources"]["limits"]["memory"]
+    assert memory == f"{rules.CONTAINER_MEMORY_MIB}Mi"
+    assert rules.MAX_HEAP_BYTES <= 0.75 * rules.CONTAINER_MEMORY_MIB * 1024 * 1024
 
 
 def test_only_what_never_reached_a_service_is_tried_again(production: Rendered, listener: str) -> None:

@@ -37,7 +37,7 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = _answer  # noqa: N815 (the names the base class looks for)
+    do_GET = do_POST = do_BREW = _answer  # noqa: N815 (the names the base class looks for)
 
     def address_string(self) -> str:
         return "unix"
@@ -87,6 +87,8 @@ class Client:
 
     port: int
     root: Path
+    # Envoy's.
+    process: int = 0
     http2: bool = False
 
     def ask(

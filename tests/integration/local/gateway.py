@@ -17,7 +17,14 @@ API, SIGN_IN, PAGES = "api.ecert.localhost", "signin.ecert.localhost", "portal.e
 
 
 @contextmanager
-def gateway_with(pki: PKI, services: Iterable[str], *, request_seconds: float = REQUEST_SECONDS) -> Iterator[Client]:
+def gateway_with(
+    pki: PKI,
+    services: Iterable[str],
+    *,
+    request_seconds: float = REQUEST_SECONDS,
+    limits_rates: bool = False,
+    trusted_hops: int = 0,
+) -> Iterator[Client]:
     """Envoy with an echo for each of these services."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         sockets = Path(folder)
@@ -29,6 +36,8 @@ def gateway_with(pki: PKI, services: Iterable[str], *, request_seconds: float = 
             sockets=sockets,
             admin_socket=sockets / "envoy-admin.sock",
             request_seconds=request_seconds,
+            limits_rates=limits_rates,
+            trusted_hops=trusted_hops,
         )
         for service in services:
             running.enter_context(echoing(gateway.socket(service)))
@@ -37,7 +46,7 @@ def gateway_with(pki: PKI, services: Iterable[str], *, request_seconds: float = 
         envoy = subprocess.Popen(envoy_command(configuration), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: is_taken(gateway.port), limit=20, what="Envoy listens")
-            yield Client(port=gateway.port, root=pki.gateway / "root.pem")
+            yield Client(port=gateway.port, root=pki.gateway / "root.pem", process=envoy.pid)
         finally:
             envoy.terminate()
             envoy.wait(timeout=10)

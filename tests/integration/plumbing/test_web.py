@@ -290,6 +290,21 @@ def test_a_request_id_that_is_not_ours_to_repeat_is_replaced(client: Client, giv
     assert client.get("/nothing", headers={"X-Request-Id": "good-one-1"}).headers["X-Request-Id"] == "good-one-1"
 
 
+def test_the_clients_ids_are_logged_under_their_own_names(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    given = {
+        "X-Request-Id": "the-gateways-1",
+        "X-Client-Request-Id": "theirs-0001",
+        "X-Client-Traceparent": traceparent,
+    }
+    client.get("/small/v1/nothing", headers=given)
+    client.get("/small/v1/nothing", headers=given | {"X-Client-Request-Id": "a b", "X-Client-Traceparent": "x" * 999})
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines() if "http.request" in line)
+    assert (first["request_id"], first["client_request_id"]) == ("the-gateways-1", "theirs-0001")
+    assert first["client_traceparent"] == traceparent
+    assert {"client_request_id", "client_traceparent"} & set(second) == set()
+
+
 def test_the_database_down_is_a_503_and_no_readiness() -> None:
     url = f"postgresql://application:x@127.0.0.1:{free_port()}/nowhere"
     with db.open_pool(url, name="test", wait=0.3) as pool:

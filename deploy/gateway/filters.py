@@ -1,0 +1,107 @@
+"""Filters and headers of the gateway's own, the same on one machine and in the cluster."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.gateway.rules import (
+    CLIENTS_IDS,
+    FORGEABLE_PREFIXES,
+    HSTS,
+    IPV6_PREFIX,
+    MAX_BODY_BYTES,
+    MAX_DRAINED_BYTES,
+    MAX_HEADER_KIB,
+    MAX_HEADERS,
+    MAX_LIMITED_CLIENTS,
+    METHODS,
+    REQUESTS_A_MINUTE,
+    TRACE_HEADERS,
+)
+
+_TYPE: Final = "type.googleapis.com/envoy.extensions"
+_LIMITS: Final = Path(__file__).with_name("limits.lua")
+_LIMITS_NAMESPACE: Final = "ecert.limits"
+
+
+def refusal(status: int, **match: Any) -> dict[str, Any]:
+    """A route that answers this status to whatever matches."""
+    return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
+
+
+def too_large() -> dict[str, Any]:
+    """The first route: what limits.lua has found too large, once it is read."""
+    found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
+    return refusal(413, dynamic_metadata=[found])
+
+
+def limits() -> dict[str, Any]:
+    """The filter that refuses in words what is too large; it comes before any that would break off."""
+    numbers = {
+        "MAX_HEADERS": MAX_HEADERS,
+        "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
+        "MAX_BODY_BYTES": MAX_BODY_BYTES,
+        "MAX_DRAINED_BYTES": MAX_DRAINED_BYTES,
+        "NAMESPACE": f'"{_LIMITS_NAMESPACE}"',
+        "ALLOW": f'"{", ".join(METHODS)}"',
+        "METHODS": "{" + ", ".join(f"{method} = true" for method in METHODS) + "}",
+    }
+    head = "".join(f"local {name} = {value}\n" for name, value in numbers.items())
+    return {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": head + _LIMITS.read_text("utf-8")},
+        },
+    }
+
+
+def early_headers() -> dict[str, Any]:
+    """Before anything else looks at a request: forgeable headers go, and a client's ids get names of their own."""
+    removals = [
+        {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in FORGEABLE_PREFIXES
+    ]
+    mine = [{"remove": name} for name in CLIENTS_IDS.values()]
+    renamed = [_set_header(new, f"%REQ({old})%") for old, new in CLIENTS_IDS.items()]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{_TYPE}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": [*removals, *mine, *renamed, *({"remove": name} for name in ("x-request-id", *TRACE_HEADERS))],
+        },
+    }
+
+
+def _set_header(name: str, value: str) -> dict[str, Any]:
+    return {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+
+
+def hsts() -> dict[str, Any]:
+    """The filter that puts HSTS on the services' answers; the gateway's own have it by replies.py."""
+    return {
+        "name": "envoy.filters.http.header_mutation",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation",
+            "mutations": {"response_mutations": [_set_header(*HSTS)]},
+        },
+    }
+
+
+def rate_limit(host: str) -> dict[str, Any]:
+    """The filter that counts requests by client: by address, or for IPv6 by its /64."""
+    bucket = {"max_tokens": REQUESTS_A_MINUTE[host], "tokens_per_fill": REQUESTS_A_MINUTE[host], "fill_interval": "60s"}
+    action = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": IPV6_PREFIX}}
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    return {
+        "name": "envoy.filters.http.local_ratelimit",
+        "typed_config": {
+            "@type": f"{_TYPE}.filters.http.local_ratelimit.v3.LocalRateLimit",
+            "stat_prefix": "clients",
+            "filter_enabled": always,
+            "filter_enforced": always,
+            "max_dynamic_descriptors": MAX_LIMITED_CLIENTS,
+            "rate_limits": [{"actions": [action]}],
+            "descriptors": [{"entries": [{"key": "masked_remote_address"}], "token_bucket": bucket}],
+            # Of requests that no descriptor fits there are none.
+            "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
+        },
+    }
