@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 import flask
 from jinja2 import ChainableUndefined, ChoiceLoader, FileSystemLoader, PackageLoader, PrefixLoader
@@ -77,7 +78,19 @@ def protect(response: flask.Response) -> None:
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
+    _drop_own_host(response)
     _compress(response)
+
+
+def _drop_own_host(response: flask.Response) -> None:
+    """Have a redirection to this host lead to a path alone.
+
+    The gateway takes the port off the Host header, so the framework's absolute address, to the same page with a slash
+    at its end, would lead to another port.
+    """
+    location = urlsplit(response.headers.get("Location", ""))
+    if location.netloc and location.netloc == flask.request.host:
+        response.headers["Location"] = urlunsplit(("", "", location.path, location.query, location.fragment))
 
 
 @cache

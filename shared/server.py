@@ -11,6 +11,7 @@ from typing import Any, Final
 import flask
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from shared import process
 from shared.problems import MEDIA_TYPE, Problem
@@ -46,6 +47,17 @@ def _refuse(client: socket.socket, status: int, reason: str, _words: str) -> Non
 
 
 util.write_error = _refuse
+
+
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's own lines, by the handler of all the others: JSON on standard output."""
+
+    def setup(self, cfg: object) -> None:
+        """Set up gunicorn's loggers with no handler of their own."""
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ def serve(
             "limit_request_field_size": 16_380,
             "limit_request_line": 4_094,
             "accesslog": None,
+            "logger_class": _Logger,
             "loglevel": "warning",
         },
     ).run()

@@ -106,6 +106,7 @@ def create_app(
         api.register_blueprint(blueprint, url_prefix=path)
     app.register_error_handler(Exception, _handle)
     tracing.instrument(app)
+    app.before_request(_link_client)  # the instrumentation opens its span before a request, too
     return app
 
 
@@ -228,13 +229,16 @@ def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     flask.g.client_ids = _client_ids()
-    if "client_traceparent" in flask.g.client_ids:
-        tracing.link(flask.g.client_ids["client_traceparent"])
     requests_seen.begin()
     budgets.check(flask.request)
     if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
     return None
+
+
+def _link_client() -> None:
+    if (theirs := flask.g.client_ids.get("client_traceparent")) is not None:
+        tracing.link(theirs)
 
 
 def _client_ids() -> dict[str, str]:

@@ -116,6 +116,11 @@ def test_a_form_of_an_ended_session_leads_to_the_sign_in_and_back(app: Flask) ->
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
 
 
+def test_an_address_without_its_slash_leads_on_without_naming_a_host(app: Flask) -> None:
+    answer = browser(app).get("/en?text=1", base_url=PORTAL)
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/en/?text=1")
+
+
 def test_signing_out_forgets_everything(app: Flask) -> None:
     client = signed_in(app)
     client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
