@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.events.base import ARId, SubscriberId
 from shared.tokens import KeySet, TokenKind, TokenRefused, verify
@@ -22,12 +23,20 @@ class Caller:
     certificate_sha256: str
 
 
-def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Caller:
-    """Read the Authorization header (RFC 6750, 2.1). Raises Unauthenticated or TokenRefused."""
+def claims_of(authorization: str | None, *, keys: KeySet, now: datetime) -> dict[str, Any]:
+    """Return the claims of the access token in the Authorization header (RFC 6750, 2.1).
+
+    Raises Unauthenticated or TokenRefused.
+    """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("a Bearer token is needed")
-    claims = verify(token.strip(), kind=TokenKind.ACCESS, keys=keys, now=now, issuer="identity")
+    return verify(token.strip(), kind=TokenKind.ACCESS, keys=keys, now=now, issuer="identity")
+
+
+def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Caller:
+    """Return who sent the Authorization header. Raises Unauthenticated or TokenRefused."""
+    claims = claims_of(authorization, keys=keys, now=now)
     try:
         if claims["role"] != "ar":
             raise TokenRefused("not an AR's token")

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import flask
+import structlog
 from werkzeug.wrappers import Response
 
 from portal import languages, refusals, session, web
@@ -18,6 +19,7 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.session import Pending, Session
 from portal.web import FormError
 
+log = structlog.get_logger()
 blp: Final = flask.Blueprint("signing_in", __name__)
 _CALLBACK: Final = "/signed-in"
 _HOME: Final = "/en/certificates"
@@ -178,7 +180,13 @@ def _back(pending: Pending | None, problem: str) -> Response:
 
 @blp.post("/<edition:edition>/sign-out")
 def sign_out() -> Response:
-    """End the session."""
+    """End the session: its cookie, and each copy of it."""
     web.check_form()
+    if session.current().signed_in:
+        try:
+            web.post("/identity/v1/session-ends")
+        except (APIProblem, APIUnavailable) as error:
+            # The browser forgets the session all the same; a copy would live until the token ends.
+            log.warning("portal.session_not_ended", error=str(error))
     flask.g.session = Session()
     return web.redirect("public.start", signed="out")

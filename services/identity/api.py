@@ -12,7 +12,7 @@ from uuid import UUID
 import flask
 from cryptography import x509
 
-from services.identity import attesting, authorising, challenging, examining, handlers, reading
+from services.identity import attesting, authorising, challenging, examining, handlers, reading, sessions
 from services.identity.attesting import Attest
 from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
@@ -54,6 +54,7 @@ from services.identity.schemas import (
 from services.identity.store import Evidence
 from shared import problems, web, xfcc
 from shared.api import KeySetSchema
+from shared.auth import claims_of
 from shared.db import UNAVAILABLE
 from shared.errors import Refused
 from shared.events.base import RenewalId
@@ -228,7 +229,7 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
 @blp.post("/challenge-tokens")
 @for_everyone
 @judges_certificate
-@refuses(ChallengeRefused, SignatureRefused)
+@refuses(ChallengeRefused, SignatureRefused, TooCostly)
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, TokensSchema)
 def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
@@ -280,7 +281,7 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @blp.post("/attestations")
 @signed_in
 @judges_certificate
-@refuses(SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable)
+@refuses(TooCostly, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable)
 @_noting_refused_attestations
 @web.command
 @blp.arguments(AttestationRequestSchema)
@@ -308,12 +309,38 @@ def show_caller() -> dict[str, Any]:
     }
 
 
+@blp.get("/session")
+@signed_in
+@blp.response(204)
+def show_session() -> flask.Response:
+    """Whether the access token's session is open: 401 once it was ended."""
+    with web.transaction() as tx:
+        sessions.require_open(_claims(), tx)
+    return flask.Response(status=HTTPStatus.NO_CONTENT)
+
+
+@blp.post("/session-ends")
+@signed_in
+@blp.response(204)
+def end_session() -> flask.Response:
+    """End the access token's session: the portal shows it no page from now on."""
+    with web.transaction() as tx:
+        sessions.end(_claims(), tx)
+    return flask.Response(status=HTTPStatus.NO_CONTENT)
+
+
 @blp.get("/jwks")
 @for_everyone
 @blp.response(200, KeySetSchema)
 def show_keys() -> dict[str, Any]:
     """The public keys that verify identity's tokens."""
     return _deps().jwks
+
+
+def _claims() -> dict[str, Any]:
+    web.caller()
+    runtime = web.runtime()
+    return claims_of(flask.request.headers.get("Authorization"), keys=runtime.keys, now=runtime.clock())
 
 
 def _client_certificate() -> x509.Certificate:

@@ -140,8 +140,27 @@ def take_shown(conn: Conn, code_sha256: str) -> ShownCertificate | None:
         ).fetchone()
 
 
+def end_session(conn: Conn, token_id: str, expires_at: datetime, now: datetime) -> bool:
+    """Record that an access token's session has ended; return False if it had before."""
+    _prune(conn, "ended_sessions", now)
+    return (
+        conn.execute(
+            "INSERT INTO ended_sessions (token_id, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (token_id, expires_at),
+        ).rowcount
+        == 1
+    )
+
+
+def has_ended(conn: Conn, token_id: str) -> bool:
+    """Return whether the session of this access token was ended."""
+    return conn.execute("SELECT 1 FROM ended_sessions WHERE token_id = %s", (token_id,)).fetchone() is not None
+
+
 def _prune(
-    conn: Conn, table: Literal["sign_in_codes", "sign_in_challenges", "shown_certificates"], now: datetime
+    conn: Conn,
+    table: Literal["sign_in_codes", "sign_in_challenges", "shown_certificates", "ended_sessions"],
+    now: datetime,
 ) -> None:
     """A few at a time, and none that another request deletes now: nobody waits for this."""
     conn.execute(

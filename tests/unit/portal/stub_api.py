@@ -35,6 +35,10 @@ class Asked:
     key: str | None
 
 
+# Asked of every signed-in page and sign-out; nothing to write down unless a test says so.
+_SESSION_PATHS: Final = ("/identity/v1/session", "/identity/v1/session-ends")
+
+
 @dataclass
 class StubAPI(API):
     """`answers` are by method and path; an int is a status, a str its problem's slug."""
@@ -44,6 +48,8 @@ class StubAPI(API):
 
     def _send(self, method: str, path: str, token: str | None, raw: bytes | None, headers: dict[str, str]) -> Reply:
         body = None if raw is None else json.loads(raw)
+        if path in _SESSION_PATHS and (method, path) not in self.answers:
+            return Reply(status=204, body=b"")
         self.asked.append(Asked(method, path, token, body, headers.get("Idempotency-Key")))
         answer = self.answers.get((method, path), (404, {"type": "urn:ecert:problem:not-found"}))
         if answer is None:

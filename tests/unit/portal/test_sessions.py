@@ -116,6 +116,26 @@ def test_a_form_of_an_ended_session_leads_to_the_sign_in_and_back(app: Flask) ->
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
 
 
+def test_a_copy_of_the_cookie_is_dead_once_its_session_was_ended(app: Flask, api: StubAPI) -> None:
+    client = signed_in(app)
+    copy = signed_in(app)
+    api.answers["POST", "/identity/v1/session-ends"] = {}
+    client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
+    assert [(asked.path, asked.token) for asked in api.asked] == [("/identity/v1/session-ends", "access")]
+    api.answers["GET", "/identity/v1/session"] = problem(401, "token-refused")
+    for path in ("/en/certificates", f"{R}/payment"):
+        answer = copy.get(path, base_url=PORTAL)
+        assert (answer.status_code, "problem=session-ended" in answer.headers["Location"]) == (303, True)
+
+
+def test_signing_out_works_while_the_api_is_unavailable(app: Flask, api: StubAPI) -> None:
+    api.answers["POST", "/identity/v1/session-ends"] = None
+    client = signed_in(app)
+    answer = client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
+    assert answer.status_code == 303
+    assert client.get_cookie("__Host-portal", domain="portal.ecert.localhost") is None
+
+
 def test_an_address_without_its_slash_leads_on_without_naming_a_host(app: Flask) -> None:
     answer = browser(app).get("/en?text=1", base_url=PORTAL)
     assert (answer.status_code, answer.headers["Location"]) == (308, "/en/?text=1")

@@ -1,0 +1,23 @@
+"""Sessions ended before their access token expires: the portal asks here before it shows a signed-in page."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from services.identity import one_time_store
+from shared import audit
+from shared.tokens import TokenRefused
+from shared.tx import Tx
+
+
+def end(claims: Mapping[str, Any], tx: Tx) -> None:
+    """End the session of the access token with these claims. Ending it twice changes nothing."""
+    expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
+    if one_time_store.end_session(tx.conn, str(claims["jti"]), expires_at, tx.now):
+        audit.record(tx, actor=str(claims["sub"]), action="signed-out", subject=str(claims["subscriber_id"]))
+
+
+def require_open(claims: Mapping[str, Any], tx: Tx) -> None:
+    """Require that the session was not ended. Raises TokenRefused."""
+    if one_time_store.has_ended(tx.conn, str(claims["jti"])):
+        raise TokenRefused("the session was ended")
