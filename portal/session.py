@@ -29,6 +29,8 @@ class Pending:
     renewal_id: str | None = None
     # Only to look at the e-Cert.
     test: bool = False
+    # At the host of tokens that cannot do TLS 1.3.
+    token: bool = False
 
 
 @dataclass(kw_only=True)
@@ -48,6 +50,8 @@ class Session:
     ends: int = 0
     name: str = ""
     organisation: str = ""
+    # Signed in at the host of tokens that cannot do TLS 1.3; asked there again to pay.
+    with_token: bool = False
     # The language and mode to come back to from elsewhere.
     edition: str = ""
     # Signed in with an e-Cert file: there is no e-Cert in the browser to ask for when the renewal is paid.

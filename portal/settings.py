@@ -33,6 +33,8 @@ class Settings:
     portal_url: str
     api_url: str
     sign_in_url: str
+    # The sign-in host of tokens that cannot do TLS 1.3.
+    token_sign_in_url: str
     gateway_address: tuple[str, int] | None
     gateway_ca_file: Path | None
     session_keys: MultiFernet = field(repr=False)
@@ -53,6 +55,7 @@ def read() -> Settings:
         "portal_url": env.str("PORTAL_URL", validate=_https),
         "api_url": env.str("API_URL", validate=_https),
         "sign_in_url": env.str("SIGN_IN_URL", validate=_https),
+        "token_sign_in_url": env.str("TOKEN_SIGN_IN_URL", validate=_https),
         "gateway_ca_file": env.path("GATEWAY_CA_FILE", None),
         "ca_name": env.str("CA_NAME", "Hongkong Post e-Cert"),
         "operator_name": env.str("OPERATOR_NAME", "Certizen Limited"),

@@ -111,6 +111,7 @@ def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
         "tls_params": {
             "tls_minimum_protocol_version": "TLSv1_2",
             "signature_algorithms": [*SIGNATURE_ALGORITHMS],
+            **({"tls_maximum_protocol_version": "TLSv1_2"} if host.newest_is_tls_1_2 else {}),
         },
         "tls_certificates": [
             {

@@ -42,6 +42,8 @@ class Host:
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
     clients: Clients | None = None
+    # Where a client must be able to prove its key by an old signature, TLS 1.2 is the newest version.
+    newest_is_tls_1_2: bool = False
     shows_pages: bool = False
 
     @property
@@ -61,6 +63,8 @@ SIGN_IN_PATHS: Final = (
 PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
+# The same for tokens that can sign nothing but RSA PKCS#1, which TLS 1.3 has no place for.
+SIGN_IN_TLS_1_2_HOST: Final = "signin-token.ecert.localhost"
 PORTAL_HOST: Final = "portal.ecert.localhost"
 BACK_OFFICE_HOST: Final = "backoffice.ecert.localhost"
 DESK_HOST: Final = "desk.ecert.localhost"
@@ -72,6 +76,7 @@ FEED_PATHS: Final = ("/issuance/v1/issuance-events", "/issuance/v1/feed-head", F
 def hosts(
     api: str = API_HOST,
     sign_in: str = SIGN_IN_HOST,
+    token: str = SIGN_IN_TLS_1_2_HOST,
     portal: str = PORTAL_HOST,
     back_office: str = BACK_OFFICE_HOST,
     desk: str = DESK_HOST,
@@ -90,6 +95,12 @@ def hosts(
             name=sign_in,
             routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
             clients=Clients.ECERTS,
+        ),
+        Host(
+            name=token,
+            routes=tuple(Route(path=path, service="identity") for path in SIGN_IN_PATHS),
+            clients=Clients.ECERTS,
+            newest_is_tls_1_2=True,
         ),
         Host(
             name=portal,
@@ -178,7 +189,14 @@ IDLE_SECONDS: Final = 60
 IPV6_PREFIX: Final = 64
 # So many clients are told apart at a time; the one that was not seen for longest is forgotten.
 MAX_LIMITED_CLIENTS: Final = 10_000
-REQUESTS_A_MINUTE: Final = {API_HOST: 3000, SIGN_IN_HOST: 60, BACK_OFFICE_HOST: 600, PORTAL_HOST: 600, DESK_HOST: 600}
+REQUESTS_A_MINUTE: Final = {
+    API_HOST: 3000,
+    SIGN_IN_HOST: 60,
+    SIGN_IN_TLS_1_2_HOST: 60,
+    BACK_OFFICE_HOST: 600,
+    PORTAL_HOST: 600,
+    DESK_HOST: 600,
+}
 
 # Status → slug and title of the gateway's own problems.
 PROBLEMS: Final = {

@@ -18,6 +18,7 @@ from deploy.gateway.rules import (
     MAX_HEADERS,
     PORTAL_HOST,
     SIGN_IN_HOST,
+    SIGN_IN_TLS_1_2_HOST,
     Clients,
 )
 
@@ -29,6 +30,7 @@ _TYPE: Final = "type.googleapis.com/envoy"
 HOST_OF: Final = {
     "api": API_HOST,
     "sign-in": SIGN_IN_HOST,
+    "sign-in-token": SIGN_IN_TLS_1_2_HOST,
     "back-office": BACK_OFFICE_HOST,
     "portal": PORTAL_HOST,
     "desk": DESK_HOST,
@@ -89,7 +91,7 @@ def patches() -> dict[str, Any]:
             "targetRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "ecert"},
             "jsonPatches": [
                 *(patch for each in LISTENERS for patch in _manager(each)),
-                *map(_expired, ("sign-in", "back-office", "desk")),
+                *map(_expired, ("sign-in", "sign-in-token", "back-office", "desk")),
             ],
         },
     }

@@ -16,7 +16,15 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST, Clients
+from deploy.gateway.rules import (
+    API_HOST,
+    BACK_OFFICE_HOST,
+    DESK_HOST,
+    PORTAL_HOST,
+    SIGN_IN_HOST,
+    SIGN_IN_TLS_1_2_HOST,
+    Clients,
+)
 from deploy.local import authority as ca
 from deploy.local import back_office, staff
 from deploy.local.authority import Authority
@@ -33,7 +41,7 @@ from deploy.local.people import (
 from deploy.local.postgres import DESK, SERVICES
 from shared.tokens import SigningKey
 
-GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
+GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
 # Signs the feed of issuance events.
 FEED_KEY: Final = "issuance-feed"
 # In certificates stands where the public finds CRLs; on one machine nothing listens there.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
+from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLIC_HOST
@@ -184,6 +184,7 @@ def portal_environment(installation: Installation, there: Outside) -> dict[str, 
         "PORTAL_URL": portal_url(installation),
         "API_URL": f"https://{API_HOST}:{port}",
         "SIGN_IN_URL": f"https://{SIGN_IN_HOST}:{port}",
+        "TOKEN_SIGN_IN_URL": f"https://{SIGN_IN_TLS_1_2_HOST}:{port}",
         # Python does not resolve names under .localhost.
         "GATEWAY_ADDRESS": f"127.0.0.1:{port}",
         "GATEWAY_CA_FILE": str(installation.pki.gateway / "root.pem"),

@@ -46,7 +46,9 @@ def _payment(renewal_id: uuid.UUID) -> dict[str, Any] | None:
 def authorise(renewal_id: uuid.UUID) -> Response:
     """To the sign-in host, which proves who pays."""
     renewals.load(renewal_id)
-    return signing_in.to_sign_in_host(flask.url_for("payment.checkout", renewal_id=renewal_id), str(renewal_id))
+    then = flask.url_for("payment.checkout", renewal_id=renewal_id)
+    token = "token" in flask.request.args or session.current().with_token
+    return signing_in.to_sign_in_host(then, str(renewal_id), token=token)
 
 
 @blp.get(_PAGE + "/checkout")

@@ -42,10 +42,10 @@ def sign_in() -> flask.Response:
 def start() -> Response:
     """To the sign-in host."""
     then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
-    return to_sign_in_host(then)
+    return to_sign_in_host(then, token="token" in flask.request.args)
 
 
-def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = False) -> Response:
+def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = False, token: bool = False) -> Response:
     """Have the client certificate asked for: to sign in, with a renewal to pay for that, or only to look at it."""
     pending = Pending(
         state=secrets.token_urlsafe(24),
@@ -53,6 +53,7 @@ def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = Fa
         then=then,
         renewal_id=renewal_id,
         test=test,
+        token=token,
     )
     session.current().pending = pending
     digest = hashlib.sha256(pending.verifier.encode()).digest()
@@ -65,7 +66,9 @@ def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = Fa
     if renewal_id is not None:
         query["renewal_id"] = renewal_id
     path = "/identity/v1/certificate-tests" if test else "/identity/v1/authorise"
-    return flask.redirect(f"{web.deps().settings.sign_in_url}{path}?{urlencode(query)}", HTTPStatus.SEE_OTHER)
+    settings = web.deps().settings
+    host = settings.token_sign_in_url if token else settings.sign_in_url
+    return flask.redirect(f"{host}{path}?{urlencode(query)}", HTTPStatus.SEE_OTHER)
 
 
 def redirect_uri() -> str:
@@ -97,7 +100,12 @@ def _exchange(code: str, pending: Pending) -> None:
     if pending.test:
         keep_report(web.deps().api.post("/identity/v1/certificate-test-results", body).json())
     else:
-        _keep(web.deps().api.post("/identity/v1/codes", body).json(), pending.then, pending.renewal_id)
+        _keep(
+            web.deps().api.post("/identity/v1/codes", body).json(),
+            pending.then,
+            pending.renewal_id,
+            with_token=pending.token,
+        )
 
 
 def keep_report(report: dict[str, Any]) -> None:
@@ -105,7 +113,9 @@ def keep_report(report: dict[str, Any]) -> None:
     session.keep(REPORT_PLACE, {"report": json.dumps(report)})
 
 
-def _keep(granted: dict[str, Any], then: str, renewal_id: str | None, *, with_file: bool = False) -> None:
+def _keep(
+    granted: dict[str, Any], then: str, renewal_id: str | None, *, with_file: bool = False, with_token: bool = False
+) -> None:
     """A new session with a new form token: nothing of the one before survives the sign-in."""
     me = web.deps().api.get("/identity/v1/me", granted["access_token"]).json()
     flask.g.session = Session(
@@ -116,6 +126,7 @@ def _keep(granted: dict[str, Any], then: str, renewal_id: str | None, *, with_fi
         organisation=me["subscriber"]["name"],
         edition=_edition_of(then),
         with_file=with_file,
+        with_token=with_token,
         paying=renewal_id or "",
         authorisation=granted.get("authorisation") or "",
         kept=session.current().kept,

@@ -13,6 +13,7 @@ from tests.contract.k8s.rendering import Object, Rendered, environment, name
 NAMES = {
     "api": "api.ecert.example.hk",
     "sign-in": "signin.ecert.example.hk",
+    "sign-in-token": "signin-token.ecert.example.hk",
     "back-office": "backoffice.ecert.example.hk",
     "portal": "portal.ecert.example.hk",
     "desk": "desk.ecert.example.hk",
@@ -166,6 +167,7 @@ def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> No
 
 def test_memory_and_old_signatures_are_bounded_as_on_one_machine(production: Rendered, listener: str) -> None:
     client = production.one("ClientTrafficPolicy", listener)["spec"]
+    assert client["tls"].get("maxVersion") == ("1.2" if HOSTS[listener].newest_is_tls_1_2 else None)
     assert client["http2"]["maxConcurrentStreams"] == rules.MAX_STREAMS
     assert client["tls"]["signatureAlgorithms"] == [*rules.SIGNATURE_ALGORITHMS]
     proxy = production.one("EnvoyProxy", "ecert")["spec"]
@@ -209,6 +211,7 @@ def test_everybody_calls_the_hosts_by_these_names(production: Rendered) -> None:
     }
     assert told["API_URL"] == f"https://{NAMES['api']}"
     assert told["SIGN_IN_URL"] == f"https://{NAMES['sign-in']}"
+    assert told["TOKEN_SIGN_IN_URL"] == f"https://{NAMES['sign-in-token']}"
     assert told["PORTAL_URL"] == f"https://{NAMES['portal']}"
     assert told["PORTAL_REDIRECT_URIS"].startswith(f"https://{NAMES['portal']}/")
     assert told["PAYMENT_RETURN_URL"].startswith(f"https://{NAMES['portal']}/")

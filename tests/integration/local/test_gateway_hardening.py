@@ -20,6 +20,7 @@ from deploy.gateway.rules import (
     METHODS,
     PROBLEMS,
     REQUESTS_A_MINUTE,
+    SIGN_IN_TLS_1_2_HOST,
     TRACE_HEADERS,
     hosts,
 )
@@ -165,3 +166,19 @@ def test_bodies_that_never_end_leave_the_gateway_its_memory(pki: local_pki.PKI) 
 
 def test_one_connection_may_hold_little() -> None:
     assert MAX_STREAMS * MAX_BODY_BYTES <= 4 * MIB
+
+
+@pytest.mark.parametrize(
+    ("host", "algorithms", "version", "taken"),
+    [
+        (SIGN_IN_TLS_1_2_HOST, "RSA+SHA256", (), True),
+        (SIGN_IN_TLS_1_2_HOST, "RSA+SHA1", (), False),
+        (SIGN_IN_TLS_1_2_HOST, "RSA+SHA256", ("-tls1_3",), False),
+        (SIGN_IN, "RSA+SHA256", (), False),
+        (SIGN_IN, "RSA-PSS+SHA256", (), True),
+    ],
+)
+def test_a_token_without_pss_signs_in_at_the_host_of_tls_1_2_alone(
+    gateway: Client, pki: local_pki.PKI, host: str, algorithms: str, version: tuple[str, ...], taken: bool
+) -> None:
+    assert handshake(gateway, pki, host, algorithms, *version) is taken

@@ -72,6 +72,7 @@ def settings() -> Settings:
         portal_url=PORTAL,
         api_url="https://api.ecert.localhost:8443",
         sign_in_url="https://signin.ecert.localhost:8443",
+        token_sign_in_url="https://signin-token.ecert.localhost:8443",
         gateway_address=("127.0.0.1", 1),
         gateway_ca_file=Path("/nowhere"),
         session_keys=MultiFernet([Fernet(KEY)]),

@@ -116,6 +116,19 @@ def test_a_form_of_an_ended_session_leads_to_the_sign_in_and_back(app: Flask) ->
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
 
 
+def test_an_older_token_signs_in_and_pays_at_its_own_host(app: Flask, api: StubAPI) -> None:
+    page = browser(app).get("/en/sign-in?next=/en/certificates", base_url=PORTAL).text
+    (way,) = re.findall(r'href="(/en/sign-in/start[^"]*token=1[^"]*)"', page)
+    client = browser(app)
+    host = "https://signin-token.ecert.localhost:8443/identity/v1/authorise?"
+    assert client.get(unescape(way), base_url=PORTAL).headers["Location"].startswith(host)
+    assert held_by(client)["pending"]["token"] is True
+    pay = signed_in(app, with_token=True).get(f"{R}/payment/authorise", base_url=PORTAL)
+    assert pay.headers["Location"].startswith(host)
+    other = signed_in(app).get(f"{R}/payment/authorise", base_url=PORTAL)
+    assert other.headers["Location"].startswith("https://signin.ecert.localhost:8443/")
+
+
 def test_a_copy_of_the_cookie_is_dead_once_its_session_was_ended(app: Flask, api: StubAPI) -> None:
     client = signed_in(app)
     copy = signed_in(app)

@@ -13,6 +13,7 @@ NEEDED = {
     "PORTAL_URL": "https://portal.ecert.localhost:8443",
     "API_URL": "https://api.ecert.localhost:8443",
     "SIGN_IN_URL": "https://signin.ecert.localhost:8443",
+    "TOKEN_SIGN_IN_URL": "https://signin.ecert.localhost:8443",
 }
 
 
