@@ -23,10 +23,12 @@ from typing import Final
 import psycopg
 
 from deploy.demo import count
+from deploy.demo.ar import Order
 from deploy.demo.clerk import import_subscriptions
 from deploy.demo.drill import READY_SECONDS
 from deploy.demo.journey import Journey
 from deploy.demo.postbox import Postbox
+from deploy.demo.public import Problem
 from deploy.demo.target import Target
 from deploy.local import bring_up, kafka, processes, restoring, samples, stack
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
@@ -39,6 +41,14 @@ from deploy.local.waiting import TookTooLong, wait_until
 
 ACTOR: Final = "drill"
 CRL_STEP: Final = 1000
+# While a restored issuance reads again, and until the letters with the new PINs are there.
+MAY_PASS: Final = ("order-not-found", "pin-not-ready", "pin-wrong", "pin-locked")
+LETTER_SECONDS: Final = 8
+UNPRINTED: Final = """
+SELECT DISTINCT o.reference, p.server_name FROM orders AS o
+JOIN pins AS p ON p.item_id = o.item_id AND p.state IN ('planned', 'sealed')
+JOIN outbox AS e ON e.key = o.renewal_id::text AND e.recovery_id IS NOT NULL
+WHERE e.type = 'hk.ecert.issuance.pin-envelope-sealed.v1' AND o.state = 'awaiting-csr'"""
 # A line of the reconciliation: kind, renewal, what differs.
 DIVERGENCE: Final = re.compile(r"[a-z-]+: [0-9a-f-]+: ")
 
@@ -127,6 +137,8 @@ class RestoreDrill:
         bring_up.wait_until_ready(mine, self.supervisor)
         if service == "payment":
             self._recheck(forgotten)
+        if service == "issuance":
+            self._reissue_pins()
         rto = (datetime.now(UTC) - lost_at).total_seconds()
         stranded = self._stranded([*moving, *(self.ars.submit(fulfil, each) for each in waiting)])
         self._rest()
@@ -209,6 +221,22 @@ class RestoreDrill:
                     raise TookTooLong(f"payment does not know renewal {renewal} again")
                 time.sleep(1)
 
+    def _reissue_pins(self) -> None:
+        """Void the PINs whose letters mailing has printed with other digits, once the orders are open again."""
+        wait_until(self._has_read_everything, limit=READY_SECONDS, what="issuance has read everything again", every=1)
+        with psycopg.connect(self.installation.cluster.url("issuance")) as conn:
+            found = conn.execute(UNPRINTED.encode()).fetchall()
+        for reference, server_name in found:
+            self._command("issuance", "reissue-pin", reference, server_name, "--reason", "lost", "--actor", ACTOR)
+
+    def _has_read_everything(self) -> bool:
+        query = "SELECT key, last_sequence FROM {} WHERE topic = 'application.events'"
+        with psycopg.connect(self.installation.cluster.url("application")) as conn:
+            announced: dict[str, int] = dict(conn.execute(query.format("outbox_sequences").encode()).fetchall())
+        with psycopg.connect(self.installation.cluster.url("issuance")) as conn:
+            read: dict[str, int] = dict(conn.execute(query.format("inbox").encode()).fetchall())
+        return all(read.get(key, 0) >= last for key, last in announced.items())
+
     def _sql(self, service: str, statement: str) -> None:
         with psycopg.connect(self.installation.cluster.url(service)) as conn:
             conn.execute(statement.encode())
@@ -226,14 +254,26 @@ class RestoreDrill:
 
 
 def fulfil(journey: Journey) -> Journey:
-    """Hand in the CSRs and wait for the end."""
+    """Hand in the CSRs, if need be with the PINs of later letters, and wait for the end."""
     csrs = journey.make_csrs()
     for order in journey.orders:
-        journey.hand_in(order, csrs[order])
+        _hand_in(journey, order, csrs[order])
     for order in journey.orders:
         journey.download(order)
     journey.wait_for_the_end()
     return journey
+
+
+def _hand_in(journey: Journey, order: Order, csr: str) -> None:
+    until = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return journey.hand_in(order, csr)
+        except Problem as problem:
+            if not problem.type.endswith(MAY_PASS) or time.monotonic() > until:
+                raise
+            time.sleep(LETTER_SECONDS)
+            journey.receive_letters()
 
 
 def drill(folder: Path, services: Sequence[str], points: Sequence[Point], renewals: int) -> list[Outcome]:
