@@ -2,7 +2,8 @@
 
 import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -44,6 +45,7 @@ class Reply:
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -76,11 +78,19 @@ class API:
         """Ask. Raises APIProblem, APIUnavailable."""
         return self._send("GET", path, token, None, {})
 
-    def post(self, path: str, body: Any = None, *, token: str | None = None, key: str | None = None) -> Reply:
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         """Change something; the same `key` and body change it once. Raises APIProblem, APIUnavailable."""
         raw = None if body is None else json.dumps(body).encode()
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        return self._send("POST", path, token, raw, headers)
+        sent = {"Idempotency-Key": key or uuid.uuid4().hex, **(headers or {})}
+        return self._send("POST", path, token, raw, sent)
 
     def _send(self, method: str, path: str, token: str | None, raw: bytes | None, headers: dict[str, str]) -> Reply:
         headers |= {"Host": self._host, "Accept": "application/json, */*"}
@@ -104,7 +114,7 @@ class API:
             raise APIUnavailable(f"{method} {path}: far too long an answer")
         if response.status >= 400:
             raise _problem(response.status, body)
-        return Reply(status=response.status, body=body)
+        return Reply(status=response.status, body=body, headers=response.headers)
 
 
 def _problem(status: int, body: bytes) -> Exception:

@@ -73,6 +73,7 @@ _PROBLEMS: Final = {
         "The signature is not accepted. Sign exactly the downloaded file, with the command shown here."
     ),
     "document-refused": N_("The signed document is not this application. Download it again and sign it."),
+    "ticket-refused": N_("This draft can no longer be signed as it is. Load the page again and look at its status."),
     "nonce-spent": N_("This application was signed before. Upload the first signature again, or start a new renewal."),
     "payment-not-ready": N_("The payment is being prepared. Please try again in a moment."),
     "terms-not-found": NOT_FOUND,

@@ -72,9 +72,9 @@ def get(path: str) -> Reply:
     return deps().api.get(path, session.current().token)
 
 
-def post(path: str, body: Any = None, *, key: str | None = None) -> Reply:
+def post(path: str, body: Any = None, *, key: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
     """A signed-in POST; by default the form's own key, so that a second click changes nothing."""
-    return deps().api.post(path, body, token=session.current().token, key=key or _form_key())
+    return deps().api.post(path, body, token=session.current().token, key=key or _form_key(), headers=headers)
 
 
 def _form_key() -> str:

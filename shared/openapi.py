@@ -9,6 +9,7 @@ import flask
 import flask_smorest
 
 from shared import problems
+from shared.parsing import TooCostly
 from shared.problems import Problem
 from shared.tokens import TokenRefused
 from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
@@ -89,7 +90,18 @@ def by_client_certificate(*servers: Mapping[str, Any]) -> Callable[[View], View]
         _manual(view)["security"] = [{"client_certificate": []}]
         if servers:
             _manual(view)["servers"] = [dict(server) for server in servers]
-        return refuses(ClientCertificateMissing, ClientCertificateMalformed)(view)
+        return refuses(ClientCertificateMissing, ClientCertificateMalformed, TooCostly)(view)
+
+    return mark
+
+
+def takes_header(name: str, description: str) -> Callable[[View], View]:
+    """Document a request header that the operation needs."""
+
+    def mark(view: View) -> View:
+        parameter = {"name": name, "in": "header", "required": True, "description": description, "schema": _TEXT}
+        add_parameter(view, parameter)
+        return view
 
     return mark
 
@@ -118,7 +130,7 @@ def _complete(
     table = app.extensions["ecert"].problems
     found = [*_COMMON, *(problems.of_kind(table, kind) for kind in doc_info.get("refusals", ()))]
     if "arguments" in doc_info:
-        found.append(problems.INVALID)
+        found += [problems.INVALID, problems.of_kind(table, TooCostly)]
     described = {_status(status): response for status, response in doc.get("responses", {}).items()}
     by_status: dict[HTTPStatus, dict[str, Problem]] = {}
     for problem in found:

@@ -19,6 +19,8 @@ from shared.errors import Refused
 
 ALGORITHM: Final = "ES256"
 Claims = Mapping[str, Any]
+# The draft ticket beside a document: from application in an answer, to identity in a request.
+DRAFT_TICKET_HEADER: Final = "Draft-Ticket"
 
 
 class TokenKind(Enum):
@@ -26,6 +28,7 @@ class TokenKind(Enum):
 
     ACCESS = ("at+jwt", "ecert-api", timedelta(minutes=15))
     CHECKOUT = ("checkout+jwt", "ecert-payment", timedelta(minutes=5))
+    DRAFT_TICKET = ("draft-ticket+jwt", "ecert-identity", timedelta(minutes=15))
     ATTESTATION = ("attestation+jwt", "ecert-issuance", None)
     RECEIPT = ("receipt+jwt", "ecert-receipt", None)
     STAFF = ("staff+jwt", "ecert-operators", timedelta(minutes=1))
@@ -42,6 +45,10 @@ class TokenRefused(Refused):
     """The token is not one of ours, not of this kind, or no longer good."""
 
     reason = "token-refused"
+
+
+class TokenExpired(TokenRefused):
+    """The token was good, and its time is over."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def _check_times(claims: Claims, kind: TokenKind, now: datetime) -> None:
     if not isinstance(issued, int) or issued > now.timestamp() + 60:
         raise TokenRefused("issued in the future")
     if kind.lifetime is not None and (not isinstance(expires, int) or expires <= now.timestamp()):
-        raise TokenRefused("expired")
+        raise TokenExpired("expired")
 
 
 def _jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:

@@ -68,6 +68,16 @@ class AR:
         key = signing_key("identity")
         return sign(claims | changes, kind=TokenKind.ACCESS, key=key, now=now, issuer="identity")
 
+    def ticket(self, renewal_id: RenewalId, document: bytes, now: datetime = NOW, *, key: str = "application") -> str:
+        """Application's word that the document is this AR's draft."""
+        claims = {
+            "sub": self.id,
+            "subscriber_id": self.subscriber_id,
+            "renewal_id": str(renewal_id),
+            "document_sha256": hashlib.sha256(document).hexdigest(),
+        }
+        return sign(claims, kind=TokenKind.DRAFT_TICKET, key=signing_key(key), now=now, issuer="application")
+
     def attestation(
         self, renewal_id: RenewalId, document: bytes, now: datetime = NOW, *, key: str = "identity", **changes: Any
     ) -> str:

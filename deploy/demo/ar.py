@@ -6,9 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deploy.demo.public import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
+
+# The gateway writes the names of headers small.
+TICKET: Final = "draft-ticket"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +56,11 @@ class AR:
         """A signed-in GET."""
         return self._api.request("GET", path, token=self.token)
 
-    def post(self, path: str, body: Any = None, key: str | None = None) -> Answer:
+    def post(
+        self, path: str, body: Any = None, key: str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
         """A signed-in POST."""
-        return self._api.request("POST", path, body, token=self.token, key=key)
+        return self._api.request("POST", path, body, token=self.token, key=key, headers=headers)
 
     def sign_in(self) -> None:
         """Present the client certificate, get an access token."""
@@ -74,14 +79,15 @@ class AR:
 
     def sign(self, renewal_id: str) -> str:
         """Read the document and sign it with openssl; identity's attestation of the signature."""
-        document = self.get(f"/application/v1/renewals/{renewal_id}/document").body
+        answer = self.get(f"/application/v1/renewals/{renewal_id}/document")
+        document, ticket = answer.body, {TICKET: answer.headers[TICKET]}
         signature = self.sign_bytes(document)
         body = {
             "renewal_id": renewal_id,
             "document": base64.b64encode(document).decode(),
             "signature": base64.b64encode(signature).decode(),
         }
-        return str(self.post("/identity/v1/attestations", body).json()["attestation"])
+        return str(self.post("/identity/v1/attestations", body, headers=ticket).json()["attestation"])
 
     def sign_bytes(self, document: bytes) -> bytes:
         """A detached CAdES signature, as `openssl cms` makes it."""

@@ -34,6 +34,8 @@ def _keys(made: pki.PKI) -> Secrets:
     files: dict[str, dict[str, Path]] = {
         "identity-signing-key": {"identity.key": signing / "identity.key"},
         "identity-public-keys": {"jwks.json": signing / "identity-jwks.json"},
+        "application-signing-key": {"application.key": signing / "application.key"},
+        "application-public-keys": {"jwks.json": signing / "application-jwks.json"},
         "payment-signing-key": {"payment.key": signing / "payment.key"},
         "payment-public-keys": {"jwks.json": signing / "payment-jwks.json"},
         "desk-signing-key": {"desk.key": signing / "desk.key"},

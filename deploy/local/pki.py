@@ -88,7 +88,7 @@ class PKI:
 
     @property
     def signing(self) -> Path:
-        """Private keys: identity, payment, desk, issuance-feed and SERVICE-audit; the public ones as NAME-jwks.json."""
+        """Private keys of those who sign tokens or events, and SERVICE-audit; the public ones as NAME-jwks.json."""
         return self.folder / "signing"
 
     @property
@@ -167,7 +167,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
     if not pki.portal_sessions.exists():
         write_private(pki.portal_sessions, Fernet.generate_key() + b"\n")
-    for name in ("identity", "payment", DESK, FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
+    for name in ("identity", "application", "payment", DESK, FEED_KEY, *(f"{service}-audit" for service in SERVICES)):
         if not (pki.signing / f"{name}-jwks.json").exists():
             write_signing_key(pki.signing, name)
     if not (pki.back_office / "ca.pem").exists():

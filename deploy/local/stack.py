@@ -211,10 +211,16 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
         case "identity":
             return {
                 "IDENTITY_SIGNING_KEY_FILE": str(pki.signing / "identity.key"),
+                "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
                 "CLIENT_TRUST_DIR": str(pki.client_trust),
                 "CLIENT_CRLS": str(pki.client_crls),
                 "ECERT_ORGANISATIONAL_POLICY_OIDS": POLICY_OIDS[ECertClass.ORGANISATIONAL],
                 "PORTAL_REDIRECT_URIS": f"{portal_url(installation)}/signed-in",
+            }
+        case "application":
+            return {
+                "APPLICATION_SIGNING_KEY_FILE": str(pki.signing / "application.key"),
+                "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
             }
         case "payment":
             return {

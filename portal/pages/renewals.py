@@ -19,6 +19,8 @@ blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition
 # Larger than identity takes, far smaller than what a wrong file may be.
 _MAX_SIGNATURE: Final = 65_536
 _SIGNATURE_LABELS: Final = ("CMS", "PKCS7", "PKCS #7 SIGNED DATA")
+# Comes with a draft's document, and goes to identity with the signature.
+_TICKET: Final = "Draft-Ticket"
 
 
 def load(renewal_id: uuid.UUID) -> dict[str, Any]:
@@ -145,13 +147,15 @@ def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response
 
 def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:
     """Have the signature attested and submit with it; the same signature again goes on where it stopped."""
+    written = _document(renewal_id)
     body = {
         "renewal_id": str(renewal_id),
-        "document": base64.b64encode(_document(renewal_id).body).decode(),
+        "document": base64.b64encode(written.body).decode(),
         "signature": base64.b64encode(signature).decode(),
     }
     key = hashlib.sha256(f"{renewal_id}".encode() + signature).hexdigest()[:32]
-    attested = web.post("/identity/v1/attestations", body, key=key).json()
+    ticket = {name: written.headers[name] for name in (_TICKET,) if name in written.headers}
+    attested = web.post("/identity/v1/attestations", body, key=key, headers=ticket).json()
     submission = {"attestation": attested["attestation"]}
     web.post(f"/application/v1/renewals/{renewal_id}/submission", submission, key=key)
 

@@ -1,13 +1,15 @@
 """HTTP: what can be renewed, drafts, the document to sign, submission, cancellation, status."""
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import flask
 
-from services.application import eligibility, handlers, prices, store, submission, terms
+from services.application import eligibility, handlers, prices, store, submission, terms, tickets
 from services.application.domain import Renewal, RenewalState
 from services.application.prices import Price
 from services.application.refusals import (
@@ -32,11 +34,13 @@ from services.application.schemas import (
 from services.application.submission import DraftRenewal
 from services.application.terms import Terms
 from shared import web
+from shared.api import KeySetSchema
 from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import RenewalId
 from shared.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.problems import Problem, ProblemTable, one_of
+from shared.tokens import DRAFT_TICKET_HEADER, SigningKey
 
 PROBLEMS: Final[ProblemTable] = {
     RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
@@ -66,9 +70,23 @@ PROBLEMS: Final[ProblemTable] = {
 
 LISTED: Final = 50
 _PUBLIC_AGE: Final = timedelta(minutes=5)
+_TICKET: Final = {
+    DRAFT_TICKET_HEADER: {
+        "description": "With a draft that can be submitted: for identity, with the signature, within 15 minutes",
+        "schema": {"type": "string"},
+    }
+}
 
 blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
 not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="As `If-None-Match` names it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """The key that signs draft tickets, and the published ones that verify them."""
+
+    key: SigningKey
+    jwks: Mapping[str, Any]
 
 
 @blp.get("/terms")
@@ -151,12 +169,17 @@ def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
 @blp.get("/renewals/<uuid:renewal_id>/document")
 @signed_in
 @refuses(RenewalNotFound)
-@blp.response(200, DocumentSchema)
+@blp.response(200, DocumentSchema, headers=_TICKET)
 def show_document(renewal_id: uuid.UUID) -> flask.Response:
-    """The document to sign, byte for byte (RFC 8785)."""
+    """The document to sign, byte for byte (RFC 8785); with a draft's comes the ticket that identity asks for."""
     caller = web.caller()
     with web.transaction() as tx:
-        return flask.Response(_own(tx.conn, renewal_id, caller).document, content_type="application/json")
+        renewal = _own(tx.conn, renewal_id, caller)
+        ticket = tickets.issue(renewal, tx, key=web.deps(Deps).key)
+    response = flask.Response(renewal.document, content_type="application/json")
+    if ticket is not None:
+        response.headers[DRAFT_TICKET_HEADER] = ticket
+    return response
 
 
 @blp.post("/renewals/<uuid:renewal_id>/submission")
@@ -181,6 +204,14 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Ask for the renewal to be cancelled; the state says later whether it was."""
     return _shown(web.tx().conn, handlers.cancel(RenewalId(renewal_id), web.caller(), web.tx()))
+
+
+@blp.get("/jwks")
+@for_everyone
+@blp.response(200, KeySetSchema)
+def show_keys() -> Mapping[str, Any]:
+    """Return the public keys that verify draft tickets (RFC 7517)."""
+    return web.deps(Deps).jwks
 
 
 def _public(found: Terms) -> flask.Response:

@@ -1,6 +1,7 @@
 """application's processes and commands; builds every real thing."""
 
 import argparse
+import json
 import sys
 import time
 import uuid
@@ -10,30 +11,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.application import extracts, handlers, importing, store, work
-from services.application.settings import read_settings
+from services.application.settings import read_service_settings, read_settings
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
-from shared.tokens import KeySet
+from shared.tokens import KeySet, SigningKey
 from shared.tx import Clock, transaction, utc_now
 
 if TYPE_CHECKING:
     import flask
 
+    from services.application import api
+
 
 def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app, from the environment."""
-    settings = read_settings()
-    return build_app(pool, KeySet.load(settings.identity_jwks_file), FingerprintKey.load(settings.fingerprint_key_file))
-
-
-def build_app(pool: Pool, keys: KeySet, fingerprints: FingerprintKey, *, clock: Clock = utc_now) -> "flask.Flask":
-    """The WSGI app; `keys` are identity's."""
     # Flask is loaded by the web process alone.
     from services.application import api
+
+    settings = read_settings()
+    return build_app(
+        pool,
+        KeySet.load(settings.service.identity_jwks_file),
+        FingerprintKey.load(settings.service.fingerprint_key_file),
+        api.Deps(
+            key=SigningKey.load(settings.signing_key_file),
+            jwks=json.loads(settings.jwks_file.read_text("utf-8")),
+        ),
+    )
+
+
+def build_app(
+    pool: Pool, keys: KeySet, fingerprints: FingerprintKey, deps: "api.Deps", *, clock: Clock = utc_now
+) -> "flask.Flask":
+    """The WSGI app; `keys` are identity's."""
+    from services.application import api  # as above
     from shared import web
 
     return web.create_app(
@@ -43,7 +58,7 @@ def build_app(pool: Pool, keys: KeySet, fingerprints: FingerprintKey, *, clock: 
         pool=pool,
         keys=keys,
         fingerprints=fingerprints,
-        deps=None,
+        deps=deps,
         clock=clock,
     )
 
@@ -52,7 +67,7 @@ def build_app(pool: Pool, keys: KeySet, fingerprints: FingerprintKey, *, clock: 
 def _operating(name: str, max_size: int = 1) -> Iterator[Pool]:
     """A pool for an operator's command; what goes wrong is one line and exit status 1."""
     try:
-        with open_current_pool(SERVICE, read_settings(), name, max_size=max_size) as pool:
+        with open_current_pool(SERVICE, read_service_settings(), name, max_size=max_size) as pool:
             yield pool
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
@@ -97,7 +112,7 @@ def _release_arguments(parser: argparse.ArgumentParser) -> None:
 SERVICE = Service(
     name="application",
     purpose="Subscriptions, prices and renewals; drives each renewal to its end.",
-    read_settings=read_settings,
+    read_settings=read_service_settings,
     make_app=make_app,
     subscriptions=lambda: handlers.SUBSCRIPTIONS,
     tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],

@@ -1,11 +1,30 @@
-"""application's settings: those that every service has."""
+"""application's settings, read from the environment once."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 from shared.settings import ServiceSettings, read_env, read_service, seal
 
 
-def read_settings() -> ServiceSettings:
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of application's processes."""
+
+    service: ServiceSettings
+    signing_key_file: Path
+    jwks_file: Path
+
+
+def read_settings() -> Settings:
     """Read the environment. Raises SettingsError that names every variable at fault."""
     env = read_env()
-    settings = read_service(env, "application")
+    service = read_service(env, "application")
+    signing_key_file = env.path("APPLICATION_SIGNING_KEY_FILE")
+    jwks_file = env.path("APPLICATION_JWKS_FILE")
     seal(env)
-    return settings
+    return Settings(service=service, signing_key_file=signing_key_file, jwks_file=jwks_file)
+
+
+def read_service_settings() -> ServiceSettings:
+    """Return the part that every service has; the whole is checked all the same."""
+    return read_settings().service

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
@@ -13,7 +13,7 @@ import flask
 from cryptography import x509
 
 from services.identity import attesting, authorising, challenging, examining, handlers, reading, sessions
-from services.identity.attesting import Attest
+from services.identity.attesting import Attest, Keys
 from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
 from services.identity.challenging import AnswerChallenge
@@ -31,6 +31,7 @@ from services.identity.domain import (
     RecordUnusable,
     RedirectRefused,
     SignatureRefused,
+    TicketRefused,
 )
 from services.identity.examining import Report
 from services.identity.handlers import Tokens
@@ -52,7 +53,7 @@ from services.identity.schemas import (
     TokensSchema,
 )
 from services.identity.store import Evidence
-from shared import problems, web, xfcc
+from shared import openapi, problems, web, xfcc
 from shared.api import KeySetSchema
 from shared.auth import claims_of
 from shared.db import UNAVAILABLE
@@ -62,7 +63,7 @@ from shared.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_e
 from shared.parsing import Parser, TooCostly
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
-from shared.tokens import SigningKey, TokenKind
+from shared.tokens import DRAFT_TICKET_HEADER, KeySet, SigningKey, TokenKind
 from shared.tx import Tx
 
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
@@ -107,6 +108,7 @@ class Deps:
 
     trust: Trust
     key: SigningKey
+    application_keys: KeySet
     jwks: dict[str, Any]
     redirect_uris: tuple[str, ...]
     origin: str
@@ -281,16 +283,20 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @blp.post("/attestations")
 @signed_in
 @judges_certificate
-@refuses(TooCostly, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable)
+@refuses(DocumentRefused, TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, NonceSpent, RecordUnusable)
+@openapi.takes_header(DRAFT_TICKET_HEADER, "As application gave it with the document; within 15 minutes")
 @_noting_refused_attestations
 @web.command
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def attest(command: Attest) -> Evidence:
     """Have the signature over an application verified and attested."""
+    # Not in the body: the same key and body get the same answer with a fresh ticket, too.
+    command = replace(command, ticket=flask.request.headers.get(DRAFT_TICKET_HEADER))
     flask.g.attesting = command
     deps = _deps()
-    return attesting.attest(command, web.caller(), web.tx(), trust=deps.trust, key=deps.key, parser=deps.parser)
+    keys = Keys(signing=deps.key, application=deps.application_keys)
+    return attesting.attest(command, web.caller(), web.tx(), trust=deps.trust, keys=keys, parser=deps.parser)
 
 
 @blp.get("/me")

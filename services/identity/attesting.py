@@ -3,10 +3,10 @@
 import hashlib
 import hmac
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.identity import document, reading, records, store, subjects
+from services.identity import document, reading, records, store, subjects, tickets
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
@@ -20,31 +20,48 @@ from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.parsing import INLINE, Parser
 from shared.subscriber_record import RecordRefused
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.tx import Tx
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attest:
-    """A signed document, to be vouched for."""
+    """A signed document, to be vouched for, with application's ticket for it."""
 
     renewal_id: RenewalId
     document: bytes
     signature: bytes
+    ticket: str | None = field(default=None, repr=False)
 
 
-def attest(
-    command: Attest, caller: Caller, tx: Tx, *, trust: Trust, key: SigningKey, parser: Parser = INLINE
-) -> Evidence:
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """identity's own key, and those that verify application's tickets."""
+
+    signing: SigningKey
+    application: KeySet
+
+
+def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys, parser: Parser = INLINE) -> Evidence:
     """Verify the signature and keep the evidence with its attestation; the same signature gets the same again.
 
-    Raises SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable, and as
-    identify does.
+    A lost answer can be asked for again when the ticket has expired: the first request had a good one.
+
+    Raises TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable,
+    and as identify does.
     """
     signature_sha256 = hashlib.sha256(command.signature).hexdigest()
     earlier = _earlier(command, caller, signature_sha256, tx)
     if earlier is not None:
         return earlier
+    tickets.check(
+        command.ticket,
+        renewal_id=command.renewal_id,
+        document=command.document,
+        caller=caller,
+        keys=keys.application,
+        now=tx.now,
+    )
     verified = reading.verify(parser, command.signature, command.document, tx.now)
     certificate_sha256 = hashlib.sha256(verified.certificate_der).hexdigest()
     if not hmac.compare_digest(certificate_sha256, caller.certificate_sha256):
@@ -54,7 +71,7 @@ def attest(
         raise OfficeEnded("the e-Cert is no longer the caller's")
     signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
     _check_records(found, signed)
-    evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=key)
+    evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=keys.signing)
     if not store.add_evidence(tx.conn, evidence, found.crls):
         # Two at once with one signature: the second waited for the first at the unique key.
         earlier = _earlier(command, caller, signature_sha256, tx)

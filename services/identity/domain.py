@@ -132,6 +132,24 @@ class DocumentRefused(Reasoned):
         super().__init__(fault.value)
 
 
+class TicketFault(StrEnum):
+    """Why a draft ticket is not accepted; each is a stable slug."""
+
+    MISSING = "ticket-missing"
+    INVALID = "ticket-invalid"
+    EXPIRED = "ticket-expired"
+    OTHER_PERSON = "ticket-of-another-representative"
+    OTHER_RENEWAL = "ticket-of-another-renewal"
+    OTHER_DOCUMENT = "ticket-of-another-document"
+
+
+class TicketRefused(Reasoned):
+    """No ticket of application for this AR, renewal and document came with the signature."""
+
+    def __init__(self, fault: TicketFault) -> None:
+        super().__init__(fault.value)
+
+
 class OtherCertificate(Refused):
     """Signed with another e-Cert than the one that signed in."""
 

@@ -39,6 +39,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     deps = api.Deps(
         trust=settings.read_trust(told),
         key=SigningKey.load(told.signing_key_file),
+        application_keys=KeySet.load(told.application_jwks_file),
         jwks=jwks,
         redirect_uris=told.redirect_uris,
         origin=told.origin,

@@ -20,6 +20,8 @@ from services.identity.domain import (
     RedirectRefused,
     SignatureFault,
     SignatureRefused,
+    TicketFault,
+    TicketRefused,
 )
 from shared.pki.crls import RevocationUnknown
 from shared.problems import Problem, ProblemTable, one_of
@@ -66,6 +68,12 @@ PROBLEMS: Final[ProblemTable] = {
         "document-refused",
         "The signed document is not your application",
         members={"reason": one_of(DocumentFault, "How the document differs from an application of yours")},
+    ),
+    TicketRefused: Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "ticket-refused",
+        "The draft ticket is not one for this document of yours",
+        members={"reason": one_of(TicketFault, "Why the draft ticket is not accepted")},
     ),
     NonceSpent: Problem(HTTPStatus.CONFLICT, NonceSpent.reason, "This application was signed before"),
     RedirectRefused: Problem(

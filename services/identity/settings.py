@@ -28,6 +28,7 @@ class Settings:
 
     service: ServiceSettings
     signing_key_file: Path
+    application_jwks_file: Path
     trust_folder: Path
     crl_sources: tuple[str, ...]
     crl_refresh_seconds: int
@@ -49,6 +50,7 @@ def read_settings() -> Settings:
     env = read_env()
     service = read_service(env, "identity")
     signing_key_file = env.path("IDENTITY_SIGNING_KEY_FILE")
+    application_jwks_file = env.path("APPLICATION_JWKS_FILE")
     trust_folder = env.path("CLIENT_TRUST_DIR")
     sources: list[str] = env.list("CLIENT_CRLS")
     policies: list[str] = env.list("ECERT_ORGANISATIONAL_POLICY_OIDS")
@@ -62,6 +64,7 @@ def read_settings() -> Settings:
     return Settings(
         service=service,
         signing_key_file=signing_key_file,
+        application_jwks_file=application_jwks_file,
         trust_folder=trust_folder,
         crl_sources=_sources(sources),
         crl_refresh_seconds=refresh,

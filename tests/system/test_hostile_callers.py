@@ -14,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from deploy.demo.ar import TICKET
 from deploy.demo.journey import Journey
 from deploy.demo.public import API_HOST, SIGN_IN_HOST, Problem, plain_http, wait_for
 from deploy.demo.target import Target
@@ -314,22 +315,26 @@ def test_a_signature_is_not_attested_for_another_document_or_another_person(
     drafted = journey(next(spare))
     drafted.ar.sign_in()
     drafted.renewal = drafted.ar.draft(drafted.srns)
-    document = drafted.ar.get(f"/application/v1/renewals/{drafted.id}/document").body
+    answer = drafted.ar.get(f"/application/v1/renewals/{drafted.id}/document")
+    document, ticket = answer.body, answer.headers[TICKET]
     signature = drafted.ar.sign_bytes(document)
     cheaper = document.replace(b'"amount_minor":', b'"amount_minor":1')
 
     def ask(token: str, renewal_id: str, content: bytes, cms: bytes) -> tuple[int, str, Any]:
         encoded = {"document": base64.b64encode(content).decode(), "signature": base64.b64encode(cms).decode()}
-        reply = door.post("/identity/v1/attestations", {"renewal_id": renewal_id, **encoded}, token)
+        reply = door.post("/identity/v1/attestations", {"renewal_id": renewal_id, **encoded}, token, (TICKET, ticket))
         return *reply.refusal, reply.json.get("reason")
 
     chan = drafted.ar.token
-    assert ask(chan, drafted.id, cheaper, signature) == (422, "signature-refused", "signature-of-another-document")
+    resigned = drafted.ar.sign_bytes(cheaper)
+    assert ask(chan, drafted.id, cheaper, resigned) == (422, "ticket-refused", "ticket-of-another-document")
+    assert ask(chan, drafted.id, document, resigned) == (422, "signature-refused", "signature-of-another-document")
     assert ask(chan, drafted.id, document, signature + b"\0") == (422, "signature-refused", "signature-not-der")
     assert ask(chan, drafted.id, document, b"\x30\x80\0\0") == (422, "signature-refused", "signature-not-der")
-    assert ask(chan, NOBODY, document, signature)[:2] == (422, "document-refused")
+    assert ask(chan, NOBODY, document, signature) == (422, "ticket-refused", "ticket-of-another-renewal")
     for stranger in (tokens["wong"], tokens["lee"]):
-        assert ask(stranger, drafted.id, document, signature)[:2] == (403, "signed-with-another-certificate")
+        refused = ask(stranger, drafted.id, document, signature)
+        assert refused == (422, "ticket-refused", "ticket-of-another-representative")
     assert drafted.ar.sign(drafted.id), "none of this has used up the nonce"
 
 

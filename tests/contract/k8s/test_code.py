@@ -182,6 +182,7 @@ ONLY: Final = {
     "issuance-feed-key": {"issuance-relay"},
     "issuance-feed-tls": {"issuance-feed"},
     "identity-signing-key": {"identity-web"},
+    "application-signing-key": {"application-web"},
     "payment-signing-key": {"payment-web", "payment-work"},
     "portal-session-keys": {"portal-web"},
     **{f"{service}-migrate-database": {f"{service}-migrate"} for service in flows.WITH_DATABASE},

@@ -30,6 +30,8 @@ def command(application_database: Database, monkeypatch: pytest.MonkeyPatch, tmp
     environment = application_database.environment | {
         "ENVIRONMENT": "local",
         "IDENTITY_JWKS_FILE": str(jwks),
+        "APPLICATION_SIGNING_KEY_FILE": str(audit_key),
+        "APPLICATION_JWKS_FILE": str(jwks),
         "AUDIT_KEY_FILE": str(audit_key),
         "FINGERPRINT_KEY_FILE": str(audit_key),
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

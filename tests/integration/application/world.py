@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from werkzeug.test import TestResponse
 
-from services.application import handlers, importing, work
+from services.application import api, handlers, importing, work
 from services.application.main import build_app
 from shared import held
 from shared.db import Pool
@@ -70,7 +70,14 @@ class World:
     keys_used: int = 0
 
     def __post_init__(self) -> None:
-        self.app = build_app(self.pool, builders.key_set("identity"), builders.FINGERPRINTS, clock=lambda: self.now)
+        key = builders.signing_key("application")
+        self.app = build_app(
+            self.pool,
+            builders.key_set("identity"),
+            builders.FINGERPRINTS,
+            api.Deps(key=key, jwks={"keys": [key.jwk()]}),
+            clock=lambda: self.now,
+        )
         self.http = self.app.test_client()
         self.applier = applier("application", handlers.SUBSCRIPTIONS, clock=lambda: self.now)
 

@@ -18,11 +18,12 @@ from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
 from shared import db, web
 from shared.db import Pool
+from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.parsing import Pool as ParsingPool
 from shared.pki.crls import issuer_of
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
-from tests.builders import FINGERPRINTS
+from tests.builders import AR, FINGERPRINTS, key_set
 from tests.engines import Database
 from tests.unit.identity import builders
 from tests.unit.identity.builders import NOW, ORGANISATIONAL, Holder, Leaf, issue, name, world
@@ -169,6 +170,7 @@ def http(pool: Pool, clock: Clock, parsers: ParsingPool) -> FlaskClient:
     deps = api.Deps(
         trust=TRUST,
         key=SIGNING_KEY,
+        application_keys=key_set("application"),
         jwks=JWKS,
         redirect_uris=REDIRECT_URIS,
         origin="https://portal.example",
@@ -249,10 +251,23 @@ def attest(
     *,
     key: str | None = None,
     auth: dict[str, str] | None = None,
+    ticket: str | None = "",
 ) -> TestResponse:
-    """Ask for an attestation."""
-    headers = {**(auth or bearer(http, holder)), "Idempotency-Key": key or uuid.uuid4().hex}
+    """Ask for an attestation; with application's ticket for the document unless one is given."""
+    auth = auth or bearer(http, holder)
+    headers = {**auth, "Idempotency-Key": key or uuid.uuid4().hex}
+    given = ticket_for(http, auth, body) if ticket == "" else ticket
+    if given is not None:
+        headers["Draft-Ticket"] = given
     return http.post("/identity/v1/attestations", headers=headers, json=body)
+
+
+def ticket_for(http: FlaskClient, auth: dict[str, str], body: dict[str, str]) -> str:
+    """Application's ticket for the document as a draft of whoever is signed in, made just now."""
+    claims = json.loads(base64.urlsafe_b64decode(auth["Authorization"].split(".")[1] + "=="))
+    person = AR(id=ARId(claims["sub"]), subscriber_id=SubscriberId(claims["subscriber_id"]))
+    now = http.application.extensions["ecert"].clock()
+    return person.ticket(RenewalId(uuid.UUID(body["renewal_id"])), base64.b64decode(body["document"]), now)
 
 
 def problem(answer: TestResponse) -> tuple[int, str, str | None]:

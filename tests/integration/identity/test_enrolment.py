@@ -212,6 +212,7 @@ def environment(identity_database: Database, tmp_path: Path, monkeypatch: pytest
         "FINGERPRINT_KEY_FILE": str(tmp_path / "signing.key"),
         "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
         "IDENTITY_SIGNING_KEY_FILE": str(tmp_path / "signing.key"),
+        "APPLICATION_JWKS_FILE": str(tmp_path / "jwks.json"),
         "CLIENT_TRUST_DIR": str(tmp_path),
         "CLIENT_CRLS": str(tmp_path),
         "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",

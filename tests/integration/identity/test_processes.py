@@ -26,6 +26,7 @@ from deploy.local.crls import revoke
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass
 from deploy.local.processes import envoy_command
 from deploy.local.waiting import free_port, is_taken, wait_until
+from shared.tokens import SigningKey, TokenKind, sign
 from tests.engines import Postgres
 from tests.integration.local.echo import Answer, Client
 
@@ -90,6 +91,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "FINGERPRINT_KEY_FILE": str(pki.fingerprint_key("identity")),
             "IDENTITY_JWKS_FILE": str(pki.signing / "identity-jwks.json"),
             "IDENTITY_SIGNING_KEY_FILE": str(pki.signing / "identity.key"),
+            "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
             "CLIENT_TRUST_DIR": str(pki.client_trust),
             "CLIENT_CRLS": str(pki.client_crls),
             "CLIENT_CRL_REFRESH_SECONDS": "1",
@@ -172,6 +174,14 @@ def attested(system: System, folder: Path, sample: str, ar_id: str, subscriber_i
     made = ["-in", "document.json", "-out", "signature.p7s", "-outform", "DER"]
     openssl(folder, "cms", "-sign", "-binary", "-cades", *made, *signer)
     token = system.sign_in(sample).json["access_token"]
+    claims = {
+        "sub": ar_id,
+        "subscriber_id": subscriber_id,
+        "renewal_id": renewal_id,
+        "document_sha256": hashlib.sha256((folder / "document.json").read_bytes()).hexdigest(),
+    }
+    key = SigningKey.load(system.pki.signing / "application.key")
+    ticket = sign(claims, kind=TokenKind.DRAFT_TICKET, key=key, now=datetime.now(UTC), issuer="application")
     parts = {"document": "document.json", "signature": "signature.p7s"}
     encoded = {name: base64.b64encode((folder / file).read_bytes()).decode() for name, file in parts.items()}
     return system.client.ask(
@@ -183,6 +193,7 @@ def attested(system: System, folder: Path, sample: str, ar_id: str, subscriber_i
             "Authorization": f"Bearer {token}",
             "Idempotency-Key": uuid.uuid4().hex,
             "Content-Type": "application/json",
+            "Draft-Ticket": ticket,
         },
     )
 

@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "FINGERPRINT_KEY_FILE": "fingerprint.key",
     "IDENTITY_JWKS_FILE": "jwks.json",
     "IDENTITY_SIGNING_KEY_FILE": "signing.key",
+    "APPLICATION_JWKS_FILE": "application.json",
     "CLIENT_TRUST_DIR": "trust",
     "CLIENT_CRLS": "crls",
     "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",

@@ -22,6 +22,7 @@ PORTAL: Final = "https://portal.ecert.localhost:8443"
 RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
 ITEM: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a11"
 FOREVER: Final = 4_000_000_000
+TICKET: Final = "Draft-Ticket"
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Asked:
     token: str | None
     body: Any
     key: str | None
+    ticket: str | None
 
 
 # Asked of every signed-in page and sign-out; nothing to write down unless a test says so.
@@ -50,13 +52,15 @@ class StubAPI(API):
         body = None if raw is None else json.loads(raw)
         if path in _SESSION_PATHS and (method, path) not in self.answers:
             return Reply(status=204, body=b"")
-        self.asked.append(Asked(method, path, token, body, headers.get("Idempotency-Key")))
+        self.asked.append(Asked(method, path, token, body, headers.get("Idempotency-Key"), headers.get(TICKET)))
         answer = self.answers.get((method, path), (404, {"type": "urn:ecert:problem:not-found"}))
         if answer is None:
             raise APIUnavailable(path)
         if isinstance(answer, tuple):
             raise APIProblem(answer[0], answer[1])
-        return Reply(status=200, body=answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+        given = {TICKET: "the-ticket"} if path.endswith("/document") else {}
+        raw_answer = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return Reply(status=200, body=raw_answer, headers=given)
 
 
 KEY: Final = Fernet.generate_key()

@@ -80,6 +80,12 @@ def test_a_double_click_asks_twice_for_one_and_the_same_thing(
         assert len(asked[0][0] or "") >= 8
 
 
+def test_the_ticket_that_came_with_the_document_goes_to_identity_with_the_signature(app: Flask, api: StubAPI) -> None:
+    path, form, _ = next(change for change in CHANGES if change[0].endswith("/sign"))
+    signed_in(app).post(path, data={**FORM, **form}, base_url=PORTAL)
+    assert [each.ticket for each in api.asked if each.path == "/identity/v1/attestations"] == ["the-ticket"]
+
+
 def test_the_same_page_shown_again_asks_for_something_new(app: Flask) -> None:
     client = signed_in(app)
     pages = [client.get(f"{R}/cancel", base_url=PORTAL).text for _ in range(2)]
