@@ -35,9 +35,9 @@ OPERATORS = [f"{name}-operators" for name in stack.OPERATED]
 BY_REDIRECT = {"invalid-request"}
 
 
-def make_app(blueprint: Blueprint, table: ProblemTable, **options: Any) -> flask.Flask:
+def make_app(blueprint: Blueprint, table: ProblemTable, service: str = "any", **options: Any) -> flask.Flask:
     return web.create_app(
-        "any",
+        service,
         blueprints=[blueprint],
         problem_table=table,
         pool=ConnectionPool("", open=False),
@@ -50,7 +50,7 @@ def make_app(blueprint: Blueprint, table: ProblemTable, **options: Any) -> flask
 
 def document(name: str) -> dict[str, Any]:
     if name in APIS:
-        app = make_app(APIS[name].blp, APIS[name].PROBLEMS)
+        app = make_app(APIS[name].blp, APIS[name].PROBLEMS, name.removesuffix("-feed"))
     else:
         app = operator_app(name.removesuffix("-operators"))
     return document_of(app)
