@@ -204,7 +204,11 @@ MONEY: Final = (
                   || CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END
            FROM application_renewal AS a LEFT JOIN payment_payment AS p ON p.renewal_id = a.id
            WHERE a.submitted_at < :horizon AND (p.captured_at IS NULL OR p.captured_at < :horizon)
-             AND COALESCE(a.captured_minor, 0) <> CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END""",
+             AND COALESCE(a.captured_minor, 0) <> CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END
+           UNION ALL
+           SELECT p.renewal_id, 'application knows no submitted renewal, payment ' || p.amount_minor
+           FROM payment_payment AS p LEFT JOIN application_renewal AS a ON a.id = p.renewal_id
+           WHERE a.id IS NULL AND p.captured_at < :horizon""",
     ),
 )
 

@@ -63,6 +63,10 @@ class Point(StrEnum):
 # What no command can bring back, as docs/operations.md says: the kinds that a restore to this point may leave.
 LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
     ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
+    ("application", Point.YESTERDAY): frozenset(
+        {"payment-differs", "proof-differs", "certificate-without-order", "stranded"}
+    ),
+    ("issuance", Point.YESTERDAY): frozenset({"completed-without-certificate"}),
 }
 
 

@@ -144,6 +144,7 @@ CASES: list[tuple[str, Plant]] = [
     ("ledger-differs", lambda w: w.one("payment", "booking").update(amount_minor=4999)),
     ("ledger-differs", _not_booked),
     ("payment-differs", lambda w: w.one("application", "renewal").update(captured_minor=None)),
+    ("payment-differs", lambda w: w.rows["application"]["renewal"].clear()),
     ("completed-without-certificate", _no_certificate),
     ("certificate-without-order", _stranger),
     ("certificate-not-known", lambda w: w.one("application", "item").update(state="csr-received")),
