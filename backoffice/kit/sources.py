@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -14,6 +14,7 @@ from backoffice.kit.client import FeedClient
 from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope
+from shared.membership import NO_MEMBER, GroupConsumer, Membership
 
 log = structlog.get_logger()
 
@@ -72,8 +73,11 @@ class HTTPSource:
 class KafkaSource:
     """The topic, as a member of a group of ours. Offsets follow what is booked, never the other way round."""
 
-    def __init__(self, consumer: KafkaConsumer) -> None:
+    def __init__(self, consumer: GroupConsumer) -> None:
         self._consumer = consumer
+        self._membership = Membership(consumer)
+        # What a rebalance handed out while nothing was to be taken.
+        self._early: list[tuple[TopicPartition, list[Any]]] = []
         # Per partition, what came and is not committed: offset and position, None for what has none.
         self._open: dict[TopicPartition, deque[tuple[int, int | None]]] = {}
 
@@ -81,11 +85,17 @@ class KafkaSource:
         """Some records of any partitions."""
         events: list[Envelope] = []
         unreadable: list[str] = []
-        for partition, records in self._consumer.poll(timeout_ms=int(seconds * 1000)).items():
+        early, self._early = self._early, []
+        for partition, records in [*early, *self._take(0 if early else seconds)]:
             for record in records:
                 position = self._read(record, events, unreadable)
                 self._open.setdefault(partition, deque()).append((record.offset, position))
         return Batch(events=events, unreadable=unreadable)
+
+    def _take(self, seconds: float) -> list[tuple[TopicPartition, list[Any]]]:
+        polled: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=int(seconds * 1000))
+        self._membership.watch()
+        return [*polled.items()]
 
     def _read(self, record: Any, events: list[Envelope], unreadable: list[str]) -> int | None:
         try:
@@ -98,10 +108,9 @@ class KafkaSource:
 
     def rest(self, seconds: float) -> None:
         """Stay a member of the group, but take nothing."""
-        assigned = self._consumer.assignment()
-        self._consumer.pause(*assigned)
-        self._consumer.poll(timeout_ms=int(seconds * 1000))
-        self._consumer.resume(*assigned)
+        self._consumer.pause(*self._consumer.assignment())
+        self._early += self._take(seconds)
+        self._consumer.resume(*self._consumer.assignment())
 
     def settle(self, is_done: IsDone) -> None:
         """Commit, of each partition, up to the first record that still waits for one of another partition."""
@@ -118,6 +127,10 @@ class KafkaSource:
             except KafkaError as error:
                 # A broker that is away, or a group that is sharing out anew: what comes again is known.
                 log.warning("kit.commit_failed", error=f"{type(error).__name__}: {error}")
+                if isinstance(error, NO_MEMBER):
+                    self._membership.refused()
+            else:
+                self._membership.committed()
 
     def close(self) -> None:
         """Leave the group."""
