@@ -64,7 +64,7 @@ class Point(StrEnum):
 LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
     ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
     ("application", Point.YESTERDAY): frozenset(
-        {"payment-differs", "proof-differs", "certificate-without-order", "stranded"}
+        {"event-held", "payment-differs", "proof-differs", "certificate-without-order", "stranded"}
     ),
     ("issuance", Point.YESTERDAY): frozenset({"completed-without-certificate"}),
 }
