@@ -281,7 +281,8 @@ def was_announced(conn: Conn, renewal_id: RenewalId, envelope_id: uuid.UUID) -> 
     """Whether this envelope was announced before, though its PIN's hash is not here: the database was restored."""
     row = conn.execute(
         """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
-           AND convert_from(data, 'UTF8')::json ->> 'envelope_id' = %s LIMIT 1""",
+           AND CASE WHEN octet_length(data) > 0  -- blanked after its letter was printed: too long ago to be forgotten
+               THEN convert_from(data, 'UTF8')::json ->> 'envelope_id' END = %s LIMIT 1""",
         (PINEnvelopeSealed.TOPIC, str(renewal_id), PINEnvelopeSealed.TYPE, str(envelope_id)),
     ).fetchone()
     return row is not None

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from services.issuance import handlers
@@ -38,6 +39,19 @@ def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance
     with pytest.raises(PINWrong):
         world.submit(renewal, pins=lost)
     world.submit(renewal)
+
+
+def test_a_pin_is_made_again_long_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
+    renewal = Renewal(items=items([NAME]))
+    with world.begin() as tx:
+        handlers.open_orders(world.request(renewal), tx, keys=world.keys)
+    seal_all(world)
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE outbox SET sent_at = now() - INTERVAL '40 days'")
+        assert conn.execute("SELECT count(*) FROM blank_sealed_pins(now(), 10)").fetchone() == (1,)
+    world.reissue(renewal, NAME)
+    seal_all(world)
+    assert world.rows("SELECT state, count(*) FROM pins GROUP BY state ORDER BY state") == [("sealed", 1), ("void", 1)]
 
 
 def seal_all(world: World) -> None:
