@@ -106,14 +106,18 @@ class AR:
         body = {"renewal_id": renewal_id, "authorisation": authorisation}
         # An authorisation opens one checkout: whoever asks again does so with the same key.
         key = uuid.uuid4().hex
+        # Asking how the payment stands costs a read; asking for a checkout too early, two commits.
+        wait_for("the payment", lambda: self._if_ready(f"/payment/v1/payments/{renewal_id}"))
         checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body, key))
         page = checkout["checkout_url"]
         plain_http(page, patience=self.gateway.patience)
         plain_http(page, "POST", patience=self.gateway.patience, decision="pay")
 
-    def _if_ready(self, path: str, body: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    def _if_ready(
+        self, path: str, body: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> dict[str, Any] | None:
         try:
-            answer: dict[str, Any] = self.post(path, body, key).json()
+            answer: dict[str, Any] = (self.get(path) if body is None else self.post(path, body, key)).json()
         except Problem as problem:
             if problem.type.endswith((":payment-not-ready", ":unavailable", ":provider-unavailable")):
                 return None

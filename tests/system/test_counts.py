@@ -18,7 +18,7 @@ ROUND_TRIPS: Final = {
     "application-web": 38,
     "application-consume": 64,
     "application-relay": 18,
-    "payment-web": 34,
+    "payment-web": 44,
     "payment-work": 26,
     "payment-consume": 19,
     "payment-relay": 6,
@@ -26,11 +26,11 @@ ROUND_TRIPS: Final = {
     "mailing-work": 38,
     "mailing-print": 24,
     "mailing-relay": 6,
-    "issuance-web": 27,
+    "issuance-web": 28,
     "issuance-consume": 24,
     "issuance-work": 47,
     # It stamps what goes to the feed, in a transaction before the one that sends.
-    "issuance-relay": 45,
+    "issuance-relay": 48,
     "desk-consume": 90,
 }
 # Audit rows share a seal if they come within two seconds, and a slow machine needs more of them: in work alone.

@@ -130,7 +130,7 @@ def openapi(pool: Pool) -> dict[str, Any]:
     return cast(dict[str, Any], body(answer))
 
 
-FOR_EVERYONE = ("get /application/v1/terms", "get /application/v1/terms/{version}", "get /application/v1/prices")
+FOR_EVERYONE = tuple(f"get /application/v1/{path}" for path in ("terms", "terms/{version}", "prices", "jwks"))
 
 
 def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dict[str, Any]) -> None:
@@ -141,7 +141,7 @@ def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dic
         for method, operation in methods.items()
         if method in {"get", "post"}
     ]
-    assert len(operations) == 10
+    assert len(operations) == 11
     for name, operation in operations:
         assert operation["summary"], name
         assert operation["security"] == ([] if name in FOR_EVERYONE else [{"access_token": []}]), name

@@ -10,7 +10,8 @@ from shared.web import MAX_BODY_BYTES
 from tests.integration.application.world import WWW, World, problem
 
 KB = 1024
-MAX_SECONDS = 0.2
+# Without a budget it was twelve; a busy machine takes several times as long as a quiet one.
+MAX_SECONDS = 0.5
 MAX_ANSWER_BYTES = 16 * KB
 BODIES: dict[str, bytes] = {
     "elements": b'{"items":[' + b"1," * 120_000 + b"1]}",

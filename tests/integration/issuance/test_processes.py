@@ -41,7 +41,8 @@ def test_the_processes_are_built_from_the_settings(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert [name for name, _ in main.SERVICE.tasks(world.pool)] == ["seal-pin", "issue", "publish-crl"]
+    tasks = [name for name, _ in main.SERVICE.tasks(world.pool)]
+    assert tasks == ["seal-pin", "issue", "publish-crl", "answer-cancellation"]
     assert main.SERVICE.subscriptions is not None
     assert len(main.SERVICE.subscriptions()) == 2
     client = main.SERVICE.make_app(world.pool).test_client()
