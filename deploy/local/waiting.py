@@ -3,7 +3,9 @@
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 
 class TookTooLong(Exception):
@@ -30,6 +32,10 @@ def is_taken(port: int) -> bool:
     return False
 
 
+# Given out by this process lately: most are bound seconds later, and until then look free.
+_given: Final[deque[int]] = deque(maxlen=2_000)
+
+
 def free_port() -> int:
     """A loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
     return free_ports(1)[0]
@@ -40,5 +46,6 @@ def free_ports(number: int) -> list[int]:
     while True:
         first = random.randint(20_000, 32_000 - number)  # noqa: S311 (no secret)
         ports = list(range(first, first + number))
-        if not any(map(is_taken, ports)):
+        if not any(port in _given or is_taken(port) for port in ports):
+            _given.extend(ports)
             return ports
