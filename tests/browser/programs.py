@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +85,11 @@ def packaged_chromium() -> Chromium:
     done = subprocess.run(
         command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, check=True
     )
-    libraries = {"LD_LIBRARY_PATH": str(folder / "al2023" / "lib"), "FONTCONFIG_PATH": str(folder / "fonts")}
+    # It ends at the first character that no font has, and its own ones have Latin letters only.
+    fonts = folder / "fonts.conf"
+    folders = "".join(f"<dir>{each}</dir>" for each in (folder / "fonts", files("noto_cjk_sans_otc")))
+    fonts.write_text(f"<fontconfig>{folders}<cachedir>{folder / 'fonts-cache'}</cachedir></fontconfig>")
+    libraries = {"LD_LIBRARY_PATH": str(folder / "al2023" / "lib"), "FONTCONFIG_FILE": str(fonts)}
     return Chromium(done.stdout.strip(), libraries)
 
 
