@@ -15,7 +15,7 @@ from shared.migrate import load, migrate
 from shared.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[1]
-_PASSWORD = "benchmark"  # noqa: S105
+_PASSWORD = "benchmark"  # noqa: S105 (of a throw-away engine)
 
 
 @dataclass(frozen=True, kw_only=True)

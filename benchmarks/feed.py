@@ -110,7 +110,7 @@ def _paced(
     came: dict[Connection, dict[str, float]] = {report: {} for report in reports}
     begun = time.monotonic()
     # Evenly, they would keep step with the relay's pauses.
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)  # noqa: S311 (no secret)
     for number in range(int(rate * seconds)):
         _take_until(begun + (number + chance.random()) / rate, came)
         subject = RenewalId(uuid.uuid4())

@@ -156,7 +156,7 @@ def keep_looking(
 
 
 def progress(admin: KafkaAdminClient, group: str, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
-    """Of every partition of these topics: up to where the group has committed, or where it begins; and its end."""
+    """Return the committed offset (or the beginning) and the end of every partition of these topics."""
     partitions = [
         TopicPartition(topic["name"], each["partition_index"])
         for topic in admin.describe_topics([*topics])

@@ -25,7 +25,7 @@ JOINS = Counter("consumer_group_rejoins_total", "Times the consumer left its gro
 
 
 class Client(Protocol):
-    """What the watch needs of the Kafka client."""
+    """Kafka client, as far as the watch needs it."""
 
     session_seconds: float
 

@@ -1,4 +1,4 @@
-"""What an operation's OpenAPI document says beside its body: security, host, headers, and each problem by its type."""
+"""OpenAPI description of an operation beside its body: security, host, headers, and each problem by its type."""
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy

@@ -98,7 +98,7 @@ class Parked:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What an operator may call it. Only `name` is always its own: offsets begin again in a topic made again."""
+        """Names for an operator. Only `name` is always its own: offsets begin again in a topic made again."""
         return (self.name, self.at) if self.event_id is None else (self.name, self.at, str(self.event_id))
 
     @property

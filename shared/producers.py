@@ -28,7 +28,7 @@ class Future(Protocol):
 
 
 class Producer(Protocol):
-    """What the relay needs of kafka-python's producer."""
+    """kafka-python's producer, as far as the relay needs it."""
 
     def send(self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
         """Queue one record; return its Future."""

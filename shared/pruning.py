@@ -25,7 +25,7 @@ PRUNED = Counter("pruned_rows_total", "Rows deleted or blanked because their tim
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What is pruned of one table. `keep` is a policy with dates: from each day on, how long a row is kept.
+    """Rows that are pruned of one table. `keep` is a policy with dates: from each day on, how long a row is kept.
 
     The statement's parameters are `before`, `limit` and `now`; the rows that it affects, or returns, are counted.
     """

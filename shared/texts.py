@@ -49,12 +49,12 @@ def visible(text: str) -> str:
 
 
 def typed(text: str) -> str:
-    """What a person typed to be compared with what we printed: as it looks, without blanks, in capitals."""
+    """Return typed text to be compared with what we printed: as it looks, without blanks, in capitals."""
     return "".join(visible(text).replace(_LONG_SOUND, "-").split()).upper()
 
 
 def compact(text: str) -> str:
-    """What a person typed, without dashes either: a PIN, a registered number, an SRN, a digest."""
+    """Return typed text, without dashes either: a PIN, a registered number, an SRN, a digest."""
     return typed(text).replace("-", "")
 
 

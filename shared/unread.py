@@ -1,4 +1,4 @@
-"""Unread records of a consumer group over all its partitions, whoever reads them, or nobody."""
+"""Unread records of a consumer group over all its partitions, read by a member or by none."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ STALLED: Final = Gauge(
 
 
 class Watch:
-    """What was seen at the last look: a partition with unread records stalls from when its commit was seen first."""
+    """Offsets seen at the last look: a partition with unread records stalls from when its commit was seen first."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

@@ -39,7 +39,7 @@ class Contract:
         return self._missing_header(described, response) or self._other_content(path, method, described, response)
 
     def _resolved(self, described: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-        """What a reference points to; anything else as it is."""
+        """Return the target of a reference; anything else as it is."""
         if "$ref" not in described:
             return described
         found: Mapping[str, Any] = self.document["components"][kind][described["$ref"].rpartition("/")[2]]

@@ -232,7 +232,7 @@ def main() -> None:
     installation = Installation.open(folder, Ports.free())
     installation.keep_ports()
     drill = Drill(installation=installation, renewals=options.renewals)
-    counts = Counter(drill.run(options.kills, random.Random(options.seed)))  # noqa: S311
+    counts = Counter(drill.run(options.kills, random.Random(options.seed)))  # noqa: S311 (no secret)
     for name, number in counts.items():
         print(f"{number:6}  {name}")
     faults = count.faults(counts, renewals=options.renewals, items=drill.items)

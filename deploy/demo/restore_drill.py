@@ -72,7 +72,7 @@ LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one restore cost, and what did not agree afterwards."""
+    """Cost of one restore, and the divergences that it left."""
 
     service: str
     point: Point

@@ -174,7 +174,7 @@ def _read_signature() -> bytes | FormError:
 
 
 def _from_page(text: str) -> bytes | None:
-    """What our own script has put into the form."""
+    """Return the signature that the page's own script put into the form."""
     try:
         der = base64.b64decode(text, validate=True)
     except ValueError:

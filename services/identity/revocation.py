@@ -12,7 +12,7 @@ def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tu
     """Return the first chain of which nothing is revoked, with the CRLs that say so.
 
     Raises RevocationUnknown if a chain may still turn out good, else CertificateRefused. A revoked e-Cert is revoked
-    by every chain: whoever issued it is one name and one key, and has one set of lists.
+    by every chain: its issuer is one name and one key, and has one set of lists.
     """
     unknown = None
     for chain in chains:

@@ -19,7 +19,7 @@ _CERTIFICATE: Final = (
     "revoked_at, revocation_reason"
 )
 
-# Longer than any certificate that a list speaks of is valid, and two years more for whoever has to show what was said.
+# Longer than any certificate that a list speaks of is valid, and two years more: it may be evidence.
 CRLS: Final = Rule(
     table="crls",
     keep=((date(2026, 1, 1), timedelta(days=1130)),),
@@ -209,7 +209,7 @@ def list_unlisted(conn: Conn, number: int) -> None:
 
 
 def revocations(conn: Conn, number: int, last_update: datetime | None) -> list[Revocation]:
-    """What CRL `number` lists: an entry stays until a CRL made after the certificate's end has shown it."""
+    """Return the entries of CRL `number`: an entry stays until a CRL made after the certificate's end has shown it."""
     rows = conn.execute(
         """SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
            WHERE revoked_at IS NOT NULL

@@ -32,7 +32,7 @@ class RevocationReason(StrEnum):
 
 # privilegeWithdrawn is the CA's alone to say.
 SUBSCRIBER_REASONS: Final = frozenset(RevocationReason) - {RevocationReason.PRIVILEGE_WITHDRAWN}
-# A reason is only ever raised: whoever relies on the CRL must learn of a compromised key, whatever was said before.
+# A reason is only ever raised: relying parties must learn of a compromised key from the CRL, whatever it said before.
 GRAVITY: Final = {
     RevocationReason.UNSPECIFIED: 0,
     RevocationReason.AFFILIATION_CHANGED: 1,

@@ -1,4 +1,4 @@
-"""What payment refuses, and how its provider fails: permanently, or for now."""
+"""What payment refuses, and how its provider fails: permanently or temporarily."""
 
 from shared.errors import Refused, Unavailable
 

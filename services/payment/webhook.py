@@ -38,7 +38,7 @@ class Webhook:
 
 
 class WebhookOutcome(StrEnum):
-    """What becomes of a webhook."""
+    """Outcome of a webhook."""
 
     USED = "used"
     OTHER_KIND = "other-kind"

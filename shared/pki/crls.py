@@ -60,7 +60,7 @@ class RevocationUnknown(Unavailable):
 
 
 class CertificateListed(Refused):
-    """A certificate of the chain was revoked, or is suspended for now."""
+    """A certificate of the chain was revoked or is suspended (certificateHold)."""
 
     reason = "certificate-listed"
 
@@ -77,7 +77,7 @@ Links = Iterable[tuple[x509.Certificate, x509.Certificate]]
 class MaxAges:
     """Ages from thisUpdate over which a list is not used, whatever its nextUpdate says.
 
-    A CRL comes over plain http: without a limit, whoever stands between can show one from before a revocation until
+    A CRL comes over plain http: without a limit, an attacker in between can show one from before a revocation until
     it runs out. e-Cert sub-CAs publish daily. Of roots, which rarely have anything to say, half a year is asked.
     """
 

@@ -137,7 +137,7 @@ def _pasted(blocks: list[Block], private: list[Block]) -> PrivateKeyPasted:
 
 
 def _key_of_request(blocks: list[Block]) -> bytes | None:
-    """The key of the CSR beside a private key that cannot be read: whoever sent it holds that key, so it is its own."""
+    """Return the key of the CSR beside a private key that cannot be read: the sender holds that key."""
     for block in blocks:
         if block.label in _LABELS and block.der is not None:
             with suppress(CSRRefused, KeyRefused):

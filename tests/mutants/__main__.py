@@ -24,7 +24,7 @@ RUN_SECONDS: Final = 600
 
 
 class Verdict(Enum):
-    """What became of a mutant."""
+    """Verdict on a mutant."""
 
     FOUND = "found"
     SURVIVED = "SURVIVED"

@@ -71,7 +71,7 @@ FROM generate_series(1, %s) AS n""".encode()
 
 
 def many_records(count: int, *, batch: int) -> Iterator[list[Record]]:
-    """So many events as records of a topic."""
+    """Make this many events as records of a topic."""
     for first in range(1, count + 1, batch):
         numbers = map(uuid.UUID, (f"{n:032x}" for n in range(first, min(first + batch, count + 1))))
         yield [a_record(number) for number in numbers]

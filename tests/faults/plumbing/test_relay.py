@@ -156,7 +156,7 @@ def test_a_topic_that_the_broker_denies_holds_up_no_other_and_is_sent_once_it_is
             begun = time.monotonic()
             wait_until(lambda: feed_end(kafka) > len(waits), limit=30, what="it is in the topic", every=0.05)
             waits.append(time.monotonic() - begun)
-            time.sleep(0.5)
+            time.sleep(0.5)  # the events come one by one, over longer than a send's time-out
         assert left(pool, Topic.PIN_ENVELOPES) == 1200
         fault.close()
         wait_until(lambda: unsent(pool) == 0, limit=40, what="all is sent")

@@ -263,7 +263,7 @@ def attest(
 
 
 def ticket_for(http: FlaskClient, auth: dict[str, str], body: dict[str, str]) -> str:
-    """Application's ticket for the document as a draft of whoever is signed in, made just now."""
+    """Application's ticket for the document as a draft of the signed-in AR, made just now."""
     claims = json.loads(base64.urlsafe_b64decode(auth["Authorization"].split(".")[1] + "=="))
     person = AR(id=ARId(claims["sub"]), subscriber_id=SubscriberId(claims["subscriber_id"]))
     now = http.application.extensions["ecert"].clock()

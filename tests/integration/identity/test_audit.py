@@ -40,7 +40,7 @@ STRANGER = e_cert("NOBODY Known")
 
 
 def refusals(pool: Pool) -> list[tuple[Any, ...]]:
-    """What was refused: who, what, whose or which, why."""
+    """Return the audit rows of refusals: who, what, whose or which, why."""
     with pool.connection() as conn:
         return conn.execute(
             """SELECT actor, action, subject, details ->> 'reason' FROM audit_log

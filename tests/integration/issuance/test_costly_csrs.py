@@ -51,7 +51,7 @@ def test_a_full_pool_says_to_come_back(world: World) -> None:
     pool = ParsingPool(["shared.pki.csr"], workers=1, waiting=0)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(pool.run, parsed.sleep, 2.0)
-        time.sleep(0.3)
+        time.sleep(0.3)  # the slow call must be in its worker; a queue has no sign of that
         answer = (
             world.app(pool).test_client().post(URL, json={"csr": "anything", "server_names": [NAME]}, headers=headers)
         )

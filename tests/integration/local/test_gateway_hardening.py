@@ -156,7 +156,7 @@ def test_bodies_that_never_end_leave_the_gateway_its_memory(pki: local_pki.PKI) 
         envoy, end = psutil.Process(client.process), time.monotonic() + 8
         while time.monotonic() < end:
             most = max(most, envoy.memory_info().rss)
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two samples of its memory
         assert client.ask(PAGES, "/en/").status in (200, 503)
         holder.communicate(b"", timeout=20)
         assert most < CONTAINER_MEMORY_MIB * MIB, f"{most // MIB} MiB"

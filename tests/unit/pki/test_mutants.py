@@ -1,4 +1,4 @@
-"""What strangers send is refused or read, and nothing else: certificates, CRLs, CSRs and CMS, each mutated.
+"""Bytes of strangers are refused or read, and nothing else: certificates, CRLs, CSRs and CMS, each mutated.
 
 The mutations are the same in every run. CRLs are signed again after the change: an issuer, too, may make a bad one.
 """

@@ -98,7 +98,7 @@ def test_a_commit_refused_in_a_rebalance_is_forgotten_after_it(
 
 
 def test_one_without_partitions_asks_more_and_more_seldom(client: Client, membership: Membership) -> None:
-    """One member too many asks five times in an hour; one whom a leader without metadata left out asks soon."""
+    """One member too many asks five times in an hour; one to which a leader without metadata gave nothing asks soon."""
     client.partitions = []
     run(client, membership, 3600)
     assert [round(each / 10) * 10 for each in client.asked] == [20, 60, 140, 300, 620, 1260, 2540]

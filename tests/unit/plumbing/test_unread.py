@@ -1,4 +1,4 @@
-"""What is said of partitions that nobody commits."""
+"""Gauges of partitions that nobody commits."""
 
 from kafka import TopicPartition
 from prometheus_client import REGISTRY
