@@ -50,6 +50,8 @@ class Consumer:
         self._applier = applier
         self._stop = stop
         self._membership = Membership(kafka)
+        # Offsets whose commit failed. A rebalance that gives the same partitions again reads nothing again.
+        self._owed: dict[TopicPartition, OffsetAndMetadata] = {}
         self._look_for_waiting = time.monotonic()
         self._oldest: float | None = None
         LAG.set_function(self._lag)
@@ -85,6 +87,8 @@ class Consumer:
         """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""
         records = _records(polled)
         if not records:
+            if self._owed:
+                self._commit(())
             return
         self._oldest = min(message.timestamp for messages in polled.values() for message in messages) / 1000
         pause = FIRST_PAUSE_SECONDS
@@ -171,20 +175,22 @@ class Consumer:
         return taken
 
     def _commit(self, records: Sequence[Record]) -> None:
-        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        offsets = dict(self._owed)
         for record in sorted(records, key=lambda record: record.offset):
             offsets[TopicPartition(record.topic, record.partition)] = OffsetAndMetadata(record.offset + 1, "", -1)
         mine = self._kafka.assignment()
+        still_mine = {partition: at for partition, at in offsets.items() if partition in mine}
         try:
-            still_mine = {partition: at for partition, at in offsets.items() if partition in mine}
             self._kafka.commit(still_mine, timeout_ms=COMMIT_MS)
         except KafkaError as error:
             # Lost the partition or the broker: the batch is in the database, the inbox refuses it the second time.
+            self._owed = still_mine
             COMMITS_FAILED.labels(type(error).__name__).inc()
             log.warning("consumer.commit_failed", error=f"{type(error).__name__}: {error}")
             if isinstance(error, NO_MEMBER):
                 self._membership.refused()
         else:
+            self._owed = {}
             self._membership.committed()
 
 

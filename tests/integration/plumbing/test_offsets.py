@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from kafka import TopicPartition
+from kafka.errors import RebalanceInProgressError
 
 from shared.apply import Applier
 from shared.consumer import Consumer
@@ -24,12 +25,16 @@ class FakeKafka:
     partition: TopicPartition
     seen: list[list[str]] = field(default_factory=list)
     session_seconds: float = 10.0
+    refusals: int = 0
 
     def assignment(self) -> set[TopicPartition]:
         return {self.partition}
 
     def commit(self, offsets: Mapping[TopicPartition, Any], timeout_ms: int) -> None:
         assert set(offsets) <= {self.partition}
+        if self.refusals:
+            self.refusals -= 1
+            raise RebalanceInProgressError
         self.seen.append(self.look())
 
     def poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
@@ -37,6 +42,9 @@ class FakeKafka:
 
     def out_of_group(self) -> bool:
         return False
+
+    def generation(self) -> int:
+        return 1
 
     def pause(self, *partitions: TopicPartition) -> None: ...
 
@@ -73,3 +81,14 @@ def test_offsets_of_a_batch_that_the_database_did_not_take_are_not_committed(
     life.end()
     Consumer(kafka, pool, apply, life).turn({kafka.partition: [Message(writer.record(1))]})
     assert kafka.seen == []
+
+
+def test_offsets_that_a_rebalance_refused_are_committed_once_there_is_nothing_to_read(
+    pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka
+) -> None:
+    kafka.refusals = 2
+    consumer = Consumer(kafka, pool, apply, Life())
+    consumer.turn({kafka.partition: [Message(writer.record(1))]})
+    for _ in range(3):
+        consumer.turn({})
+    assert kafka.seen == [["1"]]
