@@ -102,6 +102,7 @@ def is_committed_to_the_end(other: Any) -> bool:
     return all(other.committed(each) == at for each, at in ends.items() if at)
 
 
+@pytest.mark.nightly
 def test_a_loop_that_is_out_of_its_group_joins_again(
     topic: Kafka, make: Callable[..., Any], writer: Pool, reader: Pool
 ) -> None:
