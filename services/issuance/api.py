@@ -195,18 +195,18 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
     """Try a CSR without reference number and PINs; nothing is kept of it."""
     deps = web.deps(Deps)
     checked = preflight.check(command, web.caller(), web.transaction, policy=deps.key_policy, parser=deps.parser)
-    refused, request = checked.refusal, checked.request
+    refused, read = checked.refusal, checked.request
     problem = None if refused is None else problems.find(PROBLEMS, refused)
     return {
         "refusal": None if problem is None else problem.slug,
         "reason": None if refused is None else getattr(refused, "extensions", {}).get("reason"),
         "title": None if problem is None else problem.title,
         "detail": None if refused is None else str(refused),
-        "key_kind": None if request is None else request.key_kind,
-        "csr_sha256": None if request is None else request.sha256.hex(),
-        "spki_sha256": None if request is None else request.spki_sha256.hex(),
-        "subject": None if request is None else request.subject,
-        "signature_algorithm": None if request is None else request.signature_algorithm,
+        "key_kind": None if read is None else read.key_kind,
+        "csr_sha256": None if read is None else read.sha256.hex(),
+        "spki_sha256": None if read is None else read.spki_sha256.hex(),
+        "subject": None if read is None else read.subject,
+        "signature_algorithm": None if read is None else read.signature_algorithm,
         "names": checked.names,
         "certificate_names": checked.certificate_names,
         "differences": [
