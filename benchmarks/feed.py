@@ -19,9 +19,10 @@ from benchmarks.figures import Figure, latencies
 from benchmarks.latency import RATES
 from benchmarks.loops import first_poll, life, started
 from deploy.practice.feed import PER_RENEWAL, READER, Practice, load_feed, made_up, running
-from shared import broker, codec, db, outbox, relay
+from shared import db
 from shared.events.base import RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld
+from shared.messaging import codec, kafka_clients, outbox, relay
 from shared.settings import KafkaSettings
 from shared.tx import transaction
 
@@ -139,7 +140,7 @@ def _relaying(report: Connection, database: str, settings: KafkaSettings, folder
     stop = life()
     with db.open_pool(database, name="relay") as pool:
         report.send("ready")
-        relay.run(pool, lambda: broker.make_producer(settings, "benchmark"), stop, feed=load_feed(folder))
+        relay.run(pool, lambda: kafka_clients.make_producer(settings, "benchmark"), stop, feed=load_feed(folder))
 
 
 def _polling(report: Connection, access: Access, position: int) -> None:
@@ -158,7 +159,7 @@ def _polling(report: Connection, access: Access, position: int) -> None:
 def _reading(report: Connection, settings: KafkaSettings) -> None:
     """A bare reader of the topic."""
     stop = life()
-    client = broker.make_consumer(settings, "benchmark", group=f"{READER}.benchmark", topics=[Topic.ISSUANCE])
+    client = kafka_clients.make_consumer(settings, "benchmark", group=f"{READER}.benchmark", topics=[Topic.ISSUANCE])
     first_poll(client)
     report.send("ready")
     while not stop.is_set():

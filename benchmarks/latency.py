@@ -10,10 +10,11 @@ from typing import Final
 from benchmarks.engines import Engines
 from benchmarks.figures import Figure, latencies
 from benchmarks.loops import TOPIC, WRITER, consuming, reading, relaying, started
-from shared import broker, db, outbox
+from shared import db
 from shared.db import Pool
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
+from shared.messaging import kafka_clients, outbox
 from shared.tx import transaction
 
 GROUP: Final = "latency"
@@ -24,7 +25,7 @@ RATES: Final = {"now and then (3 a second)": 3, "steady (100 a second)": 100}
 def measure(engines: Engines, *, seconds: float) -> list[Figure]:
     """Both ways at each rate, in the same run."""
     figures: list[Figure] = []
-    producer = broker.make_producer(engines.kafka(WRITER), "benchmark")
+    producer = kafka_clients.make_producer(engines.kafka(WRITER), "benchmark")
     with contextlib.closing(producer), db.open_pool(engines.urls[WRITER], name="writer") as pool:
 
         def produce(name: str) -> None:

@@ -11,13 +11,14 @@ from typing import Any, Final
 import structlog
 
 from benchmarks.engines import Engines
-from shared import broker, db, relay
-from shared.consumer import Consumer
+from shared import db
 from shared.events.base import Topic
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
+from shared.messaging import kafka_clients, relay
+from shared.messaging.consumer import Consumer
+from shared.messaging.subscriptions import on
 from shared.process import Life
-from shared.subscriptions import on
 from shared.tx import Tx
 
 WRITER: Final = "payment"
@@ -60,7 +61,7 @@ def relaying(report: Connection, engines: Engines) -> None:
     stop = life()
     with db.open_pool(engines.urls[WRITER], name="relay") as pool:
         report.send("ready")
-        relay.run(pool, lambda: broker.make_producer(engines.kafka(WRITER), "benchmark"), stop)
+        relay.run(pool, lambda: kafka_clients.make_producer(engines.kafka(WRITER), "benchmark"), stop)
 
 
 def consuming(report: Connection, engines: Engines) -> None:
@@ -93,7 +94,9 @@ def _write(event: PaymentDeclined, tx: Tx) -> None:
 def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDeclined, Tx], None]) -> None:
     stop = life()
     with db.open_pool(engines.urls[READER], name="consume") as pool:
-        client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.events", topics=[TOPIC])
+        client = kafka_clients.make_consumer(
+            engines.kafka(READER), "benchmark", group=f"{READER}.events", topics=[TOPIC]
+        )
         consumer = Consumer(client, pool, applier(READER, (on(PaymentDeclined, handle),)), stop)
         polled = first_poll(client)
         report.send("ready")
@@ -104,7 +107,7 @@ def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDecl
 def reading(report: Connection, engines: Engines) -> None:
     """A bare Kafka consumer with the same settings; reports each record's value and when it came."""
     stop = life()
-    client = broker.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.raw", topics=[TOPIC])
+    client = kafka_clients.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.raw", topics=[TOPIC])
     first_poll(client)  # what earlier runs left
     report.send("ready")
     while not stop.is_set():

@@ -7,9 +7,10 @@ from typing import Final
 from benchmarks.engines import Engines
 from benchmarks.figures import Figure
 from benchmarks.loops import READER, WRITER, consuming, relaying, started
-from shared import codec, db
+from shared import db
 from shared.db import Pool
 from shared.events.payment import PaymentDeclined
+from shared.messaging import codec
 
 GROUP: Final = "throughput, one process each"
 EVENTS_PER_KEY: Final = 10

@@ -2,12 +2,13 @@
 
 import uuid
 
-from shared import audit, inbox, parking
-from shared.apply import Applier
+from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
-from shared.inbox import CONFLICT, Place
-from shared.parking import NotParked, Parked
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import NotParked, Parked
+from shared.messaging.inbox import CONFLICT, Place
 from shared.tx import Tx, transaction
 
 
@@ -26,7 +27,7 @@ class ChooseEvent(Refused):
 def list_held(pool: Pool, consumer: str) -> list[Parked]:
     """The consumer's held events, by topic, key and sequence."""
     with pool.connection() as conn:
-        return list(parking.list_parked(conn, consumer=consumer))
+        return list(held_events.list_parked(conn, consumer=consumer))
 
 
 def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str | None = None) -> int:
@@ -52,14 +53,14 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
     with one number the other takes the turn, unless it was applied already. Raises ChooseEvent, NotNext, NotParked.
     """
     last = inbox.lock(tx.conn, place)[0]
-    waiting = parking.find_of_key(tx.conn, place)
+    waiting = held_events.find_of_key(tx.conn, place)
     chosen = choose(waiting, event)
     if chosen.sequence == last + 1 and chosen.reason != CONFLICT:
         last += 1
         inbox.advance(tx.conn, place, last, chosen.event_id or uuid.UUID(int=0))
     elif chosen.sequence is not None and chosen.reason != CONFLICT:
         raise NotNext(f"sequence {last + 1} comes first")
-    parking.remove(tx.conn, chosen.id)
+    held_events.remove(tx.conn, chosen.id)
     _let_the_other_go(tx, last, [each for each in waiting if each is not chosen], chosen)
     audit.record(
         tx,
@@ -96,12 +97,12 @@ def _let_the_other_go(tx: Tx, last: int, others: list[Parked], left_out: Parked)
     """Of two that claimed a number not yet applied, the one that stays waits for its turn like any other."""
     rivals = [each for each in others if each.reason == CONFLICT and each.sequence == left_out.sequence]
     if left_out.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
-        parking.give_reason(tx.conn, rivals[0].id, parking.GAP, "its turn, as the other was left out")
+        held_events.give_reason(tx.conn, rivals[0].id, held_events.GAP, "its turn, as the other was left out")
 
 
 def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
     last = inbox.lock(tx.conn, place)[0]
-    waiting = parking.find_of_key(tx.conn, place)
+    waiting = held_events.find_of_key(tx.conn, place)
     if any(each.reason == CONFLICT for each in waiting):
         raise NotNext("two events carry one number: leave one out first")
     if not waiting:

@@ -4,14 +4,15 @@ import argparse
 import json
 import uuid
 
-from shared import held, parking
-from shared.apply import Applier
+from shared import held
 from shared.db import Pool
 from shared.errors import Refused
-from shared.inbox import Place
+from shared.messaging import held_events
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Parked
+from shared.messaging.inbox import Place
 from shared.operators import skips
 from shared.operators.skips import DESK_ACTOR, Proposal
-from shared.parking import Parked
 from shared.tx import transaction
 
 
@@ -79,7 +80,7 @@ def _list(pool: Pool, consumer: str) -> None:
 def _propose(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
     place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        chosen = held.choose(parking.find_of_key(tx.conn, place), options.event)
+        chosen = held.choose(held_events.find_of_key(tx.conn, place), options.event)
         proposal = skips.propose(tx, chosen, actor=options.actor, reason=options.reason)
     print(f"{proposal}: proposed to leave out {chosen.at}; somebody else confirms it: held confirm {proposal}")
 

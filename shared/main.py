@@ -24,21 +24,21 @@ from shared import (
     migrate,
     process,
     pruning,
-    recall,
     sealing,
     tracing,
     work,
 )
-from shared.apply import Applier
 from shared.db import Pool
 from shared.events.base import Topic
-from shared.feed import Feed
 from shared.gauges import Reading
 from shared.idempotency import FingerprintKey
+from shared.messaging import outbox_recovery
+from shared.messaging.applier import Applier
+from shared.messaging.feed import Feed
+from shared.messaging.subscriptions import Subscription, by_type, topics
 from shared.migrate import Migration
 from shared.pruning import Rule
 from shared.settings import ServiceSettings, read_desk_jwks_file
-from shared.subscriptions import Subscription, by_type, topics
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction, utc_now
 from shared.work import Task
@@ -167,7 +167,7 @@ def open_current_pool(
     pool = db.open_pool(settings.database_url, name=f"{service.name}-{name}", max_size=max_size)
     migrate.wait_until_current(pool, service.files())
     if not while_recovering:
-        recall.require_ended(pool)
+        outbox_recovery.require_ended(pool)
     return pool
 
 
@@ -243,11 +243,13 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
         # The Kafka client is loaded by the processes that speak Kafka alone.
-        from shared import broker, consumer, unread
+        from shared.messaging import consumer, group_lag, kafka_clients
 
         client, names = f"{service.name}-consume", [topic.value for topic in topics(subscriptions)]
-        kafka = broker.make_consumer(settings.kafka, client, group=service.name, topics=names, stop=life)
-        unread.start(lambda: broker.make_admin(settings.kafka, f"{service.name}-unread"), service.name, names, life)
+        kafka = kafka_clients.make_consumer(settings.kafka, client, group=service.name, topics=names, stop=life)
+        group_lag.start(
+            lambda: kafka_clients.make_admin(settings.kafka, f"{service.name}-unread"), service.name, names, life
+        )
         consumer.Consumer(kafka, pool, applier(service.name, subscriptions), life).run()
 
     _loop(service, "consume", body)
@@ -261,12 +263,12 @@ def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> A
 
 def _relay(service: Service) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
-        from shared import broker, lag, relay  # as above
+        from shared.messaging import feed_lag, kafka_clients, relay  # as above
 
         feed = None if service.feed is None else service.feed()
         if feed is not None:
-            lag.start(lambda: broker.make_admin(settings.kafka, f"{service.name}-lag"), feed.topic, life)
-        relay.run(pool, lambda: broker.make_producer(settings.kafka, f"{service.name}-relay"), life, feed=feed)
+            feed_lag.start(lambda: kafka_clients.make_admin(settings.kafka, f"{service.name}-lag"), feed.topic, life)
+        relay.run(pool, lambda: kafka_clients.make_producer(settings.kafka, f"{service.name}-relay"), life, feed=feed)
 
     _loop(service, "relay", body)
 
@@ -295,17 +297,17 @@ def _recall_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _recall(service: Service, actor: str) -> None:
     """Exit status 1 if an event of the database's own has the number of another that travelled."""
-    from shared import broker, consumer  # as above
+    from shared.messaging import consumer, kafka_clients  # as above
 
     settings = _begin(service, "recall")
     topics = [topic.value for topic in Topic if topic.partition(".")[0] == service.name]
     pool = open_current_pool(service, settings, "recall", max_size=1, while_recovering=True)
     try:
-        batches = broker.read_all(settings.kafka, f"{service.name}-recall", topics)
-        found = recall.take_back(pool, ([*map(consumer.record_of, batch)] for batch in batches), actor=actor)
+        batches = kafka_clients.read_all(settings.kafka, f"{service.name}-recall", topics)
+        found = outbox_recovery.take_back(pool, ([*map(consumer.record_of, batch)] for batch in batches), actor=actor)
         print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
         with pool.connection() as conn:
-            for renewal in recall.forgotten(conn, found.recovery_id):
+            for renewal in outbox_recovery.forgotten(conn, found.recovery_id):
                 print(f"forgotten: renewal {renewal}")
     finally:
         pool.close()
@@ -326,13 +328,13 @@ def _moment(text: str) -> datetime:
 
 
 def _rewind(service: Service, subscriptions: Sequence[Subscription], options: argparse.Namespace) -> None:
-    from shared import broker  # as above
+    from shared.messaging import kafka_clients  # as above
 
     settings = _begin(service, "rewind")
     pool = open_current_pool(service, settings, "rewind", max_size=1)
     try:
-        with contextlib.closing(broker.make_admin(settings.kafka, f"{service.name}-rewind")) as admin:
-            moved = broker.rewind(admin, group=service.name, topics=topics(subscriptions), to=options.to)
+        with contextlib.closing(kafka_clients.make_admin(settings.kafka, f"{service.name}-rewind")) as admin:
+            moved = kafka_clients.rewind(admin, group=service.name, topics=topics(subscriptions), to=options.to)
         details: dict[str, audit.Detail] = {"to": options.to.isoformat(), "partitions": moved}
         with transaction(pool) as tx:
             audit.record(tx, actor=options.actor, action="consumer-rewound", subject=service.name, details=details)

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared import codec
 from shared.db import Pool
 from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
 from shared.events.issuance import CertificateIssued, OrderOpened
 from shared.events.payment import PaymentCaptured
 from shared.events.registry import ALL
 from shared.idempotency import FingerprintKey
-from shared.parking import Record
+from shared.messaging import codec
+from shared.messaging.held_events import Record
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 
 # Noon of a Monday in Hong Kong.

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from shared import codec, outbox, recall
 from shared.db import Pool
 from shared.events.base import Envelope
-from shared.parking import Record
+from shared.messaging import codec, outbox, outbox_recovery
+from shared.messaging.held_events import Record
 
 
 def travelled(pool: Pool) -> list[Envelope]:
@@ -28,4 +28,4 @@ def bring_back(pool: Pool, envelopes: Sequence[Envelope]) -> None:
         )
         for offset, each in enumerate(envelopes)
     ]
-    recall.take_back(pool, [records], actor="test")
+    outbox_recovery.take_back(pool, [records], actor="test")

@@ -17,9 +17,9 @@ from backoffice.desk.staff import Trust
 from shared import xfcc
 from shared.db import Pool
 from shared.main import Command, Service, applier, open_current_pool, run
-from shared.parking import Record
+from shared.messaging.held_events import Record
+from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
-from shared.subscriptions import Subscription
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 
@@ -61,12 +61,15 @@ def make_subscriptions() -> Sequence[Subscription]:
 
 def _rebuild(options: argparse.Namespace) -> None:
     """Exit status 1 if the topics lack what the desk has seen; then nothing is changed."""
-    from shared import broker, consumer  # the Kafka client is loaded by the processes that speak Kafka alone
+    from shared.messaging import (  # the Kafka client is loaded by the processes that speak Kafka alone
+        consumer,
+        kafka_clients,
+    )
 
     settings = read_settings()
 
     def read() -> Iterator[list[Record]]:
-        for batch in broker.read_all(settings.kafka, "desk-rebuild", [topic.value for topic in projection.READ]):
+        for batch in kafka_clients.read_all(settings.kafka, "desk-rebuild", [topic.value for topic in projection.READ]):
             yield [*map(consumer.record_of, batch)]
 
     with open_current_pool(SERVICE, settings, "rebuild", max_size=1) as pool:

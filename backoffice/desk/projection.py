@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any, Final
 
 from backoffice.desk import store, telling
-from shared import feed_signature, proofs
+from shared import proofs
 from shared.errors import Refused
 from shared.events import application, issuance, mailing, payment
 from shared.events.base import Envelope, Event, Topic
 from shared.events.registry import ALL
+from shared.messaging import feed_signature
+from shared.messaging.subscriptions import Subscription, on
 from shared.proofs import ProofKeys
-from shared.subscriptions import Subscription, on
 from shared.tokens import KeySet
 from shared.tx import Tx
 

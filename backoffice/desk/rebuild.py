@@ -8,13 +8,14 @@ from typing import Final
 from psycopg import sql
 
 from backoffice.desk import store
-from shared import audit, held, parking
-from shared.apply import Applier
+from shared import audit, held
 from shared.db import Conn, Pool
 from shared.errors import Refused, Undecodable
 from shared.held import NotNext
-from shared.inbox import Place
-from shared.parking import Parked, Record
+from shared.messaging import held_events
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Parked, Record
+from shared.messaging.inbox import Place
 from shared.tx import Tx, transaction
 
 Read = Callable[[], Iterable[Sequence[Record]]]
@@ -152,7 +153,7 @@ def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
 
 def _still_held(conn: Conn, place: Place, parked_id: int, event: str) -> Parked | None:
     """Not gone with an earlier one, and no other event at the same place of a topic that was made again."""
-    found = parking.find_of_key(conn, place)
+    found = held_events.find_of_key(conn, place)
     return next((each for each in found if (each.id, str(each.event_id)) == (parked_id, event)), None)
 
 

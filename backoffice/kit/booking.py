@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from backoffice.kit.order import Finding, Kind
 from backoffice.kit.state import Certificate, State, as_text
-from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope, Event
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CertificateRevoked
 from shared.events.registry import ALL
+from shared.messaging import codec
 
 
 def book(event: Envelope, state: State) -> Iterator[Finding]:

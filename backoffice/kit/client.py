@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope, Topic
+from shared.messaging import codec
 from shared.tokens import KeySet
 
 FEED: Final = Topic.ISSUANCE

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from shared import feed_signature
 from shared.events.base import Envelope
-from shared.feed_signature import SignatureWrong
+from shared.messaging import feed_signature
+from shared.messaging.feed_signature import SignatureWrong
 from shared.tokens import KeySet
 
 # A forger must not make us ask all the time.

@@ -23,8 +23,9 @@ from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
-from shared import broker, logs, texts
+from shared import logs, texts
 from shared.events.base import Envelope
+from shared.messaging import kafka_clients
 from shared.process import Life
 from shared.tokens import KeySet
 
@@ -117,7 +118,9 @@ def _source(settings: KitSettings, client: FeedClient | None, options: argparse.
         assert client is not None
         source = HTTPSource(client, wait_seconds=0 if options.until_head else 20)
     else:
-        consumer = broker.make_consumer(settings.kafka, "backoffice-kit", group=settings.group, topics=[FEED.value])
+        consumer = kafka_clients.make_consumer(
+            settings.kafka, "backoffice-kit", group=settings.group, topics=[FEED.value]
+        )
         source = KafkaSource(consumer)
     stack.callback(source.close)
     return source

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from backoffice.kit.order import Finding
-from shared import codec
 from shared.events.base import Envelope
+from shared.messaging import codec
 
 Wanted = Callable[[Envelope], bool]
 

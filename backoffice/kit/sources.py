@@ -11,10 +11,10 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from backoffice.kit.client import FeedClient
-from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope
-from shared.membership import NO_MEMBER, GroupConsumer, Membership
+from shared.messaging import codec
+from shared.messaging.group_membership import NO_MEMBER, GroupConsumer, Membership
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from backoffice.kit import exporting
 from backoffice.kit.client import FEED
 from backoffice.kit.keys import KeyRing
-from shared import codec
 from shared.errors import Undecodable
 from shared.events.base import Envelope
+from shared.messaging import codec
 
 # A line of `follow --json` that is no event.
 _FINDING: Final = frozenset({"finding", "position", "detail"})

@@ -40,9 +40,12 @@ def read_topics(kafka: KafkaSettings, output: Path, *, now: datetime) -> None:
 
 
 def _records(kafka: KafkaSettings) -> Iterator[dict[str, Any]]:
-    from shared import broker, consumer  # the Kafka client is loaded by the commands that speak Kafka alone
+    from shared.messaging import (  # the Kafka client is loaded by the commands that speak Kafka alone
+        consumer,
+        kafka_clients,
+    )
 
-    for batch in broker.read_all(kafka, "reconciliation", [topic.value for topic in TOPICS]):
+    for batch in kafka_clients.read_all(kafka, "reconciliation", [topic.value for topic in TOPICS]):
         for message in batch:
             try:
                 envelope = consumer.record_of(message).envelope()

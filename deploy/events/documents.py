@@ -10,11 +10,12 @@ import jinja2
 from deploy.events import examples
 from deploy.local.topics import ACCESS, READERS
 from services.issuance.feed import api
-from shared import codec, web
+from shared import web
 from shared.db import Pool
 from shared.events import documents
 from shared.events.base import FEEDS, Topic
 from shared.idempotency import FingerprintKey
+from shared.messaging import codec
 from shared.tokens import KeySet
 
 FOLDER: Final = Path("docs/events")

@@ -12,7 +12,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared import codec, feed_signature
 from shared.events.base import Envelope, Event, ItemId, Product, RenewalId, Topic
 from shared.events.issuance import (
     CancellationDeclined,
@@ -26,6 +25,7 @@ from shared.events.issuance import (
     PINReissued,
     PINVoided,
 )
+from shared.messaging import codec, feed_signature
 from shared.tokens import SigningKey, thumbprint
 
 # The key of RFC 7515, appendix A.3: everybody has its private half. Nothing real is signed with it.

@@ -22,11 +22,12 @@ from deploy.local.installation import CACHE, ROOT
 from deploy.local.processes import envoy_command
 from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_port, is_taken, wait_until
-from shared import broker, db, migrate, outbox, relay
+from shared import db, migrate
 from shared.db import Pool
 from shared.events.base import Event, ItemId, Product, RenewalId, Topic
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CSRReceived, OrderOpened
-from shared.feed import Feed
+from shared.messaging import kafka_clients, outbox, relay
+from shared.messaging.feed import Feed
 from shared.process import Life
 from shared.settings import KafkaSettings
 from shared.tx import transaction
@@ -115,7 +116,7 @@ class Practice:
         settings = self.kafka("issuance")
         thread = threading.Thread(
             target=relay.run,
-            args=(self.pool, lambda: broker.make_producer(settings, "practice"), life),
+            args=(self.pool, lambda: kafka_clients.make_producer(settings, "practice"), life),
             kwargs={"feed": feed},
         )
         thread.start()

@@ -9,11 +9,12 @@ from prometheus_client import Counter
 from services.application import store
 from services.application.domain import DEADLINES, Deadline, Ending, Renewal, RenewalState, Step
 from services.application.refusals import RenewalNotFound
-from shared import audit, outbox
+from shared import audit
 from shared.auth import Caller
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
 from shared.events.base import Event, ItemId, RenewalId
+from shared.messaging import outbox
 from shared.tx import Tx
 
 log = structlog.get_logger()

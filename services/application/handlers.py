@@ -20,7 +20,7 @@ from services.application.domain import (
 )
 from services.application.refunds import refund_item, refund_rest, take_refund
 from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
-from shared import audit, outbox
+from shared import audit
 from shared.auth import Caller
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
@@ -38,7 +38,8 @@ from shared.events.issuance import (
 )
 from shared.events.mailing import CSRRequestSent, MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
-from shared.subscriptions import Subscription, on
+from shared.messaging import outbox
+from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
 
 

@@ -7,12 +7,13 @@ from services.application import store
 from services.application.course import lock_known, note
 from services.application.domain import Item, Refund, Renewal, Step
 from services.application.refusals import RefundNotFound, WrongAmount
-from shared import audit, outbox
+from shared import audit
 from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import RefundDue
 from shared.events.base import ItemId
 from shared.events.payment import PaymentRefunded
+from shared.messaging import outbox
 from shared.tx import Tx
 
 # Why money goes back; a part of the refund's id.

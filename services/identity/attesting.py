@@ -13,11 +13,12 @@ from services.identity.document import SignedDocument
 from services.identity.domain import NonceSpent, OfficeEnded, OtherCertificate, RecordUnusable
 from services.identity.handlers import ISSUER, Identified, identify
 from services.identity.store import Evidence
-from shared import audit, outbox
+from shared import audit
 from shared.audit import Detail
 from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
+from shared.messaging import outbox
 from shared.parsing import INLINE, Parser
 from shared.subscriber_record import RecordRefused
 from shared.tokens import KeySet, SigningKey, TokenKind, sign

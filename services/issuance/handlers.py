@@ -6,13 +6,14 @@ from typing import Final
 
 from services.issuance import certificate_store, issuing, proofs, store
 from services.issuance.domain import Order, OrderState
-from shared import audit, outbox
+from shared import audit
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.issuance import CancellationDeclined, IssuanceRefused, IssuanceWithheld, OrderOpened
+from shared.messaging import outbox
+from shared.messaging.subscriptions import Subscription, on
 from shared.orderable import NotOrderable, check_names
 from shared.proofs import ProofKeys, ProofRefused
-from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 
 # As issuance announces it; the mail that pays the item back has words for it.

@@ -22,12 +22,13 @@ from services.issuance.domain import (
 )
 from services.issuance.pins import Pepper, PINSlip
 from services.issuance.weak_keys import WeakKeys
-from shared import audit, outbox, texts
+from shared import audit, texts
 from shared.auth import Caller
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
+from shared.messaging import outbox
 from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR, PrivateKeyPasted

@@ -26,10 +26,11 @@ from services.issuance.intake import KeyPolicy, key_objection
 from services.issuance.policy import NothingInForce, SubscriptionOver, Validity, validity
 from services.issuance.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.signer import Signer, SoftwareSigner
-from shared import audit, outbox
+from shared import audit
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CertificateIssued, IssuanceRefused
+from shared.messaging import outbox
 from shared.pki import csr
 from shared.pki.names import certificate_names
 from shared.proofs import ProofKeys, ProofRefused

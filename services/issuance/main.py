@@ -29,14 +29,14 @@ from services.issuance.work import PINMaker
 from shared import texts
 from shared.db import Pool
 from shared.errors import Refused
-from shared.feed import Feed
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
+from shared.messaging.feed import Feed
+from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
 from shared.proofs import ProofKeys
 from shared.settings import SettingsError
-from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.work import Task, require_lease

@@ -13,11 +13,12 @@ from services.issuance.domain import (
     OrderNotFound,
     OrderState,
 )
-from shared import audit, outbox
+from shared import audit
 from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import ItemId
 from shared.events.issuance import CertificateAccepted, CertificateRevoked
+from shared.messaging import outbox
 from shared.tx import Tx
 
 

@@ -15,12 +15,12 @@ from services.issuance import pins
 from services.issuance.domain import PIN, Order, OrderState, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
-from shared import inbox, parking
 from shared.db import Conn
 from shared.effects import effect_id
 from shared.events.application import CancellationRequested
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed
+from shared.messaging import held_events, inbox
 from shared.pruning import Rule
 from shared.tx import Tx
 
@@ -117,7 +117,7 @@ def find_waiting_cancellation(conn: Conn, since: datetime) -> RenewalId | None:
         {
             "topic": CancellationRequested.TOPIC,
             "type": CancellationRequested.TYPE,
-            "gap": parking.GAP,
+            "gap": held_events.GAP,
             "conflict": inbox.CONFLICT,
             "since": since,
         },

@@ -29,8 +29,8 @@ from shared.errors import Ignored
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
+from shared.messaging.subscriptions import Subscription, on
 from shared.proofs import ProofKeys
-from shared.subscriptions import Subscription, on
 from shared.tx import Tx
 
 ACTOR: Final = "mailing"

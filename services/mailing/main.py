@@ -23,9 +23,9 @@ from shared.errors import Refused
 from shared.gauges import OLDEST_DUE, Reading
 from shared.idempotency import FingerprintKey
 from shared.main import Command, Service
+from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
 from shared.settings import ServiceSettings
-from shared.subscriptions import Subscription
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.work import Task, require_lease

@@ -10,8 +10,9 @@ import psycopg
 from services.mailing import envelope_store, manifest, store
 from services.mailing.bounces import Failure
 from services.mailing.domain import EnvelopeState, MailState, PINEnvelope, PostingRefused, ReportRefused
-from shared import audit, outbox
+from shared import audit
 from shared.events.mailing import MailBounced, PINEnvelopePosted, PINEnvelopeReturned
+from shared.messaging import outbox
 from shared.tx import Tx
 
 

@@ -23,9 +23,10 @@ from services.mailing.domain import (
 )
 from services.mailing.handlers import ACTOR
 from services.mailing.messages import Composer
-from shared import audit, outbox, tracing
+from shared import audit, tracing
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
+from shared.messaging import outbox
 from shared.tx import Clock, Tx, transaction, utc_now
 from shared.work import claimed
 

@@ -32,7 +32,7 @@ from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
 from shared.events.base import RenewalId
-from shared.subscriptions import Subscription, on
+from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
 
 # An intent whose answer was lost and that nobody asked for again is looked up after this.

@@ -26,9 +26,10 @@ from services.payment.domain import (
     Unreachable,
     Waiting,
 )
-from shared import audit, outbox
+from shared import audit
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
+from shared.messaging import outbox
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.codec import CONTENT_TYPE, schema_name
 from shared.events.base import FEEDS, Event, Topic
 from shared.events.registry import ALL
+from shared.messaging.codec import CONTENT_TYPE, schema_name
 
 _TEXT: Final = {"type": "string", "minLength": 1}
 _HEADERS: Final[Mapping[str, Mapping[str, object]]] = {

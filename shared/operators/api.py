@@ -10,13 +10,15 @@ from uuid import UUID
 
 import flask
 
-from shared import held, inbox, parking, web
-from shared.apply import Applier
+from shared import held, web
 from shared.db import Pool
 from shared.errors import Refused
 from shared.held import ChooseEvent, NotNext
 from shared.idempotency import FingerprintKey
-from shared.inbox import Place
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Cursor, NotParked, Parked
+from shared.messaging.inbox import Place
 from shared.openapi import Blueprint, refuses
 from shared.operators import showing, skips
 from shared.operators.schemas import (
@@ -29,7 +31,6 @@ from shared.operators.schemas import (
 )
 from shared.operators.skips import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
 from shared.operators.staff import ActionRefused, current, operation
-from shared.parking import Cursor, NotParked, Parked
 from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -116,8 +117,8 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
     """Held events by topic, key and sequence."""
     consumer, limit = _applier().consumer, page["limit"]
     with web.transaction() as tx:
-        after = _read(page["after"]) if "after" in page else parking.FIRST
-        found = parking.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
+        after = _read(page["after"]) if "after" in page else held_events.FIRST
+        found = held_events.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
         proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
     shown = [_shown(each, proposals.get(each.id)) for each in found[:limit]]
     return {"events": shown, "next": _written(found[limit - 1].cursor) if len(found) > limit else None}
@@ -131,7 +132,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
     """One held event, with its headers and data."""
     consumer = _applier().consumer
     with web.transaction() as tx:
-        parked = parking.find(tx.conn, consumer, parked_id)
+        parked = held_events.find(tx.conn, consumer, parked_id)
         proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
     shown = _shown(parked, proposals.get(parked.id))
     return shown | {"headers": showing.headers(parked), "data": showing.data(parked)}
@@ -146,7 +147,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
 def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
     """Try the key's next held event again, and all that wait behind it. One that fails again stays held."""
     with web.transaction() as tx:
-        place = parking.find(tx.conn, _applier().consumer, parked_id).place
+        place = held_events.find(tx.conn, _applier().consumer, parked_id).place
     held.redrive(web.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
     with web.transaction() as tx:
         return _progress(tx, place)
@@ -160,7 +161,7 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 @blp.response(HTTPStatus.CREATED, ProposedSchema)
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
     """Propose to leave this event out."""
-    parked = parking.find(web.tx().conn, _applier().consumer, parked_id)
+    parked = held_events.find(web.tx().conn, _applier().consumer, parked_id)
     return {"id": skips.propose(web.tx(), parked, actor=current().actor, reason=body["reason"])}
 
 
@@ -190,7 +191,7 @@ def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response
 
 def _progress(tx: Tx, place: Place) -> dict[str, int]:
     last = inbox.lock(tx.conn, place)[0]
-    return {"last_sequence": last, "held": len(parking.find_of_key(tx.conn, place))}
+    return {"last_sequence": last, "held": len(held_events.find_of_key(tx.conn, place))}
 
 
 def _shown(parked: Parked, proposal: Proposal | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.events.base import Topic
-from shared.parking import Parked
+from shared.messaging.held_events import Parked
 
 _LONGEST: Final = 200
 _BEGINNING: Final = 120

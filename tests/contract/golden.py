@@ -14,9 +14,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from shared import codec
 from shared.events.base import Envelope, Event
 from shared.events.registry import ALL
+from shared.messaging import codec
 
 FOLDER: Final = Path(__file__).parent / "golden"
 _MOMENT: Final = datetime(2026, 11, 23, 4, 5, 6, 789000, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pytest
 
 from deploy.events import documents
 from deploy.events.documents import files
-from shared import codec
 from shared.events.base import Event, Topic
 from shared.events.registry import ALL, PUBLISHERS
+from shared.messaging import codec
 from tests.contract import golden
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,11 @@ from deploy.gateway.rules import PROBLEMS
 from services.issuance.feed import api, schemas
 from services.issuance.feed.head import REQUESTS_AT_ONCE
 from services.issuance.feed.store import FEED
-from shared import codec, feed_signature, problems
+from shared import problems
 from shared.events.base import FEEDS
 from shared.events.registry import ALL
-from shared.outbox import MAX_DATA_BYTES
+from shared.messaging import codec, feed_signature
+from shared.messaging.outbox import MAX_DATA_BYTES
 from shared.tokens import KeySet
 
 ROOT = Path(__file__).parents[2]

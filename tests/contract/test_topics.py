@@ -15,8 +15,8 @@ from services.mailing import handlers as mailing
 from services.payment import handlers as payment
 from shared.events.base import Topic
 from shared.events.registry import ALL
+from shared.messaging.subscriptions import Subscription, topics
 from shared.proofs import ProofKeys
-from shared.subscriptions import Subscription, topics
 from shared.tokens import KeySet
 
 NO_KEYS = KeySet(keys={})

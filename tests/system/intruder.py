@@ -14,12 +14,12 @@ from kafka import KafkaProducer
 
 from deploy.demo.target import Target
 from deploy.local.kafka import client_settings
-from shared import broker, codec
 from shared.events.application import CSRRequested
+from shared.messaging import codec, kafka_clients
 from tests.system.readings import rows
 
 # What is written here, other tests of the run read too: their kafka-python must bear it as the services' does.
-assert broker.MAX_POLL_RECORDS
+assert kafka_clients.MAX_POLL_RECORDS
 
 
 @dataclass(frozen=True, kw_only=True)

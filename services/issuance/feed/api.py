@@ -18,9 +18,10 @@ from prometheus_client import Counter, Gauge
 from services.issuance.feed import readers, schemas, store
 from services.issuance.feed.head import Head, TooManyRequests, TooManyWaiting
 from services.issuance.feed.readers import Action, CertificateNotValid, NoRight, ReaderUnknown, ReaderWithdrawn
-from shared import codec, web, xfcc
+from shared import web, xfcc
 from shared.errors import Refused
 from shared.events.base import Envelope
+from shared.messaging import codec
 from shared.openapi import Blueprint, by_client_certificate, for_everyone, refuses
 from shared.problems import Problem, ProblemTable
 from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing

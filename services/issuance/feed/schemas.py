@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields, validate
 
-from shared import codec
+from shared.messaging import codec
 
 MAX_LIMIT: Final = 1000
 # Below the gateway's time-out for a whole request.

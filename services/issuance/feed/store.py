@@ -8,7 +8,7 @@ from prometheus_client import Gauge
 
 from shared.db import Conn
 from shared.events.base import Envelope, Topic
-from shared.outbox import ENVELOPE, envelope_of
+from shared.messaging.outbox import ENVELOPE, envelope_of
 
 FEED: Final = Topic.ISSUANCE
 UNSTAMPED: Final = Gauge("feed_oldest_unstamped_seconds", "Age of the oldest event without a position, 0 without one")

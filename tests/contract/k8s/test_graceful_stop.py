@@ -7,7 +7,8 @@ from services.identity import crl_sources
 from services.issuance import token_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import gateway as provider
-from shared import consumer, relay, server
+from shared import server
+from shared.messaging import consumer, relay
 from shared.process import STALE_AFTER_SECONDS
 from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
 

@@ -18,7 +18,7 @@ def told_at_the_start() -> dict[str, list[dict[str, str]]]:
     """Each counter that a service tells of when it has done nothing yet: its labels, once for each of their values."""
     found: dict[str, list[dict[str, str]]] = {}
     for service in SERVICES:
-        modules = f"shared.relay, {package(service)}.main, prometheus_client as p"
+        modules = f"shared.messaging.relay, {package(service)}.main, prometheus_client as p"
         code = f"import {modules}; print(p.generate_latest().decode())"
         done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
         for family in text_string_to_metric_families(done.stdout):

@@ -21,7 +21,7 @@ ADDED: Final = {"service", "process", "job"}
 OF_OTHERS: Final = {"kube_cronjob_status_last_successful_time": ["namespace", "cronjob"]}
 TOLD: Final = """
 import json, prometheus_client, {mains}
-import shared.consumer, shared.lag, shared.relay, services.issuance.feed.main
+import shared.messaging.consumer, shared.messaging.feed_lag, shared.messaging.relay, services.issuance.feed.main
 print(json.dumps({{
     name: [*each._labelnames, *(f'le="{{float(bound)}}"' for bound in getattr(each, "_upper_bounds", ()))]
     for name, each in prometheus_client.REGISTRY._names_to_collectors.items() if hasattr(each, "_labelnames")

@@ -14,17 +14,17 @@ from kafka.partitioner import murmur2
 
 from deploy.local import kafka as local_kafka
 from deploy.local.topics import PARTITIONS
-from shared import broker, outbox, relay
-from shared.consumer import Consumer
 from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.base import RenewalId, Topic
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
-from shared.membership import GroupConsumer
+from shared.messaging import kafka_clients, outbox, relay
+from shared.messaging.consumer import Consumer
+from shared.messaging.group_membership import GroupConsumer
+from shared.messaging.subscriptions import on
 from shared.process import Life
 from shared.settings import KafkaSettings
-from shared.subscriptions import on
 from shared.tx import Tx, transaction
 from tests.engines import Kafka, wait_until
 
@@ -111,14 +111,16 @@ def running(body: Callable[[Life], None]) -> Iterator[Life]:
 
 def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager[Life]:
     """payment's relay."""
-    return running(lambda life: relay.run(pool, lambda: broker.make_producer(settings(kafka, "payment"), "test"), life))
+    return running(
+        lambda life: relay.run(pool, lambda: kafka_clients.make_producer(settings(kafka, "payment"), "test"), life)
+    )
 
 
 def running_consumer(
     kafka: Kafka, pool: Pool, group: str, handler: Handler = note
 ) -> contextlib.AbstractContextManager[Life]:
     """application's consumer."""
-    make = partial(broker.make_consumer, settings(kafka, READER), "test", group=group, topics=[TOPIC])
+    make = partial(kafka_clients.make_consumer, settings(kafka, READER), "test", group=group, topics=[TOPIC])
     return running(lambda life: reader_loop(make(), pool, life, handler).run())
 
 

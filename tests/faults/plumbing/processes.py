@@ -13,14 +13,15 @@ from typing import Any, Final
 
 import flask
 
-from shared import broker, db, main, relay
-from shared.consumer import Consumer
+from shared import db, main
 from shared.db import Pool
 from shared.events.payment import PaymentDeclined
 from shared.main import Command, Service, applier
+from shared.messaging import kafka_clients, relay
+from shared.messaging.consumer import Consumer
+from shared.messaging.subscriptions import on
 from shared.process import Life
 from shared.settings import ServiceSettings, read_env, read_service, seal
-from shared.subscriptions import on
 from tests.engines import SERVICES
 from tests.faults.plumbing.kit import READER, TOPIC, note
 
@@ -91,13 +92,13 @@ def _read_settings(service: str) -> ServiceSettings:
 def _relay_and_die(options: argparse.Namespace) -> None:
     settings = _read_settings("payment")
     pool = db.open_pool(settings.database_url, name="killed")
-    relay.run(pool, lambda: DiesAfterAcknowledgements(broker.make_producer(settings.kafka, "killed")), Life())
+    relay.run(pool, lambda: DiesAfterAcknowledgements(kafka_clients.make_producer(settings.kafka, "killed")), Life())
 
 
 def _consume_and_die(options: argparse.Namespace) -> None:
     settings = _read_settings(READER)
     pool = db.open_pool(settings.database_url, name="killed")
-    client = broker.make_consumer(settings.kafka, "killed", group=options.group, topics=[TOPIC])
+    client = kafka_clients.make_consumer(settings.kafka, "killed", group=options.group, topics=[TOPIC])
     Consumer(DiesAtOffsetCommit(client), pool, applier(READER, SUBSCRIPTIONS), Life()).run()
 
 

@@ -12,10 +12,10 @@ from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from deploy.local.topics import PARTITIONS
-from shared import broker
 from shared.db import Pool
 from shared.errors import Unavailable
-from shared.membership import GroupConsumer
+from shared.messaging import kafka_clients
+from shared.messaging.group_membership import GroupConsumer
 from tests.engines import Kafka, wait_until
 from tests.faults.plumbing.kit import (
     READER,
@@ -131,7 +131,7 @@ def test_while_one_waits_for_a_dependency_a_second_joins_soon_and_both_have_part
     announce(writer, keys)
     with running_relay(topic, writer), running_consumer(topic, reader, group, handler):
         wait_until(lambda: handler.calls > 0, limit=20, what="the first try")
-        make = partial(broker.make_consumer, settings(topic, READER), "second", group=group, topics=[TOPIC])
+        make = partial(kafka_clients.make_consumer, settings(topic, READER), "second", group=group, topics=[TOPIC])
         second: list[Any] = []
 
         def joined() -> bool:

@@ -5,15 +5,15 @@ import threading
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from shared import broker
 from shared.events.base import Topic
+from shared.messaging import kafka_clients
 from tests.engines import Kafka, wait_until
 from tests.faults.plumbing import kit
 
 
 def test_let_go_of_with_something_unsent_it_leaves_no_thread(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(threading.enumerate())
-    producer = broker.make_producer(kit.settings(kafka, "payment"), "left")
+    producer = kafka_clients.make_producer(kit.settings(kafka, "payment"), "left")
     assert set(threading.enumerate()) - before
 
     def away(timeout: float | None = None) -> None:

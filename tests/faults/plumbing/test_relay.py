@@ -12,11 +12,12 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, R
 
 from deploy.local import kafka as local_kafka
 from deploy.local.topics import PARTITIONS
-from shared import broker, db, outbox, relay
+from shared import db
 from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld, PINEnvelopeSealed
-from shared.feed import Feed
+from shared.messaging import kafka_clients, outbox, relay
+from shared.messaging.feed import Feed
 from shared.tx import transaction
 from tests.builders import signing_key
 from tests.engines import Database, Kafka, wait_until
@@ -147,7 +148,7 @@ def test_a_topic_that_the_broker_denies_holds_up_no_other_and_is_sent_once_it_is
         fault = stack.enter_context(contextlib.ExitStack())
         fault.enter_context(denied(kafka, Topic.PIN_ENVELOPES))
         seal(pool, 1200)
-        make = lambda: broker.make_producer(settings(kafka, "issuance"), "test")  # noqa: E731
+        make = lambda: kafka_clients.make_producer(settings(kafka, "issuance"), "test")  # noqa: E731
         stack.enter_context(running(lambda life: relay.run(pool, make, life, feed=feed)))
         waits: list[float] = []
         for _ in range(8):

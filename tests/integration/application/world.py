@@ -25,7 +25,7 @@ from shared.events.issuance import (
 )
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
 from shared.main import applier
-from shared.parking import Record
+from shared.messaging.held_events import Record
 from shared.tx import transaction
 from tests import builders
 from tests.builders import AR, NOW, Publisher

@@ -12,8 +12,8 @@ from backoffice.desk import rebuild
 from backoffice.desk.rebuild import EventsMissing, Rebuilt
 from shared import held
 from shared.events.application import RenewalCancelled
-from shared.inbox import Place
-from shared.parking import Record
+from shared.messaging.held_events import Record
+from shared.messaging.inbox import Place
 from shared.tx import transaction
 from tests.integration.desk.world import Renewal, World, consumer
 

@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 
 from backoffice.desk.projection import READ
 from deploy.local import kafka as local_kafka
-from shared.parking import Record
+from shared.messaging.held_events import Record
 from tests.builders import signing_key
 from tests.engines import Kafka
 from tests.integration.desk.world import Renewal, World

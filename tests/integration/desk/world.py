@@ -21,8 +21,6 @@ from werkzeug.test import TestResponse
 
 from backoffice.desk import projection
 from backoffice.desk.projection import Keys
-from shared import codec, feed_signature
-from shared.apply import Applier
 from shared.db import Pool
 from shared.events.application import CSRRequested, RenewalSubmitted
 from shared.events.base import Envelope, Event, Language, RenewalId, Topic
@@ -30,9 +28,11 @@ from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
 from shared.idempotency import FingerprintKey
 from shared.main import applier
+from shared.messaging import codec, feed_signature
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Record
 from shared.operators import api
 from shared.operators.api import Operations
-from shared.parking import Record
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet
 from tests.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key

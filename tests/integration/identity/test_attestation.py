@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.db import Pool
-from shared.outbox import stored
+from shared.messaging.outbox import stored
 from shared.pki import armour
 from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify

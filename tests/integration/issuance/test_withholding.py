@@ -9,8 +9,8 @@ from services.issuance import handlers, withholding
 from shared import held
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested
-from shared.inbox import CONFLICT, Place
 from shared.main import applier
+from shared.messaging.inbox import CONFLICT, Place
 from tests.builders import Publisher
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 

@@ -25,11 +25,12 @@ from services.issuance.reissuing import VoidReason
 from services.issuance.signer import throwaway_like
 from services.issuance.weak_keys import NoList
 from services.issuance.work import PINMaker
-from shared import outbox, web
+from shared import web
 from shared.auth import Caller
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.messaging import outbox
 from shared.parsing import INLINE, Parser
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint

@@ -6,9 +6,9 @@ import pytest
 
 from services.mailing import bounces, envelope_store, posting
 from services.mailing.domain import PostingRefused, ReportRefused, Template
-from shared import codec
 from shared.events.base import Topic
 from shared.events.mailing import MailBounced
+from shared.messaging import codec
 from tests.integration.mailing.mail_server import LOSE_CONNECTION
 from tests.integration.mailing.world import Renewal, World, types
 from tests.unit.mailing.reports import report

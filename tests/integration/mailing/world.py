@@ -25,14 +25,14 @@ from services.mailing.messages import Composer
 from services.mailing.print_key import PrintKey
 from services.mailing.print_store import BatchRule
 from services.mailing.print_work import Printer
-from shared import codec, outbox
 from shared.db import Pool
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import Envelope, Event, ItemId, Language, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.main import applier
-from shared.outbox import StoredEvent
-from shared.parking import Record
+from shared.messaging import codec, outbox
+from shared.messaging.held_events import Record
+from shared.messaging.outbox import StoredEvent
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction

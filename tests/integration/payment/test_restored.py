@@ -15,7 +15,7 @@ from shared import db
 from shared.events.application import RefundDue, RenewalSubmitted
 from shared.events.base import ItemId, RenewalId
 from shared.events.payment import PaymentCaptured, PaymentRefunded
-from shared.parking import Record
+from shared.messaging.held_events import Record
 from shared.tx import transaction
 from tests import builders
 from tests.databases import AsNew

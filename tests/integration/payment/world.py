@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from services.payment import api, handlers, outcomes, work
 from services.payment.gateway import ProviderGateway
 from services.payment.webhook import decode_secret
-from shared import codec, web
+from shared import web
 from shared.db import Pool
 from shared.errors import Ignored
 from shared.events.application import (
@@ -29,7 +29,8 @@ from shared.events.application import (
 )
 from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
-from shared.subscriptions import by_type
+from shared.messaging import codec
+from shared.messaging.subscriptions import by_type
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction
 from tests.builders import FINGERPRINTS

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared import codec, db
-from shared.apply import Applier
+from shared import db
 from shared.db import Pool
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
-from shared.parking import Record
-from shared.subscriptions import on
+from shared.messaging import codec
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Record
+from shared.messaging.subscriptions import on
 from shared.tx import Tx
 from tests.engines import Database
 

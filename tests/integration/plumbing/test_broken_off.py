@@ -15,8 +15,8 @@ from shared import audit
 from shared.db import UNAVAILABLE, Pool
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
+from shared.messaging.subscriptions import on
 from shared.process import Life
-from shared.subscriptions import on
 from shared.tx import Tx, transaction
 from shared.work import run_tasks
 from tests.engines import wait_until

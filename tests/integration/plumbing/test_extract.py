@@ -11,9 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from backoffice.reconciliation import loading, tables
-from shared import audit, db, outbox, sealing
+from shared import audit, db, sealing
 from shared.events.payment import PaymentDeclined
 from shared.extract import OF_EVERY_SERVICE, Source, Table, claims_sha256, write
+from shared.messaging import outbox
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction, utc_now
 from tests.engines import Database

@@ -11,10 +11,11 @@ import pytest
 from kafka import TopicPartition
 from structlog.testing import capture_logs
 
-from shared import db, relay
-from shared.apply import Applier
-from shared.consumer import Consumer
+from shared import db
 from shared.db import Pool
+from shared.messaging import relay
+from shared.messaging.applier import Applier
+from shared.messaging.consumer import Consumer
 from shared.process import Life
 from shared.tx import transaction
 from shared.work import run_tasks

@@ -12,13 +12,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from shared import codec, db, feed_signature, outbox, relay
+from shared import db
 from shared.db import Pool
 from shared.events.base import Envelope, ItemId, RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld, PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
-from shared.feed import Feed
-from shared.outbox import ENVELOPE, envelope_of
+from shared.messaging import codec, feed_signature, outbox, relay
+from shared.messaging.feed import Feed
+from shared.messaging.outbox import ENVELOPE, envelope_of
 from shared.settings import SettingsError
 from shared.tokens import KeySet
 from shared.tx import transaction

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared import held, held_command, inbox, parking
-from shared.apply import Applier
+from shared import held, held_command
 from shared.db import Pool
 from shared.errors import Refused
-from shared.inbox import Place
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import NotParked, Record
+from shared.messaging.inbox import Place
 from shared.operators import skips
-from shared.parking import NotParked, Record
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header
@@ -71,7 +72,7 @@ def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
     partly = dataclasses.replace(writer.record(1), headers=(*mixed, *headers))
     deliver(wholly, partly)
     with pool.connection() as conn:
-        rows = {p.record.offset: p.record for p in parking.list_parked(conn, consumer="application")}
+        rows = {p.record.offset: p.record for p in held_events.list_parked(conn, consumer="application")}
         assert rows[wholly.offset].headers == wholly.headers
         assert rows[wholly.offset].value == wholly.value
         conn.execute("DELETE FROM parked_events")
@@ -163,7 +164,7 @@ def test_after_a_conflict_a_gap_heals_by_itself_again(
     first, again = writer.record(1), writer.record(1, event_id=uuid.uuid4())
     deliver(first, again, writer.record(3))
     skip(pool, apply, place(writer), actor="officer", reason="restored", event=event_of(again))
-    assert held_reason(pool, writer) == parking.GAP
+    assert held_reason(pool, writer) == held_events.GAP
     deliver(writer.record(2))
     assert applied(writer) == ["1", "2", "3"]
 
@@ -206,7 +207,7 @@ def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> Non
     writers = [Writer() for _ in range(40)]
     deliver(*[writer.record(sequence) for writer in writers for sequence in (2, 3, 5)])
     with pool.connection() as conn:
-        found = [(p.place.key, p.sequence) for p in parking.list_parked(conn, consumer="application", page=7)]
+        found = [(p.place.key, p.sequence) for p in held_events.list_parked(conn, consumer="application", page=7)]
     assert found == sorted((writer.key, sequence) for writer in writers for sequence in (2, 3, 5))
 
 
@@ -289,7 +290,7 @@ def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
     handler.failures["1"] = RuntimeError("never")
     deliver(writer.record(1))
     with transaction(pool, clock=apply.clock) as tx:
-        (stuck,) = parking.find_of_key(tx.conn, place(writer))
+        (stuck,) = held_events.find_of_key(tx.conn, place(writer))
         proposal = skips.propose(tx, stuck, actor="staff S1003", reason="forged")
     with pytest.raises(SystemExit, match="second-person-needed"):
         run(pool, apply, "confirm", str(proposal), "--actor", again, "--reason", "me, too")

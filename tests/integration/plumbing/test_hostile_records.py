@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from shared import held, unpacking
+from shared import held
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Topic
 from shared.events.issuance import CertificateIssued
+from shared.messaging import decompression
 from tests.integration.plumbing.conftest import Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, with_header
 
@@ -99,7 +100,7 @@ class _NoUTF8(str):
 
 @pytest.mark.parametrize("compression", [DefaultRecordBatch.CODEC_NONE, DefaultRecordBatch.CODEC_LZ4])
 def test_a_header_name_that_is_no_utf_8_is_read_and_so_is_what_follows(compression: int) -> None:
-    unpacking.install()
+    decompression.install()
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=compression,

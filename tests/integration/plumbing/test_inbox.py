@@ -8,12 +8,13 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from shared import held, inbox, parking
-from shared.apply import Applier, ManyKeysFailing
+from shared import held
 from shared.db import Pool
 from shared.errors import Ignored, Refused
-from shared.inbox import Place
-from shared.parking import Record
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier, ManyKeysFailing
+from shared.messaging.held_events import Record
+from shared.messaging.inbox import Place
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
 
@@ -65,7 +66,7 @@ def test_a_gap_holds_the_key_and_heals_by_itself(
     deliver(writer.record(4))
     deliver(writer.record(3))
     assert applied(writer) == ["1"]
-    assert held_reason(pool, writer) == parking.GAP
+    assert held_reason(pool, writer) == held_events.GAP
     deliver(writer.record(2))
     assert applied(writer) == ["1", "2", "3", "4"]
     assert held_reason(pool, writer) is None

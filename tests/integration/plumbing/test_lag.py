@@ -9,8 +9,8 @@ from kafka.structs import OffsetAndMetadata
 from prometheus_client import REGISTRY
 
 from deploy.local.topics import PARTITIONS
-from shared import broker, lag, unread
 from shared.events.base import Topic
+from shared.messaging import feed_lag, group_lag, kafka_clients
 from shared.process import Life
 from shared.settings import KafkaSettings
 from tests.engines import Kafka, wait_until
@@ -66,23 +66,23 @@ def test_each_group_has_what_it_has_not_committed(feed: Kafka) -> None:
     commit(feed, "backoffice", "backoffice.ledger", 0, 4)
     commit(feed, "backoffice", "backoffice.ledger", 1, 10)
     commit(feed, "archive", "archive.copy", 0, 0)
-    with contextlib.closing(broker.make_admin(settings(feed, feed.address), "lag")) as admin:
-        lag.look(admin, FEED)
+    with contextlib.closing(kafka_clients.make_admin(settings(feed, feed.address), "lag")) as admin:
+        feed_lag.look(admin, FEED)
         assert figures() == {("backoffice", "backoffice.ledger"): 6, ("archive", "archive.copy"): 20}
         commit(feed, "archive", "archive.copy", 0, 10)
         commit(feed, "archive", "archive.copy", 1, 10)
-        lag.look(admin, FEED)
+        feed_lag.look(admin, FEED)
         assert figures()["archive", "archive.copy"] == 0
         with contextlib.closing(KafkaAdminClient(**feed.settings("kafka_admin"))) as ours:
             ours.delete_groups(["archive.copy"])
-        lag.look(admin, FEED)
+        feed_lag.look(admin, FEED)
         assert {*figures()} == {("backoffice", "backoffice.ledger")}
 
 
 def test_what_is_no_reader_s_group_has_no_figure(feed: Kafka) -> None:
     commit(feed, "application", "application", 0, 1)
     with contextlib.closing(KafkaAdminClient(**feed.settings("kafka_admin"))) as admin:
-        lag.look(admin, FEED)
+        feed_lag.look(admin, FEED)
     assert figures() == {}
 
 
@@ -91,11 +91,11 @@ def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
     addresses = ["127.0.0.1:1", feed.address]
 
     def make() -> KafkaAdminClient:
-        return broker.make_admin(settings(feed, addresses.pop(0)), "lag")
+        return kafka_clients.make_admin(settings(feed, addresses.pop(0)), "lag")
 
     life = Life()
-    lag.LAG.clear()
-    lag.start(make, FEED, life)
+    feed_lag.LAG.clear()
+    feed_lag.start(make, FEED, life)
     try:
         # The first look fails; the next comes when the watch has slept.
         wait_until(lambda: not addresses, limit=30, what="it tries again")
@@ -110,8 +110,8 @@ def test_what_a_service_s_own_group_has_not_committed_is_told_with_its_own_right
     own = dataclasses.replace(
         settings(feed, feed.address), username="application", password=feed.passwords["application"]
     )
-    with contextlib.closing(broker.make_admin(own, "unread")) as admin:
-        progress = broker.progress(admin, "application", [FEED.value])
+    with contextlib.closing(kafka_clients.make_admin(own, "unread")) as admin:
+        progress = kafka_clients.progress(admin, "application", [FEED.value])
     left = {partition.partition: end - committed for partition, (committed, end) in progress.items()}
     assert left == {0: 6, 1: 10} | dict.fromkeys(range(2, PARTITIONS), 0)
 
@@ -121,7 +121,7 @@ def test_the_watch_over_a_service_s_group_says_so(feed: Kafka) -> None:
         settings(feed, feed.address), username="application", password=feed.passwords["application"]
     )
     life = Life()
-    unread.start(lambda: broker.make_admin(own, "unread"), "application", [FEED.value], life)
+    group_lag.start(lambda: kafka_clients.make_admin(own, "unread"), "application", [FEED.value], life)
     try:
         wait_until(
             lambda: REGISTRY.get_sample_value("consumer_group_lag_records") == 20, limit=15, what="it has looked"

@@ -20,12 +20,13 @@ from kafka.errors import (
 from kafka.partitioner import murmur2
 
 from deploy.local.topics import PARTITIONS
-from shared import db, outbox, relay
+from shared import db
 from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
-from shared.lanes import LANES, Lanes
+from shared.messaging import outbox, relay
+from shared.messaging.relay_lanes import LANES, Lanes
 from shared.process import Life
 from shared.tx import transaction
 from tests.engines import Database, wait_until

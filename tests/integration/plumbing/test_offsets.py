@@ -9,10 +9,10 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import RebalanceInProgressError
 
-from shared.apply import Applier
-from shared.consumer import Consumer
 from shared.db import Pool
-from shared.parking import Record
+from shared.messaging.applier import Applier
+from shared.messaging.consumer import Consumer
+from shared.messaging.held_events import Record
 from shared.process import Life
 from tests.integration.plumbing.conftest import Handler, Writer
 

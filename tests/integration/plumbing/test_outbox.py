@@ -10,12 +10,13 @@ import psycopg
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from shared import db, outbox, relay
+from shared import db
 from shared.db import Pool
 from shared.errors import Undecodable
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
-from shared.outbox import EventTooLarge, StoredEvent
+from shared.messaging import outbox, relay
+from shared.messaging.outbox import EventTooLarge, StoredEvent
 from shared.process import Life
 from shared.tx import Tx, transaction
 from tests.engines import Database, wait_until

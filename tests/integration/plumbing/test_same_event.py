@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from shared import held, inbox
-from shared.apply import Applier
+from shared import held
 from shared.db import Pool
 from shared.errors import Refused
 from shared.held import ChooseEvent
+from shared.messaging import inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Record
 from shared.operators import skips
-from shared.parking import Record
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header

@@ -13,16 +13,17 @@ import pytest
 from kafka import TopicPartition
 from psycopg_pool import PoolTimeout
 
-from shared import held, parking, waiting
-from shared.apply import Applier
-from shared.consumer import MOST_IN_HAND, Consumer
+from shared import held
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.events.payment import PaymentDeclined
 from shared.main import applier
-from shared.parking import Record
+from shared.messaging import held_events, waiting_events
+from shared.messaging.applier import Applier
+from shared.messaging.consumer import MOST_IN_HAND, Consumer
+from shared.messaging.held_events import Record
+from shared.messaging.subscriptions import on
 from shared.process import Life
-from shared.subscriptions import on
 from tests.integration.plumbing.conftest import NOW, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place
 
@@ -129,7 +130,7 @@ def test_an_event_that_fails_alone_waits_with_those_behind_it_and_other_keys_go_
     assert take(*map(writer.record, [1, 2, 3]), other.record(1))
     assert (applied(writer), applied(other)) == (["1"], ["1"])
     assert [(p.sequence, p.reason) for p in held.list_held(pool, "application")] == [(2, "waiting"), (3, "gap")]
-    assert held_reason(pool, writer) == parking.WAITING
+    assert held_reason(pool, writer) == held_events.WAITING
     assert take(writer.record(4), other.record(3), other.record(4))
     assert parked(pool, writer) == [2, 3, 4]
 
@@ -149,7 +150,7 @@ def test_it_is_tried_again_with_more_and_more_time_in_between(
 
 def _tried(pool: Pool, timed: Applier, clock: Time, seconds: float) -> bool:
     clock.later(seconds)
-    return waiting.redrive_due(pool, timed)
+    return waiting_events.redrive_due(pool, timed)
 
 
 def test_once_it_passes_it_is_applied_and_all_that_wait_behind_it_in_order(
@@ -159,10 +160,10 @@ def test_once_it_passes_it_is_applied_and_all_that_wait_behind_it_in_order(
     take(*map(writer.record, [1, 2, 3]), Writer().record(2))
     clock.later(1)
     handler.failures.clear()
-    assert waiting.redrive_due(pool, timed)
+    assert waiting_events.redrive_due(pool, timed)
     assert applied(writer) == ["1", "2", "3"]
     assert (held_reason(pool, writer), parked(pool, writer)) == (None, [])
-    assert not waiting.redrive_due(pool, timed)
+    assert not waiting_events.redrive_due(pool, timed)
 
 
 def test_one_behind_it_that_fails_takes_nothing_back_and_waits_itself(
@@ -172,7 +173,7 @@ def test_one_behind_it_that_fails_takes_nothing_back_and_waits_itself(
     take(*map(writer.record, [1, 2, 3, 4]), Writer().record(2))
     clock.later(1)
     del handler.failures["1"]
-    waiting.redrive_due(pool, timed)
+    waiting_events.redrive_due(pool, timed)
     assert applied(writer) == ["1", "2"]
     assert [(p.sequence, p.reason) for p in held.list_held(pool, "application") if p.place == place(writer)] == [
         (3, "waiting"),
@@ -194,9 +195,9 @@ def test_a_follower_is_due_even_if_the_process_ends_in_between(
     take(*map(writer.record, [1, 2, 3]), Writer().record(2))
     clock.later(1)
     handler.failures.clear()
-    monkeypatch.setattr(waiting, "AT_ONCE", 1)
+    monkeypatch.setattr(waiting_events, "AT_ONCE", 1)
     for expected in (["1"], ["1", "2"], ["1", "2", "3"]):
-        assert waiting.redrive_due(pool, timed)
+        assert waiting_events.redrive_due(pool, timed)
         assert applied(writer) == expected
     assert parked(pool, writer) == []
 
@@ -208,10 +209,10 @@ def test_one_that_turns_out_to_be_refused_is_held_for_an_operator(
     take(writer.record(1), Writer().record(2))
     handler.failures["1"] = Refused("never")
     clock.later(1)
-    assert waiting.redrive_due(pool, timed)
+    assert waiting_events.redrive_due(pool, timed)
     assert held_reason(pool, writer) == "refused"
     clock.later(3600)
-    assert not waiting.redrive_due(pool, timed)
+    assert not waiting_events.redrive_due(pool, timed)
 
 
 def test_an_operator_can_redrive_it_sooner(
@@ -247,7 +248,7 @@ def test_beside_the_only_event_in_hand_others_are_taken_to_see_whether_they_pass
     handler.failures["1"] = SLOW
     client.batches = [[], [other.record(2)], []]
     assert take(writer.record(1))
-    assert held_reason(pool, writer) == parking.WAITING
+    assert held_reason(pool, writer) == held_events.WAITING
     assert len(client.committed) == len({writer.record(1).partition, other.record(1).partition})
 
 

@@ -21,9 +21,9 @@ from backoffice.kit.order import Finding, Kind
 from backoffice.kit.output import Printer, printable
 from backoffice.kit.state import Certificate, State
 from backoffice.kit.verifying import verify
-from shared import codec
 from shared.events.base import Event, ItemId, RenewalId
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CertificateRevoked
+from shared.messaging import codec
 from shared.tokens import KeySet
 from tests.unit.backoffice.feed import Given, Worked, at, keys
 

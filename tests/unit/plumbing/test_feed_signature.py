@@ -10,10 +10,10 @@ from typing import Any
 import jwt
 import pytest
 
-from shared import codec, feed_signature
 from shared.events.base import Envelope, RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld
-from shared.feed_signature import SignatureWrong
+from shared.messaging import codec, feed_signature
+from shared.messaging.feed_signature import SignatureWrong
 from shared.tokens import KeySet, SigningKey
 from tests.builders import signing_key
 

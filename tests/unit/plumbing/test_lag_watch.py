@@ -8,8 +8,8 @@ import psutil
 import pytest
 from kafka import KafkaAdminClient
 
-from shared import broker, lag
 from shared.events.base import Topic
+from shared.messaging import feed_lag, kafka_clients
 from shared.process import Life
 from tests.engines import free_port
 
@@ -23,11 +23,11 @@ def test_watch_without_a_broker_leaves_no_thread_and_no_descriptor(caplog: pytes
         attempts.append(1)
         if len(attempts) > 8:
             life.end()
-        return broker._Admin(bootstrap_servers=address, client_id="lag", bootstrap_timeout_ms=60)
+        return kafka_clients._Admin(bootstrap_servers=address, client_id="lag", bootstrap_timeout_ms=60)
 
     gc.collect()
     before = (threading.active_count(), psutil.Process().num_fds())
-    lag.watch(make, Topic.ISSUANCE, life, every=0.01)
+    feed_lag.watch(make, Topic.ISSUANCE, life, every=0.01)
     gc.collect()
     after = (threading.active_count(), psutil.Process().num_fds())
     assert len(attempts) == 9

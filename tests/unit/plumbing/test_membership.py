@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import REGISTRY
 
-from shared.membership import Membership
+from shared.messaging.group_membership import Membership
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 import zstandard
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from shared import codec, unpacking
 from shared.errors import Undecodable
+from shared.messaging import codec, decompression
 
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 PACK: dict[int, Callable[[bytes], bytes]] = {
@@ -27,7 +27,7 @@ PACK: dict[int, Callable[[bytes], bytes]] = {
 @pytest.fixture(autouse=True, scope="module")
 def installed() -> None:
     """As in every process that speaks Kafka."""
-    unpacking.install()
+    decompression.install()
 
 
 def batch(kind: int, values: Iterable[bytes], *, spoil: Callable[[bytes], bytes] = bytes) -> Any:
@@ -75,7 +75,7 @@ def test_a_batch_that_unpacks_to_far_more_is_not_unpacked(kind: int) -> None:
     read = list(bomb)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 3 * unpacking.MAX_BYTES + 3 * packed
+    assert peak < 3 * decompression.MAX_BYTES + 3 * packed
     assert read[0].offset == 41, "what follows is read next"
     assert why(read) == "too large: the batch at offsets 40 to 41"
 
@@ -86,7 +86,7 @@ def test_a_batch_of_more_records_than_the_relay_sends_is_not_unpacked(kind: int,
 
 
 def test_as_many_records_as_the_bound_allows_are_read() -> None:
-    assert len(list(batch(LZ4, [b""] * unpacking.MAX_RECORDS))) == unpacking.MAX_RECORDS
+    assert len(list(batch(LZ4, [b""] * decompression.MAX_RECORDS))) == decompression.MAX_RECORDS
 
 
 def test_a_packing_that_nobody_of_ours_uses_is_not_unpacked() -> None:

@@ -3,7 +3,7 @@
 from kafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from shared.unread import Watch
+from shared.messaging.group_lag import Watch
 
 A, B = TopicPartition("payment.events", 0), TopicPartition("payment.events", 1)
 

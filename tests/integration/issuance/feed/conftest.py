@@ -21,10 +21,11 @@ from deploy.local import pki as local_pki
 from services.issuance.feed import main, readers, store
 from services.issuance.feed.readers import Role
 from services.issuance.feed.settings import FeedSettings
-from shared import db, outbox, relay
+from shared import db
 from shared.db import Pool
 from shared.events.base import Envelope, Event
-from shared.feed import Feed
+from shared.messaging import outbox, relay
+from shared.messaging.feed import Feed
 from shared.settings import WebSettings
 from shared.tx import transaction
 from tests.builders import signing_key

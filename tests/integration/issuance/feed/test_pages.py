@@ -11,9 +11,9 @@ from prometheus_client import generate_latest
 
 from services.issuance.feed import api
 from services.issuance.feed.head import REQUESTS_AT_ONCE
-from shared import codec, outbox
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import IssuanceRefused, IssuanceWithheld
+from shared.messaging import codec, outbox
 from shared.tx import transaction
 from tests.engines import wait_until
 from tests.integration.issuance.feed.conftest import Client, Feeding, client

@@ -11,10 +11,10 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from shared import feed_signature
 from shared.db import Conn
 from shared.events.base import Envelope, Topic
-from shared.outbox import ENVELOPE, envelope_of
+from shared.messaging import feed_signature
+from shared.messaging.outbox import ENVELOPE, envelope_of
 from shared.settings import SettingsError
 from shared.tokens import KeySet, SigningKey
 

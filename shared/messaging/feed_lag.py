@@ -9,8 +9,8 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from prometheus_client import Gauge
 
-from shared import broker
 from shared.events.base import Topic
+from shared.messaging import kafka_clients
 from shared.process import Stop
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ def watch(
     make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop, *, every: float = EVERY_SECONDS
 ) -> None:
     """Look until told to stop. Kafka may be away at any time."""
-    broker.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)
+    kafka_clients.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)
 
 
 def look(admin: KafkaAdminClient, topic: Topic) -> None:

@@ -5,10 +5,10 @@ from typing import Final
 
 import structlog
 
-from shared import inbox, parking
-from shared.apply import Applier
 from shared.db import UNAVAILABLE, Conn, Pool
-from shared.parking import Parked
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Parked
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ AT_ONCE: Final = 50
 def redrive_due(pool: Pool, applier: Applier) -> bool:
     """Try the first event that is due again, and what waits behind it; True if one was due. Raises UNAVAILABLE."""
     with pool.connection() as conn:
-        due = parking.find_due(conn, applier.consumer, applier.clock())
+        due = held_events.find_due(conn, applier.consumer, applier.clock())
     parked = due
     for _ in range(AT_ONCE):
         if parked is not None:
@@ -45,15 +45,15 @@ def _try_again(pool: Pool, applier: Applier, parked: Parked) -> Parked | None:
 def _redrive(conn: Conn, applier: Applier, parked: Parked) -> Parked | None:
     """Nothing if another member of the group, or an operator, was first. The follower is due at once."""
     last, now = inbox.lock(conn, parked.place).last, applier.clock()
-    current = parking.find_next(conn, parked.place, last + 1)
-    if current is None or (current.id, current.tries, current.reason) != (parked.id, parked.tries, parking.WAITING):
+    current = held_events.find_next(conn, parked.place, last + 1)
+    if current is None or (current.id, current.tries, current.reason) != (parked.id, parked.tries, held_events.WAITING):
         return None
     follower = None
     if applier.redrive(conn, current):
-        follower = parking.find_next(conn, parked.place, last + 2)
+        follower = held_events.find_next(conn, parked.place, last + 2)
     if follower is not None and follower.redrivable:
-        parking.wait_until(conn, follower, "its turn", now)
-        follower = parking.find_next(conn, parked.place, last + 2)
+        held_events.wait_until(conn, follower, "its turn", now)
+        follower = held_events.find_next(conn, parked.place, last + 2)
     inbox.renew_hold(conn, parked.place, now)
     return follower
 
@@ -61,4 +61,4 @@ def _redrive(conn: Conn, applier: Applier, parked: Parked) -> Parked | None:
 def _wait_longer(conn: Conn, applier: Applier, parked: Parked, error: str) -> None:
     inbox.lock(conn, parked.place)
     pause = timedelta(seconds=min(2**parked.tries, LONGEST_SECONDS))
-    parking.wait_until(conn, parked, error, applier.clock() + pause)
+    held_events.wait_until(conn, parked, error, applier.clock() + pause)

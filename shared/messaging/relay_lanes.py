@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.db import Conn
 from shared.events.base import Envelope, Topic
-from shared.outbox import ENVELOPE, envelope_of
+from shared.messaging.outbox import ENVELOPE, envelope_of
 
 LANES: Final = 12
 # One lane takes at most this part of a batch.

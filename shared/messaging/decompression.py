@@ -14,7 +14,7 @@ import zstandard
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from prometheus_client import Counter
 
-from shared.codec import UNREADABLE
+from shared.messaging.codec import UNREADABLE
 
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_RECORDS: Final = 1_000

@@ -8,7 +8,7 @@ from typing import Final
 from kafka import KafkaAdminClient, TopicPartition
 from prometheus_client import Gauge
 
-from shared import broker
+from shared.messaging import kafka_clients
 from shared.process import Stop
 
 EVERY_SECONDS: Final = 15.0
@@ -53,4 +53,6 @@ def watch(
 ) -> None:
     """Look until told to stop."""
     noted = Watch()
-    broker.keep_looking(make_admin, lambda admin: noted.note(broker.progress(admin, group, topics)), stop, every=every)
+    kafka_clients.keep_looking(
+        make_admin, lambda admin: noted.note(kafka_clients.progress(admin, group, topics)), stop, every=every
+    )

@@ -11,15 +11,16 @@ import structlog
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
-from shared import audit, inbox, parking, tracing
-from shared.codec import decode_data, readable_sequence
+from shared import audit, tracing
 from shared.db import UNAVAILABLE, Conn
 from shared.errors import Ignored, Refused, Unavailable, Undecodable
 from shared.events.base import Envelope
 from shared.events.registry import ALL
-from shared.inbox import Place, Verdict
-from shared.parking import Held, Parked, Record
-from shared.subscriptions import Subscription
+from shared.messaging import held_events, inbox
+from shared.messaging.codec import decode_data, readable_sequence
+from shared.messaging.held_events import Held, Parked, Record
+from shared.messaging.inbox import Place, Verdict
+from shared.messaging.subscriptions import Subscription
 from shared.tx import Clock, NewId, Tx
 
 log = structlog.get_logger()
@@ -109,11 +110,11 @@ class Applier:
                 SEEN.labels(envelope.topic).inc()
                 return Outcome.DONE
             case Verdict.WAIT:
-                self._hold(conn, envelope, record, parking.GAP, "an earlier event is missing", now)
+                self._hold(conn, envelope, record, held_events.GAP, "an earlier event is missing", now)
                 return Outcome.HELD
             case Verdict.CONFLICT:
                 log.error("inbox.conflict", topic=place.topic, key=place.key, sequence=envelope.sequence)
-                parking.contest(conn, place, envelope.sequence)
+                held_events.contest(conn, place, envelope.sequence)
                 self._hold(conn, envelope, record, inbox.CONFLICT, "another event has this number", now)
                 return Outcome.HELD
             case Verdict.APPLY | Verdict.APPLY_AND_DRAIN:
@@ -137,11 +138,11 @@ class Applier:
             self.record(conn, record)
             return
         why = f"{type(error).__name__}: {error}"
-        self._hold(conn, envelope, record, parking.WAITING, why, now, retry_at=now + FIRST_WAIT)
+        self._hold(conn, envelope, record, held_events.WAITING, why, now, retry_at=now + FIRST_WAIT)
 
     def drain(self, conn: Conn, place: Place, sequence: int) -> int:
         """Apply what waited behind `sequence`, in order, until something is missing or fails; the last applied."""
-        while (parked := parking.find_next(conn, place, sequence + 1)) is not None:
+        while (parked := held_events.find_next(conn, place, sequence + 1)) is not None:
             if not parked.redrivable or not self.redrive(conn, parked):
                 break
             sequence += 1
@@ -154,13 +155,13 @@ class Applier:
         try:
             envelope = parked.record.envelope()
         except Undecodable as error:
-            parking.give_reason(conn, parked.id, error.reason, str(error))
+            held_events.give_reason(conn, parked.id, error.reason, str(error))
             return False
         failure = self._apply(conn, parked.place, envelope, now)
         if failure is not None:
-            parking.give_reason(conn, parked.id, failure.reason, failure.error)
+            held_events.give_reason(conn, parked.id, failure.reason, failure.error)
             return False
-        parking.remove(conn, parked.id)
+        held_events.remove(conn, parked.id)
         return True
 
     def _apply(self, conn: Conn, place: Place, envelope: Envelope, now: datetime) -> _Failure | None:
@@ -227,17 +228,17 @@ class Applier:
             actor=self.consumer,
             action="event-ignored",
             subject=envelope.subject,
-            details={"type": envelope.type, "id": str(envelope.id), "why": parking.storable(why)},
+            details={"type": envelope.type, "id": str(envelope.id), "why": held_events.storable(why)},
         )
 
     def _hold_unreadable(self, conn: Conn, record: Record, error: Undecodable, now: datetime) -> Outcome:
-        place = Place(consumer=self.consumer, topic=record.topic, key=parking.key_of(record.key))
+        place = Place(consumer=self.consumer, topic=record.topic, key=held_events.key_of(record.key))
         sequence = readable_sequence(record.headers)
         if sequence is not None:
             last = inbox.lock(conn, place)[0]
-            if sequence <= last or parking.has_number(conn, place, sequence):
+            if sequence <= last or held_events.has_number(conn, place, sequence):
                 sequence = None  # it repeats a number that another event had: it may not hold the key
-        reason = parking.NO_SEQUENCE if sequence is None else error.reason
+        reason = held_events.NO_SEQUENCE if sequence is None else error.reason
         held = Held(place=place, sequence=sequence, event_id=None, reason=reason, error=str(error))
         self._park(conn, held, record, now)
         return Outcome.HELD
@@ -264,7 +265,7 @@ class Applier:
 
     def _park(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:
         """Store it; the very same event that is held already changes nothing."""
-        if not parking.park(conn, held, record, now=now, code_version=self.code_version):
+        if not held_events.park(conn, held, record, now=now, code_version=self.code_version):
             return
         if held.sequence is not None:
             inbox.renew_hold(conn, held.place, now)

@@ -11,12 +11,13 @@ from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
 from psycopg_pool import PoolTimeout
 
-from shared import tracing, waiting
-from shared.apply import MANY_KEYS, Applier, ManyKeysFailing
-from shared.broker import MAX_POLL_RECORDS
+from shared import tracing
 from shared.db import UNAVAILABLE, Conn, Pool
-from shared.membership import NO_MEMBER, Membership
-from shared.parking import Record
+from shared.messaging import waiting_events
+from shared.messaging.applier import MANY_KEYS, Applier, ManyKeysFailing
+from shared.messaging.group_membership import NO_MEMBER, Membership
+from shared.messaging.held_events import Record
+from shared.messaging.kafka_clients import MAX_POLL_RECORDS
 from shared.process import Stop
 
 log = structlog.get_logger()
@@ -77,7 +78,7 @@ class Consumer:
         if time.monotonic() < self._look_for_waiting:
             return
         try:
-            due = waiting.redrive_due(self._pool, self._applier)
+            due = waiting_events.redrive_due(self._pool, self._applier)
         except UNAVAILABLE as error:
             self._paused_by(error, 1)
             due = False

@@ -18,7 +18,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 CONTENT_TYPE = "application/json; charset=utf-8"
 # CloudEvents 1.0 allows none of them in an attribute, and PostgreSQL cannot keep a NUL.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# In the stand-in for a batch that was not unpacked (shared/unpacking.py): why.
+# In the stand-in for a batch that was not unpacked (shared/messaging/decompression.py): why.
 UNREADABLE: Final = "ce_unreadable"
 REQUIRED: Final = ("specversion", "id", "source", "type", "subject", "sequence", "time", "dataschema")
 

@@ -16,11 +16,12 @@ from typing import Final
 
 from psycopg.errors import CheckViolation, UniqueViolation
 
-from shared import audit, outbox
+from shared import audit
 from shared.db import Conn, Pool
 from shared.errors import Unavailable, Undecodable
 from shared.events.base import Envelope
-from shared.parking import Record
+from shared.messaging import outbox
+from shared.messaging.held_events import Record
 from shared.tx import transaction
 
 _FETCH_ROWS: Final = 1000

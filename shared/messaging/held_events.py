@@ -11,11 +11,11 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from psycopg.types.json import Jsonb
 
-from shared import codec
 from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import Envelope
-from shared.inbox import CONFLICT, Place
+from shared.messaging import codec
+from shared.messaging.inbox import CONFLICT, Place
 
 GAP: Final = "gap"
 WAITING: Final = "waiting"

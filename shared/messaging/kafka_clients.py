@@ -12,8 +12,8 @@ from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError, NoError
 
-from shared import unpacking
-from shared.membership import GroupConsumer
+from shared.messaging import decompression
+from shared.messaging.group_membership import GroupConsumer
 from shared.process import Stop
 from shared.settings import KafkaSettings
 
@@ -24,7 +24,7 @@ BOOTSTRAP_MS: Final = 5_000
 # Above what the relay writes at once; a batch is unpacked whole, in bounds of its own.
 MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
-unpacking.install()
+decompression.install()
 
 
 def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Events out: the row in the transaction of the change; `shared/relay.py` brings it to Kafka."""
+"""Events out: the row in the transaction of the change; `shared/messaging/relay.py` brings it to Kafka."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from psycopg.rows import class_row
 
-from shared import codec
 from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import Envelope, Event, Topic
+from shared.messaging import codec
 from shared.tx import Tx
 
 MAX_DATA_BYTES: Final = 900_000

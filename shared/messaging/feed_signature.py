@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from shared import codec
 from shared.errors import Refused
 from shared.events.base import Envelope
+from shared.messaging import codec
 from shared.tokens import ALGORITHM, KeySet, SigningKey
 
 TYP: Final = "feed-event+jws"

@@ -1,0 +1,1 @@
+"""Events out and in: outbox and relay, consumer and inbox, held events, feeds, and recovery after a restore."""
