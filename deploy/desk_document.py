@@ -16,12 +16,12 @@ from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Fault
 from deploy.local import stack
 from deploy.local.postgres import package
-from shared import problems
-from shared.idempotency import FingerprintKey
 from shared.main import Service, applier
 from shared.operators import api
-from shared.problems import ProblemTable
 from shared.tokens import KeySet, TokenRefused
+from shared.web import problems
+from shared.web.idempotency import FingerprintKey
+from shared.web.problems import ProblemTable
 
 DESK: Final = Path("docs/desk.md")
 _HEAD: Final = """# The desk

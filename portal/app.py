@@ -15,7 +15,8 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
-from shared import budgets, pages, requests_seen
+from shared import budgets
+from shared.web import html, request_metrics
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ MAX_BODY_BYTES: Final = 192 * 1024
 
 def create_app(deps: Deps) -> flask.Flask:
     """The portal as a WSGI app."""
-    app = pages.create_app("portal", Path(__file__).parent)
+    app = html.create_app("portal", Path(__file__).parent)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["portal"] = deps
     _prepare_templates(app, deps)
@@ -78,17 +79,17 @@ def _edition_url(language: languages.Language | None = None, text: bool | None =
 
 
 def _begin() -> None:
-    requests_seen.begin()
+    request_metrics.begin()
     structlog.contextvars.clear_contextvars()
     session.load(web.deps().settings.session_keys)
     budgets.check(flask.request)
 
 
 def _end(response: flask.Response) -> flask.Response:
-    pages.protect(response)
+    html.protect(response)
     if "session" in flask.g:
         session.save(response, web.deps().settings.session_keys)
-    requests_seen.end(response)
+    request_metrics.end(response)
     return response
 
 

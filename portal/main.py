@@ -9,7 +9,7 @@ from portal.app import create_app
 from portal.gateway import API
 from portal.web import Deps
 from shared import logs, tracing
-from shared.server import serve
+from shared.web.gunicorn_server import serve
 
 
 def web() -> None:

@@ -31,7 +31,6 @@ from shared import (
 from shared.db import Pool
 from shared.events.base import Topic
 from shared.gauges import Reading
-from shared.idempotency import FingerprintKey
 from shared.messaging import outbox_recovery
 from shared.messaging.applier import Applier
 from shared.messaging.feed import Feed
@@ -41,6 +40,7 @@ from shared.pruning import Rule
 from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction, utc_now
+from shared.web.idempotency import FingerprintKey
 from shared.work import Task
 
 if TYPE_CHECKING:
@@ -176,9 +176,9 @@ def _web(service: Service) -> None:
 
 
 def _operate(service: Service) -> None:
-    from shared import xfcc  # certificates are read by the processes that answer HTTP alone
+    from shared.web import client_certificate  # certificates are read by the processes that answer HTTP alone
 
-    xfcc.require_gateway_only(service.read_settings().web)
+    client_certificate.require_gateway_only(service.read_settings().web)
     desk_jwks_file = read_desk_jwks_file()
 
     def make_app(pool: Pool) -> "flask.Flask":
@@ -204,7 +204,7 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
 
     pools: list[Pool] = []
 
-    from shared import server  # Flask and gunicorn are loaded by the processes that answer HTTP alone
+    from shared.web import gunicorn_server  # Flask and gunicorn are loaded by the processes that answer HTTP alone
 
     def make_app() -> "flask.Flask":
         tracing.configure(service.name, name)
@@ -216,7 +216,7 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
             pool.close()
 
     with logs.told(settings):
-        server.serve(
+        gunicorn_server.serve(
             make_app,
             settings.web,
             admin=settings.admin,

@@ -20,10 +20,10 @@ from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
 from shared.events.issuance import CertificateIssued, OrderOpened
 from shared.events.payment import PaymentCaptured
 from shared.events.registry import ALL
-from shared.idempotency import FingerprintKey
 from shared.messaging import codec
 from shared.messaging.held_events import Record
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.web.idempotency import FingerprintKey
 
 # Noon of a Monday in Hong Kong.
 NOW: Final = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

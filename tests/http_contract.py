@@ -13,7 +13,7 @@ from typing import Any, Final
 import flask
 import jsonschema_rs
 
-from shared import problems
+from shared.web import problems
 
 _JSON: Final = re.compile(r"application/([a-z.-]+\+)?json")
 _RULE: Final = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")

@@ -15,8 +15,9 @@ from backoffice.desk.pages import audit as audit_pages
 from backoffice.desk.pages import certificates, envelopes, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
 from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
-from shared import audit, budgets, pages, requests_seen, tracing, xfcc
+from shared import audit, budgets, tracing
 from shared.db import UNAVAILABLE
+from shared.web import client_certificate, html, request_metrics
 
 log = structlog.get_logger()
 
@@ -26,7 +27,7 @@ _STATIC: Final = "static"
 
 def create_app(deps: Deps) -> flask.Flask:
     """The desk as a WSGI app."""
-    app = pages.create_app("desk", Path(__file__).parent)
+    app = html.create_app("desk", Path(__file__).parent)
     app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "PROPAGATE_EXCEPTIONS": False}
     app.extensions["desk"] = deps
     app.jinja_env.globals |= {
@@ -47,14 +48,14 @@ def create_app(deps: Deps) -> flask.Flask:
 
 def _begin() -> None:
     """Static files are for everybody who gets through the gateway: the page that refuses needs its style."""
-    requests_seen.begin()
+    request_metrics.begin()
     structlog.contextvars.clear_contextvars()
     flask.g.request_id = uuid.uuid4().hex
     budgets.check(flask.request)
     if flask.request.endpoint == _STATIC:
         return
     deps = web.deps()
-    holder = staff.holder_of(flask.request.headers.get(xfcc.HEADER), deps.trust, deps.clock())
+    holder = staff.holder_of(flask.request.headers.get(client_certificate.HEADER), deps.trust, deps.clock())
     with deps.pool.connection() as conn:
         flask.g.member = staff.find_member(conn, holder)
     _check_allowed()
@@ -81,8 +82,8 @@ def _check_form() -> None:
 
 
 def _end(response: flask.Response) -> flask.Response:
-    pages.protect(response)
-    route, seconds = requests_seen.end(response)
+    html.protect(response)
+    route, seconds = request_metrics.end(response)
     if route != "/static/<path:filename>":
         log.info(
             "http.request",

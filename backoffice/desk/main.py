@@ -14,7 +14,6 @@ from backoffice.desk.rebuild import EventsMissing
 from backoffice.desk.roles import Role
 from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
-from shared import xfcc
 from shared.db import Pool
 from shared.main import Command, Service, applier, open_current_pool, run
 from shared.messaging.held_events import Record
@@ -22,6 +21,7 @@ from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
+from shared.web import client_certificate
 
 if TYPE_CHECKING:
     import flask
@@ -37,7 +37,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     from backoffice.desk.web import Deps
 
     settings = read_settings()
-    xfcc.require_gateway_only(settings.web)
+    client_certificate.require_gateway_only(settings.web)
     told = read_operators()
     operators = Operators(addresses=told.addresses, key=SigningKey.load(told.key_file), network=told.network)
     return create_app(Deps(settings=settings, pool=pool, trust=read_trust(settings), operators=operators))

@@ -16,12 +16,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from backoffice.desk.roles import Role
-from shared import audit, xfcc
+from shared import audit
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
 from shared.pki import crls
 from shared.pki.certificates import UNREADABLE, is_strong, sha256
 from shared.tx import Tx
+from shared.web import client_certificate
 
 # One spelling only: in another, one person's certificates would pass for two persons.
 _NUMBER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{0,30}[A-Z0-9])?")
@@ -91,10 +92,10 @@ class Member:
 def holder_of(header: str | None, trust: Trust, now: datetime) -> Holder:
     """Whom the gateway's header names. Raises StaffRefused, or RevocationUnknown."""
     try:
-        der = xfcc.parse(header)
-    except xfcc.ClientCertificateMissing as missing:
+        der = client_certificate.parse(header)
+    except client_certificate.ClientCertificateMissing as missing:
         raise StaffRefused(Fault.NO_CERTIFICATE) from missing
-    except xfcc.ClientCertificateMalformed as malformed:
+    except client_certificate.ClientCertificateMalformed as malformed:
         raise StaffRefused(Fault.MALFORMED) from malformed
     try:
         certificate = x509.load_der_x509_certificate(der)

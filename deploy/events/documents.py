@@ -10,13 +10,13 @@ import jinja2
 from deploy.events import examples
 from deploy.local.topics import ACCESS, READERS
 from services.issuance.feed import api
-from shared import web
 from shared.db import Pool
 from shared.events import documents
 from shared.events.base import FEEDS, Topic
-from shared.idempotency import FingerprintKey
 from shared.messaging import codec
 from shared.tokens import KeySet
+from shared.web import request
+from shared.web.idempotency import FingerprintKey
 
 FOLDER: Final = Path("docs/events")
 # Written by hand.
@@ -38,7 +38,7 @@ def files() -> dict[str, str]:
 
 def openapi() -> dict[str, Any]:
     """The feed over HTTP, as its own app describes it."""
-    app = web.create_app(
+    app = request.create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -33,14 +33,14 @@ from services.application.schemas import (
 )
 from services.application.submission import DraftRenewal
 from services.application.terms import Terms
-from shared import web
-from shared.api import KeySetSchema
-from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import RenewalId
-from shared.openapi import Blueprint, for_everyone, refuses, signed_in
-from shared.problems import Problem, ProblemTable, one_of
 from shared.tokens import DRAFT_TICKET_HEADER, SigningKey
+from shared.web import request
+from shared.web.auth import Caller
+from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
+from shared.web.problem_api import KeySetSchema
+from shared.web.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
     RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
@@ -113,7 +113,7 @@ def show_terms(version: str) -> flask.Response:
 @blp.response(200, PriceSchema(many=True))
 def list_prices() -> list[Price]:
     """The fees in force now; for everyone."""
-    return prices.in_force(web.runtime().clock())
+    return prices.in_force(request.runtime().clock())
 
 
 @blp.get("/subscriptions")
@@ -121,8 +121,8 @@ def list_prices() -> list[Price]:
 @blp.response(200, EligibleSchema(many=True))
 def list_subscriptions() -> list[dict[str, Any]]:
     """The subscriber's certificates, each with whether it can be renewed now, why not, and what to do instead."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         found = store.find_subscriptions(tx.conn, caller.subscriber_id)
     return [
         vars(subscription)
@@ -137,12 +137,12 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.post("/renewals")
 @signed_in
 @refuses(NotEligible, NoAdditionalServers)
-@web.command
+@request.command
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal: its quote and the document to sign."""
-    return _shown(web.tx().conn, submission.draft_renewal(command, web.caller(), web.tx()))
+    return _shown(request.tx().conn, submission.draft_renewal(command, request.caller(), request.tx()))
 
 
 @blp.get("/renewals")
@@ -150,8 +150,8 @@ def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
 @blp.response(200, RenewalSummarySchema(many=True))
 def list_renewals() -> list[Renewal]:
     """The subscriber's newest renewals."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         return store.find_renewals(tx.conn, caller.subscriber_id, LISTED)
 
 
@@ -161,8 +161,8 @@ def list_renewals() -> list[Renewal]:
 @blp.response(200, RenewalSchema)
 def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """One renewal with its items and its course."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         return _shown(tx.conn, _own(tx.conn, renewal_id, caller))
 
 
@@ -172,10 +172,10 @@ def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
 @blp.response(200, DocumentSchema, headers=_TICKET)
 def show_document(renewal_id: uuid.UUID) -> flask.Response:
     """The document to sign, byte for byte (RFC 8785); with a draft's comes the ticket that identity asks for."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         renewal = _own(tx.conn, renewal_id, caller)
-        ticket = tickets.issue(renewal, tx, key=web.deps(Deps).key)
+        ticket = tickets.issue(renewal, tx, key=request.deps(Deps).key)
     response = flask.Response(renewal.document, content_type="application/json")
     if ticket is not None:
         response.headers[DRAFT_TICKET_HEADER] = ticket
@@ -185,25 +185,25 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 @blp.post("/renewals/<uuid:renewal_id>/submission")
 @signed_in
 @refuses(RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible)
-@web.command
+@request.command
 @blp.arguments(SubmissionSchema)
 @blp.response(200, RenewalSchema)
 def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
     """Submit the signed application."""
     renewal = submission.submit_renewal(
-        RenewalId(renewal_id), body["attestation"], web.caller(), web.tx(), keys=web.runtime().keys
+        RenewalId(renewal_id), body["attestation"], request.caller(), request.tx(), keys=request.runtime().keys
     )
-    return _shown(web.tx().conn, renewal)
+    return _shown(request.tx().conn, renewal)
 
 
 @blp.post("/renewals/<uuid:renewal_id>/cancellation")
 @signed_in
 @refuses(RenewalNotFound, InvalidTransition)
-@web.command
+@request.command
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Ask for the renewal to be cancelled; the state says later whether it was."""
-    return _shown(web.tx().conn, handlers.cancel(RenewalId(renewal_id), web.caller(), web.tx()))
+    return _shown(request.tx().conn, handlers.cancel(RenewalId(renewal_id), request.caller(), request.tx()))
 
 
 @blp.get("/jwks")
@@ -211,7 +211,7 @@ def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
 @blp.response(200, KeySetSchema)
 def show_keys() -> Mapping[str, Any]:
     """Return the public keys that verify draft tickets (RFC 7517)."""
-    return web.deps(Deps).jwks
+    return request.deps(Deps).jwks
 
 
 def _public(found: Terms) -> flask.Response:

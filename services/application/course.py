@@ -10,12 +10,12 @@ from services.application import store
 from services.application.domain import DEADLINES, Deadline, Ending, Renewal, RenewalState, Step
 from services.application.refusals import RenewalNotFound
 from shared import audit
-from shared.auth import Caller
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
 from shared.events.base import Event, ItemId, RenewalId
 from shared.messaging import outbox
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from services.application.domain import Subscription
-from shared.auth import Caller
 from shared.orderable import can_be_ordered
 from shared.subscriber_record import check_name, is_accepted
+from shared.web.auth import Caller
 
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 

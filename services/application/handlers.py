@@ -21,7 +21,6 @@ from services.application.domain import (
 from services.application.refunds import refund_item, refund_rest, take_refund
 from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
 from shared import audit
-from shared.auth import Caller
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
 from shared.events.base import Event, ItemId, RenewalId
@@ -41,6 +40,7 @@ from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpir
 from shared.messaging import outbox
 from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 
 def cancel(renewal_id: RenewalId, caller: Caller, tx: Tx) -> Renewal:

@@ -16,10 +16,10 @@ from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
-from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Clock, transaction, utc_now
+from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
     import flask
@@ -49,9 +49,9 @@ def build_app(
 ) -> "flask.Flask":
     """The WSGI app; `keys` are identity's."""
     from services.application import api  # as above
-    from shared import web
+    from shared.web import request
 
-    return web.create_app(
+    return request.create_app(
         "application",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

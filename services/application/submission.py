@@ -19,12 +19,12 @@ from services.application.domain import (
 )
 from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
 from shared import audit
-from shared.auth import Caller
 from shared.events.application import ItemFee, RenewalSubmitted
 from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.messaging import outbox
 from shared.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 
 @dataclass(frozen=True, kw_only=True)

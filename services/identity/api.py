@@ -53,18 +53,18 @@ from services.identity.schemas import (
     TokensSchema,
 )
 from services.identity.store import Evidence
-from shared import openapi, problems, web, xfcc
-from shared.api import KeySetSchema
-from shared.auth import claims_of
 from shared.db import UNAVAILABLE
 from shared.errors import Refused
 from shared.events.base import RenewalId
-from shared.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_everyone, refuses, signed_in
 from shared.parsing import Parser, TooCostly
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tokens import DRAFT_TICKET_HEADER, KeySet, SigningKey, TokenKind
 from shared.tx import Tx
+from shared.web import client_certificate, openapi, problems, request
+from shared.web.auth import claims_of
+from shared.web.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_everyone, refuses, signed_in
+from shared.web.problem_api import KeySetSchema
 
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
 # Refused sign-ins that stand in the audit log.
@@ -85,8 +85,8 @@ def _noting_refused_attestations(view: View) -> View:
         except (Refused, RevocationUnknown) as refused:
             command: Attest | None = flask.g.get("attesting")
             if command is not None:  # refused before, it was no attestation yet
-                with web.transaction() as tx:
-                    attesting.record_refusal(command, web.caller(), refused.reason, tx)
+                with request.transaction() as tx:
+                    attesting.record_refusal(command, request.caller(), refused.reason, tx)
             raise
 
     return cast(View, run)
@@ -116,7 +116,7 @@ class Deps:
 
 
 def _deps() -> Deps:
-    return web.deps(Deps)
+    return request.deps(Deps)
 
 
 @blp.post("/tokens")
@@ -157,7 +157,7 @@ def show_certificate() -> flask.Response:
 
     def show(command: Authorise) -> str:
         certificate = _client_certificate()
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             return examining.show(command, certificate, tx)
 
     return _code_for(show)
@@ -193,11 +193,11 @@ def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
 @blp.response(200, TokensSchema)
 def redeem_code(command: RedeemCode) -> dict[str, Any]:
     """Change a code for an access token; for the renewal it was asked with, an authorisation to pay comes too."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         code = authorising.take_code(command, tx)
     if isinstance(code, CodeRefused):
         raise code
-    with _noted("sign-in-refused", code.certificate_sha256), web.transaction() as tx:
+    with _noted("sign-in-refused", code.certificate_sha256), request.transaction() as tx:
         tokens = authorising.redeem(code, tx, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
 
@@ -209,11 +209,11 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 @blp.response(200, ReportSchema)
 def show_report(command: RedeemCode) -> Report:
     """Change a code for what was found about the certificate that was shown."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         certificate = examining.take_shown(command, tx, _deps().parser)
     if isinstance(certificate, CodeRefused):
         raise certificate
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         return examining.examine(certificate, tx, trust=_deps().trust)
 
 
@@ -224,7 +224,7 @@ def show_report(command: RedeemCode) -> Report:
 def make_challenge(body: dict[str, UUID]) -> Challenge:
     """Ask for a text to sign with an e-Cert: the way in for whoever cannot show it to this connection."""
     renewal_id = RenewalId(body["renewal_id"]) if "renewal_id" in body else None
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         return challenging.challenge(renewal_id, tx, origin=_deps().origin)
 
 
@@ -238,13 +238,13 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
     signer: str | None = None
     try:
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             certificate = challenging.verify(command, tx, _deps().parser)
         signer = sha256(certificate)
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
     except (ChallengeRefused, SignatureRefused, *_NOTED) as refused:
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             challenging.record_refusal(command, refused.reason, signer, tx)
         raise
     return _shown(tokens)
@@ -257,7 +257,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 @blp.response(200, ReportSchema)
 def show_signer(command: AnswerChallenge) -> Report:
     """What is found about the e-Cert that signed a challenge, which is used up; nobody is signed in by it."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         certificate = challenging.verify(command, tx, _deps().parser)
         challenging.take(command, tx)
         return examining.examine(certificate, tx, trust=_deps().trust)
@@ -286,7 +286,7 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @refuses(DocumentRefused, TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, NonceSpent, RecordUnusable)
 @openapi.takes_header(DRAFT_TICKET_HEADER, "As application gave it with the document; within 15 minutes")
 @_noting_refused_attestations
-@web.command
+@request.command
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def attest(command: Attest) -> Evidence:
@@ -296,7 +296,7 @@ def attest(command: Attest) -> Evidence:
     flask.g.attesting = command
     deps = _deps()
     keys = Keys(signing=deps.key, application=deps.application_keys)
-    return attesting.attest(command, web.caller(), web.tx(), trust=deps.trust, keys=keys, parser=deps.parser)
+    return attesting.attest(command, request.caller(), request.tx(), trust=deps.trust, keys=keys, parser=deps.parser)
 
 
 @blp.get("/me")
@@ -305,8 +305,8 @@ def attest(command: Attest) -> Evidence:
 @blp.response(200, CallerSchema)
 def show_caller() -> dict[str, Any]:
     """The signed-in Authorised Representative and their organisation, as on file."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         ar, subscriber = handlers.show_caller(caller, tx)
     return {
         "subscriber": subscriber,
@@ -320,7 +320,7 @@ def show_caller() -> dict[str, Any]:
 @blp.response(204)
 def show_session() -> flask.Response:
     """Whether the access token's session is open: 401 once it was ended."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         sessions.require_open(_claims(), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
@@ -330,7 +330,7 @@ def show_session() -> flask.Response:
 @blp.response(204)
 def end_session() -> flask.Response:
     """End the access token's session: the portal shows it no page from now on."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         sessions.end(_claims(), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
@@ -344,21 +344,23 @@ def show_keys() -> dict[str, Any]:
 
 
 def _claims() -> dict[str, Any]:
-    web.caller()
-    runtime = web.runtime()
+    request.caller()
+    runtime = request.runtime()
     return claims_of(flask.request.headers.get("Authorization"), keys=runtime.keys, now=runtime.clock())
 
 
 def _client_certificate() -> x509.Certificate:
-    return reading.read_certificate(_deps().parser, xfcc.parse(flask.request.headers.get(xfcc.HEADER)))
+    return reading.read_certificate(
+        _deps().parser, client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
+    )
 
 
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
     """Handle a request that the client certificate decides."""
-    der = xfcc.parse(flask.request.headers.get(xfcc.HEADER))
+    der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
     with _noted(action, hashlib.sha256(der).hexdigest()):
         certificate = reading.read_certificate(_deps().parser, der)
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             return handle(certificate, tx)
 
 
@@ -368,7 +370,7 @@ def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
     try:
         yield
     except _NOTED as refused:
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             handlers.record_refusal(refused.reason, certificate_sha256, action, tx)
         raise
 

@@ -15,7 +15,6 @@ from services.identity.handlers import ISSUER, Identified, identify
 from services.identity.store import Evidence
 from shared import audit
 from shared.audit import Detail
-from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.messaging import outbox
@@ -23,6 +22,7 @@ from shared.parsing import INLINE, Parser
 from shared.subscriber_record import RecordRefused
 from shared.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.identity.domain import DocumentFault, DocumentRefused
-from shared.auth import Caller
 from shared.events.base import RenewalId
+from shared.web.auth import Caller
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"
 MAX_BYTES: Final = 131_072

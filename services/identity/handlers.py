@@ -14,12 +14,12 @@ from services.identity.domain import (
     Subscriber,
 )
 from shared import audit
-from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.pki.certificates import sha256
 from shared.pki.crls import StoredCRL
 from shared.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 ISSUER = "identity"
 

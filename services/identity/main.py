@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.identity import certificates, crl_sources, crl_store, enrolment, evidence, extracts, settings, work
-from shared import xfcc
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
 from shared.gauges import Reading
-from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.pki.crls import issuer_id
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
+from shared.web import client_certificate
+from shared.web.idempotency import FingerprintKey
 from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
     # Flask is loaded by the web process alone.
     from services.identity import api
-    from shared import web
     from shared.parsing import Pool as ParsingPool
+    from shared.web import request
 
     told = settings.read_settings()
-    xfcc.require_gateway_only(told.service.web)
+    client_certificate.require_gateway_only(told.service.web)
     jwks = json.loads(told.service.identity_jwks_file.read_text("utf-8"))
     deps = api.Deps(
         trust=settings.read_trust(told),
@@ -45,7 +45,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         origin=told.origin,
         parser=ParsingPool(["services.identity.reading"]),
     )
-    return web.create_app(
+    return request.create_app(
         "identity",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -24,8 +24,8 @@ from services.identity.domain import (
     TicketRefused,
 )
 from shared.pki.crls import RevocationUnknown
-from shared.problems import Problem, ProblemTable, one_of
-from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web.client_certificate import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
     ClientCertificateMissing: Problem(

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from services.identity.domain import TicketFault, TicketRefused
-from shared.auth import Caller
 from shared.events.base import RenewalId
 from shared.tokens import KeySet, TokenExpired, TokenKind, TokenRefused, verify
+from shared.web.auth import Caller
 
 ISSUER: Final = "application"
 

@@ -38,15 +38,15 @@ from services.issuance.schemas import (
     OrderSchema,
     RevocationSchema,
 )
-from shared import problems, web
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
-from shared.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.parsing import Parser, TooCostly
 from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from shared.pki.keys import KeyFault, KeyRefused
-from shared.problems import Problem, ProblemTable, names, one_of
+from shared.web import problems, request
+from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
+from shared.web.problems import Problem, ProblemTable, names, one_of
 
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
@@ -159,8 +159,8 @@ class Deps:
 @blp.response(200, OrderSchema(many=True))
 def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
     """The orders of a renewal, with their PINs' and certificates' states."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         renewal = store.find_renewal(tx.conn, RenewalId(renewal_id))
         if renewal is None or renewal.subscriber_id != caller.subscriber_id:
             raise OrderNotFound("there are no such orders")
@@ -172,17 +172,17 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @refuses(OrderNotFound, InvalidTransition)
 @refuses(CSRRefused, WeakSignature, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed, TooCostly)
 @refuses(WrongReference, PINsMissing, PINSlip, PINNotReady, PINWrong, PINLocked)
-@web.steps
+@request.steps
 @blp.arguments(CSRSchema)
 @blp.response(200, OrderSchema)
 def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     """Submit an item's CSR with its reference number and the PIN of each of its server names."""
-    deps = web.deps(Deps)
+    deps = request.deps(Deps)
     command = SubmitCSR(item_id=ItemId(item_id), reference=body["reference"], pins=body["pins"], csr=body["csr"])
     order = intake.receive_csr(
-        command, web.caller(), web.transaction, desk=deps.desk, policy=deps.key_policy, parser=deps.parser
+        command, request.caller(), request.transaction, desk=deps.desk, policy=deps.key_policy, parser=deps.parser
     )
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         return _shown(tx.conn, [order])[0]
 
 
@@ -193,8 +193,10 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
 @blp.response(200, CheckedCSRSchema)
 def check_csr(command: CheckCSR) -> dict[str, Any]:
     """Try a CSR without reference number and PINs; nothing is kept of it."""
-    deps = web.deps(Deps)
-    checked = preflight.check(command, web.caller(), web.transaction, policy=deps.key_policy, parser=deps.parser)
+    deps = request.deps(Deps)
+    checked = preflight.check(
+        command, request.caller(), request.transaction, policy=deps.key_policy, parser=deps.parser
+    )
     refused, read = checked.refusal, checked.request
     problem = None if refused is None else problems.find(PROBLEMS, refused)
     return {
@@ -223,33 +225,33 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
 @blp.response(200, {"type": "string"}, content_type="application/pem-certificate-chain")
 def download_certificate(item_id: uuid.UUID) -> flask.Response:
     """The certificate and the CA certificates above it, in PEM."""
-    caller = web.caller()
-    with web.transaction() as tx:
+    caller = request.caller()
+    with request.transaction() as tx:
         order = revoking.find_own_order(ItemId(item_id), caller, tx.conn)
         certificate = revoking.find_certificate(order, tx.conn)
     pem = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM).decode()
-    return flask.Response(pem + web.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
+    return flask.Response(pem + request.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
 
 
 @blp.post("/orders/<uuid:item_id>/acceptance")
 @signed_in
 @refuses(OrderNotFound, CertificateNotFound, InvalidTransition)
-@web.command
+@request.command
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
     """Confirm the certificate's content and its publication."""
-    return revoking.accept(ItemId(item_id), web.caller(), web.tx())
+    return revoking.accept(ItemId(item_id), request.caller(), request.tx())
 
 
 @blp.post("/orders/<uuid:item_id>/revocation")
 @signed_in
 @refuses(OrderNotFound, CertificateNotFound, CertificateExpired)
-@web.command
+@request.command
 @blp.arguments(RevocationSchema)
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
     """Revoke the certificate; the next CRL says so within minutes."""
-    return revoking.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), web.caller(), web.tx())
+    return revoking.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), request.caller(), request.tx())
 
 
 @blp.get("/crl")
@@ -258,7 +260,7 @@ def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
 @blp.response(200, _BYTES, content_type="application/pkix-crl", headers=_CACHED)
 def download_crl() -> flask.Response:
     """The certificate revocation list (DER)."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         latest = certificate_store.latest_crl(tx.conn)
     if latest is None or latest.der is None:
         raise NoCRLYet("try again in a moment")
@@ -273,7 +275,7 @@ def download_crl() -> flask.Response:
 @blp.response(200, _BYTES, content_type="application/pkix-cert", headers=_CACHED)
 def download_ca_certificate() -> flask.Response:
     """The issuing CA's certificate (DER)."""
-    ca = web.deps(Deps).ca
+    ca = request.deps(Deps).ca
     response = flask.Response(ca.der, content_type="application/pkix-cert")
     return _public(response, f"ca-{ca.key_identifier.hex()}", _CA_AGE)
 

@@ -23,7 +23,6 @@ from services.issuance.domain import (
 from services.issuance.pins import Pepper, PINSlip
 from services.issuance.weak_keys import WeakKeys
 from shared import audit, texts
-from shared.auth import Caller
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId
@@ -35,6 +34,7 @@ from shared.pki.csr import CSR, PrivateKeyPasted
 from shared.pki.keys import KeyFault
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 Begin = Callable[[], AbstractContextManager[Tx]]
 HASHES_AT_ONCE: Final = 2

@@ -30,7 +30,6 @@ from shared import texts
 from shared.db import Pool
 from shared.errors import Refused
 from shared.gauges import OLDEST_DUE, Reading
-from shared.idempotency import FingerprintKey
 from shared.main import Command, Service, open_current_pool, run
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription
@@ -39,6 +38,7 @@ from shared.proofs import ProofKeys
 from shared.settings import SettingsError
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
+from shared.web.idempotency import FingerprintKey
 from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
     # Flask is loaded by the web process alone.
     from services.issuance import api
-    from shared import web
     from shared.parsing import Pool as ParsingPool
+    from shared.web import request
 
     settings = read_settings()
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
-    return web.create_app(
+    return request.create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -10,12 +10,12 @@ from marshmallow import Schema, fields
 from services.issuance import reissuing
 from services.issuance.domain import InvalidTransition, OrderNotFound
 from services.issuance.reissuing import OtherEnvelope, VoidReason
-from shared import web
-from shared.openapi import Blueprint, refuses
 from shared.operators.api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
-from shared.problems import Problem, ProblemTable
+from shared.web import request
+from shared.web.openapi import Blueprint, refuses
+from shared.web.problems import Problem, ProblemTable
 
 PROBLEMS: Final[ProblemTable] = {
     OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
@@ -44,7 +44,7 @@ class ReissuedSchema(Schema):
 @blp.post("/orders/<uuid:item_id>/pins")
 @refuses(OrderNotFound, InvalidTransition, OtherEnvelope)
 @operation(REISSUE_PIN)
-@web.command
+@request.command
 @blp.arguments(ReissueSchema)
 @blp.response(HTTPStatus.CREATED, ReissuedSchema)
 def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
@@ -54,7 +54,7 @@ def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.U
         body["server_name"],
         body["what"],
         current().actor,
-        web.tx(),
+        request.tx(),
         of=body["envelope_id"],
         note=body["reason"],
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from services.issuance import intake
 from services.issuance.domain import KeyNotAllowed, OrderState
 from services.issuance.intake import Begin, KeyPolicy
-from shared.auth import Caller
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
@@ -13,6 +12,7 @@ from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR
 from shared.pki.names import certificate_names, server_name
+from shared.web.auth import Caller
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,12 @@ from services.issuance.domain import (
     OrderState,
 )
 from shared import audit
-from shared.auth import Caller
 from shared.db import Conn
 from shared.events.base import ItemId
 from shared.events.issuance import CertificateAccepted, CertificateRevoked
 from shared.messaging import outbox
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 
 def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:

@@ -21,13 +21,13 @@ from shared import logs, main
 from shared.db import Pool
 from shared.errors import Refused
 from shared.gauges import OLDEST_DUE, Reading
-from shared.idempotency import FingerprintKey
 from shared.main import Command, Service
 from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
 from shared.settings import ServiceSettings
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
+from shared.web.idempotency import FingerprintKey
 from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_settings() -> ServiceSettings:
 
 def make_app(pool: Pool) -> "flask.Flask":
     """Health and metrics only: what the back office says comes by the operator's commands."""
-    from shared.web import create_app  # Flask is loaded by the web process alone
+    from shared.web.request import create_app  # Flask is loaded by the web process alone
 
     settings = read_settings()
     return create_app(

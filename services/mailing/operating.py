@@ -10,12 +10,12 @@ from marshmallow import Schema, fields
 
 from services.mailing import envelope_store, manifest, posting
 from services.mailing.domain import HONG_KONG, PostingRefused
-from shared import web
-from shared.openapi import Blueprint, refuses
 from shared.operators.api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
-from shared.problems import Problem, ProblemTable
+from shared.web import request
+from shared.web.openapi import Blueprint, refuses
+from shared.web.problems import Problem, ProblemTable
 
 PROBLEMS: Final[ProblemTable] = {
     PostingRefused: Problem(HTTPStatus.CONFLICT, "posting-refused", "This does not fit what was printed and posted"),
@@ -56,7 +56,7 @@ class ReturnedSchema(Schema):
 @blp.response(HTTPStatus.OK, BatchSchema(many=True))
 def list_batches() -> list[dict[str, Any]]:
     """The newest posting batches."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         found = envelope_store.list_batches(tx.conn)
     return [{**vars(batch), "name": manifest.batch_name(batch.number)} for batch in found]
 
@@ -64,15 +64,15 @@ def list_batches() -> list[dict[str, Any]]:
 @blp.post("/envelopes/<uuid:envelope_id>/return")
 @refuses(PostingRefused)
 @operation(MARK_RETURNED)
-@web.command
+@request.command
 @blp.arguments(ReturnSchema)
 @blp.response(HTTPStatus.OK, ReturnedSchema)
 def mark_returned(body: Mapping[str, Any], envelope_id: uuid.UUID) -> dict[str, bool]:
     """The post brought this letter back."""
     day: date = body["on"]
-    if day > web.tx().now.astimezone(HONG_KONG).date():
+    if day > request.tx().now.astimezone(HONG_KONG).date():
         raise PostingRefused(f"{day} has not come yet")
-    recorded = posting.record_returned(web.tx(), envelope_id, body["reason"], day, actor=current().actor)
+    recorded = posting.record_returned(request.tx(), envelope_id, body["reason"], day, actor=current().actor)
     return {"recorded": recorded}
 
 

@@ -26,14 +26,14 @@ from services.payment.refusals import (
 )
 from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
 from services.payment.webhook import receive as receive_signed
-from shared import web
-from shared.api import KeySetSchema
-from shared.auth import Caller
 from shared.events.base import ARId, RenewalId, SubscriberId
-from shared.openapi import Blueprint, for_everyone, refuses, signed_in
-from shared.problems import Problem, ProblemTable
 from shared.tokens import TokenKind, TokenRefused, verify
 from shared.tx import Tx
+from shared.web import request
+from shared.web.auth import Caller
+from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
+from shared.web.problem_api import KeySetSchema
+from shared.web.problems import Problem, ProblemTable
 
 blp: Final = Blueprint("payment", __name__, description="Paying for a renewal")
 
@@ -93,19 +93,19 @@ class Deps:
     ProviderRefused,
     ProviderUnavailable,
 )
-@web.steps
+@request.steps
 @blp.arguments(OpenCheckoutSchema)
 @blp.response(HTTPStatus.OK, CheckoutSchema)
 def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:
     """Open the provider's checkout page for a renewal; the same page while it is open."""
-    deps = web.deps(Deps)
-    command = _read_command(body, web.caller(), deps)
-    with web.transaction() as tx:
+    deps = request.deps(Deps)
+    command = _read_command(body, request.caller(), deps)
+    with request.transaction() as tx:
         intent = handlers.intend_checkout(command, tx)
     if intent.checkout.url is not None:
         return _shown_checkout(intent.payment, intent.checkout.url)
     outcome = provider.open_session(deps.provider, intent.checkout)
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         payment = deps.record(intent.payment.renewal_id, intent.checkout, outcome, tx)
     payment.require_payable(tx.now)
     if not isinstance(outcome, Waiting):
@@ -118,8 +118,8 @@ def _read_command(body: Mapping[str, Any], caller: Caller, deps: Deps) -> handle
         claims = verify(
             body["authorisation"],
             kind=TokenKind.CHECKOUT,
-            keys=web.runtime().keys,
-            now=web.runtime().clock(),
+            keys=request.runtime().keys,
+            now=request.runtime().clock(),
             issuer="identity",
         )
         authorised = Caller(
@@ -153,11 +153,11 @@ def receive_webhook() -> flask.Response:
     webhook = receive_signed(
         {name.lower(): value for name, value in flask.request.headers.items()},
         flask.request.get_data(),
-        secrets=web.deps(Deps).webhook_secrets,
-        now=web.runtime().clock(),
+        secrets=request.deps(Deps).webhook_secrets,
+        now=request.runtime().clock(),
     )
     if webhook is not None:
-        with web.transaction() as tx:
+        with request.transaction() as tx:
             handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
@@ -175,7 +175,7 @@ def _checkout_id(reference: str) -> CheckoutId | None:
 @blp.response(HTTPStatus.OK, PaymentSchema)
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """How the payment of a renewal stands."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         payment = _own_payment(renewal_id, tx)
         refunds = refund_store.list_refunds(tx.conn, payment.id)
     return {**vars(payment), "refunds": refunds}
@@ -187,7 +187,7 @@ def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
 @blp.response(HTTPStatus.OK, ReceiptSchema)
 def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """The receipt of a captured payment."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         payment = _own_payment(renewal_id, tx)
     if payment.state is not PaymentState.CAPTURED:
         raise NoReceiptYet("nothing is captured yet")
@@ -199,12 +199,12 @@ def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
 @blp.response(HTTPStatus.OK, KeySetSchema)
 def show_keys() -> Mapping[str, Any]:
     """Return the public keys that verify payment's receipts (RFC 7517)."""
-    return web.deps(Deps).jwks
+    return request.deps(Deps).jwks
 
 
 def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:
     """The payment, if it is of the caller's subscriber; another's is as if there were none."""
-    caller = web.caller()
+    caller = request.caller()
     payment = store.find_payment(tx.conn, RenewalId(renewal_id))
     if payment is None or payment.subscriber_id != caller.subscriber_id:
         raise PaymentNotReady("there is no payment for this renewal, or not yet")

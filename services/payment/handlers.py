@@ -27,13 +27,13 @@ from services.payment.refusals import (
     PaymentNotReady,
 )
 from services.payment.webhook import Webhook
-from shared.auth import Caller
 from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
 from shared.events.base import RenewalId
 from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
+from shared.web.auth import Caller
 
 # An intent whose answer was lost and that nobody asked for again is looked up after this.
 INTENT_LOOK: Final = timedelta(seconds=60)

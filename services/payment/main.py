@@ -19,10 +19,10 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.gauges import OLDEST_DUE, Reading
-from shared.idempotency import FingerprintKey
 from shared.main import Command, open_current_pool
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
+from shared.web.idempotency import FingerprintKey
 from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The HTTP side."""
     # Flask is loaded by the web process alone.
     from services.payment import api
-    from shared import web
+    from shared.web import request
 
     settings = read_settings()
     deps = api.Deps(
@@ -43,7 +43,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         return_url=settings.return_url,
         jwks=json.loads(settings.jwks_file.read_text("utf-8")),
     )
-    return web.create_app(
+    return request.create_app(
         "payment",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

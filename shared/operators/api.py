@@ -10,16 +10,14 @@ from uuid import UUID
 
 import flask
 
-from shared import held, web
+from shared import held
 from shared.db import Pool
 from shared.errors import Refused
 from shared.held import ChooseEvent, NotNext
-from shared.idempotency import FingerprintKey
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Cursor, NotParked, Parked
 from shared.messaging.inbox import Place
-from shared.openapi import Blueprint, refuses
 from shared.operators import showing, skips
 from shared.operators.schemas import (
     HeldDetailSchema,
@@ -31,9 +29,12 @@ from shared.operators.schemas import (
 )
 from shared.operators.skips import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
 from shared.operators.staff import ActionRefused, current, operation
-from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
+from shared.web import request
+from shared.web.idempotency import FingerprintKey
+from shared.web.openapi import Blueprint, refuses
+from shared.web.problems import Problem, ProblemTable
 
 PREFIX: Final = "/operator/v1"
 SEE_HELD: Final = "see-held"
@@ -81,7 +82,7 @@ def create_app(
     clock: Clock = utc_now,
 ) -> flask.Flask:
     """The operators' app of a service: held events if it reads any, and what else it lets the desk do."""
-    return web.create_app(
+    return request.create_app(
         service,
         blueprints=[*([blp] if applier is not None else []), *(operations.blueprints if operations else ())],
         problem_table={**PROBLEMS, **(operations.problems if operations else {})},
@@ -97,7 +98,7 @@ def create_app(
 
 def _applier() -> Applier:
     """One of this request's own; what it applied is told of once the answer, and so the commit, is there."""
-    made = replace(web.deps(Applier))
+    made = replace(request.deps(Applier))
 
     @flask.after_this_request
     def tell(response: flask.Response) -> flask.Response:
@@ -116,7 +117,7 @@ def _applier() -> Applier:
 def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
     """Held events by topic, key and sequence."""
     consumer, limit = _applier().consumer, page["limit"]
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         after = _read(page["after"]) if "after" in page else held_events.FIRST
         found = held_events.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
         proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
@@ -131,7 +132,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
 def show_held(parked_id: int) -> dict[str, Any]:
     """One held event, with its headers and data."""
     consumer = _applier().consumer
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         parked = held_events.find(tx.conn, consumer, parked_id)
         proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
     shown = _shown(parked, proposals.get(parked.id))
@@ -141,51 +142,51 @@ def show_held(parked_id: int) -> dict[str, Any]:
 @blp.post("/held-events/<int:parked_id>/redrive")
 @refuses(NotParked, NotNext)
 @operation(REDRIVE)
-@web.steps
+@request.steps
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
     """Try the key's next held event again, and all that wait behind it. One that fails again stays held."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         place = held_events.find(tx.conn, _applier().consumer, parked_id).place
-    held.redrive(web.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
-    with web.transaction() as tx:
+    held.redrive(request.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
+    with request.transaction() as tx:
         return _progress(tx, place)
 
 
 @blp.post("/held-events/<int:parked_id>/skip-proposals")
 @refuses(NotParked, NotNext, AlreadyProposed)
 @operation(PROPOSE_SKIP)
-@web.command
+@request.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.CREATED, ProposedSchema)
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
     """Propose to leave this event out."""
-    parked = held_events.find(web.tx().conn, _applier().consumer, parked_id)
-    return {"id": skips.propose(web.tx(), parked, actor=current().actor, reason=body["reason"])}
+    parked = held_events.find(request.tx().conn, _applier().consumer, parked_id)
+    return {"id": skips.propose(request.tx(), parked, actor=current().actor, reason=body["reason"])}
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
 @refuses(NoSuchProposal, SecondPersonNeeded, NotParked, NotNext, ChooseEvent)
 @operation(DECIDE_SKIP)
-@web.command
+@request.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
     """Leave the event out, as somebody else proposed."""
-    place, _ = skips.confirm(web.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
-    return _progress(web.tx(), place)
+    place, _ = skips.confirm(request.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
+    return _progress(request.tx(), place)
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/rejection")
 @refuses(NoSuchProposal)
 @operation(DECIDE_SKIP)
-@web.command
+@request.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.NO_CONTENT)
 def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Leave the event where it is."""
-    skips.turn_down(web.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+    skips.turn_down(request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 

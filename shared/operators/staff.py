@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar, cast
 
 import flask
 
-from shared import openapi, web
-from shared.auth import Unauthenticated
 from shared.errors import Refused
 from shared.operators.skips import DESK_ACTOR
 from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
+from shared.web import openapi, request
+from shared.web.auth import Unauthenticated
 
 ISSUER: Final = "desk"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ def operation(action: str) -> Callable[[View], View]:
     def guard(view: View) -> View:
         @wraps(view)
         def run(*args: Any, **kwargs: Any) -> Any:
-            made = web.runtime()
+            made = request.runtime()
             flask.g.staff = staff_of(
                 flask.request.headers.get("Authorization"),
                 service=made.service,

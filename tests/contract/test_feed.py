@@ -16,12 +16,12 @@ from deploy.gateway.rules import PROBLEMS
 from services.issuance.feed import api, schemas
 from services.issuance.feed.head import REQUESTS_AT_ONCE
 from services.issuance.feed.store import FEED
-from shared import problems
 from shared.events.base import FEEDS
 from shared.events.registry import ALL
 from shared.messaging import codec, feed_signature
 from shared.messaging.outbox import MAX_DATA_BYTES
 from shared.tokens import KeySet
+from shared.web import problems
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / documents.FOLDER

@@ -15,11 +15,11 @@ from services.identity import api as identity
 from services.issuance import api as issuance
 from services.issuance.feed import api as feed
 from services.payment import api as payment
-from shared import problems, web
 from shared.errors import Refused
-from shared.openapi import Blueprint, refuses
-from shared.problems import ProblemTable
 from shared.tokens import KeySet
+from shared.web import problems, request
+from shared.web.openapi import Blueprint, refuses
+from shared.web.problems import ProblemTable
 from tests.builders import FINGERPRINTS
 from tests.http_contract import Contract, document_of
 
@@ -36,7 +36,7 @@ BY_REDIRECT = {"invalid-request"}
 
 
 def make_app(blueprint: Blueprint, table: ProblemTable, service: str = "any", **options: Any) -> flask.Flask:
-    return web.create_app(
+    return request.create_app(
         service,
         blueprints=[blueprint],
         problem_table=table,

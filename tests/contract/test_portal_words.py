@@ -16,13 +16,13 @@ from services.identity.examining import Check
 from services.issuance import api as issuance
 from services.issuance.domain import OrderState
 from services.payment import api as payment
-from shared import problems
 from shared.events.base import Product
-from shared.idempotency import KeyInUse, KeyReused
 from shared.parsing import TooCostly
 from shared.pki.csr import CSRFault
 from shared.pki.keys import KeyFault
-from shared.problems import ProblemTable
+from shared.web import problems
+from shared.web.idempotency import KeyInUse, KeyReused
+from shared.web.problems import ProblemTable
 
 # Only a program that is not the portal, or a broken one, is told these.
 NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict"}

@@ -11,10 +11,10 @@ from werkzeug.test import TestResponse
 
 from deploy.local import stack
 from shared.db import Pool
-from shared.idempotency import FingerprintKey
 from shared.operators import api
 from shared.operators.api import Operations
 from shared.operators.staff import Staff, token
+from shared.web.idempotency import FingerprintKey
 from tests.builders import key_set, signing_key
 
 Route = tuple[str, str, str]

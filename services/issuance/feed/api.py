@@ -18,13 +18,13 @@ from prometheus_client import Counter, Gauge
 from services.issuance.feed import readers, schemas, store
 from services.issuance.feed.head import Head, TooManyRequests, TooManyWaiting
 from services.issuance.feed.readers import Action, CertificateNotValid, NoRight, ReaderUnknown, ReaderWithdrawn
-from shared import web, xfcc
 from shared.errors import Refused
 from shared.events.base import Envelope
 from shared.messaging import codec
-from shared.openapi import Blueprint, by_client_certificate, for_everyone, refuses
-from shared.problems import Problem, ProblemTable
-from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web import client_certificate, request
+from shared.web.client_certificate import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web.openapi import Blueprint, by_client_certificate, for_everyone, refuses
+from shared.web.problems import Problem, ProblemTable
 
 log = structlog.get_logger()
 
@@ -109,10 +109,10 @@ def list_events(query: dict[str, int]) -> flask.Response:
     if repeated := [name for name in query if len(flask.request.args.getlist(name)) > 1]:
         wrong = {name: ["Given more than once."] for name in repeated}
         abort(HTTPStatus.UNPROCESSABLE_ENTITY, messages={"query": wrong})
-    with _client() as der, web.deps(Deps).head.place_of(_name(der)):
+    with _client() as der, request.deps(Deps).head.place_of(_name(der)):
         page = _page(der, query)
         if not page.events and query["wait"]:
-            web.deps(Deps).head.wait_past(query["after"], query["wait"])
+            request.deps(Deps).head.wait_past(query["after"], query["wait"])
             page = _page(der, query)
     return _batch(page, query)
 
@@ -123,7 +123,7 @@ def list_events(query: dict[str, int]) -> flask.Response:
 @blp.response(200, schemas.HeadSchema)
 def show_head() -> store.Newest:
     """How far the feed is."""
-    with _client() as der, web.transaction() as tx:
+    with _client() as der, request.transaction() as tx:
         readers.authorise(tx.conn, der, Action.READ_HEAD, tx.now)
         return store.newest(tx.conn)
 
@@ -133,7 +133,7 @@ def show_head() -> store.Newest:
 @blp.response(200, schemas.KEYS, content_type=KEYS_TYPE)
 def show_keys() -> flask.Response:
     """The public keys that verify the feed's signatures (RFC 7517); those of the past stay."""
-    response = flask.Response(web.deps(Deps).jwks, content_type=KEYS_TYPE)
+    response = flask.Response(request.deps(Deps).jwks, content_type=KEYS_TYPE)
     response.cache_control.public = True
     response.cache_control.max_age = _KEYS_SECONDS
     return response
@@ -148,7 +148,7 @@ class _Page:
 
 def _page(der: bytes, query: dict[str, int]) -> _Page:
     """One page in one transaction, for whoever may have it at this moment."""
-    with web.transaction() as tx:
+    with request.transaction() as tx:
         reader = readers.authorise(tx.conn, der, Action.READ_EVENTS, tx.now)
         head = store.newest(tx.conn).position
         if query["after"] > head:
@@ -174,7 +174,7 @@ def _client() -> Iterator[bytes]:
     """The client's certificate, DER; who is turned away is counted and written down."""
     der = None
     try:
-        der = xfcc.parse(flask.request.headers.get(xfcc.HEADER))
+        der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
         yield der
     except Refused as refused:
         REFUSED.labels(refused.reason).inc()

@@ -15,11 +15,11 @@ from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
 from shared import db, logs, migrate, texts, tracing
 from shared.db import Pool
-from shared.idempotency import FingerprintKey
 from shared.main import STARTED
 from shared.migrate import Migration
 from shared.tokens import KeySet
 from shared.tx import Tx
+from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
     import flask
@@ -34,7 +34,7 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
     """The WSGI app, and what makes its long polls wait. Raises ValueError for a key set that is none."""
     from services.issuance.feed import api
     from services.issuance.feed.head import Head
-    from shared import web
+    from shared.web import request
 
     jwks = settings.jwks_file.read_bytes()
     KeySet.parse(json.loads(jwks))
@@ -44,7 +44,7 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
             return newest(conn)
 
     head = Head(look, places=settings.web.threads - _NEVER_WAITING)
-    app = web.create_app(
+    app = request.create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,
@@ -64,7 +64,7 @@ def run(migrations: Sequence[Migration]) -> None:
     logs.configure("issuance", "feed", settings.log_level)
     pools: list[Pool] = []
 
-    from shared import server
+    from shared.web import gunicorn_server
 
     def make() -> "flask.Flask":
         tracing.configure("issuance", "feed")
@@ -81,7 +81,7 @@ def run(migrations: Sequence[Migration]) -> None:
             pool.close()
 
     with logs.told(settings):
-        server.serve(
+        gunicorn_server.serve(
             make,
             settings.web,
             admin=settings.admin,

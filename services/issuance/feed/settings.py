@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from shared.settings import Address, WebSettings, read_admin, read_env, read_web, seal
-from shared.xfcc import require_gateway_only
+from shared.web.client_certificate import require_gateway_only
 
 
 @dataclass(frozen=True, kw_only=True)

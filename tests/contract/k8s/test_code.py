@@ -25,7 +25,7 @@ from services.mailing.print_settings import PrintSettings
 from services.mailing.settings import MailingSettings
 from services.payment import settings as payment
 from shared.settings import SettingsError, read_desk_jwks_file
-from shared.xfcc import require_gateway_only
+from shared.web.client_certificate import require_gateway_only
 from tests.contract.k8s import flows
 from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, image, name, pod, secrets
 

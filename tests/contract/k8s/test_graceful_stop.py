@@ -7,9 +7,9 @@ from services.identity import crl_sources
 from services.issuance import token_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import gateway as provider
-from shared import server
 from shared.messaging import consumer, relay
 from shared.process import STALE_AFTER_SECONDS
+from shared.web import gunicorn_server
 from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
 
 # What the roles' statement_timeout lets one statement take, and the pool's wait before it.
@@ -61,7 +61,7 @@ def test_a_web_process_answers_until_nobody_is_led_to_it_and_then_ends_what_runs
         if name(each).endswith(("-web", "-operate", "-feed")):
             pause = container(each)["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert 5 <= pause <= 15
-            assert pod(each)["terminationGracePeriodSeconds"] >= pause + server.GRACE_SECONDS + 5
+            assert pod(each)["terminationGracePeriodSeconds"] >= pause + gunicorn_server.GRACE_SECONDS + 5
 
 
 def test_the_gateway_drains_as_long_as_a_request_may_take(production: Rendered) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 
 from shared.db import Pool
-from shared.web import MAX_BODY_BYTES
+from shared.web.request import MAX_BODY_BYTES
 from tests.builders import AR
 from tests.integration.application.world import WWW, World, body, problem
 

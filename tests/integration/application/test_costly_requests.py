@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.web import MAX_BODY_BYTES
+from shared.web.request import MAX_BODY_BYTES
 from tests.integration.application.world import WWW, World, problem
 
 KB = 1024

@@ -26,7 +26,6 @@ from shared.events.application import CSRRequested, RenewalSubmitted
 from shared.events.base import Envelope, Event, Language, RenewalId, Topic
 from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
-from shared.idempotency import FingerprintKey
 from shared.main import applier
 from shared.messaging import codec, feed_signature
 from shared.messaging.applier import Applier
@@ -35,6 +34,7 @@ from shared.operators import api
 from shared.operators.api import Operations
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet
+from shared.web.idempotency import FingerprintKey
 from tests.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
 
 URL: Final = "https://desk.ecert.localhost:8443"

@@ -16,13 +16,14 @@ from werkzeug.test import TestResponse
 
 from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
-from shared import db, web
+from shared import db
 from shared.db import Pool
 from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.parsing import Pool as ParsingPool
 from shared.pki.crls import issuer_of
 from shared.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
+from shared.web import request
 from tests.builders import AR, FINGERPRINTS, key_set
 from tests.engines import Database
 from tests.unit.identity import builders
@@ -176,7 +177,7 @@ def http(pool: Pool, clock: Clock, parsers: ParsingPool) -> FlaskClient:
         origin="https://portal.example",
         parser=parsers,
     )
-    app = web.create_app(
+    app = request.create_app(
         "identity",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -12,10 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from shared.auth import caller_of
 from shared.db import Pool
 from shared.pki.certificates import sha256
 from shared.tokens import TokenKind, verify
+from shared.web.auth import caller_of
 from tests.integration.identity.conftest import (
     CHAN,
     KEYS,

@@ -11,8 +11,8 @@ from cryptography import x509
 from services.issuance import certificate_store, revoking, store, work
 from services.issuance.crl import INTERVAL, RevocationReason
 from services.issuance.domain import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
-from shared.auth import Caller
 from shared.events.base import ARId, SubscriberId
+from shared.web.auth import Caller
 from tests.integration.issuance.test_issuing import Dies, SignerThatDies
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key

@@ -25,8 +25,6 @@ from services.issuance.reissuing import VoidReason
 from services.issuance.signer import throwaway_like
 from services.issuance.weak_keys import NoList
 from services.issuance.work import PINMaker
-from shared import web
-from shared.auth import Caller
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
@@ -35,6 +33,8 @@ from shared.parsing import INLINE, Parser
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
+from shared.web import request
+from shared.web.auth import Caller
 from tests.builders import FINGERPRINTS
 from tests.unit.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, rsa_key
@@ -299,7 +299,7 @@ class World:
     def app(self, parser: Parser = INLINE) -> flask.Flask:
         """The HTTP app."""
         deps = api.Deps(ca=self.issuer.ca, desk=self.desk, key_policy=self.policy, parser=parser)
-        return web.create_app(
+        return request.create_app(
             "issuance",
             blueprints=[api.blp],
             problem_table=api.PROBLEMS,

@@ -17,7 +17,6 @@ from werkzeug.test import TestResponse
 from services.payment import api, handlers, outcomes, work
 from services.payment.gateway import ProviderGateway
 from services.payment.webhook import decode_secret
-from shared import web
 from shared.db import Pool
 from shared.errors import Ignored
 from shared.events.application import (
@@ -33,6 +32,7 @@ from shared.messaging import codec
 from shared.messaging.subscriptions import by_type
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction
+from shared.web import request
 from tests.builders import FINGERPRINTS
 from tests.integration.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
 
@@ -59,7 +59,7 @@ class World:
     provider_url: str = ""
 
     def __post_init__(self) -> None:
-        app = web.create_app(
+        app = request.create_app(
             "payment",
             blueprints=[api.blp],
             problem_table=api.PROBLEMS,

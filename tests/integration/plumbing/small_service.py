@@ -12,13 +12,14 @@ import flask
 from cryptography.hazmat.primitives.asymmetric import ec
 from marshmallow import Schema, fields
 
-from shared import audit, db, server, web
+from shared import audit, db
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
-from shared.openapi import Blueprint, refuses, signed_in
-from shared.problems import Problem, ProblemTable
 from shared.settings import read_admin, read_env, read_web, seal
 from shared.tokens import KeySet, SigningKey
+from shared.web import gunicorn_server, request
+from shared.web.openapi import Blueprint, refuses, signed_in
+from shared.web.problems import Problem, ProblemTable
 from tests.builders import FINGERPRINTS
 
 # The same in every process, so that a test can sign tokens for a server that it started.
@@ -54,13 +55,13 @@ PROBLEMS: Final[ProblemTable] = {TooSad: Problem(HTTPStatus.CONFLICT, TooSad.rea
 @blp.post("/notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
 @signed_in
 @refuses(TooSad)
-@web.command
+@request.command
 @blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
 @blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
 def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
     """Write a note into the audit log, taking as long as it says."""
-    tx = web.tx()
-    audit.record(tx, actor=web.caller().ar_id, action="noted", subject="note")
+    tx = request.tx()
+    audit.record(tx, actor=request.caller().ar_id, action="noted", subject="note")
     time.sleep(body["seconds"])
     if body["text"] == "sad":
         raise TooSad("cheer up")
@@ -74,7 +75,7 @@ def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
 @blp.post("/slow-notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
 @signed_in
 @refuses(TooSad)
-@web.steps
+@request.steps
 @blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
 @blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
 def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
@@ -82,8 +83,8 @@ def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
     time.sleep(body["seconds"])
     if body["text"] == "sad":
         raise TooSad("cheer up")
-    with web.transaction() as tx:
-        audit.record(tx, actor=web.caller().ar_id, action="noted", subject="note")
+    with request.transaction() as tx:
+        audit.record(tx, actor=request.caller().ar_id, action="noted", subject="note")
         return {"id": tx.new_id(), "text": body["text"]}
 
 
@@ -96,7 +97,7 @@ def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
 
 def make_app(pool: Pool) -> flask.Flask:
     """The app, as a service's main.py builds it."""
-    return web.create_app(
+    return request.create_app(
         "small",
         blueprints=[blp],
         problem_table=PROBLEMS,
@@ -112,7 +113,7 @@ if __name__ == "__main__":
     told, admin = read_web(env), read_admin(env)
     seal(env)
     with contextlib.ExitStack() as stack:
-        server.serve(
+        gunicorn_server.serve(
             lambda: make_app(stack.enter_context(db.open_pool(sys.argv[1], name="small", wait=1.0))),
             told,
             admin=admin,

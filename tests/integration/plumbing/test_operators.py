@@ -17,12 +17,12 @@ from werkzeug.test import TestResponse
 
 from shared.db import Pool
 from shared.events.base import Topic
-from shared.idempotency import FingerprintKey
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked
 from shared.operators import api, showing
 from shared.operators.staff import Staff, token
 from shared.tokens import TokenKind, sign
+from shared.web.idempotency import FingerprintKey
 from tests.builders import AR, key_set, signing_key
 from tests.integration.plumbing.conftest import NOW, TOPIC, Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import parked, place

@@ -15,8 +15,8 @@ from services.application import document, prices, terms
 from services.application.domain import Item, ItemState, Subscription
 from services.application.eligibility import ADVICE, judge, month_before
 from services.application.prices import PRICES, Price
-from shared.auth import Caller
 from shared.events.base import ItemId, Language, Product, RenewalId
+from shared.web.auth import Caller
 from tests.builders import AR, NOW
 
 ME = AR()

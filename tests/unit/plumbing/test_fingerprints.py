@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.idempotency import FingerprintKey
+from shared.web.idempotency import FingerprintKey
 
 SECRET = bytes(range(32))
 REQUEST = ("POST", "/issuance/v1/orders/1/csr?", b'{"pins": {}}')

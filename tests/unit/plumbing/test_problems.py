@@ -6,11 +6,11 @@ from http import HTTPStatus
 
 import pytest
 
-from shared import problems, web
-from shared.auth import Unauthenticated
 from shared.errors import Refused, Unavailable, Undecodable
 from shared.migrate import NotMigrated
-from shared.problems import Problem, ProblemTable
+from shared.web import problems, request
+from shared.web.auth import Unauthenticated
+from shared.web.problems import Problem, ProblemTable
 
 
 class Own(Refused):
@@ -47,7 +47,7 @@ def test_what_nobody_knows_is_no_problem_of_the_table() -> None:
 
 def everyday() -> Iterator[Problem]:
     yield from problems.COMMON.values()
-    yield from web._IDEMPOTENCY.values()
+    yield from request._IDEMPOTENCY.values()
     yield from (problems.INTERNAL, problems.INVALID, problems.MALFORMED, problems.UNAVAILABLE)
 
 

@@ -9,7 +9,7 @@ import structlog
 from gunicorn.config import Config
 
 from shared import logs
-from shared.server import _Logger
+from shared.web.gunicorn_server import _Logger
 
 
 def test_gunicorns_own_lines_are_json() -> None:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.auth import Unauthenticated, caller_of
 from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, thumbprint, verify
+from shared.web.auth import Unauthenticated, caller_of
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 CLAIMS = {"sub": "AR-1", "subscriber_id": "S-1", "certificate_sha256": "00" * 32, "role": "ar"}

@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 import flask
 import flask_smorest
 
-from shared import problems
 from shared.parsing import TooCostly
-from shared.problems import Problem
 from shared.tokens import TokenRefused
-from shared.xfcc import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web import problems
+from shared.web.client_certificate import ClientCertificateMalformed, ClientCertificateMissing
+from shared.web.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
 

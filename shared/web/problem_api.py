@@ -8,8 +8,9 @@ from flask_smorest import Api
 from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from shared import budgets, problems
-from shared.problems import Problem
+from shared import budgets
+from shared.web import problems
+from shared.web.problems import Problem
 
 _KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 

@@ -14,8 +14,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from shared import process
-from shared.problems import MEDIA_TYPE, Problem
 from shared.settings import Address, TLSFiles, WebSettings
+from shared.web.problems import MEDIA_TYPE, Problem
 
 GRACE_SECONDS: Final = 20
 

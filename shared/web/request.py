@@ -12,15 +12,16 @@ from typing import Any, Final, TypeVar, cast
 import flask
 import structlog
 
-from shared import budgets, idempotency, openapi, problems, requests_seen, tracing
-from shared.api import ProblemApi, render
-from shared.auth import Caller, caller_of
+from shared import budgets, tracing
 from shared.db import UNAVAILABLE, Pool
-from shared.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused
-from shared.openapi import SAME_HOST, Blueprint
-from shared.problems import Problem, ProblemTable
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
+from shared.web import idempotency, openapi, problems, request_metrics
+from shared.web.auth import Caller, caller_of
+from shared.web.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused
+from shared.web.openapi import SAME_HOST, Blueprint
+from shared.web.problem_api import ProblemApi, render
+from shared.web.problems import Problem, ProblemTable
 
 log = structlog.get_logger()
 
@@ -229,7 +230,7 @@ def _begin() -> flask.Response | None:
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     flask.g.client_ids = _client_ids()
-    requests_seen.begin()
+    request_metrics.begin()
     budgets.check(flask.request)
     if _has_nul() or not _readable_json():
         return render(problems.MALFORMED, None)
@@ -270,7 +271,7 @@ def _readable_json() -> bool:
 
 
 def _end(response: flask.Response) -> flask.Response:
-    route, seconds = requests_seen.end(response)
+    route, seconds = request_metrics.end(response)
     response.headers["X-Request-Id"] = flask.g.get("request_id", "")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
