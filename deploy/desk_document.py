@@ -17,7 +17,7 @@ from backoffice.desk.staff import Fault
 from deploy.local import stack
 from deploy.local.postgres import package
 from shared.main import Service, applier
-from shared.operators import api
+from shared.operators import operator_api
 from shared.tokens import KeySet, TokenRefused
 from shared.web import problems
 from shared.web.idempotency import FingerprintKey
@@ -51,7 +51,7 @@ def service(name: str) -> Service:
 def operator_app(name: str) -> flask.Flask:
     """A service's operators' API, to be looked at: it has no database."""
     made = service(name)
-    return api.create_app(
+    return operator_api.create_app(
         name,
         pool=ConnectionPool("", open=False),
         desk_keys=KeySet(keys={}),
@@ -67,7 +67,7 @@ def operator_routes(name: str) -> Iterator[tuple[str, str, str]]:
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.startswith("api-docs"):
             view: Any = app.view_functions[rule.endpoint]
-            yield _method(rule.methods), _path(rule.rule).removeprefix(f"{api.PREFIX}/"), view.action
+            yield _method(rule.methods), _path(rule.rule).removeprefix(f"{operator_api.PREFIX}/"), view.action
 
 
 def _method(methods: Iterable[str] | None) -> str:
@@ -132,7 +132,7 @@ def _refusals() -> Iterator[list[str]]:
     yield ["403", words.NOT_ALLOWED[0], ""]
     yield ["403", words.FOREIGN_FORM[0], ""]
     yield ["503", words.REVOCATION_UNKNOWN[0], ""]
-    tables: list[ProblemTable] = [{TokenRefused: problems.COMMON[TokenRefused]}, api.PROBLEMS]
+    tables: list[ProblemTable] = [{TokenRefused: problems.COMMON[TokenRefused]}, operator_api.PROBLEMS]
     tables += [made().problems for name in stack.OPERATED if (made := service(name).operations)]
     known = {problem for table in tables for problem in table.values()}
     for problem in sorted(known, key=lambda each: (each.status, each.slug)):

@@ -13,21 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import (
-    audit,
-    audit_command,
-    db,
-    extract,
-    gauges,
-    held_command,
-    logs,
-    migrate,
-    process,
-    pruning,
-    sealing,
-    tracing,
-    work,
-)
+from shared import audit, audit_command, db, extract, gauges, logs, migrate, process, pruning, sealing, tracing, work
 from shared.db import Pool
 from shared.events.base import Topic
 from shared.gauges import Reading
@@ -36,6 +22,7 @@ from shared.messaging.applier import Applier
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription, by_type, topics
 from shared.migrate import Migration
+from shared.operators import cli
 from shared.pruning import Rule
 from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.tokens import KeySet, SigningKey
@@ -46,7 +33,7 @@ from shared.work import Task
 if TYPE_CHECKING:
     import flask
 
-    from shared.operators.api import Operations
+    from shared.operators.operator_api import Operations
 
 CODE_VERSION: Final = "0.1.0"
 STARTED = Gauge("process_started", "1 once the process has begun its loop", ["service", "process"])
@@ -140,7 +127,7 @@ def _consuming(service: Service, subscriptions: Callable[[], Sequence[Subscripti
         "consume": Command(help="apply other services' events", run=lambda _: _consume(service, subscriptions())),
         "held": Command(
             help="list or redrive held events; leave one out by two persons",
-            add_arguments=held_command.add_arguments,
+            add_arguments=cli.add_arguments,
             run=lambda options: _held(service, subscriptions(), options),
         ),
         "rewind": Command(
@@ -182,12 +169,12 @@ def _operate(service: Service) -> None:
     desk_jwks_file = read_desk_jwks_file()
 
     def make_app(pool: Pool) -> "flask.Flask":
-        from shared.operators import api
+        from shared.operators import operator_api
 
         settings = service.read_settings()
         subscriptions = None if service.subscriptions is None else service.subscriptions()
         operations = None if service.operations is None else service.operations()
-        return api.create_app(
+        return operator_api.create_app(
             service.name,
             pool=pool,
             desk_keys=KeySet.load(desk_jwks_file),
@@ -383,6 +370,6 @@ def _held(service: Service, subscriptions: Sequence[Subscription], options: argp
     settings = _begin(service, "held")
     pool = open_current_pool(service, settings, "held", max_size=1)
     try:
-        held_command.run(pool, applier(service.name, subscriptions), options)
+        cli.run(pool, applier(service.name, subscriptions), options)
     finally:
         pool.close()

@@ -8,14 +8,15 @@ from typing import Final
 from psycopg import sql
 
 from backoffice.desk import store
-from shared import audit, held
+from shared import audit
 from shared.db import Conn, Pool
 from shared.errors import Refused, Undecodable
-from shared.held import NotNext
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked, Record
 from shared.messaging.inbox import Place
+from shared.operators import held_commands
+from shared.operators.held_commands import NotNext
 from shared.tx import Tx, transaction
 
 Read = Callable[[], Iterable[Sequence[Record]]]
@@ -144,7 +145,7 @@ def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
             try:
                 with tx.conn.transaction():
                     why = f"left out again: {reason}"
-                    held.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
+                    held_commands.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
             except NotNext:
                 continue  # it waits for one before it
             count, went = count + 1, True

@@ -44,7 +44,7 @@ from shared.work import Task, require_lease
 if TYPE_CHECKING:
     import flask
 
-    from shared.operators.api import Operations
+    from shared.operators.operator_api import Operations
 
 
 def make_app(pool: Pool) -> "flask.Flask":

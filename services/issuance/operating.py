@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 from services.issuance import reissuing
 from services.issuance.domain import InvalidTransition, OrderNotFound
 from services.issuance.reissuing import OtherEnvelope, VoidReason
-from shared.operators.api import Operations
+from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
 from shared.web import request

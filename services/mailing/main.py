@@ -33,7 +33,7 @@ from shared.work import Task, require_lease
 if TYPE_CHECKING:
     import flask
 
-    from shared.operators.api import Operations
+    from shared.operators.operator_api import Operations
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields
 
 from services.mailing import envelope_store, manifest, posting
 from services.mailing.domain import HONG_KONG, PostingRefused
-from shared.operators.api import Operations
+from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
 from shared.web import request

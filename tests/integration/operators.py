@@ -11,8 +11,8 @@ from werkzeug.test import TestResponse
 
 from deploy.local import stack
 from shared.db import Pool
-from shared.operators import api
-from shared.operators.api import Operations
+from shared.operators import operator_api
+from shared.operators.operator_api import Operations
 from shared.operators.staff import Staff, token
 from shared.web.idempotency import FingerprintKey
 from tests.builders import key_set, signing_key
@@ -50,7 +50,7 @@ class Desk:
     @classmethod
     def of(cls, service: str, operations: Operations, pool: Pool, now: datetime) -> "Desk":
         """Built as `operate` builds it."""
-        app = api.create_app(
+        app = operator_api.create_app(
             service,
             pool=pool,
             desk_keys=key_set("desk"),

@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 
 from services.application import api, handlers, importing, work
 from services.application.main import build_app
-from shared import held
 from shared.db import Pool
 from shared.events.base import Event, ItemId, RenewalId
 from shared.events.issuance import (
@@ -26,6 +25,7 @@ from shared.events.issuance import (
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
 from shared.main import applier
 from shared.messaging.held_events import Record
+from shared.operators import held_commands
 from shared.tx import transaction
 from tests import builders
 from tests.builders import AR, NOW, Publisher
@@ -207,7 +207,7 @@ class World:
 
     def held(self, renewal: Renewal) -> list[str]:
         """Why events of this renewal are held."""
-        return [p.reason for p in held.list_held(self.pool, "application") if p.place.key == str(renewal.id)]
+        return [p.reason for p in held_commands.list_held(self.pool, "application") if p.place.key == str(renewal.id)]
 
     def ignored(self, renewal: Renewal) -> list[str]:
         return [

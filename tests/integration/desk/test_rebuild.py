@@ -10,10 +10,10 @@ import pytest
 
 from backoffice.desk import rebuild
 from backoffice.desk.rebuild import EventsMissing, Rebuilt
-from shared import held
 from shared.events.application import RenewalCancelled
 from shared.messaging.held_events import Record
 from shared.messaging.inbox import Place
+from shared.operators import held_commands
 from shared.tx import transaction
 from tests.integration.desk.world import Renewal, World, consumer
 
@@ -70,7 +70,7 @@ def leave_out(world: World, renewal: Renewal) -> None:
     applier = consumer(world.publication)
     place = Place(consumer="desk", topic="issuance.events", key=str(renewal.id))
     with transaction(world.pool, clock=applier.clock) as tx:
-        held.leave_out(tx, applier, place, actor="two persons", reason="forged")
+        held_commands.leave_out(tx, applier, place, actor="two persons", reason="forged")
 
 
 def test_made_anew_it_is_the_same(world: World, topics: Topics) -> None:

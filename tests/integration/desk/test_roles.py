@@ -7,7 +7,7 @@ import pytest
 from backoffice.desk.operators import Refusal
 from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Member
-from shared.operators import api
+from shared.operators import operator_api
 from tests.integration.desk.table import ADDRESSES, MEMBERS
 from tests.integration.desk.world import URL, World
 
@@ -24,7 +24,9 @@ def test_every_role_may_do_something_and_every_action_is_somebodys() -> None:
 
 
 def test_every_action_of_the_services_is_one_of_the_desks() -> None:
-    assert {api.SEE_HELD, api.REDRIVE, api.PROPOSE_SKIP, api.DECIDE_SKIP} <= {str(action) for action in Action}
+    assert {operator_api.SEE_HELD, operator_api.REDRIVE, operator_api.PROPOSE_SKIP, operator_api.DECIDE_SKIP} <= {
+        str(action) for action in Action
+    }
 
 
 @pytest.mark.parametrize("endpoint", ADDRESSES)

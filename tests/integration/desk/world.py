@@ -30,8 +30,8 @@ from shared.main import applier
 from shared.messaging import codec, feed_signature
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Record
-from shared.operators import api
-from shared.operators.api import Operations
+from shared.operators import operator_api
+from shared.operators.operator_api import Operations
 from shared.proofs import ProofKeys
 from shared.tokens import KeySet
 from shared.web.idempotency import FingerprintKey
@@ -204,7 +204,7 @@ def operating(
     service: str, pool: Pool, path: Path, *, applier: Applier | None = None, operations: Operations | None = None
 ) -> Iterator[None]:
     """A service's operators' API at this Unix socket, for as long as the block lasts."""
-    app = api.create_app(
+    app = operator_api.create_app(
         service,
         pool=pool,
         desk_keys=key_set("desk"),

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from services.issuance import handlers, withholding
-from shared import held
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested
 from shared.main import applier
 from shared.messaging.inbox import CONFLICT, Place
+from shared.operators import held_commands
 from tests.builders import Publisher
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 
@@ -63,7 +63,7 @@ def test_events_that_are_redriven_after_the_answer_open_no_order_and_get_the_sam
         clock=world.clock,
     )
     place = Place(consumer="issuance", topic=CancellationRequested.TOPIC, key=str(renewal.renewal_id))
-    held.redrive(world.pool, consumer.applier, place, actor="operator-7")
+    held_commands.redrive(world.pool, consumer.applier, place, actor="operator-7")
     assert answers(world, renewal) == ["issuance-withheld", "issuance-withheld"]
     assert world.rows("SELECT count(*) FROM orders") == [(0,)]
 

@@ -11,14 +11,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from shared import held, held_command
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import NotParked, Record
 from shared.messaging.inbox import Place
-from shared.operators import skips
+from shared.operators import cli, held_commands, skip_proposals
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header
@@ -31,7 +30,7 @@ def event_of(record: Record) -> str:
 def skip(pool: Pool, apply: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
     """Leave an event out, as two persons have decided; the key's last sequence afterwards."""
     with transaction(pool, clock=apply.clock) as tx:
-        return held.leave_out(tx, apply, place, actor=actor, reason=reason, event=event)
+        return held_commands.leave_out(tx, apply, place, actor=actor, reason=reason, event=event)
 
 
 def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
@@ -83,7 +82,7 @@ def test_a_handler_whose_message_no_table_could_keep_is_held_all_the_same(
 ) -> None:
     handler.failures["1"] = RuntimeError("a NUL \0, a lone surrogate \udc80")
     deliver(writer.record(1))
-    [found] = held.list_held(pool, "application")
+    [found] = held_commands.list_held(pool, "application")
     assert found.error == r"RuntimeError: a NUL \0, a lone surrogate \udc80"
 
 
@@ -94,8 +93,8 @@ def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
     deliver(writer.record(1, event_id=uuid.uuid4()))
     deliver(writer.record(2), writer.record(3))
     assert applied(writer) == ["1"]
-    with pytest.raises(held.NotNext):
-        held.redrive(pool, apply, place(writer), actor="tester")
+    with pytest.raises(held_commands.NotNext):
+        held_commands.redrive(pool, apply, place(writer), actor="tester")
     assert skip(pool, apply, place(writer), actor="officer", reason="restored from a backup") == 3
     assert applied(writer) == ["1", "2", "3"]
     assert held_reason(pool, writer) is None
@@ -110,7 +109,7 @@ def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
     deliver(writer.record(1), forged)
     deliver(genuine, writer.record(3))
     handler.failures.clear()
-    with pytest.raises(held.ChooseEvent, match=f"{event_of(forged)}.*{event_of(genuine)}"):
+    with pytest.raises(held_commands.ChooseEvent, match=f"{event_of(forged)}.*{event_of(genuine)}"):
         skip(pool, apply, place(writer), actor="officer", reason="?")
     assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
     assert applied(writer) == ["1", "2", "3"]
@@ -175,7 +174,7 @@ def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
     handler.failures["1"] = RuntimeError("no")
     second = writer.record(2)
     deliver(writer.record(1), second)
-    with pytest.raises(held.NotNext):
+    with pytest.raises(held_commands.NotNext):
         skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
     with pytest.raises(NotParked):
         skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
@@ -216,13 +215,13 @@ def test_nothing_is_redriven_where_nothing_is_held(
 ) -> None:
     deliver(writer.record(1))
     with pytest.raises(NotParked):
-        held.redrive(pool, apply, place(writer), actor="tester")
+        held_commands.redrive(pool, apply, place(writer), actor="tester")
 
 
 def run(pool: Pool, apply: Applier, *arguments: str) -> None:
     parser = argparse.ArgumentParser()
-    held_command.add_arguments(parser)
-    held_command.run(pool, apply, parser.parse_args(arguments))
+    cli.add_arguments(parser)
+    cli.run(pool, apply, parser.parse_args(arguments))
 
 
 def test_the_command_lists_redrives_and_skips(
@@ -291,7 +290,7 @@ def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
     deliver(writer.record(1))
     with transaction(pool, clock=apply.clock) as tx:
         (stuck,) = held_events.find_of_key(tx.conn, place(writer))
-        proposal = skips.propose(tx, stuck, actor="staff S1003", reason="forged")
+        proposal = skip_proposals.propose(tx, stuck, actor="staff S1003", reason="forged")
     with pytest.raises(SystemExit, match="second-person-needed"):
         run(pool, apply, "confirm", str(proposal), "--actor", again, "--reason", "me, too")
     assert parked(pool, writer) == [1]

@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Topic
 from shared.events.issuance import CertificateIssued
 from shared.messaging import decompression
+from shared.operators import held_commands
 from tests.integration.plumbing.conftest import Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, with_header
 
@@ -28,7 +28,7 @@ def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
     strange = dataclasses.replace(with_header(Writer().record(1), "ce_subject", key), key=key)
     deliver(strange, writer.record(1))
     assert applied(writer) == ["1"]
-    [found] = held.list_held(pool, "application")
+    [found] = held_commands.list_held(pool, "application")
     assert found.record.value == strange.value
     assert len(found.place.key.encode()) < 1_000
 
@@ -37,7 +37,7 @@ def test_two_long_keys_are_told_apart(pool: Pool, deliver: Deliver) -> None:
     for tail in (b"a", b"b"):
         record = Writer().record(1)
         deliver(dataclasses.replace(record, key=HUGE + tail))
-    assert len({each.place.key for each in held.list_held(pool, "application")}) == 2
+    assert len({each.place.key for each in held_commands.list_held(pool, "application")}) == 2
 
 
 @pytest.mark.parametrize("change", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda text: text + "x"])
@@ -47,7 +47,7 @@ def test_a_subject_that_is_not_written_as_we_write_it_is_held(
     other = change(writer.key).encode()
     deliver(dataclasses.replace(with_header(writer.record(1), "ce_subject", other), key=other))
     assert applied(writer) == []
-    assert [each.reason for each in held.list_held(pool, "application")] == ["undecodable"]
+    assert [each.reason for each in held_commands.list_held(pool, "application")] == ["undecodable"]
 
 
 def test_what_the_database_will_never_take_is_held_and_stops_nobody_else(
@@ -68,7 +68,7 @@ def test_a_topic_carries_the_events_of_its_one_writer_alone(
     deliver(dataclasses.replace(first, topic=Topic.MAILING))  # mailing's rights, payment's word
     deliver(dataclasses.replace(with_header(first, "ce_type", CertificateIssued.TYPE.encode()), topic=Topic.MAILING))
     assert applied(writer) == []
-    assert [(each.place.topic, each.reason) for each in held.list_held(pool, "application")] == [
+    assert [(each.place.topic, each.reason) for each in held_commands.list_held(pool, "application")] == [
         (Topic.MAILING, "wrong-topic")
     ]
     deliver(first)
@@ -84,7 +84,7 @@ def test_an_event_whose_number_a_held_one_took_first_is_kept_and_said(
     deliver(forged)
     deliver(genuine)
     deliver(genuine)
-    found = [(each.sequence, each.reason, each.error) for each in held.list_held(pool, "application")]
+    found = [(each.sequence, each.reason, each.error) for each in held_commands.list_held(pool, "application")]
     assert found == [(1, "conflict", "refused: forged"), (1, "conflict", "another event has this number")]
     assert applied(writer) == []
 

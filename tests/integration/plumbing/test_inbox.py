@@ -8,13 +8,13 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Ignored, Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier, ManyKeysFailing
 from shared.messaging.held_events import Record
 from shared.messaging.inbox import Place
+from shared.operators import held_commands
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import TOPIC, Deliver, Handler, Writer
 
@@ -36,7 +36,7 @@ def one_by_one(deliver: Deliver, writer: Writer, sequences: range) -> None:
 
 
 def parked(pool: Pool, writer: Writer) -> list[int | None]:
-    return [p.sequence for p in held.list_held(pool, "application") if p.place == place(writer)]
+    return [p.sequence for p in held_commands.list_held(pool, "application") if p.place == place(writer)]
 
 
 def with_header(record: Record, name: str, value: bytes) -> Record:
@@ -128,7 +128,7 @@ def test_junk_without_a_sequence_is_kept_and_holds_nothing(
     junk = dataclasses.replace(writer.record(1), headers=(), value=b"\xff\x00")
     deliver(junk, dataclasses.replace(writer.record(1, offset=99), key=None), writer.record(1))
     assert applied(writer) == ["1"]
-    assert {p.sequence for p in held.list_held(pool, "application")} == {None, 1}
+    assert {p.sequence for p in held_commands.list_held(pool, "application")} == {None, 1}
 
 
 def test_data_of_another_renewal_is_held(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
@@ -171,7 +171,7 @@ def test_many_keys_failing_at_once_hold_nothing(pool: Pool, deliver: Deliver, ha
     writers = [Writer() for _ in range(8)]
     with pytest.raises(ManyKeysFailing):
         deliver(*[writer.record(1) for writer in writers])
-    assert held.list_held(pool, "application") == []
+    assert held_commands.list_held(pool, "application") == []
 
 
 def test_redrive_keeps_order_while_new_events_arrive(
@@ -182,7 +182,7 @@ def test_redrive_keeps_order_while_new_events_arrive(
     handler.failures.clear()
     arriving = threading.Thread(target=one_by_one, args=(deliver, writer, range(6, 30)), daemon=True)
     arriving.start()
-    held.redrive(pool, apply, place(writer), actor="tester")
+    held_commands.redrive(pool, apply, place(writer), actor="tester")
     arriving.join(30)
     assert applied(writer) == [str(sequence) for sequence in range(1, 30)]
     assert held_reason(pool, writer) is None
@@ -193,7 +193,7 @@ def test_a_redrive_that_fails_again_leaves_the_event_held(
 ) -> None:
     handler.failures["1"] = RuntimeError("still not")
     deliver(writer.record(1), writer.record(2))
-    held.redrive(pool, apply, place(writer), actor="tester")
+    held_commands.redrive(pool, apply, place(writer), actor="tester")
     assert applied(writer) == []
     assert parked(pool, writer) == [1, 2]
 
@@ -204,7 +204,7 @@ def test_a_skip_is_recorded_and_the_rest_goes_on(
     handler.failures["1"] = RuntimeError("never")
     deliver(writer.record(1), writer.record(2))
     with transaction(pool, clock=apply.clock) as tx:
-        held.leave_out(tx, apply, place(writer), actor="officer", reason="made by hand")
+        held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="made by hand")
     deliver(writer.record(3))
     assert applied(writer) == ["2", "3"]
     with pool.connection() as conn:
@@ -216,8 +216,8 @@ def test_nothing_is_redriven_while_an_earlier_event_is_missing(
     pool: Pool, apply: Applier, deliver: Deliver, writer: Writer
 ) -> None:
     deliver(writer.record(2))
-    with pytest.raises(held.NotNext):
-        held.redrive(pool, apply, place(writer), actor="tester")
+    with pytest.raises(held_commands.NotNext):
+        held_commands.redrive(pool, apply, place(writer), actor="tester")
 
 
 def test_two_consumers_of_one_key_apply_each_event_once(deliver: Deliver, applied: Applied, writer: Writer) -> None:

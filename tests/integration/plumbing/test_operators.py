@@ -19,7 +19,7 @@ from shared.db import Pool
 from shared.events.base import Topic
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked
-from shared.operators import api, showing
+from shared.operators import operator_api, redaction
 from shared.operators.staff import Staff, token
 from shared.tokens import TokenKind, sign
 from shared.web.idempotency import FingerprintKey
@@ -29,13 +29,13 @@ from tests.integration.plumbing.test_inbox import parked, place
 
 YIP = Staff(id="S1003", name="YIP Hoi Ching 葉海晴", certificate_sha256="a1" * 32)
 TSANG = Staff(id="S1004", name="TSANG Man Kit 曾文傑", certificate_sha256="b2" * 32)
-ACTIONS = (api.SEE_HELD, api.REDRIVE, api.PROPOSE_SKIP, api.DECIDE_SKIP)
+ACTIONS = (operator_api.SEE_HELD, operator_api.REDRIVE, operator_api.PROPOSE_SKIP, operator_api.DECIDE_SKIP)
 Applied = Callable[[Writer], list[str]]
 
 
 @pytest.fixture
 def app(pool: Pool, apply: Applier) -> flask.Flask:
-    return api.create_app(
+    return operator_api.create_app(
         "application",
         pool=pool,
         desk_keys=key_set("desk"),
@@ -57,7 +57,9 @@ def client(app: flask.Flask) -> FlaskClient:
 
 
 def held_of(client: FlaskClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.get("/operator/v1/held-events", headers=word(api.SEE_HELD)).json["events"]  # type: ignore[index]
+    found: list[dict[str, Any]] = client.get("/operator/v1/held-events", headers=word(operator_api.SEE_HELD)).json[
+        "events"
+    ]  # type: ignore[index]
     return found
 
 
@@ -93,7 +95,7 @@ def test_a_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver,
     seen: list[tuple[str, int]] = []
     query: dict[str, Any] = {"limit": 3}
     while True:
-        answer = client.get("/operator/v1/held-events", query_string=query, headers=word(api.SEE_HELD)).json
+        answer = client.get("/operator/v1/held-events", query_string=query, headers=word(operator_api.SEE_HELD)).json
         assert answer is not None
         seen += [(event["key"], event["sequence"]) for event in answer["events"]]
         if answer["next"] is None:
@@ -113,7 +115,7 @@ def test_a_list_of_large_events_takes_little_memory(client: FlaskClient, stuck: 
         )
     tracemalloc.start()
     try:
-        answer = client.get("/operator/v1/held-events?limit=200", headers=word(api.SEE_HELD)).json
+        answer = client.get("/operator/v1/held-events?limit=200", headers=word(operator_api.SEE_HELD)).json
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -132,12 +134,14 @@ NOWHERE = [
     "after", ["x", "bm9uZQ==", "WzFd", "WyIiLCAiIiwgLTEsIDBd", "WyJcdTAwMDAiLCAiIiwgMCwgMF0=", *NOWHERE]
 )
 def test_a_list_does_not_go_on_from_nowhere(client: FlaskClient, after: str) -> None:
-    answer = client.get("/operator/v1/held-events", query_string={"after": after}, headers=word(api.SEE_HELD))
+    answer = client.get("/operator/v1/held-events", query_string={"after": after}, headers=word(operator_api.SEE_HELD))
     assert (answer.status_code, slug(answer)) == (400, "cursor-unknown")
 
 
 def test_one_is_looked_at_with_its_headers_and_data(client: FlaskClient, stuck: Writer) -> None:
-    answer = client.get(f"/operator/v1/held-events/{held_of(client)[0]['id']}", headers=word(api.SEE_HELD)).json
+    answer = client.get(
+        f"/operator/v1/held-events/{held_of(client)[0]['id']}", headers=word(operator_api.SEE_HELD)
+    ).json
     assert answer is not None
     assert answer["headers"]["ce_sequence"] == "2"
     assert answer["data"]["reason"] == "2"
@@ -147,9 +151,9 @@ def test_a_redrive_goes_on_as_far_as_it_can(
     client: FlaskClient, stuck: Writer, handler: Handler, applied: Applied, pool: Pool
 ) -> None:
     path = f"held-events/{held_of(client)[0]['id']}/redrive"
-    assert post(client, path, api.REDRIVE).json == {"last_sequence": 1, "held": 2}
+    assert post(client, path, operator_api.REDRIVE).json == {"last_sequence": 1, "held": 2}
     handler.failures.clear()
-    assert post(client, path, api.REDRIVE, reason="mended").json == {"last_sequence": 3, "held": 0}
+    assert post(client, path, operator_api.REDRIVE, reason="mended").json == {"last_sequence": 3, "held": 0}
     assert applied(stuck) == ["1", "2", "3"]
     assert audited(pool, "events-redriven") == [("staff S1003", "tried"), ("staff S1003", "mended")]
 
@@ -160,10 +164,10 @@ def test_what_was_applied_is_told_once_it_is_committed_and_not_kept(
     path = f"held-events/{held_of(client)[0]['id']}/redrive"
     apply.tell()
     with structlog.testing.capture_logs() as logs:
-        post(client, path, api.REDRIVE)
+        post(client, path, operator_api.REDRIVE)
         handler.failures.clear()
-        post(client, path, api.REDRIVE)
-        post(client, path, api.REDRIVE)
+        post(client, path, operator_api.REDRIVE)
+        post(client, path, operator_api.REDRIVE)
     told = [each["sequence"] for each in logs if each["event"] == "event.applied"]
     apply.tell()
     assert told == [2, 3]
@@ -178,7 +182,7 @@ def audited(pool: Pool, action: str) -> list[tuple[str, str]]:
 
 def test_a_second_click_redrives_nothing_twice(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
     path, key = f"held-events/{held_of(client)[0]['id']}/redrive", uuid.uuid4().hex
-    answers = [post(client, path, api.REDRIVE, key=key) for _ in range(2)]
+    answers = [post(client, path, operator_api.REDRIVE, key=key) for _ in range(2)]
     assert answers[0].json == answers[1].json
     assert len(audited(pool, "events-redriven")) == 1
 
@@ -186,7 +190,7 @@ def test_a_second_click_redrives_nothing_twice(client: FlaskClient, stuck: Write
 def proposed(client: FlaskClient, staff: Staff = YIP) -> tuple[int, str]:
     """The event that is stuck, and a proposal to leave it out."""
     parked_id = held_of(client)[0]["id"]
-    answer = post(client, f"held-events/{parked_id}/skip-proposals", api.PROPOSE_SKIP, staff, "it is forged")
+    answer = post(client, f"held-events/{parked_id}/skip-proposals", operator_api.PROPOSE_SKIP, staff, "it is forged")
     assert answer.status_code == 201
     return parked_id, answer.json["id"]  # type: ignore[index]
 
@@ -196,7 +200,7 @@ def test_an_event_is_left_out_by_two_persons_and_both_are_recorded(
 ) -> None:
     _, proposal = proposed(client)
     assert held_of(client)[0]["proposal"]["proposed_by"] == "staff S1003"
-    answer = post(client, f"skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP, TSANG, "seen it, too")
+    answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG, "seen it, too")
     assert answer.json == {"last_sequence": 3, "held": 0}
     assert applied(stuck) == ["1", "3"]
     assert audited(pool, "skip-proposed") == [("staff S1003", "it is forged")]
@@ -208,7 +212,7 @@ def test_nobody_confirms_their_own_proposal(client: FlaskClient, stuck: Writer, 
     _, proposal = proposed(client)
     renewed = replace(YIP, certificate_sha256="c3" * 32)  # the same person with a new certificate
     for staff in (YIP, renewed):
-        answer = post(client, f"skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP, staff)
+        answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, staff)
         assert (answer.status_code, slug(answer)) == (403, "second-person-needed")
     assert parked(pool, stuck) == [2, 3]
     with pool.connection() as conn, pytest.raises(psycopg.errors.CheckViolation):
@@ -222,16 +226,16 @@ def test_a_proposal_that_is_turned_down_leaves_the_event_where_it_is(
     client: FlaskClient, stuck: Writer, pool: Pool
 ) -> None:
     _, proposal = proposed(client)
-    assert post(client, f"skip-proposals/{proposal}/rejection", api.DECIDE_SKIP, TSANG).status_code == 204
+    assert post(client, f"skip-proposals/{proposal}/rejection", operator_api.DECIDE_SKIP, TSANG).status_code == 204
     assert parked(pool, stuck) == [2, 3]
-    answer = post(client, f"skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP, TSANG)
+    answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
     assert (answer.status_code, slug(answer)) == (404, "no-such-proposal")
     assert proposed(client)[1] != proposal
 
 
 def test_an_event_is_proposed_once_at_a_time(client: FlaskClient, stuck: Writer) -> None:
     parked_id, _ = proposed(client)
-    answer = post(client, f"held-events/{parked_id}/skip-proposals", api.PROPOSE_SKIP, TSANG)
+    answer = post(client, f"held-events/{parked_id}/skip-proposals", operator_api.PROPOSE_SKIP, TSANG)
     assert (answer.status_code, slug(answer)) == (409, "already-proposed")
 
 
@@ -240,33 +244,33 @@ def test_a_proposal_for_an_event_that_has_gone_meanwhile_leaves_nothing_out(
 ) -> None:
     parked_id, proposal = proposed(client)
     handler.failures.clear()
-    post(client, f"held-events/{parked_id}/redrive", api.REDRIVE)
-    answer = post(client, f"skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP, TSANG)
+    post(client, f"held-events/{parked_id}/redrive", operator_api.REDRIVE)
+    answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
     assert (answer.status_code, slug(answer)) == (404, "not-parked")
     assert applied(stuck) == ["1", "2", "3"]
 
 
 def test_what_is_not_next_is_not_left_out(client: FlaskClient, stuck: Writer) -> None:
     waiting = held_of(client)[1]["id"]
-    answer = post(client, f"held-events/{waiting}/skip-proposals", api.PROPOSE_SKIP)
+    answer = post(client, f"held-events/{waiting}/skip-proposals", operator_api.PROPOSE_SKIP)
     proposal = answer.json["id"]  # type: ignore[index]
-    answer = post(client, f"skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP, TSANG)
+    answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
     assert (answer.status_code, slug(answer)) == (409, "not-next")
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
 def test_nothing_is_done_without_a_reason(client: FlaskClient, stuck: Writer, reason: str) -> None:
-    answer = post(client, f"held-events/{held_of(client)[0]['id']}/redrive", api.REDRIVE, reason=reason)
+    answer = post(client, f"held-events/{held_of(client)[0]['id']}/redrive", operator_api.REDRIVE, reason=reason)
     assert (answer.status_code, slug(answer)) == (422, "invalid-request")
 
 
 ROUTES = [
-    ("GET", "held-events", api.SEE_HELD),
-    ("GET", "held-events/{id}", api.SEE_HELD),
-    ("POST", "held-events/{id}/redrive", api.REDRIVE),
-    ("POST", "held-events/{id}/skip-proposals", api.PROPOSE_SKIP),
-    ("POST", "skip-proposals/{proposal}/confirmation", api.DECIDE_SKIP),
-    ("POST", "skip-proposals/{proposal}/rejection", api.DECIDE_SKIP),
+    ("GET", "held-events", operator_api.SEE_HELD),
+    ("GET", "held-events/{id}", operator_api.SEE_HELD),
+    ("POST", "held-events/{id}/redrive", operator_api.REDRIVE),
+    ("POST", "held-events/{id}/skip-proposals", operator_api.PROPOSE_SKIP),
+    ("POST", "skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP),
+    ("POST", "skip-proposals/{proposal}/rejection", operator_api.DECIDE_SKIP),
 ]
 
 
@@ -346,7 +350,7 @@ def test_without_the_desks_word_nothing_opens(
 
 
 def test_the_word_for_another_service_opens_nothing_here(client: FlaskClient) -> None:
-    answer = client.get("/operator/v1/held-events", headers=word(api.SEE_HELD, service="mailing"))
+    answer = client.get("/operator/v1/held-events", headers=word(operator_api.SEE_HELD, service="mailing"))
     assert (answer.status_code, slug(answer)) == (403, "action-refused")
 
 
@@ -360,7 +364,7 @@ def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:
     value = (
         b'{"payer_name": "\xe9\x99\xb3", "attestation": "eyJ", "items": [{"note": "' + b"x" * 201 + b'", "srn": "1"}]}'
     )
-    shown = showing.data(of_value(writer, value))
+    shown = redaction.data(of_value(writer, value))
     assert shown["payer_name"]["hidden"] == "3 bytes"
     assert shown["attestation"]["hidden"] == "3 bytes"
     assert (shown["items"][0]["note"]["hidden"], shown["items"][0]["srn"]) == ("201 bytes", "1")
@@ -368,8 +372,8 @@ def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:
 
 def test_what_is_hidden_stays_so_in_whatever_shape_it_comes(writer: Writer) -> None:
     value = b'{"document": {"payer": "CHAN"}, "payer_name": ["CHAN"], "sealed": 7, "receipt": null}'
-    assert "CHAN" not in str(showing.data(of_value(writer, value)))
-    assert showing.data(of_value(writer, value))["receipt"] is None
+    assert "CHAN" not in str(redaction.data(of_value(writer, value)))
+    assert redaction.data(of_value(writer, value))["receipt"] is None
 
 
 @pytest.mark.parametrize(
@@ -388,4 +392,4 @@ def test_of_sealed_pins_nothing_is_shown_that_might_be_one(
             return {name: without_hashes(inner) for name, inner in found.items() if name != "sha256"}
         return found
 
-    assert without_hashes(showing.data(of_value(writer, value, topic))) == shown
+    assert without_hashes(redaction.data(of_value(writer, value, topic))) == shown

@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Refused
-from shared.held import ChooseEvent
 from shared.messaging import inbox
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Record
-from shared.operators import skips
+from shared.operators import held_commands, skip_proposals
+from shared.operators.held_commands import ChooseEvent
 from shared.tx import transaction
 from tests.integration.plumbing.conftest import Deliver, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place, with_header
@@ -61,7 +60,7 @@ def test_whatever_is_held_at_a_place_another_record_there_is_not_lost(
     ]
     for record in records:
         deliver(record)
-    held_values = sorted((p.place.key, p.record.value) for p in held.list_held(pool, "application"))
+    held_values = sorted((p.place.key, p.record.value) for p in held_commands.list_held(pool, "application"))
     assert held_values == sorted((each.key, record.value) for each, record in zip(writers, records, strict=True))
 
 
@@ -73,14 +72,14 @@ def test_what_is_held_is_held_once_wherever_it_comes_from(
     record = change(writer.record(1))
     deliver(record)
     deliver(record, elsewhere(record))
-    assert len(held.list_held(pool, "application")) == 1
+    assert len(held_commands.list_held(pool, "application")) == 1
 
 
 def test_two_unreadable_records_of_one_key_are_both_kept(pool: Pool, deliver: Deliver, writer: Writer) -> None:
     record = writer.record(1)
     tombstone, empty = (dataclasses.replace(record, headers=(), value=value) for value in (None, b""))
     deliver(tombstone, empty, unreadable(record), with_header(record, "ce_time", b"tomorrow"))
-    assert len(held.list_held(pool, "application")) == 4
+    assert len(held_commands.list_held(pool, "application")) == 4
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -93,7 +92,7 @@ def test_any_number_that_comes_again_with_another_id_holds_the_key(
     deliver(*map(writer.record, [1, 2, 3, 4]))
     assert applied(writer) == ["1", "2", "3"]
     with transaction(pool, clock=apply.clock) as tx:
-        assert held.leave_out(tx, apply, place(writer), actor="officer", reason="failover") == 4
+        assert held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="failover") == 4
     assert applied(writer) == ["1", "2", "3", "4"]
 
 
@@ -142,11 +141,11 @@ def test_a_confirmed_skip_leaves_out_the_event_that_was_proposed_not_another_at_
     junk = dataclasses.replace(writer.record(1, offset=5), headers=(), value=b"junk")
     deliver(junk)
     deliver(dataclasses.replace(junk, value=b"other junk"))
-    second = held.list_held(pool, "application")[1]
+    second = held_commands.list_held(pool, "application")[1]
     with transaction(pool, clock=apply.clock) as tx, pytest.raises(ChooseEvent):
-        held.leave_out(tx, apply, place(writer), actor="officer", reason="junk", event=second.at)
+        held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="junk", event=second.at)
     with transaction(pool, clock=apply.clock) as tx:
-        proposal = skips.propose(tx, second, actor="officer", reason="junk")
+        proposal = skip_proposals.propose(tx, second, actor="officer", reason="junk")
     with transaction(pool, clock=apply.clock) as tx:
-        skips.confirm(tx, apply, proposal, actor="supervisor", reason="junk")
-    assert [each.record.value for each in held.list_held(pool, "application")] == [b"junk"]
+        skip_proposals.confirm(tx, apply, proposal, actor="supervisor", reason="junk")
+    assert [each.record.value for each in held_commands.list_held(pool, "application")] == [b"junk"]

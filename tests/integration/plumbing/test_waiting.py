@@ -13,7 +13,6 @@ import pytest
 from kafka import TopicPartition
 from psycopg_pool import PoolTimeout
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.events.payment import PaymentDeclined
@@ -23,6 +22,7 @@ from shared.messaging.applier import Applier
 from shared.messaging.consumer import MOST_IN_HAND, Consumer
 from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import on
+from shared.operators import held_commands
 from shared.process import Life
 from tests.integration.plumbing.conftest import NOW, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place
@@ -129,7 +129,10 @@ def test_an_event_that_fails_alone_waits_with_those_behind_it_and_other_keys_go_
     handler.failures["2"] = error
     assert take(*map(writer.record, [1, 2, 3]), other.record(1))
     assert (applied(writer), applied(other)) == (["1"], ["1"])
-    assert [(p.sequence, p.reason) for p in held.list_held(pool, "application")] == [(2, "waiting"), (3, "gap")]
+    assert [(p.sequence, p.reason) for p in held_commands.list_held(pool, "application")] == [
+        (2, "waiting"),
+        (3, "gap"),
+    ]
     assert held_reason(pool, writer) == held_events.WAITING
     assert take(writer.record(4), other.record(3), other.record(4))
     assert parked(pool, writer) == [2, 3, 4]
@@ -175,7 +178,9 @@ def test_one_behind_it_that_fails_takes_nothing_back_and_waits_itself(
     del handler.failures["1"]
     waiting_events.redrive_due(pool, timed)
     assert applied(writer) == ["1", "2"]
-    assert [(p.sequence, p.reason) for p in held.list_held(pool, "application") if p.place == place(writer)] == [
+    assert [
+        (p.sequence, p.reason) for p in held_commands.list_held(pool, "application") if p.place == place(writer)
+    ] == [
         (3, "waiting"),
         (4, "gap"),
     ]
@@ -221,7 +226,7 @@ def test_an_operator_can_redrive_it_sooner(
     handler.failures["1"] = SLOW
     take(*map(writer.record, [1, 2]), Writer().record(2))
     handler.failures.clear()
-    assert held.redrive(pool, timed, place(writer), actor="officer") == 2
+    assert held_commands.redrive(pool, timed, place(writer), actor="officer") == 2
     assert applied(writer) == ["1", "2"]
 
 
@@ -231,14 +236,14 @@ def test_if_nothing_passes_nothing_is_held_and_all_waits(
 ) -> None:
     handler.failures["1"] = error
     assert not take(*[Writer().record(1) for _ in range(4)])
-    assert (held.list_held(pool, "application"), client.committed) == ([], {})
+    assert (held_commands.list_held(pool, "application"), client.committed) == ([], {})
 
 
 def test_if_many_keys_fail_nothing_is_held_though_others_pass(pool: Pool, take: Take, handler: Handler) -> None:
     handler.failures["1"] = SLOW
     writers = sorted((Writer() for _ in range(7)), key=lambda each: each.key)
     assert not take(writers[0].record(2), *[each.record(1) for each in writers[1:]])
-    assert [p.reason for p in held.list_held(pool, "application")] == ["gap"]
+    assert [p.reason for p in held_commands.list_held(pool, "application")] == ["gap"]
 
 
 def test_beside_the_only_event_in_hand_others_are_taken_to_see_whether_they_pass(

@@ -8,13 +8,14 @@ from typing import Final
 import psycopg
 from psycopg.rows import class_row
 
-from shared import audit, held
+from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked
 from shared.messaging.inbox import Place
+from shared.operators import held_commands
 from shared.tx import Tx
 
 # So the desk's staff are called in the audit log, and nobody else.
@@ -105,7 +106,7 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
     why = f"{proposal.reason} (proposed by {proposal.proposed_by})"
     chosen = held_events.find(tx.conn, applier.consumer, proposal.parked_id)
-    return place, held.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
+    return place, held_commands.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
 
 
 def _person(actor: str) -> str:

@@ -10,15 +10,14 @@ from uuid import UUID
 
 import flask
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Refused
-from shared.held import ChooseEvent, NotNext
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Cursor, NotParked, Parked
 from shared.messaging.inbox import Place
-from shared.operators import showing, skips
+from shared.operators import held_commands, redaction, skip_proposals
+from shared.operators.held_commands import ChooseEvent, NotNext
 from shared.operators.schemas import (
     HeldDetailSchema,
     HeldPageSchema,
@@ -27,7 +26,7 @@ from shared.operators.schemas import (
     ProposedSchema,
     ReasonSchema,
 )
-from shared.operators.skips import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
+from shared.operators.skip_proposals import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
 from shared.operators.staff import ActionRefused, current, operation
 from shared.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -120,7 +119,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
     with request.transaction() as tx:
         after = _read(page["after"]) if "after" in page else held_events.FIRST
         found = held_events.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
-        proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
+        proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
     shown = [_shown(each, proposals.get(each.id)) for each in found[:limit]]
     return {"events": shown, "next": _written(found[limit - 1].cursor) if len(found) > limit else None}
 
@@ -134,9 +133,9 @@ def show_held(parked_id: int) -> dict[str, Any]:
     consumer = _applier().consumer
     with request.transaction() as tx:
         parked = held_events.find(tx.conn, consumer, parked_id)
-        proposals = {each.parked_id: each for each in skips.find_open(tx.conn, consumer)}
+        proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
     shown = _shown(parked, proposals.get(parked.id))
-    return shown | {"headers": showing.headers(parked), "data": showing.data(parked)}
+    return shown | {"headers": redaction.headers(parked), "data": redaction.data(parked)}
 
 
 @blp.post("/held-events/<int:parked_id>/redrive")
@@ -149,7 +148,7 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
     """Try the key's next held event again, and all that wait behind it. One that fails again stays held."""
     with request.transaction() as tx:
         place = held_events.find(tx.conn, _applier().consumer, parked_id).place
-    held.redrive(request.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
+    held_commands.redrive(request.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
     with request.transaction() as tx:
         return _progress(tx, place)
 
@@ -163,7 +162,7 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
     """Propose to leave this event out."""
     parked = held_events.find(request.tx().conn, _applier().consumer, parked_id)
-    return {"id": skips.propose(request.tx(), parked, actor=current().actor, reason=body["reason"])}
+    return {"id": skip_proposals.propose(request.tx(), parked, actor=current().actor, reason=body["reason"])}
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
@@ -174,7 +173,9 @@ def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
     """Leave the event out, as somebody else proposed."""
-    place, _ = skips.confirm(request.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"])
+    place, _ = skip_proposals.confirm(
+        request.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"]
+    )
     return _progress(request.tx(), place)
 
 
@@ -186,7 +187,9 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 @blp.response(HTTPStatus.NO_CONTENT)
 def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Leave the event where it is."""
-    skips.turn_down(request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+    skip_proposals.turn_down(
+        request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"]
+    )
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -202,7 +205,7 @@ def _shown(parked: Parked, proposal: Proposal | None) -> dict[str, Any]:
         "key": parked.place.key,
         "sequence": parked.sequence,
         "event_id": parked.event_id,
-        "type": showing.type_of(parked),
+        "type": redaction.type_of(parked),
         "at": parked.at,
         "reason": parked.reason,
         "error": parked.error,

@@ -4,15 +4,14 @@ import argparse
 import json
 import uuid
 
-from shared import held
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked
 from shared.messaging.inbox import Place
-from shared.operators import skips
-from shared.operators.skips import DESK_ACTOR, Proposal
+from shared.operators import held_commands, skip_proposals
+from shared.operators.skip_proposals import DESK_ACTOR, Proposal
 from shared.tx import transaction
 
 
@@ -56,7 +55,7 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
                 _list(pool, applier.consumer)
             case "redrive":
                 place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
-                last = held.redrive(pool, applier, place, actor=options.actor)
+                last = held_commands.redrive(pool, applier, place, actor=options.actor)
                 _say(applier, place, last)
             case "skip":
                 _propose(pool, applier, options)
@@ -64,7 +63,9 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
                 _confirm(pool, applier, options)
             case "reject":
                 with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-                    skips.turn_down(tx, applier.consumer, options.proposal, actor=options.actor, reason=options.reason)
+                    skip_proposals.turn_down(
+                        tx, applier.consumer, options.proposal, actor=options.actor, reason=options.reason
+                    )
                 print("turned down: the event stays held")
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
@@ -72,22 +73,22 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
 
 def _list(pool: Pool, consumer: str) -> None:
     with pool.connection() as conn:
-        proposals = {each.parked_id: each for each in skips.find_open(conn, consumer)}
-    for parked in held.list_held(pool, consumer):
+        proposals = {each.parked_id: each for each in skip_proposals.find_open(conn, consumer)}
+    for parked in held_commands.list_held(pool, consumer):
         print(json.dumps(_line(parked, proposals.get(parked.id))))
 
 
 def _propose(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
     place = Place(consumer=applier.consumer, topic=options.topic, key=options.key)
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        chosen = held.choose(held_events.find_of_key(tx.conn, place), options.event)
-        proposal = skips.propose(tx, chosen, actor=options.actor, reason=options.reason)
+        chosen = held_commands.choose(held_events.find_of_key(tx.conn, place), options.event)
+        proposal = skip_proposals.propose(tx, chosen, actor=options.actor, reason=options.reason)
     print(f"{proposal}: proposed to leave out {chosen.at}; somebody else confirms it: held confirm {proposal}")
 
 
 def _confirm(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        place, last = skips.confirm(tx, applier, options.proposal, actor=options.actor, reason=options.reason)
+        place, last = skip_proposals.confirm(tx, applier, options.proposal, actor=options.actor, reason=options.reason)
     _say(applier, place, last)
 
 
