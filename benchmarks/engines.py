@@ -11,7 +11,7 @@ from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
 from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_port
-from shared.migrate import load, migrate
+from shared.runtime.migrate import load, migrate
 from shared.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[1]

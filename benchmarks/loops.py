@@ -14,11 +14,11 @@ from benchmarks.engines import Engines
 from shared import db
 from shared.events.base import Topic
 from shared.events.payment import PaymentDeclined
-from shared.main import applier
+from shared.lifecycle import Life
 from shared.messaging import kafka_clients, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.subscriptions import on
-from shared.process import Life
+from shared.runtime.service import applier
 from shared.tx import Tx
 
 WRITER: Final = "payment"

@@ -16,8 +16,8 @@ from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Fault
 from deploy.local import stack
 from deploy.local.postgres import package
-from shared.main import Service, applier
 from shared.operators import operator_api
+from shared.runtime.service import Service, applier
 from shared.tokens import KeySet, TokenRefused
 from shared.web import problems
 from shared.web.idempotency import FingerprintKey

@@ -18,7 +18,7 @@ from deploy.local.installation import CACHE
 from deploy.local.topics import PARTITIONS, PRINCIPALS
 from deploy.local.waiting import TookTooLong, free_port, wait_until
 from shared.events.base import Topic
-from shared.migrate import load, migrate
+from shared.runtime.migrate import load, migrate
 from tests.databases import AsNew
 
 __all__ = [

@@ -15,10 +15,10 @@ from backoffice.desk.roles import Role
 from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
 from shared.db import Pool
-from shared.main import Command, Service, applier, open_current_pool, run
 from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
+from shared.runtime.service import Command, Service, applier, open_current_pool, run
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.web import client_certificate

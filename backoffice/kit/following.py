@@ -15,7 +15,7 @@ from backoffice.kit.order import Finding, Kind, Order
 from backoffice.kit.sources import PAGE, Batch, Source
 from backoffice.kit.state import State
 from shared.events.base import Envelope
-from shared.process import Stop
+from shared.lifecycle import Stop
 
 log = structlog.get_logger()
 

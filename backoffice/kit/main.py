@@ -25,8 +25,8 @@ from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
 from shared import logs, texts
 from shared.events.base import Envelope
+from shared.lifecycle import Life
 from shared.messaging import kafka_clients
-from shared.process import Life
 from shared.tokens import KeySet
 
 FINDINGS: Final = 1

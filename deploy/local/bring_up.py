@@ -24,7 +24,7 @@ from deploy.local.processes import Process
 from deploy.local.stack import Outside
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import is_taken, wait_until
-from shared import migrate as migrations
+from shared.runtime import migrate as migrations
 
 Say = Callable[[str], None]
 

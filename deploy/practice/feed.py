@@ -22,13 +22,14 @@ from deploy.local.installation import CACHE, ROOT
 from deploy.local.processes import envoy_command
 from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_port, is_taken, wait_until
-from shared import db, migrate
+from shared import db
 from shared.db import Pool
 from shared.events.base import Event, ItemId, Product, RenewalId, Topic
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CSRReceived, OrderOpened
+from shared.lifecycle import Life
 from shared.messaging import kafka_clients, outbox, relay
 from shared.messaging.feed import Feed
-from shared.process import Life
+from shared.runtime import migrate
 from shared.settings import KafkaSettings
 from shared.tx import transaction
 

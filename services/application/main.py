@@ -15,8 +15,8 @@ from services.application.settings import read_service_settings, read_settings
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
-from shared.gauges import OLDEST_DUE, Reading
-from shared.main import Command, Service, open_current_pool, run
+from shared.runtime.database_gauges import OLDEST_DUE, Reading
+from shared.runtime.service import Command, Service, open_current_pool, run
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Clock, transaction, utc_now
 from shared.web.idempotency import FingerprintKey

@@ -16,7 +16,7 @@ from psycopg.rows import class_row, kwargs_row
 from services.application.domain import Ending, Item, ItemState, Refund, Renewal, RenewalState, Subscription
 from shared.db import Conn
 from shared.events.base import ItemId, Language, Product, RenewalId, SubscriberId
-from shared.pruning import Rule
+from shared.runtime.pruning import Rule
 
 _SUBSCRIPTION: Final = (
     "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "

@@ -7,8 +7,8 @@ from prometheus_client import Gauge
 from services.application import store
 from services.application.course import pass_deadline
 from shared.db import Pool
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
-from shared.work import claimed
 
 OPEN: Final = Gauge("renewals_open", "Submitted renewals that have not ended, by state", ["state"])
 

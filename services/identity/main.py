@@ -13,14 +13,14 @@ from services.identity import certificates, crl_sources, crl_store, enrolment, e
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import ARId
-from shared.gauges import Reading
-from shared.main import Command, Service, open_current_pool, run
 from shared.pki.crls import issuer_id
+from shared.runtime.database_gauges import Reading
+from shared.runtime.service import Command, Service, open_current_pool, run
+from shared.runtime.task_loop import Task, require_lease
 from shared.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
 from shared.web import client_certificate
 from shared.web.idempotency import FingerprintKey
-from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask

@@ -14,8 +14,8 @@ from shared import audit
 from shared.db import Pool
 from shared.pki import crls
 from shared.pki.crls import DEFAULT_MAX_AGES, CRLRefused, MaxAges
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
-from shared.work import claimed
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from services.issuance.crl import Revocation, RevocationReason
 from services.issuance.domain import Certificate, Intent
 from shared.db import Conn
 from shared.events.base import ItemId, RenewalId
-from shared.pruning import Rule
+from shared.runtime.pruning import Rule
 
 _INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
 _CERTIFICATE: Final = (

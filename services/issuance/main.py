@@ -29,17 +29,17 @@ from services.issuance.work import PINMaker
 from shared import texts
 from shared.db import Pool
 from shared.errors import Refused
-from shared.gauges import OLDEST_DUE, Reading
-from shared.main import Command, Service, open_current_pool, run
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
 from shared.proofs import ProofKeys
+from shared.runtime.database_gauges import OLDEST_DUE, Reading
+from shared.runtime.service import Command, Service, open_current_pool, run
+from shared.runtime.task_loop import Task, require_lease
 from shared.settings import SettingsError
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.web.idempotency import FingerprintKey
-from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask

@@ -21,7 +21,7 @@ from shared.events.application import CancellationRequested
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import held_events, inbox
-from shared.pruning import Rule
+from shared.runtime.pruning import Rule
 from shared.tx import Tx
 
 _ORDER: Final = (

@@ -15,8 +15,8 @@ from services.issuance import certificate_store, handlers, store
 from shared import audit
 from shared.db import Pool
 from shared.events.application import CancellationRequested
+from shared.runtime.task_loop import Task
 from shared.tx import Clock, transaction, utc_now
-from shared.work import Task
 
 log = structlog.get_logger()
 

@@ -20,8 +20,8 @@ from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import outbox
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
-from shared.work import claimed
 
 # Hashing and sealing one PIN takes a tenth of a second.
 PIN_LEASE: Final = timedelta(seconds=10)

@@ -17,18 +17,19 @@ from services.mailing.handlers import Post, subscriptions
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
 from services.mailing.settings import MailingSettings
-from shared import logs, main
+from shared import logs
 from shared.db import Pool
 from shared.errors import Refused
-from shared.gauges import OLDEST_DUE, Reading
-from shared.main import Command, Service
 from shared.messaging.subscriptions import Subscription
 from shared.proofs import ProofKeys
+from shared.runtime import service
+from shared.runtime.database_gauges import OLDEST_DUE, Reading
+from shared.runtime.service import Command, Service
+from shared.runtime.task_loop import Task, require_lease
 from shared.settings import ServiceSettings
 from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.web.idempotency import FingerprintKey
-from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -162,7 +163,7 @@ def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
     """One change in one transaction; its summary as JSON, or one line that says why not."""
     settings = read_settings()
     logs.configure("mailing", name, settings.log_level)
-    pool = main.open_current_pool(SERVICE, settings, name, max_size=1)
+    pool = service.open_current_pool(SERVICE, settings, name, max_size=1)
     try:
         with transaction(pool) as tx:
             summary = change(tx)
@@ -260,4 +261,4 @@ SERVICE: Final = Service(
 )
 
 if __name__ == "__main__":
-    main.run(SERVICE)
+    service.run(SERVICE)

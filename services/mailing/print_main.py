@@ -8,9 +8,10 @@ from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_key import PrintKey
 from services.mailing.print_settings import PrintSettings
 from services.mailing.print_work import Printer, close_next, erase_next, print_next
-from shared import db, logs, main, migrate, process, tracing
-from shared.migrate import Migration
-from shared.work import require_lease, run_tasks
+from shared import db, lifecycle, logs, tracing
+from shared.runtime import migrate, service
+from shared.runtime.migrate import Migration
+from shared.runtime.task_loop import require_lease, run_tasks
 
 
 def make_printer(settings: PrintSettings) -> Printer:
@@ -31,14 +32,14 @@ def run(migrations: Sequence[Migration]) -> None:
     tracing.configure("mailing", "print")
     require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nobody
     printer = make_printer(settings)
-    life = process.Life()
+    life = lifecycle.Life()
     life.end_on_signals()
     with logs.told(settings):
-        process.serve_admin(settings.admin, life)
+        lifecycle.serve_admin(settings.admin, life)
         pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
         try:
             migrate.wait_until_current(pool, migrations)
-            main.STARTED.labels("mailing", "print").set(1)
+            service.STARTED.labels("mailing", "print").set(1)
             tasks = [
                 ("print", lambda: print_next(pool, printer)),
                 ("close", lambda: close_next(pool, printer)),

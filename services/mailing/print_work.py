@@ -21,8 +21,8 @@ from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
 from shared import audit, tracing
 from shared.db import Pool
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
-from shared.work import claimed
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from environs import ValidationError
 
 from services.mailing.domain import Help
 from services.mailing.mailer import MailServer
+from shared.runtime.task_loop import SETTLE
 from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
-from shared.work import SETTLE
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Connecting, greeting, TLS, login, sender, recipient, DATA, the message and the end: each may take one timeout.

@@ -29,7 +29,7 @@ from shared.db import Conn
 from shared.events.application import RefundDue
 from shared.events.base import Language, RenewalId
 from shared.events.mailing import CSRRequestSent
-from shared.pruning import Rule
+from shared.runtime.pruning import Rule
 
 # The reference stays: by it an operator finds the mail. One that is unconfirmed waits for a person.
 BODIES: Final = Rule(

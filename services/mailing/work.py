@@ -27,8 +27,8 @@ from shared import audit, tracing
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
 from shared.messaging import outbox
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
-from shared.work import claimed
 
 log = structlog.get_logger()
 

@@ -14,16 +14,16 @@ import psycopg
 from services.payment import extracts, handlers, outcomes, store, work
 from services.payment.gateway import CALL_SECONDS, ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
-from shared import main
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import RenewalId
-from shared.gauges import OLDEST_DUE, Reading
-from shared.main import Command, open_current_pool
+from shared.runtime import service
+from shared.runtime.database_gauges import OLDEST_DUE, Reading
+from shared.runtime.service import Command, open_current_pool
+from shared.runtime.task_loop import Task, require_lease
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.web.idempotency import FingerprintKey
-from shared.work import Task, require_lease
 
 if TYPE_CHECKING:
     import flask
@@ -91,7 +91,7 @@ def _recheck_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", required=True, help="who asks for it, for the audit log")
 
 
-SERVICE: Final = main.Service(
+SERVICE: Final = service.Service(
     name="payment",
     purpose="Payments of renewals: checkout, capture, refund, receipt.",
     read_settings=read_service_settings,
@@ -112,4 +112,4 @@ SERVICE: Final = main.Service(
 )
 
 if __name__ == "__main__":
-    main.run(SERVICE)
+    service.run(SERVICE)

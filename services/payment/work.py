@@ -28,8 +28,8 @@ from services.payment.outcomes import HELD, RecordOutcome, announce_refund, note
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
 from shared import tracing
 from shared.db import Pool
+from shared.runtime.task_loop import backoff, claimed
 from shared.tx import Clock, Tx, transaction, utc_now
-from shared.work import backoff, claimed
 
 log = structlog.get_logger()
 

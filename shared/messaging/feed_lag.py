@@ -10,8 +10,8 @@ from kafka.admin import OffsetSpec
 from prometheus_client import Gauge
 
 from shared.events.base import Topic
+from shared.lifecycle import Stop
 from shared.messaging import kafka_clients
-from shared.process import Stop
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from typing import Final
 from kafka import KafkaAdminClient, TopicPartition
 from prometheus_client import Gauge
 
+from shared.lifecycle import Stop
 from shared.messaging import kafka_clients
-from shared.process import Stop
 
 EVERY_SECONDS: Final = 15.0
 

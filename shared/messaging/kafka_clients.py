@@ -12,9 +12,9 @@ from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError, NoError
 
+from shared.lifecycle import Stop
 from shared.messaging import decompression
 from shared.messaging.group_membership import GroupConsumer
-from shared.process import Stop
 from shared.settings import KafkaSettings
 
 log = structlog.get_logger()

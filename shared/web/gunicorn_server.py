@@ -13,7 +13,7 @@ from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from shared import process
+from shared import lifecycle
 from shared.settings import Address, TLSFiles, WebSettings
 from shared.web.problems import MEDIA_TYPE, Problem
 
@@ -95,7 +95,7 @@ def serve(
             "threads": web.threads,
             "graceful_timeout": GRACE_SECONDS,
             "timeout": 90,
-            "post_fork": lambda server, worker: process.serve_admin(admin, _Health(is_ready)),
+            "post_fork": lambda server, worker: lifecycle.serve_admin(admin, _Health(is_ready)),
             "worker_exit": lambda server, worker: on_exit(),
             "control_socket_disable": True,
             # Its default lets a header SCRIPT_NAME move the path that is routed.

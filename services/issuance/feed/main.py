@@ -13,10 +13,11 @@ from services.issuance.feed import readers
 from services.issuance.feed.readers import Reader, Role
 from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
-from shared import db, logs, migrate, texts, tracing
+from shared import db, logs, texts, tracing
 from shared.db import Pool
-from shared.main import STARTED
-from shared.migrate import Migration
+from shared.runtime import migrate
+from shared.runtime.migrate import Migration
+from shared.runtime.service import STARTED
 from shared.tokens import KeySet
 from shared.tx import Tx
 from shared.web.idempotency import FingerprintKey

@@ -7,8 +7,8 @@ from services.identity import crl_sources
 from services.issuance import token_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import gateway as provider
+from shared.lifecycle import STALE_AFTER_SECONDS
 from shared.messaging import consumer, relay
-from shared.process import STALE_AFTER_SECONDS
 from shared.web import gunicorn_server
 from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
 

@@ -18,12 +18,12 @@ from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.base import RenewalId, Topic
 from shared.events.payment import PaymentDeclined
-from shared.main import applier
+from shared.lifecycle import Life
 from shared.messaging import kafka_clients, outbox, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.group_membership import GroupConsumer
 from shared.messaging.subscriptions import on
-from shared.process import Life
+from shared.runtime.service import applier
 from shared.settings import KafkaSettings
 from shared.tx import Tx, transaction
 from tests.engines import Kafka, wait_until

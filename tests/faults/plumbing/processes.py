@@ -13,14 +13,15 @@ from typing import Any, Final
 
 import flask
 
-from shared import db, main
+from shared import db
 from shared.db import Pool
 from shared.events.payment import PaymentDeclined
-from shared.main import Command, Service, applier
+from shared.lifecycle import Life
 from shared.messaging import kafka_clients, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.subscriptions import on
-from shared.process import Life
+from shared.runtime import service
+from shared.runtime.service import Command, Service, applier
 from shared.settings import ServiceSettings, read_env, read_service, seal
 from tests.engines import SERVICES
 from tests.faults.plumbing.kit import READER, TOPIC, note
@@ -148,4 +149,4 @@ SERVICES_UNDER_TEST: Final = {
 }
 
 if __name__ == "__main__":
-    main.run(SERVICES_UNDER_TEST[sys.argv[1]], sys.argv[2:])
+    service.run(SERVICES_UNDER_TEST[sys.argv[1]], sys.argv[2:])

@@ -16,7 +16,7 @@ from shared import db
 from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.payment import PaymentDeclined
-from shared.process import Life
+from shared.lifecycle import Life
 from shared.tx import Tx
 from tests.engines import Kafka, Postgres, running_kafka, running_postgres, wait_until
 from tests.faults.plumbing.kit import (

@@ -12,7 +12,7 @@ import pytest
 from services.application.main import SERVICE
 from shared.db import Pool
 from shared.events.application import CSRRequested
-from shared.main import run
+from shared.runtime.service import run
 from tests import builders
 from tests.builders import subscription_row
 from tests.engines import Database

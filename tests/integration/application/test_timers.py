@@ -13,9 +13,9 @@ from services.application.course import pass_deadline
 from services.application.domain import Renewal as Was
 from shared.db import Pool
 from shared.events.application import CheckoutClosureRequested, CSRRequested
-from shared.process import Life
+from shared.lifecycle import Life
+from shared.runtime.task_loop import run_tasks
 from shared.tx import Tx, transaction
-from shared.work import run_tasks
 from tests.builders import subscription_row
 from tests.integration.application.world import Renewal, World
 

@@ -23,9 +23,9 @@ from shared.events.issuance import (
     IssuanceWithheld,
 )
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
-from shared.main import applier
 from shared.messaging.held_events import Record
 from shared.operators import held_commands
+from shared.runtime.service import applier
 from shared.tx import transaction
 from tests import builders
 from tests.builders import AR, NOW, Publisher

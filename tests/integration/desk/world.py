@@ -26,13 +26,13 @@ from shared.events.application import CSRRequested, RenewalSubmitted
 from shared.events.base import Envelope, Event, Language, RenewalId, Topic
 from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
-from shared.main import applier
 from shared.messaging import codec, feed_signature
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Record
 from shared.operators import operator_api
 from shared.operators.operator_api import Operations
 from shared.proofs import ProofKeys
+from shared.runtime.service import applier
 from shared.tokens import KeySet
 from shared.web.idempotency import FingerprintKey
 from tests.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key

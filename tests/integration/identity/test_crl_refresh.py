@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from prometheus_client import Gauge
 
 from services.identity import crl_sources, crl_store, main, work
-from shared import gauges
 from shared.db import Pool
 from shared.pki.crls import CRLRefused, issuer_id, issuer_of
+from shared.runtime import database_gauges
 from shared.tx import transaction
 from tests.engines import free_port
 from tests.integration.identity.conftest import TRUST, Clock, count
@@ -156,7 +156,7 @@ def test_the_gauges_show_what_the_database_holds_whatever_process_accepted_it(po
         crl_store.pin_issuers(tx.conn, {SUB: "Sub-CA", ROOT: "Root CA"})
 
     for reading in main.SERVICE.readings:
-        gauges._take(pool, reading, clock)
+        database_gauges._take(pool, reading, clock)
 
     made, until = (_samples(each.gauge) for each in main.SERVICE.readings)
     made_at = NOW - HOUR

@@ -11,7 +11,7 @@ from services.identity import enrolment, main, store
 from services.identity.domain import ARNotFound, EnrolmentRefused
 from shared.db import Pool
 from shared.events.base import ARId
-from shared.main import run
+from shared.runtime.service import run
 from shared.tx import transaction
 from tests.engines import Database
 from tests.integration.identity.conftest import (

@@ -10,8 +10,8 @@ import pytest
 
 from services.issuance import issuing, main, profiles
 from services.issuance.settings import read_settings
-from shared.main import run
 from shared.pki.csr import read
+from shared.runtime.service import run
 from shared.settings import SettingsError
 from tests.integration.issuance.world import World
 from tests.unit.issuance.test_weak_keys import written

@@ -8,9 +8,9 @@ import pytest
 from services.issuance import handlers, withholding
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested
-from shared.main import applier
 from shared.messaging.inbox import CONFLICT, Place
 from shared.operators import held_commands
+from shared.runtime.service import applier
 from tests.builders import Publisher
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 

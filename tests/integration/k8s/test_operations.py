@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from deploy.local.postgres import SERVICES
-from shared.main import run
+from shared.runtime.service import run
 from tests.contract.k8s.rendering import name, render
 from tests.engines import Postgres
 

@@ -29,11 +29,11 @@ from shared.db import Pool
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import Envelope, Event, ItemId, Language, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
-from shared.main import applier
 from shared.messaging import codec, outbox
 from shared.messaging.held_events import Record
 from shared.messaging.outbox import StoredEvent
 from shared.proofs import ProofKeys
+from shared.runtime.service import applier
 from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.integration.mailing.mail_server import MailServerFake

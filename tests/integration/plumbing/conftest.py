@@ -12,11 +12,11 @@ from shared import db
 from shared.db import Pool
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
-from shared.main import applier
 from shared.messaging import codec
 from shared.messaging.applier import Applier
 from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import on
+from shared.runtime.service import applier
 from shared.tx import Tx
 from tests.engines import Database
 

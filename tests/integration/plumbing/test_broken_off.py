@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from shared import audit
 from shared.db import UNAVAILABLE, Pool
 from shared.events.payment import PaymentDeclined
-from shared.main import applier
+from shared.lifecycle import Life
 from shared.messaging.subscriptions import on
-from shared.process import Life
+from shared.runtime.service import applier
+from shared.runtime.task_loop import run_tasks
 from shared.tx import Tx, transaction
-from shared.work import run_tasks
 from tests.engines import wait_until
 from tests.integration.plumbing.conftest import NOW, Handler, Writer
 from tests.integration.plumbing.small_service import make_app

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 
 from shared import db
 from shared.db import Pool
+from shared.lifecycle import Life
 from shared.messaging import relay
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import Consumer
-from shared.process import Life
+from shared.runtime.task_loop import run_tasks
 from shared.tx import transaction
-from shared.work import run_tasks
 from tests.engines import Database, Postgres, wait_until
 from tests.integration.plumbing.conftest import Writer
 from tests.integration.plumbing.small_service import make_app

@@ -11,11 +11,12 @@ from services.application.main import SERVICE as APPLICATION
 from services.issuance.main import SERVICE as ISSUANCE
 from services.mailing.main import SERVICE as MAILING
 from services.payment.main import SERVICE as PAYMENT
-from shared import audit, db, gauges
+from shared import audit, db
 from shared.db import Pool
 from shared.errors import Refused
-from shared.gauges import Reading
-from shared.main import Service
+from shared.runtime import database_gauges
+from shared.runtime.database_gauges import Reading
+from shared.runtime.service import Service
 from shared.tx import transaction
 from tests.engines import Database
 from tests.integration.plumbing.conftest import NOW, Deliver, Handler, Writer
@@ -28,28 +29,31 @@ def test_every_services_figures_can_be_read_from_its_tables(
     service: Service, database: Callable[[str], Database]
 ) -> None:
     with db.open_pool(database(service.name).url, name="test") as pool:
-        assert gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings], clock=lambda: NOW)() is False
+        assert (
+            database_gauges.reader(pool, [*database_gauges.OF_EVERY_SERVICE, *service.readings], clock=lambda: NOW)()
+            is False
+        )
     assert service.readings
 
 
 def test_the_age_of_what_waits_is_told(pool: Pool) -> None:
     with transaction(pool, clock=lambda: NOW) as tx:
         audit.record(tx, actor="test", action="waits", subject="-")
-    gauges.reader(pool, [gauges.AUDIT], clock=lambda: NOW + timedelta(seconds=90))()
+    database_gauges.reader(pool, [database_gauges.AUDIT], clock=lambda: NOW + timedelta(seconds=90))()
     assert value("audit_oldest_unsealed_seconds") == 90
 
 
 def test_a_state_in_which_nothing_is_any_more_disappears(pool: Pool) -> None:
     for shelf in ("first", "second"):
         query: Any = f"SELECT '{shelf}', 7"
-        gauges.reader(pool, [Reading(gauge=SHELVES, query=query)])()
+        database_gauges.reader(pool, [Reading(gauge=SHELVES, query=query)])()
     assert value("test_shelves", shelf="first") is None
     assert value("test_shelves", shelf="second") == 7
 
 
 def test_the_held_keys_and_the_oldest_hold_are_told(pool: Pool, deliver: Deliver, handler: Handler) -> None:
     def read() -> None:
-        gauges.reader(pool, gauges.OF_EVERY_SERVICE, clock=lambda: NOW + timedelta(seconds=300))()
+        database_gauges.reader(pool, database_gauges.OF_EVERY_SERVICE, clock=lambda: NOW + timedelta(seconds=300))()
 
     first, second, third = Writer(), Writer(), Writer()
     handler.failures["1"] = Refused("no")
@@ -66,7 +70,7 @@ def test_the_held_keys_and_the_oldest_hold_are_told(pool: Pool, deliver: Deliver
 
 
 def test_readings_are_taken_once_in_their_time(pool: Pool) -> None:
-    read = gauges.reader(pool, [Reading(gauge=SHELVES, query="SELECT 'now', 1")], every=3600)
+    read = database_gauges.reader(pool, [Reading(gauge=SHELVES, query="SELECT 'now', 1")], every=3600)
     read()
     SHELVES.labels("now").set(5)
     read()

@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 
 from deploy.local.topics import PARTITIONS
 from shared.events.base import Topic
+from shared.lifecycle import Life
 from shared.messaging import feed_lag, group_lag, kafka_clients
-from shared.process import Life
 from shared.settings import KafkaSettings
 from tests.engines import Kafka, wait_until
 

@@ -25,9 +25,9 @@ from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
+from shared.lifecycle import Life
 from shared.messaging import outbox, relay
 from shared.messaging.relay_lanes import LANES, Lanes
-from shared.process import Life
 from shared.tx import transaction
 from tests.engines import Database, wait_until
 

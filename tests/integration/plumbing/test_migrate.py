@@ -14,11 +14,12 @@ import psycopg
 import pytest
 
 from deploy.local import postgres as local_postgres
-from shared import db, migrate
+from shared import db
 from shared.messaging import held_events
 from shared.messaging.held_events import Held, Record
 from shared.messaging.inbox import Place
-from shared.migrate import MigrationError, NotMigrated
+from shared.runtime import migrate
+from shared.runtime.migrate import MigrationError, NotMigrated
 from tests.engines import ROOT, Database, Postgres
 
 _names = itertools.count(1)

@@ -10,10 +10,10 @@ from kafka import TopicPartition
 from kafka.errors import RebalanceInProgressError
 
 from shared.db import Pool
+from shared.lifecycle import Life
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import Consumer
 from shared.messaging.held_events import Record
-from shared.process import Life
 from tests.integration.plumbing.conftest import Handler, Writer
 
 

@@ -15,9 +15,9 @@ from shared.db import Pool
 from shared.errors import Undecodable
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
+from shared.lifecycle import Life
 from shared.messaging import outbox, relay
 from shared.messaging.outbox import EventTooLarge, StoredEvent
-from shared.process import Life
 from shared.tx import Tx, transaction
 from tests.engines import Database, wait_until
 

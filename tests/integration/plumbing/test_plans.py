@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from backoffice.desk import envelopes, reading
-from shared import gauges, pruning
+from shared.runtime import database_gauges, pruning
 from tests.engines import Database
 from tests.growth import FEWER, fill
 from tests.integration.plumbing.test_retention import ALL, classes
@@ -40,10 +40,10 @@ GENERIC: Final = {"services/payment/refund_store.py:lock_due_refund": "few refun
 # Statements that the code puts together when it runs, each with the reason why it is not looked at, or is elsewhere.
 UNREADABLE: Final = {
     "shared/extract.py:_records": "an operator's command that reads everything, as a stream",
-    "shared/gauges.py:_take": "readings are looked at by themselves",
-    "shared/migrate.py:_grant": "rights, not rows",
-    "shared/migrate.py:migrate": "migrations",
-    "shared/pruning.py:prune_batch": "rules are looked at by themselves",
+    "shared/runtime/database_gauges.py:_take": "readings are looked at by themselves",
+    "shared/runtime/migrate.py:_grant": "rights, not rows",
+    "shared/runtime/migrate.py:migrate": "migrations",
+    "shared/runtime/pruning.py:prune_batch": "rules are looked at by themselves",
     "backoffice/desk/envelopes.py:_find<list_envelopes>": "its lists are looked at by themselves",
     "backoffice/desk/reading.py:_items<list_items>": "its lists are looked at by themselves",
     "backoffice/desk/rebuild.py:_empty": "an operator's command that makes everything again",
@@ -62,7 +62,9 @@ def statements(service: str) -> Iterator[Statement]:
         if "sandbox" not in path.parts and ".execute" in path.read_text():
             yield from of_module(path)
     if service == "shared":
-        yield from (Statement(where=f"reading {each.gauge._name}", text=each.query) for each in gauges.OF_EVERY_SERVICE)
+        yield from (
+            Statement(where=f"reading {each.gauge._name}", text=each.query) for each in database_gauges.OF_EVERY_SERVICE
+        )
         yield from (Statement(where=f"pruning {each.table}", text=each.statement) for each in pruning.OF_EVERY_DATABASE)
     else:
         made = ALL[service]

@@ -18,10 +18,11 @@ from services.identity.main import SERVICE as IDENTITY
 from services.issuance.main import SERVICE as ISSUANCE
 from services.mailing.main import SERVICE as MAILING
 from services.payment.main import SERVICE as PAYMENT
-from shared import db, pruning
+from shared import db
 from shared.db import Pool
-from shared.main import Service
-from shared.pruning import Rule
+from shared.runtime import pruning
+from shared.runtime.pruning import Rule
+from shared.runtime.service import Service
 from tests.engines import Database
 from tests.integration.plumbing.conftest import NOW
 

@@ -16,14 +16,14 @@ from psycopg_pool import PoolTimeout
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.events.payment import PaymentDeclined
-from shared.main import applier
+from shared.lifecycle import Life
 from shared.messaging import held_events, waiting_events
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import MOST_IN_HAND, Consumer
 from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import on
 from shared.operators import held_commands
-from shared.process import Life
+from shared.runtime.service import applier
 from tests.integration.plumbing.conftest import NOW, Handler, Writer
 from tests.integration.plumbing.test_inbox import Applied, held_reason, parked, place
 

@@ -13,7 +13,7 @@ from deploy.local.processes import Group, Process, has_portal, table
 from deploy.local.stack import Outside
 from deploy.local.summary import summary
 from deploy.local.topics import ACCESS
-from shared.main import run
+from shared.runtime.service import run
 
 ALONE = Outside(variables={})
 SERVICES = postgres.SERVICES

@@ -9,8 +9,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from shared.events.base import Topic
+from shared.lifecycle import Life
 from shared.messaging import feed_lag, kafka_clients
-from shared.process import Life
 from tests.engines import free_port
 
 

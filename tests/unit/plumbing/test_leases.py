@@ -12,7 +12,7 @@ from services.issuance import issuing, token_signer
 from services.mailing import print_work
 from services.payment import gateway
 from services.payment import work as payment
-from shared.work import SETTLE, LeaseTooShort, require_lease
+from shared.runtime.task_loop import SETTLE, LeaseTooShort, require_lease
 
 SERVICES = Path(__file__).parents[3] / "services"
 

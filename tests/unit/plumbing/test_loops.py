@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Unavailable
-from shared.process import Life, serve_admin
-from shared.work import backoff, claimed, run_tasks
+from shared.lifecycle import Life, serve_admin
+from shared.runtime.task_loop import backoff, claimed, run_tasks
 from tests.engines import free_port
 
 

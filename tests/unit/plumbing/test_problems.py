@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from shared.errors import Refused, Unavailable, Undecodable
-from shared.migrate import NotMigrated
+from shared.runtime.migrate import NotMigrated
 from shared.web import problems, request
 from shared.web.auth import Unauthenticated
 from shared.web.problems import Problem, ProblemTable

@@ -12,8 +12,8 @@ from typing import Final, LiteralString
 from prometheus_client import Counter
 
 from shared.db import Conn, Pool
+from shared.runtime.task_loop import Task
 from shared.tx import Clock, transaction, utc_now
-from shared.work import Task
 
 BATCH: Final = 500
 EVERY_SECONDS: Final = 5.0

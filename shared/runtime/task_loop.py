@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from shared.db import UNAVAILABLE
-from shared.process import Stop
+from shared.lifecycle import Stop
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from typing import Final, LiteralString
 from prometheus_client import Gauge
 
 from shared.db import Pool
+from shared.runtime.task_loop import Task
 from shared.tx import Clock, utc_now
-from shared.work import Task
 
 EVERY_SECONDS: Final = 15.0
 

@@ -16,7 +16,7 @@ from shared.errors import Unavailable
 
 _LOCK: Final = 0x6D69_6772
 _FILE: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-SHARED: Final = Path(__file__).parent / "migrations"
+SHARED: Final = Path(__file__).parents[1] / "migrations"
 
 
 class MigrationError(Exception):

@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, audit_command, db, extract, gauges, logs, migrate, process, pruning, sealing, tracing, work
+from shared import audit, db, extract, lifecycle, logs, sealing, tracing
 from shared.db import Pool
 from shared.events.base import Topic
-from shared.gauges import Reading
 from shared.messaging import outbox_recovery
 from shared.messaging.applier import Applier
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription, by_type, topics
-from shared.migrate import Migration
 from shared.operators import cli
-from shared.pruning import Rule
+from shared.runtime import audit_command, database_gauges, migrate, pruning, task_loop
+from shared.runtime.database_gauges import Reading
+from shared.runtime.migrate import Migration
+from shared.runtime.pruning import Rule
+from shared.runtime.task_loop import Task
 from shared.settings import ServiceSettings, read_desk_jwks_file
 from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction, utc_now
 from shared.web.idempotency import FingerprintKey
-from shared.work import Task
 
 if TYPE_CHECKING:
     import flask
@@ -212,13 +213,13 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
         )
 
 
-def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, process.Life], None]) -> None:
+def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, lifecycle.Life], None]) -> None:
     settings = _begin(service, name)
     tracing.configure(service.name, name)
-    life = process.Life()
+    life = lifecycle.Life()
     life.end_on_signals()
     with logs.told(settings):
-        process.serve_admin(settings.admin, life)
+        lifecycle.serve_admin(settings.admin, life)
         pool = open_current_pool(service, settings, name)
         try:
             STARTED.labels(service.name, name).set(1)
@@ -228,7 +229,7 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, pr
 
 
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
         # The Kafka client is loaded by the processes that speak Kafka alone.
         from shared.messaging import consumer, group_lag, kafka_clients
 
@@ -249,7 +250,7 @@ def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> A
 
 
 def _relay(service: Service) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
         from shared.messaging import feed_lag, kafka_clients, relay  # as above
 
         feed = None if service.feed is None else service.feed()
@@ -261,14 +262,14 @@ def _relay(service: Service) -> None:
 
 
 def _work(service: Service) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: process.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
         own = (
             ("seal-audit", _sealer(service, settings, pool)),
-            ("read-gauges", gauges.reader(pool, [*gauges.OF_EVERY_SERVICE, *service.readings])),
+            ("read-gauges", database_gauges.reader(pool, [*database_gauges.OF_EVERY_SERVICE, *service.readings])),
             ("prune", pruning.pruner(pool, [*pruning.OF_EVERY_DATABASE, *service.pruning])),
         )
         # First what tells how it stands: a service's own tasks may hang with whoever they speak to.
-        work.run_tasks([*own, *service.tasks(pool)], life)
+        task_loop.run_tasks([*own, *service.tasks(pool)], life)
 
     _loop(service, "work", body)
 

@@ -1,0 +1,1 @@
+"""Processes of a service: its command line, migrations, background tasks, gauges and pruning."""
