@@ -18,7 +18,7 @@ from deploy.local import stack
 from deploy.local.postgres import package
 from shared.operators import operator_api
 from shared.runtime.service import Service, applier
-from shared.tokens import KeySet, TokenRefused
+from shared.security.tokens import KeySet, TokenRefused
 from shared.web import problems
 from shared.web.idempotency import FingerprintKey
 from shared.web.problems import ProblemTable

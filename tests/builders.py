@@ -22,7 +22,7 @@ from shared.events.payment import PaymentCaptured
 from shared.events.registry import ALL
 from shared.messaging import codec
 from shared.messaging.held_events import Record
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.web.idempotency import FingerprintKey
 
 # Noon of a Monday in Hong Kong.

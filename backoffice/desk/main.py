@@ -17,9 +17,9 @@ from backoffice.desk.staff import Trust
 from shared.db import Pool
 from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import Subscription
-from shared.proofs import ProofKeys
 from shared.runtime.service import Command, Service, applier, open_current_pool, run
-from shared.tokens import KeySet, SigningKey
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.web import client_certificate
 

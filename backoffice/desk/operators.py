@@ -18,7 +18,7 @@ from backoffice.desk.roles import Action
 from backoffice.desk.staff import Member
 from shared.errors import Unavailable
 from shared.operators.staff import Staff, token
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 from shared.tx import Clock, utc_now
 
 log = structlog.get_logger()

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, Final
 
 from backoffice.desk import store, telling
-from shared import proofs
 from shared.errors import Refused
 from shared.events import application, issuance, mailing, payment
 from shared.events.base import Envelope, Event, Topic
 from shared.events.registry import ALL
 from shared.messaging import feed_signature
 from shared.messaging.subscriptions import Subscription, on
-from shared.proofs import ProofKeys
-from shared.tokens import KeySet
+from shared.security import proofs
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
 from shared.tx import Tx
 
 # Every event of this topic is signed by its writer.

@@ -13,7 +13,7 @@ from shared.events.application import RenewalSubmitted
 from shared.events.base import Envelope
 from shared.events.issuance import IssuanceRefused
 from shared.events.mailing import PINEnvelopeReturned
-from shared.proofs import Attested
+from shared.security.proofs import Attested
 
 # What `rebuild` empties, and what the state's hash is taken over.
 PROJECTION: Final = ("steps", "renewals", "recipients", "items", "item_names", "envelopes")

@@ -12,7 +12,7 @@ import urllib3
 from shared.errors import Undecodable
 from shared.events.base import Envelope, Topic
 from shared.messaging import codec
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 
 FEED: Final = Topic.ISSUANCE
 _CONNECT_SECONDS: Final = 5.0

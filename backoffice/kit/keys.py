@@ -7,7 +7,7 @@ from typing import Final
 from shared.events.base import Envelope
 from shared.messaging import feed_signature
 from shared.messaging.feed_signature import SignatureWrong
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 
 # A forger must not make us ask all the time.
 _AGAIN_SECONDS: Final = 60.0

@@ -27,7 +27,7 @@ from shared import logs, texts
 from shared.events.base import Envelope
 from shared.lifecycle import Life
 from shared.messaging import kafka_clients
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 
 FINDINGS: Final = 1
 _HERE: Final = Path(__file__).parents[2]

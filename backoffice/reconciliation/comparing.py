@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backoffice.reconciliation import kinds, loading, tables
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 
 LONGEST_EXTRACT_AGE: Final = timedelta(hours=26)
 # A letter is posted on the next working day; three holidays in a row and a weekend are the longest wait.

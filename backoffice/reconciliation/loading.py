@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from backoffice.reconciliation import tables
 from backoffice.reconciliation.tables import BadRecord
-from shared.extract import FORMAT, fields_of
-from shared.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.security.signed_extract import FORMAT, fields_of
+from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 
 # The longest line that an honest file has is a few hundred bytes.
 _MAX_LINE_CHARACTERS: Final = 65_536

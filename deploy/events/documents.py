@@ -14,7 +14,7 @@ from shared.db import Pool
 from shared.events import documents
 from shared.events.base import FEEDS, Topic
 from shared.messaging import codec
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.web import request
 from shared.web.idempotency import FingerprintKey
 

@@ -26,7 +26,7 @@ from shared.events.issuance import (
     PINVoided,
 )
 from shared.messaging import codec, feed_signature
-from shared.tokens import SigningKey, thumbprint
+from shared.security.tokens import SigningKey, thumbprint
 
 # The key of RFC 7515, appendix A.3: everybody has its private half. Nothing real is signed with it.
 _PUBLISHED: Final = 0x8E9B109E719098BF980487DF1F5D77E9CB29606EBED2263B5F57C213DF84F4B2

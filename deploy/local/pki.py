@@ -39,7 +39,7 @@ from deploy.local.people import (
     SampleECert,
 )
 from deploy.local.postgres import DESK, SERVICES
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 
 GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
 # Signs the feed of issuance events.

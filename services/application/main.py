@@ -17,7 +17,7 @@ from shared.errors import Refused
 from shared.events.base import RenewalId
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, Service, open_current_pool, run
-from shared.tokens import KeySet, SigningKey
+from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Clock, transaction, utc_now
 from shared.web.idempotency import FingerprintKey
 

@@ -22,7 +22,7 @@ from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
 from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.messaging import outbox
-from shared.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.tx import Tx
 from shared.web.auth import Caller
 

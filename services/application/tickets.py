@@ -5,7 +5,7 @@ or one that application would refuse afterwards because its bytes differ.
 """
 
 from services.application.domain import Renewal, RenewalState
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
 ISSUER = "application"

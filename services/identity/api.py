@@ -59,7 +59,7 @@ from shared.events.base import RenewalId
 from shared.parsing import Parser, TooCostly
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
-from shared.tokens import DRAFT_TICKET_HEADER, KeySet, SigningKey, TokenKind
+from shared.security.tokens import DRAFT_TICKET_HEADER, KeySet, SigningKey, TokenKind
 from shared.tx import Tx
 from shared.web import client_certificate, openapi, problems, request
 from shared.web.auth import claims_of

@@ -19,8 +19,8 @@ from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.messaging import outbox
 from shared.parsing import INLINE, Parser
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.subscriber_record import RecordRefused
-from shared.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.tx import Tx
 from shared.web.auth import Caller
 
@@ -86,7 +86,7 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
 def _check_records(found: Identified, signed: SignedDocument) -> None:
     """Refuse while nothing is paid yet what a proof, certificate, mail or letter would refuse afterwards.
 
-    shared/proofs.py wants the names in the document to be ours to the letter, so no variants are folded here.
+    shared/security/proofs.py wants the names in the document to be ours to the letter, so no variants are folded here.
     """
     if (signed.subscriber_name, signed.ar_name) != (found.subscriber.name, found.ar.name):
         raise RecordUnusable("the document and the register spell the subscriber's or the representative's name apart")

@@ -22,7 +22,7 @@ from services.identity.one_time_store import Code
 from shared import audit
 from shared.audit import Detail
 from shared.events.base import RenewalId
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 from shared.tx import Tx
 
 CODE_LIFETIME: Final = timedelta(seconds=60)

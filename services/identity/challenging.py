@@ -18,7 +18,7 @@ from shared import audit
 from shared.audit import Detail
 from shared.events.base import RenewalId
 from shared.parsing import INLINE, Parser
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 from shared.tx import Tx
 
 # Never the application's: a signature made to sign in signs no application, and the other way round.

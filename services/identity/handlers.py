@@ -17,7 +17,7 @@ from shared import audit
 from shared.events.base import RenewalId
 from shared.pki.certificates import sha256
 from shared.pki.crls import StoredCRL
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 from shared.web.auth import Caller
 

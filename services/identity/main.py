@@ -17,7 +17,7 @@ from shared.pki.crls import issuer_id
 from shared.runtime.database_gauges import Reading
 from shared.runtime.service import Command, Service, open_current_pool, run
 from shared.runtime.task_loop import Task, require_lease
-from shared.tokens import KeySet, SigningKey
+from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
 from shared.web import client_certificate
 from shared.web.idempotency import FingerprintKey

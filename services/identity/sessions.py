@@ -6,7 +6,7 @@ from typing import Any
 
 from services.identity import one_time_store
 from shared import audit
-from shared.tokens import TokenRefused
+from shared.security.tokens import TokenRefused
 from shared.tx import Tx
 
 

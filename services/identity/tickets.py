@@ -10,7 +10,7 @@ from typing import Final
 
 from services.identity.domain import TicketFault, TicketRefused
 from shared.events.base import RenewalId
-from shared.tokens import KeySet, TokenExpired, TokenKind, TokenRefused, verify
+from shared.security.tokens import KeySet, TokenExpired, TokenKind, TokenRefused, verify
 from shared.web.auth import Caller
 
 ISSUER: Final = "application"

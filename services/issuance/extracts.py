@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.extract import Table, claims_sha256
+from shared.security.signed_extract import Table, claims_sha256
 
 TABLES: Final = (
     Table(

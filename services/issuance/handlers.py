@@ -13,7 +13,7 @@ from shared.events.issuance import CancellationDeclined, IssuanceRefused, Issuan
 from shared.messaging import outbox
 from shared.messaging.subscriptions import Subscription, on
 from shared.orderable import NotOrderable, check_names
-from shared.proofs import ProofKeys, ProofRefused
+from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
 
 # As issuance announces it; the mail that pays the item back has words for it.

@@ -33,7 +33,7 @@ from shared.events.issuance import CertificateIssued, IssuanceRefused
 from shared.messaging import outbox
 from shared.pki import csr
 from shared.pki.names import certificate_names
-from shared.proofs import ProofKeys, ProofRefused
+from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
 
 LEASE: Final = timedelta(seconds=60)

@@ -32,12 +32,12 @@ from shared.errors import Refused
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
-from shared.proofs import ProofKeys
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, Service, open_current_pool, run
 from shared.runtime.task_loop import Task, require_lease
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
 from shared.settings import SettingsError
-from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.web.idempotency import FingerprintKey
 

@@ -3,9 +3,9 @@
 from services.issuance.domain import Order, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
-from shared import proofs
 from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
-from shared.proofs import DocumentItem, ProofKeys
+from shared.security import proofs
+from shared.security.proofs import DocumentItem, ProofKeys
 from shared.tx import Tx
 
 

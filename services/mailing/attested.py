@@ -2,7 +2,7 @@
 
 from services.mailing.domain import Contact, Item, mail_address, one_line
 from shared.events.base import ItemId
-from shared.proofs import Attested, DocumentItem
+from shared.security.proofs import Attested, DocumentItem
 
 
 def contact(proven: Attested) -> Contact:

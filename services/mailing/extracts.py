@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.extract import Table
+from shared.security.signed_extract import Table
 
 TABLES: Final = (
     Table(

@@ -23,14 +23,15 @@ from services.mailing.domain import (
     Template,
     message_id,
 )
-from shared import audit, proofs
+from shared import audit
 from shared.effects import effect_id
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
-from shared.proofs import ProofKeys
+from shared.security import proofs
+from shared.security.proofs import ProofKeys
 from shared.tx import Tx
 
 ACTOR: Final = "mailing"

@@ -21,13 +21,13 @@ from shared import logs
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging.subscriptions import Subscription
-from shared.proofs import ProofKeys
 from shared.runtime import service
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, Service
 from shared.runtime.task_loop import Task, require_lease
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
 from shared.settings import ServiceSettings
-from shared.tokens import KeySet
 from shared.tx import Tx, transaction
 from shared.web.idempotency import FingerprintKey
 

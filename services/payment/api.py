@@ -27,7 +27,7 @@ from services.payment.refusals import (
 from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
 from services.payment.webhook import receive as receive_signed
 from shared.events.base import ARId, RenewalId, SubscriberId
-from shared.tokens import TokenKind, TokenRefused, verify
+from shared.security.tokens import TokenKind, TokenRefused, verify
 from shared.tx import Tx
 from shared.web import request
 from shared.web.auth import Caller

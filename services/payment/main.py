@@ -21,7 +21,7 @@ from shared.runtime import service
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, open_current_pool
 from shared.runtime.task_loop import Task, require_lease
-from shared.tokens import KeySet, SigningKey
+from shared.security.tokens import KeySet, SigningKey
 from shared.tx import transaction
 from shared.web.idempotency import FingerprintKey
 

@@ -30,7 +30,7 @@ from shared import audit
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import outbox
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
 log = structlog.get_logger()

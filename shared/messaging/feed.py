@@ -15,8 +15,8 @@ from shared.db import Conn
 from shared.events.base import Envelope, Topic
 from shared.messaging import feed_signature
 from shared.messaging.outbox import ENVELOPE, envelope_of
+from shared.security.tokens import KeySet, SigningKey
 from shared.settings import SettingsError
-from shared.tokens import KeySet, SigningKey
 
 STAMPED = Counter("feed_stamped_total", "Events that got their position and signature", ["topic"])
 

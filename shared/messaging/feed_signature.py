@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from shared.errors import Refused
 from shared.events.base import Envelope
 from shared.messaging import codec
-from shared.tokens import ALGORITHM, KeySet, SigningKey
+from shared.security.tokens import ALGORITHM, KeySet, SigningKey
 
 TYP: Final = "feed-event+jws"
 SIGNED: Final = ("dataschema", "id", "position", "sequence", "source", "subject", "time", "type")

@@ -28,7 +28,7 @@ from shared.operators.schemas import (
 )
 from shared.operators.skip_proposals import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
 from shared.operators.staff import ActionRefused, current, operation
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
 from shared.web import request
 from shared.web.idempotency import FingerprintKey

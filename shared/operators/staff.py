@@ -10,7 +10,7 @@ import flask
 
 from shared.errors import Refused
 from shared.operators.skip_proposals import DESK_ACTOR
-from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
+from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 from shared.web import openapi, request
 from shared.web.auth import Unauthenticated
 

@@ -4,9 +4,9 @@ import argparse
 import re
 import sys
 
-from shared import sealing
 from shared.db import Pool
-from shared.tokens import KeySet, SigningKey
+from shared.security import audit_seals
+from shared.security.tokens import KeySet, SigningKey
 from shared.tx import utc_now
 
 
@@ -27,10 +27,10 @@ def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) 
     keys = KeySet.parse({"keys": [key.jwk()]})
     found = 0
     with pool.connection() as conn:
-        for finding in sealing.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor):
+        for finding in audit_seals.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor):
             print(f"seal {finding.seal_id}: {finding.what}")
             found += 1
-        seal_id, head = sealing.last_seal(conn)
+        seal_id, head = audit_seals.last_seal(conn)
     if found:
         sys.exit(1)
     print(f"every seal fits its rows; the last is {seal_id} with the head {head}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, db, extract, lifecycle, logs, sealing, tracing
+from shared import audit, db, lifecycle, logs, tracing
 from shared.db import Pool
 from shared.events.base import Topic
 from shared.messaging import outbox_recovery
@@ -26,8 +26,9 @@ from shared.runtime.database_gauges import Reading
 from shared.runtime.migrate import Migration
 from shared.runtime.pruning import Rule
 from shared.runtime.task_loop import Task
+from shared.security import audit_seals, signed_extract
+from shared.security.tokens import KeySet, SigningKey
 from shared.settings import ServiceSettings, read_desk_jwks_file
-from shared.tokens import KeySet, SigningKey
 from shared.tx import transaction, utc_now
 from shared.web.idempotency import FingerprintKey
 
@@ -75,7 +76,7 @@ class Service:
     operations: "Callable[[], Operations] | None" = None
     commands: Mapping[str, Command] = field(default_factory=dict)
     # Its own part of its extract, beside what every service's database has.
-    extracts: Sequence[extract.Table] = ()
+    extracts: Sequence[signed_extract.Table] = ()
 
     def files(self) -> list[Migration]:
         """All migrations of its database."""
@@ -276,7 +277,7 @@ def _work(service: Service) -> None:
 
 def _sealer(service: Service, settings: ServiceSettings, pool: Pool) -> Task:
     key = SigningKey.load(settings.audit_key_file)
-    return lambda: sealing.seal_next(pool, key, service=service.name)
+    return lambda: audit_seals.seal_next(pool, key, service=service.name)
 
 
 def _recall_arguments(parser: argparse.ArgumentParser) -> None:
@@ -346,14 +347,14 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(service: Service, output: Path) -> None:
     settings = _begin(service, "export")
-    source = extract.Source(
+    source = signed_extract.Source(
         service=service.name,
         reads=() if service.subscriptions is None else [topic.value for topic in topics(service.subscriptions())],
         tables=service.extracts,
         key=SigningKey.load(settings.audit_key_file),
     )
     with open_current_pool(service, settings, "export", max_size=1, while_recovering=True) as pool:
-        state = extract.write_file(pool, source, output, now=utc_now())
+        state = signed_extract.write_file(pool, source, output, now=utc_now())
     print(f"{service.name} {state}")
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.events.base import ARId, SubscriberId
-from shared.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 
 
 class Unauthenticated(TokenRefused):

@@ -9,7 +9,7 @@ import flask
 import flask_smorest
 
 from shared.parsing import TooCostly
-from shared.tokens import TokenRefused
+from shared.security.tokens import TokenRefused
 from shared.web import problems
 from shared.web.client_certificate import ClientCertificateMalformed, ClientCertificateMissing
 from shared.web.problems import Problem

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.errors import Refused, Unavailable
 from shared.parsing import TooCostly
-from shared.tokens import TokenRefused
+from shared.security.tokens import TokenRefused
 
 MEDIA_TYPE: Final = "application/problem+json"
 

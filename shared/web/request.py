@@ -14,7 +14,7 @@ import structlog
 
 from shared import budgets, tracing
 from shared.db import UNAVAILABLE, Pool
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
 from shared.web import idempotency, openapi, problems, request_metrics
 from shared.web.auth import Caller, caller_of

@@ -20,7 +20,7 @@ from shared.events.base import FEEDS
 from shared.events.registry import ALL
 from shared.messaging import codec, feed_signature
 from shared.messaging.outbox import MAX_DATA_BYTES
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.web import problems
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from services.identity.domain import TicketFault
 from services.issuance import api as issuance
 from services.issuance.pins import TRIES
 from services.payment import api as payment
-from shared.tokens import DRAFT_TICKET_HEADER, TokenKind
+from shared.security.tokens import DRAFT_TICKET_HEADER, TokenKind
 from shared.web import problems
 from shared.web.idempotency import KeyInUse, KeyMissing, KeyReused
 from tests.contract.test_openapi import APIS, document

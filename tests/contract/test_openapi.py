@@ -16,7 +16,7 @@ from services.issuance import api as issuance
 from services.issuance.feed import api as feed
 from services.payment import api as payment
 from shared.errors import Refused
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.web import problems, request
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import ProblemTable

@@ -16,8 +16,8 @@ from services.payment import handlers as payment
 from shared.events.base import Topic
 from shared.events.registry import ALL
 from shared.messaging.subscriptions import Subscription, topics
-from shared.proofs import ProofKeys
-from shared.tokens import KeySet
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
 
 NO_KEYS = KeySet(keys={})
 PROOFS = ProofKeys(identity=NO_KEYS, payment=NO_KEYS)

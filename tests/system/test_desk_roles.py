@@ -16,7 +16,7 @@ from deploy.demo.target import Target
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local import stack
 from shared.operators.staff import Staff, token
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 from tests.integration.desk.table import ADDRESSES, MEMBERS
 from tests.integration.operators import ROUTES, Route, path_of
 from tests.system.door import JSON, Door, Header, Reply

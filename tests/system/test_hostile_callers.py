@@ -21,7 +21,7 @@ from deploy.demo.target import Target
 from deploy.gateway.rules import FORGEABLE_HEADERS
 from deploy.local import stack
 from services.payment.sandbox.webhooks import signatures
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.security.tokens import SigningKey, TokenKind, sign
 from tests.builders import signing_key
 from tests.system.door import JSON, Door, Header
 from tests.system.readings import rows

@@ -18,7 +18,7 @@ from shared.db import Pool
 from shared.runtime import migrate
 from shared.runtime.migrate import Migration
 from shared.runtime.service import STARTED
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.tx import Tx
 from shared.web.idempotency import FingerprintKey
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 from tests.builders import AR
 from tests.integration.application.world import WWW, Renewal, World, body
 

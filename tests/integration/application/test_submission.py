@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from shared.events.application import RenewalSubmitted
 from shared.events.base import ARId, SubscriberId
-from shared.tokens import TokenKind, sign
+from shared.security.tokens import TokenKind, sign
 from shared.tx import transaction
 from tests.builders import AR, NOW, signing_key
 from tests.integration.application.world import MULTI, WILDCARD, WWW, World, body, problem, unsigned

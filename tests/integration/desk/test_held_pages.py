@@ -9,7 +9,7 @@ import pytest
 
 from deploy.gateway.rules import REQUEST_SECONDS
 from deploy.local import stack
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from shared.tx import transaction
 from tests.builders import NOW, key_set, signing_key
 from tests.integration.desk.world import Renewal, World, falling_silent

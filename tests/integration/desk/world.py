@@ -31,9 +31,9 @@ from shared.messaging.applier import Applier
 from shared.messaging.held_events import Record
 from shared.operators import operator_api
 from shared.operators.operator_api import Operations
-from shared.proofs import ProofKeys
 from shared.runtime.service import applier
-from shared.tokens import KeySet
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
 from shared.web.idempotency import FingerprintKey
 from tests.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
 

@@ -21,7 +21,7 @@ from shared.db import Pool
 from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.parsing import Pool as ParsingPool
 from shared.pki.crls import issuer_of
-from shared.tokens import KeySet, SigningKey, thumbprint
+from shared.security.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
 from shared.web import request
 from tests.builders import AR, FINGERPRINTS, key_set

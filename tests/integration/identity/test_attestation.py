@@ -14,7 +14,7 @@ from shared.db import Pool
 from shared.messaging.outbox import stored
 from shared.pki import armour
 from shared.pki.certificates import sha256
-from shared.tokens import TokenKind, verify
+from shared.security.tokens import TokenKind, verify
 from tests.integration.identity.conftest import (
     CHAN,
     KEYS,

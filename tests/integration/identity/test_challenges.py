@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from shared.db import Pool
 from shared.pki.certificates import sha256
-from shared.tokens import TokenKind, verify
+from shared.security.tokens import TokenKind, verify
 from shared.web.auth import caller_of
 from tests.integration.identity.conftest import (
     CHAN,

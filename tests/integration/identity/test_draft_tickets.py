@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from shared.db import Pool
 from shared.events.base import ARId, RenewalId, SubscriberId
-from shared.tokens import TokenKind, sign
+from shared.security.tokens import TokenKind, sign
 from tests.builders import AR, signing_key
 from tests.integration.identity.conftest import (
     CHAN,

@@ -26,7 +26,7 @@ from deploy.local.crls import revoke
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass
 from deploy.local.processes import envoy_command
 from deploy.local.waiting import free_port, is_taken, wait_until
-from shared.tokens import SigningKey, TokenKind, sign
+from shared.security.tokens import SigningKey, TokenKind, sign
 from tests.engines import Postgres
 from tests.integration.local.echo import Answer, Client
 

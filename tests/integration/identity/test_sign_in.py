@@ -16,7 +16,7 @@ from services.identity.domain import EnrolmentRefused
 from shared.db import Pool
 from shared.events.base import ARId
 from shared.pki.certificates import sha256
-from shared.tokens import TokenKind, verify
+from shared.security.tokens import TokenKind, verify
 from shared.tx import transaction
 from shared.web.auth import caller_of
 from tests.integration.identity.conftest import (

@@ -16,7 +16,7 @@ from services.issuance import handlers, issuing, lint, profiles, revoking, store
 from services.issuance.domain import InvalidTransition
 from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
-from shared.proofs import ProofRefused
+from shared.security.proofs import ProofRefused
 from tests.engines import Database
 from tests.integration.issuance.world import Renewal, World, items
 from tests.unit.issuance.pki import NOW

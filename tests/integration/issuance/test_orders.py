@@ -9,7 +9,7 @@ from services.issuance import handlers
 from shared.errors import Ignored, Refused
 from shared.events.application import CSRRequested
 from shared.events.issuance import IssuanceRefused
-from shared.proofs import ProofRefused
+from shared.security.proofs import ProofRefused
 from tests.builders import announced
 from tests.integration.issuance.world import Renewal, World, items, signing_key
 

@@ -30,8 +30,8 @@ from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.messaging import outbox
 from shared.parsing import INLINE, Parser
-from shared.proofs import ProofKeys
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from shared.web import request
 from shared.web.auth import Caller

@@ -32,9 +32,9 @@ from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import codec, outbox
 from shared.messaging.held_events import Record
 from shared.messaging.outbox import StoredEvent
-from shared.proofs import ProofKeys
 from shared.runtime.service import applier
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.integration.mailing.mail_server import MailServerFake
 from tests.unit.mailing.letter import a_letter, a_print_key, seal, sealed_content

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from services.payment.webhook import WEBHOOKS
 from shared.events.base import RenewalId
-from shared.tokens import KeySet, TokenKind, verify
+from shared.security.tokens import KeySet, TokenKind, verify
 from tests.integration.payment.sandbox_process import OLD_SECRET, free_port
 from tests.integration.payment.world import AMOUNT, World, new_key, webhook_body, webhook_headers
 

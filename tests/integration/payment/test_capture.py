@@ -13,7 +13,7 @@ from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.application import ItemFee
 from shared.events.base import ItemId, RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
-from shared.tokens import KeySet, TokenKind, verify
+from shared.security.tokens import KeySet, TokenKind, verify
 from shared.tx import transaction
 from tests.integration.payment.world import AMOUNT, World, closure, renewal_submitted
 

@@ -14,7 +14,7 @@ import requests
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shared.db import open_pool
-from shared.tokens import SigningKey
+from shared.security.tokens import SigningKey
 from tests.engines import Database, wait_until
 from tests.integration.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox, free_port, running_sandbox
 from tests.integration.payment.world import World, new_key

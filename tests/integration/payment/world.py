@@ -30,7 +30,7 @@ from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import codec
 from shared.messaging.subscriptions import by_type
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction
 from shared.web import request
 from tests.builders import FINGERPRINTS

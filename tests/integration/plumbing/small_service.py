@@ -15,8 +15,8 @@ from marshmallow import Schema, fields
 from shared import audit, db
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
+from shared.security.tokens import KeySet, SigningKey
 from shared.settings import read_admin, read_env, read_web, seal
-from shared.tokens import KeySet, SigningKey
 from shared.web import gunicorn_server, request
 from shared.web.openapi import Blueprint, refuses, signed_in
 from shared.web.problems import Problem, ProblemTable

@@ -11,11 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from backoffice.reconciliation import loading, tables
-from shared import audit, db, sealing
+from shared import audit, db
 from shared.events.payment import PaymentDeclined
-from shared.extract import OF_EVERY_SERVICE, Source, Table, claims_sha256, write
 from shared.messaging import outbox
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security import audit_seals
+from shared.security.signed_extract import OF_EVERY_SERVICE, Source, Table, claims_sha256, write
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction, utc_now
 from tests.engines import Database
 from tests.integration.plumbing.conftest import Writer
@@ -84,7 +85,7 @@ def test_extract_of_a_database_comes_back_whole_and_names_a_changed_audit_row(
             event = PaymentDeclined(renewal_id=writer.renewal_id, payment_id=writer.renewal_id, reason="1")
             announced = outbox.add(tx, event)
             audit.record(tx, actor="test", action="tried", subject=writer.key)
-        assert sealing.seal_next(pool, KEY, service="payment", after=timedelta(0))
+        assert audit_seals.seal_next(pool, KEY, service="payment", after=timedelta(0))
         with path.open("w") as file:
             first = write(pool, source, file.write, now=utc_now())
         found = load(path)

@@ -20,8 +20,8 @@ from shared.events.payment import PaymentDeclined
 from shared.messaging import codec, feed_signature, outbox, relay
 from shared.messaging.feed import Feed
 from shared.messaging.outbox import ENVELOPE, envelope_of
+from shared.security.tokens import KeySet
 from shared.settings import SettingsError
-from shared.tokens import KeySet
 from shared.tx import transaction
 from tests.builders import key_set, signing_key
 from tests.engines import Database

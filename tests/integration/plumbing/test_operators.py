@@ -21,7 +21,7 @@ from shared.messaging.applier import Applier
 from shared.messaging.held_events import Parked
 from shared.operators import operator_api, redaction
 from shared.operators.staff import Staff, token
-from shared.tokens import TokenKind, sign
+from shared.security.tokens import TokenKind, sign
 from shared.web.idempotency import FingerprintKey
 from tests.builders import AR, key_set, signing_key
 from tests.integration.plumbing.conftest import NOW, TOPIC, Deliver, Handler, Writer

@@ -27,7 +27,7 @@ _PASS_THROUGH: Final = {"LockRows", "Result", "Limit", "Subquery Scan", "Append"
 # Statements that may read a whole table, each with the reason.
 ALLOWED: Final = {
     "shared/messaging/feed.py:_unstamped<stamp>": "the topic picks a partial index: see the test below",
-    "shared/sealing.py:check": "an operator's command that reads the whole log, as a stream",
+    "shared/security/audit_seals.py:check": "an operator's command that reads the whole log, as a stream",
     "services/identity/crl_store.py:prune_crls": "a list per CA and day that evidence rests on, after all the years",
     "services/mailing/envelope_store.py:list_batches": "the newest fifty batches and their letters",
     "services/issuance/certificate_store.py:latest_crl": "the newest list is signed, or the one before it",
@@ -39,7 +39,7 @@ ALLOWED: Final = {
 GENERIC: Final = {"services/payment/refund_store.py:lock_due_refund": "few refunds are due"}
 # Statements that the code puts together when it runs, each with the reason why it is not looked at, or is elsewhere.
 UNREADABLE: Final = {
-    "shared/extract.py:_records": "an operator's command that reads everything, as a stream",
+    "shared/security/signed_extract.py:_records": "an operator's command that reads everything, as a stream",
     "shared/runtime/database_gauges.py:_take": "readings are looked at by themselves",
     "shared/runtime/migrate.py:_grant": "rights, not rows",
     "shared/runtime/migrate.py:migrate": "migrations",

@@ -13,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
-from shared import audit, db, sealing
+from shared import audit, db
 from shared.db import Pool
-from shared.sealing import Finding
-from shared.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.security import audit_seals
+from shared.security.audit_seals import Finding
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from tests.engines import Database
 from tests.integration.plumbing.conftest import NOW
@@ -46,20 +47,20 @@ def write(tx: Tx, subject: str) -> None:
 def findings(pool: Pool, key: SigningKey, *anchors: str) -> list[Finding]:
     keys = KeySet.parse({"keys": [key.jwk()]})
     with pool.connection() as conn:
-        return list(sealing.check(conn, keys, service="application", now=NOW, anchors=anchors))
+        return list(audit_seals.check(conn, keys, service="application", now=NOW, anchors=anchors))
 
 
 def seal_some(pool: Pool, key: SigningKey, *subjects: str) -> None:
     with transaction(pool, clock=lambda: NOW) as tx:
         for subject in subjects:
             write(tx, subject)
-    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
+    assert audit_seals.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
 
 
 def test_an_untouched_log_has_no_findings(pool: Pool, key: SigningKey) -> None:
     seal_some(pool, key, "a", "b", "c")
     seal_some(pool, key, "d")
-    assert not sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
+    assert not audit_seals.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
     assert findings(pool, key) == []
 
 
@@ -67,7 +68,7 @@ def test_a_row_that_commits_late_is_sealed_late(pool: Pool, key: SigningKey) -> 
     with transaction(pool, clock=lambda: NOW) as late:
         write(late, "late")
         seal_some(pool, key, "early")
-    assert sealing.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
+    assert audit_seals.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
     assert findings(pool, key) == []
 
 
@@ -107,7 +108,7 @@ def test_each_head_is_logged_once_it_is_committed(pool: Pool, key: SigningKey) -
     said = [each for each in logs if each["event"] == "audit.sealed"]
     with pool.connection() as conn:
         kept = conn.execute("SELECT id, row_count, head, signature FROM audit_seals ORDER BY id").fetchall()
-        assert sealing.last_seal(conn) == (kept[1][0], kept[1][2])
+        assert audit_seals.last_seal(conn) == (kept[1][0], kept[1][2])
     assert [(each["seal_id"], each["rows"], each["head"], each["signature"]) for each in said] == kept
 
 
@@ -116,7 +117,7 @@ def test_a_log_whose_end_was_cut_off_is_found_by_an_anchor(pool: Pool, made: Dat
     for subject in ("a", "b", "c"):
         seal_some(pool, key, subject)
         with pool.connection() as conn:
-            heads.append(sealing.last_seal(conn)[1])
+            heads.append(audit_seals.last_seal(conn)[1])
     assert findings(pool, key, heads[2], heads[0]) == []
     with psycopg.connect(made.superuser_url) as conn:
         conn.execute("DELETE FROM audit_log WHERE subject = 'c'")
@@ -128,21 +129,21 @@ def test_a_log_whose_end_was_cut_off_is_found_by_an_anchor(pool: Pool, made: Dat
 
 def fill(made: Database, key: SigningKey, count: int) -> None:
     """Write so many seals of one row each."""
-    previous, seals, rows = sealing.FIRST, [], []
+    previous, seals, rows = audit_seals.FIRST, [], []
     for number in range(1, count + 1):
         row = (number, NOW, "tester", "tested", str(number), {"n": 1}, None)
-        root = sealing.merkle_root([sealing._leaf(row)]).hex()
-        head = sealing._head(previous, root, 1, NOW)
+        root = audit_seals.merkle_root([audit_seals._leaf(row)]).hex()
+        head = audit_seals._head(previous, root, 1, NOW)
         claims = {"sub": head, "previous": previous}
         signature = sign(claims, kind=TokenKind.AUDIT_SEAL, key=key, now=NOW, issuer="application")
         seals.append((number, NOW, 1, root, previous, head, signature))
         rows.append((*row[:5], json.dumps(row[5]), None, number))
         previous = head
     with psycopg.connect(made.superuser_url) as conn, conn.cursor() as cursor:
-        with cursor.copy(f"COPY audit_seals ({sealing._SEAL}) FROM STDIN") as copy:
+        with cursor.copy(f"COPY audit_seals ({audit_seals._SEAL}) FROM STDIN") as copy:
             for seal in seals:
                 copy.write_row(seal)
-        with cursor.copy(f"COPY audit_log ({sealing._COLUMNS}, seal_id) FROM STDIN") as copy:
+        with cursor.copy(f"COPY audit_log ({audit_seals._COLUMNS}, seal_id) FROM STDIN") as copy:
             for each in rows:
                 copy.write_row(each)
 
@@ -174,7 +175,7 @@ def test_verifying_300_000_seals_stays_within_64_mb(pool: Pool, made: Database, 
             return highest
 
         watched = watching.submit(watch)
-        for _ in sealing.check(conn, keys, service="application", now=NOW, anchors=()):
+        for _ in audit_seals.check(conn, keys, service="application", now=NOW, anchors=()):
             found += 1
         going.set()
         most = watched.result()

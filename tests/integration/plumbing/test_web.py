@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from shared import db
 from shared.db import Pool
-from shared.tokens import TokenKind, sign
+from shared.security.tokens import TokenKind, sign
 from shared.tx import utc_now
 from tests.engines import Database, Postgres, free_port
 from tests.integration.plumbing.small_service import KEY, make_app

@@ -24,7 +24,7 @@ from backoffice.kit.verifying import verify
 from shared.events.base import Event, ItemId, RenewalId
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CertificateRevoked
 from shared.messaging import codec
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from tests.unit.backoffice.feed import Given, Worked, at, keys
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

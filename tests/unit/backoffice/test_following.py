@@ -18,7 +18,7 @@ from backoffice.kit.keys import KeyRing
 from backoffice.kit.main import _look_back as look_back
 from backoffice.kit.state import AnotherBeginning, State
 from shared.events.base import Envelope
-from shared.tokens import KeySet
+from shared.security.tokens import KeySet
 from tests.builders import key_set, signing_key
 from tests.unit.backoffice.feed import BEGAN, Given, Worked, at, keys, signed
 

@@ -24,7 +24,7 @@ from services.identity.domain import CertificateRefused
 from services.issuance.lint import pkilint_findings
 from shared.pki import crls as believed_crls
 from shared.pki.crls import CRLRefused
-from shared.tokens import KeySet, SigningKey
+from shared.security.tokens import KeySet, SigningKey
 
 
 def load(pki: PKI, sample: SampleECert) -> x509.Certificate:

@@ -14,7 +14,7 @@ from shared.events.base import Envelope, RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.messaging import codec, feed_signature
 from shared.messaging.feed_signature import SignatureWrong
-from shared.tokens import KeySet, SigningKey
+from shared.security.tokens import KeySet, SigningKey
 from tests.builders import signing_key
 
 KEY, OLD = signing_key("feed"), signing_key("feed of last year")

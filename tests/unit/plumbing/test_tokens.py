@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, thumbprint, verify
+from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, thumbprint, verify
 from shared.web.auth import Unauthenticated, caller_of
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

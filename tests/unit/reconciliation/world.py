@@ -15,8 +15,8 @@ from backoffice.reconciliation.comparing import Files, Report, compare
 from backoffice.reconciliation.loading import write_records
 from backoffice.reconciliation.main import SERVICES
 from deploy.local.topics import ACCESS
-from shared.extract import Source, write_signed
-from shared.tokens import KeySet, SigningKey, thumbprint
+from shared.security.signed_extract import Source, write_signed
+from shared.security.tokens import KeySet, SigningKey, thumbprint
 
 NOW = datetime(2026, 11, 30, 4, 0, tzinfo=UTC)
 LONG_AGO = (NOW - timedelta(days=1)).isoformat()

@@ -14,9 +14,9 @@ from typing import Any, Final, LiteralString
 
 from psycopg.rows import dict_row
 
-from shared import sealing
 from shared.db import Conn, Pool
-from shared.tokens import KeySet, SigningKey, TokenKind, sign
+from shared.security import audit_seals
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 
 FORMAT: Final = 1
 _FETCH_ROWS: Final = 1000
@@ -123,7 +123,7 @@ def _records(conn: Conn, source: Source, now: datetime) -> Iterator[dict[str, An
             for row in cursor.execute(table.query):
                 yield {"record": table.name, **row}
     keys = KeySet.parse({"keys": [source.key.jwk()]})
-    for finding in sealing.check(conn, keys, service=source.service, now=now):
+    for finding in audit_seals.check(conn, keys, service=source.service, now=now):
         yield {"record": "finding", "seal_id": finding.seal_id, "what": finding.what}
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 
 from shared.db import Conn, Pool
-from shared.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
+from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 from shared.tx import Clock, transaction, utc_now
 
 log = structlog.get_logger()

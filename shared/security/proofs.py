@@ -13,7 +13,7 @@ import msgspec
 
 from shared.errors import Refused
 from shared.events.base import Language, Product, RenewalId, UTCTime
-from shared.tokens import Claims, KeySet, TokenKind, verify
+from shared.security.tokens import Claims, KeySet, TokenKind, verify
 from shared.tx import Tx
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"

@@ -1,0 +1,1 @@
+"""Signatures of ours: tokens, proofs, audit seals and signed extracts."""
