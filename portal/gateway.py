@@ -11,7 +11,7 @@ import flask
 import urllib3
 
 from portal.settings import Settings
-from shared import tracing
+from shared.observability import tracing
 
 _CONNECT_SECONDS: Final = 2.0
 _READ_SECONDS: Final = 12.0

@@ -8,7 +8,7 @@ from portal import settings
 from portal.app import create_app
 from portal.gateway import API
 from portal.web import Deps
-from shared import logs, tracing
+from shared.observability import logs, tracing
 from shared.web.gunicorn_server import serve
 
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared import tracing
 from shared.db import Conn, Pool
 from shared.events.base import Envelope
+from shared.observability import tracing
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], uuid.UUID]

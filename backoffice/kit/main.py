@@ -23,10 +23,11 @@ from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
-from shared import logs, texts
+from shared import texts
 from shared.events.base import Envelope
 from shared.lifecycle import Life
 from shared.messaging import kafka_clients
+from shared.observability import logs
 from shared.security.tokens import KeySet
 
 FINDINGS: Final = 1

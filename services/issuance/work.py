@@ -15,11 +15,12 @@ from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
 from services.issuance.sealing import Letter
-from shared import audit, tracing
+from shared import audit
 from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import outbox
+from shared.observability import tracing
 from shared.runtime.task_loop import claimed
 from shared.security import proofs
 from shared.tx import Clock, Tx, transaction, utc_now

@@ -17,10 +17,10 @@ from services.mailing.handlers import Post, subscriptions
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
 from services.mailing.settings import MailingSettings
-from shared import logs
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging.subscriptions import Subscription
+from shared.observability import logs
 from shared.runtime import service
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, Service

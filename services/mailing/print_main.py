@@ -8,7 +8,8 @@ from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_key import PrintKey
 from services.mailing.print_settings import PrintSettings
 from services.mailing.print_work import Printer, close_next, erase_next, print_next
-from shared import db, lifecycle, logs, tracing
+from shared import db, lifecycle
+from shared.observability import logs, tracing
 from shared.runtime import migrate, service
 from shared.runtime.migrate import Migration
 from shared.runtime.task_loop import require_lease, run_tasks

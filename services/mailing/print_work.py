@@ -19,8 +19,9 @@ from services.mailing.domain import HONG_KONG, EnvelopeUnusable, Letter
 from services.mailing.files import erase, write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
-from shared import audit, tracing
+from shared import audit
 from shared.db import Pool
+from shared.observability import tracing
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
 

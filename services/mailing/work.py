@@ -23,10 +23,11 @@ from services.mailing.domain import (
 )
 from services.mailing.handlers import ACTOR
 from services.mailing.messages import Composer
-from shared import audit, tracing
+from shared import audit
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
 from shared.messaging import outbox
+from shared.observability import tracing
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
 

@@ -26,8 +26,8 @@ from services.payment.domain import (
 from services.payment.handlers import next_checkout
 from services.payment.outcomes import HELD, RecordOutcome, announce_refund, note, recover_checkout
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
-from shared import tracing
 from shared.db import Pool
+from shared.observability import tracing
 from shared.runtime.task_loop import backoff, claimed
 from shared.tx import Clock, Tx, transaction, utc_now
 

@@ -11,7 +11,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
-from shared import audit, tracing
+from shared import audit
 from shared.db import UNAVAILABLE, Conn
 from shared.errors import Ignored, Refused, Unavailable, Undecodable
 from shared.events.base import Envelope
@@ -21,6 +21,7 @@ from shared.messaging.codec import decode_data, readable_sequence
 from shared.messaging.held_events import Held, Parked, Record
 from shared.messaging.inbox import Place, Verdict
 from shared.messaging.subscriptions import Subscription
+from shared.observability import tracing
 from shared.tx import Clock, NewId, Tx
 
 log = structlog.get_logger()

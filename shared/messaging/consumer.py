@@ -11,7 +11,6 @@ from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
 from psycopg_pool import PoolTimeout
 
-from shared import tracing
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.lifecycle import Stop
 from shared.messaging import waiting_events
@@ -19,6 +18,7 @@ from shared.messaging.applier import MANY_KEYS, Applier, ManyKeysFailing
 from shared.messaging.group_membership import NO_MEMBER, Membership
 from shared.messaging.held_events import Record
 from shared.messaging.kafka_clients import MAX_POLL_RECORDS
+from shared.observability import tracing
 
 log = structlog.get_logger()
 

@@ -17,7 +17,6 @@ from kafka.errors import (
 )
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared import tracing
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.events.base import Envelope
 from shared.lifecycle import Stop
@@ -25,6 +24,7 @@ from shared.messaging import codec
 from shared.messaging.feed import Feed, stamp
 from shared.messaging.producers import Future, MakeProducer, Producer, Producers
 from shared.messaging.relay_lanes import LANES, Lane, Lanes, Row, unsent
+from shared.observability import tracing
 from shared.tx import Clock, utc_now
 
 log = structlog.get_logger()

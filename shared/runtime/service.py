@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from prometheus_client import Gauge
 
-from shared import audit, db, lifecycle, logs, tracing
+from shared import audit, db, lifecycle
 from shared.db import Pool
 from shared.events.base import Topic
 from shared.messaging import outbox_recovery
 from shared.messaging.applier import Applier
 from shared.messaging.feed import Feed
 from shared.messaging.subscriptions import Subscription, by_type, topics
+from shared.observability import logs, tracing
 from shared.operators import cli
 from shared.runtime import audit_command, database_gauges, migrate, pruning, task_loop
 from shared.runtime.database_gauges import Reading

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar, cast
 import flask
 import structlog
 
-from shared import budgets, tracing
+from shared import budgets
 from shared.db import UNAVAILABLE, Pool
+from shared.observability import tracing
 from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
 from shared.web import idempotency, openapi, problems, request_metrics

@@ -13,8 +13,9 @@ from services.issuance.feed import readers
 from services.issuance.feed.readers import Reader, Role
 from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
-from shared import db, logs, texts, tracing
+from shared import db, texts
 from shared.db import Pool
+from shared.observability import logs, tracing
 from shared.runtime import migrate
 from shared.runtime.migrate import Migration
 from shared.runtime.service import STARTED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared import logs
+from shared.observability import logs
 
 
 @pytest.fixture(autouse=True)

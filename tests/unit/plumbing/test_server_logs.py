@@ -8,7 +8,7 @@ import sys
 import structlog
 from gunicorn.config import Config
 
-from shared import logs
+from shared.observability import logs
 from shared.web.gunicorn_server import _Logger
 
 
