@@ -1,4 +1,4 @@
-"""Characters that the PIN Envelope's fonts have, read from the fonts: `shared/printable_characters.txt`."""
+"""Characters that the PIN Envelope's fonts have, read from the fonts: `shared/validation/printable_characters.txt`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ from fontTools.ttLib import TTCollection
 
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 
-CHARACTERS: Final = Path("shared/printable_characters.txt")
+CHARACTERS: Final = Path("shared/validation/printable_characters.txt")
 _FAMILIES: Final = ("Noto Sans CJK HK", "Noto Sans CJK SC")
 # Of Libertinus Serif, which the typesetter itself brings, and the template names second.
 _LATIN_EXTENDED_A: Final = range(0x0100, 0x0180)

@@ -15,7 +15,7 @@ from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
-from shared import budgets
+from shared.validation import budgets
 from shared.web import html, request_metrics
 
 log = structlog.get_logger()

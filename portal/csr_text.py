@@ -4,8 +4,8 @@ from typing import Final
 
 import flask
 
-from shared import texts
 from shared.pki import armour
+from shared.validation import texts
 
 MAX_BYTES: Final = 32 * 1024
 FILE: Final = "csr-file"

@@ -15,9 +15,10 @@ from backoffice.desk.pages import audit as audit_pages
 from backoffice.desk.pages import certificates, envelopes, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
 from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
-from shared import audit, budgets
+from shared import audit
 from shared.db import UNAVAILABLE
 from shared.observability import tracing
+from shared.validation import budgets
 from shared.web import client_certificate, html, request_metrics
 
 log = structlog.get_logger()

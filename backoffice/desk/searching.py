@@ -7,8 +7,8 @@ from typing import Final
 
 import idna
 
-from shared import texts
 from shared.pki.serials import SerialUnreadable, read_serial
+from shared.validation import texts
 
 MAX_LENGTH: Final = 300
 _SRN_DIGITS: Final = 10

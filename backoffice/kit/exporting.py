@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from backoffice.kit.state import Certificate
-from shared.spreadsheets import text_cell
+from shared.validation.spreadsheets import text_cell
 
 COLUMNS: Final = (
     *("serial", "state", "srn", "server_names", "not_before", "not_after", "sha256", "issued_at", "accepted_at"),

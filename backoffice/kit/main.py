@@ -23,12 +23,12 @@ from backoffice.kit.output import Printer, Wanted, printable
 from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
-from shared import texts
 from shared.events.base import Envelope
 from shared.lifecycle import Life
 from shared.messaging import kafka_clients
 from shared.observability import logs
 from shared.security.tokens import KeySet
+from shared.validation import texts
 
 FINDINGS: Final = 1
 _HERE: Final = Path(__file__).parents[2]

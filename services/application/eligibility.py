@@ -7,8 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from services.application.domain import Subscription
-from shared.orderable import can_be_ordered
-from shared.subscriber_record import check_name, is_accepted
+from shared.validation.orderable import can_be_ordered
+from shared.validation.subscriber_record import check_name, is_accepted
 from shared.web.auth import Caller
 
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")

@@ -20,15 +20,16 @@ from psycopg.errors import UniqueViolation
 from services.application import import_store
 from services.application.domain import Subscription
 from services.application.import_store import Import
-from shared import audit, texts
+from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Product
-from shared.orderable import NotOrderable, check_names
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
-from shared.subscriber_record import RecordRefused, check_name
 from shared.tx import transaction
+from shared.validation import texts
+from shared.validation.orderable import NotOrderable, check_names
+from shared.validation.subscriber_record import RecordRefused, check_name
 
 # A batch holds its locks for some tens of milliseconds.
 BATCH: Final = 500

@@ -18,10 +18,10 @@ from shared.audit import Detail
 from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.messaging import outbox
-from shared.parsing import INLINE, Parser
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
-from shared.subscriber_record import RecordRefused
 from shared.tx import Tx
+from shared.validation.parsing_pool import INLINE, Parser
+from shared.validation.subscriber_record import RecordRefused
 from shared.web.auth import Caller
 
 

@@ -23,13 +23,14 @@ from services.identity.domain import (
     EnrolmentRefused,
     Subscriber,
 )
-from shared import audit, texts
+from shared import audit
 from shared.events.base import ARId, SubscriberId
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import sha256
-from shared.subscriber_record import RecordRefused
 from shared.tx import Tx
+from shared.validation import texts
+from shared.validation.subscriber_record import RecordRefused
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 # The form of a file alone; what a name or an address may be is the rule of records.py.

@@ -22,10 +22,10 @@ from services.identity.domain import (
     OrganisationMismatch,
 )
 from services.identity.one_time_store import ShownCertificate
-from shared.parsing import INLINE, Parser
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tx import Tx
+from shared.validation.parsing_pool import INLINE, Parser
 
 
 class Check(StrEnum):

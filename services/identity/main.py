@@ -30,7 +30,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
     # Flask is loaded by the web process alone.
     from services.identity import api
-    from shared.parsing import Pool as ParsingPool
+    from shared.validation.parsing_pool import Pool as ParsingPool
     from shared.web import request
 
     told = settings.read_settings()

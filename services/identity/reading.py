@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from services.identity import certificates, cms
 from services.identity.cms import VerifiedSignature
-from shared.parsing import Parser
+from shared.validation.parsing_pool import Parser
 
 
 def _loaded(der: bytes) -> x509.Certificate:

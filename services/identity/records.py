@@ -1,7 +1,7 @@
 """Records of a subscriber and its ARs, held to the shared rule: at enrolment, and before a signature is attested."""
 
 from services.identity.domain import AuthorisedRepresentative, Subscriber
-from shared.subscriber_record import check_address, check_email, check_name, check_subject
+from shared.validation.subscriber_record import check_address, check_email, check_name, check_subject
 
 
 def check_subscriber(subscriber: Subscriber) -> None:

@@ -41,9 +41,9 @@ from services.issuance.schemas import (
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
-from shared.parsing import Parser, TooCostly
 from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from shared.pki.keys import KeyFault, KeyRefused
+from shared.validation.parsing_pool import Parser, TooCostly
 from shared.web import problems, request
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problems import Problem, ProblemTable, names, one_of

@@ -22,18 +22,19 @@ from services.issuance.domain import (
 )
 from services.issuance.pins import Pepper, PINSlip
 from services.issuance.weak_keys import WeakKeys
-from shared import audit, texts
+from shared import audit
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
-from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR, PrivateKeyPasted
 from shared.pki.keys import KeyFault
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
+from shared.validation import texts
+from shared.validation.parsing_pool import INLINE, Parser
 from shared.web.auth import Caller
 
 Begin = Callable[[], AbstractContextManager[Tx]]

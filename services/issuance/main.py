@@ -26,7 +26,6 @@ from services.issuance.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.token_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
-from shared import texts
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging.feed import Feed
@@ -39,6 +38,7 @@ from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 from shared.settings import SettingsError
 from shared.tx import Tx, transaction
+from shared.validation import texts
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     """The WSGI app."""
     # Flask is loaded by the web process alone.
     from services.issuance import api
-    from shared.parsing import Pool as ParsingPool
+    from shared.validation.parsing_pool import Pool as ParsingPool
     from shared.web import request
 
     settings = read_settings()

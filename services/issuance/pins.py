@@ -10,8 +10,8 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from shared import texts
 from shared.errors import Refused
+from shared.validation import texts
 
 DIGITS: Final = 16
 TRIES: Final = 5

@@ -8,10 +8,10 @@ from services.issuance.intake import Begin, KeyPolicy
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
-from shared.parsing import INLINE, Parser
 from shared.pki import csr
 from shared.pki.csr import CSR
 from shared.pki.names import certificate_names, server_name
+from shared.validation.parsing_pool import INLINE, Parser
 from shared.web.auth import Caller
 
 

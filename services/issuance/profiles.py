@@ -12,7 +12,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from services.issuance.ca import IssuingCA
 from services.issuance.policy import Validity
 from shared.errors import Refused
-from shared.subscriber_record import RecordRefused, check_subject
+from shared.validation.subscriber_record import RecordRefused, check_subject
 
 ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 _MAX_SERIAL: Final = 2**159

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from services.issuance import store
 from services.issuance.domain import Order, OrderNotFound
-from shared import audit, texts
+from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
 from shared.events.base import ItemId
@@ -13,6 +13,7 @@ from shared.events.issuance import CSRReceived, PINReissued, PINVoided
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
+from shared.validation import texts
 
 
 class VoidReason(StrEnum):

@@ -10,10 +10,10 @@ from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Final, Protocol
 
-from shared import texts
 from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId, Language, Product, RenewalId
-from shared.subscriber_record import RecordRefused, check_email
+from shared.validation import texts
+from shared.validation.subscriber_record import RecordRefused, check_email
 
 # A date on paper is the date here; Hong Kong has no summer time.
 HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")

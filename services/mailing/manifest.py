@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from services.mailing.domain import PostingRefused, registered_number
-from shared import texts
-from shared.spreadsheets import text_cell
+from shared.validation import texts
+from shared.validation.spreadsheets import text_cell
 
 NAME: Final = "manifest.csv"
 _COLUMNS: Final = ("envelope_id", "reference", "server_name", "recipient", "file", "sha256", "registered_number")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from shared import texts
+from shared.validation import texts
 
 CERTIFICATE_LABELS: Final = ("CERTIFICATE", "X509 CERTIFICATE")
 _BEGIN: Final = re.compile(r"(?<!-)-{2,20} {0,4}BEGIN ([A-Z0-9][A-Z0-9 #]{0,39}?) {0,4}-{2,20}", re.IGNORECASE)

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from shared import texts
 from shared.errors import Refused
+from shared.validation import texts
 
 _LABEL: Final = r"(?:serial(?: number)?\s*[=:]\s*)?"
 _SERIAL: Final = re.compile(_LABEL + r"(?:0x)?([0-9a-f]+(?:[: -][0-9a-f]+)*)", re.IGNORECASE)

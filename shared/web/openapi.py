@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 import flask
 import flask_smorest
 
-from shared.parsing import TooCostly
 from shared.security.tokens import TokenRefused
+from shared.validation.parsing_pool import TooCostly
 from shared.web import problems
 from shared.web.client_certificate import ClientCertificateMalformed, ClientCertificateMissing
 from shared.web.problems import Problem

@@ -8,7 +8,7 @@ from flask_smorest import Api
 from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
-from shared import budgets
+from shared.validation import budgets
 from shared.web import problems
 from shared.web.problems import Problem
 

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from shared.errors import Refused, Unavailable
-from shared.parsing import TooCostly
 from shared.security.tokens import TokenRefused
+from shared.validation.parsing_pool import TooCostly
 
 MEDIA_TYPE: Final = "application/problem+json"
 

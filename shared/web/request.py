@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar, cast
 import flask
 import structlog
 
-from shared import budgets
 from shared.db import UNAVAILABLE, Pool
 from shared.observability import tracing
 from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
+from shared.validation import budgets
 from shared.web import idempotency, openapi, problems, request_metrics
 from shared.web.auth import Caller, caller_of
 from shared.web.idempotency import Answer, FingerprintKey, KeyInUse, KeyMissing, KeyReused

@@ -17,9 +17,9 @@ from services.issuance import api as issuance
 from services.issuance.domain import OrderState
 from services.payment import api as payment
 from shared.events.base import Product
-from shared.parsing import TooCostly
 from shared.pki.csr import CSRFault
 from shared.pki.keys import KeyFault
+from shared.validation.parsing_pool import TooCostly
 from shared.web import problems
 from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable

@@ -6,7 +6,7 @@ import pytest
 
 from deploy import printable
 from services.mailing.domain import EnvelopeUnusable
-from shared.printable import find_unprintable
+from shared.validation.printable import find_unprintable
 from tests.unit.mailing.letter import a_letter
 from tests.unit.mailing.test_letters import DATED, STATIONERY
 

@@ -13,7 +13,7 @@ from services.issuance.feed import readers
 from services.issuance.feed.readers import Reader, Role
 from services.issuance.feed.settings import FeedSettings
 from services.issuance.feed.store import Newest, newest
-from shared import db, texts
+from shared import db
 from shared.db import Pool
 from shared.observability import logs, tracing
 from shared.runtime import migrate
@@ -21,6 +21,7 @@ from shared.runtime.migrate import Migration
 from shared.runtime.service import STARTED
 from shared.security.tokens import KeySet
 from shared.tx import Tx
+from shared.validation import texts
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:

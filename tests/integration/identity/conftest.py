@@ -19,10 +19,10 @@ from services.identity.certificates import Trust
 from shared import db
 from shared.db import Pool
 from shared.events.base import ARId, RenewalId, SubscriberId
-from shared.parsing import Pool as ParsingPool
 from shared.pki.crls import issuer_of
 from shared.security.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
+from shared.validation.parsing_pool import Pool as ParsingPool
 from shared.web import request
 from tests.builders import AR, FINGERPRINTS, key_set
 from tests.engines import Database

@@ -13,9 +13,9 @@ from werkzeug.test import TestResponse
 from services.identity import enrolment, reading
 from shared.db import Pool
 from shared.events.base import ARId
-from shared.parsing import TooCostly
 from shared.pki.certificates import sha256
 from shared.tx import transaction
+from shared.validation.parsing_pool import TooCostly
 from tests.integration.identity.conftest import (
     CHAN,
     LEE,

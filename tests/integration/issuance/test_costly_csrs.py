@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from flask.testing import FlaskClient
 
-from shared.parsing import Pool as ParsingPool
+from shared.validation.parsing_pool import Pool as ParsingPool
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.pki.mersenne import private_key_pem
 from tests.unit.plumbing import parsed

@@ -29,10 +29,10 @@ from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.messaging import outbox
-from shared.parsing import INLINE, Parser
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
+from shared.validation.parsing_pool import INLINE, Parser
 from shared.web import request
 from shared.web.auth import Caller
 from tests.builders import FINGERPRINTS

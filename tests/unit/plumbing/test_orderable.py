@@ -3,7 +3,7 @@
 import pytest
 
 from shared.events.base import Product
-from shared.orderable import MOST_NAMES, NotOrderable, can_be_ordered, check_names
+from shared.validation.orderable import MOST_NAMES, NotOrderable, can_be_ordered, check_names
 
 S, W, M = Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.parsing import ParserBusy, ParserFailed, Pool, TooCostly
+from shared.validation.parsing_pool import ParserBusy, ParserFailed, Pool, TooCostly
 from tests.unit.plumbing import parsed
 
 

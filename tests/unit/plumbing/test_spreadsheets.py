@@ -8,7 +8,7 @@ import pytest
 
 from services.mailing import manifest
 from services.mailing.print_store import Line
-from shared.spreadsheets import text_cell
+from shared.validation.spreadsheets import text_cell
 
 FORMULAS = [
     "=1+1",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.issuance.profiles import Organisation, check_organisation
 from services.mailing.domain import mail_address
-from shared.subscriber_record import (
+from shared.validation.subscriber_record import (
     RecordRefused,
     check_address,
     check_email,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from shared.errors import Refused
-from shared.printable import find_unprintable
+from shared.validation.printable import find_unprintable
 
 MAX_NAME: Final = 64  # X.520: ub-organization-name
 MAX_PLACE: Final = 128  # X.520: ub-state-name, ub-locality-name

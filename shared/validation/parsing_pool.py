@@ -36,7 +36,7 @@ WAITING: Final = 4
 WAIT_TIMEOUT: Final = 1.0
 # A worker's own limits (parsing_worker.py) end a call long before, unless the machine is busy.
 CALL_TIMEOUT: Final = 10.0
-_ROOT: Final = Path(__file__).parents[1]
+_ROOT: Final = Path(__file__).parents[2]
 # What the interpreter needs to find its libraries.
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _CALLS: Final = Counter("parsing_calls_total", "Calls of the parsing pool, by outcome", ["outcome"])
@@ -150,7 +150,7 @@ class _Worker:
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "shared.parsing_worker", str(theirs.fileno()), *modules],
+                [sys.executable, "-m", "shared.validation.parsing_worker", str(theirs.fileno()), *modules],
                 cwd=_ROOT,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 pass_fds=[theirs.fileno()],
