@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from shared import catalogs
+from shared import i18n
 
 _HERE: Final = Path(__file__).parent
 # Texts that the API gives in English and the pages translate: the signed document stays as it was signed.
@@ -19,7 +19,7 @@ DECLARATIONS: Final = (
 
 def texts() -> set[str]:
     """Every text, in English."""
-    return catalogs.texts(_HERE, templates="templates/**.html") | set(DECLARATIONS)
+    return i18n.texts(_HERE, templates="templates/**.html") | set(DECLARATIONS)
 
 
 if __name__ == "__main__":

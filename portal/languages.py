@@ -12,7 +12,7 @@ from babel import Locale, dates, numbers
 from babel.support import NullTranslations
 from werkzeug.routing import BaseConverter
 
-from shared import catalogs
+from shared import i18n
 
 CATALOGS: Final = Path(__file__).parent / "translations"
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
@@ -89,7 +89,7 @@ def negotiate(accepted: list[str]) -> Language:
 
 def translations(language: Language) -> NullTranslations:
     """A language's texts."""
-    return catalogs.translations(CATALOGS, language.locale)
+    return i18n.translations(CATALOGS, language.locale)
 
 
 def gettext(text: str, **values: object) -> str:

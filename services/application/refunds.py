@@ -8,7 +8,7 @@ from services.application.course import lock_known, note
 from services.application.domain import Item, Refund, Renewal, Step
 from services.application.refusals import RefundNotFound, WrongAmount
 from shared import audit
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import RefundDue
 from shared.events.base import ItemId

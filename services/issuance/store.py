@@ -16,7 +16,7 @@ from services.issuance.domain import PIN, Order, OrderState, Renewal
 from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.db import Conn
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 from shared.events.application import CancellationRequested
 from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed

@@ -24,7 +24,7 @@ from services.mailing.domain import (
     message_id,
 )
 from shared import audit
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.base import ItemId, Language, RenewalId

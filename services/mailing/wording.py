@@ -10,13 +10,13 @@ from typing import Any, Final
 from babel import dates, numbers
 from babel.support import NullTranslations
 
-from shared import catalogs
+from shared import i18n
 from shared.events.base import Language, Product
 
 HERE: Final = Path(__file__).parent
 CATALOGS: Final = HERE / "translations"
 LOCALES: Final[Mapping[Language, str]] = {
-    Language.ENGLISH: catalogs.SOURCE,
+    Language.ENGLISH: i18n.SOURCE,
     Language.TRADITIONAL_CHINESE: "zh_Hant_HK",
     Language.SIMPLIFIED_CHINESE: "zh_Hans_HK",
 }
@@ -68,7 +68,7 @@ class Wording:
     @property
     def translations(self) -> NullTranslations:
         """Its texts."""
-        return catalogs.translations(CATALOGS, LOCALES[self.language])
+        return i18n.translations(CATALOGS, LOCALES[self.language])
 
     def text(self, english: str, **values: object) -> str:
         """A text with its values put in."""
@@ -101,4 +101,4 @@ class Wording:
 
 def texts() -> set[str]:
     """Every text of the mails and letters, in English: what each catalog must hold."""
-    return catalogs.texts(HERE, templates="templates/**.jinja")
+    return i18n.texts(HERE, templates="templates/**.jinja")

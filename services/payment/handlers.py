@@ -27,7 +27,7 @@ from services.payment.refusals import (
     PaymentNotReady,
 )
 from services.payment.webhook import Webhook
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
 from shared.events.base import RenewalId

@@ -2,7 +2,7 @@
 
 import uuid
 
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 from shared.events.application import RefundDue
 from tests.integration.application.world import WILDCARD, WWW, World
 

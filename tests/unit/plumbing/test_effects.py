@@ -2,7 +2,7 @@
 
 import uuid
 
-from shared.effects import effect_id
+from shared.effect_ids import effect_id
 
 
 def test_an_effect_id_is_the_same_for_ever() -> None:
