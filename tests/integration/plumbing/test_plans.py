@@ -18,7 +18,7 @@ from tests.growth import FEWER, fill
 from tests.integration.plumbing.test_retention import ALL, classes
 from tests.statements import ROOT, Statement, of_module
 
-SHARED: Final = tuple(sorted(ROOT.glob("shared/*.py")) + sorted(ROOT.glob("shared/operators/*.py")))
+SHARED: Final = tuple(sorted((ROOT / "shared").rglob("*.py")))
 FOLDERS: Final = {name: ROOT / "services" / name for name in ALL} | {"desk": ROOT / "backoffice" / "desk"}
 # A condition on these columns alone leaves a large part of the table.
 COARSE: Final = {"topic", "consumer", "state", "kind", "type", "language", "product", "reason", "action"}
