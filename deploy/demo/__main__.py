@@ -19,7 +19,7 @@ from deploy.demo.target import Target, find_or_start
 from deploy.local import samples
 from deploy.local.installation import DEFAULT_FOLDER
 from deploy.local.run import EXPECTED, Progress, said
-from services.issuance.lint import pkilint_findings
+from services.issuance.ca.lint import pkilint_findings
 
 # What the AR's own computer does counts as the AR's time, not the system's.
 _BY_HAND: Final = ("keys and CSRs made", "batch taken to the post")

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, intake, pins, preflight, revoking, store
-from services.issuance.ca import IssuingCA
-from services.issuance.crl import RevocationReason
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.crl import RevocationReason
 from services.issuance.domain import (
     CertificateExpired,
     CertificateNotFound,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
 
-from services.issuance.crl import Revocation, RevocationReason
+from services.issuance.ca.crl import Revocation, RevocationReason
 from services.issuance.domain import Certificate, Intent
 from shared.db import Conn
 from shared.events.base import ItemId, RenewalId

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.issuance.profiles import Organisation
+from services.issuance.ca.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.errors import Refused
 from shared.events.base import ARId, Event, ItemId, Product, RenewalId, SubscriberId

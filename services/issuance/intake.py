@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.issuance import pins, revoking, store
+from services.issuance.ca.weak_keys import WeakKeys
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
@@ -21,7 +22,6 @@ from services.issuance.domain import (
     WrongReference,
 )
 from services.issuance.pins import Pepper, PINSlip
-from services.issuance.weak_keys import WeakKeys
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused, Unavailable

@@ -10,9 +10,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, lint, profiles, proofs, revoking, store
-from services.issuance.ca import IssuingCA
-from services.issuance.crl import RevocationReason
+from services.issuance import certificate_store, proofs, revoking, store
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.crl import RevocationReason
+from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
+from services.issuance.ca.signer import Signer, SoftwareSigner
+from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
 from services.issuance.domain import (
     Certificate,
     CSRSetAside,
@@ -23,9 +27,6 @@ from services.issuance.domain import (
     Renewal,
 )
 from services.issuance.intake import KeyPolicy, key_objection
-from services.issuance.policy import NothingInForce, SubscriptionOver, Validity, validity
-from services.issuance.profiles import Addresses, Leaf, SubjectRefused
-from services.issuance.signer import Signer, SoftwareSigner
 from shared import audit
 from shared.errors import Refused
 from shared.events.base import ItemId

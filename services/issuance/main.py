@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, extracts, handlers, lint, reissuing, revoking, store, withholding, work
-from services.issuance.ca import IssuingCA
-from services.issuance.crl import RevocationReason
+from services.issuance import certificate_store, extracts, handlers, reissuing, revoking, store, withholding, work
+from services.issuance.ca import lint
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.crl import RevocationReason
+from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
+from services.issuance.ca.profiles import Addresses
+from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
+from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
-from services.issuance.profiles import Addresses
 from services.issuance.reissuing import VoidReason
 from services.issuance.sealing import load_print_certificate
 from services.issuance.settings import Settings, read_settings
-from services.issuance.signer import Signer, SoftwareSigner, throwaway_like
-from services.issuance.token_signer import LONGEST_SIGNATURE, TokenSigner
-from services.issuance.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused

@@ -1,7 +1,7 @@
 """Both proofs of a renewal, as orders: what identity attested and payment received."""
 
+from services.issuance.ca.profiles import Organisation
 from services.issuance.domain import Order, Renewal
-from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
 from shared.security import proofs

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.issuance import certificate_store, store
-from services.issuance.crl import GRAVITY, RevocationReason
+from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.domain import (
     Certificate,
     CertificateExpired,

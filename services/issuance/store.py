@@ -12,8 +12,8 @@ from typing import Any, Final
 from psycopg.rows import class_row, kwargs_row
 
 from services.issuance import pins
+from services.issuance.ca.profiles import Organisation
 from services.issuance.domain import PIN, Order, OrderState, Renewal
-from services.issuance.profiles import Organisation
 from services.issuance.sealing import Recipient
 from shared.db import Conn
 from shared.effect_ids import effect_id

@@ -10,7 +10,8 @@ from uuid import UUID
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.issuance import certificate_store, crl, issuing, pins, sealing, store
+from services.issuance import certificate_store, issuing, pins, sealing, store
+from services.issuance.ca import crl
 from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper

@@ -25,7 +25,7 @@ SIGN: Final = """
 import pathlib, sys
 from cryptography import x509
 from services.issuance.settings import CAToken
-from services.issuance.token_signer import TokenSigner
+from services.issuance.ca.pkcs11_signer import TokenSigner
 place = CAToken(
     module_file=pathlib.Path("/opt/hsm/lib/libpkcs11.so"), label="ecert-ca", object_label="issuing",
     pin_file=pathlib.Path("/etc/ecert/ca-key/pin"),

@@ -14,7 +14,7 @@ from deploy.demo.journey import Journey
 from deploy.demo.target import Target
 from deploy.local import kafka as local_kafka
 from deploy.local.topics import PARTITIONS
-from services.issuance import lint
+from services.issuance.ca import lint
 from shared.events.base import Topic
 from tests.system.readings import events, rows, tables
 

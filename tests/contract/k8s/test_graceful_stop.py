@@ -4,7 +4,7 @@ from typing import Final
 
 from deploy.gateway import rules
 from services.identity import crl_sources
-from services.issuance import token_signer
+from services.issuance.ca import pkcs11_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import gateway as provider
 from shared.lifecycle import STALE_AFTER_SECONDS
@@ -25,7 +25,7 @@ LONGEST_TURN: Final = {
     "payment-work": STATEMENT_SECONDS + 4 * provider.CALL_SECONDS,
     "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
     "mailing-print": 2 * STATEMENT_SECONDS,
-    "issuance-work": STATEMENT_SECONDS + token_signer.CALL_SECONDS,
+    "issuance-work": STATEMENT_SECONDS + pkcs11_signer.CALL_SECONDS,
     "desk-work": STATEMENT_SECONDS,
 }
 

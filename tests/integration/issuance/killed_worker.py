@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from services.issuance import main, work
+from services.issuance.ca.signer import Signer
 from services.issuance.settings import read_settings
-from services.issuance.signer import Signer
 from shared import db
 
 

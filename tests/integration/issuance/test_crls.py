@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from services.issuance import certificate_store, revoking, store, work
-from services.issuance.crl import INTERVAL, RevocationReason
+from services.issuance.ca.crl import INTERVAL, RevocationReason
 from services.issuance.domain import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared.events.base import ARId, SubscriberId
 from shared.web.auth import Caller

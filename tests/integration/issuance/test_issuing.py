@@ -12,9 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import handlers, issuing, lint, profiles, revoking, store, work
+from services.issuance import handlers, issuing, revoking, store, work
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.domain import InvalidTransition
-from services.issuance.signer import SignerUnavailable
 from shared.events.application import CancellationRequested
 from shared.security.proofs import ProofRefused
 from tests.engines import Database

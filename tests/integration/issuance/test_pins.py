@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.issuance import intake, pins, work
+from services.issuance.ca.weak_keys import ListedKeys
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
@@ -26,7 +27,6 @@ from services.issuance.domain import (
     WrongReference,
 )
 from services.issuance.pins import PINSlip
-from services.issuance.weak_keys import ListedKeys
 from shared.db import Pool
 from shared.errors import Refused
 from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted

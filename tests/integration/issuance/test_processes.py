@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.issuance import issuing, main, profiles
+from services.issuance import issuing, main
+from services.issuance.ca import profiles
 from services.issuance.settings import read_settings
 from shared.pki.csr import read
 from shared.runtime.service import run

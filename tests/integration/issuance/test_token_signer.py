@@ -10,10 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.issuance import issuing, main, token_signer
+from services.issuance import issuing, main
+from services.issuance.ca import pkcs11_signer
+from services.issuance.ca.pkcs11_signer import TokenSigner
+from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.settings import CAToken, read_settings
-from services.issuance.signer import SignerUnavailable
-from services.issuance.token_signer import TokenSigner
 from shared.settings import SettingsError
 from tests import softhsm
 from tests.integration.issuance.world import World
@@ -155,7 +156,7 @@ def test_the_last_try_of_a_pin_is_a_persons(store: Store, monkeypatch: pytest.Mo
     with pytest.raises(SignerUnavailable, match="PinIncorrect"):
         signer(place).sign(b"x")
     # SoftHSM never locks itself, but says that there was a wrong one.
-    monkeypatch.setattr(token_signer, "_NEARLY_LOCKED", pkcs11.TokenFlag.USER_PIN_COUNT_LOW)
+    monkeypatch.setattr(pkcs11_signer, "_NEARLY_LOCKED", pkcs11.TokenFlag.USER_PIN_COUNT_LOW)
     place.pin_file.write_text(softhsm.PIN)
     with pytest.raises(SignerUnavailable, match="a person's"):
         signer(place).sign(b"x")

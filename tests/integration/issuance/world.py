@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance import api, handlers, issuing, reissuing, work
+from services.issuance.ca.signer import throwaway_like
+from services.issuance.ca.weak_keys import NoList
 from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
 from services.issuance.reissuing import VoidReason
-from services.issuance.signer import throwaway_like
-from services.issuance.weak_keys import NoList
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from services.issuance.ca import IssuingCA
-from services.issuance.policy import Validity, validity
-from services.issuance.profiles import Addresses, Leaf, Organisation, new_serial
-from services.issuance.signer import SoftwareSigner
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.profiles import Addresses, Leaf, Organisation, new_serial
+from services.issuance.ca.signer import SoftwareSigner
+from services.issuance.ca.validity_policy import Validity, validity
 from shared.pki import csr
 from tests.unit.pki.csrs import csr_der, rsa_key
 

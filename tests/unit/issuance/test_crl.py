@@ -12,8 +12,8 @@ from pkilint.cabf import cabf_crl
 from pkilint.pkix import crl as pkix_crl
 from pkilint.pkix import extension, name
 
-from services.issuance import crl
-from services.issuance.crl import Revocation, RevocationReason, crl_tbs
+from services.issuance.ca import crl
+from services.issuance.ca.crl import Revocation, RevocationReason, crl_tbs
 from tests.unit.issuance.pki import NOW, issuing_ca
 
 LATER = NOW + timedelta(days=100)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.issuance.policy import (
+from services.issuance.ca.validity_policy import (
     NothingInForce,
     SubscriptionOver,
     domain_reusable,

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.issuance import lint, profiles
-from services.issuance.ca import IssuingCA
-from services.issuance.policy import validity
-from services.issuance.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
-from services.issuance.signer import SoftwareSigner, throwaway_like
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
+from services.issuance.ca.signer import SoftwareSigner, throwaway_like
+from services.issuance.ca.validity_policy import validity
 from shared.pki import csr
 from tests.unit.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
 from tests.unit.pki.csrs import csr_der, ec_key

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from services.issuance.weak_keys import ListedKeys, NoList
+from services.issuance.ca.weak_keys import ListedKeys, NoList
 from tests.unit.pki.csrs import ec_key, rsa_key
 
 

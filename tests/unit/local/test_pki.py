@@ -21,7 +21,7 @@ from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass, SampleECert
 from deploy.local.pki import PKI
 from services.identity import certificates
 from services.identity.domain import CertificateRefused
-from services.issuance.lint import pkilint_findings
+from services.issuance.ca.lint import pkilint_findings
 from shared.pki import crls as believed_crls
 from shared.pki.crls import CRLRefused
 from shared.security.tokens import KeySet, SigningKey

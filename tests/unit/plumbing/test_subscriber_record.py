@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.issuance.profiles import Organisation, check_organisation
+from services.issuance.ca.profiles import Organisation, check_organisation
 from services.mailing.domain import mail_address
 from shared.validation.subscriber_record import (
     RecordRefused,

@@ -1,7 +1,7 @@
 """What happens at issuance while others read its feed, and what issuance's own database says of it."""
 
 from services.issuance import revoking
-from services.issuance.crl import RevocationReason
+from services.issuance.ca.crl import RevocationReason
 from tests.integration.issuance.world import Renewal, World
 
 

@@ -11,7 +11,7 @@ from asn1crypto import crl as asn1_crl
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
-from services.issuance.ca import IssuingCA
+from services.issuance.ca.authority import IssuingCA
 
 LIFETIME: Final = timedelta(days=7)
 # No OCSP in what we issue, so the BR want a new CRL every four days at least; ours comes every hour.

@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from services.issuance.ca import IssuingCA
-from services.issuance.policy import MAX_VALIDITY_DAYS, Validity
-from services.issuance.profiles import Leaf, Organisation, SubjectRefused, assemble, check_organisation
-from services.issuance.signer import SoftwareSigner
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, check_organisation
+from services.issuance.ca.signer import SoftwareSigner
+from services.issuance.ca.validity_policy import MAX_VALIDITY_DAYS, Validity
 
 _STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
 # Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.

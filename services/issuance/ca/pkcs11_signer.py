@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from pkcs11.types import SignMixin
 
+from services.issuance.ca.signer import RSA_ALGORITHM, SignerUnavailable
 from services.issuance.settings import CAToken
-from services.issuance.signer import RSA_ALGORITHM, SignerUnavailable
 
 if TYPE_CHECKING:
     from pkcs11 import _pkcs11

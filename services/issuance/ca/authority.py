@@ -8,7 +8,7 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance.signer import Signer
+from services.issuance.ca.signer import Signer
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from services.issuance.ca import IssuingCA
-from services.issuance.policy import Validity
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.validity_policy import Validity
 from shared.errors import Refused
 from shared.validation.subscriber_record import RecordRefused, check_subject
 
