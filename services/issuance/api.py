@@ -10,9 +10,13 @@ import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, intake, pins, preflight, revoking, store
+from services.issuance import certificate_store, csr_intake, csr_preflight, pins, revoking, store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
+from services.issuance.csr.keys import KeyFault, KeyRefused
+from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR
+from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import (
     CertificateExpired,
     CertificateNotFound,
@@ -27,9 +31,7 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR
 from services.issuance.pins import PINSlip
-from services.issuance.preflight import CheckCSR
 from services.issuance.schemas import (
     CertificateSchema,
     CheckedCSRSchema,
@@ -41,8 +43,6 @@ from services.issuance.schemas import (
 from shared.db import Conn
 from shared.errors import Unavailable
 from shared.events.base import ItemId, RenewalId
-from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
-from shared.pki.keys import KeyFault, KeyRefused
 from shared.validation.parsing_pool import Parser, TooCostly
 from shared.web import problems, request
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
@@ -179,7 +179,7 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     """Submit an item's CSR with its reference number and the PIN of each of its server names."""
     deps = request.deps(Deps)
     command = SubmitCSR(item_id=ItemId(item_id), reference=body["reference"], pins=body["pins"], csr=body["csr"])
-    order = intake.receive_csr(
+    order = csr_intake.receive_csr(
         command, request.caller(), request.transaction, desk=deps.desk, policy=deps.key_policy, parser=deps.parser
     )
     with request.transaction() as tx:
@@ -194,7 +194,7 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
 def check_csr(command: CheckCSR) -> dict[str, Any]:
     """Try a CSR without reference number and PINs; nothing is kept of it."""
     deps = request.deps(Deps)
-    checked = preflight.check(
+    checked = csr_preflight.check(
         command, request.caller(), request.transaction, policy=deps.key_policy, parser=deps.parser
     )
     refused, read = checked.refusal, checked.request

@@ -17,6 +17,8 @@ from services.issuance.ca.crl import RevocationReason
 from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
 from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
+from services.issuance.csr import csr
+from services.issuance.csr_intake import KeyPolicy, key_objection
 from services.issuance.domain import (
     Certificate,
     CSRSetAside,
@@ -26,13 +28,11 @@ from services.issuance.domain import (
     OrderState,
     Renewal,
 )
-from services.issuance.intake import KeyPolicy, key_objection
 from shared import audit
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CertificateIssued, IssuanceRefused
 from shared.messaging import outbox
-from shared.pki import csr
 from shared.pki.names import certificate_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx

@@ -18,9 +18,9 @@ from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
+from services.issuance.csr_intake import KeyPolicy, PINDesk
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
-from services.issuance.intake import KeyPolicy, PINDesk
 from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import Pepper
 from services.issuance.reissuing import VoidReason
@@ -68,7 +68,7 @@ def make_app(pool: Pool) -> "flask.Flask":
             ca=ca,
             desk=PINDesk(Pepper.load(settings.pin_pepper_file)),
             key_policy=_key_policy(settings, ca),
-            parser=ParsingPool(["shared.pki.csr"]),
+            parser=ParsingPool(["services.issuance.csr.csr"]),
         ),
     )
 

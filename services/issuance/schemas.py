@@ -5,8 +5,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from services.issuance.ca.crl import SUBSCRIBER_REASONS, RevocationReason
+from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import OrderState
-from services.issuance.preflight import CheckCSR
 from shared.events.base import ItemId, Product
 from shared.pki.names import NameRefused, server_name
 

@@ -14,11 +14,11 @@ from services.identity import api as identity
 from services.identity.domain import CertificateFault, SignatureFault
 from services.identity.examining import Check
 from services.issuance import api as issuance
+from services.issuance.csr.csr import CSRFault
+from services.issuance.csr.keys import KeyFault
 from services.issuance.domain import OrderState
 from services.payment import api as payment
 from shared.events.base import Product
-from shared.pki.csr import CSRFault
-from shared.pki.keys import KeyFault
 from shared.validation.parsing_pool import TooCostly
 from shared.web import problems
 from shared.web.idempotency import KeyInUse, KeyReused

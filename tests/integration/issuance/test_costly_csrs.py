@@ -18,7 +18,7 @@ NAME = "www.example.hk"
 
 @pytest.fixture
 def client(world: World) -> Iterator[FlaskClient]:
-    pool = ParsingPool(["shared.pki.csr"])
+    pool = ParsingPool(["services.issuance.csr.csr"])
     yield world.app(pool).test_client()
     pool.close()
 
@@ -48,7 +48,7 @@ def test_a_private_key_made_to_be_costly_costs_nothing(
 
 def test_a_full_pool_says_to_come_back(world: World) -> None:
     headers = authorised(world, world.opened([NAME]))
-    pool = ParsingPool(["shared.pki.csr"], workers=1, waiting=0)
+    pool = ParsingPool(["services.issuance.csr.csr"], workers=1, waiting=0)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(pool.run, parsed.sleep, 2.0)
         time.sleep(0.3)  # the slow call must be in its worker; a queue has no sign of that

@@ -14,8 +14,10 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.issuance import intake, pins, work
+from services.issuance import csr_intake, pins, work
 from services.issuance.ca.weak_keys import ListedKeys
+from services.issuance.csr.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
+from services.issuance.csr.keys import KeyRefused
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
@@ -29,8 +31,6 @@ from services.issuance.domain import (
 from services.issuance.pins import PINSlip
 from shared.db import Pool
 from shared.errors import Refused
-from shared.pki.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
-from shared.pki.keys import KeyRefused
 from tests.engines import Database
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.issuance.test_weak_keys import written
@@ -68,12 +68,12 @@ def test_twenty_parallel_wrong_pins_never_get_a_sixth_guess(world: World) -> Non
     commands = [world.submission(renewal, pins={"www.example.hk": guess()}) for _ in range(20)]
     outcomes: Counter[str] = Counter()
     begun = threading.Barrier(20)
-    desk = intake.PINDesk(world.pepper, at_once=20)
+    desk = csr_intake.PINDesk(world.pepper, at_once=20)
 
-    def submit(command: intake.SubmitCSR) -> None:
+    def submit(command: csr_intake.SubmitCSR) -> None:
         begun.wait()
         try:
-            intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
+            csr_intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
         except Refused as refused:
             outcomes[type(refused).__name__] += 1
 
@@ -166,7 +166,7 @@ def test_the_same_csr_again_is_the_same_answer_and_another_is_refused(world: Wor
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
     for _ in range(2):
-        intake.receive_csr(command, renewal.caller, world.begin, desk=world.desk, policy=world.policy)
+        csr_intake.receive_csr(command, renewal.caller, world.begin, desk=world.desk, policy=world.policy)
     with pytest.raises(Refused, match="csr-received"):
         world.submit(renewal)
     assert world.events(renewal).count("csr-received") == 1
@@ -269,7 +269,7 @@ def test_the_same_submission_twice_at_once_is_received_once(world: World) -> Non
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
 
-    class BothAtTheDesk(intake.PINDesk):
+    class BothAtTheDesk(csr_intake.PINDesk):
         """Lets nobody on before both have taken their tries."""
 
         both = threading.Barrier(2)
@@ -282,7 +282,7 @@ def test_the_same_submission_twice_at_once_is_received_once(world: World) -> Non
     answers: list[str] = []
 
     def submit() -> None:
-        order = intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
+        order = csr_intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
         answers.append(order.state)
 
     threads = [threading.Thread(target=submit) for _ in range(2)]

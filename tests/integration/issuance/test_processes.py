@@ -10,8 +10,8 @@ import pytest
 
 from services.issuance import issuing, main
 from services.issuance.ca import profiles
+from services.issuance.csr.csr import read
 from services.issuance.settings import read_settings
-from shared.pki.csr import read
 from shared.runtime.service import run
 from shared.settings import SettingsError
 from tests.integration.issuance.world import World

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from services.issuance import api, handlers, issuing, reissuing, work
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
-from services.issuance.intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
+from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
 from services.issuance.issuing import Issuer
 from services.issuance.pins import Pepper
 from services.issuance.reissuing import VoidReason

@@ -12,7 +12,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Addresses, Leaf, Organisation, new_serial
 from services.issuance.ca.signer import SoftwareSigner
 from services.issuance.ca.validity_policy import Validity, validity
-from shared.pki import csr
+from services.issuance.csr import csr
 from tests.unit.pki.csrs import csr_der, rsa_key
 
 NOW = datetime(2026, 11, 23, 9, 30, 15, 123456, tzinfo=UTC)

@@ -17,7 +17,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
 from services.issuance.ca.signer import SoftwareSigner, throwaway_like
 from services.issuance.ca.validity_policy import validity
-from shared.pki import csr
+from services.issuance.csr import csr
 from tests.unit.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
 from tests.unit.pki.csrs import csr_der, ec_key
 

@@ -14,9 +14,9 @@ from cryptography.x509.oid import ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.pki import csr
-from shared.pki.csr import CSRFault, CSRRefused, NamesDiffer, WeakSignature
-from shared.pki.keys import KeyRefused
+from services.issuance.csr import csr
+from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, WeakSignature
+from services.issuance.csr.keys import KeyRefused
 from tests.unit.pki.csrs import PrivateKey, as_pem, csr_der, ec_key, info_of, resigned, rsa_key
 
 OPENSSL_REQ = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "r.pem"]

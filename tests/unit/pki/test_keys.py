@@ -8,7 +8,7 @@ from asn1crypto import keys as asn1_keys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-from shared.pki.keys import KeyFault, KeyRefused, checked_key
+from services.issuance.csr.keys import KeyFault, KeyRefused, checked_key
 from tests.unit.pki.csrs import ec_key, rsa_key
 
 

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from services.identity import certificates, cms, der, examining, organisations, subjects
 from services.identity.certificates import Trust
 from services.identity.domain import CertificateRefused, Subscriber
+from services.issuance.csr import csr
 from shared.errors import Refused, Unavailable
 from shared.events.base import SubscriberId
-from shared.pki import crls, csr
+from shared.pki import crls
 from shared.pki.certificates import sha256
 from tests.unit.identity.builders import CRL, CRL_URL, NOW, ORGANISATIONAL, make_crl, rsa_key, world
 from tests.unit.identity.cms_builder import DOCUMENT, sign

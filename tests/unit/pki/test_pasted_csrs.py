@@ -10,8 +10,8 @@ import pytest
 from asn1crypto import pem
 from cryptography.hazmat.primitives import serialization
 
-from shared.pki import csr
-from shared.pki.csr import PrivateKeyPasted
+from services.issuance.csr import csr
+from services.issuance.csr.csr import PrivateKeyPasted
 from tests.unit.pki.csrs import PrivateKey, as_pem, csr_der, ec_key, info_of, private_pem, resigned, rsa_key
 
 

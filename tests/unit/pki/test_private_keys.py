@@ -9,8 +9,8 @@ from asn1crypto import keys as asn1_keys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from services.issuance.csr.private_keys import public_digests
 from shared.pki import armour
-from shared.pki.private_keys import public_digests
 from tests.unit.pki.csrs import PrivateKey, ec_key, private_pem, rsa_key
 from tests.unit.pki.mersenne import private_key_pem
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from deploy.local import authority as ca
 from portal.csr_guides import Guide, guides, stem
 from portal.guides import Step
-from shared.pki import csr
+from services.issuance.csr import csr
 
 LONG = f"{'a' * 63}.{'b' * 30}.example.hk"
 NAMES = {

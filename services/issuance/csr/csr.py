@@ -8,12 +8,13 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
+from services.issuance.csr import pkcs10, private_keys, signatures
+from services.issuance.csr.keys import KeyFault, KeyRefused, checked_key
+from services.issuance.csr.pkcs10 import Request
 from shared.errors import Refused
-from shared.pki import armour, pkcs10, private_keys, signatures
+from shared.pki import armour
 from shared.pki.armour import Block
-from shared.pki.keys import KeyFault, KeyRefused, checked_key
 from shared.pki.names import NameRefused, certificate_names, server_name
-from shared.pki.pkcs10 import Request
 
 MAX_BYTES: Final = 32 * 1024
 # A CSR may also come without armour.

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from services.issuance import intake
+from services.issuance import csr_intake
+from services.issuance.csr import csr
+from services.issuance.csr.csr import CSR
+from services.issuance.csr_intake import Begin, KeyPolicy
 from services.issuance.domain import KeyNotAllowed, OrderState
-from services.issuance.intake import Begin, KeyPolicy
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
-from shared.pki import csr
-from shared.pki.csr import CSR
 from shared.pki.names import certificate_names, server_name
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.web.auth import Caller
@@ -51,18 +51,18 @@ def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy,
     order = None
     if command.item_id is not None:
         with begin() as tx:
-            order = intake.own_order(tx.conn, command.item_id, caller)
+            order = csr_intake.own_order(tx.conn, command.item_id, caller)
     wanted = order.server_names if order is not None else tuple(server_name(name) for name in command.server_names)
     request = None
     try:
-        request = intake.read(command.csr, caller, begin, parser)
+        request = csr_intake.read(command.csr, caller, begin, parser)
         if order is not None and order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
             return CheckedCSR(server_names=wanted, request=request)  # it is the one that was taken
         if order is not None:
             order.after(CSRReceived)
         csr.check_names(request, wanted)
         with begin() as tx:
-            objection = intake.key_objection(tx.conn, request, command.item_id, caller.subscriber_id, policy)
+            objection = csr_intake.key_objection(tx.conn, request, command.item_id, caller.subscriber_id, policy)
         if objection:
             raise KeyNotAllowed(objection)
     except Refused as refused:

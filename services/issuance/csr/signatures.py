@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from shared.pki import pkcs10
+from services.issuance.csr import pkcs10
 
 _RSA, _PSS, _ECDSA, _OTHER = "rsa-pkcs1v15", "rsa-pss", "ecdsa", ""
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {

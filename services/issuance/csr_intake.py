@@ -8,6 +8,9 @@ from typing import Final
 
 from services.issuance import pins, revoking, store
 from services.issuance.ca.weak_keys import WeakKeys
+from services.issuance.csr import csr
+from services.issuance.csr.csr import CSR, PrivateKeyPasted
+from services.issuance.csr.keys import KeyFault
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
@@ -28,9 +31,6 @@ from shared.errors import Refused, Unavailable
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
-from shared.pki import csr
-from shared.pki.csr import CSR, PrivateKeyPasted
-from shared.pki.keys import KeyFault
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
 from shared.validation import texts

@@ -1,0 +1,1 @@
+"""Reading and judging a CSR: its encoding, names, key and signature."""
