@@ -10,7 +10,7 @@ import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, csr_intake, csr_preflight, pins, revoking, store
+from services.issuance import certificate_store, csr_intake, csr_preflight, revoking, store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
@@ -31,7 +31,8 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.pins import PINSlip
+from services.issuance.pins import pins
+from services.issuance.pins.pins import PINSlip
 from services.issuance.schemas import (
     CertificateSchema,
     CheckedCSRSchema,

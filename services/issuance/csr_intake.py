@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from services.issuance import pins, revoking, store
+from services.issuance import revoking, store
 from services.issuance.ca.weak_keys import WeakKeys
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, PrivateKeyPasted
@@ -24,7 +24,8 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.pins import Pepper, PINSlip
+from services.issuance.pins import pins
+from services.issuance.pins.pins import Pepper, PINSlip
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused, Unavailable

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from services.issuance.ca.profiles import Organisation
-from services.issuance.sealing import Recipient
+from services.issuance.pins.envelope_encryption import Recipient
 from shared.errors import Refused
 from shared.events.base import ARId, Event, ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, extracts, handlers, reissuing, revoking, store, withholding, work
+from services.issuance import certificate_store, extracts, handlers, pin_reissue, revoking, store, withholding, work
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
@@ -22,9 +22,9 @@ from services.issuance.csr_intake import KeyPolicy, PINDesk
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.issuing import LEASE, Issuer
-from services.issuance.pins import Pepper
-from services.issuance.reissuing import VoidReason
-from services.issuance.sealing import load_print_certificate
+from services.issuance.pin_reissue import VoidReason
+from services.issuance.pins.envelope_encryption import load_print_certificate
+from services.issuance.pins.pins import Pepper
 from services.issuance.settings import Settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
@@ -191,7 +191,7 @@ def _block_key(options: argparse.Namespace) -> None:
 def _reissue_pin(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = VoidReason(options.reason)
-        envelope_id = reissuing.reissue_pin(options.order, options.server_name, reason, options.actor, tx)
+        envelope_id = pin_reissue.reissue_pin(options.order, options.server_name, reason, options.actor, tx)
         return f"the PIN is void; envelope {envelope_id} will be made"
 
     _operate("reissue-pin", action)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from marshmallow import Schema, fields
 
-from services.issuance import reissuing
+from services.issuance import pin_reissue
 from services.issuance.domain import InvalidTransition, OrderNotFound
-from services.issuance.reissuing import OtherEnvelope, VoidReason
+from services.issuance.pin_reissue import OtherEnvelope, VoidReason
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
@@ -49,7 +49,7 @@ class ReissuedSchema(Schema):
 @blp.response(HTTPStatus.CREATED, ReissuedSchema)
 def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
     """Void the letter's PIN, and have another made and posted."""
-    made = reissuing.reissue_pin(
+    made = pin_reissue.reissue_pin(
         str(item_id),
         body["server_name"],
         body["what"],

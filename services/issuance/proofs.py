@@ -2,7 +2,7 @@
 
 from services.issuance.ca.profiles import Organisation
 from services.issuance.domain import Order, Renewal
-from services.issuance.sealing import Recipient
+from services.issuance.pins.envelope_encryption import Recipient
 from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
 from shared.security import proofs
 from shared.security.proofs import DocumentItem, ProofKeys

@@ -10,12 +10,13 @@ from uuid import UUID
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.issuance import certificate_store, issuing, pins, sealing, store
+from services.issuance import certificate_store, issuing, store
 from services.issuance.ca import crl
 from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuing import LEASE, Issuer
-from services.issuance.pins import Pepper
-from services.issuance.sealing import Letter
+from services.issuance.pins import envelope_encryption, pins
+from services.issuance.pins.envelope_encryption import Letter
+from services.issuance.pins.pins import Pepper
 from shared import audit
 from shared.db import Conn, Pool
 from shared.events.base import ItemId, RenewalId
@@ -82,7 +83,7 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
         language=proofs.read(renewal.document).language,
     )
     store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
-    _announce(tx, letter, sealing.seal(letter, maker.print_certificate), replaces=planned.replaces)
+    _announce(tx, letter, envelope_encryption.seal(letter, maker.print_certificate), replaces=planned.replaces)
 
 
 def _replace_forgotten(tx: Tx, planned: PIN) -> None:

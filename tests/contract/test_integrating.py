@@ -19,7 +19,7 @@ from services.identity.challenging import LIFETIME
 from services.identity.cms import CLOCK_TOLERANCE, MAX_BYTES
 from services.identity.domain import TicketFault
 from services.issuance import api as issuance
-from services.issuance.pins import TRIES
+from services.issuance.pins.pins import TRIES
 from services.payment import api as payment
 from shared.security.tokens import DRAFT_TICKET_HEADER, TokenKind
 from shared.web import problems

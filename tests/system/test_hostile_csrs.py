@@ -11,7 +11,7 @@ import pytest
 
 from deploy.demo.journey import Journey
 from deploy.demo.target import Target
-from services.issuance import pins
+from services.issuance.pins import pins
 from tests.system.door import Door, Reply
 from tests.system.readings import events, rows
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem, rsa_key

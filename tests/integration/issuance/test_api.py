@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 from flask.testing import FlaskClient
 
-from services.issuance import pins, work
+from services.issuance import work
+from services.issuance.pins import pins
 from tests.builders import FINGERPRINTS
 from tests.integration.issuance.world import Renewal, World
 from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.issuance import csr_intake, pins, work
+from services.issuance import csr_intake, work
 from services.issuance.ca.weak_keys import ListedKeys
 from services.issuance.csr.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
 from services.issuance.csr.keys import KeyRefused
@@ -28,7 +28,8 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.pins import PINSlip
+from services.issuance.pins import pins
+from services.issuance.pins.pins import PINSlip
 from shared.db import Pool
 from shared.errors import Refused
 from tests.engines import Database

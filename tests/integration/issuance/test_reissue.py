@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.issuance.domain import InvalidTransition, OrderNotFound, PINLocked, PINWrong
-from services.issuance.reissuing import VoidReason
+from services.issuance.pin_reissue import VoidReason
 from tests.integration.issuance.test_pins import guess
 from tests.integration.issuance.world import Renewal, World
 

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from services.issuance import api, handlers, issuing, reissuing, work
+from services.issuance import api, handlers, issuing, pin_reissue, work
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
 from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
 from services.issuance.issuing import Issuer
-from services.issuance.pins import Pepper
-from services.issuance.reissuing import VoidReason
+from services.issuance.pin_reissue import VoidReason
+from services.issuance.pins.pins import Pepper
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
@@ -237,7 +237,7 @@ class World:
         """An operator voids a PIN and has another made; the new envelope's id."""
         how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
         with self.begin() as tx:
-            return reissuing.reissue_pin(name=name, tx=tx, **how)
+            return pin_reissue.reissue_pin(name=name, tx=tx, **how)
 
     def seal(self) -> bool:
         """One turn of the work that makes PINs."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.issuance import pins
-from services.issuance.pins import Pepper, PINSlip
+from services.issuance.pins import pins
+from services.issuance.pins.pins import Pepper, PINSlip
 
 PEPPER = Pepper(b"p" * 32)
 digit_positions = st.integers(0, pins.DIGITS - 1)

@@ -10,19 +10,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from services.issuance import sealing
+from services.issuance.pins import envelope_encryption
 from shared.events.base import Language
 from tests.unit.issuance.pki import NOW, ca_name
 from tests.unit.pki.csrs import rsa_key
 
-LETTER = sealing.Letter(
+LETTER = envelope_encryption.Letter(
     renewal_id=UUID(int=1),
     item_id=UUID(int=2),
     envelope_id=UUID(int=3),
     reference="R-1",
     server_name="www.example.hk",
     pin="1234567890123456",
-    recipient=sealing.Recipient(name="陳大文", organisation="例子有限公司", address=("1 Queen's Road", "Hong Kong")),
+    recipient=envelope_encryption.Recipient(
+        name="陳大文", organisation="例子有限公司", address=("1 Queen's Road", "Hong Kong")
+    ),
     language=Language.TRADITIONAL_CHINESE,
 )
 
@@ -42,7 +44,7 @@ def certificate(bits: int = 3072) -> x509.Certificate:
 
 
 def test_the_print_key_opens_the_letter() -> None:
-    sealed = sealing.seal(LETTER, certificate())
+    sealed = envelope_encryption.seal(LETTER, certificate())
     assert LETTER.pin.encode() not in sealed
     opened = json.loads(pkcs7.pkcs7_decrypt_der(sealed, certificate(), rsa_key(3072, 9), []))
     assert opened == {
@@ -69,5 +71,5 @@ def test_a_letter_never_shows_its_pin_in_a_log() -> None:
 def test_a_small_print_key_is_refused() -> None:
     pem = certificate(2048).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(ValueError, match="3072"):
-        sealing.load_print_certificate(pem)
-    assert sealing.load_print_certificate(certificate().public_bytes(serialization.Encoding.PEM))
+        envelope_encryption.load_print_certificate(pem)
+    assert envelope_encryption.load_print_certificate(certificate().public_bytes(serialization.Encoding.PEM))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.issuance import sealing
+from services.issuance.pins import envelope_encryption
 from services.mailing.print_key import PrintKey
 from shared.events.base import Language
 from tests.unit.mailing.letter import a_letter, a_print_key
@@ -12,15 +12,15 @@ from tests.unit.mailing.letter import a_letter, a_print_key
 def test_the_print_process_opens_what_issuance_seals(language: Language) -> None:
     key, certificate = a_print_key()
     letter = a_letter(language=language)
-    sealed = sealing.seal(
-        sealing.Letter(
+    sealed = envelope_encryption.seal(
+        envelope_encryption.Letter(
             renewal_id=letter.renewal_id,
             item_id=letter.item_id,
             envelope_id=letter.envelope_id,
             reference=letter.reference,
             server_name=letter.server_name,
             pin=letter.pin,
-            recipient=sealing.Recipient(
+            recipient=envelope_encryption.Recipient(
                 name=letter.recipient_name, organisation=letter.organisation, address=letter.address
             ),
             language=letter.language,

@@ -1,0 +1,1 @@
+"""PINs: their slips, hashes and sealed envelopes."""
