@@ -10,7 +10,7 @@ import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, csr_intake, csr_preflight, revoking, store
+from services.issuance import certificate_store, csr_intake, csr_preflight, revocation, store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
@@ -228,8 +228,8 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
     """The certificate and the CA certificates above it, in PEM."""
     caller = request.caller()
     with request.transaction() as tx:
-        order = revoking.find_own_order(ItemId(item_id), caller, tx.conn)
-        certificate = revoking.find_certificate(order, tx.conn)
+        order = revocation.find_own_order(ItemId(item_id), caller, tx.conn)
+        certificate = revocation.find_certificate(order, tx.conn)
     pem = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM).decode()
     return flask.Response(pem + request.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
 
@@ -241,7 +241,7 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
     """Confirm the certificate's content and its publication."""
-    return revoking.accept(ItemId(item_id), request.caller(), request.tx())
+    return revocation.accept(ItemId(item_id), request.caller(), request.tx())
 
 
 @blp.post("/orders/<uuid:item_id>/revocation")
@@ -252,7 +252,7 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
     """Revoke the certificate; the next CRL says so within minutes."""
-    return revoking.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), request.caller(), request.tx())
+    return revocation.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), request.caller(), request.tx())
 
 
 @blp.get("/crl")

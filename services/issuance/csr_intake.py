@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from services.issuance import revoking, store
+from services.issuance import revocation, store
 from services.issuance.ca.weak_keys import WeakKeys
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, PrivateKeyPasted
@@ -160,7 +160,7 @@ def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
     except PrivateKeyPasted as pasted:
         for spki_sha256 in sorted(pasted.spki_sha256):
             with begin() as tx:
-                revoking.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
+                revocation.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
         if pasted.beside is not None:
             with begin() as tx:
                 _block_own_key(pasted.beside, caller, tx)
@@ -175,7 +175,7 @@ def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
     """
     owner = store.find_key_owner(tx.conn, spki_sha256)
     if owner is None or owner[0] == caller.subscriber_id:
-        revoking.block_key(spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id, tx=tx)
+        revocation.block_key(spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id, tx=tx)
 
 
 def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, extracts, handlers, pin_reissue, revoking, store, withholding, work
+from services.issuance import certificate_store, extracts, handlers, pin_reissue, revocation, store, withholding, work
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
@@ -18,10 +18,10 @@ from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
+from services.issuance.certificate_issuance import LEASE, Issuer
 from services.issuance.csr_intake import KeyPolicy, PINDesk
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
-from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper
@@ -126,9 +126,9 @@ def _proof_keys(settings: Settings) -> ProofKeys:
 
 
 def _operations() -> "Operations":
-    from services.issuance import operating  # as above
+    from services.issuance import operator_api  # as above
 
-    return operating.OPERATIONS
+    return operator_api.OPERATIONS
 
 
 def _feed() -> Feed:
@@ -172,7 +172,7 @@ def _operate(name: str, action: Callable[[Tx], str]) -> None:
 def _revoke(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = RevocationReason(options.reason)
-        certificate = revoking.revoke_serial(read_serial(options.serial), reason, options.actor, tx)
+        certificate = revocation.revoke_serial(read_serial(options.serial), reason, options.actor, tx)
         if certificate.revoked_at is None:
             return f"{certificate.serial} has expired; its key is blocked"
         return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
@@ -182,7 +182,7 @@ def _revoke(options: argparse.Namespace) -> None:
 
 def _block_key(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
-        revoked = revoking.block_key(options.spki_sha256, source=options.source, actor=options.actor, tx=tx)
+        revoked = revocation.block_key(options.spki_sha256, source=options.source, actor=options.actor, tx=tx)
         return f"key blocked; certificates revoked: {revoked}"
 
     _operate("block-key", action)

@@ -10,10 +10,10 @@ from uuid import UUID
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.issuance import certificate_store, issuing, store
+from services.issuance import certificate_issuance, certificate_store, store
 from services.issuance.ca import crl
+from services.issuance.certificate_issuance import LEASE, Issuer
 from services.issuance.domain import PIN, Intent, Order
-from services.issuance.issuing import LEASE, Issuer
 from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper
@@ -146,17 +146,17 @@ def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
 def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, clock: Clock) -> None:
     if intent is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
-            intent = issuing.make_intent(order.item_id, tx, issuer)
+            intent = certificate_issuance.make_intent(order.item_id, tx, issuer)
     else:
         with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
-            intent = issuing.checked_again(intent, tx, issuer)
+            intent = certificate_issuance.checked_again(intent, tx, issuer)
     if intent is None:
         REFUSED.inc()
         return
     with tracing.step("sign"):
-        der = issuing.sign(intent, issuer)
+        der = certificate_issuance.sign(intent, issuer)
     with transaction(pool, clock=clock) as tx:
-        settled = issuing.settle(intent, der, tx)
+        settled = certificate_issuance.settle(intent, der, tx)
     if settled:
         _count(order, clock())
 
@@ -175,7 +175,7 @@ def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> b
         number, tbs = _planned_crl(tx, issuer)
     der = crl.assemble(tbs, issuer.signer.algorithm, issuer.signer.sign(tbs))
     if not x509.load_der_x509_crl(der).is_signature_valid(issuer.ca.certificate.public_key()):  # type: ignore[arg-type]
-        raise issuing.SignatureUnusable(f"CRL {number}")
+        raise certificate_issuance.SignatureUnusable(f"CRL {number}")
     with transaction(pool, clock=clock) as tx:
         if certificate_store.save_crl(tx.conn, number, der):
             audit.record(tx, actor="issuance", action="crl-published", subject=str(number))

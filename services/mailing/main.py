@@ -73,9 +73,9 @@ def make_subscriptions() -> tuple[Subscription, ...]:
 
 def operations() -> "Operations":
     """What the desk may do here beside held events."""
-    from services.mailing import operating  # as above
+    from services.mailing import operator_api  # as above
 
-    return operating.OPERATIONS
+    return operator_api.OPERATIONS
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.demo.clerk import registered_number
-from services.mailing.operating import OPERATIONS
+from services.mailing.operator_api import OPERATIONS
 from shared.db import Pool
 from shared.events.application import RenewalCancelled, RenewalCompleted
 from shared.events.base import Event, ItemId, RenewalId

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from services.issuance import operating as issuance_operating
-from services.mailing import operating as mailing_operating
+from services.issuance import operator_api as issuance_operating
+from services.mailing import operator_api as mailing_operating
 from services.mailing.domain import Letter
 from shared.db import open_pool
 from shared.events.issuance import OrderOpened, PINReissued, PINVoided

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import handlers, issuing, revoking, store, work
+from services.issuance import certificate_issuance, handlers, revocation, store, work
 from services.issuance.ca import lint, profiles
 from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.domain import InvalidTransition
@@ -70,7 +70,7 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
         work.issue_next(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
     (tbs,) = world.rows("SELECT tbs FROM intents")[0]
     assert not world.issue()  # another worker may still be at it
-    world.now += issuing.LEASE
+    world.now += certificate_issuance.LEASE
     assert world.issue()
     (der,) = world.rows("SELECT der FROM certificates")[0]
     assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[0])
@@ -97,7 +97,7 @@ def wait_for_a_signature(world: World) -> Renewal:
     world.submit(renewal)
     with pytest.raises(SignerUnavailable):
         work.issue_next(world.pool, replace(world.issuer, signer=Away(world)), clock=world.clock)
-    world.now += issuing.LEASE
+    world.now += certificate_issuance.LEASE
     return renewal
 
 
@@ -114,7 +114,7 @@ def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(w
     renewal = wait_for_a_signature(world)
     ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
     with world.begin() as tx:
-        revoking.block_key(spki, source="reported", actor="ops", tx=tx)
+        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
     assert_refused(world, renewal, "key-blocked")
 
 
@@ -138,7 +138,7 @@ def test_a_wrong_signature_is_never_stored(world: World) -> None:
             return self._signer.sign(to_be_signed + b"x")
 
     world.submit(world.opened(["www.example.hk"]))
-    with pytest.raises(issuing.SignatureUnusable):
+    with pytest.raises(certificate_issuance.SignatureUnusable):
         work.issue_next(world.pool, replace(world.issuer, signer=Wrong(world)), clock=world.clock)
     assert world.rows("SELECT 1 FROM certificates") == []
 
@@ -157,7 +157,7 @@ def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) 
 def block_its_key(world: World) -> None:
     ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
     with world.begin() as tx:
-        revoking.block_key(spki, source="reported", actor="ops", tx=tx)
+        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
 
 
 def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
@@ -192,7 +192,7 @@ def test_an_intent_settled_by_another_worker_while_the_token_signs_is_settled_on
     world.submit(renewal)
 
     def taken_up_by_another() -> None:
-        world.now += issuing.LEASE
+        world.now += certificate_issuance.LEASE
         assert world.issue()
 
     signed_while(world, renewal, taken_up_by_another)
@@ -204,13 +204,13 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        intent = issuing.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        intent = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
     assert intent is not None
-    der = issuing.sign(intent, world.issuer)
+    der = certificate_issuance.sign(intent, world.issuer)
     with world.begin() as tx:
-        assert issuing.settle(intent, der, tx)
+        assert certificate_issuance.settle(intent, der, tx)
     with world.begin() as tx:
-        assert not issuing.settle(intent, der, tx)
+        assert not certificate_issuance.settle(intent, der, tx)
     assert world.events(renewal).count("certificate-issued") == 1
 
 
@@ -219,7 +219,7 @@ def test_an_item_gets_one_intent_for_ever(world: World) -> None:
     world.submit(renewal)
     for expected in (True, False):
         with world.begin() as tx:
-            made = issuing.make_intent(renewal.items[0].item_id, tx, world.issuer)
+            made = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
         assert (made is not None) is expected
 
 
@@ -227,7 +227,7 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        issuing.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
         cancelling = threading.Thread(target=world.cancel, args=(renewal,))
         cancelling.start()
         cancelling.join(0.3)
@@ -246,7 +246,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
 
     def make_intent() -> None:
         with world.begin() as tx:
-            issuing.make_intent(renewal.items[0].item_id, tx, world.issuer)
+            certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
 
     with world.begin() as tx:
         handlers.withhold(CancellationRequested(renewal_id=renewal.renewal_id), tx)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backoffice.desk.roles import Action
-from services.issuance import operating
+from services.issuance import operator_api
 from tests.integration.issuance.test_reissue import NAME, envelopes, told
 from tests.integration.issuance.world import Renewal, World
 from tests.integration.operators import Desk, refusal
@@ -15,7 +15,7 @@ from tests.integration.operators import Desk, refusal
 
 @pytest.fixture
 def desk(world: World) -> Desk:
-    return Desk.of("issuance", operating.OPERATIONS, world.pool, world.now)
+    return Desk.of("issuance", operator_api.OPERATIONS, world.pool, world.now)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def letter(world: World) -> str:
 def reissue(desk: Desk, renewal: Renewal, of: str, *, key: str | None = None, **changes: Any) -> Any:
     body = {"server_name": NAME, "envelope_id": of, "what": "lost", "reason": "the post has no trace 查無記錄"}
     path = f"orders/{changes.pop('order', renewal.items[0].item_id)}/pins"
-    return desk.ask("POST", path, operating.REISSUE_PIN, key=key, **(body | changes))
+    return desk.ask("POST", path, operator_api.REISSUE_PIN, key=key, **(body | changes))
 
 
 def test_the_letters_pin_is_voided_and_another_planned_with_who_and_why(
@@ -97,7 +97,7 @@ def test_after_its_csr_no_letter_is_wanted(desk: Desk, world: World, renewal: Re
     assert len(envelopes(world)) == 1
 
 
-@pytest.mark.parametrize("action", [each for each in Action if each != operating.REISSUE_PIN])
+@pytest.mark.parametrize("action", [each for each in Action if each != operator_api.REISSUE_PIN])
 def test_the_desks_word_for_another_action_voids_nothing(
     desk: Desk, world: World, renewal: Renewal, action: Action
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.issuance import issuing, main
+from services.issuance import certificate_issuance, main
 from services.issuance.ca import profiles
 from services.issuance.csr.csr import read
 from services.issuance.settings import read_settings
@@ -30,7 +30,7 @@ def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     (tbs,) = world.rows("SELECT tbs FROM intents")[0]
     assert world.rows("SELECT 1 FROM certificates") == []
-    world.now += issuing.LEASE
+    world.now += certificate_issuance.LEASE
     world.issue()
     (der,) = world.rows("SELECT der FROM certificates")[0]
     assert der == profiles.assemble(tbs, world.issuer.signer.algorithm, left.read_bytes())

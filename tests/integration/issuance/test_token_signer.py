@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.issuance import issuing, main
+from services.issuance import certificate_issuance, main
 from services.issuance.ca import pkcs11_signer
 from services.issuance.ca.pkcs11_signer import TokenSigner
 from services.issuance.ca.signer import SignerUnavailable
@@ -70,7 +70,7 @@ def test_certificates_wait_for_a_token_that_is_away(world: World, store: Store, 
         world.issue()
     (intended,) = world.rows("SELECT tbs FROM intents WHERE state = 'intended'")
     bring_back(tmp_path)
-    world.now += issuing.LEASE
+    world.now += certificate_issuance.LEASE
     assert world.issue()
     assert world.events(renewal)[-1] == "certificate-issued"
     (der,) = world.rows("SELECT der FROM certificates WHERE renewal_id = %s", renewal.renewal_id)[0]

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from services.issuance import api, handlers, issuing, pin_reissue, work
+from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
+from services.issuance.certificate_issuance import Issuer
 from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
-from services.issuance.issuing import Issuer
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper
 from services.issuance.work import PINMaker
@@ -322,4 +322,4 @@ class World:
         return {"Authorization": f"Bearer {token}", "Idempotency-Key": key or uuid.uuid4().hex}
 
 
-__all__ = ["Item", "Renewal", "World", "issuing", "items", "signing_key"]
+__all__ = ["Item", "Renewal", "World", "certificate_issuance", "items", "signing_key"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backoffice.desk.roles import Action
-from services.mailing import operating, posting
+from services.mailing import operator_api, posting
 from shared.events.mailing import PINEnvelopeReturned
 from tests.builders import announced
 from tests.integration.mailing.test_posting import TODAY, filled, post, rows_of
@@ -21,7 +21,7 @@ NEVER_PRINTED = uuid.UUID("0197f5c2-0000-7000-8000-00000000000f")
 
 @pytest.fixture
 def desk(world: World) -> Desk:
-    return Desk.of("mailing", operating.OPERATIONS, world.pool, START + timedelta(minutes=5))
+    return Desk.of("mailing", operator_api.OPERATIONS, world.pool, START + timedelta(minutes=5))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def path(renewal: Renewal, name: str = "a.example.hk") -> str:
 
 def mark(desk: Desk, path: str, **changes: Any) -> Any:
     body = {"on": TODAY.isoformat(), "reason": "unclaimed 無人領取"} | changes
-    return desk.ask("POST", path, operating.MARK_RETURNED, **body)
+    return desk.ask("POST", path, operator_api.MARK_RETURNED, **body)
 
 
 def audited(world: World) -> list[tuple[Any, ...]]:
@@ -53,7 +53,7 @@ def audited(world: World) -> list[tuple[Any, ...]]:
 
 def test_batches_are_seen_with_how_many_of_their_letters_are_where(desk: Desk, renewal: Renewal) -> None:
     mark(desk, path(renewal))
-    newest, older = desk.ask("GET", "batches", operating.SEE_BATCHES).json  # type: ignore[misc]
+    newest, older = desk.ask("GET", "batches", operator_api.SEE_BATCHES).json  # type: ignore[misc]
     counts = ("printed", "posted", "returned", "dropped")
     assert (newest["name"], newest["state"], newest["closed_at"]) == ("batch-000002", "open", None)
     assert [newest[each] for each in counts] == [1, 0, 0, 0]
@@ -116,8 +116,8 @@ def test_what_the_desk_does_not_say_rightly_changes_nothing(
 def test_the_desks_word_opens_its_own_action_alone(desk: Desk, action: Action) -> None:
     body = {"on": TODAY.isoformat(), "reason": "unclaimed"}
     answers = {
-        operating.SEE_BATCHES: desk.ask("GET", "batches", action),
-        operating.MARK_RETURNED: desk.ask("POST", f"envelopes/{NEVER_PRINTED}/return", action, **body),
+        operator_api.SEE_BATCHES: desk.ask("GET", "batches", action),
+        operator_api.MARK_RETURNED: desk.ask("POST", f"envelopes/{NEVER_PRINTED}/return", action, **body),
     }
     for needed, answer in answers.items():
         if action == needed:

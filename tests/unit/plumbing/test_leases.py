@@ -8,7 +8,7 @@ import pytest
 
 from services.identity import crl_sources
 from services.identity import work as identity
-from services.issuance import issuing
+from services.issuance import certificate_issuance
 from services.issuance.ca import pkcs11_signer
 from services.mailing import print_work
 from services.payment import gateway
@@ -23,7 +23,7 @@ SERVICES = Path(__file__).parents[3] / "services"
     [
         pytest.param(payment.LEASE, timedelta(seconds=payment.CALLS * gateway.CALL_SECONDS), id="payment"),
         pytest.param(identity.LEASE, crl_sources.LONGEST_CALL, id="identity"),
-        pytest.param(issuing.LEASE, pkcs11_signer.LONGEST_SIGNATURE, id="issuance"),
+        pytest.param(certificate_issuance.LEASE, pkcs11_signer.LONGEST_SIGNATURE, id="issuance"),
         pytest.param(print_work.LEASE, timedelta(0), id="print"),
     ],
 )

@@ -1,6 +1,6 @@
 """What happens at issuance while others read its feed, and what issuance's own database says of it."""
 
-from services.issuance import revoking
+from services.issuance import revocation
 from services.issuance.ca.crl import RevocationReason
 from tests.integration.issuance.world import Renewal, World
 
@@ -16,9 +16,9 @@ def live(world: World, number: int) -> None:
     renewals = [world.issued([name]) for name in names]
     with world.begin() as tx:
         for renewal in renewals[:2]:
-            revoking.accept(renewal.items[0].item_id, renewal.caller, tx)
+            revocation.accept(renewal.items[0].item_id, renewal.caller, tx)
     with world.begin() as tx:
-        revoking.revoke_serial(serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test", tx)
+        revocation.revoke_serial(serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test", tx)
 
 
 def certificates(world: World) -> dict[str, dict[str, str]]:

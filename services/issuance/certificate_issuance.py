@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, proofs, revoking, store
+from services.issuance import certificate_store, proofs, revocation, store
 from services.issuance.ca import lint, profiles
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
@@ -144,7 +144,7 @@ def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
     audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
     blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
     reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
-    revoking.revoke_one(certificate, reason, _ACTOR, tx)
+    revocation.revoke_one(certificate, reason, _ACTOR, tx)
 
 
 def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
