@@ -36,9 +36,10 @@ drill-restore: $(READY)  ## lose each database in turn amid renewals, restore it
 reconcile: $(READY)  ## compare what services, topics, provider and mail server of the running system say of each renewal
 	@$(BIN)/python -m deploy.local.reconcile
 
-check: $(READY)  ## formatting, lint, types, import contracts
+check: $(READY)  ## formatting, lint, types, language, import contracts
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python -m devtools.language
 	@$(BIN)/lint-imports --no-logo | tail -n 3
 
 test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
