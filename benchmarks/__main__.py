@@ -42,9 +42,9 @@ PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {
 def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which to run; all if none is named")
-    parser.add_argument("--quick", action="store_true", help="short runs, to see that it works")
-    parser.add_argument("--save", action="store_true", help="keep the figures, for the tables of docs/operations.md")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="make short runs, as a smoke test")
+    parser.add_argument("--save", action="store_true", help="save the figures for the tables of docs/operations.md")
     options = parser.parse_args()
     begun = time.monotonic()
     figures = [figure for part in options.parts or PARTS for figure in PARTS[part](options.quick)]

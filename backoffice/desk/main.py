@@ -87,7 +87,7 @@ def _state(_: argparse.Namespace) -> None:
 
 
 def _actor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 def _assign(options: argparse.Namespace) -> None:
@@ -100,8 +100,8 @@ def _assign(options: argparse.Namespace) -> None:
 
 
 def _assign_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("staff_id", help="the staff number in the certificate's subject (serialNumber)")
-    parser.add_argument("roles", nargs="*", type=Role, help=f"of {', '.join(Role)}; none lets them in no more")
+    parser.add_argument("staff_id", help="staff number in the certificate's subject (serialNumber)")
+    parser.add_argument("roles", nargs="*", type=Role, help=f"roles, of {', '.join(Role)}; without one the access ends")
     parser.add_argument("--name", required=True)
     _actor(parser)
 
@@ -115,9 +115,9 @@ SERVICE: Final = Service(
     tasks=lambda pool: (),
     migrations=MIGRATIONS,
     commands={
-        "assign": Command(help="say what a member of staff works as", run=_assign, add_arguments=_assign_arguments),
-        "rebuild": Command(help="make what the desk shows anew from the topics", run=_rebuild, add_arguments=_actor),
-        "state": Command(help="a hash of all that the desk shows", run=_state),
+        "assign": Command(help="assign roles to a member of staff", run=_assign, add_arguments=_assign_arguments),
+        "rebuild": Command(help="rebuild the desk's projection from the topics", run=_rebuild, add_arguments=_actor),
+        "state": Command(help="print a hash of the desk's projection", run=_state),
     },
 )
 

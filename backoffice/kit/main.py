@@ -52,22 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="backoffice", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    follow = commands.add_parser("follow", help="print every event of the feed as it comes, in order and once")
-    follow.add_argument("--json", action="store_true", help="one CloudEvent a line")
-    follow.add_argument("--http", action="store_true", help="read over HTTP alone, where there is no Kafka")
+    follow = commands.add_parser("follow", help="print every event of the feed, in order and once")
+    follow.add_argument("--json", action="store_true", help="print one CloudEvent a line")
+    follow.add_argument("--http", action="store_true", help="read over HTTP only, without Kafka")
     begin = follow.add_mutually_exclusive_group()
-    begin.add_argument("--since", type=_moment, help="print what happened from this moment on (ISO 8601 with a zone)")
-    begin.add_argument("--from-serial", metavar="SERIAL", help="print from this certificate's issuance on")
-    begin.add_argument("--from-position", type=int, metavar="POSITION", help="read and know nothing of what is before")
-    follow.add_argument("--until-head", action="store_true", help="end at what is the head now")
+    begin.add_argument("--since", type=_moment, help="print events from this time on (ISO 8601 with a time zone)")
+    begin.add_argument("--from-serial", metavar="SERIAL", help="print events from this certificate's issuance on")
+    begin.add_argument(
+        "--from-position",
+        type=int,
+        metavar="POSITION",
+        help="read from this position on, without checks of earlier ones",
+    )
+    follow.add_argument("--until-head", action="store_true", help="exit at the present head of the feed")
     follow.set_defaults(run=_follow)
-    export = commands.add_parser("export", help="write the certificates that `follow` has booked")
-    export.add_argument("--csv", required=True, type=Path, metavar="FILE", help="where to; - for the output")
+    export = commands.add_parser("export", help="write the certificates that `follow` has recorded")
+    export.add_argument("--csv", required=True, type=Path, metavar="FILE", help="file to write; - for standard output")
     export.set_defaults(run=_export)
     verify = commands.add_parser("verify", help="check a file of events, or an export")
     verify.add_argument("file", type=Path)
     verify.set_defaults(run=_verify)
-    conformance = commands.add_parser("conformance", help="try a consumer of your own on a feed that goes wrong")
+    conformance = commands.add_parser("conformance", help="run the conformance suite against a consumer of your own")
     conformance.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     conformance.set_defaults(run=_conformance)
     return parser

@@ -80,19 +80,23 @@ def show(report: Report) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="reconciliation", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    topics = commands.add_parser("topics", help="write the topics' events into a file")
+    topics = commands.add_parser("topics", help="write the events of all topics into a file")
     topics.add_argument("--output", type=Path, required=True)
     topics.set_defaults(run=_topics)
-    comparing = commands.add_parser("compare", help="name every divergence by kind and renewal")
-    comparing.add_argument("--extracts", type=Path, required=True, help="a folder with SERVICE.jsonl of all services")
-    comparing.add_argument("--keys", type=Path, required=True, help="a folder with SERVICE-audit-jwks.json of each")
-    comparing.add_argument("--earlier", type=Path, help="the folder of the day before: is every audit log still whole?")
-    comparing.add_argument("--keep-earlier", action="store_true", help="move the extracts there once they are compared")
-    comparing.add_argument("--topics", type=Path, help="what `topics` has written, after all extracts")
-    comparing.add_argument("--provider", type=Path, help="the payment provider's captures and refunds")
-    comparing.add_argument("--mail", type=Path, help="the mails that the mail server took")
-    comparing.add_argument("--grace", type=float, default=900, metavar="SECONDS", help="how long a step may take")
-    comparing.add_argument("--retained-days", type=float, help="how long topics keep their events")
+    comparing = commands.add_parser("compare", help="list every divergence by kind and renewal")
+    comparing.add_argument("--extracts", type=Path, required=True, help="folder with SERVICE.jsonl of all services")
+    comparing.add_argument(
+        "--keys", type=Path, required=True, help="folder with SERVICE-audit-jwks.json of all services"
+    )
+    comparing.add_argument("--earlier", type=Path, help="folder of the day before, to detect a shortened audit log")
+    comparing.add_argument(
+        "--keep-earlier", action="store_true", help="move the extracts to the folder of --earlier after the comparison"
+    )
+    comparing.add_argument("--topics", type=Path, help="file that `topics` has written after all extracts")
+    comparing.add_argument("--provider", type=Path, help="file with the payment provider's captures and refunds")
+    comparing.add_argument("--mail", type=Path, help="file with the e-mails that the mail server accepted")
+    comparing.add_argument("--grace", type=float, default=900, metavar="SECONDS", help="longest duration of a step")
+    comparing.add_argument("--retained-days", type=float, help="retention of the topics")
     comparing.set_defaults(run=_compare)
     return parser
 

@@ -300,10 +300,12 @@ def drill(folder: Path, services: Sequence[str], points: Sequence[Point], renewa
 def main() -> None:
     """Run the drill; exit status 1 if anything diverges."""
     parser = argparse.ArgumentParser(prog="make drill-restore", description=__doc__)
-    parser.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICES)}; without one, all")
-    parser.add_argument("--point", choices=[*Point], action="append", help="without one, both")
-    parser.add_argument("--renewals", type=int, default=3, help="so many at each stage")
-    parser.add_argument("--keep", action="store_true", help="leave the folder to look at")
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICES)}(default: all)")
+    parser.add_argument(
+        "--point", choices=[*Point], action="append", help="point in time to restore to (default: both)"
+    )
+    parser.add_argument("--renewals", type=int, default=3, help="number of renewals at each stage")
+    parser.add_argument("--keep", action="store_true", help="keep the folder for inspection")
     options = parser.parse_args()
     folder = DEFAULT_FOLDER.parent / ".local-drill-restore"
     points = [Point(each) for each in options.point or Point]

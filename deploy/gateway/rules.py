@@ -200,16 +200,16 @@ REQUESTS_A_MINUTE: Final = {
 
 # Status → slug and title of the gateway's own problems.
 PROBLEMS: Final = {
-    400: ("bad-request", "The request could not be read"),
-    404: ("not-found", "There is nothing at this address"),
-    405: ("method-not-allowed", "No address here takes this method"),
-    408: ("request-timeout", "The request took too long to arrive"),
-    413: ("body-too-large", "The request body is larger than 256 KiB"),
-    421: ("misdirected-request", "This connection is not for this host"),
+    400: ("bad-request", "Malformed request"),
+    404: ("not-found", "No resource at this address"),
+    405: ("method-not-allowed", "Method not allowed"),
+    408: ("request-timeout", "Request not received in time"),
+    413: ("body-too-large", "Request body larger than 256 KiB"),
+    421: ("misdirected-request", "Connection is not for this host"),
     429: ("too-many-requests", "Too many requests; try again in a minute"),
-    431: ("headers-too-large", "The request headers are too large"),
-    503: ("unavailable", "The service cannot answer now; try again later"),
-    504: ("timeout", "The service did not answer in time; try again later"),
+    431: ("headers-too-large", "Request headers too large"),
+    503: ("unavailable", "Temporarily unavailable; try again later"),
+    504: ("timeout", "No answer in time; try again later"),
 }
 # The gateway's own pages where people read: status → what to do, in each of their languages.
 PAGE_LANGUAGES: Final = ("en", "zh-Hant-HK", "zh-Hans")

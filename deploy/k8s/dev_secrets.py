@@ -145,7 +145,7 @@ def manifest(secrets: Secrets) -> dict[str, Any]:
 def main() -> None:
     """Print them."""
     parser = argparse.ArgumentParser(prog="python -m deploy.k8s.dev_secrets", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where keys are kept (default: {FOLDER})")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"folder for the keys (default: {FOLDER})")
     options = parser.parse_args()
     installation = Installation.open(options.folder, Ports())
     print(json.dumps(manifest(make(installation, now=datetime.now(UTC).replace(microsecond=0)))))

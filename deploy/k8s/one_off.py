@@ -35,7 +35,7 @@ def pod(deployment: Mapping[str, Any], name: str, command: Sequence[str]) -> dic
 def main() -> None:
     """Print the pod for the Deployment that stands on standard input."""
     parser = argparse.ArgumentParser(prog="python -m deploy.k8s.one_off", description=__doc__)
-    parser.add_argument("name", help="what the pod is called")
+    parser.add_argument("name", help="name of the pod")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="services.SERVICE.main COMMAND …")
     options = parser.parse_args()
     print(json.dumps(pod(json.load(sys.stdin), options.name, options.command)))

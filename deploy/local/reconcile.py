@@ -102,7 +102,13 @@ def main() -> None:
     """Reconcile the running system; exit status 1 for a divergence."""
     parser = argparse.ArgumentParser(prog="make reconcile", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
-    parser.add_argument("--grace", type=float, default=GRACE_SECONDS, metavar="SECONDS", help="what is younger may run")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=GRACE_SECONDS,
+        metavar="SECONDS",
+        help="age below which a step may still be running",
+    )
     options = parser.parse_args()
     done = Reconciliation(installation=Installation.that_runs(options.folder), grace=options.grace).run()
     print(done.stdout, end="")

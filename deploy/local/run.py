@@ -95,9 +95,9 @@ def _bring_up(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where all state is kept")
-    parser.add_argument("--only", choices=["engines"], help="no services, to work on one of them by hand")
-    parser.add_argument("--free-ports", action="store_true", help="take ports nobody uses, beside another system")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="folder for all state")
+    parser.add_argument("--only", choices=["engines"], help="start no services, only what they need")
+    parser.add_argument("--free-ports", action="store_true", help="use free ports, beside another system")
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -25,8 +25,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="backoffice conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where the consumer runs")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="the consumer, with its arguments")
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="working directory of the consumer")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="command of the consumer, with its arguments")
     told = parser.parse_args()
     if not told.command:
         parser.error("name the consumer's command")

@@ -183,31 +183,33 @@ def _day(tx: Tx, options: argparse.Namespace) -> date:
 
 
 def _actor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--actor", default=getpass.getuser(), help="who says so, for the audit log")
+    parser.add_argument("--actor", default=getpass.getuser(), help="name for the audit log")
 
 
 def _add_posted(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("batch", help="the batch's name, such as batch-000001")
-    parser.add_argument("--manifest", type=Path, required=True, help="its manifest with registered numbers filled in")
-    parser.add_argument("--on", type=date.fromisoformat, help="when it was posted (default: today)")
+    parser.add_argument("batch", help="name of the batch, such as batch-000001")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="manifest of the batch with its registered numbers"
+    )
+    parser.add_argument("--on", type=date.fromisoformat, help="date of posting (default: today)")
     _actor(parser)
 
 
 def _add_returned(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("envelope", type=uuid.UUID, help="the envelope's id")
-    parser.add_argument("--reason", required=True, help="what the post wrote on it")
-    parser.add_argument("--on", type=date.fromisoformat, help="when it came back (default: today)")
+    parser.add_argument("envelope", type=uuid.UUID, help="id of the PIN Envelope")
+    parser.add_argument("--reason", required=True, help="reason written on it by the post")
+    parser.add_argument("--on", type=date.fromisoformat, help="date of its return (default: today)")
     _actor(parser)
 
 
 def _add_withdrawn(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("envelope", type=uuid.UUID, help="the envelope's id")
-    parser.add_argument("--reason", required=True, help="why, such as spoiled in the printer")
+    parser.add_argument("envelope", type=uuid.UUID, help="id of the PIN Envelope")
+    parser.add_argument("--reason", required=True, help="reason, such as a paper jam")
     _actor(parser)
 
 
 def _add_bounced(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("report", type=Path, help="the delivery status notification as it came; - reads it from a pipe")
+    parser.add_argument("report", type=Path, help="file with the delivery status notification; - reads standard input")
     _actor(parser)
 
 
@@ -218,12 +220,12 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
         choices=range(1, 3651),
         metavar="DAYS",
         default=30,
-        help="how far to look back (default: 30)",
+        help="number of days to look back (default: 30)",
     )
 
 
 def _add_resend(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mail", type=uuid.UUID, help="the mail's id")
+    parser.add_argument("mail", type=uuid.UUID, help="id of the e-mail")
     _actor(parser)
 
 
@@ -244,16 +246,14 @@ SERVICE: Final = Service(
         "posted": Command(
             help="record the registered numbers of a posted batch", run=run_posted, add_arguments=_add_posted
         ),
-        "returned": Command(help="record that an envelope came back", run=run_returned, add_arguments=_add_returned),
+        "returned": Command(help="record a returned PIN Envelope", run=run_returned, add_arguments=_add_returned),
         "withdrawn": Command(
-            help="record that a printed letter will not be posted", run=run_withdrawn, add_arguments=_add_withdrawn
+            help="record a printed letter that will not be posted", run=run_withdrawn, add_arguments=_add_withdrawn
         ),
-        "bounced": Command(help="record that an e-mail came back", run=run_bounced, add_arguments=_add_bounced),
-        "resend": Command(
-            help="send a bounced or unconfirmed e-mail once more", run=run_resend, add_arguments=_add_resend
-        ),
+        "bounced": Command(help="record a bounced e-mail", run=run_bounced, add_arguments=_add_bounced),
+        "resend": Command(help="send a bounced or unconfirmed e-mail again", run=run_resend, add_arguments=_add_resend),
         "waiting": Command(
-            help="list what waits for a person: mails that came back, letters not posted, faulty envelopes",
+            help="list bounced e-mails, letters not posted and faulty envelopes",
             run=run_waiting,
             add_arguments=_add_waiting,
         ),

@@ -31,9 +31,9 @@ ACTOR: Final = "mailing-print"
 # Opening, setting and writing one letter takes a tenth of a second.
 LEASE: Final = timedelta(seconds=20)
 
-ENVELOPES = Counter("mailing_envelopes_total", "PIN Envelopes by what became of them at the printer", ["outcome"])
-ERASED = Counter("mailing_letters_erased_total", "Letters' files erased after the post had them")
-BATCHES = Counter("mailing_batches_closed_total", "Posting batches closed with their manifest")
+ENVELOPES = Counter("mailing_envelopes_total", "PIN Envelopes processed by the printer, by outcome", ["outcome"])
+ERASED = Counter("mailing_letters_erased_total", "Letter files erased after posting")
+BATCHES = Counter("mailing_batches_closed_total", "Posting batches closed with a manifest")
 
 
 class Key(Protocol):

@@ -33,7 +33,7 @@ from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
 
-SENDINGS = Counter("mailing_sendings_total", "Sendings by how they ended", ["template", "outcome"])
+SENDINGS = Counter("mailing_sendings_total", "Delivery attempts by outcome", ["template", "outcome"])
 # From the start at 0: an alert hears of the first time only if there was a 0 before it.
 for _template, _outcome in product(
     Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known")

@@ -35,35 +35,29 @@ from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problem_api import KeySetSchema
 from shared.web.problems import Problem, ProblemTable
 
-blp: Final = Blueprint("payment", __name__, description="Paying for a renewal")
+blp: Final = Blueprint("payment", __name__, description="Payments for renewals")
 
 PROBLEMS: Final[ProblemTable] = {
     PaymentNotReady: Problem(
-        HTTPStatus.NOT_FOUND, PaymentNotReady.reason, "There is no payment for this renewal, or not yet", retry_after=2
+        HTTPStatus.NOT_FOUND, PaymentNotReady.reason, "No payment for this renewal yet", retry_after=2
     ),
     NotTheRepresentative: Problem(
-        HTTPStatus.FORBIDDEN, NotTheRepresentative.reason, "Only the AR who submitted the renewal can pay for it"
+        HTTPStatus.FORBIDDEN, NotTheRepresentative.reason, "Payment is reserved to the AR who submitted the renewal"
     ),
     AuthorisationRefused: Problem(
-        HTTPStatus.FORBIDDEN, AuthorisationRefused.reason, "The checkout authorisation is not good for this"
+        HTTPStatus.FORBIDDEN, AuthorisationRefused.reason, "Checkout authorisation not valid for this payment"
     ),
-    AuthorisationUsed: Problem(
-        HTTPStatus.CONFLICT, AuthorisationUsed.reason, "The checkout authorisation was used before"
-    ),
-    PaymentClosed: Problem(HTTPStatus.CONFLICT, PaymentClosed.reason, "This renewal can no longer be paid"),
-    AlreadyPaid: Problem(HTTPStatus.CONFLICT, AlreadyPaid.reason, "This renewal is paid; do not pay again"),
-    PaymentHeld: Problem(HTTPStatus.CONFLICT, PaymentHeld.reason, "The payment is being looked into; do not pay again"),
-    NoReceiptYet: Problem(
-        HTTPStatus.NOT_FOUND, NoReceiptYet.reason, "There is no receipt before the payment is captured"
-    ),
-    WebhookRefused: Problem(HTTPStatus.BAD_REQUEST, WebhookRefused.reason, "This is not a webhook of our provider"),
-    ProviderRefused: Problem(
-        HTTPStatus.BAD_GATEWAY, ProviderRefused.reason, "The payment provider does not open this checkout"
-    ),
+    AuthorisationUsed: Problem(HTTPStatus.CONFLICT, AuthorisationUsed.reason, "Checkout authorisation already used"),
+    PaymentClosed: Problem(HTTPStatus.CONFLICT, PaymentClosed.reason, "Renewal can no longer be paid"),
+    AlreadyPaid: Problem(HTTPStatus.CONFLICT, AlreadyPaid.reason, "Renewal already paid"),
+    PaymentHeld: Problem(HTTPStatus.CONFLICT, PaymentHeld.reason, "Payment under review; do not pay again"),
+    NoReceiptYet: Problem(HTTPStatus.NOT_FOUND, NoReceiptYet.reason, "No receipt before the payment is captured"),
+    WebhookRefused: Problem(HTTPStatus.BAD_REQUEST, WebhookRefused.reason, "Webhook not accepted"),
+    ProviderRefused: Problem(HTTPStatus.BAD_GATEWAY, ProviderRefused.reason, "Payment provider refused the checkout"),
     ProviderUnavailable: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         ProviderUnavailable.reason,
-        "The payment provider does not answer; try again with the same Idempotency-Key",
+        "Payment provider unavailable; retry with the same Idempotency-Key",
         retry_after=5,
     ),
 }

@@ -88,7 +88,7 @@ def _recheck(options: argparse.Namespace) -> None:
 
 def _recheck_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("renewal_id", type=uuid.UUID)
-    parser.add_argument("--actor", required=True, help="who asks for it, for the audit log")
+    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 SERVICE: Final = service.Service(
@@ -104,7 +104,7 @@ SERVICE: Final = service.Service(
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "recheck": Command(
-            help="ask the provider again about a payment in any state, or release its held refunds",
+            help="query the provider about a payment in any state, or release its held refunds",
             run=_recheck,
             add_arguments=_recheck_arguments,
         )

@@ -39,7 +39,7 @@ ACTOR: Final = "payment"
 # How long after the AR was sent to the provider's page the first look is worth it, should the webhook get lost.
 FIRST_LOOK: Final = timedelta(seconds=2)
 
-HELD = Counter("payment_held_total", "Payments and refunds set aside for an operator", ["what"])
+HELD = Counter("payment_held_total", "Payments and refunds held for an operator", ["what"])
 # From the start at 0: an alert hears of the first time only if there was a 0 before it.
 for _what in ("payment", "refund"):
     HELD.labels(_what)
@@ -47,7 +47,7 @@ for _what in ("payment", "refund"):
 # An answer that was lost is asked for again within minutes. What the provider did longer ago, or under a reference that
 # we never stored, was forgotten here: the database was restored.
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
-FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures that only the provider remembered", ["what"])
+FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures found only at the provider", ["what"])
 for _what in ("checkout", "capture"):
     FORGOTTEN.labels(_what)
 

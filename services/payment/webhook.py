@@ -46,7 +46,7 @@ class WebhookOutcome(StrEnum):
     REFUSED = "refused"
 
 
-WEBHOOKS = Counter("payment_webhooks_total", "Webhooks received, by what became of them", ["outcome"])
+WEBHOOKS = Counter("payment_webhooks_total", "Webhooks received by outcome", ["outcome"])
 # From the start at 0: an alert hears of the first time only if there was a 0 before it.
 for _outcome in WebhookOutcome:
     WEBHOOKS.labels(_outcome)

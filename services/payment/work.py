@@ -43,7 +43,7 @@ LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
 # A provider takes hours to days over a pending refund.
 PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
 
-REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refunds that the provider refused; they are tried again")
+REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refund attempts refused by the provider; they are retried")
 
 
 def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock: Clock = utc_now) -> bool:

@@ -32,15 +32,15 @@ MANY_KEYS: Final = 5
 FIRST_WAIT: Final = timedelta(seconds=1)
 
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
-SEEN = Counter("inbox_seen_total", "Events that had been applied before", ["topic"])
-IGNORED = Counter("inbox_ignored_total", "Events that no longer changed anything", ["type"])
+SEEN = Counter("inbox_seen_total", "Duplicate events skipped", ["topic"])
+IGNORED = Counter("inbox_ignored_total", "Events ignored in the present state", ["type"])
 DELIVERY = Histogram(
     "event_delivery_seconds",
-    "From the announcement of an event to its handler's end",
+    "Time from an event's announcement to its applied transaction",
     ["type"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 14400),
 )
-HELD = Counter("inbox_held_total", "Events set aside", ["topic", "reason"])
+HELD = Counter("inbox_held_total", "Events held", ["topic", "reason"])
 
 
 class ManyKeysFailing(Unavailable):

@@ -38,8 +38,8 @@ ALL_FAIL: Final = (ManyKeysFailing, PoolTimeout)
 
 BATCHES = Counter("consumer_batches_total", "Batches applied")
 COMMITS_FAILED = Counter("consumer_commits_failed_total", "Offset commits that failed", ["error"])
-PAUSES = Counter("consumer_pauses_total", "Times the consumer paused because something it needs was down", ["error"])
-LAG = Gauge("consumer_lag_seconds", "Age of the oldest record of the batch in hand, 0 without one")
+PAUSES = Counter("consumer_pauses_total", "Pauses because a dependency was unavailable", ["error"])
+LAG = Gauge("consumer_lag_seconds", "Age of the oldest record in the current batch, 0 if none")
 
 
 class Consumer:

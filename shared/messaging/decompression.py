@@ -20,7 +20,7 @@ MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_RECORDS: Final = 1_000
 _MAX_WINDOW: Final = 8 * 1024 * 1024
 
-UNREAD = Counter("consumer_unreadable_batches_total", "Batches of records that were not unpacked", ["why"])
+UNREAD = Counter("consumer_unreadable_batches_total", "Record batches rejected by the decompression limits", ["why"])
 
 _read_strictly: Final = DefaultRecordBatch._read_msg
 

@@ -18,7 +18,7 @@ from shared.messaging.outbox import ENVELOPE, envelope_of
 from shared.security.tokens import KeySet, SigningKey
 from shared.settings import SettingsError
 
-STAMPED = Counter("feed_stamped_total", "Events that got their position and signature", ["topic"])
+STAMPED = Counter("feed_stamped_total", "Events stamped with position and signature", ["topic"])
 
 
 @dataclass(frozen=True, kw_only=True)

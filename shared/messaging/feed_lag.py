@@ -19,7 +19,7 @@ EVERY_SECONDS: Final = 15.0
 # A reader names its groups as it likes, and each is a time series.
 MAX_GROUPS: Final = 200
 LAG: Final = Gauge(
-    "feed_reader_lag_records", "Records of the feed that a reader's group has not committed", ["reader", "group"]
+    "feed_reader_lag_records", "Feed records not committed by a reader's consumer group", ["reader", "group"]
 )
 
 

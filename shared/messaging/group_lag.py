@@ -13,10 +13,10 @@ from shared.messaging import kafka_clients
 
 EVERY_SECONDS: Final = 15.0
 
-LAG: Final = Gauge("consumer_group_lag_records", "Records of all partitions that the group has not committed")
+LAG: Final = Gauge("consumer_group_lag_records", "Records of all partitions not committed by the consumer group")
 STALLED: Final = Gauge(
     "consumer_group_stalled_seconds",
-    "How long the slowest partition has had records without a commit of the group, 0 if none has",
+    "Longest time a partition has had records without a commit of the group, 0 if none",
 )
 
 

@@ -20,8 +20,8 @@ LONGEST_ASK_SECONDS: Final = 3600.0
 GIVE_UP_AFTER: Final = 3
 LEAVE_MS: Final = 3_000
 
-MEMBER = Gauge("consumer_group_member", "1 while the consumer is a member of its group, 0 once it is out of it")
-JOINS = Counter("consumer_group_rejoins_total", "Times the consumer left its group and joined it again to get back in")
+MEMBER = Gauge("consumer_group_member", "1 while the consumer is a member of its group, else 0")
+JOINS = Counter("consumer_group_rejoins_total", "Attempts to rejoin the consumer group")
 
 
 class Client(Protocol):

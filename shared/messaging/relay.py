@@ -38,9 +38,9 @@ _LOOK_AGAIN_SECONDS: Final = 0.05
 # One relay per database: any number, the same in every release.
 _RELAY_LOCK: Final = 0x6543_6572_74
 SENT = Counter("outbox_sent_total", "Events acknowledged by Kafka", ["topic"])
-OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event not yet acknowledged, 0 if none")
-UNSENDABLE = Counter("outbox_unsendable_total", "Events that can never be sent; each blocks its key")
-PUBLISH = Histogram("outbox_publish_seconds", "From the first send of a batch to its last acknowledgement")
+OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event without acknowledgement, 0 if none")
+UNSENDABLE = Counter("outbox_unsendable_total", "Events marked as unsendable; each blocks its key")
+PUBLISH = Histogram("outbox_publish_seconds", "Time from a batch's first send to its last acknowledgement")
 SHORTEST_SECONDS: Final = 0.005
 LONGEST_SECONDS: Final = 0.25
 # Outsiders wait at a feed's head: half of them shall have an event within 0.1 s of its commit.

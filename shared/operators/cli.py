@@ -21,23 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     All but `list` need `--actor`, and all but `redrive` a `--reason`.
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="one JSON object a line")
-    redrive = actions.add_parser("redrive", help="try a key's next held event again, and what waits behind it")
-    skip = actions.add_parser(
-        "skip", help="propose to leave an event out; somebody else confirms it, here or at the desk"
-    )
-    confirm = actions.add_parser("confirm", help="leave out what somebody else proposed")
-    reject = actions.add_parser("reject", help="leave the event where it is")
+    actions.add_parser("list", help="list held events, one JSON object a line")
+    redrive = actions.add_parser("redrive", help="apply a key's next held event again, and the events behind it")
+    skip = actions.add_parser("skip", help="propose to skip an event; another person approves it, here or at the desk")
+    confirm = actions.add_parser("confirm", help="approve a skip that another person proposed")
+    reject = actions.add_parser("reject", help="reject a proposed skip; the event stays held")
     for action in (redrive, skip):
         action.add_argument("topic")
         action.add_argument("key")
-    skip.add_argument("--event", help="which one: `name`, `event` or `at` as listed; without it, the next")
+    skip.add_argument("--event", help="event to skip: its `name`, `event` or `at` as listed (default: the next one)")
     for action in (confirm, reject):
         action.add_argument("proposal", type=uuid.UUID)
     for action in (redrive, skip, confirm, reject):
-        action.add_argument("--actor", type=_actor, required=True, help="who does this, for the audit log")
+        action.add_argument("--actor", type=_actor, required=True, help="name for the audit log")
     for action in (skip, confirm, reject):
-        action.add_argument("--reason", required=True, help="why; kept in the audit log")
+        action.add_argument("--reason", required=True, help="reason for the audit log")
 
 
 def _actor(text: str) -> str:

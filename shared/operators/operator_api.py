@@ -49,17 +49,17 @@ class CursorUnknown(Refused):
 
 
 PROBLEMS: Final[ProblemTable] = {
-    ActionRefused: Problem(HTTPStatus.FORBIDDEN, ActionRefused.reason, "This token is for something else"),
-    NotParked: Problem(HTTPStatus.NOT_FOUND, NotParked.reason, "There is no such held event"),
-    NotNext: Problem(HTTPStatus.CONFLICT, NotNext.reason, "It is not this event's turn"),
-    ChooseEvent: Problem(HTTPStatus.CONFLICT, ChooseEvent.reason, "Say which of two events with one number is meant"),
-    AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "This was proposed before"),
-    NoSuchProposal: Problem(HTTPStatus.NOT_FOUND, NoSuchProposal.reason, "There is no such proposal"),
-    SecondPersonNeeded: Problem(HTTPStatus.FORBIDDEN, SecondPersonNeeded.reason, "A second person must confirm this"),
-    CursorUnknown: Problem(HTTPStatus.BAD_REQUEST, CursorUnknown.reason, "The list does not go on from there"),
+    ActionRefused: Problem(HTTPStatus.FORBIDDEN, ActionRefused.reason, "Token does not allow this action"),
+    NotParked: Problem(HTTPStatus.NOT_FOUND, NotParked.reason, "Unknown held event"),
+    NotNext: Problem(HTTPStatus.CONFLICT, NotNext.reason, "Event is not next in sequence"),
+    ChooseEvent: Problem(HTTPStatus.CONFLICT, ChooseEvent.reason, "Several held events share this sequence number"),
+    AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "Skip already proposed"),
+    NoSuchProposal: Problem(HTTPStatus.NOT_FOUND, NoSuchProposal.reason, "Unknown proposal"),
+    SecondPersonNeeded: Problem(HTTPStatus.FORBIDDEN, SecondPersonNeeded.reason, "Approval by another person required"),
+    CursorUnknown: Problem(HTTPStatus.BAD_REQUEST, CursorUnknown.reason, "Unknown cursor"),
 }
 
-blp: Final = Blueprint("held", __name__, description="Events that are held")
+blp: Final = Blueprint("held", __name__, description="Held events")
 
 
 @dataclass(frozen=True, kw_only=True)

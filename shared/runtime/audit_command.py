@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_head,
         metavar="HEAD",
-        help="a head that was logged as audit.sealed, best the newest: it must be in the log; may be repeated",
+        help="head from the log event audit.sealed, preferably the newest, that must be in the log; repeatable",
     )
 
 

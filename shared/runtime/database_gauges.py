@@ -13,13 +13,11 @@ from shared.tx import Clock, utc_now
 
 EVERY_SECONDS: Final = 15.0
 
-OLDEST_DUE: Final = Gauge(
-    "work_oldest_due_seconds", "How long the oldest due row has been due, 0 without one", ["task"]
-)
-HELD: Final = Gauge("inbox_held_keys", "Keys held now", ["consumer", "reason"])
-OLDEST_HOLD: Final = Gauge("inbox_oldest_hold_seconds", "How long the first of the held keys is held, 0 without one")
-UNSEALED: Final = Gauge("audit_oldest_unsealed_seconds", "Age of the oldest audit row without a seal, 0 without one")
-LAST_SEAL: Final = Gauge("audit_last_seal", "Number of the last seal over the audit log; it never falls")
+OLDEST_DUE: Final = Gauge("work_oldest_due_seconds", "Time since the oldest due row became due, 0 if none", ["task"])
+HELD: Final = Gauge("inbox_held_keys", "Keys with held events", ["consumer", "reason"])
+OLDEST_HOLD: Final = Gauge("inbox_oldest_hold_seconds", "Age of the oldest hold, 0 if none")
+UNSEALED: Final = Gauge("audit_oldest_unsealed_seconds", "Age of the oldest audit row without a seal, 0 if none")
+LAST_SEAL: Final = Gauge("audit_last_seal", "Number of the last audit seal; never decreases")
 
 
 @dataclass(frozen=True, kw_only=True)

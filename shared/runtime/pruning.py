@@ -20,7 +20,7 @@ EVERY_SECONDS: Final = 5.0
 # One pruner per database: any number, the same in every release.
 _LOCK: Final = 0x7072_756E
 
-PRUNED = Counter("pruned_rows_total", "Rows deleted or blanked because their time was over", ["table"])
+PRUNED = Counter("pruned_rows_total", "Rows deleted or blanked at the end of their retention", ["table"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from shared.operators.operator_api import Operations
 
 CODE_VERSION: Final = "0.1.0"
-STARTED = Gauge("process_started", "1 once the process has begun its loop", ["service", "process"])
+STARTED = Gauge("process_started", "1 once the process has started", ["service", "process"])
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 
@@ -94,22 +94,22 @@ def _parser(service: Service) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"services.{service.name}.main", description=service.purpose)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     built_in: dict[str, Command] = {
-        "web": Command(help="answer HTTP", run=lambda _: _web(service)),
-        "relay": Command(help="bring our events to Kafka", run=lambda _: _relay(service)),
-        "work": Command(help="take due rows to the outside", run=lambda _: _work(service)),
-        "migrate": Command(help="bring the database up to date", run=lambda _: _migrate(service)),
+        "web": Command(help="serve HTTP requests", run=lambda _: _web(service)),
+        "relay": Command(help="publish outbox events to Kafka", run=lambda _: _relay(service)),
+        "work": Command(help="run background tasks", run=lambda _: _work(service)),
+        "migrate": Command(help="apply database migrations", run=lambda _: _migrate(service)),
         "recall": Command(
-            help="after a restore: bring back from Kafka the events that the database has forgotten",
+            help="after a restore: re-insert the events that Kafka has and the outbox lacks",
             add_arguments=_recall_arguments,
             run=lambda options: _recall(service, options.actor),
         ),
         "verify-audit": Command(
-            help="check the seals over the audit log",
+            help="verify the seals over the audit log",
             add_arguments=audit_command.add_arguments,
             run=lambda options: _verify_audit(service, options),
         ),
         "export": Command(
-            help="write a signed extract of the database, to be compared with other services' extracts",
+            help="write a signed extract of the database for reconciliation",
             add_arguments=_export_arguments,
             run=lambda options: _export(service, options.output),
         ),
@@ -117,7 +117,7 @@ def _parser(service: Service) -> argparse.ArgumentParser:
     if service.subscriptions is not None:
         built_in |= _consuming(service, service.subscriptions)
     if service.subscriptions is not None or service.operations is not None:
-        built_in["operate"] = Command(help="let the CA's desk operate", run=lambda _: _operate(service))
+        built_in["operate"] = Command(help="serve the operator API for the CA's desk", run=lambda _: _operate(service))
     for name, command in {**built_in, **service.commands}.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
         command.add_arguments(sub)
@@ -129,12 +129,12 @@ def _consuming(service: Service, subscriptions: Callable[[], Sequence[Subscripti
     return {
         "consume": Command(help="apply other services' events", run=lambda _: _consume(service, subscriptions())),
         "held": Command(
-            help="list or redrive held events; leave one out by two persons",
+            help="list or redrive held events; skip one with four-eyes approval",
             add_arguments=cli.add_arguments,
             run=lambda options: _held(service, subscriptions(), options),
         ),
         "rewind": Command(
-            help="after a restore: read again what came since a moment; the consumers must have ended",
+            help="after a restore: reset the consumer offsets to a time; stop the consumers first",
             add_arguments=_rewind_arguments,
             run=lambda options: _rewind(service, subscriptions(), options),
         ),
@@ -282,7 +282,7 @@ def _sealer(service: Service, settings: ServiceSettings, pool: Pool) -> Task:
 
 
 def _recall_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 def _recall(service: Service, actor: str) -> None:
@@ -306,8 +306,10 @@ def _recall(service: Service, actor: str) -> None:
 
 
 def _rewind_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--to", required=True, type=_moment, help="ISO 8601 with its time zone: 2026-11-25T08:00:00Z")
-    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+    parser.add_argument(
+        "--to", required=True, type=_moment, help="time in ISO 8601 with a time zone: 2026-11-25T08:00:00Z"
+    )
+    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 def _moment(text: str) -> datetime:
@@ -343,7 +345,7 @@ def _verify_audit(service: Service, options: argparse.Namespace) -> None:
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="a file, complete once it is there")
+    parser.add_argument("--output", type=Path, required=True, help="file to write; it appears once it is complete")
 
 
 def _export(service: Service, output: Path) -> None:

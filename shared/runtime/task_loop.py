@@ -19,8 +19,8 @@ LONGEST_SECONDS: Final = 0.25
 AFTER_FAILURE_SECONDS: Final = 1.0
 _ROW_FAILED: Final = "The claimed row waits for its own backoff; its task goes on with the next row."
 
-DONE = Counter("work_done_total", "Due rows worked", ["task"])
-FAILED = Counter("work_failed_total", "Turns that ended in an error", ["task", "error"])
+DONE = Counter("work_done_total", "Task iterations that processed a due row", ["task"])
+FAILED = Counter("work_failed_total", "Task iterations that failed", ["task", "error"])
 
 Task = Callable[[], bool]
 # The outcome is settled after the call: the pool's wait for a connection and the longest statement.

@@ -39,7 +39,7 @@ CALL_TIMEOUT: Final = 10.0
 _ROOT: Final = Path(__file__).parents[2]
 # What the interpreter needs to find its libraries.
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
-_CALLS: Final = Counter("parsing_calls_total", "Calls of the parsing pool, by outcome", ["outcome"])
+_CALLS: Final = Counter("parsing_calls_total", "Calls to the parsing pool by outcome", ["outcome"])
 
 
 class TooCostly(Refused):

@@ -40,29 +40,27 @@ class Problem:
 
 ProblemTable = Mapping[type[Exception], Problem]
 
-INTERNAL: Final = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
-UNAVAILABLE: Final = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Try again later", retry_after=5)
+INTERNAL: Final = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+UNAVAILABLE: Final = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", retry_after=5)
 INVALID: Final = Problem(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid-request",
-    "The request is not valid",
+    "Invalid request",
     members={"errors": {"type": "object", "description": "What is wrong, by part of the request and field"}},
 )
-MALFORMED: Final = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", "The request cannot be read")
+MALFORMED: Final = Problem(HTTPStatus.BAD_REQUEST, "malformed-request", "Malformed request")
 TOO_LARGE: Final = Problem(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-entity-too-large", "The request body is larger than 256 KiB"
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-entity-too-large", "Request body larger than 256 KiB"
 )
 HEADERS_TOO_LARGE: Final = Problem(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request-header-fields-too-large", "The request's headers are too long"
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request-header-fields-too-large", "Request headers too long"
 )
 
 COMMON: Final[ProblemTable] = {
-    TokenRefused: Problem(HTTPStatus.UNAUTHORIZED, "token-refused", "The token is not valid or has expired"),
+    TokenRefused: Problem(HTTPStatus.UNAUTHORIZED, "token-refused", "Access token invalid or expired"),
     Unavailable: UNAVAILABLE,
-    TooCostly: Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, TooCostly.reason, "What was sent takes too long to read: send another one"
-    ),
-    Refused: Problem(HTTPStatus.BAD_REQUEST, "refused", "The request was refused"),
+    TooCostly: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, TooCostly.reason, "Input takes too long to parse"),
+    Refused: Problem(HTTPStatus.BAD_REQUEST, "refused", "Request refused"),
 }
 
 

@@ -39,10 +39,12 @@ _KEY_PARAMETER: Final = {
 }
 
 _IDEMPOTENCY: Final[ProblemTable] = {
-    KeyMissing: Problem(HTTPStatus.BAD_REQUEST, KeyMissing.reason, "The request needs an Idempotency-Key"),
-    KeyInUse: Problem(HTTPStatus.CONFLICT, KeyInUse.reason, "The same request is running", retry_after=1),
+    KeyMissing: Problem(HTTPStatus.BAD_REQUEST, KeyMissing.reason, "Idempotency-Key header missing"),
+    KeyInUse: Problem(
+        HTTPStatus.CONFLICT, KeyInUse.reason, "Request with this Idempotency-Key in progress", retry_after=1
+    ),
     KeyReused: Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, KeyReused.reason, "The Idempotency-Key was used for another request"
+        HTTPStatus.UNPROCESSABLE_ENTITY, KeyReused.reason, "Idempotency-Key already used for another request"
     ),
 }
 

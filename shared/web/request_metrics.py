@@ -6,10 +6,10 @@ from typing import Final
 import flask
 from prometheus_client import Counter, Histogram
 
-REQUESTS: Final = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
+REQUESTS: Final = Counter("http_requests_total", "HTTP requests answered", ["method", "route", "status"])
 # A label takes no text of a client's: each new value is a time series for good.
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SECONDS: Final = Histogram("http_request_seconds", "Time to answer", ["method", "route"])
+SECONDS: Final = Histogram("http_request_seconds", "Time to answer an HTTP request", ["method", "route"])
 
 
 def begin() -> None:
