@@ -1,1 +1,1 @@
-"""What the CA's back office works with: readers of the feed, and the desk."""
+"""Tools of the CA's back office: the consumer kit, the desk and the reconciliation."""

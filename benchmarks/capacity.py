@@ -48,14 +48,14 @@ class Measured:
 
     @classmethod
     def read(cls) -> "Measured":
-        """As they were saved last."""
+        """Return as they were saved last."""
         return cls(json.loads(MEASURED.read_text("utf-8")))
 
     def __getitem__(self, name: str) -> float:
         return self._values[name]
 
     def beginning(self, prefix: str) -> dict[str, float]:
-        """All whose names begin so, without the prefix."""
+        """Return all whose names begin so, without the prefix."""
         return {name.removeprefix(prefix): value for name, value in self._values.items() if name.startswith(prefix)}
 
     @property
@@ -70,7 +70,7 @@ def kind_of(process: str) -> str:
 
 
 def pods(process: str, processor_seconds: float, a_day: int) -> int:
-    """How many of this process the busiest hour needs."""
+    """Return how many of this process the busiest hour needs."""
     kind, mean = kind_of(process), a_day / 86_400
     rate = mean if kind in UNHURRIED else mean * PEAK
     needed = 1 if kind in ONE_AT_WORK else math.ceil(rate * processor_seconds / BUSY)
@@ -78,7 +78,7 @@ def pods(process: str, processor_seconds: float, a_day: int) -> int:
 
 
 def connections(measured: Measured, service: str, a_day: int) -> int:
-    """What the pods of one service may open, with one of each process more while it is replaced."""
+    """Return what the pods of one service may open, with one of each process more while it is replaced."""
     return sum(
         (pods(process, cpu, a_day) + 1) * POOL.get(kind_of(process), LOOPS_POOL)
         for process, cpu in measured.processors.items()
@@ -87,7 +87,7 @@ def connections(measured: Measured, service: str, a_day: int) -> int:
 
 
 def tables(measured: Measured) -> str:
-    """What was measured, and what follows from it."""
+    """Return what was measured, and what follows from it."""
     return "\n".join((_measured(measured), _needs(measured), _pods(measured)))
 
 
@@ -172,7 +172,7 @@ def _pods(measured: Measured) -> str:
 
 
 def scaled(measured: Measured) -> str:
-    """What one, two and three consumers of a service apply."""
+    """Return what one, two and three consumers of a service apply."""
     rows = []
     for kind in scaling.KINDS:
         for members in scaling.MEMBERS:
@@ -191,7 +191,7 @@ def _peak(a_day: int) -> float:
 
 
 def _partitions(measured: Measured, a_day: int) -> int:
-    """As many as the consumers that are needed of one service, by the dozen."""
+    """Return as many as the consumers that are needed of one service, by the dozen."""
     most = max(pods(name, cpu, a_day) for name, cpu in measured.processors.items() if kind_of(name) == "consume")
     return math.ceil(most / PARTITIONS) * PARTITIONS
 

@@ -104,7 +104,7 @@ class Meter:
         wait_until(lambda: self._file.stat().st_size > seen, limit=10, what="PostgreSQL logs every statement")
 
     def _logged(self) -> Iterator[str]:
-        """What PostgreSQL has logged since `start`; supervisord begins a new file when one is full."""
+        """Yield what PostgreSQL has logged since `start`; supervisord begins a new file when one is full."""
         inode, offset = self._log
         files = [self._file.with_suffix(".log.1"), self._file]
         if self._file.stat().st_ino == inode:
@@ -131,7 +131,7 @@ class Meter:
 
 
 def _statements(lines: Iterable[str]) -> "tuple[Counter[Process], Counter[Process]]":
-    """Statements by process: those of transactions that wrote, and those of web that only read.
+    """Return statements by process: those of transactions that wrote, and those of web that only read.
 
     An empty statement is the pool's look at a connection; it counts with the transaction that follows on it.
     """

@@ -26,7 +26,7 @@ class Engines:
     kafka_address: str
 
     def kafka(self, principal: str) -> KafkaSettings:
-        """How a service logs in."""
+        """Return how a service logs in."""
         return KafkaSettings(
             bootstrap_servers=self.kafka_address,
             security_protocol="SASL_PLAINTEXT",
@@ -41,7 +41,7 @@ class Engines:
 
 @contextlib.contextmanager
 def running(*services: str) -> Iterator[Engines]:
-    """Both engines, with a migrated database for each of these services."""
+    """Yield both engines, with a migrated database for each of these services."""
     folder = Path(tempfile.mkdtemp(prefix="ecert-benchmark-"))
     try:
         folder.chmod(0o755)

@@ -80,14 +80,14 @@ def _read(client: FeedClient, events: int) -> None:
 
 
 def _resident(process: int) -> float:
-    """Memory of a process and its children, at most since they began, MiB."""
+    """Return memory of a process and its children, at most since they began, MiB."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     status = [Path(f"/proc/{each}/status").read_text() for each in (str(process), *children)]
     return sum(int(text.split("VmHWM:")[1].split()[0]) for text in status) / 1024
 
 
 def _at_the_head(practice: Practice, seconds: float) -> list[Figure]:
-    """The same commits, seen by a reader over HTTP that waits and by one of the topic."""
+    """Return the same commits, seen by a reader over HTTP that waits and by one of the topic."""
     figures: list[Figure] = []
     access, head = _access(practice), practice.head
     relayed = (practice.cluster.url("issuance", "issuance", practice.cluster.password), practice.kafka("issuance"))

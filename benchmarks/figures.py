@@ -22,13 +22,13 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of all values does not exceed."""
+    """Return the smallest value that at least this share of all values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def latencies(group: str, name: str, seconds: Sequence[float]) -> list[Figure]:
-    """The median and the 99th percentile, in milliseconds."""
+    """Return the median and the 99th percentile, in milliseconds."""
     return [
         Figure(group=group, name=f"{name}, p{share}", value=percentile(seconds, share / 100) * 1000, unit="ms")
         for share in (50, 99)
@@ -36,7 +36,7 @@ def latencies(group: str, name: str, seconds: Sequence[float]) -> list[Figure]:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """One line a figure, numbers below one another."""
+    """Return one line a figure, numbers below one another."""
     width = max(len(figure.name) for figure in figures)
     lines: list[str] = []
     group = ""

@@ -23,7 +23,7 @@ RATES: Final = {"now and then (3 a second)": 3, "steady (100 a second)": 100}
 
 
 def measure(engines: Engines, *, seconds: float) -> list[Figure]:
-    """Both ways at each rate, in the same run."""
+    """Return both ways at each rate, in the same run."""
     figures: list[Figure] = []
     producer = kafka_clients.make_producer(engines.kafka(WRITER), "benchmark")
     with contextlib.closing(producer), db.open_pool(engines.urls[WRITER], name="writer") as pool:

@@ -29,7 +29,9 @@ _SPAWN: Final = multiprocessing.get_context("spawn")
 
 @contextlib.contextmanager
 def started(body: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
-    """The body in a process of its own, once it says that it is ready; what it reports comes out of the connection."""
+    """Yield the body in a process of its own, once it says that it is ready; what it reports comes out of the
+    connection.
+    """
     here, there = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_quietly, args=(body, there, *arguments), daemon=True)
     process.start()
@@ -118,7 +120,7 @@ def reading(report: Connection, engines: Engines) -> None:
 
 
 def first_poll(client: Any) -> Any:
-    """What came with the poll in which the partitions were handed out."""
+    """Return what came with the poll in which the partitions were handed out."""
     while True:
         polled = client.poll(timeout_ms=100)
         if client.assignment():

@@ -61,7 +61,7 @@ def _together(engines: Engines, kind: str, members: int, events: int, wait: floa
 
 
 def _cpu() -> dict[str, float]:
-    """Seconds of processor time so far, by what runs beneath this process."""
+    """Return seconds of processor time so far, by what runs beneath this process."""
     used = dict.fromkeys((*PARTS.values(), "the consumers"), 0.0)
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -70,7 +70,7 @@ def _cpu() -> dict[str, float]:
 
 
 def _reached(pool: Pool, query: str, wanted: int) -> int:
-    """What the query answers as soon as it is so many."""
+    """Return what the query answers as soon as it is so many."""
     while (now := count(pool, query)) < wanted:
         time.sleep(0.05)
     return now

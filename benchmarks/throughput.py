@@ -68,7 +68,7 @@ def _seconds(done: Callable[[], bool], *, meanwhile: Callable[[], object] = lamb
 
 
 def count(pool: Pool, query: str) -> int:
-    """The one number that a query answers."""
+    """Return the one number that a query answers."""
     with pool.connection() as conn:
         row = conn.execute(query.encode()).fetchone()
     assert row is not None

@@ -43,13 +43,13 @@ holder of a staff certificate was not let in is an audit record.
 
 
 def service(name: str) -> Service:
-    """A service's composition root."""
+    """Return a service's composition root."""
     found: Service = importlib.import_module(f"{package(name)}.main").SERVICE
     return found
 
 
 def operator_app(name: str) -> flask.Flask:
-    """A service's operators' API, to be looked at: it has no database."""
+    """Return a service's operators' API, to be looked at: it has no database."""
     made = service(name)
     return operator_api.create_app(
         name,

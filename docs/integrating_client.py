@@ -24,14 +24,14 @@ RETRIED = ("idempotency-key-in-use", "payment-not-ready", "pin-not-ready", "orde
 
 
 def der(tag: int, *parts: bytes) -> bytes:
-    """One DER element."""
+    """Return one DER element."""
     body = b"".join(parts)
     size = b"" if len(body) < 128 else len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
     return bytes([tag, 0x80 | len(size) if size else len(body)]) + size + body
 
 
 def oid(text: str) -> bytes:
-    """An OBJECT IDENTIFIER, DER."""
+    """Return an OBJECT IDENTIFIER, DER."""
     first, second, *rest = map(int, text.split("."))
     body = bytes([first * 40 + second])
     for arc in rest:
@@ -43,7 +43,7 @@ def oid(text: str) -> bytes:
 
 
 def cms(document: bytes, certificate: x509.Certificate, key: Any, now: datetime) -> bytes:
-    """Detached CMS SignedData, CAdES B-B, as section "The signature, byte by byte" of the guide has it."""
+    """Return detached CMS SignedData, CAdES B-B, as section "The signature, byte by byte" of the guide has it."""
     encoded = certificate.public_bytes(serialization.Encoding.DER)
     sha256 = der(0x30, oid("2.16.840.1.101.3.4.2.1"))
 

@@ -1,1 +1,1 @@
-"""The portal: the pages on which an Authorised Representative renews; a client of the public API like any other."""
+"""The portal: the web site where an AR renews certificates; a client of the public API like any other."""

@@ -1,4 +1,4 @@
-"""The app factory: languages, session, headers and what becomes of every failure."""
+"""Application factory of the portal: languages, session, security headers and error pages."""
 
 import uuid
 from http import HTTPStatus
@@ -20,12 +20,12 @@ from shared.web import html, request_metrics
 
 log = structlog.get_logger()
 
-# A signature as a file and the same in Base64, with the form around them.
+# A signature as a file and once more in Base64, plus the other fields of the form.
 MAX_BODY_BYTES: Final = 192 * 1024
 
 
 def create_app(deps: Deps) -> flask.Flask:
-    """The portal as a WSGI app."""
+    """Return the portal as a WSGI app."""
     app = html.create_app("portal", Path(__file__).parent)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["portal"] = deps
@@ -68,7 +68,7 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
 
 
 def _edition_url(language: languages.Language | None = None, text: bool | None = None) -> str:
-    """This page in another language or mode; the start page if it has none."""
+    """Return the address of this page in another language or mode; of the start page if the page has none."""
     now = languages.edition()
     wanted = Edition(language or now.language, text=now.text if text is None else text)
     if flask.request.endpoint is None or "edition" not in flask.g:
@@ -97,7 +97,7 @@ def _take_edition(endpoint: str | None, values: dict[str, Any] | None) -> None:
     if values and "edition" in values:
         flask.g.edition = values.pop("edition")
     elif endpoint is None and (edition := languages.edition_of(flask.request.path)) is not None:
-        # There is no such page; that is said in the language of its address.
+        # The refusal of an unknown page is shown in the language of its address.
         flask.g.edition = edition
 
 
@@ -107,7 +107,7 @@ def _give_edition(endpoint: str, values: dict[str, Any]) -> None:
 
 
 def _handle(error: Exception) -> BaseResponse:
-    """Every failure as a page that says what to do, or as the way to it."""
+    """Return a failure as a page that says what to do, or as a redirect to it."""
     match error:
         case SignInNeeded() | APIProblem(status=401):
             return _to_sign_in()
@@ -127,7 +127,7 @@ def _handle(error: Exception) -> BaseResponse:
 
 
 def _to_sign_in() -> BaseResponse:
-    """To sign in and come back to the same page, where the form that was sent shows what had been typed."""
+    """Redirect to the sign-in, and back to the same page afterwards, with the form's input kept."""
     held = session.current()
     held.token = ""
     if flask.request.method == "POST" and session.csrf_matches(flask.request.form.get("csrf", "")):

@@ -1,4 +1,4 @@
-"""Every text of the portal as its sources say it: what the catalogs of the other languages must hold."""
+"""Translatable texts of the portal, collected from its sources: what the other languages' catalogs must contain."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Final
 from shared import i18n
 
 _HERE: Final = Path(__file__).parent
-# Texts that the API gives in English and the pages translate: the signed document stays as it was signed.
+# Texts that the API returns in English and pages translate; the signed document is shown as it was signed.
 DECLARATIONS: Final = (
     "The information in this application is correct and complete.",
     "I am the Authorised Representative of the subscriber and apply on its behalf.",
@@ -18,7 +18,7 @@ DECLARATIONS: Final = (
 
 
 def texts() -> set[str]:
-    """Every text, in English."""
+    """Return all texts, in English."""
     return i18n.texts(_HERE, templates="templates/**.html") | set(DECLARATIONS)
 
 

@@ -1,7 +1,7 @@
-"""How to make a CSR and where its certificate goes, server by server, in commands for one certificate's names.
+"""Guides for making a CSR and installing its certificate, for each kind of server, with commands for the actual names.
 
-Every openssl and keytool command here is run in tests/unit/portal/test_csr_guides.py; what IIS is given follows
-Microsoft's description of certreq and was not tried.
+Every openssl and keytool command is run by tests/unit/portal/test_csr_guides.py. The commands for IIS follow
+Microsoft's description of certreq and are not tested.
 """
 
 import re
@@ -13,13 +13,13 @@ from portal.guides import Step
 from portal.languages import N_
 
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
-# X.520: longer ones are no common name.
+# X.520: longer names cannot be a common name.
 _LONGEST_COMMON_NAME: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guide:
-    """One server's way. `tried` is false where nobody could run it here."""
+    """A guide for one kind of server. `tried` is false if its commands are not tested."""
 
     key: str
     server: str
@@ -35,7 +35,10 @@ _KEEP_KEY: Final = N_(
 
 
 def guides(order: Mapping[str, Any]) -> tuple[Guide, ...]:
-    """Every guide for an order's names; none for names that are no plain DNS names: commands hold nothing else."""
+    """Return the guides for an order's names.
+
+    Returns none unless all names are plain DNS names, since the names become parts of commands.
+    """
     names: list[str] = order["server_names"]
     if not all(_NAME.fullmatch(name) for name in names):
         return ()
@@ -44,13 +47,15 @@ def guides(order: Mapping[str, Any]) -> tuple[Guide, ...]:
 
 
 def stem(order: Mapping[str, Any]) -> str:
-    """What the files of an order are called: by its reference, so that last year's key is not overwritten."""
+    """Return the base name of an order's files: its reference, so that the key of last year is not overwritten."""
     called = f"{order['server_names'][0].replace('*', 'wildcard')}-{order['reference']}"
     return re.sub(r"[^A-Za-z0-9.-]", "", called)
 
 
 def _common_name(server_names: Sequence[str]) -> str | None:
-    """The certificate has no common name; some programs refuse a request without one."""
+    """Return a common name for the request: the certificate has none, but some programs refuse a
+    request without one.
+    """
     return next((name for name in server_names if len(name) <= _LONGEST_COMMON_NAME), None)
 
 

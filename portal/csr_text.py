@@ -1,4 +1,4 @@
-"""A CSR as it comes in: pasted, or a file of whatever kind the server's program wrote."""
+"""Normalisation of an uploaded CSR: pasted text, or a file in any format that server programs write."""
 
 from typing import Final
 
@@ -12,13 +12,16 @@ FILE: Final = "csr-file"
 
 
 def given() -> str:
-    """The CSR of this form: the file if there is one, or what was pasted. Too long a text is cut: none is valid."""
+    """Return the CSR of this form: the file if there is one, else the pasted text.
+
+    A text that is too long is truncated; no valid CSR is that long.
+    """
     pasted = flask.request.form.get("csr", "")[: MAX_BYTES + 1]
     return uploaded().get("csr", pasted)
 
 
 def uploaded() -> dict[str, str]:
-    """The file as the text that could have been pasted instead; nothing if there is none."""
+    """Return the uploaded file as the text that could have been pasted instead; an empty dict without a file."""
     file = flask.request.files.get(FILE)
     raw = b"" if file is None else file.read(MAX_BYTES + 1)
     if file is not None:
@@ -27,7 +30,10 @@ def uploaded() -> dict[str, str]:
 
 
 def read(raw: bytes) -> str:
-    """Text in any encoding that a program writes; DER with the armour it lacks. What it holds, issuance judges."""
+    """Return text in any encoding; a DER file as PEM.
+
+    Issuance validates the content.
+    """
     if armour.is_der(raw):
         return armour.armoured(raw, "CERTIFICATE REQUEST")
     return texts.decode(raw, "replace")

@@ -1,4 +1,4 @@
-"""How an e-Cert gets to where a browser finds it: step by step, for each browser, for the USB stick, for tokens."""
+"""Guides for importing an e-Cert into a browser, step by step: for each browser, for the USB stick, for tokens."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ from portal.languages import N_
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """Something to do, in order; texts in English, to be translated."""
+    """An instruction in steps; texts in English, to be translated."""
 
     key: str
     title: str

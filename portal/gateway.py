@@ -1,4 +1,4 @@
-"""The public API, called as any client calls it: HTTPS through the gateway, bounded in time, problems as exceptions."""
+"""Client of the public API: HTTPS through the gateway, with time limits, problems as exceptions."""
 
 import json
 import uuid
@@ -15,13 +15,13 @@ from shared.observability import tracing
 
 _CONNECT_SECONDS: Final = 2.0
 _READ_SECONDS: Final = 12.0
-# What a page may have to wait for: more than this is no answer of ours.
+# Upper limit of an answer's size.
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _PREFIX: Final = "urn:ecert:problem:"
 
 
 class APIProblem(Exception):
-    """The API refused. `slug` is stable: messages are chosen by it; `document` may say more."""
+    """A refusal by the API. `slug` is stable and selects the message; `document` may have details."""
 
     def __init__(self, status: int, document: dict[str, Any]) -> None:
         self.status = status
@@ -31,24 +31,24 @@ class APIProblem(Exception):
 
     @property
     def reason(self) -> str:
-        """The finer reason some problems give, or their slug."""
+        """The problem's `reason` member, or its slug."""
         return str(self.document.get("reason") or self.slug)
 
 
 class APIUnavailable(Exception):
-    """No answer, or one that says: later."""
+    """The API is unavailable: no answer, or a status that asks to retry later."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """An answer that is no problem."""
+    """A successful answer."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """Return the body, parsed as JSON."""
         return json.loads(self.body)
 
 
@@ -71,11 +71,11 @@ class API:
         )
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connections."""
         self._pool.close()
 
     def get(self, path: str, token: str | None = None) -> Reply:
-        """Ask. Raises APIProblem, APIUnavailable."""
+        """Send a GET request. Raises APIProblem, APIUnavailable."""
         return self._send("GET", path, token, None, {})
 
     def post(
@@ -87,7 +87,7 @@ class API:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Change something; the same `key` and body change it once. Raises APIProblem, APIUnavailable."""
+        """Send a POST request; the same `key` and body take effect once. Raises APIProblem, APIUnavailable."""
         raw = None if body is None else json.dumps(body).encode()
         sent = {"Idempotency-Key": key or uuid.uuid4().hex, **(headers or {})}
         return self._send("POST", path, token, raw, sent)
@@ -118,7 +118,7 @@ class API:
 
 
 def _problem(status: int, body: bytes) -> Exception:
-    """A problem document as an exception; without one it is the gateway that speaks."""
+    """Return a problem document as an exception; an answer without one comes from the gateway."""
     try:
         document = json.loads(body)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Guides: sentences with the commands or files they are about."""
+"""Guides: sentences with their commands or files."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Step:
-    """A sentence (in English, to be translated) and what belongs to it."""
+    """A sentence (in English, to be translated), with its command or file."""
 
     text: str
     code: str
@@ -13,7 +13,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Guide:
-    """One way to do something. `tried` is false where nobody could try it here."""
+    """A guide for one task. `tried` is false if its commands are not tested."""
 
     key: str
     title: str

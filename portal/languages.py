@@ -1,4 +1,4 @@
-"""Three languages and text mode, by the address; texts from catalogs, dates and money by Babel."""
+"""Languages of the portal and text mode, chosen by the address; translations by gettext, dates and money by Babel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """One language of the portal. `tag` is what HTML and the API call it, `path` what the address does."""
+    """A language of the portal. `tag` is its name in HTML and in the API, `path` its name in addresses."""
 
     path: str
     tag: str
@@ -33,7 +33,7 @@ TRADITIONAL: Final = Language(path="zh-hant", tag="zh-Hant", locale="zh_Hant_HK"
 SIMPLIFIED: Final = Language(path="zh-hans", tag="zh-Hans", locale="zh_Hans_HK", name="简体中文")
 LANGUAGES: Final = (ENGLISH, TRADITIONAL, SIMPLIFIED)
 _BY_PATH: Final = {language.path: language for language in LANGUAGES}
-# Babel's own negotiation knows no zh-HK: the tags that browsers send, mapped by hand.
+# The language tags that browsers send; Babel's own negotiation does not know zh-HK.
 _ACCEPTED: Final[Mapping[str, Language]] = {
     "en": ENGLISH,
     **dict.fromkeys(("zh-hant", "zh-hk", "zh-tw", "zh-mo", "yue"), TRADITIONAL),
@@ -53,7 +53,7 @@ class Edition:
 
 
 class EditionConverter(BaseConverter):
-    """`en`, `zh-hant/text` and so on."""
+    """Address converter for `en`, `zh-hant/text` and so on."""
 
     regex = r"(?:en|zh-hant|zh-hans)(?:/text)?"
     part_isolating = False
@@ -67,18 +67,18 @@ class EditionConverter(BaseConverter):
 
 
 def edition_of(path: str) -> Edition | None:
-    """The language and mode that an address of ours begins with."""
+    """Return the language and mode at the beginning of an address, if there is one."""
     first, second = (*path.removeprefix("/").split("/"), "")[:2]
     return Edition(_BY_PATH[first], text=second == "text") if first in _BY_PATH else None
 
 
 def edition() -> Edition:
-    """This request's."""
+    """Return the language and mode of this request."""
     return cast(Edition, flask.g.get("edition") or Edition(ENGLISH))
 
 
 def negotiate(accepted: list[str]) -> Language:
-    """The first of the browser's languages that we have."""
+    """Return the first of the browser's languages that the portal has."""
     for tag in accepted:
         parts = tag.lower().replace("_", "-").split("-")
         for length in range(len(parts), 0, -1):
@@ -88,18 +88,18 @@ def negotiate(accepted: list[str]) -> Language:
 
 
 def translations(language: Language) -> NullTranslations:
-    """A language's texts."""
+    """Return the translations of a language."""
     return i18n.translations(CATALOGS, language.locale)
 
 
 def gettext(text: str, **values: object) -> str:
-    """The text in this request's language, with its values put in."""
+    """Return the text in this request's language, with its placeholders filled."""
     found: str = translations(edition().language).gettext(text)
     return found % values if values else found
 
 
 def N_(text: str) -> str:
-    """Marks a text that is translated where it is shown."""
+    """Mark a text for translation where it is shown."""
     return text
 
 
@@ -108,31 +108,31 @@ def _locale() -> Locale:
 
 
 def money(amount_minor: int, currency: str = "HKD") -> str:
-    """An amount as people write it."""
+    """Return an amount, formatted."""
     return numbers.format_currency(amount_minor / 100, currency, locale=_locale())
 
 
 def day(value: str | date) -> str:
-    """A date; of a moment, the day it is in Hong Kong."""
+    """Return a date, formatted; of a time, its date in Hong Kong."""
     if isinstance(value, str):
         value = moment(value).date() if "T" in value else date.fromisoformat(value)
     return dates.format_date(value, "long", locale=_locale())
 
 
 def clock(value: str) -> str:
-    """A moment in Hong Kong."""
+    """Return a time in Hong Kong, formatted."""
     return dates.format_datetime(
         moment(value), "d MMM y, HH:mm" if _is_english() else "y年M月d日 HH:mm", locale=_locale()
     )
 
 
 def moment(value: str) -> datetime:
-    """An API's time stamp, in Hong Kong time."""
+    """Return the time of an API's time stamp, in Hong Kong."""
     return datetime.fromisoformat(value).astimezone(HONG_KONG)
 
 
 def now() -> datetime:
-    """This moment."""
+    """Return the present time."""
     return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""The composition root: `python -m portal.main web`."""
+"""Composition root of the portal: `python -m portal.main web`."""
 
 import argparse
 
@@ -29,14 +29,14 @@ def web() -> None:
             make_app,
             given.web,
             admin=given.admin,
-            # The API away: the pages say so themselves.
+            # If the API is unavailable, the pages say so themselves.
             is_ready=lambda: True,
             on_exit=api.close,
         )
 
 
 def main() -> None:
-    """Run the process that the command line names."""
+    """Run the process named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m portal.main", description=__doc__)
     commands = parser.add_subparsers(dest="process", required=True)
     commands.add_parser("web", help=web.__doc__)

@@ -1,4 +1,4 @@
-"""What people read for the API's words: products, states, steps of the course, findings."""
+"""Texts for the API's slugs: products, states, steps of the timeline, findings."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -116,54 +116,54 @@ COURSE: Final = {
 
 
 def product(slug: str) -> str:
-    """A product's name."""
+    """Return a product's name."""
     return gettext(PRODUCTS.get(slug, slug))
 
 
 def language(tag: str) -> str:
-    """A language in its own words."""
+    """Return a language's own name."""
     return next((each.name for each in LANGUAGES if each.tag == tag), tag)
 
 
 def standing(reason_slug: str) -> str:
-    """Where a certificate stands that cannot be renewed for this reason."""
+    """Return the text for a certificate that cannot be renewed for this reason."""
     return gettext(STANDINGS.get(reason_slug, reason_slug))
 
 
 def state(slug: str) -> str:
-    """A renewal's state."""
+    """Return a renewal's state."""
     return gettext(STATES.get(slug, slug))
 
 
 def item_state(slug: str) -> str:
-    """A certificate's state."""
+    """Return a certificate's state."""
     return gettext(ITEM_STATES.get(slug, slug))
 
 
 def step(slug: str) -> str:
-    """A step of the course."""
+    """Return a step of the timeline."""
     return gettext(COURSE.get(slug, slug))
 
 
 def key_kind(slug: str) -> str:
-    """Of which kind and size a key is."""
+    """Return the kind and size of a key."""
     return gettext(KEY_KINDS.get(slug, slug))
 
 
 def signature_algorithm(slug: str) -> str:
-    """A signature's algorithm as it is commonly written: "SHA-256, RSA (PKCS#1 v1.5)"."""
+    """Return the common name of a signature algorithm: "SHA-256, RSA (PKCS#1 v1.5)"."""
     scheme, _, hashed = slug.rpartition("-")
     schemes = {"rsa-pkcs1v15": "RSA (PKCS#1 v1.5)", "rsa-pss": "RSA (PSS)", "ecdsa": "ECDSA"}
     return f"{hashed.upper().replace('SHA', 'SHA-')}, {schemes.get(scheme, scheme)}"
 
 
 def difference(slug: str) -> str:
-    """How a name of a CSR and of its order compare."""
+    """Return how a name of the CSR differs from the order."""
     return gettext(DIFFERENCES[slug])
 
 
 def pin_hint(pin: Mapping[str, Any] | None) -> str:
-    """What the AR should know of a PIN before typing it; nothing if all is as usual."""
+    """Return what the AR should know about a PIN before typing it; an empty text if there is nothing special."""
     if pin is None or pin["state"] == "planned":
         return gettext("This PIN Envelope has not been made yet.")
     if pin["state"] == "locked":
@@ -172,19 +172,19 @@ def pin_hint(pin: Mapping[str, Any] | None) -> str:
 
 
 def check(slug: str) -> str:
-    """A point that is looked at when an e-Cert is tested."""
+    """Return the name of a check in the test of an e-Cert."""
     return gettext(CHECKS[slug])
 
 
 def verdict(made: bool, fault: str | None) -> str:
-    """`right`, `wrong`, or `unknown` where nobody could tell."""
+    """Return `right`, `wrong`, or `unknown` if the check could not be made."""
     if not made or fault == "revocation-unknown":
         return "unknown"
     return "wrong" if fault else "right"
 
 
 def finding(found: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    """What was found at one point, and what to do if it is wrong."""
+    """Return the result of a check, and what to do if it failed."""
     if found["fault"]:
         return refusals.sign_in_problem(found["fault"])
     if not found["made"]:
@@ -206,12 +206,12 @@ def finding(found: Mapping[str, Any], report: Mapping[str, Any]) -> str:
 
 
 def ending(slug: str | None) -> str:
-    """Why a renewal ended, or is about to, without all its certificates; nothing if it does not."""
+    """Return why a renewal ends, or ended, without all its certificates; an empty text if it does not."""
     return gettext(ENDINGS[slug]) if slug in ENDINGS else ""
 
 
 def step_name(entry: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]]) -> str:
-    """The server name that a step is about; of an item with several, the first, but each PIN Envelope's own."""
+    """Return the server name of a step: the PIN Envelope's own, else the first name of the item."""
     if entry["event"] == "pin-envelope-posted" and entry["detail"]:
         return str(entry["detail"].partition(" ")[0])
     item = items.get(entry["item_id"])
@@ -219,7 +219,7 @@ def step_name(entry: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]]) 
 
 
 def step_detail(entry: Mapping[str, Any], currency: str) -> str:
-    """What a step of the course says more: a registered number, a serial number, an amount, a reason."""
+    """Return the detail of a step: a registered number, a serial number, an amount, a reason."""
     detail = entry["detail"]
     if not detail:
         return ""

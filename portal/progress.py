@@ -1,17 +1,17 @@
-"""How far a renewal is: whether something runs right now, and where each PIN Envelope is."""
+"""Progress of a renewal: whether a step is running right now, and the state of each PIN Envelope."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Other services answer within seconds.
+# States that other services end within seconds.
 _MOVING: Final = ("closing-checkout", "withholding", "expiring")
 _BEING_ISSUED: Final = ("csr-received", "issuing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """One PIN Envelope: when and under which number it was posted, if it was."""
+    """A PIN Envelope: when and under which number it was posted, if it was."""
 
     server_name: str
     posted_at: str | None = None
@@ -19,7 +19,7 @@ class Envelope:
 
 
 def running(renewal: Mapping[str, Any], orders: Iterable[Mapping[str, Any]]) -> bool:
-    """Something that ends in seconds is under way. Post and people take days: no page loads itself for them."""
+    """Return whether a step that ends in seconds is running. Steps that take days do not reload the page."""
     if renewal["state"] in _MOVING:
         return True
     if renewal["state"] != "awaiting-csrs":
@@ -35,7 +35,7 @@ def _item_is_running(item: Mapping[str, Any], order: Mapping[str, Any] | None) -
 
 
 def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
-    """Each item's PIN Envelopes, by the item's id; the latest posting of each server name."""
+    """Return each item's PIN Envelopes, by the item's id: the last posting of each server name."""
     found = {
         item["id"]: {name: Envelope(server_name=name) for name in item["server_names"]} for item in renewal["items"]
     }
@@ -47,7 +47,7 @@ def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
 
 
 def returned(renewal: Mapping[str, Any]) -> set[str]:
-    """The items of which a PIN Envelope came back, and none was posted since."""
+    """Return the items with a PIN Envelope that was returned and not replaced."""
     back: set[str] = set()
     for entry in renewal["timeline"]:
         if entry["event"] == "pin-envelope-returned":

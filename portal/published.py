@@ -1,4 +1,4 @@
-"""What the API says to everyone, kept for a while: the fees in force, and the terms that applications refer to."""
+"""Cache of the API's public data: the fees in force, and the terms."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ from portal.gateway import APIProblem, APIUnavailable
 
 _VERSION: Final = re.compile(r"[0-9][0-9.-]{0,19}")
 _KEEP_SECONDS: Final = 300.0
-# After a failure: nobody else waits for the same silence.
+# Delay before the next attempt after a failure, so that other requests do not wait for the same timeout.
 _AGAIN_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """One version of the terms: the bytes that were hashed, and what they say."""
+    """A version of the terms: the bytes that were hashed, and their content."""
 
     version: str
     sha256: str
@@ -30,12 +30,12 @@ class Terms:
     texts: dict[str, str] = field(repr=False)
 
     def paragraphs(self, language: str) -> list[str]:
-        """The text in a language; the first paragraph is its title."""
+        """Return the text in a language; the first paragraph is its title."""
         return self.texts[language].strip().split("\n\n")
 
 
 def prices() -> list[dict[str, Any]]:
-    """The fees in force; none if they cannot be read now: a page for everyone shows all the same."""
+    """Return the fees in force; none if they are unavailable, so that the public page is shown all the same."""
     return _kept("prices", _read_prices) or []
 
 
@@ -48,7 +48,7 @@ def _read_prices() -> list[dict[str, Any]] | None:
 
 
 def terms(version: str | None = None) -> Terms:
-    """A version of the terms, or the current one. Raises NotFound, APIProblem, APIUnavailable."""
+    """Return a version of the terms, or the current one. Raises NotFound, APIProblem, APIUnavailable."""
     if version is not None and not _VERSION.fullmatch(version):
         raise NotFound
     path = "/application/v1/terms" + (f"/{version}" if version else "")
@@ -57,7 +57,7 @@ def terms(version: str | None = None) -> Terms:
 
 
 def agreed_terms(named: dict[str, str]) -> Terms:
-    """The terms that an application names, if they are what it names: nobody agrees to another text unawares."""
+    """Return the terms that an application names, if their hash matches: nobody agrees to another text unawares."""
     found = terms(named["version"])
     if found.sha256 != named["sha256"]:
         raise APIUnavailable(f"terms {found.version} are not those of the application")
@@ -77,7 +77,7 @@ def _read_terms(path: str) -> Terms:
 
 
 def _kept(name: str, read: Callable[[], Any]) -> Any:
-    """What was read a short while ago, or just now."""
+    """Return the cached value, or read it."""
     now, kept = time.monotonic(), web.deps().kept
     until, value = kept.get(name, (0.0, None))
     if now >= until:

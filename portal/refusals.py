@@ -1,4 +1,4 @@
-"""Every refusal of the API in words that say what to do, by its slug."""
+"""Messages for every refusal of the API, by slug: each says what to do."""
 
 from typing import Final
 
@@ -156,28 +156,28 @@ _REASONS: Final = {
 
 
 def of(problem: APIProblem) -> str:
-    """The message (to be translated) of a refusal: the finer reason's, if there is one."""
+    """Return the message (to be translated) of a refusal: that of its reason, if there is one."""
     found = _REASONS.get(problem.reason) or _PROBLEMS.get(problem.reason)
     return found or _PROBLEMS.get(problem.slug) or INTERNAL
 
 
 def translated(problem: APIProblem) -> str:
-    """The message in this request's language."""
+    """Return the message in this request's language."""
     return gettext(of(problem))
 
 
 def sign_in_problem(*slugs: str) -> str:
-    """Why signing in failed, by the finest word we know; else, that it did."""
+    """Return why the sign-in failed, by the first known slug; else a general message."""
     found = next((slug for slug in slugs if slug in _SIGN_IN), "certificate-refused")
     return gettext(_SIGN_IN[found])
 
 
 def reason(slug: str) -> str:
-    """Why a certificate cannot be renewed online."""
+    """Return why a certificate cannot be renewed online."""
     return gettext(_REASONS.get(slug, _PROBLEMS["not-eligible"]))
 
 
 def set_aside(slug: str) -> str:
-    """Why a CSR that was taken could not be used after all."""
+    """Return why an accepted CSR was discarded later."""
     text = _REASONS.get(slug) or _PROBLEMS.get(slug) or _PROBLEMS["csr-refused"]
     return gettext(text)

@@ -1,4 +1,4 @@
-"""The session: one encrypted cookie with the access token and little else; nothing is kept on the server."""
+"""Session: one encrypted cookie with the access token and little else; the server keeps nothing."""
 
 import json
 import secrets
@@ -11,31 +11,31 @@ import flask
 from cryptography.fernet import InvalidToken, MultiFernet
 
 COOKIE: Final = "__Host-portal"
-# Longer than any access token lives; what a cookie from before says is not looked at.
+# Longer than any access token lives. Older cookies are ignored.
 _MAX_AGE: Final = 4 * 3600
-# A browser takes a cookie of 4 KiB, its name included. A token and a CSR with an RSA key of 2048 bits fit into it.
+# Browsers accept cookies of 4 KiB, including the name. A token and a CSR with an RSA key of 2048 bits fit into it.
 _MOST_SEALED: Final = 4_000
-# A token that ends while its request runs is no use.
+# A token that expires while its request runs is not used.
 _MARGIN: Final = 5
 
 
 @dataclass(kw_only=True)
 class Pending:
-    """A sign-in under way: what the answer must fit, and where it leads."""
+    """A sign-in in progress: what its answer must match, and where it leads."""
 
     state: str
     verifier: str = field(repr=False)
     then: str
     renewal_id: str | None = None
-    # Only to look at the e-Cert.
+    # True for the test of an e-Cert.
     test: bool = False
-    # At the host of tokens that cannot do TLS 1.3.
+    # True for the host of tokens that cannot do TLS 1.3.
     token: bool = False
 
 
 @dataclass(kw_only=True)
 class Kept:
-    """What was typed into one form: it survives a reload, another language and an ended session."""
+    """The input of one form: it survives a reload, a change of language and an expired session."""
 
     path: str
     fields: dict[str, str]
@@ -43,38 +43,38 @@ class Kept:
 
 @dataclass(kw_only=True)
 class Session:
-    """What the cookie holds."""
+    """Content of the cookie."""
 
     csrf: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     ends: int = 0
     name: str = ""
     organisation: str = ""
-    # Signed in at the host of tokens that cannot do TLS 1.3; asked there again to pay.
+    # Signed in at the host of tokens that cannot do TLS 1.3; the payer is authenticated there, too.
     with_token: bool = False
-    # The language and mode to come back to from elsewhere.
+    # The language and mode to return to from other sites.
     edition: str = ""
-    # Signed in with an e-Cert file: there is no e-Cert in the browser to ask for when the renewal is paid.
+    # Signed in with an e-Cert file: the browser has no certificate with which to authenticate the payer.
     with_file: bool = False
     pending: Pending | None = None
-    # Who pays was proved for this renewal: the authorisation that opens its checkout.
+    # The authorisation that opens the checkout of a renewal, once its payer is authenticated.
     paying: str = ""
     authorisation: str = field(default="", repr=False)
     kept: Kept | None = None
 
     @property
     def signed_in(self) -> bool:
-        """An access token is there and good for this request."""
+        """Whether there is an access token that is valid for this request."""
         return bool(self.token) and time.time() < self.ends - _MARGIN
 
 
 def current() -> Session:
-    """This request's session."""
+    """Return this request's session."""
     return cast(Session, flask.g.session)
 
 
 def csrf_token() -> str:
-    """The token every form carries; made when the first form is shown."""
+    """Return the token that every form carries; created with the first form."""
     session = current()
     if not session.csrf:
         session.csrf = secrets.token_urlsafe(24)
@@ -82,30 +82,30 @@ def csrf_token() -> str:
 
 
 def csrf_matches(given: str) -> bool:
-    """Whether a form was ours."""
+    """Return whether a form's token is this session's."""
     known = current().csrf
     return bool(known) and secrets.compare_digest(known.encode(), given.encode())
 
 
 def keep(path: str, fields: Mapping[str, str]) -> None:
-    """Keep what a form of ours held, if the cookie has room for it; secrets are never given to this."""
+    """Keep the input of a form, if the cookie has room for it; callers never pass secrets."""
     current().kept = Kept(path=path, fields=dict(fields)) if any(fields.values()) else None
 
 
 def kept(path: str) -> dict[str, str]:
-    """What was kept of this form."""
+    """Return the input that was kept for this form."""
     found = current().kept
     return found.fields if found is not None and found.path == path else {}
 
 
 def load(keys: MultiFernet) -> None:
-    """Before a request: open its cookie; one that is not ours, or old, is as none."""
+    """Open the request's cookie; a foreign or old one counts as none."""
     flask.g.session = _open(flask.request.cookies.get(COOKIE), keys)
     flask.g.session_before = asdict(flask.g.session)
 
 
 def save(response: flask.Response, keys: MultiFernet) -> None:
-    """After a request: write the cookie if anything in it changed."""
+    """Write the cookie to the response if its content changed."""
     after = asdict(current())
     if after == flask.g.session_before:
         return

@@ -1,4 +1,4 @@
-"""What the portal is told by its environment; every missing or wrong variable is named at once."""
+"""Settings of the portal, read from the environment; all missing or invalid variables are named at once."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ def read() -> Settings:
 
 
 def load_keys(path: Path) -> MultiFernet:
-    """The session keys, one a line, the newest first: it encrypts, all of them decrypt. Raises SettingsError."""
+    """Return the session keys, one a line, newest first: the first encrypts, all decrypt. Raises SettingsError."""
     try:
         keys = [Fernet(line) for line in path.read_text().split()]
         return MultiFernet(keys)

@@ -1,7 +1,7 @@
-"""How to sign a file outside the browser: with an e-Cert file, an old one, a token, or what Windows keeps.
+"""Guides for signing a file outside the browser: with an e-Cert file, an old one, a token, or the Windows store.
 
-Every command of a guide that says it was tried is run in tests/browser/portal/test_signing_commands.py, and identity's
-verifier takes what comes out.
+Every command of a guide marked as tried is run by tests/browser/portal/test_signing_commands.py, and identity's
+verifier accepts its output.
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from typing import Final
 from portal.guides import Guide, Step
 from portal.languages import N_
 
-# Detached CMS, CAdES B-B, with the signer's certificate alone: what identity verifies.
+# Detached CMS, CAdES B-B, with the signer's certificate only: the form that identity verifies.
 _SIGN: Final = "openssl cms -sign -binary -cades -md sha256 -outform DER"
-# An old file to one that browsers read. Not by a pipe: the second command reads its input twice.
+# Convert an old file to a format that browsers read. No pipe: the second command reads its input twice.
 CONVERT: Final = (
     "openssl pkcs12 -legacy -in e-cert.p12 -out between.pem",
     "openssl pkcs12 -export -in between.pem -out new-e-cert.p12",
@@ -19,7 +19,7 @@ CONVERT: Final = (
 
 
 def guides(file: str, signature: str) -> tuple[Guide, ...]:
-    """The ways to sign a file of this name, best known first."""
+    """Return the ways to sign a file of this name, the most common first."""
     both = f'-in "{file}" -out "{signature}"'
     return (_e_cert_file(both), _old_file(both), _token(both), _windows(file, signature))
 

@@ -1,4 +1,4 @@
-"""Who makes the tokens that hold "Mutual Recognition" e-Certs, and where their software is."""
+"""Vendors of the tokens that hold "Mutual Recognition" e-Certs, with their software."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class TokenVendor:
-    """One vendor."""
+    """A vendor of tokens."""
 
     name: str
     url: str

@@ -1,4 +1,4 @@
-"""What every page is made with: who is signed in, the API, forms, addresses, waiting."""
+"""Helpers of the portal's pages: the signed-in AR, the API, forms, addresses, waiting pages."""
 
 import re
 import uuid
@@ -24,43 +24,43 @@ _OWN_PATH: Final = re.compile(r"/(en|zh-hant|zh-hans)(/[A-Za-z0-9/_-]*)?(\?[A-Za
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What main.py built."""
+    """Dependencies built by main.py."""
 
     settings: Settings
     api: API
-    # What published.py read: when it is to be read again, and what.
+    # Cache of published.py: when each value is to be read again, and the value.
     kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FormError:
-    """One thing to put right; `field` is the id of the control."""
+    """An error in a form; `field` is the id of the control."""
 
     text: str
     field: str
 
 
 class SignInNeeded(Exception):
-    """Nobody is signed in (any more); the page is shown after the sign-in."""
+    """The request has no valid sign-in; the page is shown after one."""
 
 
 class FormExpired(Exception):
-    """A form that is not of this session."""
+    """The form is not of this session."""
 
 
 def deps() -> Deps:
-    """The portal's own dependencies."""
+    """Return the portal's dependencies."""
     return cast(Deps, flask.current_app.extensions["portal"])
 
 
 def signed_in(view: View) -> View:
-    """A page for a signed-in AR only."""
+    """Decorate a page for signed-in ARs only."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if not session.current().signed_in:
             raise SignInNeeded
-        # A copy of the cookie from before a sign-out is not told from the cookie itself; identity knows: it says 401.
+        # A copy of the cookie from before a sign-out looks like the cookie itself; identity answers 401 for it.
         get("/identity/v1/session")
         return view(*args, **kwargs)
 
@@ -68,12 +68,14 @@ def signed_in(view: View) -> View:
 
 
 def get(path: str) -> Reply:
-    """A signed-in GET."""
+    """Send a GET request in the AR's name."""
     return deps().api.get(path, session.current().token)
 
 
 def post(path: str, body: Any = None, *, key: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """A signed-in POST; by default the form's own key, so that a second click changes nothing."""
+    """Send a POST request in the AR's name; its default key is the form's own, so that a
+    resubmission changes nothing.
+    """
     return deps().api.post(path, body, token=session.current().token, key=key or _form_key(), headers=headers)
 
 
@@ -83,18 +85,21 @@ def _form_key() -> str:
 
 
 def check_form() -> None:
-    """Refuse a form of another site or of an old session. Raises FormExpired, or SignInNeeded if that is why."""
+    """Refuse a form of another site or of an old session.
+
+    Raises FormExpired, or SignInNeeded if the session has expired.
+    """
     if not session.csrf_matches(flask.request.form.get("csrf", "")):
         raise FormExpired if session.current().signed_in else SignInNeeded
 
 
 def place() -> str:
-    """This page's address without its language: what is kept of its form is shown in any."""
+    """Return this page's address without its language: input is kept for all languages."""
     return flask.request.path.removeprefix(f"/{languages.edition()}")
 
 
 def keep_form() -> None:
-    """Keep what was typed, but for secrets and what is larger than a cookie."""
+    """Keep the form's input, except secrets and what is too large for a cookie."""
     form = flask.request.form
     fields = {name: form[name] for name in form if _KEEPABLE.fullmatch(name)} | csr_text.uploaded()
     if "PRIVATE KEY" in fields.get("csr", ""):
@@ -103,22 +108,22 @@ def keep_form() -> None:
 
 
 def kept() -> dict[str, str]:
-    """What was kept of the form of this page."""
+    """Return the input that was kept for this page's form."""
     return session.kept(place())
 
 
 def own_path(path: str) -> str | None:
-    """The path, if it is certainly one of our pages; else None, and nobody is sent there."""
+    """Return the path if it is certainly a page of the portal; else None, and no redirect goes there."""
     return path if _OWN_PATH.fullmatch(path) else None
 
 
 def redirect(endpoint: str, **values: Any) -> Response:
-    """After a form: show a page by GET."""
+    """Redirect to a page after a form."""
     return flask.redirect(flask.url_for(endpoint, **values), HTTPStatus.SEE_OTHER)
 
 
 def show(template: str, *, errors: Sequence[FormError] = (), **values: Any) -> flask.Response:
-    """A page; with errors it says 422."""
+    """Return a page; with errors its status is 422."""
     body = flask.render_template(template, errors=errors, **values)
     return flask.Response(
         body, HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK, content_type="text/html; charset=utf-8"
@@ -126,7 +131,7 @@ def show(template: str, *, errors: Sequence[FormError] = (), **values: Any) -> f
 
 
 def show_waiting(template: str, **values: Any) -> flask.Response:
-    """A page that loads itself again, without a script, until told not to."""
+    """Return a page that reloads itself, without a script, until its answer says otherwise."""
     refreshing = flask.request.args.get("refresh") != "off"
     response = show(template, refreshing=refreshing, **values)
     if refreshing:
@@ -135,11 +140,11 @@ def show_waiting(template: str, **values: Any) -> flask.Response:
 
 
 def is_web_address(url: str) -> bool:
-    """An address we may send a browser to on the API's word."""
+    """Return whether the API's address is one to which a browser may be redirected."""
     parts = urlsplit(url)
     return parts.scheme in ("https", "http") and bool(parts.hostname)
 
 
 def by_item(renewal: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A renewal's items by their id."""
+    """Return a renewal's items by their id."""
     return {item["id"]: item for item in renewal["items"]}

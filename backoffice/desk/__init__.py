@@ -1,1 +1,1 @@
-"""The CA's desk: what staff look up, and the few things they do; its database is fed by events alone."""
+"""The CA's desk: a web application where staff look up renewals and operate services; fed by events only."""

@@ -1,7 +1,6 @@
-"""A member of staff has something done by a service: asked for, and how it ended, are audit records of the desk's own.
+"""Audited call of a service's operator API: one audit record before the call and one after it.
 
-The service keeps the record of the change itself. So though the desk fall between asking and hearing the answer, what
-was asked by whom is here, and whether it was done is there.
+The service records the change itself. So a crash of the desk between request and answer leaves a trace on both sides.
 """
 
 import re
@@ -20,7 +19,7 @@ _ONCE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Invalid(Exception):
-    """What the form says cannot be used: field → what to do."""
+    """Form fields that cannot be used, each with what to do about it."""
 
     def __init__(self, **errors: str) -> None:
         super().__init__(", ".join(errors))
@@ -28,7 +27,7 @@ class Invalid(Exception):
 
 
 def reason() -> str:
-    """The form's reason. Raises Invalid without one, or if it is longer than is kept."""
+    """Return the form's reason. Raises Invalid if it is missing or too long."""
     given = web.given(flask.request.form, "reason", longest=2 * REASON_LENGTH)
     if not given:
         raise Invalid(reason="Say why; it is kept with your name")
@@ -38,11 +37,11 @@ def reason() -> str:
 
 
 def have_done(service: str, path: str, action: Action, *, subject: str, **body: Any) -> Any:
-    """Have a service do it for whoever is at the desk; a second click on the same form changes nothing.
+    """Call an operator API in the name of the signed-in member of staff; resubmitting the same form changes nothing.
 
-    Raises Refusal, or OperatorsAway when nobody knows whether it was done.
+    Returns the answer. Raises Refusal, or OperatorsAway if it is unknown whether the service acted.
     """
-    # The path says of which event or proposal, and whether a proposal was confirmed or turned down.
+    # The path names the event or proposal, and whether a proposal was approved or rejected.
     about: dict[str, audit.Detail] = {"service": service, "path": path}
     _note(f"{action}-asked", subject, about | {name: str(value) for name, value in body.items()})
     try:

@@ -1,4 +1,4 @@
-"""The desk's app factory: who is at the desk is asked first, and what became of every failure is said."""
+"""Application factory of the desk: authenticates staff before each page and shows each failure as a page."""
 
 import uuid
 from http import HTTPStatus
@@ -28,7 +28,7 @@ _STATIC: Final = "static"
 
 
 def create_app(deps: Deps) -> flask.Flask:
-    """The desk as a WSGI app."""
+    """Return the desk as a WSGI app."""
     app = html.create_app("desk", Path(__file__).parent)
     app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "PROPAGATE_EXCEPTIONS": False}
     app.extensions["desk"] = deps
@@ -49,7 +49,7 @@ def create_app(deps: Deps) -> flask.Flask:
 
 
 def _begin() -> None:
-    """Static files are for everybody who gets through the gateway: the page that refuses needs its style."""
+    """Authenticate the member of staff before each page. Static files need no sign-in: the refusal page uses them."""
     request_metrics.begin()
     structlog.contextvars.clear_contextvars()
     flask.g.request_id = uuid.uuid4().hex
@@ -67,14 +67,14 @@ def _begin() -> None:
 def _check_allowed() -> None:
     endpoint = flask.request.endpoint
     if endpoint is None:
-        return  # there is no such page
+        return  # no such page
     action = roles.PAGES.get(endpoint)
     if action is None or not roles.allowed(web.member().roles, action):
         raise NotAllowed(endpoint)
 
 
 def _check_form() -> None:
-    """The browser shows the certificate whoever made it ask: a form counts only if it was on a page of ours."""
+    """Reject a form that was not on a page of the desk: any site's request would carry the client certificate."""
     headers = flask.request.headers
     if flask.request.method not in ("GET", "HEAD") and headers.get("Origin") != web.deps().settings.url:
         raise ForeignForm(headers.get("Origin", "none"))
@@ -100,7 +100,7 @@ def _end(response: flask.Response) -> flask.Response:
 
 
 def _handle(error: Exception) -> BaseResponse:
-    """Every failure as a page that says what to do."""
+    """Return a failure as a page that says what to do."""
     match error:
         case StaffRefused():
             _note_refusal(error)
@@ -129,7 +129,7 @@ def _http_error(code: int) -> BaseResponse:
 
 
 def _note_refusal(error: StaffRefused) -> None:
-    """Somebody whom the certificate names was not let in: that is for the auditor."""
+    """Audit a refused sign-in if the certificate names a person."""
     log.warning("desk.refused", fault=error.fault, staff=error.holder.staff_id if error.holder else None)
     if error.holder is not None:
         details = {"why": error.fault.value, "certificate_sha256": error.holder.certificate_sha256}

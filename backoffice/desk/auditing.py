@@ -1,4 +1,4 @@
-"""The SQL of the desk's audit log, as its page shows it."""
+"""SQL of the desk's audit log page."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ _MAX_ID: Final = 2**63 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One record; `sealed` once it is under a signed seal."""
+    """An audit record; `sealed` is true once an audit seal covers it."""
 
     id: int
     time: datetime
@@ -27,7 +27,10 @@ class Entry:
 
 
 def list_entries(conn: Conn, before: int | None) -> tuple[list[Entry], int | None]:
-    """A page, the newest first, and before which record the next begins. What the consumer noted is not here."""
+    """Return a page of records, newest first, and the id before which the next page begins.
+
+    Omits the consumer's records.
+    """
     with conn.cursor(row_factory=class_row(Entry)) as cursor:
         found = cursor.execute(
             """SELECT a.id, a.time, a.actor, s.name, a.action, a.subject, a.details, a.seal_id IS NOT NULL AS sealed

@@ -1,4 +1,4 @@
-"""The SQL of PIN Envelopes, as pages show them."""
+"""SQL of PIN Envelopes, for pages."""
 
 import uuid
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PAGE: Final = 25
 
 
 class Place(StrEnum):
-    """The three lists of envelopes."""
+    """The three lists of PIN Envelopes."""
 
     DESPATCHED = "despatched"
     RETURNED = "returned"
@@ -24,7 +24,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """One PIN Envelope, from when it was despatched, voided, or announced in place of another."""
+    """A PIN Envelope, known since it was posted, voided, or announced as a replacement."""
 
     envelope_id: uuid.UUID
     renewal_id: uuid.UUID
@@ -45,7 +45,7 @@ class Envelope:
 
     @property
     def state(self) -> str:
-        """Where it is, and whether it is of any use."""
+        """The envelope's place, and whether its PIN is still usable."""
         if self.void_reason == "lost":
             return "lost"
         if self.returned_on is not None:
@@ -56,12 +56,12 @@ class Envelope:
 
     @property
     def may_come_back(self) -> bool:
-        """It is in the post."""
+        """Whether the envelope is in the post."""
         return self.posted_on is not None and self.returned_on is None
 
     @property
     def may_be_replaced(self) -> bool:
-        """Its PIN still opens something, which is still wanted."""
+        """Whether the envelope's PIN is still usable and its item still waits for a CSR."""
         return self.voided_at is None and self.awaits_csr
 
 
@@ -71,7 +71,7 @@ _ENVELOPES: Final = """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_n
     COALESCE(i.opened_at IS NOT NULL AND i.csr_received_at IS NULL AND i.refused_at IS NULL AND i.withdrawn_at IS NULL,
              FALSE) AS awaits_csr
     FROM envelopes AS e LEFT JOIN items AS i USING (item_id) LEFT JOIN renewals AS r ON r.renewal_id = e.renewal_id"""
-# Condition, key, direction: what is under way longest first, what came back or was lost last first.
+# Condition, sort key and direction. In the post: longest first. Returned or lost: newest first.
 _LISTS: Final[Mapping[Place, tuple[str, str, str]]] = {
     Place.DESPATCHED: (
         "e.posted_on IS NOT NULL AND e.returned_on IS NULL AND e.voided_at IS NULL",
@@ -84,7 +84,7 @@ _LISTS: Final[Mapping[Place, tuple[str, str, str]]] = {
 
 
 def list_envelopes(conn: Conn, place: Place, after: uuid.UUID | None) -> tuple[list[Envelope], uuid.UUID | None]:
-    """A page of a list, and after which envelope the next begins."""
+    """Return a page of a list, and the envelope after which the next page begins."""
     condition, key, direction = _LISTS[place]
     beyond = ">" if direction == "ASC" else "<"
     follows = (
@@ -96,13 +96,13 @@ def list_envelopes(conn: Conn, place: Place, after: uuid.UUID | None) -> tuple[l
 
 
 def find(conn: Conn, envelope_id: uuid.UUID) -> Envelope | None:
-    """One envelope."""
+    """Return one envelope."""
     found = _find(conn, "WHERE e.envelope_id = %(id)s", {"id": envelope_id})
     return found[0] if found else None
 
 
 def of_renewal(conn: Conn, renewal_id: uuid.UUID) -> list[Envelope]:
-    """A renewal's envelopes."""
+    """Return a renewal's envelopes."""
     order = "ORDER BY e.server_name, COALESCE(e.announced_at, '-infinity'), e.envelope_id"
     return _find(conn, f"WHERE e.renewal_id = %(id)s {order}", {"id": renewal_id})
 
@@ -114,13 +114,13 @@ def _find(conn: Conn, rest: str, parameters: dict[str, Any]) -> list[Envelope]:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """Whom a renewal's letters go to: personal data, for those who handle letters."""
+    """The recipient of a renewal's letters: personal data, for staff who handle letters only."""
 
     name: str
     address: list[str]
 
 
 def find_recipient(conn: Conn, renewal_id: uuid.UUID) -> Recipient | None:
-    """As identity attested them."""
+    """Return the recipient as identity attested it, if the renewal is known."""
     with conn.cursor(row_factory=class_row(Recipient)) as cursor:
         return cursor.execute("SELECT name, address FROM recipients WHERE renewal_id = %s", (renewal_id,)).fetchone()

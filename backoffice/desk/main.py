@@ -1,4 +1,4 @@
-"""The desk's processes and commands; builds every real thing."""
+"""Processes and commands of the desk; builds all dependencies."""
 
 import argparse
 import sys
@@ -30,8 +30,8 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """The WSGI app, from the environment."""
-    # Flask is loaded by the web process alone.
+    """Return the WSGI app, configured by the environment."""
+    # Only the web process imports Flask.
     from backoffice.desk.app import create_app
     from backoffice.desk.operators import Operators
     from backoffice.desk.web import Deps
@@ -44,14 +44,14 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def read_trust(settings: Settings) -> Trust:
-    """The pinned staff CA."""
+    """Return the pinned staff CA."""
     return Trust(
         issuer=x509.load_pem_x509_certificate(settings.staff_ca_file.read_bytes()), crl_file=settings.staff_crl_file
     )
 
 
 def make_subscriptions() -> Sequence[Subscription]:
-    """Every event of every topic that the desk reads, with the real keys."""
+    """Return the subscriptions to all topics that the desk reads, with the real keys."""
     settings = read_settings()
     proofs = ProofKeys(
         identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
@@ -60,11 +60,8 @@ def make_subscriptions() -> Sequence[Subscription]:
 
 
 def _rebuild(options: argparse.Namespace) -> None:
-    """Exit status 1 if the topics lack what the desk has seen; then nothing is changed."""
-    from shared.messaging import (  # the Kafka client is loaded by the processes that speak Kafka alone
-        consumer,
-        kafka_clients,
-    )
+    """Rebuild the projection. Exit status 1, and no change, if the topics lack events that the projection contains."""
+    from shared.messaging import consumer, kafka_clients  # only processes that use Kafka import its client
 
     settings = read_settings()
 

@@ -1,4 +1,4 @@
-"""The services' operators' APIs, as the desk calls them: over a Unix socket, or over a network with mutual TLS."""
+"""Client of the services' operator APIs, over a Unix socket or over a network with mutual TLS."""
 
 import http.client
 import json
@@ -24,20 +24,20 @@ from shared.tx import Clock, utc_now
 log = structlog.get_logger()
 
 SECONDS: Final = 20.0
-# To look: the overview asks every service in turn, and must be there before the gateway gives up.
+# Timeout of reading requests. The overview asks every service in turn and must answer before the gateway's timeout.
 LOOK_SECONDS: Final = 4.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _UNIX: Final = "unix:"
 
 
 class OperatorsAway(Unavailable):
-    """A service's operators' API does not answer; what was asked for may have been done."""
+    """An operator API is unavailable; the requested action may have been done."""
 
     reason = "operators-away"
 
 
 class Refusal(Exception):
-    """The service refused; `slug` says why, `detail` in words."""
+    """A service's refusal: `slug` is its problem type, `detail` its explanation."""
 
     def __init__(self, status: int, slug: str, title: str, detail: str | None) -> None:
         super().__init__(f"{slug}: {detail or title}")
@@ -49,14 +49,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What the desk shows the services over a network, and whose certificates it believes."""
+    """TLS of the connections to services: the desk's certificate and the accepted CAs."""
 
     ca_file: Path
     certificate_file: Path
     key_file: Path
 
     def context(self) -> ssl.SSLContext:
-        """Read anew for each connection, so that a renewed certificate needs no restart."""
+        """Return a TLS context. The files are read for each connection, so a renewed certificate needs no restart."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self.certificate_file, self.key_file)
@@ -65,7 +65,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Operators:
-    """Every service's API by its address: `unix:/path`, or `https://host:port` with `network`."""
+    """The operator APIs by address: `unix:/path`, or `https://host:port` with `network`."""
 
     addresses: Mapping[str, str]
     key: SigningKey
@@ -74,12 +74,12 @@ class Operators:
     look_seconds: float = LOOK_SECONDS
 
     def get(self, service: str, path: str, action: Action, member: Member, **query: str | int) -> Any:
-        """What is asked for. Raises Refusal or OperatorsAway."""
+        """Return the answer to a reading request. Raises Refusal or OperatorsAway."""
         asked = f"{path}?{urllib.parse.urlencode(query)}" if query else path
         return self._ask("GET", service, asked, action, member)
 
     def post(self, service: str, path: str, action: Action, member: Member, *, key: str, **body: Any) -> Any:
-        """Have it done once for this key. Raises Refusal or OperatorsAway."""
+        """Perform an action once for this idempotency key and return the answer. Raises Refusal or OperatorsAway."""
         return self._ask("POST", service, path, action, member, key=key, body=json.dumps(body).encode())
 
     def _ask(
@@ -106,7 +106,7 @@ class Operators:
                 connection.close()
             answer = json.loads(content) if content else None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            log.warning("operators.away", service=service, error=f"{type(error).__name__}: {error}")
+            log.warning("operators.unavailable", service=service, error=f"{type(error).__name__}: {error}")
             raise OperatorsAway(service) from error
         return _judged(service, status, answer)
 

@@ -1,6 +1,7 @@
-"""What each event changes on the desk: always a step of the renewal's time line, often more.
+"""Projection of events onto the desk's tables: each event adds a step to its renewal's timeline, many change a row.
 
-There is no order between two topics, so every handler makes the rows it needs and leaves other topics' columns alone.
+Two topics have no order between them, so every handler creates the rows it needs and leaves the columns of other topics
+alone.
 """
 
 import uuid
@@ -22,24 +23,24 @@ from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 from shared.tx import Tx
 
-# Every event of this topic is signed by its writer.
+# The writer signs every event of this topic.
 FEED: Final = Topic.ISSUANCE
-# Sealed PINs are for mailing alone.
+# Only mailing may read sealed PINs.
 READ: Final = tuple(topic for topic in Topic if topic is not Topic.PIN_ENVELOPES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Whose signatures the desk verifies."""
+    """Public keys with which the desk verifies events, attestations and receipts."""
 
     proofs: ProofKeys
     feed: Callable[[], KeySet]
 
 
 def take(event: Event, tx: Tx, *, keys: Keys) -> None:
-    """Add the event to its renewal's time line, and change what it changes.
+    """Add the event to its renewal's timeline, and update the rows that it concerns.
 
-    Raises SignatureWrong for an event of the feed that its writer did not sign: it is held, and changes nothing.
+    Raises SignatureWrong for an event of the feed without a valid signature of its writer: the event is held.
     """
     signed_by = feed_signature.verify(_cause(tx), keys.feed()) if event.TOPIC is FEED else None
     facts = telling.facts_of(event)
@@ -61,9 +62,9 @@ def _when(tx: Tx) -> datetime:
 
 
 def take_request(event: application.CSRRequested, tx: Tx, keys: ProofKeys) -> dict[str, str]:
-    """What was signed and paid for, if identity and payment say so; their word or its refusal is a fact of the step.
+    """Record the attested document and recipient, if both proofs are valid. Returns the outcome as facts of the step.
 
-    On application's word alone nothing is shown: issuance opens no order on it either.
+    Without valid proofs nothing is shown: application's event alone proves nothing, and issuance opens no order on it.
     """
     try:
         proven = proofs.attested(
@@ -77,35 +78,35 @@ def take_request(event: application.CSRRequested, tx: Tx, keys: ProofKeys) -> di
 
 
 def take_submission(event: application.RenewalSubmitted, tx: Tx) -> None:
-    """A renewal waits for its payment."""
+    """Record that a renewal awaits its payment."""
     store.save_submitted(tx.conn, event, _when(tx))
 
 
 def take_payment(event: payment.PaymentCaptured, tx: Tx) -> None:
-    """The money is there."""
+    """Record that a renewal is paid."""
     store.save_moment(tx.conn, event.renewal_id, "paid_at", event.captured_at)
 
 
 def take_completion(event: application.RenewalCompleted, tx: Tx) -> None:
-    """Every item has ended."""
+    """Record that every item has ended."""
     store.save_moment(tx.conn, event.renewal_id, "completed_at", _when(tx))
 
 
 def take_end(event: application.RenewalCancelled, tx: Tx) -> None:
-    """What was not issued never will be."""
+    """Record that a renewal ended; items without a certificate get none."""
     store.save_moment(tx.conn, event.renewal_id, "cancelled_at", _when(tx))
     store.save_ending(tx.conn, event.renewal_id, event.reason)
     store.withdraw_items(tx.conn, event.renewal_id)
 
 
 def take_withholding(event: issuance.IssuanceWithheld, tx: Tx) -> None:
-    """A permanent tombstone."""
+    """Record that issuance is withheld for good."""
     store.save_moment(tx.conn, event.renewal_id, "withheld_at", _when(tx))
     store.withdraw_items(tx.conn, event.renewal_id)
 
 
 def take_order(event: issuance.OrderOpened, tx: Tx) -> None:
-    """An item waits for its CSR."""
+    """Record an item that awaits its CSR."""
     store.save_item(
         tx.conn,
         event.renewal_id,
@@ -121,12 +122,12 @@ def take_order(event: issuance.OrderOpened, tx: Tx) -> None:
 
 
 def take_csr(event: issuance.CSRReceived, tx: Tx) -> None:
-    """An item's CSR passed every check."""
+    """Record that an item's CSR passed all checks."""
     store.change_item(tx.conn, event.item_id, {"csr_received_at": _when(tx), "key_kind": event.key_kind})
 
 
 def take_certificate(event: issuance.CertificateIssued, tx: Tx) -> None:
-    """An item has its certificate."""
+    """Record an item's certificate."""
     changes = {
         "serial": event.serial,
         "issued_at": _when(tx),
@@ -138,39 +139,39 @@ def take_certificate(event: issuance.CertificateIssued, tx: Tx) -> None:
 
 
 def take_refusal(event: issuance.IssuanceRefused, tx: Tx) -> None:
-    """An item will never get one from this renewal."""
+    """Record that an item gets no certificate from this renewal."""
     store.save_refused(tx.conn, event, _when(tx))
 
 
 def take_acceptance(event: issuance.CertificateAccepted, tx: Tx) -> None:
-    """The AR accepted it."""
+    """Record the AR's acceptance."""
     store.change_item(tx.conn, event.item_id, {"accepted_at": event.accepted_at})
 
 
 def take_revocation(event: issuance.CertificateRevoked, tx: Tx) -> None:
-    """It is on the next CRL."""
+    """Record a revocation; the next CRL lists it."""
     store.change_item(tx.conn, event.item_id, {"revoked_at": event.revoked_at, "revocation": event.reason})
 
 
 def take_despatch(event: mailing.PINEnvelopePosted, tx: Tx) -> None:
-    """A PIN Envelope went to the post."""
+    """Record a posted PIN Envelope."""
     changes = {"registered_number": event.registered_number, "posted_on": event.posted_on}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
 def take_return(event: mailing.PINEnvelopeReturned, tx: Tx) -> None:
-    """It came back."""
+    """Record a returned PIN Envelope."""
     store.save_returned(tx.conn, event)
 
 
 def take_voiding(event: issuance.PINVoided, tx: Tx) -> None:
-    """Its PIN opens nothing any more."""
+    """Record that a PIN is no longer usable."""
     changes = {"voided_at": _when(tx), "void_reason": event.reason}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
 def take_reissue(event: issuance.PINReissued, tx: Tx) -> None:
-    """Another letter is being made."""
+    """Record that another letter is being made."""
     changes = {"announced_at": _when(tx), "replaces": event.replaces}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
@@ -195,5 +196,5 @@ CHANGES: Final[Mapping[type[Event], Callable[[Any, Tx], None]]] = {
 
 
 def subscriptions(keys: Keys) -> tuple[Subscription, ...]:
-    """Every event of every topic that the desk reads."""
+    """Return the subscriptions to all topics that the desk reads."""
     return tuple(on(event, partial(take, keys=keys)) for event in ALL.values() if event.TOPIC in READ)

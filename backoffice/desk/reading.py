@@ -1,4 +1,4 @@
-"""The SQL that pages are made of; lists are read a page at a time, by key."""
+"""SQL of the desk's pages; lists are paginated by key."""
 
 import uuid
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One certificate being renewed, or issued. `since` is when it came to stand where it stands."""
+    """A certificate that is being renewed, or was issued. `since` is the time of its last change of state."""
 
     item_id: uuid.UUID
     renewal_id: uuid.UUID
@@ -47,7 +47,7 @@ class Item:
     revocation: str | None
 
 
-# A certificate that exists says most; what nothing will come of, least.
+# An existing certificate takes precedence over other states; an ended item comes last.
 _STATE: Final = """CASE
     WHEN i.revoked_at IS NOT NULL THEN 'revoked'
     WHEN i.accepted_at IS NOT NULL THEN 'accepted'
@@ -64,7 +64,7 @@ _ITEMS: Final = f"""SELECT i.item_id, i.renewal_id, i.reference, i.srn, i.produc
     {_STATE} AS state, {_SINCE} AS since, i.refusal, i.serial, i.not_before, i.not_after, i.sha256, i.key_kind,
     i.accepted_at, i.revoked_at, i.revocation
     FROM items AS i LEFT JOIN renewals AS r ON r.renewal_id = i.renewal_id"""
-# Newest first, but of what waits the oldest.
+# Newest first, except the waiting items: oldest first.
 _LISTS: Final = {
     Standing.WAITING: (
         "i.issued_at IS NULL AND i.refused_at IS NULL AND i.withdrawn_at IS NULL",
@@ -88,7 +88,7 @@ _LISTS: Final = {
 
 
 def list_items(conn: Conn, standing: Standing, after: uuid.UUID | None) -> tuple[list[Item], uuid.UUID | None]:
-    """A page of a list, and after which item the next begins."""
+    """Return a page of a list, and the item after which the next page begins."""
     condition, key, beyond, order = _LISTS[standing]
     follows = f"AND ({key}) {beyond} (SELECT {key} FROM items AS i WHERE i.item_id = %(after)s)" if after else ""
     found = _items(conn, f"WHERE {condition} {follows} {order} LIMIT {PAGE + 1}", {"after": after})
@@ -96,7 +96,7 @@ def list_items(conn: Conn, standing: Standing, after: uuid.UUID | None) -> tuple
 
 
 def find_items(conn: Conn, sought: Sought) -> list[Item]:
-    """Every item that the text may mean, the newest first; no more than FOUND_AT_MOST."""
+    """Return every item that the text may mean, newest first; at most FOUND_AT_MOST."""
     return _items(
         conn,
         f"""WHERE i.item_id IN (
@@ -128,12 +128,12 @@ def _parameters(sought: Sought) -> dict[str, Any]:
 
 
 def _literally(text: str) -> str:
-    """Text for a LIKE pattern."""
+    """Return the text escaped for a LIKE pattern."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def items_of(conn: Conn, renewal_id: uuid.UUID) -> list[Item]:
-    """A renewal's items."""
+    """Return a renewal's items."""
     return _items(conn, "WHERE i.renewal_id = %(id)s ORDER BY i.reference, i.item_id", {"id": renewal_id})
 
 
@@ -144,7 +144,7 @@ def _items(conn: Conn, rest: str, parameters: dict[str, Any]) -> list[Item]:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """What is known of a renewal beside its items."""
+    """The facts about a renewal other than its items."""
 
     renewal_id: uuid.UUID
     reference: str | None
@@ -161,7 +161,7 @@ class Renewal:
 
 
 def find_renewal(conn: Conn, renewal_id: uuid.UUID) -> Renewal | None:
-    """One renewal, whichever topic spoke of it first."""
+    """Return a renewal, whichever topic named it first."""
     with conn.cursor(row_factory=class_row(Renewal)) as cursor:
         return cursor.execute(
             """SELECT s.renewal_id, r.reference, r.subscriber_id, r.subscriber, r.amount_minor, r.currency,
@@ -174,7 +174,7 @@ def find_renewal(conn: Conn, renewal_id: uuid.UUID) -> Renewal | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One event of a time line."""
+    """An event on a timeline."""
 
     topic: str
     sequence: int
@@ -188,7 +188,7 @@ class Step:
 
 
 def steps_of(conn: Conn, renewal_id: uuid.UUID) -> list[Step]:
-    """A renewal's events of all topics by time, though never against the sequence of their own topic."""
+    """Return a renewal's events of all topics by time, but in sequence within each topic."""
     with conn.cursor(row_factory=class_row(Step)) as cursor:
         return cursor.execute(
             """SELECT topic, sequence, event_id, type, time, item_id, facts, position, signed_by
@@ -200,7 +200,7 @@ def steps_of(conn: Conn, renewal_id: uuid.UUID) -> list[Step]:
 
 @dataclass(frozen=True, kw_only=True)
 class Thread:
-    """How far one topic's events of a renewal have come, and why they do not go on, if so."""
+    """The last sequence number applied of one topic and renewal, and the reason of a hold, if any."""
 
     topic: str
     last_sequence: int
@@ -210,7 +210,7 @@ class Thread:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """An event that two persons had left out."""
+    """A skipped event."""
 
     topic: str
     sequence: int | None
@@ -220,7 +220,7 @@ class LeftOut:
 
 
 def left_out_of(conn: Conn, renewal_id: uuid.UUID) -> list[LeftOut]:
-    """What was left out of a renewal at the desk, oldest first; a rebuild that does it again is not said."""
+    """Return the events of a renewal that were skipped at the desk, oldest first; without repetitions by a rebuild."""
     with conn.cursor(row_factory=class_row(LeftOut)) as cursor:
         return cursor.execute(
             """SELECT topic, sequence, time, actor, reason FROM (
@@ -234,7 +234,7 @@ def left_out_of(conn: Conn, renewal_id: uuid.UUID) -> list[LeftOut]:
 
 
 def threads_of(conn: Conn, renewal_id: uuid.UUID) -> list[Thread]:
-    """What the desk's own inbox says of a renewal."""
+    """Return the desk's inbox rows of a renewal."""
     with conn.cursor(row_factory=class_row(Thread)) as cursor:
         return cursor.execute(
             """SELECT topic, last_sequence, held_since, held_reason FROM inbox

@@ -1,4 +1,4 @@
-"""`rebuild`: what the desk shows is emptied and made again from the topics, in one transaction or not at all."""
+"""Projection rebuild: empties the projection and fills it from Kafka, in one transaction."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -25,14 +25,14 @@ _NAMED: Final = 20
 
 
 class EventsMissing(Refused):
-    """The topics lack events that the desk has seen: made anew it would know less. Nothing was changed."""
+    """Kafka no longer retains events that the projection contains; a rebuild would lose data. It is rolled back."""
 
     reason = "events-missing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rebuilt:
-    """What was read and made anew, and the state's hash before and after."""
+    """The numbers of a rebuild, and the hash of the projection before and after it."""
 
     events: int
     renewals: int
@@ -43,7 +43,7 @@ class Rebuilt:
 
 
 def state(conn: Conn) -> str:
-    """A SHA-256 over every row of the projection and how far each key has come; equal states, equal hashes."""
+    """Return a SHA-256 over all rows of the projection and the progress of each key; equal states have equal hashes."""
     found = hashlib.sha256()
     rows = [sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)) for table in store.PROJECTION]
     progress = sql.SQL("SELECT topic, key, last_sequence, last_event_id FROM inbox WHERE last_sequence > 0")
@@ -57,10 +57,10 @@ def state(conn: Conn) -> str:
 
 
 def rebuild(pool: Pool, applier: Applier, read: Read, *, actor: str) -> Rebuilt:
-    """Make every renewal anew whose events the topics still hold from the first; the others stay as they are.
+    """Rebuild every renewal whose first events the topics still hold; other renewals stay as they are.
 
-    `read` gives all records of the topics, and is called twice. Until it ends readers see the state of before, and the
-    consumer waits. What two persons left out is left out again. Raises EventsMissing.
+    `read` yields all records of the topics, and is called twice. Until the commit readers see the old state, and the
+    consumer waits. Events that were skipped are skipped again. Raises EventsMissing.
     """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
         tx.conn.execute("LOCK TABLE inbox IN EXCLUSIVE MODE")
@@ -86,13 +86,13 @@ def rebuild(pool: Pool, applier: Applier, read: Read, *, actor: str) -> Rebuilt:
 
 
 def _places(conn: Conn, consumer: str) -> _Places:
-    """How far each key has come."""
+    """Return the last sequence number applied of each topic and key."""
     rows = conn.execute("SELECT topic, key, last_sequence FROM inbox WHERE consumer = %s", (consumer,)).fetchall()
     return {(topic, key): last for topic, key, last in rows}
 
 
 def _whole(places: _Places, batches: Iterable[Sequence[Record]]) -> list[str]:
-    """The renewals whose first events are all still there: topics forget from their beginning on."""
+    """Return the renewals whose first events are all retained: topics delete from their beginning."""
     begun = set()
     for record in (record for batch in batches for record in batch):
         try:
@@ -121,7 +121,7 @@ def _empty(conn: Conn, consumer: str, whole: list[str]) -> None:
         conn.execute(statement.encode(), {"consumer": consumer, "whole": whole})
 
 
-# Of what is held now, what was left out before: the same event at the same place of its topic.
+# Held events that were skipped before: the same event at the same offset of its topic.
 _LEFT_OUT_BEFORE: Final = """
     SELECT DISTINCT ON (p.topic, p.key, p.sequence, p.id) p.topic, p.key, p.id,
            a.details->>'event', a.details->>'reason'
@@ -132,7 +132,10 @@ _LEFT_OUT_BEFORE: Final = """
 
 
 def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
-    """Two persons decided on each of these; what is not held any more, a later release could apply."""
+    """Skip again the events that were skipped with four-eyes approval. Returns their number.
+
+    Only an event that is held again is skipped: a later release may be able to apply it.
+    """
     count, went = 0, True
     while went:
         went = False
@@ -147,13 +150,13 @@ def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
                     why = f"left out again: {reason}"
                     held_commands.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
             except NotNext:
-                continue  # it waits for one before it
+                continue  # an earlier event of its key is held
             count, went = count + 1, True
     return count
 
 
 def _still_held(conn: Conn, place: Place, parked_id: int, event: str) -> Parked | None:
-    """Not gone with an earlier one, and no other event at the same place of a topic that was made again."""
+    """Return the event if it is still held; None if it was applied, or if its offset now belongs to another event."""
     found = held_events.find_of_key(conn, place)
     return next((each for each in found if (each.id, str(each.event_id)) == (parked_id, event)), None)
 

@@ -1,4 +1,4 @@
-"""Who may do what: roles, the actions each may take, and the action that each page is. Tests try every cell."""
+"""Roles of staff, the actions that each role may take, and the action of each page. Tests try every combination."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """What a member of staff works as; one person may have several."""
+    """Roles of staff; one person may have several."""
 
     ENQUIRIES = "enquiries"
     MAIL_ROOM = "mail-room"
@@ -16,7 +16,7 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """What can be done at the desk."""
+    """Actions at the desk."""
 
     LOOK_UP = "look-up"
     SEE_ENVELOPES = "see-envelopes"
@@ -39,12 +39,12 @@ MAY: Final[Mapping[Role, frozenset[Action]]] = {
         {Action.SEE_BATCHES, Action.SEE_RECIPIENT, Action.MARK_RETURNED, Action.REISSUE_PIN, *_LOOKING}
     ),
     Role.OPERATOR: frozenset({*_LOOKING, *_OPERATING}),
-    # Decides on others' proposals; on their own nobody does, whatever their roles.
+    # Decides on proposals of others; nobody decides on their own, whatever their roles.
     Role.SUPERVISOR: frozenset({*_LOOKING, *_OPERATING, Action.DECIDE_SKIP}),
     Role.AUDITOR: frozenset({*_LOOKING, Action.SEE_BATCHES, Action.SEE_HELD, Action.SEE_AUDIT}),
 }
 
-# Endpoint → what it takes to open it. What is not here is open to nobody.
+# Endpoint → action that it requires. An endpoint that is not listed is open to nobody.
 PAGES: Final[Mapping[str, Action]] = {
     "certificates.search": Action.LOOK_UP,
     "certificates.listing": Action.LOOK_UP,
@@ -65,10 +65,10 @@ PAGES: Final[Mapping[str, Action]] = {
     "audit.listing": Action.SEE_AUDIT,
 }
 
-# Pages whose opening alone goes on record: a picture on another site must not put it there in somebody's name.
+# Pages whose opening is audited: a link or picture on another site must not open them in somebody's name.
 RECORDED: Final = frozenset({"envelopes.recipient"})
 
 
 def allowed(roles: Iterable[Role], action: Action) -> bool:
-    """Whether one of the roles may."""
+    """Return whether one of the roles may take the action."""
     return any(action in MAY[role] for role in roles)

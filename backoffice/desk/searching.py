@@ -1,4 +1,4 @@
-"""What somebody may mean by what they type: a reference, an SRN, a server name, a serial or a registered number."""
+"""Interpretation of a search text: a reference, an SRN, a server name, a serial number or a registered number."""
 
 import re
 import uuid
@@ -20,7 +20,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGN
 
 @dataclass(frozen=True, kw_only=True)
 class Sought:
-    """Everything that a text may stand for; None where it cannot."""
+    """The possible meanings of a search text; None where it has none."""
 
     reference: str | None = None
     srn: str | None = None
@@ -31,7 +31,7 @@ class Sought:
 
 
 def read(text: str) -> Sought:
-    """Read what was typed or pasted, from a mail, from openssl, from a browser's address line."""
+    """Interpret a text that was typed or pasted from an e-mail, from openssl or from a browser's address bar."""
     text = texts.visible(text[:MAX_LENGTH]).strip()
     compact = texts.compact(text)
     ids = _UUID.findall(text)
@@ -46,7 +46,7 @@ def read(text: str) -> Sought:
 
 
 def _reference(compact: str) -> str | None:
-    """The whole reference or its beginning, as our mails write it."""
+    """Return a reference number or its beginning, in the form used in e-mails."""
     return texts.reference(compact) if _REFERENCE.fullmatch(compact) else None
 
 
@@ -58,7 +58,7 @@ def _serial(text: str) -> str | None:
 
 
 def _server_name(text: str) -> str | None:
-    """A name or a zone as certificates carry it: lower case, A-labels; without its wildcard."""
+    """Return a name or a zone in the form used in certificates: lower case, A-labels, without a wildcard."""
     match = _HOST.fullmatch(text)
     if match is None:
         return None

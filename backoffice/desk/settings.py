@@ -1,4 +1,4 @@
-"""What the desk is told by its environment."""
+"""Settings of the desk, read from the environment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def read_settings() -> Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorsSettings:
-    """For the pages alone: where the services' operators' APIs are, and with what the desk vouches for its staff."""
+    """Settings of the web process only: the addresses of the operator APIs, and the key of the desk's tokens."""
 
     key_file: Path
     addresses: dict[str, str]
@@ -50,7 +50,7 @@ def read_operators() -> OperatorsSettings:
     """Read the environment. Raises SettingsError."""
     env = read_env()
     key_file: Path = env.path("DESK_SIGNING_KEY_FILE")
-    addresses: dict[str, str] = env.dict("OPERATORS") or {}  # what is missing is said by `seal`
+    addresses: dict[str, str] = env.dict("OPERATORS") or {}  # `seal` reports a missing variable
     over_network = any(not address.startswith("unix:") for address in addresses.values())
     names = ("OPERATORS_CA_FILE", "OPERATORS_CERTIFICATE_FILE", "OPERATORS_KEY_FILE")
     files = [env.path(name) for name in names] if over_network else []

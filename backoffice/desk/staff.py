@@ -1,6 +1,6 @@
-"""Who is at the desk: the certificate the gateway vouches for, judged here again, and the member of staff it names.
+"""Authentication of staff: validates the client certificate from the gateway again, and finds the member of staff.
 
-Staff have a CA of their own, pinned: no certificate of a subscriber or of another system gets anybody in.
+Staff have a CA of their own, which is pinned: no certificate of a subscriber or of another system is accepted.
 """
 
 import re
@@ -24,7 +24,7 @@ from shared.pki.certificates import UNREADABLE, is_strong, sha256
 from shared.tx import Tx
 from shared.web import client_certificate
 
-# One spelling only: in another, one person's certificates would pass for two persons.
+# One spelling only: with two spellings one person could pass for two in four-eyes approval.
 _NUMBER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{0,30}[A-Z0-9])?")
 MAX_CRL_BYTES: Final = 1024 * 1024
 _CHECKED: Final = frozenset(
@@ -37,7 +37,7 @@ _CHECKED: Final = frozenset(
 
 
 class Fault(StrEnum):
-    """Why nobody is let in; each has its own words on the page."""
+    """Reasons for refusing a sign-in; each has its own text on the page."""
 
     NO_CERTIFICATE = "no-certificate"
     MALFORMED = "certificate-malformed"
@@ -48,7 +48,7 @@ class Fault(StrEnum):
 
 
 class StaffRefused(Refused):
-    """This is nobody who works at the desk."""
+    """The caller is not a member of staff with access to the desk."""
 
     def __init__(self, fault: Fault, holder: "Holder | None" = None) -> None:
         super().__init__(fault.value)
@@ -57,14 +57,14 @@ class StaffRefused(Refused):
 
 
 class RevocationUnknown(Unavailable):
-    """The staff CA's CRL is missing, outdated or not its own: nobody is let in."""
+    """The staff CA's CRL is missing, outdated or not its own: every sign-in is refused."""
 
     reason = "revocation-unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """The pinned staff CA, and the file in which its CRL is kept current."""
+    """The pinned staff CA, and the file with its current CRL."""
 
     issuer: x509.Certificate
     crl_file: Path
@@ -72,7 +72,7 @@ class Trust:
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Whom a good certificate names."""
+    """The person whom a valid certificate names."""
 
     staff_id: str
     name: str
@@ -81,7 +81,7 @@ class Holder:
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A member of staff at work."""
+    """A signed-in member of staff."""
 
     id: str
     name: str
@@ -90,7 +90,7 @@ class Member:
 
 
 def holder_of(header: str | None, trust: Trust, now: datetime) -> Holder:
-    """Whom the gateway's header names. Raises StaffRefused, or RevocationUnknown."""
+    """Return the holder of the certificate in the gateway's header. Raises StaffRefused or RevocationUnknown."""
     try:
         der = client_certificate.parse(header)
     except client_certificate.ClientCertificateMissing as missing:
@@ -126,7 +126,7 @@ def _check(certificate: x509.Certificate, trust: Trust, now: datetime) -> None:
 
 
 def is_number(text: str) -> bool:
-    """Whether this is a staff number as every certificate and table writes it: capitals, digits, hyphens inside."""
+    """Return whether the text is a staff number in its only spelling: capitals, digits, and hyphens inside."""
     return _NUMBER.fullmatch(text) is not None
 
 
@@ -139,7 +139,9 @@ def _named(certificate: x509.Certificate) -> Holder:
 
 
 def _check_revocation(certificate: x509.Certificate, holder: Holder, trust: Trust, now: datetime) -> None:
-    """Read anew for each request: a revocation counts as soon as its CRL is there."""
+    """Check the certificate against the CRL, which is read for each request: a revocation counts once the file is
+    replaced.
+    """
     try:
         with trust.crl_file.open("rb") as file:
             crl = crls.accept(crls.as_der(file.read(MAX_CRL_BYTES)), trust.issuer, now)
@@ -151,7 +153,7 @@ def _check_revocation(certificate: x509.Certificate, holder: Holder, trust: Trus
 
 
 def find_member(conn: Conn, holder: Holder) -> Member:
-    """Who this is at the desk. Raises StaffRefused for somebody without a role."""
+    """Return the member of staff. Raises StaffRefused for a person without a role."""
     row = conn.execute("SELECT name, roles FROM staff WHERE id = %s", (holder.staff_id,)).fetchone()
     roles = frozenset(Role(role) for role in row[1]) if row else frozenset()
     if row is None or not roles:
@@ -160,9 +162,9 @@ def find_member(conn: Conn, holder: Holder) -> Member:
 
 
 def assign(tx: Tx, staff_id: str, name: str, roles: Iterable[Role], *, actor: str) -> None:
-    """From now on this member of staff has exactly these roles; none lets them in no more.
+    """Set the roles of a member of staff; without a role the access ends.
 
-    Raises ValueError for what is no staff number.
+    Raises ValueError if `staff_id` is no staff number.
     """
     if not is_number(staff_id):
         raise ValueError(f"{staff_id!r} is no staff number: capitals, digits, and hyphens inside")

@@ -1,4 +1,4 @@
-"""The SQL that changes the projection; it never commits."""
+"""SQL that changes the projection; never commits."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from shared.events.issuance import IssuanceRefused
 from shared.events.mailing import PINEnvelopeReturned
 from shared.security.proofs import Attested
 
-# What `rebuild` empties, and what the state's hash is taken over.
+# The tables that `rebuild` empties and that the projection's hash covers.
 PROJECTION: Final = ("steps", "renewals", "recipients", "items", "item_names", "envelopes")
 
 
 def add_step(
     conn: Conn, event: Envelope, item_id: uuid.UUID | None, facts: Mapping[str, Any], signed_by: str | None
 ) -> None:
-    """One step of a time line."""
+    """Add a step to a timeline."""
     conn.execute(
         """INSERT INTO steps (renewal_id, topic, sequence, event_id, type, time, item_id, facts, position, signed_by)
            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
@@ -42,7 +42,7 @@ def add_step(
 
 
 def save_submitted(conn: Conn, event: RenewalSubmitted, moment: datetime) -> None:
-    """What application announced first."""
+    """Record a submitted renewal."""
     conn.execute(
         """INSERT INTO renewals (renewal_id, reference, subscriber_id, amount_minor, currency, submitted_at)
            VALUES (%s, %s, %s, %s, %s, %s)
@@ -54,7 +54,7 @@ def save_submitted(conn: Conn, event: RenewalSubmitted, moment: datetime) -> Non
 
 
 def save_moment(conn: Conn, renewal_id: uuid.UUID, column: str, moment: datetime) -> None:
-    """When something happened to a renewal."""
+    """Record when something happened to a renewal."""
     name = sql.Identifier(column)
     conn.execute(
         sql.SQL(
@@ -66,12 +66,12 @@ def save_moment(conn: Conn, renewal_id: uuid.UUID, column: str, moment: datetime
 
 
 def save_ending(conn: Conn, renewal_id: uuid.UUID, ending: str) -> None:
-    """Why a renewal ended without a certificate."""
+    """Record why a renewal ended without a certificate."""
     conn.execute("UPDATE renewals SET ending = %s WHERE renewal_id = %s", (ending, renewal_id))
 
 
 def save_attested(conn: Conn, renewal_id: uuid.UUID, proven: Attested, moment: datetime) -> None:
-    """Who applied, whom letters go to, and what for."""
+    """Record the attested applicant, recipient and document of a renewal."""
     conn.execute(
         """INSERT INTO renewals (renewal_id, subscriber) VALUES (%s, %s)
            ON CONFLICT (renewal_id) DO UPDATE SET subscriber = EXCLUDED.subscriber""",
@@ -109,7 +109,7 @@ def save_item(
     column: str,
     moment: datetime,
 ) -> None:
-    """What an item is, and one of its moments. application and issuance both say it, of one signed document."""
+    """Record an item and one of its times. application and issuance both announce it, from the same signed document."""
     conn.execute(
         sql.SQL(
             """INSERT INTO items (item_id, renewal_id, reference, srn, product, server_names, {0})
@@ -128,7 +128,7 @@ def save_item(
 
 
 def change_item(conn: Conn, item_id: uuid.UUID, changes: Mapping[str, object]) -> None:
-    """What issuance says of an item whose order it opened before: the same topic, so the row is there."""
+    """Update an item whose order issuance opened before; the order is an event of the same topic, so the row exists."""
     assignments = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in changes)
     statement = sql.SQL("UPDATE items SET {} WHERE item_id = %s").format(assignments)
     if conn.execute(statement, (*changes.values(), item_id)).rowcount != 1:
@@ -136,7 +136,7 @@ def change_item(conn: Conn, item_id: uuid.UUID, changes: Mapping[str, object]) -
 
 
 def save_refused(conn: Conn, event: IssuanceRefused, moment: datetime) -> None:
-    """Record an item's refusal; of one that could not be ordered at all nothing may have come before."""
+    """Record an item's refusal; an item that could not be ordered at all may have no row yet."""
     conn.execute(
         """INSERT INTO items (item_id, renewal_id, refused_at, refusal) VALUES (%s, %s, %s, %s)
            ON CONFLICT (item_id) DO UPDATE SET refused_at = EXCLUDED.refused_at, refusal = EXCLUDED.refusal""",
@@ -145,7 +145,7 @@ def save_refused(conn: Conn, event: IssuanceRefused, moment: datetime) -> None:
 
 
 def withdraw_items(conn: Conn, renewal_id: uuid.UUID) -> None:
-    """An ended renewal's items wait for nothing any more; called whenever either of the two is new."""
+    """End the waiting items of an ended renewal; called when an item or the renewal's end is new."""
     conn.execute(
         """UPDATE items AS i SET withdrawn_at = LEAST(r.cancelled_at, r.withheld_at)
            FROM renewals AS r WHERE r.renewal_id = i.renewal_id AND i.renewal_id = %s""",
@@ -161,7 +161,7 @@ def save_envelope(
     server_name: str,
     changes: Mapping[str, object],
 ) -> None:
-    """What one topic says of a letter; mailing and issuance both speak of it."""
+    """Record the part of a PIN Envelope that one topic announces; mailing and issuance both announce envelopes."""
     columns = [sql.Identifier(column) for column in changes]
     conn.execute(
         sql.SQL(
@@ -177,7 +177,7 @@ def save_envelope(
 
 
 def save_returned(conn: Conn, event: PINEnvelopeReturned) -> None:
-    """A letter came back; the same topic said before that it had been posted."""
+    """Record a returned letter; an earlier event of the same topic announced that it was posted."""
     conn.execute(
         "UPDATE envelopes SET returned_on = %s, reason = %s WHERE envelope_id = %s",
         (event.returned_on, event.reason, event.envelope_id),

@@ -1,4 +1,4 @@
-"""What a time line says of each event: a title, and the facts of it that staff need. Never a name or an address."""
+"""Timeline text of each event: its title and the facts that staff need. Never a name or an address."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.events.base import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """An event's title, and which of its fields are kept as facts."""
+    """An event's title, and the fields that are kept as facts."""
 
     title: str
     facts: tuple[str, ...] = ()
@@ -51,13 +51,13 @@ TOLD: Final[Mapping[type[Event], Told]] = {
 
 
 def title_of(event_type: type[Event]) -> str:
-    """Its title; of an event that is newer than the table, what its own documentation says first."""
+    """Return an event's title; if the table has none, the first line of its docstring."""
     told = TOLD.get(event_type)
     return told.title if told else (event_type.__doc__ or event_type.__name__).partition("\n")[0].rstrip(".")
 
 
 def facts_of(event: Event) -> dict[str, Any]:
-    """The facts to keep, as JSON has them."""
+    """Return the facts to keep, as JSON values."""
     told = TOLD.get(type(event))
     fields = msgspec.to_builtins(event)
     return {name: fields[name] for name in told.facts if name in fields} if told else {}

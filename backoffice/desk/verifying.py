@@ -1,4 +1,4 @@
-"""What is verified of a time line: each topic's events are there from the first on, none missing, none twice."""
+"""Verification of a timeline: whether each topic's events are complete from the first one on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from backoffice.desk.reading import Step, Thread
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """One topic's events of a renewal: how many, up to which number, which of them are missing, and what holds them."""
+    """One topic's events of a renewal: their number, the last sequence, the missing ones, and the reason of a hold."""
 
     topic: str
     count: int
@@ -18,12 +18,15 @@ class Verified:
 
     @property
     def whole(self) -> bool:
-        """Nothing is missing and nothing waits."""
+        """Whether no event is missing and none is held."""
         return not self.missing and (self.thread is None or self.thread.held_reason is None)
 
 
 def threads(steps: Sequence[Step], inbox: Sequence[Thread]) -> list[Verified]:
-    """Every topic that spoke of the renewal. What the inbox counted but the time line lacks, somebody left out."""
+    """Return the verification of every topic with events of the renewal.
+
+    An event that the inbox counted but the timeline lacks was skipped.
+    """
     by_topic = {thread.topic: thread for thread in inbox}
     topics = sorted({step.topic for step in steps} | by_topic.keys())
     return [

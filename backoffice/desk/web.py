@@ -1,4 +1,4 @@
-"""What every page of the desk is made with: who is at the desk, the database, forms and pages."""
+"""Helpers of the desk's pages: the signed-in member of staff, transactions, forms and templates."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from shared.tx import Clock, Tx, utc_now
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What main.py built."""
+    """Dependencies built by main.py."""
 
     settings: Settings
     pool: Pool
@@ -31,41 +31,44 @@ class Deps:
 
 
 class NotAllowed(Refused):
-    """None of the member's roles may do this."""
+    """None of the member's roles allows this."""
 
     reason = "not-allowed"
 
 
 class NotThere(Refused):
-    """A service knows nothing under this address."""
+    """The service has nothing at this address."""
 
     reason = "not-there"
 
 
 class ForeignForm(Refused):
-    """A form that was not on one of our pages."""
+    """The form was not on a page of the desk."""
 
     reason = "foreign-form"
 
 
 def deps() -> Deps:
-    """The desk's own dependencies."""
+    """Return the desk's dependencies."""
     return cast(Deps, flask.current_app.extensions["desk"])
 
 
 def member() -> Member:
-    """Who is at the desk."""
+    """Return the signed-in member of staff."""
     return cast(Member, flask.g.member)
 
 
 def may(action: str) -> bool:
-    """Whether they may do this; for what a page offers. The page itself asks again."""
+    """Return whether the member of staff may take this action; for links on a page.
+
+    Each page checks its own action again.
+    """
     return allowed(member().roles, Action(action))
 
 
 @contextmanager
 def transaction() -> Iterator[Tx]:
-    """A transaction of this request."""
+    """Yield a transaction for this request."""
     with deps().pool.connection() as conn, conn.transaction():
         yield Tx(conn=conn, now=deps().clock(), new_id=uuid.uuid4, causation_id=flask.g.request_id)
 
@@ -73,29 +76,29 @@ def transaction() -> Iterator[Tx]:
 def show(
     template: str, *, status: HTTPStatus = HTTPStatus.OK, errors: Mapping[str, str] | None = None, **values: Any
 ) -> flask.Response:
-    """A page; with errors (the control's id → what to do) it says 422."""
+    """Return a page; with errors (control's id → what to do) its status is 422."""
     body = flask.render_template(template, errors=errors or {}, **values)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if errors else status
     return flask.Response(body, status, content_type="text/html; charset=utf-8")
 
 
 def words_of(refusal: Refusal) -> str:
-    """What a service's refusal means to whoever asked."""
+    """Return the text for staff about a service's refusal."""
     return f"{refusal.title}: {refusal.detail}" if refusal.detail else refusal.title
 
 
 def redirect(endpoint: str, **values: Any) -> Response:
-    """After a form: show a page by GET."""
+    """Redirect to a page after a form."""
     return flask.redirect(flask.url_for(endpoint, **values), HTTPStatus.SEE_OTHER)
 
 
 def given(form: Mapping[str, str], name: str, *, longest: int = 500) -> str:
-    """A field of a form as one clean text."""
+    """Return a field of a form as one clean text."""
     return form.get(name, "").replace("\0", "").strip()[:longest]
 
 
 def after() -> uuid.UUID | None:
-    """Where this page of a list begins."""
+    """Return the key after which this page of a list begins."""
     try:
         return uuid.UUID(flask.request.args["after"]) if "after" in flask.request.args else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the pages call things, and what they say when something cannot be done."""
+"""Texts of the desk's pages: names of things, and explanations of what cannot be done."""
 
 import json
 import re
@@ -80,7 +80,7 @@ STATES: Final[Mapping[str, str]] = {
     "voided": "PIN voided",
     "announced": "Being made",
 }
-# The tag's colour beside its words.
+# Colour of the tag beside the text.
 COLOURS: Final[Mapping[str, str]] = {
     "issued": "green",
     "accepted": "green",
@@ -91,7 +91,7 @@ COLOURS: Final[Mapping[str, str]] = {
     "withdrawn": "grey",
     "voided": "grey",
 }
-# What was just done, said on the page that follows.
+# Confirmation shown on the page after a form.
 DONE: Final[Mapping[str, str]] = {
     "returned": "Recorded: the letter came back. This page shows it in a moment, once mailing has announced it.",
     "replaced": "The PIN is voided, and another letter is being made. This page shows it in a moment.",
@@ -118,23 +118,23 @@ _ACRONYMS: Final = {"pin": "PIN", "csr": "CSR"}
 
 
 def event(event_type: str) -> str:
-    """An event's title."""
+    """Return an event's title."""
     known = ALL.get(event_type)
     return telling.title_of(known) if known else event_type
 
 
 def publisher(topic: str) -> str:
-    """The service that writes a topic."""
+    """Return the service that writes a topic."""
     return topic.partition(".")[0]
 
 
 def fact_name(name: str) -> str:
-    """What a fact is called."""
+    """Return the label of a fact."""
     return _FACTS.get(name, " ".join(_ACRONYMS.get(part, part) for part in name.split("_")).capitalize())
 
 
 def shown_facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A step's facts, to be read."""
+    """Return a step's facts as labels and texts."""
     shown = []
     for name, value in facts.items():
         if name == "currency" or value is None:
@@ -171,12 +171,12 @@ HELD: Final[Mapping[str, str]] = {
 
 
 def held_reason(reason: str) -> str:
-    """Why an event is held."""
+    """Return the text for the reason of a hold."""
     return f"{HELD[reason]} ({reason})" if reason in HELD else reason
 
 
 def is_renewal(key: str) -> bool:
-    """Whether a key can be a renewal's id."""
+    """Return whether a key can be a renewal's id."""
     try:
         return str(uuid.UUID(key)) == key
     except ValueError:
@@ -184,34 +184,34 @@ def is_renewal(key: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """Headers or data, to be read."""
+    """Return headers or data as text."""
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def stamp(value: str | None) -> str:
-    """A moment as a service's API writes it."""
+    """Return a time as a service's API writes it."""
     return "" if value is None else moment(datetime.fromisoformat(value))
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """An amount."""
+    """Return an amount."""
     return f"{currency} {amount_minor / 100:,.2f}"
 
 
 def moment(value: datetime | None) -> str:
-    """A moment in Hong Kong, to the second."""
+    """Return a time in Hong Kong, to the second."""
     return "" if value is None else f"{value.astimezone(HONG_KONG):%-d %b %Y, %H:%M:%S}"
 
 
 def day(value: date | datetime | None) -> str:
-    """A date; of a moment, the day it is in Hong Kong."""
+    """Return a date; of a time, its date in Hong Kong."""
     if isinstance(value, datetime):
         value = value.astimezone(HONG_KONG).date()
     return "" if value is None else f"{value:%-d %b %Y}"
 
 
 def readable_name(name: str) -> str:
-    """A server name; of an internationalised one both what people and what machines read."""
+    """Return a server name; an internationalised one in both its readable and its encoded form."""
     if "xn--" not in name:
         return name
     try:
@@ -225,14 +225,14 @@ _CHINESE: Final = re.compile(r"([\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\
 
 
 def chinese(text: str) -> Markup:
-    """A name or an address for a page: what is Chinese in it is said to be, for its glyphs and for who hears it."""
+    """Return a name or an address with its Chinese parts marked as such, for glyphs and for screen readers."""
     marked = Markup('<span lang="zh-Hant">{}</span>')
     parts = enumerate(_CHINESE.split(text))
     return Markup("").join(marked.format(part) if number % 2 else part for number, part in parts)
 
 
 def pairs(serial: str) -> str:
-    """A serial number as openssl shows it: pairs with colons between."""
+    """Return a serial number in pairs with colons, as openssl prints it."""
     even = serial if len(serial) % 2 == 0 else f"0{serial}"
     return ":".join(even[at : at + 2] for at in range(0, len(even), 2))
 

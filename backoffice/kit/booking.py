@@ -1,4 +1,4 @@
-"""One event into the reader's memory: its place in the renewal, and what it says of a certificate."""
+"""Bookkeeping of one event: its position, its place in the renewal, and its facts about a certificate."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +13,12 @@ from shared.messaging import codec
 
 
 def book(event: Envelope, state: State) -> Iterator[Finding]:
-    """Book the event at its position; what is strange about it. Call it in the state's transaction."""
+    """Record the event at its position, and yield what is wrong with it. Call it in the state's transaction."""
     assert event.position is not None
     state.book(event.position, event.id)
     before = state.follow(event.subject, event.sequence)
-    # Who began in the middle learns a renewal's sequence from its first event; who began at the beginning expects 1.
+    # A reader that starts in the middle takes a renewal's sequence from its first event; from the beginning, 1 is
+    # expected.
     expected = before + 1 if before is not None else (1 if state.baseline == 0 else event.sequence)
     if event.sequence != expected:
         detail = f"sequence {event.sequence} of {event.subject}, {expected} was expected"
@@ -61,7 +62,7 @@ def _certificate(known: Event, event: Envelope, state: State) -> None:
 def _kept(
     serial: str, known: CertificateIssued | CertificateAccepted | CertificateRevoked, event: Envelope, state: State
 ) -> Certificate:
-    """What is known already: what became of a certificate is kept though its issuance never came."""
+    """Return the certificate's record with the facts of this event; its issuance may never have come."""
     assert event.position is not None
     return state.find_certificate(serial) or Certificate(
         serial=serial, position=event.position, renewal_id=str(known.renewal_id), item_id=str(known.item_id)

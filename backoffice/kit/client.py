@@ -1,4 +1,4 @@
-"""The feed over HTTP: pages by position, the head, the published keys. Waits and answers are bounded."""
+"""Client of the feed over HTTP: pages by position, the head, the published keys. Waits and answers are bounded."""
 
 import json
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 40.0
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _PREFIX: Final = "urn:ecert:problem:"
-# The same again later may be answered.
+# Statuses after which the same request may succeed later.
 _LATER: Final = frozenset({429, 502, 503, 504})
 
 
 class FeedAway(Exception):
-    """No answer, or one that says: later."""
+    """The feed is unavailable: no answer, or a status that asks to retry later."""
 
 
 class FeedRefused(Exception):
-    """The feed refuses this reader or its request; `slug` is the problem's stable word."""
+    """The feed refuses this reader or its request; `slug` is the problem type."""
 
     def __init__(self, status: int, document: dict[str, Any]) -> None:
         self.slug = str(document.get("type", "")).removeprefix(_PREFIX)
@@ -38,7 +38,7 @@ class FeedRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page: its events, why others of it cannot be read, its last position (None if it is empty), and the head."""
+    """A page: events, errors of unreadable ones, the last position (None if the page is empty), and the feed's head."""
 
     events: Sequence[Envelope]
     unreadable: Sequence[str]
@@ -48,7 +48,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where the feed is, and who asks. `address` is used in place of a name that does not resolve here."""
+    """The feed's address and the reader's certificate. `address` replaces a host name that does not resolve."""
 
     url: str
     certificate: Path
@@ -58,7 +58,7 @@ class Access:
 
 
 class FeedClient:
-    """One reader's connection. Every call raises FeedAway or FeedRefused."""
+    """A reader's connection. Every call raises FeedAway or FeedRefused."""
 
     def __init__(self, access: Access) -> None:
         parts = urlsplit(access.url)
@@ -78,11 +78,11 @@ class FeedClient:
         )
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         self._pool.close()
 
     def page(self, after: int, *, limit: int, wait: int = 0) -> Page:
-        """The events after a position."""
+        """Return the events after a position."""
         response = self._get(f"/issuance/v1/issuance-events?after={after}&limit={limit}&wait={wait}")
         batch = json.loads(response.data)
         events, unreadable = [], []
@@ -95,11 +95,11 @@ class FeedClient:
         return Page(events=events, unreadable=unreadable, last=last, head=int(response.headers["Feed-Head"]))
 
     def head(self) -> int:
-        """The last position there is."""
+        """Return the last position of the feed."""
         return int(json.loads(self._get("/issuance/v1/feed-head").data)["position"])
 
     def keys(self) -> KeySet:
-        """The published keys."""
+        """Return the published keys."""
         return KeySet.parse(json.loads(self._get("/issuance/v1/feed-keys").data))
 
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:

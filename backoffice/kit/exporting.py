@@ -1,4 +1,4 @@
-"""The certificates as CSV, with a last line by which a reader sees that the file is whole and unchanged."""
+"""Export of certificates as CSV, with a last line that detects truncation and changes."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ _END: Final = re.compile(r"# end: (\d+) certificates, feed read up to (\d+), sha
 
 
 def as_csv(certificates: Iterable[Certificate], *, up_to: int) -> str:
-    """The whole file (RFC 4180, UTF-8) with its last line."""
+    """Return the complete file (RFC 4180, UTF-8) with its last line."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -36,7 +36,7 @@ def _cell(certificate: Certificate, column: str) -> str:
 
 
 def check(text: str) -> Iterator[str]:
-    """What is wrong with an export; nothing if it is as it was written."""
+    """Yield the faults of an export; none if it is as it was written."""
     body, _, last = text.rstrip("\n").rpartition("\n")
     end = _END.fullmatch(last)
     if end is None:

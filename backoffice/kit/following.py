@@ -1,4 +1,4 @@
-"""The loop of a reader: take, verify, put in order, work, book, commit; and fetch what does not come."""
+"""Reader loop: poll, verify, order, work, record, commit; and fetch missing positions over HTTP."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 POLL_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 20.0
 AFTER_FAILURE_SECONDS: Final = 1.0
-# Beyond so many that wait for one before them, no more is taken.
+# No more events are polled once so many wait for an earlier position.
 WAITING_AT_MOST: Final = 1000
 
 Work = Callable[[Envelope | Finding], None]
@@ -30,17 +30,17 @@ Work = Callable[[Envelope | Finding], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long a missing position may still come by itself before it is fetched, or given up. Seconds."""
+    """Time in seconds for a missing position to arrive, before it is fetched or given up."""
 
     seconds: float = 60.0
     clock: Callable[[], float] = time.monotonic
 
 
 class Follower:
-    """A reader. `work` is called for each event in order of position, once, and for each finding.
+    """A feed reader. `work` is called once for each event in order of position, and for each finding.
 
-    What `work` did and how far the feed is read become durable in this order: work, state, offsets. After a crash in
-    between, the last events are worked again: at least once, and each says its position.
+    Durability comes in this order: work, state, offsets. After a crash in between, the last events are worked again: at
+    least once, each with its position.
     """
 
     def __init__(
@@ -62,31 +62,31 @@ class Follower:
         self._order = Order(state.next_position, state.id_at)
         self._hole: tuple[int, float] | None = None
         self._batch: Batch | None = None
-        # It waits for events, and holds nothing that an end would cut in two.
+        # True while the loop waits for events, and can be interrupted safely.
         self.idle = False
 
     @property
     def repeats(self) -> int:
-        """Events that came again."""
+        """The number of events that came again."""
         return self._order.repeats
 
     def run(self, stop: Stop, *, until: int | None = None) -> None:
-        """Follow until told to stop, or until this position is booked. Raises FeedRefused."""
+        """Follow until stopped, or until the position `until` is recorded. Raises FeedRefused."""
         while not stop.is_set() and (until is None or self._state.next_position <= until):
             stop.beat()
             try:
                 self.turn()
             except (FeedAway, KafkaError) as error:
-                log.warning("kit.away", error=f"{type(error).__name__}: {error}")
+                log.warning("kit.unavailable", error=f"{type(error).__name__}: {error}")
                 stop.wait(AFTER_FAILURE_SECONDS)
 
     def turn(self) -> None:
-        """One batch."""
+        """Process one batch."""
         if self._order.waiting >= WAITING_AT_MOST:
             self._source.rest(POLL_SECONDS)
             self._fill()
             return
-        # Kept until it is judged: to ask for a new key may fail, and the source does not give it again.
+        # Kept until it is processed: loading a new key may fail, and the source does not deliver the batch again.
         self._batch = batch = self._batch or self._poll()
         findings = [Finding(kind=Kind.UNREADABLE, position=None, detail=why) for why in batch.unreadable]
         findings += self._take(batch.events)
@@ -127,13 +127,15 @@ class Follower:
         self._state.go_on_to(self._order.next_position)
 
     def _note(self, findings: Iterable[Finding]) -> None:
-        """Each finding once, also across restarts."""
+        """Report each finding once, also across restarts."""
         for finding in findings:
             if self._state.note(finding):
                 self._work(finding)
 
     def _fill(self) -> None:
-        """Fetch what others wait for, once there is no more patience; what is not there is named and passed by."""
+        """Fetch the missing position that others wait for, after the patience has run out; report it if it does not
+        exist.
+        """
         hole = self._order.hole
         if not hole:
             self._hole = None

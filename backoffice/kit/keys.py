@@ -1,4 +1,4 @@
-"""The feed's published keys, asked for again every five minutes, and when an event's signature does not hold."""
+"""Key ring of the feed: reloads the published keys every five minutes, and when a signature does not verify."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from shared.messaging import feed_signature
 from shared.messaging.feed_signature import SignatureWrong
 from shared.security.tokens import KeySet
 
-# A forger must not make us ask all the time.
+# Limits reloads that forged signatures cause.
 _AGAIN_SECONDS: Final = 60.0
-# As long as the guide says that readers keep the set: a new key is known before it signs, one taken back no longer.
+# The time for which the feed's guide lets readers keep the set: a new key is known before it signs.
 _KEPT_SECONDS: Final = 300.0
 
 
 class KeyRing:
-    """Verifies signatures. `load` gets the published set; what it raises comes through."""
+    """Verifier of signatures. `load` gets the published set; its exceptions pass through."""
 
     def __init__(self, load: Callable[[], KeySet], clock: Callable[[], float] = time.monotonic) -> None:
         self._load = load
@@ -25,7 +25,7 @@ class KeyRing:
         self._keys, self._loaded = load(), clock()
 
     def verify(self, event: Envelope) -> str | None:
-        """Why the event's signature does not hold, if it does not."""
+        """Return why the event's signature does not verify; None if it does."""
         if self._clock() - self._loaded >= _KEPT_SECONDS:
             self._keys, self._loaded = self._load(), self._clock()
         try:

@@ -1,4 +1,4 @@
-"""`python -m backoffice`: follow the feed, export certificates, verify a file, try somebody's own consumer."""
+"""Command line of the consumer kit: follow the feed, export certificates, verify a file, test a consumer."""
 
 import argparse
 import os
@@ -35,7 +35,7 @@ _HERE: Final = Path(__file__).parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if all is well, 1 if something is wrong with what was read."""
+    """Run one command. Returns 0 on success, 1 if something is wrong with what was read."""
     options = _parser().parse_args(arguments)
     logs.configure("backoffice", options.command, os.environ.get("LOG_LEVEL", "WARNING"), out=sys.stderr)
     try:
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"backoffice: {refused}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read our output has gone: what they did not get is not booked. Nothing more can be written there.
+        # The reader of our output has gone: the events that it did not get are not recorded, and nothing more can be
+        # written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -133,7 +134,7 @@ def _source(settings: KitSettings, client: FeedClient | None, options: argparse.
 
 
 class _From:
-    """True from the first event on for which the condition holds."""
+    """Filter that opens at the first event for which the condition holds."""
 
     def __init__(self, condition: Wanted) -> None:
         self._condition = condition
@@ -156,7 +157,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 def _look_back(
     options: argparse.Namespace, state: State, client: FeedClient | None, keys: KeyRing, printer: Printer
 ) -> None:
-    """What is booked already is read again over HTTP, as far as it was asked for; nothing of it is booked anew."""
+    """Read recorded events again over HTTP, as far back as requested; none of them is recorded again."""
     if (options.since is None and options.from_serial is None) or state.next_position == state.baseline + 1:
         return
     if client is None:
@@ -173,7 +174,9 @@ def _look_back(
 
 
 def _served_again(page: Page, after: int, last: int, state: State, keys: KeyRing) -> Iterator[Envelope | Finding]:
-    """What the feed serves of these positions now; what it served before and does not any more is a finding."""
+    """Yield the events that the feed has at these positions; an event that was recorded but is no longer served is a
+    finding.
+    """
     yield from (Finding(kind=Kind.UNREADABLE, position=None, detail=why) for why in page.unreadable)
     events = {event.position: event for event in page.events}
     for position in range(after + 1, last + 1):
@@ -187,12 +190,12 @@ def _served_again(page: Page, after: int, last: int, state: State, keys: KeyRing
 
 
 class _Ended(BaseException):
-    """A signal came while nothing was in hand."""
+    """A signal arrived while the loop was idle."""
 
 
 @contextmanager
 def _ending(follower: Follower) -> Iterator[Life]:
-    """SIGTERM and SIGINT end it after the batch in hand, or at once if it only waits."""
+    """Stop on SIGTERM or SIGINT after the current batch; at once while the loop is idle."""
     life = Life()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -241,9 +244,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _conformance(options: argparse.Namespace) -> int:
-    """A process of the local installation's: it starts a real broker, database, relay and feed of its own.
+    """Replace this process by the conformance suite, which starts its own broker, database, relay and feed.
 
-    It takes our place: whoever ends us ends it, and it has the time to end what it started.
+    A signal then reaches the suite, and the suite has the time to stop what it started.
     """
     command = [each for number, each in enumerate(options.arguments) if number or each != "--"]
     if command and shutil.which(command[0]) is None:

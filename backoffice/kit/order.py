@@ -1,4 +1,4 @@
-"""The feed in order: what came by whichever way becomes one row of positions without holes, or a finding."""
+"""Ordering of the feed: events from any source become one sequence of positions without gaps, or findings."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ from shared.events.base import Envelope
 
 
 class Kind(StrEnum):
-    """What can be wrong with a feed, or with an event of it; a reader names each with its position."""
+    """Kinds of findings about the feed or one of its events."""
 
-    # The feed's fault, or somebody's in between.
+    # Faults of the feed, or of somebody on the way.
     FORGED = "forged"
     GAP = "gap"
     CONFLICT = "conflict"
@@ -23,19 +23,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something a person should look at."""
+    """A fault that a person should look at."""
 
     kind: Kind
     position: int | None
     detail: str
 
     def as_json(self) -> dict[str, object]:
-        """As a line of the output."""
+        """Return the finding as a line of output."""
         return {"finding": self.kind.value, "position": self.position, "detail": self.detail}
 
 
 class Order:
-    """Events that wait until all before them have come. `known` tells the id that was booked at a position, if any."""
+    """Events that wait for earlier positions. `known` returns the id recorded at a position, if any."""
 
     def __init__(self, next_position: int, known: Callable[[int], uuid.UUID | None]) -> None:
         self.next_position = next_position
@@ -44,7 +44,10 @@ class Order:
         self._waiting: dict[int, Envelope] = {}
 
     def take(self, event: Envelope) -> Finding | None:
-        """Take an event whose signature holds; a repetition is counted, a second event at one place is a finding."""
+        """Accept an event with a valid signature.
+
+        Counts a repetition; returns a finding for a second event at one position.
+        """
         assert event.position is not None
         at = event.position
         there = self._waiting[at].id if at in self._waiting else self._known(at)
@@ -57,27 +60,27 @@ class Order:
         return None
 
     def ready(self) -> Iterator[Envelope]:
-        """What is complete up to here, in order; each once."""
+        """Yield the events whose predecessors are complete, in order, each once."""
         while (event := self._waiting.pop(self.next_position, None)) is not None:
             self.next_position += 1
             yield event
 
     @property
     def waiting(self) -> int:
-        """How many wait for one before them."""
+        """The number of events that wait for an earlier position."""
         return len(self._waiting)
 
     @property
     def hole(self) -> range:
-        """The positions that those who wait are waiting for first; empty if nobody waits."""
+        """The first missing positions; empty if no event waits."""
         return range(self.next_position, min(self._waiting, default=self.next_position))
 
     def waits(self, position: int) -> bool:
-        """Whether the event at this position is among those who wait."""
+        """Return whether the event at this position waits for an earlier one."""
         return position in self._waiting
 
     def give_up(self) -> Finding:
-        """The next position will not come: go on behind it."""
+        """Give up the next position and continue behind it. Returns the finding."""
         lost = self.next_position
         self.next_position += 1
         return Finding(kind=Kind.GAP, position=lost, detail="neither came nor could be fetched")

@@ -1,4 +1,4 @@
-"""What `follow` prints: a line for each event and each finding, flushed before anything is booked."""
+"""Output of `follow`: one line for each event and each finding, flushed before anything is recorded."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,12 @@ Wanted = Callable[[Envelope], bool]
 
 
 def printable(text: str) -> str:
-    """A line that shows what is in it and steers no terminal: what others wrote may hold line ends and escapes."""
+    """Return the text with line ends and control sequences escaped, so that it cannot control a terminal."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 class Printer:
-    """The work of `follow`. With `as_json` a line is the CloudEvent itself, as the feed serves it over HTTP."""
+    """Printer of events. With `as_json` each line is the CloudEvent, as the feed serves it over HTTP."""
 
     def __init__(self, out: TextIO, *, as_json: bool, wanted: Wanted = lambda event: True) -> None:
         self._out = out
@@ -26,7 +26,7 @@ class Printer:
         self.findings = 0
 
     def __call__(self, what: Envelope | Finding) -> None:
-        """Print it, if it is wanted."""
+        """Print an event or a finding, unless it is filtered out."""
         if isinstance(what, Finding):
             self.findings += 1
         elif not self._wanted(what):
@@ -36,7 +36,7 @@ class Printer:
 
     def _line(self, what: Envelope | Finding) -> str:
         if self._as_json:
-            # A finding may quote what a stranger wrote: no escape of theirs stays one. An event has none.
+            # A finding may quote foreign text, so its escapes are escaped again. An event contains none.
             quotes = isinstance(what, Finding)
             document = what.as_json() if isinstance(what, Finding) else codec.to_json(what)
             return json.dumps(document, ensure_ascii=quotes, separators=(",", ":"))
@@ -53,7 +53,7 @@ class Printer:
 
 
 def _about(event: Envelope) -> str:
-    """What a person looks for in it, of any event that has it."""
+    """Return an event's fields that a person looks for."""
     try:
         data = json.loads(event.data)
     except (ValueError, RecursionError):

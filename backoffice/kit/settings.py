@@ -1,4 +1,4 @@
-"""What the kit is told by its environment; over HTTP alone nothing of Kafka is asked for, and the other way round."""
+"""Settings of the kit, read from the environment. Kafka's variables are needed for Kafka only, HTTP's for HTTP only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from shared.settings import Env, KafkaSettings, read_env, read_kafka, seal
 
 @dataclass(frozen=True, kw_only=True)
 class KitSettings:
-    """Where the feed is, who reads it, and where it is remembered."""
+    """The feed's addresses, the reader's identity, and the state file."""
 
     kafka: KafkaSettings | None
     group: str
@@ -20,7 +20,7 @@ class KitSettings:
 
 
 def state_file() -> Path:
-    """Where the reader's memory is; all that `export` needs."""
+    """Return the path of the state file; `export` needs no other setting."""
     env = read_env()
     file = _state_file(env)
     seal(env)
@@ -30,7 +30,7 @@ def state_file() -> Path:
 def read_settings(*, needs_kafka: bool, needs_http: bool) -> KitSettings:
     """Read the environment. Raises SettingsError that names every variable at fault.
 
-    The keys are asked for over HTTP, unless there is a file of them.
+    Without a key file, the keys are loaded over HTTP.
     """
     env = read_env()
     kafka = read_kafka(env) if needs_kafka else None

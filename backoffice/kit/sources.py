@@ -1,4 +1,4 @@
-"""Where events come from: the topic, or page after page over HTTP. Both give what came, and are told what is done."""
+"""Sources of events: the Kafka topic, or pages over HTTP. The loop reports to a source which events are recorded."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ IsDone = Callable[[int], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What came. `complete_to` is the position up to which the source has nothing else, if it can tell."""
+    """Polled events. `complete_to` is the position up to which the source has no other events, if it is known."""
 
     events: Sequence[Envelope]
     unreadable: Sequence[str]
@@ -33,56 +33,56 @@ class Batch:
 
 
 class Source(Protocol):
-    """A way in."""
+    """A source of events."""
 
     def poll(self, next_position: int, seconds: float) -> Batch:
-        """What has come, waiting so long at most."""
+        """Return the events that have arrived, waiting at most `seconds`."""
 
     def rest(self, seconds: float) -> None:
-        """Take nothing for so long."""
+        """Take no events for `seconds`."""
 
     def settle(self, is_done: IsDone) -> None:
-        """Keep, on the other side, how far everything is booked."""
+        """Commit at the source how far events are recorded."""
 
     def close(self) -> None:
-        """Let go."""
+        """Close the source."""
 
 
 class HTTPSource:
-    """Pages in order; nothing to keep on the other side."""
+    """Pages in order; the feed keeps no reader's position."""
 
     def __init__(self, client: FeedClient, *, wait_seconds: int = WAIT_SECONDS) -> None:
         self._client = client
         self._wait = wait_seconds
 
     def poll(self, next_position: int, seconds: float) -> Batch:
-        """The next page. Raises FeedAway, FeedRefused."""
+        """Return the next page. Raises FeedAway, FeedRefused."""
         page = self._client.page(next_position - 1, limit=PAGE, wait=min(self._wait, int(seconds)))
         return Batch(events=page.events, unreadable=page.unreadable, complete_to=page.last)
 
     def rest(self, seconds: float) -> None:
-        """Pages come when they are asked for."""
+        """Sleep: pages come only when they are requested."""
 
     def settle(self, is_done: IsDone) -> None:
-        """The position in our own state says it all."""
+        """Do nothing: the position is in the reader's own state."""
 
     def close(self) -> None:
-        """The client is closed by who made it."""
+        """Do nothing: the client's owner closes it."""
 
 
 class KafkaSource:
-    """The topic, as a member of a group of ours. Offsets follow what is booked, never the other way round."""
+    """The Kafka topic, read as a member of a consumer group. Offsets are committed after events are recorded."""
 
     def __init__(self, consumer: GroupConsumer) -> None:
         self._consumer = consumer
         self._membership = Membership(consumer)
-        # What a rebalance handed out while nothing was to be taken.
+        # Records that a rebalance delivered while the source rested.
         self._early: list[tuple[TopicPartition, list[Any]]] = []
-        # Per partition, what came and is not committed: offset and position, None for what has none.
+        # Uncommitted records of each partition: offset and position, None for a record without a position.
         self._open: dict[TopicPartition, deque[tuple[int, int | None]]] = {}
 
     def poll(self, next_position: int, seconds: float) -> Batch:
-        """Some records of any partitions."""
+        """Return the next records of any partition."""
         events: list[Envelope] = []
         unreadable: list[str] = []
         early, self._early = self._early, []
@@ -107,13 +107,13 @@ class KafkaSource:
         return event.position
 
     def rest(self, seconds: float) -> None:
-        """Stay a member of the group, but take nothing."""
+        """Stay a member of the group without taking records."""
         self._consumer.pause(*self._consumer.assignment())
         self._early += self._take(seconds)
         self._consumer.resume(*self._consumer.assignment())
 
     def settle(self, is_done: IsDone) -> None:
-        """Commit, of each partition, up to the first record that still waits for one of another partition."""
+        """Commit each partition up to its first record that is not recorded yet."""
         offsets = {}
         for partition, open_records in self._open.items():
             done = None
@@ -125,7 +125,7 @@ class KafkaSource:
             try:
                 self._consumer.commit(offsets)
             except KafkaError as error:
-                # A broker that is away, or a group that is sharing out anew: what comes again is known.
+                # The broker is unavailable, or the group rebalances: redelivered events are recognised.
                 log.warning("kit.commit_failed", error=f"{type(error).__name__}: {error}")
                 if isinstance(error, NO_MEMBER):
                     self._membership.refused()

@@ -1,4 +1,4 @@
-"""The reader's own memory, a SQLite file: what was worked on and how far the feed was read change together."""
+"""State of a reader in a SQLite file: recorded work and position change in one transaction."""
 
 import json
 import sqlite3
@@ -26,12 +26,12 @@ CREATE TABLE IF NOT EXISTS certificates (
 
 
 class AnotherBeginning(Exception):
-    """The state begins at another position than was asked for."""
+    """The state file begins at another position than requested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """What the feed has said of one certificate; of one whose issuance is missing only what came later."""
+    """The facts about one certificate; if its issuance is missing, the later ones only."""
 
     serial: str
     position: int
@@ -49,7 +49,7 @@ class Certificate:
 
     @property
     def state(self) -> str:
-        """Where it stands."""
+        """The certificate's state."""
         if self.revoked_at is not None:
             return "revoked"
         return "accepted" if self.accepted_at is not None else "issued"
@@ -62,10 +62,13 @@ _CERTIFICATE: Final = (
 
 
 class State:
-    """The memory of one feed. Everything changes in `transaction`, which is undone as a whole if it fails."""
+    """The recorded state of one feed.
+
+    All changes are made in `transaction`, which is rolled back as a whole on failure.
+    """
 
     def __init__(self, file: Path, feed: str, *, baseline: int | None) -> None:
-        """Open or begin it. Raises AnotherBeginning if it began elsewhere than at `baseline`."""
+        """Open or create the file. Raises AnotherBeginning if it begins elsewhere than at `baseline`."""
         self._db = sqlite3.connect(file, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _TABLES)
         self._feed = feed
@@ -75,12 +78,12 @@ class State:
             raise AnotherBeginning(f"{file} begins after position {self.baseline}, not {baseline}")
 
     def close(self) -> None:
-        """Let go."""
+        """Close the file."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
+        """Yield a transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -91,12 +94,12 @@ class State:
 
     @property
     def baseline(self) -> int:
-        """The position after which it begins."""
+        """The position after which the state begins."""
         return int(self._progress("baseline"))
 
     @property
     def next_position(self) -> int:
-        """The first position that is not booked."""
+        """The first position that is not recorded."""
         return int(self._progress("next_position"))
 
     def _progress(self, column: str) -> int:
@@ -104,26 +107,26 @@ class State:
         return int(row[0])
 
     def go_on_to(self, position: int) -> None:
-        """Everything before this position is booked or given up."""
+        """Set the next position: everything before it is recorded or given up."""
         self._db.execute("UPDATE progress SET next_position = ? WHERE feed = ?", (position, self._feed))
 
     def id_at(self, position: int) -> uuid.UUID | None:
-        """The event that was booked at this position."""
+        """Return the id of the event recorded at this position."""
         row = self._db.execute("SELECT id FROM seen WHERE position = ?", (position,)).fetchone()
         return None if row is None else uuid.UUID(bytes=row[0])
 
     def book(self, position: int, event_id: uuid.UUID) -> None:
-        """This event stands at this position."""
+        """Record an event at its position."""
         self._db.execute("INSERT INTO seen VALUES (?, ?)", (position, event_id.bytes))
 
     def follow(self, subject: str, sequence: int) -> int | None:
-        """Count a renewal's event; its sequence before, None for the first that is met."""
+        """Advance a renewal's sequence. Returns the last sequence before, None for a renewal that is new."""
         row = self._db.execute("SELECT last FROM sequences WHERE subject = ?", (subject,)).fetchone()
         self._db.execute("INSERT OR REPLACE INTO sequences VALUES (?, ?)", (subject, sequence))
         return None if row is None else int(row[0])
 
     def note(self, finding: Finding) -> bool:
-        """Keep a finding; False for one that was kept before."""
+        """Record a finding. Returns False if it was recorded before."""
         position = finding.position if finding.position is not None else -1
         return bool(
             self._db.execute(
@@ -132,22 +135,22 @@ class State:
         )
 
     def findings(self) -> list[tuple[str, int, str]]:
-        """Kind, position (-1 without one) and detail of all."""
+        """Return kind, position (-1 without one) and detail of all findings."""
         return self._db.execute("SELECT kind, position, detail FROM findings ORDER BY position, kind").fetchall()
 
     def save_certificate(self, certificate: Certificate) -> None:
-        """As it stands now."""
+        """Store the certificate's facts."""
         values = {**vars(certificate), "server_names": json.dumps(certificate.server_names)}
         named = ", ".join(f":{column}" for column in _CERTIFICATE.split(", "))
         self._db.execute(f"INSERT OR REPLACE INTO certificates ({_CERTIFICATE}) VALUES ({named})", values)
 
     def find_certificate(self, serial: str) -> Certificate | None:
-        """By serial number."""
+        """Return a certificate by its serial number."""
         row = self._db.execute(f"SELECT {_CERTIFICATE} FROM certificates WHERE serial = ?", (serial,)).fetchone()
         return None if row is None else _certificate(row)
 
     def certificates(self) -> Iterator[Certificate]:
-        """All of them, in the order in which the feed named them first."""
+        """Yield all certificates, in the order in which the feed first named them."""
         for row in self._db.execute(f"SELECT {_CERTIFICATE} FROM certificates ORDER BY position, serial"):
             yield _certificate(row)
 
@@ -159,5 +162,5 @@ def _certificate(row: tuple[str | None, ...]) -> Certificate:
 
 
 def as_text(moment: datetime) -> str:
-    """A moment as all files of the kit write it."""
+    """Return a time in the format of all files of the kit."""
     return moment.isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Checking a file that somebody handed on: events as `follow --json` prints them, a batch, or an export."""
+"""Verification of a file: lines of `follow --json`, a batch of events, or an export."""
 
 import json
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from shared.errors import Undecodable
 from shared.events.base import Envelope
 from shared.messaging import codec
 
-# A line of `follow --json` that is no event.
+# A line of `follow --json` that is a finding.
 _FINDING: Final = frozenset({"finding", "position", "detail"})
 
 
 @dataclass
 class Report:
-    """What the file has, and what is wrong with it."""
+    """The content of a file, and its faults."""
 
     what: str
     wrong: list[str] = field(default_factory=list)
 
 
 def verify(text: str, keys: KeyRing) -> Report:
-    """Look at the whole file."""
+    """Verify a complete file."""
     if text.startswith("serial,"):
         return Report(what="an export of certificates", wrong=[*exporting.check(text)])
     report = Report(what="nothing")

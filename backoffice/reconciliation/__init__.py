@@ -1,4 +1,4 @@
-"""Reconciliation: compares what each service, the topics, the payment provider and the mail server say of each renewal.
+"""Reconciliation: compares the records of all services, the topics, the payment provider and the mail server.
 
-It knows a service by its signed extract alone (`python -m services.SERVICE.main export`), never by its code or tables.
+It reads each service's signed extract (`python -m services.SERVICE.main export`), never its code or tables.
 """

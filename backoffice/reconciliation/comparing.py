@@ -1,4 +1,4 @@
-"""Compares everything that was loaded and names what diverges, by kind and renewal."""
+"""Comparison of all loaded records: lists divergences by kind and renewal."""
 
 import sqlite3
 import tempfile
@@ -13,19 +13,19 @@ from backoffice.reconciliation import kinds, loading, tables
 from shared.security.tokens import KeySet
 
 LONGEST_EXTRACT_AGE: Final = timedelta(hours=26)
-# A letter is posted on the next working day; three holidays in a row and a weekend are the longest wait.
+# A letter is posted on the next working day; the longest wait is three holidays in a row and a weekend.
 LONGEST_TO_POST: Final = timedelta(days=6)
-# How many of one kind are named one by one.
+# Divergences of one kind that are listed one by one.
 MOST_NAMED: Final = 1000
 
 
 class ExtractMissing(ValueError):
-    """There is no extract of a service: nothing can be compared."""
+    """A service's extract is missing: nothing can be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """One thing that two records do not agree about."""
+    """A difference between two records."""
 
     kind: str
     renewal: str | None
@@ -49,7 +49,7 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The result: what diverges, which kinds could not be compared, and each service's state hash."""
+    """The result: the divergences, the kinds that could not be compared, and each service's state hash."""
 
     divergences: tuple[Divergence, ...]
     skipped: tuple[str, ...]
@@ -59,9 +59,9 @@ class Report:
 def compare(
     files: Files, *, services: Sequence[str], now: datetime, grace: timedelta, since: datetime | None = None
 ) -> Report:
-    """Load the files and compare. Raises ExtractRefused, ExtractMissing or BadRecord for files that prove nothing.
+    """Load the files and compare them. Raises ExtractRefused, ExtractMissing or BadRecord for files that prove nothing.
 
-    Whatever is younger than the oldest file less `grace` may be under way and is not judged.
+    Records younger than the oldest file less `grace` may be under way and are not compared.
     """
     with _database() as conn:
         taken = _load(conn, files, now=now)
@@ -103,7 +103,7 @@ def _ask(conn: sqlite3.Connection, kind: kinds.Kind, values: Mapping[str, str]) 
 
 @contextmanager
 def _database() -> Iterator[sqlite3.Connection]:
-    """A SQLite file rather than memory: the records of a million renewals are gigabytes."""
+    """Yield a SQLite file, not memory: the records of a million renewals are gigabytes."""
     with (
         tempfile.TemporaryDirectory(prefix="reconciliation-") as folder,
         closing(sqlite3.connect(Path(folder) / "records.sqlite", isolation_level=None)) as conn,

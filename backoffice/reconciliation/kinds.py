@@ -1,7 +1,7 @@
-"""The kinds of divergence, each one query: the renewal that is concerned (or nothing), and what differs.
+"""Kinds of divergence, one query each: the renewal concerned (if any), and the difference.
 
-`:horizon` is the moment before which everything must have come to rest: what is younger may be under way. `:since` is
-the moment up to which topics, and with them rows of inboxes, may have been pruned.
+`:horizon` is the time before which all steps must have finished: younger records may be under way. `:since` is the time
+before which records of topics and inboxes may have been pruned.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of divergence. `needs` names the records without which nothing can be said."""
+    """A kind of divergence. `needs` names the records without which it cannot be compared."""
 
     name: str
     meaning: str
@@ -22,9 +22,9 @@ def _kind(name: str, meaning: str, query: str, *needs: str) -> Kind:
     return Kind(name=name, meaning=meaning, query=query, needs=frozenset(needs))
 
 
-# Sealed PINs are mailing's alone: their topic is compared by what mailing has applied.
+# Only mailing may read sealed PINs: their topic is compared by mailing's inbox.
 _READ: Final = "topic <> 'issuance.pin-envelopes'"
-# The youngest event of each key that every reader must have applied by now.
+# The newest event of each key that every consumer must have applied.
 _DUE: Final = """SELECT topic, key, max(sequence) AS sequence FROM event
                  WHERE time < :horizon AND time >= :since GROUP BY topic, key"""
 

@@ -1,4 +1,4 @@
-"""Reads the files of a comparison: signed extracts, and the records of topics, provider and mail server."""
+"""Loading of a comparison's files: signed extracts, and the records of topics, provider and mail server."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from backoffice.reconciliation.tables import BadRecord
 from shared.security.signed_extract import FORMAT, fields_of
 from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 
-# The longest line that an honest file has is a few hundred bytes.
+# A genuine line is a few hundred bytes long.
 _MAX_LINE_CHARACTERS: Final = 65_536
 
 
 class ExtractRefused(ValueError):
-    """An extract that cannot be trusted: changed, cut short, or not signed by its service."""
+    """The extract cannot be trusted: changed, truncated, or not signed by its service."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The first line of an extract, proven by the last."""
+    """The first line of an extract, covered by the signature in the last line."""
 
     service: str
     taken_at: datetime
@@ -65,7 +65,7 @@ def load_extract(conn: sqlite3.Connection, path: Path, keys: Mapping[str, KeySet
 
 
 def load_earlier_heads(conn: sqlite3.Connection, path: Path, keys: Mapping[str, KeySet], *, now: datetime) -> None:
-    """Remember the last audit head of an extract of the day before: a log that was cut since lacks it."""
+    """Load the last audit head of an earlier extract: a log that was cut since then lacks it."""
     with sqlite3.connect(":memory:") as aside:
         tables.create(aside)
         service = load_extract(aside, path, keys, now=now).service
@@ -75,7 +75,7 @@ def load_earlier_heads(conn: sqlite3.Connection, path: Path, keys: Mapping[str, 
 
 
 def load_records(conn: sqlite3.Connection, path: Path, name: str) -> datetime:
-    """Load a file that is no service's extract; return when it was made. Raises BadRecord."""
+    """Load a file that is no service's extract. Returns the time when it was made. Raises BadRecord."""
     with _lines(path) as lines:
         first = fields_of(next(lines, ""))
         if first["record"] != "taken" or not isinstance(first.get("at"), str):
@@ -86,7 +86,7 @@ def load_records(conn: sqlite3.Connection, path: Path, name: str) -> datetime:
 
 
 def write_records(path: Path, name: str, records: Iterable[Mapping[str, Any]], *, now: datetime) -> None:
-    """Write such a file; it is complete once it is there."""
+    """Write a file of records; it appears once it is complete."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     with unfinished.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"record": "taken", "at": now.isoformat()}) + "\n")
@@ -96,13 +96,13 @@ def write_records(path: Path, name: str, records: Iterable[Mapping[str, Any]], *
 
 
 def keys_of(folder: Path) -> dict[str, KeySet]:
-    """Return the public audit keys of all services: SERVICE-audit-jwks.json in this folder."""
+    """Return the public audit keys of all services, from SERVICE-audit-jwks.json in this folder."""
     suffix = "-audit-jwks.json"
     return {path.name.removesuffix(suffix): KeySet.load(path) for path in sorted(folder.glob(f"*{suffix}"))}
 
 
 def mark_stale(conn: sqlite3.Connection, now: datetime, longest: timedelta) -> None:
-    """Mark the extracts that are older than `longest`: yesterday's agreement proves nothing today."""
+    """Mark the extracts that are older than `longest`: yesterday's extract proves nothing about today."""
     conn.execute(
         "UPDATE extract SET stale = 1 WHERE julianday(taken_at) < julianday(?)", ((now - longest).isoformat(),)
     )

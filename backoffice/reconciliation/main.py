@@ -1,4 +1,4 @@
-"""`python -m backoffice.reconciliation.main`: read the topics, or compare extracts, topics and outsiders' records."""
+"""Command line of the reconciliation: read the topics, or compare extracts, topics and external records."""
 
 import argparse
 import hashlib
@@ -18,14 +18,14 @@ from shared.events.base import Topic
 from shared.settings import KafkaSettings, read_env, read_kafka, seal
 
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", "desk")
-# Nobody but mailing may read sealed PINs.
+# Only mailing may read sealed PINs.
 TOPICS: Final = tuple(topic for topic in Topic if topic is not Topic.PIN_ENVELOPES)
 DIVERGED: Final = 1
 UNUSABLE: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if everything agrees, 1 for a divergence, 2 for files that prove nothing."""
+    """Run one command. Returns 0 if everything agrees, 1 for a divergence, 2 for files that prove nothing."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -35,22 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_topics(kafka: KafkaSettings, output: Path, *, now: datetime) -> None:
-    """Write every event of the topics, without its data, into a file of records."""
+    """Write every event of the topics, without its data, to a file of records."""
     loading.write_records(output, "record", _records(kafka), now=now)
 
 
 def _records(kafka: KafkaSettings) -> Iterator[dict[str, Any]]:
-    from shared.messaging import (  # the Kafka client is loaded by the commands that speak Kafka alone
-        consumer,
-        kafka_clients,
-    )
+    from shared.messaging import consumer, kafka_clients  # only commands that use Kafka import its client
 
     for batch in kafka_clients.read_all(kafka, "reconciliation", [topic.value for topic in TOPICS]):
         for message in batch:
             try:
                 envelope = consumer.record_of(message).envelope()
             except Undecodable:
-                continue  # no event of ours; who reads the topic holds it
+                continue  # not an event of ours; the consumer of its topic holds it
             yield {
                 "id": str(envelope.id),
                 "topic": envelope.topic.value,
@@ -125,7 +122,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.keep_earlier:
         options.earlier.mkdir(exist_ok=True)
         for path in files.extracts:
-            path.replace(options.earlier / path.name)  # an export that fails tomorrow is then missing
+            path.replace(options.earlier / path.name)  # if an export fails tomorrow, its extract is missing
     return DIVERGED if report.divergences else 0
 
 

@@ -1,10 +1,10 @@
-"""The tables that records are loaded into: one for each kind, in a SQLite file that lives as long as a comparison."""
+"""Tables for the loaded records, one for each kind, in a SQLite file that is deleted after the comparison."""
 
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
-# What every service says has the service's name in its first column; what one service says has it in the table's name.
+# Tables that every service fills have the service's name in their first column; other tables have it in their name.
 OF_EVERY_SERVICE: Final = {
     "event": ("id", "topic", "key", "sequence", "type", "time", "sent", "data_sha256"),
     "counter": ("topic", "key", "sequence"),
@@ -39,7 +39,7 @@ OF_ONE_SERVICE: Final = {
     ("issuance", "pin"): ("id", "renewal_id", "item_id", "state", "planned_at"),
     ("issuance", "certificate"): ("serial", "item_id", "renewal_id", "issued_at", "revoked_at"),
 }
-# Records from elsewhere: a topic's events, the provider's effects, the mail server's mails.
+# Records of other parties: the topics' events, the provider's effects, the mail server's deliveries.
 OF_OTHERS: Final = {
     "record": ("id", "topic", "key", "sequence", "type", "time", "data_sha256"),
     "effect": ("kind", "reference", "amount_minor"),
@@ -69,7 +69,7 @@ _INDEXES: Final = (
 
 
 class BadRecord(ValueError):
-    """A line that is not one of the records documented for its kind of file."""
+    """The line is not a record that is documented for this kind of file."""
 
 
 def create(conn: sqlite3.Connection) -> None:
@@ -97,7 +97,7 @@ def index(conn: sqlite3.Connection) -> None:
 
 
 def add(conn: sqlite3.Connection, service: str, fields: Mapping[str, Any]) -> None:
-    """Store one record of a service's extract; fields that we do not know yet are ignored. Raises BadRecord."""
+    """Store one record of a service's extract; unknown fields are ignored. Raises BadRecord."""
     name = fields["record"]
     if (columns := OF_EVERY_SERVICE.get(name)) is not None:
         _insert(conn, name, ("service", *columns), {**fields, "service": service})
@@ -108,7 +108,7 @@ def add(conn: sqlite3.Connection, service: str, fields: Mapping[str, Any]) -> No
 
 
 def add_other(conn: sqlite3.Connection, name: str, fields: Mapping[str, Any]) -> None:
-    """Store one record that is no service's. Raises BadRecord."""
+    """Store one record of another party. Raises BadRecord."""
     if fields["record"] != name:
         raise BadRecord(f"a record called {fields['record']!r}, not {name!r}")
     _insert(conn, name, OF_OTHERS[name], fields)

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def demonstrate(target: Target) -> bool:
-    """One renewal of three items, printed as it goes; whether all verified."""
+    """Return one renewal of three items, printed as it goes; whether all verified."""
     folder = target.installation.folder / "demo" / time.strftime("%Y%m%d-%H%M%S")
     journey = target.journey([], folder)
     journey.ar.sign_in()

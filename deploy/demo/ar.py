@@ -53,13 +53,13 @@ class AR:
         self._sign_in.close()
 
     def get(self, path: str) -> Answer:
-        """A signed-in GET."""
+        """Return a signed-in GET."""
         return self._api.request("GET", path, token=self.token)
 
     def post(
         self, path: str, body: Any = None, key: str | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        """A signed-in POST."""
+        """Return a signed-in POST."""
         return self._api.request("POST", path, body, token=self.token, key=key, headers=headers)
 
     def sign_in(self) -> None:
@@ -67,7 +67,7 @@ class AR:
         self.token = self._sign_in.request("POST", "/identity/v1/tokens").json()["access_token"]
 
     def subscriptions(self) -> list[dict[str, Any]]:
-        """The organisation's certificates, each with why it cannot be renewed now, if so."""
+        """Return the organisation's certificates, each with why it cannot be renewed now, if so."""
         found: list[dict[str, Any]] = self.get("/application/v1/subscriptions").json()
         return found
 
@@ -90,7 +90,7 @@ class AR:
         return str(self.post("/identity/v1/attestations", body, headers=ticket).json()["attestation"])
 
     def sign_bytes(self, document: bytes) -> bytes:
-        """A detached CAdES signature, as `openssl cms` makes it."""
+        """Return a detached CAdES signature, as `openssl cms` makes it."""
         command = ["openssl", "cms", "-sign", "-binary", "-cades", "-md", "sha256", "-outform", "DER"]
         return _run([*command, "-signer", str(self.ecert.certificate), "-inkey", str(self.ecert.key)], document)
 
@@ -125,12 +125,12 @@ class AR:
         return answer
 
     def renewal(self, renewal_id: str) -> dict[str, Any]:
-        """How the renewal stands."""
+        """Return how the renewal stands."""
         renewal: dict[str, Any] = self.get(f"/application/v1/renewals/{renewal_id}").json()
         return renewal
 
     def orders(self, renewal_id: str) -> list[Order]:
-        """The items that issuance has opened orders for."""
+        """Return the items that issuance has opened orders for."""
         try:
             found = self.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
         except Problem as problem:
@@ -148,7 +148,7 @@ class AR:
         ]
 
     def make_csr(self, order: Order) -> str:
-        """A new key on the server, and its CSR, by `openssl req`."""
+        """Return a new key on the server, and its CSR, by `openssl req`."""
         key = self.folder / f"{order.reference}.key"
         names = ",".join(f"DNS:{name}" for name in order.server_names)
         _run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)])

@@ -17,7 +17,7 @@ _WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
 
 def registered_number(serial: int) -> str:
-    """A registered item's number with its check digit (UPU S10)."""
+    """Return a registered item's number with its check digit (UPU S10)."""
     digits = f"{serial:08d}"
     check = 11 - sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, digits, strict=True)) % 11
     return f"RA{digits}{ {10: 0, 11: 5}.get(check, check) }HK"

@@ -19,13 +19,13 @@ from deploy.local.topics import ACCESS
 
 
 def running(target: Target, moment: datetime) -> int:
-    """How many renewals had been submitted, and had not ended, at that moment."""
+    """Return how many renewals had been submitted, and had not ended, at that moment."""
     query = "SELECT 1 FROM renewals WHERE submitted_at <= %s AND (ended_at > %s OR ended_at IS NULL)"
     return len(_rows(target, "application", query, moment, moment))
 
 
 def last_events(target: Target, moment: datetime) -> "Counter[str]":
-    """Where each renewal stood at that moment: how many had which event as their last one."""
+    """Return where each renewal stood at that moment: how many had which event as their last one."""
     last: dict[str, tuple[datetime, str]] = {}
     for service in SERVICES:
         for key, time, kind in _rows(target, service, "SELECT key, time, type FROM outbox WHERE time <= %s", moment):
@@ -34,7 +34,7 @@ def last_events(target: Target, moment: datetime) -> "Counter[str]":
 
 
 def all_of(target: Target, renewals: Sequence[str]) -> dict[str, int]:
-    """Every count, by what it counts."""
+    """Return every count, by what it counts."""
     return {
         "renewals of this drill": len(set(renewals)),
         "renewals completed": len(_rows(target, "application", "SELECT id FROM renewals WHERE state = 'completed'")),
@@ -51,7 +51,7 @@ def all_of(target: Target, renewals: Sequence[str]) -> dict[str, int]:
 
 
 def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]:
-    """What should not be so."""
+    """Return what should not be so."""
     wanted = {
         "renewals running at the kill": renewals,
         "renewals of this drill": renewals,
@@ -72,7 +72,7 @@ def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]
 
 
 def at_rest(target: Target) -> bool:
-    """Whether all events are read, all mails and letters have gone out, and every audit row is sealed."""
+    """Return whether all events are read, all mails and letters have gone out, and every audit row is sealed."""
     announced = [
         row
         for service in SERVICES

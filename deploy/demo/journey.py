@@ -83,7 +83,7 @@ class Journey:
         self.wait_for_the_end()
 
     def make_csrs(self) -> dict[Order, str]:
-        """A key and a CSR for each order."""
+        """Return a key and a CSR for each order."""
         return self._leg(
             "keys and CSRs made (openssl req)", lambda: {order: self.ar.make_csr(order) for order in self.orders}
         )
@@ -108,7 +108,7 @@ class Journey:
             self._leg(f"certificate {order.reference} accepted", partial(self.ar.accept, order))
 
     def verify(self, root: Path) -> dict[str, str]:
-        """What `openssl verify` says of each certificate."""
+        """Return what `openssl verify` says of each certificate."""
         return {reference: openssl_verify(chain, root) for reference, chain in self.certificates.items()}
 
     def _submit(self, order: Order, csr: str) -> None:
@@ -120,12 +120,12 @@ class Journey:
         return wait_for("the CSR e-mail", look, seconds=max(self.patience, 60.0), every=0.1)
 
     def mails(self) -> list[dict[str, Any]]:
-        """The e-mails about this renewal in the inbox, the newest first."""
+        """Return the e-mails about this renewal in the inbox, the newest first."""
         mails = json.loads(plain_http(f"{self.inbox_url}/api/email", patience=self.patience).body)
         return [mail for mail in mails if self.renewal["reference"] in mail["text"]]
 
     def csr_mails(self) -> list[dict[str, Any]]:
-        """The CSR e-mails among them."""
+        """Return the CSR e-mails among them."""
         return [mail for mail in self.mails() if SUBJECT in mail["subject"]]
 
     def _all_orders(self) -> list[Order]:

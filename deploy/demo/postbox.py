@@ -34,7 +34,7 @@ class Postbox:
     _opened: dict[Path, Letter] = field(default_factory=dict)
 
     def letters(self, references: set[str]) -> list[Letter]:
-        """The letters for these reference numbers that have come so far."""
+        """Return the letters for these reference numbers that have come so far."""
         for file in self.folder.glob("batch-*/*.pdf"):
             if file not in self._opened:
                 self._opened[file] = read_letter(file)

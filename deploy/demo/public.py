@@ -41,7 +41,7 @@ class Answer:
     headers: dict[str, str]
 
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """Return the body, read as JSON."""
         return json.loads(self.body)
 
 
@@ -58,7 +58,7 @@ class Gateway:
     traceparent: str | None = None
 
     def connect(self, host: str, *, certificate: Path | None = None, key: Path | None = None) -> "Connection":
-        """A connection pool to one public name, with a client certificate if there is one."""
+        """Return a connection pool to one public name, with a client certificate if there is one."""
         pool = urllib3.HTTPSConnectionPool(
             "127.0.0.1",
             self.port,
@@ -153,7 +153,7 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, 
 
 
 def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Answer:
-    """A request to a page outside the gateway whose .localhost name Python does not resolve."""
+    """Return a request to a page outside the gateway whose .localhost name Python does not resolve."""
     parts = urlsplit(url)
     pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, retries=False, timeout=15)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -38,7 +38,7 @@ class Target:
         return f"http://127.0.0.1:{self.installation.ports.mailbox}"
 
     def ecert(self, name: str) -> ECert:
-        """A sample e-Cert by its file name."""
+        """Return a sample e-Cert by its file name."""
         people = self.installation.pki.people
         return ECert(certificate=people / f"{name}.pem", key=people / f"{name}.key")
 
@@ -51,7 +51,10 @@ class Target:
         postbox: Postbox | None = None,
         traceparent: str | None = None,
     ) -> Journey:
-        """A renewal of these subscriptions, not begun yet. Many at a time share a postbox: it opens a letter once."""
+        """Return a renewal of these subscriptions, not begun yet.
+
+        Many at a time share a postbox: it opens a letter once.
+        """
         gateway = Gateway(
             port=self.installation.ports.gateway,
             ca_file=self.installation.pki.gateway / "root.pem",
@@ -71,13 +74,16 @@ class Target:
         return stack.service_environment(self.installation, "mailing", stack.outside())
 
     def memory_bytes(self) -> int:
-        """Proportional set size of all its processes together."""
+        """Return proportional set size of all its processes together."""
         return sum(memory_of(self.installation.folder).values())
 
 
 @contextmanager
 def find_or_start(folder: Path, say: Progress) -> Iterator[Target]:
-    """The system of this folder if it runs; if not, started for as long as the block lasts. Raises CannotStart."""
+    """Yield the system of this folder if it runs; if not, started for as long as the block lasts.
+
+    Raises CannotStart.
+    """
     with ExitStack() as ours:
         until = time.monotonic() + START_SECONDS
         held = _start(ours, folder, say)

@@ -24,7 +24,7 @@ GUIDE: Final = ("README.md", "verify.sh")
 
 
 def files() -> dict[str, str]:
-    """All of them, by name."""
+    """Return all of them, by name."""
     schemas = documents.documents(examples.messages())
     batch = [codec.to_json(record) for record in examples.records()]
     return {
@@ -37,7 +37,7 @@ def files() -> dict[str, str]:
 
 
 def openapi() -> dict[str, Any]:
-    """The feed over HTTP, as its own app describes it."""
+    """Return the feed over HTTP, as its own app describes it."""
     app = request.create_app(
         "issuance",
         blueprints=[api.blp],

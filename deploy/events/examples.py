@@ -36,13 +36,13 @@ _CERTIFICATE: Final = Path(__file__).with_name("example.pem")
 
 
 def key() -> SigningKey:
-    """The examples' signing key."""
+    """Return the examples' signing key."""
     private = ec.derive_private_key(_PUBLISHED, ec.SECP256R1())
     return SigningKey(key=private, kid=thumbprint(private.public_key()))
 
 
 def records() -> list[Envelope]:
-    """One record of each type of the feed, in order of position."""
+    """Return one record of each type of the feed, in order of position."""
     sequences: dict[str, int] = {}
     found = []
     for number, event in enumerate(_events()):
@@ -66,7 +66,7 @@ def records() -> list[Envelope]:
 
 
 def messages() -> Mapping[str, Mapping[str, Any]]:
-    """Headers and payload of each, by type, as an AsyncAPI document shows them."""
+    """Return headers and payload of each, by type, as an AsyncAPI document shows them."""
     return {
         record.type: {
             "headers": {name: value.decode() for name, value in codec.to_headers(record)},

@@ -60,12 +60,12 @@ class Gateway:
     trusted_hops: int = 0
 
     def socket(self, service: str) -> Path:
-        """A service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
+        """Return a service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
         return self.sockets / f"{service}.sock"
 
 
 def render(gateway: Gateway) -> str:
-    """The whole configuration."""
+    """Return the whole configuration."""
     return json.dumps(
         {
             "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
@@ -229,7 +229,7 @@ def _filters(host: Host, gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def _access_log() -> dict[str, Any]:
-    """One JSON line a request; never a query, a body or a header that holds a secret."""
+    """Return one JSON line a request; never a query, a body or a header that holds a secret."""
     return {
         "name": "envoy.access_loggers.stdout",
         "typed_config": {
@@ -280,7 +280,7 @@ def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
 
 
 def _mutual_tls(network: Network, host: str) -> dict[str, Any]:
-    """The service must be who it is called; it in turn believes only whoever shows the gateway's certificate."""
+    """Return the service must be who it is called; it in turn believes only whoever shows the gateway's certificate."""
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {

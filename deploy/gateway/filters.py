@@ -24,18 +24,18 @@ _LIMITS_NAMESPACE: Final = "ecert.limits"
 
 
 def refusal(status: int, **match: Any) -> dict[str, Any]:
-    """A route that answers this status to whatever matches."""
+    """Return a route that answers this status to whatever matches."""
     return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
 
 
 def too_large() -> dict[str, Any]:
-    """The first route: what limits.lua has found too large, once it is read."""
+    """Return the first route: what limits.lua has found too large, once it is read."""
     found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
     return refusal(413, dynamic_metadata=[found])
 
 
 def limits() -> dict[str, Any]:
-    """The filter that refuses in words what is too large; it comes before any that would break off."""
+    """Return the filter that refuses in words what is too large; it comes before any that would break off."""
     numbers = {
         "MAX_HEADERS": MAX_HEADERS,
         "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
@@ -76,7 +76,7 @@ def _set_header(name: str, value: str) -> dict[str, Any]:
 
 
 def hsts() -> dict[str, Any]:
-    """The filter that puts HSTS on the services' answers; the gateway's own have it by replies.py."""
+    """Return the filter that puts HSTS on the services' answers; the gateway's own have it by replies.py."""
     return {
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
@@ -87,7 +87,7 @@ def hsts() -> dict[str, Any]:
 
 
 def rate_limit(host: str) -> dict[str, Any]:
-    """The filter that counts requests by client: by address, or for IPv6 by its /64."""
+    """Return the filter that counts requests by client: by address, or for IPv6 by its /64."""
     bucket = {"max_tokens": REQUESTS_A_MINUTE[host], "tokens_per_fill": REQUESTS_A_MINUTE[host], "fill_interval": "60s"}
     action = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": IPV6_PREFIX}}
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}

@@ -15,7 +15,7 @@ _PAGE_HEAD: Final = (
 
 
 def problems() -> dict[str, Any]:
-    """What a client of the API gets: a problem document (RFC 9457)."""
+    """Return what a client of the API gets: a problem document (RFC 9457)."""
 
     def body(slug: str, title: str) -> dict[str, Any]:
         problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
@@ -36,7 +36,7 @@ def problems() -> dict[str, Any]:
 
 
 def pages() -> dict[str, Any]:
-    """What people read when the portal itself says nothing: bare, in all languages, nothing but words."""
+    """Return what people read when the portal itself says nothing: bare, in all languages, nothing but words."""
 
     def body(words: Sequence[str]) -> dict[str, Any]:
         lines = zip(PAGE_LANGUAGES, words, strict=True)

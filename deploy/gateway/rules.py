@@ -81,7 +81,7 @@ def hosts(
     back_office: str = BACK_OFFICE_HOST,
     desk: str = DESK_HOST,
 ) -> tuple[Host, ...]:
-    """All hosts with their routes; what no route names does not exist."""
+    """Return all hosts with their routes; what no route names does not exist."""
     return (
         Host(
             name=api,

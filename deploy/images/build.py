@@ -13,18 +13,18 @@ IMAGES: Final = (*SERVICES, PORTAL, DESK)
 
 
 def name(service: str) -> str:
-    """The image's name; the manifests for development ask for the same, without a registry."""
+    """Return the image's name; the manifests for development ask for the same, without a registry."""
     return f"localhost/ecert/{service}:dev"
 
 
 def source(service: str) -> str:
-    """The one folder of code that it has beside shared/."""
+    """Return the one folder of code that it has beside shared/."""
     places = (f"services/{service}", service, f"backoffice/{service}")
     return next(place for place in places if (ROOT / place).is_dir())
 
 
 def arguments(service: str, base: str) -> Sequence[tuple[str, str]]:
-    """What the Dockerfile is told."""
+    """Return what the Dockerfile is told."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     revision = subprocess.run(
         ("git", "rev-parse", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=False
@@ -49,5 +49,5 @@ def build_all(engine: Engine, say: Callable[[str], None]) -> str:
 
 
 def added(engine: Engine, service: str, base: str) -> int:
-    """Bytes that the image adds to its base."""
+    """Return bytes that the image adds to its base."""
     return engine.size(name(service)) - engine.size(base)

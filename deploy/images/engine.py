@@ -69,21 +69,21 @@ class Engine:
         return _run(("podman", *self._storage, *arguments), check=check).strip()
 
     def command(self, *arguments: str) -> tuple[str, ...]:
-        """A container in the foreground, for whoever starts it: `podman run …`."""
+        """Return a container in the foreground, for whoever starts it: `podman run …`."""
         return ("podman", *self._storage, "--runtime", "runc", "run", "--rm", *_LIMITS, *arguments)
 
     def has(self, image: str) -> bool:
-        """Whether the image is there."""
+        """Return whether the image is there."""
         asked = ("podman", *self._storage, "image", "exists", image)
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
     def size(self, image: str) -> int:
-        """Bytes of all its layers."""
+        """Return bytes of all its layers."""
         return int(self.podman("image", "inspect", "--format", "{{.Size}}", image))
 
     @contextmanager
     def mounted(self, image: str) -> Iterator[Path]:
-        """The image's files, to look at."""
+        """Yield the image's files, to look at."""
         try:
             yield Path(self.podman("image", "mount", image))
         finally:
@@ -99,7 +99,9 @@ class Engine:
         _run(("buildah", *self._storage, "bud", *options, str(folder)))
 
     def base(self) -> str:
-        """The image that ours stand on, by digest: the one that ECERT_BASE_IMAGE names, or Debian's own packages."""
+        """Return the image that ours stand on, by digest: the one that ECERT_BASE_IMAGE names, or Debian's own
+        packages.
+        """
         given = os.environ.get("ECERT_BASE_IMAGE")
         if given:
             if not self.has(given):
@@ -125,7 +127,7 @@ class Engine:
 
 
 def prepare() -> Engine:
-    """The engine, its programs installed. Raises CannotBuild where they cannot be."""
+    """Return the engine, its programs installed. Raises CannotBuild where they cannot be."""
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if os.geteuid() != 0:
         raise CannotBuild("Images are built as root here: sudo make containers")
@@ -138,7 +140,7 @@ def prepare() -> Engine:
 
 
 def _mirror() -> str:
-    """Where this machine's own packages come from."""
+    """Return where this machine's own packages come from."""
     _run(("apt-get", "-qq", "update"), check=False)
     said = _run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(CODENAME)", "Created-By: Packages"))
     for line in said.splitlines():
@@ -149,7 +151,7 @@ def _mirror() -> str:
 
 
 def _index() -> str:
-    """A pip.conf with the index of Python packages that this machine's own pip asks."""
+    """Return a pip.conf with the index of Python packages that this machine's own pip asks."""
     said = _run((sys.executable, "-m", "pip", "config", "list"))
     found = (_INDEX.fullmatch(line.strip()) for line in said.splitlines())
     return "".join(["[global]\n", *(f"{each[1]} = {each[2]}\n" for each in found if each)])

@@ -23,13 +23,13 @@ Secrets = dict[str, dict[str, bytes]]
 
 
 def make(installation: Installation, *, now: datetime, hosts: tuple[str, ...] = ()) -> Secrets:
-    """All Secrets by name and key; the services' certificates are for these hosts, too."""
+    """Return all Secrets by name and key; the services' certificates are for these hosts, too."""
     pki.create(installation.pki, installation.passwords, now=now)
     return {**_keys(installation.pki), **_inside(installation.folder / "inside", now, hosts), **_logins(installation)}
 
 
 def _keys(made: pki.PKI) -> Secrets:
-    """Whatever lies in files."""
+    """Return whatever lies in files."""
     signing = made.signing
     files: dict[str, dict[str, Path]] = {
         "identity-signing-key": {"identity.key": signing / "identity.key"},
@@ -69,7 +69,7 @@ def _all(folder: Path) -> dict[str, Path]:
 
 
 def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
-    """What cert-manager makes in production."""
+    """Return what cert-manager makes in production."""
     folder.mkdir(parents=True, exist_ok=True)
     services = InsideCA.make("services", now=now)
     found: Secrets = {"services-ca": {"ca.crt": services.pem}}
@@ -88,7 +88,7 @@ def _pair(file: Path) -> dict[str, bytes]:
 
 
 def _logins(installation: Installation) -> Secrets:
-    """What is told by environment, and the databases' side of it."""
+    """Return what is told by environment, and the databases' side of it."""
     provider = stack.sandbox_environment(installation)
     found: Mapping[str, dict[str, str]] = {
         "payment-provider": {
@@ -119,14 +119,14 @@ def _url(installation: Installation, service: str, role: str) -> str:
 
 
 def _passwords(installation: Installation, service: str) -> dict[str, str]:
-    """The superuser's, and an SQL file for the roles that roles.sql has made."""
+    """Return the superuser's, and an SQL file for the roles that roles.sql has made."""
     roles = (f"{service}_migrate", service, *postgres.EXTRA_ROLES.get(service, ()))
     lines = (f"ALTER ROLE {role} PASSWORD '{installation.passwords[f'postgres/{role}']}';\n" for role in roles)
     return {"postgres": installation.passwords["postgres/superuser"], "passwords.sql": "".join(lines)}
 
 
 def manifest(secrets: Secrets) -> dict[str, Any]:
-    """A List of Secrets for `kubectl apply`."""
+    """Return a List of Secrets for `kubectl apply`."""
     return {
         "apiVersion": "v1",
         "kind": "List",

@@ -45,7 +45,7 @@ CLIENT_CAS: Final = {
 
 
 def files() -> dict[Path, str]:
-    """Every generated file with its content."""
+    """Return every generated file with its content."""
     return {
         _OVERLAYS / "dev" / "gateway" / "envoy.json": dev_gateway(),
         _OVERLAYS / "production" / "gateway" / "patches.yaml": json.dumps(patches(), indent=1, ensure_ascii=False)
@@ -55,7 +55,7 @@ def files() -> dict[Path, str]:
 
 
 def service_of(backend: str) -> str:
-    """The Service in front of what a route leads to."""
+    """Return the Service in front of what a route leads to."""
     return backend if backend == FEED else f"{backend}-web"
 
 
@@ -81,7 +81,9 @@ def dev_gateway() -> str:
 
 
 def patches() -> dict[str, Any]:
-    """What Envoy Gateway has no field for: answers and refusals in words, and expired certificates left to services."""
+    """Return what Envoy Gateway has no field for: answers and refusals in words, and expired certificates left to
+    services.
+    """
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyPatchPolicy",

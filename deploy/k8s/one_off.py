@@ -13,7 +13,7 @@ PROBES: Final = ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
 
 
 def pod(deployment: Mapping[str, Any], name: str, command: Sequence[str]) -> dict[str, Any]:
-    """The pod. Raises ValueError for a Deployment that a Service leads to: this one would be sent requests."""
+    """Return the pod. Raises ValueError for a Deployment that a Service leads to: this one would be sent requests."""
     template = json.loads(json.dumps(deployment["spec"]["template"]))
     spec = template["spec"]
     (container,) = spec["containers"]

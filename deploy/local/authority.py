@@ -25,7 +25,7 @@ class Authority:
     file: str
 
     def pointers(self, host: str) -> list[Extension]:
-        """Where what this CA signed sends a reader: its CRL, its certificate, its key identifier."""
+        """Return where what this CA signed sends a reader: its CRL, its certificate, its key identifier."""
         issuers = x509.AccessDescription(
             AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(f"{host}/root/{self.file}.crt")
         )
@@ -38,7 +38,7 @@ class Authority:
 
 
 def name(common_name: str, organisation: str, *, units: Iterable[str] = (), email: str | None = None) -> x509.Name:
-    """A subject in Hong Kong."""
+    """Return a subject in Hong Kong."""
     attributes = [
         x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),
         x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "Hong Kong"),
@@ -61,7 +61,7 @@ def sign(
     lives: tuple[datetime, datetime],
     extensions: Iterable[Extension],
 ) -> x509.Certificate:
-    """One certificate, its ends included."""
+    """Return one certificate, its ends included."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -77,7 +77,7 @@ def sign(
 
 
 def ca_extensions(key: PrivateKey, *, path_length: int | None) -> list[Extension]:
-    """What makes a certificate a CA's."""
+    """Return what makes a certificate a CA's."""
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     return [
         (x509.BasicConstraints(ca=True, path_length=path_length), True),
@@ -87,7 +87,7 @@ def ca_extensions(key: PrivateKey, *, path_length: int | None) -> list[Extension
 
 
 def root(common_name: str, file: str, *, begins: datetime, years: int) -> Authority:
-    """A self-signed CA."""
+    """Return a self-signed CA."""
     key = rsa_key(3072)
     subject = name(common_name, "Hongkong Post (Test)")
     extensions = ca_extensions(key, path_length=None)
@@ -101,7 +101,7 @@ def root(common_name: str, file: str, *, begins: datetime, years: int) -> Author
 def subordinate(
     above: Authority, common_name: str, file: str, *, begins: datetime, years: int, extensions: Iterable[Extension]
 ) -> Authority:
-    """A CA that signs leaves only."""
+    """Return a CA that signs leaves only."""
     key = rsa_key(3072)
     certificate = sign(
         name(common_name, "Hongkong Post (Test)"),
@@ -115,7 +115,7 @@ def subordinate(
 
 
 def crl(authority: Authority, revoked: Iterable[tuple[int, datetime, x509.ReasonFlags]], now: datetime) -> bytes:
-    """The CA's list as of now, DER; its number grows with the time it was made."""
+    """Return the CA's list as of now, DER; its number grows with the time it was made."""
     now = now.astimezone(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -132,12 +132,12 @@ def crl(authority: Authority, revoked: Iterable[tuple[int, datetime, x509.Reason
 
 
 def rsa_key(bits: int) -> rsa.RSAPrivateKey:
-    """A fresh RSA key."""
+    """Return a fresh RSA key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def key_pem(key: PrivateKey) -> bytes:
-    """A private key, as unencrypted PKCS#8 in PEM."""
+    """Return a private key, as unencrypted PKCS#8 in PEM."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -146,7 +146,7 @@ def key_pem(key: PrivateKey) -> bytes:
 def pkcs12_file(
     name: str, key: PrivateKey, certificate: x509.Certificate, chain: Iterable[x509.Certificate], password: str
 ) -> bytes:
-    """A key with its certificate and chain, as browsers and tokens import them."""
+    """Return a key with its certificate and chain, as browsers and tokens import them."""
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(100_000)
@@ -158,5 +158,5 @@ def pkcs12_file(
 
 
 def certificate_pem(*certificates: x509.Certificate) -> bytes:
-    """Certificates, one after the other, as PEM."""
+    """Return certificates, one after the other, as PEM."""
     return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)

@@ -163,7 +163,7 @@ def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit
 
 
 def is_ready(process: Process) -> bool:
-    """What the process says of itself; of one that has no page, whether it listens."""
+    """Return what the process says of itself; of one that has no page, whether it listens."""
     if process.admin_port is not None:
         return _answers_200(process.admin_port)
     return process.port is None or is_taken(process.port)

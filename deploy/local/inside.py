@@ -23,7 +23,7 @@ class InsideCA:
 
     @classmethod
     def make(cls, name: str, *, now: datetime) -> "InsideCA":
-        """A fresh one, for a year."""
+        """Return a fresh one, for a year."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = ca.name(f"e-Cert renewal, inside: {name}", "This installation")
         lives = (now - timedelta(days=1), now + timedelta(days=365))

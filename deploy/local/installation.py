@@ -48,7 +48,10 @@ class Ports:
 
     @classmethod
     def choose(cls, saved: Mapping[str, int]) -> "Ports":
-        """The defaults, what was used last time, and what the environment says, in that order. Raises CannotStart."""
+        """Return the defaults, what was used last time, and what the environment says, in that order.
+
+        Raises CannotStart.
+        """
         named = {each.name: os.environ.get(f"ECERT_PORT_{each.name.upper()}") for each in fields(cls)}
         return cls(**{**saved, **{name: _port(name, value) for name, value in named.items() if value}})
 
@@ -77,7 +80,10 @@ class Installation:
 
     @classmethod
     def open(cls, folder: Path = DEFAULT_FOLDER, ports: Ports | None = None) -> "Installation":
-        """The installation in this folder, begun if it is new. What it is opened with is kept by `keep_ports`."""
+        """Return the installation in this folder, begun if it is new.
+
+        What it is opened with is kept by `keep_ports`.
+        """
         folder = folder.resolve()
         # Root's PostgreSQL runs as another user, who must get through to its data; the files have modes of their own.
         folder.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -86,7 +92,7 @@ class Installation:
 
     @classmethod
     def that_runs(cls, folder: Path) -> "Installation":
-        """The installation in this folder as whoever runs it has opened it, whatever our environment says."""
+        """Return the installation in this folder as whoever runs it has opened it, whatever our environment says."""
         return cls.open(folder, Ports(**_kept_ports(folder)))
 
     def keep_ports(self) -> None:
@@ -107,7 +113,7 @@ class Installation:
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108
 
     def operators_socket(self, service: str) -> Path:
-        """Where the desk alone operates a service."""
+        """Return where the desk alone operates a service."""
         return self.sockets / f"{service}-operate.sock"
 
     @property
@@ -165,7 +171,7 @@ class Installation:
         )
 
     def password_of(self, kind: str) -> dict[str, str]:
-        """All passwords of one kind ("postgres", "kafka"), by name."""
+        """Return all passwords of one kind ("postgres", "kafka"), by name."""
         return {
             name.removeprefix(f"{kind}/"): secret
             for name, secret in self.passwords.items()

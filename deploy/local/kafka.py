@@ -66,7 +66,7 @@ class Broker:
         return f"127.0.0.1:{self.port}"
 
     def command(self) -> tuple[str, ...]:
-        """The broker as a foreground process; it stops on SIGTERM and ends with its parent."""
+        """Return the broker as a foreground process; it stops on SIGTERM and ends with its parent."""
         return (
             "setpriv",
             "--pdeathsig",
@@ -115,13 +115,13 @@ def _format(broker: Broker, class_path: str, properties: Path) -> None:
 
 
 def _arguments(class_path: str, *program: str) -> str:
-    """An argument file of the Java launcher: one quoted argument a line."""
+    """Return an argument file of the Java launcher: one quoted argument a line."""
     arguments = (*_JVM, "-cp", class_path, *program)
     return "".join('"{}"\n'.format(part.replace("\\", "\\\\").replace('"', '\\"')) for part in arguments)
 
 
 def client_settings(address: str, username: str, password: str) -> dict[str, Any]:
-    """What every client of ours passes to kafka-python."""
+    """Return what every client of ours passes to kafka-python."""
     return {
         "bootstrap_servers": address,
         "security_protocol": "SASL_PLAINTEXT",
@@ -132,7 +132,7 @@ def client_settings(address: str, username: str, password: str) -> dict[str, Any
 
 
 def is_ready(broker: Broker) -> bool:
-    """Whether the broker takes its administrator's requests."""
+    """Return whether the broker takes its administrator's requests."""
     try:
         with contextlib.closing(_admin(broker, bootstrap_timeout_ms=1000)) as admin:
             admin.list_topics()
@@ -143,7 +143,7 @@ def is_ready(broker: Broker) -> bool:
 
 @contextlib.contextmanager
 def running(broker: Broker, *, limit: float = 60) -> Iterator[Broker]:
-    """The broker, for as long as the block lasts."""
+    """Yield the broker, for as long as the block lasts."""
     create(broker)
     with (broker.folder / "server.log").open("ab") as log:
         server = subprocess.Popen(broker.command(), stdout=log, stderr=log)
@@ -181,7 +181,7 @@ def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def may_read_its_own(broker: Broker, user: str) -> Iterator[None]:
-    """The right of a service to read the topics that it writes, for as long as its outbox is recovered."""
+    """Yield the right of a service to read the topics that it writes, for as long as its outbox is recovered."""
     rights = [_allow(user, ACLOperation.READ, topic) for topic in ACCESS[user].writes]
     with contextlib.closing(_admin(broker)) as admin:
         admin.create_acls(rights)
@@ -192,7 +192,7 @@ def may_read_its_own(broker: Broker, user: str) -> Iterator[None]:
 
 
 def acls() -> list[ACL]:
-    """Every right that is granted; what is not here is denied."""
+    """Return every right that is granted; what is not here is denied."""
     granted = []
     for user, access in {**ACCESS, **READERS}.items():
         for topic in access.writes:

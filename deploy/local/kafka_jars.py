@@ -17,7 +17,7 @@ class WrongJar(Exception):
 
 
 def jars(cache: Path) -> tuple[Path, ...]:
-    """Every jar Kafka needs, checked; fetched into the cache the first time."""
+    """Return every jar Kafka needs, checked; fetched into the cache the first time."""
     found = _cached(cache)
     if not found:
         _fetch(cache)
@@ -27,12 +27,12 @@ def jars(cache: Path) -> tuple[Path, ...]:
 
 
 def are_here(cache: Path) -> bool:
-    """Whether nothing need be fetched."""
+    """Return whether nothing need be fetched."""
     return bool(_cached(cache))
 
 
 def _cached(cache: Path) -> tuple[Path, ...]:
-    """The jars of the last fetch, if they are all still there."""
+    """Return the jars of the last fetch, if they are all still there."""
     listing = cache / "kafka-jars.txt"
     if not listing.exists():
         return ()

@@ -10,7 +10,7 @@ from deploy.local.stack import STATE_VARIABLE
 
 
 def processes_of(folder: Path) -> Iterator[psutil.Process]:
-    """Every process that this installation's supervisor started, by the mark in its environment."""
+    """Yield every process that this installation's supervisor started, by the mark in its environment."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(STATE_VARIABLE) == str(folder):
@@ -37,7 +37,7 @@ def end_leftovers(folder: Path, say: Callable[[str], None]) -> int:
 
 
 def memory_of(folder: Path) -> dict[str, int]:
-    """Proportional set size in bytes, by what runs: all processes together share each page once."""
+    """Return proportional set size in bytes, by what runs: all processes together share each page once."""
     sizes: dict[str, int] = {}
     for process in processes_of(folder):
         with contextlib.suppress(psutil.Error):
@@ -47,7 +47,7 @@ def memory_of(folder: Path) -> dict[str, int]:
 
 
 def owner_of(port: int) -> str | None:
-    """Who listens on a port, if that may be known."""
+    """Return who listens on a port, if that may be known."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr

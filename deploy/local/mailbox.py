@@ -58,13 +58,13 @@ class Inbox:
         return "250 OK: caught"
 
     def mails(self) -> list[dict[str, Any]]:
-        """Every mail, the newest first."""
+        """Return every mail, the newest first."""
         with self._lock:
             keys = sorted(self._maildir.keys(), key=_age, reverse=True)
             return [self._describe(key) for key in keys]
 
     def mail(self, key: str) -> dict[str, Any] | None:
-        """One mail."""
+        """Return one mail."""
         with self._lock:
             return self._describe(key) if key in self._maildir else None
 
@@ -102,7 +102,7 @@ def _body(message: EmailMessage, kind: str) -> str | None:
 
 
 def create_app(inbox: Inbox) -> flask.Flask:
-    """The inbox page."""
+    """Return the inbox page."""
     app = flask.Flask(__name__, static_folder=None)
 
     @app.get("/livez")

@@ -18,7 +18,7 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 
 def load_passwords(path: Path, names: Iterable[str]) -> Mapping[str, str]:
-    """The installation's passwords; one that is asked for the first time is made and kept."""
+    """Return the installation's passwords; one that is asked for the first time is made and kept."""
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     missing = {name: secrets.token_urlsafe(24) for name in names if name not in known}
     if missing:

@@ -97,7 +97,7 @@ class PKI:
         return self.folder / "pin-pepper"
 
     def fingerprint_key(self, service: str) -> Path:
-        """The secret by which a service recognises a request that comes again."""
+        """Return the secret by which a service recognises a request that comes again."""
         return self.folder / f"{service}-fingerprint-key"
 
     @property
@@ -141,7 +141,7 @@ class PKI:
 
 
 def sample_password(sample: SampleECert) -> str:
-    """The name under which the password of a sample's PKCS#12 file is kept."""
+    """Return the name under which the password of a sample's PKCS#12 file is kept."""
     return f"p12/{sample.file}"
 
 

@@ -63,12 +63,12 @@ _MIGRATE_LIMITS: Final = {
 
 
 def package(service: str) -> str:
-    """The Python package of whoever has a database."""
+    """Return the Python package of whoever has a database."""
     return "backoffice.desk" if service == DESK else f"services.{service}"
 
 
 def migrations(root: Path, service: str) -> Path:
-    """Where the migrations of a database lie in a checkout."""
+    """Return where the migrations of a database lie in a checkout."""
     return root.joinpath(*package(service).split("."), "migrations")
 
 
@@ -89,12 +89,12 @@ class Cluster:
         return self.folder / "data"
 
     def url(self, database: str, role: str = "postgres", password: str | None = None) -> str:
-        """The address of a database for a role."""
+        """Return the address of a database for a role."""
         secret = quote(self.password if password is None else password, safe="")
         return f"postgresql://{role}:{secret}@127.0.0.1:{self.port}/{database}"
 
     def command(self) -> tuple[str, ...]:
-        """The server as a foreground process: SIGINT is its fast shutdown."""
+        """Return the server as a foreground process: SIGINT is its fast shutdown."""
         settings = _SETTINGS | {"port": str(self.port)} | (_THROW_AWAY if self.throw_away else {})
         if self.archive is not None:
             settings |= _ARCHIVING | {"archive_command": f"test ! -f {self.archive}/%f && cp %p {self.archive}/%f"}
@@ -109,12 +109,12 @@ class Cluster:
 
 
 def environment() -> dict[str, str]:
-    """Our own environment without PG* variables, which would point elsewhere."""
+    """Return our own environment without PG* variables, which would point elsewhere."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"TZ": "UTC"}
 
 
 def exists(cluster: Cluster) -> bool:
-    """Whether the cluster's files are there."""
+    """Return whether the cluster's files are there."""
     return (cluster.data / "global" / "pg_control").exists()
 
 
@@ -162,7 +162,7 @@ def create(cluster: Cluster) -> None:
 
 
 def is_ready(cluster: Cluster) -> bool:
-    """Whether the server takes connections."""
+    """Return whether the server takes connections."""
     try:
         with psycopg.connect(cluster.url("postgres"), connect_timeout=2):
             return True
@@ -172,7 +172,7 @@ def is_ready(cluster: Cluster) -> bool:
 
 @contextlib.contextmanager
 def running(cluster: Cluster, *, limit: float = 30) -> Iterator[Cluster]:
-    """The server, for as long as the block lasts; for tests and for setting a cluster up."""
+    """Yield the server, for as long as the block lasts; for tests and for setting a cluster up."""
     create(cluster)
     with (cluster.folder / "server.log").open("ab") as log:
         server = subprocess.Popen(cluster.command(), stdout=log, stderr=log, env=environment(), cwd="/")
@@ -264,7 +264,7 @@ def make_folder(path: Path) -> None:
 
 
 def _as_system_user(folder: Path) -> tuple[str, ...]:
-    """What to put before a command of PostgreSQL: it ends with its parent, and never runs as root."""
+    """Return what to put before a command of PostgreSQL: it ends with its parent, and never runs as root."""
     prefix: tuple[str, ...] = ("setpriv", "--pdeathsig", "INT")
     if os.geteuid() != 0:
         return prefix

@@ -56,7 +56,7 @@ class Process:
 
 
 def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
-    """All processes of this installation."""
+    """Return all processes of this installation."""
     return (
         *_engines(installation, there),
         *_edge(installation, there),
@@ -65,7 +65,7 @@ def table(installation: Installation, there: Outside) -> tuple[Process, ...]:
 
 
 def envoy_command(configuration: Path) -> tuple[str, ...]:
-    """The gateway as a foreground process."""
+    """Return the gateway as a foreground process."""
     binary = Path(_ENVOY.origin if _ENVOY and _ENVOY.origin else "missing").parent / "_bin" / "envoy"
     options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
     return (*_WITH_PARENT, str(binary), "-c", str(configuration), *options)
@@ -169,7 +169,7 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
 
 
 def has_portal() -> bool:
-    """A checkout of the services alone goes without."""
+    """Return a checkout of the services alone goes without."""
     return (ROOT / PORTAL / "main.py").exists()
 
 

@@ -47,7 +47,7 @@ def archive_everything(cluster: Cluster) -> None:
 
 @contextmanager
 def restored(cluster: Cluster, backup: Path, moment: datetime, folder: Path) -> Iterator[Cluster]:
-    """A second cluster as the first one was at the moment, for as long as the block lasts."""
+    """Yield a second cluster as the first one was at the moment, for as long as the block lasts."""
     archive = folder / "wal-archive"
     postgres.make_folder(folder)
     postgres.make_folder(archive)

@@ -45,7 +45,7 @@ class Progress:
 def running(
     installation: Installation, say: Progress, *, engines_only: bool = False, there: Outside | None = None
 ) -> Iterator[Supervisor]:
-    """The system, ready, for as long as the block lasts; also for the demo and for tests."""
+    """Yield the system, ready, for as long as the block lasts; also for the demo and for tests."""
     there = there or stack.outside()
     check_tools()
     with only_one(installation.folder) as note:
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def said(error: Exception, folder: Path) -> str:
-    """What is expected, in its own words; where to read more if the reason is not among them."""
+    """Return what is expected, in its own words; where to read more if the reason is not among them."""
     return str(error) if isinstance(error, CannotStart) else f"{error} (logs: {folder.resolve() / 'logs'})"
 
 

@@ -43,7 +43,10 @@ def _lion_rock(srn: str, product: Product, *names: str, days: int, **more: Any) 
 
 
 def trio(number: int) -> tuple[SampleSubscription, ...]:
-    """What the demo renews at once, one of each product: five PIN Envelopes. Number 0 is among the first samples."""
+    """Return what the demo renews at once, one of each product: five PIN Envelopes.
+
+    Number 0 is among the first samples.
+    """
     more = f"-{number + 1}" if number else ""
     srn = 2_310_001 + 100 * number
     return (
@@ -95,7 +98,7 @@ def many(count: int) -> tuple[SampleSubscription, ...]:
 
 
 def enrolment(pki: PKI) -> dict[str, Any]:
-    """What identity enrols: subscribers, their ARs and the e-Certs these hold."""
+    """Return what identity enrols: subscribers, their ARs and the e-Certs these hold."""
     return {
         "subscribers": [
             {
@@ -132,7 +135,7 @@ def _first_pem(file: Path) -> str:
 
 
 def subscriptions(pki: PKI, samples: Iterable[SampleSubscription], now: datetime) -> dict[str, Any]:
-    """What application imports: subscriptions with their ARs of record and current certificates."""
+    """Return what application imports: subscriptions with their ARs of record and current certificates."""
     issuer = _server_ca(pki)
     return {
         "subscriptions": [
@@ -170,7 +173,7 @@ def _server_ca(pki: PKI) -> ca.Authority:
 
 
 def _current_certificate(sample: SampleSubscription, issuer: ca.Authority, now: datetime) -> x509.Certificate:
-    """The certificate in use today: organisation-validated, as the services will issue its successor."""
+    """Return the certificate in use today: organisation-validated, as the services will issue its successor."""
     ends = now + timedelta(days=sample.days_left)
     names = sample.server_names
     if sample.product is Product.WILDCARD:

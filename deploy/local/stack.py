@@ -39,7 +39,7 @@ class Outside:
         return "SMTP_URL" in self.variables
 
     def database(self, service: str) -> bool:
-        """A database of someone else."""
+        """Return a database of someone else."""
         return f"{service.upper()}_DATABASE_URL" in self.variables
 
     @property
@@ -49,12 +49,12 @@ class Outside:
 
 
 def outside() -> Outside:
-    """What this process's own environment points at."""
+    """Return what this process's own environment points at."""
     return Outside(variables=dict(os.environ))
 
 
 def base_environment(installation: Installation) -> dict[str, str]:
-    """What every process gets. The state folder marks them all as this installation's."""
+    """Return what every process gets. The state folder marks them all as this installation's."""
     return {
         **{name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("OTEL_")},
         STATE_VARIABLE: str(installation.folder),
@@ -67,7 +67,7 @@ def base_environment(installation: Installation) -> dict[str, str]:
 
 
 def service_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """The settings of one service, for any of its processes but `print`."""
+    """Return the settings of one service, for any of its processes but `print`."""
     pki = installation.pki
     return {
         **base_environment(installation),
@@ -162,7 +162,7 @@ def kit_environment(installation: Installation, there: Outside) -> dict[str, str
 
 
 def sandbox_environment(installation: Installation) -> dict[str, str]:
-    """The payment provider: it reaches us through the gateway, as a real one would."""
+    """Return the payment provider: it reaches us through the gateway, as a real one would."""
     return {
         **base_environment(installation),
         "SANDBOX_API_KEY": _sandbox_key(installation),
@@ -174,7 +174,7 @@ def sandbox_environment(installation: Installation) -> dict[str, str]:
 
 
 def portal_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """The portal: a client of the gateway, and no more trusted than any other."""
+    """Return the portal: a client of the gateway, and no more trusted than any other."""
     port = installation.ports.gateway
     return {
         **base_environment(installation),
@@ -195,17 +195,17 @@ def portal_environment(installation: Installation, there: Outside) -> dict[str, 
 
 
 def portal_url(installation: Installation) -> str:
-    """Where mails, letters and the payment provider send the AR."""
+    """Return where mails, letters and the payment provider send the AR."""
     return f"https://{PORTAL_HOST}:{installation.ports.gateway}"
 
 
 def desk_url(installation: Installation) -> str:
-    """Where staff find the desk."""
+    """Return where staff find the desk."""
     return f"https://{DESK_HOST}:{installation.ports.gateway}"
 
 
 def _own(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """What one service alone is told."""
+    """Return what one service alone is told."""
     pki = installation.pki
     match service:
         case "identity":

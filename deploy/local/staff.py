@@ -90,7 +90,7 @@ MEMBERS: Final = (
 
 
 def password_name(member: SampleMember) -> str:
-    """The name under which the password of a member's PKCS#12 file is kept."""
+    """Return the name under which the password of a member's PKCS#12 file is kept."""
     return f"p12/staff/{member.file}"
 
 
@@ -139,7 +139,7 @@ def _write_member(
 
 
 def _subject(member: SampleMember) -> x509.Name:
-    """The staff number tells one person's certificates from another's, whatever their names are."""
+    """Return the staff number tells one person's certificates from another's, whatever their names are."""
     given = ca.name(member.name, _ORGANISATION, units=("Staff",))
     return x509.Name([*given, x509.NameAttribute(NameOID.SERIAL_NUMBER, member.id)])
 

@@ -10,7 +10,7 @@ from deploy.local.topics import READERS, group_prefix
 
 
 def summary(installation: Installation, processes: Collection[str]) -> str:
-    """Where everything is, of what runs: `processes` are their names."""
+    """Return where everything is, of what runs: `processes` are their names."""
     ports, pki_files = installation.ports, installation.pki
     places = (
         ("portal-web", "Portal", f"{stack.portal_url(installation)}/"),

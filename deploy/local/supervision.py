@@ -21,7 +21,7 @@ _LOG_BYTES: Final = "5MB"
 
 
 def configuration(installation: Installation, processes: Sequence[Process]) -> str:
-    """The file that supervisord reads. It holds passwords: write it for its owner alone."""
+    """Return the file that supervisord reads. It holds passwords: write it for its owner alone."""
     folder, socket = installation.folder, _socket(installation)
     sections = [
         f"[unix_http_server]\nfile={_literal(str(socket))}\nchmod=0600\n",
@@ -65,7 +65,7 @@ def _program(process: Process, logs: Path) -> str:
 
 
 def _literal(value: str) -> str:
-    """A value as supervisord's own format reads it back unchanged."""
+    """Return a value as supervisord's own format reads it back unchanged."""
     if '"' in value or "\n" in value or "\\" in value:
         raise ValueError("supervisord cannot be given a quote, a backslash or a line break")
     return value.replace("%", "%%")

@@ -43,11 +43,14 @@ PRINCIPALS: Final = (*ACCESS, *READERS)
 
 
 def watched(principal: str) -> tuple[str, ...]:
-    """The principals whose groups this one may see: whoever writes a feed sees how far its readers are."""
+    """Return the principals whose groups this one may see: whoever writes a feed sees how far its readers are."""
     feeds = FEEDS & {*ACCESS[principal].writes} if principal in ACCESS else frozenset()
     return tuple(reader for reader, access in READERS.items() if feeds & {*access.reads})
 
 
 def group_prefix(principal: str) -> str:
-    """What the names of a principal's consumer groups begin with. No other principal's name may: hence the dot."""
+    """Return what the names of a principal's consumer groups begin with.
+
+    No other principal's name may: hence the dot.
+    """
     return f"{principal}." if principal in READERS else principal

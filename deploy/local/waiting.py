@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], object], *, limit: float, what: str, ever
 
 
 def is_taken(port: int) -> bool:
-    """Whether someone listens on this loopback port already."""
+    """Return whether someone listens on this loopback port already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +37,7 @@ _given: Final[deque[int]] = deque(maxlen=2_000)
 
 
 def free_port() -> int:
-    """A loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
+    """Return a loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
     return free_ports(1)[0]
 
 

@@ -153,7 +153,7 @@ class Practice:
             self._broker_process = None
 
     def kafka(self, principal: str) -> KafkaSettings:
-        """How a principal logs in."""
+        """Return how a principal logs in."""
         return KafkaSettings(
             bootstrap_servers=self.broker.address,
             security_protocol="SASL_PLAINTEXT",
@@ -166,7 +166,7 @@ class Practice:
         )
 
     def environment(self, group: str, state: Path) -> dict[str, str]:
-        """What a consumer under trial is told."""
+        """Return what a consumer under trial is told."""
         clients = self.folder / "back-office"
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
@@ -187,12 +187,12 @@ class Practice:
 
 
 def load_feed(folder: Path) -> Feed:
-    """The practice feed's topic and key, to stamp with."""
+    """Return the practice feed's topic and key, to stamp with."""
     return Feed.load(Topic.ISSUANCE, key_file=folder / f"{pki.FEED_KEY}.key", jwks_file=_jwks(folder))
 
 
 def made_up(number: int) -> list[Event]:
-    """One renewal's events, PER_RENEWAL of them."""
+    """Return one renewal's events, PER_RENEWAL of them."""
     renewal = RenewalId(uuid.uuid5(uuid.NAMESPACE_OID, f"practice {number}"))
     item, serial, names = ItemId(renewal), f"{number:032x}", (f"host{number}.practice.example.hk",)
     now = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -224,7 +224,7 @@ def made_up(number: int) -> list[Event]:
 
 @contextlib.contextmanager
 def running(folder: Path, *, throw_away: bool = True) -> Iterator[Practice]:
-    """The practice feed, empty, for as long as the block lasts; its database writes through unless `throw_away`."""
+    """Yield the practice feed, empty, for as long as the block lasts; its database writes through unless `throw_away`."""
     now = datetime.now(UTC).replace(microsecond=0)
     pki.write_signing_key(folder, pki.FEED_KEY)
     pki.write_gateway(pki.PKI(folder), now)
@@ -259,7 +259,7 @@ def _database(cluster: postgres.Cluster) -> str:
 
 @contextlib.contextmanager
 def _reachable(folder: Path, cluster: postgres.Cluster) -> Iterator[tuple[int, int]]:
-    """The feed's process and the gateway before it; the gateway's port, and the process's id."""
+    """Yield the feed's process and the gateway before it; the gateway's port, and the process's id."""
     gateway = Gateway(
         port=free_port(),
         certificate=folder / "gateway" / "tls.pem",

@@ -34,7 +34,7 @@ class Course:
     head: int
 
     def good(self, first: int, behind: int) -> set[int]:
-        """What a consumer must have worked between these positions."""
+        """Return what a consumer must have worked between these positions."""
         return {*range(first, behind)} - {LOST, FORGED, self.unknown}
 
 
@@ -105,7 +105,7 @@ def judge(consumer: Consumer, course: Course) -> Verdict:
 
 
 def report(verdict: Verdict) -> str:
-    """A line for each thing it was tried in."""
+    """Return a line for each thing it was tried in."""
     lines = [
         f"  no  {check}: {verdict.failed[check]}" if check in verdict.failed else f"  yes {check}" for check in CHECKS
     ]

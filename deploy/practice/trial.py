@@ -31,7 +31,7 @@ class Trial:
         self._limit = limit
 
     def hold(self) -> list[Verdict]:
-        """The whole course, then what is to be said of each; no consumer is left running."""
+        """Return the whole course, then what is to be said of each; no consumer is left running."""
         try:
             return self._hold()
         finally:

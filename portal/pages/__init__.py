@@ -1,1 +1,1 @@
-"""The pages, a blueprint for each part of the road."""
+"""Pages of the portal, a blueprint for each part of a renewal."""

@@ -1,4 +1,4 @@
-"""My certificates, and the choice of those to renew."""
+"""Pages "My certificates", and the choice of certificates to renew."""
 
 import re
 from typing import Any, Final
@@ -18,7 +18,9 @@ _MOST: Final = 500
 @blp.get("/<edition:edition>/certificates")
 @signed_in
 def overview() -> flask.Response:
-    """Every certificate of the organisation: renew, or why not; and the renewals there are."""
+    """Return the certificates of the organisation, each with a link to renew or the reason against it, and the
+    renewals.
+    """
     errors = (
         [FormError(gettext("Select at least one certificate to renew"), "srn")] if "none" in flask.request.args else []
     )
@@ -33,7 +35,7 @@ def overview() -> flask.Response:
 @blp.route("/<edition:edition>/certificates/renewal", methods=["GET", "POST"])
 @signed_in
 def choose() -> Response:
-    """The chosen certificates once more, with what can be changed; then the draft."""
+    """Return the chosen certificates with the options that can be changed; create the draft when they are confirmed."""
     chosen = flask.request.values.getlist("srn")
     subscriptions = [s for s in web.get("/application/v1/subscriptions").json() if s["srn"] in chosen]
     if not subscriptions:
@@ -62,7 +64,7 @@ def _field(srn: str) -> str:
 
 
 def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[list[dict[str, Any]], list[FormError]]:
-    """What is asked for, and what was mistyped."""
+    """Return the requested items, and the errors of the form."""
     items: list[dict[str, Any]] = []
     errors = []
     for subscription in subscriptions:
@@ -79,7 +81,7 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
 
 
 def _naming(problem: APIProblem) -> str:
-    """The problem's message, with the SRN it is about."""
+    """Return the problem's message, with the SRN concerned."""
     srn = problem.document.get("srn")
     message = refusals.translated(problem)
     return f"SRN {srn}: {message}" if srn else message

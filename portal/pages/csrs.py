@@ -1,4 +1,4 @@
-"""The CSR of one certificate: tried as often as wished, also before the PINs arrive; then sent with them."""
+"""CSR of one certificate: checked as often as wanted, also before the PINs arrive; then submitted with the PINs."""
 
 import uuid
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ blp: Final = flask.Blueprint(
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """What issuance says of a CSR: `checked` is its answer, `names` each name with what becomes of it."""
+    """A checked CSR: `checked` is issuance's answer, `names` compares its names with the order's."""
 
     checked: dict[str, Any]
     names: tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ class Tried:
 @blp.route("/csr", methods=["GET", "POST"])
 @signed_in
 def form(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
-    """Paste or choose a CSR and see what it holds; if it is good and its time has come, send it with the PINs."""
+    """Show the form for a CSR and what the CSR contains; submit a valid CSR with the PINs once the order is open."""
     order = orders.load(renewal_id, item_id)
     if order["state"] not in orders.CSR_WANTED:
         return web.redirect("orders.overview", renewal_id=renewal_id, item_id=item_id)
@@ -54,7 +54,7 @@ def _show_form(order: dict[str, Any], typed: Mapping[str, str], *errors: FormErr
 
 
 def _try(order: dict[str, Any], typed: Mapping[str, str], *errors: FormError) -> flask.Response:
-    """What the CSR holds; with the form for the PINs if nothing is wrong with it."""
+    """Return the page with the content of the CSR; with the form for the PINs if the CSR is valid."""
     tried = _tried(order, typed["csr"])
     refusal = tried.checked["refusal"]
     if refusal == "private-key-pasted":
@@ -80,12 +80,12 @@ def _tried(order: dict[str, Any], csr: str) -> Tried:
 
 
 def _side(name: str, server_names: list[str]) -> str:
-    """`same`, or `added`: the base name that comes with a wildcard."""
+    """Return `same`, or `added` for the base name that a wildcard implies."""
     return "same" if name in server_names else "added"
 
 
 def _send(order: dict[str, Any], typed: dict[str, str]) -> Response:
-    """With reference number and PINs; a refusal gives back what was typed, but for the PINs that were wrong."""
+    """Submit the CSR with reference number and PINs. A refusal keeps all input except the wrong PINs."""
     names, overview = order["server_names"], {name: order[name] for name in ("renewal_id", "item_id")}
     pins = {name: typed.get(f"pin-{number}", "").strip() for number, name in enumerate(names, start=1)}
     if errors := _missing(typed["reference"], pins):
@@ -117,7 +117,7 @@ def _missing(reference: str, pins: Mapping[str, str]) -> list[FormError]:
 
 
 def _refused(problem: APIProblem, server_names: list[str]) -> list[FormError]:
-    """A refusal beside each control that it is about."""
+    """Return the errors of a refusal, each beside its control."""
     text = refusals.translated(problem)
     if problem.slug == "wrong-reference":
         return [FormError(text, "reference")]

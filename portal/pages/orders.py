@@ -1,4 +1,4 @@
-"""One certificate of a renewal: where it stands, its download, its acceptance."""
+"""One certificate of a renewal: its state, download and acceptance."""
 
 import uuid
 from typing import Any, Final
@@ -16,13 +16,13 @@ from portal.web import check_form, signed_in
 blp: Final = flask.Blueprint(
     "orders", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>/orders/<uuid:item_id>"
 )
-# A CSR can be tried; with an order that is open it can be sent, too.
+# States in which a CSR can be checked but not submitted, because the order is not open.
 _NO_ORDER_YET: Final = ("pending", "ordered")
 CSR_WANTED: Final = ("not-open", "awaiting-csr")
 
 
 def load(renewal_id: uuid.UUID, item_id: uuid.UUID) -> dict[str, Any]:
-    """The order of an item, if it is of this renewal of ours; until it is opened, what will be ordered."""
+    """Return the order of an item of this AR's renewal; before the order is opened, what will be ordered."""
     for order in renewals.find_orders(renewal_id):
         if order["item_id"] == str(item_id):
             return order | {"renewal_id": str(renewal_id)}
@@ -37,7 +37,7 @@ def load(renewal_id: uuid.UUID, item_id: uuid.UUID) -> dict[str, Any]:
 @blp.get("")
 @signed_in
 def overview(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
-    """The certificate, or the way to it."""
+    """Return the page of the certificate, or the steps to get it."""
     order = load(renewal_id, item_id)
     if order["state"] in CSR_WANTED:
         return web.redirect("csrs.form", renewal_id=renewal_id, item_id=item_id)
@@ -50,7 +50,7 @@ def overview(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
 @blp.get("/certificate")
 @signed_in
 def certificate(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
-    """The certificate and those above it, in PEM."""
+    """Return the certificate and its chain, in PEM."""
     order, chain = load(renewal_id, item_id), _chain(item_id)
     return _file(order, chain, "pem", "application/pem-certificate-chain")
 
@@ -58,7 +58,7 @@ def certificate(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
 @blp.get("/certificate.p7b")
 @signed_in
 def certificate_p7b(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
-    """The same in one PKCS#7 file, as Windows likes it."""
+    """Return the certificate and its chain in one PKCS#7 file, for Windows."""
     order, chain = load(renewal_id, item_id), x509.load_pem_x509_certificates(_chain(item_id))
     return _file(order, pkcs7.serialize_certificates(chain, Encoding.DER), "p7b", "application/x-pkcs7-certificates")
 
@@ -75,7 +75,7 @@ def _file(order: dict[str, Any], content: bytes, kind: str, media_type: str) -> 
 @blp.route("/acceptance", methods=["GET", "POST"])
 @signed_in
 def accept(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
-    """Confirm the certificate's content and its publication."""
+    """Accept the certificate's content and its publication."""
     if flask.request.method == "POST":
         check_form()
         web.post(f"/issuance/v1/orders/{item_id}/acceptance")

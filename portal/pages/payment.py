@@ -1,4 +1,4 @@
-"""Paying: prove again who pays, open the provider's checkout, come back."""
+"""Payment pages: authenticate the payer again, open the provider's checkout, return from it."""
 
 import hashlib
 import uuid
@@ -14,14 +14,14 @@ from portal.web import signed_in
 
 blp: Final = flask.Blueprint("payment", __name__)
 _PAGE: Final = "/<edition:edition>/renewals/<uuid:renewal_id>/payment"
-# Submitted a moment ago, and payment has not heard of it yet; or the provider is away.
+# Problems that pass: payment has not received the submission yet, or the provider is unavailable.
 _LATER: Final = ("payment-not-ready", "unavailable", "provider-unavailable", "idempotency-key-in-use")
 
 
 @blp.get(_PAGE)
 @signed_in
 def overview(renewal_id: uuid.UUID) -> Response:
-    """What is to be paid, and the way to do it."""
+    """Return the amount to pay, and the button to pay it."""
     renewal = renewals.load(renewal_id)
     if renewal["state"] == "draft":
         return web.redirect("renewals.sign", renewal_id=renewal_id)
@@ -44,7 +44,7 @@ def _payment(renewal_id: uuid.UUID) -> dict[str, Any] | None:
 @blp.get(_PAGE + "/authorise")
 @signed_in
 def authorise(renewal_id: uuid.UUID) -> Response:
-    """To the sign-in host, which proves who pays."""
+    """Redirect to the sign-in host, which authenticates the payer."""
     renewals.load(renewal_id)
     then = flask.url_for("payment.checkout", renewal_id=renewal_id)
     token = "token" in flask.request.args or session.current().with_token
@@ -54,12 +54,12 @@ def authorise(renewal_id: uuid.UUID) -> Response:
 @blp.get(_PAGE + "/checkout")
 @signed_in
 def checkout(renewal_id: uuid.UUID) -> Response:
-    """On to the provider's page, as soon as there is one."""
+    """Open the provider's checkout and continue there, once it is ready."""
     held = session.current()
     if held.paying != str(renewal_id) or not held.authorisation:
         return web.redirect("payment.overview", renewal_id=renewal_id)
     body = {"renewal_id": str(renewal_id), "authorisation": held.authorisation}
-    # The same authorisation is the same wish: a page loaded again opens no second checkout.
+    # Derived from the authorisation, so that reloading the page opens no second checkout.
     key = hashlib.sha256(held.authorisation.encode()).hexdigest()[:32]
     try:
         url = web.post("/payment/v1/checkouts", body, key=key).json()["checkout_url"]
@@ -78,10 +78,10 @@ def checkout(renewal_id: uuid.UUID) -> Response:
 
 
 def _leave_for(url: str, renewal_id: uuid.UUID) -> Response:
-    """Show a page that goes on to the provider by itself.
+    """Return a page that continues to the provider by itself.
 
-    Not a redirect: where the e-Cert file proved who pays, the browser arrives here from a form, and it applies the
-    form's `form-action 'self'` (CSP Level 3) to every redirect that follows the form, so the provider is blocked.
+    Not a redirect: if the e-Cert file authenticated the payer, the browser arrives here from a form, and it applies the
+    form's `form-action 'self'` (CSP Level 3) to every redirect that follows, so the provider would be blocked.
     """
     response = web.show("payment_opening.html", url=url, renewal_id=renewal_id)
     response.headers["Refresh"] = f"0; url={url}"
@@ -94,7 +94,7 @@ def _wait(renewal_id: uuid.UUID) -> Response:
 
 @blp.get("/renewals/<uuid:renewal_id>")
 def arrive(renewal_id: uuid.UUID) -> Response:
-    """Back from the provider, or from a mail's link: in the language of before, to what is next."""
+    """Redirect an arrival from the provider, or from an e-mail's link, to the next step in the earlier language."""
     known = session.current().edition
     edition = known or str(languages.negotiate(list(flask.request.accept_languages.values())).path)
     return web.redirect("payment.returned", renewal_id=renewal_id, edition=edition)
@@ -103,7 +103,7 @@ def arrive(renewal_id: uuid.UUID) -> Response:
 @blp.get(_PAGE + "/returned")
 @signed_in
 def returned(renewal_id: uuid.UUID) -> Response:
-    """Wait for the provider's word, without a script."""
+    """Wait for the provider's result, without a script."""
     renewal = renewals.load(renewal_id)
     if renewal["state"] != "awaiting-payment":
         return web.redirect("renewals.overview", renewal_id=renewal_id)
@@ -113,7 +113,7 @@ def returned(renewal_id: uuid.UUID) -> Response:
 @blp.get(_PAGE + "/receipt")
 @signed_in
 def receipt(renewal_id: uuid.UUID) -> flask.Response:
-    """The receipt, to print or to keep as a file."""
+    """Return the receipt, to print or to save."""
     renewal = renewals.load(renewal_id)
     return web.show(
         "receipt.html", renewal=renewal, receipt=web.get(f"/payment/v1/payments/{renewal_id}/receipt").json()

@@ -1,4 +1,4 @@
-"""One renewal: its task list as a draft, the answers, the signature, and how it stands afterwards."""
+"""One renewal: its task list as a draft, check of the answers, signature, and its progress afterwards."""
 
 import base64
 import hashlib
@@ -16,15 +16,15 @@ from portal.web import FormError, check_form, signed_in
 from shared.pki import armour
 
 blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>")
-# Larger than identity takes, far smaller than what a wrong file may be.
+# Above identity's limit for a signature, and far below the size of a file chosen by mistake.
 _MAX_SIGNATURE: Final = 65_536
 _SIGNATURE_LABELS: Final = ("CMS", "PKCS7", "PKCS #7 SIGNED DATA")
-# Comes with a draft's document, and goes to identity with the signature.
+# Header that comes with a draft's document, and is sent to identity with the signature.
 _TICKET: Final = "Draft-Ticket"
 
 
 def load(renewal_id: uuid.UUID) -> dict[str, Any]:
-    """The renewal. Raises APIProblem 404 for another's."""
+    """Return the renewal. Raises APIProblem 404 for another subscriber's."""
     renewal: dict[str, Any] = web.get(f"/application/v1/renewals/{renewal_id}").json()
     return renewal
 
@@ -32,7 +32,7 @@ def load(renewal_id: uuid.UUID) -> dict[str, Any]:
 @blp.get("")
 @signed_in
 def overview(renewal_id: uuid.UUID) -> flask.Response:
-    """A draft's task list; afterwards where the renewal stands and what to do next."""
+    """Return a draft's task list, or the state of a submitted renewal with the next step."""
     renewal = load(renewal_id)
     if renewal["state"] == "draft":
         return web.show("draft.html", renewal=renewal)
@@ -52,7 +52,7 @@ def overview(renewal_id: uuid.UUID) -> flask.Response:
 
 
 def find_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
-    """The orders that are open so far."""
+    """Return the orders that are open."""
     try:
         orders: list[dict[str, Any]] = web.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
     except APIProblem as problem:
@@ -65,7 +65,7 @@ def find_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @blp.get("/check")
 @signed_in
 def check(renewal_id: uuid.UUID) -> flask.Response:
-    """Check the answers: what is asked for, what it costs, what is declared, and who gets the letters."""
+    """Return the page "Check your answers": items, fee, declarations, and the recipient of the letters."""
     written = _document(renewal_id).json()
     return web.show(
         "check.html",
@@ -84,21 +84,21 @@ def _document(renewal_id: uuid.UUID) -> Reply:
 @blp.get("/document")
 @signed_in
 def document(renewal_id: uuid.UUID) -> flask.Response:
-    """The document to sign, byte for byte, under the name that the commands use."""
+    """Return the document to sign, byte for byte, under the file name that the commands use."""
     written = _document(renewal_id)
     headers = {"Content-Disposition": f'attachment; filename="{_stem(written.json())}.json"'}
     return flask.Response(written.body, headers=headers, content_type="application/json")
 
 
 def _stem(written: dict[str, Any]) -> str:
-    """What the document and its signature are called on the AR's computer."""
+    """Return the base name for the document and its signature on the AR's computer."""
     return "renewal-" + re.sub(r"[^A-Za-z0-9-]", "", written["reference"])
 
 
 @blp.get("/acknowledgement")
 @signed_in
 def acknowledgement(renewal_id: uuid.UUID) -> Response:
-    """That the signed application was received, to print or to keep as a file."""
+    """Return the acknowledgement of the signed application, to print or to save."""
     renewal = load(renewal_id)
     if renewal["submitted_at"] is None:
         return web.redirect("renewals.overview", renewal_id=renewal_id)
@@ -108,7 +108,7 @@ def acknowledgement(renewal_id: uuid.UUID) -> Response:
 @blp.route("/sign", methods=["GET", "POST"])
 @signed_in
 def sign(renewal_id: uuid.UUID) -> Response:
-    """Sign in the page, or download the document and upload a detached signature; then submit."""
+    """Sign in the browser, or download the document and upload a detached signature; then submit."""
     renewal = load(renewal_id)
     if renewal["state"] != "draft":
         return web.redirect("renewals.overview", renewal_id=renewal_id)
@@ -128,7 +128,7 @@ def sign(renewal_id: uuid.UUID) -> Response:
 
 
 def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response:
-    """Both ways: the script gets the document's very bytes and our time."""
+    """Return the page with both ways to sign; the script gets the exact bytes of the document and the server's time."""
     written = _document(uuid.UUID(renewal["id"]))
     content = written.json()
     file, signature = f"{_stem(content)}.json", f"{_stem(content)}.p7s"
@@ -146,7 +146,9 @@ def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response
 
 
 def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:
-    """Have the signature attested and submit with it; the same signature again goes on where it stopped."""
+    """Have the signature attested and submit the renewal; repeating it with the same signature continues where it
+    stopped.
+    """
     written = _document(renewal_id)
     body = {
         "renewal_id": str(renewal_id),
@@ -161,7 +163,7 @@ def _submit(renewal_id: uuid.UUID, signature: bytes) -> None:
 
 
 def _read_signature() -> bytes | FormError:
-    """The signature from the page's own field (Base64) or the uploaded file (DER, PEM or Base64)."""
+    """Return the signature from the form's field (Base64) or from the uploaded file (DER, PEM or Base64)."""
     in_page = flask.request.form.get("signature-base64", "")
     uploaded = flask.request.files.get("signature")
     raw = in_page.encode() if in_page else uploaded.read(_MAX_SIGNATURE + 1) if uploaded is not None else b""
@@ -174,7 +176,7 @@ def _read_signature() -> bytes | FormError:
 
 
 def _from_page(text: str) -> bytes | None:
-    """Return the signature that the page's own script put into the form."""
+    """Return the signature that the page's script put into the form."""
     try:
         der = base64.b64decode(text, validate=True)
     except ValueError:
@@ -185,7 +187,7 @@ def _from_page(text: str) -> bytes | None:
 @blp.route("/cancel", methods=["GET", "POST"])
 @signed_in
 def cancel(renewal_id: uuid.UUID) -> Response:
-    """Ask for the cancellation, after a question."""
+    """Request the cancellation, after a confirmation."""
     renewal = load(renewal_id)
     if flask.request.method == "GET":
         return web.show("cancel.html", renewal=renewal)

@@ -1,4 +1,4 @@
-"""Signing in: to the sign-in host with a client certificate, and back with a one-time code (PKCE, RFC 7636)."""
+"""Sign-in: at the sign-in host with a client certificate, and back with a one-time code (PKCE, RFC 7636)."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ REPORT_PLACE: Final = "/test-e-cert/result"
 
 @blp.get("/<edition:edition>/sign-in")
 def sign_in() -> flask.Response:
-    """Before the browser asks for the certificate."""
+    """Return the page shown before the browser asks for the certificate."""
     given = flask.request.args
     problem = given.get("problem", "")
     then = web.own_path(given.get("next", "")) or flask.url_for("certificates.overview")
@@ -40,13 +40,13 @@ def sign_in() -> flask.Response:
 
 @blp.get("/<edition:edition>/sign-in/start")
 def start() -> Response:
-    """To the sign-in host."""
+    """Redirect to the sign-in host."""
     then = web.own_path(flask.request.args.get("next", "")) or flask.url_for("certificates.overview")
     return to_sign_in_host(then, token="token" in flask.request.args)
 
 
 def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = False, token: bool = False) -> Response:
-    """Have the client certificate asked for: to sign in, with a renewal to pay for that, or only to look at it."""
+    """Redirect to the sign-in host: to sign in, to authenticate the payer of a renewal, or to test an e-Cert."""
     pending = Pending(
         state=secrets.token_urlsafe(24),
         verifier=secrets.token_urlsafe(48),
@@ -72,17 +72,17 @@ def to_sign_in_host(then: str, renewal_id: str | None = None, *, test: bool = Fa
 
 
 def redirect_uri() -> str:
-    """Where the sign-in host sends the browser; it knows this address."""
+    """Return the address to which the sign-in host redirects; it is registered there."""
     return web.deps().settings.portal_url + _CALLBACK
 
 
 @blp.get(_CALLBACK)
 def signed_in() -> Response:
-    """Back from the sign-in host: exchange the code, once, for a session of its own."""
+    """Exchange the one-time code from the sign-in host for a new session."""
     pending, session.current().pending = session.current().pending, None
     given = flask.request.args
     if pending is None or not secrets.compare_digest(pending.state.encode(), given.get("state", "").encode()):
-        # An old answer, or one that was never asked for. Who is signed in stays so.
+        # An old answer, or one that was not requested. An existing sign-in stays.
         return _back(pending, "sign-in-stale")
     if "code" not in given:
         return _back(pending, given.get("reason") or given.get("error") or "sign-in-stale")
@@ -109,14 +109,14 @@ def _exchange(code: str, pending: Pending) -> None:
 
 
 def keep_report(report: dict[str, Any]) -> None:
-    """What was found about an e-Cert, for the page that shows it."""
+    """Keep the findings about an e-Cert for the page that shows them."""
     session.keep(REPORT_PLACE, {"report": json.dumps(report)})
 
 
 def _keep(
     granted: dict[str, Any], then: str, renewal_id: str | None, *, with_file: bool = False, with_token: bool = False
 ) -> None:
-    """A new session with a new form token: nothing of the one before survives the sign-in."""
+    """Start a new session with a new form token: nothing of the session before survives the sign-in."""
     me = web.deps().api.get("/identity/v1/me", granted["access_token"]).json()
     flask.g.session = Session(
         csrf=secrets.token_urlsafe(24),
@@ -135,7 +135,7 @@ def _keep(
 
 @blp.route("/<edition:edition>/sign-in/file", methods=["GET", "POST"])
 def sign_in_with_file() -> Response:
-    """By a signed challenge: for an e-Cert in a file that no browser and no token holds."""
+    """Sign in with a signed challenge: for an e-Cert in a file that is neither in a browser nor in a token."""
     given = flask.request.values
     then = web.own_path(given.get("next", "")) or flask.url_for("certificates.overview")
     renewal_id = _renewal(given.get("renewal_id", ""))
@@ -158,7 +158,7 @@ def _challenge(then: str, renewal_id: str | None, *errors: FormError) -> flask.R
 
 
 def ask_challenge(*, renewal_id: str | None = None) -> dict[str, str]:
-    """A text to sign in the page, and our time."""
+    """Return a challenge to sign in the page, and the server's time."""
     body = {} if renewal_id is None else {"renewal_id": renewal_id}
     challenge = web.deps().api.post("/identity/v1/challenges", body).json()
     return {
@@ -191,13 +191,13 @@ def _back(pending: Pending | None, problem: str) -> Response:
 
 @blp.post("/<edition:edition>/sign-out")
 def sign_out() -> Response:
-    """End the session: its cookie, and each copy of it."""
+    """End the session: delete its cookie, and invalidate all copies of it."""
     web.check_form()
     if session.current().signed_in:
         try:
             web.post("/identity/v1/session-ends")
         except (APIProblem, APIUnavailable) as error:
-            # The browser forgets the session all the same; a copy would live until the token ends.
+            # The browser deletes the cookie all the same; a copy would stay valid until the token expires.
             log.warning("portal.session_not_ended", error=str(error))
     flask.g.session = Session()
     return web.redirect("public.start", signed="out")

@@ -1,4 +1,4 @@
-"""Test my e-Cert: what is right and what is wrong with an e-Cert, in plain words; nobody is signed in by it."""
+"""Test of an e-Cert: shows what is right and wrong with it, in plain words, without a sign-in."""
 
 import json
 from typing import Any, Final
@@ -16,7 +16,7 @@ blp: Final = flask.Blueprint("testing", __name__, url_prefix="/<edition:edition>
 
 @blp.get("")
 def overview() -> flask.Response:
-    """The ways to show an e-Cert; or why nothing could be looked at."""
+    """Return the ways to present an e-Cert, or why the last one could not be examined."""
     problem = flask.request.args.get("problem", "")
     errors = [FormError(refusals.sign_in_problem(problem), "test")] if problem else []
     return web.show("test.html", errors=errors)
@@ -24,13 +24,13 @@ def overview() -> flask.Response:
 
 @blp.get("/start")
 def start() -> Response:
-    """To the sign-in host, which looks at what the browser shows."""
+    """Redirect to the sign-in host, which examines the browser's certificate."""
     return signing_in.to_sign_in_host(flask.url_for("testing.result"), test=True)
 
 
 @blp.get("/result")
 def result() -> Response:
-    """What was found, for as long as the session keeps it."""
+    """Return the findings, as long as the session keeps them."""
     kept = session.kept(signing_in.REPORT_PLACE).get("report")
     if kept is None:
         return web.redirect("testing.overview")
@@ -48,7 +48,7 @@ def _row(finding: dict[str, Any], report: dict[str, Any]) -> dict[str, str]:
 
 @blp.route("/file", methods=["GET", "POST"])
 def file() -> Response:
-    """By a signed challenge, for an e-Cert in a file."""
+    """Examine an e-Cert in a file, by a signed challenge."""
     if flask.request.method == "GET":
         return _ask()
     web.check_form()

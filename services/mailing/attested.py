@@ -6,7 +6,10 @@ from shared.security.proofs import Attested, DocumentItem
 
 
 def contact(proven: Attested) -> Contact:
-    """The renewal's contact and items, in the language of the document that the AR signed. Raises AddressRefused."""
+    """Return the renewal's contact and items, in the language of the document that the AR signed.
+
+    Raises AddressRefused.
+    """
     return Contact(
         reference=one_line(proven.document.reference),
         language=proven.document.language,

@@ -97,7 +97,7 @@ def _code_of_text(message: Message) -> int:
 
 
 def _is_of_a_server(message: Message) -> bool:
-    """Whether a mail server wrote it: the empty return path (RFC 5321, section 4.5.5), or its usual names."""
+    """Return whether a mail server wrote it: the empty return path (RFC 5321, section 4.5.5), or its usual names."""
     if str(message.get("Return-Path", "")).strip() == "<>" or message.get("X-Failed-Recipients") is not None:
         return True
     return _SERVER.search(str(message.get("From", ""))) is not None

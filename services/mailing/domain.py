@@ -220,7 +220,7 @@ def pause_before_next_try(tries: int, *, answered: bool) -> timedelta:
 
 
 def is_given_up(sending: Sending, now: datetime) -> bool:
-    """Whether a mail that the server puts off has been put off for too long (RFC 5321, 4.5.4.1: 4 to 5 days)."""
+    """Return whether a mail that the server puts off has been put off for too long (RFC 5321, 4.5.4.1: 4 to 5 days)."""
     return now - sending.queued_at > _GIVE_UP_AFTER
 
 
@@ -237,14 +237,14 @@ class Mailer(Protocol):
 def message_id(
     renewal_id: RenewalId, template: Template, address: str, domain: str, item_id: ItemId | None = None
 ) -> str:
-    """The Message-ID of this mail, the same whenever it is asked for."""
+    """Return the Message-ID of this mail, the same whenever it is asked for."""
     about = renewal_id if item_id is None else item_id
     digest = hashlib.sha256(f"{about}\n{template}\n{address}".encode()).hexdigest()
     return f"<{digest[:40]}@{domain}>"
 
 
 def one_line(text: str) -> str:
-    """Text from outside as one line: nobody's name can add a header, a line or a change of direction.
+    """Return text from outside as one line: nobody's name can add a header, a line or a change of direction.
 
     Characters newer than this Python's Unicode tables stay: some names need them.
     """
@@ -326,7 +326,7 @@ _S10_WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
 
 def registered_number(text: str) -> str:
-    """A registered item's number (UPU S10: RA123456785HK), with its check digit. Raises PostingRefused."""
+    """Return a registered item's number (UPU S10: RA123456785HK), with its check digit. Raises PostingRefused."""
     number = texts.compact(text)
     match = _S10.fullmatch(number)
     if match is None or int(match[2]) != s10_check_digit(match[1]):
@@ -335,6 +335,6 @@ def registered_number(text: str) -> str:
 
 
 def s10_check_digit(serial: str) -> int:
-    """The check digit of an eight-digit serial number (UPU S10)."""
+    """Return the check digit of an eight-digit serial number (UPU S10)."""
     total = sum(weight * int(digit) for weight, digit in zip(_S10_WEIGHTS, serial, strict=True))
     return {10: 0, 11: 5}.get(11 - total % 11, 11 - total % 11)

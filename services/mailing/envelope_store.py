@@ -35,7 +35,7 @@ def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now:
 
 
 def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> list[uuid.UUID]:
-    """Earlier letters for this server name are replaced; those not out yet never go to the post. Which ones.
+    """Return earlier letters for this server name are replaced; those not out yet never go to the post. Which ones.
 
     What is at the printer, in a closed batch or in the post goes its way: its PIN opens nothing.
     """
@@ -61,7 +61,7 @@ def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -
 
 
 def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
-    """Whether this very envelope is there; of a printed one the blob can no longer be compared."""
+    """Return whether this very envelope is there; of a printed one the blob can no longer be compared."""
     row = conn.execute(
         """SELECT 1 FROM pin_envelopes WHERE envelope_id = %s AND renewal_id = %s AND item_id = %s AND server_name = %s
                AND (sealed IS NULL OR sealed = %s)""",
@@ -113,7 +113,7 @@ def _envelope(
 
 
 def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
-    """A closed batch's printed envelopes, always in one order."""
+    """Return a closed batch's printed envelopes, always in one order."""
     with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
@@ -127,7 +127,7 @@ def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
 
 
 def lock_envelope(conn: Conn, envelope_id: uuid.UUID) -> PINEnvelope | None:
-    """One envelope that was printed."""
+    """Return one envelope that was printed."""
     with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
@@ -165,7 +165,7 @@ def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: 
 
 
 def list_batches(conn: Conn, limit: int = 50) -> Sequence[BatchCount]:
-    """The newest posting batches, with what became of their letters."""
+    """Return the newest posting batches, with what became of their letters."""
     with conn.cursor(row_factory=class_row(BatchCount)) as cursor:
         return cursor.execute(
             """SELECT b.number, b.state, b.opened_at, b.closed_at,
@@ -181,7 +181,7 @@ def list_batches(conn: Conn, limit: int = 50) -> Sequence[BatchCount]:
 
 
 def find_waiting(conn: Conn, since: datetime) -> Sequence[Waiting]:
-    """What has waited for a person since then, oldest first."""
+    """Return what has waited for a person since then, oldest first."""
     with conn.cursor(row_factory=class_row(Waiting)) as cursor:
         return cursor.execute(
             """SELECT 'mail-' || state AS kind, id, renewal_id, content->>'reference' AS reference, template AS what,

@@ -32,7 +32,7 @@ def erase(path: Path) -> bool:
 
 
 def _unfinished(path: Path) -> Path:
-    """One name per target: what a crash leaves behind is overwritten by the repetition."""
+    """Return one name per target: what a crash leaves behind is overwritten by the repetition."""
     return path.with_name(f".{path.name}.unfinished")
 
 

@@ -46,7 +46,7 @@ class Post:
     portal: str
 
     def link(self, renewal_id: RenewalId, language: Language) -> str:
-        """The renewal's page. Who opens it proves who they are there: the link is no secret."""
+        """Return the renewal's page. Who opens it proves who they are there: the link is no secret."""
         return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
 
 
@@ -198,7 +198,7 @@ def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
 
 
 def _refused(contact: Contact, item_ids: Iterable[ItemId], refunds: Sequence[Refund]) -> list[Content]:
-    """Items without a certificate; those that were refused one by one with their refund and its cause."""
+    """Return items without a certificate; those that were refused one by one with their refund and its cause."""
     own = {refund.item_id: refund for refund in refunds}
     return [_shown(item, own.get(item.item_id)) for item in _find(contact, item_ids)]
 
@@ -215,7 +215,7 @@ def _shown(item: Item, refund: Refund | None = None) -> Content:
 
 
 def _total(refunds: Sequence[Refund]) -> Content | None:
-    """A renewal has one currency."""
+    """Return a renewal has one currency."""
     return _money(sum(refund.amount_minor for refund in refunds), refunds[0].currency) if refunds else None
 
 
@@ -251,7 +251,7 @@ def _blob(event: PINEnvelopeSealed) -> bytes:
 
 
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
-    """Which handler answers which event."""
+    """Return which handler answers which event."""
     return (
         on(CSRRequested, partial(queue_csr_request, keys=keys, post=post)),
         on(RefundDue, partial(note_refund, post=post)),

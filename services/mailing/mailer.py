@@ -27,7 +27,7 @@ class MailServer:
 
     @classmethod
     def parse(cls, url: str, *, starttls: bool = False) -> Self:
-        """From `smtp://[user:password@]host[:port]`, or `smtps://…` for TLS from the first byte."""
+        """Return from `smtp://[user:password@]host[:port]`, or `smtps://…` for TLS from the first byte."""
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or parts.hostname is None or parts.path not in ("", "/"):
             raise ValueError("must look like smtp://host:port or smtps://host:port")
@@ -118,7 +118,7 @@ def _not_taken(error: OSError) -> MailServerUnavailable:
 
 
 def _dotted(message: bytes) -> bytes:
-    """The message with its lines' leading dots doubled, and the final dot (RFC 5321, 4.5.2)."""
+    """Return the message with its lines' leading dots doubled, and the final dot (RFC 5321, 4.5.2)."""
     body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in message.split(b"\r\n"))
     return body.removesuffix(b"\r\n") + b"\r\n.\r\n"
 

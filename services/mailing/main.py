@@ -40,7 +40,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def read_settings() -> ServiceSettings:
-    """The shared part; reading it checks all."""
+    """Return the shared part; reading it checks all."""
     return MailingSettings.read().service
 
 
@@ -61,7 +61,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def make_subscriptions() -> tuple[Subscription, ...]:
-    """Handlers with the real keys."""
+    """Return handlers with the real keys."""
     settings = MailingSettings.read()
     return subscriptions(
         keys=ProofKeys(
@@ -72,14 +72,14 @@ def make_subscriptions() -> tuple[Subscription, ...]:
 
 
 def operations() -> "Operations":
-    """What the desk may do here beside held events."""
+    """Return what the desk may do here beside held events."""
     from services.mailing import operator_api  # as above
 
     return operator_api.OPERATIONS
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
-    """What `work` turns through."""
+    """Return what `work` turns through."""
     settings = MailingSettings.read()
     require_lease("send", settings.lease, calls=settings.longest_conversation)
     mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)

@@ -33,29 +33,29 @@ class Line(Protocol):
 
 
 def batch_name(number: int) -> str:
-    """A batch as its folder and people call it."""
+    """Return a batch as its folder and people call it."""
     return f"batch-{number:06}"
 
 
 def batch_number(name: str) -> int:
-    """The number in a batch's name. Raises PostingRefused."""
+    """Return the number in a batch's name. Raises PostingRefused."""
     if (match := _BATCH.fullmatch(name)) is None:
         raise PostingRefused(f"{name!r} is no batch: it looks like batch-000001")
     return int(match[1])
 
 
 def folder(posting: Path, number: int) -> Path:
-    """Where a batch's letters lie."""
+    """Return where a batch's letters lie."""
     return posting / batch_name(number)
 
 
 def file_name(envelope_id: uuid.UUID) -> str:
-    """A letter's file in its batch's folder."""
+    """Return a letter's file in its batch's folder."""
     return f"{envelope_id}.pdf"
 
 
 def write(lines: Sequence[Line]) -> bytes:
-    """The manifest as CSV that spreadsheet programs read as UTF-8; no PIN is in it."""
+    """Return the manifest as CSV that spreadsheet programs read as UTF-8; no PIN is in it."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
@@ -68,7 +68,7 @@ def write(lines: Sequence[Line]) -> bytes:
 
 
 def read(content: bytes) -> Mapping[uuid.UUID, str]:
-    """The registered numbers that were filled in, by envelope. Raises PostingRefused with the line at fault."""
+    """Return the registered numbers that were filled in, by envelope. Raises PostingRefused with the line at fault."""
     try:
         rows = csv.DictReader(io.StringIO(texts.decode(content), newline=""), strict=True)
         if missing := {"envelope_id", "registered_number"} - set(rows.fieldnames or ()):

@@ -59,7 +59,7 @@ class Composer:
         self._presses = {(lang, form): _press(Wording(lang), form) for lang in Language for form in ("text", "html")}
 
     def compose(self, mail: Mail, dated: datetime) -> bytes:
-        """The whole message; `dated` is when its first sending began."""
+        """Return the whole message; `dated` is when its first sending began."""
         message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
         message["To"] = Address(display_name=mail.recipient_name, addr_spec=mail.recipient_address)
@@ -82,7 +82,7 @@ class Composer:
 
 
 def _press(wording: Wording, form: str) -> Environment:
-    """What sets a mail in one language and form."""
+    """Return what sets a mail in one language and form."""
     press = Environment(
         loader=FileSystemLoader([TEMPLATES / "forms" / form, TEMPLATES]),
         autoescape=form == "html",  # noqa: S701 - the other form is plain text
@@ -95,7 +95,7 @@ def _press(wording: Wording, form: str) -> Environment:
     translations.install_gettext_translations(wording.translations, newstyle=True)
 
     def fold(text: str, width: int = _LINE_LENGTH) -> str:
-        """Lines that fit an old screen; Chinese has no spaces to break at, and every program breaks it anywhere."""
+        """Return lines that fit an old screen; Chinese has no spaces to break at, and every program breaks it anywhere."""
         if wording.language is not Language.ENGLISH:
             return text
         return do_wordwrap(press, text, width, break_long_words=False, break_on_hyphens=False)

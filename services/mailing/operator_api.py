@@ -55,7 +55,7 @@ class ReturnedSchema(Schema):
 @operation(SEE_BATCHES)
 @blp.response(HTTPStatus.OK, BatchSchema(many=True))
 def list_batches() -> list[dict[str, Any]]:
-    """The newest posting batches."""
+    """Return the newest posting batches."""
     with request.transaction() as tx:
         found = envelope_store.list_batches(tx.conn)
     return [{**vars(batch), "name": manifest.batch_name(batch.number)} for batch in found]
@@ -68,7 +68,7 @@ def list_batches() -> list[dict[str, Any]]:
 @blp.arguments(ReturnSchema)
 @blp.response(HTTPStatus.OK, ReturnedSchema)
 def mark_returned(body: Mapping[str, Any], envelope_id: uuid.UUID) -> dict[str, bool]:
-    """The post brought this letter back."""
+    """Return the post brought this letter back."""
     day: date = body["on"]
     if day > request.tx().now.astimezone(HONG_KONG).date():
         raise PostingRefused(f"{day} has not come yet")

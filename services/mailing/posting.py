@@ -71,7 +71,7 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
 
 
 def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: date, *, actor: str) -> bool:
-    """The post brought a letter back; False if that is known. Raises PostingRefused."""
+    """Return the post brought a letter back; False if that is known. Raises PostingRefused."""
     store.lock_renewal_of_envelope(tx.conn, envelope_id)
     envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
     if envelope is None:
@@ -113,7 +113,7 @@ def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
 
 
 def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
-    """A mail that the mail server had taken came back; False if that is known. Raises ReportRefused."""
+    """Return a mail that the mail server had taken came back; False if that is known. Raises ReportRefused."""
     store.lock_renewal_of_mail(tx.conn, failure.message_id)
     mail = store.lock_mail(tx.conn, failure.message_id)
     if mail is None:

@@ -43,14 +43,14 @@ class PrintKey:
 
     @classmethod
     def load(cls, key_file: Path, certificate_file: Path) -> Self:
-        """From PEM files."""
+        """Return from PEM files."""
         key = load_pem_private_key(key_file.read_bytes(), password=None)
         if not isinstance(key, RSAPrivateKey):
             raise ValueError("the print key must be an RSA key")
         return cls(key, x509.load_pem_x509_certificate(certificate_file.read_bytes()))
 
     def open(self, sealed: bytes) -> Letter:
-        """What was sealed (CMS EnvelopedData, DER); refusals never quote it."""
+        """Return what was sealed (CMS EnvelopedData, DER); refusals never quote it."""
         try:
             content = pkcs7.pkcs7_decrypt_der(sealed, self._certificate, self._key, [])
         except (ValueError, UnsupportedAlgorithm) as error:

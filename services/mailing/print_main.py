@@ -16,7 +16,7 @@ from shared.runtime.task_loop import require_lease, run_tasks
 
 
 def make_printer(settings: PrintSettings) -> Printer:
-    """The printer with the real key."""
+    """Return the printer with the real key."""
     return Printer(
         key=PrintKey.load(settings.key_file, settings.certificate_file),
         stationery=Stationery(fonts=settings.fonts, help=settings.help, portal=settings.portal),

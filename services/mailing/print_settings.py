@@ -32,7 +32,7 @@ class PrintSettings:
 
     @classmethod
     def read(cls) -> Self:
-        """From the environment. Raises SettingsError."""
+        """Return from the environment. Raises SettingsError."""
         env = read_env()
         values = cls(
             database_url=env.str("PRINT_DATABASE_URL"),

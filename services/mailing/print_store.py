@@ -121,7 +121,7 @@ def _lock_due(conn: Conn, now: datetime) -> _Due | None:
 
 
 def _open_batch(conn: Conn, now: datetime, rule: BatchRule, fresh_id: uuid.UUID) -> Batch:
-    """The open batch, locked; a new one if there is none or it is full or old."""
+    """Return the open batch, locked; a new one if there is none or it is full or old."""
     _close_if_due(conn, now, rule)
     conn.execute(
         """INSERT INTO posting_batches (id, number, state, opened_at, closes_at, due_at)
@@ -161,7 +161,7 @@ def claim_closing_batch(conn: Conn, now: datetime, leased_until: datetime, rule:
 
 
 def lines(conn: Conn, batch: Batch) -> Sequence[Line]:
-    """What was printed in a batch, in the order of the references."""
+    """Return what was printed in a batch, in the order of the references."""
     with conn.cursor(row_factory=class_row(Line)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, reference, server_name, recipient, file_sha256 FROM pin_envelopes
@@ -172,7 +172,7 @@ def lines(conn: Conn, batch: Batch) -> Sequence[Line]:
 
 
 def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: datetime) -> bool:
-    """The letter is on disk: forget the blob. False if that was recorded before."""
+    """Return the letter is on disk: forget the blob. False if that was recorded before."""
     return (
         conn.execute(
             """UPDATE pin_envelopes SET state = 'printed', sealed = NULL, reference = %s, recipient = %s,
@@ -193,7 +193,7 @@ def settle_faulty(conn: Conn, job: Job, reason: str) -> None:
 
 
 def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime) -> bool:
-    """The manifest is on disk: the batch can be taken to the post."""
+    """Return the manifest is on disk: the batch can be taken to the post."""
     return (
         conn.execute(
             """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
@@ -221,7 +221,7 @@ def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: tim
 
 
 def settle_erased(conn: Conn, letter: Finished, now: datetime) -> bool:
-    """The file is gone; False if that was recorded before."""
+    """Return the file is gone; False if that was recorded before."""
     return (
         conn.execute(
             "UPDATE pin_envelopes SET erased_at = %s WHERE envelope_id = %s AND erased_at IS NULL",

@@ -44,7 +44,7 @@ class MailingSettings:
 
     @classmethod
     def read(cls) -> Self:
-        """From the environment. Raises SettingsError."""
+        """Return from the environment. Raises SettingsError."""
         env = read_env()
         service = read_service(env, "mailing")
         payment_jwks_file = env.path("PAYMENT_JWKS_FILE")
@@ -70,7 +70,7 @@ class MailingSettings:
 
 
 def read_help(env: Env) -> Help:
-    """Where letters and mails say that help is found."""
+    """Return where letters and mails say that help is found."""
     return Help(
         telephone=env.str("HELP_TELEPHONE", "2921 6633"),
         email=env.str("HELP_EMAIL", "enquiry@eCert.gov.hk"),

@@ -179,13 +179,13 @@ def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending
 
 
 def is_cancelled(conn: Conn, renewal_id: RenewalId) -> bool:
-    """Whether the renewal has ended without a certificate."""
+    """Return whether the renewal has ended without a certificate."""
     row = conn.execute("SELECT cancelled_at IS NOT NULL FROM renewals WHERE renewal_id = %s", (renewal_id,)).fetchone()
     return row is not None and bool(row[0])
 
 
 def was_announced_sent(conn: Conn, mail: Mail) -> bool:
-    """Whether this mail was announced as sent, though its row does not say so: the database was restored."""
+    """Return whether this mail was announced as sent, though its row does not say so: the database was restored."""
     row = conn.execute(
         """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
            AND convert_from(data, 'UTF8')::json ->> 'message_id' = %s LIMIT 1""",
@@ -256,7 +256,7 @@ def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
 
 
 def lock_mail(conn: Conn, message_id: str) -> SentMail | None:
-    """One mail by its Message-ID."""
+    """Return one mail by its Message-ID."""
     with conn.cursor(row_factory=kwargs_row(_sent_mail)) as cursor:
         return cursor.execute(
             "SELECT id, renewal_id, template, state, traceparent FROM mails WHERE message_id = %s FOR UPDATE",
@@ -305,7 +305,7 @@ def add_refund(conn: Conn, event: RefundDue) -> bool:
 
 
 def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:
-    """All that goes back of a renewal."""
+    """Return all that goes back of a renewal."""
     with conn.cursor(row_factory=class_row(Refund)) as cursor:
         return cursor.execute(
             "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s AND NOT is_repeat",

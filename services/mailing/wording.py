@@ -71,34 +71,34 @@ class Wording:
         return i18n.translations(CATALOGS, LOCALES[self.language])
 
     def text(self, english: str, **values: object) -> str:
-        """A text with its values put in."""
+        """Return a text with its values put in."""
         found: str = self.translations.gettext(english)
         return found % values if values else found
 
     def money(self, amount: Mapping[str, Any]) -> str:
-        """An amount, given as `amount_minor` and `currency`, as people write it."""
+        """Return an amount, given as `amount_minor` and `currency`, as people write it."""
         places = numbers.get_currency_precision(amount["currency"])
         value = Decimal(amount["amount_minor"]).scaleb(-places)
         return numbers.format_currency(value, amount["currency"], locale=LOCALES[self.language])
 
     def day(self, day: date | str) -> str:
-        """A day, as people write it."""
+        """Return a day, as people write it."""
         value = day if isinstance(day, date) else date.fromisoformat(str(day))
         return dates.format_date(value, "long", locale=LOCALES[self.language])
 
     def product(self, product: str) -> str:
-        """A product's name."""
+        """Return a product's name."""
         return self.text(PRODUCTS[product])
 
     def ending(self, reason: str) -> str:
-        """Why a renewal ended."""
+        """Return why a renewal ended."""
         return self.text(ENDINGS.get(reason, _ENDED))
 
     def cause(self, cause: str) -> str:
-        """Why an item was refused."""
+        """Return why an item was refused."""
         return self.text(CAUSES.get(cause, _REFUSED))
 
 
 def texts() -> set[str]:
-    """Every text of the mails and letters, in English: what each catalog must hold."""
+    """Return every text of the mails and letters, in English: what each catalog must hold."""
     return i18n.texts(HERE, templates="templates/**.jinja")

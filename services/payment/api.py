@@ -143,7 +143,7 @@ def _shown_checkout(payment: Payment, url: str) -> Mapping[str, object]:
 @refuses(WebhookRefused)
 @blp.response(HTTPStatus.NO_CONTENT)
 def receive_webhook() -> flask.Response:
-    """The provider says that something happened; answered after it is remembered, and checked later."""
+    """Return the provider says that something happened; answered after it is remembered, and checked later."""
     webhook = receive_signed(
         {name.lower(): value for name, value in flask.request.headers.items()},
         flask.request.get_data(),
@@ -168,7 +168,7 @@ def _checkout_id(reference: str) -> CheckoutId | None:
 @refuses(PaymentNotReady)
 @blp.response(HTTPStatus.OK, PaymentSchema)
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
-    """How the payment of a renewal stands."""
+    """Return how the payment of a renewal stands."""
     with request.transaction() as tx:
         payment = _own_payment(renewal_id, tx)
         refunds = refund_store.list_refunds(tx.conn, payment.id)
@@ -180,7 +180,7 @@ def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
 @refuses(PaymentNotReady, NoReceiptYet)
 @blp.response(HTTPStatus.OK, ReceiptSchema)
 def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
-    """The receipt of a captured payment."""
+    """Return the receipt of a captured payment."""
     with request.transaction() as tx:
         payment = _own_payment(renewal_id, tx)
     if payment.state is not PaymentState.CAPTURED:
@@ -197,7 +197,7 @@ def show_keys() -> Mapping[str, Any]:
 
 
 def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:
-    """The payment, if it is of the caller's subscriber; another's is as if there were none."""
+    """Return the payment, if it is of the caller's subscriber; another's is as if there were none."""
     caller = request.caller()
     payment = store.find_payment(tx.conn, RenewalId(renewal_id))
     if payment is None or payment.subscriber_id != caller.subscriber_id:

@@ -87,7 +87,7 @@ class Payment:
         return f"e-Cert (Server) renewal {self.reference}"
 
     def after(self, move: Move) -> "Payment":
-        """The payment after a move. Raises NoSuchTransition."""
+        """Return the payment after a move. Raises NoSuchTransition."""
         if (state := TRANSITIONS.get((self.state, move))) is None:
             raise NoSuchTransition(f"{self.state}: {move}")
         if move is Move.RECHECK and self.closing_reason is not None:
@@ -285,7 +285,7 @@ class Provider(Protocol):
         """Open the session; the same one for the same checkout."""
 
     def find_checkout(self, checkout: Checkout) -> Session | None:
-        """The session under our reference, if the provider knows one."""
+        """Return the session under our reference, if the provider knows one."""
 
     def close_checkout(self, session: Session) -> Session:
         """Close it and say how it stands: cancelled, or paid if that came first."""

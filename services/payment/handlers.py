@@ -218,7 +218,7 @@ def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> str:
 
 
 def subscriptions() -> tuple[Subscription, ...]:
-    """What payment listens to."""
+    """Return what payment listens to."""
     return (
         on(RenewalSubmitted, open_payment),
         on(CheckoutClosureRequested, close_checkout),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """The HTTP side."""
+    """Return the HTTP side."""
     # Flask is loaded by the web process alone.
     from services.payment import api
     from shared.web import request
@@ -55,14 +55,14 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def make_gateway(settings: Settings) -> ProviderGateway:
-    """The way to the provider; in production only to one that moves real money."""
+    """Return the way to the provider; in production only to one that moves real money."""
     return ProviderGateway(
         url=settings.provider_url, api_key=settings.provider_api_key, live_only=settings.is_production
     )
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
-    """What the work process does in turn."""
+    """Return what the work process does in turn."""
     require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_SECONDS))
     settings = read_settings()
     gateway = make_gateway(settings)

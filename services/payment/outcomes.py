@@ -142,7 +142,7 @@ def announce_expiry(payment: Payment, tx: Tx) -> None:
 
 
 def receipt_claims(payment: Payment) -> dict[str, str | int]:
-    """What the signed receipt says of a captured payment."""
+    """Return what the signed receipt says of a captured payment."""
     assert payment.captured_at is not None
     assert payment.provider_reference is not None
     return {
@@ -182,7 +182,7 @@ def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Paymen
 
 
 def expire(payment: Payment, tx: Tx) -> Payment:
-    """Nothing was captured and nothing can be: say so."""
+    """Return nothing was captured and nothing can be: say so."""
     expired = payment.after(Move.EXPIRY)
     store.save_state(tx.conn, expired, due_at=None)
     announce_expiry(expired, tx)

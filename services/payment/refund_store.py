@@ -61,7 +61,7 @@ def save_asked_as(conn: Conn, refund_id: RefundId, asked_as: uuid.UUID) -> None:
 
 
 def find_refund(conn: Conn, refund_id: RefundId) -> Refund:
-    """One refund as it now is; refunds are never deleted."""
+    """Return one refund as it now is; refunds are never deleted."""
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
         found = cursor.execute(f"SELECT {_REFUND} FROM refunds WHERE id = %s", (refund_id,)).fetchone()
     assert found is not None
@@ -69,7 +69,7 @@ def find_refund(conn: Conn, refund_id: RefundId) -> Refund:
 
 
 def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
-    """All refunds of a payment, the oldest first."""
+    """Return all refunds of a payment, the oldest first."""
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
         return cursor.execute(
             f"SELECT {_REFUND} FROM refunds WHERE payment_id = %s ORDER BY created_at, id", (payment_id,)
@@ -77,7 +77,7 @@ def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
 
 
 def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> int:
-    """The capture is known now (or a person has looked): refunds that waited can be made. Returns how many."""
+    """Return the capture is known now (or a person has looked): refunds that waited can be made. Returns how many."""
     return conn.execute(
         "UPDATE refunds SET state = 'due', due_at = %s"
         " WHERE payment_id = %s AND state IN ('due', 'held') AND due_at IS NULL",
@@ -86,14 +86,14 @@ def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> int:
 
 
 def hold_refunds(conn: Conn, payment_id: PaymentId) -> int:
-    """Nothing was captured, so nothing can go back: a person must look. Says how many."""
+    """Return nothing was captured, so nothing can go back: a person must look. Says how many."""
     return conn.execute(
         "UPDATE refunds SET state = 'held', due_at = NULL WHERE payment_id = %s AND state = 'due'", (payment_id,)
     ).rowcount
 
 
 def lock_due_refund(conn: Conn, *, now: datetime) -> tuple[Payment, Refund] | None:
-    """One due refund with its payment, both locked; rows that others have are left to them."""
+    """Return one due refund with its payment, both locked; rows that others have are left to them."""
     found = conn.execute(
         """SELECT r.id, p.id FROM refunds AS r JOIN payments AS p ON p.id = r.payment_id
            WHERE r.due_at <= %s ORDER BY r.tries > 0, r.due_at LIMIT 1 FOR UPDATE SKIP LOCKED""",
@@ -111,7 +111,7 @@ def lock_due_refund(conn: Conn, *, now: datetime) -> tuple[Payment, Refund] | No
 
 
 def sum_taken(conn: Conn, refund: Refund) -> int:
-    """What other refunds of the payment have taken, or may have, of the captured amount."""
+    """Return what other refunds of the payment have taken, or may have, of the captured amount."""
     row = conn.execute(
         """SELECT COALESCE(sum(amount_minor), 0) FROM refunds
            WHERE payment_id = %s AND id <> %s AND state IN ('sending', 'refunded')""",
@@ -133,7 +133,7 @@ def save_sending(conn: Conn, refund_id: RefundId, *, until: datetime) -> Refund:
 
 
 def save_held(conn: Conn, refund_id: RefundId) -> bool:
-    """A person must look; False if it was settled meanwhile."""
+    """Return a person must look; False if it was settled meanwhile."""
     return (
         conn.execute(
             "UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s AND state IN ('due', 'sending')",

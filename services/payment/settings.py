@@ -54,7 +54,7 @@ def read_settings() -> Settings:
 
 
 def read_service_settings() -> ServiceSettings:
-    """The part that every service has; the whole is checked all the same."""
+    """Return the part that every service has; the whole is checked all the same."""
     return read_settings().service
 
 

@@ -42,7 +42,7 @@ OLDEST_DUE: Final = """SELECT 'capture', COALESCE(EXTRACT(EPOCH FROM %(now)s - m
 
 
 def payment_row(*, state: str, **columns: Any) -> Payment:
-    """A row as a dataclass."""
+    """Return a row as a dataclass."""
     return Payment(state=PaymentState(state), **columns)
 
 
@@ -78,13 +78,13 @@ def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
 
 
 def find_payment(conn: Conn, renewal_id: RenewalId) -> Payment | None:
-    """The payment of a renewal, to look at."""
+    """Return the payment of a renewal, to look at."""
     with conn.cursor(row_factory=kwargs_row(payment_row)) as cursor:
         return cursor.execute(f"SELECT {PAYMENT} FROM payments WHERE renewal_id = %s", (renewal_id,)).fetchone()
 
 
 def lock_payment(conn: Conn, renewal_id: RenewalId) -> Payment | None:
-    """The payment of a renewal, locked."""
+    """Return the payment of a renewal, locked."""
     with conn.cursor(row_factory=kwargs_row(payment_row)) as cursor:
         return cursor.execute(
             f"SELECT {PAYMENT} FROM payments WHERE renewal_id = %s FOR UPDATE", (renewal_id,)
@@ -175,14 +175,14 @@ def add_checkout(conn: Conn, checkout: Checkout, *, now: datetime) -> None:
 
 
 def count_checkouts(conn: Conn, payment_id: PaymentId) -> int:
-    """How many checkouts a payment has had, the live one included."""
+    """Return how many checkouts a payment has had, the live one included."""
     row = conn.execute("SELECT count(*) FROM checkouts WHERE payment_id = %s", (payment_id,)).fetchone()
     assert row is not None
     return int(row[0])
 
 
 def find_live_checkout(conn: Conn, payment_id: PaymentId) -> Checkout | None:
-    """The one checkout of a payment that has not ended."""
+    """Return the one checkout of a payment that has not ended."""
     with conn.cursor(row_factory=kwargs_row(_checkout_row)) as cursor:
         return cursor.execute(
             f"SELECT {_CHECKOUT} FROM checkouts WHERE payment_id = %s AND state <> 'ended'", (payment_id,)

@@ -53,7 +53,7 @@ for _outcome in WebhookOutcome:
 
 
 def decode_secret(text: str) -> bytes:
-    """A whsec_… secret's bytes. Raises ValueError."""
+    """Return a whsec_… secret's bytes. Raises ValueError."""
     prefix, _, encoded = text.strip().partition("_")
     try:
         secret = base64.b64decode(encoded, validate=True)

@@ -72,7 +72,7 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
 
 
 def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> timedelta | None:
-    """How long until the provider is asked again, if nothing else asks for it sooner."""
+    """Return how long until the provider is asked again, if nothing else asks for it sooner."""
     match outcome:
         case Waiting():
             return backoff(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
@@ -135,7 +135,7 @@ def _hold(payment: Payment, refund: Refund, why: str, tx: Tx) -> None:
 
 
 def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund | None:
-    """The refund as the provider made it; None to try again, for ever, louder the less it will help."""
+    """Return the refund as the provider made it; None to try again, for ever, louder the less it will help."""
     try:
         return provider.refund(refund, session_id)
     except ProviderUnavailable as error:

@@ -1,1 +1,1 @@
-"""The desk's pages, a module for each thing they are about."""
+"""Pages of the desk, a module for each subject."""

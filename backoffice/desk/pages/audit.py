@@ -1,4 +1,4 @@
-"""The desk's audit log, for the auditor: who asked for what, when and why, and who was not let in."""
+"""Page of the desk's audit log, for the auditor: actions with time, person and reason, and refused sign-ins."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ blp: Final = flask.Blueprint("audit", __name__)
 
 @blp.get("/audit")
 def listing() -> flask.Response:
-    """The newest records first."""
+    """Return the page of records, newest first."""
     before = flask.request.args.get("before", type=int)
     with web.deps().pool.connection() as conn:
         entries, following = auditing.list_entries(conn, before)

@@ -1,4 +1,4 @@
-"""Certificates: found by whatever somebody quotes, and the three lists."""
+"""Certificate search by any number or name, and the three lists of certificates."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ blp: Final = flask.Blueprint("certificates", __name__)
 
 @blp.get("/")
 def search() -> flask.Response:
-    """One field for a reference, an SRN, a server name, a serial number or a registered number."""
+    """Search by reference, SRN, server name, serial number or registered number, typed into one field."""
     text = flask.request.args.get("q", "").replace("\0", "").strip()[: searching.MAX_LENGTH]
     found = None
     if text:
@@ -23,7 +23,7 @@ def search() -> flask.Response:
 
 @blp.get("/certificates/<any(waiting, issued, refused):standing>")
 def listing(standing: str) -> flask.Response:
-    """What waits, oldest first; what was issued or refused, newest first."""
+    """Return a list: waiting items with the oldest first, issued or refused ones with the newest first."""
     with web.deps().pool.connection() as conn:
         items, following = reading.list_items(conn, Standing(standing), web.after())
     return web.show("certificates.html", standing=standing, items=items, following=following)

@@ -1,4 +1,6 @@
-"""PIN Envelopes: batches, despatched, returned, lost; what staff say of a letter that came back or never arrived."""
+"""PIN Envelopes: batches, and letters posted, returned or lost; actions for a letter that was returned or never
+arrived.
+"""
 
 import uuid
 from datetime import date, timedelta, timezone
@@ -16,7 +18,7 @@ from shared import audit
 
 blp: Final = flask.Blueprint("envelopes", __name__)
 _HONG_KONG: Final = timezone(timedelta(hours=8))
-# What a letter's PIN is voided for, as issuance calls it.
+# Reason for voiding a PIN → issuance's name for it.
 WHAT: Final = {
     "lost": "It never arrived",
     "returned": "It came back",
@@ -28,7 +30,7 @@ WHAT: Final = {
 
 @blp.get("/envelopes/<any(despatched, returned, lost):place>")
 def listing(place: str) -> flask.Response:
-    """Letters under way, the longest first; those that came back or were lost, the last first."""
+    """Return a list of letters: those in the post with the longest first, returned or lost ones newest first."""
     with web.deps().pool.connection() as conn:
         found, following = envelopes.list_envelopes(conn, Place(place), web.after())
     return web.show("envelopes.html", place=place, envelopes=found, following=following)
@@ -36,20 +38,20 @@ def listing(place: str) -> flask.Response:
 
 @blp.get("/envelopes/batches")
 def batches() -> flask.Response:
-    """Posting batches, as mailing has them now."""
+    """Return the posting batches, queried from mailing."""
     found = web.deps().operators.get("mailing", "batches", Action.SEE_BATCHES, web.member())
     return web.show("batches.html", batches=found)
 
 
 @blp.get("/envelopes/<uuid:envelope_id>")
 def show(envelope_id: uuid.UUID) -> flask.Response:
-    """One letter, and what can be said of it."""
+    """Return the page of a letter, with the actions that are possible."""
     return _page(_find(envelope_id), {})
 
 
 @blp.get("/envelopes/<uuid:envelope_id>/recipient")
 def recipient(envelope_id: uuid.UUID) -> flask.Response:
-    """Whom it went to. That somebody looked is recorded: it is personal data."""
+    """Return the letter's recipient. The access is audited, because it shows personal data."""
     envelope = _find(envelope_id)
     with web.transaction() as tx:
         found = envelopes.find_recipient(tx.conn, envelope.renewal_id)
@@ -60,7 +62,7 @@ def recipient(envelope_id: uuid.UUID) -> flask.Response:
 
 @blp.post("/envelopes/<uuid:envelope_id>/return")
 def mark_returned(envelope_id: uuid.UUID) -> Response:
-    """The post brought it back."""
+    """Record a letter that the post returned."""
     envelope = _find(envelope_id)
     try:
         day, why = _day(), acting.reason()
@@ -77,7 +79,7 @@ def mark_returned(envelope_id: uuid.UUID) -> Response:
 
 @blp.post("/envelopes/<uuid:envelope_id>/replacement")
 def reissue(envelope_id: uuid.UUID) -> Response:
-    """Void its PIN, and have another letter made."""
+    """Void the letter's PIN and have another letter made."""
     envelope = _find(envelope_id)
     try:
         what, why = _what(), acting.reason()

@@ -1,4 +1,4 @@
-"""Held events of every service: looked at, redriven, left out once a second person has confirmed it."""
+"""Held events of every service: look up, redrive, skip with four-eyes approval."""
 
 import uuid
 from typing import Any, Final
@@ -12,20 +12,20 @@ from backoffice.desk.operators import OperatorsAway, Refusal
 from backoffice.desk.roles import Action
 
 blp: Final = flask.Blueprint("held", __name__, url_prefix="/held")
-# So many are counted one by one for the overview.
+# The overview counts at most so many events of a service one by one.
 COUNTED: Final = 200
 _PAGE: Final = 50
 
 
 @blp.get("")
 def overview() -> flask.Response:
-    """How many events each service holds, and what waits for a second person."""
+    """Return the number of held events of each service, and the proposals that await approval."""
     services = {service: _held_by(service) for service in web.deps().operators.addresses}
     return web.show("held.html", services=services, counted=COUNTED)
 
 
 def _held_by(service: str) -> list[dict[str, Any]] | None:
-    """What a service holds; None if it does not answer, or not the desk."""
+    """Return a service's held events; None if it is unavailable or refuses the desk."""
     try:
         found = web.deps().operators.get(service, "held-events", Action.SEE_HELD, web.member(), limit=COUNTED)
     except (OperatorsAway, Refusal):
@@ -36,7 +36,7 @@ def _held_by(service: str) -> list[dict[str, Any]] | None:
 
 @blp.get("/<service>")
 def listing(service: str) -> flask.Response:
-    """What one service holds, by topic, key and sequence."""
+    """Return the held events of one service, by topic, key and sequence."""
     _check(service)
     query: dict[str, str | int] = {"limit": _PAGE}
     if "after" in flask.request.args:
@@ -50,13 +50,13 @@ def listing(service: str) -> flask.Response:
 
 @blp.get("/<service>/<int:parked_id>")
 def show(service: str, parked_id: int) -> flask.Response:
-    """One held event, and what can be done about it."""
+    """Return a held event, with the actions that are possible."""
     return _page(service, _find(service, parked_id), {})
 
 
 @blp.post("/<service>/<int:parked_id>/redrive")
 def redrive(service: str, parked_id: int) -> Response:
-    """Try it again."""
+    """Redrive the event."""
     event = _find(service, parked_id)
     try:
         why = acting.reason()
@@ -71,7 +71,7 @@ def redrive(service: str, parked_id: int) -> Response:
 
 @blp.post("/<service>/<int:parked_id>/skip")
 def propose(service: str, parked_id: int) -> Response:
-    """Propose to leave it out."""
+    """Propose to skip the event."""
     event = _find(service, parked_id)
     try:
         why = acting.reason()
@@ -86,20 +86,20 @@ def propose(service: str, parked_id: int) -> Response:
 
 @blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/confirmation")
 def confirm(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
-    """Leave it out, as somebody else proposed."""
+    """Approve the skip that another person proposed."""
     return _decide(service, parked_id, proposal_id, "confirmation")
 
 
 @blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/rejection")
 def turn_down(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
-    """Leave it where it is."""
+    """Reject a proposed skip; the event stays held."""
     return _decide(service, parked_id, proposal_id, "rejection")
 
 
 def _decide(service: str, parked_id: int, proposal_id: uuid.UUID, decision: str) -> Response:
     event = _find(service, parked_id)
     if (event["proposal"] or {}).get("id") != str(proposal_id):
-        # Of another event: our record would name the wrong renewal.
+        # The proposal is of another event: the audit record would name the wrong renewal.
         return _page(service, event, {"decide-reason": "This proposal was decided on: there is none of this event"})
     try:
         why = acting.reason()

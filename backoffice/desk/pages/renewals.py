@@ -1,4 +1,4 @@
-"""One renewal: its time line over all services' events, with what was verified of them."""
+"""Page of one renewal: a timeline over all services' events, with what was verified of them."""
 
 import uuid
 from typing import Final
@@ -12,7 +12,7 @@ blp: Final = flask.Blueprint("renewals", __name__)
 
 @blp.get("/renewals/<uuid:renewal_id>")
 def timeline(renewal_id: uuid.UUID) -> flask.Response:
-    """Everything that happened, in order, and every mark."""
+    """Return all events of a renewal in order, and its held and missing events."""
     with web.deps().pool.connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         renewal = reading.find_renewal(conn, renewal_id)

@@ -46,11 +46,11 @@ class Stationery:
     portal: str
 
     def pdf(self, letter: Letter, dated: date) -> bytes:
-        """The letter as tagged PDF (PDF/UA-1). Raises EnvelopeUnusable."""
+        """Return the letter as tagged PDF (PDF/UA-1). Raises EnvelopeUnusable."""
         return self._typeset(letter, dated, "pdf")[0]
 
     def pictures(self, letter: Letter, dated: date) -> list[bytes]:
-        """The letter's pages as PNG, for people who want to see what the printer will print."""
+        """Return the letter's pages as PNG, for people who want to see what the printer will print."""
         return self._typeset(letter, dated, "png")
 
     def _typeset(self, letter: Letter, dated: date, kind: Literal["pdf", "png"]) -> list[bytes]:
@@ -172,7 +172,7 @@ def _objection(error: str, letter: Letter) -> str:
 
 
 def _groups(pin: str) -> list[str]:
-    """The PIN in groups for the eye; a PIN that has hyphens of its own is grouped by them."""
+    """Return the PIN in groups for the eye; a PIN that has hyphens of its own is grouped by them."""
     if "-" in pin:
         *heads, last = pin.split("-")
         return [f"{head}-" for head in heads] + [last]
@@ -189,7 +189,7 @@ def _name_size(name: str) -> float:
 
 
 def _name_lines(name: str) -> list[str]:
-    """The name on one line, as nearly every name can be set; else on as few as hold it."""
+    """Return the name on one line, as nearly every name can be set; else on as few as hold it."""
     fits = int(_NAME_WIDTH / (_CHARACTER * _NAME_SIZES[0]))
     name = one_line(name)
     if _width(name) <= fits:

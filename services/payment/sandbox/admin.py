@@ -38,7 +38,7 @@ def order_fault() -> tuple[Response, int]:
 
 @blp.delete("/faults")
 def clear_faults() -> tuple[str, int]:
-    """Everything works again."""
+    """Return everything works again."""
     with api.shop().store.transaction() as conn:
         conn.execute("DELETE FROM faults")
     return "", HTTPStatus.NO_CONTENT
@@ -68,7 +68,7 @@ def forget_keys() -> tuple[str, int]:
 
 @blp.get("/effects")
 def list_effects() -> Response:
-    """What was really done: sessions opened, captures, refunds; each effect is one row."""
+    """Return what was really done: sessions opened, captures, refunds; each effect is one row."""
     reference = request.args.get("reference")
     with api.shop().store.reading() as conn:
         rows = conn.execute(
@@ -81,7 +81,7 @@ def list_effects() -> Response:
 
 @blp.get("/webhooks")
 def list_webhooks() -> Response:
-    """The webhooks owed and delivered."""
+    """Return the webhooks owed and delivered."""
     with api.shop().store.reading() as conn:
         rows = conn.execute(
             "SELECT webhook_id, body, attempts, delivered, last_status FROM deliveries ORDER BY id"

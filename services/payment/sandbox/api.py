@@ -40,7 +40,7 @@ class Shop:
 
 
 def shop() -> Shop:
-    """The running application's shop."""
+    """Return the running application's shop."""
     found = current_app.extensions[EXTENSION]
     assert isinstance(found, Shop)
     return found
@@ -85,7 +85,7 @@ def authenticate() -> None:
 
 @blp.get("/v1/account")
 def show_account() -> Response:
-    """Who this is: a sandbox, and it says so."""
+    """Return who this is: a sandbox, and it says so."""
     return jsonify({"id": "acct_sandbox", "livemode": False})
 
 
@@ -136,7 +136,7 @@ def create_refund() -> Response:
 
 @blp.get("/v1/checkout-sessions/<session_id>")
 def show_session(session_id: str) -> Response:
-    """One session."""
+    """Return one session."""
     _meet_retrieve_fault()
     with shop().store.transaction() as conn:
         return jsonify(_shown(conn, session_id))
@@ -144,7 +144,7 @@ def show_session(session_id: str) -> Response:
 
 @blp.get("/v1/checkout-sessions")
 def list_sessions() -> Response:
-    """The sessions under the merchant's reference."""
+    """Return the sessions under the merchant's reference."""
     _meet_retrieve_fault()
     with shop().store.transaction() as conn:
         rows = sessions.with_reference(conn, request.args.get("reference", ""), now=time.time())
@@ -153,24 +153,24 @@ def list_sessions() -> Response:
 
 @blp.get("/v1/refunds")
 def list_refunds() -> Response:
-    """The refunds under the merchant's reference."""
+    """Return the refunds under the merchant's reference."""
     _meet_retrieve_fault()
     with shop().store.reading() as conn:
         return jsonify({"data": sessions.refunds_with_reference(conn, request.args.get("reference", ""))})
 
 
 def fail(error: Failure) -> tuple[Response, int]:
-    """A failure as the API shows it."""
+    """Return a failure as the API shows it."""
     return jsonify({"error": {"code": error.code, "message": str(error)}}), error.status
 
 
 def fail_http(error: HTTPException) -> tuple[Response, int]:
-    """What Flask itself refuses (unknown path, wrong method, body too large), in the API's form."""
+    """Return what Flask itself refuses (unknown path, wrong method, body too large), in the API's form."""
     return jsonify({"error": {"code": error.name.lower().replace(" ", "_"), "message": error.name}}), error.code or 500
 
 
 def parsed(schema: Schema) -> dict[str, object]:
-    """The request's JSON body, checked."""
+    """Return the request's JSON body, checked."""
     try:
         body = schema.load(json.loads(request.get_data() or b"{}"))
     except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

@@ -16,7 +16,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 
 def create_app() -> Flask:
-    """The application, its tables made and its webhook thread running."""
+    """Return the application, its tables made and its webhook thread running."""
     store = Store(Path(os.environ["SANDBOX_STORE"]))
     store.prepare()
     deliverer = Deliverer(

@@ -28,7 +28,7 @@ class Fault:
 
 
 def take(conn: sqlite3.Connection, operation: str) -> Fault | None:
-    """The fault ordered for this call, if one is; it is used up."""
+    """Return the fault ordered for this call, if one is; it is used up."""
     row = conn.execute(
         "UPDATE faults SET remaining = remaining - 1 WHERE id ="
         " (SELECT id FROM faults WHERE operation = ? AND remaining > 0 ORDER BY id LIMIT 1) RETURNING kind, seconds",

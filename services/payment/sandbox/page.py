@@ -19,13 +19,13 @@ _EXPONENTS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "KWD": 3}
 
 @blp.get("/checkout/<page_token>")
 def show(page_token: str) -> Response:
-    """The page a payer sees."""
+    """Return the page a payer sees."""
     return _page(page_token)
 
 
 @blp.post("/checkout/<page_token>")
 def decide(page_token: str) -> BaseResponse:
-    """The payer pressed a button. Going back without paying leaves the session open."""
+    """Return the payer pressed a button. Going back without paying leaves the session open."""
     decision = request.form.get("decision", "")
     if decision not in {"pay", "decline", "cancel"}:
         raise Failure(HTTPStatus.BAD_REQUEST, "bad_decision", "The decision is pay, decline or cancel")
@@ -68,6 +68,6 @@ def _page(page_token: str) -> Response:
 
 
 def written_amount(minor: int, currency: str) -> str:
-    """The amount as a person reads it: HKD 2,500.00."""
+    """Return the amount as a person reads it: HKD 2,500.00."""
     exponent = _EXPONENTS.get(currency, 2)
     return f"{currency} {minor / 10**exponent:,.{exponent}f}"

@@ -132,34 +132,34 @@ def settle_refunds(conn: sqlite3.Connection, reference: str, status: str, *, now
 
 
 def load(conn: sqlite3.Connection, session_id: str, *, now: float) -> sqlite3.Row:
-    """The session as it stands, expired if its time is over."""
+    """Return the session as it stands, expired if its time is over."""
     return _found(conn, conn.execute(f"{_SESSION} WHERE id = ?", (session_id,)).fetchone(), now)
 
 
 def load_page(conn: sqlite3.Connection, page_token: str, *, now: float) -> sqlite3.Row:
-    """The session behind a checkout page."""
+    """Return the session behind a checkout page."""
     return _found(conn, conn.execute(f"{_SESSION} WHERE page_token = ?", (page_token,)).fetchone(), now)
 
 
 def with_reference(conn: sqlite3.Connection, reference: str, *, now: float) -> list[sqlite3.Row]:
-    """All sessions a merchant opened under one reference, the oldest first."""
+    """Return all sessions a merchant opened under one reference, the oldest first."""
     rows = conn.execute(f"{_SESSION} WHERE reference = ? ORDER BY rowid", (reference,)).fetchall()
     return [_found(conn, row, now) for row in rows]
 
 
 def refunds_with_reference(conn: sqlite3.Connection, reference: str) -> list[Json]:
-    """All refunds made under one reference, the oldest first."""
+    """Return all refunds made under one reference, the oldest first."""
     rows = conn.execute(f"{_REFUND} WHERE reference = ? ORDER BY rowid", (reference,)).fetchall()
     return [_refund(row) for row in rows]
 
 
 def refund_with_id(conn: sqlite3.Connection, refund_id: str) -> Json:
-    """One refund as the API shows it."""
+    """Return one refund as the API shows it."""
     return _refund(conn.execute(f"{_REFUND} WHERE id = ?", (refund_id,)).fetchone())
 
 
 def shown(conn: sqlite3.Connection, row: sqlite3.Row, public_url: str) -> Json:
-    """A session as the API shows it."""
+    """Return a session as the API shows it."""
     declines = conn.execute(
         "SELECT id, reason, declined_at FROM declines WHERE session_id = ? ORDER BY rowid", (row["id"],)
     ).fetchall()

@@ -91,7 +91,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A writing transaction: the write lock is taken at once, so what is read inside stays true."""
+        """Yield a writing transaction: the write lock is taken at once, so what is read inside stays true."""
         with closing(self._connect()) as conn:
             conn.execute("BEGIN IMMEDIATE")
             try:
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for looking only; it never waits for a writer."""
+        """Yield a connection for looking only; it never waits for a writer."""
         with closing(self._connect()) as conn:
             yield conn
 

@@ -111,7 +111,7 @@ def owe(conn: sqlite3.Connection, kind: str, session_id: str, reference: str, *,
 
 
 def signatures(secret_texts: Sequence[str], webhook_id: str, stamp: str, body: bytes) -> str:
-    """The webhook-signature header: one v1 signature per secret, so that secrets can be rotated."""
+    """Return the webhook-signature header: one v1 signature per secret, so that secrets can be rotated."""
     message = b".".join((webhook_id.encode(), stamp.encode(), body))
     return " ".join(
         "v1," + base64.b64encode(hmac.digest(_key(text), message, hashlib.sha256)).decode() for text in secret_texts
@@ -127,7 +127,7 @@ def _pause(attempts: int) -> float:
 
 
 def pool_for(merchant: Merchant) -> urllib3.PoolManager:
-    """Connections to the merchant; over TLS only to the name that was agreed."""
+    """Return connections to the merchant; over TLS only to the name that was agreed."""
     if urlsplit(merchant.url).scheme != "https":
         return urllib3.PoolManager(timeout=TIMEOUT)
     return urllib3.PoolManager(
