@@ -1,2 +1,3 @@
-"""payment owns payments, refunds, the ledger and receipts; it publishes PaymentCaptured, PaymentDeclined,
-PaymentExpired and PaymentRefunded."""
+"""payment: owns payments, refunds, the ledger and receipts; publishes PaymentCaptured, PaymentDeclined, PaymentExpired
+and PaymentRefunded.
+"""

@@ -1,4 +1,4 @@
-"""payment's HTTP API: checkouts, the provider's webhooks, how a payment stands, receipts."""
+"""HTTP API of payment: checkouts, the provider's webhooks, the state of a payment, receipts."""
 
 import uuid
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ PROBLEMS: Final[ProblemTable] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What main.py builds for this API."""
+    """Dependencies built by main.py."""
 
     provider: Provider
     record: RecordOutcome
@@ -91,7 +91,7 @@ class Deps:
 @blp.arguments(OpenCheckoutSchema)
 @blp.response(HTTPStatus.OK, CheckoutSchema)
 def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:
-    """Open the provider's checkout page for a renewal; the same page while it is open."""
+    """Open the provider's checkout page for a renewal, or return the page that is already open."""
     deps = request.deps(Deps)
     command = _read_command(body, request.caller(), deps)
     with request.transaction() as tx:
@@ -143,7 +143,7 @@ def _shown_checkout(payment: Payment, url: str) -> Mapping[str, object]:
 @refuses(WebhookRefused)
 @blp.response(HTTPStatus.NO_CONTENT)
 def receive_webhook() -> flask.Response:
-    """Return the provider says that something happened; answered after it is remembered, and checked later."""
+    """Store a webhook of the provider and answer; the provider is queried later."""
     webhook = receive_signed(
         {name.lower(): value for name, value in flask.request.headers.items()},
         flask.request.get_data(),
@@ -168,7 +168,7 @@ def _checkout_id(reference: str) -> CheckoutId | None:
 @refuses(PaymentNotReady)
 @blp.response(HTTPStatus.OK, PaymentSchema)
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
-    """Return how the payment of a renewal stands."""
+    """Return the state of a renewal's payment."""
     with request.transaction() as tx:
         payment = _own_payment(renewal_id, tx)
         refunds = refund_store.list_refunds(tx.conn, payment.id)
@@ -197,7 +197,7 @@ def show_keys() -> Mapping[str, Any]:
 
 
 def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:
-    """Return the payment, if it is of the caller's subscriber; another's is as if there were none."""
+    """Return the payment if it belongs to the caller's subscriber. Raises PaymentNotReady for any other."""
     caller = request.caller()
     payment = store.find_payment(tx.conn, RenewalId(renewal_id))
     if payment is None or payment.subscriber_id != caller.subscriber_id:

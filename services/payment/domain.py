@@ -1,4 +1,4 @@
-"""What a payment is and how it moves, and the port to the payment provider."""
+"""Payments: their states and transitions, and the port to the payment provider."""
 
 import uuid
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ RefundId = NewType("RefundId", uuid.UUID)
 
 
 class PaymentState(StrEnum):
-    """Where a payment stands."""
+    """States of a payment."""
 
     AWAITING_CHECKOUT = "awaiting-checkout"
     OPEN = "open"
@@ -27,7 +27,7 @@ class PaymentState(StrEnum):
 
 
 class Move(StrEnum):
-    """What can happen to a payment."""
+    """Causes of a payment's transitions."""
 
     OPENED = "checkout opened at the provider"
     ENDED = "checkout ended at the provider, unpaid"
@@ -59,7 +59,7 @@ TRANSITIONS: Final[Mapping[tuple[PaymentState, Move], PaymentState]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """The money for one renewal. Amount and currency are what the AR signed for."""
+    """The payment of one renewal. Amount and currency are those of the signed document."""
 
     id: PaymentId
     renewal_id: RenewalId
@@ -83,11 +83,11 @@ class Payment:
 
     @property
     def description(self) -> str:
-        """What the payer reads at the provider's page."""
+        """The text that the payer reads on the provider's page."""
         return f"e-Cert (Server) renewal {self.reference}"
 
     def after(self, move: Move) -> "Payment":
-        """Return the payment after a move. Raises NoSuchTransition."""
+        """Return the payment after a transition. Raises NoSuchTransition."""
         if (state := TRANSITIONS.get((self.state, move))) is None:
             raise NoSuchTransition(f"{self.state}: {move}")
         if move is Move.RECHECK and self.closing_reason is not None:
@@ -95,7 +95,7 @@ class Payment:
         return replace(self, state=state)
 
     def require_payable(self, now: datetime) -> None:
-        """Raises the reason why no checkout may be opened."""
+        """Raise the reason why no checkout may be opened, if there is one."""
         match self.state:
             case PaymentState.CAPTURED:
                 raise AlreadyPaid
@@ -108,7 +108,7 @@ class Payment:
 
 
 class CheckoutState(StrEnum):
-    """INTENDED: perhaps known to the provider. At most one checkout of a payment is not ENDED."""
+    """States of a checkout. INTENDED: the provider may know it. At most one checkout of a payment is not ENDED."""
 
     INTENDED = "intended"
     OPEN = "open"
@@ -117,7 +117,7 @@ class CheckoutState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """One session at the provider; its id is our reference there. What is asked for never changes between tries."""
+    """A session at the provider; its id is our reference there. The request never changes between attempts."""
 
     id: CheckoutId
     payment_id: PaymentId
@@ -131,20 +131,20 @@ class Checkout:
 
 
 class SessionStatus(StrEnum):
-    """Where a session stands at the provider."""
+    """States of a session at the provider."""
 
     OPEN = "open"
     PAID = "paid"
     CAPTURED = "captured"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
-    # A state that this code does not know: no outage, so waiting does not help; a person must look.
+    # A state that this code does not know: it is no outage, so the payment is held for a person.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decline:
-    """One attempt to pay that the payer's bank declined."""
+    """An attempt to pay that the payer's bank declined."""
 
     id: str
     reason: str
@@ -152,7 +152,7 @@ class Decline:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A checkout session as the provider tells it."""
+    """A checkout session as the provider reports it."""
 
     id: str
     reference: str
@@ -165,7 +165,9 @@ class Session:
     declines: tuple[Decline, ...]
 
     def fits(self, checkout: Checkout) -> bool:
-        """It is for the reference and the money of our own row; a capture took exactly that."""
+        """Return whether reference, amount and currency match our checkout; a capture must have taken exactly the
+        amount.
+        """
         captured = self.amount_minor if self.status is SessionStatus.CAPTURED else 0
         return (self.reference, self.amount_minor, self.currency, self.captured_minor) == (
             str(checkout.id),
@@ -177,7 +179,7 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Captured:
-    """The provider has taken the money."""
+    """The provider has captured the money."""
 
     session: Session
     at: datetime
@@ -185,14 +187,14 @@ class Captured:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The session stands open for the payer."""
+    """The session is open for the payer."""
 
     session: Session
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The session can no longer be paid and never was; or there is none and can be none."""
+    """The session was never paid and can no longer be paid; or no session exists or can exist."""
 
     session: Session | None
 
@@ -204,14 +206,14 @@ class Unopened:
 
 @dataclass(frozen=True, kw_only=True)
 class Unfit:
-    """What the provider says does not fit our own row."""
+    """The provider's session does not match our checkout."""
 
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unreachable:
-    """No answer; nothing is known."""
+    """The provider did not answer: the outcome is unknown."""
 
     why: str
 
@@ -220,7 +222,7 @@ Outcome = Captured | Waiting | Ended | Unopened | Unfit | Unreachable
 
 
 class RefundState(StrEnum):
-    """SENDING: counted against the captured amount, perhaps made at the provider."""
+    """States of a refund. SENDING: counted against the captured amount, perhaps made at the provider."""
 
     DUE = "due"
     SENDING = "sending"
@@ -230,7 +232,7 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Money that goes back, asked for by application under its own id."""
+    """Money to pay back, requested by application under an id of its own."""
 
     id: RefundId
     payment_id: PaymentId
@@ -244,7 +246,7 @@ class Refund:
     provider_reference: str | None = None
     refunded_at: datetime | None = None
     traceparent: str | None = None
-    # The id by which a restored application asked for this same refund again; it is answered under that id.
+    # The id under which a restored application requested this refund again; the answer carries it.
     asked_as: uuid.UUID | None = None
 
 
@@ -260,7 +262,7 @@ class RefundStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderRefund:
-    """A refund as the provider tells it; `refunded_at` only of one that has succeeded."""
+    """A refund as the provider reports it; `refunded_at` is set once it has succeeded."""
 
     id: str
     reference: str
@@ -270,7 +272,7 @@ class ProviderRefund:
     refunded_at: datetime | None
 
     def fits(self, refund: Refund) -> bool:
-        """It is for the reference and the money of our own row."""
+        """Return whether reference, amount and currency match our refund."""
         return (self.reference, self.amount_minor, self.currency) == (
             str(refund.id),
             refund.amount_minor,
@@ -279,19 +281,22 @@ class ProviderRefund:
 
 
 class Provider(Protocol):
-    """The payment provider. Every method may be called again; each raises ProviderRefused or ProviderUnavailable."""
+    """Port to the payment provider. Every method is idempotent, and raises ProviderRefused or ProviderUnavailable."""
 
     def open_checkout(self, checkout: Checkout) -> Session:
-        """Open the session; the same one for the same checkout."""
+        """Open the session; returns the same session for the same checkout."""
 
     def find_checkout(self, checkout: Checkout) -> Session | None:
         """Return the session under our reference, if the provider knows one."""
 
     def close_checkout(self, session: Session) -> Session:
-        """Close it and say how it stands: cancelled, or paid if that came first."""
+        """Close the session. Returns it cancelled, or paid if that came first."""
 
     def capture(self, session: Session, payment: Payment) -> Session:
-        """Take the money of a paid session; a session captured already is a success."""
+        """Capture the money of a paid session; a session that is captured already is a success."""
 
     def refund(self, refund: Refund, session_id: str) -> ProviderRefund:
-        """Pay back part of a captured session, once per refund id; the refund made before, if the provider knows it."""
+        """Refund part of a captured session, once for each refund id.
+
+        Returns the earlier refund if the provider knows one.
+        """

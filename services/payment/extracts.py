@@ -1,4 +1,4 @@
-"""Payments, checkouts, refunds and the ledger: payment's own part of its extract."""
+"""Extract of payment's own facts: payments, checkouts, refunds and the ledger."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The provider port's adapter for the sandbox's API: bounded waits, and two kinds of failure."""
+"""Adapter of the provider port for the sandbox's API: bounded waits, permanent and temporary failures."""
 
 import json
 import time
@@ -25,10 +25,10 @@ from services.payment.refusals import ProviderRefused, ProviderUnavailable
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 5.0
-# A call reads at most this long even if the provider sends a byte now and then; leases outlast four of them.
+# Total time for reading an answer, even if single bytes keep arriving. Leases outlast four calls.
 CALL_SECONDS: Final = 10.0
 LONGEST_ANSWER: Final = 256 * 1024
-# These say something about the line or about us, nothing about the order; the next try may work.
+# Statuses that concern the connection or our account, not the request: the next attempt may succeed.
 _TEMPORARY: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
@@ -38,15 +38,16 @@ Json = Mapping[str, object]
 
 def _http() -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # no proxy, no .netrc: the secret key goes to the provider or nowhere
-    # A connection for each call: a kept one may be closed while we write to it, and then nobody knows what was done.
+    session.trust_env = False  # no proxy, no .netrc: the secret key is sent to the provider only
+    # A connection for each call: the provider may close a kept connection while we write to it, and then the outcome is
+    # unknown.
     session.headers["Connection"] = "close"
     return session
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderGateway:
-    """Speaks to the provider at `url`. With `live_only` it refuses a provider that says it is a sandbox."""
+    """Client of the provider at `url`. With `live_only` it refuses a provider that is a sandbox."""
 
     url: str
     api_key: str = field(repr=False)
@@ -66,7 +67,7 @@ class ProviderGateway:
         return _session(self._post("/v1/checkout-sessions", body, key=f"{checkout.id}:checkout"))
 
     def find_checkout(self, checkout: Checkout) -> Session | None:
-        """See the port. More than one session under a reference that we used once is not an answer."""
+        """See the port. Several sessions under one reference of ours are a fault, not an answer."""
         found = self._call("GET", f"/v1/checkout-sessions?reference={quote(str(checkout.id))}").get("data")
         match found:
             case []:
@@ -96,9 +97,9 @@ class ProviderGateway:
         return self._retrieve(session.id)
 
     def refund(self, refund: Refund, session_id: str) -> ProviderRefund:
-        """See the port. Our reference is asked for first, always.
+        """See the port. Always looks up our reference first.
 
-        A provider may forget keys after a day, and a restored database does not know that this try is no first one.
+        A provider may delete idempotency keys after a day, and a restored database does not know of earlier attempts.
         """
         if (made := self._find_refund(refund)) is not None:
             return made
@@ -113,7 +114,7 @@ class ProviderGateway:
     def _find_refund(self, refund: Refund) -> ProviderRefund | None:
         """Return the refund under our reference: the one that succeeded, else the newest.
 
-        There are several once a person has repeated a failed one at the provider's page.
+        There are several once a person has repeated a failed refund on the provider's page.
         """
         found = self._call("GET", f"/v1/refunds?reference={quote(str(refund.id))}").get("data")
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
@@ -123,7 +124,7 @@ class ProviderGateway:
         made = [_refund(one) for one in found]
         succeeded = [one for one in made if one.status is RefundStatus.SUCCEEDED]
         if len(succeeded) > 1:
-            return replace(succeeded[-1], status=RefundStatus.UNKNOWN)  # paid back twice: a person must look
+            return replace(succeeded[-1], status=RefundStatus.UNKNOWN)  # refunded twice: a person must look
         return next(iter(succeeded), made[-1] if made else None)
 
     def _retrieve(self, session_id: str) -> Session:

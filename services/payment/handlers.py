@@ -1,4 +1,4 @@
-"""What payment does on each event and command, and with what the provider answered."""
+"""Handlers of payment's events and commands, and of the provider's answers."""
 
 import uuid
 from dataclasses import dataclass, replace
@@ -35,12 +35,12 @@ from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
 from shared.web.auth import Caller
 
-# An intent whose answer was lost and that nobody asked for again is looked up after this.
+# Delay before an intent without an answer is looked up at the provider, if nobody requests its checkout again.
 INTENT_LOOK: Final = timedelta(seconds=60)
 
 
 def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
-    """A renewal was submitted: remember what is to be paid, by whom and until when."""
+    """Store the payment of a submitted renewal: amount, payer and deadline."""
     if sum(item.amount_minor for item in event.items) != event.amount_minor:
         raise PaymentConflict("the items' fees do not add up to the amount")
     payment = Payment(
@@ -64,7 +64,7 @@ def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenCheckout:
-    """A signed-in AR wants to pay. `authorised` is what identity says of the certificate it just checked again."""
+    """Command of a signed-in AR to pay. `authorised` is identity's result of checking the certificate again."""
 
     renewal_id: RenewalId
     caller: Caller
@@ -77,14 +77,14 @@ class OpenCheckout:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """A checkout that is open, or is to be asked for."""
+    """A checkout that is open, or is about to be opened."""
 
     payment: Payment
     checkout: Checkout
 
 
 def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
-    """Check who wants to pay, and commit to one checkout before the provider hears of it."""
+    """Check the payer, and commit to one checkout before the provider is called."""
     payment = store.lock_payment(tx.conn, command.renewal_id)
     if payment is None or payment.subscriber_id != command.caller.subscriber_id:
         raise PaymentNotReady("there is no payment for this renewal, or not yet")
@@ -112,7 +112,7 @@ def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
 
 
 def next_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
-    """Return the checkout after those that are known; the same again as long as it is not stored."""
+    """Return the checkout that follows the known ones; until it is stored, the result is always the same."""
     number = store.count_checkouts(tx.conn, payment.id) + 1
     return Checkout(
         id=CheckoutId(effect_id("checkout", payment.id, number)),
@@ -127,16 +127,16 @@ def next_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
 
 
 def note_webhook(webhook: Webhook, reference: CheckoutId | None, tx: Tx) -> None:
-    """Remember the webhook; the first time, ask the provider soon. It decides nothing by itself."""
+    """Record the webhook; if it is new, make the payment due. The webhook itself decides nothing."""
     if store.add_webhook(tx.conn, webhook, now=tx.now) and reference is not None:
         store.make_due(tx.conn, reference, now=tx.now)
 
 
 def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
-    """No money is wanted any more: from now on no checkout opens, and the provider is asked before we say so.
+    """Stop accepting payment: no checkout opens any more, and the provider is queried before the closure is announced.
 
-    Asked again, the same answer: the asker may have lost the first one. While it is being closed the provider is asked
-    at once.
+    A repeated request gets the same answer, since the first one may be lost. While the payment is closing, it makes the
+    payment due at once.
     """
     payment = store.lock_payment(tx.conn, event.renewal_id)
     if payment is None:
@@ -162,7 +162,7 @@ def _answer_again(payment: Payment, tx: Tx) -> None:
 
 
 def refund(event: RefundDue, tx: Tx) -> None:
-    """Money shall go back: the row waits until the capture is known, then until the provider has made it."""
+    """Store a refund; it is made once the capture is known."""
     payment = store.lock_payment(tx.conn, event.renewal_id)
     if payment is None:
         raise PaymentNotReady("refund of a payment that was never opened")
@@ -189,7 +189,7 @@ def refund(event: RefundDue, tx: Tx) -> None:
 
 
 def _answer_as(payment: Payment, stored: Refund, asked_as: uuid.UUID, tx: Tx) -> None:
-    """Answer a known refund under the id by which a restored application asks for it; no money moves again."""
+    """Announce a known refund under the id by which a restored application requests it; no money moves again."""
     refund_store.save_asked_as(tx.conn, stored.id, asked_as)
     note(tx, payment, "refund-known", refund=str(stored.id), asked_as=str(asked_as))
     if stored.refunded_at is not None:
@@ -197,7 +197,7 @@ def _answer_as(payment: Payment, stored: Refund, asked_as: uuid.UUID, tx: Tx) ->
 
 
 def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> str:
-    """Ask the provider again about a payment in whatever state; return what is done, for the operator.
+    """Make a payment in any state due for a query of the provider. Returns what is done, as a text for the operator.
 
     Raises PaymentNotReady for a renewal without a payment.
     """
@@ -218,7 +218,7 @@ def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> str:
 
 
 def subscriptions() -> tuple[Subscription, ...]:
-    """Return what payment listens to."""
+    """Return payment's subscriptions."""
     return (
         on(RenewalSubmitted, open_payment),
         on(CheckoutClosureRequested, close_checkout),

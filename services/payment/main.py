@@ -1,4 +1,4 @@
-"""Builds payment's processes: `python -m services.payment.main {web,consume,relay,work,migrate,held,recheck}`."""
+"""Composition root of payment: `python -m services.payment.main {web,consume,relay,work,migrate,held,recheck}`."""
 
 import argparse
 import json
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """Return the HTTP side."""
-    # Flask is loaded by the web process alone.
+    """Return the WSGI app."""
+    # Only the web process imports Flask.
     from services.payment import api
     from shared.web import request
 
@@ -55,14 +55,14 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def make_gateway(settings: Settings) -> ProviderGateway:
-    """Return the way to the provider; in production only to one that moves real money."""
+    """Return the client of the provider; in production it refuses a sandbox."""
     return ProviderGateway(
         url=settings.provider_url, api_key=settings.provider_api_key, live_only=settings.is_production
     )
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
-    """Return what the work process does in turn."""
+    """Return the background tasks of the work process."""
     require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_SECONDS))
     settings = read_settings()
     gateway = make_gateway(settings)
@@ -74,7 +74,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 
 
 def _recheck(options: argparse.Namespace) -> None:
-    """Print what is done; a refusal, or a database that cannot be used, is one line and exit status 1."""
+    """Print what is done. A refusal, or an unavailable database, is one line and exit status 1."""
     settings = read_settings()
     try:
         with open_current_pool(SERVICE, settings.service, "recheck", max_size=1) as pool, transaction(pool) as tx:

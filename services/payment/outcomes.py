@@ -1,4 +1,4 @@
-"""What becomes of a payment once the provider has answered."""
+"""Outcomes of a payment: the transitions after an answer of the provider."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,16 +36,16 @@ from shared.tx import Tx
 log = structlog.get_logger()
 
 ACTOR: Final = "payment"
-# How long after the AR was sent to the provider's page the first look is worth it, should the webhook get lost.
+# Delay after a checkout is opened before the first query, in case the webhook is lost.
 FIRST_LOOK: Final = timedelta(seconds=2)
 
 HELD = Counter("payment_held_total", "Payments and refunds held for an operator", ["what"])
-# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+# Pre-initialise all label values, so that increase() counts the first occurrence.
 for _what in ("payment", "refund"):
     HELD.labels(_what)
 
-# An answer that was lost is asked for again within minutes. What the provider did longer ago, or under a reference that
-# we never stored, was forgotten here: the database was restored.
+# A lost answer is queried again within minutes. If the provider acted longer ago, or under a reference that is not
+# stored here, the database was restored and has lost it.
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
 FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures found only at the provider", ["what"])
 for _what in ("checkout", "capture"):
@@ -55,16 +55,16 @@ RecordOutcome = Callable[[RenewalId, Checkout | None, Outcome, Tx], Payment]
 
 
 def recorder(key: SigningKey) -> RecordOutcome:
-    """record_outcome with the key that signs receipts."""
+    """Return record_outcome with the key that signs receipts."""
     return partial(record_outcome, key=key)
 
 
 def record_outcome(
     renewal_id: RenewalId, checkout: Checkout | None, outcome: Outcome, tx: Tx, *, key: SigningKey
 ) -> Payment:
-    """Bring the payment to where the provider says it is; the payment as it then stands.
+    """Apply an answer of the provider to the payment. Returns the payment as it then is.
 
-    The state may have moved while the provider was asked, so it is read again under the lock.
+    The state may have changed while the provider was called, so it is read again under the lock.
     """
     payment = store.lock_payment(tx.conn, renewal_id)
     assert payment is not None  # payments are never deleted
@@ -121,7 +121,7 @@ def _record_capture(
 
 
 def announce_capture(payment: Payment, tx: Tx) -> None:
-    """Announce that the money is ours."""
+    """Announce the capture, with a signed receipt."""
     assert payment.captured_at is not None
     assert payment.receipt is not None
     captured = PaymentCaptured(
@@ -142,7 +142,7 @@ def announce_expiry(payment: Payment, tx: Tx) -> None:
 
 
 def receipt_claims(payment: Payment) -> dict[str, str | int]:
-    """Return what the signed receipt says of a captured payment."""
+    """Return the claims of a captured payment's receipt."""
     assert payment.captured_at is not None
     assert payment.provider_reference is not None
     return {
@@ -161,7 +161,7 @@ def _record_open(payment: Payment, checkout: Checkout | None, session: Session, 
     if checkout is None or not store.save_checkout_opened(tx.conn, checkout.id, session.checkout_url):
         return payment
     if payment.state is not PaymentState.AWAITING_CHECKOUT:
-        return payment  # closing came first; work closes the session
+        return payment  # the closure came first; the work process closes the session
     opened = payment.after(Move.OPENED)
     is_paid = session.status in {SessionStatus.PAID, SessionStatus.CAPTURED}
     store.save_state(tx.conn, opened, due_at=tx.now if is_paid else tx.now + FIRST_LOOK)
@@ -173,7 +173,7 @@ def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Paymen
     if checkout is not None:
         store.save_checkout_ended(tx.conn, checkout.id)
     if payment.state is PaymentState.CLOSING:
-        # Only once the provider knows no further checkout of this payment, either: a restored database may not.
+        # Only once the provider knows no further checkout of this payment: a restored database may have lost one.
         return payment if checkout is not None else expire(payment, tx)
     ended = payment.after(Move.ENDED)
     store.save_state(tx.conn, ended, due_at=None)
@@ -182,7 +182,7 @@ def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Paymen
 
 
 def expire(payment: Payment, tx: Tx) -> Payment:
-    """Return nothing was captured and nothing can be: say so."""
+    """Expire a payment that was not captured and cannot be, and announce it."""
     expired = payment.after(Move.EXPIRY)
     store.save_state(tx.conn, expired, due_at=None)
     announce_expiry(expired, tx)
@@ -192,7 +192,7 @@ def expire(payment: Payment, tx: Tx) -> Payment:
 
 
 def recover_checkout(payment: Payment, checkout: Checkout, tx: Tx) -> Checkout | None:
-    """Store a checkout that the provider knows and we do not; None if the payment has moved on meanwhile."""
+    """Store a checkout that only the provider knows. Returns None if the payment has changed meanwhile."""
     locked = store.lock_payment(tx.conn, payment.renewal_id)
     assert locked is not None
     if locked.state is not payment.state or store.find_live_checkout(tx.conn, payment.id) is not None:
@@ -205,7 +205,7 @@ def recover_checkout(payment: Payment, checkout: Checkout, tx: Tx) -> Checkout |
 
 
 def announce_refund(payment: Payment, refund: Refund, refunded_at: datetime, tx: Tx) -> None:
-    """Say that a refund was made, under the id by which it was asked for last."""
+    """Announce a refund under the id by which it was last requested."""
     outbox.add(
         tx,
         PaymentRefunded(
@@ -228,7 +228,7 @@ def _hold(payment: Payment, why: str, tx: Tx) -> Payment:
 
 
 def hold_refunds(payment: Payment, tx: Tx) -> None:
-    """Refunds of a payment that was never captured wait for a person."""
+    """Hold the refunds of a payment that was never captured, for a person."""
     if count := refund_store.hold_refunds(tx.conn, payment.id):
         HELD.labels("refund").inc(count)
         note(tx, payment, "refunds-held", why="nothing was captured")
@@ -246,5 +246,5 @@ def _announce_declines(payment: Payment, session: Session, tx: Tx) -> None:
 
 
 def note(tx: Tx, payment: Payment, action: str, *, actor: str = ACTOR, **details: str | int) -> None:
-    """Write the audit row of a change to a payment."""
+    """Add an audit row about a payment."""
     audit.record(tx, actor=actor, action=action, subject=str(payment.renewal_id), details=details)

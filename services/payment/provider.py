@@ -1,4 +1,4 @@
-"""Talks a checkout through with the provider, with no transaction open; says what came of it."""
+"""Conversation with the provider about one checkout, without an open transaction; returns its outcome."""
 
 import structlog
 
@@ -25,9 +25,8 @@ log = structlog.get_logger()
 def open_session(provider: Provider, checkout: Checkout) -> Outcome:
     """Find the checkout's session, or open it if the provider knows none under our reference.
 
-    An earlier answer may have been lost, or a restored database may have forgotten the whole checkout.
-
-    Raises ProviderRefused or ProviderUnavailable: someone waits for the answer and can be told.
+    An earlier answer may be lost, or a restored database may have lost the whole checkout. Raises ProviderRefused or
+    ProviderUnavailable: the caller waits for the answer.
     """
     session = provider.find_checkout(checkout)
     if session is None:
@@ -40,7 +39,7 @@ def open_session(provider: Provider, checkout: Checkout) -> Outcome:
 
 
 def pursue(provider: Provider, payment: Payment, checkout: Checkout | None) -> Outcome:
-    """Find out how the checkout stands; capture it if it is paid, close it if no money is wanted any more."""
+    """Find out the state of the checkout. Captures it if it is paid, closes it if the payment is closing."""
     if checkout is None:
         return Ended(session=None)
     try:
@@ -77,7 +76,7 @@ def _pursue(provider: Provider, payment: Payment, checkout: Checkout) -> Outcome
 def _opened_to_be_closed(provider: Provider, checkout: Checkout) -> Session | None:
     """Use up the idempotency key of an intent that the provider does not know.
 
-    A request to open it may still be on its way; after this none can open a second session behind our back.
+    An earlier request to open it may still arrive; after this it cannot open a second session.
     """
     try:
         return provider.open_checkout(checkout)

@@ -1,4 +1,4 @@
-"""All SQL of refunds. Every change is made under the lock of the payment's row. Nothing here commits."""
+"""SQL of refunds. Every change needs the lock of the payment's row. Never commits."""
 
 import uuid
 from datetime import datetime
@@ -21,9 +21,9 @@ def _row(*, state: str, **columns: Any) -> Refund:
 
 
 def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: datetime) -> Refund:
-    """Insert a refund unless this item's (or the whole payment's) is known; the refund as it is stored.
+    """Insert a refund unless one of this item (or of the whole payment) exists. Returns the stored refund.
 
-    Known under another id: the asker's database was restored, and it is answered under the id it uses now.
+    If it exists under another id, the requester's database was restored: the answer carries the new id.
     """
     conn.execute(
         """INSERT INTO refunds (id, payment_id, renewal_id, item_id, amount_minor, currency, reason, state, due_at,
@@ -56,12 +56,12 @@ def add_refund(conn: Conn, refund: Refund, *, due_at: datetime | None, now: date
 
 
 def save_asked_as(conn: Conn, refund_id: RefundId, asked_as: uuid.UUID) -> None:
-    """Answer this refund under another id from now on."""
+    """Store another id under which the refund is announced from now on."""
     conn.execute("UPDATE refunds SET asked_as = %s WHERE id = %s", (asked_as, refund_id))
 
 
 def find_refund(conn: Conn, refund_id: RefundId) -> Refund:
-    """Return one refund as it now is; refunds are never deleted."""
+    """Return a refund; refunds are never deleted."""
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
         found = cursor.execute(f"SELECT {_REFUND} FROM refunds WHERE id = %s", (refund_id,)).fetchone()
     assert found is not None
@@ -69,7 +69,7 @@ def find_refund(conn: Conn, refund_id: RefundId) -> Refund:
 
 
 def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
-    """Return all refunds of a payment, the oldest first."""
+    """Return all refunds of a payment, oldest first."""
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
         return cursor.execute(
             f"SELECT {_REFUND} FROM refunds WHERE payment_id = %s ORDER BY created_at, id", (payment_id,)
@@ -77,7 +77,7 @@ def list_refunds(conn: Conn, payment_id: PaymentId) -> list[Refund]:
 
 
 def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> int:
-    """Return the capture is known now (or a person has looked): refunds that waited can be made. Returns how many."""
+    """Make waiting or held refunds due, once the capture is known or a person has decided. Returns their number."""
     return conn.execute(
         "UPDATE refunds SET state = 'due', due_at = %s"
         " WHERE payment_id = %s AND state IN ('due', 'held') AND due_at IS NULL",
@@ -86,14 +86,14 @@ def wake_refunds(conn: Conn, payment_id: PaymentId, *, now: datetime) -> int:
 
 
 def hold_refunds(conn: Conn, payment_id: PaymentId) -> int:
-    """Return nothing was captured, so nothing can go back: a person must look. Says how many."""
+    """Hold the refunds of a payment without a capture. Returns their number."""
     return conn.execute(
         "UPDATE refunds SET state = 'held', due_at = NULL WHERE payment_id = %s AND state = 'due'", (payment_id,)
     ).rowcount
 
 
 def lock_due_refund(conn: Conn, *, now: datetime) -> tuple[Payment, Refund] | None:
-    """Return one due refund with its payment, both locked; rows that others have are left to them."""
+    """Return a due refund with its payment, both locked; skips rows that others have locked."""
     found = conn.execute(
         """SELECT r.id, p.id FROM refunds AS r JOIN payments AS p ON p.id = r.payment_id
            WHERE r.due_at <= %s ORDER BY r.tries > 0, r.due_at LIMIT 1 FOR UPDATE SKIP LOCKED""",
@@ -111,7 +111,7 @@ def lock_due_refund(conn: Conn, *, now: datetime) -> tuple[Payment, Refund] | No
 
 
 def sum_taken(conn: Conn, refund: Refund) -> int:
-    """Return what other refunds of the payment have taken, or may have, of the captured amount."""
+    """Return the sum of the payment's other refunds that are made or may have been made."""
     row = conn.execute(
         """SELECT COALESCE(sum(amount_minor), 0) FROM refunds
            WHERE payment_id = %s AND id <> %s AND state IN ('sending', 'refunded')""",
@@ -122,7 +122,7 @@ def sum_taken(conn: Conn, refund: Refund) -> int:
 
 
 def save_sending(conn: Conn, refund_id: RefundId, *, until: datetime) -> Refund:
-    """Lease the refund and count its amount against the capture from now on; the refund as it then is."""
+    """Lease the refund, and count its amount against the capture from now on. Returns the refund as it then is."""
     with conn.cursor(row_factory=kwargs_row(_row)) as cursor:
         sent = cursor.execute(
             f"UPDATE refunds SET state = 'sending', tries = tries + 1, due_at = %s WHERE id = %s RETURNING {_REFUND}",
@@ -133,7 +133,7 @@ def save_sending(conn: Conn, refund_id: RefundId, *, until: datetime) -> Refund:
 
 
 def save_held(conn: Conn, refund_id: RefundId) -> bool:
-    """Return a person must look; False if it was settled meanwhile."""
+    """Hold the refund. Returns False if it was settled meanwhile."""
     return (
         conn.execute(
             "UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s AND state IN ('due', 'sending')",
@@ -144,12 +144,12 @@ def save_held(conn: Conn, refund_id: RefundId) -> bool:
 
 
 def save_later(conn: Conn, refund_id: RefundId, *, due_at: datetime) -> None:
-    """Try again later."""
+    """Schedule the next attempt."""
     conn.execute("UPDATE refunds SET due_at = %s WHERE id = %s AND state = 'sending'", (due_at, refund_id))
 
 
 def settle(conn: Conn, refund: Refund, made: ProviderRefund) -> bool:
-    """Record that the refund was made; False if it is recorded already."""
+    """Record that the refund was made. Returns False if it is recorded already."""
     assert made.refunded_at is not None
     return (
         conn.execute(

@@ -1,76 +1,76 @@
-"""What payment refuses, and how its provider fails: permanently or temporarily."""
+"""Refusals of payment, and the provider's permanent and temporary failures."""
 
 from shared.errors import Refused, Unavailable
 
 
 class NoSuchTransition(Refused):
-    """This cannot happen to a payment in this state."""
+    """The payment's state does not allow this."""
 
     reason = "not-in-this-state"
 
 
 class PaymentNotReady(Refused):
-    """The payment is not known here (yet): the submitted renewal may still be on its way."""
+    """The payment is not known (yet): the event of the submitted renewal may still be on its way."""
 
     reason = "payment-not-ready"
 
 
 class NotTheRepresentative(Refused):
-    """Another AR than the one who submitted the renewal."""
+    """The caller is not the AR who submitted the renewal."""
 
     reason = "not-the-representative"
 
 
 class AuthorisationRefused(Refused):
-    """The checkout authorisation is not for this renewal, AR and certificate."""
+    """The checkout authorisation is for another renewal, AR or certificate."""
 
     reason = "authorisation-refused"
 
 
 class AuthorisationUsed(Refused):
-    """A checkout authorisation opens a checkout once."""
+    """The checkout authorisation was used; each opens one checkout."""
 
     reason = "authorisation-used"
 
 
 class PaymentClosed(Refused):
-    """The time to pay is over."""
+    """The payment's deadline has passed, or it is closed."""
 
     reason = "payment-closed"
 
 
 class AlreadyPaid(Refused):
-    """The money is captured; nobody may pay twice."""
+    """The payment is captured; nobody may pay twice."""
 
     reason = "already-paid"
 
 
 class PaymentHeld(Refused):
-    """A person looks into what the provider says."""
+    """The payment is held until a person has decided."""
 
     reason = "payment-held"
 
 
 class NoReceiptYet(Refused):
-    """Nothing is captured, so there is no receipt."""
+    """The payment is not captured, so there is no receipt."""
 
     reason = "no-receipt-yet"
 
 
 class PaymentConflict(Refused):
-    """An event contradicts what is known of the payment or refund."""
+    """The event contradicts the stored payment or refund."""
 
     reason = "payment-conflict"
 
 
 class WebhookRefused(Refused):
-    """Not a webhook of our provider."""
+    """The request is not a webhook of our provider."""
 
     reason = "webhook-refused"
 
 
 class ProviderRefused(Refused):
-    """The provider will never do this; `code` is its own word for why."""
+    """The provider refuses for good; `code` is its reason."""
 
     reason = "provider-refused"
 
@@ -80,6 +80,6 @@ class ProviderRefused(Refused):
 
 
 class ProviderUnavailable(Unavailable):
-    """The provider did not answer, or not with an answer; whether it did something is not known."""
+    """The provider did not answer, or gave no usable answer; whether it acted is unknown."""
 
     reason = "provider-unavailable"

@@ -1,4 +1,4 @@
-"""The bodies of payment's API."""
+"""Request and response bodies of payment's API."""
 
 from marshmallow import Schema, fields, validate
 
@@ -6,7 +6,7 @@ from services.payment.domain import PaymentState, RefundState
 
 
 class OpenCheckoutSchema(Schema):
-    """What opens a checkout: the renewal, and identity's authorisation for it."""
+    """Request to open a checkout: the renewal, and identity's authorisation for it."""
 
     renewal_id = fields.UUID(required=True)
     authorisation = fields.String(required=True, validate=validate.Length(1, 4096))
@@ -24,7 +24,7 @@ class CheckoutSchema(Schema):
 
 
 class RefundSchema(Schema):
-    """Money that goes or went back."""
+    """A refund."""
 
     refund_id = fields.UUID(required=True, attribute="id")
     item_id = fields.UUID(required=True, allow_none=True)
@@ -35,7 +35,7 @@ class RefundSchema(Schema):
 
 
 class PaymentSchema(Schema):
-    """How a payment stands."""
+    """The state of a payment."""
 
     renewal_id = fields.UUID(required=True)
     payment_id = fields.UUID(required=True, attribute="id")
@@ -49,7 +49,7 @@ class PaymentSchema(Schema):
 
 
 class ReceiptSchema(Schema):
-    """A receipt to read, and the same signed."""
+    """A receipt, readable and signed."""
 
     renewal_id = fields.UUID(required=True)
     payment_id = fields.UUID(required=True)

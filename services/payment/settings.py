@@ -1,4 +1,4 @@
-"""Payment's settings, read from the environment once."""
+"""Settings of payment, read from the environment once."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ PRODUCTION: Final = "production"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What payment's processes are told. `return_url` may hold {renewal_id}."""
+    """Settings of all payment processes. `return_url` may contain {renewal_id}."""
 
     service: ServiceSettings
     signing_key_file: Path
@@ -25,12 +25,12 @@ class Settings:
 
     @property
     def is_production(self) -> bool:
-        """Real money: no sandbox is believed."""
+        """Whether real money is moved: no sandbox is accepted."""
         return self.service.environment == PRODUCTION
 
 
 def read_settings() -> Settings:
-    """Read them all. Raises SettingsError that names every variable at fault."""
+    """Read all settings. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "payment")
     signing_key_file = env.path("PAYMENT_SIGNING_KEY_FILE")
@@ -54,7 +54,7 @@ def read_settings() -> Settings:
 
 
 def read_service_settings() -> ServiceSettings:
-    """Return the part that every service has; the whole is checked all the same."""
+    """Return the settings that every service has; all others are validated all the same."""
     return read_settings().service
 
 
@@ -69,7 +69,7 @@ def _decode(texts: list[str]) -> tuple[bytes, ...]:
 
 
 def _refuse_sandbox(settings: Settings) -> None:
-    """A sandbox captures nothing: in production its key or an open line to the provider is a mistake."""
+    """Refuse a sandbox's key or a plain-text connection to the provider in production: a sandbox captures nothing."""
     if not settings.is_production:
         return
     if settings.provider_api_key.startswith(SANDBOX_KEY_PREFIX):

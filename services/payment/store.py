@@ -1,4 +1,4 @@
-"""All SQL of payments and checkouts; refunds and ledger are in refund_store.py. Nothing here commits."""
+"""SQL of payments and checkouts; refunds and ledger are in refund_store.py. Never commits."""
 
 import uuid
 from datetime import date, datetime, timedelta
@@ -51,7 +51,7 @@ def _checkout_row(*, state: str, **columns: Any) -> Checkout:
 
 
 def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
-    """Insert the payment of a renewal, unless there is one."""
+    """Insert the payment of a renewal, unless it exists."""
     return (
         conn.execute(
             """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor,
@@ -78,7 +78,7 @@ def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
 
 
 def find_payment(conn: Conn, renewal_id: RenewalId) -> Payment | None:
-    """Return the payment of a renewal, to look at."""
+    """Return the payment of a renewal, without a lock."""
     with conn.cursor(row_factory=kwargs_row(payment_row)) as cursor:
         return cursor.execute(f"SELECT {PAYMENT} FROM payments WHERE renewal_id = %s", (renewal_id,)).fetchone()
 
@@ -92,7 +92,7 @@ def lock_payment(conn: Conn, renewal_id: RenewalId) -> Payment | None:
 
 
 def save_state(conn: Conn, payment: Payment, *, due_at: datetime | None) -> None:
-    """Write the state; `due_at` is when the provider is asked next. A running lease stays."""
+    """Store the state; `due_at` is the time of the next query of the provider. A running lease stays."""
     conn.execute(
         "UPDATE payments SET state = %s, closing_reason = %s, due_at = %s, hinted = false, polls = 0 WHERE id = %s",
         (payment.state, payment.closing_reason, due_at, payment.id),
@@ -100,12 +100,12 @@ def save_state(conn: Conn, payment: Payment, *, due_at: datetime | None) -> None
 
 
 def hint(conn: Conn, payment_id: PaymentId, *, now: datetime) -> None:
-    """Ask the provider about this payment now, before all routine look-ups."""
+    """Make this payment due now, before all routine queries."""
     conn.execute("UPDATE payments SET due_at = %s, hinted = true, polls = 0 WHERE id = %s", (now, payment_id))
 
 
 def save_capture(conn: Conn, payment: Payment) -> None:
-    """Write the capture; nothing is left to ask."""
+    """Store the capture; no further query is due."""
     conn.execute(
         """UPDATE payments SET state = %s, captured_at = %s, provider_reference = %s, receipt = %s, due_at = NULL,
                hinted = false
@@ -115,10 +115,10 @@ def save_capture(conn: Conn, payment: Payment) -> None:
 
 
 def claim_due_payment(conn: Conn, *, now: datetime, lease: timedelta) -> Payment | None:
-    """Lease one payment about which the provider must be asked; nobody else gets it meanwhile.
+    """Claim a payment that is due for a query of the provider, under a lease.
 
-    Those whose last turn failed come last, and their lease doubles each time. Hinted ones come first: behind a thousand
-    overdue look-ups nobody who has just paid would be served.
+    Hinted payments come first: an AR who has just paid must not wait behind a thousand overdue queries. Payments whose
+    last attempt failed come last, and their lease doubles each time.
     """
     with conn.cursor(row_factory=kwargs_row(payment_row)) as cursor:
         return cursor.execute(
@@ -134,7 +134,9 @@ def claim_due_payment(conn: Conn, *, now: datetime, lease: timedelta) -> Payment
 
 
 def release(conn: Conn, claimed: Payment, *, due_at: datetime | None) -> None:
-    """Give our own lease back, an outcome recorded, and say when to ask next, unless it became due meanwhile."""
+    """Release our lease once an outcome is recorded, and set the next query, unless the payment
+    became due meanwhile.
+    """
     conn.execute(
         """UPDATE payments SET leased_until = NULL, attempts = 0, polls = polls + 1,
                   hinted = hinted AND due_at <> %(was)s,
@@ -145,7 +147,7 @@ def release(conn: Conn, claimed: Payment, *, due_at: datetime | None) -> None:
 
 
 def make_due(conn: Conn, checkout_id: CheckoutId, *, now: datetime) -> None:
-    """A hint: ask the provider about the payment of this checkout now, if it can still change anything."""
+    """Make the payment of this checkout due now, if it can still change anything."""
     conn.execute(
         """UPDATE payments SET due_at = %s, hinted = true, polls = 0 FROM checkouts
            WHERE checkouts.id = %s AND payments.id = checkouts.payment_id
@@ -175,7 +177,7 @@ def add_checkout(conn: Conn, checkout: Checkout, *, now: datetime) -> None:
 
 
 def count_checkouts(conn: Conn, payment_id: PaymentId) -> int:
-    """Return how many checkouts a payment has had, the live one included."""
+    """Return the number of a payment's checkouts, including the live one."""
     row = conn.execute("SELECT count(*) FROM checkouts WHERE payment_id = %s", (payment_id,)).fetchone()
     assert row is not None
     return int(row[0])
@@ -190,7 +192,7 @@ def find_live_checkout(conn: Conn, payment_id: PaymentId) -> Checkout | None:
 
 
 def save_checkout_opened(conn: Conn, checkout_id: CheckoutId, url: str) -> bool:
-    """Record the provider's answer to an intent; False if it is recorded already."""
+    """Record the provider's answer to an intent. Returns False if it is recorded already."""
     return (
         conn.execute(
             "UPDATE checkouts SET state = 'open', url = %s WHERE id = %s AND state = 'intended'", (url, checkout_id)
@@ -200,12 +202,12 @@ def save_checkout_opened(conn: Conn, checkout_id: CheckoutId, url: str) -> bool:
 
 
 def save_checkout_ended(conn: Conn, checkout_id: CheckoutId) -> None:
-    """Nobody can pay here any more."""
+    """Record that the checkout has ended."""
     conn.execute("UPDATE checkouts SET state = 'ended' WHERE id = %s", (checkout_id,))
 
 
 def use_authorisation(conn: Conn, *, jti: str, renewal_id: RenewalId, idempotency_key: str, now: datetime) -> bool:
-    """Use an authorisation up; False if another request did before."""
+    """Consume an authorisation. Returns False if another request has consumed it."""
     conn.execute(
         """INSERT INTO checkout_authorisations (jti, renewal_id, idempotency_key, used_at) VALUES (%s, %s, %s, %s)
            ON CONFLICT (jti) DO NOTHING""",
@@ -221,7 +223,7 @@ def use_authorisation(conn: Conn, *, jti: str, renewal_id: RenewalId, idempotenc
 
 
 def add_decline(conn: Conn, payment_id: PaymentId, decline: Decline, *, now: datetime) -> bool:
-    """Record a declined attempt; False if it is recorded already."""
+    """Record a declined attempt. Returns False if it is recorded already."""
     return (
         conn.execute(
             """INSERT INTO declines (id, payment_id, reason, recorded_at) VALUES (%s, %s, %s, %s)
@@ -233,7 +235,7 @@ def add_decline(conn: Conn, payment_id: PaymentId, decline: Decline, *, now: dat
 
 
 def add_webhook(conn: Conn, webhook: Webhook, *, now: datetime) -> bool:
-    """Record a webhook; False if it came before."""
+    """Record a webhook. Returns False if it came before."""
     return (
         conn.execute(
             """INSERT INTO provider_webhooks (id, type, reference, received_at) VALUES (%s, %s, %s, %s)
@@ -256,7 +258,7 @@ def add_booking(
     provider_reference: str,
     now: datetime,
 ) -> None:
-    """Book a capture (no refund id) or a refund; the table takes each once."""
+    """Book a capture (no refund id) or a refund; the table accepts each once."""
     conn.execute(
         """INSERT INTO ledger (payment_id, refund_id, debit, credit, amount_minor, currency, provider_reference,
                                booked_at)

@@ -1,4 +1,4 @@
-"""The provider's webhooks, verified as Standard Webhooks says: a hint that is worth asking about, no more."""
+"""Webhooks of the provider, verified as Standard Webhooks specifies; each is only a hint to query the provider."""
 
 import base64
 import binascii
@@ -21,8 +21,8 @@ MOST_SIGNATURES: Final = 20
 SHORTEST_SECRET_BYTES: Final = 24
 
 
-# The kinds that make the provider worth asking. Others are answered with success as well: the provider repeats what is
-# refused, and in the end switches an endpoint off that refuses much.
+# Kinds of webhooks that lead to a query. Other kinds are answered with success as well: the provider repeats refused
+# ones, and finally disables an endpoint that refuses many.
 USED: Final = frozenset(
     {"checkout.paid", "checkout.captured", "checkout.cancelled", "checkout.expired", "checkout.declined"}
 )
@@ -30,7 +30,7 @@ USED: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """A verified webhook of a kind that we use; `reference` is ours, if it names one."""
+    """A verified webhook of a kind that we use; `reference` is ours, if it has one."""
 
     id: str
     type: str
@@ -47,13 +47,13 @@ class WebhookOutcome(StrEnum):
 
 
 WEBHOOKS = Counter("payment_webhooks_total", "Webhooks received by outcome", ["outcome"])
-# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+# Pre-initialise all label values, so that increase() counts the first occurrence.
 for _outcome in WebhookOutcome:
     WEBHOOKS.labels(_outcome)
 
 
 def decode_secret(text: str) -> bytes:
-    """Return a whsec_… secret's bytes. Raises ValueError."""
+    """Return the bytes of a whsec_… secret. Raises ValueError."""
     prefix, _, encoded = text.strip().partition("_")
     try:
         secret = base64.b64decode(encoded, validate=True)
@@ -65,9 +65,9 @@ def decode_secret(text: str) -> bytes:
 
 
 def receive(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes], now: datetime) -> Webhook | None:
-    """Return the webhook, or None for a validly signed one that means nothing here; count it.
+    """Verify and count a webhook. Returns None for a valid one of a kind that is not used.
 
-    Raises WebhookRefused if none of our secrets signed these bytes within five minutes.
+    Raises WebhookRefused unless one of our secrets signed these bytes within the last five minutes.
     """
     try:
         webhook_id = verify(headers, body, secrets=secrets, now=now)
@@ -80,9 +80,10 @@ def receive(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes]
 
 
 def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes], now: datetime) -> str:
-    """Return the webhook's id, if one of our secrets signed these bytes within five minutes. Raises WebhookRefused.
+    """Return the webhook's id if one of our secrets signed these bytes within the last five minutes. Raises
+    WebhookRefused.
 
-    More than one secret is good while secrets are being rotated.
+    Several secrets are accepted while they are being rotated.
     """
     webhook_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not (0 < len(webhook_id) <= LONGEST_ID and webhook_id.isascii() and webhook_id.isprintable()):
@@ -104,7 +105,7 @@ def _is_signed(header: str, webhook_id: str, stamp: str, body: bytes, secrets: S
         for part in header.split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]
         if part.startswith("v1,")
     ]
-    # Every pair is compared, so that the time taken tells nothing about which one fitted.
+    # Every pair is compared, so that the duration does not reveal which one matched.
     fits = [hmac.compare_digest(one, other) for one in expected for other in given]
     return any(fits)
 

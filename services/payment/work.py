@@ -1,4 +1,4 @@
-"""Takes due payments and refunds to the provider, one at a time, and records the outcome."""
+"""Tasks of payment: process one due payment or refund at the provider, and record the outcome."""
 
 from datetime import timedelta
 from typing import Final
@@ -34,24 +34,24 @@ from shared.tx import Clock, Tx, transaction, utc_now
 log = structlog.get_logger()
 
 _ASKED: Final = frozenset({PaymentState.AWAITING_CHECKOUT, PaymentState.OPEN, PaymentState.CLOSING})
-# Outlasts the calls made under it.
+# Longer than the calls made under it.
 LEASE: Final = timedelta(seconds=90)
 CALLS: Final = 5
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
 LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
-# A provider takes hours to days over a pending refund.
+# Providers take hours to days for a pending refund.
 PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
 
 REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refund attempts refused by the provider; they are retried")
 
 
 def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock: Clock = utc_now) -> bool:
-    """Ask the provider about one due payment: capture it if paid, close it if it is closing."""
+    """Query the provider about one due payment: capture it if it is paid, close it if it is closing."""
     with transaction(pool, clock=clock) as tx:
         payment = store.claim_due_payment(tx.conn, now=tx.now, lease=LEASE)
         checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
-        # Not stored: asked for in case a restored database has forgotten it.
+        # Not stored: looked up in case a restored database has lost it.
         unknown = None if payment is None or checkout or payment.state not in _ASKED else next_checkout(payment, "", tx)
     if payment is None:
         return False
@@ -72,7 +72,7 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
 
 
 def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> timedelta | None:
-    """Return how long until the provider is asked again, if nothing else asks for it sooner."""
+    """Return the delay until the provider is queried again, unless something makes the payment due earlier."""
     match outcome:
         case Waiting():
             return backoff(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
@@ -86,7 +86,7 @@ def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> tim
 
 
 def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bool:
-    """Make one due refund; never more in sum than was captured."""
+    """Make one due refund; the sum of all refunds never exceeds the capture."""
     with transaction(pool, clock=clock) as tx:
         found = refund_store.lock_due_refund(tx.conn, now=tx.now)
         if found is None:
@@ -114,7 +114,7 @@ def _record_refund(payment: Payment, sent: Refund, made: ProviderRefund | None, 
     elif made.status is RefundStatus.SUCCEEDED:
         _settle(payment, sent, made, tx)
     elif made.status is RefundStatus.PENDING:
-        # Asked for again under our reference, never made again.
+        # The pending refund is looked up under our reference, never made twice.
         refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
     else:
         _hold(payment, sent, f"the provider says {made.status}", tx)
@@ -135,7 +135,7 @@ def _hold(payment: Payment, refund: Refund, why: str, tx: Tx) -> None:
 
 
 def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund | None:
-    """Return the refund as the provider made it; None to try again, for ever, louder the less it will help."""
+    """Make the refund at the provider. Returns None if it must be retried; permanent refusals are logged as errors."""
     try:
         return provider.refund(refund, session_id)
     except ProviderUnavailable as error:

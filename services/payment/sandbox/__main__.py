@@ -1,4 +1,4 @@
-"""`python -m services.payment.sandbox`: the sandbox payment provider, a process of its own."""
+"""Command line of the sandbox payment provider: `python -m services.payment.sandbox`."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ REQUIRED = ("SANDBOX_API_KEY", "SANDBOX_WEBHOOK_URL", "SANDBOX_WEBHOOK_SECRETS")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Check the arguments, then become gunicorn."""
+    """Parse the arguments, then become gunicorn."""
     parser = argparse.ArgumentParser(
         prog="python -m services.payment.sandbox",
         description=__doc__,
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     parser.add_argument("--store", type=Path, required=True, help="SQLite file; made when missing")
-    parser.add_argument("--public-url", help="what the payer's browser sees (default: http://127.0.0.1:PORT)")
+    parser.add_argument("--public-url", help="address for the payer's browser (default: http://127.0.0.1:PORT)")
     options = parser.parse_args(arguments)
     if missing := [name for name in REQUIRED if not os.environ.get(name)]:
         parser.error(f"missing in the environment: {', '.join(missing)}")

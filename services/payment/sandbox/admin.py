@@ -1,4 +1,4 @@
-"""For tests and operators of the sandbox: order faults, count effects, look at webhooks."""
+"""Administration of the sandbox for tests: order faults, count effects, list webhooks."""
 
 import time
 from http import HTTPStatus
@@ -23,7 +23,7 @@ class FaultSchema(Schema):
 
 @blp.post("/faults")
 def order_fault() -> tuple[Response, int]:
-    """Let the next calls of an operation go wrong."""
+    """Order a fault for the next calls of an operation."""
     order = api.parsed(FaultSchema())
     if order["kind"] not in faults.KINDS[str(order["operation"])]:
         kinds = ", ".join(faults.KINDS[str(order["operation"])])
@@ -38,7 +38,7 @@ def order_fault() -> tuple[Response, int]:
 
 @blp.delete("/faults")
 def clear_faults() -> tuple[str, int]:
-    """Return everything works again."""
+    """Cancel all ordered faults."""
     with api.shop().store.transaction() as conn:
         conn.execute("DELETE FROM faults")
     return "", HTTPStatus.NO_CONTENT
@@ -51,7 +51,7 @@ class RefundEndSchema(Schema):
 
 @blp.post("/refunds")
 def settle_refunds() -> Response:
-    """Bring pending refunds to their end."""
+    """Settle pending refunds."""
     order = api.parsed(RefundEndSchema())
     with api.shop().store.transaction() as conn:
         count = sessions.settle_refunds(conn, str(order["reference"]), str(order["status"]), now=time.time())
@@ -60,7 +60,7 @@ def settle_refunds() -> Response:
 
 @blp.delete("/keys")
 def forget_keys() -> tuple[str, int]:
-    """Forget all idempotency keys, as a payment company may after a day."""
+    """Delete all idempotency keys, as a payment company may after a day."""
     with api.shop().store.transaction() as conn:
         conn.execute("DELETE FROM answers")
     return "", HTTPStatus.NO_CONTENT
@@ -68,7 +68,7 @@ def forget_keys() -> tuple[str, int]:
 
 @blp.get("/effects")
 def list_effects() -> Response:
-    """Return what was really done: sessions opened, captures, refunds; each effect is one row."""
+    """Return what was really done: sessions opened, captures, refunds; one row for each effect."""
     reference = request.args.get("reference")
     with api.shop().store.reading() as conn:
         rows = conn.execute(
@@ -81,7 +81,7 @@ def list_effects() -> Response:
 
 @blp.get("/webhooks")
 def list_webhooks() -> Response:
-    """Return the webhooks owed and delivered."""
+    """Return the queued and delivered webhooks."""
     with api.shop().store.reading() as conn:
         rows = conn.execute(
             "SELECT webhook_id, body, attempts, delivered, last_status FROM deliveries ORDER BY id"

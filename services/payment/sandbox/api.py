@@ -1,4 +1,4 @@
-"""The payment company's API for merchants."""
+"""Merchant API of the sandbox."""
 
 import hashlib
 import hmac
@@ -25,13 +25,13 @@ from services.payment.sandbox.webhooks import Deliverer
 blp: Final = Blueprint("api", __name__)
 EXTENSION: Final = "payment-sandbox"
 _REFERENCE: Final = validate.Regexp(re.compile(r"[A-Za-z0-9._:-]{1,100}\Z"))
-# What a call does: its fault, if one was ordered, is the last argument.
+# Implementation of a call; its last argument is the fault ordered for it, if any.
 _Work = Callable[[sqlite3.Connection, Mapping[str, object], str, str], Json]
 
 
 @dataclass(frozen=True)
 class Shop:
-    """What the request handlers work with."""
+    """Dependencies of the request handlers."""
 
     store: Store
     deliverer: Deliverer
@@ -40,7 +40,7 @@ class Shop:
 
 
 def shop() -> Shop:
-    """Return the running application's shop."""
+    """Return the dependencies of the running application."""
     found = current_app.extensions[EXTENSION]
     assert isinstance(found, Shop)
     return found
@@ -77,7 +77,7 @@ class RefundSchema(CaptureSchema):
 
 @blp.before_request
 def authenticate() -> None:
-    """Every call of the API carries the merchant's secret key."""
+    """Require the merchant's secret key for every call of the API."""
     given = request.headers.get("Authorization", "").encode("latin-1", "replace")
     if not hmac.compare_digest(given, f"Bearer {shop().api_key}".encode()):
         raise Failure(HTTPStatus.UNAUTHORIZED, "bad_api_key", "The API key is missing or wrong")
@@ -85,7 +85,7 @@ def authenticate() -> None:
 
 @blp.get("/v1/account")
 def show_account() -> Response:
-    """Return who this is: a sandbox, and it says so."""
+    """Return the merchant's account, marked as a sandbox."""
     return jsonify({"id": "acct_sandbox", "livemode": False})
 
 
@@ -103,7 +103,7 @@ def create_session() -> Response:
 
 @blp.post("/v1/checkout-sessions/<session_id>/cancel")
 def cancel_session(session_id: str) -> Response:
-    """Close a session that is not paid."""
+    """Cancel a session that is not paid."""
 
     def work(conn: sqlite3.Connection, _body: Mapping[str, object], _key: str, _fault: str) -> Json:
         sessions.cancel(conn, session_id, now=time.time())
@@ -114,7 +114,7 @@ def cancel_session(session_id: str) -> Response:
 
 @blp.post("/v1/checkout-sessions/<session_id>/capture")
 def capture_session(session_id: str) -> Response:
-    """Take the money of a paid session."""
+    """Capture the money of a paid session."""
 
     def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, _fault: str) -> Json:
         sessions.capture(conn, session_id, body, key=key, now=time.time())
@@ -125,7 +125,7 @@ def capture_session(session_id: str) -> Response:
 
 @blp.post("/v1/refunds")
 def create_refund() -> Response:
-    """Pay money back."""
+    """Create a refund."""
 
     def work(conn: sqlite3.Connection, body: Mapping[str, object], key: str, fault: str) -> Json:
         status = fault if fault in faults.REFUND_STATES else "succeeded"
@@ -144,7 +144,7 @@ def show_session(session_id: str) -> Response:
 
 @blp.get("/v1/checkout-sessions")
 def list_sessions() -> Response:
-    """Return the sessions under the merchant's reference."""
+    """Return the sessions with the merchant's reference."""
     _meet_retrieve_fault()
     with shop().store.transaction() as conn:
         rows = sessions.with_reference(conn, request.args.get("reference", ""), now=time.time())
@@ -153,24 +153,24 @@ def list_sessions() -> Response:
 
 @blp.get("/v1/refunds")
 def list_refunds() -> Response:
-    """Return the refunds under the merchant's reference."""
+    """Return the refunds with the merchant's reference."""
     _meet_retrieve_fault()
     with shop().store.reading() as conn:
         return jsonify({"data": sessions.refunds_with_reference(conn, request.args.get("reference", ""))})
 
 
 def fail(error: Failure) -> tuple[Response, int]:
-    """Return a failure as the API shows it."""
+    """Return a failure in the API's form."""
     return jsonify({"error": {"code": error.code, "message": str(error)}}), error.status
 
 
 def fail_http(error: HTTPException) -> tuple[Response, int]:
-    """Return what Flask itself refuses (unknown path, wrong method, body too large), in the API's form."""
+    """Return Flask's own refusals (unknown path, wrong method, body too large) in the API's form."""
     return jsonify({"error": {"code": error.name.lower().replace(" ", "_"), "message": error.name}}), error.code or 500
 
 
 def parsed(schema: Schema) -> dict[str, object]:
-    """Return the request's JSON body, checked."""
+    """Return the request's JSON body, validated."""
     try:
         body = schema.load(json.loads(request.get_data() or b"{}"))
     except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -181,7 +181,7 @@ def parsed(schema: Schema) -> dict[str, object]:
 
 
 def _perform(operation: str, schema: Schema, work: _Work, status: HTTPStatus) -> Response:
-    """Do it once per idempotency key, and let the fault ordered for this call happen."""
+    """Run the operation once for each idempotency key, with the fault ordered for this call."""
     key = request.headers.get("Idempotency-Key", "")
     if not 1 <= len(key) <= 200:
         raise Failure(HTTPStatus.BAD_REQUEST, "no_idempotency_key", "An Idempotency-Key is needed")
@@ -241,7 +241,7 @@ def _remember(conn: sqlite3.Connection, key: str, answer: Response) -> None:
 
 
 def _cut_connection() -> None:
-    """The answer is lost on its way: the client sees a closed connection (gunicorn hands over its socket)."""
+    """Close the connection without an answer (gunicorn provides its socket)."""
     connection = request.environ["gunicorn.socket"]
     assert isinstance(connection, socket.socket)
     connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,6 @@
-"""Builds the sandbox from its environment; gunicorn calls it in the worker, after the fork."""
+"""Application factory of the sandbox, configured by its environment; gunicorn calls it in the
+worker, after the fork.
+"""
 
 import os
 from pathlib import Path
@@ -16,7 +18,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 
 def create_app() -> Flask:
-    """Return the application, its tables made and its webhook thread running."""
+    """Return the application, with its tables created and its webhook thread started."""
     store = Store(Path(os.environ["SANDBOX_STORE"]))
     store.prepare()
     deliverer = Deliverer(

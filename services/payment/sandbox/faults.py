@@ -1,4 +1,4 @@
-"""Faults on demand: the next calls of an operation go wrong in a chosen way."""
+"""Faults on demand for the next calls of an operation."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ KINDS: Final = {
 
 @dataclass(frozen=True)
 class Fault:
-    """How the next call goes wrong."""
+    """The way in which the next call fails."""
 
     kind: str
     seconds: float
 
 
 def take(conn: sqlite3.Connection, operation: str) -> Fault | None:
-    """Return the fault ordered for this call, if one is; it is used up."""
+    """Return the fault ordered for this call, if there is one, and consume it."""
     row = conn.execute(
         "UPDATE faults SET remaining = remaining - 1 WHERE id ="
         " (SELECT id FROM faults WHERE operation = ? AND remaining > 0 ORDER BY id LIMIT 1) RETURNING kind, seconds",

@@ -1,4 +1,4 @@
-"""The hosted checkout page: plain HTML forms, no script, and the way back to the merchant."""
+"""Hosted checkout page: plain HTML forms, no script, and the redirect to the merchant."""
 
 import time
 from http import HTTPStatus
@@ -13,19 +13,19 @@ from services.payment.sandbox.api import shop
 from services.payment.sandbox.sessions import Failure
 
 blp: Final = Blueprint("page", __name__, template_folder="templates")
-# ISO 4217 currencies whose minor unit is not a hundredth; the rest are.
+# ISO 4217 currencies whose minor unit is not a hundredth.
 _EXPONENTS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "KWD": 3}
 
 
 @blp.get("/checkout/<page_token>")
 def show(page_token: str) -> Response:
-    """Return the page a payer sees."""
+    """Return the payer's page."""
     return _page(page_token)
 
 
 @blp.post("/checkout/<page_token>")
 def decide(page_token: str) -> BaseResponse:
-    """Return the payer pressed a button. Going back without paying leaves the session open."""
+    """Handle the payer's choice. Leaving without payment keeps the session open."""
     decision = request.form.get("decision", "")
     if decision not in {"pay", "decline", "cancel"}:
         raise Failure(HTTPStatus.BAD_REQUEST, "bad_decision", "The decision is pay, decline or cancel")
@@ -38,7 +38,7 @@ def decide(page_token: str) -> BaseResponse:
     shop().deliverer.wake.set()
     if decision == "decline" or row["status"] in {"cancelled", "expired"}:
         return redirect(request.path, HTTPStatus.SEE_OTHER)
-    return redirect(row["return_url"], HTTPStatus.SEE_OTHER)  # only ever where the merchant said
+    return redirect(row["return_url"], HTTPStatus.SEE_OTHER)  # only to the merchant's address
 
 
 def _page(page_token: str) -> Response:
@@ -56,7 +56,7 @@ def _page(page_token: str) -> Response:
         )
     )
     parts = urlsplit(row["return_url"])
-    # A form may post here, and its answer may redirect to the merchant; browsers check both against form-action.
+    # The form posts to this page, and the answer redirects to the merchant; browsers check both against form-action.
     answer.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none';"
         f" form-action 'self' {parts.scheme}://{parts.netloc}"
@@ -68,6 +68,6 @@ def _page(page_token: str) -> Response:
 
 
 def written_amount(minor: int, currency: str) -> str:
-    """Return the amount as a person reads it: HKD 2,500.00."""
+    """Return the amount, formatted: HKD 2,500.00."""
     exponent = _EXPONENTS.get(currency, 2)
     return f"{currency} {minor / 10**exponent:,.{exponent}f}"

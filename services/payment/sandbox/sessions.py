@@ -1,4 +1,4 @@
-"""What the payment company does with a checkout session: open, pay, decline, cancel, capture, refund."""
+"""Checkout sessions of the sandbox: open, pay, decline, cancel, capture, refund."""
 
 import secrets
 import sqlite3
@@ -16,13 +16,13 @@ _SESSION: Final = (
     " refunded_minor, captured_at, expires_at FROM sessions"
 )
 _REFUND: Final = "SELECT id, session_id, reference, amount_minor, currency, refunded_at, status FROM refunds"
-# A refund in one of these takes its amount of what was captured.
+# Refunds in these states count against the captured amount.
 _TAKING: Final = frozenset({"succeeded", "pending", "under-review"})
 MAX_LIFETIME_SECONDS: Final = 90 * 24 * 3600
 
 
 class Failure(Exception):
-    """The request cannot be done; `code` is stable, so a merchant can decide by it."""
+    """The request cannot be performed; `code` is stable, for merchants to decide by."""
 
     def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
         super().__init__(message)
@@ -31,9 +31,9 @@ class Failure(Exception):
 
 
 def create(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, now: float, surcharge: int) -> str:
-    """Open a session; returns its id. `surcharge` is the wrong-amount fault."""
+    """Open a session. Returns its id. `surcharge` is the wrong-amount fault."""
     expires_at = body["expires_at"]
-    assert isinstance(expires_at, datetime)  # the schema made it one
+    assert isinstance(expires_at, datetime)  # ensured by the schema
     seconds = expires_at.timestamp()
     if not now < seconds <= now + MAX_LIFETIME_SECONDS:
         raise Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_expiry", "expires_at is in the past or too far away")
@@ -57,13 +57,13 @@ def create(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, no
 
 
 def pay(conn: sqlite3.Connection, row: sqlite3.Row, *, now: float) -> None:
-    """The payer pays: the money is set aside until the merchant captures it."""
+    """Pay the session: the money is reserved until the merchant captures it."""
     _move(conn, row, "paid")
     webhooks.owe(conn, "checkout.paid", row["id"], row["reference"], now=now)
 
 
 def decline(conn: sqlite3.Connection, row: sqlite3.Row, *, now: float) -> None:
-    """The payer's bank says no; the session stays open for another try."""
+    """Decline an attempt to pay; the session stays open."""
     conn.execute(
         "INSERT INTO declines (id, session_id, reason, declined_at) VALUES (?, ?, 'card_declined', ?)",
         ("dc_" + secrets.token_hex(12), row["id"], now),
@@ -72,7 +72,7 @@ def decline(conn: sqlite3.Connection, row: sqlite3.Row, *, now: float) -> None:
 
 
 def cancel(conn: sqlite3.Connection, session_id: str, *, now: float) -> None:
-    """The merchant closes the session; too late once it is paid."""
+    """Cancel the session for the merchant; fails once it is paid."""
     row = load(conn, session_id, now=now)
     if row["status"] in {"paid", "captured"}:
         raise Failure(HTTPStatus.CONFLICT, "already_paid", "The session is paid already")
@@ -82,7 +82,7 @@ def cancel(conn: sqlite3.Connection, session_id: str, *, now: float) -> None:
 
 
 def capture(conn: sqlite3.Connection, session_id: str, body: Mapping[str, object], *, key: str, now: float) -> None:
-    """Take the money that was set aside, all of it."""
+    """Capture the reserved money in full."""
     row = load(conn, session_id, now=now)
     if row["status"] == "captured":
         raise Failure(HTTPStatus.CONFLICT, "already_captured", "The session is captured already")
@@ -99,7 +99,7 @@ def capture(conn: sqlite3.Connection, session_id: str, body: Mapping[str, object
 
 
 def refund(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, now: float, status: str) -> str:
-    """Pay back some or all of what was captured; returns the refund's id. `status` is what a fault makes of it."""
+    """Refund all or part of a capture. Returns the refund's id. `status` is the state that a fault gives it."""
     row = load(conn, str(body["session_id"]), now=now)
     amount = _amount(body)
     if body["currency"] != row["currency"] or row["refunded_minor"] + amount > row["captured_minor"]:
@@ -118,7 +118,7 @@ def refund(conn: sqlite3.Connection, body: Mapping[str, object], *, key: str, no
 
 
 def settle_refunds(conn: sqlite3.Connection, reference: str, status: str, *, now: float) -> int:
-    """Bring the pending refunds under a reference to their end; returns how many there were."""
+    """Settle the pending refunds with a reference. Returns their number."""
     rows = conn.execute(f"{_REFUND} WHERE reference = ? AND status = 'pending'", (reference,)).fetchall()
     for row in rows:
         conn.execute("UPDATE refunds SET status = ?, refunded_at = ? WHERE id = ?", (status, now, row["id"]))
@@ -132,23 +132,23 @@ def settle_refunds(conn: sqlite3.Connection, reference: str, status: str, *, now
 
 
 def load(conn: sqlite3.Connection, session_id: str, *, now: float) -> sqlite3.Row:
-    """Return the session as it stands, expired if its time is over."""
+    """Return the session, expired if its time is over."""
     return _found(conn, conn.execute(f"{_SESSION} WHERE id = ?", (session_id,)).fetchone(), now)
 
 
 def load_page(conn: sqlite3.Connection, page_token: str, *, now: float) -> sqlite3.Row:
-    """Return the session behind a checkout page."""
+    """Return the session of a checkout page."""
     return _found(conn, conn.execute(f"{_SESSION} WHERE page_token = ?", (page_token,)).fetchone(), now)
 
 
 def with_reference(conn: sqlite3.Connection, reference: str, *, now: float) -> list[sqlite3.Row]:
-    """Return all sessions a merchant opened under one reference, the oldest first."""
+    """Return all sessions with a merchant's reference, oldest first."""
     rows = conn.execute(f"{_SESSION} WHERE reference = ? ORDER BY rowid", (reference,)).fetchall()
     return [_found(conn, row, now) for row in rows]
 
 
 def refunds_with_reference(conn: sqlite3.Connection, reference: str) -> list[Json]:
-    """Return all refunds made under one reference, the oldest first."""
+    """Return all refunds with a merchant's reference, oldest first."""
     rows = conn.execute(f"{_REFUND} WHERE reference = ? ORDER BY rowid", (reference,)).fetchall()
     return [_refund(row) for row in rows]
 
@@ -217,7 +217,7 @@ def _note(conn: sqlite3.Connection, kind: str, key: str, session_id: str, refere
 
 def _amount(body: Mapping[str, object]) -> int:
     amount = body["amount_minor"]
-    assert isinstance(amount, int)  # the schema made it one
+    assert isinstance(amount, int)  # ensured by the schema
     return amount
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's own SQLite store: sessions, refunds, answers given, faults ordered, webhooks owed."""
+"""SQLite store of the sandbox: sessions, refunds, stored answers, ordered faults, queued webhooks."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -77,12 +77,12 @@ CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE NOT deliv
 
 @dataclass(frozen=True)
 class Store:
-    """One SQLite file. A connection lives for one transaction, so threads share nothing."""
+    """A SQLite file. A connection lives for one transaction, so threads share nothing."""
 
     path: Path
 
     def prepare(self) -> None:
-        """Make the tables, unless they are there."""
+        """Create the tables, unless they exist."""
         with closing(self._connect()) as conn:
             conn.execute("PRAGMA journal_mode = WAL")
             conn.executescript(SCHEMA)
@@ -91,7 +91,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield a writing transaction: the write lock is taken at once, so what is read inside stays true."""
+        """Yield a writing transaction; it takes the write lock at once, so its reads stay valid."""
         with closing(self._connect()) as conn:
             conn.execute("BEGIN IMMEDIATE")
             try:
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection for looking only; it never waits for a writer."""
+        """Yield a connection for reading; it never waits for a writer."""
         with closing(self._connect()) as conn:
             yield conn
 

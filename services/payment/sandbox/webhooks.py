@@ -1,4 +1,4 @@
-"""Signed webhooks as Standard Webhooks describes them, delivered until the merchant answers 2xx."""
+"""Webhooks of the sandbox, signed as Standard Webhooks specifies, retried until the merchant answers 2xx."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from services.payment.sandbox.store import Store
 
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 60.0
-# A delivery taken by a process that then died comes due again after this; it outlasts the call's time-out.
+# After this a delivery claimed by a process that died is due again; longer than the call's timeout.
 LEASE_SECONDS: Final = 15.0
 TIMEOUT: Final = urllib3.Timeout(connect=2, read=8)
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Merchant:
-    """Where webhooks go. `tls_name` is what the certificate must say when the address is a bare IP."""
+    """Address of webhooks. `tls_name` is the name that the certificate must have when the address is a bare IP."""
 
     url: str
     secrets: Sequence[str]
@@ -40,14 +40,14 @@ class Merchant:
 
 @dataclass
 class Deliverer:
-    """The thread that delivers what is owed."""
+    """Thread that delivers queued webhooks."""
 
     store: Store
     merchant: Merchant
     wake: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin delivering, in the background, until the process ends."""
+        """Start delivering in the background, until the process ends."""
         threading.Thread(target=self._run, name="webhooks", daemon=True).start()
 
     def _run(self) -> None:
@@ -58,7 +58,7 @@ class Deliverer:
                 self.wake.wait(0.25)
 
     def deliver_next(self, pool: urllib3.PoolManager) -> bool:
-        """Deliver one webhook that is due; say whether there was one."""
+        """Deliver one due webhook. Returns whether there was one."""
         with self.store.transaction() as conn:
             row = conn.execute(
                 "SELECT id, webhook_id, body, attempts FROM deliveries"
@@ -99,7 +99,7 @@ class Deliverer:
 
 
 def owe(conn: sqlite3.Connection, kind: str, session_id: str, reference: str, *, now: float) -> None:
-    """Queue a webhook in the transaction of what it tells of; faults may lose, double or delay it."""
+    """Queue a webhook in the transaction of its cause; faults may lose, double or delay it."""
     webhook_id = "msg_" + secrets.token_hex(12)
     body = json.dumps({"type": kind, "timestamp": int(now), "data": {"session_id": session_id, "reference": reference}})
     fault = faults.take(conn, "webhook")
@@ -111,7 +111,7 @@ def owe(conn: sqlite3.Connection, kind: str, session_id: str, reference: str, *,
 
 
 def signatures(secret_texts: Sequence[str], webhook_id: str, stamp: str, body: bytes) -> str:
-    """Return the webhook-signature header: one v1 signature per secret, so that secrets can be rotated."""
+    """Return the webhook-signature header: one v1 signature for each secret, so that secrets can be rotated."""
     message = b".".join((webhook_id.encode(), stamp.encode(), body))
     return " ".join(
         "v1," + base64.b64encode(hmac.digest(_key(text), message, hashlib.sha256)).decode() for text in secret_texts
@@ -127,7 +127,7 @@ def _pause(attempts: int) -> float:
 
 
 def pool_for(merchant: Merchant) -> urllib3.PoolManager:
-    """Return connections to the merchant; over TLS only to the name that was agreed."""
+    """Return connections to the merchant; over TLS only to the agreed name."""
     if urlsplit(merchant.url).scheme != "https":
         return urllib3.PoolManager(timeout=TIMEOUT)
     return urllib3.PoolManager(
