@@ -1,1 +1,1 @@
-"""Mailing: owns e-mails, PIN Envelopes and posting batches; publishes mailing.events."""
+"""mailing: owns e-mails, PIN Envelopes and posting batches; publishes mailing.events."""

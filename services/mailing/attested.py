@@ -1,4 +1,4 @@
-"""Whom a renewal's mails go to and what they are about: what identity attested, and nothing else."""
+"""Contact and items of a renewal, taken from identity's attestation only."""
 
 from services.mailing.domain import Contact, Item, mail_address, one_line
 from shared.events.base import ItemId

@@ -1,4 +1,4 @@
-"""Delivery status notifications (RFC 3464, RFC 6533) and other bounces: which of our mails another server gave up."""
+"""Bounces: delivery status notifications (RFC 3464, RFC 6533) and others, each matched to one of our e-mails."""
 
 import base64
 import email
@@ -11,7 +11,7 @@ from typing import Final
 
 from services.mailing.domain import ReportRefused
 
-# Servers give back at most the whole mail; ours have a few kilobytes.
+# Servers return at most the whole e-mail; ours are a few kilobytes.
 MAX_REPORT_BYTES: Final = 1_000_000
 _STATUS_TYPES: Final = ("message/delivery-status", "message/global-delivery-status")
 _HEADERS_TYPES: Final = ("text/rfc822-headers", "message/global-headers")
@@ -25,22 +25,22 @@ _MESSAGE_ID_LINE: Final = re.compile(r"^[> \t]*Message-ID:\s*(<[!-~]{3,250}>)", 
 _BLANK_LINE: Final = re.compile(r"\r?\n[ \t]*\r?\n")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _SERVER: Final = re.compile(r"\b(mailer-daemon|postmaster)@|^\s*mailer-daemon\b", re.IGNORECASE)
-# A permanent failure of which no reply code is reported (RFC 3464, section 2.3.4: the status's class is 5).
+# A permanent failure without a reply code (RFC 3464, section 2.3.4: the class of its status is 5).
 _GENERAL_FAILURE: Final = 550
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A mail that was given up, with the SMTP reply it was refused by; 550 if the report names none."""
+    """An e-mail that was given up, with the SMTP reply that refused it; 550 if the report has none."""
 
     message_id: str
     reply_code: int
 
 
 def read(report: bytes) -> Failure:
-    """Return the mail that the report says was given up.
+    """Return the e-mail that the report gives up.
 
-    Raises ReportRefused for a delay, a success, a report of no mail, or anything that is no report.
+    Raises ReportRefused for a delay, a success, a report without an e-mail, or anything else that is not a report.
     """
     if len(report) > MAX_REPORT_BYTES:
         raise ReportRefused(f"the report has more than {MAX_REPORT_BYTES} bytes")
@@ -62,7 +62,7 @@ def _recipients(message: Message) -> Iterator[Message]:
 
 
 def _text_within(part: Message) -> str:
-    """Return a part's text, also where the parser has taken it for a message or for several."""
+    """Return a part's text, even if the parser took it for one or several messages."""
     if part.is_multipart():
         text = "\n\n".join(str(inner).strip() for inner in part.get_payload() if isinstance(inner, Message))
         # RFC 6533, section 3, allows an encoding where the parser expects none.
@@ -83,7 +83,9 @@ def _code_of_fields(recipients: list[Message]) -> int:
 
 
 def _code_of_text(message: Message) -> int:
-    """Read a bounce without a part for machines: only of a mail server, and only what names a permanent failure."""
+    """Return the reply code of a bounce without a machine-readable part, if a mail server wrote it
+    and it is permanent.
+    """
     if not _is_of_a_server(message):
         raise ReportRefused("this is no delivery status notification")
     failed = message.get("X-Failed-Recipients") is not None
@@ -97,14 +99,16 @@ def _code_of_text(message: Message) -> int:
 
 
 def _is_of_a_server(message: Message) -> bool:
-    """Return whether a mail server wrote it: the empty return path (RFC 5321, section 4.5.5), or its usual names."""
+    """Return whether a mail server wrote it: an empty return path (RFC 5321, section 4.5.5), or one of the usual
+    senders.
+    """
     if str(message.get("Return-Path", "")).strip() == "<>" or message.get("X-Failed-Recipients") is not None:
         return True
     return _SERVER.search(str(message.get("From", ""))) is not None
 
 
 def _texts(message: Message) -> Iterator[str]:
-    """Yield the plain text that the server wrote, without the mail that it gives back."""
+    """Yield the server's plain text, without the returned e-mail."""
     if message.get_content_type() in (*_WHOLE_TYPES, *_HEADERS_TYPES):
         return
     if message.is_multipart():
@@ -116,7 +120,7 @@ def _texts(message: Message) -> Iterator[str]:
 
 
 def _original(message: Message) -> str:
-    """Return the Message-ID of the mail given back (RFC 6522, section 3), else the one that the report names."""
+    """Return the Message-ID of the returned e-mail (RFC 6522, section 3), else the one that the report names."""
     for part in message.walk():
         if part.get_content_type() in (*_WHOLE_TYPES, *_HEADERS_TYPES):
             given_back = HeaderParser().parsestr(_text_within(part).lstrip())

@@ -1,4 +1,4 @@
-"""E-mails and PIN Envelopes: what they are, the states they pass through, and what is refused."""
+"""E-mails and PIN Envelopes: their data, states and rules."""
 
 import hashlib
 import re
@@ -15,18 +15,18 @@ from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
 
-# A date on paper is the date here; Hong Kong has no summer time.
+# Dates on paper are Hong Kong dates; Hong Kong has no summer time.
 HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
 
 
 class AddressRefused(Refused):
-    """Not an e-mail address that a message can be sent to."""
+    """The text is not an e-mail address to which a message can be sent."""
 
     reason = "not-an-e-mail-address"
 
 
 class MailRefused(Refused):
-    """The mail server will never take this message (a 5xx reply)."""
+    """The mail server refuses this message for good (a 5xx reply)."""
 
     reason = "mail-refused"
 
@@ -36,7 +36,7 @@ class MailRefused(Refused):
 
 
 class MailServerUnavailable(Unavailable):
-    """The mail server did not take the message now: a 4xx reply (`code`), or no conversation at all."""
+    """The mail server did not accept the message: a 4xx reply (`code`), or no conversation at all."""
 
     reason = "mail-server-unavailable"
 
@@ -46,41 +46,41 @@ class MailServerUnavailable(Unavailable):
 
 
 class MailOutcomeUnknown(Exception):
-    """The connection was lost after the message's final dot: it may have been taken, or not."""
+    """The connection was lost after the message's final dot: it is unknown whether the server accepted it."""
 
 
 class EnvelopeUnusable(Refused):
-    """A sealed PIN that cannot be printed: not for our key, not what its event announced, or too long an address."""
+    """The sealed PIN cannot be printed: sealed to another key, different from its event, or the address is too long."""
 
     reason = "envelope-unusable"
 
 
 class ContactUnknown(Refused):
-    """The renewal's CSRs were never asked for, so nobody said to whom its mails go."""
+    """The renewal's CSRs were never requested, so no attestation has named its contact."""
 
     reason = "contact-unknown"
 
 
 class EnvelopeConflict(Refused):
-    """Another letter for this server name is under way, or this envelope came before with another content."""
+    """Another letter for this server name is in progress, or this envelope came before with other content."""
 
     reason = "envelope-conflict"
 
 
 class ReportRefused(Refused):
-    """What came back is no report that one of our mails was given up."""
+    """The text is not a report that one of our e-mails was given up."""
 
     reason = "report-refused"
 
 
 class PostingRefused(Refused):
-    """What an operator says about the post does not fit what was printed."""
+    """The operator's report about the post does not match the printed letters."""
 
     reason = "posting-refused"
 
 
 class Template(StrEnum):
-    """A mail's folder of templates."""
+    """Templates of e-mails: each is a folder."""
 
     CSR_REQUEST = "csr-request"
     ITEM_REFUSED = "item-refused"
@@ -89,16 +89,16 @@ class Template(StrEnum):
     PAYMENT_RETURNED = "payment-returned"
 
 
-# What a renewal that ended without a certificate makes pointless; the mails about its end and its money are not.
+# E-mails that a renewal's end without a certificate makes pointless; those about its end and its refund are sent.
 VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.ITEM_REFUSED})
 
-# An item may be the last one: then the renewal's end, which follows at once, says it all in one mail.
+# Delay before an item's refusal is mailed: if it was the last item, the e-mail at the renewal's end covers it.
 REFUSAL_WAITS: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Help:
-    """Where an AR finds help."""
+    """Contact data of the help desk."""
 
     telephone: str
     email: str
@@ -106,7 +106,7 @@ class Help:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One item of a renewal, as its mails name it."""
+    """An item of a renewal, as its e-mails name it."""
 
     item_id: ItemId
     reference: str
@@ -116,7 +116,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Contact:
-    """Whom a renewal's mails go to and what they are about; every text is one clean line."""
+    """The recipient of a renewal's e-mails, and the renewal's items; every text is one clean line."""
 
     reference: str
     language: Language
@@ -128,7 +128,7 @@ class Contact:
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Money that goes back, in minor units: of one refused item, with issuance's cause, or of the whole renewal."""
+    """A refund in minor units: of one refused item, with issuance's cause, or of the whole renewal."""
 
     item_id: ItemId | None
     amount_minor: int
@@ -138,7 +138,7 @@ class Refund:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """What mailing knows of a renewal."""
+    """The facts that mailing has about a renewal."""
 
     renewal_id: RenewalId
     contact: Contact | None
@@ -146,7 +146,7 @@ class Renewal:
 
 
 class MailState(StrEnum):
-    """Where a mail is. Unconfirmed: sent twice, and both times nobody heard the end; an operator decides."""
+    """States of an e-mail. Unconfirmed: sent twice, with unknown outcome both times; an operator decides."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -158,7 +158,7 @@ class MailState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """One e-mail to one recipient; one of a template per renewal (or item, if it is about one) and recipient, ever."""
+    """An e-mail to one recipient; at most one for each template, renewal (or item) and recipient."""
 
     id: uuid.UUID
     renewal_id: RenewalId
@@ -174,7 +174,7 @@ class Mail:
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """A claimed mail. `repeats` counts earlier sendings whose end nobody knows."""
+    """A claimed e-mail. `repeats` counts earlier attempts with unknown outcome."""
 
     mail: Mail
     dated_at: datetime
@@ -185,7 +185,7 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class SentMail:
-    """A mail that was handed over, as an operator's word about it needs it."""
+    """An e-mail that the mail server accepted, as far as operators need it."""
 
     id: uuid.UUID
     renewal_id: RenewalId
@@ -196,7 +196,7 @@ class SentMail:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """Something that only a person can bring further: a mail that came back, an envelope that lies about."""
+    """An e-mail or PIN Envelope that needs an operator."""
 
     kind: str
     id: uuid.UUID
@@ -214,21 +214,21 @@ _LONGEST_PAUSE_WITHOUT_SERVER: Final = timedelta(minutes=1)
 
 
 def pause_before_next_try(tries: int, *, answered: bool) -> timedelta:
-    """1 s, 2 s, 4 s … A server that does not answer at all is asked more often: it is ours, and will be back."""
+    """Return the retry delay: 1 s, 2 s, 4 s … capped at 30 min after a reply, at 1 min without one."""
     longest = _LONGEST_PAUSE if answered else _LONGEST_PAUSE_WITHOUT_SERVER
     return min(timedelta(seconds=2 ** min(tries - 1, 16)), longest)
 
 
 def is_given_up(sending: Sending, now: datetime) -> bool:
-    """Return whether a mail that the server puts off has been put off for too long (RFC 5321, 4.5.4.1: 4 to 5 days)."""
+    """Return whether the server has deferred an e-mail for too long (RFC 5321, 4.5.4.1: 4 to 5 days)."""
     return now - sending.queued_at > _GIVE_UP_AFTER
 
 
 class Mailer(Protocol):
-    """Hands a message to a mail server.
+    """Port to the mail server.
 
-    Returns when the server has taken it; else raises MailRefused, MailServerUnavailable (certainly not taken)
-    or MailOutcomeUnknown.
+    Returns when the server has accepted the message; else raises MailRefused, MailServerUnavailable (certainly not
+    accepted) or MailOutcomeUnknown.
     """
 
     def send(self, recipient: str, message: bytes) -> None: ...
@@ -237,14 +237,14 @@ class Mailer(Protocol):
 def message_id(
     renewal_id: RenewalId, template: Template, address: str, domain: str, item_id: ItemId | None = None
 ) -> str:
-    """Return the Message-ID of this mail, the same whenever it is asked for."""
+    """Return the Message-ID of this e-mail; always the same for the same e-mail."""
     about = renewal_id if item_id is None else item_id
     digest = hashlib.sha256(f"{about}\n{template}\n{address}".encode()).hexdigest()
     return f"<{digest[:40]}@{domain}>"
 
 
 def one_line(text: str) -> str:
-    """Return text from outside as one line: nobody's name can add a header, a line or a change of direction.
+    """Return text from outside as one clean line: it cannot add a header, a line or a change of direction.
 
     Characters newer than this Python's Unicode tables stay: some names need them.
     """
@@ -257,7 +257,7 @@ _INVISIBLE: Final = frozenset({"Cf", "Cs"})
 
 
 def mail_address(text: str) -> str:
-    """Return the address. Raises AddressRefused unless every mail server takes it."""
+    """Return the address. Raises AddressRefused unless every mail server accepts it."""
     try:
         check_email("e-mail address", text)
     except RecordRefused as refused:
@@ -267,7 +267,7 @@ def mail_address(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """What one PIN Envelope says; it exists in the memory of the print process only."""
+    """Content of a PIN Envelope; it exists in the memory of the print process only."""
 
     renewal_id: RenewalId
     item_id: ItemId
@@ -282,7 +282,7 @@ class Letter:
 
 
 class EnvelopeState(StrEnum):
-    """Where a PIN Envelope is."""
+    """States of a PIN Envelope."""
 
     SEALED = "sealed"
     PRINTING = "printing"
@@ -295,7 +295,7 @@ class EnvelopeState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PINEnvelope:
-    """One PIN Envelope after printing, without what was in it."""
+    """A PIN Envelope after printing, without its content."""
 
     envelope_id: uuid.UUID
     renewal_id: RenewalId
@@ -309,7 +309,7 @@ class PINEnvelope:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchCount:
-    """A posting batch, and how many of its letters are where."""
+    """A posting batch, with the number of its letters in each state."""
 
     number: int
     state: str

@@ -1,4 +1,4 @@
-"""SQL of PIN Envelopes for all but the print process, and of what waits for a person; never commits."""
+"""SQL of PIN Envelopes for all processes but the print process, and of what needs an operator; never commits."""
 
 import uuid
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from shared.events.issuance import PINEnvelopeSealed
 
 
 def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime, traceparent: str | None) -> bool:
-    """Keep a sealed envelope; False if it, or another for the same server name, is there already."""
+    """Store a sealed envelope. Returns False if it, or another one for the same server name, exists."""
     return (
         conn.execute(
             """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, sealed, received_at,
@@ -26,7 +26,7 @@ def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datet
 
 
 def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> None:
-    """Record an envelope that will never be printed; its blob is not kept."""
+    """Record an envelope that will never be printed, without its sealed content."""
     conn.execute(
         """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, received_at, due_at, reason)
            VALUES (%s, %s, %s, %s, 'dropped', %s, %s, %s) ON CONFLICT DO NOTHING""",
@@ -35,9 +35,9 @@ def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now:
 
 
 def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> list[uuid.UUID]:
-    """Return earlier letters for this server name are replaced; those not out yet never go to the post. Which ones.
+    """Drop earlier letters for this server name, unless they are out of our hands. Returns the dropped ones.
 
-    What is at the printer, in a closed batch or in the post goes its way: its PIN opens nothing.
+    A letter at the printer, in a closed batch or in the post is not dropped: its PIN is void.
     """
     earlier = """renewal_id = %(renewal_id)s AND item_id = %(item_id)s AND server_name = %(server_name)s
                  AND envelope_id <> %(envelope_id)s AND replaced_by IS NULL AND state <> 'dropped'"""
@@ -61,7 +61,7 @@ def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -
 
 
 def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
-    """Return whether this very envelope is there; of a printed one the blob can no longer be compared."""
+    """Return whether this same envelope is stored; the sealed content of a printed one can no longer be compared."""
     row = conn.execute(
         """SELECT 1 FROM pin_envelopes WHERE envelope_id = %s AND renewal_id = %s AND item_id = %s AND server_name = %s
                AND (sealed IS NULL OR sealed = %s)""",
@@ -71,9 +71,9 @@ def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> boo
 
 
 def drop_unposted_envelopes(conn: Conn, renewal_id: RenewalId, reason: str, now: datetime) -> int:
-    """Never print what no printer has taken, nor post what lies printed in an open batch; how many.
+    """Drop letters that are not printed yet, or printed in an open batch. Returns their number.
 
-    What is in a closed batch may be on its way to the post. Envelope before batch: so does the print process lock.
+    A closed batch may be on its way to the post. Locks envelopes before batches, as the print process does.
     """
     unprinted = conn.execute(
         """UPDATE pin_envelopes SET state = 'dropped', sealed = NULL, reason = %s
@@ -113,7 +113,7 @@ def _envelope(
 
 
 def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
-    """Return a closed batch's printed envelopes, always in one order."""
+    """Return a closed batch's printed envelopes, locked, always in the same order."""
     with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
@@ -127,7 +127,7 @@ def lock_envelopes_of_batch(conn: Conn, number: int) -> Sequence[PINEnvelope]:
 
 
 def lock_envelope(conn: Conn, envelope_id: uuid.UUID) -> PINEnvelope | None:
-    """Return one envelope that was printed."""
+    """Return a printed envelope, locked."""
     with conn.cursor(row_factory=kwargs_row(_envelope)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, renewal_id, item_id, server_name, state, registered_number, posted_on,
@@ -138,7 +138,7 @@ def lock_envelope(conn: Conn, envelope_id: uuid.UUID) -> PINEnvelope | None:
 
 
 def save_posted(conn: Conn, envelope_id: uuid.UUID, number: str, posted_on: date, now: datetime) -> None:
-    """The envelope went to the post. Raises psycopg.errors.UniqueViolation for a number used before."""
+    """Record a posted envelope. Raises psycopg.errors.UniqueViolation for a number that is used already."""
     conn.execute(
         """UPDATE pin_envelopes SET state = 'posted', registered_number = %s, posted_on = %s, finished_at = %s
            WHERE envelope_id = %s AND state = 'printed'""",
@@ -147,7 +147,7 @@ def save_posted(conn: Conn, envelope_id: uuid.UUID, number: str, posted_on: date
 
 
 def save_withdrawn(conn: Conn, envelope_id: uuid.UUID, reason: str, now: datetime) -> None:
-    """The printed envelope never goes to the post."""
+    """Record a printed envelope that will not be posted."""
     conn.execute(
         """UPDATE pin_envelopes SET state = 'dropped', reason = %s, finished_at = %s
            WHERE envelope_id = %s AND state = 'printed'""",
@@ -156,7 +156,7 @@ def save_withdrawn(conn: Conn, envelope_id: uuid.UUID, reason: str, now: datetim
 
 
 def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: date) -> None:
-    """The post brought the envelope back."""
+    """Record a returned envelope."""
     conn.execute(
         """UPDATE pin_envelopes SET state = 'returned', reason = %s, returned_on = %s
            WHERE envelope_id = %s AND state = 'posted'""",
@@ -165,7 +165,7 @@ def save_returned(conn: Conn, envelope_id: uuid.UUID, reason: str, returned_on: 
 
 
 def list_batches(conn: Conn, limit: int = 50) -> Sequence[BatchCount]:
-    """Return the newest posting batches, with what became of their letters."""
+    """Return the newest posting batches, with the states of their letters."""
     with conn.cursor(row_factory=class_row(BatchCount)) as cursor:
         return cursor.execute(
             """SELECT b.number, b.state, b.opened_at, b.closed_at,
@@ -181,7 +181,7 @@ def list_batches(conn: Conn, limit: int = 50) -> Sequence[BatchCount]:
 
 
 def find_waiting(conn: Conn, since: datetime) -> Sequence[Waiting]:
-    """Return what has waited for a person since then, oldest first."""
+    """Return what has needed an operator since that time, oldest first."""
     with conn.cursor(row_factory=class_row(Waiting)) as cursor:
         return cursor.execute(
             """SELECT 'mail-' || state AS kind, id, renewal_id, content->>'reference' AS reference, template AS what,

@@ -1,4 +1,4 @@
-"""Mails by Message-ID, and PIN Envelopes: mailing's own part of its extract."""
+"""Extract of mailing's own facts: e-mails by Message-ID, and PIN Envelopes."""
 
 from typing import Final
 

@@ -1,11 +1,11 @@
-"""Files that are there whole or not at all, that only their owner reads, and that are gone when they are erased."""
+"""Files that are written atomically, readable by their owner only, and durably erased."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600; after a crash at any moment it is the old one, none, or the whole new one."""
+    """Write a file of mode 0600. After a crash at any moment it is the old file, none, or the complete new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = _unfinished(path)
     unfinished.unlink(missing_ok=True)
@@ -19,10 +19,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def erase(path: Path) -> bool:
-    """Take a file out of its folder, for good after a crash too; whether it was there.
+    """Remove a file durably, also across a crash. Returns whether it existed.
 
-    Raises FileNotFoundError if not even the folder is there: then nobody knows what became of the file.
-    What a disk keeps of freed blocks is the disk's: the folder belongs on an encrypted volume.
+    Raises FileNotFoundError if its folder is missing: then it is unknown what became of the file. Freed blocks on the
+    disk keep their content: the folder belongs on an encrypted volume.
     """
     _unfinished(path).unlink(missing_ok=True)
     was_there = path.exists()
@@ -32,7 +32,7 @@ def erase(path: Path) -> bool:
 
 
 def _unfinished(path: Path) -> Path:
-    """Return one name per target: what a crash leaves behind is overwritten by the repetition."""
+    """Return the temporary name, one for each target: a repetition overwrites what a crash leaves behind."""
     return path.with_name(f".{path.name}.unfinished")
 
 

@@ -1,4 +1,4 @@
-"""What mailing does for each event: queue a mail, keep a sealed envelope, or drop what is not out yet."""
+"""Handlers of mailing's events: queue an e-mail, store a sealed envelope, or drop what is not sent yet."""
 
 import base64
 import binascii
@@ -40,20 +40,21 @@ Content = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """What every mail of this CA has in common: the Message-IDs' domain and the portal it links to."""
+    """Settings that all e-mails share: the domain of Message-IDs, and the portal's address."""
 
     domain: str
     portal: str
 
     def link(self, renewal_id: RenewalId, language: Language) -> str:
-        """Return the renewal's page. Who opens it proves who they are there: the link is no secret."""
+        """Return the address of the renewal's page. It is no secret: the page requires a sign-in."""
         return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
 
 
 def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
-    """Ask the AR whom identity attested for the CSRs of what they signed, once payment says that it is paid.
+    """Queue the CSR request to the attested AR, once payment's receipt proves the payment.
 
-    Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no mail.
+    Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no
+    e-mail.
     """
     proven = proofs.attested(
         event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
@@ -74,9 +75,9 @@ def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Pos
 
 
 def note_refund(event: RefundDue, tx: Tx, *, post: Post) -> None:
-    """Money goes back. Of a refused item the AR is told at once; of a whole renewal by the mail at its end.
+    """Record a refund. For a refused item the AR is mailed at once, for a whole renewal by the e-mail at its end.
 
-    Money that came after that end, and goes back at once, has a mail of its own.
+    A refund of money that came after that end has an e-mail of its own.
     """
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if not store.add_refund(tx.conn, event):
@@ -94,7 +95,7 @@ def note_refund(event: RefundDue, tx: Tx, *, post: Post) -> None:
 
 
 def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
-    """Tell the AR what was issued and what was not."""
+    """Queue the e-mail that lists the issued and the refused items."""
     contact = store.lock_renewal(tx.conn, event.renewal_id).contact
     if contact is None:
         raise ContactUnknown("the renewal completed without a request for its CSRs")
@@ -111,10 +112,10 @@ def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
 
 
 def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
-    """The renewal ended without a certificate: what is not out yet stays in, and the AR is told.
+    """Drop what is not sent yet, and queue the e-mail about a renewal that ended without a certificate.
 
-    CancellationRequested drops nothing: it may be declined, and then the AR needs mail and PINs after all.
-    Raises TokenRefused, ProofRefused or AddressRefused, which hold the event.
+    CancellationRequested drops nothing: it may be declined, and then the AR needs e-mails and PINs after all. Raises
+    TokenRefused, ProofRefused or AddressRefused, which hold the event.
     """
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
@@ -146,7 +147,9 @@ def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None
 
 
 def _named_by(event: RenewalCancelled, tx: Tx, keys: ProofKeys) -> Contact | None:
-    """Of a renewal that was never paid, the AR who signed it; an event of earlier code did not say."""
+    """Return the attested AR of a renewal that was never paid; None for an event of earlier code, which did not carry
+    it.
+    """
     if event.document is None or event.attestation is None:
         return None
     return attested.contact(
@@ -198,7 +201,7 @@ def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
 
 
 def _refused(contact: Contact, item_ids: Iterable[ItemId], refunds: Sequence[Refund]) -> list[Content]:
-    """Return items without a certificate; those that were refused one by one with their refund and its cause."""
+    """Return the items without a certificate; those refused one by one with their refund and its cause."""
     own = {refund.item_id: refund for refund in refunds}
     return [_shown(item, own.get(item.item_id)) for item in _find(contact, item_ids)]
 
@@ -215,7 +218,7 @@ def _shown(item: Item, refund: Refund | None = None) -> Content:
 
 
 def _total(refunds: Sequence[Refund]) -> Content | None:
-    """Return a renewal has one currency."""
+    """Return the sum of all refunds; a renewal has one currency."""
     return _money(sum(refund.amount_minor for refund in refunds), refunds[0].currency) if refunds else None
 
 
@@ -224,7 +227,7 @@ def _money(amount_minor: int, currency: str) -> Content:
 
 
 def queue_envelope(event: PINEnvelopeSealed, tx: Tx) -> None:
-    """Keep the envelope, closed, for the print process; one that it replaces is not posted any more."""
+    """Store the sealed envelope for the print process; an earlier one that it replaces is no longer posted."""
     sealed = _blob(event)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     details: dict[str, audit.Detail] = {"envelope_id": str(event.envelope_id), "server_name": event.server_name}
@@ -251,7 +254,7 @@ def _blob(event: PINEnvelopeSealed) -> bytes:
 
 
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
-    """Return which handler answers which event."""
+    """Return mailing's subscriptions."""
     return (
         on(CSRRequested, partial(queue_csr_request, keys=keys, post=post)),
         on(RefundDue, partial(note_refund, post=post)),

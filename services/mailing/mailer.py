@@ -1,4 +1,4 @@
-"""The mail server: one SMTP conversation per message, and what its end means."""
+"""SMTP adapter of the mailer port: one conversation for each message, and the meaning of its end."""
 
 import smtplib
 import ssl
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from services.mailing.domain import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 
-# The lease of a claimed mail must outlast the whole conversation: about eight commands of this length.
+# The lease of a claimed e-mail must outlast the whole conversation: about eight commands of this length.
 TIMEOUT_SECONDS: Final = 20.0
 
 _QUIT_TIMEOUT_SECONDS: Final = 1.0
@@ -16,7 +16,7 @@ _QUIT_TIMEOUT_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class MailServer:
-    """Where the mail server is and how to speak to it."""
+    """Address of the mail server, and how to connect to it."""
 
     host: str
     port: int
@@ -27,7 +27,7 @@ class MailServer:
 
     @classmethod
     def parse(cls, url: str, *, starttls: bool = False) -> Self:
-        """Return from `smtp://[user:password@]host[:port]`, or `smtps://…` for TLS from the first byte."""
+        """Parse `smtp://[user:password@]host[:port]`, or `smtps://…` for TLS from the first byte."""
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or parts.hostname is None or parts.path not in ("", "/"):
             raise ValueError("must look like smtp://host:port or smtps://host:port")
@@ -43,12 +43,12 @@ class MailServer:
 
     @property
     def encrypted(self) -> bool:
-        """Whether neither mail nor password crosses the network in the clear."""
+        """Whether e-mails and password are encrypted on the network."""
         return self.implicit_tls or self.starttls
 
 
 class SMTPMailer:
-    """The Mailer that speaks SMTP."""
+    """Mailer that uses SMTP."""
 
     def __init__(self, server: MailServer, sender: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self._server = server
@@ -58,7 +58,7 @@ class SMTPMailer:
     def send(self, recipient: str, message: bytes) -> None:
         try:
             smtp = self._connect()
-        except OSError as error:  # smtplib's own exceptions too
+        except OSError as error:  # including smtplib's own exceptions
             raise _not_taken(error) from error
         try:
             self._converse(smtp, recipient, message)
@@ -88,13 +88,13 @@ class SMTPMailer:
     def _converse(self, smtp: smtplib.SMTP, recipient: str, message: bytes) -> None:
         try:
             if smtp.mail(self._sender)[0] != 250:
-                # About us, not about the recipient: nobody's mail bounces because our account is wrong.
+                # The fault is our account's, not the recipient's: the e-mail does not bounce.
                 raise MailServerUnavailable("the mail server refused the sender")
             _expect(smtp.rcpt(recipient), 250, 251)
             _expect(smtp.docmd("DATA"), 354)
             smtp.send(_dotted(message))
         except OSError as error:
-            # Without the final dot the server has taken nothing.
+            # Without the final dot the server has accepted nothing.
             raise _not_taken(error) from error
         try:
             reply = smtp.getreply()
@@ -113,18 +113,18 @@ def _expect(reply: tuple[int, bytes], *codes: int) -> None:
 
 
 def _not_taken(error: OSError) -> MailServerUnavailable:
-    """Before the dot, trouble with the server itself (its greeting, TLS, our login) is never the recipient's fault."""
+    """Return the error for a failure before the final dot (greeting, TLS, login): never the recipient's fault."""
     return MailServerUnavailable(f"{type(error).__name__} before the message was handed over")
 
 
 def _dotted(message: bytes) -> bytes:
-    """Return the message with its lines' leading dots doubled, and the final dot (RFC 5321, 4.5.2)."""
+    """Return the message with leading dots doubled, and the final dot (RFC 5321, 4.5.2)."""
     body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in message.split(b"\r\n"))
     return body.removesuffix(b"\r\n") + b"\r\n.\r\n"
 
 
 def _leave(smtp: smtplib.SMTP) -> None:
-    """Say goodbye if the server still listens; the message's fate is settled already."""
+    """Quit the session if the server still listens; the message's outcome is settled already."""
     try:
         if smtp.sock is not None:
             smtp.sock.settimeout(_QUIT_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Composition root of mailing: builds every real thing and runs one process or one operator's command."""
+"""Composition root of mailing: builds all dependencies and runs one process or one operator's command."""
 
 import argparse
 import getpass
@@ -40,13 +40,13 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def read_settings() -> ServiceSettings:
-    """Return the shared part; reading it checks all."""
+    """Return the settings that every service has; all others are validated all the same."""
     return MailingSettings.read().service
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """Health and metrics only: what the back office says comes by the operator's commands."""
-    from shared.web.request import create_app  # Flask is loaded by the web process alone
+    """Return the WSGI app: health and metrics only, since the desk uses the operator API."""
+    from shared.web.request import create_app  # only the web process imports Flask
 
     settings = read_settings()
     return create_app(
@@ -61,7 +61,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def make_subscriptions() -> tuple[Subscription, ...]:
-    """Return handlers with the real keys."""
+    """Return the subscriptions with the real keys."""
     settings = MailingSettings.read()
     return subscriptions(
         keys=ProofKeys(
@@ -72,14 +72,14 @@ def make_subscriptions() -> tuple[Subscription, ...]:
 
 
 def operations() -> "Operations":
-    """Return what the desk may do here beside held events."""
+    """Return mailing's own part of the operator API."""
     from services.mailing import operator_api  # as above
 
     return operator_api.OPERATIONS
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
-    """Return what `work` turns through."""
+    """Return the background tasks of the work process."""
     settings = MailingSettings.read()
     require_lease("send", settings.lease, calls=settings.longest_conversation)
     mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)
@@ -88,8 +88,8 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 
 
 def run_print(_: argparse.Namespace) -> None:
-    """The print process."""
-    from services.mailing import print_main  # what opens and sets letters is loaded by this process alone
+    """Run the print process."""
+    from services.mailing import print_main  # only this process imports what opens and typesets letters
 
     print_main.run(SERVICE.files())
 
@@ -106,7 +106,7 @@ def run_posted(options: argparse.Namespace) -> None:
 
 
 def run_returned(options: argparse.Namespace) -> None:
-    """Record that the post brought an envelope back."""
+    """Record a returned envelope."""
 
     def record(tx: Tx) -> object:
         fresh = posting.record_returned(tx, options.envelope, options.reason, _day(tx, options), actor=options.actor)
@@ -116,7 +116,7 @@ def run_returned(options: argparse.Namespace) -> None:
 
 
 def run_withdrawn(options: argparse.Namespace) -> None:
-    """Record that a printed letter will not be posted."""
+    """Record a printed letter that will not be posted."""
 
     def record(tx: Tx) -> object:
         posting.record_withdrawn(tx, options.envelope, options.reason, actor=options.actor)
@@ -126,7 +126,7 @@ def run_withdrawn(options: argparse.Namespace) -> None:
 
 
 def run_bounced(options: argparse.Namespace) -> None:
-    """Record that a mail came back."""
+    """Record a bounced e-mail."""
     report: bytes = sys.stdin.buffer.read() if options.report == Path("-") else options.report.read_bytes()
 
     def record(tx: Tx) -> object:
@@ -137,7 +137,7 @@ def run_bounced(options: argparse.Namespace) -> None:
 
 
 def run_resend(options: argparse.Namespace) -> None:
-    """Send a bounced or unconfirmed mail once more."""
+    """Send a bounced or unconfirmed e-mail again."""
 
     def record(tx: Tx) -> object:
         posting.resend(tx, options.mail, actor=options.actor)
@@ -147,7 +147,7 @@ def run_resend(options: argparse.Namespace) -> None:
 
 
 def run_waiting(options: argparse.Namespace) -> None:
-    """List what waits for a person, each with its ids."""
+    """List what needs an operator, with its ids."""
 
     def look(tx: Tx) -> object:
         since = tx.now - timedelta(days=options.days)
@@ -160,7 +160,7 @@ def run_waiting(options: argparse.Namespace) -> None:
 
 
 def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
-    """One change in one transaction; its summary as JSON, or one line that says why not."""
+    """Run a change in one transaction. Prints its summary as JSON; a refusal is one line."""
     settings = read_settings()
     logs.configure("mailing", name, settings.log_level)
     pool = service.open_current_pool(SERVICE, settings, name, max_size=1)

@@ -1,4 +1,4 @@
-"""A posting batch's manifest: who gets which letter, with a place for the number the post gives it."""
+"""Manifest of a posting batch: the recipient of each letter, and a column for the post's number."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _BATCH: Final = re.compile(r"batch-([0-9]{6,18})")
 
 
 class Line(Protocol):
-    """One letter of the batch."""
+    """A letter of the batch."""
 
     @property
     def envelope_id(self) -> uuid.UUID: ...
@@ -33,7 +33,7 @@ class Line(Protocol):
 
 
 def batch_name(number: int) -> str:
-    """Return a batch as its folder and people call it."""
+    """Return the name of a batch, as its folder and people use it."""
     return f"batch-{number:06}"
 
 
@@ -45,17 +45,17 @@ def batch_number(name: str) -> int:
 
 
 def folder(posting: Path, number: int) -> Path:
-    """Return where a batch's letters lie."""
+    """Return the folder of a batch's letters."""
     return posting / batch_name(number)
 
 
 def file_name(envelope_id: uuid.UUID) -> str:
-    """Return a letter's file in its batch's folder."""
+    """Return the name of a letter's file in its batch's folder."""
     return f"{envelope_id}.pdf"
 
 
 def write(lines: Sequence[Line]) -> bytes:
-    """Return the manifest as CSV that spreadsheet programs read as UTF-8; no PIN is in it."""
+    """Return the manifest as CSV that spreadsheet programs read as UTF-8; it contains no PIN."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)

@@ -1,7 +1,7 @@
-"""Turns a mail's row into the bytes that go to the mail server; the same row gives the same bytes.
+"""Composition of e-mails: the bytes for the mail server, from a mail's row; the same row gives the same bytes.
 
-A mail is a folder of templates: its subject, and its body in parts (`forms/`) that are set twice, as text and as HTML.
-So both forms say the same, in every language.
+An e-mail is a folder of templates: its subject, and its body in parts (`forms/`) that are rendered as text and as HTML.
+So both forms have the same content, in every language.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _EMPTY_LINES: Final = re.compile(r"\n\s*\n")
 
 
 class _Policy(EmailPolicy):
-    """SMTP policy whose headers of other than ASCII text are folded as RFC 2047 demands.
+    """SMTP policy that folds non-ASCII headers as RFC 2047 demands.
 
     The standard library's own folding writes encoded words of 76 characters (section 2 allows 75).
     """
@@ -43,7 +43,7 @@ class _Policy(EmailPolicy):
 
 
 def _encoded(name: str, text: str) -> str:
-    """Return the text as encoded words (RFC 2047), a line each; every blank lies inside a word, so none is lost."""
+    """Return the text as encoded words (RFC 2047), one a line; every blank is inside a word, so none is lost."""
     return Header(text, "utf-8", maxlinelen=75, header_name=name).encode(linesep="\r\n")
 
 
@@ -51,7 +51,7 @@ _POLICY: Final = _Policy(linesep="\r\n")
 
 
 class Composer:
-    """Renders a mail's templates and puts them into one multipart/alternative message."""
+    """Renderer of an e-mail's templates into one multipart/alternative message."""
 
     def __init__(self, sender: Address, help_contact: Help) -> None:
         self._sender = sender
@@ -59,7 +59,7 @@ class Composer:
         self._presses = {(lang, form): _press(Wording(lang), form) for lang in Language for form in ("text", "html")}
 
     def compose(self, mail: Mail, dated: datetime) -> bytes:
-        """Return the whole message; `dated` is when its first sending began."""
+        """Return the whole message; `dated` is the time of its first attempt."""
         message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
         message["To"] = Address(display_name=mail.recipient_name, addr_spec=mail.recipient_address)
@@ -67,10 +67,10 @@ class Composer:
         message["Date"] = format_datetime(dated)
         message["Message-ID"] = mail.message_id
         message["Auto-Submitted"] = "auto-generated"
-        # Quoted-printable passes every mail server, 8BITMIME or not.
+        # Every mail server passes quoted-printable, with 8BITMIME or without.
         message.set_content(self._render(mail, "body", "text") + "\n", cte="quoted-printable")
         message.add_alternative(self._render(mail, "body", "html") + "\n", subtype="html", cte="quoted-printable")
-        # Not before: what is about the content moves into the first part when a second one joins it.
+        # Set last: a header about the content moves into the first part when a second part is added.
         message["Content-Language"] = str(mail.language)
         message.set_boundary(f"=_{hashlib.sha256(mail.message_id.encode()).hexdigest()[:32]}")
         return message.as_bytes()
@@ -82,7 +82,7 @@ class Composer:
 
 
 def _press(wording: Wording, form: str) -> Environment:
-    """Return what sets a mail in one language and form."""
+    """Return the template environment for one language and form."""
     press = Environment(
         loader=FileSystemLoader([TEMPLATES / "forms" / form, TEMPLATES]),
         autoescape=form == "html",  # noqa: S701 - the other form is plain text
@@ -95,7 +95,7 @@ def _press(wording: Wording, form: str) -> Environment:
     translations.install_gettext_translations(wording.translations, newstyle=True)
 
     def fold(text: str, width: int = _LINE_LENGTH) -> str:
-        """Return lines that fit an old screen; Chinese has no spaces to break at, and every program breaks it anywhere."""
+        """Return the text in lines for narrow screens. Chinese stays on one line: programs break it anywhere."""
         if wording.language is not Language.ENGLISH:
             return text
         return do_wordwrap(press, text, width, break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""What the CA's desk does here beside held events: it sees the posting batches and says which letter came back."""
+"""mailing's own part of the operator API: list posting batches, record returned letters."""
 
 import uuid
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ blp: Final = Blueprint("post", __name__, description="PIN Envelopes")
 
 
 class BatchSchema(Schema):
-    """A posting batch, and how many of its letters are where."""
+    """A posting batch, with the number of its letters in each state."""
 
     name = fields.String(required=True)
     state = fields.String(required=True)
@@ -40,13 +40,13 @@ class BatchSchema(Schema):
 
 
 class ReturnSchema(ReasonSchema):
-    """What the post wrote on the letter, and when it came back."""
+    """The reason that the post wrote on the letter, and the date of its return."""
 
     on = fields.Date(required=True)
 
 
 class ReturnedSchema(Schema):
-    """Whether that was new."""
+    """Whether the return was new."""
 
     recorded = fields.Boolean(required=True)
 
@@ -68,7 +68,7 @@ def list_batches() -> list[dict[str, Any]]:
 @blp.arguments(ReturnSchema)
 @blp.response(HTTPStatus.OK, ReturnedSchema)
 def mark_returned(body: Mapping[str, Any], envelope_id: uuid.UUID) -> dict[str, bool]:
-    """Return the post brought this letter back."""
+    """Record a letter that the post returned."""
     day: date = body["on"]
     if day > request.tx().now.astimezone(HONG_KONG).date():
         raise PostingRefused(f"{day} has not come yet")

@@ -1,4 +1,4 @@
-"""What operators say about the post and the mail: which number each letter got, and what came back."""
+"""Operators' reports about post and e-mail: registered numbers, returned letters, bounces."""
 
 import uuid
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from shared.tx import Tx
 
 @dataclass(frozen=True, kw_only=True)
 class Posted:
-    """What a manifest brought: recorded now, recorded before, and letters that have no number yet."""
+    """The result of a manifest: numbers recorded now, numbers recorded before, letters without a number."""
 
     recorded: int
     known: int
@@ -71,7 +71,7 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
 
 
 def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: date, *, actor: str) -> bool:
-    """Return the post brought a letter back; False if that is known. Raises PostingRefused."""
+    """Record a returned letter. Returns False if it is recorded already. Raises PostingRefused."""
     store.lock_renewal_of_envelope(tx.conn, envelope_id)
     envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
     if envelope is None:
@@ -96,7 +96,7 @@ def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: da
 
 
 def record_withdrawn(tx: Tx, envelope_id: uuid.UUID, reason: str, *, actor: str) -> None:
-    """A printed letter never goes to the post: spoiled, or its renewal has ended. Raises PostingRefused."""
+    """Record a printed letter that will not be posted: spoiled, or its renewal has ended. Raises PostingRefused."""
     envelope = envelope_store.lock_envelope(tx.conn, envelope_id)
     if envelope is None or envelope.state is not EnvelopeState.PRINTED:
         raise PostingRefused(f"there is no printed envelope {envelope_id} that has not been posted")
@@ -105,7 +105,7 @@ def record_withdrawn(tx: Tx, envelope_id: uuid.UUID, reason: str, *, actor: str)
 
 
 def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
-    """Send a mail once more that came back, or of which nobody knows whether it arrived. Raises PostingRefused."""
+    """Queue a bounced or unconfirmed e-mail again. Raises PostingRefused."""
     renewal_id = store.requeue(tx.conn, mail_id, tx.now)
     if renewal_id is None:
         raise PostingRefused(f"there is no bounced or unconfirmed mail {mail_id}")
@@ -113,7 +113,10 @@ def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
 
 
 def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
-    """Return a mail that the mail server had taken came back; False if that is known. Raises ReportRefused."""
+    """Record a bounce of an e-mail that the mail server had accepted. Returns False if it is known.
+
+    Raises ReportRefused.
+    """
     store.lock_renewal_of_mail(tx.conn, failure.message_id)
     mail = store.lock_mail(tx.conn, failure.message_id)
     if mail is None:

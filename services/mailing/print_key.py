@@ -1,4 +1,4 @@
-"""The print key: opens a sealed PIN. Only the print process loads it."""
+"""Print key: opens sealed PINs. Only the print process loads it."""
 
 import uuid
 from pathlib import Path
@@ -28,12 +28,12 @@ class _Sealed(msgspec.Struct):
     server_name: str
     pin: str
     recipient: _Recipient
-    # What was sealed before letters had a language is in English.
+    # PINs that were sealed before letters had a language are in English.
     language: Language = Language.ENGLISH
 
 
 class PrintKey:
-    """The key that PIN Envelopes are sealed to, with its certificate."""
+    """The key to which PIN Envelopes are sealed, with its certificate."""
 
     def __init__(self, key: RSAPrivateKey, certificate: x509.Certificate) -> None:
         if key.public_key() != certificate.public_key():
@@ -43,14 +43,14 @@ class PrintKey:
 
     @classmethod
     def load(cls, key_file: Path, certificate_file: Path) -> Self:
-        """Return from PEM files."""
+        """Load the key from PEM files."""
         key = load_pem_private_key(key_file.read_bytes(), password=None)
         if not isinstance(key, RSAPrivateKey):
             raise ValueError("the print key must be an RSA key")
         return cls(key, x509.load_pem_x509_certificate(certificate_file.read_bytes()))
 
     def open(self, sealed: bytes) -> Letter:
-        """Return what was sealed (CMS EnvelopedData, DER); refusals never quote it."""
+        """Decrypt a sealed PIN (CMS EnvelopedData, DER). Errors never quote it."""
         try:
             content = pkcs7.pkcs7_decrypt_der(sealed, self._certificate, self._key, [])
         except (ValueError, UnsupportedAlgorithm) as error:

@@ -1,4 +1,4 @@
-"""The print process: its own database role, the print key, no Kafka, no mail."""
+"""Composition root of the print process: its own database role, the print key, no Kafka, no e-mail."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -27,11 +27,11 @@ def make_printer(settings: PrintSettings) -> Printer:
 
 
 def run(migrations: Sequence[Migration]) -> None:
-    """Print until told to stop."""
+    """Print until stopped."""
     settings = PrintSettings.read()
     logs.configure("mailing", "print", settings.log_level)
     tracing.configure("mailing", "print")
-    require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nobody
+    require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nothing outside
     printer = make_printer(settings)
     life = lifecycle.Life()
     life.end_on_signals()

@@ -1,4 +1,4 @@
-"""The settings of the print process."""
+"""Settings of the print process."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +16,7 @@ from shared.settings import Address, read_admin, read_env, read_log_level, seal
 
 @dataclass(frozen=True, kw_only=True)
 class PrintSettings:
-    """What the print process needs; nothing of Kafka, mail or tokens."""
+    """Settings of the print process; nothing of Kafka, e-mail or tokens."""
 
     database_url: str = field(repr=False)
     log_level: str
@@ -32,7 +32,7 @@ class PrintSettings:
 
     @classmethod
     def read(cls) -> Self:
-        """Return from the environment. Raises SettingsError."""
+        """Read the environment. Raises SettingsError."""
         env = read_env()
         values = cls(
             database_url=env.str("PRINT_DATABASE_URL"),
@@ -48,7 +48,7 @@ class PrintSettings:
                 size=env.int("POSTING_BATCH_SIZE", 200),
                 age=env.timedelta("POSTING_BATCH_SECONDS", timedelta(hours=1)),
             ),
-            # None: a letter that the post has is erased at once.
+            # Zero: a letter is erased at once after posting.
             letters_kept=env.timedelta(
                 "POSTED_LETTERS_KEPT_SECONDS", timedelta(), validate=validate.Range(timedelta())
             ),

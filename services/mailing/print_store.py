@@ -1,4 +1,4 @@
-"""The SQL of the print process, within the few rights that its database role has; never commits."""
+"""SQL of the print process, within the few rights of its database role; never commits."""
 
 import uuid
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from shared.db import Conn
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRule:
-    """When a posting batch is full or old enough to be taken to the post."""
+    """Size and age at which a posting batch is closed."""
 
     size: int
     age: timedelta
@@ -29,7 +29,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A claimed envelope: what was announced of it, its blob, and where and with which date it is printed."""
+    """A claimed envelope: its announced facts, its sealed content, its file and its date."""
 
     envelope_id: uuid.UUID
     renewal_id: uuid.UUID
@@ -43,7 +43,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A letter whose file is needed no more."""
+    """A letter whose file is no longer needed."""
 
     envelope_id: uuid.UUID
     renewal_id: uuid.UUID
@@ -53,7 +53,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What the manifest says of one printed envelope."""
+    """A printed envelope's line of the manifest."""
 
     envelope_id: uuid.UUID
     reference: str
@@ -78,9 +78,10 @@ class _Due:
 def claim_due_envelope(
     conn: Conn, now: datetime, lease: timedelta, today: date, rule: BatchRule, fresh_id: uuid.UUID
 ) -> Job | None:
-    """Take the envelope that has been due longest, those never tried first; the lease doubles with each try.
+    """Claim the envelope that has been due longest, those without an attempt first; the lease doubles with each
+    attempt.
 
-    Its batch and date are settled at the first claim, for good.
+    The first claim sets its batch and date for good.
     """
     due = _lock_due(conn, now)
     if due is None:
@@ -121,7 +122,7 @@ def _lock_due(conn: Conn, now: datetime) -> _Due | None:
 
 
 def _open_batch(conn: Conn, now: datetime, rule: BatchRule, fresh_id: uuid.UUID) -> Batch:
-    """Return the open batch, locked; a new one if there is none or it is full or old."""
+    """Return the open batch, locked; a new one if there is none, or if it is full or old."""
     _close_if_due(conn, now, rule)
     conn.execute(
         """INSERT INTO posting_batches (id, number, state, opened_at, closes_at, due_at)
@@ -136,7 +137,7 @@ def _open_batch(conn: Conn, now: datetime, rule: BatchRule, fresh_id: uuid.UUID)
 
 
 def _close_if_due(conn: Conn, now: datetime, rule: BatchRule) -> None:
-    """From `closing` on, no envelope joins the batch."""
+    """Mark a full or old batch as `closing`: no envelope joins it any more."""
     conn.execute(
         """UPDATE posting_batches SET state = 'closing', due_at = %(now)s
            WHERE state = 'open' AND (closes_at <= %(now)s
@@ -146,9 +147,9 @@ def _close_if_due(conn: Conn, now: datetime, rule: BatchRule) -> None:
 
 
 def claim_closing_batch(conn: Conn, now: datetime, leased_until: datetime, rule: BatchRule) -> Batch | None:
-    """Take a batch whose manifest is due: nothing joins it any more, and nothing in it is still at the printer."""
+    """Claim a closing batch whose manifest is due: no envelope of it is still at the printer."""
     _close_if_due(conn, now, rule)
-    # A statement of its own: it sees every envelope that joined before the batch was closed to more.
+    # A statement of its own: it sees every envelope that joined before the batch began to close.
     with conn.cursor(row_factory=class_row(Batch)) as cursor:
         return cursor.execute(
             """UPDATE posting_batches SET due_at = %s WHERE id = (
@@ -161,7 +162,7 @@ def claim_closing_batch(conn: Conn, now: datetime, leased_until: datetime, rule:
 
 
 def lines(conn: Conn, batch: Batch) -> Sequence[Line]:
-    """Return what was printed in a batch, in the order of the references."""
+    """Return the printed letters of a batch, in the order of their references."""
     with conn.cursor(row_factory=class_row(Line)) as cursor:
         return cursor.execute(
             """SELECT envelope_id, reference, server_name, recipient, file_sha256 FROM pin_envelopes
@@ -172,7 +173,10 @@ def lines(conn: Conn, batch: Batch) -> Sequence[Line]:
 
 
 def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: datetime) -> bool:
-    """Return the letter is on disk: forget the blob. False if that was recorded before."""
+    """Record that the letter's file is written, and delete the sealed content.
+
+    Returns False if that was recorded before.
+    """
     return (
         conn.execute(
             """UPDATE pin_envelopes SET state = 'printed', sealed = NULL, reference = %s, recipient = %s,
@@ -185,7 +189,7 @@ def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: 
 
 
 def settle_faulty(conn: Conn, job: Job, reason: str) -> None:
-    """It can never be printed; the blob stays for whoever finds out why."""
+    """Record an envelope that can never be printed; the sealed content stays for diagnosis."""
     conn.execute(
         "UPDATE pin_envelopes SET state = 'faulty', reason = %s WHERE envelope_id = %s AND state = 'printing'",
         (reason, job.envelope_id),
@@ -193,7 +197,7 @@ def settle_faulty(conn: Conn, job: Job, reason: str) -> None:
 
 
 def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime) -> bool:
-    """Return the manifest is on disk: the batch can be taken to the post."""
+    """Record that the manifest is written: the batch can be posted. Returns False if that was recorded before."""
     return (
         conn.execute(
             """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
@@ -205,7 +209,7 @@ def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime)
 
 
 def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: timedelta) -> Finished | None:
-    """Take a letter that was recorded as posted, or given up, `kept` ago or longer: the intent to erase its file."""
+    """Claim a letter that was posted or withdrawn at least `kept` ago: the intent to erase its file."""
     with conn.cursor(row_factory=class_row(Finished)) as cursor:
         return cursor.execute(
             """UPDATE pin_envelopes AS e SET erasing_at = %(now)s FROM posting_batches AS b
@@ -221,7 +225,7 @@ def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: tim
 
 
 def settle_erased(conn: Conn, letter: Finished, now: datetime) -> bool:
-    """Return the file is gone; False if that was recorded before."""
+    """Record that the file is erased. Returns False if that was recorded before."""
     return (
         conn.execute(
             "UPDATE pin_envelopes SET erased_at = %s WHERE envelope_id = %s AND erased_at IS NULL",

@@ -1,7 +1,7 @@
-"""The print process: opens due envelopes, writes each letter as a file for the printer, closes posting batches, erases.
+"""Tasks of the print process: open due envelopes, write each letter as a file, close posting batches, erase files.
 
-A blob is deleted from its row once the letter is on disk, and the file once the letter is posted. Keeping either would
-let a letter be printed again, but a second copy of a PIN is itself the danger: what is lost is made anew with another.
+The sealed content is deleted once the letter's file is written, and the file once the letter is posted. Nothing is kept
+for reprinting, since a second copy of a PIN is a danger: a lost letter is replaced by one with another PIN.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from shared.tx import Clock, transaction, utc_now
 log = structlog.get_logger()
 
 ACTOR: Final = "mailing-print"
-# Opening, setting and writing one letter takes a tenth of a second.
+# Opening, typesetting and writing a letter takes a tenth of a second.
 LEASE: Final = timedelta(seconds=20)
 
 ENVELOPES = Counter("mailing_envelopes_total", "PIN Envelopes processed by the printer, by outcome", ["outcome"])
@@ -37,25 +37,25 @@ BATCHES = Counter("mailing_batches_closed_total", "Posting batches closed with a
 
 
 class Key(Protocol):
-    """Opens what was sealed to the printer."""
+    """Key that opens sealed PINs."""
 
     def open(self, sealed: bytes) -> Letter: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Printer:
-    """What the print process works with."""
+    """Dependencies of the print process."""
 
     key: Key
     stationery: Stationery
     folder: Path
     rule: BatchRule
-    # How long a letter's file stays after the letter was recorded as posted.
+    # How long a letter's file is kept after posting.
     kept: timedelta = timedelta()
 
 
 def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
-    """Print one due envelope; say whether there was one. After a crash the same file is written again."""
+    """Print one due envelope. Returns whether there was one. After a crash the same file is written again."""
     with transaction(pool, clock=clock) as tx:
         today = tx.now.astimezone(HONG_KONG).date()
         job = print_store.claim_due_envelope(tx.conn, tx.now, LEASE, today, printer.rule, tx.new_id())
@@ -113,7 +113,7 @@ def _set_aside(pool: Pool, job: Job, fault: EnvelopeUnusable, clock: Clock) -> N
 
 
 def close_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
-    """Close one batch that is full or old enough, with its manifest; say whether there was one."""
+    """Close one full or old batch, with its manifest. Returns whether there was one."""
     with transaction(pool, clock=clock) as tx:
         batch = print_store.claim_closing_batch(tx.conn, tx.now, tx.now + LEASE, printer.rule)
         lines = print_store.lines(tx.conn, batch) if batch is not None else ()
@@ -136,9 +136,9 @@ def close_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
 
 
 def erase_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
-    """Erase one letter's file that is needed no more; say whether there was one. Its line in the manifest stays.
+    """Erase one letter's file that is no longer needed. Returns whether there was one. Its line in the manifest stays.
 
-    Raises FileNotFoundError if the batch's folder is not there: then it is not recorded as erased.
+    Raises FileNotFoundError if the batch's folder is missing: the file is not recorded as erased.
     """
     with transaction(pool, clock=clock) as tx:
         letter = print_store.claim_finished_letter(tx.conn, tx.now, printer.kept, LEASE)

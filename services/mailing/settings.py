@@ -1,4 +1,4 @@
-"""Mailing's settings; the print process has its own (`print_settings.py`)."""
+"""Settings of mailing; the print process has its own (`print_settings.py`)."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +22,7 @@ _STEPS_OF_A_CONVERSATION: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class MailingSettings:
-    """What all processes but `print` need."""
+    """Settings of all processes but `print`."""
 
     service: ServiceSettings
     payment_jwks_file: Path
@@ -34,17 +34,17 @@ class MailingSettings:
 
     @property
     def lease(self) -> timedelta:
-        """For how long a claimed mail is one process's own: longer than its conversation can last."""
+        """The lease of a claimed e-mail: longer than its conversation can last."""
         return self.longest_conversation + SETTLE
 
     @property
     def longest_conversation(self) -> timedelta:
-        """All steps, each of which may take the whole time-out."""
+        """The time of a conversation if each step takes the whole timeout."""
         return timedelta(seconds=self.smtp_timeout * _STEPS_OF_A_CONVERSATION)
 
     @classmethod
     def read(cls) -> Self:
-        """Return from the environment. Raises SettingsError."""
+        """Read the environment. Raises SettingsError."""
         env = read_env()
         service = read_service(env, "mailing")
         payment_jwks_file = env.path("PAYMENT_JWKS_FILE")
@@ -70,7 +70,7 @@ class MailingSettings:
 
 
 def read_help(env: Env) -> Help:
-    """Return where letters and mails say that help is found."""
+    """Return the help desk's contact data, as letters and e-mails name it."""
     return Help(
         telephone=env.str("HELP_TELEPHONE", "2921 6633"),
         email=env.str("HELP_EMAIL", "enquiry@eCert.gov.hk"),

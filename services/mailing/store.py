@@ -1,7 +1,7 @@
-"""SQL of renewals, their mails and refunds; never commits.
+"""SQL of renewals, their e-mails and refunds; never commits.
 
-Lock order of this service: renewals in the order of their ids, then their mails and envelopes, then posting batches. A
-claim locks one mail, or one envelope and its batch, and no renewal.
+Lock order of this service: renewals in the order of their ids, then their e-mails and envelopes, then posting batches.
+A claim locks one e-mail, or one envelope and its batch, and no renewal.
 """
 
 import uuid
@@ -31,7 +31,8 @@ from shared.events.base import Language, RenewalId
 from shared.events.mailing import CSRRequestSent
 from shared.runtime.pruning import Rule
 
-# The reference stays: by it an operator finds the mail. One that is unconfirmed waits for a person.
+# The reference stays: operators find the e-mail by it. An unconfirmed e-mail keeps its text until an operator has
+# decided.
 BODIES: Final = Rule(
     table="mails",
     keep=((date(2026, 1, 1), timedelta(days=180)),),
@@ -50,7 +51,7 @@ OLDEST_DUE: Final = """SELECT 'send', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(
 
 
 def lock_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal:
-    """Lock the renewal's row, making it if need be: two topics tell of it and either may be first."""
+    """Lock the renewal's row, creating it if needed: two topics announce it, and either may come first."""
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
         renewal = cursor.execute(
             """INSERT INTO renewals (renewal_id) VALUES (%s)
@@ -115,7 +116,7 @@ def _renewal(
 
 
 def save_contact(conn: Conn, renewal_id: RenewalId, contact: Contact) -> None:
-    """Remember whom the renewal's mails go to."""
+    """Store the contact of the renewal."""
     conn.execute(
         """UPDATE renewals SET reference = %s, language = %s, subscriber = %s, recipient_name = %s,
                   recipient_address = %s, items = %s
@@ -133,12 +134,12 @@ def save_contact(conn: Conn, renewal_id: RenewalId, contact: Contact) -> None:
 
 
 def save_cancelled(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
-    """The renewal has ended; what comes for it from now on is not sent."""
+    """Record that the renewal has ended; later letters for it are not sent."""
     conn.execute("UPDATE renewals SET cancelled_at = %s WHERE renewal_id = %s", (now, renewal_id))
 
 
 def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
-    """Queue a mail unless the same one was queued before."""
+    """Queue an e-mail, unless the same one was queued before."""
     return (
         conn.execute(
             """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
@@ -165,7 +166,7 @@ def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
 
 
 def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending | None:
-    """Take the mail that has been due longest. One that was in sending already counts as a repetition."""
+    """Claim the e-mail that has been due longest. If an earlier attempt never ended, it counts as a repetition."""
     with conn.cursor(row_factory=kwargs_row(_sending)) as cursor:
         return cursor.execute(
             """UPDATE mails SET state = 'sending', tries = tries + 1, dated_at = COALESCE(dated_at, %(now)s),
@@ -185,7 +186,7 @@ def is_cancelled(conn: Conn, renewal_id: RenewalId) -> bool:
 
 
 def was_announced_sent(conn: Conn, mail: Mail) -> bool:
-    """Return whether this mail was announced as sent, though its row does not say so: the database was restored."""
+    """Return whether the e-mail was announced as sent although its row does not say so: the database was restored."""
     row = conn.execute(
         """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
            AND convert_from(data, 'UTF8')::json ->> 'message_id' = %s LIMIT 1""",
@@ -225,7 +226,7 @@ def _sending(
 
 
 def settle(conn: Conn, sending: Sending, state: MailState, now: datetime, reply_code: int | None = None) -> bool:
-    """Record how this sending ended, unless it has been taken over since."""
+    """Record the outcome of this attempt, unless another process has claimed the e-mail since."""
     return (
         conn.execute(
             """UPDATE mails SET state = %s, settled_at = %s, reply_code = %s
@@ -237,7 +238,9 @@ def settle(conn: Conn, sending: Sending, state: MailState, now: datetime, reply_
 
 
 def put_off(conn: Conn, sending: Sending, due_at: datetime, *, state: MailState) -> None:
-    """Send it again later: from `queued` if it was certainly not taken, from `sending` if nobody knows."""
+    """Schedule the next attempt: from `queued` if the e-mail was certainly not accepted, from `sending` if that is
+    unknown.
+    """
     conn.execute(
         "UPDATE mails SET state = %s, due_at = %s WHERE id = %s AND state = 'sending' AND tries = %s",
         (state, due_at, sending.mail.id, sending.tries),
@@ -245,7 +248,7 @@ def put_off(conn: Conn, sending: Sending, due_at: datetime, *, state: MailState)
 
 
 def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
-    """Send a bounced or unconfirmed mail once more; its renewal, or None if it is neither."""
+    """Queue a bounced or unconfirmed e-mail again. Returns its renewal, or None if it is neither."""
     row = conn.execute(
         """UPDATE mails SET state = 'queued', repeats = 0, queued_at = %(now)s, due_at = %(now)s, settled_at = NULL,
                   reply_code = NULL
@@ -256,7 +259,7 @@ def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
 
 
 def lock_mail(conn: Conn, message_id: str) -> SentMail | None:
-    """Return one mail by its Message-ID."""
+    """Return an e-mail by its Message-ID, locked."""
     with conn.cursor(row_factory=kwargs_row(_sent_mail)) as cursor:
         return cursor.execute(
             "SELECT id, renewal_id, template, state, traceparent FROM mails WHERE message_id = %s FOR UPDATE",
@@ -275,7 +278,7 @@ def _sent_mail(*, id: uuid.UUID, renewal_id: uuid.UUID, template: str, state: st
 
 
 def save_bounced(conn: Conn, mail_id: uuid.UUID, reply_code: int, now: datetime) -> None:
-    """A mail that was taken came back."""
+    """Record the bounce of an accepted e-mail."""
     conn.execute(
         """UPDATE mails SET state = 'bounced', reply_code = %s, settled_at = %s
            WHERE id = %s AND state IN ('sent', 'unconfirmed')""",
@@ -284,7 +287,7 @@ def save_bounced(conn: Conn, mail_id: uuid.UUID, reply_code: int, now: datetime)
 
 
 def drop_queued_mails(conn: Conn, renewal_id: RenewalId, templates: Iterable[Template], now: datetime) -> int:
-    """Never send what is not sent yet; how many. What is being sent just now is out of our hands."""
+    """Drop e-mails that are not sent yet. Returns their number. An attempt that is under way is not stopped."""
     return conn.execute(
         """UPDATE mails SET state = 'dropped', settled_at = %s
            WHERE renewal_id = %s AND template = ANY(%s) AND state = 'queued'""",
@@ -293,7 +296,7 @@ def drop_queued_mails(conn: Conn, renewal_id: RenewalId, templates: Iterable[Tem
 
 
 def add_refund(conn: Conn, event: RefundDue) -> bool:
-    """Remember what goes back; False if that is known."""
+    """Store a refund. Returns False if it is known."""
     return (
         conn.execute(
             """INSERT INTO refunds (refund_id, renewal_id, item_id, amount_minor, currency, cause)
@@ -305,7 +308,7 @@ def add_refund(conn: Conn, event: RefundDue) -> bool:
 
 
 def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:
-    """Return all that goes back of a renewal."""
+    """Return all refunds of a renewal."""
     with conn.cursor(row_factory=class_row(Refund)) as cursor:
         return cursor.execute(
             "SELECT item_id, amount_minor, currency, cause FROM refunds WHERE renewal_id = %s AND NOT is_repeat",

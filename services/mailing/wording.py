@@ -1,4 +1,4 @@
-"""How mails and letters speak each language: texts from catalogs, dates and money by Babel."""
+"""Languages of e-mails and letters: texts by gettext, dates and money by Babel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LOCALES: Final[Mapping[Language, str]] = {
 
 
 def N_(text: str) -> str:
-    """Marks a text that is translated where it is used."""
+    """Mark a text for translation where it is used."""
     return text
 
 
@@ -32,7 +32,7 @@ PRODUCTS: Final[Mapping[str, str]] = {
     Product.WILDCARD: N_("e-Cert (Server) with “Wildcard” feature"),
     Product.MULTI_DOMAIN: N_("e-Cert (Server) with “Multi-domain” feature"),
 }
-# Why a renewal ended without a certificate, by application's word for it.
+# Reason of a renewal's end without a certificate, as application announces it → text.
 ENDINGS: Final[Mapping[str, str]] = {
     "cancelled": N_("It was cancelled on our web site. If that was not your wish, please call us at once."),
     "not-paid": N_("It was not paid in time."),
@@ -44,7 +44,7 @@ ENDINGS: Final[Mapping[str, str]] = {
     "refused": N_("None of its certificates could be issued. The reasons are given below."),
 }
 _ENDED: Final = N_("Its certificates will not be issued. If you would like to know more, please call or write to us.")
-# Why one item was refused, by issuance's word for it.
+# Cause of an item's refusal, as issuance announces it → text.
 CAUSES: Final[Mapping[str, str]] = {
     "cancelled": N_("No certificate had been made for it yet when the renewal was to end."),
     "subject-not-certifiable": N_(
@@ -61,28 +61,28 @@ _REFUSED: Final = N_("It did not pass the checks before issuing. Please contact 
 
 @dataclass(frozen=True)
 class Wording:
-    """One language."""
+    """Texts and formats of one language."""
 
     language: Language
 
     @property
     def translations(self) -> NullTranslations:
-        """Its texts."""
+        """The translations of the language."""
         return i18n.translations(CATALOGS, LOCALES[self.language])
 
     def text(self, english: str, **values: object) -> str:
-        """Return a text with its values put in."""
+        """Return a text with its placeholders filled."""
         found: str = self.translations.gettext(english)
         return found % values if values else found
 
     def money(self, amount: Mapping[str, Any]) -> str:
-        """Return an amount, given as `amount_minor` and `currency`, as people write it."""
+        """Return an amount, given as `amount_minor` and `currency`, formatted."""
         places = numbers.get_currency_precision(amount["currency"])
         value = Decimal(amount["amount_minor"]).scaleb(-places)
         return numbers.format_currency(value, amount["currency"], locale=LOCALES[self.language])
 
     def day(self, day: date | str) -> str:
-        """Return a day, as people write it."""
+        """Return a date, formatted."""
         value = day if isinstance(day, date) else date.fromisoformat(str(day))
         return dates.format_date(value, "long", locale=LOCALES[self.language])
 
@@ -100,5 +100,5 @@ class Wording:
 
 
 def texts() -> set[str]:
-    """Return every text of the mails and letters, in English: what each catalog must hold."""
+    """Return all texts of e-mails and letters, in English: what each catalog must contain."""
     return i18n.texts(HERE, templates="templates/**.jinja")

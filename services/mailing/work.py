@@ -1,4 +1,4 @@
-"""Takes due mails to the mail server, one at a time, and records how each ended."""
+"""Task of mailing: send due e-mails, one at a time, and record each outcome."""
 
 from datetime import timedelta
 from itertools import product
@@ -34,7 +34,7 @@ from shared.tx import Clock, Tx, transaction, utc_now
 log = structlog.get_logger()
 
 SENDINGS = Counter("mailing_sendings_total", "Delivery attempts by outcome", ["template", "outcome"])
-# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+# Pre-initialise all label values, so that increase() counts the first occurrence.
 for _template, _outcome in product(
     Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known")
 ):
@@ -42,7 +42,7 @@ for _template, _outcome in product(
 
 
 def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelta, clock: Clock = utc_now) -> bool:
-    """Send one due mail; say whether there was one. The lease must outlast the longest conversation."""
+    """Send one due e-mail. Returns whether there was one. The lease must outlast the longest conversation."""
     with transaction(pool, clock=clock) as tx:
         sending = store.claim_due_mail(tx.conn, tx.now, tx.now + lease)
         if sending is None:
@@ -59,10 +59,10 @@ def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelt
 
 
 def _is_settled(tx: Tx, sending: Sending) -> bool:
-    """Settle a claimed mail that shall not be sent: its renewal was cancelled meanwhile, or it went out before.
+    """Settle a claimed e-mail that must not be sent: its renewal was cancelled meanwhile, or it was sent before.
 
-    A restored database forgets what it sent; what it announced comes back by `recall`. A later try is one that an
-    operator or the mail server asked for.
+    A restored database loses what it sent; `recall` brings back what it announced. Later attempts were requested by an
+    operator or by the mail server.
     """
     mail = sending.mail
     if mail.template in VOID_AFTER_CANCELLATION and store.is_cancelled(tx.conn, mail.renewal_id):
@@ -117,7 +117,7 @@ def _bounced(tx: Tx, sending: Sending, code: int) -> None:
 
 
 def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:
-    """Certainly not taken: try later, unless the server has put this mail off for days."""
+    """Schedule the next attempt of an e-mail that was not accepted, unless the server has deferred it for days."""
     if trouble.code is not None and is_given_up(sending, tx.now):
         _bounced(tx, sending, trouble.code)
         return
@@ -128,7 +128,9 @@ def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:
 
 
 def _repeat(tx: Tx, sending: Sending) -> None:
-    """Nobody knows: the next claim sends it once more, with the same Message-ID, or gives it to an operator."""
+    """Handle an unknown outcome: the next claim sends the e-mail again with the same Message-ID, or gives it to an
+    operator.
+    """
     store.put_off(tx.conn, sending, tx.now + timedelta(seconds=1), state=MailState.SENDING)
     SENDINGS.labels(sending.mail.template, "unknown").inc()
     log.warning("mail.outcome_unknown", mail_id=str(sending.mail.id), repeats=sending.repeats)

@@ -1,4 +1,4 @@
-"""The PIN Envelope as a PDF for the printer: one page from one template, the same bytes for the same letter."""
+"""PIN Envelope as a PDF: one page from one template; the same letter gives the same bytes."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from shared.events.base import Language
 
 _TEMPLATE: Final = Path(__file__).parent / "pin-envelope.typ"
 
-# Noto Sans CJK, a face for Hong Kong among them, comes with this package.
+# Noto Sans CJK, including its Hong Kong face, is part of this package.
 DEFAULT_FONTS: Final = Path(str(files("noto_cjk_sans_otc")))
 
 # For the post, so in both languages on every letter.
@@ -30,7 +30,7 @@ _UNDISPLAYED: Final = re.compile(r'the text `"(.+?)"` could not be displayed', r
 _FACES: Final = {Language.SIMPLIFIED_CHINESE: "Noto Sans CJK SC"}
 _FACE: Final = "Noto Sans CJK HK"
 
-# What fits into the box of the server name, in points: its width, a character's share of the type size, the sizes.
+# Layout of the server name's box, in points: its width, a character's share of the type size, the type sizes.
 _NAME_WIDTH: Final = 335.0
 _CHARACTER: Final = 0.602
 _NAME_SIZES: Final = (6.0, 11.0)
@@ -39,7 +39,7 @@ _GROUP: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Stationery:
-    """What is the same on every letter."""
+    """The parts that all letters share."""
 
     fonts: Path
     help: Help
@@ -50,7 +50,7 @@ class Stationery:
         return self._typeset(letter, dated, "pdf")[0]
 
     def pictures(self, letter: Letter, dated: date) -> list[bytes]:
-        """Return the letter's pages as PNG, for people who want to see what the printer will print."""
+        """Return the letter's pages as PNG, for inspection."""
         return self._typeset(letter, dated, "png")
 
     def _typeset(self, letter: Letter, dated: date, kind: Literal["pdf", "png"]) -> list[bytes]:
@@ -62,11 +62,11 @@ class Stationery:
                 format=kind,
                 sys_inputs={"letter": json.dumps(self._data(letter, dated))},
                 pdf_standards=["ua-1"] if kind == "pdf" else [],
-                # The letter's own date: printing it again after a crash makes the same file.
+                # The letter's own date: printing it again after a crash gives the same file.
                 timestamp=int(datetime.combine(dated, time(), UTC).timestamp()),
             )
         except typst.TypstError as error:
-            # No cause: its text may quote the letter, and with it the PIN.
+            # Without the cause: its text may quote the letter, and with it the PIN.
             raise EnvelopeUnusable(_objection(str(error), letter)) from None
         return output if isinstance(output, list) else [output]
 
@@ -161,7 +161,7 @@ class Stationery:
 
 
 def _objection(error: str, letter: Letter) -> str:
-    """Return why the letter cannot be typeset, with the character at fault, and nothing else of its content."""
+    """Return why the letter cannot be typeset, with the character at fault and nothing else of its content."""
     if _NO_ROOM in error:
         return _NO_ROOM
     texts = (letter.recipient_name, letter.organisation, *letter.address, letter.reference, letter.server_name)
@@ -172,7 +172,7 @@ def _objection(error: str, letter: Letter) -> str:
 
 
 def _groups(pin: str) -> list[str]:
-    """Return the PIN in groups for the eye; a PIN that has hyphens of its own is grouped by them."""
+    """Return the PIN in groups, for legibility; a PIN with hyphens is grouped by them."""
     if "-" in pin:
         *heads, last = pin.split("-")
         return [f"{head}-" for head in heads] + [last]
@@ -189,7 +189,7 @@ def _name_size(name: str) -> float:
 
 
 def _name_lines(name: str) -> list[str]:
-    """Return the name on one line, as nearly every name can be set; else on as few as hold it."""
+    """Return the name on one line if it fits; else on as few lines as hold it."""
     fits = int(_NAME_WIDTH / (_CHARACTER * _NAME_SIZES[0]))
     name = one_line(name)
     if _width(name) <= fits:
