@@ -1,1 +1,1 @@
-"""What the system can do, measured on throw-away engines: `make bench`."""
+"""Benchmarks of the system on temporary engines: `make bench`."""

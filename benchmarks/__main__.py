@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: a table for people, and one line of JSON for machines."""
+"""`python -m benchmarks`: prints a table for people, and one line of JSON for machines."""
 
 import argparse
 import time
@@ -40,7 +40,7 @@ PARTS: Final[Mapping[str, Callable[[bool], Sequence[Figure]]]] = {
 
 
 def main() -> None:
-    """Run the parts that were asked for."""
+    """Run the requested parts."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="parts to run (default: all)")
     parser.add_argument("--quick", action="store_true", help="make short runs, as a smoke test")

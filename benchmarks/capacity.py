@@ -1,6 +1,6 @@
-"""What a rate of renewals needs, computed from what was measured: the tables of docs/operations.md.
+"""Capacity for a rate of renewals, computed from measurements: the tables of docs/operations.md.
 
-`python -m benchmarks --save` writes the figures, `make docs` these tables; a test holds them together.
+`python -m benchmarks --save` writes the figures, `make docs` these tables; a test compares them.
 """
 
 import json
@@ -19,23 +19,23 @@ DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "operations.md"
 _COMPUTED: Final = re.compile(r"(<!-- computed by `make docs`: (\w+) -->\n).*?(<!-- until here -->\n)", re.DOTALL)
 
 A_DAY: Final = (10_000, 100_000, 1_000_000, 10_000_000)
-# The busiest hour of a day, times its mean.
+# Ratio of the busiest hour of a day to its mean.
 PEAK: Final = 3
-# The share of one processor that a pod is planned with: a Python process has one, and the HPAs add pods at 70 %.
+# Planned share of one processor for a pod: a Python process uses one, and the HPAs add pods at 70 %.
 BUSY: Final = 0.6
-# Pods of each kind, as the manifests allow them; tests/contract/k8s/test_capacity.py compares.
+# Minimum pods of each kind, as in the manifests; tests/contract/k8s/test_capacity.py compares them.
 FEWEST: Final = {"web": 2, "feed": 2, "work": 2, "consume": 1, "relay": 2, "print": 1}
 MOST: Final = {"web": 20, "feed": 6, "work": 12, "consume": PARTITIONS, "relay": 2, "print": 1}
-# Connections that a pod of each kind may open.
+# Maximum database connections of a pod of each kind.
 POOL: Final = {"web": 10, "feed": 8}
 LOOPS_POOL: Final = 4
 MAX_CONNECTIONS: Final = 420
 DATABASE_GIB: Final = 100
 BROKER_GIB: Final = 500
 KAFKA_DAYS: Final = 30
-# Letters wait for the printer without harm: it works through the night.
+# Letters can wait for the printer: it works through the night.
 UNHURRIED: Final = ("print",)
-# One relay of a service works at a time, and in batches as large as its backlog: measured as events a second.
+# One relay of a service works at a time, in batches as large as its backlog: measured in events a second.
 ONE_AT_WORK: Final = ("relay",)
 GIB: Final = 1024 * 1024  # KiB
 
@@ -48,29 +48,29 @@ class Measured:
 
     @classmethod
     def read(cls) -> "Measured":
-        """Return as they were saved last."""
+        """Return the saved figures."""
         return cls(json.loads(MEASURED.read_text("utf-8")))
 
     def __getitem__(self, name: str) -> float:
         return self._values[name]
 
     def beginning(self, prefix: str) -> dict[str, float]:
-        """Return all whose names begin so, without the prefix."""
+        """Return all figures whose names have the prefix, without it."""
         return {name.removeprefix(prefix): value for name, value in self._values.items() if name.startswith(prefix)}
 
     @property
     def processors(self) -> dict[str, float]:
-        """Seconds of a processor by process of ours; engines and what is nobody's pod left out."""
+        """Processor seconds of each process of ours, without engines and processes that belong to no pod."""
         return {name: ms / 1000 for name, ms in self.beginning("CPU ").items() if kind_of(name) in MOST}
 
 
 def kind_of(process: str) -> str:
-    """web, consume, relay, work, …"""
+    """Return the kind of a process: web, consume, relay, work, …"""
     return process.rpartition("-")[2]
 
 
 def pods(process: str, processor_seconds: float, a_day: int) -> int:
-    """Return how many of this process the busiest hour needs."""
+    """Return the number of pods of this process for the busiest hour."""
     kind, mean = kind_of(process), a_day / 86_400
     rate = mean if kind in UNHURRIED else mean * PEAK
     needed = 1 if kind in ONE_AT_WORK else math.ceil(rate * processor_seconds / BUSY)
@@ -78,7 +78,7 @@ def pods(process: str, processor_seconds: float, a_day: int) -> int:
 
 
 def connections(measured: Measured, service: str, a_day: int) -> int:
-    """Return what the pods of one service may open, with one of each process more while it is replaced."""
+    """Return the maximum connections of a service's pods, with one more of each process during a rollout."""
     return sum(
         (pods(process, cpu, a_day) + 1) * POOL.get(kind_of(process), LOOPS_POOL)
         for process, cpu in measured.processors.items()
@@ -87,7 +87,7 @@ def connections(measured: Measured, service: str, a_day: int) -> int:
 
 
 def tables(measured: Measured) -> str:
-    """Return what was measured, and what follows from it."""
+    """Return the measurements and the capacity tables."""
     return "\n".join((_measured(measured), _needs(measured), _pods(measured)))
 
 
@@ -172,7 +172,7 @@ def _pods(measured: Measured) -> str:
 
 
 def scaled(measured: Measured) -> str:
-    """Return what one, two and three consumers of a service apply."""
+    """Return the throughput of one, two and three consumers of a service."""
     rows = []
     for kind in scaling.KINDS:
         for members in scaling.MEMBERS:
@@ -191,7 +191,7 @@ def _peak(a_day: int) -> float:
 
 
 def _partitions(measured: Measured, a_day: int) -> int:
-    """Return as many as the consumers that are needed of one service, by the dozen."""
+    """Return the number of partitions for the consumers of one service, in dozens."""
     most = max(pods(name, cpu, a_day) for name, cpu in measured.processors.items() if kind_of(name) == "consume")
     return math.ceil(most / PARTITIONS) * PARTITIONS
 
@@ -222,7 +222,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def document() -> str:
-    """docs/operations.md with the tables as they have to be."""
+    """Return docs/operations.md with the computed tables."""
     measured = Measured.read()
     sections = {"capacity": tables(measured), "consumers": scaled(measured)}
     return _COMPUTED.sub(lambda found: f"{found[1]}\n{sections[found[2]]}\n{found[3]}", DOCUMENT.read_text("utf-8"))

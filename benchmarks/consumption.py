@@ -1,4 +1,4 @@
-"""What renewals take of the machine: processor time of each process, and room on disk."""
+"""Consumption of renewals: processor time of each process, and disk space."""
 
 import time
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from deploy.local.installation import Installation
 from deploy.local.postgres import SERVICES
 from deploy.local.supervision import Supervisor
 
-# Processes that stand for somebody outside.
+# Processes that stand for external systems.
 OUTSIDERS: Final = ("payment-sandbox", "mailbox", "crls")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """Totals: seconds of processor time by process, bytes in each database and in one copy of Kafka's log."""
+    """Totals: processor seconds by process, bytes of each database and of one copy of Kafka's log."""
 
     cpu: Mapping[str, float]
     database_bytes: Mapping[str, int]
@@ -27,7 +27,7 @@ class Taken:
 
 @dataclass(kw_only=True)
 class Meter:
-    """Counts between `start` and `stop`; what the processes take while nobody renews anything is left out."""
+    """Meter of consumption between `start` and `stop`, without the idle load of the processes."""
 
     installation: Installation
     supervisor: Supervisor
@@ -37,17 +37,17 @@ class Meter:
     _begun: float = 0.0
 
     def watch_idle(self, seconds: float) -> None:
-        """Learn what each process takes a second while it has nothing to do."""
+        """Measure the idle load of each process."""
         before = self._cpu()
         time.sleep(seconds)
         self._idle = {name: (now - before.get(name, 0.0)) / seconds for name, now in self._cpu().items()}
 
     def start(self) -> None:
-        """From now on."""
+        """Start the measurement."""
         self._sizes, self._before, self._begun = self._bytes(), self._cpu(), time.monotonic()
 
     def stop(self) -> Taken:
-        """Until now."""
+        """Return the totals since `start`."""
         seconds, after, idle, before = time.monotonic() - self._begun, self._cpu(), self._idle or {}, self._before or {}
         databases, kafka = self._bytes()
         return Taken(
@@ -73,7 +73,7 @@ class Meter:
 
 
 def _seconds(pid: int) -> float:
-    """Of a process and what it has forked, those that have ended included."""
+    """Return the processor seconds of a process and its children, including ended ones."""
     try:
         process = psutil.Process(pid)
         return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))

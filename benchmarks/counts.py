@@ -1,4 +1,4 @@
-"""What one renewal costs the engines: commits, bytes of WAL, SQL round trips, Kafka records."""
+"""Cost of one renewal at the engines: commits, bytes of WAL, SQL round trips, Kafka records."""
 
 import contextlib
 import re
@@ -18,13 +18,13 @@ from deploy.local.waiting import wait_until
 from shared.db import Conn
 from shared.events.base import Topic
 
-# Our own mark on every line: who, on which connection, in which transaction, and its number if it has written by now.
+# Prefix of each log line: user, connection, transaction, and the transaction's number if it has written.
 _SETTINGS: Final = {
     "log_statement": "'all'",
     "log_line_prefix": "'@%a@%p@%v@%x@'",
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
-    # Its own writing would be taken for the renewal's.
+    # Its writes would be counted as the renewal's.
     "autovacuum": "off",
 }
 _LINE: Final = re.compile(r"@([a-z]+)-([a-z]+)@(\d+)@([^@]+)@(\d+)@LOG:  (?:statement|execute [^:]*): (.?)")
@@ -35,9 +35,9 @@ Process = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Totals over some time, without what loops ask in vain: a commit or a round trip of theirs counts if it wrote.
+    """Totals over a period, without idle polls of loops: their commits and round trips count if they wrote.
 
-    `round_trips` is by service and process; what web processes only read is counted apart, as `look_ups`.
+    `round_trips` is by service and process; reads of web processes are counted separately, as `look_ups`.
     """
 
     commits: int
@@ -49,7 +49,7 @@ class Counts:
 
 @dataclass(kw_only=True)
 class Meter:
-    """Counts between `start` and `stop`."""
+    """Meter of engine operations between `start` and `stop`."""
 
     installation: Installation
     _wal: str = ""
@@ -61,19 +61,19 @@ class Meter:
         return self.installation.logs / "postgres.log"
 
     def start(self) -> None:
-        """From now on."""
+        """Start the measurement."""
         self._records = self._kafka_records()
         with self._postgres() as conn:
             conn.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
             self._log_statements(conn)
             status = self._file.stat()
             self._log = status.st_ino, status.st_size
-            # Or each page's first change would be logged with the whole page, in one run and not in the next.
+            # Else the first change of each page would log the whole page, in one run but not in the next.
             conn.execute("CHECKPOINT")
             self._wal = _scalar(conn, "SELECT pg_current_wal_lsn()::text")
 
     def stop(self) -> Counts:
-        """Until now."""
+        """Return the totals since `start`."""
         with self._postgres() as conn:
             end = _scalar(conn, "SELECT pg_current_wal_lsn()::text")
             rows = conn.execute(
@@ -100,11 +100,11 @@ class Meter:
             conn.execute(f"ALTER SYSTEM SET {name} = {value}".encode())
         conn.execute("SELECT pg_reload_conf()")
         seen = self._file.stat().st_size
-        # Every loop looks in a quarter of a second at the latest, and says so in the log from then on.
+        # Every loop polls at least every quarter of a second, which is logged from then on.
         wait_until(lambda: self._file.stat().st_size > seen, limit=10, what="PostgreSQL logs every statement")
 
     def _logged(self) -> Iterator[str]:
-        """Yield what PostgreSQL has logged since `start`; supervisord begins a new file when one is full."""
+        """Yield PostgreSQL's log since `start`; supervisord starts a new file when one is full."""
         inode, offset = self._log
         files = [self._file.with_suffix(".log.1"), self._file]
         if self._file.stat().st_ino == inode:
@@ -131,9 +131,9 @@ class Meter:
 
 
 def _statements(lines: Iterable[str]) -> "tuple[Counter[Process], Counter[Process]]":
-    """Return statements by process: those of transactions that wrote, and those of web that only read.
+    """Return statements by process: those of transactions that wrote, and those of web processes that only read.
 
-    An empty statement is the pool's look at a connection; it counts with the transaction that follows on it.
+    An empty statement is the pool's check of a connection; it counts with the transaction that follows.
     """
     looks, statements, wrote = Counter[str](), Counter[tuple[Process, str]](), set[tuple[Process, str]]()
     for line in lines:

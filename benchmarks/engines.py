@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Kafka that live as long as a benchmark, with fsync on as in production."""
+"""PostgreSQL and Kafka for the duration of a benchmark, with fsync on as in production."""
 
 import contextlib
 import shutil
@@ -20,13 +20,13 @@ _PASSWORD = "benchmark"  # noqa: S105 (of a throw-away engine)
 
 @dataclass(frozen=True, kw_only=True)
 class Engines:
-    """Addresses, of which other processes may be told too."""
+    """Addresses of the engines, which can be passed to other processes."""
 
     urls: dict[str, str]
     kafka_address: str
 
     def kafka(self, principal: str) -> KafkaSettings:
-        """Return how a service logs in."""
+        """Return a service's Kafka settings."""
         return KafkaSettings(
             bootstrap_servers=self.kafka_address,
             security_protocol="SASL_PLAINTEXT",

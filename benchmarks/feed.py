@@ -1,4 +1,4 @@
-"""The feed for outsiders: all of it read to the end over HTTP, and how soon an event is there, over HTTP and Kafka."""
+"""Benchmark of the feed: reading all of it over HTTP, and the latency of an event over HTTP and Kafka."""
 
 import random
 import shutil
@@ -31,7 +31,7 @@ _PAGE: Final = 1000
 
 
 def measure(*, events: int, seconds: float) -> list[Figure]:
-    """On engines of its own."""
+    """Measure on engines of its own."""
     folder = Path(tempfile.mkdtemp(prefix="ecert-benchmark-"))
     try:
         folder.chmod(0o755)
@@ -61,7 +61,7 @@ def _to_the_end(practice: Practice, events: int) -> list[Figure]:
 
 
 def _fill(practice: Practice, events: int) -> None:
-    """Rows as issuance would have made them, but quicker, and all of them sent."""
+    """Insert rows as issuance would, but faster, all of them marked as sent."""
     now = datetime.now(UTC)
     columns = "event_id, topic, key, sequence, type, source, time, data, dataschema, sent_at"
     with practice.pool.connection() as conn, conn.cursor().copy(f"COPY outbox ({columns}) FROM STDIN") as copy:
@@ -80,14 +80,14 @@ def _read(client: FeedClient, events: int) -> None:
 
 
 def _resident(process: int) -> float:
-    """Return memory of a process and its children, at most since they began, MiB."""
+    """Return the peak memory of a process and its children, in MiB."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     status = [Path(f"/proc/{each}/status").read_text() for each in (str(process), *children)]
     return sum(int(text.split("VmHWM:")[1].split()[0]) for text in status) / 1024
 
 
 def _at_the_head(practice: Practice, seconds: float) -> list[Figure]:
-    """Return the same commits, seen by a reader over HTTP that waits and by one of the topic."""
+    """Return the latency of the same commits for a waiting HTTP reader and for a reader of the topic."""
     figures: list[Figure] = []
     access, head = _access(practice), practice.head
     relayed = (practice.cluster.url("issuance", "issuance", practice.cluster.password), practice.kafka("issuance"))
@@ -106,11 +106,11 @@ def _at_the_head(practice: Practice, seconds: float) -> list[Figure]:
 def _paced(
     practice: Practice, reports: tuple[Connection, Connection], *, rate: int, seconds: float
 ) -> Iterator[list[float]]:
-    """Announce at this rate; how long after its commit each event was with each reader, seconds."""
+    """Announce events at this rate. Yields the latency from commit to each reader, in seconds."""
     sent: dict[str, float] = {}
     came: dict[Connection, dict[str, float]] = {report: {} for report in reports}
     begun = time.monotonic()
-    # Evenly, they would keep step with the relay's pauses.
+    # At even intervals they would synchronise with the relay's polls.
     chance = random.Random(1)  # noqa: S311 (no secret)
     for number in range(int(rate * seconds)):
         _take_until(begun + (number + chance.random()) / rate, came)
@@ -127,7 +127,7 @@ def _paced(
 
 
 def _take_until(moment: float, came: dict[Connection, dict[str, float]]) -> None:
-    """Read reports as they come, or a pipe fills up and holds up whoever writes into it."""
+    """Read reports continuously: a full pipe would block its writer."""
     while wait([*came], max(0.0, moment - time.monotonic())):
         for report, seen in came.items():
             while report.poll():
@@ -136,7 +136,7 @@ def _take_until(moment: float, came: dict[Connection, dict[str, float]]) -> None
 
 
 def _relaying(report: Connection, database: str, settings: KafkaSettings, folder: Path) -> None:
-    """Issuance's relay."""
+    """Run issuance's relay."""
     stop = life()
     with db.open_pool(database, name="relay") as pool:
         report.send("ready")
@@ -144,7 +144,7 @@ def _relaying(report: Connection, database: str, settings: KafkaSettings, folder
 
 
 def _polling(report: Connection, access: Access, position: int) -> None:
-    """A reader at the head."""
+    """Run a reader at the head."""
     stop = life()
     client = FeedClient(access)
     report.send("ready")
@@ -157,7 +157,7 @@ def _polling(report: Connection, access: Access, position: int) -> None:
 
 
 def _reading(report: Connection, settings: KafkaSettings) -> None:
-    """A bare reader of the topic."""
+    """Run a plain reader of the topic."""
     stop = life()
     client = kafka_clients.make_consumer(settings, "benchmark", group=f"{READER}.benchmark", topics=[Topic.ISSUANCE])
     first_poll(client)

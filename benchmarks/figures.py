@@ -1,4 +1,4 @@
-"""A measured figure, and how figures are shown."""
+"""Measured figures and their presentation."""
 
 import json
 import math
@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-# What docs/operations.md is computed from.
+# Source of the tables in docs/operations.md.
 MEASURED: Final = Path(__file__).with_name("measured.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One number with its unit; `group` is the part of the benchmark that measured it."""
+    """A number with its unit; `group` is the part of the benchmark that measured it."""
 
     group: str
     name: str
@@ -36,7 +36,7 @@ def latencies(group: str, name: str, seconds: Sequence[float]) -> list[Figure]:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Return one line a figure, numbers below one another."""
+    """Return one line for each figure, with aligned numbers."""
     width = max(len(figure.name) for figure in figures)
     lines: list[str] = []
     group = ""
@@ -50,12 +50,12 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def as_json(figures: Sequence[Figure]) -> str:
-    """For machines."""
+    """Return the figures as JSON."""
     return json.dumps([asdict(figure) for figure in figures])
 
 
 def save(figures: Sequence[Figure]) -> None:
-    """Keep them in place of those of the same groups."""
+    """Save the figures, replacing those of the same groups."""
     groups = {figure.group for figure in figures}
     saved = json.loads(MEASURED.read_text("utf-8")) if MEASURED.exists() else []
     kept = [figure for figure in saved if figure["group"] not in groups]

@@ -1,4 +1,4 @@
-"""How long an event is under way: from the writer's commit to the reader's handler, beside Kafka alone."""
+"""Latency of an event from the writer's commit to the reader's handler, compared with Kafka alone."""
 
 import contextlib
 import time
@@ -18,12 +18,12 @@ from shared.messaging import kafka_clients, outbox
 from shared.tx import transaction
 
 GROUP: Final = "latency"
-# Now and then: every loop has gone to its longest pause. Steady: none has.
+# Occasional: all loops poll at their longest interval. Steady: none does.
 RATES: Final = {"now and then (3 a second)": 3, "steady (100 a second)": 100}
 
 
 def measure(engines: Engines, *, seconds: float) -> list[Figure]:
-    """Return both ways at each rate, in the same run."""
+    """Measure both ways at each rate, in the same run."""
     figures: list[Figure] = []
     producer = kafka_clients.make_producer(engines.kafka(WRITER), "benchmark")
     with contextlib.closing(producer), db.open_pool(engines.urls[WRITER], name="writer") as pool:
@@ -48,7 +48,7 @@ def _commit(pool: Pool, name: str) -> None:
 
 
 def _paced(send: Callable[[str], None], report: Connection, *, rate: int, seconds: float, early: bool) -> list[float]:
-    """Send at this rate; how long each took, counted from before (`early`) or after the call that sends."""
+    """Send at this rate. Returns each latency, counted from before (`early`) or after the call that sends."""
     sent: dict[str, float] = {}
     came: dict[str, float] = {}
     begun = time.monotonic()
@@ -67,7 +67,7 @@ def _paced(send: Callable[[str], None], report: Connection, *, rate: int, second
 
 
 def _read_until(moment: float, report: Connection, came: dict[str, float]) -> None:
-    """Read reports as they come, or the pipe fills up and holds up whoever writes into it."""
+    """Read reports continuously: a full pipe would block its writer."""
     while report.poll(max(0.0, moment - time.monotonic())):
         name, at = report.recv()
         came[name] = at

@@ -1,4 +1,4 @@
-"""The plumbing's loops in processes of their own, as in production, told what to do by their arguments."""
+"""Loops of relay and consumer in separate processes, as in production, configured by their arguments."""
 
 import contextlib
 import logging
@@ -29,9 +29,7 @@ _SPAWN: Final = multiprocessing.get_context("spawn")
 
 @contextlib.contextmanager
 def started(body: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
-    """Yield the body in a process of its own, once it says that it is ready; what it reports comes out of the
-    connection.
-    """
+    """Yield a connection with the reports of a function that runs in a process of its own, once it is ready."""
     here, there = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_quietly, args=(body, there, *arguments), daemon=True)
     process.start()
@@ -51,7 +49,7 @@ def _quietly(body: Callable[..., None], *arguments: Any) -> None:
 
 
 def life() -> Life:
-    """Of this process, until it is told to end."""
+    """Return the lifecycle of this process, which ends on a signal."""
     stop = Life()
     stop.end_on_signals()
     stop.beat()
@@ -59,7 +57,7 @@ def life() -> Life:
 
 
 def relaying(report: Connection, engines: Engines) -> None:
-    """The writer's relay."""
+    """Run the writer's relay."""
     stop = life()
     with db.open_pool(engines.urls[WRITER], name="relay") as pool:
         report.send("ready")
@@ -67,7 +65,7 @@ def relaying(report: Connection, engines: Engines) -> None:
 
 
 def consuming(report: Connection, engines: Engines) -> None:
-    """The reader's consumer, whose handler writes one row; reports each event's name and when it was handled."""
+    """Run the reader's consumer, whose handler writes one row; reports each event's name and time."""
 
     def handle(event: PaymentDeclined, tx: Tx) -> None:
         _write(event, tx)
@@ -77,7 +75,7 @@ def consuming(report: Connection, engines: Engines) -> None:
 
 
 def emptying(report: Connection, engines: Engines, wait_seconds: float) -> None:
-    """The same without a report of each event; its handler also waits so long, as for a database over a network."""
+    """Run the same consumer without reports; its handler also waits, as for a database over a network."""
 
     def handle(event: PaymentDeclined, tx: Tx) -> None:
         _write(event, tx)
@@ -107,10 +105,10 @@ def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDecl
 
 
 def reading(report: Connection, engines: Engines) -> None:
-    """A bare Kafka consumer with the same settings; reports each record's value and when it came."""
+    """Run a plain Kafka consumer with the same settings; reports each record's value and time."""
     stop = life()
     client = kafka_clients.make_consumer(engines.kafka(READER), "benchmark", group=f"{READER}.raw", topics=[TOPIC])
-    first_poll(client)  # what earlier runs left
+    first_poll(client)  # records of earlier runs
     report.send("ready")
     while not stop.is_set():
         for records in client.poll(timeout_ms=250).values():
@@ -120,7 +118,7 @@ def reading(report: Connection, engines: Engines) -> None:
 
 
 def first_poll(client: Any) -> Any:
-    """Return what came with the poll in which the partitions were handed out."""
+    """Return the records of the poll that assigned the partitions."""
     while True:
         polled = client.poll(timeout_ms=100)
         if client.assignment():

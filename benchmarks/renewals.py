@@ -1,4 +1,4 @@
-"""Whole renewals through the whole system: how many a second, how long each, and what each costs."""
+"""Benchmark of complete renewals through the whole system: rate, duration and cost."""
 
 import shutil
 import tempfile
@@ -28,12 +28,12 @@ COST: Final = "what one of them costs"
 TAKEN: Final = "what one of them takes of the machine, many at once"
 AT_ONCE: Final = 12
 IDLE_SECONDS: Final = 10.0
-# Made by the AR, not by the system.
+# Done by the AR, not by the system.
 OWN_WORK: Final = ("keys and CSRs made",)
 
 
 def measure(*, renewals: int, alone: int) -> list[Figure]:
-    """On a system of its own: some renewals one by one for their cost, then many at once."""
+    """Measure on a system of its own: some renewals one by one for their cost, then many at once."""
     folder = Path(tempfile.mkdtemp(prefix="ecert-benchmark-"))
     try:
         installation = Installation.open(folder / "state", Ports.free())
@@ -49,13 +49,13 @@ def measure(*, renewals: int, alone: int) -> list[Figure]:
 
 
 def _journeys(target: Target, number: int, folder: Path) -> list[Journey]:
-    postbox = Postbox(folder=target.installation.posting)  # one for all: each letter is read once
+    postbox = Postbox(folder=target.installation.posting)  # shared, so that each letter is read once
     return [target.journey([each.srn], folder / each.srn, postbox=postbox) for each in samples.many(number)]
 
 
 def _renew(journey: Journey) -> Journey:
     journey.apply()
-    journey.receive_letters()  # the e-mail is sent, but nobody looks: reading the local inbox holds up its mail server
+    journey.receive_letters()  # the e-mail is not looked up: reading the local inbox would delay its mail server
     journey.fulfil()
     journey.ar.close()
     return journey

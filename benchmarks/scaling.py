@@ -1,4 +1,4 @@
-"""What more consumers of one service bring, and what they run into."""
+"""Benchmark of several consumers of one service, and of what limits them."""
 
 import contextlib
 import time
@@ -14,11 +14,11 @@ from shared import db
 from shared.db import Pool
 
 MEMBERS: Final = (1, 2, 3)
-# Beside a handler as quick as it can be, one whose statements go to a database in another zone: share of the events,
-# seconds that each waits, and how the figures are told from the others.
+# Two handlers: as fast as possible, and with a database in another zone. Each with its share of the events, its wait in
+# seconds, and the suffix of its figures.
 GROUP: Final = "throughput, more consumers of one service"
 KINDS: Final = {"": (1.0, 0.0), ", waiting": (0.15, 0.005)}
-# The middle of each run is measured: at its ends partitions are handed out, or not all have something to do.
+# Share of the run at which the measurement ends: at both ends partitions are assigned, or some members are idle.
 UNTIL: Final = 0.8
 SETTLING_SECONDS: Final = 0.5
 SEEN: Final = "SELECT COALESCE(sum(last_sequence), 0) FROM inbox"
@@ -27,7 +27,7 @@ PARTS: Final = {"postgres": "PostgreSQL", "java": "Kafka"}
 
 
 def measure(engines: Engines, *, events: int) -> list[Figure]:
-    """For each number of members, fill the topic and let them empty it; then with handlers that wait 5 ms."""
+    """Fill the topic and let the members empty it, for each number of members; then with handlers that wait 5 ms."""
     return [
         figure
         for kind, (share, wait) in KINDS.items()
@@ -61,7 +61,7 @@ def _together(engines: Engines, kind: str, members: int, events: int, wait: floa
 
 
 def _cpu() -> dict[str, float]:
-    """Return seconds of processor time so far, by what runs beneath this process."""
+    """Return processor seconds by kind of child process."""
     used = dict.fromkeys((*PARTS.values(), "the consumers"), 0.0)
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -70,7 +70,7 @@ def _cpu() -> dict[str, float]:
 
 
 def _reached(pool: Pool, query: str, wanted: int) -> int:
-    """Return what the query answers as soon as it is so many."""
+    """Return the query's number as soon as it reaches `wanted`."""
     while (now := count(pool, query)) < wanted:
         time.sleep(0.05)
     return now

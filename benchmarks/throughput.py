@@ -1,4 +1,4 @@
-"""How many events a second one relay brings to Kafka, and one consumer applies."""
+"""Throughput in events a second of one relay to Kafka, and of one consumer."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ EVENTS_PER_KEY: Final = 10
 
 
 def measure(engines: Engines, *, events: int) -> list[Figure]:
-    """Fill the outbox, let the relay empty it, let the consumer apply it all."""
+    """Fill the outbox, let the relay empty it, and let the consumer apply everything."""
     with db.open_pool(engines.urls[WRITER], name="writer") as pool:
         fill(pool, events)
         with started(relaying, engines):
@@ -37,7 +37,7 @@ def measure(engines: Engines, *, events: int) -> list[Figure]:
 
 
 def fill(pool: Pool, events: int) -> None:
-    """Rows as the writer would have made them, but quicker: what is measured comes after."""
+    """Insert rows as the writer would, but faster: the measurement begins afterwards."""
     with pool.connection() as conn:
         conn.execute(
             """INSERT INTO outbox (event_id, topic, key, sequence, type, source, time, data, dataschema)
@@ -68,7 +68,7 @@ def _seconds(done: Callable[[], bool], *, meanwhile: Callable[[], object] = lamb
 
 
 def count(pool: Pool, query: str) -> int:
-    """Return the one number that a query answers."""
+    """Return the one number of a query."""
     with pool.connection() as conn:
         row = conn.execute(query.encode()).fetchone()
     assert row is not None

@@ -1,1 +1,1 @@
-"""How the system is brought up: on one machine, and behind its gateway."""
+"""Deployment of the system: on one machine, and behind its gateway in a cluster."""

@@ -1,4 +1,4 @@
-"""docs/desk.md: who may do what at the desk, where, and what whoever may not is told; from the tables in the code."""
+"""Generator of docs/desk.md: roles, actions, pages and refusals of the desk, from the tables in the code."""
 
 import importlib
 import re
@@ -43,13 +43,13 @@ holder of a staff certificate was not let in is an audit record.
 
 
 def service(name: str) -> Service:
-    """Return a service's composition root."""
+    """Return a service's descriptor."""
     found: Service = importlib.import_module(f"{package(name)}.main").SERVICE
     return found
 
 
 def operator_app(name: str) -> flask.Flask:
-    """Return a service's operators' API, to be looked at: it has no database."""
+    """Return a service's operator API for inspection, without a database."""
     made = service(name)
     return operator_api.create_app(
         name,
@@ -62,7 +62,7 @@ def operator_app(name: str) -> flask.Flask:
 
 
 def operator_routes(name: str) -> Iterator[tuple[str, str, str]]:
-    """Method, path and action of everything that a service offers operators."""
+    """Yield method, path and action of each route of a service's operator API."""
     app = operator_app(name)
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.startswith("api-docs"):
@@ -83,7 +83,7 @@ _KINDS: Final = {"int": "id", "uuid": "uuid"}
 
 
 def text() -> str:
-    """docs/desk.md."""
+    """Return the content of docs/desk.md."""
     return "\n".join(
         (
             _HEAD,

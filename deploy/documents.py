@@ -1,4 +1,4 @@
-"""Everything that is generated from the code: `python -m deploy.documents` writes it."""
+"""Generator of all documents that come from the code: `python -m deploy.documents`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ without one is refused.
 
 
 def states() -> str:
-    """docs/renewal-states.md."""
+    """Return the content of docs/renewal-states.md."""
     renewal = _diagram(TRANSITIONS, RenewalState.DRAFT, ENDED)
     ended = [state for state in ItemState if not any(start is state for start, _ in ITEM_TRANSITIONS)]
     item = _diagram(ITEM_TRANSITIONS, ItemState.PENDING, ended)
@@ -59,7 +59,7 @@ def _label(trigger: type) -> str:
 
 
 def write() -> None:
-    """Write it all."""
+    """Write all documents."""
     documents.write()
     generated.write()
     STATES.write_text(states(), "utf-8")

@@ -1,4 +1,4 @@
-"""Characters that the PIN Envelope's fonts have, read from the fonts: `shared/validation/printable_characters.txt`."""
+"""Characters that the PIN Envelope's fonts contain, read from the fonts: `shared/printable_characters.txt`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +10,12 @@ from services.mailing.letters.pin_envelope import DEFAULT_FONTS
 
 CHARACTERS: Final = Path("shared/validation/printable_characters.txt")
 _FAMILIES: Final = ("Noto Sans CJK HK", "Noto Sans CJK SC")
-# Of Libertinus Serif, which the typesetter itself brings, and the template names second.
+# From Libertinus Serif, which the typesetter contains, and which the template names second.
 _LATIN_EXTENDED_A: Final = range(0x0100, 0x0180)
 
 
 def text() -> str:
-    """Return the file: a range of code points a line, both ends in hexadecimal and included."""
+    """Return the file: a range of code points a line, both ends included, in hexadecimal."""
     fonts = TTCollection(DEFAULT_FONTS / "NotoSansCJK-Regular.ttc").fonts
     covered = [set(font.getBestCmap()) for font in fonts if font["name"].getDebugName(4) in _FAMILIES]
     assert len(covered) == len(_FAMILIES)

@@ -1,4 +1,4 @@
-"""An integrator's client: renews one certificate over HTTPS, with `requests` and `cryptography` alone.
+"""Example client of an integrator: renews one certificate over HTTPS, with `requests` and `cryptography` only.
 
 It is written from docs/integrating.md and the services' OpenAPI documents, and our tests run it against a whole system.
 """
@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-# What an answer says that comes right by waiting: its status, or the type of its problem.
+# Statuses and problem types after which a retry may succeed.
 LATER = (429, 502, 503, 504)
 RETRIED = ("idempotency-key-in-use", "payment-not-ready", "pin-not-ready", "order-not-found", "certificate-not-found")
 
@@ -31,7 +31,7 @@ def der(tag: int, *parts: bytes) -> bytes:
 
 
 def oid(text: str) -> bytes:
-    """Return an OBJECT IDENTIFIER, DER."""
+    """Return an OBJECT IDENTIFIER in DER."""
     first, second, *rest = map(int, text.split("."))
     body = bytes([first * 40 + second])
     for arc in rest:
@@ -87,7 +87,7 @@ def cms(document: bytes, certificate: x509.Certificate, key: Any, now: datetime)
 
 @dataclass
 class Client:
-    """One Authorised Representative. `api` and `sign_in` are the two hosts, such as https://api.….hk."""
+    """An Authorised Representative. `api` and `sign_in` are the two hosts, such as https://api.….hk."""
 
     api: str
     sign_in: str
@@ -104,7 +104,7 @@ class Client:
         self.key = serialization.load_pem_private_key(self.key_file.read_bytes(), password=None)
 
     def call(self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """Send a request until there is an answer other than "later"; always with the one Idempotency-Key."""
+        """Send a request until its answer is not "retry later", always with one Idempotency-Key."""
         sent = {"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
@@ -123,21 +123,21 @@ class Client:
             time.sleep(float(answer.headers.get("Retry-After", 0.25)))
 
     def sign_in_by_certificate(self) -> None:
-        """Sign in by the client certificate of the TLS connection."""
+        """Sign in with the client certificate of the TLS connection."""
         self.token = self.call("POST", f"{self.sign_in}/identity/v1/tokens").json()["access_token"]
 
     def sign_in_by_challenge(self) -> None:
-        """Sign in by a signature over a text of identity's."""
+        """Sign in with a signature over a challenge of identity's."""
         asked = self.call("POST", f"{self.api}/identity/v1/challenges", {}).json()
         body = {"challenge_id": asked["challenge_id"], "signature": self.signature(asked["document"].encode())}
         self.token = self.call("POST", f"{self.api}/identity/v1/challenge-tokens", body).json()["access_token"]
 
     def signature(self, document: bytes) -> str:
-        """Sign bytes; the CMS in Base64."""
+        """Sign bytes. Returns the CMS in Base64."""
         return base64.b64encode(cms(document, self.certificate, self.key, datetime.now(UTC))).decode()
 
     def apply(self, srn: str) -> str:
-        """Draft, sign, attest and submit; the renewal's id."""
+        """Draft, sign, attest and submit. Returns the renewal's id."""
         renewals = f"{self.api}/application/v1/renewals"
         draft = self.call("POST", renewals, {"items": [{"srn": srn}], "language": "en"}).json()
         document = self.call("GET", f"{renewals}/{draft['id']}/document")
@@ -153,14 +153,17 @@ class Client:
         return str(draft["id"])
 
     def checkout(self, renewal_id: str) -> str:
-        """Have the certificate checked again and open the checkout; the address of the provider's page."""
+        """Authenticate the payer again and open the checkout. Returns the address of the provider's page."""
         authorisations = f"{self.sign_in}/identity/v1/checkout-authorisations"
         authorised = self.call("POST", authorisations, {"renewal_id": renewal_id}).json()
         body = {"renewal_id": renewal_id, "authorisation": authorised["authorisation"]}
         return str(self.call("POST", f"{self.api}/payment/v1/checkouts", body).json()["checkout_url"])
 
     def fulfil(self, renewal_id: str, pin_of: Callable[[str, str], str]) -> dict[str, tuple[str, bytes]]:
-        """Make a key and a CSR for each order, submit it with its PINs; key and certificate chain by SRN, in PEM."""
+        """Make a key and a CSR for each order and submit it with its PINs.
+
+        Returns key and certificate chain by SRN, in PEM.
+        """
         orders = self.call("GET", f"{self.api}/issuance/v1/renewals/{renewal_id}/orders").json()
         return {order["srn"]: self.certify(order, pin_of) for order in orders}
 

@@ -1,1 +1,3 @@
-"""A scripted AR who renews by public means only, for the demo, the crash drill, the system tests and the benchmark."""
+"""Scripted AR who renews by public interfaces only, for the demo, the crash drill, the system tests
+and the benchmark.
+"""

@@ -1,4 +1,4 @@
-"""`make demo`: an AR renews a standard, a wildcard and a multi-domain certificate by public means only."""
+"""`make demo`: an AR renews a standard, a wildcard and a multi-domain certificate by public interfaces only."""
 
 import argparse
 import time
@@ -21,7 +21,7 @@ from deploy.local.installation import DEFAULT_FOLDER
 from deploy.local.run import EXPECTED, Progress, said
 from services.issuance.ca.lint import pkilint_findings
 
-# What the AR's own computer does counts as the AR's time, not the system's.
+# Steps on the AR's own computer count as the AR's time, not the system's.
 _BY_HAND: Final = ("keys and CSRs made", "batch taken to the post")
 MIB: Final = 1024 * 1024
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def demonstrate(target: Target) -> bool:
-    """Return one renewal of three items, printed as it goes; whether all verified."""
+    """Run one renewal of three items, and print its steps. Returns whether all certificates verify."""
     folder = target.installation.folder / "demo" / time.strftime("%Y%m%d-%H%M%S")
     journey = target.journey([], folder)
     journey.ar.sign_in()
@@ -74,7 +74,9 @@ def demonstrate(target: Target) -> bool:
 
 
 def renewable(target: Target, ar: AR) -> list[str]:
-    """SRNs of one certificate of each product that the AR can renew now, brought in if there are none any more."""
+    """Return the SRNs of one certificate of each product that the AR can renew now; imports new
+    ones if there are none.
+    """
     why_not = {each["srn"]: each["reason"] for each in ar.subscriptions()}
     trios = map(samples.trio, count())
     trio = next(trio for trio in trios if not any(why_not.get(each.srn) for each in trio))
@@ -87,13 +89,13 @@ def renewable(target: Target, ar: AR) -> list[str]:
 
 
 def _lint(chain: Path) -> list[str]:
-    """pkilint's findings at NOTICE or worse in the first certificate of a chain."""
+    """Return pkilint's findings at NOTICE or worse in the first certificate of a chain."""
     certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
     return [str(finding) for finding in pkilint_findings(certificate.public_bytes(Encoding.DER))]
 
 
 def _post(journey: Journey, target: Target, folder: Path) -> None:
-    """The clerk's part; the AR has the letters in hand by then anyway."""
+    """Post the batch, as the clerk does; by then the AR has the letters already."""
     started = time.monotonic()
     batches = {letter.file.parent for letter in journey.letters}
     for batch in sorted(batches):

@@ -1,4 +1,4 @@
-"""The Authorised Representative: what a person would do with a browser and openssl, step by step."""
+"""Authorised Representative, step by step as a person would act with a browser and openssl."""
 
 import base64
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from deploy.demo.public import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
 
-# The gateway writes the names of headers small.
+# The gateway writes header names in lower case.
 TICKET: Final = "draft-ticket"
 
 
@@ -24,7 +24,7 @@ class ECert:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One item whose CSR is wanted."""
+    """An item that awaits its CSR."""
 
     item_id: str
     reference: str
@@ -34,7 +34,7 @@ class Order:
 
 @dataclass(kw_only=True)
 class AR:
-    """A signed-in AR. `folder` is their own computer: keys and CSRs are made there."""
+    """A signed-in AR. `folder` is the AR's own computer: keys and CSRs are made there."""
 
     gateway: Gateway
     ecert: ECert
@@ -48,18 +48,18 @@ class AR:
         self._sign_in = self.gateway.connect(SIGN_IN_HOST, certificate=self.ecert.certificate, key=self.ecert.key)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._api.close()
         self._sign_in.close()
 
     def get(self, path: str) -> Answer:
-        """Return a signed-in GET."""
+        """Send a GET request with the access token."""
         return self._api.request("GET", path, token=self.token)
 
     def post(
         self, path: str, body: Any = None, key: str | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        """Return a signed-in POST."""
+        """Send a POST request with the access token."""
         return self._api.request("POST", path, body, token=self.token, key=key, headers=headers)
 
     def sign_in(self) -> None:
@@ -67,18 +67,18 @@ class AR:
         self.token = self._sign_in.request("POST", "/identity/v1/tokens").json()["access_token"]
 
     def subscriptions(self) -> list[dict[str, Any]]:
-        """Return the organisation's certificates, each with why it cannot be renewed now, if so."""
+        """Return the organisation's certificates, each with the reason why it cannot be renewed now, if any."""
         found: list[dict[str, Any]] = self.get("/application/v1/subscriptions").json()
         return found
 
     def draft(self, srns: Sequence[str], language: str = "en") -> dict[str, Any]:
-        """Choose certificates; the quote and the document to sign come back."""
+        """Draft a renewal of these certificates. Returns the quote and the document to sign."""
         body = {"items": [{"srn": srn} for srn in srns], "language": language}
         renewal: dict[str, Any] = self.post("/application/v1/renewals", body).json()
         return renewal
 
     def sign(self, renewal_id: str) -> str:
-        """Read the document and sign it with openssl; identity's attestation of the signature."""
+        """Read the document and sign it with openssl. Returns identity's attestation of the signature."""
         answer = self.get(f"/application/v1/renewals/{renewal_id}/document")
         document, ticket = answer.body, {TICKET: answer.headers[TICKET]}
         signature = self.sign_bytes(document)
@@ -99,14 +99,14 @@ class AR:
         self.post(f"/application/v1/renewals/{renewal_id}/submission", {"attestation": attestation}, key)
 
     def pay(self, renewal_id: str) -> None:
-        """Prove again who pays, open the checkout, pay at the provider's page."""
+        """Authenticate the payer again, open the checkout, pay on the provider's page."""
         authorisation = self._sign_in.request(
             "POST", "/identity/v1/checkout-authorisations", {"renewal_id": renewal_id}, token=self.token
         ).json()["authorisation"]
         body = {"renewal_id": renewal_id, "authorisation": authorisation}
-        # An authorisation opens one checkout: whoever asks again does so with the same key.
+        # An authorisation opens one checkout: a repeated request needs the same key.
         key = uuid.uuid4().hex
-        # Asking how the payment stands costs a read; asking for a checkout too early, two commits.
+        # Reading the payment's state costs one read; opening a checkout too early, two commits.
         wait_for("the payment", lambda: self._if_ready(f"/payment/v1/payments/{renewal_id}"))
         checkout = wait_for("the checkout", lambda: self._if_ready("/payment/v1/checkouts", body, key))
         page = checkout["checkout_url"]
@@ -125,12 +125,12 @@ class AR:
         return answer
 
     def renewal(self, renewal_id: str) -> dict[str, Any]:
-        """Return how the renewal stands."""
+        """Return the renewal's state."""
         renewal: dict[str, Any] = self.get(f"/application/v1/renewals/{renewal_id}").json()
         return renewal
 
     def orders(self, renewal_id: str) -> list[Order]:
-        """Return the items that issuance has opened orders for."""
+        """Return the items with an open order."""
         try:
             found = self.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
         except Problem as problem:
@@ -148,7 +148,7 @@ class AR:
         ]
 
     def make_csr(self, order: Order) -> str:
-        """Return a new key on the server, and its CSR, by `openssl req`."""
+        """Return a CSR with a new key, made by `openssl req`."""
         key = self.folder / f"{order.reference}.key"
         names = ",".join(f"DNS:{name}" for name in order.server_names)
         _run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)])
@@ -156,12 +156,12 @@ class AR:
         return _run(request).decode()
 
     def submit_csr(self, order: Order, csr: str, pins: Mapping[str, str], key: str | None = None) -> None:
-        """Send a CSR with its reference number and the PIN of each server name."""
+        """Submit a CSR with its reference number and the PIN of each server name."""
         body = {"reference": order.reference, "pins": dict(pins), "csr": csr}
         self.post(f"/issuance/v1/orders/{order.item_id}/csr", body, key)
 
     def certificate(self, order: Order) -> Path | None:
-        """Download the chain, once it is there."""
+        """Download the chain. Returns None while there is no certificate."""
         try:
             chain = self.get(f"/issuance/v1/orders/{order.item_id}/certificate").body
         except Problem as problem:
@@ -173,7 +173,7 @@ class AR:
         return path
 
     def accept(self, order: Order) -> None:
-        """Confirm the certificate's content and its publication."""
+        """Accept the certificate's content and its publication."""
         self.post(f"/issuance/v1/orders/{order.item_id}/acceptance")
 
 

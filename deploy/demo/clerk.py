@@ -1,4 +1,4 @@
-"""The CA's clerk: brings in subscriptions from the register, takes batches to the post office and records that."""
+"""The CA's clerk: imports subscriptions from the register, and posts batches of letters."""
 
 import csv
 import io
@@ -17,14 +17,14 @@ _WEIGHTS: Final = (8, 6, 4, 2, 3, 5, 9, 7)
 
 
 def registered_number(serial: int) -> str:
-    """Return a registered item's number with its check digit (UPU S10)."""
+    """Return a registered number with its check digit (UPU S10)."""
     digits = f"{serial:08d}"
     check = 11 - sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, digits, strict=True)) % 11
     return f"RA{digits}{ {10: 0, 11: 5}.get(check, check) }HK"
 
 
 def post_batch(manifest: Path, environment: Mapping[str, str], *, first_serial: int, work_folder: Path) -> str:
-    """Fill a copy of a closed batch's manifest and hand it to mailing's operator command; what that printed."""
+    """Fill in a copy of a closed batch's manifest and pass it to mailing's command. Returns the command's output."""
     rows = list(csv.DictReader(io.StringIO(manifest.read_text("utf-8-sig"))))
     for serial, row in enumerate(rows, start=first_serial):
         row["registered_number"] = registered_number(serial)
@@ -47,7 +47,7 @@ def post_batch(manifest: Path, environment: Mapping[str, str], *, first_serial: 
 
 
 def import_subscriptions(installation: Installation, subscriptions: Iterable[samples.SampleSubscription]) -> None:
-    """Hand these to application's operator command. Raises StepFailed."""
+    """Import the subscriptions by application's command. Raises StepFailed."""
     file = installation.folder / "samples" / "more.json"
     content = samples.subscriptions(installation.pki, subscriptions, datetime.now(UTC))
     file.write_text(json.dumps(content), "utf-8")

@@ -1,4 +1,4 @@
-"""Counts after a drill: what the databases, the provider, the inbox and the letter box hold, each counted by itself."""
+"""Counts after a drill, taken separately from the databases, the provider, the inbox and the letter box."""
 
 import json
 import math
@@ -19,13 +19,13 @@ from deploy.local.topics import ACCESS
 
 
 def running(target: Target, moment: datetime) -> int:
-    """Return how many renewals had been submitted, and had not ended, at that moment."""
+    """Return the number of renewals that were submitted and had not ended at that time."""
     query = "SELECT 1 FROM renewals WHERE submitted_at <= %s AND (ended_at > %s OR ended_at IS NULL)"
     return len(_rows(target, "application", query, moment, moment))
 
 
 def last_events(target: Target, moment: datetime) -> "Counter[str]":
-    """Return where each renewal stood at that moment: how many had which event as their last one."""
+    """Return the number of renewals by their last event at that time."""
     last: dict[str, tuple[datetime, str]] = {}
     for service in SERVICES:
         for key, time, kind in _rows(target, service, "SELECT key, time, type FROM outbox WHERE time <= %s", moment):
@@ -34,7 +34,7 @@ def last_events(target: Target, moment: datetime) -> "Counter[str]":
 
 
 def all_of(target: Target, renewals: Sequence[str]) -> dict[str, int]:
-    """Return every count, by what it counts."""
+    """Return all counts by name."""
     return {
         "renewals of this drill": len(set(renewals)),
         "renewals completed": len(_rows(target, "application", "SELECT id FROM renewals WHERE state = 'completed'")),
@@ -51,7 +51,7 @@ def all_of(target: Target, renewals: Sequence[str]) -> dict[str, int]:
 
 
 def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]:
-    """Return what should not be so."""
+    """Return the deviations from the expected counts."""
     wanted = {
         "renewals running at the kill": renewals,
         "renewals of this drill": renewals,
@@ -72,7 +72,7 @@ def faults(counts: Mapping[str, int], *, renewals: int, items: int) -> list[str]
 
 
 def at_rest(target: Target) -> bool:
-    """Return whether all events are read, all mails and letters have gone out, and every audit row is sealed."""
+    """Return whether all events are applied, all e-mails and letters are out, and every audit row is sealed."""
     announced = [
         row
         for service in SERVICES
@@ -104,7 +104,7 @@ def _certificates(target: Target) -> list[tuple[str, str]]:
 
 
 def _captures(target: Target) -> int:
-    """Asked of the provider itself, which counts what it did."""
+    """Return the number of captures, counted by the provider itself."""
     environment = stack.sandbox_environment(target.installation)
     pool = urllib3.HTTPConnectionPool("127.0.0.1", target.installation.ports.sandbox, retries=False)
     headers = {"Authorization": f"Bearer {environment['SANDBOX_API_KEY']}"}

@@ -1,4 +1,4 @@
-"""`make drill`: the whole system is killed with kill -9 amid many renewals, started again, and counted afterwards."""
+"""`make drill`: kill the whole system with kill -9 amid many renewals, restart it, and count the results."""
 
 import argparse
 import contextlib
@@ -35,7 +35,7 @@ ENGINES: Final = {"envoy", "kafka", "postgres", "supervisord"}
 
 
 class Stop(Enum):
-    """Where an AR may wait for the kill."""
+    """Points at which an AR may wait for the kill."""
 
     TO_PAY = "to pay"
     FIRST_CSR = "to submit the first CSR"
@@ -44,14 +44,16 @@ class Stop(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How far an AR goes: not past `end` before the kill is over; at `start` it waits, and moves as the kill comes."""
+    """An AR's part in the drill: it waits at `start`, continues when the kill comes, and passes `end` only after the
+    kill.
+    """
 
     items: int
     end: Stop
     start: Stop | None = None
 
 
-# Nobody can get to the end before the kill, and it meets every part of the road at rest and in motion.
+# Nobody reaches the end before the kill, and the kill meets every step both waiting and running.
 COURSES: Final = (
     Course(items=1, end=Stop.TO_PAY),
     Course(items=1, start=Stop.TO_PAY, end=Stop.FIRST_CSR),
@@ -62,36 +64,36 @@ COURSES: Final = (
 
 
 class Kill:
-    """The moment of the kill, for which the ARs wait at their stops."""
+    """The time of the kill, for which the ARs wait at their stops."""
 
     def __init__(self) -> None:
         self._coming, self._over = threading.Event(), threading.Event()
         self._waiting: set[int] = set()
 
     def wait(self, number: int, course: Course, stop: Stop) -> None:
-        """Called by AR `number` at every stop."""
+        """Wait at a stop; called by AR `number` at each of them."""
         if stop in (course.start, course.end):
             self._waiting.add(number)
             (self._coming if stop is course.start else self._over).wait()
 
     @property
     def waiting(self) -> int:
-        """How many ARs have come to a stop of theirs."""
+        """The number of ARs that have reached their stop."""
         return len(self._waiting)
 
     def comes(self) -> None:
-        """Those who start now, start."""
+        """Let the ARs continue whose course starts now."""
         self._coming.set()
 
     def is_over(self) -> None:
-        """Everybody goes on."""
+        """Let all ARs continue."""
         self._coming.set()
         self._over.set()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """One system, and the renewals it shall survive."""
+    """One system, and the renewals that it must survive."""
 
     installation: Installation
     renewals: int
@@ -99,12 +101,12 @@ class Drill:
 
     @property
     def items(self) -> int:
-        """Of all renewals together."""
+        """The number of items of all renewals."""
         return sum(self._course(number).items for number in range(self.renewals))
 
     def run(self, kills: int, chance: random.Random) -> dict[str, int]:
-        """Renew, kill and restart `kills` times, let everything end; the counts."""
-        target = Target(installation=self.installation, patience=READY_SECONDS)  # borne while it is away
+        """Renew, kill and restart `kills` times, and let everything end. Returns the counts."""
+        target = Target(installation=self.installation, patience=READY_SECONDS)  # tolerates the outage
         postbox = Postbox(folder=self.installation.posting)
         with ThreadPoolExecutor(self.renewals) as ars:
             try:
@@ -155,7 +157,7 @@ class Drill:
 
 
 def reconcile(target: Target) -> int:
-    """Compare every record once nothing is left to do; print what diverges; 1 if anything does."""
+    """Compare all records once nothing is left to do, and print the divergences. Returns 1 if there are any."""
     waiting.wait_until(lambda: count.at_rest(target), limit=READY_SECONDS, what="nothing is left to do", every=0.5)
     done = Reconciliation(installation=target.installation, grace=0).run()
     print(done.stdout, end="", flush=True)
@@ -165,7 +167,7 @@ def reconcile(target: Target) -> int:
 
 
 def wait_until(true: Callable[[], bool], running: "Sequence[Future[str]]") -> None:
-    """Look every 50 ms, for READY_SECONDS at most; an AR who has given up is raised."""
+    """Poll every 50 ms, for READY_SECONDS at most. Raises the error of an AR who has given up."""
     until = time.monotonic() + READY_SECONDS
     while not true():
         for each in running:
@@ -178,7 +180,7 @@ def wait_until(true: Callable[[], bool], running: "Sequence[Future[str]]") -> No
 
 @contextmanager
 def started(installation: Installation) -> Iterator[subprocess.Popen[str]]:
-    """`make run` as a process of its own, from ready to stopped."""
+    """Yield `make run` as a separate process, from ready to stopped."""
     command = [sys.executable, "-m", "deploy.local.run", "--folder", str(installation.folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     ready = threading.Event()
@@ -202,12 +204,12 @@ def _read(process: "subprocess.Popen[str]", ready: threading.Event) -> None:
 
 
 def kill_everything(installation: Installation, system: "subprocess.Popen[str]") -> datetime:
-    """SIGKILL to every process of the installation, the supervisor and `make run` itself included; when that was."""
+    """Send SIGKILL to every process of the installation, including supervisor and `make run`. Returns the time."""
     found = [psutil.Process(system.pid), *processes_of(installation.folder)]
     engines = sorted({name_of(process) for process in found} & ENGINES)
     killed_at, killed = datetime.now(UTC), set[int]()
     while found:
-        # All stand still before the first one dies: nobody sees a neighbour go and tidies up.
+        # All are stopped before the first one dies: no process sees another one go and cleans up.
         for signal_number in (signal.SIGSTOP, signal.SIGKILL):
             for process in found:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -220,7 +222,7 @@ def kill_everything(installation: Installation, system: "subprocess.Popen[str]")
 
 
 def main() -> None:
-    """Run the drill on a system of its own; exit status 1 if anything was lost or doubled."""
+    """Run the drill on a system of its own. Exit status 1 if anything was lost or doubled."""
     parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
     parser.add_argument("--renewals", type=int, default=50)
     parser.add_argument("--kills", type=int, default=1)

@@ -1,4 +1,4 @@
-"""One renewal from sign-in to accepted certificates, each leg timed."""
+"""One renewal from sign-in to accepted certificates, with the time of each step."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SUBJECT: Final = "Submission of Certificate Signing Request (CSR)"
 
 @dataclass(frozen=True)
 class Leg:
-    """One step and how long it took, in seconds."""
+    """A step and its duration in seconds."""
 
     name: str
     seconds: float
@@ -28,7 +28,7 @@ class Leg:
 
 @dataclass(kw_only=True)
 class Journey:
-    """What happened, in order."""
+    """A renewal and its steps, in order."""
 
     ar: AR
     postbox: Postbox
@@ -64,17 +64,17 @@ class Journey:
         self._leg("paid at the provider's page", lambda: self.ar.pay(self.id))
 
     def receive(self) -> None:
-        """Wait for the e-mail and for one PIN Envelope per server name."""
+        """Wait for the e-mail and for one PIN Envelope for each server name."""
         self._leg("CSR e-mail in the inbox", self._mail, lambda mail: f"Message-ID {mail['message_id']}")
         self.receive_letters()
 
     def receive_letters(self) -> None:
-        """Wait for the PIN Envelopes alone."""
+        """Wait for the PIN Envelopes only."""
         self.orders = self._leg("orders opened", self._all_orders, lambda found: f"{len(found)} items")
         self.letters = self._leg("PIN Envelopes printed", self._all_letters, lambda found: f"{len(found)} letters")
 
     def fulfil(self) -> None:
-        """Make keys and CSRs, submit them with the PINs, take the certificates."""
+        """Make keys and CSRs, submit them with the PINs, download the certificates."""
         csrs = self.make_csrs()
         for order in self.orders:
             self.hand_in(order, csrs[order])
@@ -83,7 +83,7 @@ class Journey:
         self.wait_for_the_end()
 
     def make_csrs(self) -> dict[Order, str]:
-        """Return a key and a CSR for each order."""
+        """Return a CSR with a new key for each order."""
         return self._leg(
             "keys and CSRs made (openssl req)", lambda: {order: self.ar.make_csr(order) for order in self.orders}
         )
@@ -93,22 +93,22 @@ class Journey:
         self._leg(f"CSR {order.reference} taken", partial(self._submit, order, csr))
 
     def download(self, order: Order) -> None:
-        """Wait for one certificate, and take it."""
+        """Wait for one certificate and download it."""
         certificate = partial(self._wait, f"certificate {order.reference}", partial(self.ar.certificate, order))
         name = f"certificate {order.reference} downloaded"
         self.certificates[order.reference] = self._leg(name, certificate, partial(_named, order))
 
     def wait_for_the_end(self) -> None:
-        """Every item has ended."""
+        """Wait until every item has ended."""
         self._leg("renewal completed", partial(self.wait_for_state, "completed"))
 
     def accept(self) -> None:
-        """Confirm each certificate."""
+        """Accept each certificate."""
         for order in self.orders:
             self._leg(f"certificate {order.reference} accepted", partial(self.ar.accept, order))
 
     def verify(self, root: Path) -> dict[str, str]:
-        """Return what `openssl verify` says of each certificate."""
+        """Return the output of `openssl verify` for each certificate."""
         return {reference: openssl_verify(chain, root) for reference, chain in self.certificates.items()}
 
     def _submit(self, order: Order, csr: str) -> None:
@@ -120,12 +120,12 @@ class Journey:
         return wait_for("the CSR e-mail", look, seconds=max(self.patience, 60.0), every=0.1)
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return the e-mails about this renewal in the inbox, the newest first."""
+        """Return the e-mails about this renewal, newest first."""
         mails = json.loads(plain_http(f"{self.inbox_url}/api/email", patience=self.patience).body)
         return [mail for mail in mails if self.renewal["reference"] in mail["text"]]
 
     def csr_mails(self) -> list[dict[str, Any]]:
-        """Return the CSR e-mails among them."""
+        """Return the CSR request e-mails among them."""
         return [mail for mail in self.mails() if SUBJECT in mail["subject"]]
 
     def _all_orders(self) -> list[Order]:
@@ -145,11 +145,11 @@ class Journey:
         return self._wait("the PIN Envelopes", look)
 
     def wait_for_state(self, state: str) -> None:
-        """Until the renewal is in this state. Raises TimedOut."""
+        """Wait until the renewal is in this state. Raises TimedOut."""
         self._wait(state, lambda: self.ar.renewal(self.id)["state"] == state or None)
 
     def wait_for_event(self, event: str) -> None:
-        """Until this stands in the renewal's course. Raises TimedOut."""
+        """Wait until the renewal's timeline has this step. Raises TimedOut."""
         self._wait(event, lambda: any(e["event"] == event for e in self.ar.renewal(self.id)["timeline"]) or None)
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
@@ -163,7 +163,9 @@ class Journey:
 
 
 def openssl_verify(chain: Path, root: Path) -> str:
-    """`openssl verify` of the first certificate of a chain file up to the root, as a TLS server."""
+    """Return the output of `openssl verify` for the first certificate of a chain file, as a TLS
+    server, up to the root.
+    """
     command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(root)]
     done = subprocess.run([*command, "-untrusted", str(chain), str(chain)], capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip().removeprefix(f"{chain}: ")

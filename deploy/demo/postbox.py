@@ -1,4 +1,4 @@
-"""The AR's letter box: PIN Envelopes as they were printed, read as a person reads them."""
+"""The AR's letter box: reads printed PIN Envelopes as a person does."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Final
 
 from pypdf import PdfReader
 
-# In the AR's language.
+# Labels in the AR's language.
 _FIELDS: Final = re.compile(
     r"(Reference number|參考編號|参考编号) (?P<reference>\S+)\n"
     r".*?(Server name|伺服器名稱|服务器名称) (?P<server_name>\S+)\n"
@@ -18,7 +18,7 @@ _FIELDS: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """What one PIN Envelope says."""
+    """Content of a PIN Envelope."""
 
     reference: str
     server_name: str
@@ -28,13 +28,13 @@ class Letter:
 
 @dataclass(kw_only=True)
 class Postbox:
-    """The folder into which the print process puts its batches."""
+    """The folder into which the print process writes its batches."""
 
     folder: Path
     _opened: dict[Path, Letter] = field(default_factory=dict)
 
     def letters(self, references: set[str]) -> list[Letter]:
-        """Return the letters for these reference numbers that have come so far."""
+        """Return the letters for these reference numbers that have arrived."""
         for file in self.folder.glob("batch-*/*.pdf"):
             if file not in self._opened:
                 self._opened[file] = read_letter(file)
@@ -42,7 +42,7 @@ class Postbox:
 
 
 def read_letter(file: Path) -> Letter:
-    """Read one letter. Raises ValueError for another kind of page."""
+    """Read a letter. Raises ValueError for another kind of page."""
     text = PdfReader(file).pages[0].extract_text()
     match = _FIELDS.search(text)
     if match is None:

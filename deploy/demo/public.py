@@ -1,4 +1,4 @@
-"""The gateway as any client sees it: HTTPS to 127.0.0.1 under the public names, problems as exceptions."""
+"""Client of the gateway: HTTPS to 127.0.0.1 under the public names, problems as exceptions."""
 
 import json
 import time
@@ -19,7 +19,7 @@ _TRY_AGAIN: Final = (502, 503, 504)
 
 
 class Problem(Exception):
-    """The gateway answered with a problem document."""
+    """An answer with a problem document."""
 
     def __init__(self, status: int, document: dict[str, Any]) -> None:
         super().__init__(f"{status} {document.get('type')}: {document.get('detail') or document.get('title')}")
@@ -29,7 +29,7 @@ class Problem(Exception):
 
 
 class TimedOut(Exception):
-    """What was waited for did not come."""
+    """The condition did not become true in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,15 @@ class Answer:
     headers: dict[str, str]
 
     def json(self) -> Any:
-        """Return the body, read as JSON."""
+        """Return the body, parsed as JSON."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where the gateway listens, whose certificate it shows, and how long (seconds) to bear its absence.
+    """Address of the gateway, its root certificate, and the tolerated outage in seconds.
 
-    With a `traceparent` every request says that it belongs to that trace.
+    With a `traceparent` every request belongs to that trace.
     """
 
     port: int
@@ -94,9 +94,9 @@ class Connection:
         key: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send one request, again and again with the same key while the system is away.
+        """Send one request, and repeat it with the same key while the system is unavailable.
 
-        Raises Problem for an error answer, urllib3's HTTPError when there is none.
+        Raises Problem for an error answer, urllib3's HTTPError without an answer.
         """
         sent = {"Host": self.host, **self.headers, **(headers or {})}
         if token is not None:
@@ -110,7 +110,7 @@ class Connection:
         return patiently(lambda: _answer(self.pool.request(method, path, body=raw, headers=sent)), self.patience)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connections."""
         self.pool.close()
 
 
@@ -122,7 +122,7 @@ def _answer(response: urllib3.BaseHTTPResponse) -> Answer:
 
 
 def patiently(ask: Callable[[], Answer], patience: float) -> Answer:
-    """Ask until there is an answer that is not "try again later"."""
+    """Repeat the request until its answer is not "try again later"."""
     until = time.monotonic() + patience
     while True:
         try:
@@ -143,7 +143,7 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, every: float = 0.02) -> T:
-    """Look until there is something. Raises TimedOut."""
+    """Poll until there is a result. Raises TimedOut."""
     until = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > until:
@@ -153,7 +153,7 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, 
 
 
 def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Answer:
-    """Return a request to a page outside the gateway whose .localhost name Python does not resolve."""
+    """Send a request to a page outside the gateway whose .localhost name Python does not resolve."""
     parts = urlsplit(url)
     pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, retries=False, timeout=15)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -1,7 +1,7 @@
-"""`make drill-restore`: a database is lost amid renewals, restored to a moment, and brought up to date with the others.
+"""`make drill-restore`: lose a database amid renewals, restore it to a point in time, and recover its service.
 
-Base backup and archived WAL are real, the commands are those of "Restore one database" in docs/operations.md. At the
-end every renewal has its certificates, and the reconciliation names nothing.
+Base backup and archived WAL are real, and the commands are those of "Restore one database" in docs/operations.md. At
+the end every renewal has its certificates, and the reconciliation finds no divergence.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from deploy.local.waiting import TookTooLong, wait_until
 
 ACTOR: Final = "drill"
 CRL_STEP: Final = 1000
-# While a restored issuance reads again, and until the letters with the new PINs are there.
+# Expected while a restored issuance reads its events again, and until the letters with the new PINs arrive.
 MAY_PASS: Final = ("order-not-found", "pin-not-ready", "pin-wrong", "pin-locked")
 LETTER_SECONDS: Final = 8
 UNPRINTED: Final = """
@@ -49,18 +49,18 @@ SELECT DISTINCT o.reference, p.server_name FROM orders AS o
 JOIN pins AS p ON p.item_id = o.item_id AND p.state IN ('planned', 'sealed')
 JOIN outbox AS e ON e.key = o.renewal_id::text AND e.recovery_id IS NOT NULL
 WHERE e.type = 'hk.ecert.issuance.pin-envelope-sealed.v1' AND o.state = 'awaiting-csr'"""
-# A line of the reconciliation: kind, renewal, what differs.
+# A line of the reconciliation: kind, renewal, difference.
 DIVERGENCE: Final = re.compile(r"[a-z-]+: [0-9a-f-]+: ")
 
 
 class Point(StrEnum):
-    """How much the restored database has forgotten."""
+    """Points in time to which the database is restored."""
 
     LAST_SECOND = "last-second"
     YESTERDAY = "yesterday"
 
 
-# What no command can bring back, as docs/operations.md says: the kinds that a restore to this point may leave.
+# Divergences that a restore to this point may leave because no command can bring the data back (docs/operations.md).
 LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
     ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
     ("application", Point.YESTERDAY): frozenset(
@@ -81,12 +81,12 @@ class Outcome:
     brought_back: int
     # Lines of the reconciliation that were not there before the loss.
     divergences: tuple[str, ...]
-    # Renewals that their ARs could not bring to an end.
+    # Renewals that their ARs could not complete.
     stranded: tuple[str, ...]
 
     @property
     def diverged(self) -> bool:
-        """Whether anything diverges that could have been brought back."""
+        """Whether anything diverges that a command could have brought back."""
         kinds = {line.partition(":")[0] for line in self.divergences} | ({"stranded"} if self.stranded else set())
         return bool(kinds - self._lost_for_good)
 
@@ -105,7 +105,7 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class RestoreDrill:
-    """One system whose databases are lost one after the other."""
+    """A system whose databases are lost one after the other."""
 
     installation: Installation
     supervisor: Supervisor
@@ -166,7 +166,7 @@ class RestoreDrill:
         return new
 
     def _begin(self, number: int, *, until_paid: bool = False) -> "list[Future[Journey]]":
-        """Let so many ARs begin a renewal, and go to its end unless they wait with their letters."""
+        """Start renewals of so many ARs; each goes to its end, or waits with its letters."""
         srns = [f"{3_000_001 + next(self.numbers):010d}" for _ in range(number)]
         return [self.ars.submit(self._renew, srn, until_paid) for srn in srns]
 
@@ -185,7 +185,7 @@ class RestoreDrill:
 
     @staticmethod
     def _stranded(running: "Sequence[Future[Journey]]") -> tuple[str, ...]:
-        """Wait for the ARs; why some of them could not go on."""
+        """Wait for the ARs. Returns why some of them could not continue."""
         ended = [each.exception() for each in running]
         return tuple(f"stranded: {type(error).__name__}: {error}" for error in ended if error is not None)
 
@@ -203,7 +203,7 @@ class RestoreDrill:
         shutil.rmtree(folder)
 
     def _recover(self, service: str, moment: datetime) -> list[str]:
-        """Do steps 3 to 5 of the document; return the renewals whose state was forgotten."""
+        """Perform steps 3 to 5 of the document. Returns the renewals whose state was lost."""
         forgotten: list[str] = []
         if service != DESK:
             with kafka.may_read_its_own(self.installation.broker, service):
@@ -216,7 +216,7 @@ class RestoreDrill:
         return forgotten
 
     def _recheck(self, renewals: Sequence[str]) -> None:
-        """Do step 7: ask the provider about every payment, once it is known again."""
+        """Perform step 7: recheck every payment, once its consumer has read its events again."""
         until = time.monotonic() + READY_SECONDS
         for renewal in renewals:
             recheck = partial(self._run, "payment", "recheck", renewal, "--actor", ACTOR)
@@ -226,12 +226,12 @@ class RestoreDrill:
                 time.sleep(1)
 
     def _reissue_pins(self) -> None:
-        """Void the PINs whose letters mailing has printed with other digits, once the orders are open again."""
+        """Void the PINs that mailing printed with other digits, once the orders are open again."""
         wait_until(self._has_read_everything, limit=READY_SECONDS, what="issuance has read everything again", every=1)
         with psycopg.connect(self.installation.cluster.url("issuance")) as conn:
             found = conn.execute(UNPRINTED.encode()).fetchall()
         for reference, server_name in found:
-            # Refused where the order has taken its CSR meanwhile.
+            # Refused if the order has accepted its CSR meanwhile.
             self._run("issuance", "reissue-pin", reference, server_name, "--reason", "lost", "--actor", ACTOR)
 
     def _has_read_everything(self) -> bool:
@@ -259,7 +259,7 @@ class RestoreDrill:
 
 
 def fulfil(journey: Journey) -> Journey:
-    """Hand in the CSRs, if need be with the PINs of later letters, and wait for the end."""
+    """Submit the CSRs, if necessary with the PINs of later letters, and wait for the end."""
     csrs = journey.make_csrs()
     for order in journey.orders:
         _hand_in(journey, order, csrs[order])
@@ -282,7 +282,7 @@ def _hand_in(journey: Journey, order: Order, csr: str) -> None:
 
 
 def drill(folder: Path, services: Sequence[str], points: Sequence[Point], renewals: int) -> list[Outcome]:
-    """Run every restore on one system of its own."""
+    """Run all restores on one system."""
     shutil.rmtree(folder, ignore_errors=True)
     installation = Installation.open(folder, Ports.free())
     restoring.begin_archive(installation.wal_archive)
@@ -298,9 +298,9 @@ def drill(folder: Path, services: Sequence[str], points: Sequence[Point], renewa
 
 
 def main() -> None:
-    """Run the drill; exit status 1 if anything diverges."""
+    """Run the drill. Exit status 1 if anything diverges."""
     parser = argparse.ArgumentParser(prog="make drill-restore", description=__doc__)
-    parser.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICES)}(default: all)")
+    parser.add_argument("services", nargs="*", metavar="SERVICE", help=f"services to restore, of {', '.join(SERVICES)} (default: all)")
     parser.add_argument(
         "--point", choices=[*Point], action="append", help="point in time to restore to (default: both)"
     )

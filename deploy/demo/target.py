@@ -1,4 +1,4 @@
-"""The system that the scripted AR meets: the one that runs here, or one started for the purpose."""
+"""The system that the scripted AR uses: a running one, or one started for the purpose."""
 
 import time
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ START_SECONDS: Final = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Addresses and files that an AR, a clerk and a relying party have in their hands."""
+    """Addresses and files that an AR, a clerk and a relying party have."""
 
     installation: Installation
     patience: float = 0.0
 
     @property
     def root(self) -> Path:
-        """The root of the server certificates."""
+        """The root certificate of the server certificates."""
         return self.installation.pki.server / "root.pem"
 
     @property
     def inbox_url(self) -> str:
-        """The AR's inbox."""
+        """The address of the AR's inbox."""
         return f"http://127.0.0.1:{self.installation.ports.mailbox}"
 
     def ecert(self, name: str) -> ECert:
@@ -51,9 +51,9 @@ class Target:
         postbox: Postbox | None = None,
         traceparent: str | None = None,
     ) -> Journey:
-        """Return a renewal of these subscriptions, not begun yet.
+        """Return a renewal of these subscriptions that has not started.
 
-        Many at a time share a postbox: it opens a letter once.
+        Parallel renewals share a postbox, which opens each letter once.
         """
         gateway = Gateway(
             port=self.installation.ports.gateway,
@@ -70,17 +70,17 @@ class Target:
         )
 
     def mailing_environment(self) -> dict[str, str]:
-        """For mailing's operator commands."""
+        """Return the environment of mailing's commands."""
         return stack.service_environment(self.installation, "mailing", stack.outside())
 
     def memory_bytes(self) -> int:
-        """Return proportional set size of all its processes together."""
+        """Return the proportional set size of all processes together."""
         return sum(memory_of(self.installation.folder).values())
 
 
 @contextmanager
 def find_or_start(folder: Path, say: Progress) -> Iterator[Target]:
-    """Yield the system of this folder if it runs; if not, started for as long as the block lasts.
+    """Yield the system of this folder if it runs; else start it for the duration of the block.
 
     Raises CannotStart.
     """
@@ -100,7 +100,7 @@ def find_or_start(folder: Path, say: Progress) -> Iterator[Target]:
 
 
 def _start(ours: ExitStack, folder: Path, say: Progress) -> RunsAlready | None:
-    """Start the system; if somebody has, how it stands with that one."""
+    """Start the system. Returns RunsAlready if another process runs it."""
     try:
         ours.enter_context(running(Installation.open(folder), say))
     except RunsAlready as held:

@@ -1,1 +1,1 @@
-"""docs/events: what outsiders read about the events, written from the code."""
+"""Generators of docs/events, the documentation of events for outsiders."""

@@ -1,4 +1,4 @@
-"""The files of docs/events that are written from the code: schemas, AsyncAPI, OpenAPI, examples, a page for people."""
+"""Generated files of docs/events: schemas, AsyncAPI, OpenAPI, examples, a page for people."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ GUIDE: Final = ("README.md", "verify.sh")
 
 
 def files() -> dict[str, str]:
-    """Return all of them, by name."""
+    """Return all files by name."""
     schemas = documents.documents(examples.messages())
     batch = [codec.to_json(record) for record in examples.records()]
     return {
@@ -37,12 +37,12 @@ def files() -> dict[str, str]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the feed over HTTP, as its own app describes it."""
+    """Return the OpenAPI document of the feed over HTTP."""
     app = request.create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,
-        # It is asked for its description alone.
+        # Only the app's description is needed.
         pool=cast(Pool, None),
         keys=KeySet(keys={}),
         fingerprints=FingerprintKey(bytes(32)),
@@ -85,7 +85,7 @@ def _channel(topic: Topic, asyncapi: Mapping[str, Any], schemas: Mapping[str, st
 
 
 def write() -> None:
-    """Write them; what no event has any more goes away."""
+    """Write the files, and delete those of events that no longer exist."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     wanted = files()
     for path in FOLDER.iterdir():

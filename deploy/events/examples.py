@@ -1,4 +1,4 @@
-"""Example records of the feed: signed events of made-up renewals, on which a reader can try its verifier."""
+"""Example records of the feed: signed events of invented renewals, for readers to test a verifier on."""
 
 import uuid
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from shared.events.issuance import (
 from shared.messaging import codec, feed_signature
 from shared.security.tokens import SigningKey, thumbprint
 
-# The key of RFC 7515, appendix A.3: everybody has its private half. Nothing real is signed with it.
+# The key of RFC 7515, appendix A.3, whose private half is public. Nothing real is signed with it.
 _PUBLISHED: Final = 0x8E9B109E719098BF980487DF1F5D77E9CB29606EBED2263B5F57C213DF84F4B2
 _FIRST_POSITION: Final = 1041
 _BEGAN: Final = datetime(2026, 11, 23, 4, 5, 6, 789012, tzinfo=UTC)
@@ -36,7 +36,7 @@ _CERTIFICATE: Final = Path(__file__).with_name("example.pem")
 
 
 def key() -> SigningKey:
-    """Return the examples' signing key."""
+    """Return the signing key of the examples."""
     private = ec.derive_private_key(_PUBLISHED, ec.SECP256R1())
     return SigningKey(key=private, kid=thumbprint(private.public_key()))
 
@@ -66,7 +66,7 @@ def records() -> list[Envelope]:
 
 
 def messages() -> Mapping[str, Mapping[str, Any]]:
-    """Return headers and payload of each, by type, as an AsyncAPI document shows them."""
+    """Return headers and payload of each record by type, as AsyncAPI documents show them."""
     return {
         record.type: {
             "headers": {name: value.decode() for name, value in codec.to_headers(record)},

@@ -1,1 +1,1 @@
-"""The gateway: one set of rules for who may reach what, and with which identity."""
+"""The gateway: one set of rules about reachable paths and client identities."""

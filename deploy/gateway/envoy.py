@@ -1,4 +1,4 @@
-"""Envoy's configuration, derived from the gateway's rules; written as JSON, which Envoy reads as it is."""
+"""Envoy configuration, generated from the gateway's rules as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -26,13 +26,15 @@ from deploy.gateway.rules import (
 )
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
-# The codec cuts off without a word over HTTP/2: it does so only to what is far over the limit said in words.
+# Over HTTP/2 the codec resets without an answer. It does so only far beyond the limit that is answered with a problem.
 CODEC_TIMES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The services over a network: host and port of each, whose certificates they show, and the gateway's own."""
+    """The services over a network: host and port of each, the CA of their certificates, and the gateway's own
+    certificate.
+    """
 
     addresses: Mapping[str, tuple[str, int]]
     services_ca: Path
@@ -42,7 +44,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Where this gateway listens, what it shows and asks for, and where the services are: sockets, if not a network."""
+    """Addresses and certificates of this gateway, and its services: behind Unix sockets, or over a network."""
 
     port: int
     certificate: Path
@@ -51,21 +53,21 @@ class Gateway:
     sockets: Path
     admin_socket: Path
     address: str = "127.0.0.1"
-    # How long a request may take to arrive, and the service to answer.
+    # Time limit for receiving a request, and for the service's answer.
     request_seconds: float = REQUEST_SECONDS
     network: Network | None = None
-    # Off on one machine, where all clients have one address.
+    # Off on one machine, where all clients have the same address.
     limits_rates: bool = False
-    # Proxies in front, each of which adds its client's address to X-Forwarded-For.
+    # Number of proxies in front, each of which adds its client's address to X-Forwarded-For.
     trusted_hops: int = 0
 
     def socket(self, service: str) -> Path:
-        """Return a service's Unix socket: it listens nowhere else, so nobody gets past the gateway."""
+        """Return a service's Unix socket: it listens nowhere else, so nobody can bypass the gateway."""
         return self.sockets / f"{service}.sock"
 
 
 def render(gateway: Gateway) -> str:
-    """Return the whole configuration."""
+    """Return the complete configuration."""
     return json.dumps(
         {
             "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
@@ -123,13 +125,13 @@ def _tls(host: Host, gateway: Gateway) -> dict[str, Any]:
     if host.clients is not None:
         context["validation_context"] = {
             "trusted_ca": {"filename": str(gateway.client_cas[host.clients])},
-            # The service tells an expired certificate apart in words; a broken handshake could not.
+            # The service refuses an expired certificate with an explanation; a failed handshake has none.
             "allow_expired_certificate": True,
         }
     return {
         "@type": f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": context,
-        # One that never asked, or failed to, must not come back by resumption as one that showed a certificate.
+        # No session resumption: a client that showed no certificate must not come back as one that did.
         "require_client_certificate": False,
         "disable_stateless_session_resumption": host.asks_for_certificate,
         "disable_stateful_session_resumption": host.asks_for_certificate,
@@ -186,7 +188,7 @@ def _routes(host: Host, seconds: str) -> dict[str, Any]:
             "route": {
                 "cluster": route.service,
                 "timeout": seconds,
-                # Only what never reached the service: it may have done what was asked before it fell silent.
+                # Retry only what never reached the service: after that, the request may have taken effect.
                 "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2},
             },
         }
@@ -229,7 +231,7 @@ def _filters(host: Host, gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def _access_log() -> dict[str, Any]:
-    """Return one JSON line a request; never a query, a body or a header that holds a secret."""
+    """Return the access log: one JSON line for each request, without query, body, or headers that hold secrets."""
     return {
         "name": "envoy.access_loggers.stdout",
         "typed_config": {
@@ -267,7 +269,7 @@ def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             protocol: {
                 "@type": f"type.googleapis.com/{protocol}",
-                # gunicorn keeps an idle connection for two seconds: let go before it does.
+                # Less than gunicorn's keep-alive of two seconds, so that the gateway closes an idle connection first.
                 "common_http_protocol_options": {"idle_timeout": "1s"},
                 "explicit_http_config": {"http_protocol_options": {}},
             }
@@ -280,7 +282,7 @@ def _cluster(service: str, gateway: Gateway) -> dict[str, Any]:
 
 
 def _mutual_tls(network: Network, host: str) -> dict[str, Any]:
-    """Return the service must be who it is called; it in turn believes only whoever shows the gateway's certificate."""
+    """Return mutual TLS: the service must have the expected name, and it accepts only the gateway's certificate."""
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {

@@ -1,4 +1,4 @@
-"""Filters and headers of the gateway's own, the same on one machine and in the cluster."""
+"""HTTP filters and header rules of the gateway, the same on one machine and in the cluster."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -24,18 +24,20 @@ _LIMITS_NAMESPACE: Final = "ecert.limits"
 
 
 def refusal(status: int, **match: Any) -> dict[str, Any]:
-    """Return a route that answers this status to whatever matches."""
+    """Return a route that answers matching requests with this status."""
     return {"match": {"prefix": "/", **match}, "direct_response": {"status": status}}
 
 
 def too_large() -> dict[str, Any]:
-    """Return the first route: what limits.lua has found too large, once it is read."""
+    """Return the first route: requests that limits.lua found too large, once they are read."""
     found = {"filter": _LIMITS_NAMESPACE, "path": [{"key": "body"}], "value": {"string_match": {"exact": "too-large"}}}
     return refusal(413, dynamic_metadata=[found])
 
 
 def limits() -> dict[str, Any]:
-    """Return the filter that refuses in words what is too large; it comes before any that would break off."""
+    """Return the filter that answers oversized requests with a problem; it precedes all filters
+    that would reset them.
+    """
     numbers = {
         "MAX_HEADERS": MAX_HEADERS,
         "MAX_HEADER_BYTES": MAX_HEADER_KIB * 1024,
@@ -56,7 +58,7 @@ def limits() -> dict[str, Any]:
 
 
 def early_headers() -> dict[str, Any]:
-    """Before anything else looks at a request: forgeable headers go, and a client's ids get names of their own."""
+    """Return the first rule for each request: removes forgeable headers, and renames a client's own ids."""
     removals = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in FORGEABLE_PREFIXES
     ]
@@ -76,7 +78,7 @@ def _set_header(name: str, value: str) -> dict[str, Any]:
 
 
 def hsts() -> dict[str, Any]:
-    """Return the filter that puts HSTS on the services' answers; the gateway's own have it by replies.py."""
+    """Return the filter that adds HSTS to the services' answers; replies.py adds it to the gateway's own."""
     return {
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
@@ -101,7 +103,7 @@ def rate_limit(host: str) -> dict[str, Any]:
             "max_dynamic_descriptors": MAX_LIMITED_CLIENTS,
             "rate_limits": [{"actions": [action]}],
             "descriptors": [{"entries": [{"key": "masked_remote_address"}], "token_bucket": bucket}],
-            # Of requests that no descriptor fits there are none.
+            # Unlimited; every request matches a descriptor.
             "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
         },
     }

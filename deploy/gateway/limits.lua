@@ -1,9 +1,9 @@
--- What is too large is refused in words, over HTTP/2 as well. Envoy's own limits answer in the middle of the request and
--- then reset the stream, and many a client loses the answer with it. So the body is read to its end, the part over
--- the limit thrown away as it comes, and the route then chosen is the refusal. Over MAX_DRAINED_BYTES, and over the
--- codec's own limits of headers, the request is cut off after all.
+-- Answers oversized requests with a problem, over HTTP/2 as well. Envoy's own limits answer in the middle of the request
+-- and then reset the stream, and many clients lose the answer. So the body is read to its end, the part over the limit
+-- is discarded as it arrives, and the route of the refusal is chosen. Over MAX_DRAINED_BYTES, and over the codec's own
+-- limits of headers, the stream is reset all the same.
 --
--- deploy/gateway/envoy.py puts the numbers in front.
+-- deploy/gateway/envoy.py sets the constants.
 
 local function headers_too_large(headers)
   local count, bytes = 0, 0

@@ -1,4 +1,4 @@
-"""Envoy's overload manager: what the gateway gives up as its memory runs out."""
+"""Overload manager of Envoy: what the gateway drops as its memory runs out."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ _TYPE: Final = "type.googleapis.com/envoy.extensions"
 
 
 def manager() -> dict[str, Any]:
-    """Return its configuration: streams that hold most go first, then new requests, then connections."""
+    """Return the configuration: resets the streams that hold most, then refuses requests, then connections."""
     connections = "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     heap = "resource_monitors.fixed_heap.v3.FixedHeapConfig"
 
@@ -18,7 +18,7 @@ def manager() -> dict[str, Any]:
     scaled = {"scaling_threshold": 0.5, "saturation_threshold": 1.0}
     return {
         "refresh_interval": "0.02s",
-        # A stream counts from 64 KiB on: those that wait with a body, and no others.
+        # Only streams with a buffered body of 64 KiB or more are counted.
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 16},
         "resource_monitors": [
             {

@@ -1,11 +1,11 @@
-"""What the gateway answers by itself, as Envoy's local replies: problems to programs, pages to people."""
+"""Local replies of Envoy: problems for programs, pages for people."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from deploy.gateway.rules import HSTS, OTHER_PAGE, PAGE_LANGUAGES, PAGES, PROBLEMS
 
-# The answers of services have it from a filter, which no answer of the codec passes.
+# Services' answers get it from a filter, which the codec's own answers do not pass.
 _HSTS: Final = {"header": {"key": HSTS[0], "value": HSTS[1]}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 _PROBLEM_JSON: Final = "application/problem+json"
 _PAGE_HEAD: Final = (
@@ -15,7 +15,7 @@ _PAGE_HEAD: Final = (
 
 
 def problems() -> dict[str, Any]:
-    """Return what a client of the API gets: a problem document (RFC 9457)."""
+    """Return the replies for API clients: problem documents (RFC 9457)."""
 
     def body(slug: str, title: str) -> dict[str, Any]:
         problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
@@ -36,7 +36,7 @@ def problems() -> dict[str, Any]:
 
 
 def pages() -> dict[str, Any]:
-    """Return what people read when the portal itself says nothing: bare, in all languages, nothing but words."""
+    """Return the replies for people when the portal cannot answer: plain text in all languages."""
 
     def body(words: Sequence[str]) -> dict[str, Any]:
         lines = zip(PAGE_LANGUAGES, words, strict=True)

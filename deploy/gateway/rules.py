@@ -1,24 +1,24 @@
-"""What the gateway lets through, as data: hosts, routes, limits, headers. Whatever runs it is derived from this."""
+"""Rules of the gateway, as data: hosts, routes, limits, headers. All gateway configurations are generated from them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance")
-# Nothing of mailing is for the public.
+# mailing has no public API.
 PUBLIC_SERVICES: Final = ("identity", "application", "payment", "issuance")
-# Web pages for people, made by a client of the API.
+# Web pages for ARs, rendered by a client of the API.
 PORTAL: Final = "portal"
-# issuance's events for the back office's systems, from a process of its own.
+# Events of issuance for the back office's systems, served by a separate process.
 FEED: Final = "issuance-feed"
 # Web pages for the CA's staff.
 DESK: Final = "desk"
-# Everything that a route can lead to.
+# All targets of routes.
 BACKENDS: Final = (*SERVICES, PORTAL, FEED, DESK)
 
 
 class Clients(StrEnum):
-    """Whose client certificates a host asks for; each kind has CAs of its own."""
+    """Kinds of client certificates; each kind has CAs of its own."""
 
     ECERTS = "e-certs"
     SYSTEMS = "systems"
@@ -27,7 +27,7 @@ class Clients(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A path, whole or as a prefix, and the service (or the portal) that answers it."""
+    """A path or a path prefix, and the service (or the portal) that answers it."""
 
     path: str
     service: str
@@ -36,39 +36,39 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A name the gateway answers to: whose client certificate it asks for, if anybody's, and whether people read it."""
+    """A host name: the kind of client certificate that it requests, if any, and whether people read its pages."""
 
     name: str
     routes: tuple[Route, ...]
     closed_paths: tuple[str, ...] = ()
     clients: Clients | None = None
-    # Where a client must be able to prove its key by an old signature, TLS 1.2 is the newest version.
+    # For clients that can only make old signatures, TLS 1.2 is the newest version.
     newest_is_tls_1_2: bool = False
     shows_pages: bool = False
 
     @property
     def asks_for_certificate(self) -> bool:
-        """The service behind it reads who the client is."""
+        """Whether the host requests a client certificate."""
         return self.clients is not None
 
 
-# Where the client certificate decides, and so not reachable without the question for one.
+# The client certificate decides here, so these paths exist only on hosts that request one.
 SIGN_IN_PATHS: Final = (
     "/identity/v1/tokens",
     "/identity/v1/checkout-authorisations",
     "/identity/v1/authorise",
     "/identity/v1/certificate-tests",
 )
-# What the platform asks of each process; nothing for the public.
+# Paths of each process for the platform, never for the public.
 PLATFORM_PATHS: Final = ("/livez", "/readyz", "/metrics")
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
-# The same for tokens that can sign nothing but RSA PKCS#1, which TLS 1.3 has no place for.
+# The sign-in host for tokens that can sign RSA PKCS#1 only, which TLS 1.3 does not allow.
 SIGN_IN_TLS_1_2_HOST: Final = "signin-token.ecert.localhost"
 PORTAL_HOST: Final = "portal.ecert.localhost"
 BACK_OFFICE_HOST: Final = "backoffice.ecert.localhost"
 DESK_HOST: Final = "desk.ecert.localhost"
-# Everybody may verify what the feed's readers hand on.
+# Everybody may verify events that the feed's readers pass on.
 FEED_KEYS_PATH: Final = "/issuance/v1/feed-keys"
 FEED_PATHS: Final = ("/issuance/v1/issuance-events", "/issuance/v1/feed-head", FEED_KEYS_PATH)
 
@@ -81,7 +81,7 @@ def hosts(
     back_office: str = BACK_OFFICE_HOST,
     desk: str = DESK_HOST,
 ) -> tuple[Host, ...]:
-    """Return all hosts with their routes; what no route names does not exist."""
+    """Return all hosts with their routes; a path without a route does not exist."""
     return (
         Host(
             name=api,
@@ -123,9 +123,9 @@ def hosts(
     )
 
 
-# The gateway's own word on who the client is; the only identity header that a service reads.
+# The gateway's statement about the client certificate; the only identity header that services read.
 IDENTITY_HEADER: Final = "x-forwarded-client-cert"
-# A gateway overwrites only what it sets itself: a forged header of another name would pass.
+# A gateway overwrites only headers that it sets itself, so forged headers of other names are removed.
 FORGEABLE_HEADERS: Final = (
     "client-cert",
     "client-cert-chain",
@@ -145,12 +145,11 @@ FORGEABLE_HEADERS: Final = (
 )
 FORGEABLE_PREFIXES: Final = ("x-ssl-", "ssl_client", "x-tls-client-", "x-auth-request-", "x-envoy-")
 
-# A client's own ids: they get new names, under which they are logged. An id that reaches an audit log or an event is
-# the gateway's or a service's.
+# A client's own ids are renamed and only logged. Ids in audit logs and events are the gateway's or a service's.
 CLIENTS_IDS: Final = {"x-request-id": "x-client-request-id", "traceparent": "x-client-traceparent"}
 TRACE_HEADERS: Final = ("traceparent", "tracestate", "baggage")
 
-# SHA-1 is not among them: BoringSSL takes it from a client of TLS 1.2 unless it is told.
+# Without SHA-1, which BoringSSL accepts from TLS 1.2 clients by default.
 SIGNATURE_ALGORITHMS: Final = (
     "ecdsa_secp256r1_sha256",
     "rsa_pss_rsae_sha256",
@@ -161,33 +160,33 @@ SIGNATURE_ALGORITHMS: Final = (
     "rsa_pss_rsae_sha512",
     "rsa_pkcs1_sha512",
 )
-# On every answer, the gateway's own included: a browser that has seen one never asks without TLS again.
+# On every answer, including the gateway's own: a browser that has seen one never connects without TLS again.
 HSTS: Final = ("strict-transport-security", "max-age=31536000")
 
-# What the services take: more is refused here, before any of it reaches them.
+# The services' limit: larger bodies are refused here, before any of them reaches a service.
 MAX_BODY_BYTES: Final = 256 * 1024
-# So much of a body that is too large is read and thrown away, so that the refusal arrives.
+# An oversized body is read and discarded up to this size, so that the refusal arrives.
 MAX_DRAINED_BYTES: Final = 64 * 1024 * 1024
 MAX_HEADER_KIB: Final = 32
 MAX_HEADERS: Final = 64
-# A connection may have so many bodies of MAX_BODY_BYTES under way; a browser asks for about ten things at once.
+# Bodies of MAX_BODY_BYTES in parallel on one connection; a browser sends about ten requests at once.
 MAX_STREAMS: Final = 16
 MAX_CONNECTIONS: Final = 2000
-# Of a container's memory, what Envoy may allocate. Nearing it, it resets the streams that hold most, then takes no more
-# requests, then no more connections.
+# Part of a container's memory that Envoy may allocate. Close to it, Envoy resets the streams that hold most, then
+# refuses requests, then connections.
 CONTAINER_MEMORY_MIB: Final = 512
 MAX_HEAP_BYTES: Final = 384 * 1024 * 1024
-# Each name of a method is a value in metrics and logs: what no service answers is refused here.
+# Each method name is a value in metrics and logs, so methods that no service answers are refused here.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_SECONDS: Final = 30
 HEADERS_SECONDS: Final = 10
 IDLE_SECONDS: Final = 60
 
-# For one client address (of IPv6: one /64, for a client has all of its addresses), at each gateway. Not on one
-# machine: all its clients have the same address there. A pod of the
-# portal is one client of the API's with all of its people: what it asks for before it is doubled (at 0.175 CPU).
+# Limits for one client address (of IPv6: one /64, since a client has all of its addresses) at each gateway. Not on one
+# machine, where all clients have the same address. A pod of the portal is one client of the API for all its users: the
+# limit allows what a pod requests before it is doubled (at 0.175 CPU).
 IPV6_PREFIX: Final = 64
-# So many clients are told apart at a time; the one that was not seen for longest is forgotten.
+# Clients that are counted at the same time; the one not seen for longest is dropped.
 MAX_LIMITED_CLIENTS: Final = 10_000
 REQUESTS_A_MINUTE: Final = {
     API_HOST: 3000,
@@ -211,7 +210,7 @@ PROBLEMS: Final = {
     503: ("unavailable", "Temporarily unavailable; try again later"),
     504: ("timeout", "No answer in time; try again later"),
 }
-# The gateway's own pages where people read: status → what to do, in each of their languages.
+# Pages of the gateway itself where people read: status → what to do, in each language.
 PAGE_LANGUAGES: Final = ("en", "zh-Hant-HK", "zh-Hans")
 PAGES: Final = {
     413: (

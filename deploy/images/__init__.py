@@ -1,1 +1,1 @@
-"""The images, built and run by buildah and podman: no engine that runs all the time is needed."""
+"""Images, built and run by buildah and podman, without a daemon."""

@@ -1,4 +1,4 @@
-"""`python -m deploy.images`: build every image and say how much each adds to the base."""
+"""`python -m deploy.images`: build every image and print what each adds to the base."""
 
 import sys
 
@@ -8,7 +8,7 @@ from deploy.local.run import Progress
 
 
 def main() -> int:
-    """Build them."""
+    """Build all images."""
     say = Progress()
     try:
         engine = prepare()

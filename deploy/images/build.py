@@ -1,4 +1,4 @@
-"""Each image from the one Dockerfile."""
+"""Builds of all images from one Dockerfile."""
 
 import subprocess
 import tomllib
@@ -13,18 +13,18 @@ IMAGES: Final = (*SERVICES, PORTAL, DESK)
 
 
 def name(service: str) -> str:
-    """Return the image's name; the manifests for development ask for the same, without a registry."""
+    """Return the image's name; the manifests for development use the same, without a registry."""
     return f"localhost/ecert/{service}:dev"
 
 
 def source(service: str) -> str:
-    """Return the one folder of code that it has beside shared/."""
+    """Return the folder of code that the image has beside shared/."""
     places = (f"services/{service}", service, f"backoffice/{service}")
     return next(place for place in places if (ROOT / place).is_dir())
 
 
 def arguments(service: str, base: str) -> Sequence[tuple[str, str]]:
-    """Return what the Dockerfile is told."""
+    """Return the build arguments of the Dockerfile."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     revision = subprocess.run(
         ("git", "rev-parse", "HEAD"), cwd=ROOT, capture_output=True, text=True, check=False
@@ -39,7 +39,7 @@ def arguments(service: str, base: str) -> Sequence[tuple[str, str]]:
 
 
 def build_all(engine: Engine, say: Callable[[str], None]) -> str:
-    """Build every image, one after the other; what they stand on. Raises CannotBuild."""
+    """Build all images one after the other. Returns their base image. Raises CannotBuild."""
     say("The base")
     base = engine.base()
     for service in IMAGES:
@@ -49,5 +49,5 @@ def build_all(engine: Engine, say: Callable[[str], None]) -> str:
 
 
 def added(engine: Engine, service: str, base: str) -> int:
-    """Return bytes that the image adds to its base."""
+    """Return the bytes that the image adds to its base."""
     return engine.size(name(service)) - engine.size(base)

@@ -1,4 +1,4 @@
-"""buildah and podman with a storage of our own, and the image that ours stand on."""
+"""Image engine: buildah and podman with a storage of their own, and the base image."""
 
 import fcntl
 import os
@@ -17,29 +17,29 @@ from deploy.local.installation import CACHE
 
 _PROGRAMS: Final = ("buildah", "podman", "runc", "debootstrap")
 _BASE: Final = "localhost/ecert-base"
-_SUITE: Final = "bookworm"  # its Python is 3.11
+_SUITE: Final = "bookworm"  # with Python 3.11
 _CERTIFICATES: Final = Path("/etc/ssl/certs")
-# What of this machine's pip the pip of a build must be told.
+# Settings of this machine's pip that the pip of a build needs.
 _INDEX: Final = re.compile(r"\S*[.]((?:extra-)?index-url|trusted-host|proxy)='(.*)'")
-# Layers that no image has any more are kept so long for the next build.
+# Unused layers are kept so long for the next build.
 _KEEP_LAYERS: Final = "168h"
-# Everything at once must not be more than the machine may open.
+# All parallel steps together must stay within the machine's limit of open files.
 _LIMITS: Final = ("--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000")
 
 
 class CannotBuild(Exception):
-    """Something on this machine stands in the way; the message says what, and what to do."""
+    """Images cannot be built on this machine; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A storage of images, ours alone."""
+    """An image storage for this purpose only."""
 
     folder: Path = CACHE / "images"
 
     @cached_property
     def _storage(self) -> tuple[str, ...]:
-        """Layers upon each other where the kernel lets us; copies of everything where it does not."""
+        """Storage options: overlay layers where the kernel permits them, else full copies."""
         where = ("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"))
         layered = (*where, "--storage-driver", "overlay")
         tried = subprocess.run(("podman", *layered, "info"), capture_output=True, check=False)
@@ -47,7 +47,7 @@ class Engine:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Nobody else builds or runs with this storage meanwhile, and nothing of it goes on afterwards."""
+        """Hold the storage exclusively, and end everything in it afterwards."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -59,38 +59,38 @@ class Engine:
                 self.podman("image", "prune", "--force", "--filter", f"until={_KEEP_LAYERS}")
 
     def clean(self) -> None:
-        """End every container and every mount, also what a killed run left behind; images stay."""
+        """End every container and mount, including those of a killed run; images stay."""
         self.podman("rm", "--all", "--force", "--time", "5")
         self.podman("image", "umount", "--all", "--force")
         _run(("buildah", *self._storage, "rm", "--all"))
 
     def podman(self, *arguments: str, check: bool = True) -> str:
-        """Run podman to its end; what it said. Raises CannotBuild."""
+        """Run podman to its end. Returns its output. Raises CannotBuild."""
         return _run(("podman", *self._storage, *arguments), check=check).strip()
 
     def command(self, *arguments: str) -> tuple[str, ...]:
-        """Return a container in the foreground, for whoever starts it: `podman run …`."""
+        """Return the command that runs a container in the foreground: `podman run …`."""
         return ("podman", *self._storage, "--runtime", "runc", "run", "--rm", *_LIMITS, *arguments)
 
     def has(self, image: str) -> bool:
-        """Return whether the image is there."""
+        """Return whether the image exists."""
         asked = ("podman", *self._storage, "image", "exists", image)
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
     def size(self, image: str) -> int:
-        """Return bytes of all its layers."""
+        """Return the bytes of all layers of the image."""
         return int(self.podman("image", "inspect", "--format", "{{.Size}}", image))
 
     @contextmanager
     def mounted(self, image: str) -> Iterator[Path]:
-        """Yield the image's files, to look at."""
+        """Yield the image's files."""
         try:
             yield Path(self.podman("image", "mount", image))
         finally:
             self.podman("image", "umount", image)
 
     def build(self, image: str, folder: Path, arguments: Sequence[tuple[str, str]]) -> None:
-        """Build the Dockerfile of a folder. Raises CannotBuild with the last words of what failed."""
+        """Build the Dockerfile of a folder. Raises CannotBuild with the last lines of what failed."""
         index = self.folder / "pip.conf"
         index.write_text(_index())
         named = (part for name, value in arguments for part in ("--build-arg", f"{name}={value}"))
@@ -99,9 +99,7 @@ class Engine:
         _run(("buildah", *self._storage, "bud", *options, str(folder)))
 
     def base(self) -> str:
-        """Return the image that ours stand on, by digest: the one that ECERT_BASE_IMAGE names, or Debian's own
-        packages.
-        """
+        """Return the base image by digest: the one named by ECERT_BASE_IMAGE, or one made of Debian's own packages."""
         given = os.environ.get("ECERT_BASE_IMAGE")
         if given:
             if not self.has(given):
@@ -127,20 +125,20 @@ class Engine:
 
 
 def prepare() -> Engine:
-    """Return the engine, its programs installed. Raises CannotBuild where they cannot be."""
+    """Return the engine, with its programs installed. Raises CannotBuild if they cannot be."""
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if os.geteuid() != 0:
         raise CannotBuild("Images are built as root here: sudo make containers")
     if missing:
         if shutil.which("apt-get") is None:
             raise CannotBuild(f"{', '.join(missing)} are missing, and there is no apt-get to install them")
-        _run(("apt-get", "-qq", "update"), check=False)  # what cannot be had, the next one says
+        _run(("apt-get", "-qq", "update"), check=False)  # the next command reports what cannot be installed
         _run(("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_PROGRAMS))
     return Engine()
 
 
 def _mirror() -> str:
-    """Return where this machine's own packages come from."""
+    """Return the mirror of this machine's own packages."""
     _run(("apt-get", "-qq", "update"), check=False)
     said = _run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(CODENAME)", "Created-By: Packages"))
     for line in said.splitlines():
@@ -151,7 +149,7 @@ def _mirror() -> str:
 
 
 def _index() -> str:
-    """Return a pip.conf with the index of Python packages that this machine's own pip asks."""
+    """Return a pip.conf with the package index that this machine's pip uses."""
     said = _run((sys.executable, "-m", "pip", "config", "list"))
     found = (_INDEX.fullmatch(line.strip()) for line in said.splitlines())
     return "".join(["[global]\n", *(f"{each[1]} = {each[2]}\n" for each in found if each)])

@@ -1,1 +1,1 @@
-"""Kubernetes: what of the manifests is written from the code, and the Secrets of a cluster for development."""
+"""Kubernetes: manifests that are generated from the code, and the Secrets of a development cluster."""

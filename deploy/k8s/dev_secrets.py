@@ -1,6 +1,6 @@
-"""`python -m deploy.k8s.dev_secrets`: the Secrets of a cluster for development, from a test PKI of its own.
+"""`python -m deploy.k8s.dev_secrets`: the Secrets of a development cluster, from a test PKI of its own.
 
-Kept in a folder, so that a second run repeats keys and passwords and only makes CRLs and inside certificates anew.
+They are kept in a folder: a second run repeats keys and passwords, and re-creates only CRLs and inside certificates.
 """
 
 import argparse
@@ -23,13 +23,13 @@ Secrets = dict[str, dict[str, bytes]]
 
 
 def make(installation: Installation, *, now: datetime, hosts: tuple[str, ...] = ()) -> Secrets:
-    """Return all Secrets by name and key; the services' certificates are for these hosts, too."""
+    """Return all Secrets by name and key; the services' certificates cover these hosts, too."""
     pki.create(installation.pki, installation.passwords, now=now)
     return {**_keys(installation.pki), **_inside(installation.folder / "inside", now, hosts), **_logins(installation)}
 
 
 def _keys(made: pki.PKI) -> Secrets:
-    """Return whatever lies in files."""
+    """Return the Secrets that are files."""
     signing = made.signing
     files: dict[str, dict[str, Path]] = {
         "identity-signing-key": {"identity.key": signing / "identity.key"},
@@ -69,7 +69,7 @@ def _all(folder: Path) -> dict[str, Path]:
 
 
 def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
-    """Return what cert-manager makes in production."""
+    """Return the Secrets that cert-manager creates in production."""
     folder.mkdir(parents=True, exist_ok=True)
     services = InsideCA.make("services", now=now)
     found: Secrets = {"services-ca": {"ca.crt": services.pem}}
@@ -88,7 +88,7 @@ def _pair(file: Path) -> dict[str, bytes]:
 
 
 def _logins(installation: Installation) -> Secrets:
-    """Return what is told by environment, and the databases' side of it."""
+    """Return the Secrets that become environment variables, and their counterparts at the databases."""
     provider = stack.sandbox_environment(installation)
     found: Mapping[str, dict[str, str]] = {
         "payment-provider": {
@@ -119,7 +119,7 @@ def _url(installation: Installation, service: str, role: str) -> str:
 
 
 def _passwords(installation: Installation, service: str) -> dict[str, str]:
-    """Return the superuser's, and an SQL file for the roles that roles.sql has made."""
+    """Return the superuser's password, and an SQL file with those of the roles that roles.sql creates."""
     roles = (f"{service}_migrate", service, *postgres.EXTRA_ROLES.get(service, ()))
     lines = (f"ALTER ROLE {role} PASSWORD '{installation.passwords[f'postgres/{role}']}';\n" for role in roles)
     return {"postgres": installation.passwords["postgres/superuser"], "passwords.sql": "".join(lines)}
@@ -143,7 +143,7 @@ def manifest(secrets: Secrets) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print them."""
+    """Print the Secrets."""
     parser = argparse.ArgumentParser(prog="python -m deploy.k8s.dev_secrets", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"folder for the keys (default: {FOLDER})")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The manifests that are the gateway's rules again: written by `make docs`, compared by a test."""
+"""Generated manifests: the gateway's rules for Envoy Gateway, written by `make docs` and compared by a test."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ _OVERLAYS: Final = Path(__file__).parent / "overlays"
 _INSIDE: Final = Path("/etc/ecert/inside")
 _MANAGER: Final = 'filters[?(@.name=="envoy.filters.network.http_connection_manager")].typed_config'
 _TYPE: Final = "type.googleapis.com/envoy"
-# Listeners of the Gateway; Envoy Gateway calls their filter chains NAMESPACE/GATEWAY/LISTENER.
+# Listeners of the Gateway; Envoy Gateway names their filter chains NAMESPACE/GATEWAY/LISTENER.
 HOST_OF: Final = {
     "api": API_HOST,
     "sign-in": SIGN_IN_HOST,
@@ -36,7 +36,7 @@ HOST_OF: Final = {
     "desk": DESK_HOST,
 }
 LISTENERS: Final = (*HOST_OF,)
-# The Secrets, and in their pod the folders, of those whose client certificates are asked for.
+# Secrets with the CAs of client certificates, and their folders in the pod.
 CLIENT_CAS: Final = {
     Clients.ECERTS: "client-cas",
     Clients.SYSTEMS: "back-office-cas",
@@ -55,12 +55,12 @@ def files() -> dict[Path, str]:
 
 
 def service_of(backend: str) -> str:
-    """Return the Service in front of what a route leads to."""
+    """Return the Service of a route's target."""
     return backend if backend == FEED else f"{backend}-web"
 
 
 def dev_gateway() -> str:
-    """Envoy without an operator, as on one machine, the services behind mutual TLS."""
+    """Return the configuration of Envoy without an operator, as on one machine, with the services behind mutual TLS."""
     network = Network(
         addresses={backend: (service_of(backend), 8443) for backend in BACKENDS},
         services_ca=_INSIDE / "services-ca.crt",
@@ -81,8 +81,8 @@ def dev_gateway() -> str:
 
 
 def patches() -> dict[str, Any]:
-    """Return what Envoy Gateway has no field for: answers and refusals in words, and expired certificates left to
-    services.
+    """Return the patches for which Envoy Gateway has no field: refusals with a text, and expired certificates let
+    through.
     """
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
@@ -100,7 +100,7 @@ def patches() -> dict[str, Any]:
 
 
 def bootstrap() -> dict[str, Any]:
-    """Return the patch that gives the operator's proxies our overload manager in place of its own."""
+    """Return the patch that replaces the operator's overload manager by ours."""
     replaced = {"op": "replace", "path": "/overload_manager", "value": overload.manager()}
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
@@ -116,7 +116,7 @@ def _manager(listener: str) -> list[dict[str, Any]]:
         "/max_request_headers_kb": CODEC_TIMES * MAX_HEADER_KIB,
         "/request_headers_timeout": f"{HEADERS_SECONDS}s",
         "/common_http_protocol_options/max_headers_count": CODEC_TIMES * MAX_HEADERS,
-        # Before all that Envoy Gateway puts there: its buffer would break off.
+        # Before all of Envoy Gateway's own filters: its buffer would reset the stream.
         "/early_header_mutation_extensions/0": early_headers(),
         "/http_filters/0": hsts(),
         "/http_filters/1": rate_limit(HOST_OF[listener]),
@@ -145,6 +145,6 @@ def _expired(listener: str) -> dict[str, Any]:
 
 
 def write() -> None:
-    """Write them all."""
+    """Write all files."""
     for path, content in files().items():
         path.write_text(content, "utf-8")

@@ -1,6 +1,6 @@
 """`kubectl get deployment … -o json | python -m deploy.k8s.one_off NAME MODULE COMMAND …`: a pod for one command.
 
-It is as the Deployment's own pods are, with their image, settings, Secrets and ways through the network, but ends.
+The pod has the image, settings, Secrets and network access of the Deployment's pods, but runs once.
 """
 
 import argparse
@@ -13,7 +13,7 @@ PROBES: Final = ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle")
 
 
 def pod(deployment: Mapping[str, Any], name: str, command: Sequence[str]) -> dict[str, Any]:
-    """Return the pod. Raises ValueError for a Deployment that a Service leads to: this one would be sent requests."""
+    """Return the pod. Raises ValueError for a Deployment behind a Service: this pod would receive requests."""
     template = json.loads(json.dumps(deployment["spec"]["template"]))
     spec = template["spec"]
     (container,) = spec["containers"]
@@ -33,7 +33,7 @@ def pod(deployment: Mapping[str, Any], name: str, command: Sequence[str]) -> dic
 
 
 def main() -> None:
-    """Print the pod for the Deployment that stands on standard input."""
+    """Print the pod for the Deployment on standard input."""
     parser = argparse.ArgumentParser(prog="python -m deploy.k8s.one_off", description=__doc__)
     parser.add_argument("name", help="name of the pod")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="services.SERVICE.main COMMAND …")

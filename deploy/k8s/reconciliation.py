@@ -1,7 +1,7 @@
 """`kubectl kustomize OVERLAY | python -m deploy.k8s.reconciliation`: the CronJobs that export and compare every night.
 
-Each pod is as its service's own pods are, with their image, settings, Secrets and ways through the network: an export
-sees one database and signs with one key. All meet at one volume, to which every export writes and `reconcile` reads.
+Each pod has the image, settings, Secrets and network access of its service's pods: an export reads one database and
+signs with one key. All share one volume, to which every export writes and which `reconcile` reads.
 """
 
 import json
@@ -23,15 +23,15 @@ KEYS: Final = "/etc/ecert/audit-keys"
 EXPORT_AT: Final = "30 2 * * *"
 # After every export: an hour is enough for millions of renewals, and a missing extract is an error.
 COMPARE_AT: Final = "30 3 * * *"
-# A day less than the topics' retention: what is older was compared before.
+# A day less than the topics' retention: older events were compared before.
 RETAINED_DAYS: Final = "29"
-# All that an export opens: neither the CA's key nor the PIN pepper, which its service's `work` has.
+# All volumes of an export: neither the CA's key nor the PIN pepper, which its service's `work` has.
 _OPENED: Final = {"tmp", "audit", "database-ca", "identity-public-keys", "payment-public-keys", "feed-public-keys"}
 _HOURS: Final = 3600
 
 
 def manifests(objects: Sequence[Mapping[str, Any]]) -> list[Object]:
-    """Return everything that the nightly reconciliation needs beside the overlay's own objects."""
+    """Return the objects of the nightly reconciliation, beside those of the overlay."""
     deployments = {each["metadata"]["name"]: each for each in objects if each["kind"] == "Deployment"}
     namespace = deployments[f"{DESK}-work"]["metadata"]["namespace"]
     exports = [_export(service, deployments, namespace) for service in SERVICES]
@@ -48,7 +48,7 @@ def _volume(namespace: str) -> Object:
 
 
 def _keys(namespace: str) -> Object:
-    """Return the public halves of the audit keys: SERVICE-audit-jwks.json of each, an entry of the vault."""
+    """Return the public audit keys: SERVICE-audit-jwks.json of each service, from an entry of the vault."""
     return {
         "apiVersion": "external-secrets.io/v1",
         "kind": "ExternalSecret",
@@ -63,7 +63,7 @@ def _keys(namespace: str) -> Object:
 
 
 def _export(service: str, deployments: Mapping[str, Any], namespace: str) -> Object:
-    """Return one service's export: `work` has the audit key, `consume` the keys that its subscriptions verify with."""
+    """Return the export of one service: `work` has the audit key, `consume` the keys of its subscriptions."""
     template = _template(deployments, f"{service}-work", f"{service}-consume")
     spec, container = template["spec"], _container(template)
     spec["volumes"] = [each for each in spec["volumes"] if each["name"] in {*_OPENED, VOLUME}]
@@ -74,7 +74,7 @@ def _export(service: str, deployments: Mapping[str, Any], namespace: str) -> Obj
 
 
 def _reconcile(deployments: Mapping[str, Any], namespace: str) -> Object:
-    """Return the comparison: the desk may read every topic but the sealed PINs'."""
+    """Return the comparison: the desk may read all topics except the sealed PINs'."""
     template = _template(deployments, f"{DESK}-consume")
     compare = _container(template)
     _mount(template, "audit-keys", {"secret": {"secretName": KEYS_SECRET}}, KEYS, read_only=True)
@@ -90,7 +90,7 @@ def _reconcile(deployments: Mapping[str, Any], namespace: str) -> Object:
 
 
 def _template(deployments: Mapping[str, Any], name: str, *others: str) -> Object:
-    """Return the pods' template of a Deployment, with the volumes and variables of others that exist."""
+    """Return the pod template of a Deployment, with the volumes and variables of others that exist."""
     template: Object = json.loads(json.dumps(deployments[name]["spec"]["template"]))
     for other in others:
         if other in deployments:
@@ -144,7 +144,7 @@ def _cron_job(name: str, schedule: str, template: Object, namespace: str) -> Obj
 
 
 def main() -> None:
-    """Print them as one List for the overlay on standard input."""
+    """Print the manifests as one List for the overlay on standard input."""
     given: Iterable[Any] = yaml.safe_load_all(sys.stdin)
     items = manifests([each for each in given if each])
     print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1))

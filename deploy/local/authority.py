@@ -1,4 +1,4 @@
-"""A certification authority for test PKIs: what it is, and how it signs certificates and CRLs."""
+"""Certification authority for test PKIs: signs certificates and CRLs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Authority:
     file: str
 
     def pointers(self, host: str) -> list[Extension]:
-        """Return where what this CA signed sends a reader: its CRL, its certificate, its key identifier."""
+        """Return the extensions that point to this CA: CRL, certificate, key identifier."""
         issuers = x509.AccessDescription(
             AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(f"{host}/root/{self.file}.crt")
         )
@@ -61,7 +61,7 @@ def sign(
     lives: tuple[datetime, datetime],
     extensions: Iterable[Extension],
 ) -> x509.Certificate:
-    """Return one certificate, its ends included."""
+    """Return a certificate for the given period."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -77,7 +77,7 @@ def sign(
 
 
 def ca_extensions(key: PrivateKey, *, path_length: int | None) -> list[Extension]:
-    """Return what makes a certificate a CA's."""
+    """Return the extensions of a CA certificate."""
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     return [
         (x509.BasicConstraints(ca=True, path_length=path_length), True),
@@ -101,7 +101,7 @@ def root(common_name: str, file: str, *, begins: datetime, years: int) -> Author
 def subordinate(
     above: Authority, common_name: str, file: str, *, begins: datetime, years: int, extensions: Iterable[Extension]
 ) -> Authority:
-    """Return a CA that signs leaves only."""
+    """Return a CA that signs end-entity certificates only."""
     key = rsa_key(3072)
     certificate = sign(
         name(common_name, "Hongkong Post (Test)"),
@@ -115,7 +115,7 @@ def subordinate(
 
 
 def crl(authority: Authority, revoked: Iterable[tuple[int, datetime, x509.ReasonFlags]], now: datetime) -> bytes:
-    """Return the CA's list as of now, DER; its number grows with the time it was made."""
+    """Return the CA's CRL as of now, DER; its number grows with its time."""
     now = now.astimezone(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -132,7 +132,7 @@ def crl(authority: Authority, revoked: Iterable[tuple[int, datetime, x509.Reason
 
 
 def rsa_key(bits: int) -> rsa.RSAPrivateKey:
-    """Return a fresh RSA key."""
+    """Return a new RSA key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -158,5 +158,5 @@ def pkcs12_file(
 
 
 def certificate_pem(*certificates: x509.Certificate) -> bytes:
-    """Return certificates, one after the other, as PEM."""
+    """Return the certificates as concatenated PEM."""
     return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)

@@ -1,4 +1,4 @@
-"""The back office's systems that read the feed: sample clients, their own CA, and their registration."""
+"""Sample readers of the feed: client certificates of the back office's systems, their CA, and their registration."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ _LIFETIME: Final = timedelta(days=730)
 
 @dataclass(frozen=True, kw_only=True)
 class SampleClient:
-    """A system of the back office with a client certificate; registered in this role, or not at all."""
+    """A back-office system with a client certificate; registered in this role, or not registered."""
 
     name: str
     role: Role | None
@@ -38,7 +38,7 @@ CLIENTS: Final = (
 
 
 def write(folder: Path, now: datetime) -> None:
-    """The back office's CA and its clients' certificates: NAME.pem and NAME.key. ca.pem comes last."""
+    """Write the back office's CA and its clients' certificates: NAME.pem and NAME.key. ca.pem comes last."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = ca.name("Back office CA (Test)", "Hongkong Post (Test)")
     lives = (now - timedelta(days=1), now + 5 * _LIFETIME)
@@ -73,7 +73,7 @@ def _write_client(
 
 
 def register(folder: Path, database_url: str) -> None:
-    """Register the sample clients with issuance, as its operator would; those it knows are left alone."""
+    """Register the sample clients with issuance, as its operator does; known ones are skipped."""
     with psycopg.connect(database_url) as conn:
         known = {reader.certificate_sha256 for reader in readers.everyone(conn)}
         for client in CLIENTS:

@@ -1,4 +1,4 @@
-"""The steps between nothing and ready; each leaves alone what an earlier start has done."""
+"""Steps from nothing to a ready system; each skips what an earlier start has done."""
 
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 class StepFailed(Exception):
-    """A step did not work; the message says which, and where to read more."""
+    """A step failed; the message names it, and where to read more."""
 
 
 def prepare(installation: Installation, there: Outside, say: Say) -> None:
@@ -56,7 +56,7 @@ def prepare(installation: Installation, there: Outside, say: Say) -> None:
 
 
 def _forget_stale_server(cluster: postgres.Cluster) -> None:
-    """A killed server leaves its pid behind; if another program has that number now, PostgreSQL would not start."""
+    """Delete the pid file of a killed server: PostgreSQL does not start if another program has that pid now."""
     file = cluster.data / "postmaster.pid"
     with contextlib.suppress(OSError, IndexError, ValueError):
         pid = int(file.read_text().splitlines()[0])
@@ -66,7 +66,7 @@ def _forget_stale_server(cluster: postgres.Cluster) -> None:
 
 
 def deploy_databases(installation: Installation, there: Outside, supervisor: Supervisor, say: Say) -> None:
-    """Roles, databases and migrations."""
+    """Create roles and databases, and migrate them."""
     own = [service for service in SERVICES if not there.database(service)]
     if own:
         cluster = installation.cluster
@@ -81,7 +81,7 @@ def deploy_databases(installation: Installation, there: Outside, supervisor: Sup
 
 
 def migrate(environment: Mapping[str, str], service: str) -> None:
-    """What `python -m services.NAME.main migrate` does, without a process for each. Raises StepFailed."""
+    """Migrate as `python -m services.NAME.main migrate` does, without a process for each service. Raises StepFailed."""
     url, own = (environment[f"{service.upper()}_{kind}DATABASE_URL"] for kind in ("MIGRATE_", ""))
     role = psycopg.conninfo.conninfo_to_dict(own)["user"]
     try:
@@ -92,7 +92,7 @@ def migrate(environment: Mapping[str, str], service: str) -> None:
 
 
 def deploy_topics(installation: Installation, there: Outside, supervisor: Supervisor) -> None:
-    """Topics, users and ACLs, unless the Kafka is someone else's."""
+    """Create topics, users and ACLs, unless Kafka is an external one."""
     if there.kafka:
         return
     _wait(supervisor, lambda: is_taken(installation.broker.port), "Kafka listens", 180)
@@ -101,7 +101,7 @@ def deploy_topics(installation: Installation, there: Outside, supervisor: Superv
 
 
 def import_samples(installation: Installation, there: Outside, say: Say) -> None:
-    """Subscribers, ARs and subscriptions, the first time."""
+    """Import sample subscribers, ARs and subscriptions, the first time."""
     done = installation.folder / "samples" / "imported"
     if done.exists():
         return
@@ -115,7 +115,7 @@ def import_samples(installation: Installation, there: Outside, say: Say) -> None
 
 
 def register_readers(installation: Installation, there: Outside, say: Say) -> None:
-    """The back office's sample clients, the first time."""
+    """Register the back office's sample clients, the first time."""
     done = installation.folder / "samples" / "readers-registered"
     if done.exists():
         return
@@ -126,7 +126,7 @@ def register_readers(installation: Installation, there: Outside, say: Say) -> No
 
 
 def assign_roles(installation: Installation, there: Outside, say: Say) -> None:
-    """The sample members of staff, the first time."""
+    """Assign roles to the sample members of staff, the first time."""
     done = installation.folder / "samples" / "roles-assigned"
     if done.exists():
         return
@@ -136,7 +136,7 @@ def assign_roles(installation: Installation, there: Outside, say: Say) -> None:
 
 
 def command(service: str, name: str, environment: Mapping[str, str], *arguments: str) -> None:
-    """Run one command of a service to its end. Raises StepFailed with its last words."""
+    """Run a service's command to its end. Raises StepFailed with its last lines."""
     done = subprocess.run(
         (sys.executable, "-m", f"{postgres.package(service)}.main", name, *arguments),
         env=dict(environment),
@@ -151,7 +151,7 @@ def command(service: str, name: str, environment: Mapping[str, str], *arguments:
 
 
 def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit: float = 180) -> None:
-    """Every process says that it is ready. Raises StepFailed that names those which are not."""
+    """Wait until every process is ready. Raises StepFailed that names those which are not."""
     waiting = list(processes)
     end = time.monotonic() + limit
     while waiting:
@@ -163,7 +163,7 @@ def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit
 
 
 def is_ready(process: Process) -> bool:
-    """Return what the process says of itself; of one that has no page, whether it listens."""
+    """Return the process's own readiness; without an admin page, whether it listens."""
     if process.admin_port is not None:
         return _answers_200(process.admin_port)
     return process.port is None or is_taken(process.port)

@@ -1,4 +1,4 @@
-"""What must be true before anything starts; what is not is said in one line each, with what to do."""
+"""Preconditions of a start; each failure is one line that says what to do."""
 
 import fcntl
 import importlib.util
@@ -17,7 +17,7 @@ from deploy.local.waiting import is_taken
 
 STARTING: Final = "starting"
 READY: Final = "ready"
-# Ready, but without the services.
+# Ready, without the services.
 ENGINES: Final = "engines"
 STOPPING: Final = "stopping"
 _LINES: Final = 3
@@ -35,7 +35,7 @@ _PACKAGES: Final = (
 
 
 class RunsAlready(CannotStart):
-    """Another process has this installation. `state` is what that said last of itself."""
+    """Another process runs this installation. `state` is the state that it last wrote."""
 
     def __init__(self, folder: Path, pid: str, state: str) -> None:
         super().__init__(f"The system runs already from {folder} (pid {pid}): stop that with Ctrl-C")
@@ -43,7 +43,7 @@ class RunsAlready(CannotStart):
 
 
 def check_tools() -> None:
-    """Python, the packages and the two programs that are not packages."""
+    """Check Python, the packages and the two programs that are not packages."""
     if sys.version_info[:2] != (3, 11):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise CannotStart(f"This is Python {version}; make the virtual environment with Python 3.11")
@@ -56,7 +56,7 @@ def check_tools() -> None:
 
 
 def check_ports(installation: Installation, processes: Iterable[Process]) -> None:
-    """Every port is free, and wanted once."""
+    """Check that every port is free and used once."""
     names = {port: f"ECERT_PORT_{name.upper()}" for name, port in vars(installation.ports).items()}
     wanted: dict[int, str] = {}
     wrong = []
@@ -79,7 +79,7 @@ def check_ports(installation: Installation, processes: Iterable[Process]) -> Non
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[Callable[[str], None]]:
-    """Hold this installation for ourselves, until we end however we end. Call what is yielded to say how we stand.
+    """Hold the installation's lock until this process ends. Yields a function that writes its state.
 
     Raises RunsAlready.
     """

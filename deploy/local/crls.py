@@ -1,4 +1,4 @@
-"""The client CAs' CRLs: every list made anew, and an entry added."""
+"""CRLs of the client CAs: re-creation of all, and revocation of a certificate."""
 
 import json
 from datetime import datetime
@@ -12,7 +12,7 @@ from deploy.local import authority as ca
 
 
 def write_crls(keys: Path, folder: Path, now: datetime) -> None:
-    """Make the list of every CA whose key lies in `keys` anew, one file each, replaced whole."""
+    """Re-create the CRL of every CA whose key is in `keys`, one file each, replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     for certificate in sorted(keys.glob("*.pem")):
         authority = _load(certificate)
@@ -27,7 +27,7 @@ def write_crls(keys: Path, folder: Path, now: datetime) -> None:
 
 
 def revoke(keys: Path, folder: Path, certificate: x509.Certificate, now: datetime) -> None:
-    """Put a certificate on its issuer's list."""
+    """Add a certificate to its issuer's CRL."""
     for issuer in keys.glob("*.pem"):
         if _load(issuer).certificate.subject == certificate.issuer:
             listing = issuer.with_suffix(".revoked.json")

@@ -1,4 +1,4 @@
-"""Certificates between gateway and services where cert-manager makes none: one CA for each side."""
+"""Certificates between gateway and services where there is no cert-manager: one CA for each side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from deploy.local.passwords import write_private
 
 @dataclass(frozen=True)
 class InsideCA:
-    """A CA whose key lives as long as this process: its certificates are made at once, and again when they end."""
+    """A CA whose key lives as long as this process: it issues all certificates at once, and again when they expire."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -23,7 +23,7 @@ class InsideCA:
 
     @classmethod
     def make(cls, name: str, *, now: datetime) -> "InsideCA":
-        """Return a fresh one, for a year."""
+        """Return a new CA, valid for a year."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = ca.name(f"e-Cert renewal, inside: {name}", "This installation")
         lives = (now - timedelta(days=1), now + timedelta(days=365))
@@ -38,7 +38,7 @@ class InsideCA:
         return ca.certificate_pem(self.certificate)
 
     def issue(self, hosts: Sequence[str], file: Path) -> None:
-        """Write FILE.pem and FILE.key of a process that is called by these names, or calls under them."""
+        """Write FILE.pem and FILE.key for a process with these host names."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         certificate = ca.sign(

@@ -1,4 +1,4 @@
-"""One installation of the system on this machine: its folder, ports, passwords, and what follows from them."""
+"""Installation of the system on this machine: its folder, ports, passwords, and everything derived from them."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from deploy.local.waiting import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = ROOT / ".local"
-# What was fetched once serves `make run` and the tests alike.
+# Downloads are shared by `make run` and the tests.
 CACHE: Final = ROOT / ".local" / "cache"
 _LONGEST_SOCKET_PATH: Final = 100
-# Processes of the services, each with a port for its page from `admin` on.
+# Number of service processes, each with an admin port from `admin` on.
 PAGES_AT_MOST: Final = 40
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
@@ -30,12 +30,12 @@ _NAMES: Final = (
 
 
 class CannotStart(Exception):
-    """Something on this machine stands in the way; the message says what, and what to do."""
+    """The system cannot start on this machine; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Loopback ports; each can be set as ECERT_PORT_<NAME>. The pages of the processes begin at `admin`."""
+    """Loopback ports; each can be set as ECERT_PORT_<NAME>. The admin ports of the processes begin at `admin`."""
 
     gateway: int = 8443
     mailbox: int = 8025
@@ -48,7 +48,7 @@ class Ports:
 
     @classmethod
     def choose(cls, saved: Mapping[str, int]) -> "Ports":
-        """Return the defaults, what was used last time, and what the environment says, in that order.
+        """Return the ports: the defaults, overridden by the last start's, overridden by the environment.
 
         Raises CannotStart.
         """
@@ -57,8 +57,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports nobody uses now, for a system beside another."""
-        names = [each.name for each in fields(cls)]  # the last of them is `admin`: what follows it is free too
+        """Return unused ports, for a system beside another."""
+        names = [each.name for each in fields(cls)]  # the last one is `admin`: the ports after it are free, too
         return cls(**dict(zip(names, free_ports(len(names) + PAGES_AT_MOST), strict=False)))
 
 
@@ -70,60 +70,62 @@ def _port(name: str, value: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """Everything is under its folder; a second start finds it again."""
+    """An installation, with everything under its folder; a second start uses it again."""
 
     folder: Path
     ports: Ports
     passwords: Mapping[str, str] = field(repr=False)
-    # Where the services are, if not behind sockets in this folder.
+    # Network of the services, unless they are behind sockets in this folder.
     network: Network | None = None
 
     @classmethod
     def open(cls, folder: Path = DEFAULT_FOLDER, ports: Ports | None = None) -> "Installation":
-        """Return the installation in this folder, begun if it is new.
+        """Return the installation in this folder; a new one if there is none.
 
-        What it is opened with is kept by `keep_ports`.
+        `keep_ports` stores its ports.
         """
         folder = folder.resolve()
-        # Root's PostgreSQL runs as another user, who must get through to its data; the files have modes of their own.
+        # Root's PostgreSQL runs as another user, who needs access to its data; the files have modes of their own.
         folder.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
         ports = ports or Ports.choose(_kept_ports(folder))
         return cls(folder=folder, ports=ports, passwords=load_passwords(folder / "passwords.json", _NAMES))
 
     @classmethod
     def that_runs(cls, folder: Path) -> "Installation":
-        """Return the installation in this folder as whoever runs it has opened it, whatever our environment says."""
+        """Return the running installation of this folder with the ports of the process that runs it, whatever our
+        environment is.
+        """
         return cls.open(folder, Ports(**_kept_ports(folder)))
 
     def keep_ports(self) -> None:
-        """Let the next start find the same ports; for whoever runs the installation, or it would be told wrong ones."""
+        """Store the ports for the next start. Only the process that runs the installation calls this."""
         write_private(self.folder / "ports.json", json.dumps(asdict(self.ports), indent=1) + "\n")
 
     @property
     def logs(self) -> Path:
-        """A log for each process."""
+        """The folder of log files, one for each process."""
         return self.folder / "logs"
 
     @property
     def sockets(self) -> Path:
-        """Unix sockets; elsewhere if the folder's path is too long for one."""
+        """The folder of Unix sockets; elsewhere if the installation's path is too long for one."""
         inside = self.folder / "run"
         if len(str(inside)) < _LONGEST_SOCKET_PATH - len("/application-operate.sock"):
             return inside
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108
 
     def operators_socket(self, service: str) -> Path:
-        """Return where the desk alone operates a service."""
+        """Return the socket of a service's operator API, for the desk."""
         return self.sockets / f"{service}-operate.sock"
 
     @property
     def kit_environment(self) -> Path:
-        """What the consumer kit is told, for a shell to read."""
+        """The file with the consumer kit's environment, for a shell to read."""
         return self.folder / "backoffice.env"
 
     @property
     def posting(self) -> Path:
-        """Where the print process leaves batches for the post."""
+        """The folder into which the print process writes posting batches."""
         return self.folder / "posting"
 
     @property
@@ -133,7 +135,7 @@ class Installation:
 
     @property
     def cluster(self) -> postgres.Cluster:
-        """PostgreSQL; it archives its WAL if there is a folder for that."""
+        """PostgreSQL; it archives its WAL if there is a folder for it."""
         return postgres.Cluster(
             folder=self.folder / "postgres",
             port=self.ports.postgres,

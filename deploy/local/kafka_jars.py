@@ -1,4 +1,4 @@
-"""Apache Kafka's own jars, resolved from their Maven coordinates and compared with the committed hashes."""
+"""Jars of Apache Kafka, resolved from their Maven coordinates and compared with the committed hashes."""
 
 import hashlib
 import subprocess
@@ -7,17 +7,17 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-# slf4j-simple, not log4j: log4j's parent would pull an older kafka-clients in, which does not start.
+# slf4j-simple, not log4j, whose parent would pull in an older kafka-clients that does not start.
 COORDINATES: Final = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 HASHES: Final = Path(__file__).with_name("kafka-jars.sha256")
 
 
 class WrongJar(Exception):
-    """A jar is not, byte for byte, the one that was committed to."""
+    """A jar's hash differs from the committed one."""
 
 
 def jars(cache: Path) -> tuple[Path, ...]:
-    """Return every jar Kafka needs, checked; fetched into the cache the first time."""
+    """Return all jars of Kafka, verified; downloaded into the cache the first time."""
     found = _cached(cache)
     if not found:
         _fetch(cache)
@@ -27,12 +27,12 @@ def jars(cache: Path) -> tuple[Path, ...]:
 
 
 def are_here(cache: Path) -> bool:
-    """Return whether nothing need be fetched."""
+    """Return whether all jars are in the cache."""
     return bool(_cached(cache))
 
 
 def _cached(cache: Path) -> tuple[Path, ...]:
-    """Return the jars of the last fetch, if they are all still there."""
+    """Return the jars of the last download, if they all still exist."""
     listing = cache / "kafka-jars.txt"
     if not listing.exists():
         return ()
@@ -41,7 +41,7 @@ def _cached(cache: Path) -> tuple[Path, ...]:
 
 
 def _check(found: tuple[Path, ...]) -> None:
-    """The resolver takes a changed jar without a word; we do not."""
+    """Verify the hashes of all jars: the resolver accepts a changed jar without a message."""
     expected = {name: digest for digest, name in (line.split() for line in HASHES.read_text().splitlines())}
     actual = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in found}
     if wrong := sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name)):
@@ -54,7 +54,7 @@ def _check(found: tuple[Path, ...]) -> None:
 
 def _fetch(cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    # A process of its own: the resolver warns about run-time folders and keeps settings per process.
+    # A separate process: the resolver warns about run-time folders and keeps settings per process.
     done = subprocess.run(
         (sys.executable, "-W", "ignore", "-m", "deploy.local.kafka_jars", str(cache)),
         check=False,
@@ -68,7 +68,7 @@ def _fetch(cache: Path) -> None:
 
 
 def main(cache: Path) -> None:
-    """Resolve and fetch; the list of files is written last."""
+    """Resolve and download; the list of files is written last."""
     warnings.simplefilter("ignore")
     import jgo
 

@@ -1,4 +1,4 @@
-"""Processes of this installation: those an earlier run left behind, and what all of them weigh."""
+"""Processes of this installation: those that an earlier run left behind, and the memory of all."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from deploy.local.stack import STATE_VARIABLE
 
 
 def processes_of(folder: Path) -> Iterator[psutil.Process]:
-    """Yield every process that this installation's supervisor started, by the mark in its environment."""
+    """Yield every process that this installation's supervisor started, known by a variable in its environment."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(STATE_VARIABLE) == str(folder):
@@ -18,12 +18,12 @@ def processes_of(folder: Path) -> Iterator[psutil.Process]:
 
 
 def end_leftovers(folder: Path, say: Callable[[str], None]) -> int:
-    """End what an earlier run left behind when it was killed; how many that were."""
+    """End the processes that a killed run left behind. Returns their number."""
     found = list(processes_of(folder))
     if not found:
         return 0
     say(f"Ending {len(found)} processes that an earlier run left behind")
-    # The supervisor first, or it would start the others again.
+    # The supervisor first, else it would restart the others.
     found.sort(key=lambda process: "supervisord" not in " ".join(_command(process)))
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -37,7 +37,7 @@ def end_leftovers(folder: Path, say: Callable[[str], None]) -> int:
 
 
 def memory_of(folder: Path) -> dict[str, int]:
-    """Return proportional set size in bytes, by what runs: all processes together share each page once."""
+    """Return the proportional set size in bytes by process: a shared page is counted once in all."""
     sizes: dict[str, int] = {}
     for process in processes_of(folder):
         with contextlib.suppress(psutil.Error):
@@ -47,7 +47,7 @@ def memory_of(folder: Path) -> dict[str, int]:
 
 
 def owner_of(port: int) -> str | None:
-    """Return who listens on a port, if that may be known."""
+    """Return the owner of a port, if it can be determined."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr
@@ -63,7 +63,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def name_of(process: psutil.Process) -> str:
-    """`identity web` for `python -m services.identity.main web`, and the program's name for others."""
+    """Return `identity web` for `python -m services.identity.main web`, and the program's name for others."""
     command = _command(process)
     for position, part in enumerate(command):
         if part == "-m" and position + 1 < len(command):

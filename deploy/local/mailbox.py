@@ -1,4 +1,4 @@
-"""A mail catcher: takes every mail, keeps it in a Maildir, and shows it on a page and as JSON. Delivers nothing."""
+"""Mail catcher: accepts every e-mail, keeps it in a Maildir, and shows it on a page and as JSON. Delivers nothing."""
 
 import argparse
 import email.policy
@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from werkzeug.serving import make_server
 
 MAX_MAIL_BYTES: Final = 10 * 1024 * 1024
-# A mail's own HTML is shown in a frame that runs nothing and loads nothing.
+# An e-mail's HTML is shown in a frame that runs no script and loads nothing.
 _FRAME_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'"
 _STYLE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
@@ -41,16 +41,16 @@ _MAIL: Final = (
 
 
 class Inbox:
-    """The mails caught, on disk; a mail is acknowledged once it is safely there."""
+    """The caught e-mails, on disk; an e-mail is acknowledged once it is stored."""
 
     def __init__(self, folder: Path) -> None:
         self._maildir = mailbox.Maildir(str(folder), factory=None)
         self._lock = threading.Lock()
-        # A mail never changes once it is here; reading all of them anew for every look would hold up the next one.
+        # Cache: a stored e-mail never changes, and reading all of them for every request would delay the next delivery.
         self._read: dict[str, dict[str, Any]] = {}
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Take one mail; called by the SMTP server."""
+        """Store an e-mail; called by the SMTP server."""
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
         received = f"X-Envelope-To: {', '.join(envelope.rcpt_tos)}\r\n".encode()
         with self._lock:
@@ -58,13 +58,13 @@ class Inbox:
         return "250 OK: caught"
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return every mail, the newest first."""
+        """Return all e-mails, newest first."""
         with self._lock:
             keys = sorted(self._maildir.keys(), key=_age, reverse=True)
             return [self._describe(key) for key in keys]
 
     def mail(self, key: str) -> dict[str, Any] | None:
-        """Return one mail."""
+        """Return one e-mail."""
         with self._lock:
             return self._describe(key) if key in self._maildir else None
 
@@ -90,7 +90,7 @@ class Inbox:
 
 
 def _age(key: str) -> tuple[int, int]:
-    """Maildir keys begin with seconds and microseconds: 1764.M250P1Q1.host."""
+    """Return the sort key of a Maildir key, which begins with seconds and microseconds: 1764.M250P1Q1.host."""
     seconds, _, rest = key.partition(".")
     micro = rest.removeprefix("M").partition("P")[0]
     return int(seconds), int(micro) if micro.isdigit() else 0
@@ -102,7 +102,7 @@ def _body(message: EmailMessage, kind: str) -> str | None:
 
 
 def create_app(inbox: Inbox) -> flask.Flask:
-    """Return the inbox page."""
+    """Return the inbox's WSGI app."""
     app = flask.Flask(__name__, static_folder=None)
 
     @app.get("/livez")
@@ -141,7 +141,7 @@ def _with_policy(response: flask.Response, policy: str) -> flask.Response:
 
 
 def main() -> None:
-    """Serve both until told to stop."""
+    """Serve SMTP and HTTP until stopped."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.mailbox", description=__doc__)
     parser.add_argument("--smtp-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)

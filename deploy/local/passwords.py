@@ -1,4 +1,4 @@
-"""Random passwords of one installation, kept in a file that only its owner reads."""
+"""Random passwords of an installation, kept in a file that only its owner can read."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.new")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -18,7 +18,7 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 
 def load_passwords(path: Path, names: Iterable[str]) -> Mapping[str, str]:
-    """Return the installation's passwords; one that is asked for the first time is made and kept."""
+    """Return the installation's passwords; a name that is requested for the first time gets a new one."""
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     missing = {name: secrets.token_urlsafe(24) for name in names if name not in known}
     if missing:

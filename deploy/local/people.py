@@ -1,4 +1,4 @@
-"""The sample organisations, the people who act for them, and the e-Certs these people hold."""
+"""Sample organisations, the people who act for them, and their e-Certs."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Organisation:
-    """A subscriber, or one who might be. The BRN is the business registration number."""
+    """A subscriber, or an organisation that could become one. The BRN is its business registration number."""
 
     id: str
     name: str
@@ -29,27 +29,27 @@ class Person:
 
 
 class ECertClass(StrEnum):
-    """The classes that the client sub-CAs issue, as they are named inside a certificate."""
+    """Classes of e-Certs, as the client sub-CAs name them inside a certificate."""
 
     ORGANISATIONAL = "Hongkong Post e-Cert (Organisational)"
     PERSONAL = "Hongkong Post e-Cert (Personal)"
     ENCIPHERMENT = "Hongkong Post e-Cert (Encipherment)"
 
 
-# The real class OIDs are not published in one place; these are ours, under the arc of the CA's practice statements.
+# The CA's class OIDs are not published in one place; these are invented, under the arc of its practice statements.
 POLICY_OIDS: Final = {
     ECertClass.ORGANISATIONAL: "1.3.6.1.4.1.16030.1.1.99.2",
     ECertClass.PERSONAL: "1.3.6.1.4.1.16030.1.1.99.1",
     ECertClass.ENCIPHERMENT: "1.3.6.1.4.1.16030.1.1.99.3",
 }
-# The sub-CA of mutual-recognition certificates, and what these say besides.
+# The sub-CA of Mutual Recognition certificates, and their additional policy.
 MUTUAL_RECOGNITION_CA: Final = "ca-2-15"
 MUTUAL_RECOGNITION_OID: Final = "2.16.344.8.2.2008.810.2.2015.1.1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleECert:
-    """One sample e-Cert: whose, of which class and sub-CA, and what is wrong with it, if anything."""
+    """A sample e-Cert: its holder, class and sub-CA, and its fault, if any."""
 
     file: str
     person: Person
@@ -125,7 +125,7 @@ LAM: Final = Person(
     address=("99 Peak Road", "The Peak", "Hong Kong"),
 )
 
-# Those whom the CA has on file; the third organisation never enrolled.
+# The enrolled people; the third organisation never enrolled.
 ENROLLED: Final = (CHAN, WONG, LEE, HO)
 SUBSCRIBERS: Final = (HARBOUR, LION_ROCK)
 

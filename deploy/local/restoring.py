@@ -1,8 +1,9 @@
-"""Restores one service's database to a moment: base backup and archived WAL into a second cluster, then carried over.
+"""Restore of one service's database to a point in time: base backup and archived WAL, into a second cluster, then
+copied.
 
-All databases of this machine are in one cluster, and a base backup restores all of them. So the cluster is restored
-beside the running one, and the one database is dumped there and loaded here. In production each service has a cluster
-of its own, which takes the place of the lost one.
+All databases of this machine share one cluster, and a base backup restores all of them. So the cluster is restored
+beside the running one, and one database is dumped there and loaded here. In production each service has a cluster of
+its own, which replaces the lost one.
 """
 
 import shutil
@@ -22,7 +23,7 @@ RESTORE_SECONDS: Final = 120
 
 
 def begin_archive(folder: Path) -> None:
-    """Make the folder by which a cluster knows that it archives, before its first start."""
+    """Create the archive folder before the cluster's first start, which enables archiving."""
     postgres.make_folder(folder)
 
 
@@ -36,7 +37,7 @@ def base_backup(cluster: Cluster, folder: Path) -> None:
 
 
 def archive_everything(cluster: Cluster) -> None:
-    """End the present WAL file and wait until it is in the archive: what a lost server has archived last."""
+    """Close the present WAL file and wait until it is archived, as the last file of a lost server."""
     assert cluster.archive is not None
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as conn:
         row = conn.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
@@ -47,7 +48,7 @@ def archive_everything(cluster: Cluster) -> None:
 
 @contextmanager
 def restored(cluster: Cluster, backup: Path, moment: datetime, folder: Path) -> Iterator[Cluster]:
-    """Yield a second cluster as the first one was at the moment, for as long as the block lasts."""
+    """Yield a second cluster, restored to this time, for the duration of the block."""
     archive = folder / "wal-archive"
     postgres.make_folder(folder)
     postgres.make_folder(archive)
@@ -69,7 +70,7 @@ def restored(cluster: Cluster, backup: Path, moment: datetime, folder: Path) -> 
 
 
 def carry_over(source: Cluster, target: Cluster, database: str) -> None:
-    """Put one database of the restored cluster in the place of the running one's."""
+    """Replace a database of the running cluster by the restored one."""
     dump = source.folder / f"{database}.dump"
     address = ("--host=127.0.0.1", "--username=postgres", f"--dbname={database}")
     postgres.program(source, "pg_dump", *address, f"--port={source.port}", "--format=custom", f"--file={dump}")

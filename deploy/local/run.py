@@ -1,4 +1,4 @@
-"""`make run`: the whole system on this machine, from nothing to ready, until Ctrl-C."""
+"""`make run`: start the whole system on this machine, from nothing to ready, until Ctrl-C."""
 
 import argparse
 import signal
@@ -22,19 +22,19 @@ from deploy.local.summary import summary
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import TookTooLong
 
-# Said in their own words, without a traceback.
+# Errors that are printed without a traceback.
 EXPECTED: Final = (CannotStart, WrongJar, bring_up.StepFailed, TookTooLong)
 
 
 class Progress:
-    """Says each step with the time since the start."""
+    """Progress output: each step with the time since the start."""
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """The time since the start."""
         return time.monotonic() - self.begun
 
     def __call__(self, text: str) -> None:
@@ -45,7 +45,7 @@ class Progress:
 def running(
     installation: Installation, say: Progress, *, engines_only: bool = False, there: Outside | None = None
 ) -> Iterator[Supervisor]:
-    """Yield the system, ready, for as long as the block lasts; also for the demo and for tests."""
+    """Yield the ready system for the duration of the block; also for the demo and for tests."""
     there = there or stack.outside()
     check_tools()
     with only_one(installation.folder) as note:
@@ -81,7 +81,7 @@ def _bring_up(
             supervisor.start(process for process in services if not process.needs_kafka)
         topics.result()
     finally:
-        pool.shutdown(wait=False)  # given up: it sees that the supervisor is gone
+        pool.shutdown(wait=False)  # interrupted: the steps see that the supervisor has gone
     say("Kafka's topics, users and access rights are there")
     supervisor.start(process for process in services if process.needs_kafka)
     if services:
@@ -125,12 +125,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def said(error: Exception, folder: Path) -> str:
-    """Return what is expected, in its own words; where to read more if the reason is not among them."""
+    """Return the text of an expected error, with the log to read if the reason is not in it."""
     return str(error) if isinstance(error, CannotStart) else f"{error} (logs: {folder.resolve() / 'logs'})"
 
 
 def _interrupt(stop: threading.Event) -> None:
-    """While coming up: give up at once, stopping what runs; once up: leave the wait."""
+    """Handle a signal: abort a start and stop what runs; once the system is up, end the wait."""
     if getattr(stop, "armed", False):
         stop.set()
     else:

@@ -1,4 +1,4 @@
-"""Sample data for the first start: who is enrolled, and a dozen subscriptions at different distances from their end."""
+"""Sample data for the first start: enrolled people, and a dozen subscriptions with different expiry dates."""
 
 import json
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSubscription:
-    """One subscription and the days its current certificate has left; negative ones are over."""
+    """A subscription and the days until its current certificate expires; negative for expired ones."""
 
     srn: str
     person: Person
@@ -43,7 +43,7 @@ def _lion_rock(srn: str, product: Product, *names: str, days: int, **more: Any) 
 
 
 def trio(number: int) -> tuple[SampleSubscription, ...]:
-    """Return what the demo renews at once, one of each product: five PIN Envelopes.
+    """Return the certificates that the demo renews at once, one of each product: five PIN Envelopes.
 
     Number 0 is among the first samples.
     """
@@ -90,7 +90,7 @@ SUBSCRIPTIONS: Final = (
 
 
 def many(count: int) -> tuple[SampleSubscription, ...]:
-    """So many more subscriptions of the first AR, for load and for faults."""
+    """Return further subscriptions of the first AR, for load and for fault tests."""
     return tuple(
         _harbour(f"{3_000_001 + n:010d}", Product.STANDARD, f"host{n + 1}.harbourlights.example.hk", days=45)
         for n in range(count)
@@ -98,7 +98,7 @@ def many(count: int) -> tuple[SampleSubscription, ...]:
 
 
 def enrolment(pki: PKI) -> dict[str, Any]:
-    """Return what identity enrols: subscribers, their ARs and the e-Certs these hold."""
+    """Return the enrolment file for identity: subscribers, their ARs and their e-Certs."""
     return {
         "subscribers": [
             {
@@ -135,7 +135,7 @@ def _first_pem(file: Path) -> str:
 
 
 def subscriptions(pki: PKI, samples: Iterable[SampleSubscription], now: datetime) -> dict[str, Any]:
-    """Return what application imports: subscriptions with their ARs of record and current certificates."""
+    """Return the import file for application: subscriptions with their ARs of record and current certificates."""
     issuer = _server_ca(pki)
     return {
         "subscriptions": [
@@ -157,7 +157,7 @@ def subscriptions(pki: PKI, samples: Iterable[SampleSubscription], now: datetime
 
 
 def write(pki: PKI, folder: Path, now: datetime) -> tuple[Path, Path]:
-    """Write both files; the enrolment and the subscriptions."""
+    """Write both files. Returns the paths of the enrolment and of the subscriptions."""
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "enrolment.json", folder / "subscriptions.json"
     for file, content in zip(files, (enrolment(pki), subscriptions(pki, SUBSCRIPTIONS, now)), strict=True):
@@ -173,7 +173,7 @@ def _server_ca(pki: PKI) -> ca.Authority:
 
 
 def _current_certificate(sample: SampleSubscription, issuer: ca.Authority, now: datetime) -> x509.Certificate:
-    """Return the certificate in use today: organisation-validated, as the services will issue its successor."""
+    """Return the current certificate: organisation-validated, as the services will issue its successor."""
     ends = now + timedelta(days=sample.days_left)
     names = sample.server_names
     if sample.product is Product.WILDCARD:
@@ -196,7 +196,7 @@ def _current_certificate(sample: SampleSubscription, issuer: ca.Authority, now: 
 
 
 def _subject(organisation: str) -> x509.Name:
-    """OU is forbidden and CN discouraged in a public server certificate."""
+    """Return the subject of a public server certificate: without OU (forbidden) and CN (discouraged)."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),

@@ -1,4 +1,4 @@
-"""What each process is told by its environment: of our own engines, or of those whose addresses are set."""
+"""Environment of each process: with our own engines, or with external ones whose addresses are set."""
 
 import base64
 import hashlib
@@ -15,50 +15,50 @@ from deploy.local.postgres import DESK, SERVICES
 from deploy.local.staff import CA as STAFF_CA
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
-# Kept of the caller's environment: enough to run programs, nothing that points at other servers but a trace collector.
+# Inherited variables: enough to run programs; nothing that points to other servers, except a trace collector.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
-# Whoever reads events may hold some; identity reads none.
+# Only services that consume events can hold some; identity consumes none.
 OPERATED: Final = tuple(service for service in SERVICES if service != "identity")
 STATE_VARIABLE: Final = "ECERT_STATE_FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outside:
-    """Engines that run elsewhere and are used instead of ours."""
+    """External engines that are used instead of our own."""
 
     variables: Mapping[str, str]
 
     @property
     def kafka(self) -> bool:
-        """A Kafka of someone else; its topics and users are theirs to make."""
+        """Whether Kafka is external; its topics and users are created by its owner."""
         return "KAFKA_BOOTSTRAP_SERVERS" in self.variables
 
     @property
     def mail(self) -> bool:
-        """A mail server of someone else."""
+        """Whether the mail server is external."""
         return "SMTP_URL" in self.variables
 
     def database(self, service: str) -> bool:
-        """Return a database of someone else."""
+        """Return whether the service's database is external."""
         return f"{service.upper()}_DATABASE_URL" in self.variables
 
     @property
     def every_database(self) -> bool:
-        """None is left for a PostgreSQL of our own."""
+        """Whether all databases are external, so that no PostgreSQL of our own is needed."""
         return all(map(self.database, SERVICES))
 
 
 def outside() -> Outside:
-    """Return what this process's own environment points at."""
+    """Return the external engines that this process's environment names."""
     return Outside(variables=dict(os.environ))
 
 
 def base_environment(installation: Installation) -> dict[str, str]:
-    """Return what every process gets. The state folder marks them all as this installation's."""
+    """Return the environment of every process. The state folder marks all of them as this installation's."""
     return {
         **{name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("OTEL_")},
         STATE_VARIABLE: str(installation.folder),
-        # Behind it what the caller adds: the tests look into every process.
+        # Followed by the caller's path: the tests trace every process.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",
@@ -67,7 +67,7 @@ def base_environment(installation: Installation) -> dict[str, str]:
 
 
 def service_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """Return the settings of one service, for any of its processes but `print`."""
+    """Return the environment of a service's processes, except `print`."""
     pki = installation.pki
     return {
         **base_environment(installation),
@@ -84,14 +84,14 @@ def service_environment(installation: Installation, service: str, there: Outside
 
 
 def migrate_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """For `migrate` alone: the role that owns the tables. A running service never gets it."""
+    """Return the environment of `migrate`, with the role that owns the tables. Running services never get it."""
     name = f"{service.upper()}_MIGRATE_DATABASE_URL"
     url = there.variables.get(name) or _database_url(installation, service, f"{service}_migrate", there)
     return service_environment(installation, service, there) | {name: url}
 
 
 def print_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """For the print process alone: its own role, and the only place that has the print key."""
+    """Return the environment of the print process, with its own role; the only one with the print key."""
     url = there.variables.get("PRINT_DATABASE_URL") or _database_url(installation, "mailing", "mailing_print", there)
     return {
         **base_environment(installation),
@@ -102,20 +102,20 @@ def print_environment(installation: Installation, there: Outside) -> dict[str, s
         "PRINT_CERTIFICATE_FILE": str(installation.pki.print_process / "print.pem"),
         "POSTING_DIR": str(installation.posting),
         "PORTAL_URL": portal_url(installation),
-        # The post is fetched every few seconds here, not every hour.
+        # Batches close every few seconds here, not every hour.
         "POSTING_BATCH_SECONDS": "2",
     }
 
 
 def relay_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """For the relay alone: issuance's signs what it sends to the feed."""
+    """Return the environment of a relay; issuance's signs the events of the feed."""
     signing = installation.pki.signing
     own = {"FEED_KEY_FILE": str(signing / f"{FEED_KEY}.key"), "FEED_JWKS_FILE": str(signing / f"{FEED_KEY}-jwks.json")}
     return {**service_environment(installation, service, there), **(own if service == "issuance" else {})}
 
 
 def operate_environment(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """For the process by which the desk operates a service: at a socket of its own, which no route leads to."""
+    """Return the environment of an operator API, which listens on a socket that no route leads to."""
     own = {
         "BIND": f"unix:{installation.operators_socket(service)}",
         "WEB_THREADS": "2",
@@ -125,7 +125,9 @@ def operate_environment(installation: Installation, service: str, there: Outside
 
 
 def desk_web_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """For the desk's pages alone: the key of its word on who operates, and where the services hear it."""
+    """Return the environment of the desk's web process, with the key of its tokens and the addresses of the operator
+    APIs.
+    """
     own = {
         "DESK_SIGNING_KEY_FILE": str(installation.pki.signing / f"{DESK}.key"),
         "OPERATORS": ",".join(f"{each}=unix:{installation.operators_socket(each)}" for each in OPERATED),
@@ -134,12 +136,12 @@ def desk_web_environment(installation: Installation, there: Outside) -> dict[str
 
 
 def feed_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """For the feed's process, which outsiders reach: its own role, and public keys alone."""
+    """Return the environment of the feed's process, which outsiders reach: its own role, and public keys only."""
     url = there.variables.get("FEED_DATABASE_URL") or _database_url(installation, "issuance", "issuance_feed", there)
     return {
         **base_environment(installation),
         "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
-        # Those who wait for the next event keep a thread each.
+        # Each waiting request needs a thread.
         "WEB_THREADS": "32",
         "FEED_DATABASE_URL": url,
         "FEED_JWKS_FILE": str(installation.pki.signing / f"{FEED_KEY}-jwks.json"),
@@ -147,7 +149,9 @@ def feed_environment(installation: Installation, there: Outside) -> dict[str, st
 
 
 def kit_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """For the consumer kit, as an outsider has it: a client certificate, a principal, no key of ours."""
+    """Return the environment of the consumer kit, as an outsider has it: a client certificate, a principal, no key of
+    ours.
+    """
     port, folder = installation.ports.gateway, installation.pki.back_office
     own = {} if there.kafka else _kafka(installation, "backoffice", there)
     return {
@@ -162,7 +166,7 @@ def kit_environment(installation: Installation, there: Outside) -> dict[str, str
 
 
 def sandbox_environment(installation: Installation) -> dict[str, str]:
-    """Return the payment provider: it reaches us through the gateway, as a real one would."""
+    """Return the environment of the payment sandbox, which reaches us through the gateway, as a real provider does."""
     return {
         **base_environment(installation),
         "SANDBOX_API_KEY": _sandbox_key(installation),
@@ -174,7 +178,7 @@ def sandbox_environment(installation: Installation) -> dict[str, str]:
 
 
 def portal_environment(installation: Installation, there: Outside) -> dict[str, str]:
-    """Return the portal: a client of the gateway, and no more trusted than any other."""
+    """Return the environment of the portal, a client of the gateway without any privilege."""
     port = installation.ports.gateway
     return {
         **base_environment(installation),
@@ -195,17 +199,17 @@ def portal_environment(installation: Installation, there: Outside) -> dict[str, 
 
 
 def portal_url(installation: Installation) -> str:
-    """Return where mails, letters and the payment provider send the AR."""
+    """Return the portal's address for e-mails, letters and the payment provider."""
     return f"https://{PORTAL_HOST}:{installation.ports.gateway}"
 
 
 def desk_url(installation: Installation) -> str:
-    """Return where staff find the desk."""
+    """Return the desk's address."""
     return f"https://{DESK_HOST}:{installation.ports.gateway}"
 
 
 def _own(installation: Installation, service: str, there: Outside) -> dict[str, str]:
-    """Return what one service alone is told."""
+    """Return the variables of one service only."""
     pki = installation.pki
     match service:
         case "identity":
@@ -237,7 +241,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "SMTP_URL": there.variables.get("SMTP_URL", f"smtp://127.0.0.1:{installation.ports.smtp}"),
                 "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
                 "PORTAL_URL": portal_url(installation),
-                # A mail cut off by a crash is due again after ten of these.
+                # The lease of an e-mail, which delays it after a crash, is ten of these.
                 "SMTP_TIMEOUT_SECONDS": "5",
             }
         case "issuance":

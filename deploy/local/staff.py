@@ -1,4 +1,4 @@
-"""The CA's staff: a CA for their certificates alone, sample members of staff, and the roles these have at the desk."""
+"""Sample staff of the CA: their own CA, members with certificates, and their roles at the desk."""
 
 import json
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from deploy.local.authority import Authority
 from deploy.local.passwords import write_private
 from shared.tx import Tx
 
-# The sub-CA's name among its files.
+# Base name of the sub-CA's files.
 CA: Final = "staff-ca"
 _ORGANISATION: Final = "Hongkong Post (Test)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMember:
-    """A member of staff with a certificate, and what they work as at the desk."""
+    """A member of staff with a certificate and roles at the desk."""
 
     file: str
     id: str
@@ -90,14 +90,14 @@ MEMBERS: Final = (
 
 
 def password_name(member: SampleMember) -> str:
-    """Return the name under which the password of a member's PKCS#12 file is kept."""
+    """Return the name of the password of a member's PKCS#12 file."""
     return f"p12/staff/{member.file}"
 
 
 def write(folder: Path, keys: Path, passwords: Mapping[str, str], *, now: datetime) -> None:
-    """The CA and its members' certificates: NAME.p12, NAME.pem, NAME.key in `folder`, whose ca.pem comes last.
+    """Write the CA and its members' certificates: NAME.p12, NAME.pem, NAME.key in `folder`, with ca.pem last.
 
-    In `keys` lies what makes the CRL.
+    `keys` gets what is needed to create the CRL.
     """
     begins = now - timedelta(days=400)
     top = ca.root("Hongkong Post Staff Root CA (Test)", "StaffRootCA", begins=begins, years=20)
@@ -139,13 +139,13 @@ def _write_member(
 
 
 def _subject(member: SampleMember) -> x509.Name:
-    """Return the staff number tells one person's certificates from another's, whatever their names are."""
+    """Return the subject; its staff number distinguishes people of the same name."""
     given = ca.name(member.name, _ORGANISATION, units=("Staff",))
     return x509.Name([*given, x509.NameAttribute(NameOID.SERIAL_NUMBER, member.id)])
 
 
 def assign_roles(database_url: str) -> None:
-    """Give the sample members their roles, as the desk's `assign` does; those who have one keep it."""
+    """Assign the sample members' roles, as the desk's `assign` does; members with a role keep it."""
     with psycopg.connect(database_url) as conn:
         known = {row[0] for row in conn.execute("SELECT id FROM staff").fetchall()}
         for member in MEMBERS:

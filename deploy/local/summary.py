@@ -1,4 +1,4 @@
-"""What `make run` says once everything is ready: where everything is, and with what to come in."""
+"""Output of `make run` once everything is ready: addresses and credentials."""
 
 from collections.abc import Collection, Iterator
 
@@ -10,7 +10,7 @@ from deploy.local.topics import READERS, group_prefix
 
 
 def summary(installation: Installation, processes: Collection[str]) -> str:
-    """Return where everything is, of what runs: `processes` are their names."""
+    """Return the addresses of what runs: `processes` are the names."""
     ports, pki_files = installation.ports, installation.pki
     places = (
         ("portal-web", "Portal", f"{stack.portal_url(installation)}/"),

@@ -1,4 +1,4 @@
-"""supervisord: its configuration from the process table, and its control over a Unix socket."""
+"""supervisord: its configuration, generated from the process table, and its control over a Unix socket."""
 
 import http.client
 import subprocess
@@ -21,7 +21,7 @@ _LOG_BYTES: Final = "5MB"
 
 
 def configuration(installation: Installation, processes: Sequence[Process]) -> str:
-    """Return the file that supervisord reads. It holds passwords: write it for its owner alone."""
+    """Return supervisord's configuration. It contains passwords: write it for its owner only."""
     folder, socket = installation.folder, _socket(installation)
     sections = [
         f"[unix_http_server]\nfile={_literal(str(socket))}\nchmod=0600\n",
@@ -46,11 +46,11 @@ def _program(process: Process, logs: Path) -> str:
         f"command={command}",
         f"environment={environment}",
         f"directory={_literal(str(ROOT))}",
-        # run.py starts the services once their databases and topics are there.
+        # run.py starts the services once their databases and topics exist.
         f"autostart={'false' if process.group is Group.SERVICES else 'true'}",
         "autorestart=true",
         "startsecs=2",
-        # Never give up: what a process waits for may come back at any time.
+        # No limit: what a process waits for may come back at any time.
         "startretries=1000000",
         f"stopsignal={process.stop_signal}",
         f"stopwaitsecs={process.stop_seconds}",
@@ -65,7 +65,7 @@ def _program(process: Process, logs: Path) -> str:
 
 
 def _literal(value: str) -> str:
-    """Return a value as supervisord's own format reads it back unchanged."""
+    """Return a value escaped for supervisord's format."""
     if '"' in value or "\n" in value or "\\" in value:
         raise ValueError("supervisord cannot be given a quote, a backslash or a line break")
     return value.replace("%", "%%")
@@ -76,7 +76,7 @@ def _socket(installation: Installation) -> Path:
 
 
 class Supervisor:
-    """A running supervisord of ours."""
+    """A running supervisord."""
 
     def __init__(self, installation: Installation, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -85,27 +85,27 @@ class Supervisor:
 
     @property
     def _rpc(self) -> Any:
-        """A connection of its own for each call: one that failed once stays unusable."""
+        """A new connection for each call: one that failed stays unusable."""
         transport = SupervisorTransport(None, None, self._address)
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     @property
     def alive(self) -> bool:
-        """It has not ended."""
+        """Whether supervisord runs."""
         return self._process.poll() is None
 
     def start(self, processes: Iterable[Process]) -> None:
-        """Start what does not start by itself."""
+        """Start processes that do not start automatically."""
         for process in processes:
             self._rpc.startProcess(f"{process.group}:{process.name}", False)
 
     def stop_some(self, processes: Iterable[Process]) -> None:
-        """Stop these and wait for each."""
+        """Stop these processes and wait for each."""
         for process in processes:
             self._rpc.stopProcess(f"{process.group}:{process.name}")
 
     def states(self) -> dict[str, tuple[str, int]]:
-        """State and pid of each process, by name."""
+        """Return state and pid of each process, by name."""
         return {each["name"]: (each["statename"], each["pid"]) for each in self._rpc.getAllProcessInfo()}
 
     def stop(self) -> None:
@@ -115,7 +115,7 @@ class Supervisor:
         self._process.wait(timeout=90)
 
     def wait_until_it_answers(self) -> None:
-        """Its socket takes requests."""
+        """Wait until the socket accepts requests."""
         wait_until(lambda: not self.alive or self._answers(), limit=20, what="supervisord answers")
         if not self.alive:
             raise TookTooLong(f"supervisord ended at once: see {self._words}")
@@ -132,7 +132,7 @@ def launch(installation: Installation, processes: Iterable[Process]) -> Supervis
     installation.logs.mkdir(parents=True, exist_ok=True)
     file = installation.folder / "supervisord.conf"
     write_private(file, configuration(installation, tuple(processes)))
-    # It ends with us, and a Ctrl-C reaches us alone: we then stop it in good order.
+    # supervisord ends with this process, and Ctrl-C reaches this process only, which then stops everything in order.
     command = ("setpriv", "--pdeathsig", "TERM", sys.executable, "-W", "ignore", "-m", "supervisor.supervisord")
     with (installation.logs / "supervisord.out").open("ab") as out:
         process = subprocess.Popen(
@@ -141,7 +141,7 @@ def launch(installation: Installation, processes: Iterable[Process]) -> Supervis
             stdout=out,
             stderr=out,
             start_new_session=True,
-            # What it and its processes write, logs and payments among it, is for their owner alone.
+            # All files of supervisord and its processes, including logs and payments, are for their owner only.
             umask=0o077,
         )
     supervisor = Supervisor(installation, process)

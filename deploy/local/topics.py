@@ -1,4 +1,4 @@
-"""Who may write and read which topic: the one table from which topics, users and ACLs are made."""
+"""Topics and their writers and readers: the table from which topics, users and ACLs are generated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ PARTITIONS: Final = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What a service, or the desk, does with Kafka; its consumer groups begin with its own name."""
+    """A principal's rights in Kafka; the names of its consumer groups begin with its own name."""
 
     writes: tuple[Topic, ...]
     reads: tuple[Topic, ...] = ()
 
 
-# A topic has one writer. Sealed PINs are for mailing alone.
+# Each topic has one writer. Only mailing may read sealed PINs.
 ACCESS: Final[Mapping[str, Access]] = {
     "identity": Access(writes=(Topic.IDENTITY,)),
     "application": Access(
@@ -43,14 +43,14 @@ PRINCIPALS: Final = (*ACCESS, *READERS)
 
 
 def watched(principal: str) -> tuple[str, ...]:
-    """Return the principals whose groups this one may see: whoever writes a feed sees how far its readers are."""
+    """Return the principals whose groups this one may see: the writer of a feed sees its readers' lag."""
     feeds = FEEDS & {*ACCESS[principal].writes} if principal in ACCESS else frozenset()
     return tuple(reader for reader, access in READERS.items() if feeds & {*access.reads})
 
 
 def group_prefix(principal: str) -> str:
-    """Return what the names of a principal's consumer groups begin with.
+    """Return the prefix of the names of a principal's consumer groups.
 
-    No other principal's name may: hence the dot.
+    It ends with a dot, so that no other principal's name begins with it.
     """
     return f"{principal}." if principal in READERS else principal

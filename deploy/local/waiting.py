@@ -1,4 +1,4 @@
-"""Waits for a condition with a time limit, never for a length of time."""
+"""Waits for a condition with a time limit, never for a fixed time."""
 
 import random
 import socket
@@ -9,11 +9,11 @@ from typing import Final
 
 
 class TookTooLong(Exception):
-    """The condition did not come true within its time limit."""
+    """The condition did not become true within its time limit."""
 
 
 def wait_until(condition: Callable[[], object], *, limit: float, what: str, every: float = 0.02) -> None:
-    """Return as soon as the condition holds; say what was waited for if it does not within the limit."""
+    """Wait until the condition holds. Raises TookTooLong that names it after the limit."""
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() > end:
@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], object], *, limit: float, what: str, ever
 
 
 def is_taken(port: int) -> bool:
-    """Return whether someone listens on this loopback port already."""
+    """Return whether somebody listens on this loopback port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,17 +32,17 @@ def is_taken(port: int) -> bool:
     return False
 
 
-# Given out by this process lately: most are bound seconds later, and until then look free.
+# Ports that this process gave out lately: most are bound seconds later, and look free until then.
 _given: Final[deque[int]] = deque(maxlen=2_000)
 
 
 def free_port() -> int:
-    """Return a loopback port nobody uses, below the range that the kernel gives to outgoing connections."""
+    """Return an unused loopback port, below the range that the kernel uses for outgoing connections."""
     return free_ports(1)[0]
 
 
 def free_ports(number: int) -> list[int]:
-    """So many of them, one after another."""
+    """Return several unused ports in a row."""
     while True:
         first = random.randint(20_000, 32_000 - number)  # noqa: S311 (no secret)
         ports = list(range(first, first + number))

@@ -1,1 +1,1 @@
-"""A feed to practise on: the real broker, database, relay, feed and gateway, in which things are made to go wrong."""
+"""Conformance suite: a feed of real broker, database, relay, feed process and gateway, with faults on demand."""

@@ -1,6 +1,6 @@
-"""`backoffice conformance -- COMMAND`: try a consumer of issuance events, and say what it gets wrong.
+"""`backoffice conformance -- COMMAND`: test a consumer of issuance events, and report its faults.
 
-What the command is told by its environment, and what it must print, is written in docs/events/README.md.
+docs/events/README.md describes the command's environment and its output.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from deploy.practice.trial import Trial
 
 
 def main() -> int:
-    """0 if it is right in everything, 1 if not."""
+    """Run the suite. Returns 0 if the consumer passes every check, else 1."""
     parser = argparse.ArgumentParser(
         prog="backoffice conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -31,7 +31,7 @@ def main() -> int:
     if not told.command:
         parser.error("name the consumer's command")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    # Whoever ends us ends the broker, the database and the consumer, too.
+    # A signal to this process must end the broker, the database and the consumer, too.
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda number, frame: sys.exit(128 + number))
     begun = time.monotonic()
@@ -41,7 +41,7 @@ def main() -> int:
 
     folder = Path(tempfile.mkdtemp(prefix="ecert-practice-"))
     try:
-        folder.chmod(0o755)  # PostgreSQL runs as another user where we are root
+        folder.chmod(0o755)  # if we are root, PostgreSQL runs as another user
         say("Starting Kafka, PostgreSQL, relay, feed and gateway")
         with running(folder) as practice:
             state = folder / "state"

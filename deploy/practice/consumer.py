@@ -1,4 +1,4 @@
-"""A consumer under trial: a process whose output is read line by line, or not at all while it shall be held up."""
+"""Consumer under test: a process whose output is read line by line, or not at all to block it."""
 
 import contextlib
 import fcntl
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-# As little as the kernel allows: who is not read soon waits.
+# The kernel's minimum: an unread process soon blocks.
 _PIPE_BYTES: Final = 4096
 _END_SECONDS: Final = 20
 
 
 @dataclass
 class Run:
-    """What one process of the consumer put out; `ended` is its exit status, None if it had to be killed at the end."""
+    """Output of one process of the consumer; `ended` is its exit status, None if it had to be killed at the end."""
 
     worked: Counter[int] = field(default_factory=Counter)
     ended: int | None = None
@@ -28,7 +28,7 @@ class Run:
 
 
 class Consumer:
-    """Somebody's command. It prints a JSON object a line: `position` for an event it has worked on, or `finding`."""
+    """A command under test. It prints a JSON object a line: `position` of a processed event, or `finding`."""
 
     def __init__(
         self,
@@ -53,20 +53,20 @@ class Consumer:
 
     @property
     def worked(self) -> set[int]:
-        """Every position it has ever worked on."""
+        """All positions that it has ever processed."""
         return {position for run in self.runs for position in run.worked}
 
     @property
     def running(self) -> bool:
-        """Its process lives."""
+        """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, again or for the first time, and read what it says."""
+        """Start or restart the command, and read its output."""
         read, write = os.pipe()
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         with self._errors.open("ab") as errors:
-            # A session of its own: whatever it starts ends with it.
+            # A session of its own, so that its child processes end with it.
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._runs_in,
@@ -82,20 +82,20 @@ class Consumer:
         self._reader.start()
 
     def hold_up(self) -> None:
-        """Read nothing more: it comes to a stop at its output."""
+        """Stop reading, so that the process blocks at its output."""
         self._reading.clear()
 
     def kill(self) -> None:
-        """kill -9, and then read what it had put out; a line that was cut off does not count."""
+        """Send SIGKILL, then read the remaining output; a truncated line does not count."""
         self.runs[-1].killed = self.running
         self._end(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """SIGTERM; it has twenty seconds."""
+        """Send SIGTERM, and wait for twenty seconds."""
         self._end(signal.SIGTERM)
 
     def close(self) -> None:
-        """Leave nothing of it behind, whatever became of the trial."""
+        """End all its processes."""
         if self._process is not None:
             self._end(signal.SIGKILL)
 
@@ -113,7 +113,7 @@ class Consumer:
             self._reading.set()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.runs[-1].ended = self._process.wait(_END_SECONDS)
-        # What it started and left holds its output open, too.
+        # Child processes that it left hold its output open, too.
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._reading.set()

@@ -1,4 +1,4 @@
-"""The practice feed: made-up renewals, announced and sent by the real code, and what goes wrong with them."""
+"""Feed of the conformance suite: invented renewals, announced and sent by the real code, and faults."""
 
 import contextlib
 import os
@@ -35,14 +35,14 @@ from shared.tx import transaction
 
 READER: Final = "backoffice"
 PER_RENEWAL: Final = 4
-# For practice: nothing but as long as a certificate of ours.
+# As long as a real certificate; its content does not matter.
 _PEM: Final = "-----BEGIN CERTIFICATE-----\n" + 28 * (64 * "A" + "\n") + "-----END CERTIFICATE-----\n"
 _PASSWORD: Final = "practice"  # noqa: S105 (lives as long as the trial, on loopback)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateIssuedLater(Event):
-    """A version that no reader knows yet."""
+    """An event of a version that no reader knows."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-issued.v2"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -52,7 +52,7 @@ class CertificateIssuedLater(Event):
 
 @dataclass(kw_only=True)
 class Practice:
-    """The running feed, and what can be done to it."""
+    """The running feed and its faults."""
 
     folder: Path
     cluster: postgres.Cluster
@@ -65,14 +65,14 @@ class Practice:
     _renewals: int = field(default=0)
 
     def announce(self, renewals: int) -> None:
-        """So many renewals, four events each."""
+        """Announce renewals, with four events each."""
         for _ in range(renewals):
             self._renewals += 1
             for event in made_up(self._renewals):
                 self._announce(event)
 
     def announce_unknown(self) -> None:
-        """One event of a version that nobody knows."""
+        """Announce an event of an unknown version."""
         self._renewals += 1
         renewal = RenewalId(uuid.uuid5(uuid.NAMESPACE_OID, f"practice {self._renewals}"))
         self._announce(CertificateIssuedLater(renewal_id=renewal, fingerprint="f" * 64))
@@ -83,28 +83,28 @@ class Practice:
 
     @property
     def head(self) -> int:
-        """How far the feed is."""
+        """The last position of the feed."""
         with self.pool.connection() as conn:
             row = conn.execute("SELECT last_position FROM feeds").fetchone()
         assert row is not None
         return int(row[0])
 
     def stamp(self) -> None:
-        """Give what was announced its positions, and send nothing yet."""
+        """Stamp announced events without sending them."""
         feed = load_feed(self.folder)
         while relay.stamp_batch(self.pool, feed):
             pass
 
     def lose(self, position: int) -> None:
-        """An event is gone, from everywhere."""
+        """Delete an event everywhere."""
         self._damage("DELETE FROM outbox WHERE position = %s", position)
 
     def forge(self, position: int) -> None:
-        """Somebody who may write the database changes an event; the key they lack."""
+        """Change an event in the database, without the key."""
         self._damage("UPDATE outbox SET data = convert_to('{\"forged\":true}', 'UTF8') WHERE position = %s", position)
 
     def repeat(self) -> None:
-        """Everything that was sent is sent once more."""
+        """Send everything once more."""
         self._damage("UPDATE outbox SET sent_at = NULL WHERE position > %s", 0)
 
     def _damage(self, statement: str, position: int) -> None:
@@ -112,7 +112,7 @@ class Practice:
             conn.execute(statement.encode(), (position,))
 
     def start_relay(self) -> None:
-        """Stamp and send from now on."""
+        """Start the relay, which stamps and sends."""
         feed, life = load_feed(self.folder), Life()
         settings = self.kafka("issuance")
         thread = threading.Thread(
@@ -124,7 +124,7 @@ class Practice:
         self._relay = (life, thread)
 
     def stop_relay(self) -> None:
-        """Send nothing any more."""
+        """Stop the relay."""
         if self._relay is not None:
             life, thread = self._relay
             life.end()
@@ -132,7 +132,7 @@ class Practice:
             self._relay = None
 
     def wait_until_sent(self, limit: float = 60) -> None:
-        """Kafka has all of it."""
+        """Wait until Kafka has all events."""
         wait_until(lambda: not self._unsent(), limit=limit, what="everything is sent", every=0.1)
 
     def _unsent(self) -> bool:
@@ -140,20 +140,20 @@ class Practice:
             return conn.execute("SELECT 1 FROM outbox WHERE sent_at IS NULL LIMIT 1").fetchone() is not None
 
     def start_broker(self) -> None:
-        """Start Kafka, with what it had before."""
+        """Start Kafka with its earlier data."""
         with (self.folder / "kafka.log").open("ab") as log:
             self._broker_process = subprocess.Popen(self.broker.command(), stdout=log, stderr=log)
         wait_until(lambda: kafka.is_ready(self.broker), limit=90, what="Kafka answers", every=0.1)
 
     def kill_broker(self) -> None:
-        """kill -9."""
+        """Send SIGKILL to Kafka."""
         if self._broker_process is not None:
             self._broker_process.send_signal(signal.SIGKILL)
             self._broker_process.wait(20)
             self._broker_process = None
 
     def kafka(self, principal: str) -> KafkaSettings:
-        """Return how a principal logs in."""
+        """Return a principal's Kafka settings."""
         return KafkaSettings(
             bootstrap_servers=self.broker.address,
             security_protocol="SASL_PLAINTEXT",
@@ -166,7 +166,7 @@ class Practice:
         )
 
     def environment(self, group: str, state: Path) -> dict[str, str]:
-        """Return what a consumer under trial is told."""
+        """Return the environment of a consumer under test."""
         clients = self.folder / "back-office"
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
@@ -187,12 +187,12 @@ class Practice:
 
 
 def load_feed(folder: Path) -> Feed:
-    """Return the practice feed's topic and key, to stamp with."""
+    """Return the feed's topic and key, for stamping."""
     return Feed.load(Topic.ISSUANCE, key_file=folder / f"{pki.FEED_KEY}.key", jwks_file=_jwks(folder))
 
 
 def made_up(number: int) -> list[Event]:
-    """Return one renewal's events, PER_RENEWAL of them."""
+    """Return PER_RENEWAL events of an invented renewal."""
     renewal = RenewalId(uuid.uuid5(uuid.NAMESPACE_OID, f"practice {number}"))
     item, serial, names = ItemId(renewal), f"{number:032x}", (f"host{number}.practice.example.hk",)
     now = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -224,7 +224,7 @@ def made_up(number: int) -> list[Event]:
 
 @contextlib.contextmanager
 def running(folder: Path, *, throw_away: bool = True) -> Iterator[Practice]:
-    """Yield the practice feed, empty, for as long as the block lasts; its database writes through unless `throw_away`."""
+    """Yield an empty feed for the duration of the block; its database uses fsync unless `throw_away`."""
     now = datetime.now(UTC).replace(microsecond=0)
     pki.write_signing_key(folder, pki.FEED_KEY)
     pki.write_gateway(pki.PKI(folder), now)
@@ -259,7 +259,7 @@ def _database(cluster: postgres.Cluster) -> str:
 
 @contextlib.contextmanager
 def _reachable(folder: Path, cluster: postgres.Cluster) -> Iterator[tuple[int, int]]:
-    """Yield the feed's process and the gateway before it; the gateway's port, and the process's id."""
+    """Yield the feed's process with the gateway before it: the gateway's port and the process's id."""
     gateway = Gateway(
         port=free_port(),
         certificate=folder / "gateway" / "tls.pem",

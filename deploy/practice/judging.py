@@ -1,4 +1,4 @@
-"""What is said of a consumer after its trial: what it was tried in, and why it failed where it did."""
+"""Checks of the conformance suite: the verdict about a consumer and its reasons."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -6,27 +6,27 @@ from typing import Final
 
 from deploy.practice.consumer import Consumer
 
-# Where the first renewals' events stand that something is done to.
+# Positions in the first renewals that are lost, forged or unknown.
 LOST: Final = 7
 FORGED: Final = 11
 
 
 @dataclass
 class Verdict:
-    """One consumer's marks: each check that it failed, and why."""
+    """The verdict about one consumer: each failed check with its reason."""
 
     name: str
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Nothing was wrong."""
+        """Whether no check failed."""
         return not self.failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What happened to the feed, by position: where each part of the trial began, and what is of no known version."""
+    """The run's history by position: where each part began, and which events are of an unknown version."""
 
     unknown: int
     broker: int
@@ -34,7 +34,7 @@ class Course:
     head: int
 
     def good(self, first: int, behind: int) -> set[int]:
-        """Return what a consumer must have worked between these positions."""
+        """Return the positions in this range that a consumer must process."""
         return {*range(first, behind)} - {LOST, FORGED, self.unknown}
 
 
@@ -45,7 +45,7 @@ def _every(consumer: Consumer, course: Course) -> str | None:
 
 
 def _once(consumer: Consumer, course: Course) -> str | None:
-    """Within one run never; across the kill only what was in hand then."""
+    """Check repetitions: none within one run; after the kill, only events that were in progress."""
     twice = {position for run in consumer.runs for position, times in run.worked.items() if times > 1}
     for earlier, later in zip(consumer.runs, consumer.runs[1:], strict=False):
         twice |= {each for each in earlier.worked.keys() & later.worked.keys() if each < course.flood}
@@ -63,7 +63,7 @@ def _crash(consumer: Consumer, course: Course) -> str | None:
 
 
 def _gap(consumer: Consumer, course: Course) -> str | None:
-    # What was in hand at the kill, and comes no more after it, is the crash's matter.
+    # An event that was in progress at the kill and does not come again is an effect of the crash.
     if alarms := {each for each in _named(consumer, "gap") & consumer.worked if each < course.flood}:
         return f"named as missing, and they were there: {_some(alarms)}"
     return _unnamed(consumer, "gap", LOST)
@@ -99,13 +99,13 @@ CHECKS: Final[Mapping[str, Callable[[Consumer, Course], str | None]]] = {
 
 
 def judge(consumer: Consumer, course: Course) -> Verdict:
-    """Look at all that it put out."""
+    """Check all output of a consumer."""
     reasons = {name: check(consumer, course) for name, check in CHECKS.items()}
     return Verdict(consumer.name, {name: reason for name, reason in reasons.items() if reason is not None})
 
 
 def report(verdict: Verdict) -> str:
-    """Return a line for each thing it was tried in."""
+    """Return a line for each check."""
     lines = [
         f"  no  {check}: {verdict.failed[check]}" if check in verdict.failed else f"  yes {check}" for check in CHECKS
     ]

@@ -1,4 +1,4 @@
-"""The trial: what is made to go wrong, one thing after the other, while consumers read."""
+"""Run of the conformance suite: one fault after the other, while consumers read."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,17 +10,17 @@ from deploy.practice.judging import FORGED, LOST, Course, Verdict, judge
 
 _RENEWALS: Final = 15
 _UNKNOWN: Final = _RENEWALS * PER_RENEWAL + 1
-# More than fits into the pipe and into what a consumer takes at once.
+# More events than the pipe holds and a consumer takes at once.
 _FLOOD: Final = 150
 _BROKER_AWAY_SECONDS: Final = 2
-# So long nobody reads what a consumer puts out, before it is killed.
+# Time for which the output is not read before the kill.
 _HELD_UP_SECONDS: Final = 5
 _LIMIT_SECONDS: Final = 60.0
 Say = Callable[[str], None]
 
 
 class Trial:
-    """All consumers go through all of it at once. `limit`: seconds that each part may take them."""
+    """A run with all consumers at once. `limit` is the time in seconds for each part."""
 
     def __init__(
         self, practice: Practice, consumers: Sequence[Consumer], say: Say, *, limit: float = _LIMIT_SECONDS
@@ -31,7 +31,7 @@ class Trial:
         self._limit = limit
 
     def hold(self) -> list[Verdict]:
-        """Return the whole course, then what is to be said of each; no consumer is left running."""
+        """Run all parts. Returns a verdict on each consumer; no consumer is left running."""
         try:
             return self._hold()
         finally:
@@ -96,12 +96,12 @@ class Trial:
         self._wait_for_all()
 
     def _wait_for_all(self) -> None:
-        """Until every consumer has every good event."""
+        """Wait until every consumer has processed every good event."""
         good = {*range(1, self._practice.head + 1)} - {LOST, FORGED, _UNKNOWN}
         self._wait(lambda consumer: good <= consumer.worked, self._limit)
 
     def _wait(self, done: Callable[[Consumer], bool], limit: float) -> None:
-        """For so long at most, and for none that has ended: what did not come by then is judged at the end."""
+        """Wait within the limit, and for running consumers only; what is missing then fails its check at the end."""
         until = time.monotonic() + limit
         while not all(done(each) or not each.running for each in self._consumers) and time.monotonic() < until:
             time.sleep(0.1)
