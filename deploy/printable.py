@@ -1,4 +1,4 @@
-"""Characters that the PIN Envelope's fonts contain, read from the fonts: `shared/printable_characters.txt`."""
+"""Characters that the PIN Envelope's fonts contain: generates `shared/validation/printable_characters.txt`."""
 
 from collections.abc import Iterable
 from pathlib import Path

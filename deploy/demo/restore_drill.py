@@ -300,7 +300,9 @@ def drill(folder: Path, services: Sequence[str], points: Sequence[Point], renewa
 def main() -> None:
     """Run the drill. Exit status 1 if anything diverges."""
     parser = argparse.ArgumentParser(prog="make drill-restore", description=__doc__)
-    parser.add_argument("services", nargs="*", metavar="SERVICE", help=f"services to restore, of {', '.join(SERVICES)} (default: all)")
+    parser.add_argument(
+        "services", nargs="*", metavar="SERVICE", help=f"services to restore, of {', '.join(SERVICES)} (default: all)"
+    )
     parser.add_argument(
         "--point", choices=[*Point], action="append", help="point in time to restore to (default: both)"
     )
