@@ -9,10 +9,10 @@ ARG BUILDER=${BASE}
 
 # Installs packages and makes the list of parts (SBOM); nothing of this stage is in an image.
 FROM ${BUILDER} AS tools
-RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends binutils >/dev/null
+RUN apt-get update && apt-get install -y --no-install-recommends binutils
 COPY requirements/sbom.txt /build/sbom.txt
 RUN python3 -m venv /build/tools \
- && /build/tools/bin/pip install --quiet --no-cache-dir --no-compile --require-hashes -r /build/sbom.txt
+ && /build/tools/bin/pip install --progress-bar off --no-cache-dir --no-compile --require-hashes -r /build/sbom.txt
 COPY deploy/images/install.sh /build/install.sh
 
 # What every service runs on.

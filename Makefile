@@ -8,6 +8,13 @@ READY := $(VENV)/.installed
 ASSETS := portal/assets/node_modules/.package-lock.json
 # Types of the operators' custom resources, for the tests of deploy/k8s.
 SCHEMAS := tests/contract/k8s/schemas/node_modules/.package-lock.json
+# Runs a step without its output, unless it fails. What to try then, by the tool that failed:
+QUIETLY := devtools/quietly
+TRY_PIP := is the index of Python packages reachable ($(BIN)/pip config list)? Remove $(VENV) and run make install again
+TRY_NPM := is the npm registry reachable ($(BIN)/npm config get registry)? Then run the same make command again
+NPM_CI := PATH="$(CURDIR)/$(BIN):$$PATH" $(QUIETLY) "Installing npm packages" "$(TRY_NPM)" \
+  $(BIN)/npm ci --ignore-scripts --no-fund --no-audit --prefix
+APT_INSTALL := devtools/apt-install
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,8 +22,11 @@ help:  ## list the commands
 $(READY): requirements/dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Installing the Python packages into $(VENV) (a minute or two, once) ..."
-	@started=$$SECONDS && $(PYTHON) -m venv $(VENV) && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt && \
+	@started=$$SECONDS && \
+	  $(QUIETLY) "Making $(VENV)" "does $(PYTHON) have its venv module? On Debian: apt-get install python3.11-venv" \
+	    $(PYTHON) -m venv $(VENV) && \
+	  $(QUIETLY) "Installing the Python packages" "$(TRY_PIP)" \
+	    $(BIN)/pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements/dev.txt && \
 	  touch $@ && echo "Installed in $$((SECONDS - started)) s"
 
 install: $(READY)  ## install the packages into .venv
@@ -37,14 +47,16 @@ reconcile: $(READY)  ## compare what services, topics, provider and mail server 
 	@$(BIN)/python -m deploy.local.reconcile
 
 check: $(READY)  ## formatting, lint, types, language, import contracts
-	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(QUIETLY) "The formatting" "$(BIN)/ruff format ." $(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python -m devtools.language
-	@$(BIN)/lint-imports --no-logo | tail -n 3
+	@QUIETLY_LINES=60 $(QUIETLY) "An import contract" "the contracts are in pyproject.toml, tool.importlinter" \
+	  $(BIN)/lint-imports --no-logo
 
 test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
 	@command -v curl >/dev/null && command -v softhsm2-util >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y curl softhsm2 >/dev/null; } \
+	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl softhsm2; } \
 	  || echo "curl or softhsm2 is missing: the tests that read the feed with curl, or sign in a token, are left out"
 	@# Two workers keep two cores busy: much of a test's time is waiting for an engine.
 	@started=$$SECONDS; $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder \
@@ -55,7 +67,7 @@ test-browser: browsers  ## the portal and the desk in a real Chromium, on the wh
 	@$(BIN)/python -m pytest -q -m "not slow and not nightly" tests/browser
 
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page; the images
-	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install -y prometheus >/dev/null; } \
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) prometheus; } \
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
 	@$(BIN)/python -m pytest -q -m "slow and not nightly"
 
@@ -70,7 +82,7 @@ BROWSER_TOOLS := tests/browser/tools/node_modules/.package-lock.json
 
 $(BROWSER_TOOLS): tests/browser/tools/package-lock.json $(READY)
 	@echo "Installing what the browser tests run (once) ..."
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix tests/browser/tools ci --ignore-scripts --no-fund --no-audit --silent
+	@$(NPM_CI) tests/browser/tools
 	@touch $@
 
 browsers: $(BROWSER_TOOLS)  ## install the browsers and tools of these tests: as root by apt
@@ -89,14 +101,15 @@ docs: $(READY)  ## write what is generated from the code: event schemas, state d
 	@$(BIN)/python -m deploy.documents && $(BIN)/python -m benchmarks.capacity
 
 $(ASSETS) $(SCHEMAS): %/node_modules/.package-lock.json: %/package-lock.json $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix $* ci --ignore-scripts --no-fund --no-audit --silent
+	@$(NPM_CI) $*
 	@touch $@
 
 assets: $(ASSETS)  ## build the portal's stylesheet and signing script from portal/assets
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix portal/assets run --silent build
 
 # First dev.txt; all others hold to it: what the images run is what the tests ran. common.txt is what every service has.
-COMPILE := $(BIN)/uv pip compile --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --quiet
+COMPILE := $(QUIETLY) "Resolving the dependencies" "$(TRY_PIP)" \
+  $(BIN)/uv pip compile --generate-hashes --no-header --no-annotate --universal --python-version 3.11
 
 lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
 	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt

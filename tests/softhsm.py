@@ -41,4 +41,6 @@ def put(key: rsa.RSAPrivateKey, folder: Path, *, label: str = "ecert-ca", pin: s
 
 
 def _run(arguments: list[str], told: Mapping[str, str]) -> None:
-    subprocess.run(["softhsm2-util", *arguments], env={**os.environ, **told}, check=True, capture_output=True)
+    command = ["softhsm2-util", *arguments]
+    done = subprocess.run(command, env={**os.environ, **told}, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

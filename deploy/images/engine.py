@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from deploy.local.installation import CACHE
+from deploy.local.installation import CACHE, ROOT
 
 _PROGRAMS: Final = ("buildah", "podman", "runc", "debootstrap")
 _BASE: Final = "localhost/ecert-base"
@@ -132,8 +132,7 @@ def prepare() -> Engine:
     if missing:
         if shutil.which("apt-get") is None:
             raise CannotBuild(f"{', '.join(missing)} are missing, and there is no apt-get to install them")
-        _run(("apt-get", "-qq", "update"), check=False)  # the next command reports what cannot be installed
-        _run(("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_PROGRAMS))
+        _run((str(ROOT / "devtools" / "apt-install"), "--no-install-recommends", *_PROGRAMS))
     return Engine()
 
 
@@ -158,6 +157,7 @@ def _index() -> str:
 def _run(command: Sequence[str], *, check: bool = True) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-12:]
+        # A build's own step may have said why it failed on either.
+        words = [line for output in (done.stdout, done.stderr) for line in output.strip().splitlines()[-25:]]
         raise CannotBuild(f"{' '.join(command[:2])} failed:\n  " + "\n  ".join(words))
     return done.stdout

@@ -5,7 +5,7 @@ packages=/app/venv/lib/python3.11/site-packages
 before=$(mktemp)
 
 # Hashed and complete: pip resolves nothing.
-/build/tools/bin/pip --python /app/venv/bin/python install --quiet --no-cache-dir --no-compile --no-deps \
+/build/tools/bin/pip --python /app/venv/bin/python install --progress-bar off --no-cache-dir --no-compile --no-deps \
   --only-binary :all: --require-hashes -r "$1"
 
 # A third is not needed at run time: debugging symbols, types, sources of compiled code, tests, tools, a thousand locales.

@@ -63,8 +63,11 @@ def _fetch(cache: Path) -> None:
         cwd=Path(__file__).parents[2],
     )
     if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise WrongJar(f"Kafka's jars ({COORDINATES}) could not be fetched: {reason}")
+        lines = done.stderr.strip().splitlines()[-20:] or ["no reason given"]
+        raise WrongJar(
+            f"Kafka's jars ({COORDINATES}) could not be fetched. Is Maven Central reachable? The resolver's last lines:"
+            + "".join(f"\n  {line}" for line in lines)
+        )
 
 
 def main(cache: Path) -> None:

