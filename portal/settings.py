@@ -2,20 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet, MultiFernet
-from environs import validate
 from marshmallow import ValidationError
 
 from shared.settings import (
-    ENVIRONMENTS,
     Address,
     SettingsError,
     WebSettings,
     read_admin,
     read_env,
+    read_environment,
     read_log_level,
     read_web,
     seal,
@@ -45,25 +43,33 @@ class Settings:
 def read() -> Settings:
     """Read the environment. Raises SettingsError."""
     env = read_env()
-    keys_file: Path = env.path("PORTAL_SESSION_KEYS_FILE")
-    address: str | None = env.str("GATEWAY_ADDRESS", None)
+    keys_file: Path = env.path(
+        "PORTAL_SESSION_KEYS_FILE", description="Keys of the session cookie (Fernet), one a line, the newest first"
+    )
+    address: str | None = env.str(
+        "GATEWAY_ADDRESS", None, description="host:port of the gateway, where the hosts below do not lead to it"
+    )
     fields = {
         "web": read_web(env),
         "admin": read_admin(env),
         "log_level": read_log_level(env),
-        "environment": env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
-        "portal_url": env.str("PORTAL_URL", validate=_https),
-        "api_url": env.str("API_URL", validate=_https),
-        "sign_in_url": env.str("SIGN_IN_URL", validate=_https),
-        "token_sign_in_url": env.str("TOKEN_SIGN_IN_URL", validate=_https),
-        "gateway_ca_file": env.path("GATEWAY_CA_FILE", None),
-        "ca_name": env.str("CA_NAME", "Hongkong Post e-Cert"),
-        "operator_name": env.str("OPERATOR_NAME", "Certizen Limited"),
+        "environment": read_environment(env),
+        "portal_url": env.str("PORTAL_URL", validate=_https, description="The portal's own public address"),
+        "api_url": env.str("API_URL", validate=_https, description="Address of the public API"),
+        "sign_in_url": env.str("SIGN_IN_URL", validate=_https, description="Address of the sign-in host"),
+        "token_sign_in_url": env.str(
+            "TOKEN_SIGN_IN_URL", validate=_https, description="Address of the sign-in host that speaks TLS 1.2"
+        ),
+        "gateway_ca_file": env.path(
+            "GATEWAY_CA_FILE", None, description="CA of the gateway's certificates (PEM); by default the system's CAs"
+        ),
+        "ca_name": env.str("CA_NAME", "Hongkong Post e-Cert", description="Name of the CA in page titles"),
+        "operator_name": env.str(
+            "OPERATOR_NAME", "Certizen Limited", description="Name of who operates the site, in the footer"
+        ),
     }
     seal(env)
-    return Settings(
-        session_keys=load_keys(keys_file), gateway_address=_address(address), **cast(dict[str, Any], fields)
-    )
+    return Settings(session_keys=load_keys(keys_file), gateway_address=_address(address), **fields)
 
 
 def load_keys(path: Path) -> MultiFernet:

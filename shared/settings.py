@@ -1,16 +1,18 @@
-"""Settings read from the environment once, at start; every missing or wrong variable is named at once."""
+"""Settings read from the environment once, at start; every missing or wrong variable is named at once.
 
-from collections.abc import Mapping
+Each variable is declared with a description; `make docs` writes docs/configuration.md from the declarations.
+"""
+
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from environs import Env, EnvValidationError, validate
-
-__all__ = ["Address", "Env", "KafkaSettings", "ServiceSettings", "SettingsError", "TLSFiles", "WebSettings"]
-__all__ += ["read_admin", "read_desk_jwks_file", "read_env", "read_kafka", "read_service", "read_web", "seal", "shown"]
-
+import environs
+from environs import EnvValidationError, validate
 
 # Production is refused what only a local system may have: a name that is neither must not pass for local.
 ENVIRONMENTS: Final = ("local", "production")
@@ -19,8 +21,53 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 Address = tuple[str, int]
 
 
+# The default of a variable that has none.
+REQUIRED: Final = ...
+
+
 class SettingsError(SystemExit):
     """Settings are missing or wrong; the message names them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """Declaration of an environment variable. A secret one holds the secret itself, not the path of a file."""
+
+    name: str
+    description: str
+    default: object
+    is_secret: bool
+
+
+class Env:
+    """Reader of environment variables, of which each has a description. Collects errors until `seal`.
+
+    Every other attribute reads a variable as the method of `environs.Env` with its name does:
+    `env.int("ADMIN_PORT", 0, description="…")`. Without a default the variable is required.
+    """
+
+    def __init__(self) -> None:
+        self.declared: dict[str, Variable] = {}
+        self._env = environs.Env(eager=False)
+
+    def __getattr__(self, kind: str) -> Callable[..., Any]:
+        return partial(self._read, getattr(self._env, kind))
+
+    def _read(
+        self, read: Callable[..., Any], name: str, *default: Any, description: str, secret: bool = False, **options: Any
+    ) -> Any:
+        self.declared[name] = Variable(
+            name=name, description=description, default=default[0] if default else REQUIRED, is_secret=secret
+        )
+        return read(name, *default, **options)
+
+    def is_set(self, name: str) -> bool:
+        """Return whether a variable that decides about others is there and not empty."""
+        return bool(os.environ.get(name))
+
+    def seal(self) -> None:
+        """End the reading. Raises EnvValidationError."""
+        self._env.seal()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,44 +123,78 @@ class ServiceSettings:
 
 
 def read_env() -> Env:
-    """A reader that collects what is wrong until `seal`."""
-    return Env(eager=False)
+    """Return a reader that collects what is wrong until `seal`."""
+    return Env()
 
 
 def read_kafka(env: Env) -> KafkaSettings:
     """The Kafka settings."""
     return KafkaSettings(
-        bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS"),
-        security_protocol=env.str("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT"),
-        username=env.str("KAFKA_USERNAME", None),
-        password=env.str("KAFKA_PASSWORD", None),
-        ca_file=env.str("KAFKA_CA_FILE", None),
-        certificate_file=env.str("KAFKA_CERTIFICATE_FILE", None),
-        key_file=env.str("KAFKA_KEY_FILE", None),
-        session_timeout_ms=env.int("KAFKA_SESSION_TIMEOUT_MS", 10_000),
+        bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers: host:port, divided by commas"),
+        security_protocol=env.str(
+            "KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT", description="Kafka's name of the protocol, such as SSL"
+        ),
+        username=env.str("KAFKA_USERNAME", None, description="User name at the brokers (SASL, SCRAM-SHA-512)"),
+        password=env.str("KAFKA_PASSWORD", None, description="Password of that user", secret=True),
+        ca_file=env.str("KAFKA_CA_FILE", None, description="CA certificates that the brokers' must lead to (PEM)"),
+        certificate_file=env.str("KAFKA_CERTIFICATE_FILE", None, description="Client certificate (PEM)"),
+        key_file=env.str("KAFKA_KEY_FILE", None, description="Key of the client certificate (PEM)"),
+        session_timeout_ms=env.int(
+            "KAFKA_SESSION_TIMEOUT_MS",
+            10_000,
+            description="Milliseconds without heartbeat after which the broker removes a consumer from its group",
+        ),
     )
 
 
 def read_web(env: Env) -> WebSettings:
     """Where HTTP is answered, and behind which certificates: all of them or none."""
-    names = ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE", "TLS_CLIENT_CA_FILE")
-    told = any(env.str(name, None) for name in names)
     return WebSettings(
-        bind=env.str("BIND", "127.0.0.1:8000"),
-        threads=env.int("WEB_THREADS", 8),
-        tls=TLSFiles(*(env.path(name) for name in names)) if told else None,
+        bind=env.str("BIND", "127.0.0.1:8000", description="Address on which HTTP is served: host:port, or unix:/path"),
+        threads=env.int("WEB_THREADS", 8, description="Threads that serve HTTP, each with a database connection"),
+        tls=_read_tls(env),
+    )
+
+
+def _read_tls(env: Env) -> TLSFiles | None:
+    if not any(env.is_set(f"TLS_{name}_FILE") for name in ("CERTIFICATE", "KEY", "CLIENT_CA")):
+        return None
+    return TLSFiles(
+        certificate=env.path(
+            "TLS_CERTIFICATE_FILE", description="Server certificate (PEM); all three TLS files or none"
+        ),
+        key=env.path("TLS_KEY_FILE", description="Key of the server certificate (PEM)"),
+        client_ca=env.path("TLS_CLIENT_CA_FILE", description="CA that issues the callers' client certificates (PEM)"),
     )
 
 
 def read_log_level(env: Env) -> str:
     """From which level on a log line is written."""
-    level: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS))
+    level: str = env.str(
+        "LOG_LEVEL",
+        "INFO",
+        validate=validate.OneOf(LOG_LEVELS),
+        description=f"Lowest level that is logged: {', '.join(LOG_LEVELS)}",
+    )
     return level
+
+
+def read_environment(env: Env) -> str:
+    """Read which installation this is: production refuses what only a local system may have."""
+    found: str = env.str(
+        "ENVIRONMENT",
+        validate=validate.OneOf(ENVIRONMENTS),
+        description=f"Kind of installation: {' or '.join(ENVIRONMENTS)}",
+    )
+    return found
 
 
 def read_admin(env: Env) -> Address:
     """Where the platform's page is served; port 0 for nowhere."""
-    return env.str("ADMIN_HOST", "127.0.0.1"), env.int("ADMIN_PORT", 0)
+    return (
+        env.str("ADMIN_HOST", "127.0.0.1", description="Address of the admin server (/livez, /readyz, /metrics)"),
+        env.int("ADMIN_PORT", 0, description="Port of the admin server; 0: none"),
+    )
 
 
 def read_service(env: Env, service: str) -> ServiceSettings:
@@ -121,15 +202,28 @@ def read_service(env: Env, service: str) -> ServiceSettings:
     prefix = service.upper()
     return ServiceSettings(
         service=service,
-        database_url=env.str(f"{prefix}_DATABASE_URL"),
-        migrate_database_url=env.str(f"{prefix}_MIGRATE_DATABASE_URL", None),
-        environment=env.str("ENVIRONMENT", validate=validate.OneOf(ENVIRONMENTS)),
+        database_url=env.str(
+            f"{prefix}_DATABASE_URL",
+            secret=True,
+            description="Database of the service, as the role without DDL: postgresql://…",
+        ),
+        migrate_database_url=env.str(
+            f"{prefix}_MIGRATE_DATABASE_URL",
+            None,
+            secret=True,
+            description="The same database as the role that owns its tables; `migrate` alone needs it",
+        ),
+        environment=read_environment(env),
         log_level=read_log_level(env),
         web=read_web(env),
         admin=read_admin(env),
-        identity_jwks_file=env.path("IDENTITY_JWKS_FILE"),
-        audit_key_file=env.path("AUDIT_KEY_FILE"),
-        fingerprint_key_file=env.path("FINGERPRINT_KEY_FILE"),
+        identity_jwks_file=env.path(
+            "IDENTITY_JWKS_FILE", description="Public keys of access tokens and attestations (JWK set)"
+        ),
+        audit_key_file=env.path("AUDIT_KEY_FILE", description="Key that signs the audit seals (PEM)"),
+        fingerprint_key_file=env.path(
+            "FINGERPRINT_KEY_FILE", description="Key of the HMAC over requests that have an Idempotency-Key"
+        ),
         kafka=read_kafka(env),
     )
 
@@ -137,7 +231,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
 def read_desk_jwks_file() -> Path:
     """The public keys of the CA's desk, for those processes alone that it operates by. Raises SettingsError."""
     env = read_env()
-    found: Path = env.path("DESK_JWKS_FILE")
+    found: Path = env.path("DESK_JWKS_FILE", description="Public keys of the desk's tokens (JWK set)")
     seal(env)
     return found
 

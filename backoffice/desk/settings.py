@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from backoffice.desk.operators import Network
-from shared.settings import ServiceSettings, read_env, read_service, seal
+from shared.settings import Env, ServiceSettings, read_env, read_service, seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,11 @@ def read_settings() -> Settings:
     env = read_env()
     common = read_service(env, "desk")
     own: dict[str, Any] = {
-        "url": env.str("DESK_URL", validate=_https),
-        "payment_jwks_file": env.path("PAYMENT_JWKS_FILE"),
-        "feed_jwks_file": env.path("FEED_JWKS_FILE"),
-        "staff_ca_file": env.path("STAFF_CA_FILE"),
-        "staff_crl_file": env.path("STAFF_CRL_FILE"),
+        "url": env.str("DESK_URL", validate=_https, description="The desk's public address"),
+        "payment_jwks_file": env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
+        "feed_jwks_file": env.path("FEED_JWKS_FILE", description="Public keys of the feed (JWK set)"),
+        "staff_ca_file": env.path("STAFF_CA_FILE", description="CA of the staff's certificates (PEM)"),
+        "staff_crl_file": env.path("STAFF_CRL_FILE", description="That CA's CRL"),
     }
     seal(env)
     return Settings(**vars(common), **own)
@@ -49,14 +49,25 @@ class OperatorsSettings:
 def read_operators() -> OperatorsSettings:
     """Read the environment. Raises SettingsError."""
     env = read_env()
-    key_file: Path = env.path("DESK_SIGNING_KEY_FILE")
-    addresses: dict[str, str] = env.dict("OPERATORS") or {}  # `seal` reports a missing variable
+    key_file: Path = env.path("DESK_SIGNING_KEY_FILE", description="Key that signs the desk's tokens (PEM)")
+    addresses: dict[str, str] = (
+        env.dict("OPERATORS", description="Operator API of each service: application=unix:/path or =https://…, …")
+        or {}  # `seal` reports a missing variable
+    )
     over_network = any(not address.startswith("unix:") for address in addresses.values())
-    names = ("OPERATORS_CA_FILE", "OPERATORS_CERTIFICATE_FILE", "OPERATORS_KEY_FILE")
-    files = [env.path(name) for name in names] if over_network else []
+    network = _read_network(env) if over_network else None
     seal(env)
-    network = Network(ca_file=files[0], certificate_file=files[1], key_file=files[2]) if over_network else None
     return OperatorsSettings(key_file=key_file, addresses=addresses, network=network)
+
+
+def _read_network(env: Env) -> Network:
+    return Network(
+        ca_file=env.path("OPERATORS_CA_FILE", description="CA of the operator APIs (PEM); over https alone"),
+        certificate_file=env.path(
+            "OPERATORS_CERTIFICATE_FILE", description="The desk's client certificate there (PEM)"
+        ),
+        key_file=env.path("OPERATORS_KEY_FILE", description="Key of that certificate (PEM)"),
+    )
 
 
 def _https(value: str) -> None:

@@ -35,28 +35,51 @@ def read_settings(*, needs_kafka: bool, needs_http: bool) -> KitSettings:
     env = read_env()
     kafka = read_kafka(env) if needs_kafka else None
     http = None
-    if needs_http or env.str("FEED_URL", None):
+    if needs_http or env.is_set("FEED_URL"):
         http = Access(
-            url=env.str("FEED_URL"),
-            certificate=env.path("FEED_CLIENT_CERTIFICATE_FILE"),
-            key=env.path("FEED_CLIENT_KEY_FILE"),
-            ca=env.path("FEED_CA_FILE", None),
-            address=_address(env.str("FEED_ADDRESS", "")),
+            url=env.str("FEED_URL", description="Address of the feed over HTTP"),
+            certificate=env.path(
+                "FEED_CLIENT_CERTIFICATE_FILE", description="Certificate of a registered reader (PEM)"
+            ),
+            key=env.path("FEED_CLIENT_KEY_FILE", description="Key of that certificate (PEM)"),
+            ca=env.path(
+                "FEED_CA_FILE", None, description="CA of the gateway's certificate (PEM); by default the system's CAs"
+            ),
+            address=_address(
+                env.str(
+                    "FEED_ADDRESS", "", description="host:port to connect to, if the URL's host does not lead there"
+                )
+            ),
         )
     settings = KitSettings(
         kafka=kafka,
-        group=env.str("FEED_GROUP", f"{kafka.username}.kit" if kafka else ""),
+        group=env.str("FEED_GROUP", None, description="Consumer group at Kafka; by default KAFKA_USERNAME.kit")
+        or (f"{kafka.username}.kit" if kafka else ""),
         http=http,
-        jwks_file=env.path("FEED_JWKS_FILE", None) if http else env.path("FEED_JWKS_FILE"),
+        jwks_file=_read_jwks_file(env, http),
         state_file=_state_file(env),
-        patience_seconds=env.float("FEED_PATIENCE_SECONDS", 60.0),
+        patience_seconds=env.float(
+            "FEED_PATIENCE_SECONDS",
+            60.0,
+            description="Seconds to wait for a missing position of the feed before it is fetched by itself",
+        ),
     )
     seal(env)
     return settings
 
 
+def _read_jwks_file(env: Env, http: Access | None) -> Path | None:
+    default = () if http is None else (None,)
+    found: Path | None = env.path(
+        "FEED_JWKS_FILE", *default, description="Public keys of the feed (JWK set); over HTTP they can be fetched"
+    )
+    return found
+
+
 def _state_file(env: Env) -> Path:
-    file: Path = env.path("BACKOFFICE_STATE_FILE", Path("backoffice.sqlite"))
+    file: Path = env.path(
+        "BACKOFFICE_STATE_FILE", Path("backoffice.sqlite"), description="The reader's memory (SQLite)"
+    )
     return file
 
 

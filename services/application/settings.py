@@ -19,8 +19,8 @@ def read_settings() -> Settings:
     """Read the environment. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "application")
-    signing_key_file = env.path("APPLICATION_SIGNING_KEY_FILE")
-    jwks_file = env.path("APPLICATION_JWKS_FILE")
+    signing_key_file = env.path("APPLICATION_SIGNING_KEY_FILE", description="Key that signs draft tickets (PEM)")
+    jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of draft tickets (JWK set)")
     seal(env)
     return Settings(service=service, signing_key_file=signing_key_file, jwks_file=jwks_file)
 

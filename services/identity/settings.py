@@ -49,17 +49,44 @@ def read_settings() -> Settings:
     """Read them all. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "identity")
-    signing_key_file = env.path("IDENTITY_SIGNING_KEY_FILE")
-    application_jwks_file = env.path("APPLICATION_JWKS_FILE")
-    trust_folder = env.path("CLIENT_TRUST_DIR")
-    sources: list[str] = env.list("CLIENT_CRLS")
-    policies: list[str] = env.list("ECERT_ORGANISATIONAL_POLICY_OIDS")
-    purposes: list[str] = env.list("ECERT_EXTENDED_KEY_USAGE_OIDS", [_CLIENT_AUTH])
-    refresh = env.int("CLIENT_CRL_REFRESH_SECONDS", DEFAULT_REFRESH_SECONDS)
-    sub_ca_days = env.int("CLIENT_CRL_MAX_AGE_DAYS", DEFAULT_MAX_AGES.sub_cas.days, validate=_POSITIVE)
-    root_days = env.int("CLIENT_ROOT_CRL_MAX_AGE_DAYS", DEFAULT_MAX_AGES.roots.days, validate=_POSITIVE)
-    non_repudiation = env.bool("ECERT_REQUIRE_NON_REPUDIATION", True)
-    redirects: list[str] = env.list("PORTAL_REDIRECT_URIS")
+    signing_key_file = env.path(
+        "IDENTITY_SIGNING_KEY_FILE", description="Key that signs access tokens and attestations (PEM)"
+    )
+    application_jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of draft tickets (JWK set)")
+    trust_folder = env.path(
+        "CLIENT_TRUST_DIR", description="Folder of e-Cert CAs: anchors/, intermediates/, mutual-recognition/"
+    )
+    sources: list[str] = env.list("CLIENT_CRLS", description="CRL sources: folders or http URLs, divided by commas")
+    policies: list[str] = env.list(
+        "ECERT_ORGANISATIONAL_POLICY_OIDS", description="Policy OIDs of which an AR's certificate has one"
+    )
+    purposes: list[str] = env.list(
+        "ECERT_EXTENDED_KEY_USAGE_OIDS",
+        [_CLIENT_AUTH],
+        description="Extended key usages of which an AR's certificate has one, if it has the extension",
+    )
+    refresh = env.int(
+        "CLIENT_CRL_REFRESH_SECONDS", DEFAULT_REFRESH_SECONDS, description="Seconds between two fetches of the CRLs"
+    )
+    sub_ca_days = env.int(
+        "CLIENT_CRL_MAX_AGE_DAYS",
+        DEFAULT_MAX_AGES.sub_cas.days,
+        validate=_POSITIVE,
+        description="Greatest age of a sub-CA's CRL, in days, whatever its nextUpdate says",
+    )
+    root_days = env.int(
+        "CLIENT_ROOT_CRL_MAX_AGE_DAYS",
+        DEFAULT_MAX_AGES.roots.days,
+        validate=_POSITIVE,
+        description="Greatest age of a root's CRL, in days",
+    )
+    non_repudiation = env.bool(
+        "ECERT_REQUIRE_NON_REPUDIATION", True, description="Whether a certificate that signs needs nonRepudiation"
+    )
+    redirects: list[str] = env.list(
+        "PORTAL_REDIRECT_URIS",
+        description="https addresses to which a sign-in may lead back; the first is the portal's",
+    )
     seal(env)
     return Settings(
         service=service,

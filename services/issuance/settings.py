@@ -45,21 +45,35 @@ def read_settings() -> Settings:
     token = _read_token(env)
     settings = Settings(
         **{field.name: getattr(shared, field.name) for field in fields(ServiceSettings)},
-        payment_jwks_file=env.path("PAYMENT_JWKS_FILE"),
-        print_certificate_file=env.path("PRINT_CERTIFICATE_FILE"),
-        ca_key_file=env.path("CA_KEY_FILE") if token is None else env.path("CA_KEY_FILE", None),
+        payment_jwks_file=env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
+        print_certificate_file=env.path(
+            "PRINT_CERTIFICATE_FILE", description="Certificate of the print process, to which PINs are encrypted (PEM)"
+        ),
+        ca_key_file=_read_key_file(env, token),
         ca_token=token,
-        ca_certificate_file=env.path("CA_CERTIFICATE_FILE"),
-        ca_chain_file=env.path("CA_CHAIN_FILE"),
-        pin_pepper_file=env.path("PIN_PEPPER_FILE"),
-        feed_key_file=env.path("FEED_KEY_FILE", None),
-        feed_jwks_file=env.path("FEED_JWKS_FILE", None),
-        crl_url=env.str("CRL_URL"),
-        ca_issuers_url=env.str("CA_ISSUERS_URL"),
-        own_policy_oid=env.str("ISSUANCE_POLICY_OID", None),
-        serial_site_prefix=env.int("SERIAL_SITE_PREFIX"),
-        allow_key_reuse=env.bool("ISSUANCE_ALLOW_KEY_REUSE", False),
-        weak_keys_file=env.path("WEAK_KEYS_FILE", None),
+        ca_certificate_file=env.path("CA_CERTIFICATE_FILE", description="Certificate of the issuing CA (PEM)"),
+        ca_chain_file=env.path("CA_CHAIN_FILE", description="Certificates above it, given out with each one (PEM)"),
+        pin_pepper_file=env.path("PIN_PEPPER_FILE", description="Secret that goes into every PIN's hash"),
+        feed_key_file=env.path("FEED_KEY_FILE", None, description="Key that signs the feed (PEM); `relay` needs it"),
+        feed_jwks_file=env.path(
+            "FEED_JWKS_FILE", None, description="Public keys of the feed (JWK set); `relay` needs it"
+        ),
+        crl_url=env.str("CRL_URL", description="Address of the CRL that certificates name"),
+        ca_issuers_url=env.str("CA_ISSUERS_URL", description="Address of the CA's certificate that certificates name"),
+        own_policy_oid=env.str(
+            "ISSUANCE_POLICY_OID", None, description="The CA's own policy OID, beside the CA/Browser Forum's"
+        ),
+        serial_site_prefix=env.int(
+            "SERIAL_SITE_PREFIX", description="First part of every serial number; another at each site"
+        ),
+        allow_key_reuse=env.bool(
+            "ISSUANCE_ALLOW_KEY_REUSE",
+            False,
+            description="Whether a key that was used in another item may be certified",
+        ),
+        weak_keys_file=env.path(
+            "WEAK_KEYS_FILE", None, description="badkeys' list of known weak keys; required in production"
+        ),
     )
     seal(env)
     if wrong := list(_unfit(settings)):
@@ -67,15 +81,25 @@ def read_settings() -> Settings:
     return settings
 
 
+def _read_key_file(env: Env, token: CAToken | None) -> Path | None:
+    default = () if token is None else (None,)
+    found: Path | None = env.path(
+        "CA_KEY_FILE", *default, description="Key of the issuing CA (PEM); in production it is in a token instead"
+    )
+    return found
+
+
 def _read_token(env: Env) -> CAToken | None:
-    """All of its variables or none."""
-    if not any(env.str(f"CA_TOKEN_{name}", None) for name in ("MODULE_FILE", "LABEL", "OBJECT_LABEL", "PIN_FILE")):
+    """Return where the CA's key is in a token: all of its variables or none."""
+    if not any(env.is_set(f"CA_TOKEN_{name}") for name in ("MODULE_FILE", "LABEL", "OBJECT_LABEL", "PIN_FILE")):
         return None
     return CAToken(
-        module_file=env.path("CA_TOKEN_MODULE_FILE"),
-        label=env.str("CA_TOKEN_LABEL"),
-        object_label=env.str("CA_TOKEN_OBJECT_LABEL"),
-        pin_file=env.path("CA_TOKEN_PIN_FILE"),
+        module_file=env.path(
+            "CA_TOKEN_MODULE_FILE", description="PKCS#11 module of the HSM's maker; all four CA_TOKEN variables or none"
+        ),
+        label=env.str("CA_TOKEN_LABEL", description="Label of the token"),
+        object_label=env.str("CA_TOKEN_OBJECT_LABEL", description="Label of the CA's key in the token"),
+        pin_file=env.path("CA_TOKEN_PIN_FILE", description="File with the user's PIN of the token"),
     )
 
 

@@ -47,12 +47,19 @@ class MailingSettings:
         """Read the environment. Raises SettingsError."""
         env = read_env()
         service = read_service(env, "mailing")
-        payment_jwks_file = env.path("PAYMENT_JWKS_FILE")
-        smtp_url = env.str("SMTP_URL", validate=_mail_server)
-        starttls = env.bool("SMTP_STARTTLS", False)
-        timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0)
-        sender = env.str("MAIL_FROM", validate=_address)
-        portal = env.str("PORTAL_URL")
+        payment_jwks_file = env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)")
+        smtp_url = env.str(
+            "SMTP_URL",
+            validate=_mail_server,
+            secret=True,
+            description="Mail server: smtp:// or smtps://[user:password@]host[:port]",
+        )
+        starttls = env.bool("SMTP_STARTTLS", False, description="Whether an smtp:// connection must become TLS")
+        timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0, description="Time-out of each step of SMTP, in seconds")
+        sender = env.str(
+            "MAIL_FROM", validate=_address, description="Sender: no-reply@ca.example or Name <no-reply@ca.example>"
+        )
+        portal = env.str("PORTAL_URL", description="The portal's public address, for links in mails")
         help_contact = read_help(env)
         seal(env)
         server = MailServer.parse(smtp_url, starttls=starttls)
@@ -72,8 +79,10 @@ class MailingSettings:
 def read_help(env: Env) -> Help:
     """Return the help desk's contact data, as letters and e-mails name it."""
     return Help(
-        telephone=env.str("HELP_TELEPHONE", "2921 6633"),
-        email=env.str("HELP_EMAIL", "enquiry@eCert.gov.hk"),
+        telephone=env.str("HELP_TELEPHONE", "2921 6633", description="Telephone number for help, in letters and mails"),
+        email=env.str(
+            "HELP_EMAIL", "enquiry@eCert.gov.hk", description="E-mail address for help, in letters and mails"
+        ),
     )
 
 

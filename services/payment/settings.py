@@ -33,12 +33,18 @@ def read_settings() -> Settings:
     """Read all settings. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "payment")
-    signing_key_file = env.path("PAYMENT_SIGNING_KEY_FILE")
-    jwks_file = env.path("PAYMENT_JWKS_FILE")
-    provider_url = env.str("PAYMENT_PROVIDER_URL")
-    api_key = env.str("PAYMENT_PROVIDER_API_KEY")
-    secret_texts: list[str] = env.list("PAYMENT_WEBHOOK_SECRETS")
-    return_url = env.str("PAYMENT_RETURN_URL")
+    signing_key_file = env.path("PAYMENT_SIGNING_KEY_FILE", description="Key that signs receipts (PEM)")
+    jwks_file = env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)")
+    provider_url = env.str("PAYMENT_PROVIDER_URL", description="The payment provider's API; https in production")
+    api_key = env.str("PAYMENT_PROVIDER_API_KEY", secret=True, description="Secret key of our account at the provider")
+    secret_texts: list[str] = env.list(
+        "PAYMENT_WEBHOOK_SECRETS",
+        secret=True,
+        description="Secrets of which one signs each webhook, divided by commas",
+    )
+    return_url = env.str(
+        "PAYMENT_RETURN_URL", description="Address to which the provider sends the AR back; may hold {renewal_id}"
+    )
     seal(env)
     settings = Settings(
         service=service,

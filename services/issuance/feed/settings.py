@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from shared.settings import Address, WebSettings, read_admin, read_env, read_web, seal
+from shared.settings import Address, WebSettings, read_admin, read_env, read_log_level, read_web, seal
 from shared.web.client_certificate import require_gateway_only
 
 
@@ -23,11 +23,13 @@ class FeedSettings:
         """From the environment. Raises SettingsError."""
         env = read_env()
         values = cls(
-            database_url=env.str("FEED_DATABASE_URL"),
-            log_level=env.str("LOG_LEVEL", "INFO"),
+            database_url=env.str(
+                "FEED_DATABASE_URL", secret=True, description="Issuance's database, as the role that reads the feed"
+            ),
+            log_level=read_log_level(env),
             web=read_web(env),
             admin=read_admin(env),
-            jwks_file=env.path("FEED_JWKS_FILE"),
+            jwks_file=env.path("FEED_JWKS_FILE", description="Public keys of the feed (JWK set)"),
         )
         seal(env)
         require_gateway_only(values.web)
