@@ -97,8 +97,8 @@ containers: $(READY) $(SCHEMAS)  ## build every image, look into it, and take a 
 bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per renewal
 	@$(BIN)/python -m benchmarks
 
-docs: $(READY)  ## write what is generated from the code: event schemas, state drawing, gateways, capacity
-	@$(BIN)/python -m deploy.documents && $(BIN)/python -m benchmarks.capacity
+docs: $(READY)  ## write what is generated from the code: events, APIs, settings, commands, states, gateways, capacity
+	@$(BIN)/python -m deploy.documents && $(BIN)/python -m devtools.docs && $(BIN)/python -m benchmarks.capacity
 
 $(ASSETS) $(SCHEMAS): %/node_modules/.package-lock.json: %/package-lock.json $(READY)
 	@$(NPM_CI) $*

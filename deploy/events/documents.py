@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 
+import flask
 import jinja2
 
 from deploy.events import examples
@@ -19,8 +21,8 @@ from shared.web import request
 from shared.web.idempotency import FingerprintKey
 
 FOLDER: Final = Path("docs/events")
-# Written by hand.
-GUIDE: Final = ("README.md", "verify.sh")
+# Written by hand, or by another generator.
+GUIDE: Final = ("README.md", "flow.md", "verify.sh")
 
 
 def files() -> dict[str, str]:
@@ -38,17 +40,25 @@ def files() -> dict[str, str]:
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document of the feed over HTTP."""
-    app = request.create_app(
-        "issuance",
-        blueprints=[api.blp],
-        problem_table=api.PROBLEMS,
-        # Only the app's description is needed.
+    return describe(app_of("issuance", api, servers=api.SERVERS))
+
+
+def app_of(name: str, module: ModuleType, **options: Any) -> flask.Flask:
+    """Return a service's app for its description alone: it has neither database nor keys."""
+    return request.create_app(
+        name,
+        blueprints=[module.blp],
+        problem_table=module.PROBLEMS,
         pool=cast(Pool, None),
         keys=KeySet(keys={}),
         fingerprints=FingerprintKey(bytes(32)),
         deps=None,
-        servers=api.SERVERS,
+        **options,
     )
+
+
+def describe(app: flask.Flask) -> dict[str, Any]:
+    """Return the OpenAPI document of an app."""
     document: dict[str, Any] = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
     return document
 

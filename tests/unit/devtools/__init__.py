@@ -1,1 +1,1 @@
-"""The tools of whoever works on the system."""
+"""Tests of the tools in devtools/."""

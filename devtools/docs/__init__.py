@@ -1,0 +1,1 @@
+"""Generators of the reference documents in docs/; `make docs` runs them."""
