@@ -11,7 +11,7 @@ from unittest import mock
 
 from deploy.local.postgres import SERVICES, package
 from devtools.docs.markdown import code, table
-from shared.main import run
+from shared.runtime.service import run
 
 FILE: Final = Path("docs/commands.md")
 _MAKEFILE: Final = Path("Makefile")

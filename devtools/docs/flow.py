@@ -16,14 +16,14 @@ from services.mailing import handlers as mailing
 from services.payment import handlers as payment
 from shared.events.base import Event, Topic
 from shared.events.registry import ALL
-from shared.subscriptions import Subscription
+from shared.messaging.subscriptions import Subscription
 
 FILE: Final = Path("docs/events/flow.md")
 _HEAD: Final = """# Events: who announces, who handles
 
 Written by `make docs` from the subscriptions of the services and from the places in their code that make an event; a
 test compares them. An event is made in the transaction that changes the state, and put into the outbox there
-(`shared/outbox.py`). The desk reads every topic but `issuance.pin-envelopes`, and handles every event by one
+(`shared/messaging/outbox.py`). The desk reads every topic but `issuance.pin-envelopes`, and handles every event by one
 function.
 """
 # Handlers are only named here: none of them gets its keys.
