@@ -31,7 +31,7 @@ def read_settings() -> Settings:
         "payment_jwks_file": env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
         "feed_jwks_file": env.path("FEED_JWKS_FILE", description="Public keys of the feed (JWK set)"),
         "staff_ca_file": env.path("STAFF_CA_FILE", description="CA of the staff's certificates (PEM)"),
-        "staff_crl_file": env.path("STAFF_CRL_FILE", description="That CA's CRL"),
+        "staff_crl_file": env.path("STAFF_CRL_FILE", description="CRL of the staff CA"),
     }
     seal(env)
     return Settings(**vars(common), **own)

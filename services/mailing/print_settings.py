@@ -62,7 +62,7 @@ class PrintSettings:
                 "POSTED_LETTERS_KEPT_SECONDS",
                 timedelta(),
                 validate=validate.Range(timedelta()),
-                description="How long a letter is kept after it was posted, in seconds",
+                description="Seconds for which a letter is kept after it was posted",
             ),
         )
         seal(env)
