@@ -35,13 +35,13 @@ run: $(READY)  ## the whole system on this machine; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local.run
 
 demo: $(READY)  ## a scripted AR renews three certificates on the running system, or on its own
-	@$(BIN)/python -m deploy.demo
+	@$(BIN)/python -m devtools.scenario
 
 drill: $(READY)  ## kill everything in the middle of 50 renewals and count what became of them
-	@$(BIN)/python -m deploy.demo.drill
+	@$(BIN)/python -m devtools.scenario.crash_drill
 
 drill-restore: $(READY)  ## lose each database in turn amid renewals, restore it, recover, and compare; many minutes
-	@$(BIN)/python -m deploy.demo.restore_drill
+	@$(BIN)/python -m devtools.scenario.restore_drill
 
 reconcile: $(READY)  ## compare what services, topics, provider and mail server of the running system say of each renewal
 	@$(BIN)/python -m deploy.local.reconcile

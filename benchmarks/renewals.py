@@ -12,16 +12,16 @@ from typing import Final
 from benchmarks import consumption
 from benchmarks.counts import Meter, Process
 from benchmarks.figures import Figure, latencies
-from deploy.demo import count
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.journey import Journey
-from deploy.demo.postbox import Postbox
-from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.postgres import SERVICES
 from deploy.local.run import Progress, running
 from deploy.local.waiting import wait_until
+from devtools.scenario import invariants
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.journey import Journey
+from devtools.scenario.postbox import Postbox
+from devtools.scenario.target import Target
 
 GROUP: Final = "renewals of one item, submit → issued (scripted AR with openssl included)"
 COST: Final = "what one of them costs"
@@ -89,7 +89,7 @@ def _of(trips: Mapping[Process, int], service: str) -> int:
 
 
 def _wait_for_rest(target: Target) -> None:
-    wait_until(lambda: count.at_rest(target), limit=60, what="nothing is left to do", every=0.2)
+    wait_until(lambda: invariants.at_rest(target), limit=60, what="nothing is left to do", every=0.2)
 
 
 def _speed(journeys: Sequence[Journey], target: Target, meter: consumption.Meter) -> list[Figure]:

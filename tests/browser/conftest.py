@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.target import Target
 from tests.browser import programs
 
 _LOCALHOST = Path(__file__).parent / "localhost.cjs"

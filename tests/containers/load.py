@@ -10,12 +10,12 @@ from itertools import cycle, islice
 from typing import Final
 
 from backoffice.kit.client import Access, FeedClient
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.postbox import Postbox
-from deploy.demo.public import Gateway
-from deploy.demo.target import Target
 from deploy.gateway.rules import BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST
 from deploy.local import samples, stack
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.gateway_client import Gateway
+from devtools.scenario.postbox import Postbox
+from devtools.scenario.target import Target
 from tests.containers.pods import Pods
 
 ARS: Final = 6

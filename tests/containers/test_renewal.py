@@ -14,10 +14,6 @@ from typing import Final
 
 import pytest
 
-from deploy.demo import count
-from deploy.demo.__main__ import demonstrate
-from deploy.demo.public import Gateway, Problem
-from deploy.demo.target import Target
 from deploy.gateway.rules import DESK_HOST
 from deploy.k8s import dev_secrets
 from deploy.local import bring_up, postgres, stack
@@ -25,6 +21,10 @@ from deploy.local.installation import ROOT, Installation, Ports
 from deploy.local.run import Progress, running
 from deploy.local.stack import Outside
 from deploy.local.waiting import wait_until
+from devtools.scenario import invariants
+from devtools.scenario.__main__ import demonstrate
+from devtools.scenario.gateway_client import Gateway, Problem
+from devtools.scenario.target import Target
 from tests.containers.conftest import Built
 from tests.containers.load import ARS, Load
 from tests.containers.pods import SANDBOX, Pods, Running
@@ -113,7 +113,7 @@ def test_every_process_is_replaced_under_load_and_nobody_notices(
         for kind in kinds:
             took |= replace_all(pods, kind)
     done = load.done
-    wait_until(lambda: count.at_rest(load.target), limit=60, what="nothing is left to do", every=0.5)
+    wait_until(lambda: invariants.at_rest(load.target), limit=60, what="nothing is left to do", every=0.5)
     with capsys.disabled():
         print(
             f"\n  meanwhile {len(done.renewals)} renewals, {done.pages} pages, {len(done.positions)} events of the feed"
@@ -129,7 +129,7 @@ def test_every_process_is_replaced_under_load_and_nobody_notices(
 
 
 def assert_nothing_is_lost_or_doubled(target: Target, renewals: Sequence[str]) -> None:
-    counts = count.all_of(target, renewals)
+    counts = invariants.all_of(target, renewals)
     completed = counts["renewals completed"]
     assert completed == counts["captures at the provider"] == counts["CSR e-mails by Message-ID"]
     assert completed >= len(renewals)

@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
 from deploy.local.run import Progress, running
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.system.collector import Collector, collecting
 from tests.system.door import Door
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.demo.public import API_HOST, SIGN_IN_HOST
 from deploy.gateway.rules import DESK_HOST
 from deploy.local.installation import Installation
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST
 
 Header = tuple[str, str | bytes]
 JSON: Final[Header] = ("Content-Type", "application/json")

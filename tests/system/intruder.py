@@ -12,8 +12,8 @@ import kafka.record.default_records
 import pytest
 from kafka import KafkaProducer
 
-from deploy.demo.target import Target
 from deploy.local.kafka import client_settings
+from devtools.scenario.target import Target
 from shared.events.application import CSRRequested
 from shared.messaging import codec, kafka_clients
 from tests.system.readings import rows

@@ -4,8 +4,8 @@ from typing import Any
 
 import psycopg
 
-from deploy.demo.target import Target
 from deploy.local.postgres import SERVICES
+from devtools.scenario.target import Target
 
 
 def rows(system: Target, service: str, query: str, *values: object) -> list[tuple[Any, ...]]:

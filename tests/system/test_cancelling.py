@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.demo.journey import Journey
-from deploy.demo.public import wait_for
-from deploy.demo.target import Target
+from devtools.scenario.gateway_client import wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.engines import wait_until
 from tests.system.readings import events, rows
 

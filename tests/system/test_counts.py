@@ -5,11 +5,11 @@ from typing import Final
 import pytest
 
 from benchmarks.counts import Counts, Meter
-from deploy.demo import count
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.waiting import wait_until
+from devtools.scenario import invariants
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.target import Target
 
 # SQL round trips in transactions that wrote, each event in a batch of its own: fewer where events come together.
 ROUND_TRIPS: Final = {
@@ -57,7 +57,7 @@ def counts(system: Target, tmp_path_factory: pytest.TempPathFactory) -> Counts:
 
 
 def wait_for_rest(system: Target) -> None:
-    wait_until(lambda: count.at_rest(system), limit=60, what="nothing is left to do", every=0.2)
+    wait_until(lambda: invariants.at_rest(system), limit=60, what="nothing is left to do", every=0.2)
 
 
 def test_a_renewal_of_one_item_is_ten_records(counts: Counts) -> None:

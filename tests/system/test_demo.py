@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local import samples
 from deploy.local.installation import ROOT
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def left_open(journey: Callable[..., Journey]) -> Iterator[Journey]:
 
 @pytest.mark.usefixtures("left_open")
 def test_a_renewal_left_open_is_in_no_ones_way(system: Target) -> None:
-    command = (sys.executable, "-m", "deploy.demo", "--folder", str(system.installation.folder))
+    command = (sys.executable, "-m", "devtools.scenario", "--folder", str(system.installation.folder))
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -12,9 +12,9 @@ import pytest
 from backoffice.desk import words
 from backoffice.desk.roles import MAY, PAGES, Role
 from backoffice.desk.staff import Fault
-from deploy.demo.target import Target
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST
 from deploy.local import stack
+from devtools.scenario.target import Target
 from shared.operators.staff import Staff, token
 from shared.security.tokens import SigningKey
 from tests.integration.desk.table import ADDRESSES, MEMBERS

@@ -7,15 +7,15 @@ import pytest
 import urllib3
 from kafka import KafkaConsumer, TopicPartition
 
-from deploy.demo.journey import Journey
-from deploy.demo.public import Connection, Gateway, Problem
-from deploy.demo.target import Target
 from deploy.gateway.rules import BACK_OFFICE_HOST
 from deploy.local import kafka as local_kafka
 from deploy.local.processes import table
 from deploy.local.stack import outside
 from deploy.local.topics import PARTITIONS
 from deploy.local.waiting import wait_until
+from devtools.scenario.gateway_client import Connection, Gateway, Problem
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from shared.events.base import Topic
 
 EVENTS = "/issuance/v1/issuance-events"

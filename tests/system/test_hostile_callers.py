@@ -14,12 +14,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy.demo.ar import TICKET
-from deploy.demo.journey import Journey
-from deploy.demo.public import API_HOST, SIGN_IN_HOST, Problem, plain_http, wait_for
-from deploy.demo.target import Target
 from deploy.gateway.rules import FORGEABLE_HEADERS
 from deploy.local import stack
+from devtools.scenario.ar import TICKET
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Problem, plain_http, wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from services.payment.sandbox.webhooks import signatures
 from shared.security.tokens import SigningKey, TokenKind, sign
 from tests.builders import signing_key

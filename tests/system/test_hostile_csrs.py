@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from services.issuance.pins import pins
 from tests.system.door import Door, Reply
 from tests.system.readings import events, rows

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.demo.journey import Journey
-from deploy.demo.public import API_HOST, SIGN_IN_HOST
 from deploy.gateway.rules import PORTAL_HOST
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST
+from devtools.scenario.journey import Journey
 from tests.system.door import JSON, Door, signed_in
 
 NOBODY = "00000000-0000-4000-8000-000000000000"

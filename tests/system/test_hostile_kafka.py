@@ -13,9 +13,9 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from deploy.demo.journey import Journey
-from deploy.demo.public import wait_for
-from deploy.demo.target import Target
+from devtools.scenario.gateway_client import wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from shared.events.application import CSRRequested
 from shared.events.base import RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld

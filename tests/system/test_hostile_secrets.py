@@ -4,9 +4,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local.leftovers import processes_of
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 
 # PostgreSQL's files are another user's when root runs the system; their folder says who may enter.
 _ENGINES = ("postgres",)

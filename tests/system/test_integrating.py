@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from deploy.demo.postbox import Postbox
-from deploy.demo.public import API_HOST, SIGN_IN_HOST, plain_http, wait_for
-from deploy.demo.target import Target
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, plain_http, wait_for
+from devtools.scenario.postbox import Postbox
+from devtools.scenario.target import Target
 
 CLIENT = Path(__file__).parents[2] / "docs" / "integrating_client.py"
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.demo.journey import Journey
-from deploy.demo.postbox import Letter
-from deploy.demo.public import Problem, wait_for
-from deploy.demo.target import Target
 from deploy.local import bring_up, stack
+from devtools.scenario.gateway_client import Problem, wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.postbox import Letter
+from devtools.scenario.target import Target
 from tests.system.readings import events, rows
 
 Begin = Callable[..., Journey]

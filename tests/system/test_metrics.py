@@ -4,9 +4,9 @@ import re
 
 import urllib3
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local import processes, stack
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.contract.observability.rules import expressions
 
 # PromQL's own words and the labels of our expressions; every other word is a metric.

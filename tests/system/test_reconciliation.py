@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from deploy.demo import count
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local.reconcile import Reconciliation
+from devtools.scenario import invariants
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.engines import wait_until
 
 
@@ -42,7 +42,7 @@ def test_reconciliation_of_the_system_names_what_a_database_has_lost_and_nothing
     renewal.apply()
     renewal.receive()
     renewal.fulfil()
-    wait_until(lambda: count.at_rest(system), limit=60, what="nothing is left to do", every=0.5)
+    wait_until(lambda: invariants.at_rest(system), limit=60, what="nothing is left to do", every=0.5)
 
     assert named(system, renewal.id) == set()
     with forgotten(system, "payment", renewal.id):

@@ -10,10 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from kafka import KafkaConsumer, TopicPartition
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local import kafka as local_kafka
 from deploy.local.topics import PARTITIONS
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from services.issuance.ca import lint
 from shared.events.base import Topic
 from tests.system.readings import events, rows, tables

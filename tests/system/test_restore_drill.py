@@ -7,7 +7,7 @@ import pytest
 
 
 def drill(*arguments: str) -> str:
-    command = [sys.executable, "-m", "deploy.demo.restore_drill", "--renewals", "2", *arguments]
+    command = [sys.executable, "-m", "devtools.scenario.restore_drill", "--renewals", "2", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

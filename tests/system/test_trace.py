@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.target import Target
+from devtools.scenario.target import Target
 from tests.engines import wait_until
 from tests.system.collector import Collector, Span
 

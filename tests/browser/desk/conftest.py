@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright
 
-from deploy.demo.journey import Journey
-from deploy.demo.target import Target
 from deploy.local import stack, staff
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.browser import certificate_choice, nss, programs
 from tests.browser.desk.staff_browser import StaffBrowser
 from tests.browser.windows import ChromiumWindow

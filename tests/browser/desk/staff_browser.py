@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.demo.public import wait_for
+from devtools.scenario.gateway_client import wait_for
 from tests.browser.windows import Window
 
 

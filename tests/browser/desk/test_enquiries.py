@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from cryptography import x509
 
-from deploy.demo.journey import Journey
+from devtools.scenario.journey import Journey
 from tests.browser.desk.staff_browser import StaffBrowser
 
 Begin = Callable[..., Journey]

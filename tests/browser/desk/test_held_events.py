@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from deploy.demo.journey import Journey
-from deploy.demo.public import wait_for
-from deploy.demo.target import Target
+from devtools.scenario.gateway_client import wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.target import Target
 from tests.browser.desk.staff_browser import StaffBrowser
 from tests.browser.keyboard import KeyboardWindow
 from tests.system.intruder import Intruder

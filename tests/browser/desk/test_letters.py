@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.clerk import import_subscriptions, post_batch
-from deploy.demo.journey import Journey
-from deploy.demo.postbox import Letter
-from deploy.demo.public import Problem, wait_for
-from deploy.demo.target import Target
 from deploy.local import samples
+from devtools.scenario.clerk import import_subscriptions, post_batch
+from devtools.scenario.gateway_client import Problem, wait_for
+from devtools.scenario.journey import Journey
+from devtools.scenario.postbox import Letter
+from devtools.scenario.target import Target
 from tests.browser.desk.staff_browser import StaffBrowser
 from tests.system.readings import rows
 

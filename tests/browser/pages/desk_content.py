@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.clerk import registered_number
+from devtools.scenario.clerk import registered_number
 from services.mailing.operator_api import OPERATIONS
 from shared.db import Pool
 from shared.events.application import RenewalCancelled, RenewalCompleted

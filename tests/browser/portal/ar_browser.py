@@ -10,9 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext
 
-from deploy.demo.ar import Order
-from deploy.demo.postbox import Letter
-from deploy.demo.target import Target
+from devtools.scenario.ar import Order
+from devtools.scenario.postbox import Letter
+from devtools.scenario.target import Target
 from tests.browser import token
 from tests.browser.assets import terminal
 from tests.browser.windows import Window

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright
 
-from deploy.demo.target import Target
+from devtools.scenario.target import Target
 from tests.browser import certificate_choice, firefox, nss, programs, token
 from tests.browser.portal.ar_browser import ARBrowser, open_window
 from tests.browser.windows import ChromiumWindow

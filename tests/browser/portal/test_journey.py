@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.demo.ar import Order
-from deploy.demo.journey import openssl_verify
-from deploy.demo.postbox import Letter
-from deploy.demo.public import wait_for
+from devtools.scenario.ar import Order
+from devtools.scenario.gateway_client import wait_for
+from devtools.scenario.journey import openssl_verify
+from devtools.scenario.postbox import Letter
 from tests.browser.keyboard import KeyboardWindow
 from tests.browser.portal import web_server
 from tests.browser.portal.ar_browser import ARBrowser, with_e_cert_file, with_token

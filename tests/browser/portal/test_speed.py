@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from deploy.demo.target import Target
+from devtools.scenario.target import Target
 from tests.browser import nss, programs
 from tests.browser.portal.ar_browser import ARBrowser
 from tests.browser.programs import NODE, TOOLS

@@ -17,7 +17,7 @@ from deploy.local.installation import ROOT, Installation, Ports
 from deploy.local.waiting import wait_until
 
 RUN = ("deploy.local.run", "--folder")
-DEMO = ("deploy.demo", "--folder")
+DEMO = ("devtools.scenario", "--folder")
 AT_ONCE = 30  # seconds, Python's own start on a busy machine included
 
 

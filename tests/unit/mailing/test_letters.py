@@ -10,7 +10,7 @@ import pypdf
 import pytest
 from pypdf.generic import DictionaryObject
 
-from deploy.demo.postbox import read_letter
+from devtools.scenario.postbox import read_letter
 from services.mailing.domain import EnvelopeUnusable, Help, Letter
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
 from services.mailing.print_key import PrintKey

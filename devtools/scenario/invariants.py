@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import urllib3
 
-from deploy.demo.journey import SUBJECT
-from deploy.demo.public import plain_http
-from deploy.demo.target import Target
 from deploy.local import stack
 from deploy.local.postgres import SERVICES
 from deploy.local.topics import ACCESS
+from devtools.scenario.gateway_client import plain_http
+from devtools.scenario.journey import SUBJECT
+from devtools.scenario.target import Target
 
 
 def running(target: Target, moment: datetime) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.demo.public import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
 
 # The gateway writes header names in lower case.
 TICKET: Final = "draft-ticket"

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.demo.ar import AR, ECert
-from deploy.demo.journey import Journey
-from deploy.demo.postbox import Postbox
-from deploy.demo.public import Gateway
 from deploy.local import stack
 from deploy.local.checks import ENGINES, READY, RunsAlready
 from deploy.local.installation import CannotStart, Installation
 from deploy.local.leftovers import memory_of
 from deploy.local.run import Progress, running
+from devtools.scenario.ar import AR, ECert
+from devtools.scenario.gateway_client import Gateway
+from devtools.scenario.journey import Journey
+from devtools.scenario.postbox import Postbox
 
 START_SECONDS: Final = 300
 

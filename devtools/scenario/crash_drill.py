@@ -21,14 +21,14 @@ from typing import Final
 
 import psutil
 
-from deploy.demo import count
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.postbox import Postbox
-from deploy.demo.target import Target
 from deploy.local import samples, waiting
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
 from deploy.local.leftovers import name_of, processes_of
 from deploy.local.reconcile import Reconciliation
+from devtools.scenario import invariants
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.postbox import Postbox
+from devtools.scenario.target import Target
 
 READY_SECONDS: Final = 300
 ENGINES: Final = {"envoy", "kafka", "postgres", "supervisord"}
@@ -126,11 +126,11 @@ class Drill:
             with started(self.installation):
                 ids = [each.result() for each in running]
                 print("last event of each renewal before the kill:", flush=True)
-                for name, number in count.last_events(target, killed_at).most_common():
+                for name, number in invariants.last_events(target, killed_at).most_common():
                     print(f"{number:6}  {name}")
                 return {
-                    "renewals running at the kill": count.running(target, killed_at),
-                    **count.all_of(target, ids),
+                    "renewals running at the kill": invariants.running(target, killed_at),
+                    **invariants.all_of(target, ids),
                     "reconciliations that diverge": reconcile(target),
                 }
 
@@ -158,7 +158,7 @@ class Drill:
 
 def reconcile(target: Target) -> int:
     """Compare all records once nothing is left to do, and print the divergences. Returns 1 if there are any."""
-    waiting.wait_until(lambda: count.at_rest(target), limit=READY_SECONDS, what="nothing is left to do", every=0.5)
+    waiting.wait_until(lambda: invariants.at_rest(target), limit=READY_SECONDS, what="nothing is left to do", every=0.5)
     done = Reconciliation(installation=target.installation, grace=0).run()
     print(done.stdout, end="", flush=True)
     if done.returncode > 1:
@@ -237,7 +237,7 @@ def main() -> None:
     counts = Counter(drill.run(options.kills, random.Random(options.seed)))  # noqa: S311 (no secret)
     for name, number in counts.items():
         print(f"{number:6}  {name}")
-    faults = count.faults(counts, renewals=options.renewals, items=drill.items)
+    faults = invariants.faults(counts, renewals=options.renewals, items=drill.items)
     for fault in faults:
         print(f"FAULT: {fault}")
     if not faults:

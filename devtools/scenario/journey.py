@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from deploy.demo.ar import AR, Order
-from deploy.demo.postbox import Letter, Postbox
-from deploy.demo.public import plain_http, wait_for
+from devtools.scenario.ar import AR, Order
+from devtools.scenario.gateway_client import plain_http, wait_for
+from devtools.scenario.postbox import Letter, Postbox
 
 T = TypeVar("T")
 SUBJECT: Final = "Submission of Certificate Signing Request (CSR)"

@@ -11,14 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from urllib3.exceptions import HTTPError
 
-from deploy.demo.ar import AR
-from deploy.demo.clerk import import_subscriptions, post_batch
-from deploy.demo.journey import Journey, Leg
-from deploy.demo.public import Problem, TimedOut, wait_for
-from deploy.demo.target import Target, find_or_start
 from deploy.local import samples
 from deploy.local.installation import DEFAULT_FOLDER
 from deploy.local.run import EXPECTED, Progress, said
+from devtools.scenario.ar import AR
+from devtools.scenario.clerk import import_subscriptions, post_batch
+from devtools.scenario.gateway_client import Problem, TimedOut, wait_for
+from devtools.scenario.journey import Journey, Leg
+from devtools.scenario.target import Target, find_or_start
 from services.issuance.ca.lint import pkilint_findings
 
 # Steps on the AR's own computer count as the AR's time, not the system's.

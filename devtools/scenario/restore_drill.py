@@ -22,14 +22,6 @@ from typing import Final
 
 import psycopg
 
-from deploy.demo import count
-from deploy.demo.ar import Order
-from deploy.demo.clerk import import_subscriptions
-from deploy.demo.drill import READY_SECONDS
-from deploy.demo.journey import Journey
-from deploy.demo.postbox import Postbox
-from deploy.demo.public import Problem
-from deploy.demo.target import Target
 from deploy.local import bring_up, kafka, processes, restoring, samples, stack
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
 from deploy.local.postgres import DESK, SERVICES, package
@@ -38,6 +30,14 @@ from deploy.local.reconcile import Reconciliation
 from deploy.local.run import Progress, running
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import TookTooLong, wait_until
+from devtools.scenario import invariants
+from devtools.scenario.ar import Order
+from devtools.scenario.clerk import import_subscriptions
+from devtools.scenario.crash_drill import READY_SECONDS
+from devtools.scenario.gateway_client import Problem
+from devtools.scenario.journey import Journey
+from devtools.scenario.postbox import Postbox
+from devtools.scenario.target import Target
 
 ACTOR: Final = "drill"
 CRL_STEP: Final = 1000
@@ -190,7 +190,9 @@ class RestoreDrill:
         return tuple(f"stranded: {type(error).__name__}: {error}" for error in ended if error is not None)
 
     def _rest(self) -> None:
-        wait_until(lambda: count.at_rest(self.target), limit=READY_SECONDS, what="nothing is left to do", every=0.5)
+        wait_until(
+            lambda: invariants.at_rest(self.target), limit=READY_SECONDS, what="nothing is left to do", every=0.5
+        )
 
     def _table(self) -> tuple[Process, ...]:
         return processes.table(self.installation, stack.outside())
