@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from deploy.events import documents
-from deploy.events.documents import files
+from devtools.docs.feed import documents
+from devtools.docs.feed.documents import files
 from shared.events.base import Event, Topic
 from shared.events.registry import ALL, PUBLISHERS
 from shared.messaging import codec

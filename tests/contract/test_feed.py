@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from deploy.events import documents, examples
 from deploy.gateway.rules import PROBLEMS
+from devtools.docs.feed import documents, examples
 from services.issuance.feed import api, schemas
 from services.issuance.feed.head import REQUESTS_AT_ONCE
 from services.issuance.feed.store import FEED

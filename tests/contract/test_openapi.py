@@ -8,8 +8,8 @@ import jsonschema_rs
 import pytest
 from psycopg_pool import ConnectionPool
 
-from deploy.desk_document import operator_app
 from deploy.local import stack
+from devtools.docs.desk_document import operator_app
 from services.application import api as application
 from services.identity import api as identity
 from services.issuance import api as issuance

@@ -3,9 +3,9 @@
 import pytest
 
 from backoffice.desk.roles import Action
-from deploy import desk_document
-from deploy.desk_document import operator_routes, service
 from deploy.local import postgres, stack
+from devtools.docs import desk_document
+from devtools.docs.desk_document import operator_routes, service
 from tests.integration.operators import ROUTES
 
 

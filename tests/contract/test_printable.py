@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from deploy import printable
+from devtools import printable
 from services.mailing.domain import EnvelopeUnusable
 from shared.validation.printable import find_unprintable
 from tests.unit.mailing.letter import a_letter

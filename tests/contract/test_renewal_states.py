@@ -1,6 +1,6 @@
 """The drawing of the states is the code's."""
 
-from deploy import documents
+from devtools.docs import documents
 
 
 def test_the_drawing_is_as_the_code_draws_it() -> None:

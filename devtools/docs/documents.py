@@ -1,4 +1,4 @@
-"""Generator of all documents that come from the code: `python -m deploy.documents`."""
+"""Generator of all documents that come from the code: `python -m devtools.docs.documents`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from deploy import desk_document, printable
-from deploy.events import documents
 from deploy.k8s import generated
+from devtools import printable
+from devtools.docs import desk_document
+from devtools.docs.feed import documents
 from services.application.domain import ENDED, ITEM_TRANSITIONS, TRANSITIONS, ItemState, RenewalState
 from shared.events.base import Event
 from shared.events.registry import ALL

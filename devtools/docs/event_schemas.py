@@ -43,7 +43,7 @@ _OPTIONAL: Final = ("ce_traceparent", "ce_causationid")
 
 
 def documents(examples: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Every document, by file name. `examples` has, by event type, headers and payload of one record."""
+    """Return every document, by file name. `examples` has, by event type, headers and payload of one record."""
     schemas = {f"{name}.schema.json": as_json(_schema(event)) for name, event in sorted(ALL.items())}
     return {**schemas, "asyncapi.json": as_json(asyncapi(examples))}
 
@@ -62,7 +62,7 @@ def _schema(event: type[Event]) -> dict[str, Any]:
 
 
 def asyncapi(examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The AsyncAPI 3 document."""
+    """Return the AsyncAPI 3 document."""
     by_topic = {topic: [event for event in ALL.values() if event.TOPIC is topic] for topic in Topic}
     return {
         "asyncapi": "3.0.0",
@@ -125,5 +125,5 @@ def _publisher(topic: Topic) -> str:
 
 
 def as_json(document: Any) -> str:
-    """As all of them are written."""
+    """Return the text of a schema, indented and ending with a line break."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -9,11 +9,11 @@ from typing import Any, Final, cast
 import flask
 import jinja2
 
-from deploy.events import examples
 from deploy.local.topics import ACCESS, READERS
+from devtools.docs import event_schemas
+from devtools.docs.feed import examples
 from services.issuance.feed import api
 from shared.db import Pool
-from shared.events import documents
 from shared.events.base import FEEDS, Topic
 from shared.messaging import codec
 from shared.security.tokens import KeySet
@@ -27,13 +27,13 @@ GUIDE: Final = ("README.md", "flow.md", "verify.sh")
 
 def files() -> dict[str, str]:
     """Return all files by name."""
-    schemas = documents.documents(examples.messages())
+    schemas = event_schemas.documents(examples.messages())
     batch = [codec.to_json(record) for record in examples.records()]
     return {
         **schemas,
-        "feed.openapi.json": documents.as_json(openapi()),
-        "examples.json": documents.as_json(batch),
-        "example-keys.json": documents.as_json({"keys": [examples.key().jwk()]}),
+        "feed.openapi.json": event_schemas.as_json(openapi()),
+        "examples.json": event_schemas.as_json(batch),
+        "example-keys.json": event_schemas.as_json({"keys": [examples.key().jwk()]}),
         "index.html": _page(schemas),
     }
 
