@@ -18,7 +18,7 @@ from backoffice.kit.client import Access, FeedClient
 from benchmarks.figures import Figure, latencies
 from benchmarks.latency import RATES
 from benchmarks.loops import first_poll, life, started
-from deploy.practice.feed import PER_RENEWAL, READER, Practice, load_feed, made_up, running
+from conformance.feed_fixture import PER_RENEWAL, READER, Practice, load_feed, made_up, running
 from shared import db
 from shared.events.base import RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld

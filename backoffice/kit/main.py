@@ -254,4 +254,4 @@ def _conformance(options: argparse.Namespace) -> int:
         sys.exit(2)
     where = os.getcwd()
     os.chdir(_HERE)
-    os.execv(sys.executable, [sys.executable, "-m", "deploy.practice", "--folder", where, *command])  # noqa: S606 (no shell is wanted)
+    os.execv(sys.executable, [sys.executable, "-m", "conformance", "--folder", where, *command])  # noqa: S606 (no shell is wanted)

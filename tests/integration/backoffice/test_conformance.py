@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from conformance.checks import CHECKS, Verdict, report
+from conformance.consumer_under_test import Consumer
+from conformance.feed_fixture import running
+from conformance.scenario import Trial
 from deploy.local.waiting import wait_until
-from deploy.practice.consumer import Consumer
-from deploy.practice.feed import running
-from deploy.practice.judging import CHECKS, Verdict, report
-from deploy.practice.trial import Trial
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 _KIT = [sys.executable, "-m", "backoffice", "follow", "--json"]

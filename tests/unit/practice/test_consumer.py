@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from conformance.consumer_under_test import Consumer
 from deploy.local.installation import ROOT
 from deploy.local.waiting import wait_until
-from deploy.practice.consumer import Consumer
 
 pytestmark = pytest.mark.timeout(60)
 # A shell whose child has its output, and outlives it.

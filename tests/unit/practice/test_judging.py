@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.practice.consumer import Consumer, Run
-from deploy.practice.judging import CHECKS, FORGED, LOST, Course, judge, report
+from conformance.checks import CHECKS, FORGED, LOST, Course, judge, report
+from conformance.consumer_under_test import Consumer, Run
 
 COURSE = Course(unknown=20, broker=25, flood=30, head=60)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.practice.consumer import Consumer
+from conformance.consumer_under_test import Consumer
 
 # Positions in the first renewals that are lost, forged or unknown.
 LOST: Final = 7

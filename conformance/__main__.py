@@ -14,10 +14,10 @@ from pathlib import Path
 
 import structlog
 
-from deploy.practice.consumer import Consumer
-from deploy.practice.feed import running
-from deploy.practice.judging import report
-from deploy.practice.trial import Trial
+from conformance.checks import report
+from conformance.consumer_under_test import Consumer
+from conformance.feed_fixture import running
+from conformance.scenario import Trial
 
 
 def main() -> int:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deploy.practice.consumer import Consumer
-from deploy.practice.feed import PER_RENEWAL, Practice
-from deploy.practice.judging import FORGED, LOST, Course, Verdict, judge
+from conformance.checks import FORGED, LOST, Course, Verdict, judge
+from conformance.consumer_under_test import Consumer
+from conformance.feed_fixture import PER_RENEWAL, Practice
 
 _RENEWALS: Final = 15
 _UNKNOWN: Final = _RENEWALS * PER_RENEWAL + 1
