@@ -11,9 +11,9 @@ from typing import Final
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
+from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
 from deploy.local.installation import Installation
-from deploy.local.topics import PARTITIONS
 from deploy.local.waiting import wait_until
 from shared.db import Conn
 from shared.events.base import Topic

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.kafka.topics import PRINCIPALS
 from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
-from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_port
 from shared.runtime.migrate import load, migrate
 from shared.settings import KafkaSettings

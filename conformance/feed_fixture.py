@@ -17,10 +17,10 @@ import psycopg
 
 from deploy.gateway.envoy import Gateway, render
 from deploy.gateway.rules import BACK_OFFICE_HOST, FEED, Clients
+from deploy.kafka.topics import PRINCIPALS
 from deploy.local import back_office, kafka, pki, postgres
 from deploy.local.installation import CACHE, ROOT
 from deploy.local.processes import envoy_command
-from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_port, is_taken, wait_until
 from shared import db
 from shared.db import Pool

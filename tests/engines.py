@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from deploy.kafka.topics import PARTITIONS, PRINCIPALS
 from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
 from deploy.local.installation import CACHE
-from deploy.local.topics import PARTITIONS, PRINCIPALS
 from deploy.local.waiting import TookTooLong, free_port, wait_until
 from shared.events.base import Topic
 from shared.runtime.migrate import load, migrate

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.gateway.envoy import Gateway, Network
+from deploy.kafka.topics import PRINCIPALS
 from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
-from deploy.local.topics import PRINCIPALS
 from deploy.local.waiting import free_ports
 
 ROOT: Final = Path(__file__).parents[2]

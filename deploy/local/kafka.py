@@ -25,9 +25,9 @@ from kafka.admin import (
 )
 from kafka.errors import KafkaError
 
+from deploy.kafka.topics import ACCESS, PARTITIONS, PRINCIPALS, READERS, group_prefix, watched
 from deploy.local.kafka_jars import jars
 from deploy.local.passwords import write_private
-from deploy.local.topics import ACCESS, PARTITIONS, PRINCIPALS, READERS, group_prefix, watched
 from deploy.local.waiting import wait_until
 from shared.events.base import Topic
 

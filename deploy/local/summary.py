@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator
 
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, FEED, SIGN_IN_HOST
+from deploy.kafka.topics import READERS, group_prefix
 from deploy.local import back_office, pki, stack, staff
 from deploy.local.installation import Installation
 from deploy.local.people import SAMPLES
-from deploy.local.topics import READERS, group_prefix
 
 
 def summary(installation: Installation, processes: Collection[str]) -> str:

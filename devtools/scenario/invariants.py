@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import urllib3
 
+from deploy.kafka.topics import ACCESS
 from deploy.local import stack
 from deploy.local.postgres import SERVICES
-from deploy.local.topics import ACCESS
 from devtools.scenario.gateway_client import plain_http
 from devtools.scenario.journey import SUBJECT
 from devtools.scenario.target import Target

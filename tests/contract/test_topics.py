@@ -8,7 +8,7 @@ import pytest
 
 from backoffice.desk import projection as desk
 from deploy.gateway.rules import PUBLIC_SERVICES
-from deploy.local.topics import ACCESS
+from deploy.kafka.topics import ACCESS
 from services.application import handlers as application
 from services.issuance import handlers as issuance
 from services.mailing import handlers as mailing

@@ -8,10 +8,10 @@ import urllib3
 from kafka import KafkaConsumer, TopicPartition
 
 from deploy.gateway.rules import BACK_OFFICE_HOST
+from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
 from deploy.local.processes import table
 from deploy.local.stack import outside
-from deploy.local.topics import PARTITIONS
 from deploy.local.waiting import wait_until
 from devtools.scenario.gateway_client import Connection, Gateway, Problem
 from devtools.scenario.journey import Journey

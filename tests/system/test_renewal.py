@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from kafka import KafkaConsumer, TopicPartition
 
+from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
-from deploy.local.topics import PARTITIONS
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from services.issuance.ca import lint

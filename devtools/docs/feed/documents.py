@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import flask
 import jinja2
 
-from deploy.local.topics import ACCESS, READERS
+from deploy.kafka.topics import ACCESS, READERS
 from devtools.docs import event_schemas
 from devtools.docs.feed import examples
 from services.issuance.feed import api

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
-from deploy.local.topics import PARTITIONS
+from deploy.kafka.topics import PARTITIONS
 from tests.contract.k8s.reach import selects
 from tests.contract.k8s.rendering import Object, Rendered, container, image, labels, name, pod
 

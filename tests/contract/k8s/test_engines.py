@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from deploy.kafka.topics import ACCESS, PARTITIONS, READERS
 from deploy.local import kafka, postgres
-from deploy.local.topics import ACCESS, PARTITIONS, READERS
 from shared.events.base import Topic
 from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, labels, name, pod, render
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.partitioner import murmur2
 
+from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
-from deploy.local.topics import PARTITIONS
 from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.base import RenewalId, Topic

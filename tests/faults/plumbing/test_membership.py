@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from deploy.local.topics import PARTITIONS
+from deploy.kafka.topics import PARTITIONS
 from shared.db import Pool
 from shared.errors import Unavailable
 from shared.messaging import kafka_clients

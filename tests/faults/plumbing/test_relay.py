@@ -10,8 +10,8 @@ import psycopg
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
+from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
-from deploy.local.topics import PARTITIONS
 from shared import db
 from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic

@@ -27,8 +27,8 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from deploy.kafka import topics
 from deploy.local import kafka as kafka_acls
-from deploy.local import topics
 from shared.events.base import Topic
 from tests.engines import Kafka
 

@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import REGISTRY
 
-from deploy.local.topics import PARTITIONS
+from deploy.kafka.topics import PARTITIONS
 from shared.events.base import Topic
 from shared.lifecycle import Life
 from shared.messaging import feed_lag, group_lag, kafka_clients

@@ -19,7 +19,7 @@ from kafka.errors import (
 )
 from kafka.partitioner import murmur2
 
-from deploy.local.topics import PARTITIONS
+from deploy.kafka.topics import PARTITIONS
 from shared import db
 from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic

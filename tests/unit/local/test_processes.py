@@ -7,12 +7,12 @@ import pytest
 from supervisor.options import ServerOptions
 
 from backoffice.kit.settings import read_settings
+from deploy.kafka.topics import ACCESS
 from deploy.local import postgres, stack, supervision
 from deploy.local.installation import Installation, Ports
 from deploy.local.processes import Group, Process, has_portal, table
 from deploy.local.stack import Outside
 from deploy.local.summary import summary
-from deploy.local.topics import ACCESS
 from shared.runtime.service import run
 
 ALONE = Outside(variables={})

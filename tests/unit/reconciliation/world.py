@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from backoffice.reconciliation.comparing import Files, Report, compare
 from backoffice.reconciliation.loading import write_records
 from backoffice.reconciliation.main import SERVICES
-from deploy.local.topics import ACCESS
+from deploy.kafka.topics import ACCESS
 from shared.security.signed_extract import Source, write_signed
 from shared.security.tokens import KeySet, SigningKey, thumbprint
 

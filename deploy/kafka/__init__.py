@@ -1,0 +1,1 @@
+"""Kafka: the topics, and which service may write or read each."""
