@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backoffice.desk import projection
-from deploy.local.topics import READERS
+from deploy.kafka.topics import READERS
 from devtools.docs.markdown import code, table
 from services.application import handlers as application
 from services.issuance import handlers as issuance

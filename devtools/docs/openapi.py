@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.desk_document import operator_app, service
-from deploy.events.documents import app_of, describe
 from deploy.local import stack
+from devtools.docs import event_schemas
+from devtools.docs.desk_document import operator_app, service
+from devtools.docs.feed.documents import app_of, describe
 from services.application import api as application
 from services.identity import api as identity
 from services.issuance import api as issuance
 from services.payment import api as payment
-from shared.events import documents
 
 FOLDER: Final = Path("docs/openapi")
 # mailing answers operators alone; the feed's document lies beside the events (docs/events/feed.openapi.json).
@@ -25,7 +25,7 @@ def files() -> dict[str, str]:
     for name in stack.OPERATED:
         own = service(name).operations is not None
         found[f"{name}-operators.json" if own else COMMON_OPERATORS] = operators(name)
-    return {name: documents.as_json(document) for name, document in found.items()}
+    return {name: event_schemas.as_json(document) for name, document in found.items()}
 
 
 def operators(name: str) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from deploy import desk_document
 from deploy.local import stack
-from devtools.docs import commands, configuration, flow, openapi
+from devtools.docs import commands, configuration, desk_document, flow, openapi
 from shared.events.base import Event
 from shared.events.registry import ALL
 from shared.settings import Env
