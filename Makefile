@@ -111,7 +111,7 @@ assets: $(ASSETS)  ## build the portal's stylesheet and signing script from port
 COMPILE := $(QUIETLY) "Resolving the dependencies" "$(TRY_PIP)" \
   $(BIN)/uv pip compile --generate-hashes --no-header --no-annotate --universal --python-version 3.11
 
-lock: $(READY)  ## resolve the dependencies anew into requirements/*.txt, with hashes
+lock: $(READY)  ## resolve the dependencies again into requirements/*.txt, with hashes
 	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/common.txt
 	@for extra in identity application payment mailing issuance portal desk local; do \
