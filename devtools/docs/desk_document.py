@@ -26,19 +26,19 @@ from shared.web.problems import ProblemTable
 DESK: Final = Path("docs/desk.md")
 _HEAD: Final = """# The desk
 
-Written from the tables in `backoffice/desk/roles.py`, `backoffice/desk/words.py` and the services' `operating.py` by
-`make docs`; tests keep it true and try every cell, through the gateway and straight at the services. Staff show a
-certificate of the staff CA; what they may do stands in the desk's database (`backoffice.desk.main assign`). Why it is
-built so: `docs/adr/0028` to `0030`.
+Generated from the tables in `backoffice/desk/roles.py`, `backoffice/desk/words.py` and the services' operator APIs by
+`make docs`. Tests compare this page with the code, and try every combination, through the gateway and directly at the
+services. Staff sign in with a certificate of the staff CA; the desk's database has their roles
+(`backoffice.desk.main assign`). The reasons: `docs/adr/0028` to `0030`.
 """
 _SERVICES: Final = """
-A service knows actions, not roles: each request carries the desk's word for one member of staff, one action and one
-service. Paths begin with `/operator/v1/`, at the `operate` process of each service, which the desk alone reaches. These
-are at every service that reads events:
+A service checks actions, not roles: each request carries a token of the desk for one member of staff, one action and one
+service. Paths begin with `/operator/v1/`, at the `operate` process of each service, which only the desk reaches. Every
+service that consumes events has these:
 """
 _REFUSALS: Final = """
-What was refused is told as a page by the desk, and as a problem document (`urn:ecert:problem:…`) by a service. That a
-holder of a staff certificate was not let in is an audit record.
+The desk shows a refusal as a page, a service answers with a problem document (`urn:ecert:problem:…`). A refused sign-in
+with a staff certificate is audited.
 """
 
 
@@ -93,7 +93,7 @@ def text() -> str:
             ),
             "## Pages\n",
             _table(["page", "action"], _pages()),
-            "## The services' own addresses",
+            "## Operator APIs of the services",
             _SERVICES,
             _table(["request", "action"], _requests(operator_routes("desk"))),
             *(
@@ -101,9 +101,9 @@ def text() -> str:
                 for name in stack.OPERATED
                 if (own := _own(name))
             ),
-            "## Who is refused, and how",
+            "## Refusals",
             _REFUSALS,
-            _table(["status", "the page says", "or the service"], _refusals()),
+            _table(["status", "page of the desk", "problem of a service"], _refusals()),
         )
     )
 
