@@ -32,9 +32,9 @@ services. Staff sign in with a certificate of the staff CA; the desk's database 
 (`backoffice.desk.main assign`). The reasons: `docs/adr/0028` to `0030`.
 """
 _SERVICES: Final = """
-A service checks actions, not roles: each request carries a token of the desk for one member of staff, one action and one
-service. Paths begin with `/operator/v1/`, at the `operate` process of each service, which only the desk reaches. Every
-service that consumes events has these:
+A service checks actions, not roles: each request carries a token of the desk for one member of staff, one action and
+one service. Paths begin with `/operator/v1/`, at the `operate` process of each service, which only the desk reaches.
+Every service that consumes events has these:
 """
 _REFUSALS: Final = """
 The desk shows a refusal as a page, a service answers with a problem document (`urn:ecert:problem:…`). A refused sign-in
