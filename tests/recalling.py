@@ -1,6 +1,6 @@
 """The outbox of a database before a restore, and its recovery after it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from shared.db import Pool
 from shared.events.base import Envelope
@@ -15,9 +15,16 @@ def travelled(pool: Pool) -> list[Envelope]:
     return [outbox.envelope_of(row) for row in rows]
 
 
-def bring_back(pool: Pool, envelopes: Sequence[Envelope]) -> None:
+def bring_back(
+    pool: Pool, envelopes: Sequence[Envelope], *, then: Callable[[Pool, int, str], Sequence[str]] | None = None
+) -> outbox_recovery.Recalled:
     """Recover the outbox, as the `recall` command does."""
-    records = [
+    return outbox_recovery.take_back(pool, [records_of(envelopes)], actor="test", then=then)
+
+
+def records_of(envelopes: Sequence[Envelope]) -> list[Record]:
+    """Return these events as Kafka has them."""
+    return [
         Record(
             topic=each.topic,
             partition=0,
@@ -28,4 +35,3 @@ def bring_back(pool: Pool, envelopes: Sequence[Envelope]) -> None:
         )
         for offset, each in enumerate(envelopes)
     ]
-    outbox_recovery.take_back(pool, [records], actor="test")

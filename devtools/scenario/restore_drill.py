@@ -63,9 +63,6 @@ class Point(StrEnum):
 # Divergences that a restore to this point may leave because no command can bring the data back (docs/operations.md).
 LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
     ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
-    ("application", Point.YESTERDAY): frozenset(
-        {"event-held", "payment-differs", "proof-differs", "certificate-without-order", "stranded"}
-    ),
     ("issuance", Point.YESTERDAY): frozenset({"completed-without-certificate"}),
 }
 
@@ -173,7 +170,7 @@ class RestoreDrill:
     def _renew(self, srn: str, until_paid: bool) -> Journey:
         journey = self.target.journey([srn], self.installation.folder / "ars" / srn, postbox=self.postbox)
         journey.every = 0.25
-        journey.submit()
+        submit(journey)
         journey.pay()
         journey.receive_letters()
         return journey if until_paid else fulfil(journey)
@@ -258,6 +255,16 @@ class RestoreDrill:
         if done.returncode != 0:
             raise RuntimeError(f"{service} {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
+
+
+def submit(journey: Journey) -> None:
+    """Submit, with a new draft if a restored application lost the first one."""
+    try:
+        journey.submit()
+    except Problem as problem:
+        if not problem.type.endswith("renewal-not-found"):
+            raise
+        journey.submit()
 
 
 def fulfil(journey: Journey) -> Journey:

@@ -24,7 +24,7 @@ OVERDUE: Final = Counter("renewals_overdue_total", "Answers of other services th
 for _state in DEADLINES:
     OVERDUE.labels(_state)
 
-_PASSED: Final = {
+PASSED: Final = {
     RenewalState.AWAITING_PAYMENT: (Step.PAYMENT_DEADLINE, Ending.NOT_PAID),
     RenewalState.AWAITING_CSRS: (Step.CSR_DEADLINE, Ending.NO_CSR),
     RenewalState.ON_HOLD: (Step.HOLD_DEADLINE, Ending.NOT_RELEASED),
@@ -62,12 +62,12 @@ def _ask(tx: Tx, renewal: Renewal) -> None:
         case RenewalState.EXPIRING:
             outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.DEADLINE))
         case RenewalState.WITHHOLDING:
-            outbox.add(tx, CancellationRequested(renewal_id=renewal.id))
+            outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
 
 
 def pass_deadline(was: Renewal, tx: Tx) -> None:
     """The renewal has been in its state for as long as it may; its timer has been taken out."""
-    step, ending = _PASSED.get(was.state, (None, None))
+    step, ending = PASSED.get(was.state, (None, None))
     renewal = was.after(Deadline, tx.now, ending=ending)
     action = "answer-overdue" if step is None else step.value
     audit.record(tx, actor="application", action=action, subject=str(was.id), details={"state": str(was.state)})
@@ -89,5 +89,6 @@ def note(
     detail: str | None = None,
     at: datetime | None = None,
 ) -> None:
-    """One more step, as the AR is shown it."""
-    store.add_to_timeline(tx.conn, renewal_id, at or tx.now, event, item_id, detail)
+    """One more step, as the AR is shown it: of the moment when it was announced, however late it is read."""
+    announced = tx.now if tx.event is None else tx.event.time
+    store.add_to_timeline(tx.conn, renewal_id, at or announced, event, item_id, detail)

@@ -1,6 +1,8 @@
 """The document that the AR signs: canonical JSON (RFC 8785) that says in plain words what is agreed."""
 
 import hashlib
+import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +11,8 @@ from typing import Any, Final
 import rfc8785
 
 from services.application import terms
-from services.application.domain import CURRENCY, Item, Subscription
-from shared.events.base import Language, RenewalId
+from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalState, Subscription
+from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"
 DECLARATIONS: Final = (
@@ -71,3 +73,42 @@ def _item(item: Item) -> dict[str, Any]:
         "current_serial": item.current_serial,
         "amount_minor": item.amount_minor,
     }
+
+
+def read(text: str) -> tuple[Renewal, list[Item]]:
+    """Return the draft of which this is the document, and its items: the opposite of `write`.
+
+    Raises KeyError, TypeError or ValueError for any other text.
+    """
+    content = json.loads(text)
+    renewal = Renewal(
+        id=RenewalId(uuid.UUID(content["renewal_id"])),
+        reference=content["reference"],
+        subscriber_id=SubscriberId(content["subscriber"]["id"]),
+        subscriber_name=content["subscriber"]["name"],
+        ar_id=ARId(content["authorised_representative"]["id"]),
+        language=Language(content["language"]),
+        state=RenewalState.DRAFT,
+        document=text,
+        document_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        amount_minor=content["fee"]["amount_minor"],
+        currency=content["fee"]["currency"],
+        created_at=datetime.fromisoformat(content["created_at"]),
+    )
+    return renewal, [_read_item(renewal.id, position, item) for position, item in enumerate(content["items"], start=1)]
+
+
+def _read_item(renewal_id: RenewalId, position: int, content: dict[str, Any]) -> Item:
+    return Item(
+        id=ItemId(uuid.UUID(content["item_id"])),
+        renewal_id=renewal_id,
+        position=position,
+        reference=content["reference"],
+        srn=content["srn"],
+        product=Product(content["product"]),
+        server_names=tuple(content["server_names"]),
+        additional_servers=content["additional_servers"],
+        current_serial=content["current_serial"],
+        amount_minor=content["amount_minor"],
+        state=ItemState.PENDING,
+    )

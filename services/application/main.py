@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.application import extracts, handlers, importing, store, work
+from services.application import extracts, handlers, importing, rebuilding, store, work
 from services.application.settings import read_service_settings, read_settings
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
@@ -118,6 +118,7 @@ SERVICE = Service(
     tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
+    after_recall=rebuilding.rebuild,
     pruning=(store.DRAFTS,),
     readings=(
         Reading(gauge=work.OPEN, query=store.OPEN_RENEWALS),

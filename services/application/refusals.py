@@ -25,6 +25,12 @@ class RenewalNotFound(Refused):
     reason = "renewal-not-found"
 
 
+class NotRebuilt(Refused):
+    """After a restore: a renewal's own events do not say where it was."""
+
+    reason = "not-rebuilt"
+
+
 class NotEligible(Refused):
     """One of the certificates cannot be renewed online now; the message says which, why and what to do."""
 

@@ -313,5 +313,5 @@ def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
     """A renewal's course, oldest first."""
     with conn.cursor(row_factory=class_row(TimelineEntry)) as cursor:
         return cursor.execute(
-            "SELECT time, event, item_id, detail FROM timeline WHERE renewal_id = %s ORDER BY id", (renewal_id,)
+            "SELECT time, event, item_id, detail FROM timeline WHERE renewal_id = %s ORDER BY time, id", (renewal_id,)
         ).fetchall()

@@ -87,6 +87,8 @@ def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: 
     Raises InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
     """
     was = lock_own(tx, renewal_id, caller)
+    if was.attestation == attestation:
+        return was  # submitted with this very signature, and the answer was lost with the database that had its key
     renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
     _check_attestation(attestation, keys, renewal, caller, tx)
     if renewal.submit_before <= tx.now:
@@ -111,6 +113,8 @@ def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: 
             items=tuple(ItemFee(item_id=item.id, amount_minor=item.amount_minor) for item in items),
             document_sha256=renewal.document_sha256,
             pay_before=tx.now + DEADLINES[renewal.state],
+            document=renewal.document,
+            attestation=attestation,
         ),
     )
     return renewal

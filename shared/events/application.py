@@ -18,7 +18,10 @@ class ItemFee:
 
 @dataclass(frozen=True, kw_only=True)
 class RenewalSubmitted(Event):
-    """The AR submitted the signed application; it now waits for its payment."""
+    """The AR submitted the signed application; it now waits for its payment.
+
+    `document` and `attestation` are as in CSRRequested: a restored application rebuilds the renewal from them.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.application.renewal-submitted.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
@@ -32,6 +35,8 @@ class RenewalSubmitted(Event):
     items: tuple[ItemFee, ...]
     document_sha256: str
     pay_before: UTCTime
+    document: str | None = None
+    attestation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +76,12 @@ class CheckoutClosureRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CancellationRequested(Event):
-    """The renewal shall end; issuance answers IssuanceWithheld or CancellationDeclined."""
+    """The renewal shall end, for this reason; issuance answers IssuanceWithheld or CancellationDeclined."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.cancellation-requested.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
+
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

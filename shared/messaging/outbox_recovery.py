@@ -1,8 +1,8 @@
 """Outbox recovery: after a restore, the events that the database has forgotten come back from Kafka.
 
 A restored writer would count again from where it stood, and give numbers and positions away a second time; readers hold
-such an event as a conflict. The state that the forgotten events were about stays forgotten: `forgotten` names their
-renewals.
+such an event as a conflict. The state that the forgotten events were about comes back as far as the service can put it
+back from them (`then`, before the recovery ends); `forgotten` names their renewals.
 
 A recovery works in batches. Each batch is one transaction that puts events back *and* raises the counters after them,
 so a recovery that was broken off leaves nothing half-done in the database; run again, it is resumed and skips what it
@@ -10,8 +10,9 @@ knows. Until a run has reached the end of the topics, no process of the service 
 missing has numbers, too.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from psycopg.errors import CheckViolation, UniqueViolation
@@ -42,14 +43,27 @@ class Recalled:
     returned: int = 0
     conflicts: list[str] = field(default_factory=list)
     unreadable: int = 0
+    not_put_back: list[str] = field(default_factory=list)
 
 
-def take_back(pool: Pool, batches: Iterable[Sequence[Record]], *, actor: str) -> Recalled:
-    """Put every event of these batches of records that the outbox lacks into it, as sent."""
+def take_back(
+    pool: Pool,
+    batches: Iterable[Sequence[Record]],
+    *,
+    actor: str,
+    then: Callable[[Pool, int, str], Sequence[str]] | None = None,
+) -> Recalled:
+    """Put every event of these batches of records that the outbox lacks into it, as sent.
+
+    `then` puts back the state that they are about, given the recovery's number and the actor, before the recovery ends;
+    it returns what could not be put back.
+    """
     found = Recalled(recovery_id=_begin(pool, actor))
     for batch in batches:
         with transaction(pool) as tx:
             _take(tx.conn, batch, found)
+    if then is not None:
+        found.not_put_back.extend(then(pool, found.recovery_id, actor))
     with transaction(pool) as tx:
         tx.conn.execute(
             "UPDATE outbox_recoveries SET ended_at = %s WHERE id = %s AND ended_at IS NULL", (tx.now, found.recovery_id)
@@ -66,6 +80,18 @@ def forgotten(conn: Conn, recovery_id: int) -> Iterator[str]:
         cursor.execute("SELECT DISTINCT key FROM outbox WHERE recovery_id = %s ORDER BY key", (recovery_id,))
         for (key,) in cursor:
             yield str(key)
+
+
+def find_page(conn: Conn, recovery_id: int, *, after: str, limit: int) -> list[list[Envelope]]:
+    """Return the events of this recovery for the next keys behind `after`, those of each key in their order."""
+    rows = conn.execute(
+        f"""SELECT {outbox.ENVELOPE} FROM outbox WHERE recovery_id = %(recovery)s AND key IN (
+                SELECT DISTINCT key FROM outbox WHERE recovery_id = %(recovery)s AND key > %(after)s
+                ORDER BY key LIMIT %(limit)s)
+            ORDER BY key, topic, sequence""",
+        {"recovery": recovery_id, "after": after, "limit": limit},
+    ).fetchall()
+    return [[*of_key] for _, of_key in groupby(map(outbox.envelope_of, rows), key=lambda each: each.subject)]
 
 
 def require_ended(pool: Pool) -> None:

@@ -75,6 +75,8 @@ class Service:
     feed: Callable[[], Feed] | None = None
     # What the desk may do here beside held events; asked by `operate` alone.
     operations: "Callable[[], Operations] | None" = None
+    # The end of an outbox recovery: put back the state that the events are about, and return what could not be.
+    after_recall: Callable[[Pool, int, str], Sequence[str]] | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
     # Its own part of its extract, beside what every service's database has.
     extracts: Sequence[signed_extract.Table] = ()
@@ -286,7 +288,7 @@ def _recall_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recall(service: Service, actor: str) -> None:
-    """Exit status 1 if an event of the database's own has the number of another that travelled."""
+    """Exit status 1 if an event has the number of another that travelled, or state could not be put back."""
     from shared.messaging import consumer, kafka_clients  # as above
 
     settings = _begin(service, "recall")
@@ -294,15 +296,20 @@ def _recall(service: Service, actor: str) -> None:
     pool = open_current_pool(service, settings, "recall", max_size=1, while_recovering=True)
     try:
         batches = kafka_clients.read_all(settings.kafka, f"{service.name}-recall", topics)
-        found = outbox_recovery.take_back(pool, ([*map(consumer.record_of, batch)] for batch in batches), actor=actor)
+        records = ([*map(consumer.record_of, batch)] for batch in batches)
+        found = outbox_recovery.take_back(pool, records, actor=actor, then=service.after_recall)
         print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
         with pool.connection() as conn:
             for renewal in outbox_recovery.forgotten(conn, found.recovery_id):
                 print(f"forgotten: renewal {renewal}")
     finally:
         pool.close()
-    if found.conflicts:
-        sys.exit("\n".join(f"conflict: {each}" for each in found.conflicts))
+    wrong = [
+        *(f"conflict: {each}" for each in found.conflicts),
+        *(f"not put back: {each}" for each in found.not_put_back),
+    ]
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 def _rewind_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from shared.db import Pool
 from shared.events.application import RefundDue
+from tests.engines import Database
 from tests.integration.application.partners import Money, Order, Partners
+from tests.integration.application.restorable import Restorable
 from tests.integration.application.world import ROWS, World, body
 
 ENDED = {"completed", "refused", "cancelled", "expired"}
@@ -152,3 +154,44 @@ def test_random_courses_keep_every_promise(pool: Pool, tmp_path: Path, seed: int
     ends = [courses.end(partners) for partners in courses.partners]
     courses.check()
     assert set(ends) & ENDED
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_courses_go_on_after_a_restore(
+    pool: Pool, application_database: Database, tmp_path: Path, seed: int
+) -> None:
+    world = World(pool)
+    world.enrol(ROWS, tmp_path)
+    courses = Courses(world, random.Random(seed))
+    for _ in range(STEPS // 3):
+        courses.step()
+    lost = Restorable(world, application_database)
+    for _ in range(STEPS // 3):
+        courses.step()
+    before = submitted(world)
+    assert lost.restore().not_put_back == []
+    lost.read_again()
+    assert submitted(world) == before
+    # The drafts of that time are forgotten.
+    kept = {row[0] for row in world.rows("SELECT id FROM renewals")}
+    courses.partners = [partners for partners in courses.partners if partners.id in kept]
+    courses.time_passes()
+    for _ in range(STEPS // 3):
+        courses.step()
+    assert {courses.end(partners) for partners in courses.partners} & ENDED
+    courses.check()
+
+
+def submitted(world: World) -> dict[str, list[tuple[object, ...]]]:
+    """Return submitted renewals and all that was announced of them.
+
+    One whose cancellation was asked for twice is not compared: the first answer is taken for the second one's.
+    """
+    renewals = """(SELECT id FROM renewals AS r WHERE submitted_at IS NOT NULL AND 2 > (
+        SELECT count(*) FROM outbox AS o WHERE o.key = r.id::text AND o.type LIKE '%%.cancellation-requested.%%'))"""
+    return {
+        "renewals": [*world.rows(f"SELECT * FROM renewals WHERE id IN {renewals} ORDER BY id")],
+        "items": [*world.rows(f"SELECT * FROM items WHERE renewal_id IN {renewals} ORDER BY id")],
+        "refunds": [*world.rows("SELECT * FROM refunds ORDER BY id")],
+        "outbox": [*world.rows("SELECT event_id, key, sequence FROM outbox ORDER BY key, sequence")],
+    }

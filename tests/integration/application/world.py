@@ -68,6 +68,8 @@ class World:
     publisher: Publisher = field(default_factory=Publisher)
     ar: AR = field(default_factory=AR)
     keys_used: int = 0
+    # Every record that was delivered, in order: what a consumer reads again after a restore.
+    delivered: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         key = builders.signing_key("application")
@@ -175,6 +177,7 @@ class World:
 
     def apply(self, *records: Record) -> None:
         """Apply records in one batch."""
+        self.delivered.extend(records)
         with self.pool.connection() as conn, conn.transaction():
             self.applier.batch(conn, records)
 

@@ -1,0 +1,241 @@
+"""Rebuilding after a restore: application's own recovered events say what became of each renewal.
+
+A restored database lacks the renewals that were submitted after its moment, and has others as they were. Consumers
+read other services' events again, but commands of ARs and deadlines were no events. The own events are: each is
+announced in the transaction of the change that it is about. They are applied here as facts, whatever the state, and
+announce nothing. The consumer then reads the rest again, as it reads what comes twice.
+
+The changes are absolute, so a run that was broken off is repeated. No process of the service runs meanwhile: the
+outbox recovery is still open.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from psycopg import IntegrityError
+from psycopg.errors import ForeignKeyViolation
+
+from services.application import document, store
+from services.application.course import PASSED
+from services.application.domain import DEADLINES, Ending, ItemState, Refund, Renewal, RenewalState, Step
+from services.application.refusals import NotRebuilt
+from shared import audit
+from shared.db import Pool
+from shared.errors import Refused
+from shared.events.application import (
+    CancellationRequested,
+    CheckoutClosureRequested,
+    ClosureReason,
+    CSRRequested,
+    RefundDue,
+    RenewalCancelled,
+    RenewalCompleted,
+    RenewalSubmitted,
+)
+from shared.events.base import Envelope, Event, RenewalId
+from shared.events.registry import ALL
+from shared.messaging import outbox_recovery
+from shared.messaging.codec import decode_data
+from shared.security.tokens import read_unverified
+from shared.tx import Tx, transaction
+
+# Renewals of one transaction.
+PAGE: Final = 100
+_ENDS: Final = frozenset({RenewalCompleted.TYPE, RenewalCancelled.TYPE})
+_ENDED_AS: Final = {Ending.NOT_PAID: RenewalState.EXPIRED, Ending.REFUSED: RenewalState.REFUSED}
+_END_STEPS: Final = {
+    RenewalState.EXPIRED: Step.EXPIRED,
+    RenewalState.REFUSED: Step.REFUSED,
+    RenewalState.CANCELLED: Step.CANCELLED,
+}
+_DEADLINE_STEPS: Final = {ending: step for step, ending in PASSED.values()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fact:
+    """One event of a renewal, and its moment."""
+
+    event: Event
+    at: datetime
+
+
+@dataclass(kw_only=True)
+class _Course:
+    """Where a renewal has come to, and the steps that led there."""
+
+    renewal: Renewal
+    due_at: datetime | None = None
+    refunds: list[tuple[Refund, datetime]] = field(default_factory=list)
+    steps: list[tuple[Step, str | None, datetime]] = field(default_factory=list)
+
+    def move(self, renewal: Renewal, at: datetime, step: Step | None, detail: str | None = None) -> None:
+        """Come to a state at a moment; a step is shown unless the renewal was there."""
+        if step is not None and renewal.state is not self.renewal.state:
+            self.steps.append((step, detail, at))
+        self.renewal = renewal
+        self.due_at = None if renewal.state.ended else at + DEADLINES[renewal.state]
+
+
+def rebuild(pool: Pool, recovery_id: int, actor: str) -> list[str]:
+    """Bring every renewal of a recovery to where its events say; return those that a person has to settle, and why.
+
+    Renewals that have ended go first: only then are their subscriptions free for the next renewal.
+    """
+    unsettled: list[str] = []
+    for ended in (True, False):
+        after = ""
+        while True:
+            with transaction(pool) as tx:
+                page = outbox_recovery.find_page(tx.conn, recovery_id, after=after, limit=PAGE)
+                for envelopes in page:
+                    after = envelopes[0].subject
+                    if any(each.type in _ENDS for each in envelopes) is ended:
+                        unsettled.extend(_try(tx, envelopes, actor))
+            if not page:
+                break
+    return unsettled
+
+
+def _try(tx: Tx, envelopes: Sequence[Envelope], actor: str) -> Iterator[str]:
+    subject = envelopes[0].subject
+    try:
+        with tx.conn.transaction():
+            _rebuild_one(tx, RenewalId(uuid.UUID(subject)), [_fact(each) for each in envelopes], actor)
+    except Refused as refused:
+        yield f"renewal {subject}: {refused}"
+    except (KeyError, TypeError, ValueError, IntegrityError) as error:  # one strange renewal may not stop the others
+        yield f"renewal {subject}: {type(error).__name__}: {error}"
+
+
+def _fact(envelope: Envelope) -> _Fact:
+    if (kind := ALL.get(envelope.type)) is None:
+        raise NotRebuilt(f"this code does not know {envelope.type}")
+    return _Fact(event=decode_data(envelope.data, kind), at=envelope.time)
+
+
+def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: str) -> None:
+    was = store.lock_renewal(tx.conn, renewal_id)
+    course = _Course(renewal=was or draft(tx, renewal_id, facts))
+    for fact in facts:
+        _follow(course, fact, facts)
+    refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in course.refunds]
+    if course.renewal == was and not any(refunded):
+        return
+    _save(tx, course)
+    details: dict[str, audit.Detail] = {"state": str(course.renewal.state), "events": len(facts)}
+    audit.record(tx, actor=actor, action="renewal-rebuilt", subject=str(renewal_id), details=details)
+
+
+def draft(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact]) -> Renewal:
+    """Insert a forgotten renewal as the draft that it was."""
+    text, _ = _signed(facts)
+    try:
+        renewal, items = document.read(text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotRebuilt("its document cannot be read") from error
+    if renewal.id != renewal_id:
+        raise NotRebuilt("its document is another renewal's")
+    try:
+        store.add_renewal(tx.conn, renewal, items)
+    except ForeignKeyViolation as error:
+        raise NotRebuilt("the register lacks one of its subscriptions") from error
+    return renewal
+
+
+def _signed(facts: Sequence[_Fact]) -> tuple[str, str]:
+    """Return document and attestation; a submission that earlier code announced has neither, its later events may."""
+    for fact in facts:
+        if isinstance(fact.event, RenewalSubmitted | CSRRequested | RenewalCancelled):
+            text, attestation = fact.event.document, fact.event.attestation
+            if text is not None and attestation is not None:
+                return text, attestation
+    raise NotRebuilt("no event has its document and attestation")
+
+
+def _follow(course: _Course, fact: _Fact, facts: Sequence[_Fact]) -> None:
+    """Apply one fact. What a repeated run has applied before changes nothing at the end."""
+    was, event, at = course.renewal, fact.event, fact.at
+    match event:
+        case RenewalSubmitted():
+            if was.state is RenewalState.DRAFT:
+                course.move(_submitted(was, event, at, facts), at, Step.SUBMITTED)
+                course.due_at = event.pay_before
+        case CheckoutClosureRequested():
+            course.move(*_closing(was, event, at))
+        case CSRRequested():
+            course.move(_paid(was, event), at, Step.PAID if was.payment_id is None else Step.RELEASED)
+        case CancellationRequested():
+            course.move(*_withholding(was, event, at))
+        case RefundDue():
+            refund = Refund(id=event.refund_id, item_id=event.item_id, amount_minor=event.amount_minor)
+            course.refunds.append((refund, at))
+        case RenewalCompleted():
+            course.move(_ended(was, RenewalState.COMPLETED, None, at), at, Step.COMPLETED)
+        case RenewalCancelled():
+            ending = Ending(event.reason)
+            state = _ENDED_AS.get(ending, RenewalState.CANCELLED)
+            course.move(_ended(was, state, ending, at), at, _END_STEPS[state], ending)
+
+
+def _closing(was: Renewal, event: CheckoutClosureRequested, at: datetime) -> tuple[Renewal, datetime, Step]:
+    if event.reason is ClosureReason.CANCELLED:
+        closing = replace(was, state=RenewalState.CLOSING_CHECKOUT, ending=Ending.CANCELLED)
+        return closing, at, Step.CANCELLATION_ASKED
+    return replace(was, state=RenewalState.EXPIRING, ending=Ending.NOT_PAID), at, Step.PAYMENT_DEADLINE
+
+
+def _withholding(was: Renewal, event: CancellationRequested, at: datetime) -> tuple[Renewal, datetime, Step | None]:
+    # Earlier code did not say why: mostly the AR cancelled.
+    ending = Ending(event.reason or was.ending or Ending.CANCELLED)
+    asked_before = was.state is RenewalState.CLOSING_CHECKOUT
+    step = None if asked_before else _DEADLINE_STEPS.get(ending, Step.CANCELLATION_ASKED)
+    return replace(was, state=RenewalState.WITHHOLDING, ending=ending), at, step
+
+
+def _ended(was: Renewal, state: RenewalState, ending: Ending | None, at: datetime) -> Renewal:
+    return replace(was, state=state, ending=ending, ended_at=was.ended_at or at)
+
+
+def _submitted(draft: Renewal, event: RenewalSubmitted, at: datetime, facts: Sequence[_Fact]) -> Renewal:
+    _, attestation = _signed(facts)
+    if draft.document_sha256 != event.document_sha256:
+        raise NotRebuilt("its document is not the one that was submitted")
+    return replace(draft, state=RenewalState.AWAITING_PAYMENT, attestation=attestation, submitted_at=at)
+
+
+def _paid(was: Renewal, event: CSRRequested) -> Renewal:
+    return replace(
+        was,
+        state=RenewalState.AWAITING_CSRS,
+        ending=None,
+        payment_id=uuid.UUID(read_unverified(event.receipt)["payment_id"]),
+        receipt=event.receipt,
+        # Money in any other amount is held, not taken.
+        captured_minor=was.amount_minor,
+    )
+
+
+def _save(tx: Tx, course: _Course) -> None:
+    renewal = course.renewal
+    if renewal.submitted_at is None:
+        raise NotRebuilt("its submission is not among the events")
+    if not renewal.state.ended and not store.open_items(tx.conn, renewal.id):
+        raise NotRebuilt("another open renewal has one of its subscriptions")
+    store.save_renewal(tx.conn, renewal)
+    if course.due_at is not None:
+        store.set_timer(tx.conn, renewal.id, renewal.state, course.due_at)
+    if renewal.state is RenewalState.CANCELLED:
+        _withhold(tx, renewal)
+    for step, detail, at in course.steps:
+        store.add_to_timeline(tx.conn, renewal.id, at, step, None, detail)
+
+
+def _withhold(tx: Tx, renewal: Renewal) -> None:
+    """Withhold the items that the tombstone met: none that ended, nor one paid back, whose refusal is read again."""
+    refunded = {refund.item_id for refund in store.find_refunds(tx.conn, renewal.id)}
+    for item in store.find_items(tx.conn, renewal.id):
+        if not item.ended and item.id not in refunded:
+            store.save_item(tx.conn, replace(item, state=ItemState.WITHHELD))
