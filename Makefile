@@ -98,7 +98,7 @@ bench: $(READY)  ## measure: latency beside raw Kafka, throughput, counts per re
 	@$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## write what is generated from the code: events, APIs, settings, commands, states, gateways, capacity
-	@$(BIN)/python -m devtools.docs.documents && $(BIN)/python -m devtools.docs && $(BIN)/python -m benchmarks.capacity
+	@$(BIN)/python -m devtools.docs && $(BIN)/python -m benchmarks.capacity
 
 $(ASSETS) $(SCHEMAS): %/node_modules/.package-lock.json: %/package-lock.json $(READY)
 	@$(NPM_CI) $*

@@ -1,1 +1,1 @@
-"""Generators of the reference documents in docs/; `make docs` runs them."""
+"""Generators of the documents in docs/; `make docs` runs them."""

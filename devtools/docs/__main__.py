@@ -1,10 +1,11 @@
-"""Reference documents of docs/, written from the code: `python -m devtools.docs`."""
+"""Generator of all documents that come from the code: `python -m devtools.docs`."""
 
-from devtools.docs import commands, configuration, flow, openapi
+from devtools.docs import commands, configuration, documents, flow, openapi
 
 
 def main() -> None:
-    """Write them."""
+    """Write all documents."""
+    documents.write()
     openapi.write()
     for document in (configuration, commands, flow):
         document.FILE.write_text(document.text(), "utf-8")

@@ -1,4 +1,4 @@
-"""Generator of all documents that come from the code: `python -m devtools.docs.documents`."""
+"""docs/renewal-states.md, and the documents that other packages generate."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -60,13 +60,9 @@ def _label(trigger: type) -> str:
 
 
 def write() -> None:
-    """Write all documents."""
+    """Write these documents."""
     documents.write()
     generated.write()
     STATES.write_text(states(), "utf-8")
     printable.CHARACTERS.write_text(printable.text(), "ascii")
     desk_document.DESK.write_text(desk_document.text(), "utf-8")
-
-
-if __name__ == "__main__":
-    write()
