@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from tests.http_contract import Checker
+from tests.support.http_contract import Checker
 
 if TYPE_CHECKING:
-    from tests.engines import Database, Kafka, Postgres
+    from tests.support.engines import Database, Kafka, Postgres
 
 
 _BROKEN: list[str] = []
@@ -41,7 +41,7 @@ def _answers_keep_the_contract() -> Iterator[None]:
 
 
 # Folders whose tests share a whole system or a gateway: one worker runs all of them.
-_SHARED = ("system", "integration/local", "integration/issuance/feed", "faults/plumbing")
+_SHARED = ("system", "integration/deploy/local", "integration/services/issuance/feed", "faults/shared")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,9 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     ranks: dict[str, int] = {}
     for item in items:
-        folder = item.path.parent.relative_to(tests).as_posix()
-        group = folder if folder in _SHARED else item.path.relative_to(tests).as_posix()
-        ranks[item.nodeid] = _SHARED.index(folder) if folder in _SHARED else len(_SHARED) + folder.startswith("unit")
+        path = item.path.relative_to(tests).as_posix()
+        folder = next((each for each in _SHARED if path.startswith(f"{each}/")), None)
+        ranks[item.nodeid] = _SHARED.index(folder) if folder else len(_SHARED) + path.startswith("unit/")
+        group = folder or path
         item.add_marker(pytest.mark.xdist_group(group))
     if any(item.config.getoption("numprocesses", None) for item in items[:1]):
         items.sort(key=lambda item: ranks[item.nodeid])
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["Postgres"]:
     """A real PostgreSQL cluster with every service's roles, without databases."""
-    from tests.engines import running_postgres
+    from tests.support.engines import running_postgres
 
     with running_postgres() as cluster:
         yield cluster
@@ -69,7 +70,7 @@ def postgres() -> Iterator["Postgres"]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator["Kafka"]:
     """A real Kafka broker with users, ACLs and topics; its records stay from test to test."""
-    from tests.engines import running_kafka
+    from tests.support.engines import running_kafka
 
     with running_kafka() as broker:
         yield broker

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import serialization
 
 from deploy.images.build import name
 from deploy.local.installation import ROOT
-from tests import softhsm
 from tests.containers.conftest import Built
-from tests.unit.issuance.pki import issuing_ca
-from tests.unit.pki.csrs import rsa_key
+from tests.support import softhsm
+from tests.unit.services.issuance.csr.csrs import rsa_key
+from tests.unit.services.issuance.pki import issuing_ca
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 IMAGE: Final = "localhost/ecert/issuance-hsm:test"

@@ -20,8 +20,8 @@ from shared.security.tokens import KeySet
 from shared.web import problems, request
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import ProblemTable
-from tests.builders import FINGERPRINTS
-from tests.http_contract import Contract, document_of
+from tests.support.builders import FINGERPRINTS
+from tests.support.http_contract import Contract, document_of
 
 APIS = {
     "identity": identity,

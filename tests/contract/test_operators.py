@@ -6,7 +6,7 @@ from backoffice.desk.roles import Action
 from deploy.local import postgres, stack
 from devtools.docs import desk_document
 from devtools.docs.desk_document import operator_routes, service
-from tests.integration.operators import ROUTES
+from tests.support.operators import ROUTES
 
 
 @pytest.mark.parametrize("name", stack.OPERATED)

@@ -7,8 +7,8 @@ import pytest
 from devtools import printable
 from services.mailing.domain import EnvelopeUnusable
 from shared.validation.printable import find_unprintable
-from tests.unit.mailing.letter import a_letter
-from tests.unit.mailing.test_letters import DATED, STATIONERY
+from tests.unit.services.mailing.letter import a_letter
+from tests.unit.services.mailing.test_letters import DATED, STATIONERY
 
 
 def test_file_holds_the_ranges_of_the_fonts() -> None:

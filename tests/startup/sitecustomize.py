@@ -6,7 +6,7 @@ import sys
 if sys.orig_argv[-1:] and sys.orig_argv[-1] in ("web", "operate", "feed") and "ECERT_STATE_FOLDER" in os.environ:
     from pathlib import Path
 
-    from tests.http_contract import Checker
+    from tests.support.http_contract import Checker
 
     _BROKEN = Path(os.environ["ECERT_STATE_FOLDER"]) / "broken-answers.log"
 

@@ -9,7 +9,7 @@ import pytest
 from devtools.scenario.gateway_client import wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
-from tests.engines import wait_until
+from tests.support.engines import wait_until
 from tests.system.readings import events, rows
 
 

@@ -17,8 +17,8 @@ from deploy.local import stack
 from devtools.scenario.target import Target
 from shared.operators.staff import Staff, token
 from shared.security.tokens import SigningKey
-from tests.integration.desk.table import ADDRESSES, MEMBERS
-from tests.integration.operators import ROUTES, Route, path_of
+from tests.integration.backoffice.desk.table import ADDRESSES, MEMBERS
+from tests.support.operators import ROUTES, Route, path_of
 from tests.system.door import JSON, Door, Header, Reply
 
 ALL: Final = [(service, route) for service, routes in ROUTES.items() for route in routes]

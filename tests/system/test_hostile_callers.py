@@ -22,7 +22,7 @@ from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from services.payment.sandbox.webhooks import signatures
 from shared.security.tokens import SigningKey, TokenKind, sign
-from tests.builders import signing_key
+from tests.support.builders import signing_key
 from tests.system.door import JSON, Door, Header
 from tests.system.readings import rows
 

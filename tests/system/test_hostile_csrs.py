@@ -14,7 +14,7 @@ from devtools.scenario.target import Target
 from services.issuance.pins import pins
 from tests.system.door import Door, Reply
 from tests.system.readings import events, rows
-from tests.unit.pki.csrs import as_pem, csr_der, ec_key, private_pem, rsa_key
+from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, private_pem, rsa_key
 
 Begin = Callable[..., Journey]
 

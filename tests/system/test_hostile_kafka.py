@@ -21,7 +21,7 @@ from shared.events.base import RenewalId, Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.events.payment import PaymentCaptured
 from shared.security.tokens import SigningKey, TokenKind, sign
-from tests.builders import AR, Item, document, receipt, signing_key
+from tests.support.builders import AR, Item, document, receipt, signing_key
 from tests.system.intruder import Intruder, StrangeName, attributes, genuine, held, snappy
 from tests.system.readings import events, rows
 

@@ -10,7 +10,7 @@ from deploy.local.reconcile import Reconciliation
 from devtools.scenario import invariants
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
-from tests.engines import wait_until
+from tests.support.engines import wait_until
 
 
 def named(system: Target, renewal: str) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from devtools.scenario.target import Target
-from tests.engines import wait_until
+from tests.support.engines import wait_until
 from tests.system.collector import Collector, Span
 
 AR: Final = "AR"

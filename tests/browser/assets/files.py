@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
-from tests.unit.identity.builders import Holder, Key, World
+from tests.unit.services.identity.builders import Holder, Key, World
 
 PASSWORD: Final = "pässword 密碼"
 # OpenSSL itself takes a password of other characters than ASCII as the terminal gives it; keep to ASCII there.

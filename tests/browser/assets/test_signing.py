@@ -15,8 +15,8 @@ from services.identity import cms
 from tests.browser import programs
 from tests.browser.assets import files, terminal
 from tests.browser.assets.site import TEXTS, Site
-from tests.unit.identity import builders
-from tests.unit.identity.builders import Leaf, World
+from tests.unit.services.identity import builders
+from tests.unit.services.identity.builders import Leaf, World
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from services.identity.cms import verify
 from shared.tx import utc_now
 from tests.browser import token
 from tests.browser.assets import files, terminal
-from tests.unit.identity.builders import Holder, world
+from tests.unit.services.identity.builders import Holder, world
 
 DOCUMENT: Final = '{"purpose":"hk.ecert.renewal-application.v1","name":"海港燈飾"}'.encode()
 FILE, SIGNATURE = "renewal-R-7KQ2.json", "renewal-R-7KQ2.p7s"

@@ -22,8 +22,8 @@ from shared.events.issuance import (
     PINVoided,
 )
 from shared.events.mailing import PINEnvelopeReturned
-from tests.builders import NOW, Item
-from tests.integration.desk.world import Publication, Renewal, World, consumer, operating
+from tests.integration.backoffice.desk.world import Publication, Renewal, World, consumer, operating
+from tests.support.builders import NOW, Item
 
 OPERATOR: Final = "yip-hoi-ching"
 SUPERVISOR: Final = "tsang-man-kit"

@@ -13,9 +13,9 @@ from deploy.local.staff import CA
 from shared import db
 from tests.browser.pages import desk_content as content
 from tests.browser.pages.desk_content import OPERATOR, SUPERVISOR, letter, renewal
-from tests.engines import Postgres
-from tests.integration.desk.opening import make_members, open_pool, open_world
-from tests.integration.desk.world import URL, World
+from tests.integration.backoffice.desk.opening import make_members, open_pool, open_world
+from tests.integration.backoffice.desk.world import URL, World
+from tests.support.engines import Postgres
 
 ENQUIRIES: Final = "lau-wing-yan"
 MAIL_ROOM: Final = "cheung-kwok-wai"

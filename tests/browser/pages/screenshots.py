@@ -13,7 +13,7 @@ from deploy.local.installation import ROOT
 from tests.browser import programs
 from tests.browser.pages import desk_states
 from tests.browser.pages.reader import Reader
-from tests.engines import running_postgres
+from tests.support.engines import running_postgres
 from tests.unit.portal.page_states import EDITIONS, states
 
 WINDOWS: dict[str, ViewportSize] = {

@@ -9,7 +9,7 @@ from tests.browser.pages import desk_states
 from tests.browser.pages.checks import SMALL, nu_html_checker
 from tests.browser.pages.desk_states import Desks
 from tests.browser.pages.reader import Reader
-from tests.engines import Postgres
+from tests.support.engines import Postgres
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,7 +10,7 @@ from flask import Flask
 
 from portal import languages, messages
 from portal.vendors import TOKEN_VENDORS
-from tests.builders import certificate, pem
+from tests.support.builders import certificate, pem
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,

@@ -1,0 +1,315 @@
+"""The desk put together for a test: its real database, staff with real certificates, and publishers to hear of."""
+
+import json
+import socketserver
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+from werkzeug.test import TestResponse
+
+from backoffice.desk import projection
+from backoffice.desk.projection import Keys
+from shared.db import Pool
+from shared.events.application import CSRRequested, RenewalSubmitted
+from shared.events.base import Envelope, Event, Language, RenewalId, Topic
+from shared.events.issuance import CSRReceived
+from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
+from shared.messaging import codec, feed_signature
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import Record
+from shared.operators import operator_api
+from shared.operators.operator_api import Operations
+from shared.runtime.service import applier
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet
+from shared.web.idempotency import FingerprintKey
+from tests.support.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
+
+URL: Final = "https://desk.ecert.localhost:8443"
+CHAN: Final = AR(
+    name="CHAN Mei Ling 陳美玲",
+    subscriber_name="Harbour Lights Trading Limited 海港燈飾貿易有限公司",
+    address=("海港燈飾中心十二樓B室", "88 Des Voeux Road Central", "Hong Kong"),
+)
+
+
+@dataclass
+class Publishers:
+    """Every service's relay at once: numbers each topic's events of a renewal, and signs the feed's."""
+
+    sequences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    positions: int = 0
+    offset: int = 0
+    now: datetime = NOW
+
+    def record(self, event: Event, *, sign: str = "feed", **changes: Any) -> Record:
+        """The event's next record, a second after the one before."""
+        place = (event.TOPIC.value, str(event.renewal_id))
+        self.sequences[place] += 1
+        self.now += timedelta(seconds=1)
+        self.offset += 1
+        envelope = Envelope(
+            id=uuid.uuid4(),
+            source=f"/{event.TOPIC.partition('.')[0]}",
+            type=event.TYPE,
+            topic=event.TOPIC,
+            subject=str(event.renewal_id),
+            sequence=self.sequences[place],
+            time=self.now,
+            data=codec.encode_data(event),
+            dataschema=codec.schema_name(event.TYPE),
+        )
+        if event.TOPIC is Topic.ISSUANCE:
+            self.positions += 1
+            envelope = replace(envelope, position=self.positions)
+            envelope = replace(envelope, signature=feed_signature.sign(envelope, signing_key(sign)))
+        return record_of(replace(envelope, **changes), self.offset)
+
+
+def record_of(envelope: Envelope, offset: int) -> Record:
+    """An envelope as Kafka hands it out."""
+    return Record(
+        topic=envelope.topic,
+        partition=uuid.UUID(envelope.subject).int % 12,
+        offset=offset,
+        key=envelope.key,
+        headers=tuple(codec.to_headers(envelope)),
+        value=envelope.data,
+    )
+
+
+@dataclass
+class Renewal:
+    """One renewal of two certificates, as every service announces it."""
+
+    id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
+    reference: str = "R-ABCDEFGHIJ"
+    items: tuple[Item, ...] = field(
+        default_factory=lambda: (
+            Item(reference="E-AAAAAAAAAA", srn="0002310001", server_names=("www.harbourlights.example.hk",)),
+            Item(
+                reference="E-BBBBBBBBBB",
+                srn="0002310002",
+                product="multi-domain",
+                server_names=("mail.harbourlights.example.hk", "xn--czrs0t.xn--fsqu00a.xn--j6w193g"),
+            ),
+        )
+    )
+
+    @property
+    def amount(self) -> int:
+        return sum(item.amount_minor for item in self.items)
+
+    def document(self) -> bytes:
+        return document(self.id, self.items, CHAN, reference=self.reference)
+
+    def submitted(self) -> RenewalSubmitted:
+        return RenewalSubmitted(
+            renewal_id=self.id,
+            reference=self.reference,
+            subscriber_id=CHAN.subscriber_id,
+            ar_id=CHAN.id,
+            payer_name=CHAN.subscriber_name,
+            amount_minor=self.amount,
+            currency="HKD",
+            items=(),
+            document_sha256="00" * 32,
+            pay_before=NOW + timedelta(days=7),
+        )
+
+    def requested(self, **changes: Any) -> CSRRequested:
+        content = self.document()
+        event = CSRRequested(
+            renewal_id=self.id,
+            language=Language.ENGLISH,
+            document=content.decode(),
+            attestation=CHAN.attestation(self.id, content),
+            receipt=receipt(self.id, content, self.amount),
+        )
+        return replace(event, **changes)
+
+    def opened(self, number: int = 0) -> Event:
+        return opened(self.id, _as_row(self.items[number]))
+
+    def csr(self, number: int = 0) -> CSRReceived:
+        item_id = self.items[number].id
+        return CSRReceived(
+            renewal_id=self.id, item_id=item_id, csr_sha256="1" * 64, spki_sha256="2" * 64, key_kind="RSA 2048"
+        )
+
+    def issued(self, number: int = 0, **changes: Any) -> Event:
+        return issued(self.id, _as_row(self.items[number]), **changes)
+
+    def posted(self, number: int = 0, *, name: int = 0) -> PINEnvelopePosted:
+        item = self.items[number]
+        return PINEnvelopePosted(
+            renewal_id=self.id,
+            item_id=item.id,
+            envelope_id=uuid.uuid5(item.id, str(name)),
+            server_name=item.server_names[name],
+            registered_number=f"RA12345678{number}HK",
+            posted_on=date(2026, 11, 24),
+        )
+
+    def asked(self) -> list[Event]:
+        """Up to where its CSRs are awaited."""
+        return [
+            self.submitted(),
+            captured(self.id, self.document(), self.amount),
+            self.requested(),
+            *(self.opened(number) for number in range(len(self.items))),
+            CSRRequestSent(renewal_id=self.id, message_id="<a@example.hk>", sent_at=NOW),
+            self.posted(0),
+        ]
+
+
+def _as_row(item: Item) -> dict[str, Any]:
+    return {
+        "item_id": str(item.id),
+        "reference": item.reference,
+        "srn": item.srn,
+        "product": item.product,
+        "server_names": list(item.server_names),
+    }
+
+
+@dataclass
+class Staff:
+    """The sample members' certificates, and how Envoy would hand them on."""
+
+    folder: Path
+    keys: Path
+
+    def header(self, file: str) -> str:
+        """Envoy's XFCC for this member's certificate."""
+        pem = (self.folder / f"{file}.pem").read_text()
+        first = pem[: pem.index("-----END") + len("-----END CERTIFICATE-----\n")]
+        return f'Cert="{quote(first, safe="")}"'
+
+
+@contextmanager
+def operating(
+    service: str, pool: Pool, path: Path, *, applier: Applier | None = None, operations: Operations | None = None
+) -> Iterator[None]:
+    """A service's operators' API at this Unix socket, for as long as the block lasts."""
+    app = operator_api.create_app(
+        service,
+        pool=pool,
+        desk_keys=key_set("desk"),
+        fingerprints=FingerprintKey(b"f" * 32),
+        applier=applier,
+        operations=operations,
+        clock=lambda: NOW,
+    )
+    server = make_server(f"unix://{path}", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Silent(BaseHTTPRequestHandler):
+    """Shows one held event to whoever looks, and hangs up on whoever asks for more."""
+
+    def do_GET(self) -> None:
+        event = {"id": 1, "key": "key", "topic": "payment.events", "type": None, "proposal": None, "reason": "failed"}
+        body = json.dumps(event).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.close_connection = True
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def falling_silent(path: Path) -> Iterator[None]:
+    """A service at this socket that falls silent when it is asked to do something."""
+    with socketserver.UnixStreamServer(str(path), _Silent) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class World:
+    """One desk of its own."""
+
+    pool: Pool
+    app: flask.Flask
+    staff: Staff
+    sockets: Path
+    publication: "Publication"
+    publishers: Publishers = field(default_factory=Publishers)
+
+    def client(self, member: str | None = "mok-sze-wan") -> FlaskClient:
+        """A browser with this member's certificate."""
+        client = self.app.test_client()
+        client.environ_base["SERVER_NAME"] = "desk.ecert.localhost"
+        if member is not None:
+            client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = self.staff.header(member)
+        return client
+
+    def post(self, member: str, path: str, **form: str) -> TestResponse:
+        """A form of the desk's own, sent by this member."""
+        data = {"once": uuid.uuid4().hex, **form}
+        return self.client(member).post(path, data=data, headers={"Origin": URL})
+
+    def deliver(self, *records: Record) -> None:
+        """What the consumer does with a poll batch."""
+        with self.pool.connection() as conn, conn.transaction():
+            consumer(self.publication).batch(conn, records)
+
+    def hear(self, *events: Event) -> list[Record]:
+        """Publish these events and apply them."""
+        records = [self.publishers.record(event) for event in events]
+        self.deliver(*records)
+        return records
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with self.pool.connection() as conn:
+            return conn.execute(sql.encode(), values).fetchall()
+
+    def held(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT reason FROM parked_events ORDER BY id")]
+
+
+@dataclass
+class Publication:
+    """The public keys of the feed, as they are published at the moment."""
+
+    keys: KeySet = field(default_factory=lambda: key_set("feed"))
+
+
+def consumer(publication: Publication) -> Applier:
+    """The desk's applier, with the test's keys."""
+    proofs = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
+    keys = Keys(proofs=proofs, feed=lambda: publication.keys)
+    return applier("desk", projection.subscriptions(keys), clock=lambda: NOW)

@@ -1,0 +1,117 @@
+"""What the gateway refuses by itself reaches the client as words, over HTTP/1.1 and HTTP/2."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from deploy.gateway.rules import MAX_BODY_BYTES, MAX_HEADERS, PROBLEMS
+from deploy.local import pki as local_pki
+from shared.web import request
+from tests.integration.deploy.local.echo import Answer, Client
+from tests.integration.deploy.local.gateway import API, PAGES, SIGN_IN, gateway_with
+
+KB, MB = 1000, 1_000_000
+
+
+def assert_refused(answer: Answer, status: int) -> None:
+    slug, title = PROBLEMS[status]
+    assert answer.json == {"type": f"urn:ecert:problem:{slug}", "title": title, "status": status}
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+@pytest.fixture(scope="module")
+def impatient(pki: local_pki.PKI) -> Iterator[Client]:
+    """A gateway that waits for one second alone."""
+    with gateway_with(pki, ["issuance"], request_seconds=1) as made:
+        yield made
+
+
+@pytest.fixture(params=[False, True], ids=["http1", "http2"])
+def hurried(impatient: Client, request: pytest.FixtureRequest) -> Client:
+    """A client of the gateway that waits for one second alone."""
+    return replace(impatient, http2=request.param)
+
+
+def test_a_body_as_large_as_the_services_take_reaches_them_whole(client: Client) -> None:
+    assert MAX_BODY_BYTES == request.MAX_BODY_BYTES
+    answer = client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * MAX_BODY_BYTES)
+    assert answer.json["length"] == MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 300 * KB, 400 * KB, 1 * MB, 8 * MB, 40 * MB])
+def test_whoever_sends_a_larger_body_learns_why_it_is_refused(client: Client, size: int) -> None:
+    assert_refused(client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * size), 413)
+
+
+@pytest.mark.parametrize(("host", "path"), [(API, "/identity/v1/tokens"), (API, "/nowhere"), (SIGN_IN, "/nowhere")])
+def test_a_larger_body_is_too_large_wherever_it_is_sent(client: Client, host: str, path: str) -> None:
+    assert_refused(client.ask(host, path, method="POST", body=b"x" * MB), 413)
+
+
+def test_after_a_body_that_was_too_large_the_next_request_is_answered(client: Client) -> None:
+    assert_refused(client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * MB), 413)
+    assert client.ask(API, "/issuance/v1/x", method="POST", body=b"x").json["length"] == 1
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 8 * MB])
+def test_a_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client, size: int) -> None:
+    answer = client.ask(PAGES, "/en/", method="POST", body=b"x" * size)
+    assert answer.status == 413
+    assert "too large" in answer.body.decode()
+
+
+@pytest.mark.parametrize("size", [33, 60])
+def test_headers_beyond_the_limit_are_refused(client: Client, size: int) -> None:
+    assert_refused(client.ask(API, "/identity/v1/me", headers={"x-long": "x" * size * 1024}), 431)
+
+
+def test_more_headers_than_anybody_needs_are_refused(client: Client) -> None:
+    headers = {f"x-{number}": "x" for number in range(MAX_HEADERS // 2)}
+    assert client.ask(API, "/identity/v1/me", headers=headers).status == 200
+    headers = {f"x-{number}": "x" for number in range(MAX_HEADERS + 1)}
+    assert_refused(client.ask(API, "/identity/v1/me", headers=headers), 431)
+
+
+def test_headers_far_beyond_every_limit_get_no_further_than_the_gateway(client: Client) -> None:
+    """Over HTTP/1.1 with the same words; an HTTP/2 stream ends without any."""
+    try:
+        answer = client.ask(API, "/identity/v1/me", headers={"x-long": "x" * 200 * 1024})
+    except ConnectionError:
+        assert client.http2
+    else:
+        assert_refused(answer, 431)
+
+
+def test_a_service_that_is_down_is_a_problem_to_try_again(client: Client) -> None:
+    assert_refused(client.ask(API, "/payment/v1/checkouts"), 503)
+    assert_refused(client.ask(API, "/payment/v1/checkouts", method="POST", body=b"x" * MAX_BODY_BYTES), 503)
+
+
+def test_a_service_that_says_nothing_in_time_is_a_problem_to_try_again(hurried: Client) -> None:
+    assert_refused(hurried.ask(API, "/issuance/v1/silent"), 504)
+
+
+def test_a_body_that_does_not_arrive_in_time_is_said(hurried: Client) -> None:
+    assert_refused(hurried.ask_and_never_end(API, "/issuance/v1/x"), 408)
+
+
+def test_an_escaped_slash_is_refused(client: Client) -> None:
+    assert_refused(client.ask(API, "/identity/v1/%2e%2e%2f%2e%2e%2fmetrics"), 400)
+
+
+def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -> None:
+    answer = client.ask(PAGES, "/metrics")
+    page = answer.body.decode()
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["cache-control"] == "no-store"
+    assert page.startswith("<!doctype html>")
+    assert [f'<p lang="{language}">' in page for language in ("en", "zh-Hant-HK", "zh-Hans")] == [True] * 3
+
+
+def test_a_portal_that_is_down_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
+    with gateway_with(pki, ()) as client:
+        answer = client.ask(PAGES, "/en/renewals/1")
+    assert answer.status == 503
+    assert "Nothing that you sent before is lost" in answer.body.decode()

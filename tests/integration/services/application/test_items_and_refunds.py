@@ -1,0 +1,195 @@
+"""How items end one by one, and how money goes back for those that are refused."""
+
+import uuid
+
+import pytest
+
+from shared.events.application import (
+    RefundDue,
+    RenewalCancelled,
+    RenewalCompleted,
+)
+from shared.events.issuance import CertificateRevoked
+from tests.integration.services.application.world import WILDCARD, WWW, World, body
+from tests.support.builders import NOW
+
+
+def test_a_refused_item_gets_its_own_money_back_and_the_others_go_on(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.opened(renewal, 0), world.opened(renewal, 1), world.refused(renewal, 0))
+    (refund,) = world.announced(renewal, RefundDue)
+    assert (refund.item_id, refund.amount_minor, refund.cause) == (renewal.item_id(0), 250_000, "caa-forbids")
+    assert world.state(renewal) == "awaiting-csrs"
+    world.deliver(world.csr_received(renewal, 1), world.issued(renewal, 1))
+    (end,) = world.announced(renewal, RenewalCompleted)
+    assert (end.issued, end.refused) == ((renewal.item_id(1),), (renewal.item_id(0),))
+    assert world.shown(renewal)["ending"] is None
+
+
+def test_an_item_refused_before_its_order_was_opened_is_paid_back(world: World) -> None:
+    renewal = world.paid()
+    world.deliver(world.refused(renewal))
+    assert world.item_states(renewal) == ["refused"]
+    assert len(world.announced(renewal, RefundDue)) == 1
+
+
+def test_a_refusal_said_twice_pays_back_once(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal), world.refused(renewal))
+    assert len(world.announced(renewal, RefundDue)) == 1
+
+
+def test_all_items_refused_end_the_renewal_with_everything_paid_back(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal, 0), world.refused(renewal, 1))
+    assert world.state(renewal) == "refused"
+    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+    assert world.announced(renewal, RenewalCancelled)[0].reason == "refused"
+    assert world.announced(renewal, RenewalCompleted) == []
+
+
+def test_item_and_whole_refund_together_pay_back_what_was_captured(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal, 0))
+    world.cancel(renewal)
+    world.deliver(world.withheld(renewal))
+    amounts = [refund.amount_minor for refund in world.announced(renewal, RefundDue)]
+    assert amounts == [250_000, renewal.amount_minor - 250_000]
+    assert world.item_states(renewal) == ["refused", "withheld"]
+
+
+def test_items_refused_while_withholding_leave_nothing_more_to_pay_back(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.cancel(renewal)
+    world.deliver(world.refused(renewal, 0), world.refused(renewal, 1), world.withheld(renewal))
+    assert world.state(renewal) == "cancelled"
+    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+    world.deliver(world.captured(renewal))
+    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+
+
+def test_a_certificate_for_a_refunded_item_is_held(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal, 0), world.issued(renewal, 0))
+    assert world.held(renewal) == ["contradiction"]
+    assert world.item_states(renewal) == ["refused", "pending"]
+
+
+def test_a_refusal_of_an_issued_item_is_held_and_not_paid_back(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.issued(renewal, 0), world.refused(renewal, 0))
+    assert world.held(renewal) == ["contradiction"]
+    assert world.announced(renewal, RefundDue) == []
+
+
+def test_another_csr_after_one_was_set_aside_is_shown(world: World) -> None:
+    renewal = world.paid()
+    world.deliver(world.opened(renewal), world.csr_received(renewal), world.csr_received(renewal))
+    assert world.course(renewal).count("csr-received") == 2
+    assert world.item_states(renewal) == ["csr-received"]
+
+
+def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
+    renewal = world.paid()
+    issued = world.issued(renewal)
+    world.deliver(issued)
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert (shown["serial"], shown["reason"]) == (issued.serial, None)
+    assert shown["not_after"] == issued.not_after.isoformat()
+
+
+def test_a_new_certificate_is_in_good_standing_whatever_befell_the_old_one(world: World) -> None:
+    renewal = world.paid()
+    world.change_subscription(WWW, standing="revoked")
+    world.deliver(world.issued(renewal))
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert shown["reason"] is None
+
+
+def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> None:
+    renewal = world.paid()
+    issued = world.issued(renewal)
+    revoked = CertificateRevoked(
+        renewal_id=renewal.id,
+        item_id=issued.item_id,
+        serial=issued.serial,
+        reason="keyCompromise",
+        revoked_at=NOW,
+    )
+    world.deliver(issued, revoked)
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert shown["reason"] == "revoked"
+    assert world.item_states(renewal) == ["issued"]
+
+
+def test_the_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(world: World) -> None:
+    first = world.paid()
+    old = world.issued(first)
+    world.deliver(old)
+    second = world.paid()
+    world.deliver(world.issued(second))
+    world.deliver(
+        CertificateRevoked(
+            renewal_id=first.id, item_id=old.item_id, serial=old.serial, reason="superseded", revoked_at=NOW
+        )
+    )
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert shown["reason"] is None
+
+
+# Refunds
+
+
+def test_a_refund_settles_in_whatever_state_the_renewal_is(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal, 0))
+    (due,) = world.announced(renewal, RefundDue)
+    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor))
+    (shown,) = world.shown(renewal)["refunds"]
+    assert shown == {
+        "id": str(due.refund_id),
+        "item_id": str(renewal.item_id(0)),
+        "amount_minor": 250_000,
+        "refunded_at": NOW.isoformat(),
+    }
+    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor))
+    assert world.ignored(renewal) == ["refund is settled"]
+    assert world.course(renewal).count("refunded") == 1
+
+
+def test_a_refund_nobody_asked_for_is_held(world: World) -> None:
+    renewal = world.paid()
+    world.deliver(world.refunded(renewal, uuid.uuid4(), 250_000))
+    assert world.held(renewal) == ["refund-not-found"]
+
+
+def test_a_refund_of_another_amount_is_held(world: World) -> None:
+    renewal = world.paid()
+    world.deliver(world.refused(renewal))
+    (due,) = world.announced(renewal, RefundDue)
+    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor - 1))
+    assert world.held(renewal) == ["wrong-amount"]
+    assert world.shown(renewal)["refunds"][0]["refunded_at"] is None
+
+
+@pytest.mark.parametrize("answer", ["withheld", "declined"])
+@pytest.mark.parametrize("refused", [(), (0,), (0, 1)])
+@pytest.mark.parametrize("cancels", ["first", "last"])
+def test_a_cancelled_renewal_ends_and_is_paid_back_whatever_issuance_refused_and_answers(
+    world: World, cancels: str, refused: tuple[int, ...], answer: str
+) -> None:
+    """Items may be refused when their orders open, before or after the AR cancels."""
+    renewal = world.paid(WWW, WILDCARD)
+    if cancels == "first":
+        world.cancel(renewal)
+    world.deliver(*[world.refused(renewal, position) for position in refused])
+    if cancels == "last" and len(refused) < 2:
+        world.cancel(renewal)
+    if answer == "declined":
+        rest = [position for position in (0, 1) if position not in refused]
+        world.deliver(world.declined(renewal), *[world.refused(renewal, position) for position in rest])
+    else:
+        world.deliver(world.withheld(renewal))
+    assert world.state(renewal) in {"cancelled", "refused"}
+    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+    assert world.held(renewal) == []

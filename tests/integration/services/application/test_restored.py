@@ -1,0 +1,42 @@
+"""Money that went back before application's database was restored: the answer may come before the question."""
+
+import uuid
+
+from shared.effect_ids import effect_id
+from shared.events.application import RefundDue
+from tests.integration.services.application.world import WILDCARD, WWW, World
+
+
+def test_a_refund_made_before_the_restore_is_known_by_its_id_and_not_asked_for_again(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    item, rest = (
+        effect_id("refund", renewal.id, renewal.item_id(0), "refused"),
+        effect_id("refund", renewal.id, None, "cancelled"),
+    )
+    world.deliver(world.refunded(renewal, item, 250_000), world.refunded(renewal, rest, renewal.amount_minor - 250_000))
+    assert world.held(renewal) == []
+    world.deliver(world.refused(renewal, 0), world.withheld(renewal))
+    assert world.announced(renewal, RefundDue) == []
+    assert [refund["refunded_at"] is not None for refund in world.shown(renewal)["refunds"]] == [True, True]
+
+
+def test_refunds_have_the_same_ids_whenever_they_are_asked_for(world: World) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.deliver(world.refused(renewal, 0), world.withheld(renewal))
+    assert [event.refund_id for event in world.announced(renewal, RefundDue)] == [
+        effect_id("refund", renewal.id, renewal.item_id(0), "refused"),
+        effect_id("refund", renewal.id, None, "cancelled"),
+    ]
+
+
+def test_a_refund_that_nobody_can_have_asked_for_is_held(world: World) -> None:
+    renewal = world.paid()
+    world.deliver(world.refunded(renewal, uuid.uuid4(), 250_000))
+    assert world.held(renewal) == ["refund-not-found"]
+
+
+def test_more_money_than_was_captured_is_held(world: World) -> None:
+    renewal = world.paid()
+    refund_id = effect_id("refund", renewal.id, None, "cancelled")
+    world.deliver(world.refunded(renewal, refund_id, renewal.amount_minor + 1))
+    assert world.held(renewal) == ["wrong-amount"]

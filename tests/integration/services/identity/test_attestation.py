@@ -1,0 +1,192 @@
+"""A signature is verified once and vouched for; nobody else's and nothing twice."""
+
+import base64
+import threading
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from shared.db import Pool
+from shared.messaging.outbox import stored
+from shared.pki import armour
+from shared.pki.certificates import sha256
+from shared.security.tokens import TokenKind, verify
+from tests.integration.services.identity.conftest import (
+    CHAN,
+    KEYS,
+    LEE,
+    WONG,
+    Application,
+    Clock,
+    attest,
+    bearer,
+    count,
+    good,
+    problem,
+    request_body,
+    signed_by,
+)
+from tests.unit.services.identity.builders import NOW
+from tests.unit.services.identity.spellings import spellings
+
+pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_signature_in_pem_is_unpacked(http: FlaskClient, encoding: str) -> None:
+    _, body = good()
+    pem = armour.armoured(base64.b64decode(body["signature"]), "CMS").encode(encoding)
+    answer = attest(http, CHAN, body | {"signature": base64.b64encode(pem).decode()})
+    assert answer.status_code == 201, answer.text
+
+
+def test_an_attestation_says_who_signed_what_from_our_own_records(http: FlaskClient) -> None:
+    application, body = good()
+
+    answer = attest(http, CHAN, body)
+
+    assert answer.status_code == 201, answer.text
+    assert answer.json is not None
+    claims = verify(answer.json["attestation"], kind=TokenKind.ATTESTATION, keys=KEYS, now=NOW, issuer="identity")
+    expected: dict[str, Any] = {
+        "sub": "chan",
+        "jti": answer.json["evidence_id"],
+        "renewal_id": application.renewal_id,
+        "document_sha256": answer.json["document_sha256"],
+        "certificate_sha256": sha256(CHAN.certificate),
+        "subscriber": {
+            "id": "example",
+            "name": "Example Trading Limited",
+            "country": "HK",
+            "state_or_province": "Hong Kong",
+        },
+        "ar": {
+            "id": "chan",
+            "name": "CHAN Tai Man",
+            "email": "chan@example.hk",
+            "address": ["1 Example Road", "Hong Kong"],
+        },
+    }
+    assert expected.items() <= claims.items()
+    assert "exp" not in claims
+
+
+def test_the_signature_is_announced_once(http: FlaskClient, pool: Pool) -> None:
+    application, body = good()
+    attest(http, CHAN, body)
+    attest(http, CHAN, body)
+
+    with pool.connection() as conn:
+        events = stored(conn, application.renewal_id)
+
+    assert [(event.type, event.sequence) for event in events] == [("hk.ecert.identity.signature-verified.v1", 1)]
+
+
+def test_a_lost_answer_can_be_asked_for_again(http: FlaskClient, pool: Pool) -> None:
+    _, body = good()
+    first = attest(http, CHAN, body, key="the-same-key")
+
+    assert attest(http, CHAN, body, key="the-same-key").data == first.data
+    assert count(pool, "evidence") == 1
+
+
+def test_the_same_signature_gets_the_same_attestation_under_another_key(http: FlaskClient, clock: Clock) -> None:
+    _, body = good()
+    first = attest(http, CHAN, body)
+    clock.now = NOW + timedelta(hours=2)
+
+    assert attest(http, CHAN, body).data == first.data
+
+
+def test_the_idempotency_key_is_looked_up_before_single_use_is_judged(http: FlaskClient) -> None:
+    application, body = good()
+    attest(http, CHAN, body, key="the-same-key")
+    other = request_body(application, signed_by(CHAN, application, when=NOW + timedelta(seconds=1)))
+
+    assert problem(attest(http, CHAN, other, key="the-same-key"))[:2] == (422, "idempotency-key-reused")
+
+
+def test_many_at_once_with_one_signature_leave_one_evidence(http: FlaskClient, pool: Pool) -> None:
+    _, body = good()
+    auth = bearer(http, CHAN)
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        client = http.application.test_client()
+        answer = attest(client, CHAN, body, auth=auth)
+        assert answer.status_code == 201, answer.text
+        answers.append(answer.data)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(answers) == 6
+    assert len(set(answers)) == 1
+    assert (count(pool, "evidence"), count(pool, "outbox")) == (1, 1)
+
+
+def test_another_signature_over_the_same_application_is_refused(http: FlaskClient, pool: Pool) -> None:
+    application, body = good()
+    attest(http, CHAN, body)
+    again = request_body(application, signed_by(CHAN, application, when=NOW + timedelta(seconds=1)))
+
+    assert problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
+    assert count(pool, "evidence") == 1
+
+
+def test_the_same_signature_spelt_otherwise_is_not_a_second_one(http: FlaskClient, pool: Pool) -> None:
+    """Parts of a CMS that are not signed may be spelt in two ways: the nonce is spent all the same."""
+    _, body = good()
+    attest(http, CHAN, body)
+    signature = base64.b64decode(body["signature"])
+    for spelling in spellings(signature) - {signature}:
+        again = body | {"signature": base64.b64encode(spelling).decode()}
+        assert problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
+
+    assert count(pool, "evidence") == 1
+
+
+@pytest.mark.parametrize("same", ["nonce", "renewal_id"])
+def test_a_nonce_or_a_renewal_is_used_once(http: FlaskClient, same: str) -> None:
+    application, body = good()
+    attest(http, CHAN, body)
+    _, other = good(replace(Application(), **{same: getattr(application, same)}))
+
+    assert problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
+
+
+def test_a_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -> None:
+    _, body = good()
+    attest(http, CHAN, body)
+    other = body | {"renewal_id": str(uuid.uuid4())}
+
+    assert problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
+
+
+def test_nobody_can_spend_the_renewal_of_another(http: FlaskClient) -> None:
+    application, body = good()
+    stranger = Application(ar_id="lee", subscriber_id="other", renewal_id=application.renewal_id)
+    attest(http, LEE, request_body(stranger, signed_by(LEE, stranger)))
+
+    assert attest(http, CHAN, body).status_code == 201
+
+
+def test_an_attested_signature_is_not_shown_to_another_ar(http: FlaskClient) -> None:
+    _, body = good()
+    attest(http, CHAN, body)
+
+    assert problem(attest(http, WONG, body))[:2] == (403, "signed-with-another-certificate")
+    assert problem(attest(http, LEE, body))[:2] == (403, "signed-with-another-certificate")
+
+
+def test_a_signature_by_another_e_cert_than_the_one_signed_in_is_refused(http: FlaskClient) -> None:
+    _, body = good(holder=WONG)
+
+    assert problem(attest(http, CHAN, body))[:2] == (403, "signed-with-another-certificate")

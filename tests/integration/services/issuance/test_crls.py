@@ -1,0 +1,254 @@
+"""CRLs on schedule, after a revocation, and after a crash."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+
+from services.issuance import certificate_store, revocation, store, work
+from services.issuance.ca.crl import INTERVAL, RevocationReason
+from services.issuance.domain import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
+from shared.events.base import ARId, SubscriberId
+from shared.web.auth import Caller
+from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies
+from tests.integration.services.issuance.world import Renewal, World
+from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
+
+
+def publish(world: World) -> bool:
+    return work.publish_next_crl(world.pool, world.issuer, clock=world.clock)
+
+
+def latest(world: World) -> x509.CertificateRevocationList:
+    with world.begin() as tx:
+        found = certificate_store.latest_crl(tx.conn)
+    assert found is not None
+    assert found.der is not None
+    return x509.load_der_x509_crl(found.der)
+
+
+def number(world: World) -> int:
+    return latest(world).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def revoke(world: World, renewal: Renewal, reason: RevocationReason = RevocationReason.SUPERSEDED) -> None:
+    with world.begin() as tx:
+        revocation.revoke_own(renewal.items[0].item_id, reason, renewal.caller, tx)
+
+
+def serial(world: World, renewal: Renewal) -> int:
+    return int(world.rows("SELECT serial FROM certificates WHERE item_id = %s", renewal.items[0].item_id)[0][0], 16)
+
+
+def not_after(world: World) -> datetime:
+    moment = world.rows("SELECT max(not_after) FROM certificates")[0][0]
+    assert isinstance(moment, datetime)
+    return moment
+
+
+def test_the_first_crl_comes_at_once_and_the_next_after_an_hour(world: World) -> None:
+    assert publish(world)
+    assert not publish(world)
+    world.now += INTERVAL
+    assert publish(world)
+    assert number(world) == 2
+
+
+def test_a_revocation_is_on_a_crl_at_once_and_once_announced(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    publish(world)
+    revoke(world, renewal)
+    revoke(world, renewal)
+    assert publish(world)
+    assert not publish(world)
+    entry = latest(world).get_revoked_certificate_by_serial_number(serial(world, renewal))
+    assert entry is not None
+    assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.superseded
+    assert world.events(renewal).count("certificate-revoked") == 1
+
+
+def test_an_entry_stays_until_a_crl_after_its_end_has_shown_it(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    revoke(world, renewal)
+    publish(world)
+    world.now = not_after(world) - timedelta(minutes=1)
+    publish(world)
+    world.now += timedelta(hours=2)
+    publish(world)
+    assert len(latest(world)) == 1
+    world.now += timedelta(hours=2)
+    publish(world)
+    assert len(latest(world)) == 0
+    assert number(world) == 4
+
+
+def test_a_crl_that_a_crash_left_unsigned_is_signed_first_with_its_number(world: World) -> None:
+    dying = SignerThatDies(world)
+    with pytest.raises(Dies):
+        work.publish_next_crl(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
+    assert publish(world)
+    assert number(world) == 1
+    assert latest(world).signature == dying.signatures[0]
+    assert not publish(world)
+
+
+def test_a_revocation_for_key_compromise_takes_its_siblings_along(world: World) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    first = lenient.opened(["www.example.hk"])
+    shared_key = as_pem(csr_der(ec_key()))
+    lenient.submit(first, csr=shared_key)
+    lenient.issue()
+    second = lenient.opened(["b.example.hk"])
+    lenient.submit(second, csr=shared_key)
+    lenient.issue()
+    revoke(lenient, first, RevocationReason.KEY_COMPROMISE)
+    assert lenient.events(second)[-1] == "certificate-revoked"
+    assert lenient.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+
+
+def reason_shown(world: World, renewal: Renewal) -> tuple[x509.ReasonFlags, datetime]:
+    entry = latest(world).get_revoked_certificate_by_serial_number(serial(world, renewal))
+    assert entry is not None
+    return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason, entry.revocation_date_utc
+
+
+def test_a_graver_reason_is_raised_with_the_first_date_and_shown_at_once(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    first = world.now
+    revoke(world, renewal, RevocationReason.SUPERSEDED)
+    publish(world)
+    world.now += timedelta(minutes=5)
+    revoke(world, renewal, RevocationReason.KEY_COMPROMISE)
+    assert publish(world)
+    assert reason_shown(world, renewal) == (x509.ReasonFlags.key_compromise, first.replace(microsecond=0))
+    assert world.events(renewal).count("certificate-revoked") == 2
+    assert world.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+    assert not publish(world)
+
+
+@pytest.mark.parametrize("later", [each for each in RevocationReason if each is not RevocationReason.KEY_COMPROMISE])
+def test_a_lesser_reason_changes_nothing(world: World, later: RevocationReason) -> None:
+    renewal = world.issued(["www.example.hk"])
+    revoke(world, renewal, RevocationReason.KEY_COMPROMISE)
+    publish(world)
+    revoke(world, renewal, later)
+    assert not publish(world)
+    assert reason_shown(world, renewal)[0] is x509.ReasonFlags.key_compromise
+
+
+def sharing_a_key(world: World) -> tuple[Renewal, Renewal]:
+    """Two renewals whose certificates have one key, in the order in which they are locked."""
+    shared_key, made = as_pem(csr_der(ec_key())), []
+    for name in ("a.example.hk", "b.example.hk"):
+        made.append(world.opened([name]))
+        world.submit(made[-1], csr=shared_key)
+        world.issue()
+    first, second = sorted(made, key=lambda renewal: renewal.renewal_id)
+    return first, second
+
+
+def test_a_compromised_key_of_an_expired_certificate_is_blocked_and_its_siblings_revoked(world: World) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    expired, sibling = sharing_a_key(lenient)
+    lenient.rows(
+        "UPDATE certificates SET not_after = %s WHERE renewal_id = %s RETURNING 1",
+        lenient.now - timedelta(days=1),
+        expired.renewal_id,
+    )
+    revoke(lenient, expired, RevocationReason.KEY_COMPROMISE)
+    assert lenient.rows("SELECT count(*) FROM blocked_keys") == [(1,)]
+    assert lenient.events(sibling)[-1] == "certificate-revoked"
+    assert "certificate-revoked" not in lenient.events(expired)
+
+
+def test_a_compromised_key_raises_the_reason_of_every_sibling(world: World) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    first, second = sharing_a_key(lenient)
+    revoke(lenient, second, RevocationReason.CESSATION_OF_OPERATION)
+    revoke(lenient, first, RevocationReason.KEY_COMPROMISE)
+    publish(lenient)
+    for renewal in (first, second):
+        assert reason_shown(lenient, renewal)[0] is x509.ReasonFlags.key_compromise
+
+
+@pytest.mark.parametrize("run", range(3))  # who of the waiting comes first is chance
+def test_two_who_revoke_what_shares_a_key_never_wait_for_each_other(world: World, run: int) -> None:
+    lenient = World(world.pool, allow_key_reuse=True)
+    first, second = sharing_a_key(lenient)
+    with ThreadPoolExecutor(2) as threads:
+        with lenient.begin() as tx:  # both are halted in the middle, the second with what the first wants
+            store.lock_gate(tx.conn, first.renewal_id)
+            runs = []
+            for waiting, renewal in enumerate((first, second), start=1):
+                runs.append(threads.submit(revoke, lenient, renewal, RevocationReason.KEY_COMPROMISE))
+                wait_for_lockers(lenient, waiting)
+        for each in runs:
+            each.result(10)
+    assert lenient.rows("SELECT DISTINCT revocation_reason FROM certificates") == [("keyCompromise",)]
+
+
+def wait_for_lockers(world: World, count: int) -> None:
+    """Wait until so many others wait for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 10
+    while world.rows(query)[0][0] < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_revocation_beside_a_crl_in_the_making_is_on_this_one_or_the_next(world: World) -> None:
+    early, late = world.issued(["a.example.hk"]), world.issued(["b.example.hk"])
+    revoke(world, early)
+    with world.begin() as tx:
+        certificate_store.list_unlisted(tx.conn, 1)
+        revoke(world, late)
+        shown = {r.serial for r in certificate_store.revocations(tx.conn, 1, None)}
+    assert shown == {serial(world, early), serial(world, late)}
+    assert publish(world)
+    assert len(latest(world)) == 2
+
+
+def test_an_operator_revokes_by_serial(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    with world.begin() as tx:
+        revocation.revoke_serial(f"{serial(world, renewal):x}", RevocationReason.PRIVILEGE_WITHDRAWN, "operator", tx)
+    with world.begin() as tx, pytest.raises(CertificateNotFound):
+        revocation.revoke_serial("ff", RevocationReason.UNSPECIFIED, "operator", tx)
+    assert world.rows("SELECT actor FROM audit_log WHERE action = 'certificate-revoked'") == [("operator",)]
+
+
+def test_an_expired_certificate_is_not_revoked(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    world.now = not_after(world) + timedelta(seconds=1)
+    with pytest.raises(CertificateExpired):
+        revoke(world, renewal)
+
+
+def test_another_ar_of_the_subscriber_may_revoke_and_a_stranger_may_not(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    item_id = renewal.items[0].item_id
+
+    def by(subscriber_id: str) -> None:
+        caller = Caller(ar_id=ARId("AR-9"), subscriber_id=SubscriberId(subscriber_id), certificate_sha256="c")
+        with world.begin() as tx:
+            revocation.revoke_own(item_id, RevocationReason.UNSPECIFIED, caller, tx)
+
+    with pytest.raises(OrderNotFound):
+        by("SUB-2")
+    by("SUB-1")
+    assert world.events(renewal)[-1] == "certificate-revoked"
+
+
+def test_a_certificate_is_accepted_once_and_a_revoked_one_not_at_all(world: World) -> None:
+    renewal = world.issued(["www.example.hk"])
+    revoked = world.issued(["b.example.hk"])
+    revoke(world, revoked)
+    for _ in range(2):
+        with world.begin() as tx:
+            revocation.accept(renewal.items[0].item_id, renewal.caller, tx)
+    assert world.events(renewal).count("certificate-accepted") == 1
+    with world.begin() as tx, pytest.raises(InvalidTransition):
+        revocation.accept(revoked.items[0].item_id, revoked.caller, tx)

@@ -1,0 +1,350 @@
+"""From CSR to certificate, with crashes in between and a cancellation at the worst moment."""
+
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from services.issuance import certificate_issuance, handlers, revocation, store, work
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.signer import SignerUnavailable
+from services.issuance.domain import InvalidTransition
+from shared.events.application import CancellationRequested
+from shared.security.proofs import ProofRefused
+from tests.integration.services.issuance.world import Renewal, World, items
+from tests.support.engines import Database
+from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, rsa_key
+from tests.unit.services.issuance.pki import NOW
+
+
+def test_three_items_are_issued_as_openssl_and_pkilint_want_them(world: World, tmp_path: Path) -> None:
+    renewal = world.issued(["www.example.hk"], ["*.example.hk"], ["a.example.hk", "b.example.hk", "c.example.hk"])
+    assert world.events(renewal) == ["order-opened"] * 3 + ["csr-received", "certificate-issued"] * 3
+    ca = world.issuer.ca
+    (tmp_path / "root.pem").write_bytes(ca.chain[0].public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "ca.pem").write_text(ca.chain_pem)
+    found = world.rows("SELECT der FROM certificates")
+    assert len(found) == 3
+    for (der,) in found:
+        assert lint.pkilint_findings(der) == ()
+        (tmp_path / "leaf.pem").write_bytes(
+            x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
+        )
+        command = ["openssl", "verify", "-attime", str(int(NOW.timestamp()) + 1), "-CAfile", "root.pem"]
+        result = subprocess.run(
+            [*command, "-untrusted", "ca.pem", "leaf.pem"], cwd=tmp_path, capture_output=True, check=True
+        )
+        assert result.stdout == b"leaf.pem: OK\n"
+    assert world.rows("SELECT DISTINCT state FROM pins") == [("spent",)]
+
+
+class Dies(BaseException):
+    """The process ends here."""
+
+
+class SignerThatDies:
+    """Signs, and dies before anyone has the signature."""
+
+    def __init__(self, world: World) -> None:
+        self._signer = world.issuer.signer
+        self.algorithm, self.spki = self._signer.algorithm, self._signer.spki
+        self.signatures: list[bytes] = []
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        self.signatures.append(self._signer.sign(to_be_signed))
+        raise Dies
+
+
+def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    dying = SignerThatDies(world)
+    with pytest.raises(Dies):
+        work.issue_next(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
+    (tbs,) = world.rows("SELECT tbs FROM intents")[0]
+    assert not world.issue()  # another worker may still be at it
+    world.now += certificate_issuance.LEASE
+    assert world.issue()
+    (der,) = world.rows("SELECT der FROM certificates")[0]
+    assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[0])
+    assert world.events(renewal).count("certificate-issued") == 1
+    assert not world.issue()
+
+
+def test_a_signer_that_is_away_is_asked_again_later(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    world.issue()
+    assert world.events(renewal)[-1] == "certificate-issued"
+
+
+class Away(SignerThatDies):
+    """A signer that does not answer."""
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        raise SignerUnavailable("the token does not answer")
+
+
+def wait_for_a_signature(world: World) -> Renewal:
+    """A renewal whose intent is stored and could not be signed."""
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    with pytest.raises(SignerUnavailable):
+        work.issue_next(world.pool, replace(world.issuer, signer=Away(world)), clock=world.clock)
+    world.now += certificate_issuance.LEASE
+    return renewal
+
+
+def assert_refused(world: World, renewal: Renewal, reason: str) -> None:
+    assert world.issue()
+    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.rows("SELECT refusal, state FROM orders") == [(reason, "refused")]
+    assert world.rows("SELECT state, due_at FROM intents") == [("tombstone", None)]
+    assert world.rows("SELECT 1 FROM certificates") == []
+    assert not world.issue()
+
+
+def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
+    with world.begin() as tx:
+        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
+    assert_refused(world, renewal, "key-blocked")
+
+
+def test_what_waited_too_long_is_not_signed(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    world.now += timedelta(days=2, minutes=1)
+    assert_refused(world, renewal, "lint")
+
+
+def test_bytes_that_say_something_else_by_now_are_not_signed(world: World, issuance: Database) -> None:
+    renewal = wait_for_a_signature(world)
+    ((tbs,),) = world.rows("SELECT tbs FROM intents")
+    with psycopg.connect(issuance.url) as conn:
+        conn.execute("UPDATE intents SET tbs = %s", (tbs.replace(b"www.example.hk", b"www.example.uk"),))
+    assert_refused(world, renewal, "lint")
+
+
+def test_a_wrong_signature_is_never_stored(world: World) -> None:
+    class Wrong(SignerThatDies):
+        def sign(self, to_be_signed: bytes) -> bytes:
+            return self._signer.sign(to_be_signed + b"x")
+
+    world.submit(world.opened(["www.example.hk"]))
+    with pytest.raises(certificate_issuance.SignatureUnusable):
+        work.issue_next(world.pool, replace(world.issuer, signer=Wrong(world)), clock=world.clock)
+    assert world.rows("SELECT 1 FROM certificates") == []
+
+
+def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) -> None:
+    """The token takes its time, and this happens meanwhile."""
+
+    class Slow(SignerThatDies):
+        def sign(self, to_be_signed: bytes) -> bytes:
+            happens()
+            return self._signer.sign(to_be_signed)
+
+    work.issue_next(world.pool, replace(world.issuer, signer=Slow(world)), clock=world.clock)
+
+
+def block_its_key(world: World) -> None:
+    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
+    with world.begin() as tx:
+        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
+
+
+def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
+    assert world.events(renewal)[-2:] == ["issuance-refused", "certificate-revoked"]
+    assert "certificate-issued" not in world.events(renewal)
+    assert world.rows("SELECT state FROM orders") == [("refused",)]
+    assert world.rows("SELECT revocation_reason, revoked_at IS NOT NULL FROM certificates") == [(reason, True)]
+    assert not world.issue()
+
+
+def test_an_intent_ended_by_another_worker_while_the_token_signs_gives_no_certificate(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+
+    def taken_up_by_another() -> None:
+        world.now += timedelta(days=2, minutes=1)  # too old to be signed by now
+        assert world.issue()
+
+    signed_while(world, renewal, taken_up_by_another)
+    assert_kept_as_revoked(world, renewal, "unspecified")
+
+
+def test_a_key_blocked_while_the_token_signs_gives_no_certificate(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    signed_while(world, renewal, lambda: block_its_key(world))
+    assert_kept_as_revoked(world, renewal, "keyCompromise")
+
+
+def test_an_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+
+    def taken_up_by_another() -> None:
+        world.now += certificate_issuance.LEASE
+        assert world.issue()
+
+    signed_while(world, renewal, taken_up_by_another)
+    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+    assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]
+
+
+def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    with world.begin() as tx:
+        intent = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+    assert intent is not None
+    der = certificate_issuance.sign(intent, world.issuer)
+    with world.begin() as tx:
+        assert certificate_issuance.settle(intent, der, tx)
+    with world.begin() as tx:
+        assert not certificate_issuance.settle(intent, der, tx)
+    assert world.events(renewal).count("certificate-issued") == 1
+
+
+def test_an_item_gets_one_intent_for_ever(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    for expected in (True, False):
+        with world.begin() as tx:
+            made = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        assert (made is not None) is expected
+
+
+def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and_is_declined(world: World) -> None:
+    renewal = world.opened(["www.example.hk"], ["b.example.hk"])
+    world.submit(renewal)
+    with world.begin() as tx:
+        certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        cancelling = threading.Thread(target=world.cancel, args=(renewal,))
+        cancelling.start()
+        cancelling.join(0.3)
+        assert cancelling.is_alive()
+    cancelling.join(10)
+    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    assert world.rows("SELECT state, refusal FROM orders ORDER BY position") == [
+        ("issuing", None),
+        ("refused", "cancelled"),
+    ]
+
+
+def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> None:
+    renewal = world.opened(["www.example.hk"], ["b.example.hk"])
+    world.submit(renewal)
+
+    def make_intent() -> None:
+        with world.begin() as tx:
+            certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+
+    with world.begin() as tx:
+        handlers.withhold(CancellationRequested(renewal_id=renewal.renewal_id), tx)
+        making = threading.Thread(target=make_intent)
+        making.start()
+        making.join(0.3)
+        assert making.is_alive()
+    making.join(10)
+    assert world.rows("SELECT 1 FROM intents") == []
+    assert world.events(renewal)[-1] == "issuance-withheld"
+
+
+def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_open(world: World) -> None:
+    renewal = world.opened(["www.example.hk"], ["b.example.hk"])
+    world.submit(renewal)
+    world.issue()
+    world.cancel(renewal)
+    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    with pytest.raises(InvalidTransition):
+        world.submit(renewal, 1)
+    world.cancel(renewal)
+    assert world.events(renewal)[-2:] == ["issuance-refused", "cancellation-declined"]
+    assert world.rows("SELECT state FROM orders ORDER BY position") == [("issued",), ("refused",)]
+
+
+def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_another(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    order = world.submit(renewal)
+    with world.begin() as tx:
+        store.block_key(tx.conn, order.spki_sha256, "reported", tx.now)
+    assert world.issue()
+    assert world.rows("SELECT state, refusal FROM orders") == [("awaiting-csr", "key-blocked")]
+    world.submit(renewal)
+    world.issue()
+    assert world.events(renewal)[-1] == "certificate-issued"
+
+
+def test_a_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(world: World) -> None:
+    renewal = world.opened(["www.example.hk"], subscriber_name="X" * 65)
+    world.submit(renewal)
+    world.issue()
+    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.rows("SELECT state FROM pins") == [("void",)]
+
+
+def test_bytes_that_do_not_lint_become_a_tombstone_and_the_item_is_refused(world: World) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    internal = replace(world.issuer, addresses=replace(world.issuer.addresses, crl_url="http://crl.test/a.crl"))
+    work.issue_next(world.pool, internal, clock=world.clock)
+    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.rows("SELECT state, cardinality(findings) > 0 FROM intents") == [("tombstone", True)]
+    world.cancel(renewal)
+    assert world.events(renewal)[-1] == "issuance-withheld"
+
+
+def test_a_stored_order_that_differs_from_its_proofs_is_not_issued(world: World, issuance: Database) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal, csr=as_pem(csr_der(rsa_key())))
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE orders SET server_names = '{evil.example.hk}'")
+    with pytest.raises(ProofRefused):
+        world.issue()
+    assert world.rows("SELECT 1 FROM intents") == []
+
+
+def test_orders_that_fail_delay_no_certificate(world: World, issuance: Database) -> None:
+    failing = [world.opened(["www.example.hk"]) for _ in range(4)]
+    for renewal in failing:
+        world.submit(renewal)
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE orders SET srn = 'another'")
+    world.now += timedelta(seconds=1)
+    sound = world.opened(["www.example.hk"])
+    for _ in failing:
+        with pytest.raises(ProofRefused):
+            world.issue()
+    world.now += timedelta(minutes=2)
+    world.submit(sound)
+    assert world.issue(), "the new order comes before those that have failed and are due again"
+    assert world.events(sound)[-1] == "certificate-issued"
+    for _ in failing:
+        with pytest.raises(ProofRefused):
+            world.issue()
+    world.now += timedelta(seconds=61)
+    assert not world.issue(), "the second lease is longer than the first"
+
+
+def test_a_pin_that_cannot_be_made_delays_no_other(world: World, issuance: Database) -> None:
+    failing, sound = Renewal(items=items(["a.example.hk"])), Renewal(items=items(["b.example.hk"]))
+    for renewal in (failing, sound):
+        with world.begin() as tx:
+            handlers.open_orders(world.request(renewal), tx, keys=world.keys)
+        world.now += timedelta(seconds=1)
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute("UPDATE renewals SET document = '{}' WHERE renewal_id = %s", (failing.renewal_id,))
+    with pytest.raises(Exception, match=r".*"):
+        world.seal()
+    assert world.seal()
+    assert not world.seal()
+    assert list(world.letters(sound)) == ["b.example.hk"]

@@ -1,0 +1,106 @@
+"""The real processes: composed from settings, and killed at the worst moment."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.issuance import certificate_issuance, main
+from services.issuance.ca import profiles
+from services.issuance.csr.csr import read
+from services.issuance.settings import read_settings
+from shared.runtime.service import run
+from shared.settings import SettingsError
+from tests.integration.services.issuance.world import World
+from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
+from tests.unit.services.issuance.test_weak_keys import written
+
+
+def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
+    world: World, environment: dict[str, str], tmp_path: Path
+) -> None:
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    left = tmp_path / "signature"
+    command = [
+        sys.executable,
+        "-m",
+        "tests.integration.services.issuance.killed_worker",
+        str(left),
+        world.now.isoformat(),
+    ]
+    killed = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    (tbs,) = world.rows("SELECT tbs FROM intents")[0]
+    assert world.rows("SELECT 1 FROM certificates") == []
+    world.now += certificate_issuance.LEASE
+    world.issue()
+    (der,) = world.rows("SELECT der FROM certificates")[0]
+    assert der == profiles.assemble(tbs, world.issuer.signer.algorithm, left.read_bytes())
+    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+
+
+def test_the_processes_are_built_from_the_settings(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    tasks = [name for name, _ in main.SERVICE.tasks(world.pool)]
+    assert tasks == ["seal-pin", "issue", "publish-crl", "answer-cancellation"]
+    assert main.SERVICE.subscriptions is not None
+    assert len(main.SERVICE.subscriptions()) == 2
+    client = main.SERVICE.make_app(world.pool).test_client()
+    assert client.get("/issuance/v1/ca-certificate").data == world.issuer.ca.der
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    for name in ("CA_KEY_FILE: production signs in a token", "WEAK_KEYS_FILE"):
+        assert name in str(refused.value)
+
+
+def test_a_list_of_weak_keys_is_read_where_it_is_given(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WEAK_KEYS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="WEAK_KEYS_FILE"):
+        main.make_issuer(read_settings())
+    key = ec_key()
+    monkeypatch.setenv("WEAK_KEYS_FILE", str(written(tmp_path / "list", [key])))
+    policy = main.make_issuer(read_settings()).key_policy
+    assert policy.weak_keys.has(read(as_pem(csr_der(key))).spki)
+
+
+def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    for name in ("CA_KEY_FILE", "PIN_PEPPER_FILE", "SERIAL_SITE_PREFIX", "ISSUANCE_DATABASE_URL", "CRL_URL"):
+        assert name in str(refused.value)
+
+
+def test_operators_commands_work_and_are_audited(
+    world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    renewal = world.issued(["www.example.hk"])
+    waiting = world.opened(["b.example.hk"])
+    (serial, spki) = world.rows("SELECT serial, spki_sha256 FROM certificates")[0]
+    order = waiting.items[0].reference
+    run(main.SERVICE, ["reissue-pin", order, "b.example.hk", "--reason", "lost", "--actor", "ops"])
+    run(main.SERVICE, ["revoke", f"0x0{serial.upper()}", "--reason", "superseded", "--actor", "ops"])
+    run(main.SERVICE, ["block-key", spki.hex(), "--source", "reported", "--actor", "ops"])
+    with pytest.raises(SystemExit, match="certificate-not-found"):
+        run(main.SERVICE, ["revoke", "ff", "--actor", "ops"])
+    with pytest.raises(SystemExit, match="serial-unreadable"):
+        run(main.SERVICE, ["revoke", "no number", "--actor", "ops"])
+    assert "superseded" in capsys.readouterr().out
+    assert world.events(renewal)[-1] == "certificate-revoked"
+    actions = world.rows("SELECT action FROM audit_log WHERE actor = 'ops' ORDER BY id")
+    revoked = ("certificate-revoked",)  # for a graver reason, the second time
+    assert actions == [("pin-reissued",), revoked, ("key-blocked",), revoked]

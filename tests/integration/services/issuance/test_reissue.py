@@ -1,0 +1,128 @@
+"""A PIN Envelope that is no good any more: its PIN is void at once, said in events, and another one is made."""
+
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.issuance.domain import InvalidTransition, OrderNotFound, PINLocked, PINWrong
+from services.issuance.pin_reissue import VoidReason
+from tests.integration.services.issuance.test_pins import guess
+from tests.integration.services.issuance.world import Renewal, World
+
+NAME = "www.example.hk"
+
+
+def told(world: World, renewal: Renewal, *kinds: str) -> list[dict[str, Any]]:
+    """The data of these events, oldest first."""
+    types = [f"hk.ecert.issuance.{kind}.v1" for kind in kinds]
+    query = "SELECT data FROM outbox WHERE key = %s AND type = ANY(%s) ORDER BY id"
+    return [json.loads(data) for (data,) in world.rows(query, str(renewal.renewal_id), types)]
+
+
+def envelopes(world: World) -> list[tuple[str, str]]:
+    rows = world.rows("SELECT envelope_id, state FROM pins ORDER BY planned_at, state DESC")
+    return [(str(envelope_id), state) for envelope_id, state in rows]
+
+
+def test_void_and_reissue_are_events_and_the_new_envelope_names_the_old_one(world: World) -> None:
+    renewal = world.opened([NAME])
+    [(old, _)] = envelopes(world)
+    world.now += timedelta(days=3)
+    new = str(world.reissue(renewal, reason=VoidReason.RETURNED))
+    assert envelopes(world) == [(old, "void"), (new, "planned")]
+    assert world.seal()
+
+    about = {"renewal_id": str(renewal.renewal_id), "item_id": str(renewal.items[0].item_id), "server_name": NAME}
+    assert told(world, renewal, "pin-voided") == [about | {"envelope_id": old, "reason": "returned"}]
+    assert told(world, renewal, "pin-reissued") == [about | {"envelope_id": new, "replaces": old}]
+    first, second = told(world, renewal, "pin-envelope-sealed")
+    assert (first["envelope_id"], "replaces" in first) == (old, False)
+    assert (second["envelope_id"], second["replaces"]) == (new, old)
+    assert world.events(renewal) == ["order-opened", "pin-voided", "pin-reissued"]
+
+
+def test_the_old_pin_is_refused_and_the_new_one_taken(world: World) -> None:
+    renewal = world.opened([NAME])
+    old = world.letters(renewal)
+    world.reissue(renewal)
+    world.seal()
+    with pytest.raises(PINWrong):
+        world.submit(renewal, pins=old)
+    world.submit(renewal)
+    assert world.events(renewal)[-1] == "csr-received"
+
+
+def test_a_locked_pin_can_be_replaced_and_has_five_fresh_tries(world: World) -> None:
+    renewal = world.opened([NAME])
+    for _ in range(5):
+        with pytest.raises(PINWrong):
+            world.submit(renewal, pins={NAME: guess()})
+    with pytest.raises(PINLocked):
+        world.submit(renewal)
+    world.reissue(renewal, reason=VoidReason.LOCKED)
+    world.seal()
+    with pytest.raises(PINWrong) as refused:
+        world.submit(renewal, pins={NAME: guess()})
+    assert refused.value.extensions["wrong"][0]["tries_left"] == 4
+    world.submit(renewal)
+
+
+def test_what_was_never_sealed_is_not_what_the_next_one_replaces(world: World) -> None:
+    renewal = world.opened([NAME])
+    [(first, _)] = envelopes(world)
+    world.now += timedelta(minutes=1)
+    world.reissue(renewal)
+    world.now += timedelta(minutes=1)
+    world.reissue(renewal)
+    while world.seal():
+        pass
+    sealed = told(world, renewal, "pin-envelope-sealed")
+    assert [each.get("replaces") for each in sealed] == [None, first]
+    world.submit(renewal)
+
+
+def test_the_order_goes_by_its_reference_and_the_name_as_it_is_typed(world: World) -> None:
+    renewal = world.opened([NAME, "b.example.hk"])
+    world.reissue(renewal, NAME.upper(), order_name=f" {renewal.items[0].reference.lower().replace('-', '–')} ")
+    assert [each["server_name"] for each in told(world, renewal, "pin-voided")] == [NAME]
+    assert world.rows("SELECT actor, details->>'reason' FROM audit_log WHERE action = 'pin-reissued'") == [
+        ("operator", "lost")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("order_name", "name"),
+    [
+        ("R-0", NAME),
+        (str(uuid.UUID(int=4)), NAME),
+        ("", NAME),
+        (None, "evil.example.hk"),
+        (None, "no name"),
+        (None, ""),
+    ],
+)
+def test_an_unknown_order_or_server_name_is_refused(world: World, order_name: str | None, name: str) -> None:
+    renewal = world.opened([NAME])
+    fields = {} if order_name is None else {"order_name": order_name}
+    with pytest.raises(OrderNotFound):
+        world.reissue(renewal, name, **fields)
+    assert world.events(renewal) == ["order-opened"]
+
+
+@pytest.mark.parametrize("state", ["csr-received", "issued", "withheld"])
+def test_once_no_csr_is_awaited_no_pin_is_made(world: World, state: str) -> None:
+    renewal = world.opened([NAME])
+    if state == "withheld":
+        world.cancel(renewal)
+    else:
+        world.submit(renewal)
+    if state == "issued":
+        world.issue()
+    before = envelopes(world)
+    with pytest.raises(InvalidTransition):
+        world.reissue(renewal)
+    assert envelopes(world) == before
+    assert told(world, renewal, "pin-voided", "pin-reissued") == []

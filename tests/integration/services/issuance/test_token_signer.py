@@ -1,0 +1,175 @@
+"""The CA's key in a token: SoftHSM stands in for the maker's, whose module is spoken to in the same way."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pkcs11
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from services.issuance import certificate_issuance, main
+from services.issuance.ca import pkcs11_signer
+from services.issuance.ca.pkcs11_signer import TokenSigner
+from services.issuance.ca.signer import SignerUnavailable
+from services.issuance.settings import CAToken, read_settings
+from shared.settings import SettingsError
+from tests.integration.services.issuance.world import World
+from tests.support import softhsm
+from tests.unit.services.issuance.csr.csrs import ec_key, rsa_key
+from tests.unit.services.issuance.pki import issuing_ca
+from tests.unit.services.issuance.test_weak_keys import written
+
+CA_KEY: Final = rsa_key(3072, 7)
+
+Store = Callable[..., CAToken]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Puts a key into a token that this process then finds."""
+    if not softhsm.is_there():
+        pytest.skip(softhsm.MISSING)
+    for name, value in softhsm.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    yield lambda key=CA_KEY, **how: softhsm.put(key, tmp_path, **how)
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+
+
+def signer(place: CAToken, key: rsa.RSAPrivateKey = CA_KEY) -> TokenSigner:
+    return TokenSigner(place, key.public_key())
+
+
+def take_away(tmp_path: Path) -> None:
+    """The token is unplugged, and with it goes every session."""
+    (tmp_path / "tokens").rename(tmp_path / "drawer")
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+
+
+def bring_back(tmp_path: Path) -> None:
+    (tmp_path / "drawer").rename(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("length", [1, 1200, 5_000_000])
+def test_a_token_signs_what_the_same_key_in_software_signs(store: Store, length: int) -> None:
+    _, software = issuing_ca()
+    in_token = signer(store())
+    assert (in_token.algorithm, in_token.spki) == (software.algorithm, software.spki)
+    assert in_token.sign(b"x" * length) == software.sign(b"x" * length)
+
+
+def test_certificates_wait_for_a_token_that_is_away(world: World, store: Store, tmp_path: Path) -> None:
+    world.issuer = replace(world.issuer, signer=signer(store()))
+    world.issued(["first.example.hk"])
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    take_away(tmp_path)
+    with pytest.raises(SignerUnavailable):
+        world.issue()
+    (intended,) = world.rows("SELECT tbs FROM intents WHERE state = 'intended'")
+    bring_back(tmp_path)
+    world.now += certificate_issuance.LEASE
+    assert world.issue()
+    assert world.events(renewal)[-1] == "certificate-issued"
+    (der,) = world.rows("SELECT der FROM certificates WHERE renewal_id = %s", renewal.renewal_id)[0]
+    certificate = x509.load_der_x509_certificate(der)
+    assert certificate.tbs_certificate_bytes == intended[0]
+    certificate.verify_directly_issued_by(world.issuer.ca.certificate)
+
+
+def test_a_pin_that_was_refused_is_not_shown_again(store: Store) -> None:
+    place = store(pin="000000")
+    refused = signer(place)
+    with pytest.raises(SignerUnavailable, match="PinIncorrect"):
+        refused.sign(b"x")
+    place.pin_file.write_text(softhsm.PIN)
+    refused._pin = softhsm.PIN
+    with pytest.raises(SignerUnavailable, match="not shown again"):
+        refused.sign(b"x")
+    assert signer(place).sign(b"x"), "started again, with the right one"
+
+
+def test_another_key_under_the_same_label_signs_nothing(store: Store) -> None:
+    with pytest.raises(SignerUnavailable, match="not the one of the CA's certificate"):
+        signer(store(rsa_key(3072, 8))).sign(b"x")
+
+
+def test_what_is_not_there_is_named(store: Store) -> None:
+    place = store()
+    for other, error in ((replace(place, label="b"), "0 tokens"), (replace(place, object_label="b"), "NoSuchKey")):
+        with pytest.raises(SignerUnavailable, match=error):
+            signer(other).sign(b"x")
+
+
+def test_a_key_that_would_not_repeat_its_signature_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="RSA"):
+        TokenSigner(store(), ec_key().public_key())
+
+
+def test_production_signs_in_a_token_and_says_at_the_start_what_it_lacks(
+    world: World, store: Store, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WEAK_KEYS_FILE", str(written(tmp_path / "list", [ec_key()])))
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    place = store()
+    monkeypatch.setenv("CA_TOKEN_MODULE_FILE", str(place.module_file))
+    with pytest.raises(SettingsError) as lacking:
+        read_settings()
+    assert [name in str(lacking.value) for name in ("CA_TOKEN_LABEL", "CA_TOKEN_OBJECT_LABEL", "CA_TOKEN_PIN_FILE")]
+    monkeypatch.setenv("CA_TOKEN_LABEL", place.label)
+    monkeypatch.setenv("CA_TOKEN_OBJECT_LABEL", place.object_label)
+    monkeypatch.setenv("CA_TOKEN_PIN_FILE", str(place.pin_file))
+    with pytest.raises(SettingsError, match="not in both"):
+        read_settings()
+    monkeypatch.delenv("CA_KEY_FILE")
+    tasks = dict(main.SERVICE.tasks(world.pool))
+    renewal = world.opened(["www.example.hk"])
+    world.submit(renewal)
+    assert tasks["issue"]()
+    assert world.events(renewal)[-1] == "certificate-issued"
+    assert tasks["publish-crl"]()
+
+
+def test_what_cannot_become_right_ends_the_start(store: Store, tmp_path: Path) -> None:
+    place = store()
+    for file in (tmp_path / "absent.so", place.pin_file):
+        with pytest.raises(OSError, match=file.name):
+            signer(replace(place, module_file=file))
+    place.pin_file.write_text("\n")
+    with pytest.raises(ValueError, match="no PIN"):
+        signer(place)
+
+
+def test_a_session_that_was_lost_is_opened_again_at_once(store: Store) -> None:
+    in_token = signer(store())
+    first = in_token.sign(b"x")
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+    assert in_token.sign(b"x") == first
+
+
+def test_the_last_try_of_a_pin_is_a_persons(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = store(pin="000000")
+    with pytest.raises(SignerUnavailable, match="PinIncorrect"):
+        signer(place).sign(b"x")
+    # SoftHSM never locks itself, but says that there was a wrong one.
+    monkeypatch.setattr(pkcs11_signer, "_NEARLY_LOCKED", pkcs11.TokenFlag.USER_PIN_COUNT_LOW)
+    place.pin_file.write_text(softhsm.PIN)
+    with pytest.raises(SignerUnavailable, match="a person's"):
+        signer(place).sign(b"x")
+
+
+def test_a_module_that_cannot_be_closed_ends_the_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        def finalize(self) -> None:
+            raise pkcs11.DeviceError
+
+    in_token = signer(store())
+    in_token.sign(b"x")
+    pkcs11.lib(str(softhsm.MODULE)).finalize()
+    monkeypatch.setattr(in_token, "_module", Stuck())
+    with pytest.raises(SystemExit, match="DeviceError"):
+        in_token.sign(b"x")

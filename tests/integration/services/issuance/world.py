@@ -1,0 +1,325 @@
+"""A whole renewal as issuance sees it: proofs by identity and payment, events, ARs, PINs off the letters."""
+
+import base64
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import flask
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
+from services.issuance.ca.signer import throwaway_like
+from services.issuance.ca.weak_keys import NoList
+from services.issuance.certificate_issuance import Issuer
+from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
+from services.issuance.pin_reissue import VoidReason
+from services.issuance.pins.pins import Pepper
+from services.issuance.work import PINMaker
+from shared.db import Pool
+from shared.events.application import CancellationRequested, CSRRequested
+from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.messaging import outbox
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.tx import Tx, transaction
+from shared.validation.parsing_pool import INLINE, Parser
+from shared.web import request
+from shared.web.auth import Caller
+from tests.support.builders import FINGERPRINTS
+from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_key
+from tests.unit.services.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
+
+Names = Sequence[str]
+
+
+def signing_key() -> SigningKey:
+    """A fresh token key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return SigningKey(key=key, kid=thumbprint(key.public_key()))
+
+
+def print_certificate() -> x509.Certificate:
+    """The print process's certificate."""
+    key = rsa_key(3072, 3)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(ca_name("PIN print"))
+        .issuer_name(ca_name("PIN print"))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=365))
+        .sign(key, hashes.SHA256())
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One item of the document."""
+
+    item_id: ItemId
+    reference: str
+    product: Product
+    names: tuple[str, ...]
+
+    def in_document(self, position: int) -> dict[str, Any]:
+        """As the signed document lists it."""
+        return {
+            "item_id": str(self.item_id),
+            "reference": self.reference,
+            "srn": f"{position:010}",
+            "product": str(self.product),
+            "server_names": list(self.names),
+            "additional_servers": 0,
+            "current_serial": "0a",
+            "amount_minor": 250000,
+        }
+
+
+def items(*names: Names) -> tuple[Item, ...]:
+    """Items for these server names; the product follows from them."""
+    return tuple(
+        Item(
+            item_id=ItemId(uuid.uuid4()),
+            reference=f"I-{uuid.uuid4().hex[:10].upper()}",
+            product=Product.WILDCARD
+            if n[0].startswith("*")
+            else Product.MULTI_DOMAIN
+            if len(n) > 1
+            else Product.STANDARD,
+            names=tuple(n),
+        )
+        for n in names
+    )
+
+
+@dataclass(kw_only=True)
+class Renewal:
+    """A paid and signed renewal; each part can be bent before the event is made."""
+
+    items: tuple[Item, ...]
+    renewal_id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
+    subscriber_id: str = "SUB-1"
+    subscriber_name: str = "例子有限公司 Example Limited"
+    ar_id: str = "AR-1"
+    document: dict[str, Any] = field(init=False)
+    attestation: dict[str, Any] = field(default_factory=dict)
+    receipt: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.document = {
+            "purpose": "hk.ecert.renewal-application.v1",
+            "renewal_id": str(self.renewal_id),
+            "reference": f"R-{self.renewal_id.hex[:10]}",
+            "nonce": "n",
+            "language": "en",
+            "created_at": "2026-11-23T00:00:00Z",
+            "subscriber": {"id": self.subscriber_id, "name": self.subscriber_name},
+            "authorised_representative": {"id": self.ar_id, "name": "Chan Tai Man"},
+            "items": [item.in_document(i) for i, item in enumerate(self.items, 1)],
+            "fee": {"amount_minor": 250000 * len(self.items), "currency": "HKD"},
+            "declarations": [],
+            "terms": {"version": "1", "sha256": "0"},
+        }
+
+    @property
+    def text(self) -> str:
+        """The document as signed."""
+        return json.dumps(self.document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def caller(self) -> Caller:
+        """The AR who signed."""
+        return Caller(
+            ar_id=ARId(self.ar_id), subscriber_id=SubscriberId(self.subscriber_id), certificate_sha256="c" * 64
+        )
+
+
+class World:
+    """issuance on a real database, with all whom it must believe."""
+
+    def __init__(self, pool: Pool, *, allow_key_reuse: bool = False) -> None:
+        self.pool = pool
+        self.now = NOW
+        self.identity = signing_key()
+        self.payment = signing_key()
+        ca, signer = issuing_ca()
+        self.keys = ProofKeys(
+            identity=KeySet.parse({"keys": [self.identity.jwk()]}), payment=KeySet.parse({"keys": [self.payment.jwk()]})
+        )
+        self.pepper = Pepper(b"p" * 32)
+        self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
+        self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
+        self.desk = PINDesk(self.pepper)
+        self.issuer = Issuer(
+            ca=ca,
+            signer=signer,
+            throwaway=throwaway_like(signer),
+            addresses=ADDRESSES,
+            site_prefix=0x11,
+            keys=self.keys,
+            key_policy=self.policy,
+            random=lambda count: uuid.uuid4().bytes[:count],
+        )
+
+    def clock(self) -> datetime:
+        """The time of this test."""
+        return self.now
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """A transaction."""
+        with transaction(self.pool, clock=self.clock) as tx:
+            yield tx
+
+    def attest(self, renewal: Renewal, key: SigningKey | None = None) -> str:
+        """Identity's attestation."""
+        claims = {
+            "sub": renewal.ar_id,
+            "jti": str(uuid.uuid4()),
+            "renewal_id": str(renewal.renewal_id),
+            "document_sha256": sha256(renewal.text.encode()).hexdigest(),
+            "certificate_sha256": "c" * 64,
+            "subscriber": renewal.document["subscriber"] | {"country": "HK", "locality": "Hong Kong"},
+            "ar": renewal.document["authorised_representative"]
+            | {"email": "ar@example.hk", "address": ["1 Queen's Road Central", "Hong Kong"]},
+        } | renewal.attestation
+        return sign(claims, kind=TokenKind.ATTESTATION, key=key or self.identity, now=self.now, issuer="identity")
+
+    def receipt(self, renewal: Renewal, key: SigningKey | None = None) -> str:
+        """Payment's receipt."""
+        claims = {
+            "sub": str(renewal.renewal_id),
+            "payment_id": str(uuid.uuid4()),
+            **renewal.document["fee"],
+            "document_sha256": sha256(renewal.text.encode()).hexdigest(),
+            "captured_at": "2026-11-23T00:00:00Z",
+            "provider_reference": "p",
+            "payer_name": "Example Limited",
+        } | renewal.receipt
+        return sign(claims, kind=TokenKind.RECEIPT, key=key or self.payment, now=self.now, issuer="payment")
+
+    def request(self, renewal: Renewal) -> CSRRequested:
+        """application's event."""
+        return CSRRequested(
+            renewal_id=renewal.renewal_id,
+            language=Language.ENGLISH,
+            document=renewal.text,
+            attestation=self.attest(renewal),
+            receipt=self.receipt(renewal),
+        )
+
+    def opened(self, *names: Names, **fields: Any) -> Renewal:
+        """A renewal whose orders are open and whose PINs are sealed."""
+        renewal = Renewal(items=items(*names), **fields)
+        with self.begin() as tx:
+            handlers.open_orders(self.request(renewal), tx, keys=self.keys)
+        while work.seal_next_pin(self.pool, self.maker, clock=self.clock):
+            pass
+        return renewal
+
+    def cancel(self, renewal: Renewal) -> None:
+        """application asks to withhold."""
+        with self.begin() as tx:
+            handlers.withhold(CancellationRequested(renewal_id=renewal.renewal_id), tx)
+
+    def reissue(self, renewal: Renewal, name: str = "www.example.hk", **fields: Any) -> UUID:
+        """An operator voids a PIN and has another made; the new envelope's id."""
+        how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
+        with self.begin() as tx:
+            return pin_reissue.reissue_pin(name=name, tx=tx, **how)
+
+    def seal(self) -> bool:
+        """One turn of the work that makes PINs."""
+        return work.seal_next_pin(self.pool, self.maker, clock=self.clock)
+
+    def letters(self, renewal: Renewal) -> dict[str, str]:
+        """Server name → PIN, as the print process reads it off the sealed events; the newest of each name."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT data FROM outbox WHERE topic = 'issuance.pin-envelopes' AND key = %s ORDER BY id",
+                (str(renewal.renewal_id),),
+            ).fetchall()
+        found = {}
+        for (data,) in rows:
+            sealed = base64.b64decode(json.loads(data)["sealed"])
+            letter = json.loads(pkcs7.pkcs7_decrypt_der(sealed, self.maker.print_certificate, rsa_key(3072, 3), []))
+            found[letter["server_name"]] = letter["pin"]
+        return found
+
+    def submission(self, renewal: Renewal, position: int = 0, **fields: Any) -> SubmitCSR:
+        """The right submission for one item; any part can be bent."""
+        item = renewal.items[position]
+        right: dict[str, Any] = {
+            "item_id": item.item_id,
+            "reference": item.reference,
+            "pins": {n: p for n, p in self.letters(renewal).items() if n in item.names},
+            "csr": as_pem(csr_der(ec_key(), names=item.names)),
+        }
+        return SubmitCSR(**(right | fields))
+
+    def submit(self, renewal: Renewal, position: int = 0, **fields: Any) -> Any:
+        """Submit a CSR."""
+        command = self.submission(renewal, position, **fields)
+        return receive_csr(command, renewal.caller, self.begin, desk=self.desk, policy=self.policy)
+
+    def issue(self) -> bool:
+        """One turn of the issuing work."""
+        return work.issue_next(self.pool, self.issuer, clock=self.clock)
+
+    def issued(self, *names: Names, **fields: Any) -> Renewal:
+        """A renewal whose certificates are issued."""
+        renewal = self.opened(*names, **fields)
+        for position in range(len(renewal.items)):
+            self.submit(renewal, position)
+            self.issue()
+        return renewal
+
+    def events(self, renewal: Renewal) -> list[str]:
+        """The short names of what was announced, without the sealed PINs."""
+        with self.pool.connection() as conn:
+            stored = outbox.stored(conn, str(renewal.renewal_id))
+        return [e.type.split(".")[-2] for e in stored if e.topic == "issuance.events"]
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the database holds."""
+        with self.pool.connection() as conn:
+            return conn.execute(query.encode(), values).fetchall()
+
+    def app(self, parser: Parser = INLINE) -> flask.Flask:
+        """The HTTP app."""
+        deps = api.Deps(ca=self.issuer.ca, desk=self.desk, key_policy=self.policy, parser=parser)
+        return request.create_app(
+            "issuance",
+            blueprints=[api.blp],
+            problem_table=api.PROBLEMS,
+            pool=self.pool,
+            keys=self.keys.identity,
+            fingerprints=FINGERPRINTS,
+            deps=deps,
+            clock=self.clock,
+        )
+
+    def headers(self, renewal: Renewal, key: str | None = None) -> dict[str, str]:
+        """The AR's token, and an Idempotency-Key."""
+        claims = {
+            "sub": renewal.ar_id,
+            "subscriber_id": renewal.subscriber_id,
+            "certificate_sha256": "c" * 64,
+            "role": "ar",
+        }
+        token = sign(claims, kind=TokenKind.ACCESS, key=self.identity, now=self.now, issuer="identity")
+        return {"Authorization": f"Bearer {token}", "Idempotency-Key": key or uuid.uuid4().hex}
+
+
+__all__ = ["Item", "Renewal", "World", "certificate_issuance", "items", "signing_key"]

@@ -1,0 +1,326 @@
+"""Mailing put together for a test: a real database with both its roles, a mail server, keys, and a clock to turn."""
+
+import base64
+import email
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.mailing import print_work, work
+from services.mailing.domain import Help, Letter
+from services.mailing.handlers import Post, subscriptions
+from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
+from services.mailing.mailer import MailServer, SMTPMailer
+from services.mailing.messages import Composer
+from services.mailing.print_key import PrintKey
+from services.mailing.print_store import BatchRule
+from services.mailing.print_work import Printer
+from shared.db import Pool
+from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
+from shared.events.base import Envelope, Event, ItemId, Language, RenewalId, Topic
+from shared.events.issuance import PINEnvelopeSealed
+from shared.messaging import codec, outbox
+from shared.messaging.held_events import Record
+from shared.messaging.outbox import StoredEvent
+from shared.runtime.service import applier
+from shared.security.proofs import ProofKeys
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.tx import Tx, transaction
+from tests.integration.services.mailing.mail_server import MailServerFake
+from tests.unit.services.mailing.letter import a_letter, a_print_key, seal, sealed_content
+
+START: Final = datetime(2026, 11, 23, 1, 30, tzinfo=UTC)
+HELP: Final = Help(telephone="2921 6633", email="enquiry@eCert.gov.hk")
+PORTAL: Final = "https://portal.ecert.localhost"
+SENDER: Final = "no-reply@ecert.localhost"
+SUBSCRIBER: Final = "Example Limited 例子有限公司"
+
+
+def new_key() -> SigningKey:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return SigningKey(key=key, kid=thumbprint(key.public_key()))
+
+
+def key_set(key: SigningKey) -> KeySet:
+    """The public half, as its readers hold it."""
+    return KeySet.parse({"keys": [key.jwk()]})
+
+
+@dataclass
+class Renewal:
+    """One renewal as other services announce it: a standard item and a multi-domain one, three letters."""
+
+    identity_key: SigningKey
+    payment_key: SigningKey
+    id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
+    items: tuple[ItemId, ItemId] = field(default_factory=lambda: (ItemId(uuid.uuid4()), ItemId(uuid.uuid4())))
+    ar: dict[str, Any] = field(
+        default_factory=lambda: {
+            "id": "ar-1",
+            "name": "CHAN Tai Man 陳大文",
+            "email": "chan@example.hk",
+            "address": ["1 Queen's Road", "Hong Kong"],
+        }
+    )
+
+    language: Language = Language.ENGLISH
+
+    def document(self, **changes: Any) -> str:
+        items = [
+            {
+                "item_id": str(item),
+                "reference": f"R26-0001-{number}",
+                "product": product,
+                "server_names": names,
+                "srn": f"S{number}",
+                "amount_minor": 250_000,
+            }
+            for number, (item, product, names) in enumerate(
+                zip(
+                    self.items,
+                    ("standard", "multi-domain"),
+                    (["www.example.hk"], ["a.example.hk", "b.example.hk"]),
+                    strict=True,
+                ),
+                start=1,
+            )
+        ]
+        content = {
+            "purpose": "hk.ecert.renewal-application.v1",
+            "renewal_id": str(self.id),
+            "reference": "R26-0001",
+            "nonce": "n",
+            "language": self.language,
+            "subscriber": {"id": "s-1", "name": SUBSCRIBER},
+            "authorised_representative": {"id": self.ar["id"], "name": self.ar["name"]},
+            "items": items,
+            "fee": {"amount_minor": 500_000, "currency": "HKD"},
+        }
+        return json.dumps(content | changes)
+
+    def attestation(self, **changes: Any) -> str:
+        claims = {
+            "sub": "ar-1",
+            "jti": str(uuid.uuid4()),
+            "renewal_id": str(self.id),
+            "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
+            "certificate_sha256": "ab" * 32,
+            "subscriber": {"id": "s-1", "name": SUBSCRIBER, "country": "HK"},
+            "ar": self.ar,
+        }
+        return sign(claims | changes, kind=TokenKind.ATTESTATION, key=self.identity_key, now=START, issuer="identity")
+
+    def receipt(self, **changes: Any) -> str:
+        claims = {
+            "sub": str(self.id),
+            "payment_id": str(uuid.uuid4()),
+            "amount_minor": 500_000,
+            "currency": "HKD",
+            "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
+            "captured_at": START.isoformat(),
+        }
+        return sign(claims | changes, kind=TokenKind.RECEIPT, key=self.payment_key, now=START, issuer="payment")
+
+    def csr_requested(self, **changes: Any) -> CSRRequested:
+        event = CSRRequested(
+            renewal_id=self.id,
+            language=self.language,
+            document=self.document(),
+            attestation=self.attestation(),
+            receipt=self.receipt(),
+        )
+        return replace(event, **changes)
+
+    def letter(self, server_name: str = "www.example.hk", **changes: Any) -> Letter:
+        item = self.items[0] if server_name == "www.example.hk" else self.items[1]
+        values = {
+            "renewal_id": self.id,
+            "item_id": item,
+            "envelope_id": uuid.uuid5(self.id, server_name),
+            "server_name": server_name,
+        }
+        return a_letter(**values | changes)
+
+    def sealed(self, server_name: str = "www.example.hk", **changes: Any) -> PINEnvelopeSealed:
+        return announced(self.letter(server_name, **changes))
+
+    def completed(self) -> RenewalCompleted:
+        return RenewalCompleted(renewal_id=self.id, issued=self.items[:1], refused=self.items[1:])
+
+    def cancelled(self, reason: str = "cancelled", **changes: Any) -> RenewalCancelled:
+        event = RenewalCancelled(
+            renewal_id=self.id, reason=reason, document=self.document(), attestation=self.attestation()
+        )
+        return replace(event, **changes)
+
+    def refund_due(self, item: int | None = None, cause: str | None = None) -> RefundDue:
+        """Of one item by its number, or of all."""
+        return RefundDue(
+            renewal_id=self.id,
+            refund_id=uuid.uuid5(self.id, str(item)),
+            item_id=None if item is None else self.items[item],
+            amount_minor=500_000 if item is None else 250_000,
+            currency="HKD",
+            reason="cancelled" if item is None else "refused",
+            cause=cause,
+        )
+
+
+def announced(letter: Letter) -> PINEnvelopeSealed:
+    """A letter as issuance seals and announces it."""
+    return PINEnvelopeSealed(
+        renewal_id=letter.renewal_id,
+        item_id=letter.item_id,
+        envelope_id=letter.envelope_id,
+        server_name=letter.server_name,
+        sealed=base64.b64encode(seal(sealed_content(letter), a_print_key()[1])).decode(),
+    )
+
+
+@dataclass
+class World:
+    """One mailing service of its own."""
+
+    pool: Pool
+    print_pool: Pool
+    server: MailServerFake
+    posting: Path
+    rule: BatchRule = field(default_factory=lambda: BatchRule(size=100, age=timedelta(minutes=1)))
+    kept: timedelta = timedelta()
+    now: datetime = START
+    identity_key: SigningKey = field(default_factory=new_key)
+    payment_key: SigningKey = field(default_factory=new_key)
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def renewal(self, language: Language = Language.ENGLISH) -> Renewal:
+        return Renewal(identity_key=self.identity_key, payment_key=self.payment_key, language=language)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def pass_time(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+    def record(self, event: Event, traceparent: str | None = None) -> Record:
+        """The event's next record, as its publisher's relay would send it."""
+        place = (event.TOPIC.value, str(event.renewal_id))
+        sequence = self.sequences[place] = self.sequences.get(place, 0) + 1
+        envelope = Envelope(
+            id=uuid.uuid4(),
+            source="/test",
+            type=event.TYPE,
+            topic=event.TOPIC,
+            subject=str(event.renewal_id),
+            sequence=sequence,
+            time=self.now,
+            data=codec.encode_data(event),
+            dataschema=codec.schema_name(event.TYPE),
+            traceparent=traceparent,
+        )
+        headers = tuple(codec.to_headers(envelope))
+        offset = sum(self.sequences.values())
+        return Record(
+            topic=event.TOPIC, partition=0, offset=offset, key=envelope.key, headers=headers, value=envelope.data
+        )
+
+    def deliver(self, *records: Record) -> None:
+        """What the consumer does with a poll batch."""
+        keys = ProofKeys(identity=key_set(self.identity_key), payment=key_set(self.payment_key))
+        post = Post(domain="ecert.localhost", portal=PORTAL)
+        consumer = applier("mailing", subscriptions(keys=keys, post=post), clock=self.clock)
+        with self.pool.connection() as conn, conn.transaction():
+            consumer.batch(conn, records)
+
+    def apply(self, *events: Event) -> None:
+        self.deliver(*[self.record(event) for event in events])
+
+    def held(self) -> list[str]:
+        return [row[0] for row in self.query("SELECT reason FROM parked_events ORDER BY id")]
+
+    def send(self) -> bool:
+        mailer = SMTPMailer(MailServer.parse(f"smtp://127.0.0.1:{self.server.port}"), SENDER, timeout=3)
+        composer = Composer(Address("Hongkong Post CA", addr_spec=SENDER), HELP)
+        return work.send_next(self.pool, mailer, composer, lease=timedelta(seconds=30), clock=self.clock)
+
+    def printer(self) -> Printer:
+        return Printer(
+            key=PrintKey(*a_print_key()),
+            stationery=Stationery(fonts=DEFAULT_FONTS, help=HELP, portal=PORTAL),
+            folder=self.posting,
+            rule=self.rule,
+            kept=self.kept,
+        )
+
+    def print_all(self) -> int:
+        count = 0
+        while print_work.print_next(self.print_pool, self.printer(), clock=self.clock):
+            count += 1
+        return count
+
+    def close(self) -> bool:
+        return print_work.close_next(self.print_pool, self.printer(), clock=self.clock)
+
+    def erase_all(self) -> int:
+        count = 0
+        while print_work.erase_next(self.print_pool, self.printer(), clock=self.clock):
+            count += 1
+        return count
+
+    def letters(self) -> list[Path]:
+        return sorted(self.posting.rglob("*.pdf"))
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with self.pool.connection() as conn:
+            return conn.execute(sql.encode(), values).fetchall()
+
+    def send_all(self) -> list[EmailMessage]:
+        """Let time pass and send what is due; what the mail server took of it, oldest first."""
+        before = len(self.server.taken)
+        self.pass_time(minutes=2)
+        while self.send():
+            pass
+        return [parse(message) for message in self.server.taken[before:]]
+
+    def mail_states(self) -> list[tuple[Any, ...]]:
+        return self.query("SELECT template, state FROM mails ORDER BY queued_at, template")
+
+    def envelope_states(self) -> list[str]:
+        return [row[0] for row in self.query("SELECT state FROM pin_envelopes ORDER BY server_name")]
+
+    def told(self, renewal: Renewal) -> list[StoredEvent]:
+        """What mailing announced of a renewal."""
+        with self.pool.connection() as conn:
+            return [e for e in outbox.stored(conn, str(renewal.id)) if e.topic == Topic.MAILING]
+
+    def tx(self) -> Any:
+        return transaction(self.pool, clock=self.clock)
+
+
+def parse(message: bytes) -> EmailMessage:
+    parsed = email.message_from_bytes(message, policy=SMTP)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def text_of(message: EmailMessage) -> str:
+    """The text part, on one line."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    return " ".join(body.get_content().split())
+
+
+def types(events: Sequence[StoredEvent]) -> list[str]:
+    return [event.type.split(".")[-2] for event in events]
+
+
+__all__ = ["START", "Renewal", "Tx", "World", "announced", "types"]

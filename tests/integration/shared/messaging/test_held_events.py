@@ -1,0 +1,305 @@
+"""Held events and the operator's command, for the odd cases."""
+
+import argparse
+import dataclasses
+import json
+import uuid
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from shared.db import Pool
+from shared.errors import Refused
+from shared.messaging import held_events, inbox
+from shared.messaging.applier import Applier
+from shared.messaging.held_events import NotParked, Record
+from shared.messaging.inbox import Place
+from shared.operators import cli, held_commands, skip_proposals
+from shared.tx import transaction
+from tests.integration.shared.conftest import TOPIC, Deliver, Handler, Writer
+from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked, place, with_header
+
+
+def event_of(record: Record) -> str:
+    return dict(record.headers)["ce_id"].decode()  # type: ignore[union-attr]
+
+
+def skip(pool: Pool, apply: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
+    """Leave an event out, as two persons have decided; the key's last sequence afterwards."""
+    with transaction(pool, clock=apply.clock) as tx:
+        return held_commands.leave_out(tx, apply, place, actor=actor, reason=reason, event=event)
+
+
+def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
+    """The id of the key's last event, which has this number."""
+    with pool.connection() as conn:
+        return str(inbox.lock(conn, place(writer))[1]) if inbox.lock(conn, place(writer))[0] == sequence else "another"
+
+
+def skipped(pool: Pool, writer: Writer) -> list[str]:
+    with pool.connection() as conn:
+        rows = conn.execute(
+            "SELECT details->>'event' FROM audit_log WHERE action = 'event-skipped' AND subject = %s", (writer.key,)
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@given(
+    key=st.none() | st.binary(max_size=50),
+    value=st.none() | st.binary(max_size=50),
+    headers=st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=20)), max_size=4),
+    name=st.sampled_from(["ce_id", "ce_type", "ce_subject", "ce_time", "ce_source"]),
+    junk=st.none() | st.binary(max_size=20) | st.text(max_size=20).map(str.encode),
+)
+def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
+    pool: Pool,
+    deliver: Deliver,
+    key: bytes | None,
+    value: bytes | None,
+    headers: list[tuple[str, bytes | None]],
+    name: str,
+    junk: bytes | None,
+) -> None:
+    writer = Writer()
+    good = writer.record(1)
+    mixed = tuple((n, junk if n == name else v) for n, v in good.headers)
+    wholly = dataclasses.replace(writer.record(1), key=key, value=value, headers=tuple(headers))
+    partly = dataclasses.replace(writer.record(1), headers=(*mixed, *headers))
+    deliver(wholly, partly)
+    with pool.connection() as conn:
+        rows = {p.record.offset: p.record for p in held_events.list_parked(conn, consumer="application")}
+        assert rows[wholly.offset].headers == wholly.headers
+        assert rows[wholly.offset].value == wholly.value
+        conn.execute("DELETE FROM parked_events")
+
+
+def test_a_handler_whose_message_no_table_could_keep_is_held_all_the_same(
+    pool: Pool, deliver: Deliver, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = RuntimeError("a NUL \0, a lone surrogate \udc80")
+    deliver(writer.record(1))
+    [found] = held_commands.list_held(pool, "application")
+    assert found.error == r"RuntimeError: a NUL \0, a lone surrogate \udc80"
+
+
+def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    deliver(writer.record(1))
+    deliver(writer.record(1, event_id=uuid.uuid4()))
+    deliver(writer.record(2), writer.record(3))
+    assert applied(writer) == ["1"]
+    with pytest.raises(held_commands.NotNext):
+        held_commands.redrive(pool, apply, place(writer), actor="tester")
+    assert skip(pool, apply, place(writer), actor="officer", reason="restored from a backup") == 3
+    assert applied(writer) == ["1", "2", "3"]
+    assert held_reason(pool, writer) is None
+    assert parked(pool, writer) == []
+
+
+def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["2"] = Refused("forged")
+    forged, genuine = writer.record(2), writer.record(2, event_id=uuid.uuid4())
+    deliver(writer.record(1), forged)
+    deliver(genuine, writer.record(3))
+    handler.failures.clear()
+    with pytest.raises(held_commands.ChooseEvent, match=f"{event_of(forged)}.*{event_of(genuine)}"):
+        skip(pool, apply, place(writer), actor="officer", reason="?")
+    assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
+    assert applied(writer) == ["1", "2", "3"]
+    assert parked(pool, writer) == []
+    assert skipped(pool, writer) == [event_of(forged)]
+
+
+def test_the_one_that_came_later_can_be_left_out_as_well(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = RuntimeError("not yet")
+    first, later = writer.record(1), writer.record(1, event_id=uuid.uuid4())
+    deliver(first, later)
+    handler.failures.clear()
+    assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(later)) == 1
+    assert event_applied(pool, writer, 1) == event_of(first)
+    assert held_reason(pool, writer) is None
+
+
+def test_no_event_is_applied_while_another_claims_its_number(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    """Neither when a gap before them heals, nor when the second comes again, nor by redrive."""
+    first, second = writer.record(3), writer.record(3, event_id=uuid.uuid4())
+    deliver(first)
+    deliver(second)
+    deliver(dataclasses.replace(second, offset=1000))
+    deliver(writer.record(1), writer.record(2))
+    assert applied(writer) == []
+    assert parked(pool, writer) == [1, 2, 3, 3]
+    assert skip(pool, apply, place(writer), actor="officer", reason="twice", event=event_of(first)) == 3
+    assert applied(writer) == ["1", "2", "3"]
+    assert event_applied(pool, writer, 3) == event_of(second)
+
+
+def test_of_three_with_one_number_two_must_be_left_out(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = Refused("forged")
+    records = [writer.record(1, event_id=uuid.uuid4()) for _ in range(3)]
+    deliver(*records)
+    handler.failures.clear()
+    assert skip(pool, apply, place(writer), actor="officer", reason="1", event=event_of(records[1])) == 0
+    assert skip(pool, apply, place(writer), actor="officer", reason="2", event=event_of(records[0])) == 1
+    assert event_applied(pool, writer, 1) == event_of(records[2])
+
+
+def test_after_a_conflict_a_gap_heals_by_itself_again(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    first, again = writer.record(1), writer.record(1, event_id=uuid.uuid4())
+    deliver(first, again, writer.record(3))
+    skip(pool, apply, place(writer), actor="officer", reason="restored", event=event_of(again))
+    assert held_reason(pool, writer) == held_events.GAP
+    deliver(writer.record(2))
+    assert applied(writer) == ["1", "2", "3"]
+
+
+def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
+    pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer
+) -> None:
+    handler.failures["1"] = RuntimeError("no")
+    second = writer.record(2)
+    deliver(writer.record(1), second)
+    with pytest.raises(held_commands.NotNext):
+        skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
+    with pytest.raises(NotParked):
+        skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
+    assert parked(pool, writer) == [1, 2]
+
+
+def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
+    pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    junk = dataclasses.replace(writer.record(1), headers=(), value=b"junk")
+    deliver(junk, writer.record(1))
+    at = f"{junk.partition}/{junk.offset}"
+    assert skip(pool, apply, place(writer), actor="officer", reason="junk", event=at) == 1
+    assert parked(pool, writer) == []
+    assert applied(writer) == ["1"]
+
+
+def test_an_unreadable_event_takes_no_number_that_another_holds(
+    pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
+) -> None:
+    deliver(writer.record(2))
+    deliver(with_header(writer.record(2), "ce_time", b"yesterday"))
+    assert parked(pool, writer) == [None, 2]
+    deliver(writer.record(1))
+    assert applied(writer) == ["1", "2"]
+
+
+def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> None:
+    writers = [Writer() for _ in range(40)]
+    deliver(*[writer.record(sequence) for writer in writers for sequence in (2, 3, 5)])
+    with pool.connection() as conn:
+        found = [(p.place.key, p.sequence) for p in held_events.list_parked(conn, consumer="application", page=7)]
+    assert found == sorted((writer.key, sequence) for writer in writers for sequence in (2, 3, 5))
+
+
+def test_nothing_is_redriven_where_nothing_is_held(
+    pool: Pool, apply: Applier, deliver: Deliver, writer: Writer
+) -> None:
+    deliver(writer.record(1))
+    with pytest.raises(NotParked):
+        held_commands.redrive(pool, apply, place(writer), actor="tester")
+
+
+def run(pool: Pool, apply: Applier, *arguments: str) -> None:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    cli.run(pool, apply, parser.parse_args(arguments))
+
+
+def test_the_command_lists_redrives_and_skips(
+    pool: Pool,
+    apply: Applier,
+    deliver: Deliver,
+    applied: Callable[[Writer], list[str]],
+    handler: Handler,
+    writer: Writer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler.failures["1"] = handler.failures["3"] = RuntimeError("not now")
+    deliver(writer.record(1), writer.record(2), writer.record(3))
+    capsys.readouterr()
+    run(pool, apply, "list")
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "parked_at" in line]
+    assert [(line["sequence"], line["reason"]) for line in listed] == [(1, "failed"), (2, "gap"), (3, "gap")]
+    del handler.failures["1"]
+    run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
+    assert f"{TOPIC} {writer.key}: applied up to sequence 2" in capsys.readouterr().out
+    why = ("--reason", "agreed with the subscriber")
+    run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", *why)
+    proposal = capsys.readouterr().out.partition(":")[0]
+    run(pool, apply, "list")
+    assert f"{proposal} by officer: agreed with the subscriber" in capsys.readouterr().out
+    assert parked(pool, writer) == [3]
+    run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
+    assert f"{TOPIC} {writer.key}: applied up to sequence 3" in capsys.readouterr().out
+    assert applied(writer) == ["1", "2"]
+    with pool.connection() as conn:
+        assert inbox.lock(conn, place(writer))[0] == 3
+    with pytest.raises(SystemExit, match="not-parked"):
+        run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
+
+
+def test_on_the_command_line_too_nobody_confirms_their_own_skip(
+    pool: Pool,
+    apply: Applier,
+    deliver: Deliver,
+    handler: Handler,
+    writer: Writer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler.failures["1"] = RuntimeError("never")
+    deliver(writer.record(1))
+    why = ("--reason", "agreed")
+    run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", *why)
+    proposal = capsys.readouterr().out.splitlines()[-1].partition(":")[0]
+    with pytest.raises(SystemExit, match="second-person-needed"):
+        run(pool, apply, "confirm", proposal, "--actor", "officer", *why)
+    with pytest.raises(SystemExit, match="already-proposed"):
+        run(pool, apply, "skip", TOPIC, writer.key, "--actor", "supervisor", *why)
+    assert parked(pool, writer) == [1]
+    run(pool, apply, "reject", proposal, "--actor", "officer", "--reason", "a mistake of mine")
+    with pytest.raises(SystemExit, match="no-such-proposal"):
+        run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
+    assert parked(pool, writer) == [1]
+    assert skipped(pool, writer) == []
+
+
+@pytest.mark.parametrize("again", ["S1003", "s1003", " S1003 "])
+def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
+    pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer, again: str
+) -> None:
+    handler.failures["1"] = RuntimeError("never")
+    deliver(writer.record(1))
+    with transaction(pool, clock=apply.clock) as tx:
+        (stuck,) = held_events.find_of_key(tx.conn, place(writer))
+        proposal = skip_proposals.propose(tx, stuck, actor="staff S1003", reason="forged")
+    with pytest.raises(SystemExit, match="second-person-needed"):
+        run(pool, apply, "confirm", str(proposal), "--actor", again, "--reason", "me, too")
+    assert parked(pool, writer) == [1]
+
+
+@pytest.mark.parametrize("actor", ["staff S1004", " Staff S1004", "", " "])
+def test_nobody_types_the_name_of_one_whose_certificate_the_desk_has_seen(
+    pool: Pool, apply: Applier, actor: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(pool, apply, "confirm", str(uuid.uuid4()), "--actor", actor, "--reason", "me, too")
+    assert ended.value.code == 2

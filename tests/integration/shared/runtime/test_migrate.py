@@ -1,0 +1,218 @@
+"""The migration runner and the rights that it leaves behind, on a real PostgreSQL."""
+
+import contextlib
+import dataclasses
+import itertools
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deploy.local import postgres as local_postgres
+from shared import db
+from shared.messaging import held_events
+from shared.messaging.held_events import Held, Record
+from shared.messaging.inbox import Place
+from shared.runtime import migrate
+from shared.runtime.migrate import MigrationError, NotMigrated
+from tests.support.engines import ROOT, Database, Postgres
+
+_names = itertools.count(1)
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[Database]:
+    """A database of payment's without any table."""
+    with empty_database(postgres) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def empty_database(postgres: Postgres) -> Iterator[Database]:
+    name = local_postgres.add_database(postgres.cluster, "payment", name=f"empty_{next(_names)}")
+    yield Database(
+        service="payment",
+        name=name,
+        url=postgres.url(name, "payment"),
+        migrate_url=postgres.url(name, "payment_migrate"),
+        superuser_url=postgres.cluster.url(name),
+    )
+    local_postgres.drop_database(postgres.cluster, name)
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One that every test of this module may look at."""
+    with empty_database(postgres) as made:
+        run(made, write_migrations(tmp_path_factory.mktemp("migrations")))
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_migrations(tmp_path)
+
+
+def write_migrations(tmp_path: Path) -> Path:
+    (tmp_path / "0001_books.sql").write_text("CREATE TABLE books (id INTEGER PRIMARY KEY);")
+    (tmp_path / "0002_pages.sql").write_text(
+        "CREATE TABLE pages (id INTEGER); COMMENT ON TABLE pages IS 'append-only: read and add';"
+    )
+    return tmp_path
+
+
+def run(database: Database, folder: Path) -> list[str]:
+    return migrate.migrate(database.migrate_url, migrate.load("payment", folder), runtime_role="payment")
+
+
+def test_migrations_are_applied_once_and_in_order(empty: Database, folder: Path) -> None:
+    assert run(empty, folder)[-2:] == ["payment/0001_books", "payment/0002_pages"]
+    assert run(empty, folder) == []
+    (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER);")
+    assert run(empty, folder) == ["payment/0003_ink"]
+
+
+def test_a_file_that_was_changed_after_it_was_applied_is_refused_and_nothing_is_done(
+    empty: Database, folder: Path
+) -> None:
+    run(empty, folder)
+    (folder / "0001_books.sql").write_text("CREATE TABLE books (id BIGINT);")
+    (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER);")
+    with pytest.raises(MigrationError, match="0001_books"):
+        run(empty, folder)
+    with psycopg.connect(empty.superuser_url) as conn:
+        assert conn.execute("SELECT to_regclass('ink')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("name", ["0004_ink.sql", "ink.sql", "0003-ink.sql", "0002_ink.sql"])
+def test_a_hole_or_a_wrong_name_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("SELECT 1;")
+    with pytest.raises(MigrationError):
+        migrate.load("payment", folder)
+
+
+def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself(empty: Database, folder: Path) -> None:
+    (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER); SELECT 1 / 0;")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        run(empty, folder)
+    (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER);")
+    assert run(empty, folder) == ["payment/0003_ink"]
+
+
+def test_two_runners_at_once_apply_each_migration_once(empty: Database, folder: Path) -> None:
+    applied: list[str] = []
+    threads = [threading.Thread(target=lambda: applied.extend(run(empty, folder))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(applied) == sorted({*applied})
+    assert {"payment/0001_books", "payment/0002_pages"} < {*applied}
+
+
+def test_a_service_does_not_run_on_a_database_that_lacks_a_migration(empty: Database, folder: Path) -> None:
+    with db.open_pool(empty.url, name="test") as pool:
+        with pytest.raises(NotMigrated):
+            migrate.wait_until_current(pool, migrate.load("payment", folder), seconds=0)
+        run(empty, folder)
+        migrate.wait_until_current(pool, migrate.load("payment", folder), seconds=0)
+        (folder / "0003_ink.sql").write_text("SELECT 1;")
+        with pytest.raises(NotMigrated, match="0003_ink"):
+            migrate.require_current(pool, migrate.load("payment", folder))
+
+
+def test_a_service_runs_on_a_database_that_is_ahead(empty: Database, folder: Path) -> None:
+    run(empty, folder)
+    (folder / "0002_pages.sql").unlink()
+    with db.open_pool(empty.url, name="test") as pool:
+        migrate.require_current(pool, migrate.load("payment", folder))
+
+
+def refused(database: Database, statement: str) -> bool:
+    with psycopg.connect(database.url) as conn:
+        try:
+            conn.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id INTEGER)",
+        "CREATE TEMP TABLE mine (id INTEGER)",
+        "CREATE SCHEMA mine",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER TABLE books ADD COLUMN x TEXT",
+        "DROP TABLE books",
+        "TRUNCATE books",
+        "UPDATE pages SET id = 2",
+        "DELETE FROM pages",
+        "TRUNCATE pages",
+        "UPDATE schema_migrations SET checksum = ''",
+        "DELETE FROM schema_migrations",
+        "DELETE FROM audit_log",
+        "UPDATE audit_log SET actor = 'nobody'",
+        "COPY books FROM PROGRAM 'true'",
+        "SET ROLE payment_migrate",
+    ],
+)
+def test_the_running_service_has_no_ddl_and_cannot_change_what_is_append_only(
+    migrated: Database, statement: str
+) -> None:
+    assert refused(migrated, statement)
+
+
+def test_the_running_service_reads_and_writes_its_rows(migrated: Database) -> None:
+    for statement in ("INSERT INTO books VALUES (1)", "UPDATE books SET id = 2", "INSERT INTO pages VALUES (1)"):
+        assert not refused(migrated, statement)
+
+
+@pytest.mark.parametrize("role", [role for role in local_postgres.ROLES if not role.startswith("payment")])
+def test_another_services_role_cannot_even_connect(postgres: Postgres, migrated: Database, role: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(postgres.url(migrated.name, role))
+
+
+def test_every_services_own_migrations_apply_twice_without_a_change(postgres: Postgres) -> None:
+    for service in local_postgres.SERVICES:
+        with postgres.database(service) as made:
+            files = migrate.load(service, local_postgres.migrations(ROOT, service))
+            assert migrate.migrate(made.migrate_url, files, runtime_role=service) == []
+            changed = [dataclasses.replace(file, text=file.text + " ") for file in files]
+            with pytest.raises(MigrationError):
+                migrate.migrate(made.migrate_url, changed, runtime_role=service)
+
+
+OLD_HELD = """INSERT INTO parked_events
+    (consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, code_version, parked_at)
+    VALUES ('payment', 't', 'k', %s, 0, %s, %s, %s, %s, '', '', now())"""
+
+
+def test_what_the_release_before_held_is_known_by_what_it_is(empty: Database, folder: Path) -> None:
+    """Even if it held the same unreadable record twice, from two places of the topic."""
+    migrations = migrate.load("payment", folder)
+    before = next(n for n, each in enumerate(migrations) if each.name.endswith("which_event_it_is"))
+    migrate.migrate(empty.migrate_url, migrations[:before], runtime_role="payment")
+    junk = Record(
+        topic="t", partition=0, offset=9, key=b"k", headers=(("ce_time", b'"\xff\\'), ("x", None)), value=b"\0"
+    )
+    stored = '[["ce_time", "\\"%FF\\\\"], ["x", null]]'
+    with psycopg.connect(empty.superuser_url) as conn:
+        for offset in (1, 2):
+            conn.execute(OLD_HELD, (None, offset, stored, b"\0", "no-sequence"))
+        conn.execute(OLD_HELD, (5, 3, '[["ce_id", "0b7d5ac4-1de9-4cf3-a1a2-0a1f7e6d1a11"]]', b"{}", "gap"))
+    migrate.migrate(empty.migrate_url, migrations, runtime_role="payment")
+    place = Place(consumer="payment", topic="t", key="k")
+    held = Held(place=place, sequence=None, event_id=None, reason="no-sequence", error="")
+    event = replace(held, sequence=5, event_id=uuid.UUID("0b7d5ac4-1de9-4cf3-a1a2-0a1f7e6d1a11"), reason="gap")
+    with psycopg.connect(empty.superuser_url) as conn:
+        again = [held_events.park(conn, each, junk, now=datetime.now(UTC), code_version="") for each in (held, event)]
+        assert conn.execute("SELECT count(*) FROM parked_events").fetchone() == (3,)
+    assert again == [False, False]

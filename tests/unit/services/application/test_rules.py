@@ -1,0 +1,234 @@
+"""Eligibility, prices and the document to sign."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.application import document, prices, terms
+from services.application.domain import Item, ItemState, Subscription
+from services.application.eligibility import ADVICE, judge, month_before
+from services.application.prices import PRICES, Price
+from shared.events.base import ItemId, Language, Product, RenewalId
+from shared.web.auth import Caller
+from tests.support.builders import AR, NOW
+
+ME = AR()
+CALLER = Caller(ar_id=ME.id, subscriber_id=ME.subscriber_id, certificate_sha256=ME.certificate_sha256)
+SUBSCRIPTION = Subscription(
+    srn="0002310001",
+    subscriber_id=ME.subscriber_id,
+    subscriber_name=ME.subscriber_name,
+    ar_id=ME.id,
+    ar_name=ME.name,
+    product=Product.STANDARD,
+    server_names=("www.example.hk",),
+    additional_servers=0,
+    standing="active",
+    certificate="",
+    serial="1",
+    not_after=NOW + timedelta(days=45),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "before"),
+    [
+        (date(2026, 11, 23), date(2026, 10, 23)),
+        (date(2026, 3, 31), date(2026, 2, 28)),
+        (date(2028, 3, 31), date(2028, 2, 29)),
+        (date(2028, 3, 29), date(2028, 2, 29)),
+        (date(2026, 12, 31), date(2026, 11, 30)),
+        (date(2026, 7, 31), date(2026, 6, 30)),
+        (date(2027, 1, 31), date(2026, 12, 31)),
+        (date(2027, 1, 1), date(2026, 12, 1)),
+    ],
+)
+def test_one_month_before_a_day(day: date, before: date) -> None:
+    assert month_before(day) == before
+
+
+@given(st.dates(min_value=date(2000, 1, 1)))
+def test_one_month_before_is_28_to_31_days_earlier(day: date) -> None:
+    assert 28 <= (day - month_before(day)).days <= 31
+
+
+@pytest.mark.parametrize(
+    ("changes", "being_renewed", "reason"),
+    [
+        ({}, False, None),
+        ({"standing": "suspended"}, False, "suspended"),
+        ({"standing": "revoked"}, False, "revoked"),
+        ({"not_after": NOW}, False, "expired"),
+        ({"not_after": NOW + timedelta(seconds=1)}, False, None),
+        ({"ar_id": "ar-other"}, False, "ar-changed"),
+        ({}, True, "being-renewed"),
+        ({"standing": "revoked", "not_after": NOW, "ar_id": "ar-other"}, True, "revoked"),
+        ({"not_after": NOW, "ar_id": "ar-other"}, True, "expired"),
+        ({"ar_id": "ar-other"}, True, "ar-changed"),
+    ],
+)
+def test_each_reason_and_which_comes_first(changes: dict[str, Any], being_renewed: bool, reason: str | None) -> None:
+    verdict = judge(replace(SUBSCRIPTION, **changes), being_renewed=being_renewed, caller=CALLER, now=NOW)
+    assert verdict.reason == reason
+    assert verdict.advice == (None if reason is None else ADVICE[reason])
+
+
+# A certificate that ends on 15 December in Hong Kong: at 00:30 there it is still the 14th in UTC.
+ENDS = datetime(2026, 12, 14, 16, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "late"),
+    [
+        (datetime(2026, 11, 15, 15, 59, 59, tzinfo=UTC), False),
+        (datetime(2026, 11, 15, 16, 0, tzinfo=UTC), True),
+    ],
+)
+def test_the_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, late: bool) -> None:
+    verdict = judge(replace(SUBSCRIPTION, not_after=ENDS), being_renewed=False, caller=CALLER, now=now)
+    assert verdict.renew_by == date(2026, 11, 15)
+    assert verdict.late is late
+    assert verdict.reason is None, "late is a warning, not a refusal"
+
+
+# Prices
+
+CHANGE = datetime(2027, 6, 30, 16, 0, tzinfo=UTC)
+LATER = Price(CHANGE, Product.WILDCARD, 900_000, 50_000)
+
+
+@pytest.mark.parametrize(
+    ("product", "server_names", "additional_servers", "fee"),
+    [
+        (Product.STANDARD, 1, 0, 250_000),
+        (Product.WILDCARD, 1, 0, 826_500),
+        (Product.WILDCARD, 1, 2, 826_500 + 2 * 47_500),
+        (Product.MULTI_DOMAIN, 1, 0, 250_000),
+        (Product.MULTI_DOMAIN, 3, 0, 500_000),
+        (Product.MULTI_DOMAIN, 3, 7, 500_000),
+    ],
+)
+def test_the_published_fees(product: Product, server_names: int, additional_servers: int, fee: int) -> None:
+    assert prices.fee(product, server_names=server_names, additional_servers=additional_servers, at=NOW) == fee
+
+
+@pytest.mark.parametrize(
+    ("at", "fee"),
+    [(CHANGE - timedelta(seconds=1), 826_500), (CHANGE, 900_000), (CHANGE + timedelta(seconds=1), 900_000)],
+)
+def test_a_new_price_counts_from_its_very_second(at: datetime, fee: int) -> None:
+    table = (LATER, *PRICES)
+    assert prices.fee(Product.WILDCARD, server_names=1, additional_servers=0, at=at, table=table) == fee
+
+
+def test_the_first_prices_begin_at_midnight_in_hong_kong() -> None:
+    begin = datetime(2019, 12, 31, 16, 0, tzinfo=UTC)
+    assert prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin) == 250_000
+    with pytest.raises(LookupError):
+        prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin - timedelta(seconds=1))
+
+
+def test_no_product_has_two_prices_from_one_moment() -> None:
+    assert len({(price.product, price.effective_from) for price in PRICES}) == len(PRICES)
+
+
+# The document
+
+RENEWAL_ID = RenewalId(uuid.UUID(int=7))
+
+
+def an_item(number: int, **changes: Any) -> Item:
+    values: dict[str, Any] = {
+        "id": ItemId(uuid.UUID(int=number)),
+        "renewal_id": RENEWAL_ID,
+        "position": number,
+        "reference": f"E-{number}",
+        "srn": f"{number:010d}",
+        "product": Product.MULTI_DOMAIN,
+        "server_names": ("b.example.hk", "a.example.hk"),
+        "additional_servers": 0,
+        "current_serial": "0a",
+        "amount_minor": 375_000,
+        "state": ItemState.PENDING,
+    }
+    return Item(**values | changes)
+
+
+def write(**changes: Any) -> document.Document:
+    values: dict[str, Any] = {
+        "renewal_id": RENEWAL_ID,
+        "reference": "R-ABCDEFGHIJ",
+        "nonce": "00" * 16,
+        "language": Language.TRADITIONAL_CHINESE,
+        "now": NOW,
+        "subscription": SUBSCRIPTION,
+        "items": [an_item(1), an_item(2)],
+    }
+    return document.write(**values | changes)
+
+
+def canonical(value: Any) -> str:
+    """RFC 8785 for what our documents hold, written anew: members sorted by UTF-16, shortest escapes."""
+    if isinstance(value, dict):
+        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be"))
+        return "{" + ",".join(f"{canonical(name)}:{canonical(each)}" for name, each in members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(canonical(each) for each in value) + "]"
+    assert isinstance(value, str) or type(value) is int
+    return json.dumps(value, ensure_ascii=False)
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    assert write() == write()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nonce": "01" * 16},
+        {"now": NOW + timedelta(microseconds=1)},
+        {"language": Language.ENGLISH},
+        {"items": [an_item(2), an_item(1)]},
+        {"items": [an_item(1), an_item(2, server_names=("a.example.hk", "b.example.hk"))]},
+        {"subscription": replace(SUBSCRIPTION, ar_name="LEE")},
+    ],
+)
+def test_anything_else_gives_another_digest(changes: dict[str, Any]) -> None:
+    assert write(**changes).sha256 != write().sha256
+
+
+def test_the_document_is_canonical_and_its_digest_is_of_its_bytes() -> None:
+    written = write()
+    assert written.text == canonical(json.loads(written.text))
+    assert written.sha256 == hashlib.sha256(written.text.encode()).hexdigest()
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_name_leaves_the_document_canonical(name: str) -> None:
+    written = write(subscription=replace(SUBSCRIPTION, subscriber_name=name))
+    content = json.loads(written.text)
+    assert content["subscriber"]["name"] == name
+    assert written.text == canonical(content)
+
+
+def test_the_document_says_what_is_agreed() -> None:
+    content = json.loads(write().text)
+    assert set(content) == {
+        *("purpose", "renewal_id", "reference", "nonce", "language", "created_at", "subscriber"),
+        *("authorised_representative", "items", "fee", "declarations", "terms"),
+    }
+    assert content["purpose"] == "hk.ecert.renewal-application.v1"
+    assert content["created_at"] == "2026-11-23T04:00:00Z"
+    assert content["subscriber"] == {"id": ME.subscriber_id, "name": ME.subscriber_name}
+    assert content["authorised_representative"] == {"id": ME.id, "name": ME.name}
+    assert content["fee"] == {"amount_minor": 750_000, "currency": "HKD"}
+    assert content["items"][0]["server_names"] == ["b.example.hk", "a.example.hk"]
+    assert content["terms"] == {"version": terms.CURRENT, "sha256": terms.find().sha256}
+    assert len(content["declarations"]) == len(document.DECLARATIONS)

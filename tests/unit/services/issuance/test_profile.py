@@ -1,0 +1,242 @@
+"""The certificate as issued: by its fields, by pkilint, and by openssl."""
+
+import subprocess
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
+from services.issuance.ca.signer import SoftwareSigner, throwaway_like
+from services.issuance.ca.validity_policy import validity
+from services.issuance.csr import csr
+from tests.unit.services.issuance.csr.csrs import csr_der, ec_key
+from tests.unit.services.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
+
+OPENSSL_VERIFY = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "www.example.hk"]
+
+
+def tbs_for(order: Leaf, kind: str = "rsa") -> bytes:
+    ca, signer = issuing_ca(kind)
+    return leaf_tbs(order, ca, ADDRESSES, signer.algorithm)
+
+
+def issue(order: Leaf, kind: str = "rsa") -> x509.Certificate:
+    _, signer = issuing_ca(kind)
+    tbs = tbs_for(order, kind)
+    return x509.load_der_x509_certificate(assemble(tbs, signer.algorithm, signer.sign(tbs)))
+
+
+def lint_codes(tbs: bytes, order: Leaf, kind: str = "rsa", now: object = None) -> set[str]:
+    ca, signer = issuing_ca(kind)
+    found = lint.findings(tbs, order, ca, NOW if now is None else now, throwaway_like(signer))  # type: ignore[arg-type]
+    return {finding.code for finding in found}
+
+
+MULTI_DOMAIN = tuple(f"n{i}.example.hk" for i in range(50))
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+@pytest.mark.parametrize("names", [("www.example.hk",), ("*.example.hk", "example.hk"), MULTI_DOMAIN])
+def test_pkilint_and_our_own_checks_find_nothing(names: tuple[str, ...], kind: str) -> None:
+    spki = csr.read_der(csr_der(ec_key())).spki if kind == "ec" else None
+    order = leaf(names=names, spki=spki)
+    assert lint_codes(tbs_for(order, kind), order, kind) == set()
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_openssl_verifies_the_certificate(kind: str, tmp_path: Path) -> None:
+    ca, _ = issuing_ca(kind)
+    (tmp_path / "root.pem").write_bytes(ca.chain[0].public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "chain.pem").write_text(ca.chain_pem)
+    (tmp_path / "leaf.pem").write_bytes(issue(leaf(), kind).public_bytes(serialization.Encoding.PEM))
+    at = str(int(NOW.timestamp()) + 5)
+    result = subprocess.run(
+        [*OPENSSL_VERIFY, "-attime", at, "-CAfile", "root.pem", "-untrusted", "chain.pem", "leaf.pem"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == "leaf.pem: OK\n", result.stderr
+
+
+def test_the_fields_are_those_of_the_profile() -> None:
+    ca, _ = issuing_ca()
+    certificate = issue(leaf(names=("*.example.hk", "example.hk")))
+    assert [a.oid for a in certificate.subject] == [
+        NameOID.COUNTRY_NAME, NameOID.LOCALITY_NAME, NameOID.ORGANIZATION_NAME,
+    ]  # fmt: skip
+    extensions = {e.oid._name: (e.critical, e.value) for e in certificate.extensions}
+    assert set(extensions) == {
+        "authorityKeyIdentifier", "authorityInfoAccess", "certificatePolicies", "cRLDistributionPoints",
+        "extendedKeyUsage", "basicConstraints", "keyUsage", "subjectAltName",
+    }  # fmt: skip
+    assert {name for name, (critical, _) in extensions.items() if critical} == {"basicConstraints", "keyUsage"}
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    policies = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    assert [(p.policy_identifier.dotted_string, p.policy_qualifiers) for p in policies] == [("2.23.140.1.2.2", None)]
+    assert certificate.issuer.public_bytes() == ca.subject
+    assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc) == timedelta(days=199, seconds=-1)
+
+
+def test_our_own_policy_comes_after_the_reserved_one_and_lints_clean() -> None:
+    ca, signer = issuing_ca()
+    order = leaf()
+    tbs = leaf_tbs(order, ca, replace(ADDRESSES, own_policy_oid="1.3.6.1.4.1.16030.1.7.21"), signer.algorithm)
+    assert lint_codes(tbs, order) == set()
+    signed = x509.load_der_x509_certificate(assemble(tbs, signer.algorithm, signer.sign(tbs)))
+    policies = signed.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    assert [p.policy_identifier.dotted_string for p in policies] == ["2.23.140.1.2.2", "1.3.6.1.4.1.16030.1.7.21"]
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_signing_stored_bytes_again_repeats_the_certificate_byte_for_byte(kind: str) -> None:
+    _, signer = issuing_ca(kind)
+    tbs = tbs_for(leaf(), kind)
+    first = assemble(tbs, signer.algorithm, signer.sign(tbs))
+    assert assemble(tbs, signer.algorithm, signer.sign(bytes(tbs))) == first
+    assert tbs_of(first) == tbs
+
+
+def test_a_serial_has_the_sites_prefix_and_128_random_bits() -> None:
+    serial = new_serial(0x7FFF, lambda count: b"\xff" * count)
+    assert serial >> 128 == 0x7FFF
+    assert serial < 2**159
+    with pytest.raises(ValueError, match="site prefix"):
+        new_serial(0, lambda count: b"\x00" * count)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "X" * 65},
+        {"name": ""},
+        {"name": "-"},
+        {"name": "N/A"},
+        {"name": " Example Limited"},
+        {"locality": None},
+        {"locality": "x" * 129},
+        {"country": "hk"},
+        {"country": "HKG"},
+    ],
+)
+def test_a_record_that_cannot_be_a_subject_is_refused(change: dict[str, str | None]) -> None:
+    with pytest.raises(SubjectRefused):
+        tbs_for(leaf(organisation=replace(ORGANISATION, **change)))  # type: ignore[arg-type]
+
+
+def test_an_organisation_of_64_chinese_characters_is_issued() -> None:
+    order = leaf(organisation=Organisation(name="香" * 64, country="HK", state_or_province="Hong Kong"))
+    assert lint_codes(tbs_for(order), order) == set()
+
+
+def test_the_own_checks_see_what_pkilint_does_not() -> None:
+    order = leaf()
+    tbs = tbs_for(order)
+    assert lint_codes(tbs, replace(order, names=("evil.example.hk",))) == {"issuance.names_differ"}
+    assert lint_codes(tbs, replace(order, serial=1)) == {"issuance.serial_differs"}
+    other = csr.read_der(csr_der(ec_key())).spki
+    assert lint_codes(tbs, replace(order, spki=other)) == {"issuance.key_differs"}
+    assert lint_codes(tbs, order, now=NOW + timedelta(hours=49)) == {"issuance.not_before_not_fresh"}
+    assert lint_codes(tbs, order, now=NOW - timedelta(hours=1)) == {"issuance.not_before_not_fresh"}
+    later = validity(NOW)
+    too_long = leaf(lives=replace(later, not_after=later.not_after + timedelta(days=2)))
+    assert "issuance.validity_too_long" in lint_codes(tbs_for(too_long), too_long)
+
+
+def test_pkilint_stops_a_name_with_an_underscore_and_an_internal_address() -> None:
+    order = leaf(names=("a_b.example.hk",))
+    assert any("underscore" in code or "dns" in code for code in lint_codes(tbs_for(order), order))
+    ca, signer = issuing_ca()
+    internal = leaf_tbs(leaf(), ca, replace(ADDRESSES, crl_url="http://crl.test/a.crl"), signer.algorithm)
+    assert lint_codes(internal, leaf())
+
+
+def test_bytes_with_client_authentication_are_stopped() -> None:
+    order = leaf()
+    tbs = asn1_x509.TbsCertificate.load(tbs_for(order))
+    for extension in tbs["extensions"]:
+        if extension["extn_id"].native == "extended_key_usage":
+            extension["extn_value"] = asn1_x509.ExtKeyUsageSyntax(["server_auth", "client_auth"])
+    assert lint_codes(tbs.dump(force=True), order) == {"issuance.extended_key_usage"}
+
+
+def test_bytes_that_are_no_certificate_are_a_finding_and_no_fault() -> None:
+    tbs = bytearray(tbs_for(leaf()))
+    tbs[60] ^= 0xFF
+    assert lint_codes(bytes(tbs), leaf())
+
+
+def test_a_key_that_is_not_the_cas_is_noticed_at_start() -> None:
+    ca, signer = issuing_ca()
+    ca.check_signer(signer)
+    with pytest.raises(ValueError, match="does not belong"):
+        ca.check_signer(throwaway_like(signer))
+
+
+def test_the_chain_served_leaves_the_root_out() -> None:
+    ca, _ = issuing_ca()
+    assert ca.chain_pem.count("BEGIN CERTIFICATE") == 1
+    assert IssuingCA(ca.certificate).chain_pem == ca.chain_pem
+
+
+def test_a_small_ca_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="1024 bits"):
+        SoftwareSigner(rsa.generate_private_key(public_exponent=65537, key_size=1024))
+    assert SoftwareSigner(ec.generate_private_key(ec.SECP256R1())).algorithm
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": name}
+        for name in (
+            *("Ex\u202eample Limited", "Ex\u200bample Limited", "Ex\u0085ample Limited", "Ex\ufffdample Limited"),
+            *("Ex\ue000ample Limited", "Internet Widgits Pty Ltd", "n.a.", "N/A", "不適用", "Chan &amp; Sons"),
+        )
+    ]
+    + [{"country": "ZZ"}, {"locality": "N/A"}, {"locality": None}],
+)
+def test_the_lint_itself_stops_a_subject_that_the_records_rule_refuses(
+    change: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = leaf(organisation=replace(ORGANISATION, **change))  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        patched.setattr(profiles, "check_organisation", lambda _: None)
+        tbs = tbs_for(order)
+
+    assert "issuance.subject_refused" in lint_codes(tbs, order)
+
+
+def test_the_lint_compares_the_subject_with_the_order() -> None:
+    tbs = tbs_for(leaf())
+    other = leaf(organisation=replace(ORGANISATION, name="Other Company Limited"))
+
+    assert "issuance.subject_differs" in lint_codes(tbs, replace(leaf(), organisation=other.organisation))
+
+
+@pytest.mark.parametrize(
+    "organisation",
+    [
+        Organisation(name="A", country="MO", locality="澳門"),
+        Organisation(name="CHAN & SONS (H.K.) LIMITED", country="GB", state_or_province="x" * 128),
+        Organisation(name='O’Brien, Ng + Partners; "Star" #1 <HK> \\ Co.', country="HK", locality="y" * 128),
+        Organisation(name="香港𨋢有限公司", country="HK", state_or_province="香港", locality="九龍"),
+        Organisation(name="Café Ørsted ĄŁŻ", country="TW", locality="臺北"),
+    ],
+    ids=lambda organisation: organisation.name[:12],
+)
+def test_what_the_records_rule_accepts_lints_clean(organisation: Organisation) -> None:
+    order = leaf(organisation=organisation)
+
+    assert lint_codes(tbs_for(order), order) == set()

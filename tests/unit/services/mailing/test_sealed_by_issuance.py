@@ -1,0 +1,30 @@
+"""What issuance seals is what mailing's print process opens."""
+
+import pytest
+
+from services.issuance.pins import envelope_encryption
+from services.mailing.print_key import PrintKey
+from shared.events.base import Language
+from tests.unit.services.mailing.letter import a_letter, a_print_key
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_the_print_process_opens_what_issuance_seals(language: Language) -> None:
+    key, certificate = a_print_key()
+    letter = a_letter(language=language)
+    sealed = envelope_encryption.seal(
+        envelope_encryption.Letter(
+            renewal_id=letter.renewal_id,
+            item_id=letter.item_id,
+            envelope_id=letter.envelope_id,
+            reference=letter.reference,
+            server_name=letter.server_name,
+            pin=letter.pin,
+            recipient=envelope_encryption.Recipient(
+                name=letter.recipient_name, organisation=letter.organisation, address=letter.address
+            ),
+            language=letter.language,
+        ),
+        certificate,
+    )
+    assert PrintKey(key, certificate).open(sealed) == letter
