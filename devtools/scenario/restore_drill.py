@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
 from deploy.local import bring_up, kafka, processes, restoring, samples, stack
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
 from deploy.local.postgres import DESK, SERVICES, package
@@ -40,15 +38,9 @@ from devtools.scenario.postbox import Postbox
 from devtools.scenario.target import Target
 
 ACTOR: Final = "drill"
-CRL_STEP: Final = 1000
 # Expected while a restored issuance reads its events again, and until the letters with the new PINs arrive.
 MAY_PASS: Final = ("order-not-found", "pin-not-ready", "pin-wrong", "pin-locked")
 LETTER_SECONDS: Final = 8
-UNPRINTED: Final = """
-SELECT DISTINCT o.reference, p.server_name FROM orders AS o
-JOIN pins AS p ON p.item_id = o.item_id AND p.state IN ('planned', 'sealed')
-JOIN outbox AS e ON e.key = o.renewal_id::text AND e.recovery_id IS NOT NULL
-WHERE e.type = 'hk.ecert.issuance.pin-envelope-sealed.v1' AND o.state = 'awaiting-csr'"""
 # A line of the reconciliation: kind, renewal, difference.
 DIVERGENCE: Final = re.compile(r"[a-z-]+: [0-9a-f-]+: ")
 
@@ -63,7 +55,6 @@ class Point(StrEnum):
 # Divergences that a restore to this point may leave because no command can bring the data back (docs/operations.md).
 LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
     ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
-    ("issuance", Point.YESTERDAY): frozenset({"completed-without-certificate"}),
 }
 
 
@@ -138,8 +129,6 @@ class RestoreDrill:
         bring_up.wait_until_ready(mine, self.supervisor)
         if service == "payment":
             self._recheck(forgotten)
-        if service == "issuance":
-            self._reissue_pins()
         rto = (datetime.now(UTC) - lost_at).total_seconds()
         stranded = self._stranded([*moving, *(self.ars.submit(fulfil, each) for each in waiting)])
         self._rest()
@@ -202,7 +191,7 @@ class RestoreDrill:
         shutil.rmtree(folder)
 
     def _recover(self, service: str, moment: datetime) -> list[str]:
-        """Perform steps 3 to 5 of the document. Returns the renewals whose state was lost."""
+        """Perform steps 3 and 4 of the document. Returns the renewals whose state was lost."""
         forgotten: list[str] = []
         if service != DESK:
             with kafka.may_read_its_own(self.installation.broker, service):
@@ -210,12 +199,10 @@ class RestoreDrill:
             forgotten = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith("forgotten: ")]
         if service != "identity":
             self._command(service, "rewind", "--to", (moment - timedelta(hours=1)).isoformat(), "--actor", ACTOR)
-        if service == "issuance":
-            self._sql(service, f"UPDATE crl_series SET last_number = last_number + {CRL_STEP} WHERE id = 1")
         return forgotten
 
     def _recheck(self, renewals: Sequence[str]) -> None:
-        """Perform step 7: recheck every payment, once its consumer has read its events again."""
+        """Perform step 6: recheck every payment, once its consumer has read its events again."""
         until = time.monotonic() + READY_SECONDS
         for renewal in renewals:
             recheck = partial(self._run, "payment", "recheck", renewal, "--actor", ACTOR)
@@ -223,27 +210,6 @@ class RestoreDrill:
                 if time.monotonic() > until:
                     raise TookTooLong(f"payment does not know renewal {renewal} again")
                 time.sleep(1)
-
-    def _reissue_pins(self) -> None:
-        """Void the PINs that mailing printed with other digits, once the orders are open again."""
-        wait_until(self._has_read_everything, limit=READY_SECONDS, what="issuance has read everything again", every=1)
-        with psycopg.connect(self.installation.cluster.url("issuance")) as conn:
-            found = conn.execute(UNPRINTED.encode()).fetchall()
-        for reference, server_name in found:
-            # Refused if the order has accepted its CSR meanwhile.
-            self._run("issuance", "reissue-pin", reference, server_name, "--reason", "lost", "--actor", ACTOR)
-
-    def _has_read_everything(self) -> bool:
-        query = "SELECT key, last_sequence FROM {} WHERE topic = 'application.events'"
-        with psycopg.connect(self.installation.cluster.url("application")) as conn:
-            announced: dict[str, int] = dict(conn.execute(query.format("outbox_sequences").encode()).fetchall())
-        with psycopg.connect(self.installation.cluster.url("issuance")) as conn:
-            read: dict[str, int] = dict(conn.execute(query.format("inbox").encode()).fetchall())
-        return all(read.get(key, 0) >= last for key, last in announced.items())
-
-    def _sql(self, service: str, statement: str) -> None:
-        with psycopg.connect(self.installation.cluster.url(service)) as conn:
-            conn.execute(statement.encode())
 
     def _run(self, service: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         environment = stack.service_environment(self.installation, service, stack.outside())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
@@ -30,7 +30,7 @@ from services.issuance.domain import (
 )
 from shared import audit
 from shared.errors import Refused
-from shared.events.base import ItemId
+from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import CertificateIssued, IssuanceRefused
 from shared.messaging import outbox
 from shared.pki.names import certificate_names
@@ -144,7 +144,7 @@ def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
     audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
     blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
     reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
-    revocation.revoke_one(certificate, reason, _ACTOR, tx)
+    revocation.revoke_one(certificate, reason, _ACTOR, tx, never_announced=True)
 
 
 def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
@@ -246,7 +246,7 @@ def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
     A token may sign for minutes. Another worker may have taken the intent up and ended it, or its key was blocked:
     then the certificate exists but was refused, so it is kept as revoked, and the next CRL names it.
     """
-    certificate = _certificate(intent, der, tx)
+    certificate = certificate_of(der, item_id=intent.item_id, renewal_id=intent.renewal_id, issued_at=tx.now)
     store.lock_key(tx.conn, certificate.spki_sha256)
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
@@ -284,17 +284,18 @@ def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
     return True
 
 
-def _certificate(intent: Intent, der: bytes, tx: Tx) -> Certificate:
+def certificate_of(der: bytes, *, item_id: ItemId, renewal_id: RenewalId, issued_at: datetime) -> Certificate:
+    """Return the row of an issued certificate; its serial number is the one in its bytes."""
     parsed = x509.load_der_x509_certificate(der)
     spki = parsed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Certificate(
-        serial=intent.serial,
-        item_id=intent.item_id,
-        renewal_id=intent.renewal_id,
+        serial=f"{parsed.serial_number:x}",
+        item_id=item_id,
+        renewal_id=renewal_id,
         spki_sha256=sha256(spki).digest(),
         der=der,
         sha256=sha256(der).digest(),
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
-        issued_at=tx.now,
+        issued_at=issued_at,
     )

@@ -1,5 +1,6 @@
 """A CSR comes in: the cheap and harmless checks first, then the PINs, whose tries are taken before they are judged."""
 
+import base64
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -298,7 +299,13 @@ def _keep(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
     digests = {"csr_sha256": request.sha256.hex(), "spki_sha256": request.spki_sha256.hex()}
     outbox.add(
         tx,
-        CSRReceived(renewal_id=order.renewal_id, item_id=order.item_id, key_kind=request.key_kind, **digests),
+        CSRReceived(
+            renewal_id=order.renewal_id,
+            item_id=order.item_id,
+            key_kind=request.key_kind,
+            csr=base64.b64encode(request.der).decode(),
+            **digests,
+        ),
     )
     audit.record(tx, actor=caller.ar_id, action="csr-received", subject=str(order.item_id), details=digests)
     return order

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from services.issuance import certificate_issuance, certificate_store, proofs, store
+from services.issuance import certificate_issuance, certificate_store, proofs, state_replay, store
 from services.issuance.domain import Order, OrderState
 from shared import audit
 from shared.errors import Ignored
@@ -23,7 +23,8 @@ NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
     """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
 
-    Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further.
+    Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
+    restore, what had been announced of the orders is put back with them and not announced again.
     """
     renewal, orders = proofs.verified(
         event.renewal_id,
@@ -37,7 +38,8 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
         raise Ignored("withheld")
     if not store.add_renewal(tx.conn, renewal, tx.now):
         raise Ignored("its orders are open already")
-    opened = [str(order.item_id) for order in orders if _open(order, tx)]
+    announced = state_replay.opened_or_refused(event.renewal_id, tx)
+    opened = [str(order.item_id) for order in orders if _open(order, tx, announce=order.item_id not in announced)]
     audit.record(
         tx,
         actor="application",
@@ -45,9 +47,11 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
         subject=str(event.renewal_id),
         details={"items": opened, "ar_id": renewal.ar_id},
     )
+    if announced:
+        state_replay.replay(event.renewal_id, tx)
 
 
-def _open(order: Order, tx: Tx) -> bool:
+def _open(order: Order, tx: Tx, *, announce: bool) -> bool:
     """Open the order; or refuse the item for good if no certificate can have its names, and say False.
 
     The proofs hold and the money is there: holding the event would help nobody, for the names will not change.
@@ -55,24 +59,27 @@ def _open(order: Order, tx: Tx) -> bool:
     try:
         check_names(order.product, order.server_names)
     except NotOrderable as refused:
-        _refuse(order, refused, tx)
+        if announce:
+            _refuse(order, refused, tx)
         return False
     if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
         raise ProofRefused("an item or a reference number belongs to another order")
     for server_name in order.server_names:
         store.plan_pin(tx, order.item_id, server_name)
-    outbox.add(
-        tx,
-        OrderOpened(
-            renewal_id=order.renewal_id,
-            item_id=order.item_id,
-            reference=order.reference,
-            srn=order.srn,
-            product=order.product,
-            server_names=order.server_names,
-        ),
-    )
+    if announce:
+        outbox.add(tx, _opened(order))
     return True
+
+
+def _opened(order: Order) -> OrderOpened:
+    return OrderOpened(
+        renewal_id=order.renewal_id,
+        item_id=order.item_id,
+        reference=order.reference,
+        srn=order.srn,
+        product=order.product,
+        server_names=order.server_names,
+    )
 
 
 def _refuse(order: Order, refused: NotOrderable, tx: Tx) -> None:

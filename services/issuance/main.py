@@ -2,7 +2,7 @@
 
 import argparse
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, extracts, handlers, pin_reissue, revocation, store, withholding, work
+from services.issuance import (
+    certificate_store,
+    extracts,
+    handlers,
+    pin_reissue,
+    revocation,
+    state_recovery,
+    store,
+    withholding,
+    work,
+)
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
@@ -29,7 +39,9 @@ from services.issuance.settings import Settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
+from shared.events.base import Topic
 from shared.messaging.feed import Feed
+from shared.messaging.held_events import Record
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
@@ -129,6 +141,18 @@ def _operations() -> "Operations":
     from services.issuance import operator_api  # as above
 
     return operator_api.OPERATIONS
+
+
+def _put_back(pool: Pool, recovery_id: int, actor: str) -> list[str]:
+    from shared.messaging import consumer, kafka_clients  # by the processes that speak Kafka alone
+
+    settings = read_settings()
+
+    def read() -> Iterator[list[Record]]:
+        for batch in kafka_clients.read_all(settings.kafka, "issuance-put-back", [Topic.APPLICATION.value]):
+            yield [*map(consumer.record_of, batch)]
+
+    return state_recovery.put_back(pool, recovery_id, read, keys=_proof_keys(settings), actor=actor)
 
 
 def _feed() -> Feed:
@@ -245,6 +269,7 @@ SERVICE: Final[Service] = Service(
     ),
     feed=_feed,
     operations=_operations,
+    after_recall=_put_back,
     commands={
         "feed": Command(help="answer readers of the feed", run=lambda _: feed.run(SERVICE.files())),
         "register-reader": Command(

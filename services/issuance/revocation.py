@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from services.issuance import certificate_store, store
 from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.domain import (
@@ -104,10 +107,13 @@ def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
     return sum(revoke_one(certificate, RevocationReason.KEY_COMPROMISE, actor, tx) for certificate in of_key)
 
 
-def revoke_one(found: Certificate, reason: RevocationReason, actor: str, tx: Tx) -> bool:
+def revoke_one(
+    found: Certificate, reason: RevocationReason, actor: str, tx: Tx, *, never_announced: bool = False
+) -> bool:
     """Revoke, or raise the reason; False if nothing was to be changed. Raises CertificateExpired.
 
-    A raised reason keeps the first date, and the next CRL shows it (BR 7.2.2); a lesser one changes nothing.
+    A raised reason keeps the first date, and the next CRL shows it (BR 7.2.2); a lesser one changes nothing. The event
+    of a certificate that was never announced carries it.
     """
     store.lock_gate(tx.conn, found.renewal_id)
     certificate = certificate_store.lock_certificate(tx.conn, found.serial)
@@ -126,8 +132,13 @@ def revoke_one(found: Certificate, reason: RevocationReason, actor: str, tx: Tx)
             serial=certificate.serial,
             reason=reason.value,
             revoked_at=revoked_at,
+            certificate=_pem(certificate) if never_announced else None,
         ),
     )
     details = {"reason": reason.value, "was": certificate.revocation_reason}
     audit.record(tx, actor=actor, action="certificate-revoked", subject=certificate.serial, details=details)
     return True
+
+
+def _pem(certificate: Certificate) -> str:
+    return x509.load_der_x509_certificate(certificate.der).public_bytes(Encoding.PEM).decode()

@@ -48,7 +48,7 @@ OLDEST_DUE: Final = """SELECT 'issue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min
                        WHERE state = 'intended'
                        UNION ALL
                        SELECT 'seal-pin', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(planned_at)), 0)::float FROM pins
-                       WHERE state = 'planned'"""
+                       JOIN orders USING (item_id) WHERE pins.state = 'planned' AND orders.state = 'awaiting-csr'"""
 
 
 def _order(product: str, server_names: list[str], state: str, **rest: Any) -> Order:
@@ -250,13 +250,17 @@ def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
 
 
 def claim_planned_pin(conn: Conn, now: datetime, lease: timedelta) -> uuid.UUID | None:
-    """Lease a PIN that is to be made: those never tried first. The lease doubles with each try."""
+    """Lease a PIN that is to be made: those never tried first. The lease doubles with each try.
+
+    After a restore an order may have its CSR again and its PIN's hash not: no letter is sent unless a CSR is awaited.
+    """
     row = conn.execute(
         """UPDATE pins SET attempts = attempts + 1, leased_until = %(now)s + %(lease)s * power(2, LEAST(attempts, 7))
            WHERE envelope_id = (
-               SELECT envelope_id FROM pins
-               WHERE state = 'planned' AND (leased_until IS NULL OR leased_until <= %(now)s)
-               ORDER BY attempts > 0, planned_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+               SELECT envelope_id FROM pins JOIN orders USING (item_id)
+               WHERE pins.state = 'planned' AND (leased_until IS NULL OR leased_until <= %(now)s)
+                 AND orders.state = 'awaiting-csr'
+               ORDER BY pins.attempts > 0, planned_at LIMIT 1 FOR UPDATE OF pins SKIP LOCKED)
            RETURNING envelope_id""",
         {"now": now, "lease": lease},
     ).fetchone()
@@ -337,9 +341,15 @@ def void_pin(conn: Conn, item_id: ItemId, server_name: str) -> uuid.UUID | None:
 
 
 def save_pins(conn: Conn, item_id: ItemId, state: str) -> int:
-    """An order's PINs in use become spent or void. How many there were."""
+    """An order's PINs in use become spent or void. How many there were.
+
+    A restore may have lost the hash of a PIN that is spent.
+    """
     return conn.execute(
-        "UPDATE pins SET state = %s WHERE item_id = %s AND state IN ('planned', 'sealed')", (state, item_id)
+        """UPDATE pins SET state = %(state)s,
+               hash = CASE WHEN %(state)s = 'spent' THEN COALESCE(hash, 'forgotten') ELSE hash END
+           WHERE item_id = %(item)s AND state IN ('planned', 'sealed')""",
+        {"state": state, "item": item_id},
     ).rowcount
 
 

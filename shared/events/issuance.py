@@ -13,6 +13,7 @@ Serial = Annotated[str, Meta(description="The certificate's serial number, lower
 SHA256 = Annotated[str, Meta(description="SHA-256, lower-case hexadecimal")]
 Names = Annotated[tuple[str, ...], Meta(description="Server names as ordered; a wildcard's base name is implied")]
 PEM = Annotated[str, Meta(description="The certificate, PEM, without its chain")]
+CSR = Annotated[str, Meta(description="The CSR (PKCS #10), DER in base64")]
 Reference = Annotated[str, Meta(description="The item's reference number, as in mails and on PIN Envelopes")]
 RefusalReason = Annotated[str, Meta(description="Why, as a short word; a reader takes words it does not know")]
 RevocationReason = Annotated[str, Meta(description="As in the CRL: a reason code's name of RFC 5280, 5.3.1")]
@@ -77,7 +78,10 @@ class PINReissued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CSRReceived(Event):
-    """A CSR passed every check with the right PINs."""
+    """A CSR passed every check with the right PINs.
+
+    It carries the CSR, so that a restored database can issue the certificate without asking the AR again.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.csr-received.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -86,6 +90,7 @@ class CSRReceived(Event):
     csr_sha256: SHA256
     spki_sha256: SHA256
     key_kind: str
+    csr: CSR | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +151,10 @@ class CertificateAccepted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateRevoked(Event):
-    """The revocation was recorded; the next CRL carries it."""
+    """The revocation was recorded; the next CRL carries it.
+
+    `certificate` is there only for one that was never announced as issued: it was signed too late to be given out.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-revoked.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -155,3 +163,4 @@ class CertificateRevoked(Event):
     serial: Serial
     reason: RevocationReason
     revoked_at: UTCTime
+    certificate: PEM | None = None

@@ -1,0 +1,178 @@
+"""State put back from our own announcements: after a restore the outbox knows more than the other tables.
+
+`recall` brings the forgotten events back. What they said is stored again here, and nothing is announced a second time.
+Done twice, it changes nothing more. What was announced is believed (ADR 0040).
+"""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from services.issuance import certificate_issuance, certificate_store, recovery_store, store
+from services.issuance.ca import profiles
+from services.issuance.ca.crl import GRAVITY, RevocationReason
+from services.issuance.domain import Certificate, Order, OrderState
+from services.issuance.recovery_store import Announced
+from shared import audit
+from shared.events.base import Event, ItemId, RenewalId
+from shared.events.issuance import (
+    CertificateAccepted,
+    CertificateIssued,
+    CertificateRevoked,
+    CSRReceived,
+    IssuanceRefused,
+    IssuanceWithheld,
+    OrderOpened,
+    PINEnvelopeSealed,
+    PINReissued,
+)
+from shared.messaging import codec
+from shared.tx import Tx
+
+_WITHOUT_INTENT: Final = frozenset({OrderState.AWAITING_CSR, OrderState.CSR_RECEIVED})
+_UNSIGNED: Final = _WITHOUT_INTENT | {OrderState.ISSUING}
+
+
+def replay(renewal_id: RenewalId, tx: Tx, *, recovery_id: int | None = None) -> None:
+    """Store again what was announced of this renewal: all of it, or what one recovery has brought back.
+
+    An order whose CSRRequested has not been read again stays unknown, and so does what became of it.
+    """
+    announced = recovery_store.find_announced(tx.conn, renewal_id, recovery_id)
+    if not announced:
+        return
+    store.lock_gate(tx.conn, renewal_id)
+    _put_back_envelopes(announced, tx)
+    for each in announced:
+        if (put_back := _BY_TYPE.get(each.type)) is not None:
+            event, change = put_back
+            change(codec.decode_data(each.data, event), each.time, tx)
+    details: dict[str, audit.Detail] = {"events": len(announced)}
+    audit.record(tx, actor="issuance", action="announced-state-put-back", subject=str(renewal_id), details=details)
+
+
+def opened_or_refused(renewal_id: RenewalId, tx: Tx) -> set[ItemId]:
+    """Return the items whose opening, or refusal without an order, was announced before a restore."""
+    kinds: Mapping[str, type[OrderOpened | IssuanceRefused]] = {
+        each.TYPE: each for each in (OrderOpened, IssuanceRefused)
+    }
+    announced = recovery_store.find_announced(tx.conn, renewal_id, None)
+    return {codec.decode_data(each.data, kinds[each.type]).item_id for each in announced if each.type in kinds}
+
+
+def _put_back_envelopes(announced: Sequence[Announced], tx: Tx) -> None:
+    """Plan the forgotten PINs again under their ids, each in place of the one before it.
+
+    Their hashes are lost: while a CSR is awaited, `work` replaces those whose letters are out by another letter.
+    """
+    kinds: Mapping[str, type[PINReissued | PINEnvelopeSealed]] = {
+        each.TYPE: each for each in (PINReissued, PINEnvelopeSealed)
+    }
+    found = [(each.time, codec.decode_data(each.data, kinds[each.type])) for each in announced if each.type in kinds]
+    for time, event in sorted(found, key=lambda each: each[0]):
+        recovery_store.keep_envelope(tx.conn, event.item_id, event.server_name, event.envelope_id, time)
+    sealed = {event.envelope_id for _, event in found if isinstance(event, PINEnvelopeSealed)}
+    recovery_store.mark_sealed_voided(tx.conn, sealed)
+
+
+def _receive_csr(event: CSRReceived, at: datetime, tx: Tx) -> None:
+    order = store.lock_order(tx.conn, event.item_id)
+    if order is None:
+        return
+    spki_sha256 = bytes.fromhex(event.spki_sha256)
+    _claim_key(order, spki_sha256, tx)
+    # Without the CSR (events of earlier code) the order awaits another, with the PINs of another letter.
+    if event.csr is None or order.state not in _WITHOUT_INTENT:
+        return
+    received = replace(
+        order,
+        state=OrderState.CSR_RECEIVED,
+        csr=base64.b64decode(event.csr, validate=True),
+        csr_sha256=bytes.fromhex(event.csr_sha256),
+        spki_sha256=spki_sha256,
+        key_kind=event.key_kind,
+        csr_received_at=at,
+        refusal=None,
+        due_at=tx.now,
+        traceparent=tx.traceparent,
+    )
+    store.save_order(tx.conn, received)
+
+
+def _claim_key(order: Order, spki_sha256: bytes, tx: Tx) -> None:
+    renewal = store.find_renewal(tx.conn, order.renewal_id)
+    assert renewal is not None
+    store.claim_key(tx.conn, spki_sha256, renewal.subscriber_id, order.item_id)
+
+
+def _issue(event: CertificateIssued, at: datetime, tx: Tx) -> None:
+    order = store.lock_order(tx.conn, event.item_id)
+    if order is None or certificate_store.find_by_serial(tx.conn, event.serial) is not None:
+        return
+    certificate = _keep_certificate(order, event.certificate, at, tx, intent="signed")
+    _claim_key(order, certificate.spki_sha256, tx)
+    store.save_pins(tx.conn, order.item_id, "spent")
+    store.save_order(tx.conn, replace(order, state=OrderState.ISSUED, due_at=None))
+
+
+def _keep_certificate(order: Order, pem: str, at: datetime, tx: Tx, *, intent: str) -> Certificate:
+    der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    certificate = certificate_issuance.certificate_of(
+        der, item_id=order.item_id, renewal_id=order.renewal_id, issued_at=at
+    )
+    recovery_store.keep_intent(tx.conn, certificate, profiles.tbs_of(der), intent)
+    certificate_store.add_certificate(tx.conn, certificate)
+    return certificate
+
+
+def _refuse(event: IssuanceRefused, _: datetime, tx: Tx) -> None:
+    order = store.lock_order(tx.conn, event.item_id)
+    if order is None or order.state not in _UNSIGNED:
+        return
+    certificate_store.end_intent(tx.conn, order.item_id, findings=())
+    store.save_order(tx.conn, replace(order, state=OrderState.REFUSED, refusal=event.reason, due_at=None))
+    store.save_pins(tx.conn, order.item_id, "void")
+
+
+def _withhold(event: IssuanceWithheld, at: datetime, tx: Tx) -> None:
+    store.save_withheld(tx.conn, event.renewal_id, at)
+
+
+def _accept(event: CertificateAccepted, _: datetime, tx: Tx) -> None:
+    order = store.lock_order(tx.conn, event.item_id)
+    if order is not None and order.state is OrderState.ISSUED:
+        store.save_order(tx.conn, replace(order, state=OrderState.ACCEPTED))
+        certificate_store.save_accepted(tx.conn, event.serial, event.accepted_at)
+
+
+def _revoke(event: CertificateRevoked, at: datetime, tx: Tx) -> None:
+    order = store.lock_order(tx.conn, event.item_id)
+    found = certificate_store.lock_certificate(tx.conn, event.serial)
+    if found is None and order is not None and event.certificate is not None:
+        found = _keep_certificate(order, event.certificate, at, tx, intent="tombstone")
+    if found is None:
+        return
+    reason = RevocationReason(event.reason)
+    if reason is RevocationReason.KEY_COMPROMISE:
+        store.block_key(tx.conn, found.spki_sha256, f"revocation of {event.serial}", event.revoked_at)
+    if found.revocation_reason is None or GRAVITY[reason] > GRAVITY[RevocationReason(found.revocation_reason)]:
+        certificate_store.save_revoked(tx.conn, event.serial, reason, event.revoked_at)
+
+
+_Change = Callable[[Any, datetime, Tx], None]
+_BY_TYPE: Final[Mapping[str, tuple[type[Event], _Change]]] = {
+    event.TYPE: (event, change)
+    for event, change in (
+        (CSRReceived, _receive_csr),
+        (CertificateIssued, _issue),
+        (IssuanceRefused, _refuse),
+        (IssuanceWithheld, _withhold),
+        (CertificateAccepted, _accept),
+        (CertificateRevoked, _revoke),
+    )
+}
