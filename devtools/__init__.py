@@ -1,1 +1,1 @@
-"""Tools for the people who work on this repository; in no image, and imported by no product code."""
+"""Tools for the people who work on this repository; in no image of production, and imported by no product code."""

@@ -18,7 +18,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     for service in IMAGES:
-        say(f"{service:12} {added(engine, service, base) / 1e6:6.1f} MB added to {base}")
+        say(f"{service:16} {added(engine, service, base) / 1e6:6.1f} MB added to {base}")
     return 0
 
 

@@ -9,7 +9,8 @@ from deploy.gateway.rules import DESK, PORTAL, SERVICES
 from deploy.images.engine import Engine
 from deploy.local.installation import ROOT
 
-IMAGES: Final = (*SERVICES, PORTAL, DESK)
+PAYMENT_SANDBOX: Final = "payment-sandbox"
+IMAGES: Final = (*SERVICES, PORTAL, DESK, PAYMENT_SANDBOX)
 
 
 def name(service: str) -> str:
@@ -19,7 +20,7 @@ def name(service: str) -> str:
 
 def source(service: str) -> str:
     """Return the folder of code that the image has beside shared/."""
-    places = (f"services/{service}", service, f"backoffice/{service}")
+    places = (f"services/{service}", service, f"backoffice/{service}", f"devtools/{service.replace('-', '_')}")
     return next(place for place in places if (ROOT / place).is_dir())
 
 

@@ -130,7 +130,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
         Process(
             name="payment-sandbox",
             group=Group.EDGE,
-            command=_python("services.payment.sandbox", "--port", str(ports.sandbox), "--store", store),
+            command=_python("devtools.payment_sandbox", "--port", str(ports.sandbox), "--store", store),
             environment=stack.sandbox_environment(installation),
             port=ports.sandbox,
         ),

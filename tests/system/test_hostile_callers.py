@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.gateway.rules import FORGEABLE_HEADERS
 from deploy.local import stack
+from devtools.payment_sandbox.webhooks import signatures
 from devtools.scenario.ar import TICKET
 from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Problem, plain_http, wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
-from services.payment.sandbox.webhooks import signatures
 from shared.security.tokens import SigningKey, TokenKind, sign
 from tests.support.builders import signing_key
 from tests.system.door import JSON, Door, Header

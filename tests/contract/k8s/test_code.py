@@ -64,7 +64,8 @@ def test_the_processes_are_those_of_one_machine_and_the_migrations(rendered: Ren
 
 def test_each_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
     for each in rendered.ours():
-        (service,) = re.findall(r"^(?:services\.|backoffice\.)?(\w+)\.", container(each)["args"][0])
+        (package,) = re.findall(r"^(?:services\.|backoffice\.|devtools\.)?(\w+)", container(each)["args"][0])
+        service = package.replace("_", "-")
         special = {("production", "issuance-work"): "issuance-hsm"}.get((rendered.overlay, name(each)))
         assert image(each).rpartition("/")[2].partition(":")[0] == (special or service)
         assert (ROOT / "requirements" / f"{service}.txt").exists()
@@ -125,8 +126,8 @@ def test_no_process_is_told_what_its_code_does_not_read(rendered: Rendered) -> N
     for each in rendered.ours():
         service = container(each)["args"][0].split(".")[-2]
         folders = [ROOT / "shared", ROOT / "portal" if service == "portal" else migrations_of(ROOT, service).parent]
-        if service == "sandbox":
-            folders = [ROOT / "services/payment/sandbox"]
+        if name(each) == "payment-sandbox":
+            folders = [ROOT / "devtools/payment_sandbox"]
         code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
         for variable in environment(rendered, each):
             own = re.sub(f"^{service.upper()}_(MIGRATE_)?DATABASE_URL$", r"}_\1DATABASE_URL", variable)

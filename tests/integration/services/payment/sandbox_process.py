@@ -154,7 +154,7 @@ def running_sandbox(store: Path, webhook_url: str, port: int | None = None) -> I
         "SANDBOX_WEBHOOK_URL": webhook_url,
         "SANDBOX_WEBHOOK_SECRETS": f"{OLD_SECRET},{NEW_SECRET}",
     }
-    command = [sys.executable, "-m", "services.payment.sandbox", "--port", str(port), "--store", str(store)]
+    command = [sys.executable, "-m", "devtools.payment_sandbox", "--port", str(port), "--store", str(store)]
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     sandbox = Sandbox(f"http://127.0.0.1:{port}", process)
     try:

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from services.payment.sandbox import webhooks
-from services.payment.sandbox.store import Store
-from services.payment.sandbox.webhooks import Deliverer, Merchant
+from devtools.payment_sandbox import webhooks
+from devtools.payment_sandbox.store import Store
+from devtools.payment_sandbox.webhooks import Deliverer, Merchant
 from tests.integration.services.payment.sandbox_process import NEW_SECRET, running_merchant
 
 NAME = "api.ecert.localhost"

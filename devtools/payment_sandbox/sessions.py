@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
-from services.payment.sandbox import webhooks
+from devtools.payment_sandbox import webhooks
 
 Json = dict[str, object]
 

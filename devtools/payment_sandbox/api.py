@@ -17,10 +17,10 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.exceptions import HTTPException
 
-from services.payment.sandbox import faults, sessions
-from services.payment.sandbox.sessions import Failure, Json
-from services.payment.sandbox.store import Store
-from services.payment.sandbox.webhooks import Deliverer
+from devtools.payment_sandbox import faults, sessions
+from devtools.payment_sandbox.sessions import Failure, Json
+from devtools.payment_sandbox.store import Store
+from devtools.payment_sandbox.webhooks import Deliverer
 
 blp: Final = Blueprint("api", __name__)
 EXTENSION: Final = "payment-sandbox"

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from services.payment.sandbox import sessions
-from services.payment.sandbox.api import shop
-from services.payment.sandbox.sessions import Failure
+from devtools.payment_sandbox import sessions
+from devtools.payment_sandbox.api import shop
+from devtools.payment_sandbox.sessions import Failure
 
 blp: Final = Blueprint("page", __name__, template_folder="templates")
 # ISO 4217 currencies whose minor unit is not a hundredth.

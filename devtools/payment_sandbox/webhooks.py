@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from services.payment.sandbox import faults
-from services.payment.sandbox.store import Store
+from devtools.payment_sandbox import faults
+from devtools.payment_sandbox.store import Store
 
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 60.0

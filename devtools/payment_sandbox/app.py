@@ -9,10 +9,10 @@ from typing import Final
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from services.payment.sandbox import admin, api, page
-from services.payment.sandbox.sessions import Failure
-from services.payment.sandbox.store import Store
-from services.payment.sandbox.webhooks import Deliverer, Merchant
+from devtools.payment_sandbox import admin, api, page
+from devtools.payment_sandbox.sessions import Failure
+from devtools.payment_sandbox.store import Store
+from devtools.payment_sandbox.webhooks import Deliverer, Merchant
 
 MAX_BODY_BYTES: Final = 64 * 1024
 

@@ -7,8 +7,8 @@ from typing import Final
 from flask import Blueprint, Response, jsonify, request
 from marshmallow import Schema, fields, validate
 
-from services.payment.sandbox import api, faults, sessions
-from services.payment.sandbox.sessions import Failure
+from devtools.payment_sandbox import api, faults, sessions
+from devtools.payment_sandbox.sessions import Failure
 
 blp: Final = Blueprint("admin", __name__, url_prefix="/admin")
 blp.before_request(api.authenticate)

@@ -1,4 +1,4 @@
-"""Command line of the sandbox payment provider: `python -m services.payment.sandbox`."""
+"""Command line of the sandbox payment provider: `python -m devtools.payment_sandbox`."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ REQUIRED = ("SANDBOX_API_KEY", "SANDBOX_WEBHOOK_URL", "SANDBOX_WEBHOOK_SECRETS")
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Parse the arguments, then become gunicorn."""
     parser = argparse.ArgumentParser(
-        prog="python -m services.payment.sandbox",
+        prog="python -m devtools.payment_sandbox",
         description=__doc__,
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _gunicorn_options(host: str, port: int) -> list[str]:
     return [
-        "services.payment.sandbox.app:create_app()",
+        "devtools.payment_sandbox.app:create_app()",
         f"--bind={host}:{port}",
         "--worker-class=gthread",
         "--workers=1",
