@@ -1,1 +1,1 @@
-"""The wire, the plumbing and the standards that all services share; no rule of any one service."""
+"""Code that all services share: events, messaging, web and operations; no rule of a single service."""

@@ -1,4 +1,4 @@
-"""The audit log: one row in the transaction of every change, never changed afterwards."""
+"""Audit log: a row in the transaction of each change, never changed afterwards."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ Detail = str | int | bool | None | list[str]
 
 
 def record(tx: Tx, *, actor: str, action: str, subject: str, details: Mapping[str, Detail] | None = None) -> None:
-    """Write down who did what to what. No secret and no more personal data than needed goes in."""
+    """Add an audit row: who did what to which subject. Contains no secret, and no more personal data than needed."""
     tx.conn.execute(
         "INSERT INTO audit_log (time, actor, action, subject, details, causation_id) VALUES (%s, %s, %s, %s, %s, %s)",
         (tx.now, actor, action, subject, Jsonb(dict(details or {})), tx.causation_id),
@@ -18,7 +18,7 @@ def record(tx: Tx, *, actor: str, action: str, subject: str, details: Mapping[st
 
 
 def record_each(tx: Tx, *, actor: str, action: str, subjects: Sequence[str]) -> None:
-    """Write a row for each subject of one change, in one statement."""
+    """Add an audit row for each subject of one change, in one statement."""
     tx.conn.execute(
         """INSERT INTO audit_log (time, actor, action, subject, details, causation_id)
            SELECT %s, %s, %s, subject, '{}'::jsonb, %s FROM unnest(%s::text[]) AS subject""",

@@ -1,4 +1,4 @@
-"""PostgreSQL connections: one pool per process, bounded waits, UTC; and which failures mean "not available"."""
+"""PostgreSQL connections: one pool per process, bounded waits, UTC; and the failures that mean "unavailable"."""
 
 from typing import Any, Final
 
@@ -11,9 +11,9 @@ from shared.errors import Unavailable
 Conn = psycopg.Connection[tuple[Any, ...]]
 Pool = ConnectionPool[Conn]
 
-# Failures of the database or of another dependency, never of the request, event or row in hand: answer 503, pause, try
-# again. psycopg counts what a failover leaves behind (a server that only answers reads, a session that was ended) among
-# the internal errors. One tuple for web, consumer, relay, work and desk.
+# Failures of the database or of another dependency, never of the current request, event or row: answer 503, or pause
+# and retry. psycopg counts the effects of a failover (a read-only server, an ended session) among the internal errors.
+# One tuple for web, consumer, relay, work and desk.
 UNAVAILABLE: Final = (
     Unavailable,
     psycopg.OperationalError,
@@ -25,11 +25,11 @@ UNAVAILABLE: Final = (
 
 
 class ReadOnlyDatabase(psycopg.OperationalError):
-    """The server accepts reads only: the address of a primary that is one no more."""
+    """The server accepts reads only: a former primary."""
 
 
 def answers(pool: Pool) -> bool:
-    """Return whether the database can be used just now: written to, unless the pool is one for reading."""
+    """Return whether the database can be used now; written to, unless the pool is a reading one."""
     try:
         with pool.connection() as conn:
             conn.execute("SELECT 1")
@@ -39,11 +39,11 @@ def answers(pool: Pool) -> bool:
 
 
 def open_pool(url: str, *, name: str, max_size: int = 8, wait: float = 5.0, writes: bool = True) -> Pool:
-    """Open a pool; a caller waits `wait` seconds at most for a connection.
+    """Open a pool; a caller waits at most `wait` seconds for a connection.
 
-    Call it after the process has forked. Raises psycopg.OperationalError when the wait is over.
-    Connections are checked before use: without that each one fails once after a restart of the server. One that
-    cannot write is dropped, unless nobody `writes`: after a failover the pool finds the new primary by itself.
+    Call it after the process has forked. Raises psycopg.OperationalError when the wait is over. Connections are checked
+    before use: otherwise each would fail once after a restart of the server. With `writes`, a connection that cannot
+    write is dropped, so after a failover the pool finds the new primary.
     """
     pool: Pool = ConnectionPool(
         url,
@@ -61,10 +61,10 @@ def open_pool(url: str, *, name: str, max_size: int = 8, wait: float = 5.0, writ
 
 
 def _check_writable(conn: Conn) -> None:
-    """Raise an error if the connection is broken or cannot write; one round trip, in no transaction."""
+    """Raise an error if the connection is broken or cannot write; one round trip, outside any transaction."""
     conn.autocommit = True
     row = conn.execute("SHOW transaction_read_only").fetchone()
     if row != ("off",):
-        conn.close()  # the pool drops a connection that is closed, not one that merely failed the check
+        conn.close()  # the pool drops closed connections, not those that merely fail the check
         raise ReadOnlyDatabase("the database accepts reads only")
     conn.autocommit = False

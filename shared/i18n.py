@@ -1,4 +1,4 @@
-"""Texts in other languages: gettext catalogs, and what the sources say in English, which they must all hold."""
+"""Translations: gettext catalogs, and the English texts in the sources, which each catalog must contain."""
 
 from functools import cache
 from io import BytesIO
@@ -14,13 +14,13 @@ SOURCE: Final = "en_HK"
 
 
 def catalog(folder: Path, locale: str) -> Path:
-    """Where a locale's texts are; named in full, because Babel falls back from zh_Hant_HK to nothing."""
+    """Return the path of a locale's catalog; explicit, because Babel falls back from zh_Hant_HK to nothing."""
     return folder / locale / "LC_MESSAGES" / "messages.po"
 
 
 @cache
 def translations(folder: Path, locale: str) -> NullTranslations:
-    """A locale's texts, compiled in memory: no compiled file can be older than its source."""
+    """Return a locale's translations, compiled in memory: a compiled file could be older than its source."""
     if locale == SOURCE:
         return NullTranslations()
     compiled = BytesIO()
@@ -31,7 +31,7 @@ def translations(folder: Path, locale: str) -> NullTranslations:
 
 
 def texts(folder: Path, *, templates: str) -> set[str]:
-    """Every text that the Python files and Jinja templates of a folder mark with _, N_ or gettext, in English."""
+    """Return all English texts that the Python files and Jinja templates of a folder mark with _, N_ or gettext."""
     found = extract_from_dir(
         folder,
         [(templates, "jinja2"), ("**.py", "python")],

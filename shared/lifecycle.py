@@ -1,4 +1,4 @@
-"""A process that runs a loop: signals, a sign of life, and the small page that the platform asks."""
+"""Worker lifecycle: signal handling, heartbeat, and the admin server (/livez, /readyz, /metrics)."""
 
 import json
 import signal
@@ -18,20 +18,20 @@ STALE_AFTER_SECONDS: Final = 60.0
 
 
 class Stop(Protocol):
-    """A flag that a signal sets, and the loop's sign of life."""
+    """Stop flag set by a signal, with the loop's heartbeat."""
 
     def is_set(self) -> bool:
-        """True once the process shall end."""
+        """Return whether the process is to end."""
 
     def wait(self, timeout: float) -> bool:
-        """Sleep, but no longer than until it is set."""
+        """Sleep, at most until the flag is set."""
 
     def beat(self) -> None:
-        """The loop has turned."""
+        """Record an iteration of the loop."""
 
 
 class Life:
-    """Set by SIGTERM and SIGINT; beaten by the loop at every turn; ready once the loop has started."""
+    """Lifecycle of one loop: stopped by SIGTERM and SIGINT, alive while it iterates, ready once it has started."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -39,46 +39,51 @@ class Life:
         self._ready = False
 
     def is_set(self) -> bool:
-        """True once the process shall end."""
+        """Return whether the process is to end."""
         return self._stop.is_set()
 
     def wait(self, timeout: float) -> bool:
-        """Sleep, but no longer than until the end is asked for; True if it is."""
+        """Sleep, at most until the end is requested. Returns whether it is."""
         return self._stop.wait(timeout)
 
     def beat(self) -> None:
-        """The loop has turned."""
+        """Record an iteration of the loop."""
         self._beaten = time.monotonic()
         self._ready = True
 
     def end(self) -> None:
-        """Ask the loop to end."""
+        """Request the loop's end."""
         self._stop.set()
 
     @property
     def alive(self) -> bool:
-        """The loop turned lately. Asks no dependency: a dead database must not restart every consumer."""
+        """Whether the loop iterated recently.
+
+        Checks no dependency: an unavailable database must not restart every consumer.
+        """
         return time.monotonic() - self._beaten < STALE_AFTER_SECONDS
 
     @property
     def ready(self) -> bool:
-        """The loop has turned once and is not ending."""
+        """Whether the loop has started and is not ending."""
         return self._ready and not self.is_set()
 
     def end_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the loop after its present turn; before its first one, the process at once."""
+        """Handle SIGTERM and SIGINT: end the loop after its current iteration; before the first one, end the process at
+        once.
+        """
 
         def end(number: int, frame: FrameType | None) -> None:
             self.end()
             if not self._ready:
-                raise SystemExit(0)  # it waits for the database or for Kafka to come up, and holds nothing yet
+                raise SystemExit(0)  # it waits for the database or Kafka, and holds nothing yet
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
 
 
 class Health(Protocol):
-    """What the platform asks of a process."""
+    """Health of a process, for the platform's probes."""
 
     @property
     def alive(self) -> bool:
@@ -86,7 +91,7 @@ class Health(Protocol):
 
     @property
     def ready(self) -> bool:
-        """False while others should do its work."""
+        """False while other processes should do its work."""
 
 
 def serve_admin(address: tuple[str, int], health: Health) -> ThreadingHTTPServer | None:
@@ -110,7 +115,7 @@ def serve_admin(address: tuple[str, int], health: Health) -> ThreadingHTTPServer
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """The platform's probes are not worth a log line each."""
+            """Skip logging: probes are frequent."""
 
     server = ThreadingHTTPServer(address, Handler)
     server.daemon_threads = True

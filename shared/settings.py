@@ -1,4 +1,4 @@
-"""Settings read from the environment once, at start; every missing or wrong variable is named at once.
+"""Settings, read from the environment at start; all missing or invalid variables are named at once.
 
 Each variable is declared with a description; `make docs` writes docs/configuration.md from the declarations.
 """
@@ -14,19 +14,19 @@ from urllib.parse import urlsplit
 import environs
 from environs import EnvValidationError, validate
 
-# Production is refused what only a local system may have: a name that is neither must not pass for local.
+# Production refuses what only a local system may have, so any other name is an error.
 ENVIRONMENTS: Final = ("local", "production")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Host and port.
 Address = tuple[str, int]
 
 
-# The default of a variable that has none.
+# Default of a required variable.
 REQUIRED: Final = ...
 
 
 class SettingsError(SystemExit):
-    """Settings are missing or wrong; the message names them all."""
+    """Settings are missing or invalid; the message names all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class Variable:
 
 
 class Env:
-    """Reader of environment variables, of which each has a description. Collects errors until `seal`.
+    """Reader of environment variables with descriptions. Collects errors until `seal`.
 
-    Every other attribute reads a variable as the method of `environs.Env` with its name does:
-    `env.int("ADMIN_PORT", 0, description="…")`. Without a default the variable is required.
+    Every other attribute reads a variable as the method of `environs.Env` with its name does: `env.int("ADMIN_PORT", 0,
+    description="…")`. Without a default the variable is required.
     """
 
     def __init__(self) -> None:
@@ -62,17 +62,17 @@ class Env:
         return read(name, *default, **options)
 
     def is_set(self, name: str) -> bool:
-        """Return whether a variable that decides about others is there and not empty."""
+        """Return whether a variable that decides about others is set and not empty."""
         return bool(os.environ.get(name))
 
     def seal(self) -> None:
-        """End the reading. Raises EnvValidationError."""
+        """Finish reading. Raises EnvValidationError."""
         self._env.seal()
 
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaSettings:
-    """How to reach Kafka. Times in milliseconds."""
+    """Connection to Kafka. Times in milliseconds."""
 
     bootstrap_servers: str
     security_protocol: str
@@ -86,9 +86,9 @@ class KafkaSettings:
 
 @dataclass(frozen=True)
 class TLSFiles:
-    """PEM files of a web process that is reached over a network: its own, and who issues the gateway's.
+    """PEM files of a web process that is reached over a network: its certificate, and the CA of the gateway's.
 
-    Read anew for each connection, so that a renewed certificate needs no restart.
+    The files are read for each connection, so a renewed certificate needs no restart.
     """
 
     certificate: Path
@@ -98,7 +98,7 @@ class TLSFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """Where a process listens. Without `tls` everyone who reaches `bind` is believed to be the gateway."""
+    """Listening address of a process. Without `tls` everybody who reaches `bind` is trusted as the gateway."""
 
     bind: str
     threads: int
@@ -107,7 +107,7 @@ class WebSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """What every service needs."""
+    """Settings that every service has."""
 
     service: str
     database_url: str = field(repr=False)
@@ -123,12 +123,12 @@ class ServiceSettings:
 
 
 def read_env() -> Env:
-    """Return a reader that collects what is wrong until `seal`."""
+    """Return a reader that collects errors until `seal`."""
     return Env()
 
 
 def read_kafka(env: Env) -> KafkaSettings:
-    """The Kafka settings."""
+    """Return the Kafka settings."""
     return KafkaSettings(
         bootstrap_servers=env.str("KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers: host:port, divided by commas"),
         security_protocol=env.str(
@@ -148,7 +148,7 @@ def read_kafka(env: Env) -> KafkaSettings:
 
 
 def read_web(env: Env) -> WebSettings:
-    """Where HTTP is answered, and behind which certificates: all of them or none."""
+    """Return the listening address, and the TLS files: all of them or none."""
     return WebSettings(
         bind=env.str("BIND", "127.0.0.1:8000", description="Address on which HTTP is served: host:port, or unix:/path"),
         threads=env.int("WEB_THREADS", 8, description="Threads that serve HTTP, each with a database connection"),
@@ -169,7 +169,7 @@ def _read_tls(env: Env) -> TLSFiles | None:
 
 
 def read_log_level(env: Env) -> str:
-    """From which level on a log line is written."""
+    """Return the lowest log level that is written."""
     level: str = env.str(
         "LOG_LEVEL",
         "INFO",
@@ -180,7 +180,7 @@ def read_log_level(env: Env) -> str:
 
 
 def read_environment(env: Env) -> str:
-    """Read which installation this is: production refuses what only a local system may have."""
+    """Return the kind of installation: production refuses what only a local system may have."""
     found: str = env.str(
         "ENVIRONMENT",
         validate=validate.OneOf(ENVIRONMENTS),
@@ -190,7 +190,7 @@ def read_environment(env: Env) -> str:
 
 
 def read_admin(env: Env) -> Address:
-    """Where the platform's page is served; port 0 for nowhere."""
+    """Return the address of the admin server; port 0 for none."""
     return (
         env.str("ADMIN_HOST", "127.0.0.1", description="Address of the admin server (/livez, /readyz, /metrics)"),
         env.int("ADMIN_PORT", 0, description="Port of the admin server; 0: none"),
@@ -198,7 +198,7 @@ def read_admin(env: Env) -> Address:
 
 
 def read_service(env: Env, service: str) -> ServiceSettings:
-    """The settings that all services share; `service` gives the database variables their prefix."""
+    """Return the settings that all services share; `service` gives the database variables their prefix."""
     prefix = service.upper()
     return ServiceSettings(
         service=service,
@@ -229,7 +229,7 @@ def read_service(env: Env, service: str) -> ServiceSettings:
 
 
 def read_desk_jwks_file() -> Path:
-    """The public keys of the CA's desk, for those processes alone that it operates by. Raises SettingsError."""
+    """Return the file of the desk's public keys, for the operator API only. Raises SettingsError."""
     env = read_env()
     found: Path = env.path("DESK_JWKS_FILE", description="Public keys of the desk's tokens (JWK set)")
     seal(env)
@@ -237,7 +237,7 @@ def read_desk_jwks_file() -> Path:
 
 
 def seal(env: Env) -> None:
-    """End the reading. Raises SettingsError that names every variable at fault."""
+    """Finish reading. Raises SettingsError that names every variable at fault."""
     try:
         env.seal()
     except EnvValidationError as error:
@@ -248,11 +248,11 @@ def seal(env: Env) -> None:
 
 
 def shown(settings: object) -> dict[str, object]:
-    """Settings as a log may show them: no field that its class keeps out of its repr; of a database, where it is."""
+    """Return the settings for a log: without fields excluded from their repr, and with a database's address only."""
     assert is_dataclass(settings)
     known = {each.name: _plain(getattr(settings, each.name)) for each in fields(settings) if each.repr}
     url = urlsplit(getattr(settings, "database_url", ""))
-    # A connection string of another form may hold its password anywhere.
+    # A connection string of another form may contain its password anywhere.
     return known | {"database": f"{url.username}@{url.netloc.rpartition('@')[2]}{url.path}"} if url.scheme else known
 
 

@@ -1,4 +1,4 @@
-"""One transaction, and what a handler may not invent for itself: the time, fresh ids, what caused it."""
+"""Transaction with what a handler must not create itself: the time, new ids, and the cause."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,15 +15,15 @@ NewId = Callable[[], uuid.UUID]
 
 
 def utc_now() -> datetime:
-    """The time now, UTC."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tx:
-    """Handed to every handler. Whoever made it commits; a handler never does.
+    """Transaction context of a handler. Its owner commits; a handler never does.
 
-    `event` is what an event's handler is called for, as it travelled.
+    `event` is the envelope of the event that is handled.
     """
 
     conn: Conn
@@ -36,6 +36,6 @@ class Tx:
 
 @contextmanager
 def transaction(pool: Pool, *, clock: Clock = utc_now, new_id: NewId = uuid.uuid4) -> Iterator[Tx]:
-    """A transaction of its own, for a work loop or a command; in the trace of the span that is open, if one is."""
+    """Yield a transaction for a task or a command, in the trace of the open span, if there is one."""
     with pool.connection() as conn, conn.transaction():
         yield Tx(conn=conn, now=clock(), new_id=new_id, traceparent=tracing.current())

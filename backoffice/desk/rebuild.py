@@ -165,4 +165,4 @@ def _require_nothing_lost(before: _Places, after: _Places) -> None:
     short = sorted({key for (topic, key), last in before.items() if after.get((topic, key), 0) < last})
     if short:
         named = ", ".join(short[:_NAMED])
-        raise EventsMissing(f"the topics lack events of {len(short)} renewals that the desk has seen: {named}")
+        raise EventsMissing(f"the topics lack events of {len(short)} renewals in the projection:  {named}")

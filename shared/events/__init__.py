@@ -1,1 +1,1 @@
-"""The events on the wire: one module per publisher, one frozen dataclass per event and version."""
+"""Events on the wire: one module per publisher, one frozen dataclass per event and version."""

@@ -1,4 +1,4 @@
-"""What application announces: the course of each renewal."""
+"""Events of application: the lifecycle of each renewal."""
 
 import uuid
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.events.base import ARId, Event, ItemId, Language, SubscriberId, Topi
 
 @dataclass(frozen=True, kw_only=True)
 class ItemFee:
-    """What one item of a renewal costs, in minor units of the renewal's currency."""
+    """The fee of one item, in minor units of the renewal's currency."""
 
     item_id: ItemId
     amount_minor: int
@@ -18,7 +18,7 @@ class ItemFee:
 
 @dataclass(frozen=True, kw_only=True)
 class RenewalSubmitted(Event):
-    """The AR submitted the signed application; it now waits for its payment.
+    """The AR submitted the signed application, which awaits its payment.
 
     `document` and `attestation` are as in CSRRequested: a restored application rebuilds the renewal from them.
     """
@@ -43,9 +43,9 @@ class RenewalSubmitted(Event):
 class CSRRequested(Event):
     """The renewal is paid: mailing asks the AR for CSRs, issuance opens the orders.
 
-    `document` is the signed document, byte for byte (canonical JSON is ASCII-safe text in UTF-8).
-    Readers take nothing on application's word: they verify identity's `attestation` (which binds the
-    document's digest and says who the AR is and where they live) and payment's `receipt`.
+    `document` is the signed document, byte for byte (canonical JSON is ASCII-safe text in UTF-8). Readers do not trust
+    application: they verify identity's `attestation` (which binds the document's digest, and names the AR with their
+    address) and payment's `receipt`.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.application.csr-requested.v1"
@@ -58,7 +58,7 @@ class CSRRequested(Event):
 
 
 class ClosureReason(StrEnum):
-    """Why a checkout is closed."""
+    """Reasons for closing a checkout."""
 
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
@@ -66,7 +66,7 @@ class ClosureReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutClosureRequested(Event):
-    """No money is wanted any more; payment answers PaymentExpired, or PaymentCaptured if it was too late."""
+    """No payment is accepted any more; payment answers PaymentExpired, or PaymentCaptured if the capture came first."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.checkout-closure-requested.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
@@ -76,7 +76,7 @@ class CheckoutClosureRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CancellationRequested(Event):
-    """The renewal shall end, for this reason; issuance answers IssuanceWithheld or CancellationDeclined."""
+    """The renewal is to end for this reason; issuance answers IssuanceWithheld or CancellationDeclined."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.cancellation-requested.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
@@ -86,9 +86,10 @@ class CancellationRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RenewalCancelled(Event):
-    """The renewal ended without any certificate; what goes back of its fee was announced before (RefundDue).
+    """The renewal ended without any certificate; its refunds were announced before (RefundDue).
 
-    `document` and `attestation` are as in CSRRequested: of a renewal that was never paid, they alone say whom to tell.
+    `document` and `attestation` are as in CSRRequested: for a renewal that was never paid, only they name the
+    recipient.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.application.renewal-cancelled.v1"
@@ -101,7 +102,9 @@ class RenewalCancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RefundDue(Event):
-    """Captured money goes back: the whole renewal (`item_id` None) or one refused item, with issuance's `cause`."""
+    """Captured money is to be refunded: for the whole renewal (`item_id` None), or for one refused item, with its
+    `cause`.
+    """
 
     TYPE: ClassVar[str] = "hk.ecert.application.refund-due.v1"
     TOPIC: ClassVar[Topic] = Topic.APPLICATION

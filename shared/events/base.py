@@ -1,4 +1,4 @@
-"""What every event has, and the registry by which a reader finds an event's class from its type."""
+"""Common parts of all events, and the registry that maps types to event classes."""
 
 import uuid
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ RenewalId = NewType("RenewalId", uuid.UUID)
 ItemId = NewType("ItemId", uuid.UUID)
 SubscriberId = NewType("SubscriberId", str)
 ARId = NewType("ARId", str)
-# A moment on the wire always says its zone.
+# A time on the wire always has a zone.
 UTCTime = Annotated[datetime, Meta(tz=True)]
 
 
@@ -28,7 +28,7 @@ class Topic(StrEnum):
     PIN_ENVELOPES = "issuance.pin-envelopes"
 
 
-# Outsiders read these by position: their events are numbered and signed before they are sent.
+# Topics that outsiders read by position: their events are numbered and signed before they are sent.
 FEEDS: Final = frozenset({Topic.ISSUANCE})
 
 
@@ -50,7 +50,7 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to one renewal; its data, without the envelope."""
+    """An event about one renewal; its data, without the envelope."""
 
     TYPE: ClassVar[str]
     TOPIC: ClassVar[Topic]
@@ -60,10 +60,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """One event as it travels: the CloudEvents 1.0 attributes and the undecoded data.
+    """An event with its CloudEvents 1.0 attributes and its encoded data.
 
-    `sequence` counts 1, 2, 3 … per (topic, subject) without holes; `time` is UTC. An event of a feed has a
-    `position`, 1, 2, 3 … over the whole topic, and a detached JWS as `signature` once it is stamped.
+    `sequence` counts 1, 2, 3 … per (topic, subject) without gaps; `time` is UTC. A stamped event of a feed has a
+    `position`, 1, 2, 3 … over the whole topic, and a detached JWS as `signature`.
     """
 
     id: uuid.UUID
@@ -82,7 +82,7 @@ class Envelope:
 
     @property
     def key(self) -> bytes:
-        """The Kafka record key: the subject's bytes."""
+        """The key of the Kafka record: the subject's bytes."""
         return self.subject.encode()
 
 

@@ -1,4 +1,4 @@
-"""What identity announces."""
+"""Events of identity."""
 
 import uuid
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.events.base import ARId, Event, SubscriberId, Topic, UTCTime
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureVerified(Event):
-    """The AR's signature over the renewal's document was verified and its evidence kept."""
+    """The AR's signature over the renewal's document was verified, and its evidence is kept."""
 
     TYPE: ClassVar[str] = "hk.ecert.identity.signature-verified.v1"
     TOPIC: ClassVar[Topic] = Topic.IDENTITY

@@ -1,4 +1,4 @@
-"""What issuance announces: orders, CSRs, certificates; and sealed PINs, on a topic of their own."""
+"""Events of issuance: orders, CSRs, certificates; and sealed PINs, on a topic of their own."""
 
 import uuid
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ RevocationReason = Annotated[str, Meta(description="As in the CRL: a reason code
 
 @dataclass(frozen=True, kw_only=True)
 class OrderOpened(Event):
-    """Both proofs were verified: this item waits for its CSR."""
+    """Both proofs were verified: this item awaits its CSR."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.order-opened.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -37,7 +37,7 @@ class OrderOpened(Event):
 class PINEnvelopeSealed(Event):
     """One server name's PIN and its recipient, as CMS EnvelopedData (DER, base64) for the print key.
 
-    `replaces` is the envelope whose PIN was voided for this one: no letter but the new one is of any use.
+    `replaces` is the envelope whose PIN was voided for this one: only the new letter is of use.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.pin-envelope-sealed.v1"
@@ -52,7 +52,7 @@ class PINEnvelopeSealed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PINVoided(Event):
-    """The PIN of this envelope opens nothing any more, wherever the letter is."""
+    """The PIN of this envelope is no longer usable, wherever the letter is."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.pin-voided.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -78,9 +78,9 @@ class PINReissued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CSRReceived(Event):
-    """A CSR passed every check with the right PINs.
+    """A CSR passed every check, with the right PINs.
 
-    It carries the CSR, so that a restored database can issue the certificate without asking the AR again.
+    The event contains the CSR, so that a restored database can issue the certificate without another one.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.csr-received.v1"
@@ -112,7 +112,7 @@ class CertificateIssued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class IssuanceRefused(Event):
-    """This item will never get a certificate from this renewal."""
+    """An item gets no certificate from this renewal."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-refused.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -123,7 +123,7 @@ class IssuanceRefused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class IssuanceWithheld(Event):
-    """A permanent tombstone stands: nothing of this renewal is or will ever be signed."""
+    """A permanent tombstone: nothing of this renewal is or will be signed."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-withheld.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -131,7 +131,7 @@ class IssuanceWithheld(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CancellationDeclined(Event):
-    """Too late to cancel: an intent to sign exists."""
+    """An intent to sign exists, so it is too late to cancel."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.cancellation-declined.v1"
     TOPIC: ClassVar[Topic] = Topic.ISSUANCE
@@ -151,9 +151,9 @@ class CertificateAccepted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateRevoked(Event):
-    """The revocation was recorded; the next CRL carries it.
+    """The revocation was recorded; the next CRL lists it.
 
-    `certificate` is there only for one that was never announced as issued: it was signed too late to be given out.
+    `certificate` is set only for one that was never announced as issued: it was signed too late to be delivered.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-revoked.v1"

@@ -1,4 +1,4 @@
-"""What mailing announces: e-mails and PIN Envelopes."""
+"""Events of mailing: e-mails and PIN Envelopes."""
 
 import uuid
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.events.base import Event, ItemId, Topic, UTCTime
 
 @dataclass(frozen=True, kw_only=True)
 class CSRRequestSent(Event):
-    """The mail server took the e-mail "Submission of Certificate Signing Request (CSR)"."""
+    """The mail server accepted the e-mail "Submission of Certificate Signing Request (CSR)"."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.csr-request-sent.v1"
     TOPIC: ClassVar[Topic] = Topic.MAILING
@@ -21,7 +21,7 @@ class CSRRequestSent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MailBounced(Event):
-    """A mail of this renewal was refused for good by the recipient's mail server; `template` says which mail."""
+    """The recipient's mail server refused an e-mail of this renewal for good; `template` names the e-mail."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.mail-bounced.v1"
     TOPIC: ClassVar[Topic] = Topic.MAILING
@@ -33,7 +33,7 @@ class MailBounced(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PINEnvelopePosted(Event):
-    """A PIN Envelope went to the post by registered mail."""
+    """A PIN Envelope was sent by registered post."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.pin-envelope-posted.v1"
     TOPIC: ClassVar[Topic] = Topic.MAILING
@@ -47,7 +47,7 @@ class PINEnvelopePosted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PINEnvelopeReturned(Event):
-    """The post brought a PIN Envelope back."""
+    """The post returned a PIN Envelope."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.pin-envelope-returned.v1"
     TOPIC: ClassVar[Topic] = Topic.MAILING

@@ -1,4 +1,4 @@
-"""What payment announces."""
+"""Events of payment."""
 
 import uuid
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shared.events.base import Event, Topic, UTCTime
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentCaptured(Event):
-    """The money is ours. `receipt` is payment's signed receipt, which issuance verifies."""
+    """The payment was captured. `receipt` is payment's signed receipt, which issuance verifies."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-captured.v1"
     TOPIC: ClassVar[Topic] = Topic.PAYMENT
@@ -23,7 +23,7 @@ class PaymentCaptured(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentDeclined(Event):
-    """One attempt to pay was declined; the AR may try again until the payment expires."""
+    """An attempt to pay was declined; the AR may try again until the payment expires."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-declined.v1"
     TOPIC: ClassVar[Topic] = Topic.PAYMENT
@@ -44,7 +44,7 @@ class PaymentExpired(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRefunded(Event):
-    """A refund that application asked for has been made."""
+    """A refund that application requested was made."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-refunded.v1"
     TOPIC: ClassVar[Topic] = Topic.PAYMENT

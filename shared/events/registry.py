@@ -1,4 +1,4 @@
-"""Every event that exists, by type; readers know by it which types are ours though they do not handle them."""
+"""All events by type; readers recognise by it the types of ours that they do not handle."""
 
 import inspect
 from collections.abc import Iterator, Mapping

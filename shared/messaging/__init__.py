@@ -1,1 +1,1 @@
-"""Events out and in: outbox and relay, consumer and inbox, held events, feeds, and recovery after a restore."""
+"""Messaging: outbox and relay, consumer and inbox, held events, feeds, and recovery after a restore."""

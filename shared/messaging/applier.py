@@ -1,4 +1,4 @@
-"""Applying events to a service's state: the one path for the consumer, for draining and for a redrive."""
+"""Application of events to a service's state, for the consumer and for redrives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 TRIES: Final = 3
 MANY_KEYS: Final = 5
-# An event that failed alone is tried again after it.
+# Delay before an event that failed alone is retried.
 FIRST_WAIT: Final = timedelta(seconds=1)
 
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
@@ -44,13 +44,13 @@ HELD = Counter("inbox_held_total", "Events held", ["topic", "reason"])
 
 
 class ManyKeysFailing(Unavailable):
-    """Too many keys fail at once for the events to be at fault: pause, hold nothing."""
+    """Too many keys fail at once for the events to be at fault: pause, and hold nothing."""
 
     reason = "many-keys-failing"
 
 
 class Outcome(Enum):
-    """What became of a record."""
+    """Outcomes of a record."""
 
     DONE = auto()
     HELD = auto()
@@ -66,7 +66,7 @@ class _Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Applier:
-    """What it takes to apply an event; the caller owns the transaction."""
+    """Dependencies for applying events; the caller owns the transaction."""
 
     consumer: str
     handlers: Mapping[str, Subscription]
@@ -76,7 +76,7 @@ class Applier:
     _applied: list[Envelope] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def tell(self) -> None:
-        """Log what was applied. Call it once that is committed: what was rolled back comes again."""
+        """Log the applied events. Call it after the commit: events of a rolled-back batch are redelivered."""
         for envelope in self._applied:
             log.info(
                 "event.applied",
@@ -99,7 +99,7 @@ class Applier:
                     raise ManyKeysFailing(f"{len(failing)} keys in one batch")
 
     def record(self, conn: Conn, record: Record) -> Outcome:
-        """Apply one record, or set it aside."""
+        """Apply one record, or hold it."""
         now = self.clock()
         try:
             envelope = record.envelope()
@@ -128,7 +128,7 @@ class Applier:
                 return Outcome.DONE
 
     def wait(self, conn: Conn, record: Record, error: Exception) -> None:
-        """Hold an event that failed alone for a passing reason, until it is tried again; any other as ever."""
+        """Hold an event that failed alone for a temporary reason, until its retry; handle other failures as usual."""
         try:
             envelope, now = record.envelope(), self.clock()
         except Undecodable:
@@ -142,7 +142,10 @@ class Applier:
         self._hold(conn, envelope, record, held_events.WAITING, why, now, retry_at=now + FIRST_WAIT)
 
     def drain(self, conn: Conn, place: Place, sequence: int) -> int:
-        """Apply what waited behind `sequence`, in order, until something is missing or fails; the last applied."""
+        """Apply the events held behind `sequence` in order, until one is missing or fails.
+
+        Returns the last sequence applied.
+        """
         while (parked := held_events.find_next(conn, place, sequence + 1)) is not None:
             if not parked.redrivable or not self.redrive(conn, parked):
                 break
@@ -151,7 +154,7 @@ class Applier:
         return sequence
 
     def redrive(self, conn: Conn, parked: Parked) -> bool:
-        """Apply one parked event whose turn it is; True if it went."""
+        """Apply one held event that is next in sequence. Returns whether it was applied."""
         now = self.clock()
         try:
             envelope = parked.record.envelope()
@@ -170,7 +173,7 @@ class Applier:
         if event_type is None:
             return _Failure(kind=Outcome.HELD, reason="unknown-type", error=envelope.type)
         if event_type.TOPIC is not envelope.topic:
-            # A topic's one writer speaks for itself alone, whatever it writes.
+            # The writer of a topic may announce only its own events.
             return _Failure(kind=Outcome.HELD, reason="wrong-topic", error=f"{envelope.type} on {envelope.topic}")
         subscription = self.handlers.get(envelope.type)
         failure = None if subscription is None else self._traced(conn, subscription, envelope, now)
@@ -183,7 +186,7 @@ class Applier:
         return failure
 
     def _traced(self, conn: Conn, subscription: Subscription, envelope: Envelope, now: datetime) -> _Failure | None:
-        """In a span under the one that announced the event, by which its own events go on."""
+        """Apply the event in a span under the one that announced it; events that it announces continue from there."""
         about = {"messaging.message.id": str(envelope.id), "ecert.renewal_id": envelope.subject}
         with tracing.span(
             f"process {envelope.type}", parent=envelope.traceparent, attributes=about, kind=SpanKind.CONSUMER
@@ -208,7 +211,7 @@ class Applier:
                     subscription.handle(event, tx)
                 return None
             except psycopg.errors.ProgramLimitExceeded as error:
-                # psycopg counts it among the operational ones, but no later try makes the event smaller.
+                # psycopg counts it among the operational errors, but a retry does not make the event smaller.
                 return _Failure(kind=Outcome.HELD, reason="too-large", error=str(error))
             except UNAVAILABLE:
                 raise
@@ -217,7 +220,7 @@ class Applier:
                 return None
             except Refused as refused:
                 return _Failure(kind=Outcome.HELD, reason=refused.reason, error=str(refused))
-            except Exception as error:  # any other failure may be the event's fault: three tries, then hold it
+            except Exception as error:  # any other failure may be the event's fault: three attempts, then hold it
                 log.warning("inbox.failed", type=envelope.type, attempt=attempt, exc_info=True)
                 failure = _Failure(kind=Outcome.FAILED, reason="failed", error=f"{type(error).__name__}: {error}")
         return failure
@@ -238,7 +241,7 @@ class Applier:
         if sequence is not None:
             last = inbox.lock(conn, place)[0]
             if sequence <= last or held_events.has_number(conn, place, sequence):
-                sequence = None  # it repeats a number that another event had: it may not hold the key
+                sequence = None  # it repeats the number of another event, so it must not block the key
         reason = held_events.NO_SEQUENCE if sequence is None else error.reason
         held = Held(place=place, sequence=sequence, event_id=None, reason=reason, error=str(error))
         self._park(conn, held, record, now)
@@ -265,7 +268,7 @@ class Applier:
         self._park(conn, held, record, now)
 
     def _park(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:
-        """Store it; the very same event that is held already changes nothing."""
+        """Store the held event, unless the same event is held already."""
         if not held_events.park(conn, held, record, now=now, code_version=self.code_version):
             return
         if held.sequence is not None:

@@ -1,4 +1,4 @@
-"""Events to Kafka records and back: CloudEvents 1.0, Kafka protocol binding, binary mode."""
+"""Encoding of events as Kafka records: CloudEvents 1.0, Kafka protocol binding, binary mode."""
 
 import base64
 import re
@@ -16,22 +16,22 @@ from shared.events.base import Envelope, Event, Topic
 E = TypeVar("E", bound=Event)
 Headers = Sequence[tuple[str, bytes | None]]
 CONTENT_TYPE = "application/json; charset=utf-8"
-# CloudEvents 1.0 allows none of them in an attribute, and PostgreSQL cannot keep a NUL.
+# CloudEvents 1.0 does not allow these in attributes, and PostgreSQL cannot store a NUL.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# In the stand-in for a batch that was not unpacked (shared/messaging/decompression.py): why.
+# Header of the record that replaces a rejected batch (shared/messaging/decompression.py): the reason.
 UNREADABLE: Final = "ce_unreadable"
 REQUIRED: Final = ("specversion", "id", "source", "type", "subject", "sequence", "time", "dataschema")
 
 
 def schema_name(event_type: str) -> str:
-    """The dataschema of a type: the URI under which `docs/events/` publishes its JSON Schema."""
+    """Return the dataschema of a type: the URI under which `docs/events/` publishes its JSON Schema."""
     return f"urn:ecert:event-schema:{event_type}"
 
 
 def encode_data(event: Event) -> bytes:
-    """The event's data as JSON; a value that its own type does not allow raises Undecodable.
+    """Return the event's data as JSON. Raises Undecodable for a value that its own type does not allow.
 
-    An optional field that says nothing is left out: what was written before the field was added stays the same bytes.
+    Optional fields without a value are omitted, so adding a field does not change the bytes of existing events.
     """
     data = msgspec.json.encode({f.name: value for f in fields(event) if (value := getattr(event, f.name)) != f.default})
     decode_data(data, type(event))
@@ -39,7 +39,7 @@ def encode_data(event: Event) -> bytes:
 
 
 def decode_data(data: bytes, event_type: type[E]) -> E:
-    """Read strictly what the type names, ignore what it does not. Raises Undecodable."""
+    """Decode the fields of the type strictly, and ignore others. Raises Undecodable."""
     try:
         return msgspec.json.decode(data, type=event_type)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -47,7 +47,7 @@ def decode_data(data: bytes, event_type: type[E]) -> E:
 
 
 def attributes(envelope: Envelope) -> dict[str, str]:
-    """The envelope's CloudEvents attributes as text, in one fixed order; the same whatever carries them."""
+    """Return the envelope's CloudEvents attributes as text, in a fixed order."""
     found = {
         "specversion": "1.0",
         "id": str(envelope.id),
@@ -66,19 +66,19 @@ def attributes(envelope: Envelope) -> dict[str, str]:
 
 
 def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
-    """The envelope as record headers (Kafka protocol binding 3.2)."""
+    """Return the envelope as record headers (Kafka protocol binding 3.2)."""
     headers = [(f"ce_{name}", value.encode()) for name, value in attributes(envelope).items()]
     return [*headers, ("content-type", CONTENT_TYPE.encode())]
 
 
 def to_json(envelope: Envelope) -> dict[str, str]:
-    """The envelope as CloudEvents JSON (JSON event format 3.1); the data's bytes stay as they are."""
+    """Return the envelope as CloudEvents JSON (JSON event format 3.1); the data's bytes are unchanged."""
     data = {"datacontenttype": CONTENT_TYPE, "data_base64": base64.b64encode(envelope.data).decode()}
     return {**attributes(envelope), **data}
 
 
 def from_json(topic: str, document: Mapping[str, object]) -> Envelope:
-    """Read what `to_json` writes; raises Undecodable for anything that is not one of our events."""
+    """Decode what `to_json` encodes. Raises Undecodable for anything that is not one of our events."""
     try:
         texts = {name: value for name, value in document.items() if isinstance(value, str)}
         data = base64.b64decode(texts.pop("data_base64"), validate=True)
@@ -90,7 +90,7 @@ def from_json(topic: str, document: Mapping[str, object]) -> Envelope:
 
 
 def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | None) -> Envelope:
-    """Read a record's envelope; raises Undecodable for anything that is not one of our events."""
+    """Decode a record's envelope. Raises Undecodable for anything that is not one of our events."""
     try:
         found = _attributes(headers)
         if UNREADABLE in found:
@@ -125,7 +125,7 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
 
 
 def _attributes(headers: Headers) -> dict[str, str]:
-    """Our headers, each at most once; other people's (such as a tracer's) are left alone."""
+    """Return our headers, each at most once; other headers (such as a tracer's) are ignored."""
     found: dict[str, str] = {}
     for name, raw in headers:
         if not name.startswith("ce_") or raw is None:
@@ -139,7 +139,7 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 
 def readable_sequence(headers: Headers) -> int | None:
-    """The sequence of a record that otherwise cannot be read, if at least that can."""
+    """Return the sequence number of an undecodable record, if at least that can be read."""
     for name, raw in headers:
         if name == "ce_sequence" and raw is not None:
             try:

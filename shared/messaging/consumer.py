@@ -1,4 +1,4 @@
-"""Events in: the poll loop that applies a batch in one transaction and commits its offsets afterwards."""
+"""Consumer: poll loop that applies a batch in one transaction, and commits its offsets afterwards."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,15 +25,15 @@ log = structlog.get_logger()
 POLL_MS: Final = 250
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
-# Beside an event that fails alone others are tried, to see whether they pass; so many are in hand at most.
+# Beside an event that fails alone, others are fetched to see whether they succeed; at most so many in all.
 MOST_IN_HAND: Final = 2 * MAX_POLL_RECORDS
-# How often the loop asks for waiting events that are due.
+# Interval of the check for waiting events that are due.
 WAITING_SECONDS: Final = 1.0
-# kafka-python tries for its whole request time-out otherwise, and SIGTERM would wait for it.
+# kafka-python would otherwise retry for its whole request timeout, and delay a stop.
 COMMIT_MS: Final = 5_000
 CLOSE_MS: Final = 3_000
 
-# Trying the events one by one would find nothing out.
+# Failures after which single events are not tried: all would fail.
 ALL_FAIL: Final = (ManyKeysFailing, PoolTimeout)
 
 BATCHES = Counter("consumer_batches_total", "Batches applied")
@@ -43,7 +43,7 @@ LAG = Gauge("consumer_lag_seconds", "Age of the oldest record in the current bat
 
 
 class Consumer:
-    """One loop, one thread: kafka-python's consumer is not thread-safe."""
+    """One loop in one thread: kafka-python's consumer is not thread-safe."""
 
     def __init__(self, kafka: Any, pool: Pool, applier: Applier, stop: Stop) -> None:
         self._kafka = kafka
@@ -51,14 +51,14 @@ class Consumer:
         self._applier = applier
         self._stop = stop
         self._membership = Membership(kafka)
-        # Offsets whose commit failed. A rebalance that gives the same partitions again reads nothing again.
+        # Offsets whose commit failed; kept so that a rebalance that returns the same partitions re-reads nothing.
         self._owed: dict[TopicPartition, OffsetAndMetadata] = {}
         self._look_for_waiting = time.monotonic()
         self._oldest: float | None = None
         LAG.set_function(self._lag)
 
     def run(self) -> None:
-        """Poll, apply, commit offsets, until told to stop; then leave the group."""
+        """Poll, apply and commit offsets until stopped; then leave the group."""
         try:
             while not self._stop.is_set():
                 self.turn(self._poll())
@@ -67,7 +67,9 @@ class Consumer:
             self._kafka.close(timeout_ms=CLOSE_MS)
 
     def _poll(self) -> Mapping[TopicPartition, Sequence[Any]]:
-        """Poll long enough for a join to end, and give a sign of life: none of a member that is out for good."""
+        """Poll long enough for a join to complete, and beat; a consumer that has lost its membership for good does not
+        beat.
+        """
         polled: Mapping[TopicPartition, Sequence[Any]] = self._kafka.poll(timeout_ms=POLL_MS)
         self._membership.watch()
         if not self._membership.lost:
@@ -85,7 +87,10 @@ class Consumer:
         self._look_for_waiting = time.monotonic() + (0 if due else WAITING_SECONDS)
 
     def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """One batch, however long its dependencies are away. Stopped in between, nothing of it is committed."""
+        """Process one batch, however long its dependencies are unavailable.
+
+        If stopped meanwhile, nothing of it is committed.
+        """
         records = _records(polled)
         if not records:
             if self._owed:
@@ -104,12 +109,15 @@ class Consumer:
         BATCHES.inc()
 
     def _lag(self) -> float:
-        """When it is asked for, not when a batch came: a consumer that waits shows it."""
+        """Return the age of the current batch at the time of the call, so that a waiting consumer shows it."""
         oldest = self._oldest
         return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     def _apply(self, records: Sequence[Record]) -> bool:
-        """The whole batch in one transaction; if that fails, one event per transaction; False if it must wait."""
+        """Apply the batch in one transaction; if that fails, one event per transaction.
+
+        Returns False if it must wait.
+        """
         failure = self._in_transaction(lambda conn: self._applier.batch(conn, records), records)
         if failure is None:
             return True
@@ -118,7 +126,10 @@ class Consumer:
         return self._one_by_one(sorted(records, key=lambda record: record.sort_key))
 
     def _one_by_one(self, records: Sequence[Record]) -> bool:
-        """Tell the events that fail from those that pass: they wait, the others go on. False if all must wait."""
+        """Apply the events one by one, and hold those that fail while others succeed.
+
+        Returns False if all must wait.
+        """
         failures: dict[tuple[str, bytes | None], Exception] = {}
         behind: list[Record] = []
         for record in records:
@@ -133,7 +144,7 @@ class Consumer:
                 if isinstance(failure, ALL_FAIL) or len(failures) > MANY_KEYS:
                     return False
         if len(behind) == len(records):
-            return False  # nothing passes: it may be the dependency, and then nothing is held
+            return False  # nothing succeeds: the dependency may be the cause, and then nothing is held
         return all(self._wait_alone(record, failures[record.topic, record.key]) for record in behind)
 
     def _alone(self, record: Record) -> Exception | None:
@@ -163,9 +174,9 @@ class Consumer:
         log.warning("consumer.failed", error=f"{type(error).__name__}: {error}", events=events)
 
     def _paused_for(self, seconds: float, in_hand: int) -> list[Record]:
-        """Stay in the group, and take what others there is to try, until enough is in hand.
+        """Stay in the group, and fetch other events until there are enough.
 
-        Polls follow one another without a rest: a join that ends in between would be begun again.
+        Polls follow each other without a pause: a join that completes in between would start again.
         """
         until = time.monotonic() + seconds
         taken: list[Record] = []
@@ -184,7 +195,8 @@ class Consumer:
         try:
             self._kafka.commit(still_mine, timeout_ms=COMMIT_MS)
         except KafkaError as error:
-            # Lost the partition or the broker: the batch is in the database, the inbox refuses it the second time.
+            # The partition or the broker is lost: the batch is in the database, and the inbox skips it if it comes
+            # again.
             self._owed = still_mine
             COMMITS_FAILED.labels(type(error).__name__).inc()
             log.warning("consumer.commit_failed", error=f"{type(error).__name__}: {error}")
@@ -200,7 +212,7 @@ def _records(polled: Mapping[TopicPartition, Sequence[Any]]) -> list[Record]:
 
 
 def record_of(message: Any) -> Record:
-    """kafka-python's record as ours."""
+    """Return kafka-python's record as a Record."""
     return Record(
         topic=message.topic,
         partition=message.partition,

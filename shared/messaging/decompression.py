@@ -1,9 +1,9 @@
-"""What kafka-python makes of a batch of records, within bounds: whoever may write a topic stops no reader of it.
+"""Size limits for decompressing record batches (zip-bomb protection). Patches kafka-python's DefaultRecordBatch.
 
-A batch of one megabyte, which is what a broker takes, can unpack to gigabytes or to a million records. None of ours
-does: the relay writes at most 500 records and little more than its batch size. What is beyond that, or cannot be
-unpacked, is read as one record that says so; it counts as the whole batch, and the inbox sets it aside like any other
-that cannot be decoded.
+A batch of one megabyte, the broker's limit, can decompress to gigabytes or to a million records. None of ours does: the
+relay writes at most 500 records and little more than its batch size. A batch beyond the limits, or one that cannot be
+decompressed, is read as a single record with the reason; it stands for the whole batch, and the inbox holds it like any
+other undecodable record.
 """
 
 import zlib
@@ -26,11 +26,11 @@ _read_strictly: Final = DefaultRecordBatch._read_msg
 
 
 class _Unreadable(Exception):
-    """The batch is not unpacked; the message says why."""
+    """The batch is rejected; the message has the reason."""
 
 
 def _unpack(batch: Any) -> None:
-    """In place of kafka-python's `_maybe_uncompress`, which knows no bound."""
+    """Decompress within limits; replaces kafka-python's `_maybe_uncompress`, which has none."""
     if batch._decompressed:
         return
     batch._decompressed = True
@@ -65,7 +65,7 @@ def _unpacked(batch: Any, packed: bytes) -> bytes:
 
 
 def _stand_in(batch: Any, why: str) -> bytearray:
-    """One record, encoded, in the place of the batch's last one."""
+    """Return one encoded record in the place of the batch's last one."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=batch.CODEC_NONE,
@@ -82,7 +82,7 @@ def _stand_in(batch: Any, why: str) -> bytearray:
 
 
 class _AnyText(bytearray):
-    """A batch's bytes that decode whatever they are."""
+    """Bytes of a batch that decode as text whatever they are."""
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
@@ -93,9 +93,9 @@ class _AnyText(bytearray):
 
 
 def _read_whatever_its_headers_are_called(batch: Any) -> Any:
-    """kafka-python's own reading, but a header name that is no UTF-8 does not end the consumer, again and again.
+    """Read a record as kafka-python does, but accept header names that are not UTF-8, which would end the consumer.
 
-    Kafka takes such a record from whoever may write the topic; the inbox then judges it like any other.
+    Kafka accepts such a record from any writer of the topic; the inbox then treats it like any other.
     """
     try:
         return _read_strictly(batch)
@@ -108,6 +108,6 @@ def _read_whatever_its_headers_are_called(batch: Any) -> Any:
 
 
 def install() -> None:
-    """Teach kafka-python all this, for this process."""
+    """Patch kafka-python in this process."""
     DefaultRecordBatch._maybe_uncompress = _unpack
     DefaultRecordBatch._read_msg = _read_whatever_its_headers_are_called

@@ -1,7 +1,7 @@
-"""A feed's events get their positions and signatures here, in one order, before anything of them is sent.
+"""Feed: assigns positions and signatures to events, in one order, before they are sent.
 
-The relay alone stamps, under its lock and in a transaction of its own. So positions are committed in order and without
-holes: whoever sees 100 can already see 99.
+Only the relay stamps, under its lock and in a transaction of its own. So positions are committed in order and without
+gaps: a reader that sees 100 can see 99.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,10 @@ class Feed:
 
     @classmethod
     def load(cls, topic: Topic, *, key_file: Path, jwks_file: Path) -> "Feed":
-        """Raises SettingsError if the key is not among the published ones: no reader could check what it signs."""
+        """Load the signing key.
+
+        Raises SettingsError if it is not published: readers could not verify its signatures.
+        """
         key = SigningKey.load(key_file)
         if key.kid not in KeySet.load(jwks_file).keys:
             raise SettingsError(f"{key_file}: this key is not published in {jwks_file}")
@@ -38,7 +41,7 @@ class Feed:
 
 
 def stamp(conn: Conn, feed: Feed, limit: int) -> int:
-    """Stamp what is not yet, oldest first; say how many. For the relay alone, under its lock.
+    """Stamp unstamped events, oldest first. Returns their number. For the relay only, under its lock.
 
     The feed's row is locked first: a relay that has lost its lock with its connection stamps nothing twice.
     """

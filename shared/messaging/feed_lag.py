@@ -1,4 +1,4 @@
-"""How far the readers of a feed are behind over Kafka, by principal and group: the feed's writer looks now and then."""
+"""Consumer-group lag of feed readers, exported by the relay as a gauge per principal and group."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from shared.messaging import kafka_clients
 log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 15.0
-# A reader names its groups as it likes, and each is a time series.
+# Limits time series: a reader names its groups freely.
 MAX_GROUPS: Final = 200
 LAG: Final = Gauge(
     "feed_reader_lag_records", "Feed records not committed by a reader's consumer group", ["reader", "group"]
@@ -24,21 +24,21 @@ LAG: Final = Gauge(
 
 
 def start(make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop) -> None:
-    """Watch in a thread of its own, which holds up nobody."""
+    """Watch in a separate thread, which blocks nothing."""
     threading.Thread(target=watch, args=(make_admin, topic, stop), name="lag", daemon=True).start()
 
 
 def watch(
     make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop, *, every: float = EVERY_SECONDS
 ) -> None:
-    """Look until told to stop. Kafka may be away at any time."""
+    """Update the gauge periodically until stopped. Kafka may be unavailable at any time."""
     kafka_clients.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)
 
 
 def look(admin: KafkaAdminClient, topic: Topic) -> None:
-    """Set the gauge for every reader's group there is; a group that is gone has no figure any more.
+    """Set the gauge for every consumer group of readers, and remove it for groups that no longer exist.
 
-    A reader's groups begin with its name and a dot, and no other principal's may.
+    The names of a reader's groups begin with its name and a dot.
     """
     groups = sorted(group for each in admin.list_groups() if "." in (group := each["group_id"]))
     if len(groups) > MAX_GROUPS:
@@ -59,7 +59,7 @@ def _lags(admin: KafkaAdminClient, topic: Topic, groups: Sequence[str]) -> dict[
     )
 
     def lag(committed: Mapping[Any, Any]) -> int:
-        """What it has not committed of a partition begins where it committed last, or where the partition begins."""
+        """Return the number of records after the committed offset, or after the partition's beginning."""
         read = {each: committed[each].offset if each in committed else 0 for each in partitions}
         return sum(ends[each] - min(ends[each], max(begins[each], read[each])) for each in partitions)
 

@@ -1,7 +1,7 @@
-"""The signature of a feed's event: a detached JWS (RFC 7515, appendix F) that an outsider checks with the JWKS alone.
+"""Signature of a feed's event: a detached JWS (RFC 7515, appendix F) that outsiders verify with the JWKS only.
 
 The payload is canonical JSON (RFC 8785) of the attributes named below and of the data's SHA-256, all of them strings.
-`docs/events/README.md` says how to rebuild it with a shell and openssl.
+`docs/events/README.md` describes how to rebuild it with a shell and openssl.
 """
 
 import base64
@@ -24,13 +24,13 @@ SIGNED: Final = ("dataschema", "id", "position", "sequence", "source", "subject"
 
 
 class SignatureWrong(Refused):
-    """The event is not as its feed's writer signed it, or was signed by somebody else."""
+    """The event was changed after signing, or signed by somebody else."""
 
     reason = "signature-wrong"
 
 
 def payload(envelope: Envelope) -> bytes:
-    """What is signed. Raises KeyError for an event without a position."""
+    """Return the bytes to sign. Raises KeyError for an event without a position."""
     attributes = codec.attributes(envelope)
     signed = {name: attributes[name] for name in SIGNED}
     signed |= {"feed": envelope.topic.value, "datasha256": hashlib.sha256(envelope.data).hexdigest()}
@@ -39,7 +39,7 @@ def payload(envelope: Envelope) -> bytes:
 
 
 def sign(envelope: Envelope, key: SigningKey) -> str:
-    """The detached JWS of an event that has its position. The same event and key give the same signature."""
+    """Return the detached JWS of a positioned event. The same event and key give the same signature."""
     header = _b64(json.dumps({"alg": ALGORITHM, "kid": key.kid, "typ": TYP}, separators=(",", ":")).encode())
     signing_input = f"{header}.{_b64(payload(envelope))}".encode()
     der = key.key.sign(signing_input, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
@@ -48,7 +48,7 @@ def sign(envelope: Envelope, key: SigningKey) -> str:
 
 
 def verify(envelope: Envelope, keys: KeySet) -> str:
-    """Check an event's signature; the name of the key that made it. Raises SignatureWrong."""
+    """Verify an event's signature. Returns the name of the key that made it. Raises SignatureWrong."""
     if envelope.signature is None or envelope.position is None:
         raise SignatureWrong("the event is not signed")
     header, middle, value = _parts(envelope.signature)

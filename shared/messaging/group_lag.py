@@ -1,4 +1,4 @@
-"""Unread records of a consumer group over all its partitions, read by a member or by none."""
+"""Unread records of a consumer group over all its partitions, whether a member reads them or none."""
 
 import threading
 import time
@@ -21,14 +21,14 @@ STALLED: Final = Gauge(
 
 
 class Watch:
-    """Offsets seen at the last look: a partition with unread records stalls from when its commit was seen first."""
+    """Offsets of the last check: a partition with unread records is stalled since its present commit was first seen."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._seen: dict[TopicPartition, tuple[int, float]] = {}
 
     def note(self, progress: Mapping[TopicPartition, tuple[int, int]]) -> None:
-        """Set the gauges by how far the group has committed each partition, and where that ends."""
+        """Set the gauges from the committed offset and the end of each partition."""
         now = self._now()
         for partition, (committed, end) in progress.items():
             seen = self._seen.get(partition)
@@ -39,7 +39,7 @@ class Watch:
 
 
 def start(make_admin: Callable[[], KafkaAdminClient], group: str, topics: Sequence[str], stop: Stop) -> None:
-    """Watch in a thread of its own: the loop that shall read them may stand still."""
+    """Watch in a separate thread: the consumer's loop may be blocked."""
     threading.Thread(target=watch, args=(make_admin, group, topics, stop), name="unread", daemon=True).start()
 
 
@@ -51,7 +51,7 @@ def watch(
     *,
     every: float = EVERY_SECONDS,
 ) -> None:
-    """Look until told to stop."""
+    """Update the gauges periodically until stopped."""
     noted = Watch()
     kafka_clients.keep_looking(
         make_admin, lambda admin: noted.note(kafka_clients.progress(admin, group, topics)), stop, every=every

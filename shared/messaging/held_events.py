@@ -1,4 +1,4 @@
-"""Held events: kept whole, drained in sequence order, redriven or skipped by an operator."""
+"""Held events: stored completely, applied in sequence, redriven or skipped by an operator."""
 
 import hashlib
 import json
@@ -21,13 +21,14 @@ GAP: Final = "gap"
 WAITING: Final = "waiting"
 NO_SEQUENCE: Final = "no-sequence"
 _LONGEST_KEY: Final = 200
-# What stays readable of a header in the table; all else is percent-encoded, as PostgreSQL cannot keep every byte.
+# Characters of a header that stay readable in the table; others are percent-encoded, since PostgreSQL cannot store
+# every byte.
 _READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One Kafka record as it came."""
+    """A Kafka record as received."""
 
     topic: str
     partition: int
@@ -37,24 +38,24 @@ class Record:
     value: bytes | None
 
     def envelope(self) -> Envelope:
-        """Read it; raises Undecodable."""
+        """Decode the record. Raises Undecodable."""
         return codec.from_record(self.topic, self.key, self.headers, self.value)
 
     @property
     def traceparent(self) -> str | None:
-        """The trace it belongs to, as far as that can be read."""
+        """The record's trace context, if it can be read."""
         return next(
             (raw.decode("ascii", "replace") for name, raw in self.headers if name == "ce_traceparent" and raw), None
         )
 
     @property
     def sort_key(self) -> tuple[bytes, str, int, int]:
-        """Key order, whatever the topic: two consumers then lock renewals in one order."""
+        """Key first, whatever the topic, so that all consumers lock renewals in one order."""
         return (self.key or b"", self.topic, self.partition, self.offset)
 
 
 class NotParked(Refused):
-    """There is no such held event."""
+    """No such held event exists."""
 
     reason = "not-parked"
 
@@ -74,12 +75,12 @@ class Parked:
 
     @property
     def redrivable(self) -> bool:
-        """Waiting for its turn only, not because it failed."""
+        """Whether the event only waits for an earlier one, and has not failed."""
         return self.reason == GAP
 
     @property
     def event_id(self) -> uuid.UUID | None:
-        """Its id, if that can be read."""
+        """The event's id, if it can be read."""
         given = [value for name, value in self.record.headers if name == "ce_id" and value is not None]
         try:
             return uuid.UUID(given[0].decode()) if given else None
@@ -88,48 +89,48 @@ class Parked:
 
     @property
     def cursor(self) -> "Cursor":
-        """Behind it the next page begins."""
+        """The cursor of the page after this event."""
         return self.place.topic, self.place.key, self.sequence or 0, self.id
 
     @property
     def at(self) -> str:
-        """Where it lies in the topic: partition/offset."""
+        """Partition and offset, as PARTITION/OFFSET."""
         return f"{self.record.partition}/{self.record.offset}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names for an operator. Only `name` is always its own: offsets begin again in a topic made again."""
+        """Names for operators. Only `name` is unique: offsets begin again if a topic is re-created."""
         return (self.name, self.at) if self.event_id is None else (self.name, self.at, str(self.event_id))
 
     @property
     def name(self) -> str:
-        """The name of this held event and no other."""
+        """The unique name of this held event."""
         return f"#{self.id}"
 
 
 def _hash(headers: Sequence[Sequence[str | None]], value: bytes | None) -> str:
-    """How a record that cannot be read is known: by a hash over headers and data."""
+    """Return the identity of an undecodable record: a hash over headers and data."""
     raw = json.dumps(headers).encode() + (b"" if value is None else b"\0" + value)
     return f"sha256 {hashlib.sha256(raw).hexdigest()}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """Which event is held and why. It has no id if it cannot be read, and no sequence if that cannot be read either."""
+    """The event to hold and the reason. An undecodable event has no id, and perhaps no sequence number."""
 
     place: Place
     sequence: int | None
     event_id: uuid.UUID | None
     reason: str
     error: str
-    # When one that waits is tried again.
+    # Time of the retry, for a waiting event.
     retry_at: datetime | None = None
 
 
 def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version: str) -> bool:
-    """Store a held record; False if the very same event is held already.
+    """Store a held event. Returns False if the same event is held already.
 
-    Raises UniqueViolation if another event kept it from being stored: nothing is lost without a word.
+    Raises UniqueViolation if another event prevents it from being stored: no event is lost silently.
     """
     headers = [[_quoted(name.encode()), _quoted(value)] for name, value in record.headers]
     known_by = _hash(headers, record.value) if held.event_id is None else f"{held.sequence} {held.event_id}"
@@ -157,12 +158,14 @@ def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version:
 
 
 def storable(text: str) -> str:
-    """A message as PostgreSQL can keep it, and not too long."""
+    """Return a message in a form that PostgreSQL can store, truncated."""
     return text[:2000].encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def key_of(raw: bytes | None) -> str:
-    """A record's key for a row's key, whatever bytes it has; of one too long for an index, its beginning and hash."""
+    """Return a record's key as text, whatever bytes it has; a key too long for an index becomes its beginning and a
+    hash.
+    """
     text = storable((raw or b"").decode("utf-8", "backslashreplace"))
     if len(raw or b"") <= _LONGEST_KEY:
         return text
@@ -181,7 +184,7 @@ _COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, 
 
 
 def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
-    """The parked event with this sequence, if there is one and no other claims its number."""
+    """Return the held event with this sequence number, unless another event claims the number, too."""
     row = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events
             WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s AND reason <> %s""",
@@ -191,7 +194,7 @@ def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
 
 
 def find_due(conn: Conn, consumer: str, now: datetime) -> Parked | None:
-    """The waiting event of a consumer that shall be tried again first, if its time has come."""
+    """Return the consumer's waiting event whose retry is due first, if any."""
     row = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND reason = 'waiting' AND retry_at <= %s
             ORDER BY retry_at, id LIMIT 1""",
@@ -201,7 +204,7 @@ def find_due(conn: Conn, consumer: str, now: datetime) -> Parked | None:
 
 
 def wait_until(conn: Conn, parked: Parked, error: str, retry_at: datetime) -> None:
-    """Let it wait for another try. Nothing if it went meanwhile, or another try was made."""
+    """Schedule the next retry of a waiting event, unless it was applied or retried meanwhile."""
     conn.execute(
         """UPDATE parked_events SET reason = %s, error = %s, tries = tries + 1, retry_at = %s
            WHERE id = %s AND tries = %s AND reason = %s""",
@@ -210,7 +213,7 @@ def wait_until(conn: Conn, parked: Parked, error: str, retry_at: datetime) -> No
 
 
 def has_number(conn: Conn, place: Place, sequence: int) -> bool:
-    """Whether any event with this number is parked, contested or not."""
+    """Return whether any event with this sequence number is held."""
     row = conn.execute(
         "SELECT 1 FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s LIMIT 1",
         (*place.columns, sequence),
@@ -219,7 +222,7 @@ def has_number(conn: Conn, place: Place, sequence: int) -> bool:
 
 
 def find_of_key(conn: Conn, place: Place) -> list[Parked]:
-    """Every held event of one key, in its order."""
+    """Return all held events of one key, in their order."""
     rows = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s
             ORDER BY sequence NULLS LAST, id""",
@@ -229,7 +232,7 @@ def find_of_key(conn: Conn, place: Place) -> list[Parked]:
 
 
 def contest(conn: Conn, place: Place, sequence: int) -> None:
-    """Another event claims this number: what is parked under it waits for a person, too."""
+    """Mark the events held with this number as conflicting: another event claims it, and a person must decide."""
     conn.execute(
         """UPDATE parked_events SET reason = %s, error = reason || ': ' || error
            WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s AND reason <> %s""",
@@ -238,22 +241,22 @@ def contest(conn: Conn, place: Place, sequence: int) -> None:
 
 
 def find(conn: Conn, consumer: str, parked_id: int) -> Parked:
-    """One held event of a consumer. Raises NotParked."""
+    """Return a held event of a consumer. Raises NotParked."""
     row = conn.execute(
         f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND id = %s", (consumer, parked_id)
     ).fetchone()
     if row is None:
-        raise NotParked("there is no such held event (any more)")
+        raise NotParked("no such held event exists (any more)")
     return _parked(row)
 
 
-# Where a page of held events begins: behind this topic, key, sequence and id.
+# Beginning of a page of held events: after this topic, key, sequence and id.
 Cursor = tuple[str, str, int, int]
 FIRST: Final[Cursor] = ("", "", 0, 0)
 
 
 def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data: bool = True) -> list[Parked]:
-    """Held events of a consumer by topic, key and sequence, from here on, if need be without their data."""
+    """Return a page of a consumer's held events by topic, key and sequence, optionally without their data."""
     columns = _COLUMNS if with_data else _COLUMNS.replace(" value,", " NULL::bytea,")
     rows = conn.execute(
         f"""SELECT {columns} FROM parked_events
@@ -265,7 +268,7 @@ def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data
 
 
 def list_parked(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[Parked]:
-    """All held events of a consumer by topic, key and sequence, read a page at a time."""
+    """Yield all held events of a consumer by topic, key and sequence, read page by page."""
     after = FIRST
     while found := list_page(conn, consumer=consumer, after=after, limit=page):
         yield from found
@@ -273,12 +276,12 @@ def list_parked(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[Parke
 
 
 def remove(conn: Conn, parked_id: int) -> None:
-    """Take an event out, once it has been applied or skipped."""
+    """Delete an event that was applied or skipped."""
     conn.execute("DELETE FROM parked_events WHERE id = %s", (parked_id,))
 
 
 def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
-    """An event that waited for its turn has failed in it."""
+    """Record that an event that waited for its turn has failed."""
     conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, storable(error), parked_id))
 
 

@@ -1,4 +1,4 @@
-"""Events in: one row per (consumer, topic, key) says what comes next, and whether the key is held."""
+"""Inbox: a row per (consumer, topic, key) with the last sequence number applied, and the hold of the key."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from shared.events.base import Envelope
 
 
 class Verdict(Enum):
-    """What the inbox says of an event."""
+    """Decisions of the inbox about an event."""
 
     APPLY = auto()
     APPLY_AND_DRAIN = auto()
@@ -23,7 +23,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The (consumer, topic, key) an event belongs to."""
+    """The (consumer, topic, key) of an event."""
 
     consumer: str
     topic: str
@@ -31,24 +31,24 @@ class Place:
 
     @classmethod
     def of(cls, consumer: str, envelope: Envelope) -> "Place":
-        """The place of one event."""
+        """Return the place of an event."""
         return cls(consumer=consumer, topic=envelope.topic, key=envelope.subject)
 
     @property
     def columns(self) -> tuple[str, str, str]:
-        """In the order of the primary key."""
+        """The columns in the order of the primary key."""
         return (self.consumer, self.topic, self.key)
 
 
 CONFLICT: Final = "conflict"
-# Of so many last numbers of a key the ids are remembered. A failover loses seconds of a renewal, a restore hours.
+# Number of a key's last event ids that are kept. A failover loses seconds of a renewal, a restore hours.
 KEPT_IDS: Final = 256
 
 
 class Row(NamedTuple):
-    """A key's row: its last sequence and event id, why it is held, and the id that was applied under a given number.
+    """A key's row: last sequence and event id, reason of a hold, and the id that was applied under a given number.
 
-    That last one is None if the number was not applied yet, or longer ago than ids are remembered.
+    The latter is None if the number was not applied yet, or longer ago than ids are kept.
     """
 
     last: int
@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
 
 def lock(conn: Conn, place: Place, sequence: int = 0) -> Row:
-    """Lock the key's row, making it if need be."""
+    """Lock the key's row, creating it if needed."""
     row = conn.execute(
         """INSERT INTO inbox (consumer, topic, key, last_sequence) VALUES (%(consumer)s, %(topic)s, %(key)s, 0)
            ON CONFLICT (consumer, topic, key) DO UPDATE SET last_sequence = inbox.last_sequence
@@ -74,24 +74,24 @@ def lock(conn: Conn, place: Place, sequence: int = 0) -> Row:
 
 
 def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdict:
-    """Lock the key's row and say what to do with this event."""
+    """Lock the key's row and decide what to do with this event."""
     last, _, held, known_id = lock(conn, place, sequence)
     parked = [] if held is None else _parked_ids(conn, place, sequence)
     if str(event_id) in parked:
         return Verdict.PARKED
     if known_id is not None and known_id != event_id:
-        return Verdict.CONFLICT  # a restored writer, or one that was ahead at a failover, has counted twice
+        return Verdict.CONFLICT  # a writer that was restored, or ahead of the failover, has reused a number
     if sequence <= last:
         return Verdict.SEEN
     if parked:
         return Verdict.CONFLICT
     if sequence != last + 1 or held == CONFLICT:
-        return Verdict.WAIT  # a gap heals by itself, a conflict does not: what follows it waits for a person
+        return Verdict.WAIT  # a gap ends by itself, a conflict does not: a person must decide before later events
     return Verdict.APPLY if held is None else Verdict.APPLY_AND_DRAIN
 
 
 def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> None:
-    """Record that this event has been applied; call it under the row's lock."""
+    """Record that this event is applied; call it under the row's lock."""
     changed = conn.execute(
         """UPDATE inbox SET advanced_on = CURRENT_DATE, last_sequence = %(sequence)s, last_event_id = %(id)s,
                   event_ids = CASE
@@ -107,9 +107,9 @@ def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Non
 
 
 def renew_hold(conn: Conn, place: Place, now: datetime) -> None:
-    """Hold the key as long as something of it is parked, for the reason of what comes next; else end the hold.
+    """Hold the key as long as an event of it is held, with the reason of the next one; else end the hold.
 
-    Call it in the transaction in which an event was parked or went.
+    Call it in the transaction in which an event was held or removed.
     """
     conn.execute(
         """UPDATE inbox SET
@@ -124,7 +124,7 @@ def renew_hold(conn: Conn, place: Place, now: datetime) -> None:
 
 
 def _parked_ids(conn: Conn, place: Place, sequence: int) -> list[str]:
-    """The ids of the parked events with this number; empty of one whose id cannot be read."""
+    """Return the ids of the events held with this number; empty for an unreadable id."""
     rows = conn.execute(
         """SELECT COALESCE((SELECT h ->> 1 FROM jsonb_array_elements(headers) AS h WHERE h ->> 0 = 'ce_id' LIMIT 1), '')
            FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s""",

@@ -1,4 +1,4 @@
-"""Kafka clients: the one place where kafka-python is told what its defaults get wrong for us."""
+"""Kafka clients: kafka-python with corrected defaults, in one place."""
 
 import contextlib
 import time
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 MAX_POLL_RECORDS: Final = 50
 BOOTSTRAP_MS: Final = 5_000
-# Above what the relay writes at once; a batch is unpacked whole, in bounds of its own.
+# More than the relay writes at once. A batch is decompressed as a whole, within limits of its own.
 MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
 decompression.install()
@@ -50,10 +50,12 @@ def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: in
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]  # it comes without types
-    """Ends its thread even when Kafka is away: kafka-python's own gives up before it has told it to."""
+    """Producer that ends its thread even if Kafka is unavailable; kafka-python's own fails before it signals the
+    thread.
+    """
 
     def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
-        """Let go. Raises KafkaTimeoutError if something is left unsent; a second call then does nothing."""
+        """Close the producer. Raises KafkaTimeoutError if something is left unsent; a second call then does nothing."""
         try:
             super().close(timeout=timeout, null_logger=null_logger)
         except KafkaTimeoutError:
@@ -63,9 +65,9 @@ class _Producer(KafkaProducer):  # type: ignore[misc]  # it comes without types
 
 
 def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
-    """A producer that loses and reverses nothing within its session; make it after the process has forked."""
+    """Return an idempotent producer, which loses and reorders nothing; call it after the process has forked."""
     return _Producer(
-        # Short: the relay tries again for ever, and looks in between whether it shall end.
+        # Short: the relay retries without limit, and checks in between whether it must stop.
         **_common(settings, client_id, bootstrap_timeout_ms=5_000),
         enable_idempotence=True,
         acks="all",
@@ -82,9 +84,9 @@ def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
 def make_consumer(
     settings: KafkaSettings, client_id: str, *, group: str, topics: list[str], stop: Stop | None = None
 ) -> GroupConsumer:
-    """A consumer that starts at the beginning and commits only when told; make it after the process has forked.
+    """Return a consumer without automatic commits that starts at the beginning; call it after the process has forked.
 
-    Waits half a minute for Kafka to come up, then raises KafkaTimeoutError. A process that shall end meanwhile does.
+    Waits half a minute for Kafka, then raises KafkaTimeoutError. Ends if the process is stopped meanwhile.
     """
     until = time.monotonic() + 30
     while True:
@@ -101,7 +103,10 @@ def make_consumer(
 
 
 def _end_if_asked(stop: Stop | None) -> None:
-    """End the process if it shall. A signal just before a thread goes to sleep does not wake it: so look, and often."""
+    """End the process if it is stopped.
+
+    A signal just before a thread sleeps does not wake it, so this is called often.
+    """
     if stop is not None and stop.is_set():
         raise SystemExit(0)
 
@@ -124,7 +129,7 @@ def _group_consumer(settings: KafkaSettings, client_id: str, group: str) -> Grou
 
 
 class _Admin(KafkaAdminClient):  # type: ignore[misc]  # it comes without types
-    """Ends its thread when it finds no broker: kafka-python's own has started it by then and leaves it behind."""
+    """Admin client that ends its thread if it finds no broker; kafka-python's own leaves it running."""
 
     def __init__(self, **config: Any) -> None:
         try:
@@ -136,14 +141,14 @@ class _Admin(KafkaAdminClient):  # type: ignore[misc]  # it comes without types
 
 
 def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
-    """A client that asks how things stand; what more it may do, the broker's rights say."""
+    """Return a client for queries; the broker's ACLs decide what else it may do."""
     return _Admin(**_common(settings, client_id, bootstrap_timeout_ms=5_000), request_timeout_ms=10_000)
 
 
 def keep_looking(
     make: Callable[[], KafkaAdminClient], look: Callable[[KafkaAdminClient], None], stop: Stop, *, every: float
 ) -> None:
-    """Look by an admin client once in `every` seconds until told to stop. Kafka may be away at any time."""
+    """Call `look` with an admin client every `every` seconds until stopped. Kafka may be unavailable at any time."""
     while not stop.is_set():
         try:
             with contextlib.closing(make()) as admin:
@@ -151,12 +156,12 @@ def keep_looking(
                     look(admin)
                     stop.wait(every)
         except KafkaError as error:
-            log.warning("broker.look_failed", error=f"{type(error).__name__}: {error}")
+            log.warning("kafka.query_failed", error=f"{type(error).__name__}: {error}")
             stop.wait(every)
 
 
 def progress(admin: KafkaAdminClient, group: str, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
-    """Return the committed offset (or the beginning) and the end of every partition of these topics."""
+    """Return the committed offset (or the beginning) and the end of each partition of these topics."""
     partitions = [
         TopicPartition(topic["name"], each["partition_index"])
         for topic in admin.describe_topics([*topics])
@@ -172,7 +177,7 @@ def progress(admin: KafkaAdminClient, group: str, topics: Sequence[str]) -> dict
 
 
 def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:
-    """Every record of these topics up to their present end, in batches; in no group, so that nobody is disturbed."""
+    """Yield every record of these topics up to their present end, in batches, without joining a group."""
     consumer = KafkaConsumer(
         **_common(settings, client_id, bootstrap_timeout_ms=30_000),
         enable_auto_commit=False,
@@ -194,9 +199,10 @@ def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iter
 
 
 def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: datetime) -> int:
-    """Set a group back to the first record of each partition that came at `to` or later; how many partitions moved.
+    """Reset a group's offsets to each partition's first record at `to` or later. Returns the number of partitions
+    changed.
 
-    Never forward: what a partition has not been read up to stays unread. Raises KafkaError while the group has members.
+    Never moves an offset forward, so unread records stay unread. Raises KafkaError while the group has members.
     """
     partitions = [
         TopicPartition(topic["name"], each["partition_index"])
@@ -213,12 +219,15 @@ def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: da
     if back:
         for error in admin.alter_group_offsets(group, back).values():
             if error is not NoError:
-                raise error(f"the offsets of {group} were not all set back")
+                raise error(f"not all offsets of {group} were reset")
     return len(back)
 
 
 def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str], stop: Stop | None) -> None:
-    """A leader that knows no partitions yet would hand out none. Raises KafkaTimeoutError after ten seconds."""
+    """Wait for the topics' metadata: a leader without it would assign no partitions.
+
+    Raises KafkaTimeoutError after ten seconds.
+    """
     until = time.monotonic() + 10
     while missing := [topic for topic in topics if not consumer.partitions_for_topic(topic)]:
         if time.monotonic() > until:

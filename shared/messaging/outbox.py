@@ -1,4 +1,4 @@
-"""Events out: the row in the transaction of the change; `shared/messaging/relay.py` brings it to Kafka."""
+"""Outbox: the event's row in the transaction of the change; `shared/messaging/relay.py` sends it to Kafka."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from shared.messaging import codec
 from shared.tx import Tx
 
 MAX_DATA_BYTES: Final = 900_000
-# An event's columns, in the order in which `envelope_of` takes them.
+# An event's columns, in the order that `envelope_of` expects.
 ENVELOPE: Final = (
     "event_id, topic, key, sequence, type, source, time, data, dataschema, traceparent, causation_id, "
     "position, signature"
@@ -22,7 +22,7 @@ ENVELOPE: Final = (
 
 
 class EventTooLarge(Refused):
-    """The event's data is over MAX_DATA_BYTES; found at insert, so the change is undone."""
+    """The event's data exceeds MAX_DATA_BYTES; raised at the insert, so the change is rolled back."""
 
     reason = "event-too-large"
 
@@ -73,7 +73,7 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
 
 
 def take_back(conn: Conn, envelopes: Sequence[Envelope], *, recovery_id: int) -> int:
-    """Put events that travelled into the outbox again, as sent, unless they are there; return how many were missing.
+    """Re-insert sent events that the outbox lacks. Returns the number of missing ones.
 
     Raises psycopg.errors.UniqueViolation if another event has the number or position of one of them.
     """
@@ -88,7 +88,7 @@ def take_back(conn: Conn, envelopes: Sequence[Envelope], *, recovery_id: int) ->
 
 
 def _columns(envelope: Envelope) -> tuple[Any, ...]:
-    """The values of the ENVELOPE columns but for position and signature."""
+    """Return the values of the ENVELOPE columns, without position and signature."""
     return (
         envelope.id,
         envelope.topic,
@@ -105,7 +105,7 @@ def _columns(envelope: Envelope) -> tuple[Any, ...]:
 
 
 def envelope_of(row: Sequence[Any]) -> Envelope:
-    """The event of a row of the ENVELOPE columns."""
+    """Return the event of a row with the ENVELOPE columns."""
     return Envelope(
         id=row[0],
         topic=Topic(row[1]),
@@ -136,7 +136,7 @@ class StoredEvent:
 
 
 def stored(conn: Conn, key: str) -> list[StoredEvent]:
-    """All events ever announced for one key, oldest first."""
+    """Return all events of one key, oldest first."""
     with conn.cursor(row_factory=class_row(StoredEvent)) as cursor:
         return cursor.execute(
             "SELECT event_id::text, topic, key, sequence, type, sent_at FROM outbox WHERE key = %s ORDER BY id",

@@ -1,6 +1,6 @@
-"""The relay's producers: one for each topic, made when it is needed and made again when it stays broken.
+"""Producers of the relay: one for each topic, created when needed and replaced if it stays broken.
 
-A producer of kafka-python that is denied one topic fails for all others; so no two topics share one.
+A kafka-python producer that is denied one topic fails for all others, so no two topics share one.
 """
 
 from collections.abc import Callable, Collection
@@ -21,27 +21,27 @@ class Future(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """The outcome is known."""
+        """Whether the outcome is known."""
 
     def get(self, timeout: float) -> Any:
         """Wait for the acknowledgement. Raises the failure, or KafkaTimeoutError when the wait is over."""
 
 
 class Producer(Protocol):
-    """kafka-python's producer, as far as the relay needs it."""
+    """Producer of kafka-python, as far as the relay needs it."""
 
     def send(self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
-        """Queue one record; return its Future."""
+        """Queue one record. Returns its Future."""
 
     def close(self, timeout: float) -> None:
-        """Flush and let go."""
+        """Flush and close."""
 
 
 MakeProducer = Callable[[], Producer]
 
 
 class Producers:
-    """A Producer that has one of its own for every topic."""
+    """Producer with a separate producer for each topic."""
 
     def __init__(self, make: MakeProducer) -> None:
         self._make = make
@@ -49,13 +49,13 @@ class Producers:
         self._failures: dict[str, int] = {}
 
     def send(self, topic: str, *, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
-        """Queue one record; raises KafkaError, too, if no producer can be made."""
+        """Queue one record. Raises KafkaError also if no producer can be created."""
         if topic not in self._made:
             self._made[topic] = self._make()
         return self._made[topic].send(topic, key=key, value=value, headers=headers)
 
     def judge(self, *, worked: Collection[str], failed: Collection[str], error: KafkaError | None) -> None:
-        """Note how a batch went by topic; close the producer of a topic that has failed again and again."""
+        """Record the outcome of a batch by topic, and close the producer of a topic that failed repeatedly."""
         for topic in worked:
             self._failures.pop(topic, None)
         for topic in {*failed} - {*worked}:
@@ -66,13 +66,13 @@ class Producers:
                 _close(self._made.pop(topic), _CLOSE_SECONDS)
 
     def close(self, timeout: float = _CLOSE_SECONDS) -> None:
-        """Let all go; what they have not sent is still in the outbox."""
+        """Close all producers; unsent events are still in the outbox."""
         while self._made:
             _close(self._made.popitem()[1], timeout)
 
 
 def _close(producer: Producer, timeout: float) -> None:
-    """Let go of it, though Kafka may be unavailable."""
+    """Close a producer, although Kafka may be unavailable."""
     try:
         producer.close(timeout=timeout)
     except KafkaError as error:

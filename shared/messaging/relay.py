@@ -1,4 +1,4 @@
-"""The relay: unsent outbox rows to Kafka in order, marked once acknowledged, under one lock per database."""
+"""Relay: sends outbox rows to Kafka in order and marks acknowledged ones, under one lock per database."""
 
 import time
 from collections import Counter as Counting
@@ -30,9 +30,9 @@ from shared.tx import Clock, utc_now
 log = structlog.get_logger()
 
 BATCH: Final = 500
-# Longer than the producer's own delivery time-out: when the wait is over, no record is still under way.
+# Longer than the producer's delivery timeout: when the wait is over, no send is still open.
 SEND_TIMEOUT_SECONDS: Final = 8.0
-# A batch waits so long for its last acknowledgements before it looks what the other lanes have meanwhile.
+# Wait for a batch's last acknowledgements before the other lanes' new rows are sent.
 _PATIENCE_SECONDS: Final = 0.5
 _LOOK_AGAIN_SECONDS: Final = 0.05
 # One relay per database: any number, the same in every release.
@@ -43,10 +43,10 @@ UNSENDABLE = Counter("outbox_unsendable_total", "Events marked as unsendable; ea
 PUBLISH = Histogram("outbox_publish_seconds", "Time from a batch's first send to its last acknowledgement")
 SHORTEST_SECONDS: Final = 0.005
 LONGEST_SECONDS: Final = 0.25
-# Outsiders wait at a feed's head: half of them shall have an event within 0.1 s of its commit.
+# Cap on the feed relay's poll interval: keeps median publish latency under 100 ms.
 LONGEST_OF_A_FEED_SECONDS: Final = 0.1
 AFTER_FAILURE_SECONDS: Final = 1.0
-# The row is at fault, not Kafka: no later attempt sends it. The others come from the client, before anything is sent.
+# Faults of the row, not of Kafka: no later attempt can send it. The others are raised by the client, before sending.
 _ROW_FAULTS: Final = (MessageSizeTooLargeError, InvalidRecordError, ValueError, TypeError)
 _TOPIC_FAULTS: Final = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
 
@@ -54,7 +54,10 @@ _TOPIC_FAULTS: Final = (TopicAuthorizationFailedError, UnknownTopicOrPartitionEr
 def relay_batch(
     pool: Pool, producer: Producer, *, clock: Clock = utc_now, limit: int = BATCH, lanes: Lanes | None = None
 ) -> int:
-    """Send one batch; say how many were acknowledged. Raises KafkaError if something failed and nothing arrived."""
+    """Send one batch. Returns the number of acknowledged rows.
+
+    Raises KafkaError if a send failed and none succeeded.
+    """
     batch = _send_batch(pool, producer, lanes=lanes or Lanes(), go_on=lambda: True, clock=clock, limit=limit)
     if batch is not None and batch.failure is not None and not batch.sent:
         raise batch.failure
@@ -70,12 +73,12 @@ def _send_batch(
     clock: Clock = utc_now,
     limit: int = BATCH,
 ) -> "_Batch | None":
-    """Send what is unsent, oldest first, and mark what was acknowledged; None while another relay does.
+    """Send unsent rows, oldest first, and mark acknowledged ones. Returns None while another relay holds the lock.
 
-    While a lane keeps its records waiting, the other lanes' new rows are sent; `go_on` is asked in between.
+    While a lane's records are unacknowledged, the other lanes' new rows are sent; `go_on` is called in between.
 
-    The one place where a transaction waits for the network: the advisory lock lives in it, so that a relay
-    that lost its connection has lost its right as well.
+    The only place where a transaction waits for the network: it holds the advisory lock, so a relay that has lost its
+    connection has lost its lock, too.
     """
     with pool.connection() as conn, conn.transaction():
         if not _take_lock(conn):
@@ -93,7 +96,7 @@ def _send_batch(
 
 
 def stamp_batch(pool: Pool, feed: Feed, *, limit: int = BATCH) -> int:
-    """Give a feed's new events their positions and signatures, and commit; say how many."""
+    """Stamp a feed's new events with positions and signatures, and commit. Returns their number."""
     with pool.connection() as conn, conn.transaction():
         return stamp(conn, feed, limit) if _take_lock(conn) else 0
 
@@ -104,7 +107,7 @@ def _take_lock(conn: Conn) -> bool:
 
 
 def _oldest_age(conn: Conn, clock: Clock) -> float:
-    """Return the age of the oldest unsent row in seconds; blocked keys have a figure of their own."""
+    """Return the age of the oldest unsent row in seconds; blocked keys have a metric of their own."""
     row = conn.execute(
         """SELECT time FROM outbox AS o WHERE sent_at IS NULL AND NOT EXISTS (
              SELECT 1 FROM outbox AS b
@@ -116,7 +119,7 @@ def _oldest_age(conn: Conn, clock: Clock) -> float:
 
 @dataclass(kw_only=True)
 class _Batch:
-    """The sends of one transaction. A lane that fails, or keeps its records waiting, gets no more of them."""
+    """The sends of one transaction. A lane that fails, or waits for acknowledgements, sends nothing more."""
 
     conn: Conn
     producer: Producer
@@ -127,22 +130,22 @@ class _Batch:
     failed_topics: set[str] = field(default_factory=set)
     waiting: list[tuple[Row, Future, float]] = field(default_factory=list)
     _closed: set[Lane] = field(default_factory=set)
-    # By key, its first row that failed: after it nothing of that key counts.
+    # First failed row of each key: later rows of the key do not count as sent.
     _failed: dict[tuple[str, str], int] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
     _last_send: float = field(default_factory=time.monotonic)
 
     @property
     def sent(self) -> int:
-        """How many rows were acknowledged."""
+        """The number of acknowledged rows."""
         return self.worked.total()
 
     def is_young(self) -> bool:
-        """More may be sent: the database ends a transaction that waits too long."""
+        """Return whether more may be sent: the database ends a transaction that waits too long."""
         return time.monotonic() < self._begun + SEND_TIMEOUT_SECONDS
 
     def send(self, limit: int) -> int:
-        """Hand over what the free lanes have; return how many rows that were."""
+        """Send the rows of free lanes. Returns their number."""
         busy = {row.lane for row, _, _ in self.waiting}
         rows = unsent(self.conn, self.lanes.shares(limit, without=self._closed | busy), limit)
         for row in rows:
@@ -163,7 +166,7 @@ class _Batch:
         except _ROW_FAULTS as error:
             self._hold(row, error)
         except KafkaError as error:
-            # Without a future, Kafka takes nothing of this topic just now: each further row would wait for it as long.
+            # Without a future, Kafka accepts nothing of this topic now: each further row would wait as long.
             whole_topic = future is None or isinstance(error, _TOPIC_FAULTS)
             for lane in [(row.lane[0], number) for number in range(LANES)] if whole_topic else [row.lane]:
                 self._close(lane, error)
@@ -172,7 +175,7 @@ class _Batch:
             self.waiting.append((row, future, started))
 
     def settle(self, seconds: float) -> None:
-        """Wait for outcomes until all are known, at most so long, and mark what was acknowledged."""
+        """Wait at most `seconds` for the outcomes, and mark acknowledged rows."""
         deadline = time.monotonic() + seconds
         still: list[tuple[Row, Future, float]] = []
         unknown: set[tuple[str, str]] = set()
@@ -200,7 +203,7 @@ class _Batch:
             self.conn.execute("UPDATE outbox SET sent_at = %s WHERE id = ANY(%s)", (self.clock(), acknowledged))
 
     def finish(self) -> None:
-        """Wait until the producer has given up what it could not send."""
+        """Wait until the producer has given up on what it could not send."""
         self.settle(max(0.0, self._last_send + SEND_TIMEOUT_SECONDS - time.monotonic()))
         for row, _, _ in self.waiting:
             self._close(row.lane, KafkaTimeoutError("no outcome in time"))
@@ -231,9 +234,9 @@ def _trace(envelope: Envelope, started: float) -> None:
 
 
 def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | None = None) -> None:
-    """Relay until told to stop, then flush and close. Kafka or the database may be away at any time.
+    """Relay until stopped, then flush and close. Kafka or the database may be unavailable at any time.
 
-    A feed is stamped though Kafka may be away: its readers over HTTP need none.
+    A feed is stamped even while Kafka is unavailable, for its readers over HTTP.
     """
     producers = Producers(make_producer)
     lanes = Lanes()
@@ -266,7 +269,7 @@ def _turn(pool: Pool, producers: Producers, lanes: Lanes, stop: Stop, feed: Feed
 
 
 def _go_on(pool: Pool, stop: Stop, feed: Feed | None) -> bool:
-    """Between the sends of a long batch, stamp what came meanwhile, by that batch's lock; False to begin no more."""
+    """Stamp new events during a long batch, under its lock. Returns False if no more is to be sent."""
     stop.beat()
     if feed is not None:
         with pool.connection() as conn, conn.transaction():

@@ -1,8 +1,7 @@
-"""Lanes of the outbox: which unsent rows the relay takes next, with a fair share for each partition.
+"""Lanes of the outbox: choose the unsent rows to send next, with a fair share for each partition.
 
 A lane is a topic and a partition's number (modulo LANES, see the migration `outbox_lanes`). A lane whose sends fail
-rests for a moment and is then tried with one row, so a partition or topic that cannot be written costs the others
-nothing.
+pauses, and is then tried with one row, so a partition or topic that cannot be written does not delay the others.
 """
 
 import time
@@ -15,7 +14,7 @@ from shared.events.base import Envelope, Topic
 from shared.messaging.outbox import ENVELOPE, envelope_of
 
 LANES: Final = 12
-# One lane takes at most this part of a batch.
+# A lane gets at most this fraction of a batch.
 _SHARES: Final = 4
 RETRY_SECONDS: Final = 1.0
 
@@ -33,36 +32,36 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The row's order counts within this."""
+        """The key within which the order of rows matters."""
         return (self.envelope.topic, self.envelope.subject)
 
 
 @dataclass
 class Lanes:
-    """The lanes that fail, and when each is tried again."""
+    """Failing lanes, with the time of their next attempt."""
 
     monotonic: Callable[[], float] = time.monotonic
     _failing: dict[Lane, float] = field(default_factory=dict)
 
     def failed(self, lane: Lane) -> bool:
-        """Let the lane rest; True if it worked before."""
+        """Pause the lane. Returns whether it worked before."""
         is_new = lane not in self._failing
         self._failing[lane] = self.monotonic() + RETRY_SECONDS
         return is_new
 
     def worked(self, lane: Lane) -> None:
-        """Give the lane its whole share again."""
+        """Give the lane its full share again."""
         self._failing.pop(lane, None)
 
     def shares(self, limit: int, *, without: Collection[Lane]) -> dict[Lane, int]:
-        """Return how many rows each lane may have of a batch; resting lanes, and those in `without`, have none."""
+        """Return the number of rows that each lane may send; none for pausing lanes and those in `without`."""
         now = self.monotonic()
         every = [(topic.value, number) for topic in Topic for number in range(LANES)]
         free = [lane for lane in every if lane not in without and self._failing.get(lane, now) <= now]
         return {lane: 1 if lane in self._failing else max(1, limit // _SHARES) for lane in free}
 
 
-# Of a feed only what is stamped may be sent, of a blocked key nothing.
+# Excludes unstamped events of a feed, and blocked keys.
 _SENDABLE: Final = """
     o.sent_at IS NULL
     AND (o.position IS NOT NULL OR o.topic NOT IN (SELECT f.topic FROM feeds AS f))
@@ -71,7 +70,7 @@ _SENDABLE: Final = """
 
 
 def unsent(conn: Conn, shares: dict[Lane, int], limit: int) -> list[Row]:
-    """Return what may be sent, oldest first.
+    """Return rows that may be sent, oldest first.
 
     An event of a topic that this release does not know waits for a release that does.
     """

@@ -1,4 +1,4 @@
-"""Which handler answers which event; the type checker proves that the pair fits."""
+"""Subscriptions: pairs of event type and handler, checked by the type checker."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def on(event_type: type[E], handle: Callable[[E, Tx], None]) -> Subscription:
 
 
 def by_type(subscriptions: Iterable[Subscription]) -> Mapping[str, Subscription]:
-    """Look-up by CloudEvents type; two handlers for one event are a fault."""
+    """Return the subscriptions by CloudEvents type; two handlers for one event are an error."""
     table: dict[str, Subscription] = {}
     for subscription in subscriptions:
         if table.setdefault(subscription.event_type.TYPE, subscription) is not subscription:
@@ -33,5 +33,5 @@ def by_type(subscriptions: Iterable[Subscription]) -> Mapping[str, Subscription]
 
 
 def topics(subscriptions: Iterable[Subscription]) -> list[Topic]:
-    """The topics to read, in a fixed order."""
+    """Return the topics to read, in a fixed order."""
     return sorted({subscription.event_type.TOPIC for subscription in subscriptions})

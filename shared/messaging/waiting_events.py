@@ -1,4 +1,4 @@
-"""Waiting events: each failed alone for a passing reason, and is tried again with more and more time in between."""
+"""Waiting events: each failed alone for a temporary reason, and is retried with exponential backoff."""
 
 from datetime import timedelta
 from typing import Final
@@ -13,12 +13,15 @@ from shared.messaging.held_events import Parked
 log = structlog.get_logger()
 
 LONGEST_SECONDS: Final = 60
-# So many of one key in one go; the loop polls in between.
+# Number of events of one key that are applied in one go; the loop polls in between.
 AT_ONCE: Final = 50
 
 
 def redrive_due(pool: Pool, applier: Applier) -> bool:
-    """Try the first event that is due again, and what waits behind it; True if one was due. Raises UNAVAILABLE."""
+    """Retry the first waiting event that is due, and the events behind it. Returns whether one was due.
+
+    Raises UNAVAILABLE.
+    """
     with pool.connection() as conn:
         due = held_events.find_due(conn, applier.consumer, applier.clock())
     parked = due
@@ -29,7 +32,10 @@ def redrive_due(pool: Pool, applier: Applier) -> bool:
 
 
 def _try_again(pool: Pool, applier: Applier, parked: Parked) -> Parked | None:
-    """In a transaction of its own, so that one behind it that fails takes nothing back; the next one to try."""
+    """Retry in a separate transaction, so that a later event's failure rolls back nothing.
+
+    Returns the next event to retry.
+    """
     try:
         with pool.connection() as conn, conn.transaction():
             follower = _redrive(conn, applier, parked)
@@ -43,7 +49,7 @@ def _try_again(pool: Pool, applier: Applier, parked: Parked) -> Parked | None:
 
 
 def _redrive(conn: Conn, applier: Applier, parked: Parked) -> Parked | None:
-    """Nothing if another member of the group, or an operator, was first. The follower is due at once."""
+    """Redrive the event. Returns the next one, due at once; None if another process redrove or skipped it first."""
     last, now = inbox.lock(conn, parked.place).last, applier.clock()
     current = held_events.find_next(conn, parked.place, last + 1)
     if current is None or (current.id, current.tries, current.reason) != (parked.id, parked.tries, held_events.WAITING):

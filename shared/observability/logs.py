@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard output, with the service and the process in each."""
+"""Logs: one JSON object a line on standard output, with service and process in each."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 def configure(service: str, process: str, level: str = "INFO", *, out: TextIO | None = None) -> None:
-    """Set up structlog and what comes through the standard library's logging, to `out` or standard output."""
+    """Configure structlog and the standard library's logging, to `out` or standard output."""
     stream = out or sys.stdout
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -39,7 +39,7 @@ def configure(service: str, process: str, level: str = "INFO", *, out: TextIO | 
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    # It warns of each login and of each turn of its own loop that a busy machine delays.
+    # It warns about each login, and about each iteration of its own loop that a busy machine delays.
     logging.getLogger("kafka").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
@@ -54,7 +54,7 @@ def _origin(service: str, process: str) -> structlog.typing.Processor:
 
 @contextmanager
 def told(settings: object) -> Iterator[None]:
-    """Say that the process starts, with what it was told but no secret; that it failed, if it did; and that it ends."""
+    """Log the process's start with its settings but no secret, its failure if it fails, and its end."""
     process_id = os.getpid()
     log.info("process.started", settings=shown(settings))
     try:

@@ -1,6 +1,6 @@
 """Traces: W3C trace context over HTTP, outbox, Kafka, handlers and effects.
 
-Without a collector OpenTelemetry's API does nothing but hand the caller's context on: about 20 µs a span.
+Without a collector OpenTelemetry's API only passes the caller's context on: about 20 µs a span.
 """
 
 import os
@@ -26,12 +26,12 @@ Attributes = Mapping[str, str | int]
 
 
 def is_on() -> bool:
-    """A collector is set, by OpenTelemetry's own variables."""
+    """Return whether a collector is configured, by OpenTelemetry's own variables."""
     return any(os.environ.get(name) for name in _ENDPOINTS)
 
 
 def configure(service: str, process: str) -> None:
-    """Send spans to the collector, if one is set. Call it after the process has forked: it starts a thread."""
+    """Send spans to the collector, if one is configured. Call it after the process has forked: it starts a thread."""
     if not is_on():
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -46,7 +46,7 @@ def configure(service: str, process: str) -> None:
 
 
 def instrument(app: "flask.Flask") -> None:
-    """A span for each request of this app, under the caller's."""
+    """Create a span for each request of this app, under the caller's."""
     if is_on():
         from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
@@ -54,12 +54,12 @@ def instrument(app: "flask.Flask") -> None:
 
 
 def link(traceparent: str) -> None:
-    """Have the open span name this trace, which is not its own: a client's, say."""
+    """Link the open span to another trace, such as a client's."""
     trace.get_current_span().add_link(_span_context(traceparent))
 
 
 def current() -> str | None:
-    """The traceparent to hand on from here; None outside of any trace."""
+    """Return the traceparent to pass on; None outside of any trace."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get(_HEADER)
@@ -74,7 +74,7 @@ def span(
     attributes: Attributes | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
 ) -> Iterator[str | None]:
-    """A span under this traceparent, open for the block; yields what to hand on."""
+    """Yield the traceparent to pass on, with a span open under `parent` for the block."""
     with _TRACER.start_as_current_span(
         name,
         context=_context(parent),
@@ -86,12 +86,12 @@ def span(
 
 
 def step(name: str) -> AbstractContextManager[object]:
-    """A span inside the one that is open here, for the block."""
+    """Return a span under the open one, for the block."""
     return _TRACER.start_as_current_span(name)
 
 
 def sent(name: str, *, parent: str | None, started: float, attributes: Attributes) -> None:
-    """Record that an event went out, from `started` (time.monotonic, seconds) until now."""
+    """Record a sent event as a span from `started` (time.monotonic, seconds) until now."""
     end = time.time_ns()
     start = end - int((time.monotonic() - started) * 1e9)
     _TRACER.start_span(
@@ -100,7 +100,7 @@ def sent(name: str, *, parent: str | None, started: float, attributes: Attribute
 
 
 def _context(traceparent: str | None) -> Context:
-    """The context a traceparent names; of none, or of one that is none, an empty one: it begins a trace."""
+    """Return the context of a traceparent; an empty one, which begins a trace, if it is missing or invalid."""
     return _PROPAGATOR.extract({_HEADER: traceparent} if traceparent else {}, context=Context())
 
 

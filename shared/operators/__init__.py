@@ -1,1 +1,1 @@
-"""What a service lets the CA's desk do: an API at an address of its own, for one member of staff at a time."""
+"""Operator API of a service for the CA's desk: actions in the name of one member of staff."""

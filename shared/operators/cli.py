@@ -1,4 +1,4 @@
-"""The operator's command for held events: look, redrive, or leave one out by two persons, as at the desk."""
+"""Operators' command for held events: list, redrive, or skip with four-eyes approval, as at the desk."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from shared.tx import transaction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`list`, `redrive TOPIC KEY`, `skip TOPIC KEY [--event ID]`, `confirm PROPOSAL`, `reject PROPOSAL`.
+    """Declare `list`, `redrive TOPIC KEY`, `skip TOPIC KEY [--event ID]`, `confirm PROPOSAL`, `reject PROPOSAL`.
 
     All but `list` need `--actor`, and all but `redrive` a `--reason`.
     """
@@ -39,14 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _actor(text: str) -> str:
-    """Whose certificate the desk has seen stands in the audit log in a form of its own: nobody types that."""
+    """Return the name; refuse the form that the audit log reserves for staff whose certificate the
+    desk has verified.
+    """
     if not text.strip() or text.strip().casefold().startswith(DESK_ACTOR):
         raise ValueError(f"an actor does not begin with {DESK_ACTOR!r}")
     return text.strip()
 
 
 def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
-    """Carry the command out; a refusal is one line and exit status 1."""
+    """Run the command. A refusal is one line and exit status 1."""
     try:
         match options.action:
             case "list":

@@ -1,4 +1,4 @@
-"""What an operator does with held events: redrive them in order, or leave one out with a reason."""
+"""Commands on held events: redrive them in order, or skip one with a reason."""
 
 import uuid
 
@@ -13,28 +13,28 @@ from shared.tx import Tx, transaction
 
 
 class NotNext(Refused):
-    """An earlier event of this key is missing, or two carry one number; begin with that."""
+    """The event is not next in sequence: an earlier one is missing, or two events share its number."""
 
     reason = "not-next"
 
 
 class ChooseEvent(Refused):
-    """Two events carry one number, and only a person can say which is left out."""
+    """Two held events share the sequence number, and the operator must name one."""
 
     reason = "choose-event"
 
 
 def list_held(pool: Pool, consumer: str) -> list[Parked]:
-    """The consumer's held events, by topic, key and sequence."""
+    """Return the consumer's held events, by topic, key and sequence."""
     with pool.connection() as conn:
         return list(held_events.list_parked(conn, consumer=consumer))
 
 
 def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str | None = None) -> int:
-    """Try the key's next held event again, and all that wait behind it; the key's last sequence afterwards.
+    """Apply the key's next held event again, and the events behind it. Returns the key's last sequence applied.
 
-    Raises NotParked when the key holds nothing, NotNext when an earlier event is missing. A handler that fails
-    again leaves the event held with its new reason. Holds the key's inbox row, so new events keep their order.
+    Raises NotParked if the key holds nothing, NotNext if an earlier event is missing. An event that fails again stays
+    held with the new reason. Locks the key's inbox row, so that new events keep their order.
     """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
         last, parked = _next(tx, place)
@@ -47,10 +47,11 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: s
 
 
 def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
-    """Leave out one held event of the key, then go on with what waits behind it; the last sequence afterwards.
+    """Skip one held event of the key, then apply the events behind it. Returns the last sequence applied.
 
-    Which one: the one named by its id, or by its place in the topic; else the next, which then counts as seen. Of two
-    with one number the other takes the turn, unless it was applied already. Raises ChooseEvent, NotNext, NotParked.
+    `event` names it by id or by offset; the default is the next one. The skipped event counts as applied. If two events
+    share a sequence number, the remaining one becomes next, unless the number is applied already. Raises ChooseEvent,
+    NotNext, NotParked.
     """
     last = inbox.lock(tx.conn, place)[0]
     waiting = held_events.find_of_key(tx.conn, place)
@@ -80,11 +81,14 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
 
 
 def choose(waiting: list[Parked], event: str | None) -> Parked:
-    """The event that is meant: by name, else the one that a person need not choose. Raises ChooseEvent, NotParked."""
+    """Return the held event of this name; without a name, the next one, if it is the only one with its number.
+
+    Raises ChooseEvent, NotParked.
+    """
     contested = [each for each in waiting if each.reason == CONFLICT]
     if event is None and len(contested) > 1:
         listed = ", ".join(f"{each.event_id} (sequence {each.sequence}, at {each.at})" for each in contested)
-        raise ChooseEvent(f"name the one to leave out with --event: {listed}")
+        raise ChooseEvent(f"name the one to skip with --event: {listed}")
     found = contested or waiting if event is None else [each for each in waiting if event in each.names]
     if not found:
         raise NotParked("nothing is held for this key" if event is None else "no such event is held for this key")
@@ -94,7 +98,7 @@ def choose(waiting: list[Parked], event: str | None) -> Parked:
 
 
 def _let_the_other_go(tx: Tx, last: int, others: list[Parked], left_out: Parked) -> None:
-    """Of two that claimed a number not yet applied, the one that stays waits for its turn like any other."""
+    """Make the remaining one of two events with an unapplied number wait for its turn like any other."""
     rivals = [each for each in others if each.reason == CONFLICT and each.sequence == left_out.sequence]
     if left_out.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
         held_events.give_reason(tx.conn, rivals[0].id, held_events.GAP, "its turn, as the other was left out")
@@ -104,7 +108,7 @@ def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
     last = inbox.lock(tx.conn, place)[0]
     waiting = held_events.find_of_key(tx.conn, place)
     if any(each.reason == CONFLICT for each in waiting):
-        raise NotNext("two events carry one number: leave one out first")
+        raise NotNext("two events share this number: skip one first")
     if not waiting:
         raise NotParked("nothing is held for this key")
     found = [each for each in waiting if each.sequence == last + 1]

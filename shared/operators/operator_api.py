@@ -1,4 +1,4 @@
-"""Held events over HTTP: listed, looked at, redriven; left out once a second person has confirmed it."""
+"""Operator API for held events: list, show, redrive; skip with four-eyes approval."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ DECIDE_SKIP: Final = "decide-skip"
 
 
 class CursorUnknown(Refused):
-    """Not where a page of this list ends."""
+    """The cursor is not the end of a page of this list."""
 
     reason = "cursor-unknown"
 
@@ -64,7 +64,7 @@ blp: Final = Blueprint("held", __name__, description="Held events")
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """What a service lets the desk do beside held events."""
+    """A service's own part of its operator API."""
 
     blueprints: Sequence[Blueprint]
     problems: ProblemTable
@@ -80,7 +80,7 @@ def create_app(
     operations: Operations | None = None,
     clock: Clock = utc_now,
 ) -> flask.Flask:
-    """The operators' app of a service: held events if it reads any, and what else it lets the desk do."""
+    """Return a service's operator API: held events if it consumes any, and its own operations."""
     return request.create_app(
         service,
         blueprints=[*([blp] if applier is not None else []), *(operations.blueprints if operations else ())],
@@ -96,7 +96,7 @@ def create_app(
 
 
 def _applier() -> Applier:
-    """One of this request's own; what it applied is told of once the answer, and so the commit, is there."""
+    """Return an applier for this request; it logs the applied events after the answer, and so after the commit."""
     made = replace(request.deps(Applier))
 
     @flask.after_this_request
@@ -114,7 +114,7 @@ def _applier() -> Applier:
 @blp.arguments(PageSchema, location="query")
 @blp.response(HTTPStatus.OK, HeldPageSchema)
 def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Held events by topic, key and sequence."""
+    """Return held events by topic, key and sequence."""
     consumer, limit = _applier().consumer, page["limit"]
     with request.transaction() as tx:
         after = _read(page["after"]) if "after" in page else held_events.FIRST
@@ -129,7 +129,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
 @operation(SEE_HELD)
 @blp.response(HTTPStatus.OK, HeldDetailSchema)
 def show_held(parked_id: int) -> dict[str, Any]:
-    """One held event, with its headers and data."""
+    """Return one held event, with its headers and data."""
     consumer = _applier().consumer
     with request.transaction() as tx:
         parked = held_events.find(tx.conn, consumer, parked_id)
@@ -145,7 +145,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
-    """Try the key's next held event again, and all that wait behind it. One that fails again stays held."""
+    """Apply the key's next held event again, and the events behind it. One that fails again stays held."""
     with request.transaction() as tx:
         place = held_events.find(tx.conn, _applier().consumer, parked_id).place
     held_commands.redrive(request.runtime().pool, _applier(), place, actor=current().actor, reason=body["reason"])
@@ -160,7 +160,7 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.CREATED, ProposedSchema)
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
-    """Propose to leave this event out."""
+    """Propose to skip this event."""
     parked = held_events.find(request.tx().conn, _applier().consumer, parked_id)
     return {"id": skip_proposals.propose(request.tx(), parked, actor=current().actor, reason=body["reason"])}
 
@@ -172,7 +172,7 @@ def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
-    """Leave the event out, as somebody else proposed."""
+    """Approve the skip that another person proposed."""
     place, _ = skip_proposals.confirm(
         request.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"]
     )
@@ -186,7 +186,7 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.NO_CONTENT)
 def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
-    """Leave the event where it is."""
+    """Reject the proposed skip; the event stays held."""
     skip_proposals.turn_down(
         request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"]
     )

@@ -1,4 +1,4 @@
-"""What an operator sees of a held event: enough to judge it, and no secret, proof or name that is in it."""
+"""Redaction of held events for operators: enough to decide on them, without secrets, proofs or names."""
 
 import hashlib
 import json
@@ -10,23 +10,23 @@ from shared.messaging.held_events import Parked
 
 _LONGEST: Final = 200
 _BEGINNING: Final = 120
-# Whatever their length: personal data, proofs, sealed PINs.
+# Hidden whatever their length: personal data, proofs, sealed PINs.
 _HIDDEN: Final = frozenset({"attestation", "document", "payer_name", "receipt", "sealed"})
 
 
 def headers(parked: Parked) -> dict[str, str]:
-    """The record's headers, readable."""
+    """Return the record's headers as text."""
     return {name: _text(value or b"")[:_LONGEST] for name, value in parked.record.headers}
 
 
 def type_of(parked: Parked) -> str | None:
-    """What the event says it is."""
+    """Return the event's type as its header names it."""
     given = [value for name, value in parked.record.headers if name == "ce_type" and value is not None]
     return _text(given[0])[:_LONGEST] if given else None
 
 
 def data(parked: Parked) -> Any:
-    """The event's data; of what is no JSON its beginning, of sealed PINs nothing that cannot be read as an event."""
+    """Return the event's data. Data that is not JSON is truncated; unreadable sealed PINs are omitted."""
     value = parked.record.value
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""The shapes of the operators' API."""
+"""Request and response bodies of the operator API."""
 
 from marshmallow import Schema, fields, validate
 
@@ -6,7 +6,7 @@ REASON_LENGTH = 500
 
 
 class ReasonSchema(Schema):
-    """Why; kept in the audit log."""
+    """A reason for the audit log."""
 
     reason = fields.String(
         required=True,
@@ -15,14 +15,14 @@ class ReasonSchema(Schema):
 
 
 class PageSchema(Schema):
-    """Which page of a list."""
+    """A page of a list."""
 
     after = fields.String(metadata={"description": "`next` of the page before"})
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
 
 
 class ProposalSchema(Schema):
-    """A proposal to leave an event out, which waits for a second person."""
+    """A proposal to skip an event, which awaits another person's approval."""
 
     id = fields.UUID(required=True)
     reason = fields.String(required=True)
@@ -54,20 +54,20 @@ class HeldPageSchema(Schema):
 
 
 class HeldDetailSchema(HeldSchema):
-    """A held event with its headers and data, what is nobody's business hidden."""
+    """A held event with its redacted headers and data."""
 
     headers = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     data = fields.Raw(required=True)
 
 
 class ProgressSchema(Schema):
-    """How far the key has come."""
+    """The key's last sequence applied."""
 
     last_sequence = fields.Integer(required=True)
     held = fields.Integer(required=True, metadata={"description": "How many events of the key are still held"})
 
 
 class ProposedSchema(Schema):
-    """The proposal that was made."""
+    """The new proposal."""
 
     id = fields.UUID(required=True)

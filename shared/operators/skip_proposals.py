@@ -1,4 +1,4 @@
-"""Leaving an event out takes two: one person proposes it with a reason, another confirms it or turns it down."""
+"""Four-eyes approval of skips: one person proposes with a reason, another approves or rejects."""
 
 import uuid
 from dataclasses import dataclass
@@ -18,31 +18,31 @@ from shared.messaging.inbox import Place
 from shared.operators import held_commands
 from shared.tx import Tx
 
-# So the desk's staff are called in the audit log, and nobody else.
+# Actor prefix reserved for desk staff in the audit log.
 DESK_ACTOR: Final = "staff "
 
 
 class AlreadyProposed(Refused):
-    """Somebody has proposed it already."""
+    """A skip of this event is proposed already."""
 
     reason = "already-proposed"
 
 
 class NoSuchProposal(Refused):
-    """There is no such proposal that waits for a decision."""
+    """No such proposal awaits a decision."""
 
     reason = "no-such-proposal"
 
 
 class SecondPersonNeeded(Refused):
-    """Nobody confirms their own proposal."""
+    """A proposal must be approved by another person."""
 
     reason = "second-person-needed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A proposal that waits for a second person."""
+    """A proposal that awaits another person's approval."""
 
     id: uuid.UUID
     parked_id: int
@@ -58,7 +58,7 @@ _COLUMNS: Final = "id, parked_id, topic, key, event, reason, proposed_by, propos
 
 
 def find_open(conn: Conn, consumer: str) -> list[Proposal]:
-    """The consumer's proposals that wait, oldest first; of an event that has gone meanwhile there is none."""
+    """Return the consumer's open proposals, oldest first, without those whose event is no longer held."""
     with conn.cursor(row_factory=class_row(Proposal)) as cursor:
         return cursor.execute(
             f"""SELECT {_COLUMNS} FROM skip_proposals WHERE consumer = %s AND decision IS NULL
@@ -68,7 +68,7 @@ def find_open(conn: Conn, consumer: str) -> list[Proposal]:
 
 
 def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
-    """Propose to leave this event out; the proposal's id. Raises AlreadyProposed."""
+    """Propose to skip this event. Returns the proposal's id. Raises AlreadyProposed."""
     proposal_id = tx.new_id()
     try:
         with tx.conn.transaction():
@@ -89,19 +89,19 @@ def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
                 ),
             )
     except psycopg.errors.UniqueViolation as error:
-        raise AlreadyProposed("somebody has proposed to leave this event out: decide on that") from error
+        raise AlreadyProposed("a skip of this event is proposed already: approve or reject it") from error
     _note(tx, "skip-proposed", parked.place.key, proposal_id, actor=actor, reason=reason)
     return proposal_id
 
 
 def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, reason: str) -> tuple[Place, int]:
-    """Leave the event out, as another person proposed; whose event it was, and the key's last sequence afterwards.
+    """Skip the event that another person proposed to skip. Returns its place and the key's last sequence applied.
 
-    Raises NoSuchProposal, SecondPersonNeeded, and as held.leave_out does; then the proposal waits on.
+    Raises NoSuchProposal, SecondPersonNeeded, and the errors of held_commands.leave_out; the proposal then stays open.
     """
     proposal = _lock(tx.conn, applier.consumer, proposal_id)
     if _person(proposal.proposed_by) == _person(actor):
-        raise SecondPersonNeeded("another person must confirm what you proposed")
+        raise SecondPersonNeeded("another person must approve what you proposed")
     _decide(tx, proposal, "confirmed", actor=actor, reason=reason)
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
     why = f"{proposal.reason} (proposed by {proposal.proposed_by})"
@@ -110,12 +110,12 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
 
 
 def _person(actor: str) -> str:
-    """Who it is, at the desk or on the command line, however they spell it there."""
+    """Return the person, at the desk or on the command line, in whatever spelling."""
     return " ".join(actor.removeprefix(DESK_ACTOR).split()).casefold()
 
 
 def turn_down(tx: Tx, consumer: str, proposal_id: uuid.UUID, *, actor: str, reason: str) -> None:
-    """The event stays; whoever proposed it may take it back, too. Raises NoSuchProposal."""
+    """Reject the proposal; the event stays held. The proposer may withdraw it this way, too. Raises NoSuchProposal."""
     _decide(tx, _lock(tx.conn, consumer, proposal_id), "turned-down", actor=actor, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""Who operates: the desk's token for one member of staff, good for one action at one service and a minute."""
+"""Tokens of the desk: one member of staff, one action, one service, valid for a minute."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class ActionRefused(Refused):
-    """The token is good, but for another action or another service."""
+    """The token is valid, but for another action or another service."""
 
     reason = "action-refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staff:
-    """A member of staff as the desk vouches for them. `id` is the person, whatever certificates they have."""
+    """A member of staff, as the desk attests. `id` is the person, whatever certificates they have."""
 
     id: str
     name: str
@@ -34,12 +34,12 @@ class Staff:
 
     @property
     def actor(self) -> str:
-        """Their name in the audit log."""
+        """The actor in the audit log."""
         return f"{DESK_ACTOR}{self.id}"
 
 
 def token(staff: Staff, *, service: str, action: str, key: SigningKey, now: datetime) -> str:
-    """The desk's word for one request."""
+    """Return the desk's token for one request."""
     claims = {
         "sub": staff.id,
         "name": staff.name,
@@ -51,7 +51,10 @@ def token(staff: Staff, *, service: str, action: str, key: SigningKey, now: date
 
 
 def staff_of(authorization: str | None, *, service: str, action: str, keys: KeySet, now: datetime) -> Staff:
-    """Read the Authorization header. Raises Unauthenticated, TokenRefused or ActionRefused."""
+    """Verify the Authorization header. Returns the member of staff.
+
+    Raises Unauthenticated, TokenRefused or ActionRefused.
+    """
     scheme, _, given = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not given:
         raise Unauthenticated("the desk's token is needed")
@@ -67,12 +70,12 @@ def staff_of(authorization: str | None, *, service: str, action: str, keys: KeyS
 
 
 def current() -> Staff:
-    """Who operates in this request."""
+    """Return the member of staff of this request."""
     return cast(Staff, flask.g.staff)
 
 
 def operation(action: str) -> Callable[[View], View]:
-    """A view for whoever comes with the desk's token for this action."""
+    """Decorate a view that requires the desk's token for this action."""
 
     def guard(view: View) -> View:
         @wraps(view)

@@ -1,1 +1,1 @@
-"""Standards of public-key certificates that more than one part needs."""
+"""Public-key standards that more than one part needs."""

@@ -1,7 +1,7 @@
-"""PEM and its relatives as people send them: one reader for CSRs, certificates, keys and signatures.
+"""PEM in all its variants, as people send it: one reader for CSRs, certificates, keys and signatures.
 
-What comes in is DER, bare Base64, or text in which armoured blocks stand somewhere: with openssl's own listing above,
-quoted by a mail program, with other dashes, without the last line. What a block holds is for its reader to judge.
+The input is DER, bare Base64, or text that contains armoured blocks: with openssl's listing above, quoted by a mail
+program, with other dashes, without the last line. The content of a block is validated elsewhere.
 """
 
 import base64
@@ -18,7 +18,7 @@ _END: Final = re.compile(r"(?<!-)-{2,20} {0,4}END ", re.IGNORECASE)
 _QUOTE: Final = re.compile(r"^[>|\s]+", re.MULTILINE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,40}:")
-# A SEQUENCE of 128 bytes or more: its second byte is in no text.
+# A SEQUENCE of 128 bytes or more: its second byte occurs in no text.
 _LARGE_SEQUENCE: Final = re.compile(rb"\x30[\x81-\x84]")
 # Shorter runs of such characters are words.
 _SHORTEST_BARE: Final = 100
@@ -26,31 +26,31 @@ _SHORTEST_BARE: Final = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One block. `label` is in capitals, empty without armour; `der` is None if the body is not Base64."""
+    """A block. `label` is in capitals, empty without armour; `der` is None if the body is not Base64."""
 
     label: str
     der: bytes | None
 
     @property
     def is_private_key(self) -> bool:
-        """Whether the label says so."""
+        """Whether the label is that of a private key."""
         return "PRIVATE KEY" in self.label
 
 
 def is_der(raw: bytes) -> bool:
-    """Whether these bytes are binary, as far as their beginning tells."""
+    """Return whether these bytes are binary, judging by their beginning."""
     return _LARGE_SEQUENCE.match(raw) is not None
 
 
 def blocks(sent: bytes | str) -> list[Block]:
-    """Every block in what was sent, in order."""
+    """Return all blocks of the input, in order."""
     if isinstance(sent, bytes):
         if is_der(sent):
             return [Block(label="", der=sent)]
         sent = texts.decode(sent, "replace")
     text = texts.visible(sent)
     if "\n" not in text.strip():
-        text = text.replace("\\n", "\n").replace("\\r", "")  # out of a JSON file or a settings file
+        text = text.replace("\\n", "\n").replace("\\r", "")  # from a JSON or settings file
     text = _QUOTE.sub("", text)
     begins = list(_BEGIN.finditer(text))
     if not begins:
@@ -60,12 +60,12 @@ def blocks(sent: bytes | str) -> list[Block]:
 
 
 def first(sent: bytes | str, *labels: str) -> bytes | None:
-    """The DER of the first block of one of these labels, or of what has no armour."""
+    """Return the DER of the first block with one of these labels, or without armour."""
     return next((b.der for b in blocks(sent) if b.der is not None and (not b.label or b.label in labels)), None)
 
 
 def armoured(der: bytes, label: str) -> str:
-    """The DER in armour (RFC 7468)."""
+    """Return the DER in armour (RFC 7468)."""
     body = base64.b64encode(der).decode()
     lines = "\n".join(body[i : i + 64] for i in range(0, len(body), 64))
     return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
@@ -88,7 +88,7 @@ def _block(begin: re.Match[str], rest: str) -> Block:
 
 
 def _until_short(lines: list[str]) -> list[str]:
-    """The lines of a body whose last line is missing: all of one length, and then one that is shorter."""
+    """Return the lines of a body without a last line: lines of one length, then a shorter one."""
     for number, line in enumerate(lines):
         if not _BASE64.fullmatch(line):
             return lines[:number]

@@ -1,4 +1,4 @@
-"""Reading certificates that strangers made, and how strong a key must be that identifies somebody or signs a CRL."""
+"""Certificates made by others: reading, and the key strength required for signing in or signing CRLs."""
 
 import hashlib
 from typing import Final
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
-# What cryptography raises for contents it cannot read, at load or when first touched.
+# Exceptions of cryptography for unreadable content, at load or at the first access.
 UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -19,7 +19,7 @@ UNREADABLE: Final = (
     UnsupportedAlgorithm,
 )
 MIN_RSA_BITS: Final = 2048
-# Beyond this a single verification becomes a way to keep a core busy.
+# With larger keys a single verification takes too long.
 MAX_RSA_BITS: Final = 8192
 MIN_RSA_EXPONENT: Final = 65_537
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1)
@@ -27,12 +27,12 @@ _KINDS: Final = frozenset({PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgo
 
 
 def sha256(certificate: x509.Certificate) -> str:
-    """The certificate's SHA-256, in lower-case hexadecimal: its name in our records."""
+    """Return the certificate's SHA-256 in lower-case hexadecimal, its name in our records."""
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def is_strong(certificate: x509.Certificate) -> bool:
-    """RSA of 2048 bits or more with a usual exponent, or ECDSA on P-256 or P-384."""
+    """Return whether the key is RSA of 2048 bits or more with a usual exponent, or ECDSA on P-256 or P-384."""
     try:
         if certificate.public_key_algorithm_oid not in _KINDS:
             return False

@@ -1,4 +1,4 @@
-"""Scope of a certificate revocation list (RFC 5280, 5.2.5): which certificates it speaks of."""
+"""Scope of a certificate revocation list (RFC 5280, 5.2.5): the certificates that it covers."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -19,7 +19,7 @@ def find_extension(
 
 
 def in_scope(certificate: x509.Certificate, scope: x509.IssuingDistributionPoint | None) -> bool:
-    """Tell whether the list speaks of this certificate (RFC 5280, 6.3.3 (b)(2))."""
+    """Return whether the list covers this certificate (RFC 5280, 6.3.3 (b)(2))."""
     if scope is None:
         return True
     is_ca = _is_ca(certificate)
@@ -39,13 +39,13 @@ def _locations(names: Iterable[x509.GeneralName]) -> set[str]:
 
 def _distribution_points(certificate: x509.Certificate) -> set[str]:
     points = find_extension(certificate, x509.CRLDistributionPoints) or ()
-    # A point with cRLIssuer or reasons is not about a whole list by the certificate's own issuer.
+    # A point with cRLIssuer or reasons does not stand for a complete list of the certificate's own issuer.
     whole = (point for point in points if point.crl_issuer is None and point.reasons is None)
     return {location for point in whole for location in _locations(point.full_name or ())}
 
 
 def scope_name(scope: x509.IssuingDistributionPoint | None) -> str:
-    """Return a name that two lists share if and only if they have one scope."""
+    """Return a name that two lists share if and only if they have the same scope."""
     if scope is None:
         return "all"
     kind = "users" if scope.only_contains_user_certs else "cas" if scope.only_contains_ca_certs else "all"

@@ -1,10 +1,10 @@
-"""Certificate revocation lists: which to believe, and whether a chain stands in one. Fail closed.
+"""Certificate revocation lists: which to trust, and whether a certificate of a chain is listed. Fails closed.
 
-A CRL belongs to the issuer whose name it bears and whose key verifies it, never to a name alone: sibling sub-CAs
-share most of their names, and one's list must neither speak for another nor stand in for a missing one. The CA's
-certificate is not part of that: a CA renewed with the same key goes on with the same lists.
+A CRL belongs to the issuer whose name it has and whose key verifies it, never to a name alone: sibling sub-CAs share
+most of their names, and one's list must neither count for another nor replace a missing one. The CA's certificate does
+not matter: a CA renewed with the same key continues its lists.
 
-A delta CRL only adds: who stands in one is revoked, but it clears nobody and takes nobody off a list.
+A delta CRL only adds: certificates on it are revoked, but it clears no certificate, and removes none from a list.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from shared.pki.certificates import UNREADABLE, is_strong
 from shared.pki.crl_scope import find_extension, in_scope, scope_name
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-# Of the lists kept parsed, all together.
+# Size of all parsed lists that are cached.
 MAX_CACHED_BYTES: Final = 64 * 1024 * 1024
 # RFC 5280, 5.2.3: at most 20 octets, of which the first bit is the sign.
 _MAX_NUMBER_BITS: Final = 159
 _PEM: Final = b"-----BEGIN X509 CRL-----"
-# Begins the scope of a delta list.
+# Prefix of a delta list's scope.
 DELTA_PREFIX: Final = "delta "
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _LIST_EXTENSIONS: Final = frozenset(
@@ -45,7 +45,7 @@ _ENTRY_EXTENSIONS: Final = frozenset({CRLEntryExtensionOID.CRL_REASON, CRLEntryE
 
 
 class CRLRefused(Refused):
-    """This CRL is not the issuer's, or not usable now."""
+    """The CRL is not the issuer's, or not usable now."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -54,13 +54,13 @@ class CRLRefused(Refused):
 
 
 class RevocationUnknown(Unavailable):
-    """No usable CRL for a certificate of the chain: nobody is let in, and nobody is accused."""
+    """A certificate of the chain has no usable CRL: the sign-in is refused without blame."""
 
     reason = "revocation-unknown"
 
 
 class CertificateListed(Refused):
-    """A certificate of the chain was revoked or is suspended (certificateHold)."""
+    """A certificate of the chain is revoked or suspended (certificateHold)."""
 
     reason = "certificate-listed"
 
@@ -75,17 +75,17 @@ Links = Iterable[tuple[x509.Certificate, x509.Certificate]]
 
 @dataclass(frozen=True, kw_only=True)
 class MaxAges:
-    """Ages from thisUpdate over which a list is not used, whatever its nextUpdate says.
+    """Limits of a list's age since thisUpdate, whatever its nextUpdate.
 
-    A CRL comes over plain http: without a limit, an attacker in between can show one from before a revocation until
-    it runs out. e-Cert sub-CAs publish daily. Of roots, which rarely have anything to say, half a year is asked.
+    CRLs come over plain http: without a limit, an attacker could present one from before a revocation until it expires.
+    e-Cert sub-CAs publish daily. For roots, which rarely revoke, the limit is half a year.
     """
 
     sub_cas: timedelta = timedelta(days=7)
     roots: timedelta = timedelta(days=190)
 
     def of(self, issuer: x509.Certificate) -> timedelta:
-        """The age that this issuer's lists may reach."""
+        """Return the age limit of this issuer's lists."""
         return self.roots if issuer.subject == issuer.issuer else self.sub_cas
 
 
@@ -94,7 +94,7 @@ DEFAULT_MAX_AGES: Final = MaxAges()
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCRL:
-    """A CRL that was accepted, as the database keeps it. `issuer_sha256` is the issuer_id."""
+    """An accepted CRL, as the database stores it. `issuer_sha256` is the issuer_id."""
 
     issuer_sha256: str
     scope: str
@@ -107,7 +107,7 @@ class StoredCRL:
 
 @dataclass(frozen=True, kw_only=True)
 class _Checked:
-    """A CRL whose every timeless property is sound."""
+    """A CRL whose time-independent properties are valid."""
 
     crl: x509.CertificateRevocationList
     is_delta: bool
@@ -118,22 +118,22 @@ class _Checked:
 
     @property
     def scope_name(self) -> str:
-        """One name per list that an issuer keeps beside its others; their numbers count separately."""
+        """The name of the issuer's list; an issuer's lists are numbered separately."""
         return f"{DELTA_PREFIX}{scope_name(self.scope)}" if self.is_delta else scope_name(self.scope)
 
     def usable_until(self, issuer: x509.Certificate, ages: MaxAges) -> datetime:
-        """The moment from which the list counts no more."""
+        """Return the time from which the list is no longer used."""
         return min(self.next_update, self.this_update + ages.of(issuer))
 
 
 def issuer_id(issuer: x509.Certificate) -> str:
-    """Return what a CA's lists are filed under, and is the same when its certificate is renewed: name and key."""
+    """Return the id of a CA's lists, from name and key: it stays the same when the CA's certificate is renewed."""
     key = issuer.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(issuer.subject.public_bytes() + key).hexdigest()
 
 
 def as_der(data: bytes) -> bytes:
-    """The DER of a CRL in DER or PEM; raise CRLRefused."""
+    """Return a CRL, given as DER or PEM, as DER. Raises CRLRefused."""
     if len(data) > MAX_BYTES:
         raise CRLRefused("crl-too-large")
     if not data.lstrip().startswith(_PEM):
@@ -145,7 +145,7 @@ def as_der(data: bytes) -> bytes:
 
 
 def issuer_of(der: bytes, issuers: Iterable[x509.Certificate]) -> x509.Certificate:
-    """The one CA of ours whose name and key made this CRL; raise CRLRefused."""
+    """Return the pinned CA whose name and key made this CRL. Raises CRLRefused."""
     reason = "crl-of-unknown-issuer"
     for issuer in issuers:
         try:
@@ -159,9 +159,9 @@ def issuer_of(der: bytes, issuers: Iterable[x509.Certificate]) -> x509.Certifica
 
 
 def accept(der: bytes, issuer: x509.Certificate, now: datetime, ages: MaxAges = DEFAULT_MAX_AGES) -> StoredCRL:
-    """A fetched CRL, if it is this issuer's and current at `now`; raise CRLRefused.
+    """Return a downloaded CRL if it is this issuer's and current at `now`. Raises CRLRefused.
 
-    Whether it goes back behind one we hold is for the store to say, in one statement.
+    The store decides, in one statement, whether it is older than the stored one.
     """
     checked = _checked(der, issuer)
     if not checked.this_update <= now:
@@ -182,7 +182,7 @@ def accept(der: bytes, issuer: x509.Certificate, now: datetime, ages: MaxAges = 
 
 
 def usable_until(crl: StoredCRL, issuer: x509.Certificate, ages: MaxAges) -> datetime:
-    """Return the moment from which an accepted list counts no more."""
+    """Return the time from which an accepted list is no longer used."""
     return _checked(crl.der, issuer).usable_until(issuer, ages)
 
 
@@ -192,10 +192,10 @@ def check(
     now: datetime,
     ages: MaxAges = DEFAULT_MAX_AGES,
 ) -> tuple[StoredCRL, ...]:
-    """The CRLs that clear every certificate of a chain, the anchor aside.
+    """Return the CRLs that clear every certificate of a chain, except the anchor.
 
-    `stored` is by the issuer's id. Raises CertificateListed if one is revoked or suspended, else
-    RevocationUnknown if for one there is no usable CRL.
+    `stored` is by the issuer's id. Raises CertificateListed if a certificate is revoked or suspended, else
+    RevocationUnknown if there is no usable CRL for one of them.
     """
     used: list[StoredCRL] = []
     unknown = False
@@ -209,7 +209,7 @@ def check(
         for _, checked in covering:
             _refuse_if_listed(certificate, checked.crl)
         _refuse_if_added(certificate, [each for _, each in relevant], [each for _, each in covering])
-        # RFC 5280, 5.2.6: the newest revocations of a certificate with freshestCRL stand elsewhere.
+        # RFC 5280, 5.2.6: the newest revocations of a certificate with freshestCRL are elsewhere.
         unknown = unknown or not covering or find_extension(certificate, x509.FreshestCRL) is not None
         used.extend(crl for crl, _ in covering)
     if unknown:
@@ -220,7 +220,7 @@ def check(
 def _relevant(
     stored: Iterable[StoredCRL], certificate: x509.Certificate, issuer: x509.Certificate
 ) -> list[tuple[StoredCRL, _Checked]]:
-    """The issuer's lists, old ones too, that speak of this certificate."""
+    """Return the issuer's lists, including old ones, that cover this certificate."""
     found: list[tuple[StoredCRL, _Checked]] = []
     for crl in stored:
         try:
@@ -233,7 +233,7 @@ def _relevant(
 
 
 def _refuse_if_added(certificate: x509.Certificate, lists: Iterable[_Checked], covering: Iterable[_Checked]) -> None:
-    """Refuse a certificate that a delta names, unless a whole list of the same scope has come since."""
+    """Refuse a certificate on a delta CRL, unless a complete list of the same scope is newer."""
     whole = {scope_name(each.scope): each.number for each in covering}
     for each in lists:
         if each.is_delta and each.number > whole.get(scope_name(each.scope), -1):
@@ -252,7 +252,7 @@ def _refuse_if_listed(
 
 
 class _Cache:
-    """Checked lists, the least used dropped when their bytes together exceed the limit."""
+    """Cache of checked lists; the least recently used are dropped when their total size exceeds the limit."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -261,7 +261,7 @@ class _Cache:
         self._kept: OrderedDict[tuple[bytes, bytes], tuple[int, _Checked]] = OrderedDict()
 
     def get(self, key: tuple[bytes, bytes]) -> _Checked | None:
-        """Return a kept list and make it the last to be dropped."""
+        """Return a cached list, and mark it as recently used."""
         with self._lock:
             if key not in self._kept:
                 return None
@@ -269,7 +269,7 @@ class _Cache:
             return self._kept[key][1]
 
     def put(self, key: tuple[bytes, bytes], size: int, checked: _Checked) -> None:
-        """Keep a list, if it fits at all."""
+        """Cache a list, if it fits at all."""
         with self._lock:
             if key in self._kept or size > self._max_bytes:
                 return
@@ -284,7 +284,7 @@ _CACHE: Final = _Cache(MAX_CACHED_BYTES)
 
 
 def _checked(der: bytes, issuer: x509.Certificate) -> _Checked:
-    """Everything about a CRL that time does not change: issuer, key, signature, extensions, scope."""
+    """Check the time-independent properties of a CRL: issuer, key, signature, extensions, scope."""
     key = (hashlib.sha256(der).digest(), issuer.fingerprint(hashes.SHA256()))
     found = _CACHE.get(key)
     if found is None:
@@ -329,7 +329,7 @@ def _check(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> _Ch
 
 
 def _check_authority(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
-    """Issuers of one name are told apart by their key identifier."""
+    """Check the key identifier, which distinguishes issuers of one name."""
     authority = find_extension(crl, x509.AuthorityKeyIdentifier)
     subject_key = find_extension(issuer, x509.SubjectKeyIdentifier)
     if authority is None or subject_key is None or authority.key_identifier != subject_key.digest:
@@ -351,7 +351,7 @@ def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certifica
 
 def _check_extensions(crl: x509.CertificateRevocationList) -> None:
     for extension in crl.extensions:
-        # Such a list is not the whole truth, and we do not look for the rest.
+        # The list is incomplete, and the rest is not fetched.
         if extension.oid == ExtensionOID.FRESHEST_CRL:
             raise CRLRefused("crl-with-deltas")
         if extension.critical and extension.oid not in _LIST_EXTENSIONS:

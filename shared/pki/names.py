@@ -1,4 +1,6 @@
-"""Server names: which DNS names a publicly trusted certificate may carry, and how two lists of them compare."""
+"""Server names: the DNS names that a publicly trusted certificate may contain, and the comparison
+of two lists of them.
+"""
 
 import ipaddress
 import re
@@ -13,11 +15,11 @@ from publicsuffixlist import PublicSuffixList
 from shared.errors import Refused
 
 MAX_NAME: Final = 253
-# The characters that IDNA takes for a dot (RFC 3490, 3.1), such as an input method for Chinese writes.
+# Characters that IDNA treats as a dot (RFC 3490, 3.1), such as those of a Chinese input method.
 _DOTS: Final = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 _LDH = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-# Special-use and de-facto internal zones (RFC 6761, 6762, 7686, 8375, 9476; ICANN's collision list).
-# Most are no public suffix either, but the public suffix list is no list of what is reserved.
+# Special-use and de-facto internal zones (RFC 6761, 6762, 7686, 8375, 9476; ICANN's collision list). Most are no public
+# suffix either, but the public suffix list does not list reserved zones.
 _RESERVED: Final = frozenset(
     {"alt", "corp", "example", "home", "home.arpa", "internal", "intranet", "invalid", "lan"}
     | {"local", "localdomain", "localhost", "mail", "onion", "private", "test"}
@@ -25,7 +27,7 @@ _RESERVED: Final = frozenset(
 
 
 class NameFault(StrEnum):
-    """Why a name cannot be in a certificate; stable, a subscriber acts on it."""
+    """Reasons why a name cannot be in a certificate; stable, since subscribers act on them."""
 
     EMPTY = "name-empty"
     TOO_LONG = "name-too-long"
@@ -41,7 +43,7 @@ class NameFault(StrEnum):
 
 
 class NameRefused(Refused):
-    """No certificate can be issued for this name."""
+    """The name cannot be certified."""
 
     def __init__(self, name: str, fault: NameFault) -> None:
         super().__init__(f"{name[:MAX_NAME]!r}: {fault.value}")
@@ -50,9 +52,9 @@ class NameRefused(Refused):
 
 
 def server_name(text: str) -> str:
-    """The name as a certificate carries it: lower case, A-labels. Raises NameRefused.
+    """Return the name in the form used in certificates: lower case, A-labels. Raises NameRefused.
 
-    Every check is made of the mapped text: what is checked is what a certificate would say.
+    All checks use the mapped text, which is what a certificate would contain.
     """
     text = text.translate(_DOTS)
     if not text:
@@ -76,12 +78,12 @@ def server_name(text: str) -> str:
 
 
 def base_name(name: str) -> str | None:
-    """The name that a wildcard's certificate also covers without a PIN of its own; None for any other name."""
+    """Return the base name that a wildcard's certificate also covers, without a PIN; None for any other name."""
     return name[2:] if name.startswith("*.") else None
 
 
 def certificate_names(server_names: Iterable[str]) -> tuple[str, ...]:
-    """What the certificate carries for the paid names: those, and each wildcard's base name after it."""
+    """Return the names in the certificate: the ordered ones, each wildcard followed by its base name."""
     result: dict[str, None] = {}
     for name in server_names:
         result[name] = None
@@ -123,7 +125,7 @@ def _is_ip_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text.strip("[]"))
     except ValueError:
-        # Resolvers also read 1, 0x7f.1 and the like as addresses: no last label of digits alone.
+        # Resolvers also read 1, 0x7f.1 and the like as addresses, so a last label of digits is refused.
         return text.rpartition(".")[2].isdecimal()
     return True
 

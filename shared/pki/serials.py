@@ -1,4 +1,4 @@
-"""A certificate's serial number is one number, however a tool writes it."""
+"""Certificate serial numbers: one canonical form for all spellings."""
 
 import re
 from typing import Final
@@ -8,21 +8,21 @@ from shared.validation import texts
 
 _LABEL: Final = r"(?:serial(?: number)?\s*[=:]\s*)?"
 _SERIAL: Final = re.compile(_LABEL + r"(?:0x)?([0-9a-f]+(?:[: -][0-9a-f]+)*)", re.IGNORECASE)
-# Of a short number openssl shows the decimal first.
+# openssl prints short numbers in decimal first.
 _BOTH: Final = re.compile(_LABEL + r"[0-9]+ \(0x([0-9a-f]+)\)", re.IGNORECASE)
 _LONGEST: Final = 100
 
 
 class SerialUnreadable(Refused):
-    """Not a serial number as any tool writes one."""
+    """The text is not a serial number in any known spelling."""
 
     reason = "serial-unreadable"
 
 
 def read_serial(text: str) -> str:
-    """A serial number as we keep it, from any spelling: `0A:1B`, `0a 1b`, openssl's `serial=0A1B`, `Serial Number: …`.
+    """Return a serial number in canonical form, from any spelling: `0A:1B`, `0a 1b`, `serial=0A1B`, `Serial Number: …`.
 
-    Hexadecimal in lower case without leading zeros. Raises SerialUnreadable.
+    The form is hexadecimal in lower case without leading zeros. Raises SerialUnreadable.
     """
     if len(text) > _LONGEST:
         raise SerialUnreadable("too long for a serial number")

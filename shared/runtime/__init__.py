@@ -1,1 +1,1 @@
-"""Processes of a service: its command line, migrations, background tasks, gauges and pruning."""
+"""Processes of a service: command line, migrations, background tasks, gauges and pruning."""

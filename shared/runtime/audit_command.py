@@ -1,4 +1,4 @@
-"""The operators' command `verify-audit`: check the seals over the audit log, and print what does not fit."""
+"""Operators' command `verify-audit`: verify the seals over the audit log, and print the faults."""
 
 import argparse
 import re
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) -> None:
-    """Print each finding as it is made; exit status 1 if there is one."""
+    """Print each finding. Exit status 1 if there is one."""
     keys = KeySet.parse({"keys": [key.jwk()]})
     found = 0
     with pool.connection() as conn:

@@ -1,4 +1,4 @@
-"""Figures read from the database every few seconds by `work`: what is open, and how long the oldest has waited."""
+"""Gauges that `work` reads from the database every few seconds: open rows, and the age of the oldest."""
 
 import time
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LAST_SEAL: Final = Gauge("audit_last_seal", "Number of the last audit seal; neve
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A gauge, and the query for it: a row per set of label values, the number last; its one parameter is `now`."""
+    """A gauge and its query: a row per set of label values, the number last; the only parameter is `now`."""
 
     gauge: Gauge
     query: LiteralString
@@ -50,7 +50,7 @@ OF_EVERY_SERVICE: Final = (
 
 
 def reader(pool: Pool, readings: Sequence[Reading], *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
-    """A task that takes all readings once in `every` seconds; it never counts as work done."""
+    """Return a task that updates all gauges every `every` seconds; it never counts as work done."""
     due = time.monotonic()
 
     def read() -> bool:
@@ -67,6 +67,6 @@ def reader(pool: Pool, readings: Sequence[Reading], *, every: float = EVERY_SECO
 def _take(pool: Pool, reading: Reading, clock: Clock) -> None:
     with pool.connection() as conn:
         rows = conn.execute(reading.query, {"now": clock()}).fetchall()
-    reading.gauge.clear()  # a state in which nothing is any more has no row
+    reading.gauge.clear()  # a state without rows has no row in the result
     for *labels, number in rows:
         (reading.gauge.labels(*labels) if labels else reading.gauge).set(number)

@@ -1,4 +1,4 @@
-"""Migrations: plain numbered SQL files, forward only, each once, in order, under a lock, checked by their sum."""
+"""Migrations: numbered SQL files, forward only, each applied once, in order, under a lock, with checksums."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ SHARED: Final = Path(__file__).parents[1] / "migrations"
 
 
 class MigrationError(Exception):
-    """The files and the database contradict each other; nothing was changed."""
+    """Files and database contradict each other; nothing was changed."""
 
 
 class NotMigrated(Unavailable):
@@ -31,7 +31,7 @@ class NotMigrated(Unavailable):
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """One file. `source` is "shared" or the service's name."""
+    """A migration file. `source` is "shared" or the service's name."""
 
     source: str
     number: int
@@ -45,7 +45,7 @@ class Migration:
 
 
 def load(service: str, folder: Path) -> list[Migration]:
-    """The shared migrations, then the service's. Raises MigrationError for a misnamed file or a hole."""
+    """Return the shared migrations, then the service's. Raises MigrationError for a misnamed file or a gap."""
     return [*_load("shared", SHARED), *_load(service, folder)]
 
 
@@ -60,9 +60,9 @@ def _load(source: str, folder: Path) -> list[Migration]:
 
 
 def migrate(url: str, migrations: Sequence[Migration], *, runtime_role: str) -> list[str]:
-    """Apply what is missing and give the running service its rights; the names applied.
+    """Apply missing migrations, and grant the running service its rights. Returns the names of the applied ones.
 
-    Raises MigrationError for a changed file, psycopg.Error when a statement fails or waits too long.
+    Raises MigrationError for a changed file, psycopg.Error if a statement fails or waits too long.
     """
     applied = []
     with psycopg.connect(url, autocommit=True) as conn:
@@ -107,9 +107,10 @@ def _is_applied(migration: Migration, known: dict[tuple[str, int], str]) -> bool
 
 
 def _grant(conn: Conn, role: str) -> None:
-    """The running service reads and writes rows; what is commented "append-only" it cannot change; no DDL.
+    """Grant the running service reading and writing of rows, without DDL; tables commented "append-only" cannot be
+    changed.
 
-    Of a table "append-only, pruned" it may delete rows, of one "append-only but for: …" change these columns.
+    In a table "append-only, pruned" it may delete rows; in one "append-only but for: …" it may change these columns.
     """
     name = sql.Identifier(role)
     tables = conn.execute(
@@ -135,7 +136,7 @@ def _rights(table: str, comment: str) -> sql.Composable:
 
 
 def require_current(pool: Pool, migrations: Sequence[Migration]) -> None:
-    """Refuse to run on a database that lacks a migration; one that is ahead is fine. Raises NotMigrated."""
+    """Refuse a database that lacks a migration; a newer one is accepted. Raises NotMigrated."""
     try:
         with pool.connection() as conn:
             known = _applied(conn)
@@ -146,7 +147,7 @@ def require_current(pool: Pool, migrations: Sequence[Migration]) -> None:
 
 
 def wait_until_current(pool: Pool, migrations: Sequence[Migration], *, seconds: float = 60.0) -> None:
-    """Wait for the database to come up and to be migrated. Raises what stood in the way when time is over."""
+    """Wait for the database to be up and migrated. Raises the obstacle when the time is over."""
     until = time.monotonic() + seconds
     while True:
         try:

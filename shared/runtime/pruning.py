@@ -1,6 +1,6 @@
-"""Pruning: what a database keeps for a time only is deleted or blanked in small batches, by one process at a time.
+"""Pruning: deletes or blanks rows at the end of their retention, in small batches, by one process at a time.
 
-How long what is kept stands in `docs/data.md`; a test compares the two.
+`docs/data.md` lists the retention; a test compares the two.
 """
 
 import time
@@ -25,7 +25,7 @@ PRUNED = Counter("pruned_rows_total", "Rows deleted or blanked at the end of the
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """Rows that are pruned of one table. `keep` is a policy with dates: from each day on, how long a row is kept.
+    """The rows to prune of one table. `keep` is a dated policy: retention by first day.
 
     The statement's parameters are `before`, `limit` and `now`; the rows that it affects, or returns, are counted.
     """
@@ -35,12 +35,12 @@ class Rule:
     statement: LiteralString
 
     def kept_for(self, today: date) -> timedelta:
-        """Return how long a row is kept by the policy of this day."""
+        """Return the retention under the policy of this day."""
         return max((since, kept) for since, kept in self.keep if since <= today)[1]
 
 
-# No event about a renewal comes later after the one before it: the longest life of a certificate (398 days, then it may
-# be revoked), what a topic keeps (30), and the longest replay (30, from the oldest backup), with a margin.
+# Longest time between two events about a renewal: the life of a certificate (398 days, then it may be revoked), the
+# retention of topics (30), the longest replay (30, from the oldest backup), and a margin.
 INBOX: Final = Rule(
     table="inbox",
     keep=((date(2026, 1, 1), timedelta(days=731)),),
@@ -75,7 +75,7 @@ def pruner(pool: Pool, rules: Sequence[Rule], *, every: float = EVERY_SECONDS, c
 
 
 def prune_batch(pool: Pool, rule: Rule, *, clock: Clock = utc_now, limit: int = BATCH) -> int:
-    """Prune at most so many rows; return how many."""
+    """Prune at most `limit` rows. Returns their number."""
     with transaction(pool, clock=clock) as tx:
         if not _take_lock(tx.conn):
             return 0

@@ -1,4 +1,4 @@
-"""The commands that every service answers: `web`, `consume`, `relay`, `work`, `migrate`, `held`, and its own."""
+"""Command line of every service: `web`, `consume`, `relay`, `work`, `migrate`, `held`, and its own commands."""
 
 import argparse
 import contextlib
@@ -46,7 +46,7 @@ AddArguments = Callable[[argparse.ArgumentParser], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command of one service's own, for its operators."""
+    """An operators' command."""
 
     help: str
     run: Callable[[argparse.Namespace], None]
@@ -55,10 +55,10 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """How one service is built; each function makes the real things, in the process that needs them.
+    """Descriptor of a service; each function builds dependencies, in the process that needs them.
 
-    Without `subscriptions` it reads nobody's events, and offers neither `consume` nor `held`; nor `operate`, unless it
-    has operations.
+    Without `subscriptions` it consumes no events, and has neither `consume` nor `held`; nor `operate`, unless it has
+    operations of its own.
     """
 
     name: str
@@ -69,20 +69,20 @@ class Service:
     migrations: Path
     subscriptions: Callable[[], Sequence[Subscription]] | None = None
     readings: Sequence[Reading] = ()
-    # What is kept for a time only, beside what every database prunes.
+    # Pruning rules beside those of every database.
     pruning: Sequence[Rule] = ()
-    # Asked by the relay alone, of a service whose topic is a feed.
+    # Used by the relay only, if the service's topic is a feed.
     feed: Callable[[], Feed] | None = None
-    # What the desk may do here beside held events; asked by `operate` alone.
+    # The service's own part of its operator API; used by `operate` only.
     operations: "Callable[[], Operations] | None" = None
     # The end of an outbox recovery: put back the state that the events are about, and return what could not be.
     after_recall: Callable[[Pool, int, str], Sequence[str]] | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
-    # Its own part of its extract, beside what every service's database has.
+    # The service's own part of its extract, beside that of every service.
     extracts: Sequence[signed_extract.Table] = ()
 
     def files(self) -> list[Migration]:
-        """All migrations of its database."""
+        """Return all migrations of the service's database."""
         return migrate.load(self.name, self.migrations)
 
 
@@ -152,7 +152,7 @@ def _begin(service: Service, name: str) -> ServiceSettings:
 def open_current_pool(
     service: Service, settings: ServiceSettings, name: str, *, max_size: int = 4, while_recovering: bool = False
 ) -> Pool:
-    """Open a pool on a database that this code can work with; waits for it to come up.
+    """Open a pool on a database that this code can use; waits for it to come up.
 
     Raises RecoveryUnfinished while an outbox recovery is open, unless the caller writes no events.
     """
@@ -168,7 +168,7 @@ def _web(service: Service) -> None:
 
 
 def _operate(service: Service) -> None:
-    from shared.web import client_certificate  # certificates are read by the processes that answer HTTP alone
+    from shared.web import client_certificate  # only processes that serve HTTP read certificates
 
     client_certificate.require_gateway_only(service.read_settings().web)
     desk_jwks_file = read_desk_jwks_file()
@@ -196,7 +196,7 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
 
     pools: list[Pool] = []
 
-    from shared.web import gunicorn_server  # Flask and gunicorn are loaded by the processes that answer HTTP alone
+    from shared.web import gunicorn_server  # only processes that serve HTTP import Flask and gunicorn
 
     def make_app() -> "flask.Flask":
         tracing.configure(service.name, name)
@@ -234,7 +234,7 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, li
 
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
-        # The Kafka client is loaded by the processes that speak Kafka alone.
+        # Only processes that use Kafka import its client.
         from shared.messaging import consumer, group_lag, kafka_clients
 
         client, names = f"{service.name}-consume", [topic.value for topic in topics(subscriptions)]
@@ -248,7 +248,7 @@ def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
 
 
 def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> Applier:
-    """The applier of a service's consumer; tests give it a clock of their own."""
+    """Return the applier of a service's consumer; tests pass a clock."""
     defaults: dict[str, Any] = {"clock": utc_now, "new_id": uuid.uuid4, "code_version": CODE_VERSION}
     return Applier(consumer=name, handlers=by_type(subscriptions), **{**defaults, **given})
 
@@ -272,7 +272,7 @@ def _work(service: Service) -> None:
             ("read-gauges", database_gauges.reader(pool, [*database_gauges.OF_EVERY_SERVICE, *service.readings])),
             ("prune", pruning.pruner(pool, [*pruning.OF_EVERY_DATABASE, *service.pruning])),
         )
-        # First what tells how it stands: a service's own tasks may hang with whoever they speak to.
+        # Gauges first: a service's own tasks may hang in a call to the outside.
         task_loop.run_tasks([*own, *service.tasks(pool)], life)
 
     _loop(service, "work", body)
@@ -288,7 +288,7 @@ def _recall_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recall(service: Service, actor: str) -> None:
-    """Exit status 1 if an event has the number of another that travelled, or state could not be put back."""
+    """Exit status 1 if an event has the number of another one in Kafka, or if state could not be restored."""
     from shared.messaging import consumer, kafka_clients  # as above
 
     settings = _begin(service, "recall")

@@ -1,4 +1,4 @@
-"""The loop that takes due rows to the outside world, one at a time and each with its own outcome."""
+"""Task loop: polls each background task for one due row; a failing task backs off without delaying the others."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,31 +23,34 @@ DONE = Counter("work_done_total", "Task iterations that processed a due row", ["
 FAILED = Counter("work_failed_total", "Task iterations that failed", ["task", "error"])
 
 Task = Callable[[], bool]
-# The outcome is settled after the call: the pool's wait for a connection and the longest statement.
+# Time to record the outcome after the call: the wait for a connection and the longest statement.
 SETTLE: Final = timedelta(seconds=20)
 
 
 class LeaseTooShort(Exception):
-    """A lease can end while its row is still being worked, so that two processes would work it at once."""
+    """A lease could end while its row is being processed, so that two processes would work on it."""
 
 
 def require_lease(task: str, lease: timedelta, *, calls: timedelta) -> None:
-    """Check at start that a task's lease outlasts the calls made under it and the settling. Raises LeaseTooShort."""
+    """Check at the start that a task's lease outlasts its calls and the recording of the outcome.
+
+    Raises LeaseTooShort.
+    """
     if lease < calls + SETTLE:
         raise LeaseTooShort(f"{task}: its lease of {lease} is shorter than its calls ({calls}) and settling ({SETTLE})")
 
 
 def backoff(first: timedelta, attempts: int, longest: timedelta) -> timedelta:
-    """Return an exponential backoff: `first` after no earlier attempt, twice as long after each, capped."""
+    """Return an exponential backoff: `first` after no earlier attempt, doubled with each one, capped at `longest`."""
     return min(longest, first * (1 << min(attempts, 16)))
 
 
 @contextmanager
 def claimed() -> Iterator[None]:
-    """Mark what is raised inside as the failure of one claimed row.
+    """Mark exceptions of the block as failures of one claimed row.
 
-    The transaction of the claim, committed before, must have set the row's lease and counted its attempt: the lease is
-    the row's backoff, so the task need not pause. What fails outside, such as the claim itself, pauses the task.
+    The committed claim must have set the row's lease and counted its attempt: the lease is the row's backoff, so the
+    task need not pause. A failure outside the block, such as of the claim itself, pauses the task.
     """
     try:
         yield
@@ -57,10 +60,10 @@ def claimed() -> Iterator[None]:
 
 
 def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
-    """Turn through the tasks until told to stop; each says whether there was a row.
+    """Run the tasks in turn until stopped; each returns whether it had a row.
 
-    A row that fails (see `claimed`) delays neither the other rows of its task nor the other tasks. A task that cannot
-    even claim a row pauses for a second while the others go on.
+    A failing row (see `claimed`) delays neither other rows of its task nor other tasks. A task that cannot claim a row
+    pauses for a second while the others continue.
     """
     pause = SHORTEST_SECONDS
     rests_until: dict[str, float] = {}
@@ -85,7 +88,7 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
 def _turn(name: str, task: Task) -> bool | None:
     try:
         worked = task()
-    except Exception as error:  # logged and counted, and the other rows and tasks go on
+    except Exception as error:  # logged and counted; other rows and tasks continue
         if isinstance(error, UNAVAILABLE):
             log.warning("work.unavailable", task=name, error=f"{type(error).__name__}: {error}")
         else:

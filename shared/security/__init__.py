@@ -1,1 +1,1 @@
-"""Signatures of ours: tokens, proofs, audit seals and signed extracts."""
+"""Our own signatures: tokens, proofs, audit seals and signed extracts."""

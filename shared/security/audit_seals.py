@@ -1,8 +1,7 @@
-"""Seals over the audit log: a hash chain of signed Merkle heads, and the verifier that names what was changed.
+"""Audit seals: a hash chain of signed Merkle heads over the audit log, and its verifier.
 
-The chain alone cannot show that its end was cut off. So each head leaves the database as it is made: the sealer logs
-it, and the number of the last seal is a metric. The verifier takes such a head as an anchor that the chain must
-contain.
+The chain alone cannot show that its end was cut off. So each head leaves the database at once: the sealer logs it, and
+the number of the last seal is a metric. The verifier takes a head as an anchor that the chain must contain.
 """
 
 import hashlib
@@ -28,14 +27,14 @@ _LOCK: Final = 0x7365_616C
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is wrong with the audit log."""
+    """A fault of the audit log."""
 
     seal_id: int
     what: str
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over one or more leaves, hashed as in RFC 6962, section 2.1."""
+    """Return the root over one or more leaves, hashed as in RFC 6962, section 2.1."""
     nodes = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(nodes) > 1:
         pairs = [nodes[at : at + 2] for at in range(0, len(nodes), 2)]
@@ -46,9 +45,9 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 def seal_next(
     pool: Pool, key: SigningKey, *, service: str, clock: Clock = utc_now, after: timedelta = SEAL_AFTER
 ) -> bool:
-    """Seal what has been committed since, once its oldest row is `after` old, so that rows share a seal.
+    """Seal the committed rows once the oldest is `after` old, so that rows share a seal.
 
-    Says whether there was anything. One sealer at a time per database.
+    Returns whether there was anything to seal. One sealer at a time per database.
     """
     with transaction(pool, clock=clock) as tx:
         if not _take_lock(tx.conn):
@@ -68,15 +67,15 @@ def seal_next(
         ).fetchone()
         assert inserted is not None
         tx.conn.execute("UPDATE audit_log SET seal_id = %s WHERE id = ANY(%s)", (inserted[0], [row[0] for row in rows]))
-    # After the commit: a head that is logged is in the chain for ever.
+    # After the commit: a logged head is in the chain for good.
     log.info("audit.sealed", seal_id=inserted[0], rows=len(rows), head=head, signature=signature)
     return True
 
 
 def check(conn: Conn, keys: KeySet, *, service: str, now: datetime, anchors: Collection[str] = ()) -> Iterator[Finding]:
-    """Recompute every seal; yield what does not fit, or which anchor is missing. Memory does not grow with the log.
+    """Recompute every seal. Yields faults and missing anchors. Memory does not grow with the log.
 
-    No finding means: no sealed row was changed, added or removed, up to the newest anchor at least.
+    Without a finding, no sealed row was changed, added or removed, up to the newest anchor at least.
     """
     previous, last_id = FIRST, 0
     missing = set(anchors)

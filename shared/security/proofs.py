@@ -1,7 +1,7 @@
-"""What a renewal rests on: identity's word who signed which document, payment's word what was paid for it.
+"""Verification of a renewal's two proofs: identity's attestation and payment's receipt, both bound to the document's
+digest.
 
-Whoever acted on application's word alone could be sent by an intruder there. So each reader verifies for itself, with
-the public keys, that both words are about this very document.
+Consumers verify both with public keys, so that a compromised application service cannot trigger issuance.
 """
 
 import uuid
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 class ProofRefused(Refused):
-    """The attestation, the receipt and the document do not belong together."""
+    """Attestation, receipt and document do not match."""
 
     reason = "proof-refused"
 
 
 @dataclass(frozen=True)
 class ProofKeys:
-    """The public keys of those whose word counts."""
+    """The public keys of identity and payment."""
 
     identity: KeySet
     payment: KeySet
 
 
 class Subscriber(msgspec.Struct, frozen=True):
-    """The organisation, from identity's records."""
+    """The organisation, as in identity's records."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class Subscriber(msgspec.Struct, frozen=True):
 
 
 class AR(msgspec.Struct, frozen=True):
-    """The signer, from identity's records: mail and post go to nobody else."""
+    """The signer, as in identity's records: the only recipient of e-mails and letters."""
 
     id: str
     name: str
@@ -62,7 +62,7 @@ class _Attestation(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What payment received for the document."""
+    """The payment for the document."""
 
     sub: uuid.UUID
     amount_minor: int
@@ -77,7 +77,7 @@ class _Party(msgspec.Struct, frozen=True):
 
 
 class DocumentItem(msgspec.Struct, frozen=True):
-    """One certificate, as the AR signed for it."""
+    """A certificate in the signed document."""
 
     item_id: uuid.UUID
     reference: str
@@ -107,7 +107,7 @@ class Document(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Attested:
-    """A document with who signed it."""
+    """A document with its attested signer."""
 
     document: Document
     sha256: str
@@ -116,7 +116,10 @@ class Attested:
 
 
 def attested(renewal_id: RenewalId, *, document: str, attestation: str, keys: KeySet, tx: Tx) -> Attested:
-    """The document, if identity attested this renewal's AR's signature of it. Raises TokenRefused or ProofRefused."""
+    """Return the document if identity attested that this renewal's AR signed it.
+
+    Raises TokenRefused or ProofRefused.
+    """
     claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
     word = _convert(claims, _Attestation)
     signed = read(document)
@@ -133,7 +136,7 @@ def attested(renewal_id: RenewalId, *, document: str, attestation: str, keys: Ke
 
 
 def paid(proven: Attested, *, receipt: str, keys: KeySet, tx: Tx) -> Receipt:
-    """The receipt, if payment received the document's whole fee for it. Raises TokenRefused or ProofRefused."""
+    """Return the receipt if payment received the document's whole fee. Raises TokenRefused or ProofRefused."""
     claims = verify(receipt, kind=TokenKind.RECEIPT, keys=keys, now=tx.now, issuer="payment")
     word = _convert(claims, Receipt)
     if word.sub != proven.document.renewal_id:
@@ -166,7 +169,7 @@ def _check_items(signed: Document) -> None:
 
 
 def read(text: str) -> Document:
-    """A document, not proven. Raises ProofRefused."""
+    """Return a document without verifying it. Raises ProofRefused."""
     try:
         return msgspec.json.decode(text, type=Document)
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:

@@ -1,7 +1,7 @@
 """Signed extracts: the facts of one service's database that other services' facts must agree with, as JSON lines.
 
-The first line says whose extract it is and when it was taken, the last one carries a signature over all lines before
-it. Everything is read in one snapshot and streamed, so an extract of any size takes little memory.
+The first line names the service and the time, the last one has a signature over all lines before it. Everything is read
+in one snapshot and streamed, so an extract of any size takes little memory.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 
 FORMAT: Final = 1
 _FETCH_ROWS: Final = 1000
-# A sort of all events takes longer than a web request's statement may.
+# Sorting all events takes longer than the timeout of a web request's statement.
 _NO_TIMEOUT: Final = "SET LOCAL statement_timeout = 0"
 
 Write = Callable[[str], object]
@@ -28,14 +28,16 @@ Write = Callable[[str], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One kind of record: the query's columns are its fields; ORDER BY makes two extracts of one state equal."""
+    """A kind of record: the query's columns are its fields; ORDER BY makes extracts of the same state equal."""
 
     name: str
     query: LiteralString
 
 
 def claims_sha256(column: LiteralString) -> LiteralString:
-    """Return an SQL expression: the digest of a token's claims but for `iat`; a token signed again has the same."""
+    """Return an SQL expression for the digest of a token's claims without `iat`: equal for a token that is signed
+    again.
+    """
     payload = "split_part(" + column + ", '.', 2)"
     padded = "translate(" + payload + ", '-_', '+/') || repeat('=', mod(4 - mod(length(" + payload + "), 4), 4))"
     claims = "convert_from(decode(" + padded + ", 'base64'), 'UTF8')::jsonb - 'iat'"
@@ -71,7 +73,7 @@ OF_EVERY_SERVICE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A service as its extract names it, with what it adds to the tables of every service."""
+    """A service's identity in its extract, and its own tables."""
 
     service: str
     reads: Sequence[str]
@@ -80,7 +82,7 @@ class Source:
 
 
 def write_file(pool: Pool, source: Source, output: Path, *, now: datetime) -> str:
-    """Write a whole extract into a file, which is complete once it is there; return the state hash."""
+    """Write an extract to a file, which appears once it is complete. Returns the state hash."""
     unfinished = output.with_name(f"{output.name}.unfinished")
     with unfinished.open("w", encoding="utf-8") as file:
         state = write(pool, source, file.write, now=now)
@@ -89,7 +91,7 @@ def write_file(pool: Pool, source: Source, output: Path, *, now: datetime) -> st
 
 
 def write(pool: Pool, source: Source, out: Write, *, now: datetime) -> str:
-    """Write a whole extract, line by line; return the state hash: the SHA-256 of all its records."""
+    """Write an extract line by line. Returns the state hash: the SHA-256 of all its records."""
     with pool.connection() as conn, conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         conn.execute(_NO_TIMEOUT)
@@ -97,7 +99,7 @@ def write(pool: Pool, source: Source, out: Write, *, now: datetime) -> str:
 
 
 def write_signed(records: Iterable[Mapping[str, Any]], source: Source, out: Write, *, now: datetime) -> str:
-    """Write these records as an extract of the source; return the state hash."""
+    """Write these records as an extract of the source. Returns the state hash."""
     signed, state = hashlib.sha256(), hashlib.sha256()
     rows = 0
     head = {"format": FORMAT, "service": source.service, "taken_at": now, "reads": sorted(source.reads)}
@@ -137,7 +139,7 @@ def _text(value: object) -> str:
 
 
 def fields_of(line: str) -> Mapping[str, Any]:
-    """Read one line. Raises ValueError."""
+    """Parse one line. Raises ValueError."""
     found = json.loads(line)
     if not isinstance(found, dict) or not isinstance(found.get("record"), str):
         raise ValueError("a line is no record of an extract")

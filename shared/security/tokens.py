@@ -1,4 +1,4 @@
-"""Signed tokens between services: ES256 JWS (RFC 7515), kinds told apart by `typ` and `aud` (RFC 8725, 3.11)."""
+"""Signed tokens between services: ES256 JWS (RFC 7515), kinds distinguished by `typ` and `aud` (RFC 8725, 3.11)."""
 
 import base64
 import hashlib
@@ -19,12 +19,12 @@ from shared.errors import Refused
 
 ALGORITHM: Final = "ES256"
 Claims = Mapping[str, Any]
-# The draft ticket beside a document: from application in an answer, to identity in a request.
+# Header with the draft ticket: from application in an answer, to identity in a request.
 DRAFT_TICKET_HEADER: Final = "Draft-Ticket"
 
 
 class TokenKind(Enum):
-    """What a token is good for; one kind never passes for another."""
+    """Kinds of tokens, each for one purpose; one kind is never accepted for another."""
 
     ACCESS = ("at+jwt", "ecert-api", timedelta(minutes=15))
     CHECKOUT = ("checkout+jwt", "ecert-payment", timedelta(minutes=5))
@@ -42,32 +42,32 @@ class TokenKind(Enum):
 
 
 class TokenRefused(Refused):
-    """The token is not one of ours, not of this kind, or no longer good."""
+    """The token is not ours, of another kind, or no longer valid."""
 
     reason = "token-refused"
 
 
 class TokenExpired(TokenRefused):
-    """The token was good, and its time is over."""
+    """The token was valid and has expired."""
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private P-256 key and its name in the JWKS."""
+    """A private P-256 key with its name in the JWKS."""
 
     key: ec.EllipticCurvePrivateKey
     kid: str
 
     @classmethod
     def load(cls, path: Path) -> "SigningKey":
-        """Read a PEM file. Raises ValueError for any other key."""
+        """Read a PEM file. Raises ValueError for another kind of key."""
         key = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise ValueError(f"{path} is no P-256 key")
         return cls(key=key, kid=thumbprint(key.public_key()))
 
     def jwk(self) -> dict[str, str]:
-        """The public half, as a JWK."""
+        """Return the public key as a JWK."""
         return {**_jwk(self.key.public_key()), "kid": self.kid, "use": "sig", "alg": ALGORITHM}
 
 
@@ -84,12 +84,12 @@ class KeySet:
 
     @classmethod
     def load_fresh(cls, path: Path) -> "KeySet":
-        """Read a JWKS file that may be replaced while we run; the same keys as long as it is not."""
+        """Read a JWKS file that may be replaced while the process runs; cached until the file changes."""
         return _kept(path, path.stat().st_mtime_ns)
 
     @classmethod
     def parse(cls, jwks: Mapping[str, Any]) -> "KeySet":
-        """Read a JWKS."""
+        """Parse a JWKS."""
         keys: dict[str, ec.EllipticCurvePublicKey] = {}
         for jwk in jwks["keys"]:
             key = jwt.PyJWK(jwk, algorithm=ALGORITHM).key
@@ -105,7 +105,7 @@ def _kept(path: Path, _changed: int) -> KeySet:
 
 
 def sign(claims: Claims, *, kind: TokenKind, key: SigningKey, now: datetime, issuer: str) -> str:
-    """Sign claims as a token of a kind; `iat` and, if the kind ends, `exp` are added."""
+    """Sign claims as a token of a kind; adds `iat` and, if the kind expires, `exp`."""
     times: dict[str, int] = {"iat": int(now.timestamp())}
     if kind.lifetime is not None:
         times["exp"] = int((now + kind.lifetime).timestamp())
@@ -114,7 +114,7 @@ def sign(claims: Claims, *, kind: TokenKind, key: SigningKey, now: datetime, iss
 
 
 def verify(token: str, *, kind: TokenKind, keys: KeySet, now: datetime, issuer: str) -> dict[str, Any]:
-    """The claims of a good token. Raises TokenRefused."""
+    """Return the claims of a valid token. Raises TokenRefused."""
     try:
         header = jwt.get_unverified_header(token)
         key = keys.keys.get(str(header.get("kid")))
@@ -147,7 +147,7 @@ def read_unverified(token: str) -> dict[str, Any]:
 
 
 def _check_times(claims: Claims, kind: TokenKind, now: datetime) -> None:
-    """Our own clock decides, with a minute for clocks that differ; `exp` has none: it is short anyway."""
+    """Check the times with a tolerance of a minute for `iat`; `exp` has none, since lifetimes are short."""
     issued, expires = claims.get("iat"), claims.get("exp")
     if not isinstance(issued, int) or issued > now.timestamp() + 60:
         raise TokenRefused("issued in the future")
@@ -166,7 +166,7 @@ def _jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
 
 
 def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
-    """RFC 7638."""
+    """Return the key's thumbprint (RFC 7638)."""
     canonical = json.dumps(_jwk(key), sort_keys=True, separators=(",", ":"))
     return _b64(hashlib.sha256(canonical.encode()).digest())
 

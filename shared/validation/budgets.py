@@ -1,6 +1,6 @@
-"""Budgets of a request: bytes of headers, elements of a body, errors of an answer, before a library reads them.
+"""Budgets of a request: bytes of headers, elements of a body, errors of an answer, checked before a library reads them.
 
-Parsers of headers, forms and schemas take time that grows with what they find, sometimes with its square, and hold the
+Parsers of headers, forms and schemas take time that grows with their input, sometimes with its square, and hold the
 interpreter's lock. Each limit here is far above what a browser or a client of ours sends.
 """
 
@@ -12,7 +12,7 @@ import flask
 from werkzeug.exceptions import RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 
 MAX_HEADER_BYTES: Final = 2048
-# Headers that are longer by their nature; the reader of each has limits of its own.
+# Longer by nature; their readers have limits of their own.
 _LONGER_HEADERS: Final[Mapping[str, int]] = {
     "authorization": 8192,
     "cookie": 8192,
@@ -20,7 +20,7 @@ _LONGER_HEADERS: Final[Mapping[str, int]] = {
     "x-forwarded-client-cert": 16_384,
 }
 MAX_FORM_FIELDS: Final = 1000
-# An order has 600 server names at most; each with its PIN counts twice. Names of fields count, too.
+# An order has at most 600 server names, each counted twice with its PIN. Names of fields count, too.
 MAX_JSON_ELEMENTS: Final = 4000
 MAX_JSON_DEPTH: Final = 20
 MAX_ERRORS: Final = 20
@@ -38,9 +38,9 @@ def check(request: flask.Request) -> None:
 
 
 def is_readable_json(data: bytes) -> bool:
-    """Return whether this is JSON that a schema may be given.
+    """Return whether this is JSON that a schema may read.
 
-    Too many elements, or too deep, is refused; so are NUL, which PostgreSQL refuses, and lone surrogates.
+    Rejects too many elements, too deep nesting, NUL (which PostgreSQL refuses) and lone surrogates.
     """
     try:
         found = json.loads(data)
@@ -75,7 +75,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def first_errors(errors: Any) -> Any:
-    """Return the first of a schema's errors, each cut to a length: an answer never grows with what was sent."""
+    """Return the first of a schema's errors, truncated: an answer must not grow with the request."""
     left = MAX_ERRORS
 
     def cut(found: Any) -> Any:

@@ -1,6 +1,7 @@
-"""Server names that an order can have: one rule for the register's import, the draft and the order itself.
+"""Server names that can be ordered: one rule for the register's import, the draft and the order.
 
-What is refused here can never be certified, so it must not be sold. Issuance asks again when it opens the order.
+Names that are refused here can never be certified, so they must not be sold. Issuance checks again when it opens the
+order.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ MOST_NAMES: Final = 50
 
 
 class OrderFault(StrEnum):
-    """Why server names cannot be ordered together; a single name's own faults are `NameFault`."""
+    """Reasons why server names cannot be ordered together; faults of a single name are `NameFault`."""
 
     SPELLING = "names-not-as-certified"
     REPEATED = "names-repeated"
@@ -45,7 +46,7 @@ def check_names(product: Product, server_names: Sequence[str]) -> None:
 
 
 def can_be_ordered(product: Product, server_names: Sequence[str]) -> bool:
-    """Tell whether a certificate of this product can have exactly these server names."""
+    """Return whether a certificate of this product can have exactly these server names."""
     try:
         check_names(product, server_names)
     except NotOrderable:
@@ -58,5 +59,5 @@ def _check_name(name: str) -> None:
         certified = server_name(name)
     except NameRefused as refused:
         raise NotOrderable(refused.reason, str(refused)) from refused
-    if certified != name:  # PINs, letters and comparisons go by the one spelling that a certificate has
+    if certified != name:  # PINs, letters and comparisons use the spelling of the certificate
         raise NotOrderable(OrderFault.SPELLING, f"{name!r}: write it {certified}")

@@ -1,10 +1,10 @@
-"""Parsing pool: bytes of strangers are read by libraries in other processes, within limits of time and memory.
+"""Parsing pool: libraries read untrusted bytes in other processes, within limits of time and memory.
 
-A key, a CSR, a certificate or a CMS of a few kilobytes can keep OpenSSL busy for a minute, and the interpreter's lock
-is held meanwhile: every other request of the process would wait. A worker that overruns its limits is killed and
-replaced. A worker gets none of the process's environment, so no secret lies in the memory beside the stranger's bytes.
+A key, a CSR, a certificate or a CMS of a few kilobytes can keep OpenSSL busy for a minute while it holds the
+interpreter's lock: all other requests of the process would wait. A worker that exceeds its limits is killed and
+replaced. A worker inherits no environment, so its memory contains no secret.
 
-A worker is a boundary for time and memory, not for trust: its answers are unpickled here.
+A worker limits time and memory; it is not trusted less: its answers are unpickled here.
 """
 
 import os
@@ -31,25 +31,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WORKERS: Final = 2
-# So many more calls may wait for a worker, so long; the others are refused at once: a request holds a thread.
+# Number of further calls that may wait for a worker, and their timeout; others are refused at once, since each blocks a
+# thread.
 WAITING: Final = 4
 WAIT_TIMEOUT: Final = 1.0
 # A worker's own limits (parsing_worker.py) end a call long before, unless the machine is busy.
 CALL_TIMEOUT: Final = 10.0
 _ROOT: Final = Path(__file__).parents[2]
-# What the interpreter needs to find its libraries.
+# Variables by which the interpreter finds its libraries.
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 _CALLS: Final = Counter("parsing_calls_total", "Calls to the parsing pool by outcome", ["outcome"])
 
 
 class TooCostly(Refused):
-    """The bytes took more time or memory to read than anything that is in order."""
+    """The input took more time or memory to parse than any valid input."""
 
     reason = "too-costly-to-read"
 
 
 class ParserBusy(Unavailable):
-    """Every worker is taken."""
+    """All workers are busy."""
 
     reason = "parser-busy"
 
@@ -59,16 +60,16 @@ class ParserFailed(Exception):
 
 
 class Parser(Protocol):
-    """A place where a function that reads strangers' bytes is called."""
+    """Runner of functions that read untrusted bytes."""
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class Inline:
-    """Parser in this very process: for bytes that were read by a pool before."""
+    """Parser in the calling process, for bytes that a pool has read before."""
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call it."""
+        """Call the function."""
         return function(*args, **kwargs)
 
 
@@ -76,7 +77,7 @@ INLINE: Final = Inline()
 
 
 class Pool:
-    """Parser in worker processes. Make it after the process has forked; `modules` are what the workers import first."""
+    """Parser in worker processes. Create it after the process has forked; workers import `modules` first."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class Pool:
             self._idle.put(_Worker(self._modules))
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a module's function in a worker. Raises what it raises, if that is Refused or Unavailable.
+        """Call a module's function in a worker. Raises its exception, if that is Refused or Unavailable.
 
         Raises TooCostly, ParserBusy, or ParserFailed for any other exception.
         """
@@ -115,7 +116,7 @@ class Pool:
                 raise ParserFailed(value)
 
     def close(self) -> None:
-        """End the workers that are idle; the others end with this process."""
+        """End idle workers; the others end with this process."""
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().end()
@@ -144,7 +145,7 @@ def _busy() -> ParserBusy:
 
 
 class _Worker:
-    """One process; it ends when the other end of its connection is closed."""
+    """A worker process; it ends when the other end of its connection is closed."""
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._connection, theirs = Pipe()
@@ -164,7 +165,7 @@ class _Worker:
         return self._process.poll() is None
 
     def call(self, message: bytes, timeout: float) -> tuple[str, Any]:
-        """The outcome and its value; after an overrun the process is gone."""
+        """Return outcome and value; if the call exceeds a limit, the process is gone."""
         try:
             self._connection.send_bytes(message)
             if self._connection.poll(timeout):
@@ -179,7 +180,7 @@ class _Worker:
         return "overran", None
 
     def end(self) -> None:
-        """Kill the process, and wait for it."""
+        """Kill the process and wait for it."""
         self._end()
 
 

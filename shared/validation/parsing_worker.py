@@ -1,4 +1,4 @@
-"""Worker process of the parsing pool: calls one function after the other, within limits that the kernel keeps."""
+"""Worker process of the parsing pool: runs one function after the other, within limits enforced by the kernel."""
 
 import importlib
 import math
@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from shared.errors import Refused, Unavailable
 
-# Of the processor, for one call, in whole seconds: waiting for it on a busy machine does not count.
+# Processor time of one call, in whole seconds: waiting on a busy machine does not count.
 CPU_SECONDS: Final = 2
-# Beyond what is mapped when the libraries are loaded.
+# Beyond what is mapped once the libraries are loaded.
 MEMORY_BYTES: Final = 128 * 1024 * 1024
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answer calls on the connection of this file descriptor; the other arguments are modules to import first."""
+    """Answer calls on the connection of this file descriptor; further arguments are modules to import first."""
     connection = Connection(int(arguments[0]))
     for name in arguments[1:]:
         importlib.import_module(name)
@@ -47,7 +47,7 @@ def _answer(message: bytes) -> bytes:
 
 
 def _limit_cpu(seconds: int) -> None:
-    """Have the kernel kill this process when it has used so much more of the processor."""
+    """Let the kernel kill this process after so much more processor time."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = math.ceil(used.ru_utime + used.ru_stime) + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
@@ -56,7 +56,7 @@ def _limit_cpu(seconds: int) -> None:
 def _limit_memory(more: int) -> None:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + more, mapped + more))
-    # A killed worker's memory holds what somebody sent, perhaps a private key.
+    # No core dump: the memory may contain somebody's private key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -1,8 +1,8 @@
-"""Record of a subscriber and of its Authorised Representative: the one rule for every field.
+"""Records of subscribers and their Authorised Representatives: the rules for all fields.
 
-What this module accepts can stand in a certificate (Baseline Requirements 7.1.2.7.4 and 7.1.4), in the header of an
-e-mail and on a PIN Envelope, so that nothing that was paid for fails on a name or an address. It is applied where a
-record enters (enrolment, import), again before money is asked for (draft, attestation), and by the lint at the end.
+An accepted value can be in a certificate (Baseline Requirements 7.1.2.7.4 and 7.1.4), in the header of an e-mail and on
+a PIN Envelope, so that no paid renewal fails on a name or an address. The rules are applied when a record enters
+(enrolment, import), again before payment (draft, attestation), and by the lint at the end.
 """
 
 import re
@@ -17,14 +17,14 @@ MAX_NAME: Final = 64  # X.520: ub-organization-name
 MAX_PLACE: Final = 128  # X.520: ub-state-name, ub-locality-name
 MAX_EMAIL: Final = 254
 MAX_ADDRESS_LINES: Final = 8
-# The window of the PIN Envelope at its smallest type (5.5 pt): lines, and a line's width in em.
+# Window of the PIN Envelope at its smallest type size (5.5 pt): lines, and the width of a line in em.
 _WINDOW_LINES: Final = 12
 _WINDOW_WIDTH: Final = 39.0
-# Other (control, format, surrogate, private use, unassigned) and the separators but for the space itself.
+# Other (control, format, surrogate, private use, unassigned), and separators except the space.
 _REFUSED_CATEGORIES: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
 _ENTITY: Final = re.compile(r"&(#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
-# Letters and digits alone, in lower case: what programs, examples and people write where there is no value.
+# Letters and digits only, in lower case: placeholders for a missing value.
 _STAND_INS: Final = frozenset(
     "na none null nil unknown undefined tbc tbd tba test xxx notapplicable notavailable noname company mycompany "
     "organisation organization somestate somecity default defaultcity defaultcompanyltd internetwidgitsptyltd "
@@ -43,7 +43,7 @@ _COUNTRIES: Final = frozenset(
 
 
 class RecordRefused(Refused):
-    """A field of a record cannot be used; the message names the field and the fault, never the value."""
+    """A field of a record cannot be used; the message names field and fault, never the value."""
 
     reason = "record-refused"
 
@@ -66,7 +66,7 @@ def check_place(field: str, text: str) -> None:
 
 
 def check_subject(name: str, country: str, state_or_province: str | None, locality: str | None) -> None:
-    """Check what becomes the subject of a certificate (BR 7.1.2.7.4). Raises RecordRefused."""
+    """Check the fields of a certificate's subject (BR 7.1.2.7.4). Raises RecordRefused."""
     check_name("name", name)
     if country not in _COUNTRIES:
         raise RecordRefused("country", "not an ISO 3166-1 code of two capital letters (the United Kingdom is GB)")
@@ -79,7 +79,7 @@ def check_subject(name: str, country: str, state_or_province: str | None, locali
 
 
 def check_email(field: str, text: str) -> None:
-    """Check an e-mail address: one that every mail server takes (ASCII, no quoting). Raises RecordRefused."""
+    """Check that every mail server accepts the e-mail address (ASCII, no quoting). Raises RecordRefused."""
     if len(text) > MAX_EMAIL or _EMAIL.fullmatch(text) is None or ".." in text or text[:1] == "." or ".@" in text:
         raise RecordRefused(field, "not an address that every mail server takes: ASCII, such as name@example.com.hk")
     if any(label[:1] == "-" or label[-1:] == "-" for label in text.rpartition("@")[2].split(".")):
@@ -98,7 +98,7 @@ def check_address(recipient: str, organisation: str, lines: Sequence[str]) -> No
 
 
 def is_accepted(check: Callable[[], None]) -> bool:
-    """Tell whether a check of this module passes."""
+    """Return whether a check of this module passes."""
     try:
         check()
     except RecordRefused:
@@ -130,7 +130,7 @@ def _check_printable(field: str, text: str) -> None:
 
 
 def _window_lines(text: str) -> int:
-    """Return how many lines of the window the text takes at most, broken at blanks and between wide characters."""
+    """Return the maximum number of lines of the text in the window, broken at blanks and between wide characters."""
     lines, used = 1, 0.0
     for word in re.findall(r"[^ ]+", text):
         pieces = [word] if all(map(_is_narrow, word)) else list(word)

@@ -1,1 +1,1 @@
-"""HTTP: the service's app, requests, problems, idempotency, authentication and the server that runs it."""
+"""HTTP: application factory, requests, problems, idempotency, authentication and the server."""

@@ -1,4 +1,4 @@
-"""Who calls: identity's access token, checked with its public key and no call."""
+"""Authentication by identity's access token, verified with its public key, without a call."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +9,14 @@ from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 
 
 class Unauthenticated(TokenRefused):
-    """No access token came with the request."""
+    """The request has no access token."""
 
     reason = "unauthenticated"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """An AR who signed in."""
+    """A signed-in AR."""
 
     ar_id: ARId
     subscriber_id: SubscriberId
@@ -35,7 +35,7 @@ def claims_of(authorization: str | None, *, keys: KeySet, now: datetime) -> dict
 
 
 def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Caller:
-    """Return who sent the Authorization header. Raises Unauthenticated or TokenRefused."""
+    """Return the caller named by the Authorization header. Raises Unauthenticated or TokenRefused."""
     claims = claims_of(authorization, keys=keys, now=now)
     try:
         if claims["role"] != "ar":

@@ -1,8 +1,8 @@
-"""The one place that reads the client certificate from the gateway's header (Envoy's XFCC).
+"""Client certificate of a request, parsed from the gateway's header (Envoy's XFCC), in this place only.
 
-The header is believed because nothing but the gateway gets through to the service (`require_gateway_only`), and it
-writes it anew on every request (SANITIZE_SET). It must look exactly as Envoy writes it for one certificate:
-anything else means that something other than Envoy, or a second proxy, had a hand in it.
+The header is trusted because only the gateway reaches the service (`require_gateway_only`), and it replaces the header
+on every request (SANITIZE_SET). The header must have exactly Envoy's form for one certificate: anything else means that
+another program, or a second proxy, has changed it.
 """
 
 import binascii
@@ -23,22 +23,22 @@ _PEM: Final = re.compile(
 
 
 class ClientCertificateMissing(Refused):
-    """The request came without a client certificate."""
+    """The request has no client certificate."""
 
     reason = "client-certificate-missing"
 
 
 class ClientCertificateMalformed(Refused):
-    """The gateway's header does not carry exactly one certificate as the gateway writes it."""
+    """The gateway's header does not contain exactly one certificate in the gateway's form."""
 
     reason = "client-certificate-malformed"
 
 
 def parse(header: str | None) -> bytes:
-    """The client's certificate, DER.
+    """Return the client's certificate, DER.
 
-    Raises ClientCertificateMissing without a header, ClientCertificateMalformed for anything but exactly one
-    element with one Cert.
+    Raises ClientCertificateMissing without a header, ClientCertificateMalformed for anything but exactly one element
+    with one Cert.
     """
     if not header:
         raise ClientCertificateMissing("no client certificate came with the connection")
@@ -53,19 +53,19 @@ def parse(header: str | None) -> bytes:
 
 
 def require_gateway_only(web: WebSettings) -> None:
-    """The client certificate's header is believed because only the gateway gets through to us. Raises SettingsError.
+    """Refuse settings under which others than the gateway reach the service. Raises SettingsError.
 
-    So is what the desk says, where it operates a service.
+    The operator API requires the same of the desk's connections.
     """
     if not web.bind.startswith("unix:") and web.tls is None:
         raise SettingsError(
-            "BIND: what believes the gateway's or the desk's word listens on a Unix socket (unix:/path), or behind "
+            "BIND: a process that trusts the gateway or the desk listens on a Unix socket (unix:/path), or behind "
             "TLS_CERTIFICATE_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE"
         )
 
 
 def _der(pem: bytes) -> bytes:
-    """Return the bytes alone: its reader says what is wrong with the certificate itself."""
+    """Return the bytes; their reader reports faults of the certificate itself."""
     try:
         return binascii.a2b_base64(b"".join(pem.splitlines()[1:-1]), strict_mode=True)
     except binascii.Error as error:

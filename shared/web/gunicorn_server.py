@@ -1,4 +1,4 @@
-"""gunicorn, told what its defaults get wrong for us."""
+"""gunicorn configuration: one gthread worker, graceful shutdown, optional mutual TLS, RFC 9457 error bodies."""
 
 import json
 import socket
@@ -31,12 +31,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             self.cfg.set(name, value)
 
     def load(self) -> flask.Flask:
-        """Called in the worker, after the fork: pools and clients are made here."""
+        """Build the app in the worker, after the fork, where pools and clients must be created."""
         return self._make_app()
 
 
 def _refuse(client: socket.socket, status: int, reason: str, _words: str) -> None:
-    """What gunicorn itself refuses (a request line or header too long, an Expect) as a problem, not as a web page."""
+    """Answer gunicorn's own refusals (a request line or header too long, an Expect) with a problem, not a web page."""
     problem = Problem(HTTPStatus(status), reason.lower().replace(" ", "-"), reason)
     body = json.dumps(problem.body(None)).encode()
     head = (
@@ -50,10 +50,10 @@ util.write_error = _refuse
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's own lines, by the handler of all the others: JSON on standard output."""
+    """Logger of gunicorn's own messages: JSON on standard output, as for all others."""
 
     def setup(self, cfg: object) -> None:
-        """Set up gunicorn's loggers with no handler of their own."""
+        """Configure gunicorn's loggers without handlers of their own."""
         super().setup(cfg)
         for log in (self.error_log, self.access_log):
             log.handlers.clear()
@@ -62,7 +62,9 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 @dataclass(frozen=True)
 class _Health:
-    """gunicorn's master restarts a worker that hangs; whether it can answer just now, the app's own check says."""
+    """Health of the web process: gunicorn's master restarts a worker that hangs; the app's own
+    check decides readiness.
+    """
 
     is_ready: Callable[[], bool]
     alive: bool = True
@@ -80,9 +82,9 @@ def serve(
     is_ready: Callable[[], bool],
     on_exit: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM: running requests are finished within GRACE_SECONDS. One worker; scale by processes.
+    """Serve until SIGTERM; running requests are completed within GRACE_SECONDS. One worker; scale by processes.
 
-    The platform's page has its own address: it is nothing for those who may reach the app, and the other way round.
+    The admin port is separate: the app's clients cannot reach it, nor the platform the app.
     """
     _Server(
         make_app,
@@ -98,7 +100,7 @@ def serve(
             "post_fork": lambda server, worker: lifecycle.serve_admin(admin, _Health(is_ready)),
             "worker_exit": lambda server, worker: on_exit(),
             "control_socket_disable": True,
-            # Its default lets a header SCRIPT_NAME move the path that is routed.
+            # By default a header SCRIPT_NAME could change the routed path.
             "forwarder_headers": "",
             "limit_request_field_size": 16_380,
             "limit_request_line": 4_094,
@@ -110,7 +112,7 @@ def serve(
 
 
 def _tls(files: TLSFiles | None) -> dict[str, Any]:
-    """Only the gateway has a certificate of that issuer: nobody else gets further than the handshake."""
+    """Return mutual TLS; only the gateway has a certificate of that issuer, so nobody else passes the handshake."""
     if files is None:
         return {}
     return {

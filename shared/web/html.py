@@ -1,4 +1,4 @@
-"""What our web pages have in common: templates with the design system's parts, assets, headers for browsers."""
+"""Common parts of our web pages: templates with the design system, assets, security headers."""
 
 import gzip
 import hashlib
@@ -30,12 +30,12 @@ _COMPRESSED: Final = frozenset({"text/css", "text/javascript", "text/plain"})
 
 
 class _Flask(flask.Flask):
-    # The components' templates ask for parameters that were not given; ours are checked by their tests.
+    # The design system's templates use parameters that are not given; tests check our own.
     jinja_options = {"undefined": ChainableUndefined, "trim_blocks": True, "lstrip_blocks": True}  # noqa: RUF012
 
 
 def create_app(name: str, folder: Path) -> flask.Flask:
-    """An app of pages: this folder's templates with govuk-frontend's components beside them, and its static files."""
+    """Return an app for pages, with this folder's templates, govuk-frontend's components and static files."""
     app = _Flask(name, static_folder=str(folder / "static"), template_folder=None)
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 31_536_000
     components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
@@ -46,14 +46,14 @@ def create_app(name: str, folder: Path) -> flask.Flask:
 
 
 def _breakable(name: str) -> Markup:
-    """A server name that may be broken after a dot, where a line ends."""
+    """Return a server name that may be broken after a dot, where a line ends."""
     return Markup(".<wbr>").join(escape(part) for part in name.split("."))  # every part is escaped
 
 
 def _compress(response: flask.Response) -> None:
-    """A static file as small as the browser can take it.
+    """Compress a static file in the best form that the browser accepts.
 
-    Never a page: beside what somebody else typed it may hold what is secret, and its length would tell (BREACH).
+    Never a page: it may contain a secret beside attacker-controlled text, and its length would reveal it (BREACH).
     """
     if flask.request.endpoint != "static" or response.mimetype not in _COMPRESSED:
         return
@@ -73,7 +73,7 @@ def _gzip(content: bytes) -> bytes:
 
 
 def protect(response: flask.Response) -> None:
-    """What a browser may do with a page: run nothing of others, be in no frame, keep no copy unless it is static."""
+    """Add security headers: no foreign scripts, no frames, no caching except of static files."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     if flask.request.endpoint != "static":
@@ -83,10 +83,9 @@ def protect(response: flask.Response) -> None:
 
 
 def _drop_own_host(response: flask.Response) -> None:
-    """Have a redirection to this host lead to a path alone.
+    """Make a redirection to this host a path only.
 
-    The gateway takes the port off the Host header, so the framework's absolute address, to the same page with a slash
-    at its end, would lead to another port.
+    The gateway removes the port from the Host header, so the framework's absolute address would lead to another port.
     """
     location = urlsplit(response.headers.get("Location", ""))
     if location.netloc and location.netloc == flask.request.host:
@@ -99,7 +98,7 @@ def _fingerprint(path: Path, changed: float) -> str:
 
 
 def _asset(name: str) -> str:
-    """A static file's address, which changes with its content."""
+    """Return a static file's address, which changes with its content."""
     path = Path(flask.current_app.static_folder or "") / name
     version = _fingerprint(path, path.stat().st_mtime) if path.exists() else "none"
     return flask.url_for("static", filename=name, v=version)

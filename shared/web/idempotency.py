@@ -1,4 +1,4 @@
-"""Idempotency keys of our POSTs (draft-ietf-httpapi-idempotency-key-header): the first answer is the answer."""
+"""Idempotency keys of POST requests (draft-ietf-httpapi-idempotency-key-header): a repetition gets the first answer."""
 
 import hmac
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ class KeyMissing(Refused):
 
 
 class KeyInUse(Refused):
-    """A request with this key is being worked on."""
+    """A request with this key is in progress."""
 
     reason = "idempotency-key-in-use"
 
 
 class KeyReused(Refused):
-    """The key came before, with another request."""
+    """The key was used before, with another request."""
 
     reason = "idempotency-key-reused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A response as it was given."""
+    """A stored response."""
 
     status: int
     body: bytes
@@ -38,12 +38,12 @@ class Answer:
 
 
 _MIN_SECRET_BYTES: Final = 32
-# Outlasts every request: the longest waits for two calls of the payment provider.
+# Longer than any request: the longest waits for two calls of the payment provider.
 RUNNING_LEASE: Final = timedelta(seconds=60)
 
 
 class FingerprintKey:
-    """The secret that a stolen database lacks: a bare hash over a body with a PIN in it would give the PIN away."""
+    """Key of request fingerprints, which a stolen database lacks: a plain hash of a body would reveal a PIN in it."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < _MIN_SECRET_BYTES:
@@ -52,16 +52,16 @@ class FingerprintKey:
 
     @classmethod
     def load(cls, path: Path) -> "FingerprintKey":
-        """Read it from a file, every byte of it."""
+        """Read the key from a file, every byte of it."""
         return cls(path.read_bytes())
 
     def of(self, method: str, path: str, body: bytes) -> str:
-        """What the same request means: method, path and body (HMAC-SHA-256, in hexadecimal)."""
+        """Return the fingerprint of method, path and body (HMAC-SHA-256, in hexadecimal)."""
         return hmac.digest(self._secret, b"\0".join([method.encode(), path.encode(), body]), "sha256").hex()
 
 
 def find(conn: Conn, *, account: str, key: str, fingerprint: str) -> Answer | None:
-    """Take the key for this transaction; the earlier answer, if there is one.
+    """Claim the key for this transaction. Returns the earlier answer, if there is one.
 
     Raises KeyInUse while another transaction has it, KeyReused for another request.
     """
@@ -82,7 +82,7 @@ def find(conn: Conn, *, account: str, key: str, fingerprint: str) -> Answer | No
 
 
 def begin(conn: Conn, *, account: str, key: str, fingerprint: str, now: datetime) -> datetime:
-    """Claim the key for a request of several transactions; return until when. Call `find` in this transaction first.
+    """Claim the key for a request of several transactions. Returns the end of the claim. Call `find` in it first.
 
     Raises KeyInUse while this request runs elsewhere, KeyReused if another request has the key or died with it.
     """
@@ -104,7 +104,7 @@ def begin(conn: Conn, *, account: str, key: str, fingerprint: str, now: datetime
 
 
 def end(conn: Conn, *, account: str, key: str, until: datetime) -> bool:
-    """Give up the claim of `begin`; False if it lapsed and another run of the request has the key."""
+    """Release the claim of `begin`. Returns False if it expired and another run of the request has the key."""
     return (
         conn.execute(
             "DELETE FROM idempotency_running WHERE account = %s AND key = %s AND until = %s", (account, key, until)
@@ -114,7 +114,7 @@ def end(conn: Conn, *, account: str, key: str, until: datetime) -> bool:
 
 
 def save(conn: Conn, *, account: str, key: str, fingerprint: str, answer: Answer, now: datetime) -> None:
-    """Keep the answer, in the transaction of the change."""
+    """Store the answer, in the transaction of the change."""
     conn.execute(
         """INSERT INTO idempotency_keys (account, key, fingerprint, status, body, media_type, created_at)
            VALUES (%s, %s, %s, %s, %s, %s, %s)""",

@@ -16,7 +16,7 @@ from shared.web.problems import Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# The document is served on the host that answers its operations.
+# The document is served by the host that serves its operations.
 SAME_HOST: Final = ({"url": "/", "description": "The host that serves this document"},)
 SIGN_IN_HOST: Final = {
     "url": "https://{host}",
@@ -33,7 +33,7 @@ SECURITY_SCHEMES: Final[Mapping[str, Mapping[str, str]]] = {
         "description": "From the desk: for one action at one service, for a minute",
     },
 }
-# What every operation may answer.
+# Problems of every operation.
 _COMMON: Final = (
     problems.MALFORMED,
     problems.TOO_LARGE,
@@ -48,7 +48,7 @@ _AUTHENTICATE: Final = {"description": "RFC 6750", "required": True, "schema": _
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest ships no types
-    """A blueprint whose operations say which problems they answer with."""
+    """Blueprint whose operations document their problems."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,7 +56,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
 
 
 def refuses(*kinds: type[Exception]) -> Callable[[View], View]:
-    """Document that the operation answers these failures, each with its problem of the service's table."""
+    """Document the failures of an operation, each with its problem in the service's table."""
 
     def mark(view: View) -> View:
         _doc(view).setdefault("refusals", []).extend(kinds)
@@ -84,7 +84,7 @@ def by_staff(view: View) -> View:
 
 
 def by_client_certificate(*servers: Mapping[str, Any]) -> Callable[[View], View]:
-    """Document that the connection's client certificate decides, and which hosts ask for one."""
+    """Document that the connection's client certificate authenticates, and which hosts request one."""
 
     def mark(view: View) -> View:
         _manual(view)["security"] = [{"client_certificate": []}]
@@ -107,12 +107,12 @@ def takes_header(name: str, description: str) -> Callable[[View], View]:
 
 
 def add_parameter(view: View, parameter: Mapping[str, Any]) -> None:
-    """Document one more parameter."""
+    """Document another parameter."""
     _manual(view).setdefault("parameters", []).append(parameter)
 
 
 def _doc(view: Callable[..., Any]) -> dict[str, Any]:
-    """The view's own notes, where flask-smorest looks for them; a copy, for decorators share them otherwise."""
+    """Return the view's annotations, where flask-smorest looks for them; a copy, since decorators would share them."""
     notes: dict[str, Any] = deepcopy(getattr(view, "_apidoc", {}))
     view._apidoc = notes  # type: ignore[attr-defined]
     return notes
@@ -126,7 +126,9 @@ def _manual(view: Callable[..., Any]) -> dict[str, Any]:
 def _complete(
     doc: dict[str, Any], doc_info: Mapping[str, Any], *, app: flask.Flask, spec: Any, **_: Any
 ) -> dict[str, Any]:
-    """The operation with its problems by status, the headers of its answers, and its security schemes declared."""
+    """Return the operation with its problems by status and the headers of its answers; declares its
+    security schemes.
+    """
     table = app.extensions["ecert"].problems
     found = [*_COMMON, *(problems.of_kind(table, kind) for kind in doc_info.get("refusals", ()))]
     if "arguments" in doc_info:
@@ -151,7 +153,7 @@ def _status(status: Any) -> str:
 
 
 def _response(found: Iterable[Problem], spec: Any) -> dict[str, Any]:
-    """One status with the problems that it stands for."""
+    """Return the response of one status, with its problems."""
     listed = sorted(found, key=lambda problem: problem.slug)
     schemas = [{"$ref": f"#/components/schemas/{_declare(problem, spec)}"} for problem in listed]
     headers: dict[str, Any] = {}
@@ -167,7 +169,7 @@ def _response(found: Iterable[Problem], spec: Any) -> dict[str, Any]:
 
 
 def _declare(problem: Problem, spec: Any) -> str:
-    """The component's name of this problem, made when it is first needed."""
+    """Return the name of this problem's component, created when first needed."""
     name = f"Problem-{int(problem.status)}-{problem.slug}"
     if name not in spec.components.schemas:
         spec.components.schema(name, _schema(problem))

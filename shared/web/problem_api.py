@@ -1,4 +1,4 @@
-"""flask-smorest taught to speak RFC 9457: every error is a problem document, in the answer and in the OpenAPI."""
+"""RFC 9457 for flask-smorest: every error is a problem document, in answers and in the OpenAPI document."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +19,7 @@ class ProblemSchema(Schema):
     """A problem document (RFC 9457)."""
 
     class Meta:
-        """Some problems have members of their own."""
+        """Accepts further members."""
 
         unknown = INCLUDE
 
@@ -50,12 +50,12 @@ class KeySetSchema(Schema):
 
 
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
-    """An Api whose default error response is problem+json."""
+    """Api with problem+json as its error response."""
 
     ERROR_SCHEMA = ProblemSchema
 
     def handle_http_exception(self, error: HTTPException) -> flask.Response:
-        """Answer Flask's and webargs's own errors in our shape, keeping the headers that matter."""
+        """Return Flask's and webargs's own errors as problems, with the headers that matter."""
         problem, errors = _of_http(error)
         response = render(problem, None, errors=errors)
         for name, value in error.get_headers(flask.request.environ):
@@ -64,7 +64,7 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest ships no types
         return response
 
     def _register_responses(self) -> None:
-        """The error responses, documented with their own media type; the others keep JSON's."""
+        """Document error responses with their own media type; the others keep JSON's."""
         self.DEFAULT_RESPONSE_CONTENT_TYPE: str = problems.MEDIA_TYPE
         super()._register_responses()
         del self.DEFAULT_RESPONSE_CONTENT_TYPE
@@ -88,7 +88,7 @@ def _of_http(error: HTTPException) -> tuple[Problem, Any]:
 
 
 def render(problem: Problem, detail: str | None, **extensions: Any) -> flask.Response:
-    """A problem document as a response."""
+    """Return a problem document as a response."""
     body = problem.body(detail, request_id=flask.g.get("request_id"), **extensions)
     response = flask.make_response(flask.json.dumps(body), int(problem.status))
     response.mimetype = problems.MEDIA_TYPE

@@ -1,4 +1,4 @@
-"""Problem details for HTTP APIs (RFC 9457): the only shape in which an error leaves a service."""
+"""Problem details for HTTP APIs (RFC 9457): the only form in which an error leaves a service."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 @dataclass(frozen=True)
 class Problem:
-    """How one kind of failure looks from outside. `slug` is stable: clients decide by it.
+    """A kind of failure as clients see it. `slug` is stable: clients decide by it.
 
-    `members` are the further members of its document, each with its JSON Schema.
+    `members` are further members of the document, each with its JSON Schema.
     """
 
     status: HTTPStatus
@@ -31,7 +31,7 @@ class Problem:
         return f"urn:ecert:problem:{self.slug}"
 
     def body(self, detail: str | None, **extensions: Any) -> dict[str, Any]:
-        """The problem document."""
+        """Return the problem document."""
         document: dict[str, Any] = {"type": self.type, "title": self.title, "status": int(self.status)}
         if detail:
             document["detail"] = detail
@@ -65,12 +65,12 @@ COMMON: Final[ProblemTable] = {
 
 
 def find(table: ProblemTable, error: Exception) -> Problem | None:
-    """The problem of the nearest class of `error` in the service's table, then in the common one."""
+    """Return the problem of the nearest class of `error`: in the service's table, then in the common one."""
     return _nearest(table, type(error))
 
 
 def of_kind(table: ProblemTable, kind: type[Exception]) -> Problem:
-    """The problem that failures of this class become. Raises LookupError if there is none."""
+    """Return the problem of failures of this class. Raises LookupError if there is none."""
     if (problem := _nearest(table, kind)) is None:
         raise LookupError(f"{kind.__name__} is in no table of problems")
     return problem
@@ -85,10 +85,10 @@ def _nearest(table: ProblemTable, kind: type[Exception]) -> Problem | None:
 
 
 def one_of(values: Iterable[str], description: str) -> dict[str, Any]:
-    """A member's schema: one of these texts."""
+    """Return a member's schema: one of these texts."""
     return {"type": "string", "enum": sorted(set(values)), "description": description}
 
 
 def names(description: str) -> dict[str, Any]:
-    """A member's schema: a list of texts."""
+    """Return a member's schema: a list of texts."""
     return {"type": "array", "items": {"type": "string"}, "description": description}

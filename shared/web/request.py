@@ -1,4 +1,4 @@
-"""The app factory: what a service's blueprint may rely on in each request."""
+"""Application factory, and the request context for blueprints: caller, transaction, idempotency."""
 
 import re
 import uuid
@@ -54,7 +54,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """What the factory gives each request."""
+    """Dependencies that the factory gives each request."""
 
     pool: Pool
     keys: KeySet
@@ -63,7 +63,7 @@ class Runtime:
     problems: ProblemTable
     service: str
     fingerprints: FingerprintKey
-    # On whose account an Idempotency-Key counts.
+    # The account to which an Idempotency-Key belongs.
     account: Callable[[], str]
 
 
@@ -81,7 +81,7 @@ def create_app(
     account: Callable[[], str] | None = None,
     servers: Sequence[Mapping[str, Any]] = SAME_HOST,
 ) -> flask.Flask:
-    """A service's WSGI app, its routes under /<service>/v1 or the prefix; its callers are ARs unless it says whose."""
+    """Return a service's WSGI app, with routes under /<service>/v1 or the prefix; callers are ARs unless specified."""
     path = prefix or f"/{service}/v1"
     app = flask.Flask(service, static_folder=None)
     app.config |= {
@@ -110,30 +110,30 @@ def create_app(
         api.register_blueprint(blueprint, url_prefix=path)
     app.register_error_handler(Exception, _handle)
     tracing.instrument(app)
-    app.before_request(_link_client)  # the instrumentation opens its span before a request, too
+    app.before_request(_link_client)  # the instrumentation opens its span in before_request, too
     return app
 
 
 def runtime() -> Runtime:
-    """What the factory was given."""
+    """Return the factory's dependencies."""
     return cast(Runtime, flask.current_app.extensions["ecert"])
 
 
 def deps(kind: type[D]) -> D:
-    """The service's own dependencies, as its main.py built them."""
+    """Return the service's own dependencies, as main.py built them."""
     found = runtime().deps
     assert isinstance(found, kind)
     return found
 
 
 def caller() -> Caller:
-    """The signed-in AR. Raises Unauthenticated or TokenRefused."""
+    """Return the signed-in AR. Raises Unauthenticated or TokenRefused."""
     return caller_of(flask.request.headers.get("Authorization"), keys=runtime().keys, now=runtime().clock())
 
 
 @contextmanager
 def transaction() -> Iterator[Tx]:
-    """A transaction of this request."""
+    """Yield a transaction for this request."""
     with runtime().pool.connection() as conn, conn.transaction():
         yield Tx(
             conn=conn,
@@ -145,15 +145,15 @@ def transaction() -> Iterator[Tx]:
 
 
 def tx() -> Tx:
-    """The one transaction of a `command`."""
+    """Return the transaction of a `command`."""
     return cast(Tx, flask.g.tx)
 
 
 def command(view: View) -> View:
-    """A POST that changes state in one transaction: the same key and request get the same answer.
+    """Decorate a POST that changes state in one transaction: the same key and request get the same answer.
 
-    The answer is kept in the transaction of the change, so neither is there without the other.
-    A refused request changes nothing and is judged anew when it comes again.
+    The answer is stored in the transaction of the change, so both exist or neither. A refused request changes nothing,
+    and is checked again when it is repeated.
     """
 
     @wraps(view)
@@ -172,10 +172,10 @@ def command(view: View) -> View:
 
 
 def steps(view: View) -> View:
-    """A POST whose view makes its own short transactions, because it waits for the outside in between.
+    """Decorate a POST with several short transactions of its own, because it waits for the outside in between.
 
-    The key is claimed before the first step, so of two requests at once with one key exactly one runs; the answer is
-    kept after the last step. A request that failed gives the key up.
+    The key is claimed before the first transaction, so of two simultaneous requests with one key exactly one runs; the
+    answer is stored after the last one. A failed request releases the key.
     """
 
     @wraps(view)
@@ -201,7 +201,7 @@ def steps(view: View) -> View:
 
 
 def _documented(view: View) -> View:
-    """The view with its Idempotency-Key, and what is refused because of it, in the OpenAPI document."""
+    """Return the view with its Idempotency-Key and the refusals about it in the OpenAPI document."""
     openapi.add_parameter(view, _KEY_PARAMETER)
     return openapi.refuses(KeyMissing, KeyInUse, KeyReused)(view)
 
@@ -246,9 +246,9 @@ def _link_client() -> None:
 
 
 def _client_ids() -> dict[str, str]:
-    """Return what the client calls its request and its trace, as the gateway hands it on: for the log alone.
+    """Return the client's ids of request and trace, as the gateway passes them on: for the log only.
 
-    An audit row or an event never has them, for a client may repeat them, or take another's.
+    They are never in an audit row or event, since a client may repeat them, or use another's.
     """
     headers = flask.request.headers
     given = {
@@ -259,15 +259,15 @@ def _client_ids() -> dict[str, str]:
 
 
 def _has_nul() -> bool:
-    """In the path or the query; PostgreSQL refuses it."""
+    """Return whether path or query contain NUL, which PostgreSQL refuses."""
     request = flask.request
     return "\0" in request.path or any("\0" in part for pair in request.args.items(multi=True) for part in pair)
 
 
 def _readable_json() -> bool:
-    """Return whether a JSON body, if this is one, can be given to a schema.
+    """Return whether the body is no JSON, or JSON that a schema may read.
 
-    The body is read whatever it is: one left unread cuts the gateway off in the middle of sending it.
+    The body is always read: an unread one would break the gateway's connection in the middle of sending.
     """
     data = flask.request.get_data()
     return not data or not flask.request.is_json or budgets.is_readable_json(data)
@@ -291,7 +291,9 @@ def _end(response: flask.Response) -> flask.Response:
 
 
 def _handle(error: Exception) -> flask.Response:
-    """Known failures by the service's table; the database away is 503; anything else a bare 500."""
+    """Return a failure as a problem: known ones by the service's table, an unavailable database as 503, others as a
+    bare 500.
+    """
     problem = problems.find(runtime().problems, error)
     if problem is not None:
         return render(problem, str(error) or None, **getattr(error, "extensions", {}))
@@ -303,6 +305,8 @@ def _handle(error: Exception) -> flask.Response:
 
 
 def _traceparent() -> str | None:
-    """Return that of this request's own span; without a collector the caller's, who is the gateway or the desk."""
+    """Return the traceparent of this request's span; without a collector the caller's, which is the gateway or the
+    desk.
+    """
     given = flask.request.headers.get("traceparent", "")
     return tracing.current() or (given if _TRACEPARENT.fullmatch(given) else None)
