@@ -15,7 +15,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from services.issuance.csr.keys import KeyFault, KeyRefused
-from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR
+from services.issuance.csr_intake import PINDesk, SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import (
     CertificateExpired,
@@ -31,6 +31,7 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
+from services.issuance.key_policy import KeyPolicy
 from services.issuance.pins import pins
 from services.issuance.pins.pins import PINSlip
 from services.issuance.schemas import (

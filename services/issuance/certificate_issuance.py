@@ -18,7 +18,6 @@ from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
 from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
 from services.issuance.csr import csr
-from services.issuance.csr_intake import KeyPolicy, key_objection
 from services.issuance.domain import (
     Certificate,
     CSRSetAside,
@@ -28,6 +27,7 @@ from services.issuance.domain import (
     OrderState,
     Renewal,
 )
+from services.issuance.key_policy import KeyPolicy, key_objection
 from shared import audit
 from shared.errors import Refused
 from shared.events.base import ItemId, RenewalId

@@ -8,14 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.issuance import revocation, store
-from services.issuance.ca.weak_keys import WeakKeys
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, PrivateKeyPasted
-from services.issuance.csr.keys import KeyFault
 from services.issuance.domain import (
     PIN,
     KeyNotAllowed,
-    KeyObjection,
     Order,
     OrderNotFound,
     OrderState,
@@ -25,6 +22,7 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
+from services.issuance.key_policy import KeyPolicy, key_objection
 from services.issuance.pins import pins
 from services.issuance.pins.pins import Pepper, PINSlip
 from shared import audit
@@ -84,15 +82,6 @@ class PINDesk:
             for name, pin in found.items()
             if pin.hash is not None and self._pepper.matches(pin.envelope_id, typed[name], pin.hash)
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeyPolicy:
-    """Which keys are refused for whose they are, or because others know them. `own` is the CA's key."""
-
-    own: bytes
-    allow_reuse: bool
-    weak_keys: WeakKeys
 
 
 def receive_csr(
@@ -212,28 +201,6 @@ def _slips_checked(named: Mapping[str, str]) -> dict[str, str]:
 def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: KeyPolicy) -> None:
     if reason := key_objection(conn, request, order.item_id, caller.subscriber_id, policy):
         raise KeyNotAllowed(reason)
-
-
-def key_objection(
-    conn: Conn, request: CSR, item_id: ItemId | None, subscriber_id: str, policy: KeyPolicy
-) -> str | None:
-    """Why this key may not be certified for this order, if so. Asked at intake and again at the intent.
-
-    Without an order it is one that does not exist yet.
-    """
-    spki_sha256 = request.spki_sha256
-    if store.is_blocked(conn, spki_sha256):
-        return KeyObjection.BLOCKED
-    if policy.weak_keys.has(request.spki):
-        return KeyFault.WEAK.value
-    if spki_sha256 == policy.own:
-        return KeyObjection.OF_THE_CA
-    owner = store.find_key_owner(conn, spki_sha256)
-    if owner is not None and owner[0] != subscriber_id:
-        return KeyObjection.OF_ANOTHER_SUBSCRIBER
-    if owner is not None and owner[1] != item_id and not policy.allow_reuse:
-        return KeyObjection.USED_BEFORE
-    return None
 
 
 def _take_tries(tx: Tx, order: Order) -> dict[str, PIN]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from services.issuance import csr_intake
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR
-from services.issuance.csr_intake import Begin, KeyPolicy
+from services.issuance.csr_intake import Begin
 from services.issuance.domain import KeyNotAllowed, OrderState
+from services.issuance.key_policy import KeyPolicy, key_objection
 from shared.errors import Refused
 from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
@@ -62,7 +63,7 @@ def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy,
             order.after(CSRReceived)
         csr.check_names(request, wanted)
         with begin() as tx:
-            objection = csr_intake.key_objection(tx.conn, request, command.item_id, caller.subscriber_id, policy)
+            objection = key_objection(tx.conn, request, command.item_id, caller.subscriber_id, policy)
         if objection:
             raise KeyNotAllowed(objection)
     except Refused as refused:

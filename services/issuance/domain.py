@@ -7,8 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.issuance.ca.profiles import Organisation
-from services.issuance.pins.envelope_encryption import Recipient
 from shared.errors import Refused
 from shared.events.base import ARId, Event, ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import (
@@ -88,6 +86,25 @@ class Order:
         if (state := TRANSITIONS.get((self.state, trigger))) is None:
             raise InvalidTransition(f"the order is {self.state}")
         return replace(self, state=state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organisation:
+    """The subscriber as identity verified it. ISO 3166 country; a province, a locality or both."""
+
+    name: str
+    country: str
+    state_or_province: str | None = None
+    locality: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """Who gets the letter, by identity's record and not by what anyone typed."""
+
+    name: str
+    organisation: str
+    address: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

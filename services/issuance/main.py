@@ -29,9 +29,10 @@ from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.certificate_issuance import LEASE, Issuer
-from services.issuance.csr_intake import KeyPolicy, PINDesk
+from services.issuance.csr_intake import PINDesk
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
+from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper

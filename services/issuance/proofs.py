@@ -1,8 +1,6 @@
 """Both proofs of a renewal, as orders: what identity attested and payment received."""
 
-from services.issuance.ca.profiles import Organisation
-from services.issuance.domain import Order, Renewal
-from services.issuance.pins.envelope_encryption import Recipient
+from services.issuance.domain import Order, Organisation, Recipient, Renewal
 from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
 from shared.security import proofs
 from shared.security.proofs import DocumentItem, ProofKeys

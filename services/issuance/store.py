@@ -11,10 +11,8 @@ from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
 
-from services.issuance.ca.profiles import Organisation
-from services.issuance.domain import PIN, Order, OrderState, Renewal
+from services.issuance.domain import PIN, Order, OrderState, Organisation, Recipient, Renewal
 from services.issuance.pins import pins
-from services.issuance.pins.envelope_encryption import Recipient
 from shared.db import Conn
 from shared.effect_ids import effect_id
 from shared.events.application import CancellationRequested

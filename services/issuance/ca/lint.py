@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.issuance.ca.authority import IssuingCA
-from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, check_organisation
+from services.issuance.ca.profiles import Leaf, SubjectRefused, assemble, check_organisation
 from services.issuance.ca.signer import SoftwareSigner
 from services.issuance.ca.validity_policy import MAX_VALIDITY_DAYS, Validity
+from services.issuance.domain import Organisation
 
 _STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
 # Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.

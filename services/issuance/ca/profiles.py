@@ -11,6 +11,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.validity_policy import Validity
+from services.issuance.domain import Organisation
 from shared.errors import Refused
 from shared.validation.subscriber_record import RecordRefused, check_subject
 
@@ -26,16 +27,6 @@ class SubjectRefused(Refused):
     """The subscriber's record cannot be a certificate's subject."""
 
     reason = "subject-not-certifiable"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Organisation:
-    """The subscriber as identity verified it. ISO 3166 country; a province, a locality or both."""
-
-    name: str
-    country: str
-    state_or_province: str | None = None
-    locality: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from services.issuance.domain import Recipient
 from shared.events.base import Language
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipient:
-    """Who gets the letter, by identity's record and not by what anyone typed."""
-
-    name: str
-    organisation: str
-    address: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from services.issuance import api, certificate_issuance, handlers, pin_reissue, 
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
 from services.issuance.certificate_issuance import Issuer
-from services.issuance.csr_intake import KeyPolicy, PINDesk, SubmitCSR, receive_csr
+from services.issuance.csr_intake import PINDesk, SubmitCSR, receive_csr
+from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper
 from services.issuance.work import PINMaker

@@ -9,10 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from services.issuance.ca.authority import IssuingCA
-from services.issuance.ca.profiles import Addresses, Leaf, Organisation, new_serial
+from services.issuance.ca.profiles import Addresses, Leaf, new_serial
 from services.issuance.ca.signer import SoftwareSigner
 from services.issuance.ca.validity_policy import Validity, validity
 from services.issuance.csr import csr
+from services.issuance.domain import Organisation
 from tests.unit.services.issuance.csr.csrs import csr_der, rsa_key
 
 NOW = datetime(2026, 11, 23, 9, 30, 15, 123456, tzinfo=UTC)

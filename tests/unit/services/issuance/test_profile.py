@@ -14,10 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.issuance.ca import lint, profiles
 from services.issuance.ca.authority import IssuingCA
-from services.issuance.ca.profiles import Leaf, Organisation, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
+from services.issuance.ca.profiles import Leaf, SubjectRefused, assemble, leaf_tbs, new_serial, tbs_of
 from services.issuance.ca.signer import SoftwareSigner, throwaway_like
 from services.issuance.ca.validity_policy import validity
 from services.issuance.csr import csr
+from services.issuance.domain import Organisation
 from tests.unit.services.issuance.csr.csrs import csr_der, ec_key
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
 

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from services.issuance.domain import Recipient
 from services.issuance.pins import envelope_encryption
 from shared.events.base import Language
 from tests.unit.services.issuance.csr.csrs import rsa_key
@@ -22,9 +23,7 @@ LETTER = envelope_encryption.Letter(
     reference="R-1",
     server_name="www.example.hk",
     pin="1234567890123456",
-    recipient=envelope_encryption.Recipient(
-        name="陳大文", organisation="例子有限公司", address=("1 Queen's Road", "Hong Kong")
-    ),
+    recipient=Recipient(name="陳大文", organisation="例子有限公司", address=("1 Queen's Road", "Hong Kong")),
     language=Language.TRADITIONAL_CHINESE,
 )
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.issuance.domain import Recipient
 from services.issuance.pins import envelope_encryption
 from services.mailing.print_key import PrintKey
 from shared.events.base import Language
@@ -20,9 +21,7 @@ def test_the_print_process_opens_what_issuance_seals(language: Language) -> None
             reference=letter.reference,
             server_name=letter.server_name,
             pin=letter.pin,
-            recipient=envelope_encryption.Recipient(
-                name=letter.recipient_name, organisation=letter.organisation, address=letter.address
-            ),
+            recipient=Recipient(name=letter.recipient_name, organisation=letter.organisation, address=letter.address),
             language=letter.language,
         ),
         certificate,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.issuance.ca.profiles import Organisation, check_organisation
+from services.issuance.ca.profiles import check_organisation
+from services.issuance.domain import Organisation
 from services.mailing.domain import mail_address
 from shared.validation.subscriber_record import (
     RecordRefused,
