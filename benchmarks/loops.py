@@ -67,8 +67,8 @@ def relaying(report: Connection, engines: Engines) -> None:
 def consuming(report: Connection, engines: Engines) -> None:
     """Run the reader's consumer, whose handler writes one row; reports each event's name and time."""
 
-    def handle(event: PaymentDeclined, tx: Tx) -> None:
-        _write(event, tx)
+    def handle(tx: Tx, event: PaymentDeclined) -> None:
+        _write(tx, event)
         report.send((event.reason, time.monotonic()))
 
     _consume(report, engines, handle)
@@ -77,21 +77,21 @@ def consuming(report: Connection, engines: Engines) -> None:
 def emptying(report: Connection, engines: Engines, wait_seconds: float) -> None:
     """Run the same consumer without reports; its handler also waits, as for a database over a network."""
 
-    def handle(event: PaymentDeclined, tx: Tx) -> None:
-        _write(event, tx)
+    def handle(tx: Tx, event: PaymentDeclined) -> None:
+        _write(tx, event)
         time.sleep(wait_seconds)
 
     _consume(report, engines, handle)
 
 
-def _write(event: PaymentDeclined, tx: Tx) -> None:
+def _write(tx: Tx, event: PaymentDeclined) -> None:
     tx.conn.execute(
         "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'benchmark', %s, %s, '{}')",
         (tx.now, event.reason, str(event.renewal_id)),
     )
 
 
-def _consume(report: Connection, engines: Engines, handle: Callable[[PaymentDeclined, Tx], None]) -> None:
+def _consume(report: Connection, engines: Engines, handle: Callable[[Tx, PaymentDeclined], None]) -> None:
     stop = life()
     with db.open_pool(engines.urls[READER], name="consume") as pool:
         client = kafka_clients.make_consumer(

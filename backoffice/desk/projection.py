@@ -37,7 +37,7 @@ class Keys:
     feed: Callable[[], KeySet]
 
 
-def take(event: Event, tx: Tx, *, keys: Keys) -> None:
+def take(tx: Tx, event: Event, *, keys: Keys) -> None:
     """Add the event to its renewal's timeline, and update the rows that it concerns.
 
     Raises SignatureWrong for an event of the feed without a valid signature of its writer: the event is held.
@@ -45,9 +45,9 @@ def take(event: Event, tx: Tx, *, keys: Keys) -> None:
     signed_by = feed_signature.verify(_cause(tx), keys.feed()) if event.TOPIC is FEED else None
     facts = telling.facts_of(event)
     if isinstance(event, application.CSRRequested):
-        facts |= take_request(event, tx, keys.proofs)
+        facts |= take_request(tx, event, keys.proofs)
     elif (change := CHANGES.get(type(event))) is not None:
-        change(event, tx)
+        change(tx, event)
     item_id: uuid.UUID | None = getattr(event, "item_id", None)
     store.add_step(tx.conn, _cause(tx), item_id, facts, signed_by)
 
@@ -61,7 +61,7 @@ def _when(tx: Tx) -> datetime:
     return _cause(tx).time
 
 
-def take_request(event: application.CSRRequested, tx: Tx, keys: ProofKeys) -> dict[str, str]:
+def take_request(tx: Tx, event: application.CSRRequested, keys: ProofKeys) -> dict[str, str]:
     """Record the attested document and recipient, if both proofs are valid. Returns the outcome as facts of the step.
 
     Without valid proofs nothing is shown: application's event alone proves nothing, and issuance opens no order on it.
@@ -77,35 +77,35 @@ def take_request(event: application.CSRRequested, tx: Tx, keys: ProofKeys) -> di
     return {"proofs": "verified"}
 
 
-def take_submission(event: application.RenewalSubmitted, tx: Tx) -> None:
+def take_submission(tx: Tx, event: application.RenewalSubmitted) -> None:
     """Record that a renewal awaits its payment."""
     store.save_submitted(tx.conn, event, _when(tx))
 
 
-def take_payment(event: payment.PaymentCaptured, tx: Tx) -> None:
+def take_payment(tx: Tx, event: payment.PaymentCaptured) -> None:
     """Record that a renewal is paid."""
     store.save_moment(tx.conn, event.renewal_id, "paid_at", event.captured_at)
 
 
-def take_completion(event: application.RenewalCompleted, tx: Tx) -> None:
+def take_completion(tx: Tx, event: application.RenewalCompleted) -> None:
     """Record that every item has ended."""
     store.save_moment(tx.conn, event.renewal_id, "completed_at", _when(tx))
 
 
-def take_end(event: application.RenewalCancelled, tx: Tx) -> None:
+def take_end(tx: Tx, event: application.RenewalCancelled) -> None:
     """Record that a renewal ended; items without a certificate get none."""
     store.save_moment(tx.conn, event.renewal_id, "cancelled_at", _when(tx))
     store.save_ending(tx.conn, event.renewal_id, event.reason)
     store.withdraw_items(tx.conn, event.renewal_id)
 
 
-def take_withholding(event: issuance.IssuanceWithheld, tx: Tx) -> None:
+def take_withholding(tx: Tx, event: issuance.IssuanceWithheld) -> None:
     """Record that issuance is withheld for good."""
     store.save_moment(tx.conn, event.renewal_id, "withheld_at", _when(tx))
     store.withdraw_items(tx.conn, event.renewal_id)
 
 
-def take_order(event: issuance.OrderOpened, tx: Tx) -> None:
+def take_order(tx: Tx, event: issuance.OrderOpened) -> None:
     """Record an item that awaits its CSR."""
     store.save_item(
         tx.conn,
@@ -121,12 +121,12 @@ def take_order(event: issuance.OrderOpened, tx: Tx) -> None:
     store.withdraw_items(tx.conn, event.renewal_id)
 
 
-def take_csr(event: issuance.CSRReceived, tx: Tx) -> None:
+def take_csr(tx: Tx, event: issuance.CSRReceived) -> None:
     """Record that an item's CSR passed all checks."""
     store.change_item(tx.conn, event.item_id, {"csr_received_at": _when(tx), "key_kind": event.key_kind})
 
 
-def take_certificate(event: issuance.CertificateIssued, tx: Tx) -> None:
+def take_certificate(tx: Tx, event: issuance.CertificateIssued) -> None:
     """Record an item's certificate."""
     changes = {
         "serial": event.serial,
@@ -138,45 +138,45 @@ def take_certificate(event: issuance.CertificateIssued, tx: Tx) -> None:
     store.change_item(tx.conn, event.item_id, changes)
 
 
-def take_refusal(event: issuance.IssuanceRefused, tx: Tx) -> None:
+def take_refusal(tx: Tx, event: issuance.IssuanceRefused) -> None:
     """Record that an item gets no certificate from this renewal."""
     store.save_refused(tx.conn, event, _when(tx))
 
 
-def take_acceptance(event: issuance.CertificateAccepted, tx: Tx) -> None:
+def take_acceptance(tx: Tx, event: issuance.CertificateAccepted) -> None:
     """Record the AR's acceptance."""
     store.change_item(tx.conn, event.item_id, {"accepted_at": event.accepted_at})
 
 
-def take_revocation(event: issuance.CertificateRevoked, tx: Tx) -> None:
+def take_revocation(tx: Tx, event: issuance.CertificateRevoked) -> None:
     """Record a revocation; the next CRL lists it."""
     store.change_item(tx.conn, event.item_id, {"revoked_at": event.revoked_at, "revocation": event.reason})
 
 
-def take_despatch(event: mailing.PINEnvelopePosted, tx: Tx) -> None:
+def take_despatch(tx: Tx, event: mailing.PINEnvelopePosted) -> None:
     """Record a posted PIN Envelope."""
     changes = {"registered_number": event.registered_number, "posted_on": event.posted_on}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
-def take_return(event: mailing.PINEnvelopeReturned, tx: Tx) -> None:
+def take_return(tx: Tx, event: mailing.PINEnvelopeReturned) -> None:
     """Record a returned PIN Envelope."""
     store.save_returned(tx.conn, event)
 
 
-def take_voiding(event: issuance.PINVoided, tx: Tx) -> None:
+def take_voiding(tx: Tx, event: issuance.PINVoided) -> None:
     """Record that a PIN is no longer usable."""
     changes = {"voided_at": _when(tx), "void_reason": event.reason}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
-def take_reissue(event: issuance.PINReissued, tx: Tx) -> None:
+def take_reissue(tx: Tx, event: issuance.PINReissued) -> None:
     """Record that another letter is being made."""
     changes = {"announced_at": _when(tx), "replaces": event.replaces}
     store.save_envelope(tx.conn, event.renewal_id, event.item_id, event.envelope_id, event.server_name, changes)
 
 
-CHANGES: Final[Mapping[type[Event], Callable[[Any, Tx], None]]] = {
+CHANGES: Final[Mapping[type[Event], Callable[[Tx, Any], None]]] = {
     application.RenewalSubmitted: take_submission,
     application.RenewalCompleted: take_completion,
     application.RenewalCancelled: take_end,

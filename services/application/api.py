@@ -142,7 +142,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal: its quote and the document to sign."""
-    return _shown(request.tx().conn, submission.draft_renewal(command, request.caller(), request.tx()))
+    return _shown(request.tx().conn, submission.draft_renewal(request.tx(), command, request.caller()))
 
 
 @blp.get("/renewals")
@@ -175,7 +175,7 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
     caller = request.caller()
     with request.transaction() as tx:
         renewal = _own(tx.conn, renewal_id, caller)
-        ticket = tickets.issue(renewal, tx, key=request.deps(Deps).key)
+        ticket = tickets.issue(tx, renewal, key=request.deps(Deps).key)
     response = flask.Response(renewal.document, content_type="application/json")
     if ticket is not None:
         response.headers[DRAFT_TICKET_HEADER] = ticket
@@ -191,7 +191,7 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
     """Submit the signed application."""
     renewal = submission.submit_renewal(
-        RenewalId(renewal_id), body["attestation"], request.caller(), request.tx(), keys=request.runtime().keys
+        request.tx(), RenewalId(renewal_id), body["attestation"], request.caller(), keys=request.runtime().keys
     )
     return _shown(request.tx().conn, renewal)
 
@@ -203,7 +203,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Ask for the renewal to be cancelled; the state says later whether it was."""
-    return _shown(request.tx().conn, handlers.cancel(RenewalId(renewal_id), request.caller(), request.tx()))
+    return _shown(request.tx().conn, handlers.cancel(request.tx(), RenewalId(renewal_id), request.caller()))
 
 
 @blp.get("/jwks")

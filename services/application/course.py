@@ -65,7 +65,7 @@ def _ask(tx: Tx, renewal: Renewal) -> None:
             outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
 
 
-def pass_deadline(was: Renewal, tx: Tx) -> None:
+def pass_deadline(tx: Tx, was: Renewal) -> None:
     """The renewal has been in its state for as long as it may; its timer has been taken out."""
     step, ending = PASSED.get(was.state, (None, None))
     renewal = was.after(Deadline, tx.now, ending=ending)

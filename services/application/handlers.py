@@ -43,7 +43,7 @@ from shared.tx import Tx
 from shared.web.auth import Caller
 
 
-def cancel(renewal_id: RenewalId, caller: Caller, tx: Tx) -> Renewal:
+def cancel(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
     """The AR cancels: close the checkout first, then ask issuance to withhold. Raises InvalidTransition."""
     was = lock_own(tx, renewal_id, caller)
     renewal = was.after(Cancel, tx.now, ending=Ending.CANCELLED)
@@ -53,12 +53,12 @@ def cancel(renewal_id: RenewalId, caller: Caller, tx: Tx) -> Renewal:
     return renewal
 
 
-def take_payment(event: PaymentCaptured, tx: Tx) -> None:
+def take_payment(tx: Tx, event: PaymentCaptured) -> None:
     """The renewal is paid: ask for the CSRs; or give the money back if the renewal has ended.
 
     Money is never ignored: what does not fit is held for a person.
     """
-    was = _lock_payable(event, tx)
+    was = _lock_payable(tx, event)
     renewal = replace(
         was.after(PaymentCaptured, tx.now),
         payment_id=event.payment_id,
@@ -68,13 +68,13 @@ def take_payment(event: PaymentCaptured, tx: Tx) -> None:
     move(tx, was, renewal)
     note(tx, renewal.id, Step.PAID)
     if renewal.state is RenewalState.AWAITING_CSRS:
-        ask_for_csrs(renewal, tx)
+        ask_for_csrs(tx, renewal)
     elif renewal.state.ended:
         # No tombstone is needed: of a renewal that ended unpaid no CSR was, or will be, asked for.
         refund_rest(tx, renewal)
 
 
-def _lock_payable(event: PaymentCaptured, tx: Tx) -> Renewal:
+def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal is None:
         raise RenewalNotFound("money for a renewal that is not ours")
@@ -87,9 +87,9 @@ def _lock_payable(event: PaymentCaptured, tx: Tx) -> Renewal:
     return renewal
 
 
-def ask_for_csrs(renewal: Renewal, tx: Tx) -> None:
+def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
     """Ask the AR for the CSRs, unless another AR is of record by now: then a person decides."""
-    if not _is_of_record(renewal, tx):
+    if not _is_of_record(tx, renewal):
         move(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
         note(tx, renewal.id, Step.ON_HOLD, detail="ar-changed")
@@ -108,11 +108,11 @@ def ask_for_csrs(renewal: Renewal, tx: Tx) -> None:
     )
 
 
-def _is_of_record(renewal: Renewal, tx: Tx) -> bool:
+def _is_of_record(tx: Tx, renewal: Renewal) -> bool:
     return store.find_ars_of_record(tx.conn, renewal.id) == {renewal.ar_id}
 
 
-def release(renewal_id: RenewalId, actor: str, tx: Tx) -> None:
+def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
     """An operator lets a renewal on hold go on, once the signer is the AR of record again.
 
     Nobody can decide otherwise here: who the AR of record is comes from the register, by an import. A renewal
@@ -123,22 +123,22 @@ def release(renewal_id: RenewalId, actor: str, tx: Tx) -> None:
     if was is None:
         raise RenewalNotFound("there is no such renewal")
     renewal = was.after(Release, tx.now)
-    if not _is_of_record(renewal, tx):
+    if not _is_of_record(tx, renewal):
         raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
     move(tx, was, renewal)
     audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
     note(tx, renewal.id, Step.RELEASED)
-    ask_for_csrs(renewal, tx)
+    ask_for_csrs(tx, renewal)
 
 
-def note_declined(event: PaymentDeclined, tx: Tx) -> None:
+def note_declined(tx: Tx, event: PaymentDeclined) -> None:
     """An attempt to pay failed; the AR may try again."""
     was = lock_known(tx, event)
     move(tx, was, was.after_event(event, tx.now))
     note(tx, event.renewal_id, Step.PAYMENT_DECLINED, detail=event.reason)
 
 
-def take_expiry(event: PaymentExpired, tx: Tx) -> None:
+def take_expiry(tx: Tx, event: PaymentExpired) -> None:
     """The checkout is closed and nothing was captured: the renewal ends, or is withheld first if it was cancelled."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or Ending.NOT_PAID)
@@ -147,7 +147,7 @@ def take_expiry(event: PaymentExpired, tx: Tx) -> None:
         _announce_end(tx, renewal, Step.EXPIRED)
 
 
-def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
+def take_withholding(tx: Tx, event: IssuanceWithheld) -> None:
     """Nothing will ever be signed: end the renewal, and give back what was captured."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or Ending.WITHHELD)
@@ -160,7 +160,7 @@ def take_withholding(event: IssuanceWithheld, tx: Tx) -> None:
     _announce_end(tx, renewal, Step.CANCELLED)
 
 
-def take_declined_cancellation(event: CancellationDeclined, tx: Tx) -> None:
+def take_declined_cancellation(tx: Tx, event: CancellationDeclined) -> None:
     """Too late to cancel: the renewal goes on, and may have ended meanwhile."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now)
@@ -169,14 +169,14 @@ def take_declined_cancellation(event: CancellationDeclined, tx: Tx) -> None:
     complete(tx, renewal)
 
 
-def move_item(event: OrderOpened | CSRReceived | CertificateAccepted, tx: Tx) -> None:
+def move_item(tx: Tx, event: OrderOpened | CSRReceived | CertificateAccepted) -> None:
     """An item goes its way."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
     note(tx, renewal.id, _EVENT_NAMES[type(event)], item.id)
 
 
-def take_certificate(event: CertificateIssued, tx: Tx) -> None:
+def take_certificate(tx: Tx, event: CertificateIssued) -> None:
     """An item got its certificate, which is the subscription's current one from now on."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, replace(item.after(event), serial=event.serial))
@@ -187,14 +187,14 @@ def take_certificate(event: CertificateIssued, tx: Tx) -> None:
     complete(tx, renewal)
 
 
-def note_revocation(event: CertificateRevoked, tx: Tx) -> None:
+def note_revocation(tx: Tx, event: CertificateRevoked) -> None:
     """A certificate of ours was revoked: if it is still the current one, it cannot be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
     note(tx, renewal.id, Step.CERTIFICATE_REVOKED, item.id, event.reason)
 
 
-def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
+def take_refusal(tx: Tx, event: IssuanceRefused) -> None:
     """An item is finally refused: its own amount goes back, the others go on."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
@@ -203,19 +203,19 @@ def take_refusal(event: IssuanceRefused, tx: Tx) -> None:
     complete(tx, renewal)
 
 
-def note_csr_request(event: CSRRequestSent, tx: Tx) -> None:
+def note_csr_request(tx: Tx, event: CSRRequestSent) -> None:
     """The AR was asked for the CSRs."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.CSR_REQUEST_SENT, at=event.sent_at)
 
 
-def note_bounce(event: MailBounced, tx: Tx) -> None:
+def note_bounce(tx: Tx, event: MailBounced) -> None:
     """A mail could not be delivered."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.MAIL_BOUNCED, detail=event.template)
 
 
-def note_posting(event: PINEnvelopePosted, tx: Tx) -> None:
+def note_posting(tx: Tx, event: PINEnvelopePosted) -> None:
     """A PIN Envelope is on its way."""
     lock_known(tx, event)
     note(
@@ -223,13 +223,13 @@ def note_posting(event: PINEnvelopePosted, tx: Tx) -> None:
     )
 
 
-def note_return(event: PINEnvelopeReturned, tx: Tx) -> None:
+def note_return(tx: Tx, event: PINEnvelopeReturned) -> None:
     """A PIN Envelope came back."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
 
 
-def note_reissue(event: PINReissued, tx: Tx) -> None:
+def note_reissue(tx: Tx, event: PINReissued) -> None:
     """The PIN of a letter is void, and another letter will come."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.PIN_REISSUED, event.item_id, event.server_name)

@@ -100,7 +100,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _release(options: argparse.Namespace) -> None:
     with _operating("release") as pool, transaction(pool) as tx:
-        handlers.release(RenewalId(options.renewal_id), options.actor, tx)
+        handlers.release(tx, RenewalId(options.renewal_id), options.actor)
     print(f"released {options.renewal_id}")
 
 

@@ -31,7 +31,7 @@ def refund_rest(tx: Tx, renewal: Renewal) -> None:
     _refund(tx, renewal, None, _left(tx, renewal), CANCELLED)
 
 
-def take_refund(event: PaymentRefunded, tx: Tx) -> None:
+def take_refund(tx: Tx, event: PaymentRefunded) -> None:
     """The money has gone back, in whatever state the renewal is."""
     renewal = lock_known(tx, event)
     refund = next((r for r in store.find_refunds(tx.conn, renewal.id) if r.id == event.refund_id), None)

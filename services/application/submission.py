@@ -43,16 +43,16 @@ class DraftRenewal:
     language: Language
 
 
-def draft_renewal(command: DraftRenewal, caller: Caller, tx: Tx) -> Renewal:
+def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller) -> Renewal:
     """Quote the chosen certificates and write the document to sign. Raises NotEligible."""
     chosen = {item.srn: item for item in command.items}
     subscriptions = _eligible(tx, sorted(chosen), caller)
     renewal_id = RenewalId(tx.new_id())
     items = [
-        _item(renewal_id, position, subscription, chosen[subscription.srn], tx)
+        _item(tx, renewal_id, position, subscription, chosen[subscription.srn])
         for position, subscription in enumerate(subscriptions, start=1)
     ]
-    reference = _reference("R", tx)
+    reference = _reference(tx, "R")
     written = document.write(
         renewal_id=renewal_id,
         reference=reference,
@@ -81,7 +81,7 @@ def draft_renewal(command: DraftRenewal, caller: Caller, tx: Tx) -> Renewal:
     return renewal
 
 
-def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: Tx, *, keys: KeySet) -> Renewal:
+def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet) -> Renewal:
     """The signed application comes in: check all again, claim the subscriptions, ask for the payment.
 
     Raises InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
@@ -90,7 +90,7 @@ def submit_renewal(renewal_id: RenewalId, attestation: str, caller: Caller, tx: 
     if was.attestation == attestation:
         return was  # submitted with this very signature, and the answer was lost with the database that had its key
     renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
-    _check_attestation(attestation, keys, renewal, caller, tx)
+    _check_attestation(tx, attestation, keys, renewal, caller)
     if renewal.submit_before <= tx.now:
         raise DocumentTooOld("the document is older than a day")
     items = store.find_items(tx.conn, renewal.id)
@@ -137,7 +137,7 @@ def _refusal(srn: str, reason: str) -> NotEligible:
     return NotEligible(srn, reason, eligibility.ADVICE[reason])
 
 
-def _item(renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem, tx: Tx) -> Item:
+def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem) -> Item:
     additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
     if subscription.product is not Product.WILDCARD and additional > subscription.additional_servers:
         raise NoAdditionalServers(f"{subscription.srn}: additional servers can be added to Wildcard only")
@@ -145,7 +145,7 @@ def _item(renewal_id: RenewalId, position: int, subscription: Subscription, chos
         id=ItemId(tx.new_id()),
         renewal_id=renewal_id,
         position=position,
-        reference=_reference("E", tx),
+        reference=_reference(tx, "E"),
         srn=subscription.srn,
         product=subscription.product,
         server_names=subscription.server_names,
@@ -161,7 +161,7 @@ def _item(renewal_id: RenewalId, position: int, subscription: Subscription, chos
     )
 
 
-def _reference(prefix: str, tx: Tx) -> str:
+def _reference(tx: Tx, prefix: str) -> str:
     """A reference for people to read and type: a letter and 50 random bits in base 32."""
     return f"{prefix}-{base64.b32encode(tx.new_id().bytes[-7:]).decode()[:10]}"
 
@@ -174,7 +174,7 @@ def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription
             raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
 
 
-def _check_attestation(attestation: str, keys: KeySet, renewal: Renewal, caller: Caller, tx: Tx) -> None:
+def _check_attestation(tx: Tx, attestation: str, keys: KeySet, renewal: Renewal, caller: Caller) -> None:
     try:
         claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
     except TokenRefused as refused:

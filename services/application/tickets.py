@@ -11,7 +11,7 @@ from shared.tx import Tx
 ISSUER = "application"
 
 
-def issue(renewal: Renewal, tx: Tx, *, key: SigningKey) -> str | None:
+def issue(tx: Tx, renewal: Renewal, *, key: SigningKey) -> str | None:
     """Return a ticket for the draft's own AR; None when the renewal can no longer be submitted."""
     if renewal.state is not RenewalState.DRAFT or renewal.submit_before <= tx.now:
         return None

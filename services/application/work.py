@@ -25,5 +25,5 @@ def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
     with claimed(), transaction(pool, clock=clock) as tx:
         renewal = store.lock_renewal(tx.conn, renewal_id, skip_locked=True)
         if renewal is not None and store.take_timer(tx.conn, renewal, tx.now):
-            pass_deadline(renewal, tx)
+            pass_deadline(tx, renewal)
     return True

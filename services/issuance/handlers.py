@@ -20,7 +20,7 @@ from shared.validation.orderable import NotOrderable, check_names
 NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 
 
-def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
+def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
     """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
 
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
@@ -39,7 +39,7 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
     if not store.add_renewal(tx.conn, renewal, tx.now):
         raise Ignored("its orders are open already")
     announced = state_replay.opened_or_refused(event.renewal_id, tx)
-    opened = [str(order.item_id) for order in orders if _open(order, tx, announce=order.item_id not in announced)]
+    opened = [str(order.item_id) for order in orders if _open(tx, order, announce=order.item_id not in announced)]
     audit.record(
         tx,
         actor="application",
@@ -51,7 +51,7 @@ def open_orders(event: CSRRequested, tx: Tx, *, keys: ProofKeys) -> None:
         state_replay.replay(event.renewal_id, tx)
 
 
-def _open(order: Order, tx: Tx, *, announce: bool) -> bool:
+def _open(tx: Tx, order: Order, *, announce: bool) -> bool:
     """Open the order; or refuse the item for good if no certificate can have its names, and say False.
 
     The proofs hold and the money is there: holding the event would help nobody, for the names will not change.
@@ -60,7 +60,7 @@ def _open(order: Order, tx: Tx, *, announce: bool) -> bool:
         check_names(order.product, order.server_names)
     except NotOrderable as refused:
         if announce:
-            _refuse(order, refused, tx)
+            _refuse(tx, order, refused)
         return False
     if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
         raise ProofRefused("an item or a reference number belongs to another order")
@@ -82,7 +82,7 @@ def _opened(order: Order) -> OrderOpened:
     )
 
 
-def _refuse(order: Order, refused: NotOrderable, tx: Tx) -> None:
+def _refuse(tx: Tx, order: Order, refused: NotOrderable) -> None:
     reason = NAMES_NOT_CERTIFIABLE
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
     audit.record(
@@ -94,7 +94,7 @@ def _refuse(order: Order, refused: NotOrderable, tx: Tx) -> None:
     )
 
 
-def withhold(event: CancellationRequested, tx: Tx) -> None:
+def withhold(tx: Tx, event: CancellationRequested) -> None:
     """Say never, if nothing is or will be signed; else say that it is too late, and end the items not signed yet.
 
     Asked again, the same answer. So a renewal of which one item is issued and another's CSR never comes has an

@@ -50,7 +50,7 @@ class Post:
         return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
 
 
-def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
+def queue_csr_request(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post) -> None:
     """Queue the CSR request to the attested AR, once payment's receipt proves the payment.
 
     Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no
@@ -74,7 +74,7 @@ def queue_csr_request(event: CSRRequested, tx: Tx, *, keys: ProofKeys, post: Pos
     _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
 
 
-def note_refund(event: RefundDue, tx: Tx, *, post: Post) -> None:
+def note_refund(tx: Tx, event: RefundDue, *, post: Post) -> None:
     """Record a refund. For a refused item the AR is mailed at once, for a whole renewal by the e-mail at its end.
 
     A refund of money that came after that end has an e-mail of its own.
@@ -94,7 +94,7 @@ def note_refund(event: RefundDue, tx: Tx, *, post: Post) -> None:
         _queue(tx, event.renewal_id, renewal.contact, post, Template.ITEM_REFUSED, content, event.item_id)
 
 
-def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
+def queue_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None:
     """Queue the e-mail that lists the issued and the refused items."""
     contact = store.lock_renewal(tx.conn, event.renewal_id).contact
     if contact is None:
@@ -111,7 +111,7 @@ def queue_completed(event: RenewalCompleted, tx: Tx, *, post: Post) -> None:
     _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_COMPLETED, content)
 
 
-def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None:
+def end(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, post: Post) -> None:
     """Drop what is not sent yet, and queue the e-mail about a renewal that ended without a certificate.
 
     CancellationRequested drops nothing: it may be declined, and then the AR needs e-mails and PINs after all. Raises
@@ -120,7 +120,7 @@ def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
         raise Ignored("its end is known")
-    contact = renewal.contact or _named_by(event, tx, keys)
+    contact = renewal.contact or _named_by(tx, event, keys)
     store.save_cancelled(tx.conn, event.renewal_id, tx.now)
     mails = store.drop_queued_mails(tx.conn, event.renewal_id, VOID_AFTER_CANCELLATION, tx.now)
     envelopes = envelope_store.drop_unposted_envelopes(tx.conn, event.renewal_id, "the renewal is cancelled", tx.now)
@@ -146,7 +146,7 @@ def end(event: RenewalCancelled, tx: Tx, *, keys: ProofKeys, post: Post) -> None
     _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_CANCELLED, content)
 
 
-def _named_by(event: RenewalCancelled, tx: Tx, keys: ProofKeys) -> Contact | None:
+def _named_by(tx: Tx, event: RenewalCancelled, keys: ProofKeys) -> Contact | None:
     """Return the attested AR of a renewal that was never paid; None for an event of earlier code, which did not carry
     it.
     """
@@ -226,7 +226,7 @@ def _money(amount_minor: int, currency: str) -> Content:
     return {"amount_minor": amount_minor, "currency": currency}
 
 
-def queue_envelope(event: PINEnvelopeSealed, tx: Tx) -> None:
+def queue_envelope(tx: Tx, event: PINEnvelopeSealed) -> None:
     """Store the sealed envelope for the print process; an earlier one that it replaces is no longer posted."""
     sealed = _blob(event)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)

@@ -95,12 +95,12 @@ def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:
     deps = request.deps(Deps)
     command = _read_command(body, request.caller(), deps)
     with request.transaction() as tx:
-        intent = handlers.intend_checkout(command, tx)
+        intent = handlers.intend_checkout(tx, command)
     if intent.checkout.url is not None:
         return _shown_checkout(intent.payment, intent.checkout.url)
     outcome = provider.open_session(deps.provider, intent.checkout)
     with request.transaction() as tx:
-        payment = deps.record(intent.payment.renewal_id, intent.checkout, outcome, tx)
+        payment = deps.record(tx, intent.payment.renewal_id, intent.checkout, outcome)
     payment.require_payable(tx.now)
     if not isinstance(outcome, Waiting):
         raise ProviderUnavailable("the provider's session has ended; ask again for a new one")
@@ -152,7 +152,7 @@ def receive_webhook() -> flask.Response:
     )
     if webhook is not None:
         with request.transaction() as tx:
-            handlers.note_webhook(webhook, _checkout_id(webhook.reference), tx)
+            handlers.note_webhook(tx, webhook, _checkout_id(webhook.reference))
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -170,7 +170,7 @@ def _checkout_id(reference: str) -> CheckoutId | None:
 def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """Return the state of a renewal's payment."""
     with request.transaction() as tx:
-        payment = _own_payment(renewal_id, tx)
+        payment = _own_payment(tx, renewal_id)
         refunds = refund_store.list_refunds(tx.conn, payment.id)
     return {**vars(payment), "refunds": refunds}
 
@@ -182,7 +182,7 @@ def show_payment(renewal_id: uuid.UUID) -> Mapping[str, object]:
 def show_receipt(renewal_id: uuid.UUID) -> Mapping[str, object]:
     """Return the receipt of a captured payment."""
     with request.transaction() as tx:
-        payment = _own_payment(renewal_id, tx)
+        payment = _own_payment(tx, renewal_id)
     if payment.state is not PaymentState.CAPTURED:
         raise NoReceiptYet("nothing is captured yet")
     return {**vars(payment), "payment_id": payment.id, "signed": payment.receipt}
@@ -196,7 +196,7 @@ def show_keys() -> Mapping[str, Any]:
     return request.deps(Deps).jwks
 
 
-def _own_payment(renewal_id: uuid.UUID, tx: Tx) -> Payment:
+def _own_payment(tx: Tx, renewal_id: uuid.UUID) -> Payment:
     """Return the payment if it belongs to the caller's subscriber. Raises PaymentNotReady for any other."""
     caller = request.caller()
     payment = store.find_payment(tx.conn, RenewalId(renewal_id))

@@ -39,7 +39,7 @@ from shared.web.auth import Caller
 INTENT_LOOK: Final = timedelta(seconds=60)
 
 
-def open_payment(event: RenewalSubmitted, tx: Tx) -> None:
+def open_payment(tx: Tx, event: RenewalSubmitted) -> None:
     """Store the payment of a submitted renewal: amount, payer and deadline."""
     if sum(item.amount_minor for item in event.items) != event.amount_minor:
         raise PaymentConflict("the items' fees do not add up to the amount")
@@ -83,7 +83,7 @@ class Intent:
     checkout: Checkout
 
 
-def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
+def intend_checkout(tx: Tx, command: OpenCheckout) -> Intent:
     """Check the payer, and commit to one checkout before the provider is called."""
     payment = store.lock_payment(tx.conn, command.renewal_id)
     if payment is None or payment.subscriber_id != command.caller.subscriber_id:
@@ -104,14 +104,14 @@ def intend_checkout(command: OpenCheckout, tx: Tx) -> Intent:
     live = store.find_live_checkout(tx.conn, payment.id)
     if live is not None:
         return Intent(payment=payment, checkout=live)
-    checkout = next_checkout(payment, command.return_url, tx)
+    checkout = next_checkout(tx, payment, command.return_url)
     store.add_checkout(tx.conn, checkout, now=tx.now)
     store.save_state(tx.conn, payment, due_at=tx.now + INTENT_LOOK)
     note(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
     return Intent(payment=payment, checkout=checkout)
 
 
-def next_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
+def next_checkout(tx: Tx, payment: Payment, return_url: str) -> Checkout:
     """Return the checkout that follows the known ones; until it is stored, the result is always the same."""
     number = store.count_checkouts(tx.conn, payment.id) + 1
     return Checkout(
@@ -126,13 +126,13 @@ def next_checkout(payment: Payment, return_url: str, tx: Tx) -> Checkout:
     )
 
 
-def note_webhook(webhook: Webhook, reference: CheckoutId | None, tx: Tx) -> None:
+def note_webhook(tx: Tx, webhook: Webhook, reference: CheckoutId | None) -> None:
     """Record the webhook; if it is new, make the payment due. The webhook itself decides nothing."""
     if store.add_webhook(tx.conn, webhook, now=tx.now) and reference is not None:
         store.make_due(tx.conn, reference, now=tx.now)
 
 
-def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
+def close_checkout(tx: Tx, event: CheckoutClosureRequested) -> None:
     """Stop accepting payment: no checkout opens any more, and the provider is queried before the closure is announced.
 
     A repeated request gets the same answer, since the first one may be lost. While the payment is closing, it makes the
@@ -142,7 +142,7 @@ def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
     if payment is None:
         raise PaymentNotReady("closure of a payment that was never opened")
     if payment.state in {PaymentState.CLOSING, PaymentState.CAPTURED, PaymentState.EXPIRED}:
-        _answer_again(payment, tx)
+        _answer_again(tx, payment)
         return
     closing = replace(payment.after(Move.CLOSURE), closing_reason=event.reason.value)
     note(tx, closing, "payment-closing", reason=event.reason.value)
@@ -150,18 +150,18 @@ def close_checkout(event: CheckoutClosureRequested, tx: Tx) -> None:
     store.hint(tx.conn, payment.id, now=tx.now)
 
 
-def _answer_again(payment: Payment, tx: Tx) -> None:
+def _answer_again(tx: Tx, payment: Payment) -> None:
     note(tx, payment, "payment-closing-again", state=payment.state.value)
     match payment.state:
         case PaymentState.CAPTURED:
-            announce_capture(payment, tx)
+            announce_capture(tx, payment)
         case PaymentState.EXPIRED:
-            announce_expiry(payment, tx)
+            announce_expiry(tx, payment)
         case _:
             store.hint(tx.conn, payment.id, now=tx.now)
 
 
-def refund(event: RefundDue, tx: Tx) -> None:
+def refund(tx: Tx, event: RefundDue) -> None:
     """Store a refund; it is made once the capture is known."""
     payment = store.lock_payment(tx.conn, event.renewal_id)
     if payment is None:
@@ -182,21 +182,21 @@ def refund(event: RefundDue, tx: Tx) -> None:
     if (stored.payment_id, stored.amount_minor, stored.currency) != (payment.id, event.amount_minor, event.currency):
         raise PaymentConflict("this refund is known with another amount")
     if stored.id != event.refund_id:
-        _answer_as(payment, stored, event.refund_id, tx)
+        _answer_as(tx, payment, stored, event.refund_id)
     note(tx, payment, "refund-due", refund=str(event.refund_id), amount_minor=event.amount_minor)
     if payment.state is PaymentState.EXPIRED:
-        hold_refunds(payment, tx)
+        hold_refunds(tx, payment)
 
 
-def _answer_as(payment: Payment, stored: Refund, asked_as: uuid.UUID, tx: Tx) -> None:
+def _answer_as(tx: Tx, payment: Payment, stored: Refund, asked_as: uuid.UUID) -> None:
     """Announce a known refund under the id by which a restored application requests it; no money moves again."""
     refund_store.save_asked_as(tx.conn, stored.id, asked_as)
     note(tx, payment, "refund-known", refund=str(stored.id), asked_as=str(asked_as))
     if stored.refunded_at is not None:
-        announce_refund(payment, replace(stored, asked_as=asked_as), stored.refunded_at, tx)
+        announce_refund(tx, payment, replace(stored, asked_as=asked_as), stored.refunded_at)
 
 
-def recheck(renewal_id: RenewalId, tx: Tx, *, actor: str) -> str:
+def recheck(tx: Tx, renewal_id: RenewalId, *, actor: str) -> str:
     """Make a payment in any state due for a query of the provider. Returns what is done, as a text for the operator.
 
     Raises PaymentNotReady for a renewal without a payment.

@@ -78,7 +78,7 @@ def _recheck(options: argparse.Namespace) -> None:
     settings = read_settings()
     try:
         with open_current_pool(SERVICE, settings.service, "recheck", max_size=1) as pool, transaction(pool) as tx:
-            done = handlers.recheck(RenewalId(options.renewal_id), tx, actor=options.actor)
+            done = handlers.recheck(tx, RenewalId(options.renewal_id), actor=options.actor)
     except Refused as refused:
         raise SystemExit(f"{refused.reason}: {refused}") from refused
     except psycopg.OperationalError as error:

@@ -51,7 +51,7 @@ FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures found onl
 for _what in ("checkout", "capture"):
     FORGOTTEN.labels(_what)
 
-RecordOutcome = Callable[[RenewalId, Checkout | None, Outcome, Tx], Payment]
+RecordOutcome = Callable[[Tx, RenewalId, Checkout | None, Outcome], Payment]
 
 
 def recorder(key: SigningKey) -> RecordOutcome:
@@ -60,7 +60,7 @@ def recorder(key: SigningKey) -> RecordOutcome:
 
 
 def record_outcome(
-    renewal_id: RenewalId, checkout: Checkout | None, outcome: Outcome, tx: Tx, *, key: SigningKey
+    tx: Tx, renewal_id: RenewalId, checkout: Checkout | None, outcome: Outcome, *, key: SigningKey
 ) -> Payment:
     """Apply an answer of the provider to the payment. Returns the payment as it then is.
 
@@ -74,17 +74,17 @@ def record_outcome(
         return payment  # another answer was recorded first
     match outcome:
         case Captured():
-            _announce_declines(payment, outcome.session, tx)
-            return _record_capture(payment, checkout, outcome.session, outcome.at, tx, key)
+            _announce_declines(tx, payment, outcome.session)
+            return _record_capture(tx, payment, checkout, outcome.session, outcome.at, key)
         case Waiting():
-            _announce_declines(payment, outcome.session, tx)
-            return _record_open(payment, checkout, outcome.session, tx)
+            _announce_declines(tx, payment, outcome.session)
+            return _record_open(tx, payment, checkout, outcome.session)
         case Ended():
             if outcome.session is not None:
-                _announce_declines(payment, outcome.session, tx)
-            return _record_ended(payment, checkout, tx)
+                _announce_declines(tx, payment, outcome.session)
+            return _record_ended(tx, payment, checkout)
         case Unfit():
-            return _hold(payment, outcome.why, tx)
+            return _hold(tx, payment, outcome.why)
         case Unopened() | Unreachable():
             return payment
         case _:
@@ -92,7 +92,7 @@ def record_outcome(
 
 
 def _record_capture(
-    payment: Payment, checkout: Checkout | None, session: Session, at: datetime, tx: Tx, key: SigningKey
+    tx: Tx, payment: Payment, checkout: Checkout | None, session: Session, at: datetime, key: SigningKey
 ) -> Payment:
     captured = replace(payment.after(Move.CAPTURE), captured_at=at, provider_reference=session.id)
     claims = receipt_claims(captured)
@@ -112,7 +112,7 @@ def _record_capture(
         now=tx.now,
     )
     refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
-    announce_capture(captured, tx)
+    announce_capture(tx, captured)
     note(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
     if tx.now - at > FORGOTTEN_AFTER:
         FORGOTTEN.labels("capture").inc()
@@ -120,7 +120,7 @@ def _record_capture(
     return captured
 
 
-def announce_capture(payment: Payment, tx: Tx) -> None:
+def announce_capture(tx: Tx, payment: Payment) -> None:
     """Announce the capture, with a signed receipt."""
     assert payment.captured_at is not None
     assert payment.receipt is not None
@@ -135,7 +135,7 @@ def announce_capture(payment: Payment, tx: Tx) -> None:
     outbox.add(tx, captured)
 
 
-def announce_expiry(payment: Payment, tx: Tx) -> None:
+def announce_expiry(tx: Tx, payment: Payment) -> None:
     """Announce that nothing was captured, and nothing can be."""
     assert payment.closing_reason is not None
     outbox.add(tx, PaymentExpired(renewal_id=payment.renewal_id, reason=payment.closing_reason))
@@ -157,7 +157,7 @@ def receipt_claims(payment: Payment) -> dict[str, str | int]:
     }
 
 
-def _record_open(payment: Payment, checkout: Checkout | None, session: Session, tx: Tx) -> Payment:
+def _record_open(tx: Tx, payment: Payment, checkout: Checkout | None, session: Session) -> Payment:
     if checkout is None or not store.save_checkout_opened(tx.conn, checkout.id, session.checkout_url):
         return payment
     if payment.state is not PaymentState.AWAITING_CHECKOUT:
@@ -169,29 +169,29 @@ def _record_open(payment: Payment, checkout: Checkout | None, session: Session, 
     return opened
 
 
-def _record_ended(payment: Payment, checkout: Checkout | None, tx: Tx) -> Payment:
+def _record_ended(tx: Tx, payment: Payment, checkout: Checkout | None) -> Payment:
     if checkout is not None:
         store.save_checkout_ended(tx.conn, checkout.id)
     if payment.state is PaymentState.CLOSING:
         # Only once the provider knows no further checkout of this payment: a restored database may have lost one.
-        return payment if checkout is not None else expire(payment, tx)
+        return payment if checkout is not None else expire(tx, payment)
     ended = payment.after(Move.ENDED)
     store.save_state(tx.conn, ended, due_at=None)
     note(tx, ended, "checkout-ended")
     return ended
 
 
-def expire(payment: Payment, tx: Tx) -> Payment:
+def expire(tx: Tx, payment: Payment) -> Payment:
     """Expire a payment that was not captured and cannot be, and announce it."""
     expired = payment.after(Move.EXPIRY)
     store.save_state(tx.conn, expired, due_at=None)
-    announce_expiry(expired, tx)
+    announce_expiry(tx, expired)
     note(tx, expired, "payment-expired", reason=expired.closing_reason or "")
-    hold_refunds(expired, tx)
+    hold_refunds(tx, expired)
     return expired
 
 
-def recover_checkout(payment: Payment, checkout: Checkout, tx: Tx) -> Checkout | None:
+def recover_checkout(tx: Tx, payment: Payment, checkout: Checkout) -> Checkout | None:
     """Store a checkout that only the provider knows. Returns None if the payment has changed meanwhile."""
     locked = store.lock_payment(tx.conn, payment.renewal_id)
     assert locked is not None
@@ -204,7 +204,7 @@ def recover_checkout(payment: Payment, checkout: Checkout, tx: Tx) -> Checkout |
     return checkout
 
 
-def announce_refund(payment: Payment, refund: Refund, refunded_at: datetime, tx: Tx) -> None:
+def announce_refund(tx: Tx, payment: Payment, refund: Refund, refunded_at: datetime) -> None:
     """Announce a refund under the id by which it was last requested."""
     outbox.add(
         tx,
@@ -218,7 +218,7 @@ def announce_refund(payment: Payment, refund: Refund, refunded_at: datetime, tx:
     )
 
 
-def _hold(payment: Payment, why: str, tx: Tx) -> Payment:
+def _hold(tx: Tx, payment: Payment, why: str) -> Payment:
     held = payment.after(Move.HOLD)
     store.save_state(tx.conn, held, due_at=None)
     note(tx, held, "payment-held", why=why)
@@ -227,7 +227,7 @@ def _hold(payment: Payment, why: str, tx: Tx) -> Payment:
     return held
 
 
-def hold_refunds(payment: Payment, tx: Tx) -> None:
+def hold_refunds(tx: Tx, payment: Payment) -> None:
     """Hold the refunds of a payment that was never captured, for a person."""
     if count := refund_store.hold_refunds(tx.conn, payment.id):
         HELD.labels("refund").inc(count)
@@ -235,7 +235,7 @@ def hold_refunds(payment: Payment, tx: Tx) -> None:
         log.error("payment.refunds_held", renewal_id=str(payment.renewal_id), why="nothing was captured")
 
 
-def _announce_declines(payment: Payment, session: Session, tx: Tx) -> None:
+def _announce_declines(tx: Tx, payment: Payment, session: Session) -> None:
     for decline in session.declines:
         if store.add_decline(tx.conn, payment.id, decline, now=tx.now):
             outbox.add(

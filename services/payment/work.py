@@ -52,20 +52,20 @@ def capture_next(pool: Pool, provider: Provider, record: RecordOutcome, *, clock
         payment = store.claim_due_payment(tx.conn, now=tx.now, lease=LEASE)
         checkout = None if payment is None else store.find_live_checkout(tx.conn, payment.id)
         # Not stored: looked up in case a restored database has lost it.
-        unknown = None if payment is None or checkout or payment.state not in _ASKED else next_checkout(payment, "", tx)
+        unknown = None if payment is None or checkout or payment.state not in _ASKED else next_checkout(tx, payment, "")
     if payment is None:
         return False
     with claimed(), tracing.span("pursue payment", parent=payment.traceparent, kind=SpanKind.CLIENT):
         try:
             if unknown is not None and provider.find_checkout(unknown) is not None:
                 with transaction(pool, clock=clock) as tx:
-                    checkout = recover_checkout(payment, unknown, tx)
+                    checkout = recover_checkout(tx, payment, unknown)
             outcome = talk.pursue(provider, payment, checkout)
         except (ProviderUnavailable, ProviderRefused) as error:
             log.warning("payment.provider_unavailable", renewal_id=str(payment.renewal_id), error=str(error))
             outcome = Unreachable(why=str(error))
         with transaction(pool, clock=clock) as tx:
-            record(payment.renewal_id, checkout, outcome, tx)
+            record(tx, payment.renewal_id, checkout, outcome)
             pause = _pause(payment, checkout, outcome)
             store.release(tx.conn, payment, due_at=None if pause is None else tx.now + pause)
     return True
@@ -92,8 +92,8 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
         if found is None:
             return False
         payment, refund = found
-        if not _fits_into_capture(payment, refund, tx):
-            _hold(payment, refund, "more than is left of the capture", tx)
+        if not _fits_into_capture(tx, payment, refund):
+            _hold(tx, payment, refund, "more than is left of the capture")
             return True
         lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, LONGEST_REFUND_PAUSE))
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + lease)
@@ -101,32 +101,32 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
     with claimed(), tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
         made = _make(provider, sent, payment.provider_reference)
         with transaction(pool, clock=clock) as tx:
-            _record_refund(payment, sent, made, tx)
+            _record_refund(tx, payment, sent, made)
     return True
 
 
-def _record_refund(payment: Payment, sent: Refund, made: ProviderRefund | None, tx: Tx) -> None:
+def _record_refund(tx: Tx, payment: Payment, sent: Refund, made: ProviderRefund | None) -> None:
     if made is None:
         pause = backoff(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
         refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
     elif not made.fits(sent):
-        _hold(payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}", tx)
+        _hold(tx, payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}")
     elif made.status is RefundStatus.SUCCEEDED:
-        _settle(payment, sent, made, tx)
+        _settle(tx, payment, sent, made)
     elif made.status is RefundStatus.PENDING:
         # The pending refund is looked up under our reference, never made twice.
         refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
     else:
-        _hold(payment, sent, f"the provider says {made.status}", tx)
+        _hold(tx, payment, sent, f"the provider says {made.status}")
 
 
-def _fits_into_capture(payment: Payment, refund: Refund, tx: Tx) -> bool:
+def _fits_into_capture(tx: Tx, payment: Payment, refund: Refund) -> bool:
     if payment.captured_at is None or payment.currency != refund.currency:
         return False
     return refund_store.sum_taken(tx.conn, refund) + refund.amount_minor <= payment.amount_minor
 
 
-def _hold(payment: Payment, refund: Refund, why: str, tx: Tx) -> None:
+def _hold(tx: Tx, payment: Payment, refund: Refund, why: str) -> None:
     if not refund_store.save_held(tx.conn, refund.id):
         return
     note(tx, payment, "refund-held", refund=str(refund.id), why=why)
@@ -147,7 +147,7 @@ def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund
         return None
 
 
-def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> None:
+def _settle(tx: Tx, payment: Payment, refund: Refund, made: ProviderRefund) -> None:
     assert made.refunded_at is not None
     store.lock_payment(tx.conn, payment.renewal_id)
     if not refund_store.settle(tx.conn, refund, made):
@@ -163,5 +163,5 @@ def _settle(payment: Payment, refund: Refund, made: ProviderRefund, tx: Tx) -> N
         provider_reference=made.id,
         now=tx.now,
     )
-    announce_refund(payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at, tx)
+    announce_refund(tx, payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at)
     note(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)

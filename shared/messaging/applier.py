@@ -208,7 +208,7 @@ class Applier:
                 if str(event.renewal_id) != envelope.subject:
                     raise Undecodable("renewal_id and subject differ")
                 with tx.conn.transaction():
-                    subscription.handle(event, tx)
+                    subscription.handle(tx, event)
                 return None
             except psycopg.errors.ProgramLimitExceeded as error:
                 # psycopg counts it among the operational errors, but a retry does not make the event smaller.

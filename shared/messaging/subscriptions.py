@@ -15,10 +15,10 @@ class Subscription:
     """One event type and its handler."""
 
     event_type: type[Event]
-    handle: Callable[[Any, Tx], None]
+    handle: Callable[[Tx, Any], None]
 
 
-def on(event_type: type[E], handle: Callable[[E, Tx], None]) -> Subscription:
+def on(event_type: type[E], handle: Callable[[Tx, E], None]) -> Subscription:
     """Subscribe `handle` to `event_type`."""
     return Subscription(event_type=event_type, handle=handle)
 

@@ -31,7 +31,7 @@ from tests.support.engines import Kafka, wait_until
 TOPIC: Final = Topic.PAYMENT
 READER: Final = "application"
 Records = Mapping[str, list[int]]
-Handler = Callable[[PaymentDeclined, Tx], None]
+Handler = Callable[[Tx, PaymentDeclined], None]
 
 
 def new_keys(count: int) -> list[RenewalId]:
@@ -61,7 +61,7 @@ def announce(pool: Pool, keys: Sequence[RenewalId], *, each: int = 1, reason: st
                     outbox.add(tx, PaymentDeclined(renewal_id=key, payment_id=tx.new_id(), reason=reason))
 
 
-def note(event: PaymentDeclined, tx: Tx) -> None:
+def note(tx: Tx, event: PaymentDeclined) -> None:
     """The reader's handler: writes what it applied; the reason "unavailable" stands for a dependency that is down."""
     tx.conn.execute(
         "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'reader', %s, %s, '{}')",

@@ -41,7 +41,7 @@ class Handler:
     failures: dict[str, Exception] = field(default_factory=dict)
     calls: int = 0
 
-    def __call__(self, event: PaymentDeclined, tx: Tx) -> None:
+    def __call__(self, tx: Tx, event: PaymentDeclined) -> None:
         self.calls += 1
         tx.conn.execute(
             "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'test', %s, %s, '{}')",

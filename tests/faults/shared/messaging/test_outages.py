@@ -84,11 +84,11 @@ class Steered:
         self.failures = failures
         self.calls = 0
 
-    def __call__(self, event: PaymentDeclined, tx: Tx) -> None:
+    def __call__(self, tx: Tx, event: PaymentDeclined) -> None:
         self.calls += 1
         if self.error is not None and self.calls <= self.failures:
             raise self.error
-        note(event, tx)
+        note(tx, event)
 
 
 def test_relay_and_consumer_go_on_after_the_broker_was_killed(own_kafka: Kafka, writer: Pool, reader: Pool) -> None:

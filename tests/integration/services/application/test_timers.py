@@ -114,7 +114,7 @@ def test_deadlines_that_fail_delay_no_other_and_are_tried_again_later(
         if was.id in failing:
             tried += 1
             raise RuntimeError("a fault of ours in one row")
-        pass_deadline(was, tx)
+        pass_deadline(tx, was)
 
     def turn() -> bool:
         if work.fire_next_timer(world.pool, clock=lambda: world.now):

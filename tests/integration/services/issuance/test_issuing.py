@@ -249,7 +249,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
             certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
 
     with world.begin() as tx:
-        handlers.withhold(CancellationRequested(renewal_id=renewal.renewal_id), tx)
+        handlers.withhold(tx, CancellationRequested(renewal_id=renewal.renewal_id))
         making = threading.Thread(target=make_intent)
         making.start()
         making.join(0.3)
@@ -339,7 +339,7 @@ def test_a_pin_that_cannot_be_made_delays_no_other(world: World, issuance: Datab
     failing, sound = Renewal(items=items(["a.example.hk"])), Renewal(items=items(["b.example.hk"]))
     for renewal in (failing, sound):
         with world.begin() as tx:
-            handlers.open_orders(world.request(renewal), tx, keys=world.keys)
+            handlers.open_orders(tx, world.request(renewal), keys=world.keys)
         world.now += timedelta(seconds=1)
     with psycopg.connect(issuance.superuser_url) as conn:
         conn.execute("UPDATE renewals SET document = '{}' WHERE renewal_id = %s", (failing.renewal_id,))

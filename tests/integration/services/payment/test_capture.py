@@ -14,7 +14,7 @@ from shared.events.application import ItemFee
 from shared.events.base import ItemId, RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
 from shared.security.tokens import KeySet, TokenKind, verify
-from shared.tx import transaction
+from shared.tx import Tx, transaction
 from tests.integration.services.payment.world import AMOUNT, World, closure, renewal_submitted
 
 
@@ -286,7 +286,7 @@ def test_a_held_payment_goes_on_after_an_operators_recheck(world: World) -> None
     assert world.state(renewal_id) == "held"
     world.rows("UPDATE checkouts SET amount_minor = amount_minor + 1 RETURNING id")
     with transaction(world.pool, clock=world.clock) as tx:
-        handlers.recheck(renewal_id, tx, actor="operator-7")
+        handlers.recheck(tx, renewal_id, actor="operator-7")
     world.work()
     assert world.state(renewal_id) == "captured"
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'recheck'") == [("operator-7",)]
@@ -327,10 +327,10 @@ def test_payments_that_fail_here_delay_no_other(world: World, monkeypatch: pytes
     failing, sound = [world.paid() for _ in range(3)], world.paid()
     world.later += timedelta(minutes=6)
 
-    def record(renewal_id: RenewalId, *rest: Any) -> Payment:
+    def record(tx: Tx, renewal_id: RenewalId, *rest: Any) -> Payment:
         if renewal_id in failing:
             raise RuntimeError("a fault of ours in one row")
-        return outcomes.record_outcome(renewal_id, *rest, key=world.payment_key)
+        return outcomes.record_outcome(tx, renewal_id, *rest, key=world.payment_key)
 
     raised = 0
     for _ in range(5):

@@ -133,7 +133,7 @@ def test_a_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: Wor
     world.rows("UPDATE refunds SET amount_minor = amount_minor - 1 RETURNING id")
     world.later += timedelta(seconds=1)
     with transaction(world.pool, clock=world.clock) as tx:
-        handlers.recheck(renewal_id, tx, actor="operator-7")
+        handlers.recheck(tx, renewal_id, actor="operator-7")
     world.work()
     assert refunds(world, renewal_id) == [("refunded", AMOUNT)]
 

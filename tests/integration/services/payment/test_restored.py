@@ -175,7 +175,7 @@ def test_an_outage_of_the_provider_delays_a_closure_and_expires_nothing(world: W
 
 def recheck(world: World, renewal_id: RenewalId) -> str:
     with transaction(world.pool, clock=world.clock) as tx:
-        return handlers.recheck(renewal_id, tx, actor="operator-7")
+        return handlers.recheck(tx, renewal_id, actor="operator-7")
 
 
 STATES = ["awaiting-checkout", "open", "closing", "captured", "expired", "held"]

@@ -86,7 +86,7 @@ class World:
     def hear(self, event: Event) -> None:
         """Apply an event, as the consumer does."""
         with transaction(self.pool, clock=self.clock) as tx:
-            by_type(handlers.subscriptions())[event.TYPE].handle(event, tx)
+            by_type(handlers.subscriptions())[event.TYPE].handle(tx, event)
 
     def hear_again(self, event: Event) -> bool:
         """Apply an event that may be ignored; say whether it changed anything."""

@@ -102,8 +102,8 @@ class InTrouble:
     url: str
     over: bool = False
 
-    def __call__(self, event: PaymentDeclined, tx: Tx) -> None:
-        self.handler(event, tx)
+    def __call__(self, tx: Tx, event: PaymentDeclined) -> None:
+        self.handler(tx, event)
         if event.reason == "2" and not self.over:
             self.over = True
             self.trouble(tx, self.url)
