@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks import scaling
 from benchmarks.figures import MEASURED
 from deploy.kafka.topics import PARTITIONS
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import SERVICES
 
 DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "operations.md"
 _COMPUTED: Final = re.compile(r"(<!-- computed by `make docs`: (\w+) -->\n).*?(<!-- until here -->\n)", re.DOTALL)

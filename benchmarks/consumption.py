@@ -9,8 +9,8 @@ import psutil
 import psycopg
 
 from deploy.local.installation import Installation
-from deploy.local.postgres import SERVICES
 from deploy.local.supervision import Supervisor
+from deploy.postgres.roles import SERVICES
 
 # Processes that stand for external systems.
 OUTSIDERS: Final = ("payment-sandbox", "mailbox", "crls")

@@ -11,6 +11,7 @@ from deploy.kafka.topics import PRINCIPALS
 from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
 from deploy.local.waiting import free_port
+from deploy.postgres.roles import ROLES
 from shared.runtime.migrate import load, migrate
 from shared.settings import KafkaSettings
 
@@ -55,7 +56,7 @@ def running(*services: str) -> Iterator[Engines]:
         )
         with local_postgres.running(cluster), local_kafka.running(broker):
             local_kafka.deploy(broker, dict.fromkeys(PRINCIPALS, _PASSWORD))
-            local_postgres.add_roles(cluster, dict.fromkeys(local_postgres.ROLES, _PASSWORD))
+            local_postgres.add_roles(cluster, dict.fromkeys(ROLES, _PASSWORD))
             urls = {service: _database(cluster, service) for service in services}
             yield Engines(urls=urls, kafka_address=broker.address)
     finally:

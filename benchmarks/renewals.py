@@ -14,9 +14,9 @@ from benchmarks.counts import Meter, Process
 from benchmarks.figures import Figure, latencies
 from deploy.local import samples
 from deploy.local.installation import Installation, Ports
-from deploy.local.postgres import SERVICES
 from deploy.local.run import Progress, running
 from deploy.local.waiting import wait_until
+from deploy.postgres.roles import SERVICES
 from devtools.scenario import invariants
 from devtools.scenario.clerk import import_subscriptions
 from devtools.scenario.journey import Journey

@@ -22,6 +22,7 @@ from deploy.local import back_office, kafka, pki, postgres
 from deploy.local.installation import CACHE, ROOT
 from deploy.local.processes import envoy_command
 from deploy.local.waiting import free_port, is_taken, wait_until
+from deploy.postgres.roles import ROLES, migrations_folder
 from shared import db
 from shared.db import Pool
 from shared.events.base import Event, ItemId, Product, RenewalId, Topic
@@ -250,9 +251,9 @@ def running(folder: Path, *, throw_away: bool = True) -> Iterator[Practice]:
 
 
 def _database(cluster: postgres.Cluster) -> str:
-    postgres.add_roles(cluster, dict.fromkeys(postgres.ROLES, _PASSWORD))
+    postgres.add_roles(cluster, dict.fromkeys(ROLES, _PASSWORD))
     postgres.add_database(cluster, "issuance")
-    files = migrate.load("issuance", postgres.migrations(ROOT, "issuance"))
+    files = migrate.load("issuance", migrations_folder(ROOT, "issuance"))
     migrate.migrate(cluster.url("issuance", "issuance_migrate", _PASSWORD), files, runtime_role="issuance")
     return cluster.url("issuance", "issuance", _PASSWORD)
 

@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 from deploy.gateway.rules import BACKENDS
 from deploy.k8s.generated import CLIENT_CAS, service_of
-from deploy.local import pki, postgres, stack
+from deploy.local import pki, stack
 from deploy.local.inside import InsideCA
 from deploy.local.installation import Installation, Ports
+from deploy.postgres.roles import DESK, EXTRA_ROLES, SERVICES
 
 FOLDER: Final = Path(".local") / "dev-cluster"
 Secrets = dict[str, dict[str, bytes]]
@@ -58,7 +59,7 @@ def _keys(made: pki.PKI) -> Secrets:
         "gateway-root": {"root.pem": made.gateway / "root.pem"},
         "ecert-gateway-tls": {"tls.crt": made.gateway / "tls.pem", "tls.key": made.gateway / "tls.key"},
     }
-    for service in postgres.SERVICES:
+    for service in SERVICES:
         files[f"{service}-audit-key"] = {"audit.key": signing / f"{service}-audit.key"}
         files[f"{service}-fingerprint-key"] = {"fingerprint.key": made.fingerprint_key(service)}
     return {name: {key: path.read_bytes() for key, path in keys.items()} for name, keys in files.items()}
@@ -76,7 +77,7 @@ def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
     for name in (*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)):
         services.issue((name, *hosts), folder / name)
         found[f"{name}-tls"] = _pair(folder / name)
-    for client in ("gateway", postgres.DESK):
+    for client in ("gateway", DESK):
         issuer = InsideCA.make(client, now=now)
         issuer.issue((client,), folder / client)
         found[f"{client}-client-tls"] = _pair(folder / client) | {"ca.crt": issuer.pem}
@@ -97,17 +98,17 @@ def _logins(installation: Installation) -> Secrets:
         },
         "mailing-smtp": {"url": "smtp://mailbox:1025"},
         **{name: {"url": _url(installation, service, role)} for name, (service, role) in _ROLES.items()},
-        **{f"{service}-db-passwords": _passwords(installation, service) for service in postgres.SERVICES},
+        **{f"{service}-db-passwords": _passwords(installation, service) for service in SERVICES},
     }
     return {name: {key: value.encode() for key, value in keys.items()} for name, keys in found.items()}
 
 
 _ROLES: Final = {
-    **{f"{service}-database": (service, service) for service in postgres.SERVICES},
-    **{f"{service}-migrate-database": (service, f"{service}_migrate") for service in postgres.SERVICES},
+    **{f"{service}-database": (service, service) for service in SERVICES},
+    **{f"{service}-migrate-database": (service, f"{service}_migrate") for service in SERVICES},
     **{
         f"{role.replace('_', '-')}-database": (service, role)
-        for service, roles in postgres.EXTRA_ROLES.items()
+        for service, roles in EXTRA_ROLES.items()
         for role in roles
     },
 }
@@ -120,7 +121,7 @@ def _url(installation: Installation, service: str, role: str) -> str:
 
 def _passwords(installation: Installation, service: str) -> dict[str, str]:
     """Return the superuser's password, and an SQL file with those of the roles that roles.sql creates."""
-    roles = (f"{service}_migrate", service, *postgres.EXTRA_ROLES.get(service, ()))
+    roles = (f"{service}_migrate", service, *EXTRA_ROLES.get(service, ()))
     lines = (f"ALTER ROLE {role} PASSWORD '{installation.passwords[f'postgres/{role}']}';\n" for role in roles)
     return {"postgres": installation.passwords["postgres/superuser"], "passwords.sql": "".join(lines)}
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from deploy.k8s.one_off import PROBES
-from deploy.local.postgres import DESK, SERVICES, package
+from deploy.postgres.roles import DESK, SERVICES, package
 
 Object = dict[str, Any]
 

@@ -19,11 +19,11 @@ from deploy.gateway import envoy
 from deploy.local import back_office, kafka, kafka_jars, pki, postgres, samples, stack, staff
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
-from deploy.local.postgres import SERVICES
 from deploy.local.processes import Process
 from deploy.local.stack import Outside
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import is_taken, wait_until
+from deploy.postgres.roles import DESK, SERVICES, migrations_folder, package
 from shared.runtime import migrate as migrations
 
 Say = Callable[[str], None]
@@ -85,7 +85,7 @@ def migrate(environment: Mapping[str, str], service: str) -> None:
     url, own = (environment[f"{service.upper()}_{kind}DATABASE_URL"] for kind in ("MIGRATE_", ""))
     role = psycopg.conninfo.conninfo_to_dict(own)["user"]
     try:
-        found = migrations.load(service, postgres.migrations(ROOT, service))
+        found = migrations.load(service, migrations_folder(ROOT, service))
         migrations.migrate(url, found, runtime_role=str(role))
     except (psycopg.Error, migrations.MigrationError) as error:
         raise StepFailed(f"The migrations of {service} failed: {error}") from error
@@ -131,14 +131,14 @@ def assign_roles(installation: Installation, there: Outside, say: Say) -> None:
     if done.exists():
         return
     say("Sample members of staff")
-    staff.assign_roles(stack.service_environment(installation, postgres.DESK, there)["DESK_DATABASE_URL"])
+    staff.assign_roles(stack.service_environment(installation, DESK, there)["DESK_DATABASE_URL"])
     done.touch()
 
 
 def command(service: str, name: str, environment: Mapping[str, str], *arguments: str) -> None:
     """Run a service's command to its end. Raises StepFailed with its last lines."""
     done = subprocess.run(
-        (sys.executable, "-m", f"{postgres.package(service)}.main", name, *arguments),
+        (sys.executable, "-m", f"{package(service)}.main", name, *arguments),
         env=dict(environment),
         cwd=ROOT,
         check=False,

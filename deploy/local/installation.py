@@ -13,6 +13,7 @@ from deploy.kafka.topics import PRINCIPALS
 from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
 from deploy.local.waiting import free_ports
+from deploy.postgres.roles import ROLES
 
 ROOT: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = ROOT / ".local"
@@ -23,7 +24,7 @@ _LONGEST_SOCKET_PATH: Final = 100
 PAGES_AT_MOST: Final = 40
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
-    *(f"postgres/{role}" for role in postgres.ROLES),
+    *(f"postgres/{role}" for role in ROLES),
     *(f"kafka/{principal}" for principal in PRINCIPALS),
     *pki.PASSWORDS,
 )

@@ -38,7 +38,7 @@ from deploy.local.people import (
     ECertClass,
     SampleECert,
 )
-from deploy.local.postgres import DESK, SERVICES
+from deploy.postgres.roles import DESK, SERVICES
 from shared.security.tokens import SigningKey
 
 GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)

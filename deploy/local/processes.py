@@ -12,8 +12,8 @@ from typing import Final
 from deploy.gateway.rules import FEED, PORTAL
 from deploy.local import stack
 from deploy.local.installation import ROOT, Installation
-from deploy.local.postgres import DESK, SERVICES, package
 from deploy.local.stack import Outside
+from deploy.postgres.roles import DESK, SERVICES, package
 
 LOOPS: Final = ("consume", "relay", "work")
 # identity subscribes to nothing, the desk announces nothing.

@@ -15,7 +15,7 @@ import urllib3
 from backoffice.reconciliation.loading import write_records
 from deploy.local import stack
 from deploy.local.installation import DEFAULT_FOLDER, Installation
-from deploy.local.postgres import DESK, SERVICES, package
+from deploy.postgres.roles import DESK, SERVICES, package
 
 GRACE_SECONDS: Final = 60.0
 

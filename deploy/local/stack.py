@@ -11,8 +11,8 @@ from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_H
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLIC_HOST
-from deploy.local.postgres import DESK, SERVICES
 from deploy.local.staff import CA as STAFF_CA
+from deploy.postgres.roles import DESK, SERVICES
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
 # Inherited variables: enough to run programs; nothing that points to other servers, except a trace collector.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 from unittest import mock
 
-from deploy.local.postgres import SERVICES, package
+from deploy.postgres.roles import SERVICES, package
 from devtools.docs.markdown import code, table
 from shared.runtime.service import run
 

@@ -15,7 +15,7 @@ from backoffice.desk.pages import audit, certificates, envelopes, held, renewals
 from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Fault
 from deploy.local import stack
-from deploy.local.postgres import package
+from deploy.postgres.roles import package
 from shared.operators import operator_api
 from shared.runtime.service import Service, applier
 from shared.security.tokens import KeySet, TokenRefused

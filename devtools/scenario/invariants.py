@@ -12,7 +12,7 @@ import urllib3
 
 from deploy.kafka.topics import ACCESS
 from deploy.local import stack
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import SERVICES
 from devtools.scenario.gateway_client import plain_http
 from devtools.scenario.journey import SUBJECT
 from devtools.scenario.target import Target

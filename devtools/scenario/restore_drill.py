@@ -22,12 +22,12 @@ from typing import Final
 
 from deploy.local import bring_up, kafka, processes, restoring, samples, stack
 from deploy.local.installation import DEFAULT_FOLDER, Installation, Ports
-from deploy.local.postgres import DESK, SERVICES, package
 from deploy.local.processes import Process
 from deploy.local.reconcile import Reconciliation
 from deploy.local.run import Progress, running
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import TookTooLong, wait_until
+from deploy.postgres.roles import DESK, SERVICES, package
 from devtools.scenario import invariants
 from devtools.scenario.ar import Order
 from devtools.scenario.clerk import import_subscriptions

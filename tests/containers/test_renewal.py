@@ -21,6 +21,7 @@ from deploy.local.installation import ROOT, Installation, Ports
 from deploy.local.run import Progress, running
 from deploy.local.stack import Outside
 from deploy.local.waiting import wait_until
+from deploy.postgres.roles import SERVICES
 from devtools.scenario import invariants
 from devtools.scenario.__main__ import demonstrate
 from devtools.scenario.gateway_client import Gateway, Problem
@@ -48,7 +49,7 @@ def pods(built: Built) -> Iterator[Pods]:
         with running(installation, say, engines_only=True, there=ALONE):
             say("Databases and migrations, by the Jobs")
             postgres.add_roles(installation.cluster, installation.password_of("postgres"))
-            for service in postgres.SERVICES:
+            for service in SERVICES:
                 postgres.add_database(installation.cluster, service)
                 made.run(made.rendered.one("Job", f"{service}-migrate"))
             bring_up.import_samples(installation, ALONE, say)

@@ -3,7 +3,8 @@
 import pytest
 
 from backoffice.desk.roles import Action
-from deploy.local import postgres, stack
+from deploy.local import stack
+from deploy.postgres.roles import SERVICES
 from devtools.docs import desk_document
 from devtools.docs.desk_document import operator_routes, service
 from tests.support.operators import ROUTES
@@ -15,7 +16,7 @@ def test_the_table_names_every_route(name: str) -> None:
 
 
 def test_whoever_holds_events_is_operated_and_nobody_else() -> None:
-    operated = {name for name in postgres.SERVICES if service(name).subscriptions or service(name).operations}
+    operated = {name for name in SERVICES if service(name).subscriptions or service(name).operations}
     assert operated == set(stack.OPERATED) == set(ROUTES)
 
 

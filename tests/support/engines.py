@@ -17,6 +17,7 @@ from deploy.local import kafka as local_kafka
 from deploy.local import postgres as local_postgres
 from deploy.local.installation import CACHE
 from deploy.local.waiting import TookTooLong, free_port, wait_until
+from deploy.postgres.roles import ROLES, migrations_folder
 from shared.events.base import Topic
 from shared.runtime.migrate import load, migrate
 from tests.support.databases import AsNew
@@ -87,7 +88,7 @@ class Postgres:
         template = f"{service}_template"
         if service not in self.templates:
             local_postgres.add_database(self.cluster, service, name=template)
-            migrations = load(service, local_postgres.migrations(ROOT, service))
+            migrations = load(service, migrations_folder(ROOT, service))
             migrate(self.url(template, f"{service}_migrate"), migrations, runtime_role=service)
             self.templates[service] = AsNew.read(self.cluster.url(template))
         return local_postgres.add_database(self.cluster, service, name=f"{service}_{next(_names)}", template=template)
@@ -145,7 +146,7 @@ def running_postgres() -> Iterator[Postgres]:
     """A cluster that lives as long as the block."""
     with _folder("postgres") as folder:
         cluster = local_postgres.Cluster(folder=folder, port=free_port(), password="superuser", throw_away=True)
-        passwords = {role: f"{role}-password" for role in local_postgres.ROLES}
+        passwords = {role: f"{role}-password" for role in ROLES}
         with local_postgres.running(cluster):
             local_postgres.add_roles(cluster, passwords)
             yield Postgres(cluster=cluster, passwords=passwords)

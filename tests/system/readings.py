@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import SERVICES
 from devtools.scenario.target import Target
 
 

@@ -12,10 +12,10 @@ from cryptography.fernet import Fernet
 from backoffice.desk import settings as desk
 from deploy.local import processes
 from deploy.local.installation import Installation, Ports
-from deploy.local.postgres import migrations as migrations_of
-from deploy.local.postgres import package
 from deploy.local.processes import Group
 from deploy.local.stack import Outside
+from deploy.postgres.roles import migrations_folder as migrations_of
+from deploy.postgres.roles import package
 from portal import settings as portal
 from services.application import settings as application
 from services.identity import settings as identity

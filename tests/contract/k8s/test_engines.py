@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.kafka.topics import ACCESS, PARTITIONS, READERS
-from deploy.local import kafka, postgres
+from deploy.local import kafka
+from deploy.postgres.roles import EXTRA_ROLES, SERVICES
 from shared.events.base import Topic
 from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, labels, name, pod, render
 
@@ -104,13 +105,13 @@ def test_consumers_are_scaled_by_the_lag_of_what_they_read(production: Rendered)
 
 def test_each_service_has_a_database_with_its_roles(production: Rendered) -> None:
     clusters = {name(each): each["spec"] for each in production.of("Cluster")}
-    assert set(clusters) == {f"{service}-db" for service in postgres.SERVICES}
-    for service in postgres.SERVICES:
+    assert set(clusters) == {f"{service}-db" for service in SERVICES}
+    for service in SERVICES:
         spec = clusters[f"{service}-db"]
         made = spec["bootstrap"]["initdb"]
         assert (made["database"], made["owner"]) == (service, f"{service}_migrate")
         roles = {role["name"]: role["passwordSecret"]["name"] for role in spec["managed"]["roles"]}
-        assert set(roles) == {service, *postgres.EXTRA_ROLES.get(service, ())}
+        assert set(roles) == {service, *EXTRA_ROLES.get(service, ())}
         assert all(role.get("superuser") is None for role in spec["managed"]["roles"])
         assert roles[service] == f"{service}-database"
         assert spec["inheritedMetadata"]["labels"] == {"ecert-engine": f"{service}-db"}
@@ -123,7 +124,7 @@ def test_whoever_writes_connects_to_a_server_that_can_be_written(production: Ren
         for each in production.of("ExternalSecret")
         if (url := each["spec"]["target"].get("template", {}).get("data", {}).get("url", "")).startswith("postgresql:")
     }
-    assert len(urls) == 2 * len(postgres.SERVICES) + sum(map(len, postgres.EXTRA_ROLES.values()))
+    assert len(urls) == 2 * len(SERVICES) + sum(map(len, EXTRA_ROLES.values()))
     reads = {each for each, url in urls.items() if "target_session_attrs=read-write" not in url}
     assert reads == {"issuance-feed-database"}
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.postgres import SERVICES, package
+from deploy.postgres.roles import SERVICES, package
 from tests.contract.observability.rules import ROOT, alerts
 
 # Alerts that a first time alone sets off; where more has to happen, the one that is lost does not count.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from deploy.local.postgres import SERVICES, package
+from deploy.postgres.roles import SERVICES, package
 from tests.contract.k8s.flows import PROCESSES
 from tests.contract.observability.rules import ROOT, expressions
 

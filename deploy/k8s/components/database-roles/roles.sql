@@ -1,5 +1,5 @@
 -- Run once by the superuser in a service's new database: its roles and their limits, as on one machine
--- (deploy/local/postgres.py). Passwords come later, from Secrets.
+-- (deploy/local/postgres.py:add_database). Passwords come later, from Secrets.
 DO $$
 DECLARE
     service CONSTANT text := current_database();

@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import SERVICES
 from shared.runtime.service import run
 from tests.contract.k8s.rendering import name, render
 from tests.support.engines import Postgres

@@ -12,6 +12,7 @@ import psycopg
 
 from deploy.local import postgres
 from deploy.local.waiting import free_port
+from deploy.postgres.roles import ROLES, SERVICES
 from tests.contract.k8s.rendering import render
 
 ROLES_SQL: Final = Path(postgres.__file__).parents[1] / "k8s" / "components" / "database-roles" / "roles.sql"
@@ -46,16 +47,16 @@ def catalog(fill: Callable[[postgres.Cluster], None]) -> tuple[list[Any], list[A
 
 
 def one_machine(made: postgres.Cluster) -> None:
-    postgres.add_roles(made, dict.fromkeys(postgres.ROLES, "password"))
-    for service in postgres.SERVICES:
+    postgres.add_roles(made, dict.fromkeys(ROLES, "password"))
+    for service in SERVICES:
         postgres.add_database(made, service)
 
 
 def kubernetes(made: postgres.Cluster) -> None:
     with psycopg.connect(made.url("postgres"), autocommit=True) as conn:
-        for service in postgres.SERVICES:
+        for service in SERVICES:
             conn.execute(f"CREATE DATABASE {service} TEMPLATE template0".encode())
-    for service in postgres.SERVICES:
+    for service in SERVICES:
         with psycopg.connect(made.url(service)) as conn:
             conn.execute(ROLES_SQL.read_bytes())
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from deploy.local import postgres as local_postgres
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import ROLES, SERVICES
 from tests.support.engines import Database, Postgres
 
-PAIRS = [(owner, other) for owner in SERVICES for other in local_postgres.ROLES if not other.startswith(owner)]
+PAIRS = [(owner, other) for owner in SERVICES for other in ROLES if not other.startswith(owner)]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from deploy.local import postgres as local_postgres
+from deploy.postgres.roles import ROLES, SERVICES, migrations_folder
 from shared import db
 from shared.messaging import held_events
 from shared.messaging.held_events import Held, Record
@@ -174,16 +175,16 @@ def test_the_running_service_reads_and_writes_its_rows(migrated: Database) -> No
         assert not refused(migrated, statement)
 
 
-@pytest.mark.parametrize("role", [role for role in local_postgres.ROLES if not role.startswith("payment")])
+@pytest.mark.parametrize("role", [role for role in ROLES if not role.startswith("payment")])
 def test_another_services_role_cannot_even_connect(postgres: Postgres, migrated: Database, role: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(postgres.url(migrated.name, role))
 
 
 def test_every_services_own_migrations_apply_twice_without_a_change(postgres: Postgres) -> None:
-    for service in local_postgres.SERVICES:
+    for service in SERVICES:
         with postgres.database(service) as made:
-            files = migrate.load(service, local_postgres.migrations(ROOT, service))
+            files = migrate.load(service, migrations_folder(ROOT, service))
             assert migrate.migrate(made.migrate_url, files, runtime_role=service) == []
             changed = [dataclasses.replace(file, text=file.text + " ") for file in files]
             with pytest.raises(MigrationError):

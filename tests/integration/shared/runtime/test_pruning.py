@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from backoffice.desk.main import SERVICE as DESK
-from deploy.local.postgres import SERVICES
+from deploy.postgres.roles import SERVICES
 from services.application.main import SERVICE as APPLICATION
 from services.identity import work as identity_work
 from services.identity.main import SERVICE as IDENTITY

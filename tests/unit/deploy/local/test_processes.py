@@ -8,15 +8,15 @@ from supervisor.options import ServerOptions
 
 from backoffice.kit.settings import read_settings
 from deploy.kafka.topics import ACCESS
-from deploy.local import postgres, stack, supervision
+from deploy.local import stack, supervision
 from deploy.local.installation import Installation, Ports
 from deploy.local.processes import Group, Process, has_portal, table
 from deploy.local.stack import Outside
 from deploy.local.summary import summary
+from deploy.postgres.roles import SERVICES, package
 from shared.runtime.service import run
 
 ALONE = Outside(variables={})
-SERVICES = postgres.SERVICES
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def by_name(installation: Installation, there: Outside = ALONE) -> dict[str, Pro
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_command_in_the_table_is_one_the_service_answers(installation: Installation, service: str) -> None:
-    main = importlib.import_module(f"{postgres.package(service)}.main")
+    main = importlib.import_module(f"{package(service)}.main")
     commands = {each.command[-1] for each in table(installation, ALONE) if main.__name__ in each.command}
     assert {"web", "work"} <= commands
     assert ("relay" in commands) == bool(ACCESS[service].writes)
