@@ -14,7 +14,7 @@ from benchmarks.engines import Engines
 from shared import db
 from shared.events.base import Topic
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.subscriptions import on
@@ -48,9 +48,9 @@ def _quietly(body: Callable[..., None], *arguments: Any) -> None:
     body(*arguments)
 
 
-def life() -> Life:
+def life() -> Lifecycle:
     """Return the lifecycle of this process, which ends on a signal."""
-    stop = Life()
+    stop = Lifecycle()
     stop.end_on_signals()
     stop.beat()
     return stop

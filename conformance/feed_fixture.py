@@ -27,7 +27,7 @@ from shared import db
 from shared.db import Pool
 from shared.events.base import Event, ItemId, Product, RenewalId, Topic
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CSRReceived, OrderOpened
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, outbox, relay
 from shared.messaging.feed import Feed
 from shared.runtime import migrate
@@ -62,7 +62,7 @@ class Practice:
     port: int
     feed_process: int
     _broker_process: "subprocess.Popen[bytes] | None" = None
-    _relay: "tuple[Life, threading.Thread] | None" = None
+    _relay: "tuple[Lifecycle, threading.Thread] | None" = None
     _renewals: int = field(default=0)
 
     def announce(self, renewals: int) -> None:
@@ -114,7 +114,7 @@ class Practice:
 
     def start_relay(self) -> None:
         """Start the relay, which stamps and sends."""
-        feed, life = load_feed(self.folder), Life()
+        feed, life = load_feed(self.folder), Lifecycle()
         settings = self.kafka("issuance")
         thread = threading.Thread(
             target=relay.run,

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 STALE_AFTER_SECONDS: Final = 60.0
 
 
-class Stop(Protocol):
+class StopSignal(Protocol):
     """Stop flag set by a signal, with the loop's heartbeat."""
 
     def is_set(self) -> bool:
@@ -30,7 +30,7 @@ class Stop(Protocol):
         """Record an iteration of the loop."""
 
 
-class Life:
+class Lifecycle:
     """Lifecycle of one loop: stopped by SIGTERM and SIGINT, alive while it iterates, ready once it has started."""
 
     def __init__(self) -> None:

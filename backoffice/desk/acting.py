@@ -10,7 +10,7 @@ from typing import Any, Final
 import flask
 
 from backoffice.desk import web
-from backoffice.desk.operators import OperatorsAway, Refusal
+from backoffice.desk.operators import OperatorAPIUnavailable, Refusal
 from backoffice.desk.roles import Action
 from shared import audit
 
@@ -49,7 +49,7 @@ def have_done(service: str, path: str, action: Action, *, subject: str, **body: 
     except Refusal as refusal:
         _note(f"{action}-refused", subject, about | {"problem": refusal.slug})
         raise
-    except OperatorsAway:
+    except OperatorAPIUnavailable:
         _note(f"{action}-unanswered", subject, about)
         raise
     _note(f"{action}-done", subject, about)

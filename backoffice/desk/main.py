@@ -74,7 +74,7 @@ def _rebuild(options: argparse.Namespace) -> None:
             found = rebuild.rebuild(pool, applier("desk", make_subscriptions()), read, actor=options.actor)
         except EventsMissing as missing:
             sys.exit(f"{missing.reason}: {missing}")
-    print(f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.left_out}")
+    print(f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.skipped}")
     print(f"before {found.before}\nafter  {found.after}")
 
 

@@ -30,7 +30,7 @@ MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _UNIX: Final = "unix:"
 
 
-class OperatorsAway(Unavailable):
+class OperatorAPIUnavailable(Unavailable):
     """An operator API is unavailable; the requested action may have been done."""
 
     reason = "operators-away"
@@ -107,7 +107,7 @@ class Operators:
             answer = json.loads(content) if content else None
         except (OSError, http.client.HTTPException, ValueError) as error:
             log.warning("operators.unavailable", service=service, error=f"{type(error).__name__}: {error}")
-            raise OperatorsAway(service) from error
+            raise OperatorAPIUnavailable(service) from error
         return _judged(service, status, answer)
 
     def _word(self, service: str, action: Action, member: Member, now: datetime) -> str:
@@ -130,7 +130,7 @@ def _judged(service: str, status: int, answer: Any) -> Any:
         return answer
     if not isinstance(answer, dict) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("operators.failed", service=service, status=status)
-        raise OperatorsAway(service)
+        raise OperatorAPIUnavailable(service)
     slug = str(answer.get("type", "")).rpartition(":")[2]
     raise Refusal(status, slug, str(answer.get("title", "")), answer.get("detail"))
 

@@ -209,7 +209,7 @@ class Thread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class SkippedEvent:
     """A skipped event."""
 
     topic: str
@@ -219,9 +219,9 @@ class LeftOut:
     reason: str
 
 
-def left_out_of(conn: Conn, renewal_id: uuid.UUID) -> list[LeftOut]:
+def find_skipped(conn: Conn, renewal_id: uuid.UUID) -> list[SkippedEvent]:
     """Return the events of a renewal that were skipped at the desk, oldest first; without repetitions by a rebuild."""
-    with conn.cursor(row_factory=class_row(LeftOut)) as cursor:
+    with conn.cursor(row_factory=class_row(SkippedEvent)) as cursor:
         return cursor.execute(
             """SELECT topic, sequence, time, actor, reason FROM (
                    SELECT DISTINCT ON (details->>'topic', details->>'at') id, time, actor, details->>'topic' AS topic,

@@ -13,7 +13,7 @@ from shared.db import Conn, Pool
 from shared.errors import Refused, Undecodable
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Parked, Record
+from shared.messaging.held_events import HeldEvent, Record
 from shared.messaging.inbox import Place
 from shared.operators import held_commands
 from shared.operators.held_commands import NotNext
@@ -37,7 +37,7 @@ class Rebuilt:
     events: int
     renewals: int
     kept: int
-    left_out: int
+    skipped: int
     before: str
     after: str
 
@@ -71,13 +71,13 @@ def rebuild(pool: Pool, applier: Applier, read: Read, *, actor: str) -> Rebuilt:
         for batch in read():
             applier.batch(tx.conn, batch)
             events += len(batch)
-        left_out = _leave_out_again(tx, applier, actor)
+        skipped = _skip_again(tx, applier, actor)
         _require_nothing_lost(places, _places(tx.conn, applier.consumer))
         found = Rebuilt(
             events=events,
             renewals=len(whole),
             kept=len({key for _, key in places} - set(whole)),
-            left_out=left_out,
+            skipped=skipped,
             before=before,
             after=state(tx.conn),
         )
@@ -131,7 +131,7 @@ _LEFT_OUT_BEFORE: Final = """
     WHERE p.consumer = %s ORDER BY p.topic, p.key, p.sequence, p.id, a.id"""
 
 
-def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
+def _skip_again(tx: Tx, applier: Applier, actor: str) -> int:
     """Skip again the events that were skipped with four-eyes approval. Returns their number.
 
     Only an event that is held again is skipped: a later release may be able to apply it.
@@ -148,14 +148,14 @@ def _leave_out_again(tx: Tx, applier: Applier, actor: str) -> int:
             try:
                 with tx.conn.transaction():
                     why = f"left out again: {reason}"
-                    held_commands.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
+                    held_commands.skip(tx, applier, place, actor=actor, reason=why, event=chosen.name)
             except NotNext:
                 continue  # an earlier event of its key is held
             count, went = count + 1, True
     return count
 
 
-def _still_held(conn: Conn, place: Place, parked_id: int, event: str) -> Parked | None:
+def _still_held(conn: Conn, place: Place, parked_id: int, event: str) -> HeldEvent | None:
     """Return the event if it is still held; None if it was applied, or if its offset now belongs to another event."""
     found = held_events.find_of_key(conn, place)
     return next((each for each in found if (each.id, str(each.event_id)) == (parked_id, event)), None)

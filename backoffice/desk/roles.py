@@ -61,7 +61,7 @@ PAGES: Final[Mapping[str, Action]] = {
     "held.redrive": Action.REDRIVE,
     "held.propose": Action.PROPOSE_SKIP,
     "held.confirm": Action.DECIDE_SKIP,
-    "held.turn_down": Action.DECIDE_SKIP,
+    "held.reject": Action.DECIDE_SKIP,
     "audit.listing": Action.SEE_AUDIT,
 }
 

@@ -23,7 +23,7 @@ _PREFIX: Final = "urn:ecert:problem:"
 _LATER: Final = frozenset({429, 502, 503, 504})
 
 
-class FeedAway(Exception):
+class FeedUnavailable(Exception):
     """The feed is unavailable: no answer, or a status that asks to retry later."""
 
 
@@ -108,11 +108,11 @@ class FeedClient:
             body = response.read(_MAX_BYTES + 1)
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise FeedAway(f"{type(error).__name__}: {error}") from error
+            raise FeedUnavailable(f"{type(error).__name__}: {error}") from error
         if len(body) > _MAX_BYTES:
-            raise FeedAway("an answer that is larger than any page")
+            raise FeedUnavailable("an answer that is larger than any page")
         if response.status in _LATER:
-            raise FeedAway(f"{response.status}")
+            raise FeedUnavailable(f"{response.status}")
         if response.status != 200:
             raise FeedRefused(response.status, _problem(body))
         return urllib3.HTTPResponse(body, headers=response.headers, status=response.status)

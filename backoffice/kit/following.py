@@ -9,13 +9,13 @@ import structlog
 from kafka.errors import KafkaError
 
 from backoffice.kit.booking import book
-from backoffice.kit.client import FeedAway, FeedClient
+from backoffice.kit.client import FeedClient, FeedUnavailable
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.order import Finding, Kind, Order
 from backoffice.kit.sources import PAGE, Batch, Source
 from backoffice.kit.state import State
 from shared.events.base import Envelope
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 
 log = structlog.get_logger()
 
@@ -70,13 +70,13 @@ class Follower:
         """The number of events that came again."""
         return self._order.repeats
 
-    def run(self, stop: Stop, *, until: int | None = None) -> None:
+    def run(self, stop: StopSignal, *, until: int | None = None) -> None:
         """Follow until stopped, or until the position `until` is recorded. Raises FeedRefused."""
         while not stop.is_set() and (until is None or self._state.next_position <= until):
             stop.beat()
             try:
                 self.turn()
-            except (FeedAway, KafkaError) as error:
+            except (FeedUnavailable, KafkaError) as error:
                 log.warning("kit.unavailable", error=f"{type(error).__name__}: {error}")
                 stop.wait(AFTER_FAILURE_SECONDS)
 

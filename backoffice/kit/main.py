@@ -15,7 +15,7 @@ from typing import Final
 from kafka.errors import KafkaError
 
 from backoffice.kit import exporting, verifying
-from backoffice.kit.client import FEED, FeedAway, FeedClient, FeedRefused, Page
+from backoffice.kit.client import FEED, FeedClient, FeedRefused, FeedUnavailable, Page
 from backoffice.kit.following import Follower, Patience
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.order import Finding, Kind
@@ -24,7 +24,7 @@ from backoffice.kit.settings import KitSettings, read_settings, state_file
 from backoffice.kit.sources import HTTPSource, KafkaSource, Source
 from backoffice.kit.state import AnotherBeginning, State
 from shared.events.base import Envelope
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients
 from shared.observability import logs
 from shared.security.tokens import KeySet
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure("backoffice", options.command, os.environ.get("LOG_LEVEL", "WARNING"), out=sys.stderr)
     try:
         return int(options.run(options))
-    except (FeedRefused, FeedAway, AnotherBeginning, KafkaError) as refused:
+    except (FeedRefused, FeedUnavailable, AnotherBeginning, KafkaError) as refused:
         print(f"backoffice: {refused}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -194,9 +194,9 @@ class _Ended(BaseException):
 
 
 @contextmanager
-def _ending(follower: Follower) -> Iterator[Life]:
+def _ending(follower: Follower) -> Iterator[Lifecycle]:
     """Stop on SIGTERM or SIGINT after the current batch; at once while the loop is idle."""
-    life = Life()
+    life = Lifecycle()
 
     def end(number: int, frame: FrameType | None) -> None:
         life.end()

@@ -33,7 +33,7 @@ def run(migrations: Sequence[Migration]) -> None:
     tracing.configure("mailing", "print")
     require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nothing outside
     printer = make_printer(settings)
-    life = lifecycle.Life()
+    life = lifecycle.Lifecycle()
     life.end_on_signals()
     with logs.told(settings):
         lifecycle.serve_admin(settings.admin, life)

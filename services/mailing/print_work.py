@@ -66,7 +66,7 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
             letter = _open(job, printer.key)
             pdf = printer.stationery.pdf(letter, job.dated_on)
         except EnvelopeUnusable as fault:
-            _set_aside(pool, job, fault, clock)
+            _mark_unsendable(pool, job, fault, clock)
             return True
         write_atomically(_file(printer, job.batch.number, job.envelope_id), pdf)
         _settle_printed(pool, job, letter, pdf, clock)
@@ -98,7 +98,7 @@ def _open(job: Job, key: Key) -> Letter:
     return letter
 
 
-def _set_aside(pool: Pool, job: Job, fault: EnvelopeUnusable, clock: Clock) -> None:
+def _mark_unsendable(pool: Pool, job: Job, fault: EnvelopeUnusable, clock: Clock) -> None:
     with transaction(pool, clock=clock) as tx:
         print_store.settle_faulty(tx.conn, job, str(fault))
         audit.record(

@@ -18,7 +18,7 @@ from shared.events.base import Envelope
 from shared.events.registry import ALL
 from shared.messaging import held_events, inbox
 from shared.messaging.codec import decode_data, readable_sequence
-from shared.messaging.held_events import Held, Parked, Record
+from shared.messaging.held_events import Held, HeldEvent, Record
 from shared.messaging.inbox import Place, Verdict
 from shared.messaging.subscriptions import Subscription
 from shared.observability import tracing
@@ -107,7 +107,7 @@ class Applier:
             return self._hold_unreadable(conn, record, error, now)
         place = Place.of(self.consumer, envelope)
         match verdict := inbox.judge(conn, place, envelope.sequence, envelope.id):
-            case Verdict.SEEN | Verdict.PARKED:
+            case Verdict.SEEN | Verdict.ALREADY_HELD:
                 SEEN.labels(envelope.topic).inc()
                 return Outcome.DONE
             case Verdict.WAIT:
@@ -146,26 +146,26 @@ class Applier:
 
         Returns the last sequence applied.
         """
-        while (parked := held_events.find_next(conn, place, sequence + 1)) is not None:
-            if not parked.redrivable or not self.redrive(conn, parked):
+        while (held_event := held_events.find_next(conn, place, sequence + 1)) is not None:
+            if not held_event.redrivable or not self.redrive(conn, held_event):
                 break
             sequence += 1
         inbox.renew_hold(conn, place, self.clock())
         return sequence
 
-    def redrive(self, conn: Conn, parked: Parked) -> bool:
+    def redrive(self, conn: Conn, held_event: HeldEvent) -> bool:
         """Apply one held event that is next in sequence. Returns whether it was applied."""
         now = self.clock()
         try:
-            envelope = parked.record.envelope()
+            envelope = held_event.record.envelope()
         except Undecodable as error:
-            held_events.give_reason(conn, parked.id, error.reason, str(error))
+            held_events.give_reason(conn, held_event.id, error.reason, str(error))
             return False
-        failure = self._apply(conn, parked.place, envelope, now)
+        failure = self._apply(conn, held_event.place, envelope, now)
         if failure is not None:
-            held_events.give_reason(conn, parked.id, failure.reason, failure.error)
+            held_events.give_reason(conn, held_event.id, failure.reason, failure.error)
             return False
-        held_events.remove(conn, parked.id)
+        held_events.remove(conn, held_event.id)
         return True
 
     def _apply(self, conn: Conn, place: Place, envelope: Envelope, now: datetime) -> _Failure | None:
@@ -244,7 +244,7 @@ class Applier:
                 sequence = None  # it repeats the number of another event, so it must not block the key
         reason = held_events.NO_SEQUENCE if sequence is None else error.reason
         held = Held(place=place, sequence=sequence, event_id=None, reason=reason, error=str(error))
-        self._park(conn, held, record, now)
+        self._store_held(conn, held, record, now)
         return Outcome.HELD
 
     def _hold(
@@ -265,11 +265,11 @@ class Applier:
             error=error,
             retry_at=retry_at,
         )
-        self._park(conn, held, record, now)
+        self._store_held(conn, held, record, now)
 
-    def _park(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:
+    def _store_held(self, conn: Conn, held: Held, record: Record, now: datetime) -> None:
         """Store the held event, unless the same event is held already."""
-        if not held_events.park(conn, held, record, now=now, code_version=self.code_version):
+        if not held_events.hold(conn, held, record, now=now, code_version=self.code_version):
             return
         if held.sequence is not None:
             inbox.renew_hold(conn, held.place, now)

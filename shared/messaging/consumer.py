@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge
 from psycopg_pool import PoolTimeout
 
 from shared.db import UNAVAILABLE, Conn, Pool
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 from shared.messaging import waiting_events
 from shared.messaging.applier import MANY_KEYS, Applier, ManyKeysFailing
 from shared.messaging.group_membership import NO_MEMBER, Membership
@@ -45,7 +45,7 @@ LAG = Gauge("consumer_lag_seconds", "Age of the oldest record in the current bat
 class Consumer:
     """One loop in one thread: kafka-python's consumer is not thread-safe."""
 
-    def __init__(self, kafka: Any, pool: Pool, applier: Applier, stop: Stop) -> None:
+    def __init__(self, kafka: Any, pool: Pool, applier: Applier, stop: StopSignal) -> None:
         self._kafka = kafka
         self._pool = pool
         self._applier = applier

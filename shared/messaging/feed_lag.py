@@ -10,7 +10,7 @@ from kafka.admin import OffsetSpec
 from prometheus_client import Gauge
 
 from shared.events.base import Topic
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 from shared.messaging import kafka_clients
 
 log = structlog.get_logger()
@@ -23,13 +23,13 @@ LAG: Final = Gauge(
 )
 
 
-def start(make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop) -> None:
+def start(make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: StopSignal) -> None:
     """Watch in a separate thread, which blocks nothing."""
     threading.Thread(target=watch, args=(make_admin, topic, stop), name="lag", daemon=True).start()
 
 
 def watch(
-    make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: Stop, *, every: float = EVERY_SECONDS
+    make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: StopSignal, *, every: float = EVERY_SECONDS
 ) -> None:
     """Update the gauge periodically until stopped. Kafka may be unavailable at any time."""
     kafka_clients.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)

@@ -8,7 +8,7 @@ from typing import Final
 from kafka import KafkaAdminClient, TopicPartition
 from prometheus_client import Gauge
 
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 from shared.messaging import kafka_clients
 
 EVERY_SECONDS: Final = 15.0
@@ -38,7 +38,7 @@ class Watch:
         STALLED.set(max((now - self._seen[partition][1] for partition in progress), default=0.0))
 
 
-def start(make_admin: Callable[[], KafkaAdminClient], group: str, topics: Sequence[str], stop: Stop) -> None:
+def start(make_admin: Callable[[], KafkaAdminClient], group: str, topics: Sequence[str], stop: StopSignal) -> None:
     """Watch in a separate thread: the consumer's loop may be blocked."""
     threading.Thread(target=watch, args=(make_admin, group, topics, stop), name="unread", daemon=True).start()
 
@@ -47,7 +47,7 @@ def watch(
     make_admin: Callable[[], KafkaAdminClient],
     group: str,
     topics: Sequence[str],
-    stop: Stop,
+    stop: StopSignal,
     *,
     every: float = EVERY_SECONDS,
 ) -> None:

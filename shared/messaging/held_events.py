@@ -54,14 +54,14 @@ class Record:
         return (self.key or b"", self.topic, self.partition, self.offset)
 
 
-class NotParked(Refused):
+class HeldEventNotFound(Refused):
     """No such held event exists."""
 
     reason = "not-parked"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parked:
+class HeldEvent:
     """A held event, as an operator sees it."""
 
     id: int
@@ -127,7 +127,7 @@ class Held:
     retry_at: datetime | None = None
 
 
-def park(conn: Conn, held: Held, record: Record, *, now: datetime, code_version: str) -> bool:
+def hold(conn: Conn, held: Held, record: Record, *, now: datetime, code_version: str) -> bool:
     """Store a held event. Returns False if the same event is held already.
 
     Raises UniqueViolation if another event prevents it from being stored: no event is lost silently.
@@ -183,32 +183,32 @@ def _unquoted(text: str | None) -> bytes | None:
 _COLUMNS = 'id, consumer, topic, key, sequence, "partition", "offset", headers, value, reason, error, parked_at, tries'
 
 
-def find_next(conn: Conn, place: Place, sequence: int) -> Parked | None:
+def find_next(conn: Conn, place: Place, sequence: int) -> HeldEvent | None:
     """Return the held event with this sequence number, unless another event claims the number, too."""
     row = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events
             WHERE consumer = %s AND topic = %s AND key = %s AND sequence = %s AND reason <> %s""",
         (*place.columns, sequence, CONFLICT),
     ).fetchone()
-    return None if row is None else _parked(row)
+    return None if row is None else _held_event(row)
 
 
-def find_due(conn: Conn, consumer: str, now: datetime) -> Parked | None:
+def find_due(conn: Conn, consumer: str, now: datetime) -> HeldEvent | None:
     """Return the consumer's waiting event whose retry is due first, if any."""
     row = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND reason = 'waiting' AND retry_at <= %s
             ORDER BY retry_at, id LIMIT 1""",
         (consumer, now),
     ).fetchone()
-    return None if row is None else _parked(row)
+    return None if row is None else _held_event(row)
 
 
-def wait_until(conn: Conn, parked: Parked, error: str, retry_at: datetime) -> None:
+def wait_until(conn: Conn, held_event: HeldEvent, error: str, retry_at: datetime) -> None:
     """Schedule the next retry of a waiting event, unless it was applied or retried meanwhile."""
     conn.execute(
         """UPDATE parked_events SET reason = %s, error = %s, tries = tries + 1, retry_at = %s
            WHERE id = %s AND tries = %s AND reason = %s""",
-        (WAITING, storable(error), retry_at, parked.id, parked.tries, parked.reason),
+        (WAITING, storable(error), retry_at, held_event.id, held_event.tries, held_event.reason),
     )
 
 
@@ -221,14 +221,14 @@ def has_number(conn: Conn, place: Place, sequence: int) -> bool:
     return row is not None
 
 
-def find_of_key(conn: Conn, place: Place) -> list[Parked]:
+def find_of_key(conn: Conn, place: Place) -> list[HeldEvent]:
     """Return all held events of one key, in their order."""
     rows = conn.execute(
         f"""SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND topic = %s AND key = %s
             ORDER BY sequence NULLS LAST, id""",
         place.columns,
     ).fetchall()
-    return [_parked(row) for row in rows]
+    return [_held_event(row) for row in rows]
 
 
 def contest(conn: Conn, place: Place, sequence: int) -> None:
@@ -240,14 +240,14 @@ def contest(conn: Conn, place: Place, sequence: int) -> None:
     )
 
 
-def find(conn: Conn, consumer: str, parked_id: int) -> Parked:
+def find(conn: Conn, consumer: str, parked_id: int) -> HeldEvent:
     """Return a held event of a consumer. Raises NotParked."""
     row = conn.execute(
         f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND id = %s", (consumer, parked_id)
     ).fetchone()
     if row is None:
-        raise NotParked("no such held event exists (any more)")
-    return _parked(row)
+        raise HeldEventNotFound("no such held event exists (any more)")
+    return _held_event(row)
 
 
 # Beginning of a page of held events: after this topic, key, sequence and id.
@@ -255,7 +255,7 @@ Cursor = tuple[str, str, int, int]
 FIRST: Final[Cursor] = ("", "", 0, 0)
 
 
-def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data: bool = True) -> list[Parked]:
+def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data: bool = True) -> list[HeldEvent]:
     """Return a page of a consumer's held events by topic, key and sequence, optionally without their data."""
     columns = _COLUMNS if with_data else _COLUMNS.replace(" value,", " NULL::bytea,")
     rows = conn.execute(
@@ -264,10 +264,10 @@ def list_page(conn: Conn, *, consumer: str, after: Cursor, limit: int, with_data
             ORDER BY topic, key, COALESCE(sequence, 0), id LIMIT %s""",
         (consumer, *after, limit),
     ).fetchall()
-    return [_parked(row) for row in rows]
+    return [_held_event(row) for row in rows]
 
 
-def list_parked(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[Parked]:
+def list_held_events(conn: Conn, *, consumer: str, page: int = 500) -> Iterator[HeldEvent]:
     """Yield all held events of a consumer by topic, key and sequence, read page by page."""
     after = FIRST
     while found := list_page(conn, consumer=consumer, after=after, limit=page):
@@ -285,9 +285,9 @@ def give_reason(conn: Conn, parked_id: int, reason: str, error: str) -> None:
     conn.execute("UPDATE parked_events SET reason = %s, error = %s WHERE id = %s", (reason, storable(error), parked_id))
 
 
-def _parked(row: tuple[Any, ...]) -> Parked:
+def _held_event(row: tuple[Any, ...]) -> HeldEvent:
     headers = tuple((unquote_to_bytes(name).decode(), _unquoted(value)) for name, value in row[7])
-    return Parked(
+    return HeldEvent(
         id=row[0],
         place=Place(consumer=row[1], topic=row[2], key=row[3]),
         sequence=row[4],

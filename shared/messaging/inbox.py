@@ -17,7 +17,7 @@ class Verdict(Enum):
     APPLY_AND_DRAIN = auto()
     SEEN = auto()
     WAIT = auto()
-    PARKED = auto()
+    ALREADY_HELD = auto()
     CONFLICT = auto()
 
 
@@ -76,14 +76,14 @@ def lock(conn: Conn, place: Place, sequence: int = 0) -> Row:
 def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdict:
     """Lock the key's row and decide what to do with this event."""
     last, _, held, known_id = lock(conn, place, sequence)
-    parked = [] if held is None else _parked_ids(conn, place, sequence)
-    if str(event_id) in parked:
-        return Verdict.PARKED
+    held_event = [] if held is None else _parked_ids(conn, place, sequence)
+    if str(event_id) in held_event:
+        return Verdict.ALREADY_HELD
     if known_id is not None and known_id != event_id:
         return Verdict.CONFLICT  # a writer that was restored, or ahead of the failover, has reused a number
     if sequence <= last:
         return Verdict.SEEN
-    if parked:
+    if held_event:
         return Verdict.CONFLICT
     if sequence != last + 1 or held == CONFLICT:
         return Verdict.WAIT  # a gap ends by itself, a conflict does not: a person must decide before later events

@@ -12,7 +12,7 @@ from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, KafkaTimeoutError, NoError
 
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 from shared.messaging import decompression
 from shared.messaging.group_membership import GroupConsumer
 from shared.settings import KafkaSettings
@@ -82,7 +82,7 @@ def make_producer(settings: KafkaSettings, client_id: str) -> KafkaProducer:
 
 
 def make_consumer(
-    settings: KafkaSettings, client_id: str, *, group: str, topics: list[str], stop: Stop | None = None
+    settings: KafkaSettings, client_id: str, *, group: str, topics: list[str], stop: StopSignal | None = None
 ) -> GroupConsumer:
     """Return a consumer without automatic commits that starts at the beginning; call it after the process has forked.
 
@@ -102,7 +102,7 @@ def make_consumer(
     return consumer
 
 
-def _end_if_asked(stop: Stop | None) -> None:
+def _end_if_asked(stop: StopSignal | None) -> None:
     """End the process if it is stopped.
 
     A signal just before a thread sleeps does not wake it, so this is called often.
@@ -146,7 +146,7 @@ def make_admin(settings: KafkaSettings, client_id: str) -> KafkaAdminClient:
 
 
 def keep_looking(
-    make: Callable[[], KafkaAdminClient], look: Callable[[KafkaAdminClient], None], stop: Stop, *, every: float
+    make: Callable[[], KafkaAdminClient], look: Callable[[KafkaAdminClient], None], stop: StopSignal, *, every: float
 ) -> None:
     """Call `look` with an admin client every `every` seconds until stopped. Kafka may be unavailable at any time."""
     while not stop.is_set():
@@ -223,7 +223,7 @@ def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: da
     return len(back)
 
 
-def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str], stop: Stop | None) -> None:
+def _wait_for_metadata(consumer: KafkaConsumer, topics: list[str], stop: StopSignal | None) -> None:
     """Wait for the topics' metadata: a leader without it would assign no partitions.
 
     Raises KafkaTimeoutError after ten seconds.

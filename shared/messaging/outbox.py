@@ -72,7 +72,7 @@ def _insert(conn: Conn, envelope: Envelope) -> None:
     )
 
 
-def take_back(conn: Conn, envelopes: Sequence[Envelope], *, recovery_id: int) -> int:
+def reinsert(conn: Conn, envelopes: Sequence[Envelope], *, recovery_id: int) -> int:
     """Re-insert sent events that the outbox lacks. Returns the number of missing ones.
 
     Raises psycopg.errors.UniqueViolation if another event has the number or position of one of them.

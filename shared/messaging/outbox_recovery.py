@@ -35,7 +35,7 @@ class RecoveryUnfinished(Unavailable):
 
 
 @dataclass(kw_only=True)
-class Recalled:
+class RecoveryReport:
     """The outcome of one run: how many events were known and brought back, and what does not fit."""
 
     recovery_id: int
@@ -46,19 +46,19 @@ class Recalled:
     not_put_back: list[str] = field(default_factory=list)
 
 
-def take_back(
+def reinsert(
     pool: Pool,
     batches: Iterable[Sequence[Record]],
     *,
     actor: str,
     then: Callable[[Pool, int, str], Sequence[str]] | None = None,
-) -> Recalled:
+) -> RecoveryReport:
     """Put every event of these batches of records that the outbox lacks into it, as sent.
 
     `then` puts back the state that they are about, given the recovery's number and the actor, before the recovery ends;
     it returns what could not be put back.
     """
-    found = Recalled(recovery_id=_begin(pool, actor))
+    found = RecoveryReport(recovery_id=_begin(pool, actor))
     for batch in batches:
         with transaction(pool) as tx:
             _take(tx.conn, batch, found)
@@ -113,11 +113,11 @@ def _begin(pool: Pool, actor: str) -> int:
     return int(row[0])
 
 
-def _take(conn: Conn, batch: Sequence[Record], found: Recalled) -> None:
+def _take(conn: Conn, batch: Sequence[Record], found: RecoveryReport) -> None:
     envelopes = list(_readable(batch, found))
     try:
         with conn.transaction():
-            returned = outbox.take_back(conn, envelopes, recovery_id=found.recovery_id)
+            returned = outbox.reinsert(conn, envelopes, recovery_id=found.recovery_id)
     except (UniqueViolation, CheckViolation):
         returned = sum(_take_one(conn, envelope, found) for envelope in envelopes)
     else:
@@ -126,7 +126,7 @@ def _take(conn: Conn, batch: Sequence[Record], found: Recalled) -> None:
     _raise_counters(conn, envelopes)
 
 
-def _readable(batch: Sequence[Record], found: Recalled) -> Iterator[Envelope]:
+def _readable(batch: Sequence[Record], found: RecoveryReport) -> Iterator[Envelope]:
     for record in batch:
         try:
             yield record.envelope()
@@ -134,11 +134,11 @@ def _readable(batch: Sequence[Record], found: Recalled) -> Iterator[Envelope]:
             found.unreadable += 1
 
 
-def _take_one(conn: Conn, envelope: Envelope, found: Recalled) -> int:
+def _take_one(conn: Conn, envelope: Envelope, found: RecoveryReport) -> int:
     """Put one event back; 1 if the outbox lacked it."""
     try:
         with conn.transaction():
-            returned = outbox.take_back(conn, [envelope], recovery_id=found.recovery_id)
+            returned = outbox.reinsert(conn, [envelope], recovery_id=found.recovery_id)
     except UniqueViolation:
         found.conflicts.append(f"{envelope.topic} {envelope.subject} {envelope.sequence}")
         return 0

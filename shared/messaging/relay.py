@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.events.base import Envelope
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 from shared.messaging import codec
 from shared.messaging.feed import Feed, stamp
 from shared.messaging.producers import Future, MakeProducer, Producer, Producers
@@ -164,7 +164,7 @@ class _Batch:
             if future.is_done:
                 future.get(0)
         except _ROW_FAULTS as error:
-            self._hold(row, error)
+            self._mark_unsendable(row, error)
         except KafkaError as error:
             # Without a future, Kafka accepts nothing of this topic now: each further row would wait as long.
             whole_topic = future is None or isinstance(error, _TOPIC_FAULTS)
@@ -184,7 +184,7 @@ class _Batch:
             try:
                 future.get(max(0.0, deadline - time.monotonic()))
             except _ROW_FAULTS as error:
-                self._hold(row, error)
+                self._mark_unsendable(row, error)
             except KafkaError as error:
                 if isinstance(error, KafkaTimeoutError) and not future.is_done:
                     unknown.add(row.key)
@@ -221,7 +221,7 @@ class _Batch:
         if self.lanes.failed(lane):
             log.warning("relay.lane_failed", topic=lane[0], lane=lane[1], error=f"{type(error).__name__}: {error}")
 
-    def _hold(self, row: Row, error: Exception) -> None:
+    def _mark_unsendable(self, row: Row, error: Exception) -> None:
         self._failed.setdefault(row.key, row.id)
         UNSENDABLE.inc()
         log.error("outbox.unsendable", event_id=str(row.envelope.id), type=row.envelope.type, error=str(error))
@@ -233,7 +233,7 @@ def _trace(envelope: Envelope, started: float) -> None:
     tracing.sent(f"send {envelope.type}", parent=envelope.traceparent, started=started, attributes=about)
 
 
-def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | None = None) -> None:
+def run(pool: Pool, make_producer: MakeProducer, stop: StopSignal, *, feed: Feed | None = None) -> None:
     """Relay until stopped, then flush and close. Kafka or the database may be unavailable at any time.
 
     A feed is stamped even while Kafka is unavailable, for its readers over HTTP.
@@ -258,7 +258,7 @@ def run(pool: Pool, make_producer: MakeProducer, stop: Stop, *, feed: Feed | Non
         producers.close()
 
 
-def _turn(pool: Pool, producers: Producers, lanes: Lanes, stop: Stop, feed: Feed | None) -> int:
+def _turn(pool: Pool, producers: Producers, lanes: Lanes, stop: StopSignal, feed: Feed | None) -> int:
     if feed is not None:
         stamp_batch(pool, feed)
     batch = _send_batch(pool, producers, lanes=lanes, go_on=lambda: _go_on(pool, stop, feed))
@@ -268,7 +268,7 @@ def _turn(pool: Pool, producers: Producers, lanes: Lanes, stop: Stop, feed: Feed
     return batch.sent
 
 
-def _go_on(pool: Pool, stop: Stop, feed: Feed | None) -> bool:
+def _go_on(pool: Pool, stop: StopSignal, feed: Feed | None) -> bool:
     """Stamp new events during a long batch, under its lock. Returns False if no more is to be sent."""
     stop.beat()
     if feed is not None:

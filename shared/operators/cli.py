@@ -8,7 +8,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Parked
+from shared.messaging.held_events import HeldEvent
 from shared.messaging.inbox import Place
 from shared.operators import held_commands, skip_proposals
 from shared.operators.skip_proposals import DESK_ACTOR, Proposal
@@ -63,7 +63,7 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
                 _confirm(pool, applier, options)
             case "reject":
                 with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-                    skip_proposals.turn_down(
+                    skip_proposals.reject(
                         tx, applier.consumer, options.proposal, actor=options.actor, reason=options.reason
                     )
                 print("turned down: the event stays held")
@@ -74,8 +74,8 @@ def run(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
 def _list(pool: Pool, consumer: str) -> None:
     with pool.connection() as conn:
         proposals = {each.parked_id: each for each in skip_proposals.find_open(conn, consumer)}
-    for parked in held_commands.list_held(pool, consumer):
-        print(json.dumps(_line(parked, proposals.get(parked.id))))
+    for held_event in held_commands.list_held(pool, consumer):
+        print(json.dumps(_line(held_event, proposals.get(held_event.id))))
 
 
 def _propose(pool: Pool, applier: Applier, options: argparse.Namespace) -> None:
@@ -97,16 +97,16 @@ def _say(applier: Applier, place: Place, last: int) -> None:
     print(f"{place.topic} {place.key}: applied up to sequence {last}")
 
 
-def _line(parked: Parked, proposal: Proposal | None) -> dict[str, object]:
+def _line(held_event: HeldEvent, proposal: Proposal | None) -> dict[str, object]:
     return {
-        "name": parked.name,
-        "topic": parked.place.topic,
-        "key": parked.place.key,
-        "sequence": parked.sequence,
-        "event": None if parked.event_id is None else str(parked.event_id),
-        "at": parked.at,
-        "reason": parked.reason,
-        "error": parked.error,
-        "parked_at": parked.parked_at.isoformat(),
+        "name": held_event.name,
+        "topic": held_event.place.topic,
+        "key": held_event.place.key,
+        "sequence": held_event.sequence,
+        "event": None if held_event.event_id is None else str(held_event.event_id),
+        "at": held_event.at,
+        "reason": held_event.reason,
+        "error": held_event.error,
+        "parked_at": held_event.parked_at.isoformat(),
         "proposal": None if proposal is None else f"{proposal.id} by {proposal.proposed_by}: {proposal.reason}",
     }

@@ -7,7 +7,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import NotParked, Parked
+from shared.messaging.held_events import HeldEvent, HeldEventNotFound
 from shared.messaging.inbox import CONFLICT, Place
 from shared.tx import Tx, transaction
 
@@ -24,10 +24,10 @@ class ChooseEvent(Refused):
     reason = "choose-event"
 
 
-def list_held(pool: Pool, consumer: str) -> list[Parked]:
+def list_held(pool: Pool, consumer: str) -> list[HeldEvent]:
     """Return the consumer's held events, by topic, key and sequence."""
     with pool.connection() as conn:
-        return list(held_events.list_parked(conn, consumer=consumer))
+        return list(held_events.list_held_events(conn, consumer=consumer))
 
 
 def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str | None = None) -> int:
@@ -37,8 +37,8 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: s
     held with the new reason. Locks the key's inbox row, so that new events keep their order.
     """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        last, parked = _next(tx, place)
-        if applier.redrive(tx.conn, parked):
+        last, held_event = _next(tx, place)
+        if applier.redrive(tx.conn, held_event):
             last += 1
         last = applier.drain(tx.conn, place, last)
         details: dict[str, audit.Detail] = {"topic": place.topic, "to": last, "reason": reason}
@@ -46,7 +46,7 @@ def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: s
         return last
 
 
-def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
+def skip(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
     """Skip one held event of the key, then apply the events behind it. Returns the last sequence applied.
 
     `event` names it by id or by offset; the default is the next one. The skipped event counts as applied. If two events
@@ -62,7 +62,7 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
     elif chosen.sequence is not None and chosen.reason != CONFLICT:
         raise NotNext(f"sequence {last + 1} comes first")
     held_events.remove(tx.conn, chosen.id)
-    _let_the_other_go(tx, last, [each for each in waiting if each is not chosen], chosen)
+    _skip_conflicting(tx, last, [each for each in waiting if each is not chosen], chosen)
     audit.record(
         tx,
         actor=actor,
@@ -80,7 +80,7 @@ def leave_out(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str
     return applier.drain(tx.conn, place, last)
 
 
-def choose(waiting: list[Parked], event: str | None) -> Parked:
+def choose(waiting: list[HeldEvent], event: str | None) -> HeldEvent:
     """Return the held event of this name; without a name, the next one, if it is the only one with its number.
 
     Raises ChooseEvent, NotParked.
@@ -91,26 +91,28 @@ def choose(waiting: list[Parked], event: str | None) -> Parked:
         raise ChooseEvent(f"name the one to skip with --event: {listed}")
     found = contested or waiting if event is None else [each for each in waiting if event in each.names]
     if not found:
-        raise NotParked("nothing is held for this key" if event is None else "no such event is held for this key")
+        raise HeldEventNotFound(
+            "nothing is held for this key" if event is None else "no such event is held for this key"
+        )
     if event is not None and len(found) > 1:
         raise ChooseEvent(f"{len(found)} held events are called {event}: {', '.join(each.name for each in found)}")
     return found[0]
 
 
-def _let_the_other_go(tx: Tx, last: int, others: list[Parked], left_out: Parked) -> None:
+def _skip_conflicting(tx: Tx, last: int, others: list[HeldEvent], left_out: HeldEvent) -> None:
     """Make the remaining one of two events with an unapplied number wait for its turn like any other."""
     rivals = [each for each in others if each.reason == CONFLICT and each.sequence == left_out.sequence]
     if left_out.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
         held_events.give_reason(tx.conn, rivals[0].id, held_events.GAP, "its turn, as the other was left out")
 
 
-def _next(tx: Tx, place: Place) -> tuple[int, Parked]:
+def _next(tx: Tx, place: Place) -> tuple[int, HeldEvent]:
     last = inbox.lock(tx.conn, place)[0]
     waiting = held_events.find_of_key(tx.conn, place)
     if any(each.reason == CONFLICT for each in waiting):
         raise NotNext("two events share this number: skip one first")
     if not waiting:
-        raise NotParked("nothing is held for this key")
+        raise HeldEventNotFound("nothing is held for this key")
     found = [each for each in waiting if each.sequence == last + 1]
     if not found:
         raise NotNext(f"sequence {last + 1} is missing")

@@ -14,7 +14,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Cursor, NotParked, Parked
+from shared.messaging.held_events import Cursor, HeldEvent, HeldEventNotFound
 from shared.messaging.inbox import Place
 from shared.operators import held_commands, redaction, skip_proposals
 from shared.operators.held_commands import ChooseEvent, NotNext
@@ -26,7 +26,7 @@ from shared.operators.schemas import (
     ProposedSchema,
     ReasonSchema,
 )
-from shared.operators.skip_proposals import AlreadyProposed, NoSuchProposal, Proposal, SecondPersonNeeded
+from shared.operators.skip_proposals import AlreadyProposed, ApprovalByAnotherPersonRequired, NoSuchProposal, Proposal
 from shared.operators.staff import ActionRefused, current, operation
 from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -50,12 +50,14 @@ class CursorUnknown(Refused):
 
 PROBLEMS: Final[ProblemTable] = {
     ActionRefused: Problem(HTTPStatus.FORBIDDEN, ActionRefused.reason, "Token does not allow this action"),
-    NotParked: Problem(HTTPStatus.NOT_FOUND, NotParked.reason, "Unknown held event"),
+    HeldEventNotFound: Problem(HTTPStatus.NOT_FOUND, HeldEventNotFound.reason, "Unknown held event"),
     NotNext: Problem(HTTPStatus.CONFLICT, NotNext.reason, "Event is not next in sequence"),
     ChooseEvent: Problem(HTTPStatus.CONFLICT, ChooseEvent.reason, "Several held events share this sequence number"),
     AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "Skip already proposed"),
     NoSuchProposal: Problem(HTTPStatus.NOT_FOUND, NoSuchProposal.reason, "Unknown proposal"),
-    SecondPersonNeeded: Problem(HTTPStatus.FORBIDDEN, SecondPersonNeeded.reason, "Approval by another person required"),
+    ApprovalByAnotherPersonRequired: Problem(
+        HTTPStatus.FORBIDDEN, ApprovalByAnotherPersonRequired.reason, "Approval by another person required"
+    ),
     CursorUnknown: Problem(HTTPStatus.BAD_REQUEST, CursorUnknown.reason, "Unknown cursor"),
 }
 
@@ -125,21 +127,21 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blp.get("/held-events/<int:parked_id>")
-@refuses(NotParked)
+@refuses(HeldEventNotFound)
 @operation(SEE_HELD)
 @blp.response(HTTPStatus.OK, HeldDetailSchema)
 def show_held(parked_id: int) -> dict[str, Any]:
     """Return one held event, with its headers and data."""
     consumer = _applier().consumer
     with request.transaction() as tx:
-        parked = held_events.find(tx.conn, consumer, parked_id)
+        held_event = held_events.find(tx.conn, consumer, parked_id)
         proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
-    shown = _shown(parked, proposals.get(parked.id))
-    return shown | {"headers": redaction.headers(parked), "data": redaction.data(parked)}
+    shown = _shown(held_event, proposals.get(held_event.id))
+    return shown | {"headers": redaction.headers(held_event), "data": redaction.data(held_event)}
 
 
 @blp.post("/held-events/<int:parked_id>/redrive")
-@refuses(NotParked, NotNext)
+@refuses(HeldEventNotFound, NotNext)
 @operation(REDRIVE)
 @request.steps
 @blp.arguments(ReasonSchema)
@@ -154,19 +156,19 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 
 
 @blp.post("/held-events/<int:parked_id>/skip-proposals")
-@refuses(NotParked, NotNext, AlreadyProposed)
+@refuses(HeldEventNotFound, NotNext, AlreadyProposed)
 @operation(PROPOSE_SKIP)
 @request.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.CREATED, ProposedSchema)
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
     """Propose to skip this event."""
-    parked = held_events.find(request.tx().conn, _applier().consumer, parked_id)
-    return {"id": skip_proposals.propose(request.tx(), parked, actor=current().actor, reason=body["reason"])}
+    held_event = held_events.find(request.tx().conn, _applier().consumer, parked_id)
+    return {"id": skip_proposals.propose(request.tx(), held_event, actor=current().actor, reason=body["reason"])}
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
-@refuses(NoSuchProposal, SecondPersonNeeded, NotParked, NotNext, ChooseEvent)
+@refuses(NoSuchProposal, ApprovalByAnotherPersonRequired, HeldEventNotFound, NotNext, ChooseEvent)
 @operation(DECIDE_SKIP)
 @request.command
 @blp.arguments(ReasonSchema)
@@ -187,9 +189,7 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 @blp.response(HTTPStatus.NO_CONTENT)
 def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Reject the proposed skip; the event stays held."""
-    skip_proposals.turn_down(
-        request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"]
-    )
+    skip_proposals.reject(request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -198,18 +198,18 @@ def _progress(tx: Tx, place: Place) -> dict[str, int]:
     return {"last_sequence": last, "held": len(held_events.find_of_key(tx.conn, place))}
 
 
-def _shown(parked: Parked, proposal: Proposal | None) -> dict[str, Any]:
+def _shown(held_event: HeldEvent, proposal: Proposal | None) -> dict[str, Any]:
     return {
-        "id": parked.id,
-        "topic": parked.place.topic,
-        "key": parked.place.key,
-        "sequence": parked.sequence,
-        "event_id": parked.event_id,
-        "type": redaction.type_of(parked),
-        "at": parked.at,
-        "reason": parked.reason,
-        "error": parked.error,
-        "parked_at": parked.parked_at,
+        "id": held_event.id,
+        "topic": held_event.place.topic,
+        "key": held_event.place.key,
+        "sequence": held_event.sequence,
+        "event_id": held_event.event_id,
+        "type": redaction.type_of(held_event),
+        "at": held_event.at,
+        "reason": held_event.reason,
+        "error": held_event.error,
+        "parked_at": held_event.parked_at,
         "proposal": None if proposal is None else vars(proposal),
     }
 

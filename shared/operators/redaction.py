@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.events.base import Topic
-from shared.messaging.held_events import Parked
+from shared.messaging.held_events import HeldEvent
 
 _LONGEST: Final = 200
 _BEGINNING: Final = 120
@@ -14,26 +14,26 @@ _BEGINNING: Final = 120
 _HIDDEN: Final = frozenset({"attestation", "document", "payer_name", "receipt", "sealed"})
 
 
-def headers(parked: Parked) -> dict[str, str]:
+def headers(held_event: HeldEvent) -> dict[str, str]:
     """Return the record's headers as text."""
-    return {name: _text(value or b"")[:_LONGEST] for name, value in parked.record.headers}
+    return {name: _text(value or b"")[:_LONGEST] for name, value in held_event.record.headers}
 
 
-def type_of(parked: Parked) -> str | None:
+def type_of(held_event: HeldEvent) -> str | None:
     """Return the event's type as its header names it."""
-    given = [value for name, value in parked.record.headers if name == "ce_type" and value is not None]
+    given = [value for name, value in held_event.record.headers if name == "ce_type" and value is not None]
     return _text(given[0])[:_LONGEST] if given else None
 
 
-def data(parked: Parked) -> Any:
+def data(held_event: HeldEvent) -> Any:
     """Return the event's data. Data that is not JSON is truncated; unreadable sealed PINs are omitted."""
-    value = parked.record.value
+    value = held_event.record.value
     if value is None:
         return None
     try:
         return _visible(json.loads(value))
     except (ValueError, RecursionError):
-        return _summary(value) | ({} if parked.place.topic == Topic.PIN_ENVELOPES else _beginning(value))
+        return _summary(value) | ({} if held_event.place.topic == Topic.PIN_ENVELOPES else _beginning(value))
 
 
 def _visible(value: Any, name: str = "") -> Any:

@@ -13,7 +13,7 @@ from shared.db import Conn
 from shared.errors import Refused
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Parked
+from shared.messaging.held_events import HeldEvent
 from shared.messaging.inbox import Place
 from shared.operators import held_commands
 from shared.tx import Tx
@@ -34,7 +34,7 @@ class NoSuchProposal(Refused):
     reason = "no-such-proposal"
 
 
-class SecondPersonNeeded(Refused):
+class ApprovalByAnotherPersonRequired(Refused):
     """A proposal must be approved by another person."""
 
     reason = "second-person-needed"
@@ -67,7 +67,7 @@ def find_open(conn: Conn, consumer: str) -> list[Proposal]:
         ).fetchall()
 
 
-def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
+def propose(tx: Tx, held_event: HeldEvent, *, actor: str, reason: str) -> uuid.UUID:
     """Propose to skip this event. Returns the proposal's id. Raises AlreadyProposed."""
     proposal_id = tx.new_id()
     try:
@@ -78,11 +78,11 @@ def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
                 (
                     proposal_id,
-                    parked.place.consumer,
-                    parked.id,
-                    parked.place.topic,
-                    parked.place.key,
-                    parked.at,
+                    held_event.place.consumer,
+                    held_event.id,
+                    held_event.place.topic,
+                    held_event.place.key,
+                    held_event.at,
                     reason,
                     actor,
                     tx.now,
@@ -90,7 +90,7 @@ def propose(tx: Tx, parked: Parked, *, actor: str, reason: str) -> uuid.UUID:
             )
     except psycopg.errors.UniqueViolation as error:
         raise AlreadyProposed("a skip of this event is proposed already: approve or reject it") from error
-    _note(tx, "skip-proposed", parked.place.key, proposal_id, actor=actor, reason=reason)
+    _note(tx, "skip-proposed", held_event.place.key, proposal_id, actor=actor, reason=reason)
     return proposal_id
 
 
@@ -101,12 +101,12 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     """
     proposal = _lock(tx.conn, applier.consumer, proposal_id)
     if _person(proposal.proposed_by) == _person(actor):
-        raise SecondPersonNeeded("another person must approve what you proposed")
+        raise ApprovalByAnotherPersonRequired("another person must approve what you proposed")
     _decide(tx, proposal, "confirmed", actor=actor, reason=reason)
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
     why = f"{proposal.reason} (proposed by {proposal.proposed_by})"
     chosen = held_events.find(tx.conn, applier.consumer, proposal.parked_id)
-    return place, held_commands.leave_out(tx, applier, place, actor=actor, reason=why, event=chosen.name)
+    return place, held_commands.skip(tx, applier, place, actor=actor, reason=why, event=chosen.name)
 
 
 def _person(actor: str) -> str:
@@ -114,7 +114,7 @@ def _person(actor: str) -> str:
     return " ".join(actor.removeprefix(DESK_ACTOR).split()).casefold()
 
 
-def turn_down(tx: Tx, consumer: str, proposal_id: uuid.UUID, *, actor: str, reason: str) -> None:
+def reject(tx: Tx, consumer: str, proposal_id: uuid.UUID, *, actor: str, reason: str) -> None:
     """Reject the proposal; the event stays held. The proposer may withdraw it this way, too. Raises NoSuchProposal."""
     _decide(tx, _lock(tx.conn, consumer, proposal_id), "turned-down", actor=actor, reason=reason)
 

@@ -217,10 +217,10 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
         )
 
 
-def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, lifecycle.Life], None]) -> None:
+def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, lifecycle.Lifecycle], None]) -> None:
     settings = _begin(service, name)
     tracing.configure(service.name, name)
-    life = lifecycle.Life()
+    life = lifecycle.Lifecycle()
     life.end_on_signals()
     with logs.told(settings):
         lifecycle.serve_admin(settings.admin, life)
@@ -233,7 +233,7 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, li
 
 
 def _consume(service: Service, subscriptions: Sequence[Subscription]) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Lifecycle) -> None:
         # Only processes that use Kafka import its client.
         from shared.messaging import consumer, group_lag, kafka_clients
 
@@ -254,7 +254,7 @@ def applier(name: str, subscriptions: Sequence[Subscription], **given: Any) -> A
 
 
 def _relay(service: Service) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Lifecycle) -> None:
         from shared.messaging import feed_lag, kafka_clients, relay  # as above
 
         feed = None if service.feed is None else service.feed()
@@ -266,7 +266,7 @@ def _relay(service: Service) -> None:
 
 
 def _work(service: Service) -> None:
-    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Life) -> None:
+    def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Lifecycle) -> None:
         own = (
             ("seal-audit", _sealer(service, settings, pool)),
             ("read-gauges", database_gauges.reader(pool, [*database_gauges.OF_EVERY_SERVICE, *service.readings])),
@@ -297,7 +297,7 @@ def _recall(service: Service, actor: str) -> None:
     try:
         batches = kafka_clients.read_all(settings.kafka, f"{service.name}-recall", topics)
         records = ([*map(consumer.record_of, batch)] for batch in batches)
-        found = outbox_recovery.take_back(pool, records, actor=actor, then=service.after_recall)
+        found = outbox_recovery.reinsert(pool, records, actor=actor, then=service.after_recall)
         print(f"known {found.known}, brought back {found.returned}, unreadable {found.unreadable}")
         with pool.connection() as conn:
             for renewal in outbox_recovery.forgotten(conn, found.recovery_id):

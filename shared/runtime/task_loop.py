@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from shared.db import UNAVAILABLE
-from shared.lifecycle import Stop
+from shared.lifecycle import StopSignal
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ def claimed() -> Iterator[None]:
         raise
 
 
-def run_tasks(tasks: Sequence[tuple[str, Task]], stop: Stop) -> None:
+def run_tasks(tasks: Sequence[tuple[str, Task]], stop: StopSignal) -> None:
     """Run the tasks in turn until stopped; each returns whether it had a row.
 
     A failing row (see `claimed`) delays neither other rows of its task nor other tasks. A task that cannot claim a row

@@ -17,9 +17,9 @@ def travelled(pool: Pool) -> list[Envelope]:
 
 def bring_back(
     pool: Pool, envelopes: Sequence[Envelope], *, then: Callable[[Pool, int, str], Sequence[str]] | None = None
-) -> outbox_recovery.Recalled:
+) -> outbox_recovery.RecoveryReport:
     """Recover the outbox, as the `recall` command does."""
-    return outbox_recovery.take_back(pool, [records_of(envelopes)], actor="test", then=then)
+    return outbox_recovery.reinsert(pool, [records_of(envelopes)], actor="test", then=then)
 
 
 def records_of(envelopes: Sequence[Envelope]) -> list[Record]:

@@ -232,7 +232,7 @@ def junk() -> list[Junk]:
 
 
 def test_no_junk_stops_a_consumer(system: Target, journey: Begin, spare: Iterator[str]) -> None:
-    before = {service: _parked(system, service) for service in ("issuance", "mailing")}
+    before = {service: _held_event(system, service) for service in ("issuance", "mailing")}
     sent = junk()
     with snappy():
         for key, value, headers, more in sent:
@@ -252,10 +252,10 @@ def test_no_junk_stops_a_consumer(system: Target, journey: Begin, spare: Iterato
 
 
 def _has_parked(system: Target, service: str, count: int) -> bool | None:
-    return _parked(system, service) >= count or None
+    return _held_event(system, service) >= count or None
 
 
-def _parked(system: Target, service: str) -> int:
+def _held_event(system: Target, service: str) -> int:
     [(count,)] = rows(system, service, "SELECT count(*) FROM parked_events")
     return int(count)
 

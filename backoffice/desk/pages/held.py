@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from backoffice.desk import acting, web
 from backoffice.desk.acting import Invalid
-from backoffice.desk.operators import OperatorsAway, Refusal
+from backoffice.desk.operators import OperatorAPIUnavailable, Refusal
 from backoffice.desk.roles import Action
 
 blp: Final = flask.Blueprint("held", __name__, url_prefix="/held")
@@ -28,7 +28,7 @@ def _held_by(service: str) -> list[dict[str, Any]] | None:
     """Return a service's held events; None if it is unavailable or refuses the desk."""
     try:
         found = web.deps().operators.get(service, "held-events", Action.SEE_HELD, web.member(), limit=COUNTED)
-    except (OperatorsAway, Refusal):
+    except (OperatorAPIUnavailable, Refusal):
         return None
     events: list[dict[str, Any]] = found["events"]
     return events
@@ -91,7 +91,7 @@ def confirm(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
 
 
 @blp.post("/<service>/<int:parked_id>/proposals/<uuid:proposal_id>/rejection")
-def turn_down(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
+def reject(service: str, parked_id: int, proposal_id: uuid.UUID) -> Response:
     """Reject a proposed skip; the event stays held."""
     return _decide(service, parked_id, proposal_id, "rejection")
 

@@ -21,7 +21,7 @@ def timeline(renewal_id: uuid.UUID) -> flask.Response:
         items = reading.items_of(conn, renewal_id)
         steps = reading.steps_of(conn, renewal_id)
         threads = verifying.threads(steps, reading.threads_of(conn, renewal_id))
-        left_out = reading.left_out_of(conn, renewal_id)
+        left_out = reading.find_skipped(conn, renewal_id)
         letters = envelopes.of_renewal(conn, renewal_id)
     return web.show(
         "renewal.html",

@@ -151,10 +151,10 @@ def _hold(world: World) -> None:
     world.deliver(world.publishers.record(late.requested()))
     record = world.publishers.record(renewal(23).submitted())
     world.deliver(replace(record, key=b"\xffno key at all\x00" * 8, headers=(("x", b"y"),), value=b"\xfe\xff"))
-    world.post(OPERATOR, f"/held/desk/{parked(world, 20)}/skip", reason="Signed by a stranger’s key; 偽造")
+    world.post(OPERATOR, f"/held/desk/{held_event(world, 20)}/skip", reason="Signed by a stranger’s key; 偽造")
 
 
-def parked(world: World, number: int) -> int:
+def held_event(world: World, number: int) -> int:
     """The number under which the desk holds this renewal's first held event."""
     [(found,)] = world.rows("SELECT min(id) FROM parked_events WHERE key = %s", str(renewal(number).id))
     return int(found)

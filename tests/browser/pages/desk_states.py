@@ -131,7 +131,7 @@ def _held(desks: Desks) -> Iterator[DeskState]:
         form = {"reason": ""} if status == 422 else None
         return DeskState(name=name, world=desks.busy, path=path, member=member, form=form, status=status)
 
-    proposed, alone = (f"/held/desk/{content.parked(desks.busy, number)}" for number in (20, 21))
+    proposed, alone = (f"/held/desk/{content.held_event(desks.busy, number)}" for number in (20, 21))
     yield page("held", "/held")
     yield page("held by desk", "/held/desk")
     yield page("held by mailing", "/held/mailing")

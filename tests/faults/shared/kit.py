@@ -18,7 +18,7 @@ from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.base import RenewalId, Topic
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, outbox, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.group_membership import GroupConsumer
@@ -86,9 +86,9 @@ def settings(kafka: Kafka, principal: str) -> KafkaSettings:
 
 
 @contextlib.contextmanager
-def running(body: Callable[[Life], None]) -> Iterator[Life]:
+def running(body: Callable[[Lifecycle], None]) -> Iterator[Lifecycle]:
     """Run a loop in a thread; after the block it is told to end, and what it raised is raised here."""
-    life = Life()
+    life = Lifecycle()
     raised: list[Exception] = []
 
     def run() -> None:
@@ -109,7 +109,7 @@ def running(body: Callable[[Life], None]) -> Iterator[Life]:
     assert not thread.is_alive(), "the loop did not end"
 
 
-def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager[Life]:
+def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager[Lifecycle]:
     """payment's relay."""
     return running(
         lambda life: relay.run(pool, lambda: kafka_clients.make_producer(settings(kafka, "payment"), "test"), life)
@@ -118,13 +118,13 @@ def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager
 
 def running_consumer(
     kafka: Kafka, pool: Pool, group: str, handler: Handler = note
-) -> contextlib.AbstractContextManager[Life]:
+) -> contextlib.AbstractContextManager[Lifecycle]:
     """application's consumer."""
     make = partial(kafka_clients.make_consumer, settings(kafka, READER), "test", group=group, topics=[TOPIC])
     return running(lambda life: reader_loop(make(), pool, life, handler).run())
 
 
-def reader_loop(client: Any, pool: Pool, life: Life, handler: Handler = note) -> Consumer:
+def reader_loop(client: Any, pool: Pool, life: Lifecycle, handler: Handler = note) -> Consumer:
     """The real loop round a Kafka client."""
     return Consumer(client, pool, applier(READER, (on(PaymentDeclined, handler),)), life)
 
@@ -175,7 +175,7 @@ def unsent(pool: Pool) -> int:
     return int(row[0])
 
 
-def parked(pool: Pool) -> int:
+def held_event(pool: Pool) -> int:
     """How many events the reader holds."""
     with pool.connection() as conn:
         row = conn.execute("SELECT count(*) FROM parked_events").fetchone()

@@ -16,7 +16,7 @@ import flask
 from shared import db
 from shared.db import Pool
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.subscriptions import on
@@ -93,14 +93,16 @@ def _read_settings(service: str) -> ServiceSettings:
 def _relay_and_die(options: argparse.Namespace) -> None:
     settings = _read_settings("payment")
     pool = db.open_pool(settings.database_url, name="killed")
-    relay.run(pool, lambda: DiesAfterAcknowledgements(kafka_clients.make_producer(settings.kafka, "killed")), Life())
+    relay.run(
+        pool, lambda: DiesAfterAcknowledgements(kafka_clients.make_producer(settings.kafka, "killed")), Lifecycle()
+    )
 
 
 def _consume_and_die(options: argparse.Namespace) -> None:
     settings = _read_settings(READER)
     pool = db.open_pool(settings.database_url, name="killed")
     client = kafka_clients.make_consumer(settings.kafka, "killed", group=options.group, topics=[TOPIC])
-    Consumer(DiesAtOffsetCommit(client), pool, applier(READER, SUBSCRIPTIONS), Life()).run()
+    Consumer(DiesAtOffsetCommit(client), pool, applier(READER, SUBSCRIPTIONS), Lifecycle()).run()
 
 
 def _no_app(pool: Pool) -> flask.Flask:

@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaProducer
 
 from shared.db import Pool
-from tests.faults.shared.kit import TOPIC, announce, new_keys, parked, running_relay, unsent, wait_for_inbox
+from tests.faults.shared.kit import TOPIC, announce, held_event, new_keys, running_relay, unsent, wait_for_inbox
 from tests.faults.shared.started import environment, seconds_to_end, started
 from tests.support.engines import Database, Kafka, running_kafka, wait_until
 
@@ -36,7 +36,7 @@ def test_a_bomb_is_set_aside_and_what_follows_is_applied(
         blow(topic, packing)
         announce(writer, keys)
         wait_for_inbox(reader, keys, 2)
-        wait_until(lambda: parked(reader) == 1, limit=20, what="the bomb is set aside")
+        wait_until(lambda: held_event(reader) == 1, limit=20, what="the bomb is set aside")
         assert psutil.Process(process.pid).memory_info().rss - before < MEMORY
         assert seconds_to_end(process) < 8
     with reader.connection() as conn:

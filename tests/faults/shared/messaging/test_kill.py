@@ -6,10 +6,10 @@ from shared.db import Pool
 from tests.faults.shared.kit import (
     announce,
     applied,
+    held_event,
     in_kafka,
     new_group,
     new_keys,
-    parked,
     running_consumer,
     running_relay,
     unsent,
@@ -34,7 +34,7 @@ def test_a_relay_killed_between_acknowledgement_and_mark_repeats_the_batch_and_t
         wait_for_inbox(reader, keys, 4)
     assert in_kafka(topic) == {str(key): [1, 2, 3, 1, 2, 3, 4] for key in keys}
     assert applied(reader) == dict.fromkeys(map(str, keys), 4)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0
 
 
 def test_a_consumer_killed_between_database_and_offset_commit_is_given_the_batch_again_and_changes_nothing(
@@ -52,4 +52,4 @@ def test_a_consumer_killed_between_database_and_offset_commit_is_given_the_batch
         with running_consumer(topic, reader, group):
             wait_for_inbox(reader, keys, 4)
     assert applied(reader) == dict.fromkeys(map(str, keys), 4)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0

@@ -16,17 +16,17 @@ from shared import db
 from shared.db import Pool
 from shared.errors import Unavailable
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.tx import Tx
 from tests.faults.shared.kit import (
     announce,
     applied,
     describe_group,
+    held_event,
     impatient_client,
     new_group,
     new_keys,
     note,
-    parked,
     reader_loop,
     running,
     running_consumer,
@@ -107,7 +107,7 @@ def test_relay_and_consumer_go_on_after_the_broker_was_killed(own_kafka: Kafka, 
         wait_for_inbox(reader, keys, 3, limit=60)
         wait_until(lambda: unsent(writer) == 0, limit=20, what="all is marked")
     assert applied(reader) == dict.fromkeys(map(str, keys), 3)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0
 
 
 def test_relay_and_consumer_go_on_after_the_database_was_killed(topic: Kafka, own_postgres: Postgres) -> None:
@@ -127,7 +127,7 @@ def test_relay_and_consumer_go_on_after_the_database_was_killed(topic: Kafka, ow
         announce(writer, keys, each=2)
         wait_for_inbox(reader, keys, 3, limit=60)
         assert applied(reader) == dict.fromkeys(map(str, keys), 3)
-        assert parked(reader) == 0
+        assert held_event(reader) == 0
         assert describe_group(topic, group).members == members, "it stayed in the group"
 
 
@@ -150,7 +150,7 @@ def test_a_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_not
         assert time.monotonic() - begun > 2
         assert describe_group(topic, group).members == members
         announce(writer, keys)
-        assert parked(reader) == 0
+        assert held_event(reader) == 0
         handler.error = None
         wait_for_inbox(reader, keys, 2)
         assert describe_group(topic, group).members == members
@@ -168,8 +168,8 @@ def test_a_fault_of_ours_that_fails_many_keys_at_once_holds_none_of_them(
     handler = Steered(RuntimeError("our own"), failures=2 * 3 * 6)
     with contextlib.closing(impatient_client(topic, new_group())) as client:
         taken = poll(client, 30)
-        reader_loop(client, reader, Life(), handler).turn(taken)
-    assert parked(reader) == 0
+        reader_loop(client, reader, Lifecycle(), handler).turn(taken)
+    assert held_event(reader) == 0
     assert handler.calls == 36 + 30
     assert applied(reader) == dict.fromkeys(map(str, keys), 1)
 
@@ -186,6 +186,6 @@ def test_the_late_write_of_a_consumer_that_lost_its_partitions_changes_nothing(
         wait_until(lambda: not describe_group(topic, group).members, limit=20, what="it is out of the group")
         with running_consumer(topic, reader, group):
             wait_for_inbox(reader, keys, 2)
-        reader_loop(client, reader, Life()).turn(taken)
+        reader_loop(client, reader, Lifecycle()).turn(taken)
     assert applied(reader) == dict.fromkeys(map(str, keys), 2)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0

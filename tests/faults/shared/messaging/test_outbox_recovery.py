@@ -55,7 +55,7 @@ def travelled(pool: Pool) -> list[Record]:
     ]
 
 
-def named(pool: Pool, found: outbox_recovery.Recalled) -> list[str]:
+def named(pool: Pool, found: outbox_recovery.RecoveryReport) -> list[str]:
     """The renewals that the command would name."""
     with pool.connection() as conn:
         return [*outbox_recovery.forgotten(conn, found.recovery_id)]
@@ -116,7 +116,7 @@ def test_what_was_forgotten_comes_back_as_it_was_and_the_counting_goes_on(
     announce(writer, keys, each=3)
     before, records = rows(writer), travelled(writer)
     forget(writer_database, 1)
-    found = outbox_recovery.take_back(writer, [records[:4], records[4:], records], actor="test")
+    found = outbox_recovery.reinsert(writer, [records[:4], records[4:], records], actor="test")
     assert (found.returned, found.conflicts, named(writer, found)) == (6, [], sorted(map(str, keys)))
     assert rows(writer) == before
     announce(writer, keys[:1])
@@ -128,7 +128,7 @@ def test_what_comes_back_is_not_sent_again(writer_database: Database, writer: Po
     announce(writer, keys, each=2)
     records = travelled(writer)
     forget(writer_database, 1)
-    outbox_recovery.take_back(writer, [records], actor="test")
+    outbox_recovery.reinsert(writer, [records], actor="test")
     assert [event.sent_at is not None for event in stored(writer, keys[0])] == [False, True]
 
 
@@ -139,7 +139,7 @@ def test_a_number_that_was_given_away_again_is_named(writer_database: Database, 
     forget(writer_database, 1)
     announce(writer, keys)
     own = rows(writer)
-    found = outbox_recovery.take_back(writer, [records], actor="test")
+    found = outbox_recovery.reinsert(writer, [records], actor="test")
     assert found.conflicts == [f"payment.events {keys[0]} 2"]
     assert rows(writer) == own
 
@@ -152,7 +152,7 @@ def test_the_positions_of_a_feed_go_on_after_the_last_that_anybody_saw(writer_da
         conn.execute("UPDATE outbox SET position = sequence, signature = 'signed'")
     records = travelled(writer)
     forget(writer_database, 2)
-    outbox_recovery.take_back(writer, [records], actor="test")
+    outbox_recovery.reinsert(writer, [records], actor="test")
     assert [(row[11], row[12]) for row in rows(writer)] == [(1, "signed"), (2, "signed"), (3, "signed")]
     with writer.connection() as conn:
         assert conn.execute("SELECT last_position FROM feeds WHERE topic = 'payment.events'").fetchone() == (3,)
@@ -166,15 +166,15 @@ def test_recovery_broken_off_between_batches_is_resumed_and_names_every_renewal(
     before, records = rows(writer), travelled(writer)
     forget(writer_database, 1)
     with pytest.raises(BrokenOff):
-        outbox_recovery.take_back(writer, broken_off(records[:3], records[3:7]), actor="test")
+        outbox_recovery.reinsert(writer, broken_off(records[:3], records[3:7]), actor="test")
     with pytest.raises(outbox_recovery.RecoveryUnfinished):
         outbox_recovery.require_ended(writer)
-    found = outbox_recovery.take_back(writer, [records[at : at + 5] for at in range(0, 12, 5)], actor="test")
+    found = outbox_recovery.reinsert(writer, [records[at : at + 5] for at in range(0, 12, 5)], actor="test")
     assert (found.returned, found.known, found.conflicts) == (4, 8, [])
     assert named(writer, found) == sorted(map(str, keys))
     assert rows(writer) == before
     outbox_recovery.require_ended(writer)
-    again = outbox_recovery.take_back(writer, [records], actor="test")
+    again = outbox_recovery.reinsert(writer, [records], actor="test")
     assert (again.returned, again.known, named(writer, again)) == (0, 12, [])
 
 
@@ -186,10 +186,10 @@ def test_recovery_broken_off_leaves_counters_after_what_it_brought_back(
     records = travelled(writer)
     forget(writer_database, 1)
     with pytest.raises(BrokenOff):
-        outbox_recovery.take_back(writer, broken_off(records[:3]), actor="test")
+        outbox_recovery.reinsert(writer, broken_off(records[:3]), actor="test")
     announce(writer, keys)
     assert [event.sequence for event in stored(writer, keys[0])] == [1, 2, 3, 4]
-    found = outbox_recovery.take_back(writer, [records], actor="test")
+    found = outbox_recovery.reinsert(writer, [records], actor="test")
     assert found.conflicts == [f"payment.events {keys[0]} 4"], "what was announced too early is named, as ever"
 
 
@@ -198,7 +198,7 @@ def test_recovery_takes_an_event_once_that_travelled_twice(writer_database: Data
     announce(writer, keys, each=2)
     before, records = rows(writer), travelled(writer)
     forget(writer_database, 1)
-    found = outbox_recovery.take_back(writer, [[*records, *records]], actor="test")
+    found = outbox_recovery.reinsert(writer, [[*records, *records]], actor="test")
     assert (found.returned, found.known) == (2, 6)
     assert rows(writer) == before
 
@@ -209,7 +209,7 @@ def test_recovery_heals_counters_that_an_older_release_left_behind(writer_databa
     records = travelled(writer)
     with psycopg.connect(writer_database.superuser_url) as conn:
         conn.execute("UPDATE outbox_sequences SET last_sequence = 1")
-    found = outbox_recovery.take_back(writer, [records], actor="test")
+    found = outbox_recovery.reinsert(writer, [records], actor="test")
     assert (found.returned, found.known) == (0, 3)
     announce(writer, keys)
     assert [event.sequence for event in stored(writer, keys[0])] == [1, 2, 3, 4]
@@ -219,7 +219,7 @@ def test_a_process_does_not_start_while_a_recovery_is_open(
     kafka: Kafka, writer_database: Database, writer: Pool, tmp_path: Path
 ) -> None:
     with pytest.raises(BrokenOff):
-        outbox_recovery.take_back(writer, broken_off(), actor="test")
+        outbox_recovery.reinsert(writer, broken_off(), actor="test")
     log = tmp_path / "said"
     with started("writer", "work", env=environment(kafka, writer_database), log=log) as process:
         assert process.wait(30) != 0
@@ -235,7 +235,7 @@ def test_recovery_of_two_million_events_ends_and_ends_again(writer_database: Dat
         conn.execute("INSERT INTO outbox_sequences SELECT topic, key, sequence FROM outbox")
         conn.execute("ANALYZE")
     for expected in (lost, 0):
-        found = outbox_recovery.take_back(writer, many_records(count, batch=500), actor="test")
+        found = outbox_recovery.reinsert(writer, many_records(count, batch=500), actor="test")
         assert (found.returned, found.known, found.conflicts) == (expected, count - expected, [])
         with writer.connection() as conn:
             assert sum(1 for _ in outbox_recovery.forgotten(conn, found.recovery_id)) == expected

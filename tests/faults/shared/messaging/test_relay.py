@@ -22,11 +22,11 @@ from shared.tx import transaction
 from tests.faults.shared.kit import (
     announce,
     applied,
+    held_event,
     in_kafka,
     inbox_is_at,
     new_group,
     new_keys,
-    parked,
     running,
     running_consumer,
     running_relay,
@@ -62,7 +62,7 @@ def test_two_relays_at_once_lose_and_reverse_nothing(topic: Kafka, writer: Pool,
         wait_until(lambda: unsent(writer) == 0, limit=20, what="all is marked")
     assert in_kafka(topic) == {str(key): list(range(1, 22)) for key in keys}
     assert applied(reader) == dict.fromkeys(map(str, keys), 21)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0
 
 
 def test_a_row_that_can_never_be_sent_blocks_its_key_and_no_other(

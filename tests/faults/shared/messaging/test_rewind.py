@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 
 from shared.db import Pool
-from tests.faults.shared.kit import READER, announce, applied, new_keys, parked, running_relay, wait_for_inbox
+from tests.faults.shared.kit import READER, announce, applied, held_event, new_keys, running_relay, wait_for_inbox
 from tests.faults.shared.started import environment, seconds_to_end, started
 from tests.support.engines import Database, Kafka
 
@@ -47,7 +47,7 @@ def test_what_was_forgotten_is_read_again_and_what_was_not_is_skipped(
             wait_for_inbox(reader, keys, 3)
             seconds_to_end(consumer)
     assert applied(reader) == dict.fromkeys(map(str, keys), 3)
-    assert parked(reader) == 0
+    assert held_event(reader) == 0
     with reader.connection() as conn:
         rows = conn.execute("SELECT actor, subject FROM audit_log WHERE action = 'consumer-rewound'").fetchall()
     assert rows == [("test", READER)] * 2

@@ -22,7 +22,7 @@ ADDRESSES: Final = {
     "held.redrive": ("POST", "/held/desk/12345/redrive"),
     "held.propose": ("POST", "/held/desk/12345/skip"),
     "held.confirm": ("POST", f"/held/desk/12345/proposals/{ID}/confirmation"),
-    "held.turn_down": ("POST", f"/held/desk/12345/proposals/{ID}/rejection"),
+    "held.reject": ("POST", f"/held/desk/12345/proposals/{ID}/rejection"),
     "audit.listing": ("GET", "/audit"),
 }
 # Of each role somebody who works as nothing else.

@@ -61,22 +61,22 @@ def topics(world: World) -> Topics:
     attacked = Renewal()
     made.hear(*map(publish, [*attacked.asked(), attacked.csr()]))
     made.hear(publish(attacked.issued(), sign="stranger"), publish(attacked.csr(1)))
-    leave_out(world, attacked)
+    skip(world, attacked)
     assert world.held() == []
     return made
 
 
-def leave_out(world: World, renewal: Renewal) -> None:
+def skip(world: World, renewal: Renewal) -> None:
     applier = consumer(world.publication)
     place = Place(consumer="desk", topic="issuance.events", key=str(renewal.id))
     with transaction(world.pool, clock=applier.clock) as tx:
-        held_commands.leave_out(tx, applier, place, actor="two persons", reason="forged")
+        held_commands.skip(tx, applier, place, actor="two persons", reason="forged")
 
 
 def test_made_anew_it_is_the_same(world: World, topics: Topics) -> None:
     found = topics.rebuild()
     assert found.before == found.after == topics.state()
-    assert (found.events, found.renewals, found.kept, found.left_out) == (len(topics.records), 7, 0, 1)
+    assert (found.events, found.renewals, found.kept, found.skipped) == (len(topics.records), 7, 0, 1)
     assert world.held() == []
     details = world.rows("SELECT actor, details->>'after' FROM audit_log WHERE action = 'rebuilt'")
     assert details == [("test", found.after)]
@@ -111,7 +111,7 @@ def test_whatever_was_changed_by_hand_is_gone_afterwards(world: World, topics: T
 
 
 def test_what_two_persons_left_out_is_left_out_again_however_often(world: World, topics: Topics) -> None:
-    assert [topics.rebuild().left_out for _ in range(2)] == [1, 1]
+    assert [topics.rebuild().skipped for _ in range(2)] == [1, 1]
     rows = world.rows("SELECT subject, details->>'reason' FROM audit_log WHERE action = 'event-skipped' ORDER BY id")
     assert [reason for _, reason in rows] == ["forged", *["left out again: forged"] * 2]
     page = world.client("mok-sze-wan").get(f"/renewals/{rows[0][0]}").text

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.application import rebuilding
 from shared.events.base import Envelope
-from shared.messaging.outbox_recovery import Recalled
+from shared.messaging.outbox_recovery import RecoveryReport
 from tests.integration.services.application.world import World
 from tests.support.databases import AsNew
 from tests.support.engines import Database
@@ -26,7 +26,7 @@ class Restorable:
         """Make the backup."""
         self.backup = AsNew.read(self.address)
 
-    def restore(self, change: Change = lambda envelope: envelope) -> Recalled:
+    def restore(self, change: Change = lambda envelope: envelope) -> RecoveryReport:
         """Go back to the backup, and recall."""
         announced = [each for each in map(change, travelled(self.world.pool)) if each is not None]
         assert self.backup.restore(self.address)

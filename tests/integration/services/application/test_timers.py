@@ -13,7 +13,7 @@ from services.application.course import pass_deadline
 from services.application.domain import Renewal as Was
 from shared.db import Pool
 from shared.events.application import CheckoutClosureRequested, CSRRequested
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.runtime.task_loop import run_tasks
 from shared.tx import Tx, transaction
 from tests.integration.services.application.world import Renewal, World
@@ -107,7 +107,7 @@ def test_deadlines_that_fail_delay_no_other_and_are_tried_again_later(
 ) -> None:
     world, submitted = renewals
     failing = {renewal.id for renewal in submitted[:6]}
-    life, tried = Life(), 0
+    life, tried = Lifecycle(), 0
 
     def fails(was: Was, tx: Tx) -> None:
         nonlocal tried

@@ -15,7 +15,7 @@ from shared.errors import Ignored
 from shared.events.application import CSRRequested
 from shared.events.base import Envelope
 from shared.messaging import codec
-from shared.messaging.outbox_recovery import Recalled
+from shared.messaging.outbox_recovery import RecoveryReport
 from tests.integration.services.issuance.test_crls import latest, number, publish, serial
 from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies, signed_while
 from tests.integration.services.issuance.test_reissue import told
@@ -74,7 +74,7 @@ class Story:
         with self.world.begin() as tx:
             revocation.revoke_own(self.renewal.items[0].item_id, reason, self.renewal.caller, tx)
 
-    def restore(self, *, requested: bool = True) -> Recalled:
+    def restore(self, *, requested: bool = True) -> RecoveryReport:
         """Lose the database, restore it, and recover the outbox as `recall` does at issuance."""
         sent = travelled(self.world.pool)
         assert self.backup.restore(self.database.superuser_url)

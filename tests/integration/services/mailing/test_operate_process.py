@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.desk.operators import Network, Operators, OperatorsAway, Refusal
+from backoffice.desk.operators import Network, OperatorAPIUnavailable, Operators, Refusal
 from backoffice.desk.roles import Action, Role
 from backoffice.desk.staff import Member
 from deploy.local.inside import InsideCA
@@ -79,7 +79,7 @@ def operate(environment: dict[str, str], certificates: Path, tmp_path: Path) -> 
 def is_up(there: Addresses) -> bool:
     try:
         return batches(there.called_by("desk")) == []
-    except OperatorsAway:
+    except OperatorAPIUnavailable:
         return False
 
 
@@ -89,7 +89,7 @@ def batches(operators: Operators) -> object:
 
 def test_the_desk_gets_through_and_nobody_else(operate: Addresses) -> None:
     for who in ("gateway", "other-service", "service", "stranger"):
-        with pytest.raises(OperatorsAway):
+        with pytest.raises(OperatorAPIUnavailable):
             batches(operate.called_by(who))
     assert batches(operate.called_by("desk")) == []
 
@@ -111,7 +111,7 @@ def test_the_desk_talks_to_no_process_of_another_authority(operate: Addresses) -
     right = operate.called_by("desk")
     assert right.network is not None
     deceived = replace(right, network=replace(right.network, ca_file=operate.folder / "stranger-ca.pem"))
-    with pytest.raises(OperatorsAway):
+    with pytest.raises(OperatorAPIUnavailable):
         batches(deceived)
 
 

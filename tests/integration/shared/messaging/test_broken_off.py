@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 from shared import audit
 from shared.db import UNAVAILABLE, Pool
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging.subscriptions import on
 from shared.runtime.service import applier
 from shared.runtime.task_loop import run_tasks
 from shared.tx import Tx, transaction
 from tests.integration.shared.conftest import NOW, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked
+from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason
 from tests.integration.shared.web.small_service import make_app
 from tests.integration.shared.web.test_web import NOTES, headers
 from tests.support.engines import wait_until
@@ -121,7 +121,7 @@ def test_the_batch_is_rolled_back_and_applied_the_next_time(
         apply.batch(conn, records)
     assert isinstance(raised.value, UNAVAILABLE), "the consumer pauses"
     assert applied(writer) == []
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
     with pool.connection() as conn, conn.transaction():
         apply.batch(conn, records)
     assert applied(writer) == ["1", "2"]
@@ -133,7 +133,7 @@ def test_a_task_and_a_request_in_such_trouble_are_asked_to_come_again(
     pool: Pool, monkeypatch: pytest.MonkeyPatch, trouble: Trouble, error: type[Exception]
 ) -> None:
     assert isinstance(pool.conninfo, str)
-    url, life = pool.conninfo, Life()
+    url, life = pool.conninfo, Lifecycle()
 
     def task() -> bool:
         life.end()

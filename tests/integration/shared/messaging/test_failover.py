@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from shared import db
 from shared.db import Pool
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import relay
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import Consumer
@@ -65,8 +65,8 @@ def pool(server: Server) -> Iterator[Pool]:
 
 
 @contextlib.contextmanager
-def looping(body: Callable[[Life], None]) -> Iterator[None]:
-    life = Life()
+def looping(body: Callable[[Lifecycle], None]) -> Iterator[None]:
+    life = Lifecycle()
     thread = threading.Thread(target=body, args=(life,))
     thread.start()
     try:
@@ -156,7 +156,7 @@ class OneBatch:
 def test_the_consumer_pauses_holds_nothing_and_goes_on(
     server: Server, pool: Pool, apply: Applier, writer: Writer
 ) -> None:
-    kafka, life = OneBatch(), Life()
+    kafka, life = OneBatch(), Lifecycle()
     consumer = Consumer(kafka, pool, apply, life)
     record = writer.record(1)
     server.demote()

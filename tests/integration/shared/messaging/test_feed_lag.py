@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from deploy.kafka.topics import PARTITIONS
 from shared.events.base import Topic
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import feed_lag, group_lag, kafka_clients
 from shared.settings import KafkaSettings
 from tests.support.engines import Kafka, wait_until
@@ -93,7 +93,7 @@ def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
     def make() -> KafkaAdminClient:
         return kafka_clients.make_admin(settings(feed, addresses.pop(0)), "lag")
 
-    life = Life()
+    life = Lifecycle()
     feed_lag.LAG.clear()
     feed_lag.start(make, FEED, life)
     try:
@@ -120,7 +120,7 @@ def test_the_watch_over_a_service_s_group_says_so(feed: Kafka) -> None:
     own = dataclasses.replace(
         settings(feed, feed.address), username="application", password=feed.passwords["application"]
     )
-    life = Life()
+    life = Lifecycle()
     group_lag.start(lambda: kafka_clients.make_admin(own, "unread"), "application", [FEED.value], life)
     try:
         wait_until(

@@ -15,12 +15,12 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import NotParked, Record
+from shared.messaging.held_events import HeldEventNotFound, Record
 from shared.messaging.inbox import Place
 from shared.operators import cli, held_commands, skip_proposals
 from shared.tx import transaction
 from tests.integration.shared.conftest import TOPIC, Deliver, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked, place, with_header
+from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason, place, with_header
 
 
 def event_of(record: Record) -> str:
@@ -30,7 +30,7 @@ def event_of(record: Record) -> str:
 def skip(pool: Pool, apply: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
     """Leave an event out, as two persons have decided; the key's last sequence afterwards."""
     with transaction(pool, clock=apply.clock) as tx:
-        return held_commands.leave_out(tx, apply, place, actor=actor, reason=reason, event=event)
+        return held_commands.skip(tx, apply, place, actor=actor, reason=reason, event=event)
 
 
 def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
@@ -71,7 +71,7 @@ def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
     partly = dataclasses.replace(writer.record(1), headers=(*mixed, *headers))
     deliver(wholly, partly)
     with pool.connection() as conn:
-        rows = {p.record.offset: p.record for p in held_events.list_parked(conn, consumer="application")}
+        rows = {p.record.offset: p.record for p in held_events.list_held_events(conn, consumer="application")}
         assert rows[wholly.offset].headers == wholly.headers
         assert rows[wholly.offset].value == wholly.value
         conn.execute("DELETE FROM parked_events")
@@ -98,7 +98,7 @@ def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
     assert skip(pool, apply, place(writer), actor="officer", reason="restored from a backup") == 3
     assert applied(writer) == ["1", "2", "3"]
     assert held_reason(pool, writer) is None
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
 
 
 def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
@@ -113,7 +113,7 @@ def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
         skip(pool, apply, place(writer), actor="officer", reason="?")
     assert skip(pool, apply, place(writer), actor="officer", reason="forged", event=event_of(forged)) == 3
     assert applied(writer) == ["1", "2", "3"]
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
     assert skipped(pool, writer) == [event_of(forged)]
 
 
@@ -139,7 +139,7 @@ def test_no_event_is_applied_while_another_claims_its_number(
     deliver(dataclasses.replace(second, offset=1000))
     deliver(writer.record(1), writer.record(2))
     assert applied(writer) == []
-    assert parked(pool, writer) == [1, 2, 3, 3]
+    assert held_event(pool, writer) == [1, 2, 3, 3]
     assert skip(pool, apply, place(writer), actor="officer", reason="twice", event=event_of(first)) == 3
     assert applied(writer) == ["1", "2", "3"]
     assert event_applied(pool, writer, 3) == event_of(second)
@@ -176,9 +176,9 @@ def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
     deliver(writer.record(1), second)
     with pytest.raises(held_commands.NotNext):
         skip(pool, apply, place(writer), actor="officer", reason="?", event=event_of(second))
-    with pytest.raises(NotParked):
+    with pytest.raises(HeldEventNotFound):
         skip(pool, apply, place(writer), actor="officer", reason="?", event=str(uuid.uuid4()))
-    assert parked(pool, writer) == [1, 2]
+    assert held_event(pool, writer) == [1, 2]
 
 
 def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
@@ -188,7 +188,7 @@ def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
     deliver(junk, writer.record(1))
     at = f"{junk.partition}/{junk.offset}"
     assert skip(pool, apply, place(writer), actor="officer", reason="junk", event=at) == 1
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
     assert applied(writer) == ["1"]
 
 
@@ -197,7 +197,7 @@ def test_an_unreadable_event_takes_no_number_that_another_holds(
 ) -> None:
     deliver(writer.record(2))
     deliver(with_header(writer.record(2), "ce_time", b"yesterday"))
-    assert parked(pool, writer) == [None, 2]
+    assert held_event(pool, writer) == [None, 2]
     deliver(writer.record(1))
     assert applied(writer) == ["1", "2"]
 
@@ -206,7 +206,7 @@ def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> Non
     writers = [Writer() for _ in range(40)]
     deliver(*[writer.record(sequence) for writer in writers for sequence in (2, 3, 5)])
     with pool.connection() as conn:
-        found = [(p.place.key, p.sequence) for p in held_events.list_parked(conn, consumer="application", page=7)]
+        found = [(p.place.key, p.sequence) for p in held_events.list_held_events(conn, consumer="application", page=7)]
     assert found == sorted((writer.key, sequence) for writer in writers for sequence in (2, 3, 5))
 
 
@@ -214,7 +214,7 @@ def test_nothing_is_redriven_where_nothing_is_held(
     pool: Pool, apply: Applier, deliver: Deliver, writer: Writer
 ) -> None:
     deliver(writer.record(1))
-    with pytest.raises(NotParked):
+    with pytest.raises(HeldEventNotFound):
         held_commands.redrive(pool, apply, place(writer), actor="tester")
 
 
@@ -247,7 +247,7 @@ def test_the_command_lists_redrives_and_skips(
     proposal = capsys.readouterr().out.partition(":")[0]
     run(pool, apply, "list")
     assert f"{proposal} by officer: agreed with the subscriber" in capsys.readouterr().out
-    assert parked(pool, writer) == [3]
+    assert held_event(pool, writer) == [3]
     run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
     assert f"{TOPIC} {writer.key}: applied up to sequence 3" in capsys.readouterr().out
     assert applied(writer) == ["1", "2"]
@@ -274,11 +274,11 @@ def test_on_the_command_line_too_nobody_confirms_their_own_skip(
         run(pool, apply, "confirm", proposal, "--actor", "officer", *why)
     with pytest.raises(SystemExit, match="already-proposed"):
         run(pool, apply, "skip", TOPIC, writer.key, "--actor", "supervisor", *why)
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
     run(pool, apply, "reject", proposal, "--actor", "officer", "--reason", "a mistake of mine")
     with pytest.raises(SystemExit, match="no-such-proposal"):
         run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
     assert skipped(pool, writer) == []
 
 
@@ -293,7 +293,7 @@ def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
         proposal = skip_proposals.propose(tx, stuck, actor="staff S1003", reason="forged")
     with pytest.raises(SystemExit, match="second-person-needed"):
         run(pool, apply, "confirm", str(proposal), "--actor", again, "--reason", "me, too")
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
 
 
 @pytest.mark.parametrize("actor", ["staff S1004", " Staff S1004", "", " "])

@@ -16,7 +16,7 @@ from shared.events.issuance import CertificateIssued
 from shared.messaging import decompression
 from shared.operators import held_commands
 from tests.integration.shared.conftest import Deliver, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked, with_header
+from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason, with_header
 
 HUGE = secrets.token_hex(4_000).encode()
 
@@ -58,7 +58,7 @@ def test_what_the_database_will_never_take_is_held_and_stops_nobody_else(
     deliver(writer.record(1))
     deliver(with_header(other.record(1), "ce_source", b"/payment"))
     assert held_reason(pool, writer) == "too-large"
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
 
 
 def test_a_topic_carries_the_events_of_its_one_writer_alone(

@@ -35,7 +35,7 @@ def one_by_one(deliver: Deliver, writer: Writer, sequences: range) -> None:
         deliver(writer.record(sequence))
 
 
-def parked(pool: Pool, writer: Writer) -> list[int | None]:
+def held_event(pool: Pool, writer: Writer) -> list[int | None]:
     return [p.sequence for p in held_commands.list_held(pool, "application") if p.place == place(writer)]
 
 
@@ -50,7 +50,7 @@ def test_a_second_delivery_changes_nothing(pool: Pool, deliver: Deliver, applied
     deliver(first, writer.record(2))
     deliver(first)
     assert applied(writer) == ["1", "2"]
-    assert (parked(pool, writer), held_reason(pool, writer)) == ([], None)
+    assert (held_event(pool, writer), held_reason(pool, writer)) == ([], None)
 
 
 def test_a_late_event_changes_nothing(deliver: Deliver, applied: Applied, writer: Writer) -> None:
@@ -70,7 +70,7 @@ def test_a_gap_holds_the_key_and_heals_by_itself(
     deliver(writer.record(2))
     assert applied(writer) == ["1", "2", "3", "4"]
     assert held_reason(pool, writer) is None
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
 
 
 def test_a_gap_delivered_twice_is_parked_once(pool: Pool, deliver: Deliver, writer: Writer) -> None:
@@ -78,7 +78,7 @@ def test_a_gap_delivered_twice_is_parked_once(pool: Pool, deliver: Deliver, writ
     deliver(third)
     deliver(third)
     deliver(writer.record(3))
-    assert parked(pool, writer) == [3]
+    assert held_event(pool, writer) == [3]
 
 
 def test_the_same_number_with_another_id_holds_the_key(
@@ -99,7 +99,7 @@ def test_a_poison_event_holds_its_key_and_no_other(
     deliver(writer.record(1), writer.record(2), writer.record(3), other.record(1))
     assert applied(writer) == ["1"]
     assert applied(other) == ["1"]
-    assert parked(pool, writer) == [2, 3]
+    assert held_event(pool, writer) == [2, 3]
     assert handler.calls == 1 + 3 + 1, "three tries of the poison, one of each other"
 
 
@@ -107,7 +107,7 @@ def test_a_refusal_is_held_at_once(pool: Pool, deliver: Deliver, handler: Handle
     handler.failures["1"] = Refused("never")
     deliver(writer.record(1))
     assert handler.calls == 1
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_holds_its_key_at_once(
 ) -> None:
     deliver(with_header(writer.record(1), name, value), writer.record(2))
     assert applied(writer) == []
-    assert parked(pool, writer) == [1, 2]
+    assert held_event(pool, writer) == [1, 2]
 
 
 def test_junk_without_a_sequence_is_kept_and_holds_nothing(
@@ -133,7 +133,7 @@ def test_junk_without_a_sequence_is_kept_and_holds_nothing(
 
 def test_data_of_another_renewal_is_held(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
     deliver(dataclasses.replace(writer.record(1), value=Writer().record(1).value))
-    assert parked(pool, writer) == [1]
+    assert held_event(pool, writer) == [1]
     assert applied(writer) == []
 
 
@@ -160,7 +160,7 @@ def test_a_deadlock_or_slow_database_holds_nothing(
     with pytest.raises(psycopg.OperationalError):
         deliver(writer.record(1), writer.record(2))
     assert applied(writer) == []
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
     handler.failures.clear()
     deliver(writer.record(1), writer.record(2))
     assert applied(writer) == ["1", "2"]
@@ -195,7 +195,7 @@ def test_a_redrive_that_fails_again_leaves_the_event_held(
     deliver(writer.record(1), writer.record(2))
     held_commands.redrive(pool, apply, place(writer), actor="tester")
     assert applied(writer) == []
-    assert parked(pool, writer) == [1, 2]
+    assert held_event(pool, writer) == [1, 2]
 
 
 def test_a_skip_is_recorded_and_the_rest_goes_on(
@@ -204,7 +204,7 @@ def test_a_skip_is_recorded_and_the_rest_goes_on(
     handler.failures["1"] = RuntimeError("never")
     deliver(writer.record(1), writer.record(2))
     with transaction(pool, clock=apply.clock) as tx:
-        held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="made by hand")
+        held_commands.skip(tx, apply, place(writer), actor="officer", reason="made by hand")
     deliver(writer.record(3))
     assert applied(writer) == ["2", "3"]
     with pool.connection() as conn:

@@ -10,7 +10,7 @@ from kafka import TopicPartition
 from kafka.errors import RebalanceInProgressError
 
 from shared.db import Pool
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import Consumer
 from shared.messaging.held_events import Record
@@ -68,7 +68,7 @@ def kafka(pool: Pool, writer: Writer, applied: Callable[[Writer], list[str]]) ->
 
 
 def test_offsets_are_committed_after_the_database(pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka) -> None:
-    consumer = Consumer(kafka, pool, apply, Life())
+    consumer = Consumer(kafka, pool, apply, Lifecycle())
     consumer.turn({kafka.partition: [Message(writer.record(1)), Message(writer.record(2))]})
     assert kafka.seen == [["1", "2"]]
 
@@ -76,7 +76,7 @@ def test_offsets_are_committed_after_the_database(pool: Pool, apply: Applier, wr
 def test_offsets_of_a_batch_that_the_database_did_not_take_are_not_committed(
     pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka, handler: Handler
 ) -> None:
-    life = Life()
+    life = Lifecycle()
     handler.failures["1"] = psycopg.errors.DeadlockDetected()
     life.end()
     Consumer(kafka, pool, apply, life).turn({kafka.partition: [Message(writer.record(1))]})
@@ -87,7 +87,7 @@ def test_offsets_that_a_rebalance_refused_are_committed_once_there_is_nothing_to
     pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka
 ) -> None:
     kafka.refusals = 2
-    consumer = Consumer(kafka, pool, apply, Life())
+    consumer = Consumer(kafka, pool, apply, Lifecycle())
     consumer.turn({kafka.partition: [Message(writer.record(1))]})
     for _ in range(3):
         consumer.turn({})

@@ -15,7 +15,7 @@ from shared.db import Pool
 from shared.errors import Undecodable
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import outbox, relay
 from shared.messaging.outbox import EventTooLarge, StoredEvent
 from shared.tx import Tx, transaction
@@ -182,7 +182,7 @@ def test_a_producer_that_failed_twice_is_replaced_even_if_it_cannot_be_closed(po
     )
     good = FakeKafka()
     made: list[FakeKafka | KafkaError] = [broken, KafkaTimeoutError("no broker"), good]
-    life = Life()
+    life = Lifecycle()
 
     def make() -> FakeKafka:
         next_one = made.pop(0)

@@ -25,7 +25,7 @@ from shared.db import Pool
 from shared.events.base import ItemId, RenewalId, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import outbox, relay
 from shared.messaging.relay_lanes import LANES, Lanes
 from shared.tx import transaction
@@ -155,7 +155,7 @@ def test_a_lane_that_fails_is_tried_with_one_row_and_has_its_share_again_when_it
 
 def test_while_a_partition_gives_no_answer_the_others_new_events_are_sent(pool: Pool) -> None:
     announce(pool, *(new_key(dead=True) for _ in range(20)))
-    life, broker = Life(), Broker(seconds=1.0)
+    life, broker = Lifecycle(), Broker(seconds=1.0)
     loop = threading.Thread(target=relay.run, args=(pool, lambda: broker, life))
     loop.start()
     waits = []

@@ -15,7 +15,7 @@ from shared.operators import held_commands, skip_proposals
 from shared.operators.held_commands import ChooseEvent
 from shared.tx import transaction
 from tests.integration.shared.conftest import Deliver, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked, place, with_header
+from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason, place, with_header
 
 Change = Callable[[Record], Record]
 
@@ -42,7 +42,7 @@ def test_an_event_at_the_place_of_another_that_is_held_is_held_too(
 ) -> None:
     deliver(writer.record(3, offset=7))
     deliver(writer.record(2, offset=7))
-    assert parked(pool, writer) == [2, 3]
+    assert held_event(pool, writer) == [2, 3]
     deliver(writer.record(1, offset=8))
     assert applied(writer) == ["1", "2", "3"]
 
@@ -92,7 +92,7 @@ def test_any_number_that_comes_again_with_another_id_holds_the_key(
     deliver(*map(writer.record, [1, 2, 3, 4]))
     assert applied(writer) == ["1", "2", "3"]
     with transaction(pool, clock=apply.clock) as tx:
-        assert held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="failover") == 4
+        assert held_commands.skip(tx, apply, place(writer), actor="officer", reason="failover") == 4
     assert applied(writer) == ["1", "2", "3", "4"]
 
 
@@ -103,7 +103,7 @@ def test_numbers_used_again_after_a_failover_are_all_held(
     deliver(*map(writer.record, [1, 2, 3, 4]))
     deliver(*[writer.record(number, event_id=uuid.uuid4()) for number in (3, 4, 5)])
     assert applied(writer) == ["1", "2", "3", "4"]
-    assert parked(pool, writer) == [3, 4, 5]
+    assert held_event(pool, writer) == [3, 4, 5]
 
 
 def test_of_a_long_key_the_last_ids_are_kept(pool: Pool, deliver: Deliver, writer: Writer) -> None:
@@ -143,7 +143,7 @@ def test_a_confirmed_skip_leaves_out_the_event_that_was_proposed_not_another_at_
     deliver(dataclasses.replace(junk, value=b"other junk"))
     second = held_commands.list_held(pool, "application")[1]
     with transaction(pool, clock=apply.clock) as tx, pytest.raises(ChooseEvent):
-        held_commands.leave_out(tx, apply, place(writer), actor="officer", reason="junk", event=second.at)
+        held_commands.skip(tx, apply, place(writer), actor="officer", reason="junk", event=second.at)
     with transaction(pool, clock=apply.clock) as tx:
         proposal = skip_proposals.propose(tx, second, actor="officer", reason="junk")
     with transaction(pool, clock=apply.clock) as tx:

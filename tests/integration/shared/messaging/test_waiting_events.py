@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.events.payment import PaymentDeclined
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import held_events, waiting_events
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import MOST_IN_HAND, Consumer
@@ -25,7 +25,7 @@ from shared.messaging.subscriptions import on
 from shared.operators import held_commands
 from shared.runtime.service import applier
 from tests.integration.shared.conftest import NOW, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import Applied, held_reason, parked, place
+from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason, place
 
 SLOW = psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
 
@@ -35,7 +35,7 @@ class Client:
     """A Kafka client that hands out these batches, one a poll, keeps what is committed, and ends when idle for long."""
 
     batches: list[list[Record]] = field(default_factory=list)
-    stop: Life = field(default_factory=Life)
+    stop: Lifecycle = field(default_factory=Lifecycle)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     paused: int = 0
     idle: int = 0
@@ -135,7 +135,7 @@ def test_an_event_that_fails_alone_waits_with_those_behind_it_and_other_keys_go_
     ]
     assert held_reason(pool, writer) == held_events.WAITING
     assert take(writer.record(4), other.record(3), other.record(4))
-    assert parked(pool, writer) == [2, 3, 4]
+    assert held_event(pool, writer) == [2, 3, 4]
 
 
 def test_it_is_tried_again_with_more_and_more_time_in_between(
@@ -165,7 +165,7 @@ def test_once_it_passes_it_is_applied_and_all_that_wait_behind_it_in_order(
     handler.failures.clear()
     assert waiting_events.redrive_due(pool, timed)
     assert applied(writer) == ["1", "2", "3"]
-    assert (held_reason(pool, writer), parked(pool, writer)) == (None, [])
+    assert (held_reason(pool, writer), held_event(pool, writer)) == (None, [])
     assert not waiting_events.redrive_due(pool, timed)
 
 
@@ -204,7 +204,7 @@ def test_a_follower_is_due_even_if_the_process_ends_in_between(
     for expected in (["1"], ["1", "2"], ["1", "2", "3"]):
         assert waiting_events.redrive_due(pool, timed)
         assert applied(writer) == expected
-    assert parked(pool, writer) == []
+    assert held_event(pool, writer) == []
 
 
 def test_one_that_turns_out_to_be_refused_is_held_for_an_operator(

@@ -18,13 +18,13 @@ from werkzeug.test import TestResponse
 from shared.db import Pool
 from shared.events.base import Topic
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Parked
+from shared.messaging.held_events import HeldEvent
 from shared.operators import operator_api, redaction
 from shared.operators.staff import Staff, token
 from shared.security.tokens import TokenKind, sign
 from shared.web.idempotency import FingerprintKey
 from tests.integration.shared.conftest import NOW, TOPIC, Deliver, Handler, Writer
-from tests.integration.shared.messaging.test_inbox import parked, place
+from tests.integration.shared.messaging.test_inbox import held_event, place
 from tests.support.builders import AR, key_set, signing_key
 
 YIP = Staff(id="S1003", name="YIP Hoi Ching 葉海晴", certificate_sha256="a1" * 32)
@@ -214,7 +214,7 @@ def test_nobody_confirms_their_own_proposal(client: FlaskClient, stuck: Writer, 
     for staff in (YIP, renewed):
         answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, staff)
         assert (answer.status_code, slug(answer)) == (403, "second-person-needed")
-    assert parked(pool, stuck) == [2, 3]
+    assert held_event(pool, stuck) == [2, 3]
     with pool.connection() as conn, pytest.raises(psycopg.errors.CheckViolation):
         conn.execute(
             "UPDATE skip_proposals SET decision = 'confirmed', decided_by = proposed_by, decided_at = now(), "
@@ -227,7 +227,7 @@ def test_a_proposal_that_is_turned_down_leaves_the_event_where_it_is(
 ) -> None:
     _, proposal = proposed(client)
     assert post(client, f"skip-proposals/{proposal}/rejection", operator_api.DECIDE_SKIP, TSANG).status_code == 204
-    assert parked(pool, stuck) == [2, 3]
+    assert held_event(pool, stuck) == [2, 3]
     answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
     assert (answer.status_code, slug(answer)) == (404, "no-such-proposal")
     assert proposed(client)[1] != proposal
@@ -354,10 +354,10 @@ def test_the_word_for_another_service_opens_nothing_here(client: FlaskClient) ->
     assert (answer.status_code, slug(answer)) == (403, "action-refused")
 
 
-def of_value(writer: Writer, value: bytes, topic: str = TOPIC) -> Parked:
+def of_value(writer: Writer, value: bytes, topic: str = TOPIC) -> HeldEvent:
     record = replace(writer.record(1), value=value, topic=topic)
     where = replace(place(writer), topic=topic)
-    return Parked(id=1, place=where, sequence=1, reason="", error="", parked_at=NOW, record=record)
+    return HeldEvent(id=1, place=where, sequence=1, reason="", error="", parked_at=NOW, record=record)
 
 
 def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:

@@ -214,6 +214,6 @@ def test_what_the_release_before_held_is_known_by_what_it_is(empty: Database, fo
     held = Held(place=place, sequence=None, event_id=None, reason="no-sequence", error="")
     event = replace(held, sequence=5, event_id=uuid.UUID("0b7d5ac4-1de9-4cf3-a1a2-0a1f7e6d1a11"), reason="gap")
     with psycopg.connect(empty.superuser_url) as conn:
-        again = [held_events.park(conn, each, junk, now=datetime.now(UTC), code_version="") for each in (held, event)]
+        again = [held_events.hold(conn, each, junk, now=datetime.now(UTC), code_version="") for each in (held, event)]
         assert conn.execute("SELECT count(*) FROM parked_events").fetchone() == (3,)
     assert again == [False, False]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backoffice.kit.client import FEED, FeedAway, Page
+from backoffice.kit.client import FEED, FeedUnavailable, Page
 from backoffice.kit.following import WAITING_AT_MOST, Follower, Patience
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.main import _look_back as look_back
@@ -45,7 +45,7 @@ class HTTP:
         self.asked.append(after)
         if self.away:
             self.away -= 1
-            raise FeedAway("away")
+            raise FeedUnavailable("away")
         found = [event for position, event in sorted(self.events.items()) if position > after][:limit]
         last = found[-1].position if found else None
         return Page(events=found, unreadable=(), last=last, head=max(self.events, default=0))
@@ -140,7 +140,7 @@ def test_while_http_is_away_nothing_is_given_up(state: State) -> None:
     http, clock, worked = HTTP(*FEED_OF_TEN, away=2), Clock(), Worked()
     follower = reader(state, Given([[at(2)]]), worked, client=http, patience=Patience(seconds=0, clock=clock))
     for _ in range(2):
-        with pytest.raises(FeedAway):
+        with pytest.raises(FeedUnavailable):
             follower.turn()
         assert (worked.events, worked.findings) == ([], [])
     follower.turn()
@@ -251,12 +251,12 @@ def test_keys_that_cannot_be_asked_for_just_now_lose_no_event(state: State) -> N
 
     def load() -> KeySet:
         if (answer := answers.pop(0)) is None:
-            raise FeedAway("away")
+            raise FeedUnavailable("away")
         return answer
 
     source, worked = Given([[at(1), at(2)]]), Worked()
     follower = reader(state, source, worked, keys=KeyRing(load, Clock()))
-    with pytest.raises(FeedAway):
+    with pytest.raises(FeedUnavailable):
         follower.turn()
     assert (source.done, worked.findings) == (set(), [])
     follower.turn()
@@ -277,10 +277,10 @@ def test_when_too_many_wait_no_more_is_taken(state: State) -> None:
     http = HTTP(at(1), *many, away=3)
     source, worked = Given([many, [at(WAITING_AT_MOST + 2)]]), Worked()
     follower = reader(state, source, worked, client=http)
-    with pytest.raises(FeedAway):
+    with pytest.raises(FeedUnavailable):
         follower.turn()
     for _ in range(2):
-        with pytest.raises(FeedAway):
+        with pytest.raises(FeedUnavailable):
             follower.turn()
     assert (source.rests, len(source.batches)) == (2, 1)
     turns(follower, 2)

@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from shared.events.base import Topic
-from shared.lifecycle import Life
+from shared.lifecycle import Lifecycle
 from shared.messaging import feed_lag, kafka_clients
 from tests.support.engines import free_port
 
@@ -17,7 +17,7 @@ from tests.support.engines import free_port
 def test_watch_without_a_broker_leaves_no_thread_and_no_descriptor(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "kafka")  # pytest keeps every record, and with it the client
     attempts: list[int] = []
-    life, address = Life(), f"127.0.0.1:{free_port()}"
+    life, address = Lifecycle(), f"127.0.0.1:{free_port()}"
 
     def make() -> KafkaAdminClient:
         attempts.append(1)

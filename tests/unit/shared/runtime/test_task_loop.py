@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Unavailable
-from shared.lifecycle import Life, serve_admin
+from shared.lifecycle import Lifecycle, serve_admin
 from shared.runtime.task_loop import backoff, claimed, run_tasks
 from tests.support.engines import free_port
 
@@ -16,7 +16,7 @@ from tests.support.engines import free_port
 class Rows:
     """A task with so many due rows; ends the loop after the last one."""
 
-    def __init__(self, count: int, life: Life) -> None:
+    def __init__(self, count: int, life: Lifecycle) -> None:
         self.left = count
         self._life = life
 
@@ -40,7 +40,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [Unavailable("down"), RuntimeError("a fault of ours")])
 def test_a_task_that_fails_rests_and_the_others_go_on_at_full_speed(error: Exception) -> None:
-    life = Life()
+    life = Lifecycle()
     rows, failing = Rows(200, life), Failing(error)
     begun = time.monotonic()
     run_tasks([("failing", failing), ("rows", rows)], life)
@@ -51,7 +51,7 @@ def test_a_task_that_fails_rests_and_the_others_go_on_at_full_speed(error: Excep
 
 @pytest.mark.parametrize("error", [Unavailable("its own"), RuntimeError("a fault of ours")])
 def test_rows_that_fail_do_not_delay_the_other_rows_of_their_task(error: Exception) -> None:
-    life = Life()
+    life = Lifecycle()
     rows, failed = Rows(100, life), 0
 
     def task() -> bool:
@@ -74,7 +74,7 @@ def test_a_backoff_doubles_up_to_its_cap() -> None:
 
 
 def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
-    life = Life()
+    life = Lifecycle()
 
     def first() -> bool:
         life.end()
@@ -84,7 +84,7 @@ def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
 
 
 def test_an_idle_loop_ends_at_once_when_told_to() -> None:
-    life = Life()
+    life = Lifecycle()
     loop = threading.Thread(target=run_tasks, args=([("idle", lambda: False)], life))
     loop.start()
     life.end()
@@ -93,7 +93,7 @@ def test_an_idle_loop_ends_at_once_when_told_to() -> None:
 
 
 def test_the_admin_page_tells_readiness_life_and_figures() -> None:
-    life, port = Life(), free_port()
+    life, port = Lifecycle(), free_port()
     server = serve_admin(("127.0.0.1", port), life)
     assert server is not None
 
