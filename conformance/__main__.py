@@ -1,4 +1,4 @@
-"""`backoffice conformance -- COMMAND`: test a consumer of issuance events, and report its faults.
+"""`python -m conformance -- COMMAND`: test a consumer of issuance events, and report its faults.
 
 docs/events/README.md describes the command's environment and its output.
 """
@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -20,16 +21,22 @@ from conformance.feed_fixture import running
 from conformance.scenario import Trial
 
 
-def main() -> int:
-    """Run the suite. Returns 0 if the consumer passes every check, else 1."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suite. Returns 0 if the consumer passes every check, 1 if not, 2 if there is no such command."""
     parser = argparse.ArgumentParser(
-        prog="backoffice conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="working directory of the consumer")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="command of the consumer, with its arguments")
-    told = parser.parse_args()
-    if not told.command:
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="command of the consumer, with its arguments"
+    )
+    command = parser.parse_args(arguments).command
+    if command[:1] == ["--"]:
+        del command[0]
+    if not command:
         parser.error("name the consumer's command")
+    if shutil.which(command[0]) is None:
+        print(f"conformance: there is no command {command[0]}", file=sys.stderr)
+        return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     # A signal to this process must end the broker, the database and the consumer, too.
     for each in (signal.SIGTERM, signal.SIGHUP):
@@ -46,9 +53,7 @@ def main() -> int:
         with running(folder) as practice:
             state = folder / "state"
             state.mkdir()
-            consumer = Consumer(
-                "consumer", told.command, practice.environment("trial", state), folder, runs_in=told.folder
-            )
+            consumer = Consumer("consumer", command, practice.environment("trial", state), folder)
             (verdict,) = Trial(practice, [consumer], say).hold()
         print(report(verdict))
         if not verdict.passed and (said := (folder / "consumer.err").read_text("utf-8", "replace")):

@@ -36,8 +36,6 @@ class Consumer:
         command: Sequence[str],
         environment: Mapping[str, str],
         folder: Path,
-        *,
-        runs_in: Path | None = None,
     ) -> None:
         self.name = name
         self.runs: list[Run] = []
@@ -45,7 +43,6 @@ class Consumer:
         self.unreadable: list[str] = []
         self._command = [*command]
         self._environment = {**os.environ, **environment}
-        self._runs_in = runs_in
         self._errors = folder / f"{name}.err"
         self._reading = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,7 +66,6 @@ class Consumer:
             # A session of its own, so that its child processes end with it.
             self._process = subprocess.Popen(
                 self._command,
-                cwd=self._runs_in,
                 env=self._environment,
                 stdout=write,
                 stderr=errors,

@@ -1,8 +1,8 @@
 """Command line of the consumer kit: follow the feed, export certificates, verify a file, test a consumer."""
 
 import argparse
+import importlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,8 @@ from shared.security.tokens import KeySet
 from shared.validation import texts
 
 FINDINGS: Final = 1
-_HERE: Final = Path(__file__).parents[2]
+# Its function `main` takes the arguments and returns the exit status.
+_SUITE: Final = "conformance.__main__"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,14 +245,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _conformance(options: argparse.Namespace) -> int:
-    """Replace this process by the conformance suite, which starts its own broker, database, relay and feed.
+    """Run the conformance suite in this process, with the same arguments as `python -m conformance`.
 
-    A signal then reaches the suite, and the suite has the time to stop what it started.
+    The suite needs the whole repository, the kit does not: so the suite is imported by name, and only here.
     """
-    command = [each for number, each in enumerate(options.arguments) if number or each != "--"]
-    if command and shutil.which(command[0]) is None:
-        print(f"backoffice conformance: there is no command {command[0]}", file=sys.stderr)
-        sys.exit(2)
-    where = os.getcwd()
-    os.chdir(_HERE)
-    os.execv(sys.executable, [sys.executable, "-m", "conformance", "--folder", where, *command])  # noqa: S606 (no shell is wanted)
+    try:
+        suite = importlib.import_module(_SUITE)
+    except ModuleNotFoundError as missing:
+        raise SystemExit(f"backoffice conformance: the suite is not here: {missing}") from None
+    return int(suite.main(options.arguments))

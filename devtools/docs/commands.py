@@ -30,6 +30,7 @@ _SERVICES: Final = """## Every service and the desk
 _TOOLS: Final = (
     "portal.main",
     "backoffice",
+    "conformance",
     "backoffice.reconciliation.main",
     "deploy.local.run",
     "deploy.local.reconcile",

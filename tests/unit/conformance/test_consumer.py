@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from backoffice.kit import main as kit
 from conformance.consumer_under_test import Consumer
 from deploy.local.installation import ROOT
 from deploy.local.waiting import wait_until
@@ -44,10 +45,11 @@ def test_what_it_starts_ends_with_it(tmp_path: Path, command: str, end: Callable
     assert not is_there(child)
 
 
-def test_a_command_is_started_where_it_was_typed(tmp_path: Path) -> None:
+def test_a_command_is_started_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "consumer.sh").write_text("#!/bin/sh\necho '{\"position\": 7}'\nsleep 60\n")
     (tmp_path / "consumer.sh").chmod(0o755)
-    consumer = Consumer("relative", ["./consumer.sh"], {}, tmp_path, runs_in=tmp_path)
+    consumer = Consumer("relative", ["./consumer.sh"], {}, tmp_path)
     consumer.start()
     try:
         wait_until(lambda: consumer.worked == {7}, limit=20, what="its line")
@@ -55,10 +57,17 @@ def test_a_command_is_started_where_it_was_typed(tmp_path: Path) -> None:
         consumer.close()
 
 
-def test_a_command_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "backoffice", "conformance", "--", "./no-such-consumer", "--json"]
+@pytest.mark.parametrize("entry", [["backoffice", "conformance"], ["conformance"]], ids=" ".join)
+def test_missing_command_of_consumer_is_named_at_once(entry: list[str]) -> None:
+    command = [sys.executable, "-m", *entry, "--", "./no-such-consumer", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (2, "backoffice conformance: there is no command ./no-such-consumer\n")
+    assert (done.returncode, done.stderr) == (2, "conformance: there is no command ./no-such-consumer\n")
+
+
+def test_kit_without_the_suite_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "_SUITE", "conformance.of_another_checkout")
+    with pytest.raises(SystemExit, match="backoffice conformance: the suite is not here"):
+        kit.main(["conformance", "--", "true"])
 
 
 def test_one_that_never_started_needs_no_end(tmp_path: Path) -> None:
