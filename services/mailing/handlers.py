@@ -50,7 +50,7 @@ class Post:
         return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
 
 
-def queue_csr_request(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post) -> None:
+def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post) -> None:
     """Queue the CSR request to the attested AR, once payment's receipt proves the payment.
 
     Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no
@@ -74,7 +74,7 @@ def queue_csr_request(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Pos
     _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
 
 
-def note_refund(tx: Tx, event: RefundDue, *, post: Post) -> None:
+def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
     """Record a refund. For a refused item the AR is mailed at once, for a whole renewal by the e-mail at its end.
 
     A refund of money that came after that end has an e-mail of its own.
@@ -94,7 +94,7 @@ def note_refund(tx: Tx, event: RefundDue, *, post: Post) -> None:
         _queue(tx, event.renewal_id, renewal.contact, post, Template.ITEM_REFUSED, content, event.item_id)
 
 
-def queue_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None:
+def on_renewal_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None:
     """Queue the e-mail that lists the issued and the refused items."""
     contact = store.lock_renewal(tx.conn, event.renewal_id).contact
     if contact is None:
@@ -111,7 +111,7 @@ def queue_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None:
     _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_COMPLETED, content)
 
 
-def end(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, post: Post) -> None:
+def on_renewal_cancelled(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, post: Post) -> None:
     """Drop what is not sent yet, and queue the e-mail about a renewal that ended without a certificate.
 
     CancellationRequested drops nothing: it may be declined, and then the AR needs e-mails and PINs after all. Raises
@@ -226,7 +226,7 @@ def _money(amount_minor: int, currency: str) -> Content:
     return {"amount_minor": amount_minor, "currency": currency}
 
 
-def queue_envelope(tx: Tx, event: PINEnvelopeSealed) -> None:
+def on_pin_envelope_sealed(tx: Tx, event: PINEnvelopeSealed) -> None:
     """Store the sealed envelope for the print process; an earlier one that it replaces is no longer posted."""
     sealed = _blob(event)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
@@ -256,9 +256,9 @@ def _blob(event: PINEnvelopeSealed) -> bytes:
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Return mailing's subscriptions."""
     return (
-        on(CSRRequested, partial(queue_csr_request, keys=keys, post=post)),
-        on(RefundDue, partial(note_refund, post=post)),
-        on(RenewalCompleted, partial(queue_completed, post=post)),
-        on(RenewalCancelled, partial(end, keys=keys, post=post)),
-        on(PINEnvelopeSealed, queue_envelope),
+        on(CSRRequested, partial(on_csr_requested, keys=keys, post=post)),
+        on(RefundDue, partial(on_refund_due, post=post)),
+        on(RenewalCompleted, partial(on_renewal_completed, post=post)),
+        on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),
+        on(PINEnvelopeSealed, on_pin_envelope_sealed),
     )

@@ -66,7 +66,7 @@ def _post(tx: Tx, envelope: PINEnvelope, number: str, posted_on: date, actor: st
             posted_on=posted_on,
         ),
     )
-    _note(tx, actor, "envelope-posted", envelope, registered_number=number)
+    _record_audit(tx, actor, "envelope-posted", envelope, registered_number=number)
     return True
 
 
@@ -91,7 +91,7 @@ def record_returned(tx: Tx, envelope_id: uuid.UUID, reason: str, returned_on: da
             returned_on=returned_on,
         ),
     )
-    _note(tx, actor, "envelope-returned", envelope, reason=reason)
+    _record_audit(tx, actor, "envelope-returned", envelope, reason=reason)
     return True
 
 
@@ -101,7 +101,7 @@ def record_withdrawn(tx: Tx, envelope_id: uuid.UUID, reason: str, *, actor: str)
     if envelope is None or envelope.state is not EnvelopeState.PRINTED:
         raise PostingRefused(f"there is no printed envelope {envelope_id} that has not been posted")
     envelope_store.save_withdrawn(tx.conn, envelope_id, reason, tx.now)
-    _note(tx, actor, "envelope-withdrawn", envelope, reason=reason)
+    _record_audit(tx, actor, "envelope-withdrawn", envelope, reason=reason)
 
 
 def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
@@ -145,6 +145,6 @@ def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
     return True
 
 
-def _note(tx: Tx, actor: str, action: str, envelope: PINEnvelope, **details: str) -> None:
+def _record_audit(tx: Tx, actor: str, action: str, envelope: PINEnvelope, **details: str) -> None:
     named: dict[str, audit.Detail] = {"envelope_id": str(envelope.envelope_id), **details}
     audit.record(tx, actor=actor, action=action, subject=str(envelope.renewal_id), details=named)

@@ -67,11 +67,11 @@ def _is_settled(tx: Tx, sending: Sending) -> bool:
     mail = sending.mail
     if mail.template in VOID_AFTER_CANCELLATION and store.is_cancelled(tx.conn, mail.renewal_id):
         store.settle(tx.conn, sending, MailState.DROPPED, tx.now)
-        _note(tx, sending, "mail-dropped")
+        _record_outcome(tx, sending, "mail-dropped")
         return True
     if sending.tries == 1 and store.was_announced_sent(tx.conn, mail):
         store.settle(tx.conn, sending, MailState.SENT, tx.now)
-        _note(tx, sending, "mail-known")
+        _record_outcome(tx, sending, "mail-known")
         return True
     return False
 
@@ -101,7 +101,7 @@ def _sent(tx: Tx, sending: Sending) -> None:
         return
     if mail.template is Template.CSR_REQUEST:
         outbox.add(tx, CSRRequestSent(renewal_id=mail.renewal_id, message_id=mail.message_id, sent_at=tx.now))
-    _note(tx, sending, "mail-sent")
+    _record_outcome(tx, sending, "mail-sent")
 
 
 def _bounced(tx: Tx, sending: Sending, code: int) -> None:
@@ -112,7 +112,7 @@ def _bounced(tx: Tx, sending: Sending, code: int) -> None:
             renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code, template=mail.template
         )
         outbox.add(tx, bounced)
-        _note(tx, sending, "mail-bounced", code)
+        _record_outcome(tx, sending, "mail-bounced", code)
         log.warning("mail.bounced", mail_id=str(mail.id), template=mail.template, reply_code=code)
 
 
@@ -138,11 +138,12 @@ def _repeat(tx: Tx, sending: Sending) -> None:
 
 def _unconfirmed(tx: Tx, sending: Sending) -> None:
     if store.settle(tx.conn, sending, MailState.UNCONFIRMED, tx.now):
-        _note(tx, sending, "mail-unconfirmed")
+        _record_outcome(tx, sending, "mail-unconfirmed")
         log.error("mail.unconfirmed", mail_id=str(sending.mail.id))
 
 
-def _note(tx: Tx, sending: Sending, action: str, code: int | None = None) -> None:
+def _record_outcome(tx: Tx, sending: Sending, action: str, code: int | None = None) -> None:
+    """Count the outcome and add its audit row."""
     SENDINGS.labels(sending.mail.template, action.removeprefix("mail-")).inc()
     audit.record(
         tx,

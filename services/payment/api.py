@@ -152,7 +152,7 @@ def receive_webhook() -> flask.Response:
     )
     if webhook is not None:
         with request.transaction() as tx:
-            handlers.note_webhook(tx, webhook, _checkout_id(webhook.reference))
+            handlers.record_webhook(tx, webhook, _checkout_id(webhook.reference))
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 

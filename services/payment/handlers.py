@@ -18,7 +18,7 @@ from services.payment.domain import (
     RefundId,
     RefundState,
 )
-from services.payment.outcomes import announce_capture, announce_expiry, announce_refund, hold_refunds, note
+from services.payment.outcomes import announce_capture, announce_expiry, announce_refund, hold_refunds, record_audit
 from services.payment.refusals import (
     AuthorisationRefused,
     AuthorisationUsed,
@@ -39,7 +39,7 @@ from shared.web.auth import Caller
 INTENT_LOOK: Final = timedelta(seconds=60)
 
 
-def open_payment(tx: Tx, event: RenewalSubmitted) -> None:
+def on_renewal_submitted(tx: Tx, event: RenewalSubmitted) -> None:
     """Store the payment of a submitted renewal: amount, payer and deadline."""
     if sum(item.amount_minor for item in event.items) != event.amount_minor:
         raise PaymentConflict("the items' fees do not add up to the amount")
@@ -59,7 +59,7 @@ def open_payment(tx: Tx, event: RenewalSubmitted) -> None:
     )
     if not store.add_payment(tx.conn, payment, now=tx.now):
         raise Ignored("this renewal has a payment")
-    note(tx, payment, "payment-opened", amount_minor=payment.amount_minor, currency=payment.currency)
+    record_audit(tx, payment, "payment-opened", amount_minor=payment.amount_minor, currency=payment.currency)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def intend_checkout(tx: Tx, command: OpenCheckout) -> Intent:
     checkout = next_checkout(tx, payment, command.return_url)
     store.add_checkout(tx.conn, checkout, now=tx.now)
     store.save_state(tx.conn, payment, due_at=tx.now + INTENT_LOOK)
-    note(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
+    record_audit(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
     return Intent(payment=payment, checkout=checkout)
 
 
@@ -126,13 +126,13 @@ def next_checkout(tx: Tx, payment: Payment, return_url: str) -> Checkout:
     )
 
 
-def note_webhook(tx: Tx, webhook: Webhook, reference: CheckoutId | None) -> None:
+def record_webhook(tx: Tx, webhook: Webhook, reference: CheckoutId | None) -> None:
     """Record the webhook; if it is new, make the payment due. The webhook itself decides nothing."""
     if store.add_webhook(tx.conn, webhook, now=tx.now) and reference is not None:
         store.make_due(tx.conn, reference, now=tx.now)
 
 
-def close_checkout(tx: Tx, event: CheckoutClosureRequested) -> None:
+def on_checkout_closure_requested(tx: Tx, event: CheckoutClosureRequested) -> None:
     """Stop accepting payment: no checkout opens any more, and the provider is queried before the closure is announced.
 
     A repeated request gets the same answer, since the first one may be lost. While the payment is closing, it makes the
@@ -145,13 +145,13 @@ def close_checkout(tx: Tx, event: CheckoutClosureRequested) -> None:
         _answer_again(tx, payment)
         return
     closing = replace(payment.after(Move.CLOSURE), closing_reason=event.reason.value)
-    note(tx, closing, "payment-closing", reason=event.reason.value)
+    record_audit(tx, closing, "payment-closing", reason=event.reason.value)
     store.save_state(tx.conn, closing, due_at=tx.now)
     store.hint(tx.conn, payment.id, now=tx.now)
 
 
 def _answer_again(tx: Tx, payment: Payment) -> None:
-    note(tx, payment, "payment-closing-again", state=payment.state.value)
+    record_audit(tx, payment, "payment-closing-again", state=payment.state.value)
     match payment.state:
         case PaymentState.CAPTURED:
             announce_capture(tx, payment)
@@ -161,7 +161,7 @@ def _answer_again(tx: Tx, payment: Payment) -> None:
             store.hint(tx.conn, payment.id, now=tx.now)
 
 
-def refund(tx: Tx, event: RefundDue) -> None:
+def on_refund_due(tx: Tx, event: RefundDue) -> None:
     """Store a refund; it is made once the capture is known."""
     payment = store.lock_payment(tx.conn, event.renewal_id)
     if payment is None:
@@ -183,7 +183,7 @@ def refund(tx: Tx, event: RefundDue) -> None:
         raise PaymentConflict("this refund is known with another amount")
     if stored.id != event.refund_id:
         _answer_as(tx, payment, stored, event.refund_id)
-    note(tx, payment, "refund-due", refund=str(event.refund_id), amount_minor=event.amount_minor)
+    record_audit(tx, payment, "refund-due", refund=str(event.refund_id), amount_minor=event.amount_minor)
     if payment.state is PaymentState.EXPIRED:
         hold_refunds(tx, payment)
 
@@ -191,7 +191,7 @@ def refund(tx: Tx, event: RefundDue) -> None:
 def _answer_as(tx: Tx, payment: Payment, stored: Refund, asked_as: uuid.UUID) -> None:
     """Announce a known refund under the id by which a restored application requests it; no money moves again."""
     refund_store.save_asked_as(tx.conn, stored.id, asked_as)
-    note(tx, payment, "refund-known", refund=str(stored.id), asked_as=str(asked_as))
+    record_audit(tx, payment, "refund-known", refund=str(stored.id), asked_as=str(asked_as))
     if stored.refunded_at is not None:
         announce_refund(tx, payment, replace(stored, asked_as=asked_as), stored.refunded_at)
 
@@ -204,7 +204,7 @@ def recheck(tx: Tx, renewal_id: RenewalId, *, actor: str) -> str:
     payment = store.lock_payment(tx.conn, renewal_id)
     if payment is None:
         raise PaymentNotReady("there is no payment for this renewal")
-    note(tx, payment, "recheck", actor=actor)
+    record_audit(tx, payment, "recheck", actor=actor)
     match payment.state:
         case PaymentState.CAPTURED:
             count = refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
@@ -220,7 +220,7 @@ def recheck(tx: Tx, renewal_id: RenewalId, *, actor: str) -> str:
 def subscriptions() -> tuple[Subscription, ...]:
     """Return payment's subscriptions."""
     return (
-        on(RenewalSubmitted, open_payment),
-        on(CheckoutClosureRequested, close_checkout),
-        on(RefundDue, refund),
+        on(RenewalSubmitted, on_renewal_submitted),
+        on(CheckoutClosureRequested, on_checkout_closure_requested),
+        on(RefundDue, on_refund_due),
     )

@@ -1,4 +1,4 @@
-"""Outcomes of a payment: the transitions after an answer of the provider."""
+"""Outcomes of captures and refunds: what an answer of the provider changes, and what is announced of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,9 @@ from services.payment.domain import (
     Outcome,
     Payment,
     PaymentState,
+    ProviderRefund,
     Refund,
+    RefundStatus,
     Session,
     SessionStatus,
     Unfit,
@@ -30,6 +32,7 @@ from shared import audit
 from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import outbox
+from shared.runtime.task_loop import backoff
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 
@@ -38,6 +41,9 @@ log = structlog.get_logger()
 ACTOR: Final = "payment"
 # Delay after a checkout is opened before the first query, in case the webhook is lost.
 FIRST_LOOK: Final = timedelta(seconds=2)
+LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
+# Providers take hours to days for a pending refund.
+PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
 
 HELD = Counter("payment_held_total", "Payments and refunds held for an operator", ["what"])
 # Pre-initialise all label values, so that increase() counts the first occurrence.
@@ -113,7 +119,7 @@ def _record_capture(
     )
     refund_store.wake_refunds(tx.conn, payment.id, now=tx.now)
     announce_capture(tx, captured)
-    note(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
+    record_audit(tx, captured, "payment-captured", provider_reference=session.id, amount_minor=payment.amount_minor)
     if tx.now - at > FORGOTTEN_AFTER:
         FORGOTTEN.labels("capture").inc()
         log.error("payment.capture_forgotten", renewal_id=str(payment.renewal_id), captured_at=at.isoformat())
@@ -165,7 +171,7 @@ def _record_open(tx: Tx, payment: Payment, checkout: Checkout | None, session: S
     opened = payment.after(Move.OPENED)
     is_paid = session.status in {SessionStatus.PAID, SessionStatus.CAPTURED}
     store.save_state(tx.conn, opened, due_at=tx.now if is_paid else tx.now + FIRST_LOOK)
-    note(tx, opened, "checkout-opened", checkout=str(checkout.id), provider_reference=session.id)
+    record_audit(tx, opened, "checkout-opened", checkout=str(checkout.id), provider_reference=session.id)
     return opened
 
 
@@ -177,7 +183,7 @@ def _record_ended(tx: Tx, payment: Payment, checkout: Checkout | None) -> Paymen
         return payment if checkout is not None else expire(tx, payment)
     ended = payment.after(Move.ENDED)
     store.save_state(tx.conn, ended, due_at=None)
-    note(tx, ended, "checkout-ended")
+    record_audit(tx, ended, "checkout-ended")
     return ended
 
 
@@ -186,7 +192,7 @@ def expire(tx: Tx, payment: Payment) -> Payment:
     expired = payment.after(Move.EXPIRY)
     store.save_state(tx.conn, expired, due_at=None)
     announce_expiry(tx, expired)
-    note(tx, expired, "payment-expired", reason=expired.closing_reason or "")
+    record_audit(tx, expired, "payment-expired", reason=expired.closing_reason or "")
     hold_refunds(tx, expired)
     return expired
 
@@ -198,10 +204,62 @@ def recover_checkout(tx: Tx, payment: Payment, checkout: Checkout) -> Checkout |
     if locked.state is not payment.state or store.find_live_checkout(tx.conn, payment.id) is not None:
         return None
     store.add_checkout(tx.conn, checkout, now=tx.now)
-    note(tx, payment, "checkout-recovered", checkout=str(checkout.id))
+    record_audit(tx, payment, "checkout-recovered", checkout=str(checkout.id))
     FORGOTTEN.labels("checkout").inc()
     log.error("payment.checkout_forgotten", renewal_id=str(payment.renewal_id), checkout=str(checkout.id))
     return checkout
+
+
+def record_refund_outcome(tx: Tx, payment: Payment, sent: Refund, made: ProviderRefund | None) -> None:
+    """Apply an answer of the provider to a refund that was sent; None if there was no usable answer."""
+    if made is None:
+        pause = backoff(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
+    elif not made.fits(sent):
+        hold_refund(tx, payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}")
+    elif made.status is RefundStatus.SUCCEEDED:
+        _record_refunded(tx, payment, sent, made)
+    elif made.status is RefundStatus.PENDING:
+        # The pending refund is looked up under our reference, never made twice.
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
+    else:
+        hold_refund(tx, payment, sent, f"the provider says {made.status}")
+
+
+def _record_refunded(tx: Tx, payment: Payment, refund: Refund, made: ProviderRefund) -> None:
+    assert made.refunded_at is not None
+    store.lock_payment(tx.conn, payment.renewal_id)
+    if not refund_store.settle(tx.conn, refund, made):
+        return
+    store.add_booking(
+        tx.conn,
+        payment_id=payment.id,
+        refund_id=refund.id,
+        debit="renewal-fees",
+        credit="provider",
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        provider_reference=made.id,
+        now=tx.now,
+    )
+    announce_refund(tx, payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at)
+    record_audit(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)
+
+
+def fits_into_capture(tx: Tx, payment: Payment, refund: Refund) -> bool:
+    """Return whether the refund, with all others made, is within the captured amount."""
+    if payment.captured_at is None or payment.currency != refund.currency:
+        return False
+    return refund_store.sum_taken(tx.conn, refund) + refund.amount_minor <= payment.amount_minor
+
+
+def hold_refund(tx: Tx, payment: Payment, refund: Refund, why: str) -> None:
+    """Hold one refund for a person."""
+    if not refund_store.save_held(tx.conn, refund.id):
+        return
+    record_audit(tx, payment, "refund-held", refund=str(refund.id), why=why)
+    HELD.labels("refund").inc()
+    log.error("payment.refund_held", renewal_id=str(payment.renewal_id), refund=str(refund.id), why=why)
 
 
 def announce_refund(tx: Tx, payment: Payment, refund: Refund, refunded_at: datetime) -> None:
@@ -221,7 +279,7 @@ def announce_refund(tx: Tx, payment: Payment, refund: Refund, refunded_at: datet
 def _hold(tx: Tx, payment: Payment, why: str) -> Payment:
     held = payment.after(Move.HOLD)
     store.save_state(tx.conn, held, due_at=None)
-    note(tx, held, "payment-held", why=why)
+    record_audit(tx, held, "payment-held", why=why)
     HELD.labels("payment").inc()
     log.error("payment.held", renewal_id=str(payment.renewal_id), why=why)
     return held
@@ -231,7 +289,7 @@ def hold_refunds(tx: Tx, payment: Payment) -> None:
     """Hold the refunds of a payment that was never captured, for a person."""
     if count := refund_store.hold_refunds(tx.conn, payment.id):
         HELD.labels("refund").inc(count)
-        note(tx, payment, "refunds-held", why="nothing was captured")
+        record_audit(tx, payment, "refunds-held", why="nothing was captured")
         log.error("payment.refunds_held", renewal_id=str(payment.renewal_id), why="nothing was captured")
 
 
@@ -242,9 +300,9 @@ def _announce_declines(tx: Tx, payment: Payment, session: Session) -> None:
                 tx,
                 PaymentDeclined(renewal_id=payment.renewal_id, payment_id=payment.id, reason=decline.reason),
             )
-            note(tx, payment, "payment-declined", decline=decline.id, reason=decline.reason)
+            record_audit(tx, payment, "payment-declined", decline=decline.id, reason=decline.reason)
 
 
-def note(tx: Tx, payment: Payment, action: str, *, actor: str = ACTOR, **details: str | int) -> None:
+def record_audit(tx: Tx, payment: Payment, action: str, *, actor: str = ACTOR, **details: str | int) -> None:
     """Add an audit row about a payment."""
     audit.record(tx, actor=actor, action=action, subject=str(payment.renewal_id), details=details)

@@ -18,18 +18,24 @@ from services.payment.domain import (
     Provider,
     ProviderRefund,
     Refund,
-    RefundStatus,
     Unopened,
     Unreachable,
     Waiting,
 )
 from services.payment.handlers import next_checkout
-from services.payment.outcomes import HELD, RecordOutcome, announce_refund, note, recover_checkout
+from services.payment.outcomes import (
+    LONGEST_REFUND_PAUSE,
+    RecordOutcome,
+    fits_into_capture,
+    hold_refund,
+    record_refund_outcome,
+    recover_checkout,
+)
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
 from shared.db import Pool
 from shared.observability import tracing
 from shared.runtime.task_loop import backoff, claimed
-from shared.tx import Clock, Tx, transaction, utc_now
+from shared.tx import Clock, transaction, utc_now
 
 log = structlog.get_logger()
 
@@ -39,9 +45,6 @@ LEASE: Final = timedelta(seconds=90)
 CALLS: Final = 5
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
-LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
-# Providers take hours to days for a pending refund.
-PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
 
 REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refund attempts refused by the provider; they are retried")
 
@@ -92,8 +95,8 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
         if found is None:
             return False
         payment, refund = found
-        if not _fits_into_capture(tx, payment, refund):
-            _hold(tx, payment, refund, "more than is left of the capture")
+        if not fits_into_capture(tx, payment, refund):
+            hold_refund(tx, payment, refund, "more than is left of the capture")
             return True
         lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, LONGEST_REFUND_PAUSE))
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + lease)
@@ -101,37 +104,8 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
     with claimed(), tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):
         made = _make(provider, sent, payment.provider_reference)
         with transaction(pool, clock=clock) as tx:
-            _record_refund(tx, payment, sent, made)
+            record_refund_outcome(tx, payment, sent, made)
     return True
-
-
-def _record_refund(tx: Tx, payment: Payment, sent: Refund, made: ProviderRefund | None) -> None:
-    if made is None:
-        pause = backoff(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
-        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
-    elif not made.fits(sent):
-        _hold(tx, payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}")
-    elif made.status is RefundStatus.SUCCEEDED:
-        _settle(tx, payment, sent, made)
-    elif made.status is RefundStatus.PENDING:
-        # The pending refund is looked up under our reference, never made twice.
-        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
-    else:
-        _hold(tx, payment, sent, f"the provider says {made.status}")
-
-
-def _fits_into_capture(tx: Tx, payment: Payment, refund: Refund) -> bool:
-    if payment.captured_at is None or payment.currency != refund.currency:
-        return False
-    return refund_store.sum_taken(tx.conn, refund) + refund.amount_minor <= payment.amount_minor
-
-
-def _hold(tx: Tx, payment: Payment, refund: Refund, why: str) -> None:
-    if not refund_store.save_held(tx.conn, refund.id):
-        return
-    note(tx, payment, "refund-held", refund=str(refund.id), why=why)
-    HELD.labels("refund").inc()
-    log.error("payment.refund_held", renewal_id=str(payment.renewal_id), refund=str(refund.id), why=why)
 
 
 def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund | None:
@@ -145,23 +119,3 @@ def _make(provider: Provider, refund: Refund, session_id: str) -> ProviderRefund
         REFUND_TROUBLE.inc()
         log.error("payment.refund_refused", refund=str(refund.id), code=error.code)
         return None
-
-
-def _settle(tx: Tx, payment: Payment, refund: Refund, made: ProviderRefund) -> None:
-    assert made.refunded_at is not None
-    store.lock_payment(tx.conn, payment.renewal_id)
-    if not refund_store.settle(tx.conn, refund, made):
-        return
-    store.add_booking(
-        tx.conn,
-        payment_id=payment.id,
-        refund_id=refund.id,
-        debit="renewal-fees",
-        credit="provider",
-        amount_minor=refund.amount_minor,
-        currency=refund.currency,
-        provider_reference=made.id,
-        now=tx.now,
-    )
-    announce_refund(tx, payment, refund_store.find_refund(tx.conn, refund.id), made.refunded_at)
-    note(tx, payment, "payment-refunded", refund=str(refund.id), amount_minor=refund.amount_minor)
