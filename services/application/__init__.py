@@ -1,1 +1,1 @@
-"""application owns subscriptions, prices and renewals, drives each renewal to its end, and publishes its course."""
+"""application: owns subscriptions, prices and renewals; drives each renewal to its end, and publishes its lifecycle."""

@@ -1,4 +1,4 @@
-"""HTTP: what can be renewed, drafts, the document to sign, submission, cancellation, status."""
+"""HTTP API of application: eligible subscriptions, drafts, the document to sign, submission, cancellation, state."""
 
 import uuid
 from collections.abc import Mapping
@@ -43,29 +43,27 @@ from shared.web.problem_api import KeySetSchema
 from shared.web.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
-    RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "There is no such renewal"),
+    RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "Unknown renewal"),
     InvalidTransition: Problem(
         HTTPStatus.CONFLICT,
         "not-in-this-state",
-        "The renewal is not in the right state",
+        "Renewal state does not allow this",
         members={"state": one_of(RenewalState, "Where the renewal stands")},
     ),
     NotEligible: Problem(
         HTTPStatus.CONFLICT,
         "not-eligible",
-        "A certificate cannot be renewed online now",
+        "Certificate cannot be renewed online now",
         members={
             "srn": {"type": "string", "description": "Whose certificate"},
             "reason": one_of(["unknown", *eligibility.ADVICE], "Why not"),
             "advice": {"type": "string", "description": "What to do instead"},
         },
     ),
-    NoAdditionalServers: Problem(
-        HTTPStatus.CONFLICT, "no-additional-servers", "This product has no additional servers"
-    ),
-    WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "The attestation is about something else"),
-    DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Start again: the document is out of date"),
-    TermsNotFound: Problem(HTTPStatus.NOT_FOUND, "terms-not-found", "There are no such terms"),
+    NoAdditionalServers: Problem(HTTPStatus.CONFLICT, "no-additional-servers", "Product has no additional servers"),
+    WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "Attestation is for another document"),
+    DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Document out of date; create a new draft"),
+    TermsNotFound: Problem(HTTPStatus.NOT_FOUND, "terms-not-found", "Unknown terms"),
 }
 
 LISTED: Final = 50
@@ -78,12 +76,12 @@ _TICKET: Final = {
 }
 
 blp = Blueprint("application", __name__, description="Renewals of e-Cert (Server) certificates")
-not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="As `If-None-Match` names it")
+not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged since the `ETag` in `If-None-Match`")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, and the published ones that verify them."""
+    """The key that signs draft tickets, and the published keys that verify them."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
@@ -94,7 +92,7 @@ class Deps:
 @not_modified
 @blp.response(200, TermsSchema)
 def show_current_terms() -> flask.Response:
-    """The terms that a new application refers to; for everyone."""
+    """Return the terms of new applications; public."""
     return _public(terms.find())
 
 
@@ -104,7 +102,7 @@ def show_current_terms() -> flask.Response:
 @not_modified
 @blp.response(200, TermsSchema)
 def show_terms(version: str) -> flask.Response:
-    """The terms of a version, byte for byte: their SHA-256 stands in the signed document; for everyone."""
+    """Return the terms of a version, byte for byte: the signed document contains their SHA-256; public."""
     return _public(terms.find(version))
 
 
@@ -112,7 +110,7 @@ def show_terms(version: str) -> flask.Response:
 @for_everyone
 @blp.response(200, PriceSchema(many=True))
 def list_prices() -> list[Price]:
-    """The fees in force now; for everyone."""
+    """Return the fees in force; public."""
     return prices.in_force(request.runtime().clock())
 
 
@@ -120,7 +118,9 @@ def list_prices() -> list[Price]:
 @signed_in
 @blp.response(200, EligibleSchema(many=True))
 def list_subscriptions() -> list[dict[str, Any]]:
-    """The subscriber's certificates, each with whether it can be renewed now, why not, and what to do instead."""
+    """Return the subscriber's certificates, each with its eligibility for renewal, and the reason and advice if there
+    is none.
+    """
     caller = request.caller()
     with request.transaction() as tx:
         found = store.find_subscriptions(tx.conn, caller.subscriber_id)
@@ -141,7 +141,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
-    """Draft a renewal: its quote and the document to sign."""
+    """Draft a renewal. Returns its quote and its state."""
     return _shown(request.tx().conn, submission.draft_renewal(request.tx(), command, request.caller()))
 
 
@@ -149,7 +149,7 @@ def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
 @signed_in
 @blp.response(200, RenewalSummarySchema(many=True))
 def list_renewals() -> list[Renewal]:
-    """The subscriber's newest renewals."""
+    """Return the subscriber's newest renewals."""
     caller = request.caller()
     with request.transaction() as tx:
         return store.find_renewals(tx.conn, caller.subscriber_id, LISTED)
@@ -160,7 +160,7 @@ def list_renewals() -> list[Renewal]:
 @refuses(RenewalNotFound)
 @blp.response(200, RenewalSchema)
 def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
-    """One renewal with its items and its course."""
+    """Return a renewal with its items and its timeline."""
     caller = request.caller()
     with request.transaction() as tx:
         return _shown(tx.conn, _own(tx.conn, renewal_id, caller))
@@ -171,7 +171,7 @@ def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
 @refuses(RenewalNotFound)
 @blp.response(200, DocumentSchema, headers=_TICKET)
 def show_document(renewal_id: uuid.UUID) -> flask.Response:
-    """The document to sign, byte for byte (RFC 8785); with a draft's comes the ticket that identity asks for."""
+    """Return the document to sign, byte for byte (RFC 8785); a draft's comes with the ticket that identity requires."""
     caller = request.caller()
     with request.transaction() as tx:
         renewal = _own(tx.conn, renewal_id, caller)
@@ -202,7 +202,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 @request.command
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
-    """Ask for the renewal to be cancelled; the state says later whether it was."""
+    """Request the cancellation; the state shows its outcome later."""
     return _shown(request.tx().conn, handlers.cancel(request.tx(), RenewalId(renewal_id), request.caller()))
 
 

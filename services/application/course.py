@@ -1,4 +1,6 @@
-"""The course of a renewal: each move with the deadline of the state it comes to, what others are asked there."""
+"""Lifecycle of a renewal: each transition sets the deadline of the new state, and announces the request that belongs to
+it.
+"""
 
 from datetime import datetime
 from typing import Final
@@ -19,8 +21,8 @@ from shared.web.auth import Caller
 
 log = structlog.get_logger()
 
-OVERDUE: Final = Counter("renewals_overdue_total", "Answers of other services that did not come in time", ["state"])
-# From the start at 0: an alert hears of the first time only if there was a 0 before it.
+OVERDUE: Final = Counter("renewals_overdue_total", "Deadlines passed without another service's answer", ["state"])
+# Pre-initialise all label values, so that increase() counts the first occurrence.
 for _state in DEADLINES:
     OVERDUE.labels(_state)
 
@@ -32,7 +34,7 @@ PASSED: Final = {
 
 
 def lock_own(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
-    """The caller's own renewal, locked. Raises RenewalNotFound for anybody else's."""
+    """Return the caller's own renewal, locked. Raises RenewalNotFound for anybody else's."""
     renewal = store.lock_renewal(tx.conn, renewal_id)
     if renewal is None or renewal.subscriber_id != caller.subscriber_id:
         raise RenewalNotFound("there is no such renewal")
@@ -40,7 +42,7 @@ def lock_own(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
 
 
 def lock_known(tx: Tx, event: Event) -> Renewal:
-    """The event's renewal, locked; an event about a renewal that was never ours changes nothing."""
+    """Return the event's renewal, locked. Raises Ignored for an unknown renewal."""
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal is None:
         raise Ignored("unknown renewal")
@@ -48,7 +50,9 @@ def lock_known(tx: Tx, event: Event) -> Renewal:
 
 
 def move(tx: Tx, was: Renewal, renewal: Renewal) -> None:
-    """Write where the renewal has come to; at a new state set its deadline and ask whom it waits for."""
+    """Save the transition; in a new state set its deadline, and announce the request to the service
+    that must answer.
+    """
     store.save_renewal(tx.conn, renewal)
     if renewal.state is not was.state and not renewal.state.ended:
         store.set_timer(tx.conn, renewal.id, renewal.state, tx.now + DEADLINES[renewal.state])
@@ -66,7 +70,7 @@ def _ask(tx: Tx, renewal: Renewal) -> None:
 
 
 def pass_deadline(tx: Tx, was: Renewal) -> None:
-    """The renewal has been in its state for as long as it may; its timer has been taken out."""
+    """Handle a deadline that has passed; its timer is deleted already."""
     step, ending = PASSED.get(was.state, (None, None))
     renewal = was.after(Deadline, tx.now, ending=ending)
     action = "answer-overdue" if step is None else step.value
@@ -89,6 +93,6 @@ def note(
     detail: str | None = None,
     at: datetime | None = None,
 ) -> None:
-    """One more step, as the AR is shown it: of the moment when it was announced, however late it is read."""
+    """Add a timeline step, with the time at which it was announced."""
     announced = tx.now if tx.event is None else tx.event.time
     store.add_to_timeline(tx.conn, renewal_id, at or announced, event, item_id, detail)

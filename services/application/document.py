@@ -1,4 +1,4 @@
-"""The document that the AR signs: canonical JSON (RFC 8785) that says in plain words what is agreed."""
+"""Document that the AR signs: canonical JSON (RFC 8785) that states in plain words what is agreed."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ def _item(item: Item) -> dict[str, Any]:
 
 
 def read(text: str) -> tuple[Renewal, list[Item]]:
-    """Return the draft of which this is the document, and its items: the opposite of `write`.
+    """Return the renewal and the items of a document; the inverse of `write`.
 
     Raises KeyError, TypeError or ValueError for any other text.
     """

@@ -1,4 +1,4 @@
-"""Renewals, their items and their states: what may follow what, and every reason to refuse."""
+"""Renewals and items: their states, transitions and rules."""
 
 import hashlib
 import uuid
@@ -37,7 +37,7 @@ class Cancel:
 
 
 class Deadline:
-    """The state has lasted as long as it may."""
+    """The deadline of the state has passed."""
 
 
 class Hold:
@@ -45,7 +45,7 @@ class Hold:
 
 
 class Release:
-    """An operator lets a renewal on hold go on."""
+    """An operator releases a renewal on hold."""
 
 
 class ItemsEnded:
@@ -60,7 +60,7 @@ Trigger = type[Event] | type[object]
 
 
 class RenewalState(StrEnum):
-    """Where a renewal stands."""
+    """States of a renewal."""
 
     DRAFT = "draft"
     AWAITING_PAYMENT = "awaiting-payment"
@@ -76,12 +76,12 @@ class RenewalState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Nothing more will be issued."""
+        """Whether no further certificate will be issued."""
         return self in ENDED
 
 
 class Ending(StrEnum):
-    """Why a renewal ends, or is about to end, without all its certificates."""
+    """Reasons for ending a renewal without all its certificates."""
 
     CANCELLED = "cancelled"
     NOT_PAID = "not-paid"
@@ -93,28 +93,28 @@ class Ending(StrEnum):
 
 ENDED: Final = frozenset({RenewalState.COMPLETED, RenewalState.REFUSED, RenewalState.CANCELLED, RenewalState.EXPIRED})
 
-# Here certificates are still to come, or have; whatever was to end the renewal did not.
+# States in which an earlier end reason no longer applies.
 GOING_ON: Final = frozenset(
     {RenewalState.AWAITING_PAYMENT, RenewalState.AWAITING_CSRS, RenewalState.ON_HOLD, RenewalState.COMPLETED}
 )
 
 _S = RenewalState
-# What becomes of refunds is not here: they are rows of their own and settle in whatever state the renewal is.
+# Refunds are not here: they are separate rows, and settle in any state of the renewal.
 TRANSITIONS: Final[Mapping[tuple[RenewalState, Trigger], RenewalState]] = {
     (_S.DRAFT, Submit): _S.AWAITING_PAYMENT,
     (_S.DRAFT, Cancel): _S.CANCELLED,
     (_S.AWAITING_PAYMENT, PaymentDeclined): _S.AWAITING_PAYMENT,
     (_S.AWAITING_PAYMENT, PaymentCaptured): _S.AWAITING_CSRS,
-    # Payment closed by itself: it would not answer a later wish to close.
+    # Payment expired by itself, and would not answer a later closure request.
     (_S.AWAITING_PAYMENT, PaymentExpired): _S.EXPIRED,
     (_S.AWAITING_PAYMENT, Cancel): _S.CLOSING_CHECKOUT,
     (_S.AWAITING_PAYMENT, Deadline): _S.EXPIRING,
-    # Cancelled, but the money came all the same: it goes back once issuance has withheld.
+    # Cancelled, but the payment was captured: it is refunded once issuance has withheld.
     (_S.CLOSING_CHECKOUT, PaymentCaptured): _S.WITHHOLDING,
     (_S.CLOSING_CHECKOUT, PaymentExpired): _S.WITHHOLDING,
     (_S.CLOSING_CHECKOUT, PaymentDeclined): _S.CLOSING_CHECKOUT,
     (_S.CLOSING_CHECKOUT, Deadline): _S.CLOSING_CHECKOUT,
-    # Paid in the last moment: the renewal goes on.
+    # Paid at the last moment: the renewal continues.
     (_S.EXPIRING, PaymentCaptured): _S.AWAITING_CSRS,
     (_S.EXPIRING, PaymentExpired): _S.EXPIRED,
     (_S.EXPIRING, PaymentDeclined): _S.EXPIRING,
@@ -132,17 +132,17 @@ TRANSITIONS: Final[Mapping[tuple[RenewalState, Trigger], RenewalState]] = {
     (_S.WITHHOLDING, IssuanceWithheld): _S.CANCELLED,
     (_S.WITHHOLDING, CancellationDeclined): _S.AWAITING_CSRS,
     (_S.WITHHOLDING, Deadline): _S.WITHHOLDING,
-    # A tombstone is for ever, even if another answer came before it: nothing more is to be waited for.
+    # A tombstone is permanent, even after another answer: nothing more is awaited.
     (_S.AWAITING_CSRS, IssuanceWithheld): _S.CANCELLED,
     (_S.ON_HOLD, IssuanceWithheld): _S.CANCELLED,
-    # Late money of a renewal that has ended goes back.
+    # A late capture of an ended renewal is refunded.
     (_S.CANCELLED, PaymentCaptured): _S.CANCELLED,
     (_S.EXPIRED, PaymentCaptured): _S.EXPIRED,
 }
 
-# How long a renewal may stay in a state. A draft has no deadline: it holds no subscription and no money, nobody
-# waits for it, and it cannot be submitted once its document is too old. Post and people are slow: three months are
-# far beyond both. Where another service's answer is awaited, the deadline says so aloud and asks again.
+# Maximum time in a state. A draft has no deadline: it holds no subscription and no money, and cannot be submitted once
+# its document is too old. Post and people are slow: three months are far beyond both. If another service's answer is
+# overdue, the deadline logs it and repeats the request.
 DEADLINES: Final[Mapping[RenewalState, timedelta]] = {
     _S.AWAITING_PAYMENT: timedelta(days=14),
     _S.CLOSING_CHECKOUT: timedelta(days=1),
@@ -155,7 +155,7 @@ DOCUMENT_LIFE: Final = timedelta(hours=24)
 
 
 class ItemState(StrEnum):
-    """Where one certificate of a renewal stands."""
+    """States of an item."""
 
     PENDING = "pending"
     ORDERED = "ordered"
@@ -167,7 +167,7 @@ class ItemState(StrEnum):
 
 
 class Step(StrEnum):
-    """A step of a renewal's course, as the AR is shown it."""
+    """Steps of a renewal's timeline, as shown to the AR."""
 
     SUBMITTED = "submitted"
     PAID = "paid"
@@ -201,7 +201,7 @@ _I = ItemState
 ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, OrderOpened): _I.ORDERED,
     (_I.ORDERED, CSRReceived): _I.CSR_RECEIVED,
-    # The CSR was set aside later on, and this is another.
+    # The earlier CSR was discarded, and this is another one.
     (_I.CSR_RECEIVED, CSRReceived): _I.CSR_RECEIVED,
     (_I.CSR_RECEIVED, CertificateIssued): _I.ISSUED,
     (_I.ORDERED, IssuanceRefused): _I.REFUSED,
@@ -210,13 +210,13 @@ ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, IssuanceWithheld): _I.WITHHELD,
     (_I.ORDERED, IssuanceWithheld): _I.WITHHELD,
     (_I.CSR_RECEIVED, IssuanceWithheld): _I.WITHHELD,
-    # Refused before an order was opened; or an operator skipped a held event, and the later one says as much.
+    # Refused before an order was opened; or an operator skipped a held event, and the later one implies it.
     (_I.PENDING, IssuanceRefused): _I.REFUSED,
     (_I.PENDING, CSRReceived): _I.CSR_RECEIVED,
     (_I.PENDING, CertificateIssued): _I.ISSUED,
     (_I.ORDERED, CertificateIssued): _I.ISSUED,
 }
-# These would mean that an item was paid back and issued, or issued twice: a person has to look.
+# The item would be both refunded and issued, or issued twice: the event is held for a person.
 CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
     {
         (_I.REFUSED, CertificateIssued),
@@ -233,9 +233,9 @@ CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """What a subscriber pays for by the year; the SRN names it.
+    """A subscription that is paid by the year, known by its SRN.
 
-    The certificate is the current one, as PEM; `standing`, `serial` and `not_after` are that certificate's.
+    The certificate is the current one, as PEM, with its `standing`, `serial` and `not_after`.
     """
 
     srn: str
@@ -253,14 +253,14 @@ class Subscription:
 
     @property
     def key_sha256(self) -> str:
-        """The digest of the current certificate's public key, by which a new key is told from the old one."""
+        """The digest of the current certificate's public key, to distinguish a new key from it."""
         key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
         return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One certificate being renewed inside a renewal. Amounts in minor units."""
+    """A certificate that is renewed. Amounts in minor units."""
 
     id: ItemId
     renewal_id: RenewalId
@@ -276,7 +276,7 @@ class Item:
     serial: str | None = None
 
     def after(self, event: Event) -> "Item":
-        """The item after an event. Raises Ignored if the event no longer changes it, or Contradiction."""
+        """Return the item after an event. Raises Ignored if the event changes nothing any more, or Contradiction."""
         if (self.state, type(event)) in CONTRADICTIONS:
             raise Contradiction(f"item {self.id} is {self.state}")
         if (state := ITEM_TRANSITIONS.get((self.state, type(event)))) is None:
@@ -285,18 +285,18 @@ class Item:
 
     @property
     def got_certificate(self) -> bool:
-        """A certificate was issued for it."""
+        """Whether a certificate was issued for the item."""
         return self.state in (ItemState.ISSUED, ItemState.ACCEPTED)
 
     @property
     def ended(self) -> bool:
-        """It got a certificate or never will."""
+        """Whether the item has a certificate or will never get one."""
         return self.got_certificate or self.state in (ItemState.REFUSED, ItemState.WITHHELD)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """One application for new paid subscriptions of one subscriber."""
+    """A renewal of one subscriber's subscriptions."""
 
     id: RenewalId
     reference: str
@@ -320,11 +320,11 @@ class Renewal:
 
     @property
     def submit_before(self) -> datetime:
-        """Prices and terms may change: the document can be submitted for a day."""
+        """The end of the day within which the document can be submitted, since prices and terms may change."""
         return self.created_at + DOCUMENT_LIFE
 
     def after(self, trigger: Trigger, now: datetime, *, ending: Ending | None = None) -> "Renewal":
-        """The renewal after a command, with the reason why it ends, if it does. Raises InvalidTransition."""
+        """Return the renewal after a command, with the end reason, if it ends. Raises InvalidTransition."""
         if (state := TRANSITIONS.get((self.state, trigger))) is None:
             raise InvalidTransition(self.state.value)
         ended_at = now if state.ended and self.ended_at is None else self.ended_at
@@ -332,7 +332,7 @@ class Renewal:
         return replace(self, state=state, ended_at=ended_at, ending=ending)
 
     def after_event(self, event: Event, now: datetime, *, ending: Ending | None = None) -> "Renewal":
-        """The renewal after an event. Raises Ignored if the event no longer changes it."""
+        """Return the renewal after an event. Raises Ignored if the event changes nothing any more."""
         if (self.state, type(event)) not in TRANSITIONS:
             raise Ignored(f"renewal is {self.state}")
         return self.after(type(event), now, ending=ending)
@@ -340,7 +340,7 @@ class Renewal:
 
 @dataclass(frozen=True, kw_only=True)
 class Refund:
-    """Captured money that goes back: for one item, or for the whole renewal."""
+    """A refund of captured money: for one item, or for the whole renewal."""
 
     id: uuid.UUID
     item_id: ItemId | None

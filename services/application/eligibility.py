@@ -1,4 +1,4 @@
-"""Whether a certificate can be renewed online now, and if not, why and what to do instead."""
+"""Eligibility of a certificate for online renewal, with the reason and advice if there is none."""
 
 from calendar import monthrange
 from dataclasses import dataclass
@@ -27,7 +27,10 @@ ADVICE: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Eligibility:
-    """`reason` is None when the certificate can be renewed. `late`: less than one month is left."""
+    """The eligibility of a certificate.
+
+    `reason` is None if it can be renewed; `late` if less than one month is left.
+    """
 
     reason: str | None
     late: bool
@@ -35,12 +38,12 @@ class Eligibility:
 
     @property
     def advice(self) -> str | None:
-        """What to do instead."""
+        """Advice if the certificate cannot be renewed."""
         return None if self.reason is None else ADVICE[self.reason]
 
 
 def judge(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> Eligibility:
-    """Judge one certificate of the caller's own subscriber."""
+    """Return the eligibility of a certificate of the caller's subscriber."""
     renew_by = month_before(subscription.not_after.astimezone(HONG_KONG).date())
     return Eligibility(
         reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now),
@@ -64,6 +67,6 @@ def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, 
 
 
 def month_before(day: date) -> date:
-    """One calendar month earlier; the last day of a shorter month where the day does not exist."""
+    """Return the day one calendar month earlier; the last day of the month if it has no such day."""
     year, month = (day.year - 1, 12) if day.month == 1 else (day.year, day.month - 1)
     return date(year, month, min(day.day, monthrange(year, month)[1]))

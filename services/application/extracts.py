@@ -1,4 +1,4 @@
-"""Renewals with their items and refunds: application's own part of its extract."""
+"""Extract of application's own facts: renewals with their items and refunds."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What application does at each command and event: lock, decide, save, announce. The caller commits."""
+"""Handlers of application's commands and events: lock, decide, save, announce. The caller commits."""
 
 from dataclasses import replace
 from typing import Final
@@ -44,7 +44,10 @@ from shared.web.auth import Caller
 
 
 def cancel(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
-    """The AR cancels: close the checkout first, then ask issuance to withhold. Raises InvalidTransition."""
+    """Cancel the renewal for its AR: close the checkout first, then request that issuance withholds.
+
+    Raises InvalidTransition.
+    """
     was = lock_own(tx, renewal_id, caller)
     renewal = was.after(Cancel, tx.now, ending=Ending.CANCELLED)
     move(tx, was, renewal)
@@ -54,9 +57,9 @@ def cancel(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
 
 
 def take_payment(tx: Tx, event: PaymentCaptured) -> None:
-    """The renewal is paid: ask for the CSRs; or give the money back if the renewal has ended.
+    """Record the payment and request the CSRs; refund it if the renewal has ended.
 
-    Money is never ignored: what does not fit is held for a person.
+    Unexpected payments are never ignored: they are held for a person.
     """
     was = _lock_payable(tx, event)
     renewal = replace(
@@ -70,7 +73,7 @@ def take_payment(tx: Tx, event: PaymentCaptured) -> None:
     if renewal.state is RenewalState.AWAITING_CSRS:
         ask_for_csrs(tx, renewal)
     elif renewal.state.ended:
-        # No tombstone is needed: of a renewal that ended unpaid no CSR was, or will be, asked for.
+        # No tombstone is needed: no CSR of a renewal that ended unpaid was or will be requested.
         refund_rest(tx, renewal)
 
 
@@ -88,7 +91,7 @@ def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
 
 
 def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
-    """Ask the AR for the CSRs, unless another AR is of record by now: then a person decides."""
+    """Request the CSRs from the AR; put the renewal on hold if the AR of record has changed."""
     if not _is_of_record(tx, renewal):
         move(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
@@ -113,11 +116,11 @@ def _is_of_record(tx: Tx, renewal: Renewal) -> bool:
 
 
 def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
-    """An operator lets a renewal on hold go on, once the signer is the AR of record again.
+    """Release a renewal on hold, once the signer is the AR of record again.
 
-    Nobody can decide otherwise here: who the AR of record is comes from the register, by an import. A renewal
-    whose AR was rightly replaced is cancelled by the new one, or ends by its deadline, and is paid back.
-    Raises RenewalNotFound, InvalidTransition, ARStillChanged.
+    The AR of record comes from the register, by an import; operators cannot override it here. A renewal whose AR was
+    replaced for good is cancelled by the new AR or ends at its deadline, and is refunded. Raises RenewalNotFound,
+    InvalidTransition, ARStillChanged.
     """
     was = store.lock_renewal(tx.conn, renewal_id)
     if was is None:
@@ -132,14 +135,14 @@ def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
 
 
 def note_declined(tx: Tx, event: PaymentDeclined) -> None:
-    """An attempt to pay failed; the AR may try again."""
+    """Record a declined attempt to pay; the AR may try again."""
     was = lock_known(tx, event)
     move(tx, was, was.after_event(event, tx.now))
     note(tx, event.renewal_id, Step.PAYMENT_DECLINED, detail=event.reason)
 
 
 def take_expiry(tx: Tx, event: PaymentExpired) -> None:
-    """The checkout is closed and nothing was captured: the renewal ends, or is withheld first if it was cancelled."""
+    """End a renewal whose payment expired; if it was cancelled, request that issuance withholds first."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or Ending.NOT_PAID)
     move(tx, was, renewal)
@@ -148,20 +151,20 @@ def take_expiry(tx: Tx, event: PaymentExpired) -> None:
 
 
 def take_withholding(tx: Tx, event: IssuanceWithheld) -> None:
-    """Nothing will ever be signed: end the renewal, and give back what was captured."""
+    """End the renewal, since nothing will be signed, and refund what was captured."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or Ending.WITHHELD)
     for item in store.find_items(tx.conn, renewal.id):
         if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
     move(tx, was, renewal)
-    # The money first: who tells the AR of the end then knows what goes back.
+    # Announce refunds before the end: mailing includes the refunded sum in the cancellation e-mail.
     refund_rest(tx, renewal)
     _announce_end(tx, renewal, Step.CANCELLED)
 
 
 def take_declined_cancellation(tx: Tx, event: CancellationDeclined) -> None:
-    """Too late to cancel: the renewal goes on, and may have ended meanwhile."""
+    """Resume the renewal, since it is too late to cancel; complete it if every item has ended meanwhile."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now)
     move(tx, was, renewal)
@@ -170,14 +173,14 @@ def take_declined_cancellation(tx: Tx, event: CancellationDeclined) -> None:
 
 
 def move_item(tx: Tx, event: OrderOpened | CSRReceived | CertificateAccepted) -> None:
-    """An item goes its way."""
+    """Save the item's transition."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
     note(tx, renewal.id, _EVENT_NAMES[type(event)], item.id)
 
 
 def take_certificate(tx: Tx, event: CertificateIssued) -> None:
-    """An item got its certificate, which is the subscription's current one from now on."""
+    """Record an item's certificate, which becomes the subscription's current one."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, replace(item.after(event), serial=event.serial))
     store.renew_subscription(
@@ -188,14 +191,14 @@ def take_certificate(tx: Tx, event: CertificateIssued) -> None:
 
 
 def note_revocation(tx: Tx, event: CertificateRevoked) -> None:
-    """A certificate of ours was revoked: if it is still the current one, it cannot be renewed online."""
+    """Record the revocation of a certificate: the current one can then not be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
     note(tx, renewal.id, Step.CERTIFICATE_REVOKED, item.id, event.reason)
 
 
 def take_refusal(tx: Tx, event: IssuanceRefused) -> None:
-    """An item is finally refused: its own amount goes back, the others go on."""
+    """Record the final refusal of an item and refund its amount; other items continue."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
     note(tx, renewal.id, Step.CERTIFICATE_REFUSED, item.id, event.reason)
@@ -204,19 +207,19 @@ def take_refusal(tx: Tx, event: IssuanceRefused) -> None:
 
 
 def note_csr_request(tx: Tx, event: CSRRequestSent) -> None:
-    """The AR was asked for the CSRs."""
+    """Record that the CSR request e-mail was sent."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.CSR_REQUEST_SENT, at=event.sent_at)
 
 
 def note_bounce(tx: Tx, event: MailBounced) -> None:
-    """A mail could not be delivered."""
+    """Record a bounced e-mail."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.MAIL_BOUNCED, detail=event.template)
 
 
 def note_posting(tx: Tx, event: PINEnvelopePosted) -> None:
-    """A PIN Envelope is on its way."""
+    """Record a posted PIN Envelope."""
     lock_known(tx, event)
     note(
         tx, event.renewal_id, Step.PIN_ENVELOPE_POSTED, event.item_id, f"{event.server_name} {event.registered_number}"
@@ -224,13 +227,13 @@ def note_posting(tx: Tx, event: PINEnvelopePosted) -> None:
 
 
 def note_return(tx: Tx, event: PINEnvelopeReturned) -> None:
-    """A PIN Envelope came back."""
+    """Record a returned PIN Envelope."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
 
 
 def note_reissue(tx: Tx, event: PINReissued) -> None:
-    """The PIN of a letter is void, and another letter will come."""
+    """Record that a PIN was voided and another letter follows."""
     lock_known(tx, event)
     note(tx, event.renewal_id, Step.PIN_REISSUED, event.item_id, event.server_name)
 
@@ -244,7 +247,7 @@ def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
 
 
 def complete(tx: Tx, renewal: Renewal) -> None:
-    """End the renewal when every item has ended; while a cancellation is being answered, the answer decides."""
+    """Complete the renewal if every item has ended, unless a cancellation awaits its answer, which then decides."""
     items = store.find_items(tx.conn, renewal.id)
     if renewal.state is not RenewalState.AWAITING_CSRS or not all(item.ended for item in items):
         return

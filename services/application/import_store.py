@@ -1,4 +1,4 @@
-"""SQL of imports; every function takes a connection and none commits."""
+"""SQL of imports; takes a connection and never commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _IMPORT: Final = "id, file_sha256, rows_read, rows_applied, checked_at"
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """How far the import of a file has come."""
+    """The progress of a file's import."""
 
     id: int
     file_sha256: str
@@ -29,19 +29,19 @@ class Import:
 
 
 def lock(conn: Conn) -> bool:
-    """Take the lock of the one import that may run, for the life of this session; False if another has it."""
+    """Lock out other imports for this session. Returns False if another one runs."""
     row = conn.execute("SELECT pg_try_advisory_lock(hashtextextended('application-import', 0))").fetchone()
     return row is not None and bool(row[0])
 
 
 def find_open(conn: Conn) -> Import | None:
-    """The import that has begun and not ended."""
+    """Return the import that has started and not ended."""
     with conn.cursor(row_factory=class_row(Import)) as cursor:
         return cursor.execute(f"SELECT {_IMPORT} FROM imports WHERE ended_at IS NULL").fetchone()
 
 
 def begin(conn: Conn, file_sha256: str, actor: str, now: datetime) -> Import:
-    """Begin the import of a file; there must be no open one."""
+    """Insert the import of a file; there must be no open one."""
     with conn.cursor(row_factory=class_row(Import)) as cursor:
         begun = cursor.execute(
             f"INSERT INTO imports (file_sha256, actor, began_at) VALUES (%s, %s, %s) RETURNING {_IMPORT}",
@@ -52,7 +52,7 @@ def begin(conn: Conn, file_sha256: str, actor: str, now: datetime) -> Import:
 
 
 def add_rows(conn: Conn, import_id: int, subscriptions: Sequence[Subscription], rows_read: int) -> None:
-    """Keep checked rows. Raises psycopg.errors.UniqueViolation if the file names an SRN twice."""
+    """Store checked rows. Raises psycopg.errors.UniqueViolation if the file contains an SRN twice."""
     with conn.cursor() as cursor, cursor.copy(f"COPY import_rows ({_COLUMNS}) FROM STDIN") as copy:
         for each in subscriptions:
             values = vars(each) | {"server_names": list(each.server_names), "product": each.product.value}
@@ -61,20 +61,20 @@ def add_rows(conn: Conn, import_id: int, subscriptions: Sequence[Subscription], 
 
 
 def find_known(conn: Conn, srns: Sequence[str]) -> set[str]:
-    """Those of these SRNs of which a row is kept."""
+    """Return those of the SRNs that have a stored row."""
     return {row[0] for row in conn.execute("SELECT srn FROM import_rows WHERE srn = ANY(%s)", (list(srns),)).fetchall()}
 
 
 def save_checked(conn: Conn, import_id: int, now: datetime) -> None:
-    """The whole file is read and none of it is refused."""
+    """Record that the whole file is checked without a refusal."""
     conn.execute("UPDATE imports SET checked_at = %s WHERE id = %s", (now, import_id))
 
 
 def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
-    """Move the next rows into the subscriptions, but for those that are locked just now; return their SRNs.
+    """Apply the next rows to the subscriptions, except locked ones. Returns their SRNs.
 
-    So an import waits for nobody while it holds locks itself: the consumer locks subscriptions in the order of its
-    events. A certificate issued since the register was written stays.
+    An import that holds locks never waits for others: the consumer locks subscriptions in the order of its events. A
+    certificate issued since the register was written stays.
     """
     locked = conn.execute(
         """SELECT srn FROM subscriptions WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)
@@ -106,17 +106,17 @@ def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
 
 
 def has_rows(conn: Conn) -> bool:
-    """Whether rows wait to be applied."""
+    """Return whether stored rows remain."""
     return conn.execute("SELECT 1 FROM import_rows LIMIT 1").fetchone() is not None
 
 
 def discard_rows(conn: Conn, limit: int) -> int:
-    """Delete rows of an import that is given up; return how many."""
+    """Delete rows of an abandoned import. Returns their number."""
     return conn.execute(
         "DELETE FROM import_rows WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)", (limit,)
     ).rowcount
 
 
 def end(conn: Conn, import_id: int, now: datetime) -> None:
-    """The import has ended: all rows are applied, or none will be."""
+    """Record the end of the import: all rows are applied, or none will be."""
     conn.execute("UPDATE imports SET ended_at = %s WHERE id = %s", (now, import_id))

@@ -1,4 +1,4 @@
-"""Import of subscriptions from the CA's register, as JSON or CSV: all of a file or nothing, in batches."""
+"""Import of subscriptions from the CA's register, as JSON or CSV: in batches, all of a file or nothing."""
 
 import argparse
 import csv
@@ -38,7 +38,7 @@ _LOCKED_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How many rows an import has checked or applied."""
+    """The number of rows that an import has checked or applied."""
 
     step: str
     rows: int
@@ -48,7 +48,7 @@ Report = Callable[[Progress], None]
 
 
 class ImportRefused(Refused):
-    """The file was not imported; the message says where it is wrong."""
+    """The file was not imported; the message names the fault and its place."""
 
     reason = "import-refused"
 
@@ -76,7 +76,7 @@ class _RowSchema(Schema):
 
     @validates("subscriber_name", "ar_name")
     def can_be_named(self, text: str, data_key: str) -> None:
-        """Refuse a name that a certificate or a letter would refuse once it is paid for."""
+        """Refuse a name that a certificate or a letter could not contain."""
         try:
             check_name(data_key, text)
         except RecordRefused as refused:
@@ -84,7 +84,7 @@ class _RowSchema(Schema):
 
     @validates_schema
     def can_be_certified(self, data: dict[str, Any], **_: Any) -> None:
-        """Refuse server names that issuance would refuse once they are paid for."""
+        """Refuse server names that issuance could not certify."""
         try:
             check_names(data["product"], data["server_names"])
         except NotOrderable as refused:
@@ -95,20 +95,22 @@ _ROW: Final = _RowSchema()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One file, and who imports it."""
-    parser.add_argument("file", type=Path, help='JSON: {"subscriptions": […]}; CSV: server_names divided by spaces')
-    parser.add_argument("--actor", default="import", help="who does this, for the audit log")
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "file", type=Path, help='file: JSON {"subscriptions": […]}, or CSV with server_names separated by spaces'
+    )
+    parser.add_argument("--actor", default="import", help="name for the audit log")
 
 
 def import_file(pool: Pool, path: Path, actor: str, *, batch: int = BATCH, report: Report = lambda _: None) -> int:
-    """Import all of a file or nothing; return the number of subscriptions. Raises ImportRefused.
+    """Import all of a file or nothing. Returns the number of subscriptions. Raises ImportRefused.
 
-    Every row is checked before the first one counts. Each batch is a transaction of its own, so an import of the same
-    file that was broken off goes on where it ended. `report` is told of each batch.
+    All rows are checked before the first one is applied. Each batch is a separate transaction, so importing the same
+    file again resumes an interrupted import. `report` is called after each batch.
     """
     digest = _sha256(path)
     with pool.connection() as locked:
-        locked.autocommit = True  # the lock is the session's; no transaction stays open
+        locked.autocommit = True  # the lock belongs to the session; no transaction stays open
         if not import_store.lock(locked):
             raise ImportRefused("another import is running")
         try:
@@ -132,7 +134,7 @@ def _sha256(path: Path) -> str:
 def _begin(pool: Pool, digest: str, actor: str, batch: int) -> Import:
     """Return the open import of this file, or a new one.
 
-    An import of another file that was broken off is finished if all its rows were checked, else given up.
+    An interrupted import of another file is completed if all its rows were checked, else abandoned.
     """
     with transaction(pool) as tx:
         run = import_store.find_open(tx.conn)
@@ -157,7 +159,7 @@ def _give_up(pool: Pool, run: Import, batch: int) -> None:
 
 
 def _check(pool: Pool, run: Import, path: Path, batch: int, report: Report) -> None:
-    """Read and check the rows that are not read yet. Raises ImportRefused; nothing is kept then."""
+    """Read and check the remaining rows. Raises ImportRefused, without storing anything."""
     read = run.rows_read
     try:
         for checked in _batches(read_file(path, skip=read), batch):
@@ -197,14 +199,14 @@ def _apply(pool: Pool, run: Import, actor: str, batch: int, report: Report) -> i
                 import_store.end(tx.conn, run.id, tx.now)
                 return applied
         if not srns:
-            time.sleep(_LOCKED_SECONDS)  # all that is left is locked by others
+            time.sleep(_LOCKED_SECONDS)  # all remaining rows are locked by others
             continue
         applied += len(srns)
         report(Progress(step="applied", rows=applied))
 
 
 def read_file(path: Path, *, skip: int = 0) -> Iterator[Subscription]:
-    """Yield the subscriptions of a file, each checked, after the rows to skip. Raises ImportRefused."""
+    """Yield the checked subscriptions of a file, after the rows to skip. Raises ImportRefused."""
     for number, row in enumerate(islice(_rows(path), skip, None), start=skip + 1):
         yield _subscription(number, row)
 
@@ -215,7 +217,7 @@ def _batches(rows: Iterator[Subscription], size: int) -> Iterator[list[Subscript
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    """Yield the rows of a file; CSV is read as it goes. Raises ImportRefused."""
+    """Yield the rows of a file; CSV is streamed. Raises ImportRefused."""
     try:
         if path.suffix.lower() == ".csv":
             yield from _csv_rows(path)
@@ -242,7 +244,7 @@ def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _filled(row: Mapping[str, Any]) -> dict[str, Any]:
-    """An empty cell says nothing."""
+    """Return the row without its empty cells."""
     return {name: value for name, value in row.items() if value not in (None, "")}
 
 
@@ -259,7 +261,7 @@ def _subscription(number: int, row: Any) -> Subscription:
         raise ImportRefused(f"row {number}: certificate: not one that can be read, with server names") from error
     if missing := set(data["server_names"]) - covered:
         raise ImportRefused(f"row {number}: certificate: it does not name {', '.join(sorted(missing))}")
-    # Written anew: whatever else stood in the field, such as a private key, is not kept.
+    # Serialised again, so that anything else in the field, such as a private key, is dropped.
     return Subscription(
         **data
         | {

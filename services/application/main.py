@@ -1,4 +1,4 @@
-"""application's processes and commands; builds every real thing."""
+"""Composition root of application: builds all dependencies and runs one process or command."""
 
 import argparse
 import json
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """The WSGI app, from the environment."""
-    # Flask is loaded by the web process alone.
+    """Return the WSGI app, configured by the environment."""
+    # Only the web process imports Flask.
     from services.application import api
 
     settings = read_settings()
@@ -47,7 +47,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 def build_app(
     pool: Pool, keys: KeySet, fingerprints: FingerprintKey, deps: "api.Deps", *, clock: Clock = utc_now
 ) -> "flask.Flask":
-    """The WSGI app; `keys` are identity's."""
+    """Return the WSGI app; `keys` are identity's."""
     from services.application import api  # as above
     from shared.web import request
 
@@ -65,7 +65,7 @@ def build_app(
 
 @contextmanager
 def _operating(name: str, max_size: int = 1) -> Iterator[Pool]:
-    """A pool for an operator's command; what goes wrong is one line and exit status 1."""
+    """Yield a pool for an operator's command; an error is one line and exit status 1."""
     try:
         with open_current_pool(SERVICE, read_service_settings(), name, max_size=max_size) as pool:
             yield pool
@@ -106,7 +106,7 @@ def _release(options: argparse.Namespace) -> None:
 
 def _release_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("renewal_id", type=uuid.UUID)
-    parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 SERVICE = Service(
@@ -126,7 +126,7 @@ SERVICE = Service(
     ),
     commands={
         "import": Command(help="import subscriptions from a file", run=_import, add_arguments=importing.add_arguments),
-        "release": Command(help="let a renewal on hold go on", run=_release, add_arguments=_release_arguments),
+        "release": Command(help="release a renewal on hold", run=_release, add_arguments=_release_arguments),
     },
 )
 

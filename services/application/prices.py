@@ -1,4 +1,4 @@
-"""What a renewal costs: dated rows, picked by the moment of the quote. Amounts in Hong Kong cents."""
+"""Prices of renewals: dated rows, selected by the time of the quote. Amounts in Hong Kong cents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shared.events.base import Product
 
 @dataclass(frozen=True)
 class Price:
-    """From `effective_from` on: a base fee, and a fee for each additional server or server name."""
+    """A price from `effective_from` on: a base fee, and a fee for each additional server or server name."""
 
     effective_from: datetime
     product: Product
@@ -20,8 +20,7 @@ class Price:
 
 _2020 = datetime(2019, 12, 31, 16, 0, tzinfo=UTC)
 
-# The published notice in force from 2020-01-01 Hong Kong time; it gives no fee for Multi-domain, whose row
-# is the operator's to set.
+# The notice in force since 2020-01-01, Hong Kong time. It has no fee for Multi-domain, which the operator sets.
 PRICES: Final = (
     Price(_2020, Product.STANDARD, 250_000, 0),
     Price(_2020, Product.WILDCARD, 826_500, 47_500),
@@ -30,7 +29,7 @@ PRICES: Final = (
 
 
 def in_force(at: datetime, table: Sequence[Price] = PRICES) -> list[Price]:
-    """Each product's newest price at `at`."""
+    """Return the price of each product in force at `at`."""
     begun = sorted((price for price in table if price.effective_from <= at), key=lambda price: price.effective_from)
     return list({price.product: price for price in begun}.values())
 
@@ -38,7 +37,7 @@ def in_force(at: datetime, table: Sequence[Price] = PRICES) -> list[Price]:
 def fee(
     product: Product, *, server_names: int, additional_servers: int, at: datetime, table: Sequence[Price] = PRICES
 ) -> int:
-    """The fee of one year. Raises LookupError when no price is in force at `at`."""
+    """Return the fee of one year. Raises LookupError if no price is in force at `at`."""
     found = [price for price in in_force(at, table) if price.product is product]
     if not found:
         raise LookupError(f"no price of {product} at {at.isoformat()}")

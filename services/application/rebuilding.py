@@ -1,12 +1,12 @@
-"""Rebuilding after a restore: application's own recovered events say what became of each renewal.
+"""Rebuilding after a restore: applies application's own recovered events to the renewals.
 
-A restored database lacks the renewals that were submitted after its moment, and has others as they were. Consumers
-read other services' events again, but commands of ARs and deadlines were no events. The own events are: each is
-announced in the transaction of the change that it is about. They are applied here as facts, whatever the state, and
-announce nothing. The consumer then reads the rest again, as it reads what comes twice.
+A restored database lacks renewals that were submitted after the restored moment, and has others in an old state.
+Consumers read other services' events again, but commands of ARs and deadlines are not events of others. application's
+own events are: each is announced in the transaction of its change. Here they are applied as facts in any state, and
+announce nothing. The consumer then reads all other events again, and skips those that it has applied.
 
-The changes are absolute, so a run that was broken off is repeated. No process of the service runs meanwhile: the
-outbox recovery is still open.
+All changes are absolute, so an interrupted run can be repeated. No process of the service runs meanwhile: the outbox
+recovery is still open.
 """
 
 import uuid
@@ -42,7 +42,7 @@ from shared.messaging.codec import decode_data
 from shared.security.tokens import read_unverified
 from shared.tx import Tx, transaction
 
-# Renewals of one transaction.
+# Renewals per transaction.
 PAGE: Final = 100
 _ENDS: Final = frozenset({RenewalCompleted.TYPE, RenewalCancelled.TYPE})
 _ENDED_AS: Final = {Ending.NOT_PAID: RenewalState.EXPIRED, Ending.REFUSED: RenewalState.REFUSED}
@@ -56,7 +56,7 @@ _DEADLINE_STEPS: Final = {ending: step for step, ending in PASSED.values()}
 
 @dataclass(frozen=True, kw_only=True)
 class _Fact:
-    """One event of a renewal, and its moment."""
+    """An event of a renewal, with its time."""
 
     event: Event
     at: datetime
@@ -64,7 +64,7 @@ class _Fact:
 
 @dataclass(kw_only=True)
 class _Course:
-    """Where a renewal has come to, and the steps that led there."""
+    """The rebuilt state of a renewal, with its timeline steps."""
 
     renewal: Renewal
     due_at: datetime | None = None
@@ -72,7 +72,7 @@ class _Course:
     steps: list[tuple[Step, str | None, datetime]] = field(default_factory=list)
 
     def move(self, renewal: Renewal, at: datetime, step: Step | None, detail: str | None = None) -> None:
-        """Come to a state at a moment; a step is shown unless the renewal was there."""
+        """Move to a state at a time; adds the step if the state is new."""
         if step is not None and renewal.state is not self.renewal.state:
             self.steps.append((step, detail, at))
         self.renewal = renewal
@@ -80,9 +80,9 @@ class _Course:
 
 
 def rebuild(pool: Pool, recovery_id: int, actor: str) -> list[str]:
-    """Bring every renewal of a recovery to where its events say; return those that a person has to settle, and why.
+    """Rebuild every renewal of a recovery from its events. Returns those that a person has to settle, with the reason.
 
-    Renewals that have ended go first: only then are their subscriptions free for the next renewal.
+    Ended renewals go first: only then are their subscriptions free for the next renewal.
     """
     unsettled: list[str] = []
     for ended in (True, False):
@@ -106,7 +106,7 @@ def _try(tx: Tx, envelopes: Sequence[Envelope], actor: str) -> Iterator[str]:
             _rebuild_one(tx, RenewalId(uuid.UUID(subject)), [_fact(each) for each in envelopes], actor)
     except Refused as refused:
         yield f"renewal {subject}: {refused}"
-    except (KeyError, TypeError, ValueError, IntegrityError) as error:  # one strange renewal may not stop the others
+    except (KeyError, TypeError, ValueError, IntegrityError) as error:  # one invalid renewal must not stop the others
         yield f"renewal {subject}: {type(error).__name__}: {error}"
 
 
@@ -130,7 +130,7 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
 
 
 def draft(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact]) -> Renewal:
-    """Insert a forgotten renewal as the draft that it was."""
+    """Insert a lost renewal as the draft that it was."""
     text, _ = _signed(facts)
     try:
         renewal, items = document.read(text)
@@ -146,7 +146,9 @@ def draft(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact]) -> Renewal:
 
 
 def _signed(facts: Sequence[_Fact]) -> tuple[str, str]:
-    """Return document and attestation; a submission that earlier code announced has neither, its later events may."""
+    """Return document and attestation; if the submission was announced by earlier code without them, from a later
+    event.
+    """
     for fact in facts:
         if isinstance(fact.event, RenewalSubmitted | CSRRequested | RenewalCancelled):
             text, attestation = fact.event.document, fact.event.attestation
@@ -156,7 +158,7 @@ def _signed(facts: Sequence[_Fact]) -> tuple[str, str]:
 
 
 def _follow(course: _Course, fact: _Fact, facts: Sequence[_Fact]) -> None:
-    """Apply one fact. What a repeated run has applied before changes nothing at the end."""
+    """Apply one fact. A fact that an interrupted run has applied already changes nothing in the end."""
     was, event, at = course.renewal, fact.event, fact.at
     match event:
         case RenewalSubmitted():
@@ -188,7 +190,7 @@ def _closing(was: Renewal, event: CheckoutClosureRequested, at: datetime) -> tup
 
 
 def _withholding(was: Renewal, event: CancellationRequested, at: datetime) -> tuple[Renewal, datetime, Step | None]:
-    # Earlier code did not say why: mostly the AR cancelled.
+    # Earlier code did not announce the reason; mostly the AR cancelled.
     ending = Ending(event.reason or was.ending or Ending.CANCELLED)
     asked_before = was.state is RenewalState.CLOSING_CHECKOUT
     step = None if asked_before else _DEADLINE_STEPS.get(ending, Step.CANCELLATION_ASKED)
@@ -213,7 +215,7 @@ def _paid(was: Renewal, event: CSRRequested) -> Renewal:
         ending=None,
         payment_id=uuid.UUID(read_unverified(event.receipt)["payment_id"]),
         receipt=event.receipt,
-        # Money in any other amount is held, not taken.
+        # A capture of another amount is held, so it was never recorded.
         captured_minor=was.amount_minor,
     )
 
@@ -234,7 +236,9 @@ def _save(tx: Tx, course: _Course) -> None:
 
 
 def _withhold(tx: Tx, renewal: Renewal) -> None:
-    """Withhold the items that the tombstone met: none that ended, nor one paid back, whose refusal is read again."""
+    """Withhold the items to which the tombstone applied: none that ended, nor a refunded one, whose refusal is read
+    again.
+    """
     refunded = {refund.item_id for refund in store.find_refunds(tx.conn, renewal.id)}
     for item in store.find_items(tx.conn, renewal.id):
         if not item.ended and item.id not in refunded:

@@ -1,4 +1,4 @@
-"""Money that goes back: once for an item or for the rest of a renewal, and never more than was captured in all."""
+"""Refunds: once for an item or for the rest of a renewal, and never more than was captured in all."""
 
 import uuid
 from typing import Final
@@ -16,23 +16,23 @@ from shared.events.payment import PaymentRefunded
 from shared.messaging import outbox
 from shared.tx import Tx
 
-# Why money goes back; a part of the refund's id.
+# Reason of a refund; part of its id.
 REFUSED: Final = "refused"
 CANCELLED: Final = "cancelled"
 
 
 def refund_item(tx: Tx, renewal: Renewal, item: Item, *, cause: str) -> None:
-    """Give back what one refused item cost; `cause` is why issuance refused it."""
+    """Refund the fee of a refused item; `cause` is issuance's reason."""
     _refund(tx, renewal, item, min(item.amount_minor, _left(tx, renewal)), REFUSED, cause)
 
 
 def refund_rest(tx: Tx, renewal: Renewal) -> None:
-    """Give back what was captured, but for what went back already."""
+    """Refund what was captured and is not refunded yet."""
     _refund(tx, renewal, None, _left(tx, renewal), CANCELLED)
 
 
 def take_refund(tx: Tx, event: PaymentRefunded) -> None:
-    """The money has gone back, in whatever state the renewal is."""
+    """Record that the refund was made, in any state of the renewal."""
     renewal = lock_known(tx, event)
     refund = next((r for r in store.find_refunds(tx.conn, renewal.id) if r.id == event.refund_id), None)
     if refund is None:
@@ -45,7 +45,7 @@ def take_refund(tx: Tx, event: PaymentRefunded) -> None:
 
 
 def _forgotten(tx: Tx, renewal: Renewal, event: PaymentRefunded) -> Refund:
-    """Record a refund that a restored database has forgotten, known by its derived id. Raises RefundNotFound."""
+    """Record a refund that a restored database has lost, recognised by its derived id. Raises RefundNotFound."""
     about: dict[uuid.UUID, ItemId | None] = {
         _refund_id(renewal, item.id, REFUSED): item.id for item in store.find_items(tx.conn, renewal.id)
     }
@@ -74,7 +74,7 @@ def _left(tx: Tx, renewal: Renewal) -> int:
 
 
 def _refund(tx: Tx, renewal: Renewal, item: Item | None, amount: int, reason: str, cause: str | None = None) -> None:
-    """Record and announce it; the unique key says no a second time, whatever is delivered how often."""
+    """Record and announce a refund; the unique key prevents a second one, however often events are delivered."""
     item_id = None if item is None else item.id
     refund = Refund(id=_refund_id(renewal, item_id, reason), item_id=item_id, amount_minor=amount)
     if amount <= 0 or not store.add_refund(tx.conn, refund, renewal.id, tx.now):

@@ -1,10 +1,10 @@
-"""Why application refuses a command, or holds an event for a person."""
+"""Refusals of application: a command is refused, an event is held for a person."""
 
 from shared.errors import Refused
 
 
 class InvalidTransition(Refused):
-    """A command that the present state does not allow."""
+    """The renewal's state does not allow this command."""
 
     reason = "not-in-this-state"
 
@@ -14,25 +14,25 @@ class InvalidTransition(Refused):
 
 
 class Contradiction(Refused):
-    """issuance says the opposite of what it said before; held, so that nothing is both paid back and issued."""
+    """issuance announced the opposite of an earlier event; held, so that nothing is both refunded and issued."""
 
     reason = "contradiction"
 
 
 class RenewalNotFound(Refused):
-    """No such renewal of this subscriber."""
+    """The subscriber has no such renewal."""
 
     reason = "renewal-not-found"
 
 
 class NotRebuilt(Refused):
-    """After a restore: a renewal's own events do not say where it was."""
+    """The renewal's own events do not determine its state after a restore."""
 
     reason = "not-rebuilt"
 
 
 class NotEligible(Refused):
-    """One of the certificates cannot be renewed online now; the message says which, why and what to do."""
+    """A certificate cannot be renewed online now; the message has the reason and the advice."""
 
     reason = "not-eligible"
 
@@ -42,43 +42,43 @@ class NotEligible(Refused):
 
 
 class NoAdditionalServers(Refused):
-    """Additional servers are counted, and paid for, on Wildcard only."""
+    """Only Wildcard has additional servers."""
 
     reason = "no-additional-servers"
 
 
 class WrongAttestation(Refused):
-    """The attestation is not about this renewal's document, this AR and this subscriber."""
+    """The attestation is of another document, AR or subscriber."""
 
     reason = "wrong-attestation"
 
 
 class DocumentTooOld(Refused):
-    """Prices, terms or the certificates themselves may have changed since this document was made: start again."""
+    """Prices, terms or certificates may have changed since the document was made: a new draft is needed."""
 
     reason = "document-too-old"
 
 
 class ARStillChanged(Refused):
-    """A renewal on hold whose signer is still not the AR of record."""
+    """The signer of the renewal on hold is still not the AR of record."""
 
     reason = "ar-changed"
 
 
 class WrongAmount(Refused):
-    """payment captured or paid back something else than what was asked for."""
+    """payment captured or refunded another amount than requested."""
 
     reason = "wrong-amount"
 
 
 class PaidTwice(Refused):
-    """A second payment of one renewal: a person has to give it back."""
+    """The renewal was paid a second time: a person has to refund it."""
 
     reason = "paid-twice"
 
 
 class RefundNotFound(Refused):
-    """Money went back that nobody asked to be paid back."""
+    """payment made a refund that was not requested."""
 
     reason = "refund-not-found"
 

@@ -1,4 +1,4 @@
-"""HTTP bodies in and out; no rule lives here."""
+"""Request and response bodies of application's API; contains no rules."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from shared.events.base import Language, Product
 
 
 class DraftItemSchema(Schema):
-    """One certificate to renew."""
+    """A certificate to renew."""
 
     srn = fields.String(required=True, validate=validate.Regexp(r"[0-9]{10}\Z"))
     additional_servers = fields.Integer(
@@ -23,7 +23,7 @@ class DraftItemSchema(Schema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> DraftItem:
-        """Freeze it."""
+        """Return the frozen command."""
         return DraftItem(**data)
 
 
@@ -40,7 +40,7 @@ class DraftSchema(Schema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> DraftRenewal:
-        """Freeze it."""
+        """Return the frozen command."""
         return DraftRenewal(items=tuple(data["items"]), language=data["language"])
 
 
@@ -55,7 +55,7 @@ class SubmissionSchema(Schema):
 
 
 class EligibleSchema(Schema):
-    """A subscription and whether it can be renewed now."""
+    """A subscription and its eligibility for renewal."""
 
     srn = fields.String(required=True)
     product = fields.Enum(Product, by_value=True, required=True)
@@ -78,7 +78,7 @@ class EligibleSchema(Schema):
 
 
 class ItemSchema(Schema):
-    """One certificate of a renewal."""
+    """A certificate of a renewal."""
 
     id = fields.UUID(required=True)
     reference = fields.String(required=True)
@@ -92,7 +92,7 @@ class ItemSchema(Schema):
 
 
 class RefundSchema(Schema):
-    """Money that goes back."""
+    """A refund."""
 
     id = fields.UUID(required=True)
     item_id = fields.UUID(allow_none=True, metadata={"description": "The refused item; null: the rest of the renewal"})
@@ -101,7 +101,7 @@ class RefundSchema(Schema):
 
 
 class TimelineSchema(Schema):
-    """One step of the renewal's course."""
+    """A step of the renewal's timeline."""
 
     time = fields.AwareDateTime(required=True)
     event = fields.String(required=True, validate=validate.OneOf([step.value for step in Step]))
@@ -129,7 +129,7 @@ class RenewalSummarySchema(Schema):
 
 
 class RenewalSchema(RenewalSummarySchema):
-    """A renewal with its items, refunds and course."""
+    """A renewal with its items, refunds and timeline."""
 
     deadline = fields.AwareDateTime(allow_none=True, metadata={"description": "When the present state ends by itself"})
     items = fields.List(fields.Nested(ItemSchema))
@@ -138,10 +138,10 @@ class RenewalSchema(RenewalSummarySchema):
 
 
 class DocumentSchema(Schema):
-    """The document to sign; its bytes are what counts."""
+    """The document to sign, byte for byte."""
 
     class Meta:
-        """The rest is for people to read."""
+        """Accepts further members, which are for people to read."""
 
         unknown = INCLUDE
 
@@ -150,7 +150,7 @@ class DocumentSchema(Schema):
 
 
 class TermsSchema(Schema):
-    """Terms; `texts` is by language. The SHA-256 of the whole body is what a signed document names."""
+    """Terms; `texts` is by language. The signed document contains the SHA-256 of the whole body."""
 
     version = fields.String(required=True)
     ruling_language = fields.Enum(Language, by_value=True, required=True)
@@ -158,7 +158,7 @@ class TermsSchema(Schema):
 
 
 class PriceSchema(Schema):
-    """What one product costs for a year. Amounts in minor units of `currency`."""
+    """The fee of a product for a year. Amounts in minor units of `currency`."""
 
     product = fields.Enum(Product, by_value=True, required=True)
     effective_from = fields.AwareDateTime(required=True)

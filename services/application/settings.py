@@ -1,4 +1,4 @@
-"""application's settings, read from the environment once."""
+"""Settings of application, read from the environment once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from shared.settings import ServiceSettings, read_env, read_service, seal
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of application's processes."""
+    """Settings of all application processes."""
 
     service: ServiceSettings
     signing_key_file: Path
@@ -26,5 +26,5 @@ def read_settings() -> Settings:
 
 
 def read_service_settings() -> ServiceSettings:
-    """Return the part that every service has; the whole is checked all the same."""
+    """Return the settings that every service has; all others are validated all the same."""
     return read_settings().service

@@ -1,7 +1,7 @@
-"""All SQL of application; every function takes a connection and none commits.
+"""SQL of application; takes a connection and never commits.
 
-Lock order of this service: renewals in the order of their ids, then subscriptions (a submission: in the order of their
-SRNs), items, timers. The claim of a timer locks nothing else; an import skips subscriptions that are locked.
+Lock order of this service: renewals in the order of their ids, then subscriptions (in a submission: in the order of
+their SRNs), items, timers. The claim of a timer locks nothing else; an import skips locked subscriptions.
 """
 
 import uuid
@@ -34,7 +34,7 @@ _ITEM: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class TimelineEntry:
-    """One step of a renewal's course, as the AR is shown it."""
+    """A step of a renewal's timeline, as shown to the AR."""
 
     time: datetime
     event: str
@@ -45,8 +45,8 @@ class TimelineEntry:
 OPEN_RENEWALS: Final = "SELECT state, count(*) FROM timers GROUP BY state"
 OLDEST_DUE: Final = """SELECT 'fire-timer', COALESCE(EXTRACT(EPOCH FROM %(now)s - min(due_at)), 0)::float FROM timers
                        WHERE due_at <= %(now)s"""
-# An AR may come back to a draft, but not after so long: its terms and prices are others by then. Nothing refers to it
-# but its items, unless it has a course already.
+# An AR may return to a draft, but not after so long: terms and prices have changed by then. Only its items refer to it,
+# unless it has a timeline already.
 DRAFTS: Final = Rule(
     table="renewals",
     keep=((date(2026, 1, 1), timedelta(days=90)),),
@@ -77,7 +77,7 @@ def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Ite
 
 
 def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, RenewalId | None]]:
-    """A subscriber's subscriptions, each with the renewal under way, if there is one."""
+    """Return a subscriber's subscriptions, each with its open renewal, if there is one."""
     with conn.cursor(row_factory=kwargs_row(lambda renewal_id, **s: (_subscription(**s), renewal_id))) as cursor:
         return cursor.execute(
             f"""SELECT {_SUBSCRIPTION},
@@ -88,7 +88,7 @@ def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Su
 
 
 def lock_subscriptions(conn: Conn, srns: Sequence[str], subscriber_id: SubscriberId) -> list[Subscription]:
-    """Lock a subscriber's subscriptions in SRN order, so that two submissions wait for each other."""
+    """Lock a subscriber's subscriptions in SRN order, so that two submissions cannot deadlock."""
     with conn.cursor(row_factory=kwargs_row(_subscription)) as cursor:
         return cursor.execute(
             f"""SELECT {_SUBSCRIPTION} FROM subscriptions WHERE srn = ANY(%s) AND subscriber_id = %s
@@ -98,7 +98,9 @@ def lock_subscriptions(conn: Conn, srns: Sequence[str], subscriber_id: Subscribe
 
 
 def find_ars_of_record(conn: Conn, renewal_id: RenewalId) -> set[str]:
-    """Who is the AR of record of a renewal's subscriptions now; of one no longer the subscriber's, nobody."""
+    """Return the present ARs of record of a renewal's subscriptions; none for one that is no longer
+    the subscriber's.
+    """
     rows = conn.execute(
         """SELECT DISTINCT CASE WHEN s.subscriber_id = r.subscriber_id THEN s.ar_id ELSE '' END
            FROM items AS i JOIN renewals AS r ON r.id = i.renewal_id JOIN subscriptions AS s ON s.srn = i.srn
@@ -109,12 +111,12 @@ def find_ars_of_record(conn: Conn, renewal_id: RenewalId) -> set[str]:
 
 
 def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
-    """Those of the SRNs that an open renewal has."""
+    """Return those of the SRNs that have an open renewal."""
     return {row[0] for row in conn.execute("SELECT srn FROM items WHERE open AND srn = ANY(%s)", (list(srns),))}
 
 
 def renew_subscription(conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime) -> None:
-    """The subscription has a new current certificate, in good standing."""
+    """Store the subscription's new current certificate, in good standing."""
     conn.execute(
         """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active'
            WHERE srn = %s""",
@@ -123,12 +125,12 @@ def renew_subscription(conn: Conn, srn: str, *, certificate: str, serial: str, n
 
 
 def revoke_subscription(conn: Conn, srn: str, *, serial: str) -> None:
-    """The certificate was revoked; one that has been replaced by now changes nothing."""
+    """Record the revocation of the current certificate; a replaced one changes nothing."""
     conn.execute("UPDATE subscriptions SET standing = 'revoked' WHERE srn = %s AND serial = %s", (srn, serial))
 
 
 def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
-    """Keep a new draft."""
+    """Insert a draft."""
     conn.execute(
         """INSERT INTO renewals (id, reference, subscriber_id, subscriber_name, ar_id, language, state, document,
                                  document_sha256, amount_minor, currency, created_at)
@@ -147,20 +149,20 @@ def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
 
 
 def lock_renewal(conn: Conn, renewal_id: RenewalId, *, skip_locked: bool = False) -> Renewal | None:
-    """The renewal, locked for this transaction; None also if another has it and `skip_locked` is set."""
+    """Return the renewal, locked; None if there is none, or if another transaction has it and `skip_locked` is set."""
     lock = "FOR UPDATE SKIP LOCKED" if skip_locked else "FOR UPDATE"
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
         return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s {lock}", (renewal_id,)).fetchone()
 
 
 def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
-    """The renewal, unlocked."""
+    """Return the renewal, unlocked."""
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
         return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s", (renewal_id,)).fetchone()
 
 
 def find_renewals(conn: Conn, subscriber_id: SubscriberId, limit: int) -> list[Renewal]:
-    """A subscriber's renewals, newest first."""
+    """Return a subscriber's renewals, newest first."""
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
         return cursor.execute(
             f"SELECT {_RENEWAL} FROM renewals WHERE subscriber_id = %s ORDER BY created_at DESC, id LIMIT %s",
@@ -169,7 +171,7 @@ def find_renewals(conn: Conn, subscriber_id: SubscriberId, limit: int) -> list[R
 
 
 def save_renewal(conn: Conn, renewal: Renewal) -> None:
-    """Write what changes in a renewal's life; when it ends, its subscriptions are free again."""
+    """Store the renewal's changes; when it ends, its subscriptions become free."""
     conn.execute(
         """UPDATE renewals SET state = %(state)s, attestation = %(attestation)s, payment_id = %(payment_id)s,
                receipt = %(receipt)s, captured_minor = %(captured_minor)s, ending = %(ending)s,
@@ -183,7 +185,7 @@ def save_renewal(conn: Conn, renewal: Renewal) -> None:
 
 
 def open_items(conn: Conn, renewal_id: RenewalId) -> bool:
-    """Claim the renewal's subscriptions; False when another open renewal has one of them."""
+    """Claim the renewal's subscriptions. Returns False if another open renewal has one of them."""
     try:
         with conn.transaction():
             conn.execute("UPDATE items SET open = true WHERE renewal_id = %s", (renewal_id,))
@@ -193,7 +195,7 @@ def open_items(conn: Conn, renewal_id: RenewalId) -> bool:
 
 
 def find_items(conn: Conn, renewal_id: RenewalId) -> list[Item]:
-    """A renewal's items, in order."""
+    """Return a renewal's items, in order."""
     with conn.cursor(row_factory=kwargs_row(_item)) as cursor:
         return cursor.execute(
             f"SELECT {_ITEM} FROM items WHERE renewal_id = %s ORDER BY position", (renewal_id,)
@@ -201,18 +203,18 @@ def find_items(conn: Conn, renewal_id: RenewalId) -> list[Item]:
 
 
 def find_item(conn: Conn, item_id: ItemId) -> Item | None:
-    """One item."""
+    """Return one item."""
     with conn.cursor(row_factory=kwargs_row(_item)) as cursor:
         return cursor.execute(f"SELECT {_ITEM} FROM items WHERE id = %s", (item_id,)).fetchone()
 
 
 def save_item(conn: Conn, item: Item) -> None:
-    """Write an item's state and the serial of its certificate."""
+    """Store an item's state and the serial number of its certificate."""
     conn.execute("UPDATE items SET state = %s, serial = %s WHERE id = %s", (item.state, item.serial, item.id))
 
 
 def set_timer(conn: Conn, renewal_id: RenewalId, state: RenewalState, due_at: datetime) -> None:
-    """Set the deadline of the state the renewal has come to; it replaces the last state's."""
+    """Set the deadline of the renewal's present state, replacing the last state's."""
     conn.execute(
         """INSERT INTO timers (renewal_id, state, due_at) VALUES (%s, %s, %s)
            ON CONFLICT (renewal_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at, attempts = 0,
@@ -222,7 +224,7 @@ def set_timer(conn: Conn, renewal_id: RenewalId, state: RenewalState, due_at: da
 
 
 def find_deadline(conn: Conn, renewal_id: RenewalId) -> datetime | None:
-    """When the renewal's present state ends by itself."""
+    """Return the deadline of the renewal's present state."""
     row = conn.execute("SELECT due_at FROM timers WHERE renewal_id = %s", (renewal_id,)).fetchone()
     return None if row is None else row[0]
 
@@ -231,10 +233,10 @@ _TIMER_LEASE: Final = timedelta(seconds=5)
 
 
 def claim_due_timer(conn: Conn, now: datetime) -> RenewalId | None:
-    """Lease the timer that is due: those that were never tried first. The lease doubles with each try.
+    """Claim a due timer under a lease, those without an attempt first. The lease doubles with each attempt.
 
-    The claim is a transaction of its own: the renewal is locked before its timer, as every handler does, so a timer and
-    an event never deadlock.
+    The claim is a separate transaction: the renewal is locked before its timer, as in every handler, so a timer and an
+    event never deadlock.
     """
     row = conn.execute(
         """UPDATE timers SET attempts = attempts + 1,
@@ -250,7 +252,7 @@ def claim_due_timer(conn: Conn, now: datetime) -> RenewalId | None:
 
 
 def take_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
-    """Delete the locked renewal's timer; False if it was moved or cleared before the lock was had."""
+    """Delete the locked renewal's timer. Returns False if it was changed or deleted before the lock was acquired."""
     return (
         conn.execute(
             "DELETE FROM timers WHERE renewal_id = %s AND state = %s AND due_at <= %s",
@@ -261,7 +263,7 @@ def take_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
 
 
 def add_refund(conn: Conn, refund: Refund, renewal_id: RenewalId, due_at: datetime) -> bool:
-    """Record a refund that is due; False when this renewal or item has one already."""
+    """Record a due refund. Returns False if the renewal or item has one already."""
     return (
         conn.execute(
             """INSERT INTO refunds (id, renewal_id, item_id, amount_minor, due_at) VALUES (%s, %s, %s, %s, %s)
@@ -273,7 +275,7 @@ def add_refund(conn: Conn, refund: Refund, renewal_id: RenewalId, due_at: dateti
 
 
 def refunds_total(conn: Conn, renewal_id: RenewalId) -> int:
-    """What is due or paid back already, in minor units."""
+    """Return the sum of due and made refunds, in minor units."""
     row = conn.execute(
         "SELECT COALESCE(sum(amount_minor), 0) FROM refunds WHERE renewal_id = %s", (renewal_id,)
     ).fetchone()
@@ -281,7 +283,7 @@ def refunds_total(conn: Conn, renewal_id: RenewalId) -> int:
 
 
 def find_refunds(conn: Conn, renewal_id: RenewalId) -> list[Refund]:
-    """A renewal's refunds."""
+    """Return a renewal's refunds."""
     with conn.cursor(row_factory=class_row(Refund)) as cursor:
         return cursor.execute(
             "SELECT id, item_id, amount_minor, refunded_at FROM refunds WHERE renewal_id = %s ORDER BY due_at, id",
@@ -290,7 +292,7 @@ def find_refunds(conn: Conn, renewal_id: RenewalId) -> list[Refund]:
 
 
 def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bool:
-    """The money has gone back; False if that was known."""
+    """Record that the refund was made. Returns False if that is known."""
     return (
         conn.execute(
             "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)
@@ -302,7 +304,7 @@ def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bo
 def add_to_timeline(
     conn: Conn, renewal_id: RenewalId, time: datetime, event: str, item_id: ItemId | None, detail: str | None
 ) -> None:
-    """One more step of the renewal's course."""
+    """Add a step to the renewal's timeline."""
     conn.execute(
         "INSERT INTO timeline (renewal_id, time, event, item_id, detail) VALUES (%s, %s, %s, %s, %s)",
         (renewal_id, time, event, item_id, detail),
@@ -310,7 +312,7 @@ def add_to_timeline(
 
 
 def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
-    """A renewal's course, oldest first."""
+    """Return a renewal's timeline, oldest step first."""
     with conn.cursor(row_factory=class_row(TimelineEntry)) as cursor:
         return cursor.execute(
             "SELECT time, event, item_id, detail FROM timeline WHERE renewal_id = %s ORDER BY time, id", (renewal_id,)

@@ -1,4 +1,4 @@
-"""From the choice of certificates to the submitted application: draft, quote, document, submit."""
+"""Drafting and submission of renewals: choice, quote, document, submission."""
 
 import base64
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from shared.web.auth import Caller
 
 @dataclass(frozen=True, kw_only=True)
 class DraftItem:
-    """One certificate to renew; `additional_servers` None keeps today's number."""
+    """A certificate to renew; `additional_servers` None keeps the present number."""
 
     srn: str
     additional_servers: int | None
@@ -37,7 +37,7 @@ class DraftItem:
 
 @dataclass(frozen=True, kw_only=True)
 class DraftRenewal:
-    """The AR's choice."""
+    """The AR's choice of certificates."""
 
     items: tuple[DraftItem, ...]
     language: Language
@@ -82,13 +82,13 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller) -> Renewal:
 
 
 def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet) -> Renewal:
-    """The signed application comes in: check all again, claim the subscriptions, ask for the payment.
+    """Submit the signed application: check everything again, claim the subscriptions, request the payment.
 
     Raises InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
     """
     was = lock_own(tx, renewal_id, caller)
     if was.attestation == attestation:
-        return was  # submitted with this very signature, and the answer was lost with the database that had its key
+        return was  # submitted with this same signature; the answer was lost with the database that had its key
     renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
     _check_attestation(tx, attestation, keys, renewal, caller)
     if renewal.submit_before <= tx.now:
@@ -121,7 +121,10 @@ def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Call
 
 
 def _eligible(tx: Tx, srns: Sequence[str], caller: Caller) -> list[Subscription]:
-    """The caller's subscriptions of these SRNs, locked. Raises NotEligible for the first that cannot be renewed."""
+    """Return the caller's subscriptions with these SRNs, locked.
+
+    Raises NotEligible for the first that cannot be renewed.
+    """
     found = {s.srn: s for s in store.lock_subscriptions(tx.conn, srns, caller.subscriber_id)}
     being_renewed = store.are_being_renewed(tx.conn, srns)
     for srn in srns:
@@ -162,12 +165,12 @@ def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscripti
 
 
 def _reference(tx: Tx, prefix: str) -> str:
-    """A reference for people to read and type: a letter and 50 random bits in base 32."""
+    """Return a reference number that people can read and type: a letter and 50 random bits in base 32."""
     return f"{prefix}-{base64.b32encode(tx.new_id().bytes[-7:]).decode()[:10]}"
 
 
 def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
-    """What was signed is still what is there: not renewed, and not registered anew, since the draft."""
+    """Check that the subscriptions were neither renewed nor registered again since the draft."""
     for item, subscription in zip(items, subscriptions, strict=True):
         signed = (item.srn, item.current_serial, item.product, item.server_names)
         if signed != (subscription.srn, subscription.serial, subscription.product, subscription.server_names):
@@ -178,7 +181,7 @@ def _check_attestation(tx: Tx, attestation: str, keys: KeySet, renewal: Renewal,
     try:
         claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
     except TokenRefused as refused:
-        # Not the caller's own token: signing in again would not help.
+        # Not the caller's access token: signing in again would not help.
         raise WrongAttestation("this is no attestation of identity") from refused
     expected = {
         "renewal_id": str(renewal.id),

@@ -1,7 +1,7 @@
-"""The terms that an AR agrees to by signing: published once, never changed, served as the bytes that were hashed.
+"""Terms to which an AR agrees by signing: published once, never changed, served as the bytes that were hashed.
 
-One canonical JSON document (RFC 8785) per version holds the text in every language and says which of them rules,
-so the digest in the signed application binds all that anybody could have read.
+Each version is one canonical JSON document (RFC 8785) with the text in every language and the ruling language, so the
+digest in the signed application covers all texts.
 """
 
 import hashlib
@@ -16,33 +16,33 @@ from services.application.refusals import TermsNotFound
 from shared.events.base import Language
 
 _FOLDER: Final = Path(__file__).parent / "published_terms"
-# What a new draft refers to. An older version stays: somebody signed it.
+# Version for new drafts. Older versions stay, since somebody signed them.
 CURRENT: Final = "2026-11-25"
 RULING: Final = Language.ENGLISH
 
 
 @dataclass(frozen=True)
 class Terms:
-    """One version: the bytes to serve and their SHA-256 in hexadecimal."""
+    """A version of the terms: the bytes to serve and their SHA-256 in hexadecimal."""
 
     version: str
     body: bytes
 
     @property
     def sha256(self) -> str:
-        """What the application's document names."""
+        """The SHA-256 in the application's document."""
         return hashlib.sha256(self.body).hexdigest()
 
 
 @cache
 def versions() -> frozenset[str]:
-    """Every version there has been."""
+    """Return all versions ever published."""
     return frozenset(folder.name for folder in _FOLDER.iterdir() if folder.is_dir())
 
 
 @cache
 def find(version: str = CURRENT) -> Terms:
-    """The terms of a version. Raises TermsNotFound."""
+    """Return the terms of a version. Raises TermsNotFound."""
     if version not in versions():
         raise TermsNotFound("there are no such terms")
     texts = {str(language): (_FOLDER / version / f"{language}.txt").read_text("utf-8") for language in Language}

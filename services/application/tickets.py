@@ -1,7 +1,7 @@
-"""Draft tickets: application's word that a draft is one AR's, and which document belongs to it.
+"""Draft tickets: application's signed statement that a document is a draft of an AR.
 
-identity knows no renewals. Without a ticket any AR could have a document attested that names somebody else's renewal,
-or one that application would refuse afterwards because its bytes differ.
+identity knows no renewals. Without a ticket an AR could get an attestation for a document that names another's renewal,
+or for one that application would refuse because its bytes differ.
 """
 
 from services.application.domain import Renewal, RenewalState
@@ -12,7 +12,7 @@ ISSUER = "application"
 
 
 def issue(tx: Tx, renewal: Renewal, *, key: SigningKey) -> str | None:
-    """Return a ticket for the draft's own AR; None when the renewal can no longer be submitted."""
+    """Return a ticket for the draft's AR; None if the renewal can no longer be submitted."""
     if renewal.state is not RenewalState.DRAFT or renewal.submit_before <= tx.now:
         return None
     claims = {

@@ -1,4 +1,4 @@
-"""Timers: the deadlines that have passed become transitions."""
+"""Timer task of application: turns deadlines that have passed into transitions."""
 
 from typing import Final
 
@@ -10,13 +10,13 @@ from shared.db import Pool
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
 
-OPEN: Final = Gauge("renewals_open", "Submitted renewals that have not ended, by state", ["state"])
+OPEN: Final = Gauge("renewals_open", "Open submitted renewals by state", ["state"])
 
 
 def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
-    """Fire one due timer; say whether there was one.
+    """Fire one due timer. Returns whether there was one.
 
-    A renewal that is being changed just now is left to the next try: what changes it may move the timer, too.
+    A renewal that is locked is left to the next attempt: its change may replace the timer, too.
     """
     with transaction(pool, clock=clock) as tx:
         renewal_id = store.claim_due_timer(tx.conn, tx.now)
