@@ -1,20 +1,19 @@
-"""Common parts of all events, and the registry that maps types to event classes."""
+"""Base types of all events: topics, the event, and its envelope."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, NewType
+from typing import ClassVar, Final
 
-from msgspec import Meta
-
-RenewalId = NewType("RenewalId", uuid.UUID)
-ItemId = NewType("ItemId", uuid.UUID)
-SubscriberId = NewType("SubscriberId", str)
-ARId = NewType("ARId", str)
-# A time on the wire always has a zone.
-UTCTime = Annotated[datetime, Meta(tz=True)]
+from shared.vocabulary import ARId as ARId
+from shared.vocabulary import ItemId as ItemId
+from shared.vocabulary import Language as Language
+from shared.vocabulary import Product as Product
+from shared.vocabulary import RenewalId as RenewalId
+from shared.vocabulary import SubscriberId as SubscriberId
+from shared.vocabulary import UTCTime as UTCTime
 
 
 class Topic(StrEnum):
@@ -30,22 +29,6 @@ class Topic(StrEnum):
 
 # Topics that outsiders read by position: their events are numbered and signed before they are sent.
 FEEDS: Final = frozenset({Topic.ISSUANCE})
-
-
-class Product(StrEnum):
-    """The e-Cert (Server) products that can be renewed online."""
-
-    STANDARD = "standard"
-    WILDCARD = "wildcard"
-    MULTI_DOMAIN = "multi-domain"
-
-
-class Language(StrEnum):
-    """The AR's language, as a BCP 47 tag."""
-
-    ENGLISH = "en"
-    TRADITIONAL_CHINESE = "zh-Hant"
-    SIMPLIFIED_CHINESE = "zh-Hans"
 
 
 @dataclass(frozen=True, kw_only=True)
