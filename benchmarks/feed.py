@@ -20,11 +20,12 @@ from benchmarks.latency import RATES
 from benchmarks.loops import first_poll, life, started
 from conformance.feed_fixture import PER_RENEWAL, READER, Practice, load_feed, made_up, running
 from shared import db
-from shared.events.base import RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.messaging import codec, kafka_clients, outbox, relay
 from shared.settings import KafkaSettings
 from shared.tx import transaction
+from shared.vocabulary import RenewalId
 
 GROUP: Final = "the feed over HTTP, through the gateway"
 _PAGE: Final = 1000

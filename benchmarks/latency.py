@@ -12,10 +12,10 @@ from benchmarks.figures import Figure, latencies
 from benchmarks.loops import TOPIC, WRITER, consuming, reading, relaying, started
 from shared import db
 from shared.db import Pool
-from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
 from shared.messaging import kafka_clients, outbox
 from shared.tx import transaction
+from shared.vocabulary import RenewalId
 
 GROUP: Final = "latency"
 # Occasional: all loops poll at their longest interval. Steady: none does.

@@ -25,7 +25,7 @@ from deploy.local.waiting import free_port, is_taken, wait_until
 from deploy.postgres.roles import ROLES, migrations_folder
 from shared import db
 from shared.db import Pool
-from shared.events.base import Event, ItemId, Product, RenewalId, Topic
+from shared.events.base import Event, Topic
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CSRReceived, OrderOpened
 from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, outbox, relay
@@ -33,6 +33,7 @@ from shared.messaging.feed import Feed
 from shared.runtime import migrate
 from shared.settings import KafkaSettings
 from shared.tx import transaction
+from shared.vocabulary import ItemId, Product, RenewalId
 
 READER: Final = "backoffice"
 PER_RENEWAL: Final = 4

@@ -15,7 +15,7 @@ from backoffice.desk.roles import Role
 from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
 from shared.db import Pool
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
 from shared.runtime.service import Command, Service, applier, open_current_pool, run
 from shared.security.proofs import ProofKeys

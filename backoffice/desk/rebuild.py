@@ -13,8 +13,9 @@ from shared.db import Conn, Pool
 from shared.errors import Refused, Undecodable
 from shared.messaging import held_events
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import HeldEvent, Record
+from shared.messaging.held_events import HeldEvent
 from shared.messaging.inbox import Place
+from shared.messaging.record import Record
 from shared.operators import held_commands
 from shared.operators.held_commands import NotNext
 from shared.tx import Tx, transaction

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from deploy.local import authority as ca
 from deploy.local.people import CHAN, ENROLLED, HO, LEE, SAMPLES, SUBSCRIBERS, WONG, Person
 from deploy.local.pki import PKI, PUBLIC_HOST
-from shared.events.base import Product
+from shared.vocabulary import Product
 
 _LIFETIME: Final = timedelta(days=199)
 _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"

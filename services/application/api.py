@@ -34,8 +34,8 @@ from services.application.schemas import (
 from services.application.submission import DraftRenewal
 from services.application.terms import Terms
 from shared.db import Conn
-from shared.events.base import RenewalId
 from shared.security.tokens import DRAFT_TICKET_HEADER, SigningKey
+from shared.vocabulary import RenewalId
 from shared.web import request
 from shared.web.auth import Caller
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in

@@ -14,9 +14,10 @@ from services.application.refusals import RenewalNotFound
 from shared import audit
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.messaging import outbox
 from shared.tx import Tx
+from shared.vocabulary import ItemId, RenewalId
 from shared.web.auth import Caller
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ import rfc8785
 
 from services.application import terms
 from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalState, Subscription
-from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"
 DECLARATIONS: Final = (

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
-from shared.events.base import ARId, Event, ItemId, Language, Product, RenewalId, SubscriberId
+from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -24,6 +24,7 @@ from shared.events.issuance import (
     OrderOpened,
 )
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
+from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 
 CURRENCY: Final = "HKD"
 

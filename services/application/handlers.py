@@ -23,7 +23,7 @@ from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotF
 from shared import audit
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -40,6 +40,7 @@ from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpir
 from shared.messaging import outbox
 from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
+from shared.vocabulary import ItemId, RenewalId
 from shared.web.auth import Caller
 
 

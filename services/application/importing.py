@@ -23,13 +23,13 @@ from services.application.import_store import Import
 from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
-from shared.events.base import Product
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
 from shared.tx import transaction
 from shared.validation import texts
 from shared.validation.orderable import NotOrderable, check_names
 from shared.validation.subscriber_record import RecordRefused, check_name
+from shared.vocabulary import Product
 
 # A batch holds its locks for some tens of milliseconds.
 BATCH: Final = 500

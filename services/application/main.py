@@ -14,11 +14,11 @@ from services.application import extracts, handlers, importing, rebuilding, stor
 from services.application.settings import read_service_settings, read_settings
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused
-from shared.events.base import RenewalId
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, Service, open_current_pool, run
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Clock, transaction, utc_now
+from shared.vocabulary import RenewalId
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:

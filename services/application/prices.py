@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.events.base import Product
+from shared.vocabulary import Product
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,13 @@ from shared.events.application import (
     RenewalCompleted,
     RenewalSubmitted,
 )
-from shared.events.base import Envelope, Event, RenewalId
+from shared.events.base import Envelope, Event
 from shared.events.registry import ALL
 from shared.messaging import outbox_recovery
 from shared.messaging.codec import decode_data
 from shared.security.tokens import read_unverified
 from shared.tx import Tx, transaction
+from shared.vocabulary import RenewalId
 
 # Renewals per transaction.
 PAGE: Final = 100

@@ -11,10 +11,10 @@ from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import RefundDue
-from shared.events.base import ItemId
 from shared.events.payment import PaymentRefunded
 from shared.messaging import outbox
 from shared.tx import Tx
+from shared.vocabulary import ItemId
 
 # Reason of a refund; part of its id.
 REFUSED: Final = "refused"

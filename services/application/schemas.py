@@ -7,7 +7,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, val
 from services.application.domain import CURRENCY, Ending, ItemState, RenewalState, Step
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
-from shared.events.base import Language, Product
+from shared.vocabulary import Language, Product
 
 
 class DraftItemSchema(Schema):

@@ -15,8 +15,8 @@ from psycopg.rows import class_row, kwargs_row
 
 from services.application.domain import Ending, Item, ItemState, Refund, Renewal, RenewalState, Subscription
 from shared.db import Conn
-from shared.events.base import ItemId, Language, Product, RenewalId, SubscriberId
 from shared.runtime.pruning import Rule
+from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
 
 _SUBSCRIPTION: Final = (
     "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "

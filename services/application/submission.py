@@ -20,10 +20,10 @@ from services.application.domain import (
 from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
 from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
-from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.messaging import outbox
 from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.tx import Tx
+from shared.vocabulary import ItemId, Language, Product, RenewalId
 from shared.web.auth import Caller
 
 

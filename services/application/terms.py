@@ -13,7 +13,7 @@ from typing import Final
 import rfc8785
 
 from services.application.refusals import TermsNotFound
-from shared.events.base import Language
+from shared.vocabulary import Language
 
 _FOLDER: Final = Path(__file__).parent / "published_terms"
 # Version for new drafts. Older versions stay, since somebody signed them.

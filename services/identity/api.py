@@ -55,12 +55,12 @@ from services.identity.schemas import (
 from services.identity.store import Evidence
 from shared.db import UNAVAILABLE
 from shared.errors import Refused
-from shared.events.base import RenewalId
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.security.tokens import DRAFT_TICKET_HEADER, KeySet, SigningKey, TokenKind
 from shared.tx import Tx
 from shared.validation.parsing_pool import Parser, TooCostly
+from shared.vocabulary import RenewalId
 from shared.web import client_certificate, openapi, problems, request
 from shared.web.auth import claims_of
 from shared.web.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, for_everyone, refuses, signed_in

@@ -15,13 +15,13 @@ from services.identity.handlers import ISSUER, Identified, identify
 from services.identity.store import Evidence
 from shared import audit
 from shared.audit import Detail
-from shared.events.base import RenewalId
 from shared.events.identity import SignatureVerified
 from shared.messaging import outbox
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.tx import Tx
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.validation.subscriber_record import RecordRefused
+from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 

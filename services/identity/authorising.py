@@ -21,9 +21,9 @@ from services.identity.handlers import Identified, Tokens, identify, issue_token
 from services.identity.one_time_store import Code
 from shared import audit
 from shared.audit import Detail
-from shared.events.base import RenewalId
 from shared.security.tokens import SigningKey
 from shared.tx import Tx
+from shared.vocabulary import RenewalId
 
 CODE_LIFETIME: Final = timedelta(seconds=60)
 _STATE: Final = re.compile(r"[!-~]{8,1024}")

@@ -16,10 +16,10 @@ from services.identity.handlers import Tokens, identify, issue_tokens
 from services.identity.one_time_store import Challenge
 from shared import audit
 from shared.audit import Detail
-from shared.events.base import RenewalId
 from shared.security.tokens import SigningKey
 from shared.tx import Tx
 from shared.validation.parsing_pool import INLINE, Parser
+from shared.vocabulary import RenewalId
 
 # Never the application's: a signature made to sign in signs no application, and the other way round.
 PURPOSE: Final = "hk.ecert.sign-in.v1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.identity.domain import DocumentFault, DocumentRefused
-from shared.events.base import RenewalId
+from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"

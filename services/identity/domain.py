@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.errors import Refused
-from shared.events.base import ARId, SubscriberId
+from shared.vocabulary import ARId, SubscriberId
 
 
 class CertificateFault(StrEnum):

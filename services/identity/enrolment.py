@@ -24,13 +24,13 @@ from services.identity.domain import (
     Subscriber,
 )
 from shared import audit
-from shared.events.base import ARId, SubscriberId
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import sha256
 from shared.tx import Tx
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused
+from shared.vocabulary import ARId, SubscriberId
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 # The form of a file alone; what a name or an address may be is the rule of records.py.

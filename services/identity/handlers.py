@@ -14,11 +14,11 @@ from services.identity.domain import (
     Subscriber,
 )
 from shared import audit
-from shared.events.base import RenewalId
 from shared.pki.certificates import sha256
 from shared.pki.crls import StoredCRL
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
+from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 ISSUER = "identity"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from services.identity import certificates, crl_sources, crl_store, enrolment, evidence, extracts, settings, work
 from shared.db import Pool
 from shared.errors import Refused
-from shared.events.base import ARId
 from shared.pki.crls import issuer_id
 from shared.runtime.database_gauges import Reading
 from shared.runtime.service import Command, Service, open_current_pool, run
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
+from shared.vocabulary import ARId
 from shared.web import client_certificate
 from shared.web.idempotency import FingerprintKey
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from psycopg.rows import kwargs_row
 
 from shared.db import Conn
-from shared.events.base import ARId, RenewalId
+from shared.vocabulary import ARId, RenewalId
 
 # Long enough to tell a late or second use from a code that never was.
 KEEP: Final = timedelta(hours=1)

@@ -13,8 +13,8 @@ from services.identity.challenging import AnswerChallenge
 from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
 from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
 from services.identity.examining import Check
-from shared.events.base import RenewalId
 from shared.pki import armour
+from shared.vocabulary import RenewalId
 
 _SIGNATURE_LABELS: Final = ("CMS", "PKCS7", "PKCS #7 SIGNED DATA")
 

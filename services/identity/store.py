@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 from services.identity.domain import AuthorisedRepresentative, Subscriber
 from shared.audit import Detail
 from shared.db import Conn
-from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.pki.crls import StoredCRL
+from shared.vocabulary import ARId, RenewalId, SubscriberId
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from services.identity.domain import TicketFault, TicketRefused
-from shared.events.base import RenewalId
 from shared.security.tokens import KeySet, TokenExpired, TokenKind, TokenRefused, verify
+from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 ISSUER: Final = "application"

@@ -44,8 +44,8 @@ from services.issuance.schemas import (
 )
 from shared.db import Conn
 from shared.errors import Unavailable
-from shared.events.base import ItemId, RenewalId
 from shared.validation.parsing_pool import Parser, TooCostly
+from shared.vocabulary import ItemId, RenewalId
 from shared.web import problems, request
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problems import Problem, ProblemTable, names, one_of

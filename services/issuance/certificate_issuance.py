@@ -30,12 +30,12 @@ from services.issuance.domain import (
 from services.issuance.key_policy import KeyPolicy, key_objection
 from shared import audit
 from shared.errors import Refused
-from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import CertificateIssued, IssuanceRefused
 from shared.messaging import outbox
 from shared.pki.names import certificate_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
+from shared.vocabulary import ItemId, RenewalId
 
 LEASE: Final = timedelta(seconds=60)
 _ACTOR: Final = "issuance"

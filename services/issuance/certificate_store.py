@@ -10,8 +10,8 @@ from psycopg.rows import class_row, kwargs_row
 from services.issuance.ca.crl import Revocation, RevocationReason
 from services.issuance.domain import Certificate, Intent
 from shared.db import Conn
-from shared.events.base import ItemId, RenewalId
 from shared.runtime.pruning import Rule
+from shared.vocabulary import ItemId, RenewalId
 
 _INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
 _CERTIFICATE: Final = (

@@ -28,13 +28,13 @@ from services.issuance.pins.pins import Pepper, PINSlip
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused, Unavailable
-from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
 from shared.validation import texts
 from shared.validation.parsing_pool import INLINE, Parser
+from shared.vocabulary import ItemId
 from shared.web.auth import Caller
 
 Begin = Callable[[], AbstractContextManager[Tx]]

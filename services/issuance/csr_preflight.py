@@ -9,10 +9,10 @@ from services.issuance.csr_intake import Begin
 from services.issuance.domain import KeyNotAllowed, OrderState
 from services.issuance.key_policy import KeyPolicy, key_objection
 from shared.errors import Refused
-from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.pki.names import certificate_names, server_name
 from shared.validation.parsing_pool import INLINE, Parser
+from shared.vocabulary import ItemId
 from shared.web.auth import Caller
 
 

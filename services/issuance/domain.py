@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.errors import Refused
-from shared.events.base import ARId, Event, ItemId, Product, RenewalId, SubscriberId
+from shared.events.base import Event
 from shared.events.issuance import (
     CertificateAccepted,
     CertificateIssued,
@@ -16,6 +16,7 @@ from shared.events.issuance import (
     IssuanceRefused,
     IssuanceWithheld,
 )
+from shared.vocabulary import ARId, ItemId, Product, RenewalId, SubscriberId
 
 
 class OrderState(StrEnum):

@@ -8,7 +8,7 @@ from services.issuance.csr.csr import CSR
 from services.issuance.csr.keys import KeyFault
 from services.issuance.domain import KeyObjection
 from shared.db import Conn
-from shared.events.base import ItemId
+from shared.vocabulary import ItemId
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.base import Topic
 from shared.messaging.feed import Feed
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
 from shared.runtime.database_gauges import OLDEST_DUE, Reading

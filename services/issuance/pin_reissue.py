@@ -8,12 +8,12 @@ from services.issuance.domain import Order, OrderNotFound
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
-from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived, PINReissued, PINVoided
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name
 from shared.tx import Tx
 from shared.validation import texts
+from shared.vocabulary import ItemId
 
 
 class VoidReason(StrEnum):

@@ -1,10 +1,10 @@
 """Both proofs of a renewal, as orders: what identity attested and payment received."""
 
 from services.issuance.domain import Order, Organisation, Recipient, Renewal
-from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
 from shared.security import proofs
 from shared.security.proofs import DocumentItem, ProofKeys
 from shared.tx import Tx
+from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 
 
 def verified(

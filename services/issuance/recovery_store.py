@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 from services.issuance.domain import Certificate
 from shared.db import Conn
-from shared.events.base import ItemId, RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.issuance import CertificateIssued, CertificateRevoked, OrderOpened
+from shared.vocabulary import ItemId, RenewalId
 
 # More CRLs than can have been published unknown to the database: one a second for eleven days.
 CRL_STEP: Final = 1_000_000

@@ -18,10 +18,10 @@ from services.issuance.domain import (
 )
 from shared import audit
 from shared.db import Conn
-from shared.events.base import ItemId
 from shared.events.issuance import CertificateAccepted, CertificateRevoked
 from shared.messaging import outbox
 from shared.tx import Tx
+from shared.vocabulary import ItemId
 from shared.web.auth import Caller
 
 

@@ -7,8 +7,8 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 from services.issuance.ca.crl import SUBSCRIBER_REASONS, RevocationReason
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import OrderState
-from shared.events.base import ItemId, Product
 from shared.pki.names import NameRefused, server_name
+from shared.vocabulary import ItemId, Product
 
 
 class CSRSchema(Schema):

@@ -17,11 +17,11 @@ from shared import audit
 from shared.db import Pool
 from shared.errors import Ignored, Refused, Undecodable
 from shared.events.application import CSRRequested
-from shared.events.base import RenewalId
 from shared.messaging import codec, outbox_recovery
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.security.proofs import ProofKeys
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.vocabulary import RenewalId
 
 Read = Callable[[], Iterable[Sequence[Record]]]
 _TYPE_HEADER: Final = ("ce_type", CSRRequested.TYPE.encode())

@@ -19,7 +19,7 @@ from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.domain import Certificate, Order, OrderState
 from services.issuance.recovery_store import Announced
 from shared import audit
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import (
     CertificateAccepted,
     CertificateIssued,
@@ -33,6 +33,7 @@ from shared.events.issuance import (
 )
 from shared.messaging import codec
 from shared.tx import Tx
+from shared.vocabulary import ItemId, RenewalId
 
 _WITHOUT_INTENT: Final = frozenset({OrderState.AWAITING_CSR, OrderState.CSR_RECEIVED})
 _UNSIGNED: Final = _WITHOUT_INTENT | {OrderState.ISSUING}

@@ -16,11 +16,11 @@ from services.issuance.pins import pins
 from shared.db import Conn
 from shared.effect_ids import effect_id
 from shared.events.application import CancellationRequested
-from shared.events.base import ItemId, Product, RenewalId, SubscriberId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import held_events, inbox
 from shared.runtime.pruning import Rule
 from shared.tx import Tx
+from shared.vocabulary import ItemId, Product, RenewalId, SubscriberId
 
 _ORDER: Final = (
     "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "

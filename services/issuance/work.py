@@ -19,13 +19,13 @@ from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper
 from shared import audit
 from shared.db import Conn, Pool
-from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import outbox
 from shared.observability import tracing
 from shared.runtime.task_loop import claimed
 from shared.security import proofs
 from shared.tx import Clock, Tx, transaction, utc_now
+from shared.vocabulary import ItemId, RenewalId
 
 # Hashing and sealing one PIN takes a tenth of a second.
 PIN_LEASE: Final = timedelta(seconds=10)

@@ -1,8 +1,8 @@
 """Contact and items of a renewal, taken from identity's attestation only."""
 
 from services.mailing.domain import Contact, Item, mail_address, one_line
-from shared.events.base import ItemId
 from shared.security.proofs import Attested, DocumentItem
+from shared.vocabulary import ItemId
 
 
 def contact(proven: Attested) -> Contact:

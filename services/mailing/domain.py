@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from shared.errors import Refused, Unavailable
-from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
+from shared.vocabulary import ItemId, Language, Product, RenewalId
 
 # Dates on paper are Hong Kong dates; Hong Kong has no summer time.
 HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")

@@ -8,8 +8,8 @@ from psycopg.rows import class_row, kwargs_row
 
 from services.mailing.domain import BatchCount, EnvelopeState, PINEnvelope, Waiting
 from shared.db import Conn
-from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
+from shared.vocabulary import ItemId, RenewalId
 
 
 def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime, traceparent: str | None) -> bool:

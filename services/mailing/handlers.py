@@ -27,12 +27,12 @@ from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
-from shared.events.base import ItemId, Language, RenewalId
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
 from shared.security import proofs
 from shared.security.proofs import ProofKeys
 from shared.tx import Tx
+from shared.vocabulary import ItemId, Language, RenewalId
 
 ACTOR: Final = "mailing"
 Content = Mapping[str, object]

@@ -19,7 +19,7 @@ from jinja2.filters import do_wordwrap
 
 from services.mailing.domain import Help, Mail
 from services.mailing.wording import HERE, Wording
-from shared.events.base import Language
+from shared.vocabulary import Language
 
 TEMPLATES: Final = HERE / "templates"
 _LINE_LENGTH: Final = 72

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs7
 
 from services.mailing.domain import EnvelopeUnusable, Letter
-from shared.events.base import ItemId, Language, RenewalId
+from shared.vocabulary import ItemId, Language, RenewalId
 
 
 class _Recipient(msgspec.Struct):

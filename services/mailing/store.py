@@ -27,9 +27,9 @@ from services.mailing.domain import (
 )
 from shared.db import Conn
 from shared.events.application import RefundDue
-from shared.events.base import Language, RenewalId
 from shared.events.mailing import CSRRequestSent
 from shared.runtime.pruning import Rule
+from shared.vocabulary import Language, RenewalId
 
 # The reference stays: operators find the e-mail by it. An unconfirmed e-mail keeps its text until an operator has
 # decided.

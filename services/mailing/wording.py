@@ -11,7 +11,7 @@ from babel import dates, numbers
 from babel.support import NullTranslations
 
 from shared import i18n
-from shared.events.base import Language, Product
+from shared.vocabulary import Language, Product
 
 HERE: Final = Path(__file__).parent
 CATALOGS: Final = HERE / "translations"

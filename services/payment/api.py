@@ -26,9 +26,9 @@ from services.payment.refusals import (
 )
 from services.payment.schemas import CheckoutSchema, OpenCheckoutSchema, PaymentSchema, ReceiptSchema
 from services.payment.webhook import receive as receive_signed
-from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.security.tokens import TokenKind, TokenRefused, verify
 from shared.tx import Tx
+from shared.vocabulary import ARId, RenewalId, SubscriberId
 from shared.web import request
 from shared.web.auth import Caller
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NewType, Protocol
 
 from services.payment.refusals import AlreadyPaid, NoSuchTransition, PaymentClosed, PaymentHeld
-from shared.events.base import ARId, ItemId, RenewalId, SubscriberId
+from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 
 PaymentId = NewType("PaymentId", uuid.UUID)
 CheckoutId = NewType("CheckoutId", uuid.UUID)

@@ -30,9 +30,9 @@ from services.payment.webhook import Webhook
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
 from shared.events.application import CheckoutClosureRequested, RefundDue, RenewalSubmitted
-from shared.events.base import RenewalId
 from shared.messaging.subscriptions import Subscription, on
 from shared.tx import Tx
+from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 # Delay before an intent without an answer is looked up at the provider, if nobody requests its checkout again.

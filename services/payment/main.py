@@ -16,13 +16,13 @@ from services.payment.gateway import CALL_SECONDS, ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared.db import Pool
 from shared.errors import Refused
-from shared.events.base import RenewalId
 from shared.runtime import service
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.service import Command, open_current_pool
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import transaction
+from shared.vocabulary import RenewalId
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ from services.payment.domain import (
     Waiting,
 )
 from shared import audit
-from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import outbox
 from shared.runtime.task_loop import backoff
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
+from shared.vocabulary import RenewalId
 
 log = structlog.get_logger()
 

@@ -17,8 +17,8 @@ from services.payment.domain import (
 )
 from services.payment.webhook import Webhook
 from shared.db import Conn
-from shared.events.base import RenewalId
 from shared.runtime.pruning import Rule
+from shared.vocabulary import RenewalId
 
 PAYMENT: Final = (
     "id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency, document_sha256, pay_before,"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from shared.events.base import ARId, Event, ItemId, Language, SubscriberId, Topic, UTCTime
+from shared.events.base import Event, Topic
+from shared.vocabulary import ARId, ItemId, Language, SubscriberId, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass
 from typing import ClassVar
 
-from shared.events.base import ARId, Event, SubscriberId, Topic, UTCTime
+from shared.events.base import Event, Topic
+from shared.vocabulary import ARId, SubscriberId, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

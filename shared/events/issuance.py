@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.events.base import Event, ItemId, Product, Topic, UTCTime
+from shared.events.base import Event, Topic
+from shared.vocabulary import ItemId, Product, UTCTime
 
 SRN = Annotated[str, Meta(description="Subscriber Reference Number of the subscription")]
 Serial = Annotated[str, Meta(description="The certificate's serial number, lower-case hexadecimal")]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from shared.events.base import Event, ItemId, Topic, UTCTime
+from shared.events.base import Event, Topic
+from shared.vocabulary import ItemId, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass
 from typing import ClassVar
 
-from shared.events.base import Event, Topic, UTCTime
+from shared.events.base import Event, Topic
+from shared.vocabulary import UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

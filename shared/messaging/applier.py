@@ -18,8 +18,9 @@ from shared.events.base import Envelope
 from shared.events.registry import ALL
 from shared.messaging import held_events, inbox
 from shared.messaging.codec import decode_data, readable_sequence
-from shared.messaging.held_events import Held, HeldEvent, Record
+from shared.messaging.held_events import Held, HeldEvent
 from shared.messaging.inbox import Place, Verdict
+from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
 from shared.observability import tracing
 from shared.tx import Clock, NewId, Tx

@@ -16,8 +16,8 @@ from shared.lifecycle import StopSignal
 from shared.messaging import waiting_events
 from shared.messaging.applier import MANY_KEYS, Applier, ManyKeysFailing
 from shared.messaging.group_membership import NO_MEMBER, Membership
-from shared.messaging.held_events import Record
 from shared.messaging.kafka_clients import MAX_POLL_RECORDS
+from shared.messaging.record import Record
 from shared.observability import tracing
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from shared.db import Conn, Pool
 from shared.errors import Unavailable, Undecodable
 from shared.events.base import Envelope
 from shared.messaging import outbox
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.tx import transaction
 
 _FETCH_ROWS: Final = 1000

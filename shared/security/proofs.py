@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from shared.errors import Refused
-from shared.events.base import Language, Product, RenewalId, UTCTime
 from shared.security.tokens import Claims, KeySet, TokenKind, verify
 from shared.tx import Tx
+from shared.vocabulary import Language, Product, RenewalId, UTCTime
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Final
 
 from shared.errors import Refused
-from shared.events.base import Product
 from shared.pki.names import NameRefused, server_name
+from shared.vocabulary import Product
 
 MOST_NAMES: Final = 50
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.events.base import ARId, SubscriberId
 from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.vocabulary import ARId, SubscriberId
 
 
 class Unauthenticated(TokenRefused):

@@ -18,8 +18,8 @@ from services.issuance.csr.csr import CSRFault
 from services.issuance.csr.keys import KeyFault
 from services.issuance.domain import OrderState
 from services.payment import api as payment
-from shared.events.base import Product
 from shared.validation.parsing_pool import TooCostly
+from shared.vocabulary import Product
 from shared.web import problems
 from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from shared.db import Pool
-from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
+from shared.events.base import Event
 from shared.events.issuance import CertificateIssued, OrderOpened
 from shared.events.payment import PaymentCaptured
 from shared.events.registry import ALL
 from shared.messaging import codec
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
+from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 from shared.web.idempotency import FingerprintKey
 
 # Noon of a Monday in Hong Kong.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from shared.db import Pool
 from shared.events.base import Envelope
 from shared.messaging import codec, outbox, outbox_recovery
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 
 
 def travelled(pool: Pool) -> list[Envelope]:

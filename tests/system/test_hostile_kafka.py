@@ -17,10 +17,11 @@ from devtools.scenario.gateway_client import wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from shared.events.application import CSRRequested
-from shared.events.base import RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.events.payment import PaymentCaptured
 from shared.security.tokens import SigningKey, TokenKind, sign
+from shared.vocabulary import RenewalId
 from tests.support.builders import AR, Item, document, receipt, signing_key
 from tests.system.intruder import Intruder, StrangeName, attributes, genuine, held, snappy
 from tests.system.readings import events, rows

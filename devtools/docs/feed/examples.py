@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.events.base import Envelope, Event, ItemId, Product, RenewalId, Topic
+from shared.events.base import Envelope, Event, Topic
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -27,6 +27,7 @@ from shared.events.issuance import (
 )
 from shared.messaging import codec, feed_signature
 from shared.security.tokens import SigningKey, thumbprint
+from shared.vocabulary import ItemId, Product, RenewalId
 
 # The key of RFC 7515, appendix A.3, whose private half is public. Nothing real is signed with it.
 _PUBLISHED: Final = 0x8E9B109E719098BF980487DF1F5D77E9CB29606EBED2263B5F57C213DF84F4B2

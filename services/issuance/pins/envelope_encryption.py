@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance.domain import Recipient
-from shared.events.base import Language
+from shared.vocabulary import Language
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import typst
 
 from services.mailing.domain import EnvelopeUnusable, Help, Letter, one_line
 from services.mailing.wording import Wording
-from shared.events.base import Language
+from shared.vocabulary import Language
 
 _TEMPLATE: Final = Path(__file__).parent / "pin-envelope.typ"
 

@@ -12,7 +12,7 @@ from devtools.scenario.clerk import registered_number
 from services.mailing.operator_api import OPERATIONS
 from shared.db import Pool
 from shared.events.application import RenewalCancelled, RenewalCompleted
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import (
     CertificateAccepted,
     CertificateRevoked,
@@ -22,6 +22,7 @@ from shared.events.issuance import (
     PINVoided,
 )
 from shared.events.mailing import PINEnvelopeReturned
+from shared.vocabulary import ItemId, RenewalId
 from tests.integration.backoffice.desk.world import Publication, Renewal, World, consumer, operating
 from tests.support.builders import NOW, Item
 

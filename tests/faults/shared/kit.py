@@ -16,7 +16,7 @@ from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
 from shared.db import Pool
 from shared.errors import Unavailable
-from shared.events.base import RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.payment import PaymentDeclined
 from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, outbox, relay
@@ -26,6 +26,7 @@ from shared.messaging.subscriptions import on
 from shared.runtime.service import applier
 from shared.settings import KafkaSettings
 from shared.tx import Tx, transaction
+from shared.vocabulary import RenewalId
 from tests.support.engines import Kafka, wait_until
 
 TOPIC: Final = Topic.PAYMENT

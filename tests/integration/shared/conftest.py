@@ -10,14 +10,14 @@ import pytest
 
 from shared import db
 from shared.db import Pool
-from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
 from shared.messaging import codec
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.messaging.subscriptions import on
 from shared.runtime.service import applier
 from shared.tx import Tx
+from shared.vocabulary import RenewalId
 from tests.support.engines import Database
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

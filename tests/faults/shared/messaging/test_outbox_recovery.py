@@ -14,9 +14,10 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, R
 
 from deploy.local import kafka as local_kafka
 from shared.db import Pool
-from shared.events.base import Envelope, RenewalId
+from shared.events.base import Envelope
 from shared.messaging import codec, outbox, outbox_recovery
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
+from shared.vocabulary import RenewalId
 from tests.faults.shared.kit import TOPIC, announce, new_keys, running_relay, unsent
 from tests.faults.shared.started import environment, started
 from tests.support.engines import Database, Kafka, wait_until

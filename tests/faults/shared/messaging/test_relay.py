@@ -14,11 +14,12 @@ from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
 from shared import db
 from shared.db import Pool
-from shared.events.base import ItemId, RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.issuance import IssuanceWithheld, PINEnvelopeSealed
 from shared.messaging import kafka_clients, outbox, relay
 from shared.messaging.feed import Feed
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.faults.shared.kit import (
     announce,
     applied,

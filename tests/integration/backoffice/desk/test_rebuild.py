@@ -11,8 +11,8 @@ import pytest
 from backoffice.desk import rebuild
 from backoffice.desk.rebuild import EventsMissing, Rebuilt
 from shared.events.application import RenewalCancelled
-from shared.messaging.held_events import Record
 from shared.messaging.inbox import Place
+from shared.messaging.record import Record
 from shared.operators import held_commands
 from shared.tx import transaction
 from tests.integration.backoffice.desk.world import Renewal, World, consumer

@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 
 from backoffice.desk.projection import READ
 from deploy.local import kafka as local_kafka
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from tests.integration.backoffice.desk.world import Renewal, World
 from tests.support.builders import signing_key
 from tests.support.engines import Kafka

@@ -23,17 +23,18 @@ from backoffice.desk import projection
 from backoffice.desk.projection import Keys
 from shared.db import Pool
 from shared.events.application import CSRRequested, RenewalSubmitted
-from shared.events.base import Envelope, Event, Language, RenewalId, Topic
+from shared.events.base import Envelope, Event, Topic
 from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
 from shared.messaging import codec, feed_signature
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.operators import operator_api
 from shared.operators.operator_api import Operations
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
+from shared.vocabulary import Language, RenewalId
 from shared.web.idempotency import FingerprintKey
 from tests.support.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
 

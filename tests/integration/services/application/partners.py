@@ -12,7 +12,8 @@ from shared.events.application import (
     RefundDue,
     RenewalSubmitted,
 )
-from shared.events.base import Event, RenewalId
+from shared.events.base import Event
+from shared.vocabulary import RenewalId
 from tests.integration.services.application.world import Renewal, World
 
 

@@ -13,10 +13,10 @@ from shared.events.application import (
     RenewalCompleted,
     RenewalSubmitted,
 )
-from shared.events.base import RenewalId
 from shared.events.issuance import CertificateAccepted, PINReissued
 from shared.events.mailing import CSRRequestSent, MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.events.payment import PaymentDeclined
+from shared.vocabulary import RenewalId
 from tests.integration.services.application.world import MULTI, WILDCARD, WWW, World, body
 from tests.support.builders import NOW
 

@@ -12,7 +12,8 @@ from shared.events.application import (
     RefundDue,
     RenewalCancelled,
 )
-from shared.events.base import ARId, Event
+from shared.events.base import Event
+from shared.vocabulary import ARId
 from tests.integration.services.application.world import WILDCARD, WWW, World
 from tests.support.builders import AR
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from werkzeug.test import TestResponse
 
 from shared.events.application import RenewalSubmitted
-from shared.events.base import ARId, SubscriberId
 from shared.security.tokens import TokenKind, sign
 from shared.tx import transaction
+from shared.vocabulary import ARId, SubscriberId
 from tests.integration.services.application.world import MULTI, WILDCARD, WWW, World, body, problem, unsigned
 from tests.support.builders import AR, NOW, signing_key
 

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from services.application import api, handlers, importing, work
 from services.application.main import build_app
 from shared.db import Pool
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateIssued,
@@ -23,10 +23,11 @@ from shared.events.issuance import (
     IssuanceWithheld,
 )
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.operators import held_commands
 from shared.runtime.service import applier
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.support import builders
 from tests.support.builders import AR, NOW, Publisher
 

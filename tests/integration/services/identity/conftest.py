@@ -18,11 +18,11 @@ from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
 from shared import db
 from shared.db import Pool
-from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.pki.crls import issuer_of
 from shared.security.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
 from shared.validation.parsing_pool import Pool as ParsingPool
+from shared.vocabulary import ARId, RenewalId, SubscriberId
 from shared.web import request
 from tests.support.builders import AR, FINGERPRINTS, key_set
 from tests.support.engines import Database

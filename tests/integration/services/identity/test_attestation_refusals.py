@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 
 from services.identity import enrolment
 from shared.db import Pool
-from shared.events.base import ARId
 from shared.tx import transaction
+from shared.vocabulary import ARId
 from tests.integration.services.identity.conftest import (
     CHAN,
     Application,

@@ -12,10 +12,10 @@ from werkzeug.test import TestResponse
 
 from services.identity import enrolment, reading
 from shared.db import Pool
-from shared.events.base import ARId
 from shared.pki.certificates import sha256
 from shared.tx import transaction
 from shared.validation.parsing_pool import TooCostly
+from shared.vocabulary import ARId
 from tests.integration.services.identity.conftest import (
     CHAN,
     LEE,

@@ -12,10 +12,10 @@ from werkzeug.test import TestResponse
 
 from services.identity import enrolment
 from shared.db import Pool
-from shared.events.base import ARId
 from shared.pki.certificates import sha256
 from shared.security.tokens import TokenKind, verify
 from shared.tx import transaction
+from shared.vocabulary import ARId
 from shared.web.auth import caller_of
 from tests.integration.services.identity.conftest import (
     CHAN,

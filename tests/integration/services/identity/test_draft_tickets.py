@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.db import Pool
-from shared.events.base import ARId, RenewalId, SubscriberId
 from shared.security.tokens import TokenKind, sign
+from shared.vocabulary import ARId, RenewalId, SubscriberId
 from tests.integration.services.identity.conftest import (
     CHAN,
     WONG,

@@ -10,9 +10,9 @@ import pytest
 from services.identity import enrolment, main, store
 from services.identity.domain import ARNotFound, EnrolmentRefused
 from shared.db import Pool
-from shared.events.base import ARId
 from shared.runtime.service import run
 from shared.tx import transaction
+from shared.vocabulary import ARId
 from tests.integration.services.identity.conftest import (
     CHAN,
     SIGNING_KEY,

@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from services.identity import enrolment
 from services.identity.domain import EnrolmentRefused
 from shared.db import Pool
-from shared.events.base import ARId
 from shared.pki.certificates import sha256
 from shared.security.tokens import TokenKind, verify
 from shared.tx import transaction
+from shared.vocabulary import ARId
 from shared.web.auth import caller_of
 from tests.integration.services.identity.conftest import (
     CHAN,

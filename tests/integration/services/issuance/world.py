@@ -28,12 +28,12 @@ from services.issuance.pins.pins import Pepper
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
-from shared.events.base import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.messaging import outbox
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
 from shared.validation.parsing_pool import INLINE, Parser
+from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.web import request
 from shared.web.auth import Caller
 from tests.support.builders import FINGERPRINTS

@@ -5,7 +5,8 @@ from itertools import permutations
 import pytest
 
 from services.mailing.domain import Template, message_id
-from shared.events.base import Event, Language
+from shared.events.base import Event
+from shared.vocabulary import Language
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION
 from tests.integration.services.mailing.world import Renewal, World, new_key, text_of, types
 

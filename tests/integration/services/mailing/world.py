@@ -27,15 +27,16 @@ from services.mailing.print_store import BatchRule
 from services.mailing.print_work import Printer
 from shared.db import Pool
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
-from shared.events.base import Envelope, Event, ItemId, Language, RenewalId, Topic
+from shared.events.base import Envelope, Event, Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging import codec, outbox
-from shared.messaging.held_events import Record
 from shared.messaging.outbox import StoredEvent
+from shared.messaging.record import Record
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import Tx, transaction
+from shared.vocabulary import ItemId, Language, RenewalId
 from tests.integration.services.mailing.mail_server import MailServerFake
 from tests.unit.services.mailing.letter import a_letter, a_print_key, seal, sealed_content
 

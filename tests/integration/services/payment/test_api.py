@@ -11,8 +11,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from services.payment.webhook import WEBHOOKS
-from shared.events.base import RenewalId
 from shared.security.tokens import KeySet, TokenKind, verify
+from shared.vocabulary import RenewalId
 from tests.integration.services.payment.sandbox_process import OLD_SECRET, free_port
 from tests.integration.services.payment.world import AMOUNT, World, new_key, webhook_body, webhook_headers
 

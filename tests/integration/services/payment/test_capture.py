@@ -11,10 +11,10 @@ from services.payment import handlers, outcomes, store, work
 from services.payment.domain import Checkout, Payment
 from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.application import ItemFee
-from shared.events.base import ItemId, RenewalId
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
 from shared.security.tokens import KeySet, TokenKind, verify
 from shared.tx import Tx, transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.integration.services.payment.world import AMOUNT, World, closure, renewal_submitted
 
 

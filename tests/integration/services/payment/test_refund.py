@@ -10,9 +10,9 @@ import pytest
 from services.payment import handlers
 from services.payment.outcomes import HELD
 from services.payment.refusals import PaymentConflict, PaymentNotReady
-from shared.events.base import RenewalId
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
 from shared.tx import transaction
+from shared.vocabulary import RenewalId
 from tests.integration.services.payment.world import AMOUNT, World, closure, refund_due
 
 

@@ -13,10 +13,10 @@ from services.payment.outcomes import FORGOTTEN
 from services.payment.refusals import PaymentNotReady
 from shared import db
 from shared.events.application import RefundDue, RenewalSubmitted
-from shared.events.base import ItemId, RenewalId
 from shared.events.payment import PaymentCaptured, PaymentRefunded
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.integration.services.application import world as application
 from tests.integration.services.payment.world import World, closure, refund_due, renewal_submitted
 from tests.support import builders

@@ -26,12 +26,13 @@ from shared.events.application import (
     RefundDue,
     RenewalSubmitted,
 )
-from shared.events.base import ARId, Event, ItemId, RenewalId, SubscriberId
+from shared.events.base import Event
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import codec
 from shared.messaging.subscriptions import by_type
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
 from shared.tx import transaction
+from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 from shared.web import request
 from tests.integration.services.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
 from tests.support.builders import FINGERPRINTS

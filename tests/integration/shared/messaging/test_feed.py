@@ -14,7 +14,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from shared import db
 from shared.db import Pool
-from shared.events.base import Envelope, ItemId, RenewalId, Topic
+from shared.events.base import Envelope, Topic
 from shared.events.issuance import IssuanceWithheld, PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
 from shared.messaging import codec, feed_signature, outbox, relay
@@ -23,6 +23,7 @@ from shared.messaging.outbox import ENVELOPE, envelope_of
 from shared.security.tokens import KeySet
 from shared.settings import SettingsError
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.support.builders import key_set, signing_key
 from tests.support.engines import Database
 

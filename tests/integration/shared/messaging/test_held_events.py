@@ -15,8 +15,9 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import HeldEventNotFound, Record
+from shared.messaging.held_events import HeldEventNotFound
 from shared.messaging.inbox import Place
+from shared.messaging.record import Record
 from shared.operators import cli, held_commands, skip_proposals
 from shared.tx import transaction
 from tests.integration.shared.conftest import TOPIC, Deliver, Handler, Writer

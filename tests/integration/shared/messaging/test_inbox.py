@@ -12,8 +12,8 @@ from shared.db import Pool
 from shared.errors import Ignored, Refused
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier, ManyKeysFailing
-from shared.messaging.held_events import Record
 from shared.messaging.inbox import Place
+from shared.messaging.record import Record
 from shared.operators import held_commands
 from shared.tx import transaction
 from tests.integration.shared.conftest import TOPIC, Deliver, Handler, Writer

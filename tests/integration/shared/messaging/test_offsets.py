@@ -13,7 +13,7 @@ from shared.db import Pool
 from shared.lifecycle import Lifecycle
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import Consumer
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from tests.integration.shared.conftest import Handler, Writer
 
 

@@ -13,12 +13,12 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, Me
 from shared import db
 from shared.db import Pool
 from shared.errors import Undecodable
-from shared.events.base import RenewalId
 from shared.events.payment import PaymentDeclined
 from shared.lifecycle import Lifecycle
 from shared.messaging import outbox, relay
 from shared.messaging.outbox import EventTooLarge, StoredEvent
 from shared.tx import Tx, transaction
+from shared.vocabulary import RenewalId
 from tests.support.engines import Database, wait_until
 
 KEY = RenewalId(uuid.UUID(int=1))

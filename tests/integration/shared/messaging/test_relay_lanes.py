@@ -22,13 +22,14 @@ from kafka.partitioner import murmur2
 from deploy.kafka.topics import PARTITIONS
 from shared import db
 from shared.db import Pool
-from shared.events.base import ItemId, RenewalId, Topic
+from shared.events.base import Topic
 from shared.events.issuance import PINEnvelopeSealed
 from shared.events.payment import PaymentDeclined
 from shared.lifecycle import Lifecycle
 from shared.messaging import outbox, relay
 from shared.messaging.relay_lanes import LANES, Lanes
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.support.engines import Database, wait_until
 
 DEAD = 3

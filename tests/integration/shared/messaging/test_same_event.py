@@ -10,7 +10,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging import inbox
 from shared.messaging.applier import Applier
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.operators import held_commands, skip_proposals
 from shared.operators.held_commands import ChooseEvent
 from shared.tx import transaction

@@ -20,7 +20,7 @@ from shared.lifecycle import Lifecycle
 from shared.messaging import held_events, waiting_events
 from shared.messaging.applier import Applier
 from shared.messaging.consumer import MOST_IN_HAND, Consumer
-from shared.messaging.held_events import Record
+from shared.messaging.record import Record
 from shared.messaging.subscriptions import on
 from shared.operators import held_commands
 from shared.runtime.service import applier

@@ -17,8 +17,9 @@ from deploy.local import postgres as local_postgres
 from deploy.postgres.roles import ROLES, SERVICES, migrations_folder
 from shared import db
 from shared.messaging import held_events
-from shared.messaging.held_events import Held, Record
+from shared.messaging.held_events import Held
 from shared.messaging.inbox import Place
+from shared.messaging.record import Record
 from shared.runtime import migrate
 from shared.runtime.migrate import MigrationError, NotMigrated
 from tests.support.engines import ROOT, Database, Postgres

@@ -9,9 +9,10 @@ from typing import Any
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.order import Finding
 from backoffice.kit.sources import Batch, IsDone
-from shared.events.base import Envelope, Event, RenewalId, Topic
+from shared.events.base import Envelope, Event, Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.messaging import codec, feed_signature
+from shared.vocabulary import RenewalId
 from tests.support.builders import key_set, signing_key
 
 BEGAN = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

@@ -21,10 +21,11 @@ from backoffice.kit.order import Finding, Kind
 from backoffice.kit.output import Printer, printable
 from backoffice.kit.state import Certificate, State
 from backoffice.kit.verifying import verify
-from shared.events.base import Event, ItemId, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CertificateRevoked
 from shared.messaging import codec
 from shared.security.tokens import KeySet
+from shared.vocabulary import ItemId, RenewalId
 from tests.unit.backoffice.kit.feed import Given, Worked, at, keys
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

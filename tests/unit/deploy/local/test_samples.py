@@ -10,7 +10,7 @@ from deploy.local.people import CHAN
 from deploy.local.pki import PKI
 from services.application.importing import read_file as read_subscriptions
 from services.identity.enrolment import read_file as read_enrolment
-from shared.events.base import Product
+from shared.vocabulary import Product
 
 
 def test_identity_and_application_can_read_them(pki: PKI, now: datetime, tmp_path: Path) -> None:

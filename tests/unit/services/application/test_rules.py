@@ -15,7 +15,7 @@ from services.application import document, prices, terms
 from services.application.domain import Item, ItemState, Subscription
 from services.application.eligibility import ADVICE, judge, month_before
 from services.application.prices import PRICES, Price
-from shared.events.base import ItemId, Language, Product, RenewalId
+from shared.vocabulary import ItemId, Language, Product, RenewalId
 from shared.web.auth import Caller
 from tests.support.builders import AR, NOW
 

@@ -7,7 +7,7 @@ import rfc8785
 
 from services.application import terms
 from services.application.refusals import TermsNotFound
-from shared.events.base import Language
+from shared.vocabulary import Language
 
 # Signed applications name these digests: a published version stays as it is, and what changes gets a new one.
 PUBLISHED = {"2026-11-25": "bcfed41bfe2c6eb13e65090c2d46a330d18418519a5f9f86bbbd37a203aa616c"}

@@ -32,7 +32,7 @@ from services.application.domain import (
 )
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
-from shared.events.base import Event, ItemId, Language, Product, RenewalId
+from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -43,6 +43,7 @@ from shared.events.issuance import (
     OrderOpened,
 )
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
+from shared.vocabulary import ItemId, Language, Product, RenewalId
 from tests.support.builders import AR, NOW
 
 S, T = RenewalState, ItemState

@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from services.identity import der, examining, organisations, subjects
 from services.identity.certificates import Trust, organisation_names, read, validate
 from services.identity.domain import CertificateFault, CertificateRefused, Subscriber
-from shared.events.base import SubscriberId
 from shared.pki.certificates import sha256
+from shared.vocabulary import SubscriberId
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import CA, NOW, ORGANISATIONAL, Holder, Leaf, issue, make_ca, name, world
 from tests.unit.services.identity.der_editing import length, places, replaced

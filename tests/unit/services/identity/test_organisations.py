@@ -4,7 +4,7 @@ import pytest
 
 from services.identity import organisations
 from services.identity.domain import Subscriber
-from shared.events.base import SubscriberId
+from shared.vocabulary import SubscriberId
 from tests.unit.services.identity.builders import Leaf, issue, name, world
 
 

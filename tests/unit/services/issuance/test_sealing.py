@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance.domain import Recipient
 from services.issuance.pins import envelope_encryption
-from shared.events.base import Language
+from shared.vocabulary import Language
 from tests.unit.services.issuance.csr.csrs import rsa_key
 from tests.unit.services.issuance.pki import NOW, ca_name
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from services.issuance.domain import TRANSITIONS, InvalidTransition, Order, OrderState
-from shared.events.base import ItemId, Product, RenewalId
+from shared.vocabulary import ItemId, Product, RenewalId
 
 TRIGGERS = sorted({trigger for _, trigger in TRANSITIONS}, key=lambda trigger: trigger.__name__)
 

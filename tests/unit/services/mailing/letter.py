@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from services.mailing.domain import Letter
-from shared.events.base import ItemId, RenewalId
+from shared.vocabulary import ItemId, RenewalId
 
 PIN: Final = "4F7KQ9XM2CDW8HTR"
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from services.mailing.domain import Help, Mail, Template, message_id
 from services.mailing.messages import Composer
-from shared.events.base import Language, RenewalId
+from shared.vocabulary import Language, RenewalId
 
 FOLDER: Final = Path(__file__).parent / "golden"
 RENEWAL: Final = RenewalId(uuid.UUID("0197f5c2-0000-7000-8000-000000000001"))

@@ -11,7 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from services.mailing.domain import AddressRefused, Template, mail_address, message_id, one_line
-from shared.events.base import ItemId, Language
+from shared.vocabulary import ItemId, Language
 from tests.unit.services.mailing.mails import (
     CASES,
     COMPOSER,

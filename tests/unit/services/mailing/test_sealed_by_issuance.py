@@ -5,7 +5,7 @@ import pytest
 from services.issuance.domain import Recipient
 from services.issuance.pins import envelope_encryption
 from services.mailing.print_key import PrintKey
-from shared.events.base import Language
+from shared.vocabulary import Language
 from tests.unit.services.mailing.letter import a_letter, a_print_key
 
 

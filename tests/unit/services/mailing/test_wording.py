@@ -8,8 +8,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
 from services.mailing.wording import CATALOGS, LOCALES, Wording, texts
-from shared.events.base import Language
 from shared.i18n import catalog
+from shared.vocabulary import Language
 from tests.unit.services.mailing.mails import CASES, COMPOSER, DATED, a_mail, read
 
 TRADITIONAL, SIMPLIFIED = Language.TRADITIONAL_CHINESE, Language.SIMPLIFIED_CHINESE

@@ -9,7 +9,7 @@ import pytest
 
 from services.payment.domain import TRANSITIONS, Move, Payment, PaymentId, PaymentState
 from services.payment.refusals import AlreadyPaid, NoSuchTransition, PaymentClosed, PaymentHeld
-from shared.events.base import ARId, RenewalId, SubscriberId
+from shared.vocabulary import ARId, RenewalId, SubscriberId
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 PAYMENT = Payment(

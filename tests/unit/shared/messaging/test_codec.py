@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Undecodable
-from shared.events.base import Envelope, Event, RenewalId, Topic
+from shared.events.base import Envelope, Event, Topic
 from shared.events.payment import PaymentDeclined, PaymentExpired
 from shared.events.registry import ALL
 from shared.messaging import codec
+from shared.vocabulary import RenewalId
 from tests.unit.shared.messaging.samples import MOMENTS, events
 
 ATTRIBUTES = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)

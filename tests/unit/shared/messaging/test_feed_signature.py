@@ -10,11 +10,12 @@ from typing import Any
 import jwt
 import pytest
 
-from shared.events.base import Envelope, RenewalId, Topic
+from shared.events.base import Envelope, Topic
 from shared.events.issuance import IssuanceWithheld
 from shared.messaging import codec, feed_signature
 from shared.messaging.feed_signature import SignatureWrong
 from shared.security.tokens import KeySet, SigningKey
+from shared.vocabulary import RenewalId
 from tests.support.builders import signing_key
 
 KEY, OLD = signing_key("feed"), signing_key("feed of last year")

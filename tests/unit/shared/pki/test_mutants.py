@@ -16,9 +16,9 @@ from services.identity.certificates import Trust
 from services.identity.domain import CertificateRefused, Subscriber
 from services.issuance.csr import csr
 from shared.errors import Refused, Unavailable
-from shared.events.base import SubscriberId
 from shared.pki import crls
 from shared.pki.certificates import sha256
+from shared.vocabulary import SubscriberId
 from tests.unit.services.identity.builders import CRL, CRL_URL, NOW, ORGANISATIONAL, make_crl, rsa_key, world
 from tests.unit.services.identity.cms_builder import DOCUMENT, sign
 from tests.unit.services.identity.der_editing import length, places, replaced

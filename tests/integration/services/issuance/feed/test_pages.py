@@ -11,10 +11,10 @@ from prometheus_client import generate_latest
 
 from services.issuance.feed import api
 from services.issuance.feed.head import REQUESTS_AT_ONCE
-from shared.events.base import ItemId, RenewalId
 from shared.events.issuance import IssuanceRefused, IssuanceWithheld
 from shared.messaging import codec, outbox
 from shared.tx import transaction
+from shared.vocabulary import ItemId, RenewalId
 from tests.integration.services.issuance.feed.conftest import Client, Feeding, client
 from tests.support.engines import wait_until
 
