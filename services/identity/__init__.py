@@ -1,4 +1,1 @@
-"""identity owns subscribers, who may act for them, trust anchors, CRLs and signature evidence.
-
-It publishes SignatureVerified.
-"""
+"""identity: owns subscribers, ARs, trust anchors, CRLs and signature evidence; publishes SignatureVerified."""

@@ -1,4 +1,6 @@
-"""HTTP: sign in (by certificate, code or signature), authorise a checkout, attest a signature, who am I, keys."""
+"""HTTP API of identity: sign-in by certificate, code or signature; checkout authorisation,
+attestation, sessions, keys.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -36,7 +38,7 @@ from services.identity.domain import (
 from services.identity.examining import Report
 from services.identity.handlers import Tokens
 from services.identity.one_time_store import Challenge
-from services.identity.problems import PROBLEMS as PROBLEMS  # what every api module offers beside its blueprint
+from services.identity.problems import PROBLEMS as PROBLEMS  # every API module exports its table of problems
 from services.identity.schemas import (
     AUTHORISE_PARAMETERS,
     AttestationRequestSchema,
@@ -67,7 +69,7 @@ from shared.web.openapi import SIGN_IN_HOST, Blueprint, by_client_certificate, f
 from shared.web.problem_api import KeySetSchema
 
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
-# Refused sign-ins that stand in the audit log.
+# Refusals of sign-ins that are audited.
 _NOTED: Final = (*_TURNED_AWAY, TooCostly)
 T = TypeVar("T")
 at_sign_in_host = by_client_certificate(SIGN_IN_HOST)
@@ -76,7 +78,9 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def _noting_refused_attestations(view: View) -> View:
-    """Record a refused attestation in a transaction of its own: the refused one is undone."""
+    """Decorate a view to audit refused attestations in a separate transaction, because the request's own is rolled
+    back.
+    """
 
     @wraps(view)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -84,7 +88,7 @@ def _noting_refused_attestations(view: View) -> View:
             return view(*args, **kwargs)
         except (Refused, RevocationUnknown) as refused:
             command: Attest | None = flask.g.get("attesting")
-            if command is not None:  # refused before, it was no attestation yet
+            if command is not None:  # refused before the command was parsed
                 with request.transaction() as tx:
                     attesting.record_refusal(command, request.caller(), refused.reason, tx)
             raise
@@ -92,19 +96,19 @@ def _noting_refused_attestations(view: View) -> View:
     return cast(View, run)
 
 
-blp = Blueprint("identity", __name__, description="Who may act for a subscriber, and what they signed")
+blp = Blueprint("identity", __name__, description="Authorised Representatives, their sign-ins and signatures")
 redirects = blp.response(
     303,
     {"type": "string"},
     content_type="text/html",
-    description="To redirect_uri, with `code` or `error`, and `state`",
+    description="Redirect to redirect_uri, with `code` or `error`, and `state`",
     headers={"Location": {"required": True, "schema": {"type": "string", "format": "uri"}}},
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What main.py builds for the requests."""
+    """Dependencies built by main.py."""
 
     trust: Trust
     key: SigningKey
@@ -124,7 +128,7 @@ def _deps() -> Deps:
 @judges_certificate
 @blp.response(200, TokenSchema)
 def sign_in() -> dict[str, Any]:
-    """Sign in by the client certificate of this connection; a short access token comes back."""
+    """Sign in with the client certificate of this connection. Returns a short-lived access token."""
     token = _with_certificate(
         "sign-in-refused",
         lambda certificate, tx: handlers.sign_in(certificate, tx, trust=_deps().trust, key=_deps().key),
@@ -138,7 +142,7 @@ def sign_in() -> dict[str, Any]:
 @blp.doc(parameters=AUTHORISE_PARAMETERS)
 @redirects
 def authorise() -> flask.Response:
-    """Sign in by the client certificate of this connection, for the portal: a code goes there by redirect."""
+    """Sign in with the client certificate of this connection, for the portal: redirects there with a code."""
     return _code_for(
         lambda command: _with_certificate(
             "sign-in-refused",
@@ -153,7 +157,7 @@ def authorise() -> flask.Response:
 @blp.doc(parameters=AUTHORISE_PARAMETERS[:-1])
 @redirects
 def show_certificate() -> flask.Response:
-    """Show the client certificate of this connection to be looked at; nobody is signed in by it."""
+    """Examine the client certificate of this connection for the portal, without a sign-in."""
 
     def show(command: Authorise) -> str:
         certificate = _client_certificate()
@@ -164,7 +168,7 @@ def show_certificate() -> flask.Response:
 
 
 def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
-    """Back to the portal with a code, or with the reason why there is none."""
+    """Redirect to the portal with a code, or with the reason why there is none."""
     given = flask.request.args.getlist
     redirect_uri = authorising.read_redirect_uri(given("redirect_uri"), _deps().redirect_uris)
     state = authorising.read_state(given("state"))
@@ -192,7 +196,7 @@ def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
 @blp.arguments(CodeSchema)
 @blp.response(200, TokensSchema)
 def redeem_code(command: RedeemCode) -> dict[str, Any]:
-    """Change a code for an access token; for the renewal it was asked with, an authorisation to pay comes too."""
+    """Exchange a code for an access token; if it was requested for a renewal, with an authorisation to pay."""
     with request.transaction() as tx:
         code = authorising.take_code(command, tx)
     if isinstance(code, CodeRefused):
@@ -208,7 +212,7 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 @blp.arguments(CodeSchema)
 @blp.response(200, ReportSchema)
 def show_report(command: RedeemCode) -> Report:
-    """Change a code for what was found about the certificate that was shown."""
+    """Exchange a code for the findings about the presented certificate."""
     with request.transaction() as tx:
         certificate = examining.take_shown(command, tx, _deps().parser)
     if isinstance(certificate, CodeRefused):
@@ -222,7 +226,7 @@ def show_report(command: RedeemCode) -> Report:
 @blp.arguments(ChallengeRequestSchema)
 @blp.response(201, ChallengeSchema)
 def make_challenge(body: dict[str, UUID]) -> Challenge:
-    """Ask for a text to sign with an e-Cert: the way in for whoever cannot show it to this connection."""
+    """Return a challenge to sign with an e-Cert, for clients that cannot present it to this connection."""
     renewal_id = RenewalId(body["renewal_id"]) if "renewal_id" in body else None
     with request.transaction() as tx:
         return challenging.challenge(renewal_id, tx, origin=_deps().origin)
@@ -235,7 +239,7 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, TokensSchema)
 def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
-    """Sign in by the signature over a challenge; one that is refused leaves the challenge as it was."""
+    """Sign in with a signature over a challenge; a refused one does not use up the challenge."""
     signer: str | None = None
     try:
         with request.transaction() as tx:
@@ -256,7 +260,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 @blp.arguments(ChallengeAnswerSchema)
 @blp.response(200, ReportSchema)
 def show_signer(command: AnswerChallenge) -> Report:
-    """What is found about the e-Cert that signed a challenge, which is used up; nobody is signed in by it."""
+    """Return the findings about the e-Cert that signed a challenge, and use up the challenge; without a sign-in."""
     with request.transaction() as tx:
         certificate = challenging.verify(command, tx, _deps().parser)
         challenging.take(command, tx)
@@ -269,7 +273,7 @@ def show_signer(command: AnswerChallenge) -> Report:
 @blp.arguments(CheckoutRequestSchema)
 @blp.response(200, CheckoutAuthorisationSchema)
 def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
-    """Have the client certificate checked again, now, to pay for one renewal."""
+    """Validate the client certificate again, for the payment of one renewal. Returns a checkout authorisation."""
     renewal_id = RenewalId(body["renewal_id"])
     token = _with_certificate(
         "checkout-refused",
@@ -290,8 +294,8 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def attest(command: Attest) -> Evidence:
-    """Have the signature over an application verified and attested."""
-    # Not in the body: the same key and body get the same answer with a fresh ticket, too.
+    """Verify and attest the signature over an application."""
+    # Not in the body: with a fresh ticket the same key and body must get the same answer.
     command = replace(command, ticket=flask.request.headers.get(DRAFT_TICKET_HEADER))
     flask.g.attesting = command
     deps = _deps()
@@ -304,7 +308,7 @@ def attest(command: Attest) -> Evidence:
 @refuses(OfficeEnded)
 @blp.response(200, CallerSchema)
 def show_caller() -> dict[str, Any]:
-    """The signed-in Authorised Representative and their organisation, as on file."""
+    """Return the signed-in AR and their organisation, as in the register."""
     caller = request.caller()
     with request.transaction() as tx:
         ar, subscriber = handlers.show_caller(caller, tx)
@@ -319,7 +323,7 @@ def show_caller() -> dict[str, Any]:
 @signed_in
 @blp.response(204)
 def show_session() -> flask.Response:
-    """Whether the access token's session is open: 401 once it was ended."""
+    """Return whether the access token's session is open: 401 once it was ended."""
     with request.transaction() as tx:
         sessions.require_open(_claims(), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
@@ -329,7 +333,7 @@ def show_session() -> flask.Response:
 @signed_in
 @blp.response(204)
 def end_session() -> flask.Response:
-    """End the access token's session: the portal shows it no page from now on."""
+    """End the access token's session: the portal shows no signed-in page for it any more."""
     with request.transaction() as tx:
         sessions.end(_claims(), tx)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
@@ -339,7 +343,7 @@ def end_session() -> flask.Response:
 @for_everyone
 @blp.response(200, KeySetSchema)
 def show_keys() -> dict[str, Any]:
-    """The public keys that verify identity's tokens."""
+    """Return the public keys that verify identity's tokens."""
     return _deps().jwks
 
 
@@ -356,7 +360,7 @@ def _client_certificate() -> x509.Certificate:
 
 
 def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
-    """Handle a request that the client certificate decides."""
+    """Handle a request that the client certificate authenticates."""
     der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
     with _noted(action, hashlib.sha256(der).hexdigest()):
         certificate = reading.read_certificate(_deps().parser, der)
@@ -366,7 +370,7 @@ def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) 
 
 @contextmanager
 def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
-    """Who is turned away is written down too, when what they wanted is undone."""
+    """Audit a refused sign-in in a separate transaction, because the request's own is rolled back."""
     try:
         yield
     except _NOTED as refused:

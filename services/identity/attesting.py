@@ -1,4 +1,4 @@
-"""The AR's signature over their application: verified once, kept as evidence, vouched for by a token."""
+"""Attestation of the AR's signature over an application: verified once, stored as evidence, attested by a token."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ from shared.web.auth import Caller
 
 @dataclass(frozen=True, kw_only=True)
 class Attest:
-    """A signed document, to be vouched for, with application's ticket for it."""
+    """A signed document to attest, with application's draft ticket."""
 
     renewal_id: RenewalId
     document: bytes
@@ -37,19 +37,19 @@ class Attest:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """identity's own key, and those that verify application's tickets."""
+    """identity's own key, and the public keys that verify draft tickets."""
 
     signing: SigningKey
     application: KeySet
 
 
 def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys, parser: Parser = INLINE) -> Evidence:
-    """Verify the signature and keep the evidence with its attestation; the same signature gets the same again.
+    """Verify the signature, and store the evidence with its attestation; the same signature gets the same evidence
+    again.
 
-    A lost answer can be asked for again when the ticket has expired: the first request had a good one.
-
-    Raises TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable,
-    and as identify does.
+    A lost answer can be requested again even with an expired ticket, since the first request had a valid one. Raises
+    TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable, and the
+    errors of identify.
     """
     signature_sha256 = hashlib.sha256(command.signature).hexdigest()
     earlier = _earlier(command, caller, signature_sha256, tx)
@@ -74,7 +74,7 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
     _check_records(found, signed)
     evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=keys.signing)
     if not store.add_evidence(tx.conn, evidence, found.crls):
-        # Two at once with one signature: the second waited for the first at the unique key.
+        # Of two simultaneous requests with one signature, the second has waited for the first at the unique key.
         earlier = _earlier(command, caller, signature_sha256, tx)
         if earlier is None:
             raise NonceSpent("this application was signed before, with another signature")
@@ -84,9 +84,10 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
 
 
 def _check_records(found: Identified, signed: SignedDocument) -> None:
-    """Refuse while nothing is paid yet what a proof, certificate, mail or letter would refuse afterwards.
+    """Refuse, before payment, what a proof, certificate, e-mail or letter would refuse afterwards.
 
-    shared/security/proofs.py wants the names in the document to be ours to the letter, so no variants are folded here.
+    shared/security/proofs.py requires the names in the document to equal the register's, so no variants are folded
+    here.
     """
     if (signed.subscriber_name, signed.ar_name) != (found.subscriber.name, found.ar.name):
         raise RecordUnusable("the document and the register spell the subscriber's or the representative's name apart")
@@ -98,7 +99,7 @@ def _check_records(found: Identified, signed: SignedDocument) -> None:
 
 
 def _earlier(command: Attest, caller: Caller, signature_sha256: str, tx: Tx) -> Evidence | None:
-    """The evidence of the very same request, if it was kept."""
+    """Return the evidence of the same earlier request, if it was stored."""
     evidence = store.find_attested(tx.conn, caller.ar_id, signature_sha256)
     if evidence is None:
         return None
@@ -144,7 +145,7 @@ def _evidence(
 
 
 def _claims(found: Identified) -> dict[str, Any]:
-    """Whom the readers may believe in: from our own records, so nobody after us can redirect mail or post."""
+    """Return the claims about AR and subscriber, from our own records: no other service can redirect e-mail or post."""
     subscriber, ar = found.subscriber, found.ar
     organisation = {
         "id": subscriber.id,
@@ -162,7 +163,7 @@ def _claims(found: Identified) -> dict[str, Any]:
 
 
 def _decision(verified: VerifiedSignature, found: Identified, tx: Tx) -> dict[str, Detail]:
-    """Why the signature was accepted, for a reader years later."""
+    """Return why the signature was accepted, for an auditor years later."""
     return {
         "outcome": "accepted",
         "profile": "CAdES B-B, detached",
@@ -199,7 +200,7 @@ def _announce(evidence: Evidence, tx: Tx) -> None:
 
 
 def record_refusal(command: Attest, caller: Caller, reason: str, tx: Tx) -> None:
-    """Record whose attestation was refused, and why."""
+    """Audit a refused attestation."""
     details: dict[str, Detail] = {
         "reason": reason,
         "signature_sha256": hashlib.sha256(command.signature).hexdigest(),

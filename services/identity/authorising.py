@@ -1,4 +1,4 @@
-"""From the sign-in host to the portal: a code by redirect, changed for the token by whoever began (RFC 6749, 7636)."""
+"""Sign-in codes: the sign-in host redirects to the portal with a code, which the initiator redeems (RFC 6749, 7636)."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ from shared.vocabulary import RenewalId
 
 CODE_LIFETIME: Final = timedelta(seconds=60)
 _STATE: Final = re.compile(r"[!-~]{8,1024}")
-# The SHA-256 of the verifier in Base64url without padding: no other method is spoken.
+# The SHA-256 of the verifier in Base64url without padding, the only supported method.
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 VERIFIER: Final = r"^[A-Za-z0-9._~-]{43,128}$"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -35,7 +35,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, kw_only=True)
 class Authorise:
-    """Where the portal wants the AR sent back, and what for."""
+    """A request for a sign-in code: the address to return to, and the purpose."""
 
     redirect_uri: str
     code_challenge: str
@@ -44,7 +44,7 @@ class Authorise:
 
 @dataclass(frozen=True, kw_only=True)
 class RedeemCode:
-    """The portal changes the code for a token."""
+    """A request to exchange a code for a token."""
 
     code: str = field(repr=False)
     code_verifier: str = field(repr=False)
@@ -52,21 +52,21 @@ class RedeemCode:
 
 
 def read_redirect_uri(given: Sequence[str], allowed: Collection[str]) -> str:
-    """The one address that the answer may go to, compared as a whole. Raises RedirectRefused."""
+    """Return the requested address if it is an allowed one, compared as a whole. Raises RedirectRefused."""
     if len(given) != 1 or given[0] not in allowed:
         raise RedirectRefused("redirect_uri is not one that this service sends people to")
     return given[0]
 
 
 def read_state(given: Sequence[str]) -> str | None:
-    """What goes back as it came; None unless it is one of a sane length."""
+    """Return the state to pass back; None unless it is a single one of a valid length."""
     return given[0] if len(given) == 1 and _STATE.fullmatch(given[0]) else None
 
 
 def read_authorise(
     redirect_uri: str, *, challenges: Sequence[str], methods: Sequence[str], renewals: Sequence[str]
 ) -> Authorise:
-    """The rest of the request. Raises AuthorisationRefused."""
+    """Return the other parameters of the request. Raises AuthorisationRefused."""
     if len(challenges) != 1 or not _CHALLENGE.fullmatch(challenges[0]):
         raise AuthorisationRefused("code_challenge must be the SHA-256 of the verifier, in Base64url")
     if methods and list(methods) != ["S256"]:
@@ -78,12 +78,12 @@ def read_authorise(
 
 
 def going_back(redirect_uri: str, **parameters: str | None) -> str:
-    """The address with its answer."""
+    """Return the redirect address with the answer's parameters."""
     return f"{redirect_uri}?{urlencode({name: value for name, value in parameters.items() if value is not None})}"
 
 
 def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> str:
-    """A code for the AR who showed their e-Cert. Raises as identify does."""
+    """Return a code for the AR who presented their e-Cert. Raises the errors of identify."""
     found = identify(certificate, tx, trust=trust)
     code = secrets.token_urlsafe(32)
     kept = Code(
@@ -102,15 +102,16 @@ def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trus
 
 
 def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
-    """Use the code up, whatever comes of it: nobody tries verifiers on it. A refusal is returned, so that this is kept.
+    """Use up the code, whatever the outcome: nobody can try several verifiers. A refusal is returned, not raised, so
+    that the transaction commits.
 
-    Every refusal looks the same from outside; the audit log tells them apart.
+    All refusals look the same from outside; the audit log distinguishes them.
     """
     code_sha256 = digest(command.code)
     code = one_time_store.take_code(tx.conn, code_sha256, tx.now)
     if code is None:
         used = one_time_store.find_used_code(tx.conn, code_sha256)
-        # What never was a code leaves no row: anyone could fill the log with it.
+        # An invented code leaves no row: anybody could fill the log with them.
         return CodeRefused() if used is None else _refuse(used, "used-before", tx)
     if code.expires_at <= tx.now:
         return _refuse(code, "expired", tx)
@@ -122,7 +123,7 @@ def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
 
 
 def redeem(code: Code, tx: Tx, *, trust: Trust, key: SigningKey) -> Tokens:
-    """The tokens that a code stands for; the e-Cert is judged once more. Raises as identify does."""
+    """Return the tokens for a code; validates the e-Cert once more. Raises the errors of identify."""
     return issue_tokens(_still_good(code, tx, trust=trust), code.renewal_id, "code", tx, key=key)
 
 
@@ -143,10 +144,10 @@ def _refuse(code: Code, why: str, tx: Tx) -> CodeRefused:
 
 
 def digest(code: str) -> str:
-    """By which a code is known."""
+    """Return the digest under which a code is stored."""
     return hashlib.sha256(code.encode()).hexdigest()
 
 
 def challenge_of(verifier: str) -> str:
-    """What a verifier must have been announced by (RFC 7636, S256)."""
+    """Return the challenge of a verifier (RFC 7636, S256)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

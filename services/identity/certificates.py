@@ -1,9 +1,9 @@
-"""Is this an e-Cert (Organisational), good at this moment? Path, policy, key and use; revocation is in crls.py.
+"""Validation of an e-Cert (Organisational): path, policy, key and use. For revocation see revocation.py.
 
-Only pinned anchors and our own intermediates take part: what a client sends along is never looked at.
-cryptography's ClientVerifier builds the path (signatures, validity, basicConstraints, name constraints); it
-processes no policies, lets a CA certificate through as leaf under our own leaf policy, ignores
-nonRepudiation and the leaf's key size, and forgives a fraction of a second: those checks are ours.
+Only pinned anchors and our own intermediates are used: certificates sent by a client are ignored. cryptography's
+ClientVerifier builds the path (signatures, validity, basicConstraints, name constraints). It processes no policies,
+accepts a CA certificate as a leaf under our leaf policy, ignores nonRepudiation and the leaf's key size, and tolerates
+a fraction of a second: these checks are made here.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ CRITICAL_AND_CHECKED: Final = frozenset(
     }
 )
 ANY_POLICY: Final = x509.ObjectIdentifier("2.5.29.32.0")
-# Certificate policies of the Hong Kong and Guangdong arrangement; below it come year, version and release.
+# Certificate policies of the Hong Kong and Guangdong arrangement, followed by year, version and release.
 _MUTUAL_RECOGNITION: Final = "2.16.344.8.2.2008.810.2."
-# How the CA names the class inside the subject; used for a better reason only, never to let anyone in.
+# The CA's names for classes in the subject; used for a better reason only, never to accept a certificate.
 _OTHER_CLASSES: Final[Mapping[str, CertificateFault]] = {
     "(personal)": CertificateFault.PERSONAL,
     "(encipherment)": CertificateFault.ENCIPHERMENT,
@@ -53,10 +53,10 @@ _OTHER_CLASSES: Final[Mapping[str, CertificateFault]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """The pinned anchors, our own copies of the sub-CAs, and what an accepted e-Cert must say.
+    """The pinned anchors, our own copies of the sub-CAs, and the requirements of an e-Cert.
 
-    The sub-CAs of `mutual_recognition` issue other kinds, too: their e-Certs must say so by a policy of its own.
-    An e-Cert that states extended key usages must state one of `purposes`.
+    The sub-CAs of `mutual_recognition` issue other kinds, too: their e-Certs need a policy of their own. An e-Cert with
+    extended key usages needs one of `purposes`.
     """
 
     anchors: tuple[x509.Certificate, ...]
@@ -69,42 +69,42 @@ class Trust:
 
     @property
     def sub_cas(self) -> tuple[x509.Certificate, ...]:
-        """Every sub-CA, of either kind."""
+        """All sub-CAs, of either kind."""
         return self.intermediates + self.mutual_recognition
 
     @property
     def issuers(self) -> tuple[x509.Certificate, ...]:
-        """Every CA whose CRL we can need."""
+        """All CAs whose CRLs may be needed."""
         return self.anchors + self.sub_cas
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """An accepted e-Cert and the path it was accepted by; `issuers` ends with the anchor."""
+    """An accepted e-Cert and its path; `issuers` ends with the anchor."""
 
     leaf: x509.Certificate
     issuers: tuple[x509.Certificate, ...]
 
     @property
     def links(self) -> tuple[tuple[x509.Certificate, x509.Certificate], ...]:
-        """Each certificate whose revocation matters, with its issuer. The anchor is pinned, so it is not one."""
+        """Each certificate whose revocation matters, with its issuer. The anchor is pinned, so it is not included."""
         return tuple(zip((self.leaf, *self.issuers[:-1]), self.issuers, strict=True))
 
     def as_der(self) -> list[bytes]:
-        """All of it, the leaf first."""
+        """Return all certificates of the chain, the leaf first."""
         return [each.public_bytes(serialization.Encoding.DER) for each in (self.leaf, *self.issuers)]
 
 
 def read(data: bytes) -> x509.Certificate:
-    """Read a certificate and everything in it that is parsed late; raise CertificateRefused.
+    """Parse a certificate including its lazily parsed parts. Raises CertificateRefused.
 
-    Every certificate of a stranger comes through here: what is touched below raises nothing later.
+    Every certificate from outside passes through here: later accesses to these parts raise nothing.
     """
     try:
         certificate = x509.load_der_x509_certificate(data)
         certificate.public_key()
         _ = (certificate.extensions, certificate.issuer, certificate.signature_hash_algorithm)
-        # A year that datetime does not know raises when it is first read.
+        # A year that datetime does not support raises at the first access.
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
         organisation_names(certificate)
     except (NotDER, *UNREADABLE) as error:
@@ -115,7 +115,9 @@ def read(data: bytes) -> x509.Certificate:
 
 
 def _why_unreadable(data: bytes) -> CertificateFault:
-    """Tell a name that is wrongly encoded from all else: its holder can do something about it."""
+    """Return the fault of an unreadable certificate; a wrongly encoded name is distinguished, since its holder can act
+    on it.
+    """
     with contextlib.suppress(NotDER):
         if subjects.has_wrong_characters(data):
             return CertificateFault.NAME_ENCODING
@@ -123,9 +125,9 @@ def _why_unreadable(data: bytes) -> CertificateFault:
 
 
 def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[Chain, ...]:
-    """Return every chain by which this e-Cert is good at `now`; raise CertificateRefused with the reason.
+    """Return every chain under which this e-Cert is valid at `now`. Raises CertificateRefused with the reason.
 
-    Whether a chain stands is for its CRLs to say: one certificate of a renewed sub-CA may be revoked, the other not.
+    CRLs are checked later for each chain: one certificate of a renewed sub-CA may be revoked, another not.
     """
     check_validity(certificate, now)
     check_class(certificate, trust)
@@ -134,7 +136,7 @@ def validate(certificate: x509.Certificate, trust: Trust, now: datetime) -> tupl
 
 
 def find_chains(certificate: x509.Certificate, trust: Trust, now: datetime) -> tuple[Chain, ...]:
-    """Return every chain of pinned CAs, all good at `now`, that issued the certificate; raise CertificateRefused."""
+    """Return every chain of pinned CAs, all valid at `now`, that issued the certificate. Raises CertificateRefused."""
     found = tuple(
         Chain(leaf=certificate, issuers=issuers)
         for issuers in _candidates(certificate, trust)
@@ -147,7 +149,7 @@ def find_chains(certificate: x509.Certificate, trust: Trust, now: datetime) -> t
 
 
 def check_validity(certificate: x509.Certificate, now: datetime) -> None:
-    """It has begun and has not ended; raise CertificateRefused."""
+    """Check the certificate's period of validity. Raises CertificateRefused."""
     if now < certificate.not_valid_before_utc:
         raise CertificateRefused(CertificateFault.NOT_YET_VALID)
     if now > certificate.not_valid_after_utc:
@@ -155,7 +157,7 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
 
 
 def check_key(certificate: x509.Certificate, trust: Trust) -> None:
-    """Its key is strong enough and made to sign; raise CertificateRefused."""
+    """Check that the key is strong enough and permitted to sign. Raises CertificateRefused."""
     if not is_strong(certificate):
         raise CertificateRefused(CertificateFault.WEAK_KEY)
     constraints = extension_of(certificate, x509.BasicConstraints)
@@ -175,7 +177,7 @@ def check_key(certificate: x509.Certificate, trust: Trust) -> None:
 
 
 def check_class(certificate: x509.Certificate, trust: Trust) -> None:
-    """It is an e-Cert (Organisational); raise CertificateRefused.
+    """Check that the certificate is an e-Cert (Organisational). Raises CertificateRefused.
 
     The same sub-CA also issues Personal and Encipherment certificates.
     """
@@ -188,7 +190,7 @@ def check_class(certificate: x509.Certificate, trust: Trust) -> None:
 
 
 def check_policies(chains: tuple[Chain, ...], trust: Trust) -> tuple[Chain, ...]:
-    """Return the chains that allow the e-Cert's policy; raise CertificateRefused if none does."""
+    """Return the chains that permit the e-Cert's policy. Raises CertificateRefused if none does."""
     allowed: list[Chain] = []
     refused: list[CertificateRefused] = []
     for chain in chains:
@@ -204,10 +206,10 @@ def check_policies(chains: tuple[Chain, ...], trust: Trust) -> tuple[Chain, ...]
 
 
 def _check_policy(chain: Chain, trust: Trust) -> None:
-    """Check the policies along one chain (RFC 5280 6.1): each sub-CA can issue only under what it states.
+    """Check the policies along one chain (RFC 5280 6.1): a sub-CA can issue only under its own policies.
 
-    pinned.py lets no sub-CA in that maps or inhibits policies. An anchor may state none.
-    Raises CertificateRefused, also for what a mutual-recognition sub-CA issued without that status.
+    pinned.py refuses sub-CAs that map or inhibit policies. An anchor may have none. Raises CertificateRefused, also for
+    a certificate of a Mutual Recognition sub-CA without that policy.
     """
     accepted = policies_of(chain.leaf) & trust.policies
     for issuer in chain.issuers:
@@ -225,7 +227,7 @@ def _is_mutual_recognition(certificate: x509.Certificate) -> bool:
 
 
 def _candidates(certificate: x509.Certificate, trust: Trust) -> Iterator[tuple[x509.Certificate, ...]]:
-    """Yield every way up to an anchor by name alone; all of it is ours, so no client makes it long."""
+    """Yield every path to an anchor by name only; all CAs are ours, so clients cannot make it long."""
 
     def climb(below: x509.Certificate, path: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
         yield from ((*path, anchor) for anchor in trust.anchors if anchor.subject == below.issuer)
@@ -238,18 +240,18 @@ def _candidates(certificate: x509.Certificate, trust: Trust) -> Iterator[tuple[x
 
 
 def _verifies(certificate: x509.Certificate, issuers: tuple[x509.Certificate, ...], now: datetime) -> bool:
-    """Whether exactly these CAs issued the certificate, as the library sees it."""
+    """Return whether exactly these CAs issued the certificate, as the library validates it."""
     verifier = (
         PolicyBuilder()
         .store(Store([issuers[-1]]))
         .time(now)
         .max_chain_depth(MAX_CHAIN_DEPTH)
         .extension_policies(
-            # pinned.py has looked at the policies and purposes of our own sub-CAs.
+            # pinned.py has checked the policies and purposes of our own sub-CAs.
             ca_policy=ExtensionPolicy.webpki_defaults_ca()
             .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
             .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, None),
-            # Nothing is demanded of the leaf here: check_key and check_class have done it, with a reason for each case.
+            # No requirements for the leaf here: check_key and check_class have them, with a reason for each case.
             ee_policy=ExtensionPolicy.permit_all()
             .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
             .may_be_present(x509.CRLDistributionPoints, Criticality.AGNOSTIC, None),
@@ -275,10 +277,13 @@ def policies_of(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifie
 
 
 def organisation_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Every O and OU of the subject, in every reading. Their order is the CA's habit, so readers go by content."""
+    """Return every O and OU of the subject, in every possible decoding.
+
+    Their order varies, so readers go by content.
+    """
     return subjects.values(certificate, subjects.ORGANISATION, subjects.UNIT)
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """How people call a holder, or a CA."""
+    """Return the common name of a holder or a CA."""
     return next(iter(subjects.values(certificate, subjects.COMMON_NAME)), None) or subjects.describe(certificate)

@@ -1,4 +1,4 @@
-"""Sign-in without a client certificate: the AR signs a text of ours with the e-Cert, once, within minutes."""
+"""Sign-in without a client certificate: the AR signs a challenge with the e-Cert, once, within minutes."""
 
 import json
 import secrets
@@ -21,21 +21,24 @@ from shared.tx import Tx
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import RenewalId
 
-# Never the application's: a signature made to sign in signs no application, and the other way round.
+# Never the application's: a signature for a sign-in signs no application, and the other way round.
 PURPOSE: Final = "hk.ecert.sign-in.v1"
 LIFETIME: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerChallenge:
-    """The signature over a challenge's document."""
+    """A signature over a challenge's document."""
 
     challenge_id: uuid.UUID
     signature: bytes = field(repr=False)
 
 
 def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge:
-    """A text to sign. `origin` is the site that may ask for it: whoever signs can see it is the right one."""
+    """Return a challenge to sign.
+
+    `origin` is the site that may request it: signers can see that it is the right one.
+    """
     expires_at = (tx.now + LIFETIME).replace(microsecond=0)
     content = {
         "purpose": PURPOSE,
@@ -47,7 +50,7 @@ def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge
         content["renewal_id"] = str(renewal_id)
     made = Challenge(
         id=tx.new_id(),
-        # Of ASCII texts alone, so this is their canonical form (RFC 8785) too.
+        # ASCII only, so this is also its canonical form (RFC 8785).
         document=json.dumps(content, sort_keys=True, separators=(",", ":")),
         renewal_id=renewal_id,
         expires_at=expires_at,
@@ -57,7 +60,10 @@ def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge
 
 
 def verify(command: AnswerChallenge, tx: Tx, parser: Parser = INLINE) -> x509.Certificate:
-    """Whose signature over the challenge's text this is. Raises ChallengeRefused or SignatureRefused."""
+    """Verify the signature over the challenge. Returns the signer's certificate.
+
+    Raises ChallengeRefused or SignatureRefused.
+    """
     asked = one_time_store.find_challenge(tx.conn, command.challenge_id, tx.now)
     if asked is None:
         raise _refused()
@@ -67,16 +73,17 @@ def verify(command: AnswerChallenge, tx: Tx, parser: Parser = INLINE) -> x509.Ce
 def sign_in(
     command: AnswerChallenge, certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey
 ) -> Tokens:
-    """The tokens of the AR who signed the challenge, which is used up. Raises ChallengeRefused, and as identify does.
+    """Return the tokens of the AR who signed the challenge, and use it up.
 
-    Whoever is turned away may sign the same text with another e-Cert.
+    A refused signer may sign the same challenge with another e-Cert. Raises ChallengeRefused, and the errors of
+    identify.
     """
     taken = take(command, tx)
     return issue_tokens(identify(certificate, tx, trust=trust), taken.renewal_id, "signed-challenge", tx, key=key)
 
 
 def take(command: AnswerChallenge, tx: Tx) -> Challenge:
-    """The challenge, used up by this answer. Raises ChallengeRefused."""
+    """Return the challenge, and use it up. Raises ChallengeRefused."""
     taken = one_time_store.take_challenge(tx.conn, command.challenge_id, tx.now)
     if taken is None:
         raise _refused()
@@ -84,9 +91,9 @@ def take(command: AnswerChallenge, tx: Tx) -> Challenge:
 
 
 def record_refusal(command: AnswerChallenge, reason: str, certificate_sha256: str | None, tx: Tx) -> None:
-    """Record a refused answer, once for each challenge, reason and e-Cert: the same answer again adds nothing.
+    """Audit a refused answer, once for each challenge, reason and e-Cert.
 
-    What never was a challenge leaves no row: anyone could fill the log with it.
+    An invented challenge leaves no row: anybody could fill the log with them.
     """
     signer = certificate_sha256 or ""
     if one_time_store.add_refusal(tx.conn, command.challenge_id, reason, signer):

@@ -1,8 +1,8 @@
-"""The AR's signature: a strict profile of detached CMS SignedData (RFC 5652, CAdES baseline B-B).
+"""Verification of the AR's signature: a strict profile of detached CMS SignedData (RFC 5652, CAdES baseline B-B).
 
-One function and no options. What the profile does not name is refused; whether the certificate may be
-trusted is not asked here (certificates.py). asn1crypto, which is lazy and lenient, sees only bytes that
-der.py found to be DER, and whatever it raises is a refusal.
+One function without options. Everything outside the profile is refused; trust in the certificate is checked elsewhere
+(certificates.py). asn1crypto, which is lazy and lenient, gets only bytes that der.py has accepted as DER, and all of
+its exceptions are refusals.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _SIGNING_CERTIFICATE_V2: Final = "1.2.840.113549.1.9.16.2.47"
 _ALGORITHM_PROTECTION: Final = "1.2.840.113549.1.9.52"
 _REQUIRED: Final = frozenset({_CONTENT_TYPE, _MESSAGE_DIGEST, _SIGNING_TIME, _SIGNING_CERTIFICATE_V2})
 
-# asn1crypto has no exception of its own: malformed contents surface as any of these, when first touched.
+# asn1crypto has no exception of its own: malformed content raises any of these at the first access.
 _ASN1_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedSignature:
-    """A signature that holds, by a certificate that is still to be judged."""
+    """A valid signature by a certificate that is not validated yet."""
 
     certificate: x509.Certificate
     certificate_der: bytes
@@ -46,7 +46,7 @@ class VerifiedSignature:
 
 @dataclass(frozen=True, kw_only=True)
 class _Signed:
-    """The parts of one SignedData, taken out of asn1crypto once; `attributes` are by dotted OID."""
+    """The parts of a SignedData, extracted from asn1crypto once; `attributes` are by dotted OID."""
 
     certificate: x509.Certificate
     certificate_der: bytes
@@ -60,9 +60,9 @@ class _Signed:
 
 
 def verify(signature: bytes, document: bytes, now: datetime) -> VerifiedSignature:
-    """Verify a detached CMS signature over `document`, received at `now`; raise SignatureRefused.
+    """Verify a detached CMS signature over `document`, received at `now`. Raises SignatureRefused.
 
-    Raises CertificateRefused if the signer's certificate has a wrongly encoded name: that is worth saying in words.
+    Raises CertificateRefused if the signer's certificate has a wrongly encoded name, since its holder can act on it.
     """
     if len(signature) > MAX_BYTES:
         raise SignatureRefused(SignatureFault.TOO_LARGE)
@@ -129,7 +129,7 @@ def _is_absent(field: Any) -> bool:
 
 
 def _only_certificate(signed_data: Any) -> tuple[bytes, bytes, int]:
-    """The one certificate: its bytes, its issuer's name, its serial number."""
+    """Return the only certificate: its bytes, its issuer's name, its serial number."""
     certificates = signed_data["certificates"]
     if _is_absent(certificates) or len(certificates) != 1 or certificates[0].name != "certificate":
         raise SignatureRefused(SignatureFault.CERTIFICATES)
@@ -148,8 +148,8 @@ def _only_signer(signed_data: Any) -> Any:
     if not _is_absent(signer["unsigned_attrs"]):
         raise SignatureRefused(SignatureFault.EXTRAS)
     if _is_absent(signer["signed_attrs"]):
-        # Without them the signature is over the document itself, and the DER of another signature's
-        # attributes could be passed off as a signed document.
+        # Without them the signature is over the document itself, and the DER of another signature's attributes could be
+        # presented as a signed document.
         raise SignatureRefused(SignatureFault.NO_SIGNED_ATTRIBUTES)
     as_received = signer.dump()
     if signer.copy().dump(force=True) != as_received:
@@ -166,7 +166,7 @@ def _check_content(signed_data: Any) -> None:
 
 
 def _check_signer_id(sid: Any, issuer: bytes, serial: int, certificate: x509.Certificate) -> str:
-    """Compare the signer identifier with the certificate; return the SignerInfo version that goes with it."""
+    """Compare the signer identifier with the certificate. Returns the corresponding SignerInfo version."""
     if sid.name == "issuer_and_serial_number":
         if sid.chosen["issuer"].dump() == issuer and sid.chosen["serial_number"].native == serial:
             return "v1"
@@ -191,7 +191,7 @@ def _hash_name(signed_data: Any, signer: Any) -> str:
 
 
 def _signed_attributes(signer: Any) -> tuple[Mapping[str, Any], bytes]:
-    """Each attribute's only value, and the bytes that were signed: the attributes tagged as a SET."""
+    """Return each attribute's only value, and the signed bytes: the attributes tagged as a SET."""
     field = signer["signed_attrs"]
     if not der.is_sorted_set(list(der.elements(field.contents))):
         raise SignatureRefused(SignatureFault.NOT_DER)
@@ -212,7 +212,7 @@ def _signed_attributes(signer: Any) -> tuple[Mapping[str, Any], bytes]:
 
 
 def _check_attributes(signed: _Signed, document: bytes) -> datetime:
-    """Compare the attributes with document and certificate; return the claimed signing time."""
+    """Compare the attributes with document and certificate. Returns the claimed signing time."""
     attributes = signed.attributes
     if attributes[_CONTENT_TYPE].native != "data":
         raise SignatureRefused(SignatureFault.CONTENT_TYPE)
@@ -248,8 +248,8 @@ def _names(issuer_serial: Any, signed: _Signed) -> bool:
 
 
 def _check_algorithm_protection(value: Any, signed: _Signed) -> None:
-    """RFC 6211: the algorithms named under the signature must be the ones used."""
-    # [1] IMPLICIT on the wire; the identifier octet back to SEQUENCE makes the two comparable.
+    """Check that the protected algorithms are those that were used (RFC 6211)."""
+    # [1] IMPLICIT on the wire; the identifier octet of a SEQUENCE makes the two comparable.
     protected = b"\x30" + value["signature_algorithm"].dump()[1:]
     if (
         signing.HASH_NAMES.get(value["digest_algorithm"].dump()) != signed.hash_name

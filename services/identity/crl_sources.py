@@ -1,4 +1,4 @@
-"""Where CRLs come from: directories, and http addresses that may be slow, huge or lying."""
+"""Sources of CRLs: directories, and http addresses that may be slow, huge or malicious."""
 
 import time
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ SUFFIXES: Final = frozenset({".crl", ".der", ".pem"})
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0
 WHOLE_SECONDS: Final = 30.0
-# The whole is looked at between two reads.
+# The total time is checked between two reads.
 LONGEST_CALL: Final = timedelta(seconds=CONNECT_SECONDS + READ_SECONDS + WHOLE_SECONDS + READ_SECONDS)
 _CHUNK: Final = 65_536
 
 
 class SourceUnavailable(Unavailable):
-    """The source did not give its CRLs this time."""
+    """The source did not deliver its CRLs."""
 
     reason = "crl-source-unavailable"
 
 
 def read(source: str) -> Iterator[bytes]:
-    """Every CRL file of a source, as it lies there. Raises SourceUnavailable."""
+    """Yield every CRL file of a source, unparsed. Raises SourceUnavailable."""
     if source.startswith(("http://", "https://")):
         yield _download(source)
         return
@@ -40,13 +40,13 @@ def read(source: str) -> Iterator[bytes]:
 
 
 def _head(file: Path) -> bytes:
-    """One byte more than allowed is enough to be refused."""
+    """Return the file, truncated to one byte more than allowed, which is then refused."""
     with file.open("rb") as opened:
         return opened.read(MAX_BYTES + 1)
 
 
 def _download(url: str) -> bytes:
-    """CRLs are fetched in the clear (RFC 5280, 8): their signature protects them, not the road."""
+    """Download a CRL over plain http (RFC 5280, 8): its signature protects it."""
     until = time.monotonic() + WHOLE_SECONDS
     try:
         with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False) as response:

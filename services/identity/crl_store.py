@@ -1,4 +1,4 @@
-"""The SQL of CRLs: where they come from, and the newest of each list."""
+"""SQL of CRLs: their sources, and the newest of each list."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,12 +12,12 @@ from shared.pki.crls import StoredCRL
 
 
 def _crl(number: Decimal, **columns: Any) -> StoredCRL:
-    """A CRLNumber may be longer than any integer type of the database."""
+    """Return a row as a StoredCRL; its number may exceed every integer type of the database."""
     return StoredCRL(number=int(number), **columns)
 
 
 def find_crls(conn: Conn, issuers: Sequence[str]) -> dict[str, list[StoredCRL]]:
-    """The newest CRLs of these issuers, by issuer. They cannot be pruned before this transaction ends."""
+    """Return the newest CRLs of these issuers, by issuer. They cannot be pruned before this transaction ends."""
     with conn.cursor(row_factory=kwargs_row(_crl)) as cursor:
         found = cursor.execute(
             """SELECT c.issuer_sha256, c.scope, c.number, c.this_update, c.next_update, c.sha256, c.der
@@ -32,7 +32,7 @@ def find_crls(conn: Conn, issuers: Sequence[str]) -> dict[str, list[StoredCRL]]:
 
 
 def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, usable_until: datetime) -> bool:
-    """Make this the newest CRL of its list, unless it goes back behind the one we hold."""
+    """Store the newest CRL of a list. Returns False if it is older than the stored one."""
     moved = conn.execute(
         """INSERT INTO crl_heads (issuer_sha256, scope, number, this_update, sha256, usable_until)
            VALUES (%(issuer_sha256)s, %(scope)s, %(number)s, %(this_update)s, %(sha256)s, %(usable_until)s)
@@ -54,7 +54,7 @@ def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, usable_until: datetime
     return True
 
 
-# For the gauges. A delta list clears nobody, so nothing waits for a new one. A CA without a list ran out long ago.
+# For the gauges. Delta lists clear no certificate, so they have no expiry. A CA without a list counts as long expired.
 THIS_UPDATES: Final = """SELECT p.name, h.scope, min(extract(epoch FROM h.this_update))::float
                          FROM pinned_issuers AS p JOIN crl_heads AS h USING (issuer_sha256)
                          WHERE h.scope NOT LIKE 'delta %%' GROUP BY p.name, h.scope"""
@@ -66,7 +66,7 @@ USABLE_UNTIL: Final = """SELECT p.name, COALESCE(h.scope, 'none'),
 
 
 def pin_issuers(conn: Conn, names: Mapping[str, str]) -> None:
-    """Make these CAs the ones whose lists are needed: their names by their ids."""
+    """Store the CAs whose lists are needed: their names by their ids."""
     conn.execute("DELETE FROM pinned_issuers WHERE issuer_sha256 <> ALL(%s)", (list(names),))
     conn.execute(
         """INSERT INTO pinned_issuers (issuer_sha256, name) SELECT * FROM unnest(%s::text[], %s::text[])
@@ -76,7 +76,7 @@ def pin_issuers(conn: Conn, names: Mapping[str, str]) -> None:
 
 
 def prune_crls(conn: Conn, before: datetime) -> int:
-    """Delete superseded CRLs that no evidence rests on, and those of CAs pinned no more once they ran out."""
+    """Delete superseded CRLs without evidence, and expired ones of CAs that are no longer pinned."""
     conn.execute(
         """DELETE FROM crl_heads AS h USING crls AS c
            WHERE c.issuer_sha256 = h.issuer_sha256 AND c.sha256 = h.sha256 AND c.next_update < %s
@@ -94,7 +94,7 @@ def prune_crls(conn: Conn, before: datetime) -> int:
 
 
 def save_sources(conn: Conn, sources: Sequence[str], now: datetime) -> None:
-    """Make the settings' sources the ones that are read, all of them at once: another CA may be pinned now."""
+    """Store the configured sources and make all of them due: another CA may be pinned now."""
     conn.execute("DELETE FROM crl_sources WHERE source <> ALL(%s)", (list(sources),))
     conn.execute(
         """INSERT INTO crl_sources (source, due_at) SELECT unnest(%s::text[]), %s
@@ -104,7 +104,7 @@ def save_sources(conn: Conn, sources: Sequence[str], now: datetime) -> None:
 
 
 def claim_due_source(conn: Conn, now: datetime, lease: timedelta) -> str | None:
-    """One source that is due, nobody else's for the length of the lease."""
+    """Claim a due source under a lease."""
     row = conn.execute(
         """UPDATE crl_sources SET due_at = %s WHERE source = (
                SELECT source FROM crl_sources WHERE due_at <= %s ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -115,7 +115,7 @@ def claim_due_source(conn: Conn, now: datetime, lease: timedelta) -> str | None:
 
 
 def settle_source(conn: Conn, source: str, *, due_at: datetime, now: datetime, error: str | None) -> None:
-    """Record how a source was read, and when it is due again."""
+    """Record the outcome of reading a source, and when it is due again."""
     conn.execute(
         """UPDATE crl_sources SET due_at = %s, last_error = %s,
                last_success_at = CASE WHEN %s::text IS NULL THEN %s ELSE last_success_at END

@@ -1,7 +1,7 @@
-"""The DER rules that parsers forgive: one value, one encoding, to the last byte.
+"""Strict DER: one value, one encoding, to the last byte.
 
-asn1crypto and OpenSSL read much of BER. Where two parsers may read one signature in two ways a forger
-chooses, so what is not DER is turned away here before anything else looks at it.
+asn1crypto and OpenSSL accept much of BER. If two parsers read a signature in two ways, a forger can choose, so anything
+that is not DER is refused before other code reads it.
 """
 
 import itertools
@@ -24,19 +24,19 @@ _TIMES: Final = {_UTC_TIME: re.compile(rb"\d{12}Z"), _GENERALIZED_TIME: re.compi
 
 
 class NotDER(Refused):
-    """The bytes are not the one DER encoding of anything."""
+    """The bytes are not a DER encoding."""
 
     reason = "not-der"
 
 
 def require(data: bytes) -> None:
-    """Accept exactly one DER value that fills `data`; raise NotDER otherwise."""
+    """Require exactly one DER value that fills `data`. Raises NotDER."""
     if _value(data, 0, len(data), 0) != len(data):
         raise NotDER("bytes after the value")
 
 
 def elements(contents: bytes) -> Iterator[bytes]:
-    """The encoded values inside a constructed value, in order."""
+    """Yield the encoded values inside a constructed value, in order."""
     position = 0
     while position < len(contents):
         _, _start, end = _header(contents, position, len(contents))
@@ -45,18 +45,18 @@ def elements(contents: bytes) -> Iterator[bytes]:
 
 
 def contents_of(value: bytes) -> bytes:
-    """What one encoded value holds, without its identifier and length."""
+    """Return the contents of one encoded value, without identifier and length."""
     _, start, end = _header(value, 0, len(value))
     return value[start:end]
 
 
 def is_sorted_set(members: list[bytes]) -> bool:
-    """Whether these encodings are in the order DER demands of a SET OF, with none twice."""
+    """Return whether these encodings are in the order of a DER SET OF, without duplicates."""
     return all(before < after for before, after in itertools.pairwise(members))
 
 
 def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
-    """The identifier octet of the value at `position`, where its contents start and where they end."""
+    """Return the identifier octet of the value at `position`, and the start and end of its contents."""
     if limit - position < 2:
         raise NotDER("cut short")
     identifier, first = data[position], data[position + 1]
@@ -78,7 +78,7 @@ def _header(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
 
 
 def _value(data: bytes, position: int, limit: int, depth: int) -> int:
-    """Check the value at `position`; return where it ends."""
+    """Check the value at `position`. Returns its end."""
     if depth > MAX_DEPTH:
         raise NotDER("nested too deep")
     identifier, start, end = _header(data, position, limit)

@@ -1,4 +1,6 @@
-"""What identity reads in the document that an AR signed: whose renewal it is. The rest is application's."""
+"""Parts of the signed document that identity reads: renewal, signer and subscriber. Everything else
+is application's.
+"""
 
 import json
 import re
@@ -17,7 +19,7 @@ _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 @dataclass(frozen=True, kw_only=True)
 class SignedDocument:
-    """The parts that bind a signature to one renewal of one caller, and whom the document names."""
+    """The parts that bind a signature to one renewal of one caller, and the names in the document."""
 
     renewal_id: RenewalId
     nonce: str
@@ -26,7 +28,7 @@ class SignedDocument:
 
 
 def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDocument:
-    """Read the document; raise DocumentRefused unless it is an application for the caller's own renewal."""
+    """Parse the document. Raises DocumentRefused unless it is an application for the caller's own renewal."""
     content = _parse(document)
     if content.get("purpose") != PURPOSE:
         raise DocumentRefused(DocumentFault.PURPOSE)
@@ -48,7 +50,7 @@ def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDoc
 
 
 def _parse(document: bytes) -> dict[str, Any]:
-    """JSON with one meaning: UTF-8, no name twice, no NaN."""
+    """Parse JSON with one meaning only: UTF-8, no duplicate names, no NaN."""
     if len(document) > MAX_BYTES:
         raise DocumentRefused(DocumentFault.TOO_LARGE)
     try:

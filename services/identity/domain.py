@@ -1,4 +1,4 @@
-"""What identity knows: subscribers, their ARs, who may act, and every reason to turn someone away."""
+"""Subscribers and their ARs, and all refusals of identity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from shared.vocabulary import ARId, SubscriberId
 
 
 class CertificateFault(StrEnum):
-    """Why an e-Cert is not accepted; each is a stable slug."""
+    """Reasons for refusing an e-Cert; stable slugs."""
 
     UNREADABLE = "certificate-unreadable"
     NAME_ENCODING = "certificate-name-encoding"
@@ -49,7 +49,7 @@ _ADVICE: Final[Mapping[CertificateFault, str]] = {
 
 
 class Reasoned(Refused):
-    """A refusal of several reasons: the reader of the problem document gets `reason` beside its type."""
+    """A refusal with several possible reasons: the problem document has `reason` beside its type."""
 
     def __init__(self, reason: str, message: str | None = None) -> None:
         super().__init__(message or reason)
@@ -58,7 +58,7 @@ class Reasoned(Refused):
 
 
 class CertificateRefused(Reasoned):
-    """This e-Cert does not identify an Authorised Representative."""
+    """The e-Cert does not identify an Authorised Representative."""
 
     def __init__(self, fault: CertificateFault) -> None:
         super().__init__(fault.value, _ADVICE.get(fault))
@@ -66,7 +66,7 @@ class CertificateRefused(Reasoned):
 
 
 class SignatureFault(StrEnum):
-    """Why a CMS signature is not accepted; each is a stable slug."""
+    """Reasons for refusing a CMS signature; stable slugs."""
 
     TOO_LARGE = "signature-too-large"
     NOT_DER = "signature-not-der"
@@ -90,7 +90,7 @@ class SignatureFault(StrEnum):
 
 
 class SignatureRefused(Reasoned):
-    """This CMS is not a signature over the document as our profile wants it."""
+    """The CMS is not a signature over the document under our profile."""
 
     def __init__(self, fault: SignatureFault) -> None:
         super().__init__(fault.value)
@@ -104,13 +104,13 @@ class NotEnrolled(Refused):
 
 
 class OrganisationMismatch(Refused):
-    """The e-Cert names another organisation than the one the AR acts for."""
+    """The e-Cert names another organisation than the AR's."""
 
     reason = "organisation-mismatch"
 
 
 class DocumentFault(StrEnum):
-    """Why a document is not attested; each is a stable slug."""
+    """Reasons for not attesting a document; stable slugs."""
 
     PURPOSE = "document-purpose"
     OTHER_RENEWAL = "document-of-another-renewal"
@@ -133,7 +133,7 @@ class DocumentRefused(Reasoned):
 
 
 class TicketFault(StrEnum):
-    """Why a draft ticket is not accepted; each is a stable slug."""
+    """Reasons for refusing a draft ticket; stable slugs."""
 
     MISSING = "ticket-missing"
     INVALID = "ticket-invalid"
@@ -144,26 +144,26 @@ class TicketFault(StrEnum):
 
 
 class TicketRefused(Reasoned):
-    """No ticket of application for this AR, renewal and document came with the signature."""
+    """The request has no valid draft ticket for this AR, renewal and document."""
 
     def __init__(self, fault: TicketFault) -> None:
         super().__init__(fault.value)
 
 
 class OtherCertificate(Refused):
-    """Signed with another e-Cert than the one that signed in."""
+    """The signature was made with another e-Cert than the sign-in."""
 
     reason = "signed-with-another-certificate"
 
 
 class NonceSpent(Refused):
-    """Another signature over this nonce or renewal was attested already."""
+    """Another signature over this nonce or renewal is attested already."""
 
     reason = "nonce-spent"
 
 
 class RecordUnusable(Refused):
-    """The register's record of the subscriber or the AR would fail later: in a certificate, a mail or a letter."""
+    """The register's record of subscriber or AR cannot be used in a certificate, an e-mail or a letter."""
 
     reason = "record-unusable"
 
@@ -175,19 +175,21 @@ class OfficeEnded(Refused):
 
 
 class RedirectRefused(Refused):
-    """The address to go back to is not an allowed one: nobody is sent there, not even with an error."""
+    """The return address is not an allowed one: nothing is redirected there, not even an error."""
 
     reason = "redirect-uri-refused"
 
 
 class AuthorisationRefused(Refused):
-    """The request for a sign-in code is not put as it must be."""
+    """The request for a sign-in code is invalid."""
 
     reason = "invalid-request"
 
 
 class CodeRefused(Refused):
-    """No such code, used before, too old, or not of whoever began this sign-in; which of these is not said."""
+    """The code does not exist, is used or expired, or belongs to another initiator; the caller cannot distinguish
+    these.
+    """
 
     reason = "code-refused"
 
@@ -196,7 +198,7 @@ class CodeRefused(Refused):
 
 
 class ChallengeRefused(Refused):
-    """No such challenge, used before, or too old."""
+    """The challenge does not exist, or is used or expired."""
 
     reason = "challenge-refused"
 
@@ -208,13 +210,13 @@ class ARNotFound(Refused):
 
 
 class EvidenceNotFound(Refused):
-    """There is no such evidence."""
+    """No such evidence exists."""
 
     reason = "evidence-not-found"
 
 
 class EnrolmentRefused(Refused):
-    """The enrolment file does not say what it must."""
+    """The enrolment file is invalid."""
 
     reason = "enrolment-refused"
 

@@ -1,8 +1,8 @@
-"""Enrolment: subscribers, their ARs and the e-Certs these hold, from a file that the CA's desk vouches for.
+"""Enrolment of subscribers, their ARs and their e-Certs, from a file of the CA's desk.
 
-A file says: {"subscribers": [{id, name, name_zh?, brn, country, state_or_province?, locality?,
-"authorised_representatives": [{id, name, name_zh?, email, address: [lines], certificates?: [PEM]}]}]}.
-The same file may be enrolled again: nothing is doubled, and what it does not name stays.
+Format: {"subscribers": [{id, name, name_zh?, brn, country, state_or_province?, locality?, "authorised_representatives":
+[{id, name, name_zh?, email, address: [lines], certificates?: [PEM]}]}]}. The same file may be enrolled again: nothing
+is duplicated, and records that it does not name stay.
 """
 
 import json
@@ -33,7 +33,7 @@ from shared.validation.subscriber_record import RecordRefused
 from shared.vocabulary import ARId, SubscriberId
 
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-# The form of a file alone; what a name or an address may be is the rule of records.py.
+# Only the form of a file; records.py has the rules for names and addresses.
 _TEXT = validate.Length(1, 254)
 
 
@@ -62,12 +62,12 @@ class _FileSchema(Schema):
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """An enrolment file's content. Raises EnrolmentRefused."""
+    """Return an enrolment file's content. Raises EnrolmentRefused."""
     return _read(path, _FileSchema())
 
 
 def read_ar(path: Path) -> dict[str, Any]:
-    """One AR from a file of their own. Raises EnrolmentRefused."""
+    """Return one AR from a separate file. Raises EnrolmentRefused."""
     return _read(path, _ARSchema())
 
 
@@ -80,7 +80,7 @@ def _read(path: Path, schema: Schema) -> dict[str, Any]:
 
 
 def enrol(content: dict[str, Any], actor: str, tx: Tx) -> tuple[int, int]:
-    """Enrol all that a file names; how many subscribers and ARs it named. Raises EnrolmentRefused."""
+    """Enrol everything in a file. Returns the numbers of subscribers and ARs. Raises EnrolmentRefused."""
     ars = 0
     for fields_ in content["subscribers"]:
         people = fields_.pop("authorised_representatives")
@@ -136,7 +136,7 @@ def _check_ar(ar: AuthorisedRepresentative, tx: Tx) -> None:
 
 
 def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) -> None:
-    """An e-Cert is registered by its hash; it is judged whenever it is used, not here."""
+    """Register an e-Cert by its hash; it is validated at each use, not here."""
     name = sha256(certificate)
     der = certificate.public_bytes(serialization.Encoding.DER)
     added = store.add_certificate(tx.conn, ar_id, name, der, tx.now)
@@ -158,7 +158,7 @@ def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
 
 
 def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | None = None) -> None:
-    """End an AR's office: from now on none of their e-Certs lets anyone in. Raises ARNotFound."""
+    """End an AR's office: none of their e-Certs is accepted any more. Raises ARNotFound."""
     if not store.end_ar(tx.conn, ar_id, reason=reason, replaced_by=replaced_by, now=tx.now):
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
     details = {"reason": reason, "replaced_by": replaced_by}
@@ -166,7 +166,7 @@ def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | 
 
 
 def replace(ar_id: ARId, successor: dict[str, Any], reason: str, actor: str, tx: Tx) -> AuthorisedRepresentative:
-    """Appoint a successor and end the office of the one before. Raises ARNotFound, EnrolmentRefused."""
+    """Appoint a successor and end the predecessor's office. Raises ARNotFound, EnrolmentRefused."""
     before = store.lock_ar(tx.conn, ar_id)
     if before is None or before.ended_at is not None:
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")

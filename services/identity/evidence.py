@@ -1,4 +1,4 @@
-"""Evidence as files that anyone can check without us: by openssl alone."""
+"""Export of evidence as files that anybody can verify with openssl only."""
 
 import json
 import uuid
@@ -14,7 +14,7 @@ from shared.db import Conn
 
 
 def export(conn: Conn, evidence_id: uuid.UUID, folder: Path) -> str:
-    """Write one evidence into a folder; the command that checks it. Raises EvidenceNotFound."""
+    """Write an evidence to a folder. Returns the command that verifies it. Raises EvidenceNotFound."""
     evidence = store.find_evidence(conn, evidence_id)
     if evidence is None:
         raise EvidenceNotFound(f"there is no evidence {evidence_id}")
@@ -24,7 +24,7 @@ def export(conn: Conn, evidence_id: uuid.UUID, folder: Path) -> str:
     (folder / "attestation.jwt").write_text(evidence.attestation + "\n", "ascii")
     signer, *issuers, anchor = [x509.load_der_x509_certificate(der) for der in evidence.chain]
     (folder / "signer.pem").write_bytes(_pem(signer))
-    # `openssl cms` takes intermediates and CRLs from one file with the anchor; only a root counts as anchor in it.
+    # `openssl cms` takes intermediates and CRLs from one file with the anchor; only a root counts as an anchor in it.
     crls = [x509.load_der_x509_crl(der) for der in store.find_evidence_crls(conn, evidence_id)]
     (folder / "chain-and-crls.pem").write_bytes(_pem(*issuers, anchor, *crls))
     (folder / "decision.json").write_text(json.dumps(_record(evidence), indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -34,7 +34,7 @@ def export(conn: Conn, evidence_id: uuid.UUID, folder: Path) -> str:
 
 
 def verification(evidence: Evidence) -> str:
-    """The openssl command that checks the files, as of the moment when the signature was received."""
+    """Return the openssl command that verifies the files, as of the time when the signature was received."""
     return (
         "openssl cms -verify -binary -inform DER -in signature.p7s -content document.json"
         " -CAfile chain-and-crls.pem -crl_check_all"

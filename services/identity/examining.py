@@ -1,4 +1,4 @@
-"""An e-Cert looked at without signing anybody in: what it is, and what about it is right or wrong, point by point."""
+"""Examination of an e-Cert without a sign-in: its facts, and the result of each check."""
 
 import hmac
 import secrets
@@ -29,7 +29,7 @@ from shared.validation.parsing_pool import INLINE, Parser
 
 
 class Check(StrEnum):
-    """What is looked at, in this order."""
+    """The checks, in this order."""
 
     VALIDITY = "validity"
     KIND = "kind"
@@ -41,7 +41,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One check: `fault` is None if it is passed; not `made` if an earlier one stands in its way."""
+    """The result of a check: `fault` is None if it passed; not `made` if an earlier failure prevents it."""
 
     check: Check
     made: bool = True
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What an e-Cert says of itself, and what was found. `serial` is lower-case hexadecimal."""
+    """The facts of an e-Cert and the findings. `serial` is lower-case hexadecimal."""
 
     holder: str
     organisation: str
@@ -63,14 +63,14 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Signing in would work: these are the checks of handlers.identify, one by one."""
+        """Whether a sign-in would succeed: the checks are those of handlers.identify, one by one."""
         return all(finding.made and finding.fault is None for finding in self.findings)
 
 
 def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
-    """Look at every point that can be looked at, as it is now."""
+    """Make all possible checks, as of now."""
     validity = _find(Check.VALIDITY, lambda: certificates.check_validity(certificate, tx.now))
-    # Of an e-Cert that has expired it can still be told who issued it.
+    # The issuer of an expired e-Cert can still be determined.
     at = max(certificate.not_valid_before_utc, min(tx.now, certificate.not_valid_after_utc))
     chains, issuer = _chains(certificate, trust, at)
     kind = _find(Check.KIND, lambda: certificates.check_class(certificate, trust))
@@ -117,7 +117,7 @@ def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
 
 
 def describe(certificate: x509.Certificate) -> dict[str, Any]:
-    """Return what the e-Cert says of itself, as a Report shows it."""
+    """Return the facts of the e-Cert for a Report."""
     return {
         "holder": certificates.common_name(certificate),
         "organisation": _organisation(certificate),
@@ -138,7 +138,7 @@ def _issuer_name(certificate: x509.Certificate) -> str:
 
 
 def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
-    """Keep a certificate that a browser showed; the code by which the portal asks what was found."""
+    """Store a presented certificate. Returns the code with which the portal requests the findings."""
     code = secrets.token_urlsafe(32)
     shown = ShownCertificate(
         code_sha256=digest(code),
@@ -152,7 +152,10 @@ def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
 
 
 def take_shown(command: RedeemCode, tx: Tx, parser: Parser = INLINE) -> x509.Certificate | CodeRefused:
-    """The certificate of a code, for whoever began. A refusal is returned, so that the code is used up."""
+    """Return the certificate of a code to its initiator.
+
+    A refusal is returned, not raised, so that the transaction commits.
+    """
     shown = one_time_store.take_shown(tx.conn, digest(command.code))
     if (
         shown is None

@@ -1,4 +1,4 @@
-"""Signature evidence, by what it says of which renewal: identity's own part of its extract."""
+"""Extract of identity's own facts: signature evidence by renewal."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Who signs in: one e-Cert judged from its path to the office of the AR it is registered for."""
+"""Handlers of sign-ins: validate an e-Cert from its path to the office of its AR."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ ISSUER = "identity"
 
 @dataclass(frozen=True, kw_only=True)
 class Identified:
-    """An AR in office, and what their e-Cert was accepted by."""
+    """An AR in office, with the accepted chain and CRLs."""
 
     ar: AuthorisedRepresentative
     subscriber: Subscriber
@@ -37,14 +37,14 @@ class Identified:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """What a sign-in gives. `authorisation` is for the checkout of one renewal."""
+    """The tokens of a sign-in. `authorisation` is for the checkout of one renewal."""
 
     access_token: str = field(repr=False)
     authorisation: str | None = field(repr=False)
 
 
 def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identified:
-    """Judge an e-Cert now: path, class, use, revocation, then whose it is.
+    """Validate an e-Cert now: path, class, use, revocation, then its AR.
 
     Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
     """
@@ -61,22 +61,24 @@ def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identifi
 
 
 def sign_in(certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey) -> str:
-    """The access token of an AR who showed their e-Cert. Raises as identify does."""
+    """Return the access token of an AR who presented their e-Cert. Raises the errors of identify."""
     return _access_token(identify(certificate, tx, trust=trust), "client-certificate", tx, key=key)
 
 
 def authorise_checkout(
     certificate: x509.Certificate, renewal_id: RenewalId, tx: Tx, *, trust: Trust, key: SigningKey
 ) -> str:
-    """A token by which payment opens the checkout of one renewal, once: the e-Cert is judged again right here.
+    """Return a single-use token with which payment opens the checkout of one renewal; validates the e-Cert again.
 
-    Raises as identify does. Whether the renewal is the subscriber's own is for payment, which knows it.
+    Raises the errors of identify. Payment checks that the renewal is the subscriber's own.
     """
     return _checkout_token(identify(certificate, tx, trust=trust), renewal_id, tx, key=key)
 
 
 def issue_tokens(found: Identified, renewal_id: RenewalId | None, method: str, tx: Tx, *, key: SigningKey) -> Tokens:
-    """What an AR gets who was identified right now, by `method`; for one renewal, the word to pay for it too."""
+    """Return the tokens of an AR who was just identified by `method`; for a renewal, with the
+    checkout authorisation.
+    """
     return Tokens(
         access_token=_access_token(found, method, tx, key=key),
         authorisation=None if renewal_id is None else _checkout_token(found, renewal_id, tx, key=key),
@@ -106,7 +108,7 @@ def _claims(found: Identified) -> dict[str, str]:
 
 
 def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subscriber]:
-    """The caller and their organisation, as on file. Raises OfficeEnded."""
+    """Return the caller and their organisation, as in the register. Raises OfficeEnded."""
     ar = store.find_acting_ar(tx.conn, caller.ar_id)
     subscriber = None if ar is None else store.find_subscriber(tx.conn, ar.subscriber_id)
     if ar is None or subscriber is None or subscriber.id != caller.subscriber_id:
@@ -115,5 +117,5 @@ def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subsc
 
 
 def record_refusal(reason: str, certificate_sha256: str, action: str, tx: Tx) -> None:
-    """Write down who was turned away, and why (in a transaction of its own: the refused one is undone)."""
+    """Audit a refusal, in a separate transaction: the refused one is rolled back."""
     audit.record(tx, actor="unknown", action=action, subject=certificate_sha256, details={"reason": reason})

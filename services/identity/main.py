@@ -1,4 +1,4 @@
-"""identity's processes and commands; builds every real thing."""
+"""Composition root of identity: builds all dependencies and runs one process or command."""
 
 import argparse
 import json
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """The WSGI app."""
-    # Flask is loaded by the web process alone.
+    """Return the WSGI app."""
+    # Only the web process imports Flask.
     from services.identity import api
     from shared.validation.parsing_pool import Pool as ParsingPool
     from shared.web import request
@@ -57,7 +57,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
-    """What the work process turns through."""
+    """Return the background tasks of the work process."""
     require_lease("refresh-crls", work.LEASE, calls=crl_sources.LONGEST_CALL)
     told = settings.read_settings()
     trust = settings.read_trust(told)
@@ -69,7 +69,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 
 
 def _operate(name: str, act: Callable[[argparse.Namespace, Tx], str]) -> Callable[[argparse.Namespace], None]:
-    """A command in one transaction; a refusal is one line."""
+    """Return a command that runs in one transaction; a refusal is one line."""
 
     def command(options: argparse.Namespace) -> None:
         pool = open_current_pool(SERVICE, settings.read_service_settings(), name, max_size=1)
@@ -107,7 +107,7 @@ def _evidence(options: argparse.Namespace, tx: Tx) -> str:
 
 
 def _actor(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    parser.add_argument("--actor", required=default is None, default=default, help="who does this, for the audit log")
+    parser.add_argument("--actor", required=default is None, default=default, help="name for the audit log")
 
 
 def _enrol_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,8 +122,8 @@ def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _replace_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ar_id", help="whose office ends")
-    parser.add_argument("file", type=Path, help="who follows: one Authorised Representative as in an enrolment file")
+    parser.add_argument("ar_id", help="id of the AR whose office ends")
+    parser.add_argument("file", type=Path, help="file with the successor: one AR as in an enrolment file")
     parser.add_argument("--reason", required=True)
     _actor(parser)
 

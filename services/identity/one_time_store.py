@@ -1,4 +1,4 @@
-"""The SQL of what is good once: sign-in codes, challenges, and certificates shown to be looked at."""
+"""SQL of single-use data: sign-in codes, challenges, and certificates presented for examination."""
 
 import uuid
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from psycopg.rows import kwargs_row
 from shared.db import Conn
 from shared.vocabulary import ARId, RenewalId
 
-# Long enough to tell a late or second use from a code that never was.
+# Long enough to distinguish a late or second use from an invented code.
 KEEP: Final = timedelta(hours=1)
 _AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """A sign-in that waits for the portal to take it; only the code's digest is known."""
+    """A sign-in that waits for the portal; only the code's digest is stored."""
 
     code_sha256: str
     certificate_sha256: str
@@ -30,7 +30,7 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A text to be signed by whoever wants to sign in."""
+    """A text to sign for a sign-in."""
 
     id: uuid.UUID
     document: str
@@ -40,7 +40,7 @@ class Challenge:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCertificate:
-    """A certificate that was shown to be looked at; only its code's digest is known."""
+    """A certificate presented for examination; only its code's digest is stored."""
 
     code_sha256: str
     certificate: bytes
@@ -54,7 +54,7 @@ _CHALLENGE: Final = "id, document, renewal_id, expires_at"
 
 
 def add_code(conn: Conn, code: Code, now: datetime) -> None:
-    """Keep a code; forget old ones."""
+    """Store a code, and delete old ones."""
     _prune(conn, "sign_in_codes", now)
     conn.execute(
         f"""INSERT INTO sign_in_codes ({_CODE}) VALUES (%(code_sha256)s, %(certificate_sha256)s, %(ar_id)s,
@@ -64,7 +64,10 @@ def add_code(conn: Conn, code: Code, now: datetime) -> None:
 
 
 def take_code(conn: Conn, code_sha256: str, now: datetime) -> Code | None:
-    """The code, used up from now on; None if it was used or never was. Two at once: one gets it."""
+    """Return the code and use it up; None if it is used or does not exist.
+
+    Only one of two simultaneous callers gets it.
+    """
     with conn.cursor(row_factory=kwargs_row(Code)) as cursor:
         return cursor.execute(
             f"UPDATE sign_in_codes SET used_at = %s WHERE code_sha256 = %s AND used_at IS NULL RETURNING {_CODE}",
@@ -73,7 +76,7 @@ def take_code(conn: Conn, code_sha256: str, now: datetime) -> Code | None:
 
 
 def find_used_code(conn: Conn, code_sha256: str) -> Code | None:
-    """A code that was used before."""
+    """Return a code that was used before."""
     with conn.cursor(row_factory=kwargs_row(Code)) as cursor:
         return cursor.execute(
             f"SELECT {_CODE} FROM sign_in_codes WHERE code_sha256 = %s AND used_at IS NOT NULL", (code_sha256,)
@@ -81,7 +84,7 @@ def find_used_code(conn: Conn, code_sha256: str) -> Code | None:
 
 
 def add_challenge(conn: Conn, challenge: Challenge, now: datetime) -> None:
-    """Keep a challenge; forget old ones."""
+    """Store a challenge, and delete old ones."""
     _prune(conn, "sign_in_challenges", now)
     conn.execute(
         f"INSERT INTO sign_in_challenges ({_CHALLENGE}) VALUES (%(id)s, %(document)s, %(renewal_id)s, %(expires_at)s)",
@@ -90,7 +93,7 @@ def add_challenge(conn: Conn, challenge: Challenge, now: datetime) -> None:
 
 
 def find_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challenge | None:
-    """The challenge, if it can still be used."""
+    """Return the challenge, if it can still be used."""
     with conn.cursor(row_factory=kwargs_row(Challenge)) as cursor:
         return cursor.execute(
             f"SELECT {_CHALLENGE} FROM sign_in_challenges WHERE id = %s AND used_at IS NULL AND expires_at > %s",
@@ -99,7 +102,9 @@ def find_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challe
 
 
 def take_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challenge | None:
-    """The challenge, used up unless this transaction fails; None if it was used, is over, or never was."""
+    """Return the challenge, and use it up unless this transaction fails; None if it is used,
+    expired or does not exist.
+    """
     with conn.cursor(row_factory=kwargs_row(Challenge)) as cursor:
         return cursor.execute(
             f"""UPDATE sign_in_challenges SET used_at = %s WHERE id = %s AND used_at IS NULL AND expires_at > %s
@@ -109,7 +114,7 @@ def take_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challe
 
 
 def add_refusal(conn: Conn, challenge_id: uuid.UUID, reason: str, certificate_sha256: str) -> bool:
-    """Note that a challenge's answer was refused; say whether this is news, and of a challenge that was ever made."""
+    """Record a refused answer to a challenge. Returns whether it is new and the challenge exists."""
     return (
         conn.execute(
             """INSERT INTO sign_in_refusals (challenge_id, reason, certificate_sha256)
@@ -121,7 +126,7 @@ def add_refusal(conn: Conn, challenge_id: uuid.UUID, reason: str, certificate_sh
 
 
 def add_shown(conn: Conn, shown: ShownCertificate, now: datetime) -> None:
-    """Keep a certificate for as long as it takes to ask what was found; forget old ones."""
+    """Store a presented certificate for a short time, and delete old ones."""
     _prune(conn, "shown_certificates", now)
     conn.execute(
         """INSERT INTO shown_certificates (code_sha256, certificate, redirect_uri, code_challenge, expires_at)
@@ -131,7 +136,7 @@ def add_shown(conn: Conn, shown: ShownCertificate, now: datetime) -> None:
 
 
 def take_shown(conn: Conn, code_sha256: str) -> ShownCertificate | None:
-    """The certificate, which is forgotten; None if it was taken before or never was."""
+    """Return the certificate and delete it; None if it was taken before or does not exist."""
     with conn.cursor(row_factory=kwargs_row(ShownCertificate)) as cursor:
         return cursor.execute(
             """DELETE FROM shown_certificates WHERE code_sha256 = %s
@@ -141,7 +146,7 @@ def take_shown(conn: Conn, code_sha256: str) -> ShownCertificate | None:
 
 
 def end_session(conn: Conn, token_id: str, expires_at: datetime, now: datetime) -> bool:
-    """Record that an access token's session has ended; return False if it had before."""
+    """Record that an access token's session has ended. Returns False if it had ended before."""
     _prune(conn, "ended_sessions", now)
     return (
         conn.execute(
@@ -162,7 +167,7 @@ def _prune(
     table: Literal["sign_in_codes", "sign_in_challenges", "shown_certificates", "ended_sessions"],
     now: datetime,
 ) -> None:
-    """A few at a time, and none that another request deletes now: nobody waits for this."""
+    """Delete a few old rows, except those that another request is deleting: nobody waits."""
     conn.execute(
         f"""DELETE FROM {table} WHERE ctid IN (
                 SELECT ctid FROM {table} WHERE expires_at < %s LIMIT %s FOR UPDATE SKIP LOCKED)""".encode(),

@@ -1,4 +1,4 @@
-"""Does an e-Cert name the organisation that we have on file? By content: the CA moved its fields before."""
+"""Comparison of an e-Cert's organisation with the register, by content: the CA has moved its fields before."""
 
 import unicodedata
 from typing import Final
@@ -8,8 +8,8 @@ from cryptography import x509
 from services.identity.certificates import organisation_names
 from services.identity.domain import Subscriber
 
-# The first of each stands for the others. Of Han characters only pairs of one meaning and sound, as Hong Kong's
-# registers, input methods and fonts have both; the BRN must fit as well, so that no two organisations become one.
+# The first of each replaces the others. For Han characters only pairs of one meaning and sound, which Hong Kong's
+# registers, input methods and fonts use side by side; the BRN must match as well, so no two organisations become equal.
 _SAME: Final = (
     *("'‘’‛′`´", '"“”„″', "-‐‑‒–—―−", "·・‧•"),
     *("為爲", "衛衞", "裡裏", "眾衆", "群羣", "峰峯", "啟啓", "床牀", "線綫", "台臺", "說説", "稅税", "脫脱", "悅悦"),
@@ -22,7 +22,7 @@ _VARIANTS: Final = {ord(other): group[0] for group in _SAME for other in group[1
 
 
 def names(certificate: x509.Certificate, subscriber: Subscriber) -> bool:
-    """Both the organisation's name and its business registration number stand in the subject."""
+    """Return whether the subject contains both the organisation's name and its business registration number."""
     values = organisation_names(certificate)
     wanted = {_plain(name) for name in (subscriber.name, subscriber.name_zh) if name}
     return any(_plain(value) in wanted for value in values) and any(
@@ -31,14 +31,15 @@ def names(certificate: x509.Certificate, subscriber: Subscriber) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return the name without what differs between keyboards and fonts: case, width, spacing, quotes, Han variants."""
-    # Before and after: NFKC makes two characters of an acute accent, and the usual one of a compatibility ideograph.
+    """Return the name without differences of keyboards and fonts: case, width, spacing, quotes, Han variants."""
+    # Before and after NFKC, which turns an acute accent into two characters, and a compatibility ideograph into the
+    # usual one.
     folded = unicodedata.normalize("NFKC", name.translate(_VARIANTS)).translate(_VARIANTS).casefold()
     return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
 
 
 def _is_number(value: str, brn: str) -> bool:
-    """The BRN alone, or padded with zeros on one side to the length of the CA's field."""
+    """Return whether the value is the BRN, possibly padded with zeros on one side to the length of the CA's field."""
     if not (value.isascii() and value.isdigit()):
         return False
     return value.lstrip("0") == brn.lstrip("0") or (value.startswith(brn) and not value[len(brn) :].strip("0"))

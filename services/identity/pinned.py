@@ -1,7 +1,7 @@
-"""Pinned CAs: which may be pinned at all.
+"""Requirements for pinned CAs.
 
-The path is checked by a library that processes no policies and ignores what is not critical. So a CA whose certificate
-limits what it may issue is not half obeyed: identity does not start with it, and somebody has to look.
+The library that validates the path processes no policies and ignores extensions that are not critical. So a CA whose
+certificate limits what it may issue is never half-enforced: identity refuses to start with it.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from shared.errors import Refused
 from shared.pki.certificates import UNREADABLE, is_strong
 from shared.pki.crls import issuer_id
 
-# Each of them, critical or not, takes away from what the CA may issue, or says that its CRLs are not the whole truth.
+# Each of them, critical or not, limits what the CA may issue, or means that its CRLs are incomplete.
 _CONSTRAINTS: Final = {
     ExtensionOID.NAME_CONSTRAINTS: "name constraints",
     ExtensionOID.POLICY_MAPPINGS: "policy mappings",
@@ -25,13 +25,13 @@ _CONSTRAINTS: Final = {
 
 
 class PinRefused(Refused):
-    """A CA that must not be pinned."""
+    """The CA must not be pinned."""
 
     reason = "ca-not-pinnable"
 
 
 def check(trust: Trust) -> None:
-    """Accept the pinned CAs, each by itself and all together; raise PinRefused."""
+    """Check the pinned CAs, each one and all together. Raises PinRefused."""
     for anchor in trust.anchors:
         if anchor.subject != anchor.issuer:
             raise _refused(anchor, "is not a root certificate")
@@ -63,7 +63,7 @@ def _check_extensions(ca: x509.Certificate) -> None:
 
 
 def _check_purposes(ca: x509.Certificate, trust: Trust) -> None:
-    """Extended key usages of a sub-CA are read as a limit to what it issues, as browsers do."""
+    """Check the extended key usages of a sub-CA, which limit what it issues, as in browsers."""
     stated = extension_of(ca, x509.ExtendedKeyUsage)
     if stated is not None and (trust.purposes | {ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}).isdisjoint(stated):
         raise _refused(ca, "has extended key usages without one that is accepted of e-Certs")

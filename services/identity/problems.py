@@ -1,4 +1,4 @@
-"""Identity's problems: each failure as a client sees it."""
+"""Problems of identity: each failure as clients see it."""
 
 from http import HTTPStatus
 from typing import Final
@@ -29,59 +29,55 @@ from shared.web.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
     ClientCertificateMissing: Problem(
-        HTTPStatus.FORBIDDEN, ClientCertificateMissing.reason, "Sign in with your e-Cert (Organisational)"
+        HTTPStatus.FORBIDDEN,
+        ClientCertificateMissing.reason,
+        "Client certificate missing: sign in with an e-Cert (Organisational)",
     ),
     ClientCertificateMalformed: Problem(
-        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "The client certificate cannot be read"
+        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "Client certificate unreadable"
     ),
     CertificateRefused: Problem(
         HTTPStatus.FORBIDDEN,
         "certificate-refused",
-        "The e-Cert is not accepted",
+        "E-Cert not accepted",
         members={"reason": one_of(CertificateFault, "Why the e-Cert is not accepted")},
     ),
     RevocationUnknown: Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         RevocationUnknown.reason,
-        "Whether the e-Cert is revoked cannot be told now; try again later",
+        "Revocation of the e-Cert cannot be checked now; try again later",
         retry_after=60,
     ),
-    NotEnrolled: Problem(HTTPStatus.FORBIDDEN, NotEnrolled.reason, "This e-Cert is not registered"),
+    NotEnrolled: Problem(HTTPStatus.FORBIDDEN, NotEnrolled.reason, "E-Cert not registered"),
     OrganisationMismatch: Problem(
-        HTTPStatus.FORBIDDEN, OrganisationMismatch.reason, "The e-Cert names another organisation"
+        HTTPStatus.FORBIDDEN, OrganisationMismatch.reason, "E-Cert names another organisation"
     ),
-    OfficeEnded: Problem(HTTPStatus.FORBIDDEN, OfficeEnded.reason, "You no longer act for this subscriber"),
+    OfficeEnded: Problem(HTTPStatus.FORBIDDEN, OfficeEnded.reason, "No longer an AR of this subscriber"),
     RecordUnusable: Problem(
-        HTTPStatus.CONFLICT, RecordUnusable.reason, "The register's record has to be corrected by the CA first"
+        HTTPStatus.CONFLICT, RecordUnusable.reason, "Register record must be corrected by the CA first"
     ),
-    OtherCertificate: Problem(
-        HTTPStatus.FORBIDDEN, OtherCertificate.reason, "The signature was made with another e-Cert"
-    ),
+    OtherCertificate: Problem(HTTPStatus.FORBIDDEN, OtherCertificate.reason, "Signature made with another e-Cert"),
     SignatureRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "signature-refused",
-        "The signature is not accepted",
+        "Signature not accepted",
         members={"reason": one_of(SignatureFault, "Why the signature is not accepted")},
     ),
     DocumentRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "document-refused",
-        "The signed document is not your application",
+        "Signed document is not the caller's application",
         members={"reason": one_of(DocumentFault, "How the document differs from an application of yours")},
     ),
     TicketRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "ticket-refused",
-        "The draft ticket is not one for this document of yours",
+        "Draft ticket not valid for this document",
         members={"reason": one_of(TicketFault, "Why the draft ticket is not accepted")},
     ),
-    NonceSpent: Problem(HTTPStatus.CONFLICT, NonceSpent.reason, "This application was signed before"),
-    RedirectRefused: Problem(
-        HTTPStatus.BAD_REQUEST, RedirectRefused.reason, "The sign-in was begun by a site that is not known here"
-    ),
-    AuthorisationRefused: Problem(HTTPStatus.BAD_REQUEST, AuthorisationRefused.reason, "The request is not valid"),
-    CodeRefused: Problem(HTTPStatus.FORBIDDEN, CodeRefused.reason, "This sign-in cannot be finished: sign in again"),
-    ChallengeRefused: Problem(
-        HTTPStatus.CONFLICT, ChallengeRefused.reason, "The challenge was used, or is over: ask for another one"
-    ),
+    NonceSpent: Problem(HTTPStatus.CONFLICT, NonceSpent.reason, "Application already signed"),
+    RedirectRefused: Problem(HTTPStatus.BAD_REQUEST, RedirectRefused.reason, "Unknown redirect address"),
+    AuthorisationRefused: Problem(HTTPStatus.BAD_REQUEST, AuthorisationRefused.reason, "Invalid request"),
+    CodeRefused: Problem(HTTPStatus.FORBIDDEN, CodeRefused.reason, "Sign-in code not valid: sign in again"),
+    ChallengeRefused: Problem(HTTPStatus.CONFLICT, ChallengeRefused.reason, "Challenge used or expired"),
 }

@@ -1,4 +1,4 @@
-"""Signatures and certificates of strangers, read in the parsing pool; a certificate comes back by its bytes."""
+"""Parsing of untrusted signatures and certificates in the parsing pool; a certificate is returned as bytes."""
 
 import copyreg
 from datetime import datetime
@@ -24,10 +24,10 @@ copyreg.pickle(x509.Certificate, _reduced)  # type: ignore[arg-type]  # typeshed
 
 
 def verify(parser: Parser, signature: bytes, document: bytes, now: datetime) -> VerifiedSignature:
-    """Verify a detached CMS signature. Raises SignatureRefused, and as the parser does."""
+    """Verify a detached CMS signature. Raises SignatureRefused, and the errors of the parser."""
     return parser.run(cms.verify, signature, document, now)
 
 
 def read_certificate(parser: Parser, der: bytes) -> x509.Certificate:
-    """Read a certificate and everything in it. Raises CertificateRefused, and as the parser does."""
+    """Parse a certificate completely. Raises CertificateRefused, and the errors of the parser."""
     return parser.run(certificates.read, der)

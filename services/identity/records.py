@@ -1,4 +1,4 @@
-"""Records of a subscriber and its ARs, held to the shared rule: at enrolment, and before a signature is attested."""
+"""Records of a subscriber and its ARs, checked by the shared rules at enrolment and before an attestation."""
 
 from services.identity.domain import AuthorisedRepresentative, Subscriber
 from shared.validation.subscriber_record import check_address, check_email, check_name, check_subject
@@ -12,7 +12,7 @@ def check_subscriber(subscriber: Subscriber) -> None:
 
 
 def check_ar(ar: AuthorisedRepresentative, subscriber: Subscriber) -> None:
-    """Check that mails and PIN Envelopes reach the AR. Raises RecordRefused."""
+    """Check that e-mails and PIN Envelopes can reach the AR. Raises RecordRefused."""
     check_name("name", ar.name)
     if ar.name_zh is not None:
         check_name("name_zh", ar.name_zh)

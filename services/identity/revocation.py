@@ -1,4 +1,4 @@
-"""Revocation of an accepted chain: the CRLs that clear it."""
+"""Revocation check of an accepted chain, with the CRLs that clear it."""
 
 from services.identity import crl_store
 from services.identity.certificates import Chain, Trust
@@ -9,10 +9,10 @@ from shared.tx import Tx
 
 
 def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tuple[StoredCRL, ...]]:
-    """Return the first chain of which nothing is revoked, with the CRLs that say so.
+    """Return the first chain without a revoked certificate, and the CRLs that prove it.
 
-    Raises RevocationUnknown if a chain may still turn out good, else CertificateRefused. A revoked e-Cert is revoked
-    by every chain: its issuer is one name and one key, and has one set of lists.
+    Raises RevocationUnknown if a chain may still be valid, else CertificateRefused. A revoked e-Cert is revoked in
+    every chain: its issuer is one name and one key, with one set of lists.
     """
     unknown = None
     for chain in chains:

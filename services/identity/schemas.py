@@ -1,4 +1,4 @@
-"""HTTP bodies in and out; no rule lives here."""
+"""Request and response bodies of identity's API; contains no rules."""
 
 import base64
 import binascii
@@ -34,7 +34,7 @@ class Base64Field(fields.String):
 
 
 class SignatureField(Base64Field):
-    """CMS in Base64; what somebody's program wrote as PEM, or in UTF-16, is unpacked here."""
+    """CMS in Base64; PEM and UTF-16, which some programs write, are unpacked."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         raw = super()._deserialize(value, attr, data, **kwargs)
@@ -58,12 +58,12 @@ class AttestationRequestSchema(Schema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Attest:
-        """Freeze it."""
+        """Return the frozen command."""
         return Attest(renewal_id=RenewalId(data["renewal_id"]), document=data["document"], signature=data["signature"])
 
 
 class AttestationSchema(Schema):
-    """Identity's word that the AR signed the document: to be submitted with it."""
+    """The attestation that the AR signed the document, for the submission."""
 
     evidence_id = fields.UUID(required=True, attribute="id")
     attestation = fields.String(required=True)
@@ -89,7 +89,7 @@ def _query(name: str, description: str, *, required: bool, **schema: Any) -> dic
     }
 
 
-# Read by authorising.py, not by a schema: what is wrong with them goes back to the portal by redirect.
+# Parsed by authorising.py, not by a schema: its errors are returned to the portal by redirect.
 AUTHORISE_PARAMETERS: Final = [
     _query("redirect_uri", "Where the answer goes; one of PORTAL_REDIRECT_URIS", required=True, format="uri"),
     _query("code_challenge", "SHA-256 of the verifier, Base64url (RFC 7636, S256)", required=True, minLength=43),
@@ -100,7 +100,7 @@ AUTHORISE_PARAMETERS: Final = [
 
 
 class CodeSchema(Schema):
-    """A code from the sign-in host, and proof that the sign-in was begun by whoever brings it."""
+    """A code from the sign-in host, with the proof of having started the sign-in."""
 
     code = fields.String(required=True, validate=validate.Length(1, 100))
     code_verifier = fields.String(required=True, validate=validate.Regexp(authorising.VERIFIER))
@@ -108,18 +108,18 @@ class CodeSchema(Schema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> RedeemCode:
-        """Freeze it."""
+        """Return the frozen command."""
         return RedeemCode(**data)
 
 
 class TokensSchema(TokenSchema):
-    """An access token; with it, if a renewal was named, what payment asks for before it opens a checkout."""
+    """An access token; for a renewal, with the authorisation that payment requires to open a checkout."""
 
     authorisation = fields.String()
 
 
 class ChallengeRequestSchema(Schema):
-    """What the sign-in is for; a renewal if it is to be paid."""
+    """The purpose of the sign-in: a renewal if it is to be paid."""
 
     renewal_id = fields.UUID()
 
@@ -144,18 +144,18 @@ class ChallengeAnswerSchema(Schema):
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> AnswerChallenge:
-        """Freeze it."""
+        """Return the frozen command."""
         return AnswerChallenge(**data)
 
 
 class CheckoutRequestSchema(Schema):
-    """The renewal that is to be paid."""
+    """The renewal to pay."""
 
     renewal_id = fields.UUID(required=True)
 
 
 class CheckoutAuthorisationSchema(Schema):
-    """What payment asks for before it opens a checkout."""
+    """The authorisation that payment requires to open a checkout."""
 
     authorisation = fields.String(required=True)
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds"})
@@ -184,7 +184,7 @@ class RepresentativeSchema(Schema):
 
 
 class CallerSchema(Schema):
-    """Who is signed in, as on file."""
+    """The signed-in AR, as in the register."""
 
     subscriber = fields.Nested(SubscriberSchema, required=True)
     authorised_representative = fields.Nested(RepresentativeSchema, required=True)
@@ -192,7 +192,7 @@ class CallerSchema(Schema):
 
 
 class FindingSchema(Schema):
-    """One point about an e-Cert."""
+    """The result of one check of an e-Cert."""
 
     check = fields.Enum(Check, by_value=True, required=True)
     made = fields.Boolean(required=True, metadata={"description": "false: another fault stands in the way"})
@@ -200,7 +200,7 @@ class FindingSchema(Schema):
 
 
 class ReportSchema(Schema):
-    """What an e-Cert says of itself, and what was found."""
+    """The facts of an e-Cert, and the findings."""
 
     good = fields.Boolean(required=True, metadata={"description": "Signing in with it would work"})
     holder = fields.String(required=True)

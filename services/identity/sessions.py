@@ -1,4 +1,4 @@
-"""Sessions ended before their access token expires: the portal asks here before it shows a signed-in page."""
+"""Sessions that ended before their access token expires; the portal checks them before it shows a signed-in page."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from shared.tx import Tx
 
 
 def end(claims: Mapping[str, Any], tx: Tx) -> None:
-    """End the session of the access token with these claims. Ending it twice changes nothing."""
+    """End the session of the access token with these claims. Repeating it changes nothing."""
     expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
     if one_time_store.end_session(tx.conn, str(claims["jti"]), expires_at, tx.now):
         audit.record(tx, actor=str(claims["sub"]), action="signed-out", subject=str(claims["subscriber_id"]))
 
 
 def require_open(claims: Mapping[str, Any], tx: Tx) -> None:
-    """Require that the session was not ended. Raises TokenRefused."""
+    """Require that the session has not ended. Raises TokenRefused."""
     if one_time_store.has_ended(tx.conn, str(claims["jti"])):
         raise TokenRefused("the session was ended")

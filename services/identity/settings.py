@@ -1,4 +1,4 @@
-"""Identity's settings, and the trust they point to."""
+"""Settings of identity, and the trust anchors that they name."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ _CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What identity's processes are told."""
+    """Settings of all identity processes."""
 
     service: ServiceSettings
     signing_key_file: Path
@@ -40,13 +40,13 @@ class Settings:
 
     @property
     def origin(self) -> str:
-        """The portal's, for which a challenge is signed."""
+        """The portal's origin, for which a challenge is signed."""
         parts = urlsplit(self.redirect_uris[0])
         return f"{parts.scheme}://{parts.netloc}"
 
 
 def read_settings() -> Settings:
-    """Read them all. Raises SettingsError that names every variable at fault."""
+    """Read all settings. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "identity")
     signing_key_file = env.path(
@@ -104,12 +104,12 @@ def read_settings() -> Settings:
 
 
 def read_service_settings() -> ServiceSettings:
-    """The part that every service has; the whole is checked all the same."""
+    """Return the settings that every service has; all others are validated all the same."""
     return read_settings().service
 
 
 def read_trust(settings: Settings) -> Trust:
-    """Read the anchors, intermediates and, if there are any, mutual-recognition sub-CAs.
+    """Read the anchors, intermediates and Mutual Recognition sub-CAs, if there are any.
 
     Raises SettingsError for a folder without them, with anything else, or with a CA that must not be pinned.
     """
@@ -159,7 +159,7 @@ def _oids(variable: str, texts: list[str]) -> frozenset[x509.ObjectIdentifier]:
 
 
 def _redirect_uris(texts: list[str]) -> tuple[str, ...]:
-    """Where a sign-in may go back to; compared as a whole, and the answer is all of the query."""
+    """Return the allowed return addresses of a sign-in; they are compared as a whole, and have no query."""
     found = tuple(text.strip() for text in texts if text.strip())
     if not found:
         raise SettingsError("PORTAL_REDIRECT_URIS: name at least one")

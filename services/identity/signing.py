@@ -1,7 +1,7 @@
-"""The signature algorithms accepted in a CMS, and the check of one signature value.
+"""Signature algorithms accepted in a CMS, and the verification of a signature value.
 
-Algorithm identifiers are compared as bytes against the few spellings that the profile allows; only
-RSASSA-PSS has parameters to be read.
+Algorithm identifiers are compared as bytes with the few encodings that the profile permits; only RSASSA-PSS has
+parameters to parse.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "sha512": hashes.SHA512(),
 }
 _SHA2: Final = {"sha256": "01", "sha384": "02", "sha512": "03"}
-# Without parameters or with NULL: RFC 4055 2.1 and RFC 8017 B.1 oblige a reader to take both, RSASSA-PSS's included.
+# Without parameters or with NULL: readers must accept both (RFC 4055 2.1, RFC 8017 B.1), also for RSASSA-PSS.
 HASH_NAMES: Final[Mapping[bytes, str]] = {
     bytes.fromhex(prefix + oid + suffix): name
     for name, oid in _SHA2.items()
@@ -44,7 +44,7 @@ _PSS_OID: Final = "1.2.840.113549.1.1.10"
 
 
 def check(certificate: x509.Certificate, algorithm: bytes, *, hash_name: str, signature: bytes, message: bytes) -> None:
-    """Check one signature value with the certificate's key; raise SignatureRefused."""
+    """Verify a signature value with the certificate's key. Raises SignatureRefused."""
     if not is_strong(certificate):
         raise SignatureRefused(SignatureFault.WEAK_KEY)
     key = certificate.public_key()
@@ -72,7 +72,7 @@ def _padding(algorithm: bytes, hash_name: str) -> padding.PKCS1v15 | padding.PSS
 
 
 def _pss(algorithm: bytes, hash_name: str) -> padding.PSS:
-    """RSASSA-PSS with every parameter said and all of them agreeing (RFC 4055, RFC 8933)."""
+    """Return the padding of RSASSA-PSS; all parameters must be present and consistent (RFC 4055, RFC 8933)."""
     identifier = SignedDigestAlgorithm.load(algorithm, strict=True)
     if identifier["algorithm"].dotted != _PSS_OID:
         raise SignatureRefused(SignatureFault.ALGORITHM)

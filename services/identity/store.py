@@ -1,4 +1,4 @@
-"""The SQL of people and evidence; CRLs have crl_store.py.
+"""SQL of people and evidence; for CRLs see crl_store.py. Never commits.
 
 Lock order of this service: an AR, then that AR's e-Certs; an AR before their successor.
 """
@@ -21,7 +21,7 @@ from shared.vocabulary import ARId, RenewalId, SubscriberId
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One verified signature with everything that a later reader needs to verify it again."""
+    """A verified signature with everything needed to verify it again."""
 
     id: uuid.UUID
     renewal_id: RenewalId
@@ -46,13 +46,13 @@ _EVIDENCE = """id, renewal_id, subscriber_id, ar_id, nonce, document, document_s
 
 
 def find_subscriber(conn: Conn, subscriber_id: SubscriberId) -> Subscriber | None:
-    """One subscriber."""
+    """Return one subscriber."""
     with conn.cursor(row_factory=class_row(Subscriber)) as cursor:
         return cursor.execute(f"SELECT {_SUBSCRIBER} FROM subscribers WHERE id = %s", (subscriber_id,)).fetchone()
 
 
 def save_subscriber(conn: Conn, subscriber: Subscriber, now: datetime) -> None:
-    """Enrol a subscriber, or bring their record up to date."""
+    """Enrol a subscriber, or update their record."""
     conn.execute(
         """INSERT INTO subscribers (id, name, name_zh, brn, country, state_or_province, locality, enrolled_at)
            VALUES (%(id)s, %(name)s, %(name_zh)s, %(brn)s, %(country)s, %(state_or_province)s, %(locality)s, %(now)s)
@@ -64,7 +64,7 @@ def save_subscriber(conn: Conn, subscriber: Subscriber, now: datetime) -> None:
 
 
 def lock_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
-    """One AR, in office or not, locked until the end of the transaction."""
+    """Return an AR, in office or not, locked until the end of the transaction."""
     with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
         return cursor.execute(
             f"SELECT {_AR} FROM authorised_representatives WHERE id = %s FOR UPDATE", (ar_id,)
@@ -72,7 +72,7 @@ def lock_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
 
 
 def find_acting_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
-    """One AR who is in office."""
+    """Return an AR in office."""
     with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
         return cursor.execute(
             f"SELECT {_AR} FROM authorised_representatives WHERE id = %s AND ended_at IS NULL", (ar_id,)
@@ -80,9 +80,9 @@ def find_acting_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
 
 
 def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRepresentative | None:
-    """The AR in office whose registered e-Cert this is; nobody ends the office before this transaction ends.
+    """Return the AR in office with this registered e-Cert; the office cannot end before this transaction does.
 
-    Only the AR's row is locked: to end an office, that row is changed first and the e-Certs after it.
+    Only the AR's row is locked: ending an office changes that row first and the e-Certs after it.
     """
     columns = ", ".join(f"r.{column}" for column in _AR.split(", "))
     with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
@@ -95,7 +95,7 @@ def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRep
 
 
 def save_ar(conn: Conn, ar: AuthorisedRepresentative) -> None:
-    """Appoint an AR, or bring their contact up to date."""
+    """Appoint an AR, or update their contact data."""
     conn.execute(
         """INSERT INTO authorised_representatives (id, subscriber_id, name, name_zh, email, address, appointed_at)
            VALUES (%(id)s, %(subscriber_id)s, %(name)s, %(name_zh)s, %(email)s, %(address)s, %(appointed_at)s)
@@ -118,7 +118,7 @@ def end_ar(conn: Conn, ar_id: ARId, *, reason: str, replaced_by: ARId | None, no
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """Whose an e-Cert is, and whether it was registered just now."""
+    """The AR of an e-Cert, and whether it was registered just now."""
 
     owner: ARId
     is_new: bool
@@ -137,18 +137,18 @@ def add_certificate(conn: Conn, ar_id: ARId, certificate_sha256: str, der: bytes
 
 
 def find_certificate(conn: Conn, certificate_sha256: str) -> bytes | None:
-    """A registered e-Cert (DER)."""
+    """Return a registered e-Cert (DER)."""
     row = conn.execute("SELECT der FROM ar_certificates WHERE sha256 = %s", (certificate_sha256,)).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def find_attested(conn: Conn, ar_id: ARId, signature_sha256: str) -> Evidence | None:
-    """The evidence of this AR's very signature."""
+    """Return the evidence of this AR's same signature."""
     return _find(conn, "ar_id = %s AND signature_sha256 = %s", (ar_id, signature_sha256))
 
 
 def find_evidence(conn: Conn, evidence_id: uuid.UUID) -> Evidence | None:
-    """One evidence."""
+    """Return one evidence."""
     return _find(conn, "id = %s", (evidence_id,))
 
 
@@ -158,7 +158,7 @@ def _find(conn: Conn, condition: str, values: tuple[Any, ...]) -> Evidence | Non
 
 
 def add_evidence(conn: Conn, evidence: Evidence, crls: Iterable[StoredCRL]) -> bool:
-    """Keep the evidence, unless the signature, the nonce or the renewal was used before by the same AR."""
+    """Store the evidence, unless the same AR has used the signature, the nonce or the renewal before."""
     added = conn.execute(
         f"""INSERT INTO evidence ({_EVIDENCE}) VALUES (%(id)s, %(renewal_id)s, %(subscriber_id)s, %(ar_id)s, %(nonce)s,
             %(document)s, %(document_sha256)s, %(signature)s, %(signature_sha256)s, %(certificate_sha256)s, %(chain)s,
@@ -177,7 +177,7 @@ def add_evidence(conn: Conn, evidence: Evidence, crls: Iterable[StoredCRL]) -> b
 
 
 def find_evidence_crls(conn: Conn, evidence_id: uuid.UUID) -> list[bytes]:
-    """The CRLs (DER) that the decision rested on."""
+    """Return the CRLs (DER) on which the evidence rests."""
     rows = conn.execute(
         """SELECT c.der FROM evidence_crls AS e
            JOIN crls AS c ON c.issuer_sha256 = e.issuer_sha256 AND c.sha256 = e.crl_sha256

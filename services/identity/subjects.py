@@ -1,8 +1,8 @@
-"""Names in an e-Cert's subject, as CAs have written them.
+"""Names in an e-Cert's subject, in all encodings that CAs have used.
 
-A string says in its type which characters it may have, and CAs have put others in: Latin-1 or Big5 into a T61String, or
-Big5 into a UTF8String. Such a value is read in every encoding that fits, because nothing says which was meant; a reader
-compares with each. A library that refuses the whole certificate for it is not asked for these values.
+A string's type determines its characters, and CAs have put others in: Latin-1 or Big5 into a T61String, or Big5 into a
+UTF8String. Such a value is decoded in every encoding that fits, because the right one is unknown; readers compare with
+each. A library that refuses the whole certificate for it does not parse these values.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from cryptography import x509
 from services.identity import der
 from shared.pki.certificates import UNREADABLE
 
-# serialNumber, signature, issuer, validity, subject; a version stands before them, if it is said at all.
+# serialNumber, signature, issuer, validity, subject; preceded by a version, if there is one.
 _POSITION: Final = 4
 _VERSION: Final = 0xA0
 _PRINTABLE: Final = 0x13
@@ -22,7 +22,7 @@ _UNIVERSAL: Final = 0x1C
 # UTF8String, NumericString, PrintableString, T61String, IA5String, VisibleString.
 _OF_OCTETS: Final = frozenset({0x0C, 0x12, _PRINTABLE, 0x14, 0x16, 0x1A})
 _PRINTABLE_CHARACTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
-# Hong Kong's Big5 first: what fits it by chance is read as Latin-1, too.
+# Hong Kong's Big5 first; a value that fits it by chance is also read as Latin-1.
 _FALLBACKS: Final = ("big5hkscs", "cp1252")
 COMMON_NAME: Final = b"\x55\x04\x03"
 ORGANISATION: Final = b"\x55\x04\x0a"
@@ -30,7 +30,7 @@ UNIT: Final = b"\x55\x04\x0b"
 
 
 def values(certificate: x509.Certificate, *kinds: bytes) -> tuple[str, ...]:
-    """Return the subject's values of these kinds, of each every reading that fits. Raises NotDER."""
+    """Return the subject's values of these kinds, in every decoding that fits. Raises NotDER."""
     return tuple(
         text
         for wanted in kinds
@@ -41,7 +41,7 @@ def values(certificate: x509.Certificate, *kinds: bytes) -> tuple[str, ...]:
 
 
 def describe(certificate: x509.Certificate) -> str:
-    """Return the whole subject for a person to read, as RFC 4514 writes it if its values are what their types say."""
+    """Return the whole subject for people, in RFC 4514 form if its values match their types."""
     try:
         return certificate.subject.rfc4514_string()
     except UNREADABLE:
@@ -50,16 +50,17 @@ def describe(certificate: x509.Certificate) -> str:
 
 
 def has_wrong_characters(certificate: bytes) -> bool:
-    """Tell whether a value of the subject has characters that its type does not have, such as & in a PrintableString.
+    """Return whether a value of the subject has characters that its type does not allow, such as & in a
+    PrintableString.
 
-    `certificate` may be one that the library does not read for this very reason. Raises NotDER.
+    The library may refuse to parse `certificate` for this reason. Raises NotDER.
     """
     tbs = next(der.elements(der.contents_of(certificate)), b"")
     return any(not _fits(tag, contents) for _, tag, contents in _attributes(tbs))
 
 
 def _attributes(tbs: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Yield kind, tag and contents of each attribute of the subject, in its order. Raises NotDER."""
+    """Yield kind, tag and contents of each attribute of the subject, in order. Raises NotDER."""
     fields = [each for each in der.elements(der.contents_of(tbs)) if each[0] != _VERSION]
     subject = fields[_POSITION] if len(fields) > _POSITION else b"\x30\x00"
     for rdn in der.elements(der.contents_of(subject)):

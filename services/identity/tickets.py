@@ -1,7 +1,7 @@
-"""Draft tickets: what application says of the draft that an AR wants attested.
+"""Verification of draft tickets, application's statements about drafts.
 
-identity knows no renewals: without application's word an AR could have a document attested that names another
-subscriber's renewal, or bytes that application would not take afterwards.
+identity knows no renewals: without a ticket an AR could get an attestation for a document that names another
+subscriber's renewal, or for bytes that application would refuse.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ ISSUER: Final = "application"
 def check(
     ticket: str | None, *, renewal_id: RenewalId, document: bytes, caller: Caller, keys: KeySet, now: datetime
 ) -> None:
-    """Require application's ticket for this very document of the caller's draft. Raises TicketRefused."""
+    """Require application's ticket for this document of the caller's draft. Raises TicketRefused."""
     if not ticket:
         raise TicketRefused(TicketFault.MISSING)
     try:

@@ -1,4 +1,4 @@
-"""CRLs are read on schedule, in the background: no sign-in waits for the network."""
+"""CRL task of identity: reads the sources on schedule, so that no sign-in waits for the network."""
 
 from datetime import timedelta
 from typing import Final
@@ -19,23 +19,23 @@ from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
 
-# Longer than a download may take.
+# Longer than a download can take.
 LEASE: Final = timedelta(seconds=90)
 RETRY: Final = timedelta(seconds=15)
 KEEP: Final = timedelta(days=2)
 
-REFUSED = Counter("crl_refused_total", "CRLs read and not believed", ["reason"])
-FAILED = Counter("crl_source_failed_total", "Sources that could not be read")
-THIS_UPDATE = Gauge("crl_this_update_seconds", "When the newest CRL was made, Unix time", ["issuer", "scope"])
+REFUSED = Counter("crl_refused_total", "CRLs rejected", ["reason"])
+FAILED = Counter("crl_source_failed_total", "CRL sources that could not be read")
+THIS_UPDATE = Gauge("crl_this_update_seconds", "Unix time of the newest CRL's thisUpdate", ["issuer", "scope"])
 USABLE_UNTIL = Gauge(
     "crl_usable_until_seconds",
-    "When the newest CRL runs out or reaches its age limit, Unix time",
+    "Unix time at which the newest CRL expires or reaches its age limit",
     ["issuer", "scope"],
 )
 
 
 def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = utc_now) -> bool:
-    """Read one source of CRLs that is due; say whether there was one."""
+    """Read one due source of CRLs. Returns whether there was one."""
     with transaction(pool, clock=clock) as tx:
         source = crl_store.claim_due_source(tx.conn, tx.now, LEASE)
     if source is None:
@@ -50,7 +50,7 @@ def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = u
 
 
 def _read(pool: Pool, source: str, trust: Trust, clock: Clock) -> str | None:
-    """Take every CRL of a source; return the reason if it cannot be read."""
+    """Store every CRL of a source. Returns the reason if the source cannot be read."""
     try:
         for data in crl_sources.read(source):
             _take(pool, data, trust, clock)
@@ -62,7 +62,7 @@ def _read(pool: Pool, source: str, trust: Trust, clock: Clock) -> str | None:
 
 
 def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:
-    """Believe one CRL or refuse it; one bad file spoils no other."""
+    """Accept or refuse one CRL; an invalid file does not affect the others."""
     try:
         der = crls.as_der(data)
         issuer = crls.issuer_of(der, trust.issuers)
@@ -74,7 +74,10 @@ def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:
 
 
 def accept(der: bytes, issuer: x509.Certificate, tx: Tx, ages: MaxAges = DEFAULT_MAX_AGES) -> None:
-    """Make a CRL the one that counts. Raises CRLRefused for one that is not good now, or goes back."""
+    """Store a CRL as the newest of its list.
+
+    Raises CRLRefused for one that is not current, or older than the stored one.
+    """
     crl = crls.accept(der, issuer, tx.now, ages)
     known = crl_store.find_crls(tx.conn, [crl.issuer_sha256]).get(crl.issuer_sha256, [])
     if not crl_store.add_crl(tx.conn, crl, tx.now, usable_until=crls.usable_until(crl, issuer, ages)):
