@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from services.application.domain import Subscription
-from shared.validation.orderable import can_be_ordered
+from shared.pki.orderable import can_be_ordered
 from shared.validation.subscriber_record import check_name, is_accepted
 from shared.web.auth import Caller
 

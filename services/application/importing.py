@@ -25,9 +25,9 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
+from shared.pki.orderable import NotOrderable, check_names
 from shared.tx import transaction
 from shared.validation import texts
-from shared.validation.orderable import NotOrderable, check_names
 from shared.validation.subscriber_record import RecordRefused, check_name
 from shared.vocabulary import Product
 

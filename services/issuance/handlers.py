@@ -12,9 +12,9 @@ from shared.events.application import CancellationRequested, CSRRequested
 from shared.events.issuance import CancellationDeclined, IssuanceRefused, IssuanceWithheld, OrderOpened
 from shared.messaging import outbox
 from shared.messaging.subscriptions import Subscription, on
+from shared.pki.orderable import NotOrderable, check_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
-from shared.validation.orderable import NotOrderable, check_names
 
 # As issuance announces it; the mail that pays the item back has words for it.
 NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"

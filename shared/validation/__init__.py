@@ -1,1 +1,1 @@
-"""Validation of input: budgets, the parsing pool, text decoding, and the rules for names and records."""
+"""Validation of input: budgets, the parsing pool, text decoding, and the rules for records."""

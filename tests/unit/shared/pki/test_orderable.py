@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.validation.orderable import MOST_NAMES, NotOrderable, can_be_ordered, check_names
+from shared.pki.orderable import MOST_NAMES, NotOrderable, can_be_ordered, check_names
 from shared.vocabulary import Product
 
 S, W, M = Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN
