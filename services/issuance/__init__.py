@@ -1,1 +1,1 @@
-"""Issuance owns PINs, CSRs, orders, certificates and CRLs; publishes issuance.events and issuance.pin-envelopes."""
+"""issuance: owns PINs, CSRs, orders, certificates and CRLs; publishes issuance.events and issuance.pin-envelopes."""

@@ -1,4 +1,4 @@
-"""HTTP: orders, CSRs, certificates; and for everyone the CRL and the issuing CA's certificate."""
+"""HTTP API of issuance: orders, CSRs, certificates; in public the CRL and the issuing CA's certificate."""
 
 import uuid
 from dataclasses import dataclass
@@ -53,16 +53,18 @@ from shared.web.problems import Problem, ProblemTable, names, one_of
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
 PROBLEMS: Final[ProblemTable] = {
-    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
-    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, "certificate-not-found", "There is no certificate yet"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order is not in the right state"),
-    CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "The certificate has expired"),
-    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "The CSR cannot be used", members=_CSR_REASON),
-    WeakSignature: Problem(_UNPROCESSABLE, "csr-signature-too-weak", "Sign the CSR with SHA-256", members=_CSR_REASON),
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "Unknown order"),
+    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, "certificate-not-found", "No certificate issued yet"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "Order state does not allow this"),
+    CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "Certificate has expired"),
+    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "CSR not usable", members=_CSR_REASON),
+    WeakSignature: Problem(
+        _UNPROCESSABLE, "csr-signature-too-weak", "CSR signature too weak; sign with SHA-256", members=_CSR_REASON
+    ),
     NamesDiffer: Problem(
         _UNPROCESSABLE,
         "csr-names-differ",
-        "The CSR asks for other names than were ordered",
+        "CSR names differ from the order",
         members={
             **_CSR_REASON,
             "surplus": names("Names of the CSR that were not ordered"),
@@ -72,26 +74,26 @@ PROBLEMS: Final[ProblemTable] = {
     PrivateKeyPasted: Problem(
         _UNPROCESSABLE,
         "private-key-pasted",
-        "A private key was sent: it is compromised, make a new one",
+        "Private key sent; it is compromised, make a new one",
         members=_CSR_REASON,
     ),
     KeyRefused: Problem(
         _UNPROCESSABLE,
         "key-refused",
-        "The CSR's key is not allowed",
+        "CSR key not allowed",
         members={"reason": one_of(KeyFault, "Why the key is not allowed")},
     ),
     KeyNotAllowed: Problem(
         _UNPROCESSABLE,
         "key-not-allowed",
-        "The CSR's key may not be used for this order",
+        "CSR key not allowed for this order",
         members={"reason": one_of([*KeyObjection, KeyFault.WEAK], "Why the key may not be used")},
     ),
-    WrongReference: Problem(_UNPROCESSABLE, "wrong-reference", "This is not the order's reference number"),
+    WrongReference: Problem(_UNPROCESSABLE, "wrong-reference", "Reference number is not the order's"),
     PINsMissing: Problem(
         _UNPROCESSABLE,
         "pins-missing",
-        "Send one PIN for each server name of the order",
+        "PINs must be exactly one for each server name of the order",
         members={
             "missing": names("Server names without a PIN"),
             "surplus": names("Names with a PIN that the order does not have"),
@@ -100,14 +102,14 @@ PROBLEMS: Final[ProblemTable] = {
     PINSlip: Problem(
         _UNPROCESSABLE,
         "pin-slip",
-        "A PIN is mistyped; no try was used",
+        "PIN mistyped; no attempt consumed",
         members={"mistyped": names("Server names whose PIN fails its check digit")},
     ),
-    PINNotReady: Problem(HTTPStatus.CONFLICT, "pin-not-ready", "A PIN Envelope has not been made yet"),
+    PINNotReady: Problem(HTTPStatus.CONFLICT, "pin-not-ready", "PIN Envelope not made yet"),
     PINWrong: Problem(
         HTTPStatus.FORBIDDEN,
         "pin-wrong",
-        "A PIN is wrong",
+        "PIN wrong",
         members={
             "wrong": {
                 "type": "array",
@@ -124,11 +126,11 @@ PROBLEMS: Final[ProblemTable] = {
     PINLocked: Problem(
         HTTPStatus.FORBIDDEN,
         "pin-locked",
-        "A PIN has had all its tries",
+        "PIN locked after five failed attempts",
         members={"locked": names("Server names whose PIN Envelope must be replaced")},
     ),
 }
-# A relying party may keep a CRL for an hour: that is when the next one comes, and a revocation then shows.
+# Relying parties may cache a CRL for an hour: then the next one is published.
 _CRL_AGE: Final = timedelta(hours=1)
 _CA_AGE: Final = timedelta(days=1)
 
@@ -136,18 +138,18 @@ _BYTES: Final = {"type": "string", "format": "binary"}
 _CACHED: Final = {"ETag": {"required": True, "schema": {"type": "string"}}}
 
 blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
-not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="As `If-None-Match` names it")
+not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged since the `ETag` in `If-None-Match`")
 
 
 class NoCRLYet(Unavailable):
-    """The first CRL has not been made yet."""
+    """No CRL has been made yet."""
 
     reason = "no-crl-yet"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What main.py built. The web process has no CA key."""
+    """Dependencies built by main.py. The web process has no CA key."""
 
     ca: IssuingCA
     desk: PINDesk
@@ -160,7 +162,7 @@ class Deps:
 @refuses(OrderNotFound)
 @blp.response(200, OrderSchema(many=True))
 def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
-    """The orders of a renewal, with their PINs' and certificates' states."""
+    """Return the orders of a renewal, with the states of their PINs and certificates."""
     caller = request.caller()
     with request.transaction() as tx:
         renewal = store.find_renewal(tx.conn, RenewalId(renewal_id))
@@ -194,7 +196,7 @@ def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
 @blp.arguments(CSRCheckSchema)
 @blp.response(200, CheckedCSRSchema)
 def check_csr(command: CheckCSR) -> dict[str, Any]:
-    """Try a CSR without reference number and PINs; nothing is kept of it."""
+    """Check a CSR without reference number and PINs; nothing of it is stored."""
     deps = request.deps(Deps)
     checked = csr_preflight.check(
         command, request.caller(), request.transaction, policy=deps.key_policy, parser=deps.parser
@@ -226,7 +228,7 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
 @refuses(OrderNotFound, CertificateNotFound)
 @blp.response(200, {"type": "string"}, content_type="application/pem-certificate-chain")
 def download_certificate(item_id: uuid.UUID) -> flask.Response:
-    """The certificate and the CA certificates above it, in PEM."""
+    """Return the certificate and its chain, in PEM."""
     caller = request.caller()
     with request.transaction() as tx:
         order = revocation.find_own_order(ItemId(item_id), caller, tx.conn)
@@ -241,7 +243,7 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 @request.command
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
-    """Confirm the certificate's content and its publication."""
+    """Accept the certificate's content and its publication."""
     return revocation.accept(ItemId(item_id), request.caller(), request.tx())
 
 
@@ -252,7 +254,7 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 @blp.arguments(RevocationSchema)
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
-    """Revoke the certificate; the next CRL says so within minutes."""
+    """Revoke the certificate; the next CRL lists it within minutes."""
     return revocation.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), request.caller(), request.tx())
 
 
@@ -261,7 +263,7 @@ def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
 @not_modified
 @blp.response(200, _BYTES, content_type="application/pkix-crl", headers=_CACHED)
 def download_crl() -> flask.Response:
-    """The certificate revocation list (DER)."""
+    """Return the certificate revocation list (DER)."""
     with request.transaction() as tx:
         latest = certificate_store.latest_crl(tx.conn)
     if latest is None or latest.der is None:
@@ -276,7 +278,7 @@ def download_crl() -> flask.Response:
 @not_modified
 @blp.response(200, _BYTES, content_type="application/pkix-cert", headers=_CACHED)
 def download_ca_certificate() -> flask.Response:
-    """The issuing CA's certificate (DER)."""
+    """Return the issuing CA's certificate (DER)."""
     ca = request.deps(Deps).ca
     response = flask.Response(ca.der, content_type="application/pkix-cert")
     return _public(response, f"ca-{ca.key_identifier.hex()}", _CA_AGE)

@@ -1,4 +1,6 @@
-"""From a CSR to a certificate: every check again, the bytes stored, then signed, then stored signed."""
+"""Issue a certificate for an accepted CSR: re-run every check, persist the intent (serial and TBS bytes) before the CA
+key is used, sign, store and announce.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,12 +44,12 @@ _ACTOR: Final = "issuance"
 
 
 class SignatureUnusable(Exception):
-    """The signer's answer is no signature of the stored bytes by the CA's key: never stored, never given out."""
+    """The signer's result is not a signature of the stored bytes by the CA's key: never stored, never delivered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Issuer:
-    """All that issuing needs besides the order."""
+    """Dependencies of issuing, beside the order."""
 
     ca: IssuingCA
     signer: Signer
@@ -60,12 +62,12 @@ class Issuer:
 
 
 def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
-    """Store what will be signed for this order. None if nothing is to be signed: withheld, set aside, refused.
+    """Store the bytes to be signed for this order. Returns None if it is withheld, refused, or its CSR is discarded.
 
-    Everything is checked again, whatever intake or opening found: (1) gate and order, (2) both proofs,
-    (3) the CSR, its names and its key, (4) the linted bytes. Domain validation and CAA belong between
-    (3) and (4), CT between the two signatures that then follow. Raises TokenRefused or ProofRefused if a
-    proof that held once no longer does: that is no customer's fault, it waits for a person.
+    Everything is checked again, whatever intake or opening found: (1) issuance lock and order, (2) both proofs, (3) the
+    CSR, its names and its key, (4) the linted bytes. Domain validation and CAA belong between (3) and (4), CT between
+    the two signatures that then follow. Raises TokenRefused or ProofRefused if a proof is no longer valid: that is not
+    the subscriber's fault, and a person must decide.
     """
     found = store.find_order(tx.conn, item_id)
     assert found is not None
@@ -94,16 +96,17 @@ def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
 
 
 def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
-    """A leased intent if it may still be signed. None if not: it is ended then, and the order refused.
+    """Return a claimed intent if it may still be signed. Returns None otherwise: the intent is ended and the order
+    refused.
 
-    A signer may be away for days, and meanwhile a key becomes known to others, or the bytes too old to be signed (48
-    hours after notBefore). That they say what was ordered is seen again, too. Raises as make_intent does.
+    A signer may be unavailable for days; meanwhile the key may become known to others, or the bytes too old (48 hours
+    after notBefore). The bytes are also compared with the order again. Raises the errors of make_intent.
     """
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
     if order.state is not OrderState.ISSUING:
-        return intent  # another has settled it: signed again, nothing changes
+        return intent  # another process has settled it: signing again changes nothing
     assert order.csr is not None
     renewal = _proved(order, tx, issuer)
     request = csr.read_der(order.csr)
@@ -111,7 +114,7 @@ def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
         serial=int(intent.serial, 16),
         organisation=renewal.organisation,
         names=certificate_names(order.server_names),
-        validity=Validity(not_before=tx.now, not_after=tx.now),  # lint reads the times off the bytes
+        validity=Validity(not_before=tx.now, not_after=tx.now),  # lint reads the times from the bytes
         spki=request.spki,
     )
     objection = key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
@@ -136,7 +139,7 @@ def _end(intent: Intent, order: Order, tx: Tx, *, objection: str | None, finding
 
 
 def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
-    """Keep a certificate that was signed after its intent was ended: nobody gets it, and it is revoked."""
+    """Store a certificate that was signed after its intent was ended, as revoked: it is never delivered."""
     if certificate_store.find_by_serial(tx.conn, certificate.serial) is not None:
         return
     certificate_store.add_certificate(tx.conn, certificate)
@@ -148,7 +151,7 @@ def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
 
 
 def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
-    """The renewal, its proofs verified again; what is stored must still be what they say."""
+    """Verify the renewal's proofs again. Returns the renewal; it must still equal what they prove."""
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
     renewal, orders = proofs.verified(
@@ -169,7 +172,9 @@ def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
 
 
 def _checked_csr(order: Order, renewal: Renewal, tx: Tx, issuer: Issuer) -> csr.CSR | None:
-    """The CSR if it can still be used; else the order waits for another one, its PINs unspent."""
+    """Return the CSR if it can still be used; else discard it, and the order awaits another one,
+    with its PINs unspent.
+    """
     assert order.csr is not None
     try:
         request = csr.read_der(order.csr)
@@ -220,7 +225,7 @@ def _save_intent(tx: Tx, order: Order, leaf: Leaf, tbs: bytes, findings: tuple[s
 
 
 def refuse(tx: Tx, order: Order, reason: str) -> None:
-    """End an order without a certificate, for good; its locks are the caller's."""
+    """End an order without a certificate, for good; the caller holds its locks."""
     store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
     store.save_pins(tx.conn, order.item_id, "void")
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
@@ -228,7 +233,7 @@ def refuse(tx: Tx, order: Order, reason: str) -> None:
 
 
 def sign(intent: Intent, issuer: Issuer) -> bytes:
-    """The certificate of the stored bytes; signed again, the same. Raises SignerUnavailable, SignatureUnusable."""
+    """Return the certificate of the stored bytes; always the same. Raises SignerUnavailable, SignatureUnusable."""
     signature = issuer.signer.sign(intent.tbs)
     der = profiles.assemble(intent.tbs, issuer.signer.algorithm, signature)
     try:
@@ -241,10 +246,10 @@ def sign(intent: Intent, issuer: Issuer) -> bytes:
 
 
 def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
-    """Store and announce the certificate, unless that was done before, or the intent was ended meanwhile; False then.
+    """Store and announce the certificate. Returns False if that was done before, or if the intent was ended meanwhile.
 
-    A token may sign for minutes. Another worker may have taken the intent up and ended it, or its key was blocked:
-    then the certificate exists but was refused, so it is kept as revoked, and the next CRL names it.
+    A token may take minutes to sign. If another worker has claimed and ended the intent meanwhile, or the key was
+    blocked, the certificate exists but is refused: it is stored as revoked, and the next CRL lists it.
     """
     certificate = certificate_of(der, item_id=intent.item_id, renewal_id=intent.renewal_id, issued_at=tx.now)
     store.lock_key(tx.conn, certificate.spki_sha256)

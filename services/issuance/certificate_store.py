@@ -1,4 +1,4 @@
-"""SQL of intents, certificates and CRLs; every function takes a connection and none commits."""
+"""SQL of intents, certificates and CRLs; takes a connection and never commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _CERTIFICATE: Final = (
     "revoked_at, revocation_reason"
 )
 
-# Longer than any certificate that a list speaks of is valid, and two years more: it may be evidence.
+# Longer than any certificate on the list is valid, plus two years: it may be evidence.
 CRLS: Final = Rule(
     table="crls",
     keep=((date(2026, 1, 1), timedelta(days=1130)),),
@@ -34,7 +34,7 @@ CRL_AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - max(this_update))::float
 
 @dataclass(frozen=True, kw_only=True)
 class CRL:
-    """A CRL, signed if `der` is there."""
+    """A CRL; signed if `der` is set."""
 
     number: int
     tbs: bytes
@@ -56,9 +56,9 @@ def add_intent(conn: Conn, intent: Intent, *, now: datetime, due_at: datetime | 
 
 
 def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool) -> Intent | None:
-    """Lease an intent that nobody has settled in its time: one never claimed again before, or one that was.
+    """Claim an unsettled intent under a lease: one that was never claimed again (`fresh`), or one that was.
 
-    The lease doubles with each try.
+    The lease doubles with each attempt.
     """
     with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
         return cursor.execute(
@@ -74,7 +74,7 @@ def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool
 
 
 def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
-    """An intent that waited for its signature is never signed."""
+    """End an intent that waited for its signature: it is never signed."""
     conn.execute(
         """UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
            WHERE item_id = %s AND state = 'intended'""",
@@ -83,7 +83,7 @@ def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
 
 
 def save_signed(conn: Conn, item_id: ItemId) -> bool:
-    """The intent has become a certificate; False if it had before."""
+    """Record that the intent has become a certificate. Returns False if it had before."""
     return (
         conn.execute(
             "UPDATE intents SET state = 'signed', due_at = NULL WHERE item_id = %s AND state = 'intended'", (item_id,)
@@ -93,13 +93,13 @@ def save_signed(conn: Conn, item_id: ItemId) -> bool:
 
 
 def is_ended(conn: Conn, item_id: ItemId) -> bool:
-    """Whether the intent was ended without a certificate."""
+    """Return whether the intent was ended without a certificate."""
     row = conn.execute("SELECT 1 FROM intents WHERE item_id = %s AND state = 'tombstone'", (item_id,)).fetchone()
     return row is not None
 
 
 def has_intent(conn: Conn, renewal_id: RenewalId) -> bool:
-    """Whether anything of this renewal is signed or will be; ask under the gate's lock."""
+    """Return whether anything of this renewal is signed or will be; call it under the issuance lock."""
     row = conn.execute(
         "SELECT 1 FROM intents WHERE renewal_id = %s AND state IN ('intended', 'signed') LIMIT 1", (renewal_id,)
     ).fetchone()
@@ -118,7 +118,7 @@ def add_certificate(conn: Conn, certificate: Certificate) -> None:
 
 
 def find_certificates(conn: Conn, item_ids: Sequence[ItemId]) -> dict[ItemId, Certificate]:
-    """The certificates of these orders, as far as there are."""
+    """Return the existing certificates of these orders."""
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         found = cursor.execute(
             f"SELECT {_CERTIFICATE} FROM certificates WHERE item_id = ANY(%s)", (list(item_ids),)
@@ -127,7 +127,7 @@ def find_certificates(conn: Conn, item_ids: Sequence[ItemId]) -> dict[ItemId, Ce
 
 
 def lock_certificate(conn: Conn, serial: str) -> Certificate | None:
-    """One certificate by serial, locked; lock its gate first."""
+    """Return a certificate by serial, locked; take its issuance lock first."""
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         return cursor.execute(
             f"SELECT {_CERTIFICATE} FROM certificates WHERE serial = %s FOR UPDATE", (serial,)
@@ -135,13 +135,15 @@ def lock_certificate(conn: Conn, serial: str) -> Certificate | None:
 
 
 def find_by_serial(conn: Conn, serial: str) -> Certificate | None:
-    """One certificate by serial, unlocked."""
+    """Return a certificate by serial, without a lock."""
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         return cursor.execute(f"SELECT {_CERTIFICATE} FROM certificates WHERE serial = %s", (serial,)).fetchone()
 
 
 def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certificate]:
-    """The certificates with this key that a CRL can show, in order of renewal, so that two lockers never deadlock."""
+    """Return the certificates with this key that a CRL can list, in order of renewal, so that two lockers never
+    deadlock.
+    """
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         return cursor.execute(
             f"""SELECT {_CERTIFICATE} FROM certificates
@@ -151,12 +153,12 @@ def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certifica
 
 
 def save_accepted(conn: Conn, serial: str, now: datetime) -> None:
-    """The AR has accepted the certificate."""
+    """Record the AR's acceptance of the certificate."""
     conn.execute("UPDATE certificates SET accepted_at = %s WHERE serial = %s", (now, serial))
 
 
 def save_revoked(conn: Conn, serial: str, reason: RevocationReason, revoked_at: datetime) -> None:
-    """The certificate is revoked, or for a graver reason than before; the next CRL says so."""
+    """Record a revocation, or a graver reason; the next CRL lists it."""
     conn.execute(
         "UPDATE certificates SET revoked_at = %s, revocation_reason = %s, listed_in = NULL WHERE serial = %s",
         (revoked_at, reason.value, serial),
@@ -164,14 +166,14 @@ def save_revoked(conn: Conn, serial: str, reason: RevocationReason, revoked_at: 
 
 
 def lock_series(conn: Conn) -> int:
-    """Lock the CRL series; its last number."""
+    """Lock the CRL series. Returns its last number."""
     row = conn.execute("SELECT last_number FROM crl_series WHERE id = 1 FOR UPDATE").fetchone()
     assert row is not None
     return int(row[0])
 
 
 def find_unsigned_crl(conn: Conn) -> CRL | None:
-    """A CRL whose signing did not come to its end; ask under the series' lock."""
+    """Return a stored CRL without a signature; call it under the series' lock."""
     with conn.cursor(row_factory=class_row(CRL)) as cursor:
         return cursor.execute(
             "SELECT number, tbs, der, this_update FROM crls WHERE der IS NULL ORDER BY number LIMIT 1"
@@ -179,7 +181,7 @@ def find_unsigned_crl(conn: Conn) -> CRL | None:
 
 
 def latest_crl(conn: Conn) -> CRL | None:
-    """The newest signed CRL."""
+    """Return the newest signed CRL."""
     with conn.cursor(row_factory=class_row(CRL)) as cursor:
         return cursor.execute(
             "SELECT number, tbs, der, this_update FROM crls WHERE der IS NOT NULL ORDER BY number DESC LIMIT 1"
@@ -187,7 +189,7 @@ def latest_crl(conn: Conn) -> CRL | None:
 
 
 def has_unlisted_revocation(conn: Conn) -> bool:
-    """Whether a revocation waits for its first CRL."""
+    """Return whether a revocation is not on any CRL yet."""
     row = conn.execute(
         "SELECT 1 FROM certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL LIMIT 1"
     ).fetchone()
@@ -195,9 +197,9 @@ def has_unlisted_revocation(conn: Conn) -> bool:
 
 
 def list_unlisted(conn: Conn, number: int) -> None:
-    """Say of every revocation not yet shown that CRL `number` shows it; before `revocations` is read.
+    """Record that CRL `number` lists all unlisted revocations; call it before `revocations`.
 
-    What is revoked between the two is on this CRL and on the next. Locked in the order of those who revoke several.
+    A revocation between the two calls is on this CRL and on the next. Locks in the order of those who revoke several.
     """
     conn.execute(
         """UPDATE certificates AS c SET listed_in = %s FROM (
@@ -209,7 +211,7 @@ def list_unlisted(conn: Conn, number: int) -> None:
 
 
 def revocations(conn: Conn, number: int, last_update: datetime | None) -> list[Revocation]:
-    """Return the entries of CRL `number`: an entry stays until a CRL made after the certificate's end has shown it."""
+    """Return the entries of CRL `number`: an entry stays until a CRL made after the certificate's end has listed it."""
     rows = conn.execute(
         """SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
            WHERE revoked_at IS NOT NULL
@@ -229,5 +231,5 @@ def add_crl(conn: Conn, number: int, tbs: bytes, *, this_update: datetime) -> No
 
 
 def save_crl(conn: Conn, number: int, der: bytes) -> bool:
-    """The CRL is signed; False if it was before."""
+    """Store the signed CRL. Returns False if it was signed before."""
     return conn.execute("UPDATE crls SET der = %s WHERE number = %s AND der IS NULL", (der, number)).rowcount == 1

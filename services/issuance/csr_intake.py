@@ -1,4 +1,6 @@
-"""A CSR comes in: the cheap and harmless checks first, then the PINs, whose tries are taken before they are judged."""
+"""CSR submission. Validates CSR and key first (no side effects), then consumes and commits one PIN attempt per server
+name, then verifies the PINs.
+"""
 
 import base64
 import threading
@@ -43,14 +45,14 @@ _WAIT_SECONDS: Final = 10.0
 
 
 class TooBusy(Unavailable):
-    """Too many PINs are being verified; no try was taken."""
+    """Too many PINs are being verified; no attempt was consumed."""
 
     reason = "too-busy"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitCSR:
-    """The AR's submission. Neither PINs nor CSR text show in its repr."""
+    """The AR's submission. Its repr shows neither PINs nor CSR text."""
 
     item_id: ItemId
     reference: str
@@ -59,7 +61,7 @@ class SubmitCSR:
 
 
 class PINDesk:
-    """Verifies PINs, a few at a time: each takes 19 MiB and some milliseconds of a processor."""
+    """Verifier of PINs, a few at a time: each takes 19 MiB and some milliseconds of a processor."""
 
     def __init__(self, pepper: Pepper, at_once: int = HASHES_AT_ONCE) -> None:
         self._pepper = pepper
@@ -67,7 +69,7 @@ class PINDesk:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """A place at the desk, before any try is taken. Raises TooBusy."""
+        """Yield a slot for verifying, before any attempt is consumed. Raises TooBusy."""
         if not self._slots.acquire(timeout=_WAIT_SECONDS):
             raise TooBusy("try again in a moment")
         try:
@@ -76,7 +78,7 @@ class PINDesk:
             self._slots.release()
 
     def right(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
-        """The server names whose PIN is right."""
+        """Return the server names whose PIN is right."""
         return {
             name
             for name, pin in found.items()
@@ -87,9 +89,9 @@ class PINDesk:
 def receive_csr(
     command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser = INLINE
 ) -> Order:
-    """Take a CSR with the PIN of each of its server names. Every refusal but PINWrong and PINLocked costs no try.
+    """Accept a CSR with the PIN of each of its server names. Only PINWrong and PINLocked consume an attempt.
 
-    Every refusal leaves one row in the audit log; a wrong PIN's is written with the try that it costs.
+    Every refusal adds one audit row; a wrong PIN's is written with the attempt that it consumes.
     """
     try:
         return _receive(command, caller, begin, desk=desk, policy=policy, parser=parser)
@@ -115,7 +117,7 @@ def _receive(
         raise WrongReference("this is not the order's reference number")
     request = read(command.csr, caller, begin, parser)
     if order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
-        return order  # the answer was lost and is asked for again
+        return order  # a repetition, since the answer was lost
     order.after(CSRReceived)
     csr.check_names(request, order.server_names)
     typed = _typed(command.pins, order)
@@ -133,7 +135,7 @@ def _receive(
 
 
 def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
-    """The order, if this very AR signed for it. Raises OrderNotFound."""
+    """Return the order if this same AR signed for it. Raises OrderNotFound."""
     order = store.find_order(conn, item_id)
     renewal = store.find_renewal(conn, order.renewal_id) if order else None
     if order is None or renewal is None:
@@ -144,7 +146,7 @@ def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
 
 
 def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
-    """The CSR in this text; a private key beside it is blocked for ever. Raises CSRRefused or KeyRefused."""
+    """Return the CSR in this text; a private key beside it is blocked for good. Raises CSRRefused or KeyRefused."""
     try:
         return parser.run(csr.read, text)
     except PrivateKeyPasted as pasted:
@@ -158,10 +160,10 @@ def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
 
 
 def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
-    """Block the key of a CSR that came with a private key which cannot be read.
+    """Block the key of a CSR that came with an unreadable private key.
 
-    Not another subscriber's: a CSR is no secret, and with anything that looks like a private key anyone could have
-    that subscriber's certificates revoked.
+    Another subscriber's key is not blocked: a CSR is no secret, and with anything that looks like a private key anyone
+    could have that subscriber's certificates revoked.
     """
     owner = store.find_key_owner(tx.conn, spki_sha256)
     if owner is None or owner[0] == caller.subscriber_id:
@@ -185,7 +187,7 @@ def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:
 
 
 def _slips_checked(named: Mapping[str, str]) -> dict[str, str]:
-    """The PINs as digits; every slip is told at once."""
+    """Return the PINs as digits; all mistyped ones are reported at once."""
     read: dict[str, str] = {}
     mistyped: list[str] = []
     for name, text in sorted(named.items()):
@@ -204,7 +206,7 @@ def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: K
 
 
 def _take_tries(tx: Tx, order: Order) -> dict[str, PIN]:
-    """Take a try of each PIN, all or none; committed before any is verified."""
+    """Consume an attempt of each PIN, all or none; committed before any PIN is verified."""
     locked = store.lock_order(tx.conn, order.item_id)
     assert locked is not None
     locked.after(CSRReceived)
@@ -228,7 +230,10 @@ def _settle(
     caller: Caller,
     policy: KeyPolicy,
 ) -> Order | Refused:
-    """Give back the tries of right PINs; if all are, keep the CSR. A refusal is returned, so that this is kept."""
+    """Restore the attempts of right PINs; if all are right, store the CSR.
+
+    A refusal is returned, not raised, so that the restored attempts are committed.
+    """
     locked = store.find_order(tx.conn, item_id)
     assert locked is not None
     store.lock_gate(tx.conn, locked.renewal_id)
@@ -244,7 +249,7 @@ def _settle(
         return KeyNotAllowed(reason)
     try:
         received = order.after(CSRReceived)
-    except Refused as refused:  # cancelled, or a CSR came first: this very one, sent twice at once, is no error
+    except Refused as refused:  # cancelled, or a CSR came first; this same CSR, submitted twice at once, is no error
         return order if order.csr_sha256 == request.sha256 else refused
     store.claim_key(tx.conn, request.spki_sha256, caller.subscriber_id, item_id)
     return _keep(tx, received, request, caller)

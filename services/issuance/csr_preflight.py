@@ -1,4 +1,4 @@
-"""A CSR tried before the PINs are there: judged as intake will judge it, and nothing is kept of it."""
+"""Preflight of a CSR before the PINs arrive: the same checks as at submission, without storing anything."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from shared.web.auth import Caller
 
 @dataclass(frozen=True, kw_only=True)
 class CheckCSR:
-    """A CSR for an order, or for the server names of one to come."""
+    """A CSR for an order, or for the server names of a future one."""
 
     csr: str = field(repr=False)
     item_id: ItemId | None = None
@@ -27,7 +27,7 @@ class CheckCSR:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedCSR:
-    """What would become of it. `request` is None if it cannot be read; `refusal` is what intake would say first."""
+    """The result of a preflight. `request` is None if it cannot be parsed; `refusal` is the first one at submission."""
 
     server_names: tuple[str, ...]
     request: CSR | None = None
@@ -35,19 +35,19 @@ class CheckedCSR:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that the CSR asks for, as written."""
+        """All names that the CSR requests, as written."""
         return () if self.request is None else tuple(dict.fromkeys(self.request.dns_names + self.request.common_names))
 
     @property
     def certificate_names(self) -> tuple[str, ...]:
-        """What the certificate will carry."""
+        """The names that the certificate will contain."""
         return certificate_names(self.server_names)
 
 
 def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy, parser: Parser = INLINE) -> CheckedCSR:
-    """Judge a CSR in intake's order, but for reference number and PINs. Raises OrderNotFound or NameRefused.
+    """Check a CSR in the order of a submission, without reference number and PINs. Raises OrderNotFound or NameRefused.
 
-    The one thing that stays is the block of a private key that came with it: that key is known to others now.
+    The only lasting effect is the blocking of a private key that was sent along: others know that key now.
     """
     order = None
     if command.item_id is not None:
@@ -58,7 +58,7 @@ def check(command: CheckCSR, caller: Caller, begin: Begin, *, policy: KeyPolicy,
     try:
         request = csr_intake.read(command.csr, caller, begin, parser)
         if order is not None and order.csr_sha256 == request.sha256 and order.state is not OrderState.AWAITING_CSR:
-            return CheckedCSR(server_names=wanted, request=request)  # it is the one that was taken
+            return CheckedCSR(server_names=wanted, request=request)  # it is the one that was accepted
         if order is not None:
             order.after(CSRReceived)
         csr.check_names(request, wanted)

@@ -1,4 +1,4 @@
-"""Orders, their states, and what issuance refuses; no input or output, no clock."""
+"""Orders, their states, and the refusals of issuance; no I/O, no clock."""
 
 import uuid
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from shared.vocabulary import ARId, ItemId, Product, RenewalId, SubscriberId
 
 
 class OrderState(StrEnum):
-    """Where one item's order stands."""
+    """States of an item's order."""
 
     AWAITING_CSR = "awaiting-csr"
     CSR_RECEIVED = "csr-received"
@@ -32,11 +32,11 @@ class OrderState(StrEnum):
 
 
 class IntentMade:
-    """The to-be-signed bytes are stored: a certificate comes, unless they may not be signed any more by then."""
+    """The to-be-signed bytes are stored: a certificate follows, unless they may no longer be signed by then."""
 
 
 class CSRSetAside:
-    """The CSR can no longer be used; the order waits for another."""
+    """The CSR is discarded; the order awaits another one."""
 
 
 Trigger = type[Event] | type[IntentMade] | type[CSRSetAside]
@@ -56,14 +56,14 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
 
 
 class InvalidTransition(Refused):
-    """The order is in a state that does not allow this."""
+    """The order's state does not allow this."""
 
     reason = "not-in-this-state"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One certificate to be issued. `csr` is DER."""
+    """A certificate to be issued. `csr` is DER."""
 
     item_id: ItemId
     renewal_id: RenewalId
@@ -83,7 +83,7 @@ class Order:
     traceparent: str | None = None
 
     def after(self, trigger: Trigger) -> "Order":
-        """The order after this. Raises InvalidTransition."""
+        """Return the order after the trigger. Raises InvalidTransition."""
         if (state := TRANSITIONS.get((self.state, trigger))) is None:
             raise InvalidTransition(f"the order is {self.state}")
         return replace(self, state=state)
@@ -101,7 +101,7 @@ class Organisation:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """Who gets the letter, by identity's record and not by what anyone typed."""
+    """The recipient of the letter, from identity's record and never from typed input."""
 
     name: str
     organisation: str
@@ -110,7 +110,7 @@ class Recipient:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """What both proofs say of a renewal, and the proofs themselves."""
+    """The proven facts about a renewal, and the proofs themselves."""
 
     renewal_id: RenewalId
     reference: str
@@ -125,9 +125,9 @@ class Renewal:
 
 @dataclass(frozen=True, kw_only=True)
 class PIN:
-    """One server name's PIN Envelope as the database knows it; the PIN itself is nowhere.
+    """A server name's PIN Envelope as the database knows it; the PIN itself is stored nowhere.
 
-    `replaces` is the last one that was sealed for the name before it, told when it is to be made.
+    `replaces` is the last sealed envelope of the name before this one, set when the PIN is to be made.
     """
 
     envelope_id: uuid.UUID
@@ -142,7 +142,7 @@ class PIN:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """Bytes that shall be signed, or a tombstone that says they never will. `serial` is lower-case hexadecimal."""
+    """Bytes to be signed, or a tombstone: they never will be. `serial` is lower-case hexadecimal."""
 
     item_id: ItemId
     renewal_id: RenewalId
@@ -171,19 +171,19 @@ class Certificate:
 
 
 class OrderNotFound(Refused):
-    """No such order of this AR."""
+    """The AR has no such order."""
 
     reason = "order-not-found"
 
 
 class WrongReference(Refused):
-    """The reference number is not this order's; no PIN was tried."""
+    """The reference number is not this order's; no attempt was consumed."""
 
     reason = "wrong-reference"
 
 
 class PINsMissing(Refused):
-    """Not exactly the PINs of the order's server names; none was tried."""
+    """The PINs are not exactly those of the order's server names; no attempt was consumed."""
 
     reason = "pins-missing"
 
@@ -193,13 +193,13 @@ class PINsMissing(Refused):
 
 
 class PINNotReady(Refused):
-    """An envelope of this order has not been made yet."""
+    """A PIN Envelope of this order has not been made yet."""
 
     reason = "pin-not-ready"
 
 
 class PINWrong(Refused):
-    """At least one PIN is wrong; each of those has lost a try."""
+    """At least one PIN is wrong; each of those has lost an attempt."""
 
     reason = "pin-wrong"
 
@@ -209,7 +209,7 @@ class PINWrong(Refused):
 
 
 class PINLocked(Refused):
-    """A PIN has had its five tries: ask for a new PIN Envelope."""
+    """A PIN is locked after five failed attempts: a new PIN Envelope is needed."""
 
     reason = "pin-locked"
 
@@ -219,7 +219,7 @@ class PINLocked(Refused):
 
 
 class KeyObjection(StrEnum):
-    """Why a key may not be certified; stable, a subscriber acts on it."""
+    """Reasons for not certifying a key; stable, since subscribers act on them."""
 
     BLOCKED = "key-blocked"
     OF_THE_CA = "key-of-the-ca"
@@ -228,7 +228,7 @@ class KeyObjection(StrEnum):
 
 
 class KeyNotAllowed(Refused):
-    """This key may not be certified for this order, whatever its quality."""
+    """The key may not be certified for this order, whatever its quality."""
 
     reason = "key-not-allowed"
 
@@ -244,6 +244,6 @@ class CertificateNotFound(Refused):
 
 
 class CertificateExpired(Refused):
-    """An expired certificate is not revoked any more."""
+    """The certificate has expired, and is not revoked any more."""
 
     reason = "certificate-expired"

@@ -1,4 +1,4 @@
-"""Gates, orders, PINs and certificates: issuance's own part of its extract."""
+"""Extract of issuance's own facts: issuance locks, orders, PINs and certificates."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What issuance does at application's events: lock the gate, decide, save, announce. The caller commits."""
+"""Handlers of application's events: take the issuance lock, decide, save, announce. The caller commits."""
 
 from dataclasses import replace
 from functools import partial
@@ -16,15 +16,15 @@ from shared.pki.orderable import NotOrderable, check_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
 
-# As issuance announces it; the mail that pays the item back has words for it.
+# As announced by issuance; mailing has a text for it.
 NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 
 
 def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
-    """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
+    """Verify both proofs, open an order per item and plan a PIN per server name; refuse items that can have no order.
 
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
-    restore, what had been announced of the orders is put back with them and not announced again.
+    restore, what was announced about the orders is put back with them, and not announced again.
     """
     renewal, orders = proofs.verified(
         event.renewal_id,
@@ -52,9 +52,9 @@ def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
 
 
 def _open(tx: Tx, order: Order, *, announce: bool) -> bool:
-    """Open the order; or refuse the item for good if no certificate can have its names, and say False.
+    """Open the order, or refuse the item for good if its names cannot be certified. Returns whether it was opened.
 
-    The proofs hold and the money is there: holding the event would help nobody, for the names will not change.
+    The proofs are valid and the fee is paid: holding the event would help nobody, since the names will not change.
     """
     try:
         check_names(order.product, order.server_names)
@@ -95,10 +95,10 @@ def _refuse(tx: Tx, order: Order, refused: NotOrderable) -> None:
 
 
 def withhold(tx: Tx, event: CancellationRequested) -> None:
-    """Say never, if nothing is or will be signed; else say that it is too late, and end the items not signed yet.
+    """Withhold the renewal if nothing is or will be signed; else decline the cancellation, and end the unsigned items.
 
-    Asked again, the same answer. So a renewal of which one item is issued and another's CSR never comes has an
-    end too: each item has its own, and its own refund.
+    A repeated request gets the same answer. So a renewal with one issued item and another without a CSR ends, too: each
+    item ends separately, with its own refund.
     """
     withheld_at = store.lock_gate(tx.conn, event.renewal_id)
     if withheld_at is None and certificate_store.has_intent(tx.conn, event.renewal_id):
@@ -121,7 +121,7 @@ def _refuse_what_is_open(tx: Tx, event: CancellationRequested) -> None:
 
 
 def subscriptions(keys: ProofKeys) -> tuple[Subscription, ...]:
-    """What issuance listens to."""
+    """Return issuance's subscriptions."""
     return (
         on(CSRRequested, partial(open_orders, keys=keys)),
         on(CancellationRequested, withhold),

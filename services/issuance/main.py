@@ -1,4 +1,4 @@
-"""issuance's processes and commands; builds every real thing."""
+"""Composition root of issuance: builds all dependencies and runs one process or command."""
 
 import argparse
 import secrets
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 
 
 def make_app(pool: Pool) -> "flask.Flask":
-    """The WSGI app."""
-    # Flask is loaded by the web process alone.
+    """Return the WSGI app."""
+    # Only the web process imports Flask.
     from services.issuance import api
     from shared.validation.parsing_pool import Pool as ParsingPool
     from shared.web import request
@@ -108,7 +108,7 @@ def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
 
 
 def make_issuer(settings: Settings) -> Issuer:
-    """The real issuer. Raises ValueError if the CA's key cannot be used, a key file's is not the certificate's."""
+    """Return the real issuer. Raises ValueError if the CA's key cannot be used or does not match its certificate."""
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
     signer = _signer(settings, ca)
     return Issuer(
@@ -128,7 +128,7 @@ def make_issuer(settings: Settings) -> Issuer:
 def _signer(settings: Settings, ca: IssuingCA) -> Signer:
     if settings.ca_token is not None:
         return TokenSigner(settings.ca_token, ca.certificate.public_key())
-    assert settings.ca_key_file is not None  # so say the settings
+    assert settings.ca_key_file is not None  # ensured by the settings
     signer = SoftwareSigner.load(settings.ca_key_file)
     ca.check_signer(signer)
     return signer
@@ -145,7 +145,7 @@ def _operations() -> "Operations":
 
 
 def _put_back(pool: Pool, recovery_id: int, actor: str) -> list[str]:
-    from shared.messaging import consumer, kafka_clients  # by the processes that speak Kafka alone
+    from shared.messaging import consumer, kafka_clients  # by processes that use Kafka only
 
     settings = read_settings()
 
@@ -182,7 +182,7 @@ def _weak_keys(path: Path | None) -> WeakKeys:
 
 
 def _operate(name: str, action: Callable[[Tx], str]) -> None:
-    """Run an operator's command in one transaction and print what it did."""
+    """Run an operator's command in one transaction and print its result."""
     pool = open_current_pool(SERVICE, read_settings(), name, max_size=1)
     try:
         with transaction(pool) as tx:
@@ -232,7 +232,7 @@ def _sha256(text: str) -> bytes:
 def _with_actor(add: Callable[[argparse.ArgumentParser], object]) -> Callable[[argparse.ArgumentParser], None]:
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         add(parser)
-        parser.add_argument("--actor", required=True, help="who does this, for the audit log")
+        parser.add_argument("--actor", required=True, help="name for the audit log")
 
     return add_arguments
 
@@ -244,11 +244,11 @@ def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _block_key_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spki_sha256", type=_sha256, help="SHA-256 of the public key (SPKI), in hexadecimal")
-    parser.add_argument("--source", required=True, help="how the compromise became known")
+    parser.add_argument("--source", required=True, help="source of the report of the compromise")
 
 
 def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("order", help="its reference number, or its item id")
+    parser.add_argument("order", help="reference number or item id of the order")
     parser.add_argument("server_name")
     parser.add_argument("--reason", required=True, choices=[reason.value for reason in VoidReason])
 
@@ -272,26 +272,26 @@ SERVICE: Final[Service] = Service(
     operations=_operations,
     after_recall=_put_back,
     commands={
-        "feed": Command(help="answer readers of the feed", run=lambda _: feed.run(SERVICE.files())),
+        "feed": Command(help="serve the feed over HTTP", run=lambda _: feed.run(SERVICE.files())),
         "register-reader": Command(
-            help="let a back-office system read the feed by its client certificate",
+            help="register the client certificate of a feed reader",
             run=partial(feed.register, _operate),
             add_arguments=_with_actor(feed.register_arguments),
         ),
         "withdraw-reader": Command(
-            help="take a reader's certificate back, for good",
+            help="withdraw a feed reader's certificate, for good",
             run=partial(feed.withdraw, _operate),
             add_arguments=_with_actor(feed.withdraw_arguments),
         ),
         "readers": Command(help="list the feed's readers", run=partial(feed.list_readers, _operate)),
         "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
         "block-key": Command(
-            help="never certify a key again, and revoke what has it",
+            help="block a key for good, and revoke its certificates",
             run=_block_key,
             add_arguments=_with_actor(_block_key_arguments),
         ),
         "reissue-pin": Command(
-            help="void a server name's PIN and have another made and posted",
+            help="void a server name's PIN, and have another one made and posted",
             run=_reissue_pin,
             add_arguments=_with_actor(_reissue_pin_arguments),
         ),

@@ -1,4 +1,4 @@
-"""What the CA's desk does here beside held events: a lost letter's PIN is voided, and another made."""
+"""issuance's own part of the operator API: void a lost letter's PIN, and have another one made."""
 
 import uuid
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
 
 PROBLEMS: Final[ProblemTable] = {
-    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "There is no such order"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "The order awaits no CSR any more"),
-    OtherEnvelope: Problem(HTTPStatus.CONFLICT, OtherEnvelope.reason, "This letter was replaced before"),
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "Unknown order"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "Order no longer awaits a CSR"),
+    OtherEnvelope: Problem(HTTPStatus.CONFLICT, OtherEnvelope.reason, "Letter already replaced"),
 }
 REISSUE_PIN: Final = "reissue-pin"
 
@@ -28,7 +28,7 @@ blp: Final = Blueprint("pins", __name__, description="PINs")
 
 
 class ReissueSchema(ReasonSchema):
-    """Whose letter it was, what became of it, and in `reason` what is known of that."""
+    """The letter's server name, the reason for voiding its PIN, and an explanation."""
 
     server_name = fields.String(required=True)
     envelope_id = fields.UUID(required=True, metadata={"description": "The letter whose PIN is voided"})
@@ -48,7 +48,7 @@ class ReissuedSchema(Schema):
 @blp.arguments(ReissueSchema)
 @blp.response(HTTPStatus.CREATED, ReissuedSchema)
 def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
-    """Void the letter's PIN, and have another made and posted."""
+    """Void the letter's PIN, and have another one made and posted."""
     made = pin_reissue.reissue_pin(
         str(item_id),
         body["server_name"],

@@ -1,4 +1,4 @@
-"""A PIN Envelope that was lost, came back or was seen by others: its PIN is voided, and another is made and posted."""
+"""PIN reissue for a PIN Envelope that was lost, returned or seen by others: voids its PIN, and has another one made."""
 
 import uuid
 from enum import StrEnum
@@ -17,7 +17,7 @@ from shared.vocabulary import ItemId
 
 
 class VoidReason(StrEnum):
-    """Why a PIN is voided."""
+    """Reasons for voiding a PIN."""
 
     LOST = "lost"
     RETURNED = "returned"
@@ -42,9 +42,9 @@ def reissue_pin(
     of: uuid.UUID | None = None,
     note: str | None = None,
 ) -> uuid.UUID:
-    """Void a server name's PIN and have another made; its envelope id.
+    """Void a server name's PIN and plan another one. Returns the id of its envelope.
 
-    The order goes by its reference number or its item id. Raises OrderNotFound, InvalidTransition once the order
+    The order is named by its reference number or its item id. Raises OrderNotFound, InvalidTransition once the order
     awaits no CSR any more, or OtherEnvelope if the PIN is not the one in the envelope `of`.
     """
     order = _lock(order_name, tx)

@@ -1,4 +1,4 @@
-"""Both proofs of a renewal, as orders: what identity attested and payment received."""
+"""Orders of a renewal, derived from its two proofs: identity's attestation and payment's receipt."""
 
 from services.issuance.domain import Order, Organisation, Recipient, Renewal
 from shared.security import proofs
@@ -10,7 +10,7 @@ from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 def verified(
     renewal_id: RenewalId, *, document: str, attestation: str, receipt: str, keys: ProofKeys, tx: Tx
 ) -> tuple[Renewal, tuple[Order, ...]]:
-    """The renewal and its orders, if both proofs bind this very document. Raises TokenRefused or ProofRefused."""
+    """Return the renewal and its orders, if both proofs bind this document. Raises TokenRefused or ProofRefused."""
     proven = proofs.attested(renewal_id, document=document, attestation=attestation, keys=keys.identity, tx=tx)
     proofs.paid(proven, receipt=receipt, keys=keys.payment, tx=tx)
     subscriber, ar = proven.subscriber, proven.ar

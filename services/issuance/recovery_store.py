@@ -1,4 +1,4 @@
-"""SQL of a recovery after a restore: what was announced, and rows put back; no function commits."""
+"""SQL of a recovery after a restore: announced facts, and re-inserted rows; never commits."""
 
 import uuid
 from collections.abc import Collection, Sequence
@@ -11,12 +11,12 @@ from shared.events.base import Topic
 from shared.events.issuance import CertificateIssued, CertificateRevoked, OrderOpened
 from shared.vocabulary import ItemId, RenewalId
 
-# More CRLs than can have been published unknown to the database: one a second for eleven days.
+# More CRLs than can have been published without the database's knowledge: one a second for eleven days.
 CRL_STEP: Final = 1_000_000
 
 
 class Announced(NamedTuple):
-    """An event of our own as the outbox has it."""
+    """An event of our own, as in the outbox."""
 
     type: str
     time: datetime
@@ -24,7 +24,7 @@ class Announced(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """An announced certificate that the database does not have."""
+    """An announced certificate that the database lacks."""
 
     serial: str
     key: str
@@ -43,7 +43,7 @@ def find_announced(conn: Conn, renewal_id: RenewalId, recovery_id: int | None) -
 
 
 def keep_envelope(conn: Conn, item_id: ItemId, server_name: str, envelope_id: uuid.UUID, planned_at: datetime) -> None:
-    """Add a forgotten PIN as planned, in place of the one in use; one that is known keeps its state.
+    """Add a lost PIN as planned, in place of the one in use; a known one keeps its state.
 
     Without its order nothing changes.
     """
@@ -63,7 +63,9 @@ def keep_envelope(conn: Conn, item_id: ItemId, server_name: str, envelope_id: uu
 
 
 def mark_sealed_voided(conn: Conn, envelope_ids: Collection[uuid.UUID]) -> None:
-    """Say of voided PINs without a hash that their letters were out: the next letter names the one that it replaces."""
+    """Record that the letters of voided PINs without a hash were sent: the next letter names the
+    one that it replaces.
+    """
     conn.execute(
         "UPDATE pins SET hash = 'forgotten' WHERE envelope_id = ANY(%s) AND state = 'void' AND hash IS NULL",
         ([*envelope_ids],),
@@ -71,7 +73,7 @@ def mark_sealed_voided(conn: Conn, envelope_ids: Collection[uuid.UUID]) -> None:
 
 
 def keep_intent(conn: Conn, certificate: Certificate, tbs: bytes, state: str) -> None:
-    """Put back the intent of a certificate that exists.
+    """Re-insert the intent of an existing certificate.
 
     Raises psycopg.errors.UniqueViolation if its order has an intent with another serial number.
     """
@@ -84,7 +86,7 @@ def keep_intent(conn: Conn, certificate: Certificate, tbs: bytes, state: str) ->
 
 
 def find_unopened(conn: Conn, recovery_id: int) -> list[str]:
-    """Return the keys of renewals whose orders were announced as open, and are not here."""
+    """Return the keys of renewals whose orders were announced as opened, and are missing here."""
     rows = conn.execute(
         """SELECT DISTINCT key FROM outbox AS o WHERE recovery_id = %s AND type = %s
            AND NOT EXISTS (SELECT 1 FROM renewals AS r WHERE r.renewal_id = o.key::uuid) ORDER BY key""",
@@ -106,9 +108,9 @@ def find_missing(conn: Conn, recovery_id: int) -> Sequence[Missing]:
 
 
 def raise_crl_number(conn: Conn) -> int:
-    """Count on from a number that no published CRL has reached, and drop a CRL that waits for its signature.
+    """Continue CRL numbers from one that no published CRL has reached, and drop a CRL that awaits its signature.
 
-    Call it under the series' lock. That one's number is too low by now; what it was to list is listed by the next one.
+    Call it under the series' lock. The number of the dropped CRL is too low by now; the next CRL has its entries.
     """
     conn.execute(
         """WITH dropped AS (DELETE FROM crls WHERE der IS NULL RETURNING number)

@@ -1,4 +1,4 @@
-"""After issuance: acceptance, revocation, and keys that must never be certified again."""
+"""Acceptance and revocation of certificates, and keys that must never be certified again."""
 
 from dataclasses import replace
 
@@ -26,9 +26,9 @@ from shared.web.auth import Caller
 
 
 def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:
-    """An order of the caller's subscriber. Raises OrderNotFound.
+    """Return an order of the caller's subscriber. Raises OrderNotFound.
 
-    Any AR of the subscriber: the one who signed may have left, and revoking must not wait for them.
+    Any AR of the subscriber may revoke: the one who signed may have left.
     """
     order = store.find_order(conn, item_id)
     renewal = store.find_renewal(conn, order.renewal_id) if order else None
@@ -38,7 +38,7 @@ def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:
 
 
 def find_certificate(order: Order, conn: Conn) -> Certificate:
-    """The order's certificate. Raises CertificateNotFound."""
+    """Return the order's certificate. Raises CertificateNotFound."""
     certificate = certificate_store.find_certificates(conn, [order.item_id]).get(order.item_id)
     if certificate is None:
         raise CertificateNotFound("no certificate has been issued yet")
@@ -53,7 +53,7 @@ def _lock_own(item_id: ItemId, caller: Caller, tx: Tx) -> tuple[Order, Certifica
 
 
 def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
-    """The AR confirms the certificate's content and publication. Accepting twice changes nothing."""
+    """Record the AR's acceptance of content and publication. Accepting twice changes nothing."""
     order, certificate = _lock_own(item_id, caller, tx)
     if order.state is OrderState.ACCEPTED:
         return certificate
@@ -72,13 +72,13 @@ def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
 
 
 def revoke_own(item_id: ItemId, reason: RevocationReason, caller: Caller, tx: Tx) -> Certificate:
-    """The AR revokes. Raises CertificateExpired, unless the key is reported as compromised."""
+    """Revoke for the AR. Raises CertificateExpired, unless the key is reported as compromised."""
     certificate = find_certificate(find_own_order(item_id, caller, tx.conn), tx.conn)
     return revoke_serial(certificate.serial, reason, caller.ar_id, tx)
 
 
 def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
-    """Revoke a certificate, or raise the reason of one that is revoked. Raises CertificateNotFound, CertificateExpired.
+    """Revoke a certificate, or replace its reason by a graver one. Raises CertificateNotFound, CertificateExpired.
 
     A compromised key is blocked and all its certificates are revoked, even if this one has expired.
     """
@@ -95,10 +95,10 @@ def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> 
 
 
 def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
-    """Never certify this key again, and revoke what has it. How many certificates were revoked.
+    """Block this key for good, and revoke its certificates. Returns their number.
 
-    One key in a transaction, the key before any gate, gates in order of renewal: so two who revoke what shares a key
-    never wait for each other.
+    One key per transaction, the key before any issuance lock, these in order of renewal: so two revocations that share
+    a key never deadlock.
     """
     store.lock_key(tx.conn, spki_sha256)
     if store.block_key(tx.conn, spki_sha256, source, tx.now):
@@ -110,10 +110,10 @@ def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
 def revoke_one(
     found: Certificate, reason: RevocationReason, actor: str, tx: Tx, *, never_announced: bool = False
 ) -> bool:
-    """Revoke, or raise the reason; False if nothing was to be changed. Raises CertificateExpired.
+    """Revoke, or replace the reason by a graver one. Returns False if nothing changes. Raises CertificateExpired.
 
-    A raised reason keeps the first date, and the next CRL shows it (BR 7.2.2); a lesser one changes nothing. The event
-    of a certificate that was never announced carries it.
+    A graver reason keeps the first date, and the next CRL lists it (BR 7.2.2); a lesser one changes nothing. The event
+    of a certificate that was never announced contains it.
     """
     store.lock_gate(tx.conn, found.renewal_id)
     certificate = certificate_store.lock_certificate(tx.conn, found.serial)

@@ -1,4 +1,4 @@
-"""HTTP bodies in and out; no rule lives here."""
+"""Request and response bodies of issuance's API; contains no rules."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def _is_server_name(text: str) -> None:
 
 
 class CSRCheckSchema(Schema):
-    """A CSR to be tried for an order, or for the server names of one to come."""
+    """A CSR to check for an order, or for the server names of a future one."""
 
     csr = fields.String(required=True, metadata={"description": "one PKCS#10 request, in PEM"})
     item_id = fields.UUID()
@@ -41,26 +41,26 @@ class CSRCheckSchema(Schema):
 
     @validates_schema
     def one_of_both(self, data: dict[str, Any], **_: Any) -> None:
-        """An order knows its names."""
+        """Require either an order, which has its names, or names."""
         if ("item_id" in data) == ("server_names" in data):
             raise ValidationError("Send item_id or server_names, and not both.")
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> CheckCSR:
-        """Freeze it."""
+        """Return the frozen command."""
         item_id = ItemId(data["item_id"]) if "item_id" in data else None
         return CheckCSR(csr=data["csr"], item_id=item_id, server_names=tuple(data.get("server_names", ())))
 
 
 class DifferenceSchema(Schema):
-    """A name that stands in one of both alone."""
+    """A name that is in the CSR only, or in the order only."""
 
     server_name = fields.String(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["surplus", "missing"]))
 
 
 class CheckedCSRSchema(Schema):
-    """What a submission of this CSR would come to."""
+    """The expected result of submitting this CSR."""
 
     refusal = fields.String(
         required=True,
@@ -85,7 +85,7 @@ class CheckedCSRSchema(Schema):
 
 
 class RevocationSchema(Schema):
-    """Why the subscriber revokes."""
+    """The subscriber's reason for revoking."""
 
     reason = fields.String(
         load_default=RevocationReason.UNSPECIFIED.value,
@@ -115,7 +115,7 @@ class CertificateSchema(Schema):
 
 
 class OrderSchema(Schema):
-    """One certificate to be issued."""
+    """A certificate to be issued."""
 
     item_id = fields.UUID(required=True)
     reference = fields.String(required=True)

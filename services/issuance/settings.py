@@ -1,4 +1,4 @@
-"""issuance's settings, from the environment."""
+"""Settings of issuance, read from the environment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_
 
 @dataclass(frozen=True, kw_only=True)
 class CAToken:
-    """Where the CA's key is: the maker's PKCS#11 module, the labels of token and private key, the user's PIN."""
+    """Location of the CA's key: the vendor's PKCS#11 module, the labels of token and private key, the user PIN."""
 
     module_file: Path
     label: str
@@ -19,7 +19,7 @@ class CAToken:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceSettings):
-    """Key files are paths: each process opens only those it needs."""
+    """Settings of all issuance processes. Key files are paths: each process opens only those it needs."""
 
     payment_jwks_file: Path
     print_certificate_file: Path
@@ -90,7 +90,7 @@ def _read_key_file(env: Env, token: CAToken | None) -> Path | None:
 
 
 def _read_token(env: Env) -> CAToken | None:
-    """Return where the CA's key is in a token: all of its variables or none."""
+    """Return the location of the CA's key in a token: all of its variables or none."""
     if not any(env.is_set(f"CA_TOKEN_{name}") for name in ("MODULE_FILE", "LABEL", "OBJECT_LABEL", "PIN_FILE")):
         return None
     return CAToken(

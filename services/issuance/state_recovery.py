@@ -1,8 +1,8 @@
-"""The end of an outbox recovery at issuance: no process starts before each announced certificate is stored again.
+"""End of an outbox recovery at issuance: no process starts before every announced certificate is stored again.
 
-A forgotten renewal is opened by application's CSRRequested, read from Kafka once more, and then by our own events; one
-that the database knows, by our own events alone. Each renewal is one transaction, and done twice changes nothing more:
-a run that was broken off is made again. Last, the CRLs count on from a number that none can have reached.
+A lost renewal is opened by application's CSRRequested, read from Kafka once more, and then by our own events; a known
+one by our own events only. Each renewal is one transaction and idempotent, so an interrupted run can be repeated. At
+last the CRL numbers continue from one that no published CRL can have reached.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ _TYPE_HEADER: Final = ("ce_type", CSRRequested.TYPE.encode())
 def put_back(
     pool: Pool, recovery_id: int, read: Read, *, keys: ProofKeys, actor: str, clock: Clock = utc_now
 ) -> list[str]:
-    """Put back what this recovery's events say; return what could not be, each as a line for a person.
+    """Restore the state in this recovery's events. Returns what could not be restored, each as a line for a person.
 
     `read` yields the records of application's topic.
     """
@@ -43,7 +43,7 @@ def put_back(
     with pool.connection() as conn:
         closed = recovery_store.find_unopened(conn, recovery_id)
     failed = {key: failed.get(key, "its CSRRequested was not found; its orders are not open") for key in closed}
-    for key in sorted({*forgotten} - ({*unopened} - {*closed})):  # what was opened just now has its state
+    for key in sorted({*forgotten} - ({*unopened} - {*closed})):  # those opened just now have their state
         replay = partial(state_replay.replay, RenewalId(UUID(key)), recovery_id=recovery_id)
         failed |= _try(pool, key, replay, clock)
     with transaction(pool, clock=clock) as tx:
@@ -75,7 +75,7 @@ def _open(record: Record, tx: Tx, *, keys: ProofKeys) -> None:
 
 
 def _try(pool: Pool, key: str, change: Callable[[Tx], None], clock: Clock) -> dict[str, str]:
-    """Change in a transaction of its own; return why not, by key. One that does not fit delays no other."""
+    """Change in a separate transaction. Returns the failure by key; one failure does not affect the others."""
     try:
         with transaction(pool, clock=clock) as tx:
             change(tx)

@@ -1,7 +1,7 @@
-"""State put back from our own announcements: after a restore the outbox knows more than the other tables.
+"""Replay of our own announcements: after a restore the outbox knows more than the other tables.
 
-`recall` brings the forgotten events back. What they said is stored again here, and nothing is announced a second time.
-Done twice, it changes nothing more. What was announced is believed (ADR 0040).
+`recall` re-inserts the lost events. Their facts are stored again here, and nothing is announced a second time. The
+replay is idempotent. Announced facts are trusted (ADR 0040).
 """
 
 import base64
@@ -40,9 +40,9 @@ _UNSIGNED: Final = _WITHOUT_INTENT | {OrderState.ISSUING}
 
 
 def replay(renewal_id: RenewalId, tx: Tx, *, recovery_id: int | None = None) -> None:
-    """Store again what was announced of this renewal: all of it, or what one recovery has brought back.
+    """Store the announced facts about this renewal again: all of them, or those of one recovery.
 
-    An order whose CSRRequested has not been read again stays unknown, and so does what became of it.
+    An order whose CSRRequested has not been read again stays unknown, with all that followed.
     """
     announced = recovery_store.find_announced(tx.conn, renewal_id, recovery_id)
     if not announced:
@@ -67,9 +67,9 @@ def opened_or_refused(renewal_id: RenewalId, tx: Tx) -> set[ItemId]:
 
 
 def _put_back_envelopes(announced: Sequence[Announced], tx: Tx) -> None:
-    """Plan the forgotten PINs again under their ids, each in place of the one before it.
+    """Plan the lost PINs again under their ids, each in place of the one before it.
 
-    Their hashes are lost: while a CSR is awaited, `work` replaces those whose letters are out by another letter.
+    Their hashes are lost: while a CSR is awaited, `work` replaces those whose letters were sent by another letter.
     """
     kinds: Mapping[str, type[PINReissued | PINEnvelopeSealed]] = {
         each.TYPE: each for each in (PINReissued, PINEnvelopeSealed)
@@ -87,7 +87,7 @@ def _receive_csr(event: CSRReceived, at: datetime, tx: Tx) -> None:
         return
     spki_sha256 = bytes.fromhex(event.spki_sha256)
     _claim_key(order, spki_sha256, tx)
-    # Without the CSR (events of earlier code) the order awaits another, with the PINs of another letter.
+    # Without the CSR (events of earlier code) the order awaits another one, with the PINs of another letter.
     if event.csr is None or order.state not in _WITHOUT_INTENT:
         return
     received = replace(

@@ -1,7 +1,7 @@
-"""SQL of renewals, orders, PINs and keys; every function takes a connection and none commits.
+"""SQL of renewals, orders, PINs and keys; takes a connection and never commits.
 
-Locks are taken in one order, so that nobody waits in a circle: a key (`lock_key`, one in a transaction), gates in order
-of renewal, orders, PINs, then certificates in order of renewal and serial.
+Lock order of this service: a key (`lock_key`, one per transaction), issuance locks in order of renewal, orders, PINs,
+then certificates in order of renewal and serial.
 """
 
 import uuid
@@ -33,7 +33,7 @@ _RENEWAL: Final = (
 _PIN: Final = "envelope_id, item_id, server_name, state, hash, tries, traceparent"
 
 
-# Longer than a topic keeps them (30 days): what a lost Kafka is filled from again is whole.
+# Longer than the topic's retention (30 days): a lost Kafka can be refilled completely.
 SEALED_PINS: Final = Rule(
     table="outbox",
     keep=((date(2026, 1, 1), timedelta(days=45)),),
@@ -72,7 +72,10 @@ def _renewal(
 
 
 def lock_gate(conn: Conn, renewal_id: RenewalId) -> datetime | None:
-    """Lock the renewal's gate row, making it if need be; when it was withheld, if it was."""
+    """Take the renewal's issuance lock, creating its row if needed.
+
+    Returns when the renewal was withheld, if it was.
+    """
     row = conn.execute(
         """INSERT INTO gates (renewal_id) VALUES (%s)
            ON CONFLICT (renewal_id) DO UPDATE SET withheld_at = gates.withheld_at
@@ -85,7 +88,7 @@ def lock_gate(conn: Conn, renewal_id: RenewalId) -> datetime | None:
 
 
 def save_withheld(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
-    """Set the tombstone, its orders and its PINs; call it under the gate's lock."""
+    """Store the tombstone, and end its orders and PINs; call it under the issuance lock."""
     conn.execute("UPDATE gates SET withheld_at = %s WHERE renewal_id = %s AND withheld_at IS NULL", (now, renewal_id))
     conn.execute(
         """UPDATE orders SET state = 'withheld', due_at = NULL
@@ -100,7 +103,7 @@ def save_withheld(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
 
 
 def find_waiting_cancellation(conn: Conn, since: datetime) -> RenewalId | None:
-    """A renewal without tombstone or intent whose cancellation has waited since then behind a held event."""
+    """Return a renewal without tombstone or intent whose cancellation has waited since then behind a held event."""
     row = conn.execute(
         """SELECT p.key::uuid FROM parked_events AS p
            WHERE p.consumer = 'issuance' AND p.topic = %(topic)s AND p.reason = %(gap)s AND p.parked_at <= %(since)s
@@ -124,7 +127,7 @@ def find_waiting_cancellation(conn: Conn, since: datetime) -> RenewalId | None:
 
 
 def add_renewal(conn: Conn, renewal: Renewal, now: datetime) -> bool:
-    """Keep the renewal and its proofs; False if it is there already."""
+    """Store the renewal and its proofs. Returns False if it exists."""
     fields = {
         "renewal_id": renewal.renewal_id,
         "reference": renewal.reference,
@@ -155,13 +158,13 @@ def add_renewal(conn: Conn, renewal: Renewal, now: datetime) -> bool:
 
 
 def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
-    """The renewal with its proofs."""
+    """Return the renewal with its proofs."""
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
         return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE renewal_id = %s", (renewal_id,)).fetchone()
 
 
 def add_order(conn: Conn, order: Order) -> bool:
-    """Open an order; False if its item or its reference is another order's already."""
+    """Open an order. Returns False if its item or its reference belongs to another order."""
     return (
         conn.execute(
             """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state,
@@ -176,25 +179,25 @@ def add_order(conn: Conn, order: Order) -> bool:
 
 
 def lock_order(conn: Conn, item_id: ItemId) -> Order | None:
-    """The order, locked; lock its gate first."""
+    """Return the order, locked; take its issuance lock first."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s FOR UPDATE", (item_id,)).fetchone()
 
 
 def find_order(conn: Conn, item_id: ItemId) -> Order | None:
-    """The order, unlocked."""
+    """Return the order, without a lock."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s", (item_id,)).fetchone()
 
 
 def find_order_by_reference(conn: Conn, reference: str) -> Order | None:
-    """The order with this reference number, unlocked."""
+    """Return the order with this reference number, without a lock."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE reference = %s", (reference,)).fetchone()
 
 
 def find_orders(conn: Conn, renewal_id: RenewalId) -> list[Order]:
-    """A renewal's orders in the document's order."""
+    """Return a renewal's orders in the document's order."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(
             f"SELECT {_ORDER} FROM orders WHERE renewal_id = %s ORDER BY position", (renewal_id,)
@@ -202,7 +205,7 @@ def find_orders(conn: Conn, renewal_id: RenewalId) -> list[Order]:
 
 
 def save_order(conn: Conn, order: Order) -> None:
-    """Write what changes in an order's life."""
+    """Store an order's changes."""
     conn.execute(
         """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
                spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
@@ -213,9 +216,10 @@ def save_order(conn: Conn, order: Order) -> None:
 
 
 def claim_due_order(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool) -> Order | None:
-    """Lease the order whose CSR has waited longest: of those never tried, or of those that failed before.
+    """Claim the order whose CSR has waited longest, under a lease: of those without an attempt, or of those that
+    failed.
 
-    The lease doubles with each try, so one that always fails delays no other.
+    The lease doubles with each attempt, so an order that always fails delays no other.
     """
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(
@@ -230,9 +234,9 @@ def claim_due_order(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool)
 
 
 def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
-    """Plan a PIN for this server name under its order's lock; return the id of its envelope.
+    """Plan a PIN for this server name under its order's lock. Returns the id of its envelope.
 
-    The id is the same again after a restore, so that a letter that is out already is known (was_announced).
+    The id is the same after a restore, so that a letter that was sent is recognised (was_announced).
     """
     row = tx.conn.execute(
         "SELECT count(*) FROM pins WHERE item_id = %s AND server_name = %s", (item_id, server_name)
@@ -248,9 +252,9 @@ def plan_pin(tx: Tx, item_id: ItemId, server_name: str) -> uuid.UUID:
 
 
 def claim_planned_pin(conn: Conn, now: datetime, lease: timedelta) -> uuid.UUID | None:
-    """Lease a PIN that is to be made: those never tried first. The lease doubles with each try.
+    """Claim a planned PIN under a lease, those without an attempt first. The lease doubles with each attempt.
 
-    After a restore an order may have its CSR again and its PIN's hash not: no letter is sent unless a CSR is awaited.
+    After a restore an order may have its CSR again but not its PIN's hash: no letter is sent unless a CSR is awaited.
     """
     row = conn.execute(
         """UPDATE pins SET attempts = attempts + 1, leased_until = %(now)s + %(lease)s * power(2, LEAST(attempts, 7))
@@ -266,7 +270,7 @@ def claim_planned_pin(conn: Conn, now: datetime, lease: timedelta) -> uuid.UUID 
 
 
 def lock_planned_pin(conn: Conn, envelope_id: uuid.UUID) -> PIN | None:
-    """The PIN if it is still to be made, locked; with the last sealed one that was voided before it."""
+    """Return the PIN if it is still planned, locked; with the last sealed one that was voided before it."""
     with conn.cursor(row_factory=class_row(PIN)) as cursor:
         return cursor.execute(
             f"""SELECT {_PIN}, (
@@ -280,7 +284,7 @@ def lock_planned_pin(conn: Conn, envelope_id: uuid.UUID) -> PIN | None:
 
 
 def was_announced(conn: Conn, renewal_id: RenewalId, envelope_id: uuid.UUID) -> bool:
-    """Whether this envelope was announced before, though its PIN's hash is not here: the database was restored."""
+    """Return whether this envelope was announced although its PIN's hash is missing: the database was restored."""
     row = conn.execute(
         """SELECT 1 FROM outbox WHERE topic = %s AND key = %s AND type = %s
            AND CASE WHEN octet_length(data) > 0  -- blanked after its letter was printed: too long ago to be forgotten
@@ -291,12 +295,12 @@ def was_announced(conn: Conn, renewal_id: RenewalId, envelope_id: uuid.UUID) -> 
 
 
 def save_forgotten(conn: Conn, envelope_id: uuid.UUID) -> None:
-    """Void a PIN whose letter is out and whose hash was lost: as one that was sealed, so that the next replaces it."""
+    """Void a PIN whose letter was sent and whose hash is lost, as a sealed one, so that the next one replaces it."""
     conn.execute("UPDATE pins SET state = 'void', hash = 'forgotten' WHERE envelope_id = %s", (envelope_id,))
 
 
 def save_sealed(conn: Conn, envelope_id: uuid.UUID, hashed: str) -> bool:
-    """The PIN was made and sealed; False if it no longer waits for that."""
+    """Record that the PIN was made and sealed. Returns False if it is no longer planned."""
     return (
         conn.execute(
             "UPDATE pins SET state = 'sealed', hash = %s WHERE envelope_id = %s AND state = 'planned'",
@@ -307,7 +311,7 @@ def save_sealed(conn: Conn, envelope_id: uuid.UUID, hashed: str) -> bool:
 
 
 def find_pins(conn: Conn, item_ids: Sequence[ItemId]) -> list[PIN]:
-    """The PINs in use of these orders."""
+    """Return the PINs in use of these orders."""
     with conn.cursor(row_factory=class_row(PIN)) as cursor:
         return cursor.execute(
             f"SELECT {_PIN} FROM pins WHERE item_id = ANY(%s) AND state <> 'void' ORDER BY server_name",
@@ -316,7 +320,7 @@ def find_pins(conn: Conn, item_ids: Sequence[ItemId]) -> list[PIN]:
 
 
 def take_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> int:
-    """Take one try of each PIN, in one statement; how many had one left."""
+    """Consume an attempt of each PIN, in one statement. Returns how many had one left."""
     return conn.execute(
         "UPDATE pins SET tries = tries + 1 WHERE envelope_id = ANY(%s) AND state = 'sealed' AND tries < %s",
         (list(envelope_ids), pins.TRIES),
@@ -324,12 +328,12 @@ def take_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> int:
 
 
 def give_back_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> None:
-    """These PINs were right: their tries were none."""
+    """Restore the attempts of PINs that were right."""
     conn.execute("UPDATE pins SET tries = tries - 1 WHERE envelope_id = ANY(%s) AND tries > 0", (list(envelope_ids),))
 
 
 def void_pin(conn: Conn, item_id: ItemId, server_name: str) -> uuid.UUID | None:
-    """The PIN in use of one server name is void; its envelope, if there was one."""
+    """Void the PIN in use of one server name. Returns its envelope, if there was one."""
     row = conn.execute(
         """UPDATE pins SET state = 'void' WHERE item_id = %s AND server_name = %s AND state IN ('planned', 'sealed')
            RETURNING envelope_id""",
@@ -339,7 +343,7 @@ def void_pin(conn: Conn, item_id: ItemId, server_name: str) -> uuid.UUID | None:
 
 
 def save_pins(conn: Conn, item_id: ItemId, state: str) -> int:
-    """An order's PINs in use become spent or void. How many there were.
+    """Mark an order's PINs in use as spent or void. Returns their number.
 
     A restore may have lost the hash of a PIN that is spent.
     """
@@ -352,7 +356,7 @@ def save_pins(conn: Conn, item_id: ItemId, state: str) -> int:
 
 
 def claim_key(conn: Conn, spki_sha256: bytes, subscriber_id: SubscriberId, item_id: ItemId) -> tuple[str, uuid.UUID]:
-    """The first subscriber and order of this key: these, if it is new."""
+    """Return the first subscriber and order of this key: these, if it is new."""
     row = conn.execute(
         """INSERT INTO key_owners (spki_sha256, subscriber_id, item_id) VALUES (%s, %s, %s)
            ON CONFLICT (spki_sha256) DO UPDATE SET subscriber_id = key_owners.subscriber_id
@@ -364,7 +368,7 @@ def claim_key(conn: Conn, spki_sha256: bytes, subscriber_id: SubscriberId, item_
 
 
 def find_key_owner(conn: Conn, spki_sha256: bytes) -> tuple[str, uuid.UUID] | None:
-    """The first subscriber and order of this key, if it was ever used."""
+    """Return the first subscriber and order of this key, if it was ever used."""
     row = conn.execute(
         "SELECT subscriber_id, item_id FROM key_owners WHERE spki_sha256 = %s", (spki_sha256,)
     ).fetchone()
@@ -372,12 +376,12 @@ def find_key_owner(conn: Conn, spki_sha256: bytes) -> tuple[str, uuid.UUID] | No
 
 
 def lock_key(conn: Conn, spki_sha256: bytes) -> None:
-    """Lock a key until the transaction ends: what is stored with it and its blocking see each other."""
+    """Lock a key until the transaction ends, so that storing something with it and blocking it exclude each other."""
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 0))", (spki_sha256,))
 
 
 def block_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
-    """Never again this key; False if it was blocked before."""
+    """Block this key for good. Returns False if it was blocked before."""
     return (
         conn.execute(
             "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -388,5 +392,5 @@ def block_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> boo
 
 
 def is_blocked(conn: Conn, spki_sha256: bytes) -> bool:
-    """Whether this key was ever blocked."""
+    """Return whether this key was ever blocked."""
     return conn.execute("SELECT 1 FROM blocked_keys WHERE spki_sha256 = %s", (spki_sha256,)).fetchone() is not None

@@ -1,8 +1,8 @@
-"""Cancellations that wait behind a held event: answered without it, so that each one ends and its money goes back.
+"""Cancellations that wait behind a held event: answered without it, so that each one ends and is refunded.
 
-A renewal's events are applied in order, and one that cannot be (proofs that do not hold, for one) holds those behind it
-until a person decides. A cancellation need not wait for that: the tombstone is the same whatever the earlier events
-say, and once it stands they change nothing. Applied later in its turn, the cancellation is answered the same again.
+A renewal's events are applied in order, and a held one (with invalid proofs, for example) blocks later ones until a
+person decides. A cancellation need not wait for that: the tombstone is the same whatever the earlier events are, and
+after it they change nothing. When the cancellation is applied later, its answer is the same again.
 """
 
 import time
@@ -21,12 +21,12 @@ from shared.tx import Clock, transaction, utc_now
 log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 15.0
-# A gap heals by itself within seconds; what waits for longer waits for a person.
+# A gap ends by itself within seconds; anything that waits longer needs a person.
 WAITS: Final = timedelta(minutes=1)
 
 
 def answerer(pool: Pool, *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
-    """Return a task that looks every few seconds for cancellations that wait, and answers one each turn."""
+    """Return a task that looks for waiting cancellations every few seconds, and answers one per iteration."""
     due = time.monotonic()
 
     def answer() -> bool:
@@ -42,9 +42,9 @@ def answerer(pool: Pool, *, every: float = EVERY_SECONDS, clock: Clock = utc_now
 
 
 def answer_next(pool: Pool, *, clock: Clock = utc_now) -> bool:
-    """Withhold one renewal whose cancellation waits behind a held event; say whether there was one.
+    """Withhold one renewal whose cancellation waits behind a held event. Returns whether there was one.
 
-    Not if anything of it is signed or will be: then the answer is no tombstone, and its place in the order matters.
+    Never if anything of it is signed or will be: then the answer is no tombstone, and its place in the order matters.
     """
     with transaction(pool, clock=clock) as tx:
         renewal_id = store.find_waiting_cancellation(tx.conn, tx.now - WAITS)

@@ -1,4 +1,4 @@
-"""Due rows: PINs to be sealed, certificates and CRLs to be signed."""
+"""Tasks of issuance: make PINs, sign certificates and CRLs."""
 
 import base64
 import secrets
@@ -27,22 +27,22 @@ from shared.security import proofs
 from shared.tx import Clock, Tx, transaction, utc_now
 from shared.vocabulary import ItemId, RenewalId
 
-# Hashing and sealing one PIN takes a tenth of a second.
+# Hashing and sealing a PIN takes a tenth of a second.
 PIN_LEASE: Final = timedelta(seconds=10)
 
 ISSUED: Final = Counter("issuance_certificates_total", "Certificates issued", ["product"])
-REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs that got no certificate: set aside, withheld or refused")
+REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs without a certificate: discarded, withheld or refused")
 CRL_AGE: Final = Gauge("issuance_crl_age_seconds", "Age of the newest CRL")
 SECONDS: Final = Histogram(
     "issuance_seconds",
-    "From a valid CSR to its certificate",
+    "Time from a valid CSR to its certificate",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PINMaker:
-    """What making a PIN takes."""
+    """Dependencies for making a PIN."""
 
     pepper: Pepper
     print_certificate: x509.Certificate
@@ -50,7 +50,7 @@ class PINMaker:
 
 
 def seal_next_pin(pool: Pool, maker: PINMaker, *, clock: Clock = utc_now) -> bool:
-    """Make one planned PIN: hash, seal, announce, all in one transaction; the PIN itself is then forgotten."""
+    """Make one planned PIN: hash, seal and announce in one transaction; the PIN itself is then discarded."""
     with transaction(pool, clock=clock) as tx:
         envelope_id = store.claim_planned_pin(tx.conn, tx.now, PIN_LEASE)
     if envelope_id is None:
@@ -87,7 +87,9 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
 
 
 def _replace_forgotten(tx: Tx, planned: PIN) -> None:
-    """A restore has lost the hash of a PIN whose letter is out: plan another, whose letter replaces that one."""
+    """Plan another PIN for one whose letter was sent and whose hash a restore has lost; its letter
+    replaces that one.
+    """
     store.save_forgotten(tx.conn, planned.envelope_id)
     envelope_id = store.plan_pin(tx, planned.item_id, planned.server_name)
     audit.record(
@@ -121,7 +123,7 @@ def _announce(tx: Tx, letter: Letter, sealed: bytes, *, replaces: UUID | None) -
 
 
 def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
-    """Issue one certificate, or end one that a crash left between signing and storing; say whether there was one."""
+    """Issue one certificate, or end an intent that a crash left unsettled. Returns whether there was one."""
     with transaction(pool, clock=clock) as tx:
         order, intent = _claim(tx)
     if order is None:
@@ -132,7 +134,7 @@ def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
 
 
 def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
-    """Lease what is most urgent: an interrupted intent, then a new order, then what has failed before."""
+    """Claim the most urgent row: an interrupted intent, then a new order, then one that failed before."""
     for fresh in (True, False):
         intent = certificate_store.claim_due_intent(tx.conn, tx.now, LEASE, fresh=fresh)
         if intent is not None:
@@ -168,7 +170,7 @@ def _count(order: Order, now: datetime) -> None:
 
 
 def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
-    """Make a CRL if one is due: an hour after the last, or as soon as something was revoked."""
+    """Make a CRL if one is due: an hour after the last one, or as soon as a certificate was revoked."""
     with transaction(pool, clock=clock) as tx:
         if not _crl_due(tx.conn, tx.now):
             return False
@@ -190,7 +192,7 @@ def _crl_due(conn: Conn, now: datetime) -> bool:
 
 
 def _planned_crl(tx: Tx, issuer: Issuer) -> tuple[int, bytes]:
-    """The stored bytes of the next CRL; of one that a crash left unsigned, if there is one."""
+    """Return number and stored bytes of the next CRL; of one that a crash left unsigned, if there is one."""
     number = certificate_store.lock_series(tx.conn) + 1
     unsigned = certificate_store.find_unsigned_crl(tx.conn)
     if unsigned is not None:

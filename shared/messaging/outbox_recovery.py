@@ -1,13 +1,13 @@
-"""Outbox recovery: after a restore, the events that the database has forgotten come back from Kafka.
+"""Outbox recovery after a point-in-time restore: re-insert events that Kafka already has and advance the sequence
+counters before the relay starts.
 
-A restored writer would count again from where it stood, and give numbers and positions away a second time; readers hold
-such an event as a conflict. The state that the forgotten events were about comes back as far as the service can put it
-back from them (`then`, before the recovery ends); `forgotten` names their renewals.
+A restored writer would continue from its old counters, and use numbers and positions a second time; readers hold such
+an event as a conflict. The state behind the lost events is restored as far as the service can rebuild it from them
+(`then`, before the recovery ends); `forgotten` names their renewals.
 
-A recovery works in batches. Each batch is one transaction that puts events back *and* raises the counters after them,
-so a recovery that was broken off leaves nothing half-done in the database; run again, it is resumed and skips what it
-knows. Until a run has reached the end of the topics, no process of the service starts (`require_ended`): what is still
-missing has numbers, too.
+A recovery works in batches. Each batch is one transaction that re-inserts events *and* advances their counters, so an
+interrupted recovery leaves nothing half-done; the next run resumes it and skips what exists. Until a run has reached
+the end of the topics, no process of the service starts (`require_ended`): missing events have numbers, too.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,14 +29,14 @@ _FETCH_ROWS: Final = 1000
 
 
 class RecoveryUnfinished(Unavailable):
-    """An outbox recovery has begun and has not ended; new events would take numbers that are given away."""
+    """An outbox recovery has started and not ended; new events would use numbers that exist in Kafka."""
 
     reason = "recovery-unfinished"
 
 
 @dataclass(kw_only=True)
 class RecoveryReport:
-    """The outcome of one run: how many events were known and brought back, and what does not fit."""
+    """The outcome of one run: the numbers of known and re-inserted events, and conflicts."""
 
     recovery_id: int
     known: int = 0
@@ -53,10 +53,10 @@ def reinsert(
     actor: str,
     then: Callable[[Pool, int, str], Sequence[str]] | None = None,
 ) -> RecoveryReport:
-    """Put every event of these batches of records that the outbox lacks into it, as sent.
+    """Re-insert every event of these batches that the outbox lacks, marked as sent.
 
-    `then` puts back the state that they are about, given the recovery's number and the actor, before the recovery ends;
-    it returns what could not be put back.
+    `then` restores the state behind them, given the recovery's number and the actor, before the recovery ends; it
+    returns what could not be restored.
     """
     found = RecoveryReport(recovery_id=_begin(pool, actor))
     for batch in batches:
@@ -74,7 +74,7 @@ def reinsert(
 
 
 def forgotten(conn: Conn, recovery_id: int) -> Iterator[str]:
-    """Yield the keys of all events that the runs of this recovery have brought back, each once, in order."""
+    """Yield the keys of all events that the runs of this recovery re-inserted, each once, in order."""
     with conn.cursor(name="forgotten") as cursor:
         cursor.itersize = _FETCH_ROWS
         cursor.execute("SELECT DISTINCT key FROM outbox WHERE recovery_id = %s ORDER BY key", (recovery_id,))
@@ -83,7 +83,7 @@ def forgotten(conn: Conn, recovery_id: int) -> Iterator[str]:
 
 
 def find_page(conn: Conn, recovery_id: int, *, after: str, limit: int) -> list[list[Envelope]]:
-    """Return the events of this recovery for the next keys behind `after`, those of each key in their order."""
+    """Return the events of this recovery for the next keys after `after`, those of each key in their order."""
     rows = conn.execute(
         f"""SELECT {outbox.ENVELOPE} FROM outbox WHERE recovery_id = %(recovery)s AND key IN (
                 SELECT DISTINCT key FROM outbox WHERE recovery_id = %(recovery)s AND key > %(after)s
@@ -135,7 +135,7 @@ def _readable(batch: Sequence[Record], found: RecoveryReport) -> Iterator[Envelo
 
 
 def _take_one(conn: Conn, envelope: Envelope, found: RecoveryReport) -> int:
-    """Put one event back; 1 if the outbox lacked it."""
+    """Re-insert one event. Returns 1 if the outbox lacked it, else 0."""
     try:
         with conn.transaction():
             returned = outbox.reinsert(conn, [envelope], recovery_id=found.recovery_id)

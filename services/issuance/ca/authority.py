@@ -1,4 +1,4 @@
-"""The issuing CA as its own certificate describes it; copied byte for byte into what it issues."""
+"""Issuing CA, as its own certificate describes it; its fields are copied byte for byte into what it issues."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +13,14 @@ from services.issuance.ca.signer import Signer
 
 @dataclass(frozen=True)
 class IssuingCA:
-    """The issuing CA's certificate and the chain above it, root last and left out of what is served."""
+    """The issuing CA's certificate and its chain; the root comes last and is not served."""
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...] = ()
 
     @classmethod
     def load(cls, certificate: Path, chain: Path | None = None) -> "IssuingCA":
-        """Read PEM files. Raises ValueError if the first holds no CA certificate with a key identifier."""
+        """Read PEM files. Raises ValueError if the first has no CA certificate with a key identifier."""
         above = x509.load_pem_x509_certificates(chain.read_bytes()) if chain is not None else []
         ca = cls(x509.load_pem_x509_certificate(certificate.read_bytes()), tuple(above))
         if not ca.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
@@ -31,28 +31,30 @@ class IssuingCA:
 
     @cached_property
     def der(self) -> bytes:
-        """The certificate itself."""
+        """The CA's certificate."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @cached_property
     def subject(self) -> bytes:
-        """The subject's own bytes: the issuer field of all it signs."""
+        """The subject's bytes, which are the issuer field of everything that it signs."""
         return bytes(asn1_x509.Certificate.load(self.der).subject.dump())
 
     @cached_property
     def key_identifier(self) -> bytes:
-        """The subject key identifier: the authority key identifier of all it signs."""
+        """The subject key identifier, which is the authority key identifier of everything that it signs."""
         return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
     @cached_property
     def chain_pem(self) -> str:
-        """What a server sends after its own certificate: the issuing CA and those above it, without the root."""
+        """The chain that a server sends after its own certificate: the issuing CA and those above
+        it, without the root.
+        """
         served = [c for c in (self.certificate, *self.chain) if c.subject != c.issuer]
         unique = {c.public_bytes(serialization.Encoding.PEM).decode(): None for c in served}
         return "".join(unique)
 
     def check_signer(self, signer: Signer) -> None:
-        """Raises ValueError if this signer's key is not the one in the certificate."""
+        """Check that the signer's key is the one in the certificate. Raises ValueError."""
         spki = self.certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )

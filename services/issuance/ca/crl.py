@@ -1,4 +1,4 @@
-"""The certificate revocation list: what it holds, for how long, and its to-be-signed bytes (RFC 5280, BR 7.2)."""
+"""Certificate revocation list: its entries, its validity, and its to-be-signed bytes (RFC 5280, BR 7.2)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from cryptography import x509
 from services.issuance.ca.authority import IssuingCA
 
 LIFETIME: Final = timedelta(days=7)
-# No OCSP in what we issue, so the BR want a new CRL every four days at least; ours comes every hour.
+# Our certificates have no OCSP, so the BR require a new CRL at least every four days; ours is hourly.
 INTERVAL: Final = timedelta(hours=1)
 _MAX_NUMBER: Final = 2**159
 
 
 class RevocationReason(StrEnum):
-    """Why a certificate was revoked; certificateHold is never used."""
+    """Reasons for revoking a certificate; certificateHold is never used."""
 
     UNSPECIFIED = "unspecified"
     KEY_COMPROMISE = "keyCompromise"
@@ -30,9 +30,9 @@ class RevocationReason(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
 
 
-# privilegeWithdrawn is the CA's alone to say.
+# Only the CA uses privilegeWithdrawn.
 SUBSCRIBER_REASONS: Final = frozenset(RevocationReason) - {RevocationReason.PRIVILEGE_WITHDRAWN}
-# A reason is only ever raised: relying parties must learn of a compromised key from the CRL, whatever it said before.
+# A reason is only replaced by a graver one: relying parties must learn of a compromised key from the CRL.
 GRAVITY: Final = {
     RevocationReason.UNSPECIFIED: 0,
     RevocationReason.AFFILIATION_CHANGED: 1,
@@ -52,7 +52,7 @@ _CODES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Revocation:
-    """One revoked certificate."""
+    """A revoked certificate."""
 
     serial: int
     revoked_at: datetime
@@ -63,7 +63,7 @@ class Revocation:
 def crl_tbs(
     revocations: Iterable[Revocation], *, number: int, this_update: datetime, ca: IssuingCA, algorithm: bytes
 ) -> bytes:
-    """The to-be-signed bytes of CRL `number`, entries in order of serial."""
+    """Return the to-be-signed bytes of CRL `number`, entries in order of serial."""
     if not 0 < number < _MAX_NUMBER:
         raise ValueError("CRL number out of range")
     this_update = this_update.astimezone(UTC).replace(microsecond=0)
@@ -76,13 +76,13 @@ def crl_tbs(
         "next_update": asn1_x509.Time(name="utc_time", value=this_update + LIFETIME - timedelta(seconds=1)),
         "crl_extensions": _extensions(number, ca),
     }
-    if entries:  # an empty list would be bad DER: the field is absent then
+    if entries:  # an empty list would be invalid DER: the field is absent then
         fields["revoked_certificates"] = asn1_crl.RevokedCertificates(entries)
     return bytes(asn1_crl.TbsCertList(fields).dump())
 
 
 def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
-    """A CRL of these three parts, each as it is."""
+    """Return a CRL of these three parts, unchanged."""
     return bytes(
         asn1_crl.CertificateList(
             {
@@ -95,7 +95,7 @@ def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
 
 
 def tbs_of(crl: bytes) -> bytes:
-    """The signed part of a CRL, byte for byte."""
+    """Return the to-be-signed part of a CRL, byte for byte."""
     return bytes(asn1_crl.CertificateList.load(crl, strict=True)["tbs_cert_list"].dump())
 
 
@@ -118,7 +118,7 @@ def _entry(revocation: Revocation) -> asn1_crl.RevokedCertificate:
         "user_certificate": revocation.serial,
         "revocation_date": asn1_x509.Time(name="utc_time", value=moment),
     }
-    if code := _CODES.get(revocation.reason):  # unspecified is said by leaving the reason out
+    if code := _CODES.get(revocation.reason):  # unspecified is expressed by omitting the reason
         fields["crl_entry_extensions"] = [
             {"extn_id": "crl_reason", "critical": False, "extn_value": asn1_crl.CRLReason(code)}
         ]

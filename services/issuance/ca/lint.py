@@ -1,4 +1,4 @@
-"""The last look before the CA's key is used: pkilint on the very bytes to be signed, and what pkilint does not know."""
+"""Lint before the CA's key is used: pkilint on the exact bytes to be signed, and our own checks."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from services.issuance.ca.validity_policy import MAX_VALIDITY_DAYS, Validity
 from services.issuance.domain import Organisation
 
 _STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
-# Finding code → why it may stand. Everything else at NOTICE or worse stops the certificate.
+# Finding code → reason for tolerating it. Every other finding at NOTICE or worse stops the certificate.
 ALLOWED: Final[Mapping[str, str]] = {}
 _SUBJECT: Final = frozenset(
     {NameOID.COUNTRY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.LOCALITY_NAME, NameOID.ORGANIZATION_NAME}
@@ -28,7 +28,7 @@ _FRESH: Final = timedelta(hours=48)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with the bytes to be signed."""
+    """A fault of the bytes to be signed."""
 
     severity: str
     code: str
@@ -39,7 +39,7 @@ class Finding:
 
 
 def findings(tbs: bytes, leaf: Leaf, ca: IssuingCA, now: datetime, throwaway: SoftwareSigner) -> tuple[Finding, ...]:
-    """What is wrong with these bytes, signed by a key nobody trusts: nothing, or the certificate is not made."""
+    """Return the faults of these bytes, signed by a throwaway key: without one the certificate may be made."""
     certificate = assemble(tbs, throwaway.algorithm, throwaway.sign(tbs))
     try:
         return (
@@ -51,7 +51,7 @@ def findings(tbs: bytes, leaf: Leaf, ca: IssuingCA, now: datetime, throwaway: So
 
 
 def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
-    """pkilint's findings at NOTICE or worse, less what is allowed. Raises ValueError if it is no certificate."""
+    """Return pkilint's findings at NOTICE or worse, except allowed ones. Raises ValueError if it is no certificate."""
     return tuple(
         Finding(str(description.finding.severity), description.finding.code, description.message or "")
         for result in _linter()(certificate)
@@ -61,7 +61,7 @@ def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
 
 
 def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: datetime) -> tuple[Finding, ...]:
-    """What pkilint cannot know: that the bytes say what was ordered, now, by this CA; and no more."""
+    """Return faults that pkilint cannot know: whether the bytes are exactly what was ordered, now, from this CA."""
     names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     usages = list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     spki = signed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -82,7 +82,7 @@ def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: date
 
 
 def _subject(signed: x509.Certificate) -> Organisation:
-    """Read whom the certificate names, from the bytes themselves. Raises ValueError for other attributes than ours."""
+    """Parse the certificate's subject from the bytes themselves. Raises ValueError for other attributes than ours."""
     found = {attribute.oid: str(attribute.value) for attribute in signed.subject}
     if len(found) != len(list(signed.subject)) or not found.keys() <= _SUBJECT:
         raise ValueError("the subject has other attributes than the profile")
@@ -95,7 +95,9 @@ def _subject(signed: x509.Certificate) -> Organisation:
 
 
 def _is_certifiable(subject: Organisation) -> bool:
-    """Whether the rule for records accepts the subject: pkilint knows no hidden characters and no stand-ins."""
+    """Return whether the rules for records accept the subject: pkilint does not detect invisible characters and
+    placeholders.
+    """
     try:
         check_organisation(subject)
     except SubjectRefused:
@@ -105,7 +107,7 @@ def _is_certifiable(subject: Organisation) -> bool:
 
 @cache
 def _linter() -> Callable[[bytes], Any]:
-    """pkilint's checks for an organisation-validated leaf; most of a second to load and build, so once per process.
+    """Return pkilint's checks for an organisation-validated leaf; loading takes most of a second, so once per process.
 
     Loaded here, not with the module: only the process that issues needs pkilint's memory.
     """
@@ -114,7 +116,7 @@ def _linter() -> Callable[[bytes], Any]:
     from pkilint.cabf.serverauth.serverauth_constants import CertificateType
     from pkilint.pkix import certificate as pkix_certificate
 
-    logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # a fault of a check is a FATAL finding already
+    logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # an exception in a check is a FATAL finding already
     kind = CertificateType.OV_FINAL_CERTIFICATE
     container = pkix_certificate.create_pkix_certificate_validator_container(
         serverauth.create_decoding_validators(), serverauth.create_validators(kind)

@@ -1,4 +1,4 @@
-"""The CA's key in a token, as PKCS#11 calls a hardware security module: it signs there and never leaves it."""
+"""Signer with the CA's key in a PKCS#11 token (hardware security module): the key never leaves the token."""
 
 import ctypes
 from datetime import timedelta
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# What we demand of the maker's client: a call that has no answer by then fails. See docs/operations.md.
+# Required timeout of the vendor's client: a call without an answer by then fails. See docs/operations.md.
 CALL_SECONDS: Final = 10
 # The first signature also finds the token, logs in and finds the key.
 LONGEST_SIGNATURE: Final = timedelta(seconds=4 * CALL_SECONDS)
@@ -31,17 +31,20 @@ _NEARLY_LOCKED: Final = pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.U
 
 
 class TokenSigner:
-    """Signs in the token. Nothing is asked of it before the first signature, so a token that is away stops no start.
+    """Signer that uses the token. Connects at the first signature, so an unavailable token does not prevent a start.
 
-    One for a process, and for one thread: python-pkcs11 bears no more. RSA alone: a token takes a new random number for
-    each ECDSA signature, so it would not repeat itself.
+    One for each process, used by one thread: python-pkcs11 supports no more. RSA only: a token uses a new random number
+    for each ECDSA signature, so a repeated signature would differ.
     """
 
     def __init__(self, place: CAToken, public_key: PublicKeyTypes) -> None:
-        """`public_key` is the CA certificate's. Raises ValueError if it is not RSA or the PIN is empty; OSError."""
+        """Check the configuration. `public_key` is the CA certificate's.
+
+        Raises OSError; ValueError for a key other than RSA or an empty PIN.
+        """
         if not isinstance(public_key, rsa.RSAPublicKey):
             raise ValueError("a CA key in a token must be RSA: an ECDSA signature made there again is another one")
-        ctypes.CDLL(str(place.module_file))  # it can be loaded, with all that it needs
+        ctypes.CDLL(str(place.module_file))  # the module can be loaded, with all its dependencies
         self._place = place
         self._pin = place.pin_file.read_text().rstrip("\r\n")
         if not self._pin:
@@ -53,16 +56,16 @@ class TokenSigner:
 
     @property
     def algorithm(self) -> bytes:
-        """See Signer."""
+        """The signature's AlgorithmIdentifier: see Signer."""
         return RSA_ALGORITHM
 
     @property
     def spki(self) -> bytes:
-        """See Signer."""
+        """The public key: see Signer."""
         return self._public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """See Signer. What was opened for an earlier signature may be gone: then it is opened again, once."""
+        """Sign as Signer does. If the session of an earlier signature is gone, open another one, once."""
         if self._key is not None:
             try:
                 return self._signed(self._key, to_be_signed)
@@ -84,7 +87,7 @@ class TokenSigner:
         return signature
 
     def _signed(self, key: SignMixin, to_be_signed: bytes) -> bytes:
-        """RSASSA-PKCS1-v1_5 (RFC 8017, 8.2) with the digest made here: no token bounds a CRL's length."""
+        """Sign with RSASSA-PKCS1-v1_5 (RFC 8017, 8.2); the digest is made here, so a CRL may have any length."""
         digest = algos.DigestInfo(
             {"digest_algorithm": {"algorithm": "sha256"}, "digest": sha256(to_be_signed).digest()}
         )
@@ -106,7 +109,7 @@ class TokenSigner:
         return key
 
     def _token(self) -> pkcs11.Token:
-        """The one with the label; another slot's trouble is not ours."""
+        """Return the token with the configured label; faults of other slots are ignored."""
         self._let_go()
         self._module = pkcs11.lib(str(self._place.module_file))
         found = []
@@ -123,12 +126,12 @@ class TokenSigner:
         return found[0]
 
     def _let_go(self) -> None:
-        """What was open before the token went away means nothing to it any more. Ends the process where that fails."""
+        """Finalize the PKCS#11 module; exit if that fails, since the library cannot be initialised twice."""
         module, self._module, self._key = self._module, None, None
         if module is None:
             return
         try:
             module.finalize()
         except pkcs11.PKCS11Error as error:
-            # python-pkcs11 takes it for closed, and the maker's library does not: only a new process can open it.
+            # python-pkcs11 considers it closed, and the vendor's library does not: only a new process can open it.
             raise SystemExit(f"the token's module does not end: {type(error).__name__} {error}") from error

@@ -1,4 +1,4 @@
-"""What we issue: the organisation-validated TLS server certificate of Baseline Requirements 7.1.2.7, no other."""
+"""Certificate profile: the organisation-validated TLS server certificate of Baseline Requirements 7.1.2.7, no other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SubjectRefused(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """What a certificate points at, and our own policy OID if the CPS names one."""
+    """Addresses in certificates, and our own policy OID if the CPS defines one."""
 
     crl_url: str
     ca_issuers_url: str
@@ -40,7 +40,7 @@ class Addresses:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaf:
-    """All that differs from one certificate to the next. `spki` is the CSR's key, DER."""
+    """The variable parts of a certificate. `spki` is the CSR's key, DER."""
 
     serial: int
     organisation: Organisation
@@ -50,14 +50,14 @@ class Leaf:
 
 
 def new_serial(site_prefix: int, random: Random) -> int:
-    """A serial number: the site's prefix, so that two sites never meet, then 128 random bits. Under 2^159."""
+    """Return a serial number: the site's prefix, so that two sites never collide, then 128 random bits. Under 2^159."""
     if not 0 < site_prefix < 2 ** (_PREFIX_BITS - 1):
         raise ValueError(f"site prefix {site_prefix}")
     return site_prefix << (8 * _RANDOM_BYTES) | int.from_bytes(random(_RANDOM_BYTES))
 
 
 def leaf_tbs(leaf: Leaf, ca: IssuingCA, addresses: Addresses, algorithm: bytes) -> bytes:
-    """The to-be-signed bytes. `algorithm` is the signer's AlgorithmIdentifier. Raises SubjectRefused."""
+    """Return the to-be-signed bytes. `algorithm` is the signer's AlgorithmIdentifier. Raises SubjectRefused."""
     if not 0 < leaf.serial < _MAX_SERIAL:
         raise ValueError("serial number out of range")
     tbs = asn1_x509.TbsCertificate(
@@ -76,7 +76,7 @@ def leaf_tbs(leaf: Leaf, ca: IssuingCA, addresses: Addresses, algorithm: bytes) 
 
 
 def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
-    """A certificate of these three parts, each as it is."""
+    """Return a certificate of these three parts, unchanged."""
     certificate = asn1_x509.Certificate(
         {
             "tbs_certificate": asn1_x509.TbsCertificate.load(tbs),
@@ -88,17 +88,17 @@ def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
 
 
 def tbs_of(certificate: bytes) -> bytes:
-    """The signed part of a certificate, byte for byte."""
+    """Return the to-be-signed part of a certificate, byte for byte."""
     return bytes(asn1_x509.Certificate.load(certificate, strict=True)["tbs_certificate"].dump())
 
 
 def _time(moment: Any) -> asn1_x509.Time:
-    # Until 2049 RFC 5280 wants UTCTime; nothing here lives that long.
+    # RFC 5280 requires UTCTime until 2049; no certificate lives that long.
     return asn1_x509.Time(name="utc_time", value=moment)
 
 
 def _subject(organisation: Organisation) -> asn1_x509.Name:
-    """C, ST, L, O in that order, one attribute per RDN; no OU, no CN."""
+    """Return C, ST, L, O in that order, one attribute per RDN; no OU, no CN."""
     check_organisation(organisation)
     parts: list[tuple[str, core.Asn1Value]] = [("country_name", core.PrintableString(organisation.country))]
     if organisation.state_or_province:
@@ -145,7 +145,7 @@ def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x5
     ]
 
 
-# For RSA as for EC keys: what TLS 1.2 with (EC)DHE and TLS 1.3 need. No key encipherment, no non-repudiation.
+# For RSA and EC keys: what TLS 1.2 with (EC)DHE and TLS 1.3 need. No key encipherment, no non-repudiation.
 _DIGITAL_SIGNATURE = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,

@@ -1,4 +1,4 @@
-"""The CA's key behind a port: what is stored to be signed, signed again, gives the same bytes."""
+"""Port to the CA's key: stored bytes that are signed again get the same signature."""
 
 from pathlib import Path
 from typing import Final, Protocol
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from shared.errors import Unavailable
 
-# The BR tie the hash to the curve (7.1.3.2.2); RSA is PKCS#1 v1.5, because PSS would not repeat itself.
+# The BR tie the hash to the curve (7.1.3.2.2); RSA is PKCS#1 v1.5, because a repeated PSS signature would differ.
 _EC_ALGORITHMS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "secp256r1": ("sha256_ecdsa", hashes.SHA256()),
     "secp384r1": ("sha384_ecdsa", hashes.SHA384()),
@@ -20,13 +20,13 @@ RSA_ALGORITHM: Final = bytes(algos.SignedDigestAlgorithm({"algorithm": "sha256_r
 
 
 class SignerUnavailable(Unavailable):
-    """The key cannot be used now; the intent stays and is tried again."""
+    """The key is unavailable; the intent stays and is retried."""
 
     reason = "signer-unavailable"
 
 
 class Signer(Protocol):
-    """A key that signs what was stored before. The same bytes in, the same signature out."""
+    """Port to a key that signs stored bytes. The same bytes always get the same signature."""
 
     @property
     def algorithm(self) -> bytes:
@@ -37,11 +37,11 @@ class Signer(Protocol):
         """The public key, as SubjectPublicKeyInfo in DER."""
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """The signature's bytes. Raises SignerUnavailable."""
+        """Return the signature. Raises SignerUnavailable."""
 
 
 class SoftwareSigner:
-    """A key in this process's memory: for development and tests, refused in production."""
+    """Signer with a key in this process's memory: for development and tests, refused in production."""
 
     def __init__(self, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
         self._key = key
@@ -55,7 +55,7 @@ class SoftwareSigner:
 
     @classmethod
     def load(cls, path: Path) -> "SoftwareSigner":
-        """The key in this PEM file, unencrypted. Raises ValueError if it is none that can sign certificates."""
+        """Read an unencrypted PEM key. Raises ValueError for a key that cannot sign certificates."""
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise ValueError(f"{path}: neither RSA nor EC")
@@ -63,24 +63,24 @@ class SoftwareSigner:
 
     @property
     def algorithm(self) -> bytes:
-        """See Signer."""
+        """The signature's AlgorithmIdentifier: see Signer."""
         return self._algorithm
 
     @property
     def spki(self) -> bytes:
-        """See Signer."""
+        """The public key: see Signer."""
         public = self._key.public_key()
         return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """See Signer."""
+        """Sign as Signer does."""
         if isinstance(self._key, rsa.RSAPrivateKey):
             return self._key.sign(to_be_signed, padding.PKCS1v15(), self._hash)
         return self._key.sign(to_be_signed, ec.ECDSA(self._hash, deterministic_signing=True))
 
 
 def throwaway_like(signer: Signer) -> SoftwareSigner:
-    """A signer of the same algorithm whose key nobody trusts: linting signs with it before the CA's key is used."""
+    """Return a signer of the same algorithm with a throwaway key: lint signs with it before the CA's key is used."""
     public = serialization.load_der_public_key(signer.spki)
     if isinstance(public, ec.EllipticCurvePublicKey):
         return SoftwareSigner(ec.generate_private_key(public.curve))

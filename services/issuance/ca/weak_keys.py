@@ -1,8 +1,8 @@
-"""Keys that the world knows too well: Debian's of 2008 and others whose private half is public (BR 6.1.1.3).
+"""List of known weak keys: Debian's of 2008, and others whose private half is public (BR 6.1.1.3).
 
-The list is badkeys' own file, `blocklist.dat`: sorted entries of 16 bytes, of which 15 begin the SHA-256 of an RSA
-modulus or of an elliptic curve's x, big-endian, and one says which of its sources the key is from. It comes with no
-package: an operator fetches it (`badkeys --update-bl`) and mounts it.
+The list is badkeys' file `blocklist.dat`: sorted entries of 16 bytes, of which 15 begin the SHA-256 of an RSA modulus
+or of an elliptic curve's x, big-endian, and one is the source of the key. No package contains it: an operator downloads
+it (`badkeys --update-bl`) and mounts it.
 """
 
 import mmap
@@ -15,26 +15,26 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 _ENTRY: Final = 16
 _DIGEST: Final = 15
-# So many neighbours are compared when a list is loaded: one that is not sorted would find nothing.
+# Number of neighbouring entries that are compared when a list is loaded: a search in an unsorted one would fail.
 _SAMPLES: Final = 1_000
 
 
 class WeakKeys(Protocol):
-    """A list of keys that must not be certified."""
+    """List of keys that must not be certified."""
 
     def has(self, spki: bytes) -> bool: ...
 
 
 class NoList:
-    """For a machine that certifies nothing real."""
+    """Empty list, for a machine that certifies nothing real."""
 
     def has(self, spki: bytes) -> bool:
-        """No key is known."""
+        """Return False."""
         return False
 
 
 class ListedKeys:
-    """The list in a file, searched where it lies: it may be some hundred megabytes large."""
+    """List in a file, searched in place: it may have several hundred megabytes."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
@@ -42,7 +42,7 @@ class ListedKeys:
 
     @classmethod
     def load(cls, path: Path) -> "ListedKeys":
-        """Open the file. Raises OSError, or ValueError for one that is no such list."""
+        """Open the file. Raises OSError, or ValueError for a file that is no such list."""
         with path.open("rb") as file:
             if path.stat().st_size % _ENTRY or not path.stat().st_size:
                 raise ValueError(f"{path} is no list of weak keys")
@@ -54,7 +54,7 @@ class ListedKeys:
         return listed
 
     def has(self, spki: bytes) -> bool:
-        """Whether this key (SubjectPublicKeyInfo, DER) is listed."""
+        """Return whether this key (SubjectPublicKeyInfo, DER) is listed."""
         wanted = sha256(_number(spki)).digest()[:_DIGEST]
         low, high = 0, self._count
         while low < high:

@@ -1,1 +1,1 @@
-"""Reading and judging a CSR: its encoding, names, key and signature."""
+"""CSRs: encoding, names, key and signature."""

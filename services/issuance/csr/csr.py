@@ -1,4 +1,4 @@
-"""PKCS#10 requests: text in, one checked frozen value out. Nothing of it but the key reaches a certificate."""
+"""PKCS#10 requests: parse a text into one checked frozen value. Only its key reaches a certificate."""
 
 import re
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ from shared.pki.names import NameRefused, certificate_names, server_name
 MAX_BYTES: Final = 32 * 1024
 # A CSR may also come without armour.
 _LABELS: Final = ("", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
-# The one common format of private keys that has no armour.
+# The only common format of private keys without armour.
 _PUTTY: Final = re.compile(r"PuTTY-User-Key-File|Private-Lines:", re.IGNORECASE)
 
 
 class CSRFault(StrEnum):
-    """Why a CSR cannot be used, besides its key and its names; stable, a subscriber acts on it."""
+    """Reasons for refusing a CSR, beside its key and names; stable, since subscribers act on them."""
 
     TOO_LARGE = "csr-too-large"
     NOT_A_CSR = "csr-not-a-csr"
@@ -50,16 +50,16 @@ class CSRRefused(Refused):
 
 
 class WeakSignature(CSRRefused):
-    """The CSR is in order, but signed with a digest that proves nothing any more."""
+    """The CSR is valid, but signed with a digest that proves nothing any more."""
 
     def __init__(self, digest: str) -> None:
         super().__init__(CSRFault.WEAK_SIGNATURE, f"the CSR is signed with {digest}; sign it with SHA-256")
 
 
 class PrivateKeyPasted(CSRRefused):
-    """A private key was in the text: it is compromised. `spki_sha256` are the keys to block for ever.
+    """The text contains a private key, which is compromised. `spki_sha256` are the keys to block for good.
 
-    `beside` is the key of the CSR in the same text, if the private key could not be read: very likely the same.
+    `beside` is the key of the CSR in the same text, if the private key cannot be read: very likely the same key.
     """
 
     def __init__(self, spki_sha256: frozenset[bytes], beside: bytes | None = None) -> None:
@@ -69,7 +69,7 @@ class PrivateKeyPasted(CSRRefused):
 
 
 class NamesDiffer(CSRRefused):
-    """The CSR asks for other names than were paid for."""
+    """The CSR requests other names than were ordered."""
 
     def __init__(self, *, surplus: Iterable[str], missing: Iterable[str]) -> None:
         self.surplus = tuple(sorted(surplus))
@@ -83,9 +83,9 @@ class NamesDiffer(CSRRefused):
 
 @dataclass(frozen=True, kw_only=True)
 class CSR:
-    """A request whose key is allowed and whose sender has proved to hold it.
+    """A request with an allowed key and proof of possession.
 
-    `subject` (RFC 4514) and `signature_algorithm` (such as "rsa-pkcs1v15-sha256") are for people to look at.
+    `subject` (RFC 4514) and `signature_algorithm` (such as "rsa-pkcs1v15-sha256") are for people.
     """
 
     der: bytes
@@ -108,7 +108,7 @@ class CSR:
 
 
 def read(text: str) -> CSR:
-    """The one CSR in this text. Raises CSRRefused, PrivateKeyPasted or KeyRefused."""
+    """Return the only CSR in this text. Raises CSRRefused, PrivateKeyPasted or KeyRefused."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise CSRRefused(CSRFault.TOO_LARGE)
     blocks = armour.blocks(text)
@@ -123,12 +123,12 @@ def read(text: str) -> CSR:
 
 
 def _is_unlabelled_key(block: Block) -> bool:
-    """Whether what was sent as a CSR, in DER or under a CSR's label, is a private key."""
+    """Return whether the block, in DER or labelled as a CSR, is a private key."""
     return block.der is not None and block.label in _LABELS and private_keys.is_private_key(block.der)
 
 
 def _pasted(blocks: list[Block], private: list[Block]) -> PrivateKeyPasted:
-    """The refusal, with the keys that are known to others now."""
+    """Return the refusal, with the keys that are compromised now."""
     found = [private_keys.public_digests(block) for block in private]
     unreadable = None in found or not private
     return PrivateKeyPasted(
@@ -138,7 +138,7 @@ def _pasted(blocks: list[Block], private: list[Block]) -> PrivateKeyPasted:
 
 
 def _key_of_request(blocks: list[Block]) -> bytes | None:
-    """Return the key of the CSR beside a private key that cannot be read: the sender holds that key."""
+    """Return the key of the CSR beside an unreadable private key: the sender holds that key."""
     for block in blocks:
         if block.label in _LABELS and block.der is not None:
             with suppress(CSRRefused, KeyRefused):
@@ -147,11 +147,11 @@ def _key_of_request(blocks: list[Block]) -> bytes | None:
 
 
 def read_der(der: bytes) -> CSR:
-    """The CSR in exactly these bytes. Raises CSRRefused or KeyRefused."""
+    """Return the CSR in exactly these bytes. Raises CSRRefused or KeyRefused."""
     if len(der) > MAX_BYTES:
         raise CSRRefused(CSRFault.TOO_LARGE)
     request = _parse(der)
-    key_kind = checked_key(request.spki)  # before the signature: a huge modulus would make that slow
+    key_kind = checked_key(request.spki)  # before the signature, which a huge modulus would slow down
     algorithm = signatures.algorithm(request.algorithm)
     if algorithm is None:
         raise CSRRefused(CSRFault.ALGORITHM, "the CSR is signed with an algorithm that is unknown here")
@@ -172,9 +172,9 @@ def read_der(der: bytes) -> CSR:
 
 
 def check_names(csr: CSR, server_names: Iterable[str]) -> None:
-    """The CSR asks for the paid names or for none: a subscriber who asks for others shall know before they install.
+    """Check that the CSR requests the ordered names or none, so that a subscriber who wants others notices in time.
 
-    A wildcard's implied base name may be in it or not. Raises NamesDiffer or NameRefused.
+    It may or may not contain a wildcard's implied base name. Raises NamesDiffer or NameRefused.
     """
     paid = set(server_names)
     allowed = set(certificate_names(paid))
@@ -190,7 +190,7 @@ def _comparable(name: str) -> str:
     try:
         return server_name(name)
     except NameRefused:
-        return name.lower()[:253]  # such a name is in no order: it shows up as surplus, as written
+        return name.lower()[:253]  # no order contains such a name: it is reported as surplus, as written
 
 
 def _parse(der: bytes) -> Request:

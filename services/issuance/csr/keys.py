@@ -1,4 +1,4 @@
-"""Public keys that may stand in a certificate: kind, size and encoding first, then the known weaknesses."""
+"""Public keys for certificates: kind, size and encoding are checked first, then known weaknesses."""
 
 from enum import StrEnum
 from typing import Final
@@ -22,12 +22,12 @@ _EC_ALGORITHMS: Final = {
 _RSA_BITS: Final = frozenset({2048, 3072, 4096})
 _EXPONENT_MIN: Final = 2**16 + 1
 _EXPONENT_MAX: Final = 2**256 - 1
-# Never with "blocklist": that check needs a download and ends the process without it.
+# Without "blocklist": that check needs a download and ends the process without it.
 _RSA_CHECKS: Final = ("smallfactors", "rsainvalid", "fermat", "roca", "sharedprimes", "rsapoly", "smalld")
 
 
 class KeyFault(StrEnum):
-    """Why a public key is not allowed; stable, a subscriber acts on it."""
+    """Reasons for refusing a public key; stable, since subscribers act on them."""
 
     ALGORITHM = "key-algorithm-not-allowed"
     ENCODING = "key-encoding-not-allowed"
@@ -46,7 +46,7 @@ class KeyRefused(Refused):
 
 
 def checked_key(spki: bytes) -> str:
-    """The kind of this key (SubjectPublicKeyInfo, DER), such as "rsa-3072". Raises KeyRefused."""
+    """Return the kind of this key (SubjectPublicKeyInfo, DER), such as "rsa-3072". Raises KeyRefused."""
     if _starts_with(spki, _RSA_ALGORITHM):
         kind = "rsa"
     elif (curve := next((name for der, name in _EC_ALGORITHMS.items() if _starts_with(spki, der)), None)) is not None:
@@ -55,7 +55,7 @@ def checked_key(spki: bytes) -> str:
         raise KeyRefused(KeyFault.ALGORITHM)
     try:
         key = serialization.load_der_public_key(spki)
-    except (ValueError, UnsupportedAlgorithm) as error:  # also: a point that is not on its curve
+    except (ValueError, UnsupportedAlgorithm) as error:  # including a point that is not on its curve
         raise KeyRefused(KeyFault.ENCODING) from error
     if key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo) != spki:
         raise KeyRefused(KeyFault.ENCODING)  # a compressed point, or DER that is not canonical
@@ -67,7 +67,7 @@ def checked_key(spki: bytes) -> str:
 
 
 def _starts_with(spki: bytes, algorithm: bytes) -> bool:
-    """Whether the SEQUENCE of the SPKI begins with exactly this AlgorithmIdentifier."""
+    """Return whether the SEQUENCE of the SPKI begins with exactly this AlgorithmIdentifier."""
     if len(spki) < 2 or spki[0] != 0x30:
         return False
     header = 2 if spki[1] < 0x80 else 2 + (spki[1] & 0x7F)
@@ -87,7 +87,7 @@ def _checked_rsa(numbers: rsa.RSAPublicNumbers) -> str:
 
 
 def _no_factors(n: int) -> list[str]:
-    """A modulus that is no product of two primes, so that anyone can compute its private key."""
-    if gmpy2.powmod(2, n - 1, n) == 1:  # every prime says so, and a product of two large ones as good as never
+    """Return the fault of a modulus that is no product of two primes, so that anyone can compute its private key."""
+    if gmpy2.powmod(2, n - 1, n) == 1:  # true for every prime, and almost never for a product of two large ones
         return ["prime"]
     return ["perfect power"] if gmpy2.is_power(n) else []

@@ -1,7 +1,7 @@
-"""PKCS#10 (RFC 2986), read leniently: the key, the names asked for, and the signature over the very bytes sent.
+"""PKCS#10 (RFC 2986), parsed leniently: the key, the requested names, and the signature over the bytes as sent.
 
-Nothing of a request but its key reaches a certificate, so what is never used need not be in order: node-forge puts
-`*` into a PrintableString, others an `&`, leave the attributes out or do not sort them.
+Only the key of a request reaches a certificate, so unused parts need not be valid: node-forge puts `*` into a
+PrintableString, others an `&`; some omit the attributes or do not sort them.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _ATTRIBUTES: Final = (2, 0)
 _DNS_NAME: Final = (2, 2)
 _COMMON_NAME: Final = "2.5.4.3"
 _ALTERNATIVE_NAMES: Final = "2.5.29.17"
-# PKCS#9's, and Microsoft's for the same.
+# PKCS#9's, and Microsoft's equivalent.
 _EXTENSION_REQUESTS: Final = frozenset({"1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.14"})
 _STRINGS: Final = {
     12: "utf-8",
@@ -43,7 +43,7 @@ _LENGTH_BYTES: Final = 4
 
 
 class Malformed(Exception):
-    """A part of the request cannot be read; `part` names it, and is empty if nothing shows that it is a request."""
+    """A part of the request cannot be parsed; `part` names it, and is empty if it may not be a request at all."""
 
     def __init__(self, part: str = "") -> None:
         super().__init__(f"the CSR's {part} cannot be read" if part else "this is no CSR")
@@ -51,16 +51,16 @@ class Malformed(Exception):
 
 
 class TrailingBytes(Exception):
-    """There is more than one value."""
+    """The input has more than one value."""
 
 
 class OtherNames(Exception):
-    """The request asks for names that are no DNS names."""
+    """The request contains names that are not DNS names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Element:
-    """One value in DER. `tag` is its class and number, `raw` all of it."""
+    """A value in DER. `tag` is its class and number, `raw` all of it."""
 
     tag: tuple[int, int]
     raw: bytes
@@ -69,7 +69,7 @@ class Element:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The parts of a request, its names not read yet. `signature` is None if it is not a whole number of bytes."""
+    """The parts of a request, with its names unparsed. `signature` is None if it is not a whole number of bytes."""
 
     signed: bytes
     version: bytes
@@ -81,7 +81,7 @@ class Request:
 
 
 def parse(der: bytes) -> Request:
-    """Take a request apart. Raises Malformed, TrailingBytes."""
+    """Split a request into its parts. Raises Malformed, TrailingBytes."""
     try:
         _, end = _bounds(der, 0)
         [outer] = elements(der[:end])
@@ -108,7 +108,7 @@ def parse(der: bytes) -> Request:
 
 
 def subject(request: Request) -> list[tuple[str, str]]:
-    """The subject's attributes: what it is, as an OID, and its text. Raises Malformed."""
+    """Return the subject's attributes as OIDs and texts. Raises Malformed."""
     try:
         return [_attribute(pair) for rdn in elements(request.subject) for pair in elements(_checked(rdn, _SET))]
     except ValueError as error:
@@ -116,22 +116,22 @@ def subject(request: Request) -> list[tuple[str, str]]:
 
 
 def common_names(attributes: list[tuple[str, str]]) -> tuple[str, ...]:
-    """The common names that say anything."""
+    """Return the common names that are not empty."""
     return tuple(text for oid, text in attributes if oid == _COMMON_NAME and text.strip())
 
 
 def shown(attributes: list[tuple[str, str]]) -> str:
-    """The subject for people to look at (RFC 4514), with OIDs for attributes that have no short name there."""
+    """Return the subject for people (RFC 4514), with OIDs for attributes without a short name."""
     return ",".join(f"{_SHORT.get(oid, oid)}={_escaped(text)}" for oid, text in reversed(attributes))
 
 
 def dns_names(request: Request) -> tuple[str, ...]:
-    """The alternative names that are asked for. Raises Malformed, OtherNames."""
+    """Return the requested alternative names. Raises Malformed, OtherNames."""
     try:
         wanted = [values for oid, values in _attributes(request) if oid in _EXTENSION_REQUESTS]
         if not wanted:
             return ()
-        [[extensions]] = wanted  # once, with one value: otherwise which names are asked for is not clear
+        [[extensions]] = wanted  # once, with one value: otherwise it is ambiguous which names are requested
         found = [value for oid, value in _extensions(extensions) if oid == _ALTERNATIVE_NAMES]
     except ValueError as error:
         raise Malformed("attributes") from error
@@ -151,7 +151,7 @@ def dns_names(request: Request) -> tuple[str, ...]:
 
 
 def elements(content: bytes) -> list[Element]:
-    """The values that these bytes are a row of, each of a definite length. Raises ValueError."""
+    """Return the values in these bytes, each of a definite length. Raises ValueError."""
     found: list[Element] = []
     at = 0
     while at < len(content):
@@ -165,7 +165,7 @@ def elements(content: bytes) -> list[Element]:
 
 
 def _bounds(data: bytes, at: int) -> tuple[int, int]:
-    """The beginning and the end of the content of the value at this place."""
+    """Return the start and end of the contents of the value at this position."""
     if len(data) - at < 2 or data[at] & 0x1F == 0x1F:
         raise ValueError("cut short, or a tag number over 30")
     start, length = at + 2, data[at + 1]
@@ -181,7 +181,7 @@ def _bounds(data: bytes, at: int) -> tuple[int, int]:
 
 
 def oid(element: Element) -> str:
-    """An object identifier in dots. Raises ValueError."""
+    """Return an object identifier in dotted form. Raises ValueError."""
     _checked(element, _OID)
     if not element.content:
         raise ValueError("an empty object identifier")

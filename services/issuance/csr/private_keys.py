@@ -1,7 +1,7 @@
-"""Private keys that somebody sent: they are compromised, and their public halves are named for blocking.
+"""Private keys that somebody sent: they are compromised, and their public keys are determined for blocking.
 
-Only what is proved is named: a file that claims another's public half would block that other's key. The library's own
-check of an RSA key is left aside, because it can be made to take a minute; the proof here takes milliseconds.
+Only proven keys are named: a file that claims another's public key would block that key. The library's own check of an
+RSA key is not used, because it can be made to take a minute; the proof here takes milliseconds.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from shared.pki import armour
 from shared.pki.armour import Block
 
 _OPENSSH: Final = "OPENSSH PRIVATE KEY"
-# No other key can be in a CSR of ours; and larger numbers take long to multiply.
+# Our CSRs have no larger keys, and larger numbers are slow to multiply.
 _MOST_BITS: Final = 4096
 _USUAL_EXPONENT: Final = 65_537
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
 
 def is_private_key(der: bytes) -> bool:
-    """Whether these bytes are a private key, encrypted or not, whatever they were called."""
+    """Return whether these bytes are a private key, encrypted or not, whatever their label."""
     try:
         serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:  # it has a password
@@ -36,9 +36,9 @@ def is_private_key(der: bytes) -> bool:
 
 
 def public_digests(block: Block) -> frozenset[bytes] | None:
-    """The SHA-256 of each public key (SPKI) that this private key compromises; None if it cannot be read.
+    """Return the SHA-256 of each public key (SPKI) that this private key compromises; None if it cannot be read.
 
-    Empty for a private key that is not the one of the public half it claims, or of a kind that we never certify.
+    Empty if the private key does not belong to the public key that it claims, or is of a kind that is never certified.
     """
     if block.der is None:
         return None
@@ -62,7 +62,9 @@ def _load(der: bytes, label: str) -> object:
 
 
 def _rsa_digests(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
-    """Proved by the factors, with which every exponent's private half is known; or by the private exponent itself."""
+    """Yield digests proven by the factors, which reveal the private key for every exponent; or by the private exponent
+    itself.
+    """
     if key.key_size > _MOST_BITS:
         return
     private = key.private_numbers()
@@ -78,7 +80,7 @@ def _rsa_digests(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
 
 
 def _ec_digests(key: ec.EllipticCurvePrivateKey) -> Iterator[bytes]:
-    """Proved by computing the public half again, whatever the file says it is."""
+    """Yield the digest of the recomputed public key, whatever the file claims."""
     with suppress(*_UNREADABLE):
         yield _digest(ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key())
 

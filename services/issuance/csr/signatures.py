@@ -1,4 +1,4 @@
-"""Signature algorithms of requests: which we verify, and which are known but prove nothing any more."""
+"""Signature algorithms of requests: supported ones, and known ones that prove nothing any more."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -41,7 +41,7 @@ _NULL: Final = b"\x05\x00"
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """How something was signed; `salt` is RSA-PSS's."""
+    """A signature algorithm; `salt` is RSA-PSS's."""
 
     scheme: str
     digest: str
@@ -49,7 +49,7 @@ class Algorithm:
 
     @property
     def name(self) -> str:
-        """As we show it, such as "rsa-pkcs1v15-sha256"."""
+        """The displayed name, such as "rsa-pkcs1v15-sha256"."""
         return f"{self.scheme}-{self.digest}"
 
     @property
@@ -58,7 +58,7 @@ class Algorithm:
         return self.digest not in _HASHES
 
     def verify(self, spki: bytes, signature: bytes, signed: bytes) -> bool:
-        """Whether the key (SubjectPublicKeyInfo, DER), which was checked before, has signed these bytes."""
+        """Return whether the key (SubjectPublicKeyInfo, DER), which was checked before, has signed these bytes."""
         digest = _HASHES[self.digest]
         try:
             match serialization.load_der_public_key(spki), self.scheme:
@@ -76,7 +76,7 @@ class Algorithm:
 
 
 def algorithm(identifier: bytes) -> Algorithm | None:
-    """The algorithm of an AlgorithmIdentifier (DER); None for one that we do not know."""
+    """Return the algorithm of an AlgorithmIdentifier (DER); None for an unknown one."""
     try:
         [whole] = pkcs10.elements(identifier)
         kind, *parameters = pkcs10.elements(whole.content)

@@ -1,1 +1,1 @@
-"""The feed of issuance events over HTTP, for readers without Kafka; a process of its own with read rights alone."""
+"""Feed of issuance events over HTTP, for readers without Kafka; a separate process with read-only rights."""

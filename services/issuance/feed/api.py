@@ -1,4 +1,4 @@
-"""HTTP: the feed's events page by page, its head, and the keys that verify it."""
+"""HTTP API of the feed: its events page by page, its head, and the keys that verify it."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -30,16 +30,16 @@ log = structlog.get_logger()
 
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
 KEYS_TYPE: Final = "application/jwk-set+json"
-# A page ends with the event that passes this, so a reader needs little memory whatever it asks for.
+# A page ends with the event that exceeds this, so a reader needs little memory.
 PAGE_BYTES: Final = 1024 * 1024
 _KEYS_SECONDS: Final = 300
-SENT = Counter("feed_events_sent_total", "Events answered over HTTP", ["reader"])
-READ = Gauge("feed_reader_position", "The position that a reader said last it has read up to", ["reader"])
-REFUSED = Counter("feed_refused_total", "Requests of readers refused", ["reason"])
+SENT = Counter("feed_events_sent_total", "Events served over HTTP", ["reader"])
+READ = Gauge("feed_reader_position", "Position in a reader's last request", ["reader"])
+REFUSED = Counter("feed_refused_total", "Refused requests of readers", ["reason"])
 
 
 class PositionAhead(Refused):
-    """The feed has not come to this position: it is another feed's, or the feed was restored to an earlier time."""
+    """The feed has not reached this position: it is another feed's, or the feed was restored to an earlier time."""
 
     reason = "position-ahead"
 
@@ -50,30 +50,32 @@ class PositionAhead(Refused):
 
 PROBLEMS: Final[ProblemTable] = {
     ClientCertificateMissing: Problem(
-        HTTPStatus.FORBIDDEN, ClientCertificateMissing.reason, "Show your client certificate"
+        HTTPStatus.FORBIDDEN, ClientCertificateMissing.reason, "Client certificate missing"
     ),
     ClientCertificateMalformed: Problem(
-        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "The client certificate cannot be read"
+        HTTPStatus.BAD_REQUEST, ClientCertificateMalformed.reason, "Client certificate unreadable"
     ),
-    ReaderUnknown: Problem(HTTPStatus.FORBIDDEN, ReaderUnknown.reason, "This certificate is not registered"),
-    ReaderWithdrawn: Problem(HTTPStatus.FORBIDDEN, ReaderWithdrawn.reason, "This certificate has been withdrawn"),
-    CertificateNotValid: Problem(HTTPStatus.FORBIDDEN, CertificateNotValid.reason, "This certificate has expired"),
-    NoRight: Problem(HTTPStatus.FORBIDDEN, NoRight.reason, "Your role does not cover this"),
+    ReaderUnknown: Problem(HTTPStatus.FORBIDDEN, ReaderUnknown.reason, "Certificate not registered"),
+    ReaderWithdrawn: Problem(HTTPStatus.FORBIDDEN, ReaderWithdrawn.reason, "Certificate withdrawn"),
+    CertificateNotValid: Problem(
+        HTTPStatus.FORBIDDEN, CertificateNotValid.reason, "Certificate expired or not yet valid"
+    ),
+    NoRight: Problem(HTTPStatus.FORBIDDEN, NoRight.reason, "Role does not allow this"),
     PositionAhead: Problem(
         HTTPStatus.CONFLICT,
         PositionAhead.reason,
-        "The feed has not come to this position",
+        "Position is beyond the feed's head",
         members={"head": {"type": "integer", "description": "The last position there is"}},
     ),
     TooManyRequests: Problem(
-        HTTPStatus.TOO_MANY_REQUESTS, TooManyRequests.reason, "Too many requests of yours are open", retry_after=1
+        HTTPStatus.TOO_MANY_REQUESTS, TooManyRequests.reason, "Too many simultaneous requests", retry_after=1
     ),
     TooManyWaiting: Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, TooManyWaiting.reason, "All places for waiting are taken", retry_after=5
+        HTTPStatus.SERVICE_UNAVAILABLE, TooManyWaiting.reason, "Too many waiting requests", retry_after=5
     ),
 }
 
-# Where the feed is served. Its document is published with the events' guide, on no host of ours.
+# Hosts of the feed. Its OpenAPI document is published with the events' guide, on no host of ours.
 SERVERS: Final = (
     {
         "url": "https://{host}",
@@ -84,12 +86,12 @@ SERVERS: Final = (
 for_readers = by_client_certificate()
 judges_reader = refuses(ReaderUnknown, ReaderWithdrawn, CertificateNotValid, NoRight)
 
-blp = Blueprint("feed", __name__, description="The feed of issuance events")
+blp = Blueprint("feed", __name__, description="Feed of issuance events")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What the composition root built. `jwks` is the published key set, as it stands in its file."""
+    """Dependencies built by the composition root. `jwks` is the published key set, as in its file."""
 
     head: Head
     jwks: bytes
@@ -102,9 +104,9 @@ class Deps:
 @blp.arguments(schemas.PageSchema, location="query", unknown=RAISE)
 @blp.response(200, schemas.BATCH, content_type=BATCH_TYPE, headers=schemas.BATCH_HEADERS)
 def list_events(query: dict[str, int]) -> flask.Response:
-    """The events after a position, as a batch of CloudEvents.
+    """Return the events after a position, as a batch of CloudEvents.
 
-    At the head an empty batch comes, at once or after `wait` seconds.
+    At the head the batch is empty, at once or after `wait` seconds.
     """
     if repeated := [name for name in query if len(flask.request.args.getlist(name)) > 1]:
         wrong = {name: ["Given more than once."] for name in repeated}
@@ -122,7 +124,7 @@ def list_events(query: dict[str, int]) -> flask.Response:
 @judges_reader
 @blp.response(200, schemas.HeadSchema)
 def show_head() -> store.Newest:
-    """How far the feed is."""
+    """Return the head of the feed."""
     with _client() as der, request.transaction() as tx:
         readers.authorise(tx.conn, der, Action.READ_HEAD, tx.now)
         return store.newest(tx.conn)
@@ -132,7 +134,7 @@ def show_head() -> store.Newest:
 @for_everyone
 @blp.response(200, schemas.KEYS, content_type=KEYS_TYPE)
 def show_keys() -> flask.Response:
-    """The public keys that verify the feed's signatures (RFC 7517); those of the past stay."""
+    """Return the public keys that verify the feed's signatures (RFC 7517), including former ones."""
     response = flask.Response(request.deps(Deps).jwks, content_type=KEYS_TYPE)
     response.cache_control.public = True
     response.cache_control.max_age = _KEYS_SECONDS
@@ -147,7 +149,7 @@ class _Page:
 
 
 def _page(der: bytes, query: dict[str, int]) -> _Page:
-    """One page in one transaction, for whoever may have it at this moment."""
+    """Return a page in one transaction, if the reader is authorised at this time."""
     with request.transaction() as tx:
         reader = readers.authorise(tx.conn, der, Action.READ_EVENTS, tx.now)
         head = store.newest(tx.conn).position
@@ -171,7 +173,7 @@ def _batch(page: _Page, query: dict[str, int]) -> flask.Response:
 
 @contextmanager
 def _client() -> Iterator[bytes]:
-    """The client's certificate, DER; who is turned away is counted and written down."""
+    """Yield the client's certificate, DER; counts and logs refused readers."""
     der = None
     try:
         der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))

@@ -1,4 +1,4 @@
-"""Waiting for the next event: one thread looks for all who wait, so that waiting costs no query of its own."""
+"""Wait for the next event: one thread polls for all waiting requests, so that waiting needs no queries of its own."""
 
 import threading
 import time
@@ -18,31 +18,31 @@ from shared.tx import Clock, utc_now
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.02
-# Nobody waits: only the figures are kept fresh.
+# Poll interval without waiting requests: only the gauges are updated.
 IDLE_SECONDS: Final = 1.0
 AFTER_FAILURE_SECONDS: Final = 1.0
-# With one certificate at once; one is enough, the others are for restarts that overlap.
+# Simultaneous requests of one certificate; one is enough, the others allow for overlapping restarts.
 REQUESTS_AT_ONCE: Final = 4
 
-POSITION = Gauge("feed_head_position", "The feed's last position")
+POSITION = Gauge("feed_head_position", "Last position of the feed")
 AGE = Gauge("feed_newest_event_age_seconds", "Age of the feed's newest event, 0 if it has none")
-WAITING = Gauge("feed_waiting_requests", "Long polls that wait now")
+WAITING = Gauge("feed_waiting_requests", "Waiting long polls")
 
 
 class TooManyRequests(Refused):
-    """This reader asks more at once than it needs."""
+    """The reader has too many simultaneous requests."""
 
     reason = "too-many-requests"
 
 
 class TooManyWaiting(Unavailable):
-    """All places for waiting are taken."""
+    """No further request can wait."""
 
     reason = "too-many-waiting"
 
 
 class Head:
-    """The feed's head as one thread sees it, and the places of those who wait for it to move."""
+    """The head of the feed as the watcher thread sees it, and the requests that wait for it to move."""
 
     def __init__(self, look: Callable[[], Newest], *, places: int, clock: Clock = utc_now) -> None:
         self._look = look
@@ -57,11 +57,11 @@ class Head:
         AGE.set_function(lambda: self._age(clock))
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the watcher thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Send everybody home and stop."""
+        """Wake all waiting requests and stop the watcher thread."""
         with self._moved:
             self._closed = True
             self._moved.notify_all()
@@ -69,7 +69,7 @@ class Head:
 
     @contextmanager
     def place_of(self, certificate_sha256: str) -> Iterator[None]:
-        """The place of a certificate's holder while they are answered. Raises TooManyRequests."""
+        """Count a certificate's request while it is answered. Raises TooManyRequests."""
         with self._moved:
             if self._asking[certificate_sha256] >= REQUESTS_AT_ONCE:
                 raise TooManyRequests(f"{REQUESTS_AT_ONCE} requests of yours are open")
@@ -82,7 +82,7 @@ class Head:
                 self._asking += Counter()  # drops those at zero
 
     def wait_past(self, position: int, seconds: float) -> None:
-        """Return once the head is past this position, or the time is over. Raises TooManyWaiting."""
+        """Wait until the head is past this position, or the time is over. Raises TooManyWaiting."""
         with self._moved:
             if self._waiting >= self._places:
                 raise TooManyWaiting(f"{self._places} wait already")
@@ -115,7 +115,7 @@ class Head:
                 self._moved.notify_all()
 
     def _rest(self, seconds: float) -> None:
-        """So long, or longer while nobody waits."""
+        """Sleep for `seconds`, or longer while no request waits."""
         until = time.monotonic() + seconds
         with self._wanted:
             if self._waiting == 0:

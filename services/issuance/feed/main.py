@@ -1,4 +1,4 @@
-"""The feed's process and its operators' commands."""
+"""Process of the feed, and its operators' commands."""
 
 import argparse
 import json
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from services.issuance.feed.head import Head
 
-# Threads that never wait, so that pages are answered whoever waits at the head.
+# Threads that never wait, so that pages are answered however many requests wait at the head.
 _NEVER_WAITING: Final = 8
 
 
 def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
-    """The WSGI app, and what makes its long polls wait. Raises ValueError for a key set that is none."""
+    """Return the WSGI app and its head. Raises ValueError for an invalid key set."""
     from services.issuance.feed import api
     from services.issuance.feed.head import Head
     from shared.web import request
@@ -52,7 +52,7 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,
         pool=pool,
-        # Nobody comes here with an access token, or changes anything.
+        # No request has an access token, or changes anything.
         keys=KeySet(keys={}),
         fingerprints=FingerprintKey(secrets.token_bytes(32)),
         deps=api.Deps(head=head, jwks=jwks),
@@ -62,7 +62,7 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
 
 
 def run(migrations: Sequence[Migration]) -> None:
-    """Answer readers until told to stop."""
+    """Serve readers until stopped."""
     settings = FeedSettings.read()
     logs.configure("issuance", "feed", settings.log_level)
     pools: list[Pool] = []
@@ -94,7 +94,7 @@ def run(migrations: Sequence[Migration]) -> None:
 
 
 def _close_on_sigterm(head: "Head") -> None:
-    """Who waits is answered at once when gunicorn ends its worker, and not after the time they asked for."""
+    """Answer waiting requests at once when gunicorn stops its worker."""
     gunicorn = signal.getsignal(signal.SIGTERM)
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -109,7 +109,7 @@ Operate = Callable[[str, Callable[[Tx], str]], None]
 
 
 def register(operate: Operate, options: argparse.Namespace) -> None:
-    """The command `register-reader`."""
+    """Run the command `register-reader`."""
 
     def action(tx: Tx) -> str:
         pem = options.certificate.read_bytes()
@@ -120,7 +120,7 @@ def register(operate: Operate, options: argparse.Namespace) -> None:
 
 
 def withdraw(operate: Operate, options: argparse.Namespace) -> None:
-    """The command `withdraw-reader`."""
+    """Run the command `withdraw-reader`."""
 
     def action(tx: Tx) -> str:
         return _line(
@@ -136,20 +136,20 @@ def withdraw(operate: Operate, options: argparse.Namespace) -> None:
 
 
 def list_readers(operate: Operate, options: argparse.Namespace) -> None:
-    """The command `readers`."""
+    """Run the command `readers`."""
     operate("readers", lambda tx: "\n".join(map(_line, readers.everyone(tx.conn))) or "none")
 
 
 def register_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `register-reader`."""
-    parser.add_argument("name", help="the reader's name; two certificates of one name are an old and a new one")
-    parser.add_argument("certificate", type=Path, help="their client certificate, PEM")
+    """Declare the arguments of `register-reader`."""
+    parser.add_argument("name", help="name of the reader; it may have an old and a new certificate")
+    parser.add_argument("certificate", type=Path, help="client certificate of the reader, PEM")
     parser.add_argument("--role", type=Role, choices=list(Role), default=Role.READER)
 
 
 def withdraw_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `withdraw-reader`."""
-    parser.add_argument("sha256", help="the certificate's SHA-256, in hexadecimal")
+    """Declare the arguments of `withdraw-reader`."""
+    parser.add_argument("sha256", help="SHA-256 of the certificate, in hexadecimal")
     parser.add_argument("--reason", required=True)
 
 

@@ -1,4 +1,4 @@
-"""Who reads the feed: readers by their registered certificates, and what each role may do."""
+"""Readers of the feed by their registered certificates, and the rights of each role."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from shared.tx import Tx
 
 
 class Action(StrEnum):
-    """What can be asked of the feed's process."""
+    """Actions at the feed's process."""
 
     READ_EVENTS = "read-events"
     READ_HEAD = "read-head"
 
 
 class Role(StrEnum):
-    """A reader's part. A monitor sees how far the feed is, and no event."""
+    """Roles of readers. A monitor sees the head, and no event."""
 
     READER = "reader"
     MONITOR = "monitor"
@@ -41,38 +41,38 @@ RIGHTS: Final[Mapping[str, frozenset[Action]]] = {
 
 
 class ReaderUnknown(Refused):
-    """The certificate is nobody's."""
+    """The certificate is not registered."""
 
     reason = "reader-unknown"
 
 
 class ReaderWithdrawn(Refused):
-    """The certificate was a reader's."""
+    """The certificate's registration was withdrawn."""
 
     reason = "reader-withdrawn"
 
 
 class CertificateNotValid(Refused):
-    """The certificate is not yet valid, or no longer."""
+    """The certificate is not yet valid, or has expired."""
 
     reason = "certificate-not-valid"
 
 
 class NoRight(Refused):
-    """The reader's role does not cover this."""
+    """The reader's role does not allow this."""
 
     reason = "no-right"
 
 
 class ReaderRefused(Refused):
-    """This certificate cannot be registered."""
+    """The certificate cannot be registered."""
 
     reason = "reader-refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """One registered certificate."""
+    """A registered certificate."""
 
     certificate_sha256: str
     reader: str
@@ -87,7 +87,7 @@ _COLUMNS: Final = "certificate_sha256, reader, role, subject, not_after, registe
 
 
 def authorise(conn: Conn, der: bytes, action: Action, now: datetime) -> Reader:
-    """The reader who shows this certificate and may do this.
+    """Return the reader with this certificate and the right to this action.
 
     Raises ReaderUnknown, ReaderWithdrawn, CertificateNotValid or NoRight.
     """
@@ -104,7 +104,7 @@ def authorise(conn: Conn, der: bytes, action: Action, now: datetime) -> Reader:
 
 
 def register(name: str, role: Role, pem: bytes, *, actor: str, tx: Tx) -> Reader:
-    """Register a reader's certificate, beside those they have. Raises ReaderRefused."""
+    """Register a reader's certificate, beside existing ones. Raises ReaderRefused."""
     certificate = _read(pem)
     der = certificate.public_bytes(serialization.Encoding.DER)
     reader = Reader(
@@ -132,7 +132,7 @@ def register(name: str, role: Role, pem: bytes, *, actor: str, tx: Tx) -> Reader
 
 
 def withdraw(certificate_sha256: str, *, actor: str, reason: str, tx: Tx) -> Reader:
-    """Take a certificate's rights away, for good. Raises ReaderUnknown."""
+    """Withdraw a certificate's registration, for good. Raises ReaderUnknown."""
     changed = tx.conn.execute(
         "UPDATE feed_readers SET withdrawn_at = %s WHERE certificate_sha256 = %s AND withdrawn_at IS NULL",
         (tx.now, certificate_sha256),
@@ -147,7 +147,7 @@ def withdraw(certificate_sha256: str, *, actor: str, reason: str, tx: Tx) -> Rea
 
 
 def everyone(conn: Conn) -> list[Reader]:
-    """Every certificate that is or was registered."""
+    """Return all certificates that are or were registered."""
     with conn.cursor(row_factory=class_row(Reader)) as cursor:
         return cursor.execute(f"SELECT {_COLUMNS} FROM feed_readers ORDER BY reader, registered_at").fetchall()
 

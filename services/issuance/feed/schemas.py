@@ -1,4 +1,4 @@
-"""HTTP queries of the feed in, and what it says of itself out."""
+"""Query and response bodies of the feed."""
 
 import re
 from typing import Any, Final
@@ -8,13 +8,13 @@ from marshmallow import Schema, fields, validate
 from shared.messaging import codec
 
 MAX_LIMIT: Final = 1000
-# Below the gateway's time-out for a whole request.
+# Less than the gateway's timeout for a request.
 MAX_WAIT_SECONDS: Final = 25
 _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 class _Digits(fields.Integer):
-    """A number as a query writes it: no sign, no space, no other script's digits."""
+    """A number in a query: no sign, no space, ASCII digits only."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not isinstance(value, str) or not _DIGITS.fullmatch(value):
@@ -27,7 +27,7 @@ def _described(text: str) -> dict[str, str]:
 
 
 class PageSchema(Schema):
-    """Which page of the feed, and how long to wait for it."""
+    """The page of the feed, and how long to wait for it."""
 
     after = _Digits(
         load_default=0,
@@ -74,7 +74,7 @@ KEYS: Final = {
 
 
 class HeadSchema(Schema):
-    """How far the feed is."""
+    """The head of the feed."""
 
     position = fields.Integer(required=True, metadata=_described("The last event's position, 0 if there is none"))
     time = fields.AwareDateTime(allow_none=True, metadata=_described("The last event's time"))

@@ -1,4 +1,4 @@
-"""The settings of the feed's process."""
+"""Settings of the feed's process."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from shared.web.client_certificate import require_gateway_only
 
 @dataclass(frozen=True, kw_only=True)
 class FeedSettings:
-    """What the feed's process needs; nothing of Kafka, and no key but public ones."""
+    """Settings of the feed's process; nothing of Kafka, and public keys only."""
 
     database_url: str = field(repr=False)
     log_level: str
@@ -20,7 +20,7 @@ class FeedSettings:
 
     @classmethod
     def read(cls) -> Self:
-        """From the environment. Raises SettingsError."""
+        """Read the environment. Raises SettingsError."""
         env = read_env()
         values = cls(
             database_url=env.str(

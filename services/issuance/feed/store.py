@@ -11,21 +11,21 @@ from shared.events.base import Envelope, Topic
 from shared.messaging.outbox import ENVELOPE, envelope_of
 
 FEED: Final = Topic.ISSUANCE
-UNSTAMPED: Final = Gauge("feed_oldest_unstamped_seconds", "Age of the oldest event without a position, 0 without one")
+UNSTAMPED: Final = Gauge("feed_oldest_unstamped_seconds", "Age of the oldest event without a position, 0 if none")
 UNSTAMPED_QUERY: Final = """SELECT COALESCE(EXTRACT(EPOCH FROM %(now)s - min(time)), 0)::float FROM outbox
     WHERE topic = 'issuance.events' AND position IS NULL"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Newest:
-    """The feed's head: its last position, 0 if there is none, and that event's time."""
+    """The head of the feed: its last position, 0 if there is none, and that event's time."""
 
     position: int
     time: datetime | None
 
 
 def newest(conn: Conn) -> Newest:
-    """The head. Positions up to it are all there: it is raised in the transaction that stamps the events."""
+    """Return the head. All positions up to it exist: it is advanced in the transaction that stamps the events."""
     row = conn.execute(
         """SELECT f.last_position, e.time FROM feeds AS f
            LEFT JOIN feed_events AS e ON e.topic = f.topic AND e.position = f.last_position WHERE f.topic = %s""",
@@ -37,7 +37,7 @@ def newest(conn: Conn) -> Newest:
 
 
 def page(conn: Conn, *, after: int, limit: int, max_bytes: int) -> list[Envelope]:
-    """The events after a position, in order, with so much data that the last of them passes `max_bytes` at most."""
+    """Return the events after a position, in order; only the last of them may exceed `max_bytes` of data in all."""
     rows = conn.execute(
         f"""SELECT {ENVELOPE} FROM (
                 SELECT *, sum(octet_length(data)) OVER (ORDER BY position) - octet_length(data) AS bytes_before

@@ -1,1 +1,1 @@
-"""PINs: their slips, hashes and sealed envelopes."""
+"""PINs: check digits, hashes and encrypted envelopes."""

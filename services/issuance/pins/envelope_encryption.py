@@ -1,4 +1,4 @@
-"""A PIN and its recipient, closed for the print key: nobody between issuance and the printer can open it."""
+"""Encryption of a PIN and its recipient to the print key: nothing between issuance and the printer can decrypt it."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from shared.vocabulary import Language
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """All the print process needs to make one PIN Envelope. Never logged: its repr would show the PIN."""
+    """Data that the print process needs for a PIN Envelope. Never log it: its repr shows the PIN."""
 
     renewal_id: UUID
     item_id: UUID
@@ -32,7 +32,7 @@ class Letter:
 
 
 def load_print_certificate(pem: bytes) -> x509.Certificate:
-    """The print process's certificate. Raises ValueError unless its key is RSA of 3072 bits or more."""
+    """Return the print process's certificate. Raises ValueError unless its key is RSA of 3072 bits or more."""
     certificate = x509.load_pem_x509_certificate(pem)
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 3072:
@@ -41,7 +41,7 @@ def load_print_certificate(pem: bytes) -> x509.Certificate:
 
 
 def seal(letter: Letter, certificate: x509.Certificate) -> bytes:
-    """CMS EnvelopedData (DER) with AES-256-CBC for the one recipient."""
+    """Return CMS EnvelopedData (DER) with AES-256-CBC for the one recipient."""
     return (
         pkcs7.PKCS7EnvelopeBuilder()
         .set_data(_content(letter))

@@ -1,4 +1,4 @@
-"""PINs: digits that a letter carries and a person types; a slip is seen before it costs a try."""
+"""PINs: digits with a check digit, so that a mistyped PIN is detected without consuming an attempt."""
 
 import hmac
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ DIGITS: Final = 16
 TRIES: Final = 5
 _MIN_PEPPER: Final = 32
 _SALT_BYTES: Final = 16
-# 19 MiB and two passes: the PIN has 50 random bits, five tries and a pepper; this is the last of four fences.
+# 19 MiB and two passes: the PIN has 50 random bits, five attempts and a pepper; this is the last of four defences.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, salt_len=_SALT_BYTES)
-# Damm's quasigroup: the check digit finds every single wrong digit and every swap of neighbours.
+# Damm's quasigroup: the check digit detects every single wrong digit and every swap of neighbours.
 _DAMM: Final = (
     "0317598642", "7092154863", "4206871359", "1750983426", "6123045978",
     "3674209581", "5869720134", "8945362017", "9438617205", "2581436790",
@@ -29,7 +29,7 @@ Random = Callable[[int], bytes]
 
 
 class PINSlip(Refused):
-    """Not a PIN at all: too short, too long, or its check digit is wrong. It costs no try."""
+    """The input is not a PIN: too short, too long, or with a wrong check digit. It consumes no attempt."""
 
     reason = "pin-slip"
 
@@ -39,21 +39,21 @@ class PINSlip(Refused):
 
 
 def make(random: Random) -> str:
-    """A fresh PIN of 15 random digits and a check digit."""
+    """Return a new PIN of 15 random digits and a check digit."""
     digits = ""
     while len(digits) < DIGITS - 1:
-        digits += "".join(str(byte % 10) for byte in random(DIGITS) if byte < 250)  # 250: no digit more often
+        digits += "".join(str(byte % 10) for byte in random(DIGITS) if byte < 250)  # all equally likely
     digits = digits[: DIGITS - 1]
     return digits + str(_check_digit(digits))
 
 
 def for_print(pin: str) -> str:
-    """In groups of four, as the letter shows it."""
+    """Return the PIN in groups of four, as printed."""
     return " ".join(pin[i : i + 4] for i in range(0, len(pin), 4))
 
 
 def typed(text: str) -> str:
-    """The PIN in what a person typed: spaces, hyphens and full-width digits are forgiven. Raises PINSlip."""
+    """Return the PIN in typed text; spaces, hyphens and full-width digits are tolerated. Raises PINSlip."""
     if len(text) > 64:
         raise PINSlip
     pin = texts.compact(text)
@@ -70,7 +70,7 @@ def _check_digit(digits: str) -> int:
 
 
 class Pepper:
-    """The secret that a stolen database lacks; from a file, never printed."""
+    """Secret of PIN hashes that a stolen database lacks; from a file, never printed."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < _MIN_PEPPER:
@@ -79,15 +79,15 @@ class Pepper:
 
     @classmethod
     def load(cls, path: Path) -> "Pepper":
-        """Read it from a file, every byte of it."""
+        """Read the pepper from a file, every byte of it."""
         return cls(path.read_bytes())
 
     def hash(self, envelope_id: UUID, pin: str, random: Random) -> str:
-        """What the database keeps: argon2id over the PIN mixed with the pepper and bound to its envelope."""
+        """Return the stored hash: argon2id over the PIN mixed with the pepper and bound to its envelope."""
         return _HASHER.hash(self._mixed(envelope_id, pin), salt=random(_SALT_BYTES))
 
     def matches(self, envelope_id: UUID, pin: str, hashed: str) -> bool:
-        """Whether this is the envelope's PIN; slow on purpose, so never inside a transaction."""
+        """Return whether this is the envelope's PIN; slow on purpose, so never call it inside a transaction."""
         try:
             return _HASHER.verify(hashed, self._mixed(envelope_id, pin))
         except VerifyMismatchError:
