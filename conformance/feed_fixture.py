@@ -18,7 +18,7 @@ import psycopg
 from deploy.gateway.envoy import Gateway, render
 from deploy.gateway.rules import BACK_OFFICE_HOST, FEED, Clients
 from deploy.kafka.topics import PRINCIPALS
-from deploy.local import back_office, kafka, pki, postgres
+from deploy.local import back_office, gateway_certificate, kafka, pki, postgres
 from deploy.local.installation import CACHE, ROOT
 from deploy.local.processes import envoy_command
 from deploy.local.waiting import free_port, is_taken, wait_until
@@ -229,7 +229,7 @@ def running(folder: Path, *, throw_away: bool = True) -> Iterator[Practice]:
     """Yield an empty feed for the duration of the block; its database uses fsync unless `throw_away`."""
     now = datetime.now(UTC).replace(microsecond=0)
     pki.write_signing_key(folder, pki.FEED_KEY)
-    pki.write_gateway(pki.PKI(folder), now)
+    gateway_certificate.write(pki.PKI(folder).gateway, now)
     back_office.write(folder / "back-office", now)
     cluster = postgres.Cluster(folder=folder / "postgres", port=free_port(), password=_PASSWORD, throw_away=throw_away)
     node = kafka.Broker(

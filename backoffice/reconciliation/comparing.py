@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from backoffice.reconciliation import kinds, loading, tables
+from backoffice.reconciliation.kind import Kind
 from shared.security.tokens import KeySet
 
 LONGEST_EXTRACT_AGE: Final = timedelta(hours=26)
@@ -95,7 +96,7 @@ def _load(conn: sqlite3.Connection, files: Files, *, now: datetime) -> list[date
     return taken or [now]
 
 
-def _ask(conn: sqlite3.Connection, kind: kinds.Kind, values: Mapping[str, str]) -> Iterator[Divergence]:
+def _ask(conn: sqlite3.Connection, kind: Kind, values: Mapping[str, str]) -> Iterator[Divergence]:
     rows = conn.execute(f"SELECT * FROM ({kind.query}) LIMIT {MOST_NAMED}", values)
     for renewal, detail, *_ in rows:
         yield Divergence(kind=kind.name, renewal=renewal, detail=str(detail))

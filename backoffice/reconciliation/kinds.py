@@ -4,23 +4,10 @@
 before which records of topics and inboxes may have been pruned.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of divergence. `needs` names the records without which it cannot be compared."""
-
-    name: str
-    meaning: str
-    query: str
-    needs: frozenset[str] = frozenset()
-
-
-def _kind(name: str, meaning: str, query: str, *needs: str) -> Kind:
-    return Kind(name=name, meaning=meaning, query=query, needs=frozenset(needs))
-
+from backoffice.reconciliation.kind import kind
+from backoffice.reconciliation.money_kinds import MONEY
 
 # Only mailing may read sealed PINs: their topic is compared by mailing's inbox.
 _READ: Final = "topic <> 'issuance.pin-envelopes'"
@@ -29,7 +16,7 @@ _DUE: Final = """SELECT topic, key, max(sequence) AS sequence FROM event
                  WHERE time < :horizon AND time >= :since GROUP BY topic, key"""
 
 EVENTS: Final = (
-    _kind(
+    kind(
         "event-missing-in-outbox",
         "a topic has an event that its writer does not know: a restored writer without `recall`, or a forger",
         """SELECT r.key, r.topic || ' ' || r.sequence || ' ' || r.type FROM record AS r
@@ -37,7 +24,7 @@ EVENTS: Final = (
                SELECT 1 FROM event AS e WHERE e.topic = r.topic AND e.key = r.key AND e.sequence = r.sequence)""",
         "topics",
     ),
-    _kind(
+    kind(
         "event-differs",
         "topic and outbox have another event, or other data, under one number",
         """SELECT r.key, r.topic || ' ' || r.sequence || ': ' || r.type || ', in the outbox ' || e.type
@@ -45,7 +32,7 @@ EVENTS: Final = (
            WHERE (r.id, r.type, r.data_sha256) <> (e.id, e.type, e.data_sha256)""",
         "topics",
     ),
-    _kind(
+    kind(
         "event-missing-in-topic",
         "an outbox row counts as sent, but its topic lacks it: Kafka lost it, or was made again",
         f"""SELECT e.key, e.topic || ' ' || e.sequence || ' ' || e.type FROM event AS e
@@ -53,12 +40,12 @@ EVENTS: Final = (
                SELECT 1 FROM record AS r WHERE r.topic = e.topic AND r.key = e.key AND r.sequence = e.sequence)""",
         "topics",
     ),
-    _kind(
+    kind(
         "event-not-sent",
         "an outbox row waits: the relay stands still, or cannot send it",
         """SELECT key, topic || ' ' || sequence || ' ' || type FROM event WHERE NOT sent AND time < :horizon""",
     ),
-    _kind(
+    kind(
         "sequence-gap",
         "an outbox has a hole in a key's numbers, or counts on from another one",
         """SELECT e.key, e.topic || ': ' || count(*) || ' events, the last is ' || max(e.sequence) || ', counted to '
@@ -70,7 +57,7 @@ EVENTS: Final = (
            SELECT c.key, c.topic || ': counted to ' || c.sequence || ' without an event' FROM counter AS c
            WHERE NOT EXISTS (SELECT 1 FROM event AS e WHERE e.topic = c.topic AND e.key = c.key)""",
     ),
-    _kind(
+    kind(
         "consumer-behind",
         "a service has not applied what it should have",
         f"""SELECT d.key, s.service || ' has ' || d.topic || ' up to ' || COALESCE(i.sequence, 0) || ', not '
@@ -79,7 +66,7 @@ EVENTS: Final = (
            LEFT JOIN inbox AS i ON i.service = s.service AND i.topic = d.topic AND i.key = d.key
            WHERE COALESCE(i.sequence, 0) < d.sequence AND i.held IS NULL""",
     ),
-    _kind(
+    kind(
         "consumer-ahead",
         "a service has applied more than was ever announced: its writer was restored, or somebody forged an event",
         """SELECT i.key, i.service || ' has ' || i.topic || ' up to ' || i.sequence || ', announced are '
@@ -91,7 +78,7 @@ EVENTS: Final = (
              AND NOT EXISTS (SELECT 1 FROM record AS r
                              WHERE r.topic = i.topic AND r.key = i.key AND r.sequence >= i.sequence)""",
     ),
-    _kind(
+    kind(
         "consumer-read-another-event",
         "a service applied an event that its writer has under another id",
         """SELECT i.key, i.service || ' applied ' || i.topic || ' ' || i.sequence || ' as ' || i.event_id
@@ -101,7 +88,7 @@ EVENTS: Final = (
              -- A skipped event without a readable id.
              AND i.event_id <> '00000000-0000-0000-0000-000000000000'""",
     ),
-    _kind(
+    kind(
         "event-held",
         "a service holds an event: an operator must look",
         """SELECT key, service || ' holds ' || topic || ' ' || COALESCE(sequence, '?') || ': ' || reason
@@ -109,111 +96,8 @@ EVENTS: Final = (
     ),
 )
 
-MONEY: Final = (
-    _kind(
-        "capture-unknown",
-        "the provider captured money under a reference that payment does not know",
-        """SELECT NULL, 'reference ' || f.reference || ', ' || f.amount_minor FROM effect AS f
-           LEFT JOIN payment_checkout AS c ON c.id = f.reference WHERE f.kind = 'capture' AND c.id IS NULL""",
-        "provider",
-    ),
-    _kind(
-        "capture-not-recorded",
-        "the provider captured money that payment does not count as captured",
-        """SELECT p.renewal_id, 'checkout ' || c.id || ', the payment is ' || p.state FROM effect AS f
-           JOIN payment_checkout AS c ON c.id = f.reference JOIN payment_payment AS p ON p.id = c.payment_id
-           WHERE f.kind = 'capture' AND p.state <> 'captured'""",
-        "provider",
-    ),
-    _kind(
-        "capture-not-at-provider",
-        "payment counts money as captured that the provider does not, or not in this amount",
-        """SELECT p.renewal_id, p.amount_minor || ', at the provider '
-                  || COALESCE((SELECT sum(f.amount_minor) FROM effect AS f JOIN payment_checkout AS c
-                               ON c.id = f.reference WHERE f.kind = 'capture' AND c.payment_id = p.id), 0) AS said
-           FROM payment_payment AS p WHERE p.captured_at < :horizon AND p.amount_minor <> COALESCE(
-               (SELECT sum(f.amount_minor) FROM effect AS f JOIN payment_checkout AS c ON c.id = f.reference
-                WHERE f.kind = 'capture' AND c.payment_id = p.id), 0)""",
-        "provider",
-    ),
-    _kind(
-        "refund-twice",
-        "money went back twice for one item or renewal, under two references or under one",
-        """SELECT r.renewal_id, count(*) || ' refunds of ' || COALESCE('item ' || r.item_id, 'the whole renewal')
-           FROM payment_refund AS r LEFT JOIN effect AS f ON f.kind = 'refund' AND f.reference = r.id
-           WHERE r.state = 'refunded' OR f.kind IS NOT NULL
-           GROUP BY r.payment_id, r.renewal_id, r.item_id HAVING count(*) > 1""",
-    ),
-    _kind(
-        "refund-exceeds-capture",
-        "more went back than had been captured",
-        """SELECT p.renewal_id, 'captured ' || p.amount_minor || ', refunded ' || sum(r.amount_minor)
-           FROM payment_payment AS p JOIN payment_refund AS r ON r.payment_id = p.id
-           WHERE r.state = 'refunded' GROUP BY p.id HAVING sum(r.amount_minor) > p.amount_minor""",
-    ),
-    _kind(
-        "refund-unknown",
-        "the provider made a refund that payment does not know, or not in this amount",
-        """SELECT r.renewal_id, 'reference ' || f.reference || ', ' || f.amount_minor FROM effect AS f
-           LEFT JOIN payment_refund AS r ON r.id = f.reference
-           WHERE f.kind = 'refund' AND (r.id IS NULL OR r.amount_minor <> f.amount_minor)""",
-        "provider",
-    ),
-    _kind(
-        "refund-not-at-provider",
-        "payment says that money went back, the provider does not",
-        """SELECT r.renewal_id, 'refund ' || r.id || ', ' || r.amount_minor FROM payment_refund AS r
-           WHERE r.refunded_at < :horizon
-             AND NOT EXISTS (SELECT 1 FROM effect AS f WHERE f.kind = 'refund' AND f.reference = r.id)""",
-        "provider",
-    ),
-    _kind(
-        "refund-not-made",
-        "application announced a refund that payment does not know, has in another amount, or has not made",
-        """SELECT a.renewal_id, 'refund ' || a.id || ', ' || COALESCE(r.state, 'unknown to payment')
-           FROM application_refund AS a LEFT JOIN payment_refund AS r
-             ON r.id = COALESCE((SELECT q.id FROM payment_refund AS q WHERE q.asked_as = a.id), a.id)
-           WHERE a.due_at < :horizon AND (r.id IS NULL OR r.amount_minor <> a.amount_minor OR r.state <> 'refunded')""",
-    ),
-    _kind(
-        "refund-not-due",
-        "payment has a refund that application never announced",
-        """SELECT r.renewal_id, 'refund ' || r.id || ', ' || r.amount_minor FROM payment_refund AS r
-           LEFT JOIN application_refund AS a ON a.id IN (r.id, r.asked_as)
-           WHERE a.id IS NULL AND r.created_at < :horizon""",
-    ),
-    _kind(
-        "ledger-differs",
-        "the ledger's sums are not those of the payments and refunds",
-        """SELECT p.renewal_id, 'booked in ' || booked.captures || ', out ' || booked.refunds
-           FROM payment_payment AS p JOIN (
-               SELECT q.id,
-                      (SELECT COALESCE(sum(b.amount_minor), 0) FROM payment_booking AS b
-                       WHERE b.payment_id = q.id AND b.refund_id IS NULL) AS captures,
-                      (SELECT COALESCE(sum(b.amount_minor), 0) FROM payment_booking AS b
-                       WHERE b.payment_id = q.id AND b.refund_id IS NOT NULL) AS refunds
-               FROM payment_payment AS q) AS booked ON booked.id = p.id
-           WHERE booked.captures <> CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END
-              OR booked.refunds <> (SELECT COALESCE(sum(r.amount_minor), 0) FROM payment_refund AS r
-                                    WHERE r.payment_id = p.id AND r.state = 'refunded')""",
-    ),
-    _kind(
-        "payment-differs",
-        "application and payment disagree about what was captured for a renewal",
-        """SELECT a.id, 'application ' || COALESCE(a.captured_minor, 0) || ', payment '
-                  || CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END
-           FROM application_renewal AS a LEFT JOIN payment_payment AS p ON p.renewal_id = a.id
-           WHERE a.submitted_at < :horizon AND (p.captured_at IS NULL OR p.captured_at < :horizon)
-             AND COALESCE(a.captured_minor, 0) <> CASE WHEN p.state = 'captured' THEN p.amount_minor ELSE 0 END
-           UNION ALL
-           SELECT p.renewal_id, 'application knows no submitted renewal, payment ' || p.amount_minor
-           FROM payment_payment AS p LEFT JOIN application_renewal AS a ON a.id = p.renewal_id
-           WHERE a.id IS NULL AND p.captured_at < :horizon""",
-    ),
-)
-
 CERTIFICATES: Final = (
-    _kind(
+    kind(
         "completed-without-certificate",
         "a renewal is completed, or an item issued, without a certificate at issuance",
         """SELECT r.id, 'the renewal is completed' FROM application_renewal AS r
@@ -225,28 +109,28 @@ CERTIFICATES: Final = (
            LEFT JOIN issuance_certificate AS c ON c.item_id = i.id AND c.serial = i.serial
            WHERE i.state IN ('issued', 'accepted') AND c.serial IS NULL""",
     ),
-    _kind(
+    kind(
         "certificate-without-order",
         "issuance has a certificate that nobody ordered",
         """SELECT c.renewal_id, 'certificate ' || c.serial FROM issuance_certificate AS c
            LEFT JOIN application_item AS i ON i.id = c.item_id LEFT JOIN issuance_order AS o ON o.id = c.item_id
            WHERE c.issued_at < :horizon AND (i.id IS NULL OR o.id IS NULL)""",
     ),
-    _kind(
+    kind(
         "certificate-not-known",
         "a certificate was issued for an item that application does not count as issued",
         """SELECT c.renewal_id, 'certificate ' || c.serial || ', the item is ' || i.state
            FROM issuance_certificate AS c JOIN application_item AS i ON i.id = c.item_id
            WHERE c.issued_at < :horizon AND (i.state NOT IN ('issued', 'accepted') OR i.serial <> c.serial)""",
     ),
-    _kind(
+    kind(
         "certificate-without-payment",
         "a certificate was issued for which payment captured nothing",
         """SELECT c.renewal_id, 'certificate ' || c.serial || ', the payment is ' || COALESCE(p.state, 'unknown')
            FROM issuance_certificate AS c LEFT JOIN payment_payment AS p ON p.renewal_id = c.renewal_id
            WHERE p.state IS NULL OR p.state <> 'captured'""",
     ),
-    _kind(
+    kind(
         "issued-and-refunded",
         "an item has a certificate in force, and its money went back",
         """SELECT c.renewal_id, 'certificate ' || c.serial || ', refund ' || r.id FROM issuance_certificate AS c
@@ -255,13 +139,13 @@ CERTIFICATES: Final = (
              AND (r.item_id IS NOT NULL OR NOT EXISTS (
                  SELECT 1 FROM application_item AS i WHERE i.renewal_id = c.renewal_id AND i.id <> c.item_id))""",
     ),
-    _kind(
+    kind(
         "issued-although-withheld",
         "issuance has said never, and has a certificate",
         """SELECT c.renewal_id, 'certificate ' || c.serial FROM issuance_certificate AS c
            JOIN issuance_gate AS g ON g.renewal_id = c.renewal_id WHERE g.withheld_at IS NOT NULL""",
     ),
-    _kind(
+    kind(
         "proof-differs",
         "document, attestation or receipt are not the same at the services that have them",
         """SELECT a.id, 'application and payment: document' FROM application_renewal AS a
@@ -283,7 +167,7 @@ CERTIFICATES: Final = (
 )
 
 PAPER: Final = (
-    _kind(
+    kind(
         "mail-unknown",
         "the mail server took a mail that mailing does not know as sent",
         """SELECT m.renewal_id, d.message_id || ', ' || COALESCE(m.state, 'unknown') FROM delivery AS d
@@ -291,7 +175,7 @@ PAPER: Final = (
            WHERE m.message_id IS NULL OR (m.state = 'queued' AND m.queued_at < :horizon)""",
         "mail",
     ),
-    _kind(
+    kind(
         "mail-missing",
         "mailing says that a mail was sent, the mail server never had it",
         """SELECT m.renewal_id, m.message_id || ', ' || m.template FROM mailing_mail AS m
@@ -299,39 +183,39 @@ PAPER: Final = (
            WHERE m.state = 'sent' AND m.settled_at < :horizon AND d.message_id IS NULL""",
         "mail",
     ),
-    _kind(
+    kind(
         "mail-more-than-twice",
         "a mail was sent more often than one lost answer explains",
         """SELECT m.renewal_id, d.message_id || ', ' || count(*) || ' times' FROM delivery AS d
            LEFT JOIN mailing_mail AS m ON m.message_id = d.message_id GROUP BY d.message_id HAVING count(*) > 2""",
         "mail",
     ),
-    _kind(
+    kind(
         "mail-not-sent",
         "a mail waits, or its fate is not known",
         """SELECT renewal_id, message_id || ', ' || state FROM mailing_mail
            WHERE state IN ('queued', 'sending', 'unconfirmed') AND queued_at < :horizon""",
     ),
-    _kind(
+    kind(
         "envelope-missing",
         "a PIN was sealed for a letter that mailing does not have",
         """SELECT p.renewal_id, 'envelope ' || p.id FROM issuance_pin AS p
            LEFT JOIN mailing_envelope AS e ON e.id = p.id
            WHERE p.state IN ('sealed', 'spent') AND p.planned_at < :horizon AND e.id IS NULL""",
     ),
-    _kind(
+    kind(
         "envelope-unknown",
         "mailing has a letter whose PIN issuance never made",
         """SELECT e.renewal_id, 'envelope ' || e.id FROM mailing_envelope AS e
            LEFT JOIN issuance_pin AS p ON p.id = e.id WHERE p.id IS NULL OR p.state = 'planned'""",
     ),
-    _kind(
+    kind(
         "envelope-not-printed",
         "a sealed PIN was never printed",
         """SELECT renewal_id, 'envelope ' || id || ', ' || state FROM mailing_envelope
            WHERE state IN ('sealed', 'printing', 'faulty') AND received_at < :horizon""",
     ),
-    _kind(
+    kind(
         "envelope-not-posted",
         "a printed letter was never posted",
         """SELECT renewal_id, 'envelope ' || id || ', printed ' || printed_at FROM mailing_envelope
@@ -340,12 +224,12 @@ PAPER: Final = (
 )
 
 RECORDS: Final = (
-    _kind(
+    kind(
         "audit-broken",
         "a service's audit log does not fit its seals: somebody changed it",
         """SELECT NULL, service || ', seal ' || seal_id || ': ' || what FROM finding""",
     ),
-    _kind(
+    kind(
         "audit-cut",
         "a service's audit log lacks the head that the extract before it had: its end was cut off",
         """SELECT NULL, e.service || ' lacks the head ' || e.head FROM earlier_seal AS e
@@ -353,13 +237,13 @@ RECORDS: Final = (
            WHERE s.head IS NULL""",
         "earlier",
     ),
-    _kind(
+    kind(
         "audit-not-sealed",
         "a service's audit rows wait for their seal: its `work` stands still",
         """SELECT NULL, service || ': ' || count(*) || ' rows, the first of ' || min(time) FROM unsealed
            WHERE time < :horizon GROUP BY service""",
     ),
-    _kind(
+    kind(
         "extract-stale",
         "a service's extract is too old: its export does not run",
         """SELECT NULL, service || ' of ' || taken_at FROM extract WHERE stale""",

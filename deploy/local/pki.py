@@ -17,16 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from deploy.gateway.rules import (
-    API_HOST,
-    BACK_OFFICE_HOST,
-    DESK_HOST,
-    PORTAL_HOST,
-    SIGN_IN_HOST,
-    SIGN_IN_TLS_1_2_HOST,
     Clients,
 )
 from deploy.local import authority as ca
-from deploy.local import back_office, staff
+from deploy.local import back_office, gateway_certificate, staff
 from deploy.local.authority import Authority
 from deploy.local.crls import write_crls
 from deploy.local.passwords import write_private
@@ -41,7 +35,6 @@ from deploy.local.people import (
 from deploy.postgres.roles import DESK, SERVICES
 from shared.security.tokens import SigningKey
 
-GATEWAY_HOSTS: Final = (API_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST)
 # Signs the feed of issuance events.
 FEED_KEY: Final = "issuance-feed"
 # Host of public CRLs in certificates; on one machine nothing listens there.
@@ -162,8 +155,8 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
     _move_mutual_recognition(pki)
-    if not _names_every_host(pki.gateway / "tls.pem"):
-        write_gateway(pki, now)
+    if not gateway_certificate.names_every_host(pki.gateway / "tls.pem"):
+        gateway_certificate.write(pki.gateway, now)
     for service in SERVICES:
         if not pki.fingerprint_key(service).exists():
             write_private(pki.fingerprint_key(service), secrets.token_hex(32))
@@ -289,56 +282,6 @@ def _write_server_side(pki: PKI, now: datetime, host: str) -> None:
     _write(pki.server / "ca.pem", ca.certificate_pem(sub.certificate))
     _write(pki.server / "chain.pem", ca.certificate_pem(sub.certificate, top.certificate))
     write_private(pki.server / "ca.key", ca.key_pem(sub.key))
-
-
-def _names_every_host(file: Path) -> bool:
-    if not file.exists():
-        return False
-    names = x509.load_pem_x509_certificate(file.read_bytes()).extensions.get_extension_for_class(
-        x509.SubjectAlternativeName
-    )
-    return set(GATEWAY_HOSTS) <= set(names.value.get_values_for_type(x509.DNSName))
-
-
-def write_gateway(pki: PKI, now: datetime) -> None:
-    """Write the gateway's certificate under a root of its own, whose key is not kept, since browsers are asked to trust
-    it.
-
-    The certificate comes last: if it is missing, or lacks a name, everything is created again.
-    """
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root_name = ca.name("e-Cert renewal, local gateway root", "This machine")
-    lives = (now - timedelta(days=1), now + timedelta(days=820))
-    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in GATEWAY_HOSTS])
-    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key())
-    root = ca.sign(
-        root_name,
-        root_key.public_key(),
-        issuer=root_name,
-        key=root_key,
-        lives=lives,
-        extensions=[
-            *ca.ca_extensions(root_key, path_length=0),
-            (x509.NameConstraints([x509.DNSName("ecert.localhost")], None), True),
-        ],
-    )
-    leaf = ca.sign(
-        ca.name(GATEWAY_HOSTS[0], "This machine"),
-        key.public_key(),
-        issuer=root_name,
-        key=root_key,
-        lives=lives,
-        extensions=[
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (x509.KeyUsage(True, False, False, False, False, False, False, False, False), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-            (names, False),
-            (authority_key, False),
-        ],
-    )
-    _write(pki.gateway / "root.pem", ca.certificate_pem(root))
-    write_private(pki.gateway / "tls.key", ca.key_pem(key))
-    _write(pki.gateway / "tls.pem", ca.certificate_pem(leaf))
 
 
 def _write_print_key(pki: PKI, now: datetime) -> None:

@@ -8,8 +8,6 @@ A delta CRL only adds: certificates on it are revoked, but it clears no certific
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +20,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from shared.errors import Refused, Unavailable
 from shared.pki.certificates import UNREADABLE, is_strong
+from shared.pki.crl_cache import CRLCache
 from shared.pki.crl_scope import find_extension, in_scope, scope_name
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -251,36 +250,7 @@ def _refuse_if_listed(
         raise CertificateListed(suspended=stated is not None and stated.reason is x509.ReasonFlags.certificate_hold)
 
 
-class _Cache:
-    """Cache of checked lists; the least recently used are dropped when their total size exceeds the limit."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[bytes, bytes], tuple[int, _Checked]] = OrderedDict()
-
-    def get(self, key: tuple[bytes, bytes]) -> _Checked | None:
-        """Return a cached list, and mark it as recently used."""
-        with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][1]
-
-    def put(self, key: tuple[bytes, bytes], size: int, checked: _Checked) -> None:
-        """Cache a list, if it fits at all."""
-        with self._lock:
-            if key in self._kept or size > self._max_bytes:
-                return
-            self._kept[key] = (size, checked)
-            self._bytes += size
-            while self._bytes > self._max_bytes:
-                _, (dropped, _) = self._kept.popitem(last=False)
-                self._bytes -= dropped
-
-
-_CACHE: Final = _Cache(MAX_CACHED_BYTES)
+_CACHE: Final = CRLCache[_Checked](MAX_CACHED_BYTES)
 
 
 def _checked(der: bytes, issuer: x509.Certificate) -> _Checked:

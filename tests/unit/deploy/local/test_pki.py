@@ -15,7 +15,7 @@ from pkilint.cabf import serverauth
 from pkilint.pkix import certificate as pkix_certificate
 from pkilint.validation import ValidationFindingSeverity
 
-from deploy.local import crls, samples
+from deploy.local import crls, gateway_certificate, samples
 from deploy.local import pki as local_pki
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass, SampleECert
 from deploy.local.pki import PKI
@@ -61,7 +61,7 @@ def test_an_installation_of_before_the_portal_gets_what_the_portal_needs_and_kee
     shutil.copytree(pki.folder, old.folder)
     old.portal_sessions.unlink()
     with monkeypatch.context() as before:
-        before.setattr(local_pki, "GATEWAY_HOSTS", ("api.ecert.localhost", "signin.ecert.localhost"))
+        before.setattr(gateway_certificate, "GATEWAY_HOSTS", ("api.ecert.localhost", "signin.ecert.localhost"))
         (old.gateway / "tls.pem").unlink()
         local_pki.create(old, {}, now=now)
     old.portal_sessions.unlink()

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from shared.pki import crls
+from shared.pki.crl_cache import CRLCache
 from shared.pki.crls import (
     CertificateListed,
     CRLRefused,
@@ -381,7 +382,7 @@ def test_a_ca_renewed_with_the_same_key_goes_on_with_its_lists() -> None:
 
 def test_the_cache_of_checked_lists_is_bounded_by_their_bytes() -> None:
     checked = crls._checked(make_crl(world().sub), world().sub.certificate)
-    cache = crls._Cache(100)
+    cache = CRLCache[object](100)
     for number in range(5):
         cache.put((b"%d" % number, b""), 40, checked)
     cache.put((b"huge", b""), 101, checked)
