@@ -234,7 +234,7 @@ def test_a_letter_replaced_meanwhile_by_somebody_else_is_not_replaced_again(worl
     page, _, renewal = replaced(world, issuance)
     issuance.reissue(renewal)
     answer = world.post(MAIL_ROOM, f"{page}/replacement", what="returned", reason="came back")
-    assert (answer.status_code, "was replaced before" in answer.text) == (422, True)
+    assert (answer.status_code, "Letter already replaced" in answer.text) == (422, True)
     assert len(issuance.rows("SELECT 1 FROM pins")) == 2
     assert audited(world)[-1] == ("S1002", "reissue-pin-refused", None)
 

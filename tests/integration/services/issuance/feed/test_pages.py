@@ -103,7 +103,7 @@ def test_a_position_that_the_feed_has_not_come_to_is_said_with_the_last_one(feed
             409,
             {
                 "type": "urn:ecert:problem:position-ahead",
-                "title": "The feed has not come to this position",
+                "title": "Position is beyond the feed's head",
                 "status": 409,
                 "detail": "position 3 was asked for, the last one is 2",
                 "head": 2,
