@@ -81,7 +81,7 @@ class RenewalState(StrEnum):
         return self in ENDED
 
 
-class Ending(StrEnum):
+class EndReason(StrEnum):
     """Reasons for ending a renewal without all its certificates."""
 
     CANCELLED = "cancelled"
@@ -167,7 +167,7 @@ class ItemState(StrEnum):
     WITHHELD = "withheld"
 
 
-class Step(StrEnum):
+class TimelineEvent(StrEnum):
     """Steps of a renewal's timeline, as shown to the AR."""
 
     SUBMITTED = "submitted"
@@ -315,7 +315,7 @@ class Renewal:
     payment_id: uuid.UUID | None = None
     receipt: str | None = None
     captured_minor: int | None = None
-    ending: Ending | None = None
+    ending: EndReason | None = None
     submitted_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -324,7 +324,7 @@ class Renewal:
         """The end of the day within which the document can be submitted, since prices and terms may change."""
         return self.created_at + DOCUMENT_LIFE
 
-    def after(self, trigger: Trigger, now: datetime, *, ending: Ending | None = None) -> "Renewal":
+    def after(self, trigger: Trigger, now: datetime, *, ending: EndReason | None = None) -> "Renewal":
         """Return the renewal after a command, with the end reason, if it ends. Raises InvalidTransition."""
         if (state := TRANSITIONS.get((self.state, trigger))) is None:
             raise InvalidTransition(self.state.value)
@@ -332,7 +332,7 @@ class Renewal:
         ending = None if state in GOING_ON else ending or self.ending
         return replace(self, state=state, ended_at=ended_at, ending=ending)
 
-    def after_event(self, event: Event, now: datetime, *, ending: Ending | None = None) -> "Renewal":
+    def after_event(self, event: Event, now: datetime, *, ending: EndReason | None = None) -> "Renewal":
         """Return the renewal after an event. Raises Ignored if the event changes nothing any more."""
         if (self.state, type(event)) not in TRANSITIONS:
             raise Ignored(f"renewal is {self.state}")

@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import Final
 
 from services.application import store
-from services.application.course import lock_known, lock_own, move, note
 from services.application.domain import (
     AllRefused,
     Cancel,
-    Ending,
+    EndReason,
     Hold,
     Item,
     ItemsEnded,
@@ -16,13 +15,21 @@ from services.application.domain import (
     Release,
     Renewal,
     RenewalState,
-    Step,
+    TimelineEvent,
 )
-from services.application.refunds import refund_item, refund_rest, take_refund
+from services.application.lifecycle import add_timeline_event, lock_known, lock_own, transition
+from services.application.refunds import find_or_recover, refund_item, refund_rest
 from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
 from shared import audit
 from shared.errors import Ignored
-from shared.events.application import CSRRequested, RenewalCancelled, RenewalCompleted
+from shared.events.application import (
+    CancellationRequested,
+    CheckoutClosureRequested,
+    ClosureReason,
+    CSRRequested,
+    RenewalCancelled,
+    RenewalCompleted,
+)
 from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
@@ -50,14 +57,18 @@ def cancel(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
     Raises InvalidTransition.
     """
     was = lock_own(tx, renewal_id, caller)
-    renewal = was.after(Cancel, tx.now, ending=Ending.CANCELLED)
-    move(tx, was, renewal)
+    renewal = was.after(Cancel, tx.now, ending=EndReason.CANCELLED)
+    transition(tx, was, renewal)
     audit.record(tx, actor=caller.ar_id, action="renewal-cancelled", subject=str(renewal.id))
-    note(tx, renewal.id, Step.CANCELLATION_ASKED)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CANCELLATION_ASKED)
+    if renewal.state is RenewalState.CLOSING_CHECKOUT:
+        outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.CANCELLED))
+    elif renewal.state is RenewalState.WITHHOLDING:
+        outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
     return renewal
 
 
-def take_payment(tx: Tx, event: PaymentCaptured) -> None:
+def on_payment_captured(tx: Tx, event: PaymentCaptured) -> None:
     """Record the payment and request the CSRs; refund it if the renewal has ended.
 
     Unexpected payments are never ignored: they are held for a person.
@@ -69,10 +80,13 @@ def take_payment(tx: Tx, event: PaymentCaptured) -> None:
         receipt=event.receipt,
         captured_minor=event.amount_minor,
     )
-    move(tx, was, renewal)
-    note(tx, renewal.id, Step.PAID)
+    transition(tx, was, renewal)
+    add_timeline_event(tx, renewal.id, TimelineEvent.PAID)
     if renewal.state is RenewalState.AWAITING_CSRS:
         ask_for_csrs(tx, renewal)
+    elif was.state is RenewalState.CLOSING_CHECKOUT:
+        # Cancelled meanwhile: issuance withholds before the money goes back.
+        outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
     elif renewal.state.ended:
         # No tombstone is needed: no CSR of a renewal that ended unpaid was or will be requested.
         refund_rest(tx, renewal)
@@ -94,9 +108,9 @@ def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
 def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
     """Request the CSRs from the AR; put the renewal on hold if the AR of record has changed."""
     if not _is_of_record(tx, renewal):
-        move(tx, renewal, renewal.after(Hold, tx.now))
+        transition(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        note(tx, renewal.id, Step.ON_HOLD, detail="ar-changed")
+        add_timeline_event(tx, renewal.id, TimelineEvent.ON_HOLD, detail="ar-changed")
         return
     assert renewal.attestation is not None
     assert renewal.receipt is not None
@@ -129,114 +143,145 @@ def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
     renewal = was.after(Release, tx.now)
     if not _is_of_record(tx, renewal):
         raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
-    move(tx, was, renewal)
+    transition(tx, was, renewal)
     audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
-    note(tx, renewal.id, Step.RELEASED)
+    add_timeline_event(tx, renewal.id, TimelineEvent.RELEASED)
     ask_for_csrs(tx, renewal)
 
 
-def note_declined(tx: Tx, event: PaymentDeclined) -> None:
+def on_payment_declined(tx: Tx, event: PaymentDeclined) -> None:
     """Record a declined attempt to pay; the AR may try again."""
     was = lock_known(tx, event)
-    move(tx, was, was.after_event(event, tx.now))
-    note(tx, event.renewal_id, Step.PAYMENT_DECLINED, detail=event.reason)
+    transition(tx, was, was.after_event(event, tx.now))
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.PAYMENT_DECLINED, detail=event.reason)
 
 
-def take_expiry(tx: Tx, event: PaymentExpired) -> None:
+def on_payment_expired(tx: Tx, event: PaymentExpired) -> None:
     """End a renewal whose payment expired; if it was cancelled, request that issuance withholds first."""
     was = lock_known(tx, event)
-    renewal = was.after_event(event, tx.now, ending=was.ending or Ending.NOT_PAID)
-    move(tx, was, renewal)
+    renewal = was.after_event(event, tx.now, ending=was.ending or EndReason.NOT_PAID)
+    transition(tx, was, renewal)
     if renewal.state is RenewalState.EXPIRED:
-        _announce_end(tx, renewal, Step.EXPIRED)
+        _announce_end(tx, renewal, TimelineEvent.EXPIRED)
+    elif was.state is RenewalState.CLOSING_CHECKOUT:
+        outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
 
 
-def take_withholding(tx: Tx, event: IssuanceWithheld) -> None:
+def on_payment_refunded(tx: Tx, event: PaymentRefunded) -> None:
+    """Record that the refund was made, in any state of the renewal."""
+    renewal = lock_known(tx, event)
+    refund = find_or_recover(tx, renewal, event)
+    if (event.amount_minor, event.currency) != (refund.amount_minor, renewal.currency):
+        raise WrongAmount(f"{event.amount_minor} {event.currency}")
+    if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
+        raise Ignored("refund is settled")
+    add_timeline_event(tx, renewal.id, TimelineEvent.REFUNDED, refund.item_id, str(event.amount_minor))
+
+
+def on_issuance_withheld(tx: Tx, event: IssuanceWithheld) -> None:
     """End the renewal, since nothing will be signed, and refund what was captured."""
     was = lock_known(tx, event)
-    renewal = was.after_event(event, tx.now, ending=was.ending or Ending.WITHHELD)
+    renewal = was.after_event(event, tx.now, ending=was.ending or EndReason.WITHHELD)
     for item in store.find_items(tx.conn, renewal.id):
         if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
-    move(tx, was, renewal)
+    transition(tx, was, renewal)
     # Announce refunds before the end: mailing includes the refunded sum in the cancellation e-mail.
     refund_rest(tx, renewal)
-    _announce_end(tx, renewal, Step.CANCELLED)
+    _announce_end(tx, renewal, TimelineEvent.CANCELLED)
 
 
-def take_declined_cancellation(tx: Tx, event: CancellationDeclined) -> None:
+def on_cancellation_declined(tx: Tx, event: CancellationDeclined) -> None:
     """Resume the renewal, since it is too late to cancel; complete it if every item has ended meanwhile."""
     was = lock_known(tx, event)
     renewal = was.after_event(event, tx.now)
-    move(tx, was, renewal)
-    note(tx, renewal.id, Step.CANCELLATION_DECLINED)
+    transition(tx, was, renewal)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CANCELLATION_DECLINED)
     complete(tx, renewal)
 
 
-def move_item(tx: Tx, event: OrderOpened | CSRReceived | CertificateAccepted) -> None:
-    """Save the item's transition."""
+def on_order_opened(tx: Tx, event: OrderOpened) -> None:
+    """Record that issuance has opened the item's order."""
+    _save_item(tx, event, TimelineEvent.ORDER_OPENED)
+
+
+def on_csr_received(tx: Tx, event: CSRReceived) -> None:
+    """Record that the item has a CSR."""
+    _save_item(tx, event, TimelineEvent.CSR_RECEIVED)
+
+
+def on_certificate_accepted(tx: Tx, event: CertificateAccepted) -> None:
+    """Record that the AR has accepted the item's certificate."""
+    _save_item(tx, event, TimelineEvent.CERTIFICATE_ACCEPTED)
+
+
+def _save_item(tx: Tx, event: OrderOpened | CSRReceived | CertificateAccepted, shown: TimelineEvent) -> None:
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    note(tx, renewal.id, _EVENT_NAMES[type(event)], item.id)
+    add_timeline_event(tx, renewal.id, shown, item.id)
 
 
-def take_certificate(tx: Tx, event: CertificateIssued) -> None:
+def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
     """Record an item's certificate, which becomes the subscription's current one."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, replace(item.after(event), serial=event.serial))
     store.renew_subscription(
         tx.conn, item.srn, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
-    note(tx, renewal.id, Step.CERTIFICATE_ISSUED, item.id, event.serial)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, event.serial)
     complete(tx, renewal)
 
 
-def note_revocation(tx: Tx, event: CertificateRevoked) -> None:
+def on_certificate_revoked(tx: Tx, event: CertificateRevoked) -> None:
     """Record the revocation of a certificate: the current one can then not be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
-    note(tx, renewal.id, Step.CERTIFICATE_REVOKED, item.id, event.reason)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, event.reason)
 
 
-def take_refusal(tx: Tx, event: IssuanceRefused) -> None:
+def on_issuance_refused(tx: Tx, event: IssuanceRefused) -> None:
     """Record the final refusal of an item and refund its amount; other items continue."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    note(tx, renewal.id, Step.CERTIFICATE_REFUSED, item.id, event.reason)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REFUSED, item.id, event.reason)
     refund_item(tx, renewal, item, cause=event.reason)
     complete(tx, renewal)
 
 
-def note_csr_request(tx: Tx, event: CSRRequestSent) -> None:
+def on_csr_request_sent(tx: Tx, event: CSRRequestSent) -> None:
     """Record that the CSR request e-mail was sent."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, Step.CSR_REQUEST_SENT, at=event.sent_at)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.CSR_REQUEST_SENT, at=event.sent_at)
 
 
-def note_bounce(tx: Tx, event: MailBounced) -> None:
+def on_mail_bounced(tx: Tx, event: MailBounced) -> None:
     """Record a bounced e-mail."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, Step.MAIL_BOUNCED, detail=event.template)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.MAIL_BOUNCED, detail=event.template)
 
 
-def note_posting(tx: Tx, event: PINEnvelopePosted) -> None:
+def on_pin_envelope_posted(tx: Tx, event: PINEnvelopePosted) -> None:
     """Record a posted PIN Envelope."""
     lock_known(tx, event)
-    note(
-        tx, event.renewal_id, Step.PIN_ENVELOPE_POSTED, event.item_id, f"{event.server_name} {event.registered_number}"
+    add_timeline_event(
+        tx,
+        event.renewal_id,
+        TimelineEvent.PIN_ENVELOPE_POSTED,
+        event.item_id,
+        f"{event.server_name} {event.registered_number}",
     )
 
 
-def note_return(tx: Tx, event: PINEnvelopeReturned) -> None:
+def on_pin_envelope_returned(tx: Tx, event: PINEnvelopeReturned) -> None:
     """Record a returned PIN Envelope."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, Step.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
 
 
-def note_reissue(tx: Tx, event: PINReissued) -> None:
+def on_pin_reissued(tx: Tx, event: PINReissued) -> None:
     """Record that a PIN was voided and another letter follows."""
     lock_known(tx, event)
-    note(tx, event.renewal_id, Step.PIN_REISSUED, event.item_id, event.server_name)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_REISSUED, event.item_id, event.server_name)
 
 
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
@@ -255,16 +300,16 @@ def complete(tx: Tx, renewal: Renewal) -> None:
     issued = tuple(item.id for item in items if item.got_certificate)
     refused = tuple(item.id for item in items if not item.got_certificate)
     if issued:
-        move(tx, renewal, renewal.after(ItemsEnded, tx.now))
+        transition(tx, renewal, renewal.after(ItemsEnded, tx.now))
         outbox.add(tx, RenewalCompleted(renewal_id=renewal.id, issued=issued, refused=refused))
-        note(tx, renewal.id, Step.COMPLETED)
+        add_timeline_event(tx, renewal.id, TimelineEvent.COMPLETED)
     else:
-        ended = renewal.after(AllRefused, tx.now, ending=Ending.REFUSED)
-        move(tx, renewal, ended)
-        _announce_end(tx, ended, Step.REFUSED)
+        ended = renewal.after(AllRefused, tx.now, ending=EndReason.REFUSED)
+        transition(tx, renewal, ended)
+        _announce_end(tx, ended, TimelineEvent.REFUSED)
 
 
-def _announce_end(tx: Tx, renewal: Renewal, step: Step) -> None:
+def _announce_end(tx: Tx, renewal: Renewal, shown: TimelineEvent) -> None:
     assert renewal.ending is not None
     outbox.add(
         tx,
@@ -275,31 +320,25 @@ def _announce_end(tx: Tx, renewal: Renewal, step: Step) -> None:
             attestation=renewal.attestation,
         ),
     )
-    note(tx, renewal.id, step, detail=renewal.ending)
+    add_timeline_event(tx, renewal.id, shown, detail=renewal.ending)
 
-
-_EVENT_NAMES: Final = {
-    OrderOpened: Step.ORDER_OPENED,
-    CSRReceived: Step.CSR_RECEIVED,
-    CertificateAccepted: Step.CERTIFICATE_ACCEPTED,
-}
 
 SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (
-    on(PaymentCaptured, take_payment),
-    on(PaymentDeclined, note_declined),
-    on(PaymentExpired, take_expiry),
-    on(PaymentRefunded, take_refund),
-    on(CSRRequestSent, note_csr_request),
-    on(MailBounced, note_bounce),
-    on(PINEnvelopePosted, note_posting),
-    on(PINEnvelopeReturned, note_return),
-    on(PINReissued, note_reissue),
-    on(OrderOpened, move_item),
-    on(CSRReceived, move_item),
-    on(CertificateIssued, take_certificate),
-    on(IssuanceRefused, take_refusal),
-    on(IssuanceWithheld, take_withholding),
-    on(CancellationDeclined, take_declined_cancellation),
-    on(CertificateAccepted, move_item),
-    on(CertificateRevoked, note_revocation),
+    on(PaymentCaptured, on_payment_captured),
+    on(PaymentDeclined, on_payment_declined),
+    on(PaymentExpired, on_payment_expired),
+    on(PaymentRefunded, on_payment_refunded),
+    on(CSRRequestSent, on_csr_request_sent),
+    on(MailBounced, on_mail_bounced),
+    on(PINEnvelopePosted, on_pin_envelope_posted),
+    on(PINEnvelopeReturned, on_pin_envelope_returned),
+    on(PINReissued, on_pin_reissued),
+    on(OrderOpened, on_order_opened),
+    on(CSRReceived, on_csr_received),
+    on(CertificateIssued, on_certificate_issued),
+    on(IssuanceRefused, on_issuance_refused),
+    on(IssuanceWithheld, on_issuance_withheld),
+    on(CancellationDeclined, on_cancellation_declined),
+    on(CertificateAccepted, on_certificate_accepted),
+    on(CertificateRevoked, on_certificate_revoked),
 )

@@ -19,9 +19,9 @@ from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
 from services.application import document, store
-from services.application.course import PASSED
-from services.application.domain import DEADLINES, Ending, ItemState, Refund, Renewal, RenewalState, Step
+from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState, TimelineEvent
 from services.application.refusals import NotRebuilt
+from services.application.work import PASSED
 from shared import audit
 from shared.db import Pool
 from shared.errors import Refused
@@ -46,13 +46,13 @@ from shared.vocabulary import RenewalId
 # Renewals per transaction.
 PAGE: Final = 100
 _ENDS: Final = frozenset({RenewalCompleted.TYPE, RenewalCancelled.TYPE})
-_ENDED_AS: Final = {Ending.NOT_PAID: RenewalState.EXPIRED, Ending.REFUSED: RenewalState.REFUSED}
-_END_STEPS: Final = {
-    RenewalState.EXPIRED: Step.EXPIRED,
-    RenewalState.REFUSED: Step.REFUSED,
-    RenewalState.CANCELLED: Step.CANCELLED,
+_ENDED_AS: Final = {EndReason.NOT_PAID: RenewalState.EXPIRED, EndReason.REFUSED: RenewalState.REFUSED}
+_END_EVENTS: Final = {
+    RenewalState.EXPIRED: TimelineEvent.EXPIRED,
+    RenewalState.REFUSED: TimelineEvent.REFUSED,
+    RenewalState.CANCELLED: TimelineEvent.CANCELLED,
 }
-_DEADLINE_STEPS: Final = {ending: step for step, ending in PASSED.values()}
+_DEADLINE_EVENTS: Final = {ending: step for step, ending in PASSED.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,15 @@ class _Fact:
 
 
 @dataclass(kw_only=True)
-class _Course:
-    """The rebuilt state of a renewal, with its timeline steps."""
+class _Rebuilt:
+    """The rebuilt state of a renewal, with its timeline."""
 
     renewal: Renewal
     due_at: datetime | None = None
     refunds: list[tuple[Refund, datetime]] = field(default_factory=list)
-    steps: list[tuple[Step, str | None, datetime]] = field(default_factory=list)
+    steps: list[tuple[TimelineEvent, str | None, datetime]] = field(default_factory=list)
 
-    def move(self, renewal: Renewal, at: datetime, step: Step | None, detail: str | None = None) -> None:
+    def transition(self, renewal: Renewal, at: datetime, step: TimelineEvent | None, detail: str | None = None) -> None:
         """Move to a state at a time; adds the step if the state is new."""
         if step is not None and renewal.state is not self.renewal.state:
             self.steps.append((step, detail, at))
@@ -119,14 +119,14 @@ def _fact(envelope: Envelope) -> _Fact:
 
 def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: str) -> None:
     was = store.lock_renewal(tx.conn, renewal_id)
-    course = _Course(renewal=was or draft(tx, renewal_id, facts))
+    rebuilt = _Rebuilt(renewal=was or draft(tx, renewal_id, facts))
     for fact in facts:
-        _follow(course, fact, facts)
-    refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in course.refunds]
-    if course.renewal == was and not any(refunded):
+        _follow(rebuilt, fact, facts)
+    refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in rebuilt.refunds]
+    if rebuilt.renewal == was and not any(refunded):
         return
-    _save(tx, course)
-    details: dict[str, audit.Detail] = {"state": str(course.renewal.state), "events": len(facts)}
+    _save(tx, rebuilt)
+    details: dict[str, audit.Detail] = {"state": str(rebuilt.renewal.state), "events": len(facts)}
     audit.record(tx, actor=actor, action="renewal-rebuilt", subject=str(renewal_id), details=details)
 
 
@@ -158,47 +158,51 @@ def _signed(facts: Sequence[_Fact]) -> tuple[str, str]:
     raise NotRebuilt("no event has its document and attestation")
 
 
-def _follow(course: _Course, fact: _Fact, facts: Sequence[_Fact]) -> None:
+def _follow(rebuilt: _Rebuilt, fact: _Fact, facts: Sequence[_Fact]) -> None:
     """Apply one fact. A fact that an interrupted run has applied already changes nothing in the end."""
-    was, event, at = course.renewal, fact.event, fact.at
+    was, event, at = rebuilt.renewal, fact.event, fact.at
     match event:
         case RenewalSubmitted():
             if was.state is RenewalState.DRAFT:
-                course.move(_submitted(was, event, at, facts), at, Step.SUBMITTED)
-                course.due_at = event.pay_before
+                rebuilt.transition(_submitted(was, event, at, facts), at, TimelineEvent.SUBMITTED)
+                rebuilt.due_at = event.pay_before
         case CheckoutClosureRequested():
-            course.move(*_closing(was, event, at))
+            rebuilt.transition(*_closing(was, event, at))
         case CSRRequested():
-            course.move(_paid(was, event), at, Step.PAID if was.payment_id is None else Step.RELEASED)
+            rebuilt.transition(
+                _paid(was, event), at, TimelineEvent.PAID if was.payment_id is None else TimelineEvent.RELEASED
+            )
         case CancellationRequested():
-            course.move(*_withholding(was, event, at))
+            rebuilt.transition(*_withholding(was, event, at))
         case RefundDue():
             refund = Refund(id=event.refund_id, item_id=event.item_id, amount_minor=event.amount_minor)
-            course.refunds.append((refund, at))
+            rebuilt.refunds.append((refund, at))
         case RenewalCompleted():
-            course.move(_ended(was, RenewalState.COMPLETED, None, at), at, Step.COMPLETED)
+            rebuilt.transition(_ended(was, RenewalState.COMPLETED, None, at), at, TimelineEvent.COMPLETED)
         case RenewalCancelled():
-            ending = Ending(event.reason)
+            ending = EndReason(event.reason)
             state = _ENDED_AS.get(ending, RenewalState.CANCELLED)
-            course.move(_ended(was, state, ending, at), at, _END_STEPS[state], ending)
+            rebuilt.transition(_ended(was, state, ending, at), at, _END_EVENTS[state], ending)
 
 
-def _closing(was: Renewal, event: CheckoutClosureRequested, at: datetime) -> tuple[Renewal, datetime, Step]:
+def _closing(was: Renewal, event: CheckoutClosureRequested, at: datetime) -> tuple[Renewal, datetime, TimelineEvent]:
     if event.reason is ClosureReason.CANCELLED:
-        closing = replace(was, state=RenewalState.CLOSING_CHECKOUT, ending=Ending.CANCELLED)
-        return closing, at, Step.CANCELLATION_ASKED
-    return replace(was, state=RenewalState.EXPIRING, ending=Ending.NOT_PAID), at, Step.PAYMENT_DEADLINE
+        closing = replace(was, state=RenewalState.CLOSING_CHECKOUT, ending=EndReason.CANCELLED)
+        return closing, at, TimelineEvent.CANCELLATION_ASKED
+    return replace(was, state=RenewalState.EXPIRING, ending=EndReason.NOT_PAID), at, TimelineEvent.PAYMENT_DEADLINE
 
 
-def _withholding(was: Renewal, event: CancellationRequested, at: datetime) -> tuple[Renewal, datetime, Step | None]:
+def _withholding(
+    was: Renewal, event: CancellationRequested, at: datetime
+) -> tuple[Renewal, datetime, TimelineEvent | None]:
     # Earlier code did not announce the reason; mostly the AR cancelled.
-    ending = Ending(event.reason or was.ending or Ending.CANCELLED)
+    ending = EndReason(event.reason or was.ending or EndReason.CANCELLED)
     asked_before = was.state is RenewalState.CLOSING_CHECKOUT
-    step = None if asked_before else _DEADLINE_STEPS.get(ending, Step.CANCELLATION_ASKED)
+    step = None if asked_before else _DEADLINE_EVENTS.get(ending, TimelineEvent.CANCELLATION_ASKED)
     return replace(was, state=RenewalState.WITHHOLDING, ending=ending), at, step
 
 
-def _ended(was: Renewal, state: RenewalState, ending: Ending | None, at: datetime) -> Renewal:
+def _ended(was: Renewal, state: RenewalState, ending: EndReason | None, at: datetime) -> Renewal:
     return replace(was, state=state, ending=ending, ended_at=was.ended_at or at)
 
 
@@ -221,18 +225,18 @@ def _paid(was: Renewal, event: CSRRequested) -> Renewal:
     )
 
 
-def _save(tx: Tx, course: _Course) -> None:
-    renewal = course.renewal
+def _save(tx: Tx, rebuilt: _Rebuilt) -> None:
+    renewal = rebuilt.renewal
     if renewal.submitted_at is None:
         raise NotRebuilt("its submission is not among the events")
     if not renewal.state.ended and not store.open_items(tx.conn, renewal.id):
         raise NotRebuilt("another open renewal has one of its subscriptions")
     store.save_renewal(tx.conn, renewal)
-    if course.due_at is not None:
-        store.set_timer(tx.conn, renewal.id, renewal.state, course.due_at)
+    if rebuilt.due_at is not None:
+        store.set_timer(tx.conn, renewal.id, renewal.state, rebuilt.due_at)
     if renewal.state is RenewalState.CANCELLED:
         _withhold(tx, renewal)
-    for step, detail, at in course.steps:
+    for step, detail, at in rebuilt.steps:
         store.add_to_timeline(tx.conn, renewal.id, at, step, None, detail)
 
 

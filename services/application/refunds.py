@@ -4,12 +4,10 @@ import uuid
 from typing import Final
 
 from services.application import store
-from services.application.course import lock_known, note
-from services.application.domain import Item, Refund, Renewal, Step
+from services.application.domain import Item, Refund, Renewal
 from services.application.refusals import RefundNotFound, WrongAmount
 from shared import audit
 from shared.effect_ids import effect_id
-from shared.errors import Ignored
 from shared.events.application import RefundDue
 from shared.events.payment import PaymentRefunded
 from shared.messaging import outbox
@@ -31,17 +29,10 @@ def refund_rest(tx: Tx, renewal: Renewal) -> None:
     _refund(tx, renewal, None, _left(tx, renewal), CANCELLED)
 
 
-def take_refund(tx: Tx, event: PaymentRefunded) -> None:
-    """Record that the refund was made, in any state of the renewal."""
-    renewal = lock_known(tx, event)
+def find_or_recover(tx: Tx, renewal: Renewal, event: PaymentRefunded) -> Refund:
+    """Return the refund that the event is about, stored again if a restored database has lost it."""
     refund = next((r for r in store.find_refunds(tx.conn, renewal.id) if r.id == event.refund_id), None)
-    if refund is None:
-        refund = _forgotten(tx, renewal, event)
-    if (event.amount_minor, event.currency) != (refund.amount_minor, renewal.currency):
-        raise WrongAmount(f"{event.amount_minor} {event.currency}")
-    if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
-        raise Ignored("refund is settled")
-    note(tx, renewal.id, Step.REFUNDED, refund.item_id, str(event.amount_minor))
+    return _forgotten(tx, renewal, event) if refund is None else refund
 
 
 def _forgotten(tx: Tx, renewal: Renewal, event: PaymentRefunded) -> Refund:

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from services.application.domain import CURRENCY, Ending, ItemState, RenewalState, Step
+from services.application.domain import CURRENCY, EndReason, ItemState, RenewalState, TimelineEvent
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
 from shared.vocabulary import Language, Product
@@ -104,7 +104,7 @@ class TimelineSchema(Schema):
     """A step of the renewal's timeline."""
 
     time = fields.AwareDateTime(required=True)
-    event = fields.String(required=True, validate=validate.OneOf([step.value for step in Step]))
+    event = fields.String(required=True, validate=validate.OneOf([each.value for each in TimelineEvent]))
     item_id = fields.UUID(allow_none=True)
     detail = fields.String(allow_none=True)
 
@@ -124,7 +124,7 @@ class RenewalSummarySchema(Schema):
     ended_at = fields.AwareDateTime(allow_none=True)
     submit_before = fields.AwareDateTime(required=True, metadata={"description": "Until when a draft can be submitted"})
     ending = fields.Enum(
-        Ending, by_value=True, allow_none=True, metadata={"description": "Why it ends, or is about to, if it does"}
+        EndReason, by_value=True, allow_none=True, metadata={"description": "Why it ends, or is about to, if it does"}
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 
-from services.application.domain import Ending, Item, ItemState, Refund, Renewal, RenewalState, Subscription
+from services.application.domain import EndReason, Item, ItemState, Refund, Renewal, RenewalState, Subscription
 from shared.db import Conn
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
@@ -67,7 +67,7 @@ def _renewal(language: str, state: str, ending: str | None, **rest: Any) -> Rene
     return Renewal(
         language=Language(language),
         state=RenewalState(state),
-        ending=None if ending is None else Ending(ending),
+        ending=None if ending is None else EndReason(ending),
         **rest,
     )
 
@@ -251,7 +251,7 @@ def claim_due_timer(conn: Conn, now: datetime) -> RenewalId | None:
     return None if row is None else RenewalId(row[0])
 
 
-def take_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
+def consume_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
     """Delete the locked renewal's timer. Returns False if it was changed or deleted before the lock was acquired."""
     return (
         conn.execute(

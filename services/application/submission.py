@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.application import document, eligibility, prices, store
-from services.application.course import lock_own, move, note
 from services.application.domain import (
     CURRENCY,
     DEADLINES,
@@ -13,10 +12,11 @@ from services.application.domain import (
     ItemState,
     Renewal,
     RenewalState,
-    Step,
     Submit,
     Subscription,
+    TimelineEvent,
 )
+from services.application.lifecycle import add_timeline_event, lock_own, transition
 from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
 from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
@@ -97,8 +97,8 @@ def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Call
     _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller))
     if not store.open_items(tx.conn, renewal.id):
         raise _refusal(items[0].srn, "being-renewed")
-    move(tx, was, renewal)
-    note(tx, renewal.id, Step.SUBMITTED)
+    transition(tx, was, renewal)
+    add_timeline_event(tx, renewal.id, TimelineEvent.SUBMITTED)
     audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
     outbox.add(
         tx,

@@ -1,16 +1,34 @@
-"""Timer task of application: turns deadlines that have passed into transitions."""
+"""Deadlines of renewals: the timer task, and what follows when a state has lasted too long."""
 
 from typing import Final
 
-from prometheus_client import Gauge
+import structlog
+from prometheus_client import Counter, Gauge
 
 from services.application import store
-from services.application.course import pass_deadline
+from services.application.domain import DEADLINES, Deadline, EndReason, Renewal, RenewalState, TimelineEvent
+from services.application.lifecycle import add_timeline_event, transition
+from shared import audit
 from shared.db import Pool
+from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
+from shared.messaging import outbox
 from shared.runtime.task_loop import claimed
-from shared.tx import Clock, transaction, utc_now
+from shared.tx import Clock, Tx, transaction, utc_now
+
+log = structlog.get_logger()
 
 OPEN: Final = Gauge("renewals_open", "Open submitted renewals by state", ["state"])
+OVERDUE: Final = Counter("renewals_overdue_total", "Deadlines passed without another service's answer", ["state"])
+# Pre-initialise all label values, so that increase() counts the first occurrence.
+for _state in DEADLINES:
+    OVERDUE.labels(_state)
+
+# States whose deadline begins the end of the renewal. In every other state an answer of another service is overdue.
+PASSED: Final = {
+    RenewalState.AWAITING_PAYMENT: (TimelineEvent.PAYMENT_DEADLINE, EndReason.NOT_PAID),
+    RenewalState.AWAITING_CSRS: (TimelineEvent.CSR_DEADLINE, EndReason.NO_CSR),
+    RenewalState.ON_HOLD: (TimelineEvent.HOLD_DEADLINE, EndReason.NOT_RELEASED),
+}
 
 
 def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
@@ -24,6 +42,45 @@ def fire_next_timer(pool: Pool, *, clock: Clock = utc_now) -> bool:
         return False
     with claimed(), transaction(pool, clock=clock) as tx:
         renewal = store.lock_renewal(tx.conn, renewal_id, skip_locked=True)
-        if renewal is not None and store.take_timer(tx.conn, renewal, tx.now):
+        if renewal is not None and store.consume_timer(tx.conn, renewal, tx.now):
             pass_deadline(tx, renewal)
     return True
+
+
+def pass_deadline(tx: Tx, was: Renewal) -> None:
+    """Handle a deadline that has passed: close the checkout, request that issuance withholds, or request again.
+
+    The timer is deleted already.
+    """
+    if was.state not in PASSED:
+        _request_again(tx, was)
+        return
+    event, ending = PASSED[was.state]
+    renewal = was.after(Deadline, tx.now, ending=ending)
+    transition(tx, was, renewal)
+    _audit(tx, was, event.value)
+    add_timeline_event(tx, was.id, event)
+    if renewal.state is RenewalState.EXPIRING:
+        outbox.add(tx, CheckoutClosureRequested(renewal_id=was.id, reason=ClosureReason.DEADLINE))
+    else:
+        outbox.add(tx, CancellationRequested(renewal_id=was.id, reason=renewal.ending))
+
+
+def _request_again(tx: Tx, renewal: Renewal) -> None:
+    """Announce the state's request once more, with a new deadline: its answer is overdue."""
+    OVERDUE.labels(renewal.state).inc()
+    log.error("renewal.answer_overdue", renewal_id=str(renewal.id), state=str(renewal.state))
+    _audit(tx, renewal, "answer-overdue")
+    store.set_timer(tx.conn, renewal.id, renewal.state, tx.now + DEADLINES[renewal.state])
+    match renewal.state:
+        case RenewalState.CLOSING_CHECKOUT:
+            outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.CANCELLED))
+        case RenewalState.EXPIRING:
+            outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.DEADLINE))
+        case RenewalState.WITHHOLDING:
+            outbox.add(tx, CancellationRequested(renewal_id=renewal.id, reason=renewal.ending))
+
+
+def _audit(tx: Tx, renewal: Renewal, action: str) -> None:
+    details: dict[str, audit.Detail] = {"state": str(renewal.state)}
+    audit.record(tx, actor="application", action=action, subject=str(renewal.id), details=details)

@@ -9,7 +9,7 @@ from portal import messages, refusals
 from portal.gateway import APIProblem
 from services.application import api as application
 from services.application import eligibility
-from services.application.domain import Ending, ItemState, RenewalState, Step
+from services.application.domain import EndReason, ItemState, RenewalState, TimelineEvent
 from services.identity import api as identity
 from services.identity.domain import CertificateFault, SignatureFault
 from services.identity.examining import Check
@@ -67,11 +67,11 @@ def test_every_finer_reason_has_words() -> None:
     [
         (messages.STATES, RenewalState),
         (messages.ITEM_STATES, [*ItemState, *OrderState]),
-        (messages.COURSE, Step),
+        (messages.COURSE, TimelineEvent),
         (messages.PRODUCTS, Product),
         (messages.CHECKS, Check),
         (messages.STANDINGS, eligibility.ADVICE),
-        (messages.ENDINGS, Ending),
+        (messages.ENDINGS, EndReason),
     ],
     ids=["renewal", "item", "course", "product", "check", "standing", "ending"],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.application import store, work
-from services.application.course import pass_deadline
 from services.application.domain import Renewal as Was
+from services.application.work import pass_deadline
 from shared.db import Pool
 from shared.events.application import CheckoutClosureRequested, CSRRequested
 from shared.lifecycle import Lifecycle
@@ -87,7 +87,7 @@ def test_a_timer_that_was_moved_while_it_was_claimed_does_not_fire(world: World)
         claimed = store.lock_renewal(tx.conn, renewal.id)
         assert claimed is not None
         store.set_timer(tx.conn, claimed.id, claimed.state, due + timedelta(days=1))
-        assert not store.take_timer(tx.conn, claimed, due)
+        assert not store.consume_timer(tx.conn, claimed, due)
     assert world.state(renewal) == "awaiting-payment"
 
 
@@ -109,7 +109,7 @@ def test_deadlines_that_fail_delay_no_other_and_are_tried_again_later(
     failing = {renewal.id for renewal in submitted[:6]}
     life, tried = Lifecycle(), 0
 
-    def fails(was: Was, tx: Tx) -> None:
+    def fails(tx: Tx, was: Was) -> None:
         nonlocal tried
         if was.id in failing:
             tried += 1

@@ -19,7 +19,7 @@ from services.application.domain import (
     AllRefused,
     Cancel,
     Deadline,
-    Ending,
+    EndReason,
     Hold,
     Item,
     ItemsEnded,
@@ -177,11 +177,11 @@ def test_every_state_can_be_reached_and_every_waiting_one_can_end() -> None:
 
 
 def test_the_reason_of_an_end_goes_when_the_renewal_goes_on() -> None:
-    expiring = renewal(S.AWAITING_PAYMENT).after(Deadline, NOW, ending=Ending.NOT_PAID)
-    assert expiring.ending is Ending.NOT_PAID
-    assert expiring.after(PaymentDeclined, NOW).ending is Ending.NOT_PAID
+    expiring = renewal(S.AWAITING_PAYMENT).after(Deadline, NOW, ending=EndReason.NOT_PAID)
+    assert expiring.ending is EndReason.NOT_PAID
+    assert expiring.after(PaymentDeclined, NOW).ending is EndReason.NOT_PAID
     assert expiring.after(PaymentCaptured, NOW).ending is None
-    assert expiring.after(Cancel, NOW, ending=Ending.CANCELLED).ending is Ending.CANCELLED
+    assert expiring.after(Cancel, NOW, ending=EndReason.CANCELLED).ending is EndReason.CANCELLED
 
 
 @pytest.mark.parametrize(("state", "kind"), list(itertools.product(T, ITEM_EVENTS)))
