@@ -212,24 +212,21 @@ def ending(slug: str | None) -> str:
 
 def step_name(entry: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the server name of a step: the PIN Envelope's own, else the first name of the item."""
-    if entry["event"] == "pin-envelope-posted" and entry["detail"]:
-        return str(entry["detail"].partition(" ")[0])
+    if entry["event"] == "pin-envelope-posted" and entry.get("server_name"):
+        return str(entry["server_name"])
     item = items.get(entry["item_id"])
     return "" if item is None else str(item["server_names"][0])
 
 
 def step_detail(entry: Mapping[str, Any], currency: str) -> str:
     """Return the detail of a step: a registered number, a serial number, an amount, a reason."""
-    detail = entry["detail"]
-    if not detail:
-        return ""
     match entry["event"]:
-        case "pin-envelope-posted":
-            return gettext("Registered number %(number)s") % {"number": detail.partition(" ")[2]}
-        case "certificate-issued":
-            return gettext("Serial number %(serial)s") % {"serial": detail}
-        case "refunded":
-            return money(int(detail), currency)
+        case "pin-envelope-posted" if entry.get("registered_number"):
+            return gettext("Registered number %(number)s") % {"number": entry["registered_number"]}
+        case "certificate-issued" if entry.get("serial"):
+            return gettext("Serial number %(serial)s") % {"serial": entry["serial"]}
+        case "refunded" if entry.get("amount_minor"):
+            return money(entry["amount_minor"], currency)
         case "cancelled" | "expired" | "refused":
-            return ending(detail)
+            return ending(entry.get("reason"))
     return ""

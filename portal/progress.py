@@ -40,9 +40,11 @@ def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
         item["id"]: {name: Envelope(server_name=name) for name in item["server_names"]} for item in renewal["items"]
     }
     for entry in renewal["timeline"]:
-        name, _, number = (entry["detail"] or "").partition(" ")
+        name = entry.get("server_name")
         if entry["event"] == "pin-envelope-posted" and name in found.get(entry["item_id"], {}):
-            found[entry["item_id"]][name] = Envelope(server_name=name, posted_at=entry["time"], number=number)
+            found[entry["item_id"]][name] = Envelope(
+                server_name=name, posted_at=entry["time"], number=entry["registered_number"]
+            )
     return {item_id: list(by_name.values()) for item_id, by_name in found.items()}
 
 

@@ -20,6 +20,7 @@ from services.application.domain import (
 from services.application.lifecycle import add_timeline_event, lock_known, lock_own, transition
 from services.application.refunds import find_or_recover, refund_item, refund_rest
 from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
+from services.application.timeline import Details
 from shared import audit
 from shared.errors import Ignored
 from shared.events.application import (
@@ -110,7 +111,7 @@ def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
     if not _is_of_record(tx, renewal):
         transition(tx, renewal, renewal.after(Hold, tx.now))
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        add_timeline_event(tx, renewal.id, TimelineEvent.ON_HOLD, detail="ar-changed")
+        add_timeline_event(tx, renewal.id, TimelineEvent.ON_HOLD, details=Details(reason="ar-changed"))
         return
     assert renewal.attestation is not None
     assert renewal.receipt is not None
@@ -153,7 +154,7 @@ def on_payment_declined(tx: Tx, event: PaymentDeclined) -> None:
     """Record a declined attempt to pay; the AR may try again."""
     was = lock_known(tx, event)
     transition(tx, was, was.after_event(event, tx.now))
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.PAYMENT_DECLINED, detail=event.reason)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.PAYMENT_DECLINED, details=Details(reason=event.reason))
 
 
 def on_payment_expired(tx: Tx, event: PaymentExpired) -> None:
@@ -175,7 +176,7 @@ def on_payment_refunded(tx: Tx, event: PaymentRefunded) -> None:
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
     if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
         raise Ignored("refund is settled")
-    add_timeline_event(tx, renewal.id, TimelineEvent.REFUNDED, refund.item_id, str(event.amount_minor))
+    add_timeline_event(tx, renewal.id, TimelineEvent.REFUNDED, refund.item_id, Details(amount_minor=event.amount_minor))
 
 
 def on_issuance_withheld(tx: Tx, event: IssuanceWithheld) -> None:
@@ -228,7 +229,7 @@ def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
     store.renew_subscription(
         tx.conn, item.srn, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, event.serial)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, Details(serial=event.serial))
     complete(tx, renewal)
 
 
@@ -236,14 +237,14 @@ def on_certificate_revoked(tx: Tx, event: CertificateRevoked) -> None:
     """Record the revocation of a certificate: the current one can then not be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, event.reason)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, Details(reason=event.reason))
 
 
 def on_issuance_refused(tx: Tx, event: IssuanceRefused) -> None:
     """Record the final refusal of an item and refund its amount; other items continue."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REFUSED, item.id, event.reason)
+    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REFUSED, item.id, Details(reason=event.reason))
     refund_item(tx, renewal, item, cause=event.reason)
     complete(tx, renewal)
 
@@ -257,31 +258,30 @@ def on_csr_request_sent(tx: Tx, event: CSRRequestSent) -> None:
 def on_mail_bounced(tx: Tx, event: MailBounced) -> None:
     """Record a bounced e-mail."""
     lock_known(tx, event)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.MAIL_BOUNCED, detail=event.template)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.MAIL_BOUNCED, details=Details(template=event.template))
 
 
 def on_pin_envelope_posted(tx: Tx, event: PINEnvelopePosted) -> None:
     """Record a posted PIN Envelope."""
     lock_known(tx, event)
-    add_timeline_event(
-        tx,
-        event.renewal_id,
-        TimelineEvent.PIN_ENVELOPE_POSTED,
-        event.item_id,
-        f"{event.server_name} {event.registered_number}",
-    )
+    details = Details(server_name=event.server_name, registered_number=event.registered_number)
+    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_POSTED, event.item_id, details)
 
 
 def on_pin_envelope_returned(tx: Tx, event: PINEnvelopeReturned) -> None:
     """Record a returned PIN Envelope."""
     lock_known(tx, event)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_RETURNED, event.item_id, event.reason)
+    add_timeline_event(
+        tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_RETURNED, event.item_id, Details(reason=event.reason)
+    )
 
 
 def on_pin_reissued(tx: Tx, event: PINReissued) -> None:
     """Record that a PIN was voided and another letter follows."""
     lock_known(tx, event)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_REISSUED, event.item_id, event.server_name)
+    add_timeline_event(
+        tx, event.renewal_id, TimelineEvent.PIN_REISSUED, event.item_id, Details(server_name=event.server_name)
+    )
 
 
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
@@ -320,7 +320,7 @@ def _announce_end(tx: Tx, renewal: Renewal, shown: TimelineEvent) -> None:
             attestation=renewal.attestation,
         ),
     )
-    add_timeline_event(tx, renewal.id, shown, detail=renewal.ending)
+    add_timeline_event(tx, renewal.id, shown, details=Details(reason=renewal.ending))
 
 
 SUBSCRIPTIONS: Final[tuple[Subscription, ...]] = (

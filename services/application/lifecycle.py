@@ -5,6 +5,7 @@ from datetime import datetime
 from services.application import store
 from services.application.domain import DEADLINES, Renewal, TimelineEvent
 from services.application.refusals import RenewalNotFound
+from services.application.timeline import NO_DETAILS, Details
 from shared.errors import Ignored
 from shared.events.base import Event
 from shared.tx import Tx
@@ -40,9 +41,9 @@ def add_timeline_event(
     renewal_id: RenewalId,
     event: TimelineEvent,
     item_id: ItemId | None = None,
-    detail: str | None = None,
+    details: Details = NO_DETAILS,
     at: datetime | None = None,
 ) -> None:
-    """Add a timeline step, with the time at which it was announced."""
+    """Add a timeline row, with the time at which it was announced."""
     announced = tx.now if tx.event is None else tx.event.time
-    store.add_to_timeline(tx.conn, renewal_id, at or announced, event, item_id, detail)
+    store.add_to_timeline(tx.conn, renewal_id, at or announced, event, item_id, details)

@@ -21,6 +21,7 @@ from psycopg.errors import ForeignKeyViolation
 from services.application import document, store
 from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState, TimelineEvent
 from services.application.refusals import NotRebuilt
+from services.application.timeline import Details
 from services.application.work import PASSED
 from shared import audit
 from shared.db import Pool
@@ -72,10 +73,10 @@ class _Rebuilt:
     refunds: list[tuple[Refund, datetime]] = field(default_factory=list)
     steps: list[tuple[TimelineEvent, str | None, datetime]] = field(default_factory=list)
 
-    def transition(self, renewal: Renewal, at: datetime, step: TimelineEvent | None, detail: str | None = None) -> None:
+    def transition(self, renewal: Renewal, at: datetime, step: TimelineEvent | None, reason: str | None = None) -> None:
         """Move to a state at a time; adds the step if the state is new."""
         if step is not None and renewal.state is not self.renewal.state:
-            self.steps.append((step, detail, at))
+            self.steps.append((step, reason, at))
         self.renewal = renewal
         self.due_at = None if renewal.state.ended else at + DEADLINES[renewal.state]
 
@@ -236,8 +237,8 @@ def _save(tx: Tx, rebuilt: _Rebuilt) -> None:
         store.set_timer(tx.conn, renewal.id, renewal.state, rebuilt.due_at)
     if renewal.state is RenewalState.CANCELLED:
         _withhold(tx, renewal)
-    for step, detail, at in rebuilt.steps:
-        store.add_to_timeline(tx.conn, renewal.id, at, step, None, detail)
+    for step, reason, at in rebuilt.steps:
+        store.add_to_timeline(tx.conn, renewal.id, at, step, None, Details(reason=reason))
 
 
 def _withhold(tx: Tx, renewal: Renewal) -> None:

@@ -106,7 +106,25 @@ class TimelineSchema(Schema):
     time = fields.AwareDateTime(required=True)
     event = fields.String(required=True, validate=validate.OneOf([each.value for each in TimelineEvent]))
     item_id = fields.UUID(allow_none=True)
-    detail = fields.String(allow_none=True)
+    detail = fields.String(allow_none=True, metadata={"description": "The facts below as one text"})
+    server_name = fields.String(
+        attribute="details.server_name", allow_none=True, metadata={"description": "Of a PIN Envelope"}
+    )
+    registered_number = fields.String(
+        attribute="details.registered_number", allow_none=True, metadata={"description": "Of a posted PIN Envelope"}
+    )
+    serial = fields.String(
+        attribute="details.serial", allow_none=True, metadata={"description": "Of an issued certificate"}
+    )
+    amount_minor = fields.Integer(
+        attribute="details.amount_minor", allow_none=True, metadata={"description": "Of a refund"}
+    )
+    template = fields.String(
+        attribute="details.template", allow_none=True, metadata={"description": "Of an e-mail that bounced"}
+    )
+    reason = fields.String(
+        attribute="details.reason", allow_none=True, metadata={"description": "Why, as a code, such as `not-paid`"}
+    )
 
 
 class RenewalSummarySchema(Schema):

@@ -6,7 +6,6 @@ their SRNs), items, timers. The claim of a timer locks nothing else; an import s
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 
 from services.application.domain import EndReason, Item, ItemState, Refund, Renewal, RenewalState, Subscription
+from services.application.timeline import Details, TimelineEntry, read_text
 from shared.db import Conn
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
@@ -30,16 +30,6 @@ _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
     "amount_minor, state, serial"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimelineEntry:
-    """A step of a renewal's timeline, as shown to the AR."""
-
-    time: datetime
-    event: str
-    item_id: uuid.UUID | None
-    detail: str | None
 
 
 OPEN_RENEWALS: Final = "SELECT state, count(*) FROM timers GROUP BY state"
@@ -302,18 +292,32 @@ def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bo
 
 
 def add_to_timeline(
-    conn: Conn, renewal_id: RenewalId, time: datetime, event: str, item_id: ItemId | None, detail: str | None
+    conn: Conn, renewal_id: RenewalId, time: datetime, event: str, item_id: ItemId | None, details: Details
 ) -> None:
-    """Add a step to the renewal's timeline."""
+    """Add an event to the renewal's timeline."""
     conn.execute(
-        "INSERT INTO timeline (renewal_id, time, event, item_id, detail) VALUES (%s, %s, %s, %s, %s)",
-        (renewal_id, time, event, item_id, detail),
+        """INSERT INTO timeline (renewal_id, time, event, item_id, detail, server_name, registered_number, serial,
+                                 amount_minor, template, reason)
+           VALUES (%(renewal_id)s, %(time)s, %(event)s, %(item_id)s, %(detail)s, %(server_name)s,
+                   %(registered_number)s, %(serial)s, %(amount_minor)s, %(template)s, %(reason)s)""",
+        {"renewal_id": renewal_id, "time": time, "event": event, "item_id": item_id, "detail": details.text}
+        | vars(details),
     )
 
 
+def _entry(time: datetime, event: str, item_id: ItemId | None, detail: str | None, **facts: Any) -> TimelineEntry:
+    details = Details(**facts)
+    if detail is not None and details == Details():
+        details = read_text(event, detail)
+    return TimelineEntry(time=time, event=event, item_id=item_id, detail=detail, details=details)
+
+
 def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
-    """Return a renewal's timeline, oldest step first."""
-    with conn.cursor(row_factory=class_row(TimelineEntry)) as cursor:
+    """Return a renewal's timeline, oldest event first."""
+    with conn.cursor(row_factory=kwargs_row(_entry)) as cursor:
         return cursor.execute(
-            "SELECT time, event, item_id, detail FROM timeline WHERE renewal_id = %s ORDER BY time, id", (renewal_id,)
+            """SELECT time, event, item_id, detail, server_name, registered_number, serial, amount_minor, template,
+                   reason
+               FROM timeline WHERE renewal_id = %s ORDER BY time, id""",
+            (renewal_id,),
         ).fetchall()

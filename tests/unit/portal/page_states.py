@@ -219,14 +219,18 @@ def _paying() -> list[State]:
 def _status() -> list[State]:
     # Two that people need not tell apart have one name, and one page.
     told_apart = {name: state for state, name in messages.STATES.items()}.values()
-    details = {
-        "pin-envelope-posted": "www.harbourlights.example.hk RR123456785HK",
-        "certificate-issued": "0a1b2c",
-        "refunded": "250000",
-        "expired": "not-paid",
+    details: dict[str, dict[str, Any]] = {
+        "pin-envelope-posted": {
+            "server_name": "www.harbourlights.example.hk",
+            "registered_number": "RR123456785HK",
+        },
+        "certificate-issued": {"serial": "0a1b2c"},
+        "refunded": {"amount_minor": 250_000},
+        "expired": {"reason": "not-paid"},
     }
     course = [
-        {"time": _MOMENT, "event": event, "item_id": ITEM, "detail": details.get(event)} for event in messages.COURSE
+        {"time": _MOMENT, "event": event, "item_id": ITEM, "detail": None} | details.get(event, {})
+        for event in messages.COURSE
     ]
     refunds = [
         {"id": ITEM, "item_id": None, "amount_minor": 250_000, "refunded_at": _MOMENT},
@@ -268,7 +272,13 @@ def _status() -> list[State]:
                 ("GET", f"/application/v1{_R}"): _three_items(
                     state="awaiting-csrs",
                     timeline=[
-                        {"time": _MOMENT, "event": "pin-envelope-returned", "item_id": ITEM, "detail": "unclaimed"}
+                        {
+                            "time": _MOMENT,
+                            "event": "pin-envelope-returned",
+                            "item_id": ITEM,
+                            "detail": "unclaimed",
+                            "reason": "unclaimed",
+                        }
                     ],
                 ),
                 ("GET", f"/issuance/v1{_R}/orders"): orders,

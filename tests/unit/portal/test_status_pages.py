@@ -65,22 +65,26 @@ def test_a_page_waits_for_machines_and_not_for_the_post(
     assert ("Refresh" in signed_in(app).get(R, base_url=PORTAL).headers) is reloads
 
 
-def entry(event: str, detail: str | None = None, day: int = 23) -> dict[str, Any]:
-    return {"time": f"2026-11-{day}T02:00:00+00:00", "event": event, "item_id": ITEM, "detail": detail}
+def entry(event: str, day: int = 23, **facts: str) -> dict[str, Any]:
+    return {"time": f"2026-11-{day}T02:00:00+00:00", "event": event, "item_id": ITEM, "detail": None, **facts}
+
+
+def posted(number: str, day: int) -> dict[str, Any]:
+    return entry("pin-envelope-posted", day, server_name="a.example.hk", registered_number=number)
 
 
 def test_the_status_says_where_each_pin_envelope_is(app: Flask, api: StubAPI) -> None:
     names = ["a.example.hk", "b.example.hk"]
-    made = renewal(state="awaiting-csrs", timeline=[entry("pin-envelope-posted", "a.example.hk RR123456785HK", 24)])
+    made = renewal(state="awaiting-csrs", timeline=[posted("RR123456785HK", 24)])
     made["items"][0]["server_names"] = names
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = made
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order(server_names=names)]
     page = signed_in(app).get(R, base_url=PORTAL).text
     assert "posted on 24 November 2026, registered number RR123456785HK" in page
     assert "being printed" in page
-    made["timeline"].append(entry("pin-envelope-returned", "unclaimed"))
+    made["timeline"].append(entry("pin-envelope-returned", reason="unclaimed"))
     assert "came back undelivered" in signed_in(app).get(R, base_url=PORTAL).text
-    made["timeline"].append(entry("pin-envelope-posted", "a.example.hk RR999999995HK", 28))
+    made["timeline"].append(posted("RR999999995HK", 28))
     again = signed_in(app).get(R, base_url=PORTAL).text
     assert "RR999999995HK" in again
     assert "Please contact us" not in again

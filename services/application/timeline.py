@@ -1,0 +1,56 @@
+"""Details of a timeline row, each fact in a field of its own."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.application.domain import TimelineEvent
+from shared.vocabulary import ItemId
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """Facts of a timeline event: those of a posted letter, a certificate, a refund, an e-mail, or a reason (slug)."""
+
+    server_name: str | None = None
+    registered_number: str | None = None
+    serial: str | None = None
+    amount_minor: int | None = None
+    template: str | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The same facts as one text, for readers of `detail`."""
+        return " ".join(str(fact) for fact in vars(self).values() if fact is not None) or None
+
+
+NO_DETAILS: Final = Details()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineEntry:
+    """A row of a renewal's timeline, as shown to the AR."""
+
+    time: datetime
+    event: str
+    item_id: ItemId | None
+    detail: str | None
+    details: Details
+
+
+def read_text(event: str, text: str) -> Details:
+    """Return the facts of a row that earlier code wrote as text alone."""
+    match event:
+        case TimelineEvent.PIN_ENVELOPE_POSTED:
+            server_name, _, number = text.partition(" ")
+            return Details(server_name=server_name, registered_number=number or None)
+        case TimelineEvent.PIN_REISSUED:
+            return Details(server_name=text)
+        case TimelineEvent.CERTIFICATE_ISSUED:
+            return Details(serial=text)
+        case TimelineEvent.REFUNDED:
+            return Details(amount_minor=int(text))
+        case TimelineEvent.MAIL_BOUNCED:
+            return Details(template=text)
+    return Details(reason=text)
