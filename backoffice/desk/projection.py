@@ -14,7 +14,7 @@ from typing import Any, Final
 from backoffice.desk import store, telling
 from shared.errors import Refused
 from shared.events import application, issuance, mailing, payment
-from shared.events.base import Envelope, Event, Topic
+from shared.events.base import CONFIDENTIAL, Envelope, Event, Topic
 from shared.events.registry import ALL
 from shared.messaging import feed_signature
 from shared.messaging.subscriptions import Subscription, on
@@ -25,8 +25,7 @@ from shared.tx import Tx
 
 # The writer signs every event of this topic.
 FEED: Final = Topic.ISSUANCE
-# Only mailing may read sealed PINs.
-READ: Final = tuple(topic for topic in Topic if topic is not Topic.PIN_ENVELOPES)
+READ: Final = tuple(topic for topic in Topic if topic not in CONFIDENTIAL)
 
 
 @dataclass(frozen=True, kw_only=True)

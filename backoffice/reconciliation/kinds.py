@@ -9,8 +9,8 @@ from typing import Final
 from backoffice.reconciliation.kind import kind
 from backoffice.reconciliation.money_kinds import MONEY
 
-# Only mailing may read sealed PINs: their topic is compared by mailing's inbox.
-_READ: Final = "topic <> 'issuance.pin-envelopes'"
+# Topics that are not read: sealed PINs are compared by mailing's inbox, evidence by its attestations.
+_READ: Final = "topic NOT IN ('issuance.pin-envelopes', 'identity.evidence')"
 # The newest event of each key that every consumer must have applied.
 _DUE: Final = """SELECT topic, key, max(sequence) AS sequence FROM event
                  WHERE time < :horizon AND time >= :since GROUP BY topic, key"""

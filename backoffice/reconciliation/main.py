@@ -14,12 +14,11 @@ from backoffice.reconciliation.comparing import ExtractMissing, Files, Report, c
 from backoffice.reconciliation.loading import ExtractRefused
 from backoffice.reconciliation.tables import BadRecord
 from shared.errors import Undecodable
-from shared.events.base import Topic
+from shared.events.base import CONFIDENTIAL, Topic
 from shared.settings import KafkaSettings, read_env, read_kafka, seal
 
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", "desk")
-# Only mailing may read sealed PINs.
-TOPICS: Final = tuple(topic for topic in Topic if topic is not Topic.PIN_ENVELOPES)
+TOPICS: Final = tuple(topic for topic in Topic if topic not in CONFIDENTIAL)
 DIVERGED: Final = 1
 UNUSABLE: Final = 2
 

@@ -17,9 +17,10 @@ class Access:
     reads: tuple[Topic, ...] = ()
 
 
-# Each topic has one writer. Only mailing may read sealed PINs.
+# Each topic has one writer. Only mailing may read sealed PINs; nobody may read copies of evidence, except identity
+# while its outbox is recovered (see may_read_its_own).
 ACCESS: Final[Mapping[str, Access]] = {
-    "identity": Access(writes=(Topic.IDENTITY,)),
+    "identity": Access(writes=(Topic.IDENTITY, Topic.EVIDENCE)),
     "application": Access(
         writes=(Topic.APPLICATION,),
         reads=(Topic.PAYMENT, Topic.MAILING, Topic.ISSUANCE),

@@ -53,9 +53,7 @@ class Point(StrEnum):
 
 
 # Divergences that a restore to this point may leave because no command can bring the data back (docs/operations.md).
-LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {
-    ("identity", Point.YESTERDAY): frozenset({"proof-differs"}),
-}
+LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +195,9 @@ class RestoreDrill:
             with kafka.may_read_its_own(self.installation.broker, service):
                 said = self._command(service, "recall", "--actor", ACTOR)
             forgotten = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith("forgotten: ")]
-        if service != "identity":
+        if service == "identity":
+            self._command(service, "restore-evidence", "--actor", ACTOR)
+        else:
             self._command(service, "rewind", "--to", (moment - timedelta(hours=1)).isoformat(), "--actor", ACTOR)
         return forgotten
 

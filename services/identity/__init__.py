@@ -1,1 +1,1 @@
-"""identity: owns subscribers, ARs, trust anchors, CRLs and signature evidence; publishes SignatureVerified."""
+"""identity: owns subscribers, ARs, trust anchors, CRLs and signature evidence; publishes two events."""

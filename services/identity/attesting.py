@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.identity import document, reading, records, store, subjects, tickets
+from services.identity import copies, document, reading, records, store, subjects, tickets
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
@@ -80,6 +80,7 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
             raise NonceSpent("this application was signed before, with another signature")
         return earlier
     _announce(evidence, tx)
+    copies.announce(evidence, found.crls, tx)
     return evidence
 
 

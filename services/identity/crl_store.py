@@ -44,6 +44,12 @@ def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, usable_until: datetime
     ).rowcount
     if moved == 0:
         return False
+    keep_crl(conn, crl, now)
+    return True
+
+
+def keep_crl(conn: Conn, crl: StoredCRL, now: datetime) -> None:
+    """Keep a CRL, newest or not, unless it is there."""
     conn.execute(
         """INSERT INTO crls (issuer_sha256, sha256, scope, number, this_update, next_update, der, accepted_at)
            VALUES (%(issuer_sha256)s, %(sha256)s, %(scope)s, %(number)s, %(this_update)s, %(next_update)s, %(der)s,
@@ -51,7 +57,6 @@ def add_crl(conn: Conn, crl: StoredCRL, now: datetime, *, usable_until: datetime
            ON CONFLICT (issuer_sha256, sha256) DO NOTHING""",
         {**vars(crl), "now": now},
     )
-    return True
 
 
 # For the gauges. Delta lists clear no certificate, so they have no expiry. A CA without a list counts as long expired.

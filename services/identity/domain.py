@@ -215,6 +215,12 @@ class EvidenceNotFound(Refused):
     reason = "evidence-not-found"
 
 
+class CopyRefused(Refused):
+    """A copy of evidence cannot be restored: it does not prove what it says, or something stands against it."""
+
+    reason = "copy-refused"
+
+
 class EnrolmentRefused(Refused):
     """The enrolment file is invalid."""
 

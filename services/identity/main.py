@@ -9,7 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.identity import certificates, crl_sources, crl_store, enrolment, evidence, extracts, settings, work
+from services.identity import (
+    certificates,
+    copies,
+    crl_sources,
+    crl_store,
+    enrolment,
+    evidence,
+    extracts,
+    settings,
+    store,
+    work,
+)
 from shared.db import Pool
 from shared.errors import Refused
 from shared.pki.crls import issuer_id
@@ -106,6 +117,28 @@ def _evidence(options: argparse.Namespace, tx: Tx) -> str:
     return f"cd {options.folder} && {command}"
 
 
+def _restore_evidence(options: argparse.Namespace) -> None:
+    """Exit status 1 if anything is left for a person."""
+    told = settings.read_settings()
+    checks = copies.Checks(
+        keys=KeySet.load(told.service.identity_jwks_file),
+        trust=settings.read_trust(told),
+        lists={} if options.crls is None else copies.find_lists(options.crls),
+    )
+    with open_current_pool(SERVICE, told.service, "restore-evidence", max_size=1) as pool:
+        found = copies.restore(pool, checks, actor=options.actor)
+    print(f"known {found.known}, restored {found.restored}, refused {len(found.refused)}")
+    for line in found.lists_missing:
+        print(f"without its revocation list: {line}")
+    if found.refused:
+        raise SystemExit("\n".join(f"not restored: {each}" for each in found.refused))
+
+
+def _restore_evidence_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--crls", type=Path, help="a folder with revocation lists that the database lost")
+    _actor(parser)
+
+
 def _actor(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument("--actor", required=default is None, default=default, help="name for the audit log")
 
@@ -141,6 +174,7 @@ SERVICE = Service(
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
+    pruning=(store.COPIES,),
     readings=(
         Reading(gauge=work.THIS_UPDATE, query=crl_store.THIS_UPDATES),
         Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),
@@ -161,6 +195,11 @@ SERVICE = Service(
             help="export the evidence of a signature",
             run=_operate("evidence", _evidence),
             add_arguments=_evidence_arguments,
+        ),
+        "restore-evidence": Command(
+            help="after a restore and `recall`: restore the signature evidence from its copies",
+            run=_restore_evidence,
+            add_arguments=_restore_evidence_arguments,
         ),
     },
 )

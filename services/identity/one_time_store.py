@@ -157,9 +157,24 @@ def end_session(conn: Conn, token_id: str, expires_at: datetime, now: datetime) 
     )
 
 
-def has_ended(conn: Conn, token_id: str) -> bool:
-    """Return whether the session of this access token was ended."""
-    return conn.execute("SELECT 1 FROM ended_sessions WHERE token_id = %s", (token_id,)).fetchone() is not None
+def has_ended(conn: Conn, token_id: str, issued_at: datetime) -> bool:
+    """Return whether the session of this access token was ended, by its AR or by a restore.
+
+    A restored database lost who signed out since: no token from before its outbox recovery began is good.
+    """
+    row = conn.execute(
+        """SELECT 1 FROM ended_sessions WHERE token_id = %s
+           UNION ALL SELECT 1 FROM outbox_recoveries WHERE began_at >= %s LIMIT 1""",
+        (token_id, issued_at),
+    ).fetchone()
+    return row is not None
+
+
+def end_all(conn: Conn) -> None:
+    """Delete every code, challenge and shown certificate, so every sign-in begins again."""
+    conn.execute("DELETE FROM sign_in_codes")
+    conn.execute("DELETE FROM sign_in_challenges")
+    conn.execute("DELETE FROM shown_certificates")
 
 
 def _prune(

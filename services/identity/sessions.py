@@ -19,5 +19,6 @@ def end(claims: Mapping[str, Any], tx: Tx) -> None:
 
 def require_open(claims: Mapping[str, Any], tx: Tx) -> None:
     """Require that the session has not ended. Raises TokenRefused."""
-    if one_time_store.has_ended(tx.conn, str(claims["jti"])):
+    issued_at = datetime.fromtimestamp(int(claims["iat"]), UTC)
+    if one_time_store.has_ended(tx.conn, str(claims["jti"]), issued_at):
         raise TokenRefused("the session was ended")

@@ -6,8 +6,8 @@ Lock order of this service: an AR, then that AR's e-Certs; an AR before their su
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from psycopg.rows import class_row, kwargs_row
 from psycopg.types.json import Jsonb
@@ -16,6 +16,7 @@ from services.identity.domain import AuthorisedRepresentative, Subscriber
 from shared.audit import Detail
 from shared.db import Conn
 from shared.pki.crls import StoredCRL
+from shared.runtime.pruning import Rule
 from shared.vocabulary import ARId, RenewalId, SubscriberId
 
 
@@ -39,6 +40,12 @@ class Evidence:
     verified_at: datetime
 
 
+# Longer than the topic keeps them (45 days): what a lost Kafka is filled from again is whole.
+COPIES: Final = Rule(
+    table="outbox",
+    keep=((date(2026, 1, 1), timedelta(days=60)),),
+    statement="SELECT * FROM blank_copies_of_evidence(%(before)s, %(limit)s)",
+)
 _SUBSCRIBER = "id, name, name_zh, brn, country, state_or_province, locality"
 _AR = "id, subscriber_id, name, name_zh, email, address, appointed_at, ended_at"
 _EVIDENCE = """id, renewal_id, subscriber_id, ar_id, nonce, document, document_sha256, signature, signature_sha256,
@@ -168,11 +175,36 @@ def add_evidence(conn: Conn, evidence: Evidence, crls: Iterable[StoredCRL]) -> b
     if added == 0:
         return False
     for crl in crls:
-        conn.execute(
-            """INSERT INTO evidence_crls (evidence_id, issuer_sha256, crl_sha256) VALUES (%s, %s, %s)
-               ON CONFLICT DO NOTHING""",
-            (evidence.id, crl.issuer_sha256, crl.sha256),
-        )
+        _link(conn, evidence.id, crl.issuer_sha256, crl.sha256)
+    return True
+
+
+def _link(conn: Conn, evidence_id: uuid.UUID, issuer_sha256: str, crl_sha256: str) -> None:
+    conn.execute(
+        """INSERT INTO evidence_crls (evidence_id, issuer_sha256, crl_sha256) VALUES (%s, %s, %s)
+           ON CONFLICT DO NOTHING""",
+        (evidence_id, issuer_sha256, crl_sha256),
+    )
+
+
+def recovered_copies(conn: Conn, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+    """Return copies of evidence that a recovery of the outbox brought back, oldest first: row, renewal and data."""
+    return conn.execute(
+        """SELECT id, key, data FROM outbox
+           WHERE topic = 'identity.evidence' AND recovery_id IS NOT NULL AND octet_length(data) > 0 AND id > %s
+           ORDER BY id LIMIT %s""",
+        (after, limit),
+    ).fetchall()
+
+
+def link_crl(conn: Conn, evidence_id: uuid.UUID, issuer_sha256: str, crl_sha256: str) -> bool:
+    """Record that a decision was based on this CRL; return False if the database lacks the CRL."""
+    found = conn.execute(
+        "SELECT 1 FROM crls WHERE issuer_sha256 = %s AND sha256 = %s FOR KEY SHARE", (issuer_sha256, crl_sha256)
+    ).fetchone()
+    if found is None:
+        return False
+    _link(conn, evidence_id, issuer_sha256, crl_sha256)
     return True
 
 

@@ -20,6 +20,7 @@ class Topic(StrEnum):
     """A Kafka topic; each has exactly one writing service."""
 
     IDENTITY = "identity.events"
+    EVIDENCE = "identity.evidence"
     APPLICATION = "application.events"
     PAYMENT = "payment.events"
     MAILING = "mailing.events"
@@ -29,6 +30,10 @@ class Topic(StrEnum):
 
 # Topics that outsiders read by position: their events are numbered and signed before they are sent.
 FEEDS: Final = frozenset({Topic.ISSUANCE})
+
+# Neither the desk nor the reconciliation reads these: sealed PINs are for mailing alone, evidence for nobody but its
+# own writer after a restore.
+CONFIDENTIAL: Final = frozenset({Topic.PIN_ENVELOPES, Topic.EVIDENCE})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,15 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from shared.events.base import Event, Topic
 from shared.vocabulary import ARId, SubscriberId, UTCTime
+
+Base64 = Annotated[str, Meta(description="Bytes, in Base64")]
+SHA256 = Annotated[str, Meta(description="SHA-256, lower-case hexadecimal")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,4 +25,33 @@ class SignatureVerified(Event):
     ar_id: ARId
     document_sha256: str
     certificate_sha256: str
+    verified_at: UTCTime
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceCRL:
+    """A revocation list that a decision was based on, by its issuing CA (name and key) and its own hash."""
+
+    issuer_sha256: SHA256
+    sha256: SHA256
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceKept(Event):
+    """Copy of one signature evidence outside identity's database; identity alone reads it, after a restore.
+
+    The attestation names subscriber, representative and certificate. `chain` is the signer's certificate, the sub-CAs
+    and the anchor (DER); `decision` is JSON.
+    """
+
+    TYPE: ClassVar[str] = "hk.ecert.identity.evidence-kept.v1"
+    TOPIC: ClassVar[Topic] = Topic.EVIDENCE
+
+    evidence_id: uuid.UUID
+    attestation: str
+    document: Base64
+    signature: Base64
+    chain: tuple[Base64, ...]
+    crls: tuple[EvidenceCRL, ...]
+    decision: str
     verified_at: UTCTime

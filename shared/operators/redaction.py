@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shared.events.base import Topic
+from shared.events.base import CONFIDENTIAL
 from shared.messaging.held_events import HeldEvent
 
 _LONGEST: Final = 200
@@ -33,7 +33,7 @@ def data(held_event: HeldEvent) -> Any:
     try:
         return _visible(json.loads(value))
     except (ValueError, RecursionError):
-        return _summary(value) | ({} if held_event.place.topic == Topic.PIN_ENVELOPES else _beginning(value))
+        return _summary(value) | ({} if held_event.place.topic in CONFIDENTIAL else _beginning(value))
 
 
 def _visible(value: Any, name: str = "") -> Any:

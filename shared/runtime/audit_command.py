@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from pathlib import Path
 
 from shared.db import Pool
 from shared.security import audit_seals
@@ -20,11 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEAD",
         help="head from the log event audit.sealed, preferably the newest, that must be in the log; repeatable",
     )
+    parser.add_argument(
+        "--public-keys",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="JWKS",
+        help="file with the public halves of earlier audit keys, such as SERVICE-audit-jwks.json; repeatable",
+    )
 
 
 def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) -> None:
     """Print each finding. Exit status 1 if there is one."""
-    keys = KeySet.parse({"keys": [key.jwk()]})
+    earlier = [KeySet.load(file).keys for file in options.public_keys]
+    keys = KeySet(
+        keys={kid: each for known in earlier for kid, each in known.items()} | {key.kid: key.key.public_key()}
+    )
     found = 0
     with pool.connection() as conn:
         for finding in audit_seals.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor):

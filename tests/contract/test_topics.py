@@ -52,7 +52,8 @@ def test_a_topic_has_one_writer(topic: Topic) -> None:
 
 
 def test_every_event_that_somebody_announces_is_known_to_whom_it_concerns() -> None:
-    """Sealed PINs are for mailing alone, evidence of signatures for the desk."""
+    """Sealed PINs are for mailing alone, what was signed for the desk, copies of the evidence for nobody."""
+    assert [service for service, access in ACCESS.items() if Topic.EVIDENCE in access.reads] == []
     assert [service for service, access in ACCESS.items() if Topic.PIN_ENVELOPES in access.reads] == ["mailing"]
     assert [service for service, access in ACCESS.items() if Topic.IDENTITY in access.reads] == ["desk"]
 

@@ -53,6 +53,7 @@ def test_the_wildcard_certificate_covers_its_base_name(renewed: Journey) -> None
 def test_every_event_is_announced_once_and_in_order(renewed: Journey, system: Target) -> None:
     found = events(system, renewed.id)
     assert found["identity.events"] == ["signature-verified"]
+    assert found["identity.evidence"] == ["evidence-kept"]
     assert found["application.events"] == ["renewal-submitted", "csr-requested", "renewal-completed"]
     assert found["payment.events"] == ["payment-captured"]
     assert found["mailing.events"] == ["csr-request-sent"]

@@ -1,6 +1,7 @@
 """The capacity tables of docs/operations.md follow from what was measured and from what the manifests allow."""
 
 from benchmarks import capacity
+from shared.events.base import Topic
 from tests.contract.k8s.rendering import Rendered, environment, labels, name
 
 
@@ -35,8 +36,12 @@ def test_engines_are_as_large_as_the_manifests_make_them(production: Rendered) -
         assert spec["storage"] == {"size": f"{capacity.DATABASE_GIB}Gi"}
     (volume,) = production.one("KafkaNodePool", "broker")["spec"]["storage"]["volumes"]
     assert volume["size"] == f"{capacity.BROKER_GIB}Gi"
-    kept = {int(each["spec"]["config"]["retention.ms"]) for each in production.of("KafkaTopic")}
-    assert max(kept) == capacity.KAFKA_DAYS * 24 * 3600 * 1000
+    days = {
+        name(each): int(each["spec"]["config"]["retention.ms"]) / 86_400_000 for each in production.of("KafkaTopic")
+    }
+    backups = {int(each["spec"]["backup"]["retentionPolicy"].rstrip("d")) for each in production.of("Cluster")}
+    assert days.pop(Topic.EVIDENCE) > max(backups), "a restore to the oldest backup loses no evidence"
+    assert {*days.values()} == {capacity.KAFKA_DAYS}
     web = [each for each in production.ours() if name(each).endswith("-web")]
     assert {int(environment(production, each)["WEB_THREADS"]) + 2 for each in web if name(each) != "portal-web"} == {
         capacity.POOL["web"]

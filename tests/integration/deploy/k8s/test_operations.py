@@ -47,7 +47,7 @@ def test_its_commands_exist() -> None:
     named = set(re.findall(r"python -m services\.(\w+)\.main ([a-z-]+)", TEXT))
     named |= {("SERVICE", command) for command in ("recall", "rewind", "verify-audit", "held")}
     named |= {("identity", "enrol"), ("application", "import"), ("issuance", "register-reader"), ("payment", "recheck")}
-    named |= {("issuance", "reissue-pin")}
+    named |= {("issuance", "reissue-pin"), ("identity", "restore-evidence"), ("identity", "replace-ar")}
     for service, command in named:
         if command != "COMMAND":
             main = importlib.import_module(f"services.{service.replace('SERVICE', 'application')}.main")

@@ -34,6 +34,7 @@ from tests.support.engines import Kafka
 
 WRITERS: Final = {
     Topic.IDENTITY: {"identity"},
+    Topic.EVIDENCE: {"identity"},
     Topic.APPLICATION: {"application"},
     Topic.PAYMENT: {"payment"},
     Topic.MAILING: {"mailing"},
@@ -42,6 +43,7 @@ WRITERS: Final = {
 }
 READERS: Final = {
     Topic.IDENTITY: {"desk"},
+    Topic.EVIDENCE: set(),
     Topic.APPLICATION: {"payment", "mailing", "issuance", "desk"},
     Topic.PAYMENT: {"application", "desk"},
     Topic.MAILING: {"application", "desk"},

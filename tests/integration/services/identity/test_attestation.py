@@ -83,7 +83,10 @@ def test_the_signature_is_announced_once(http: FlaskClient, pool: Pool) -> None:
     with pool.connection() as conn:
         events = stored(conn, application.renewal_id)
 
-    assert [(event.type, event.sequence) for event in events] == [("hk.ecert.identity.signature-verified.v1", 1)]
+    assert [(event.type, event.sequence) for event in events] == [
+        ("hk.ecert.identity.signature-verified.v1", 1),
+        ("hk.ecert.identity.evidence-kept.v1", 1),
+    ]
 
 
 def test_a_lost_answer_can_be_asked_for_again(http: FlaskClient, pool: Pool) -> None:
@@ -129,7 +132,7 @@ def test_many_at_once_with_one_signature_leave_one_evidence(http: FlaskClient, p
 
     assert len(answers) == 6
     assert len(set(answers)) == 1
-    assert (count(pool, "evidence"), count(pool, "outbox")) == (1, 1)
+    assert (count(pool, "evidence"), count(pool, "outbox")) == (1, 2)
 
 
 def test_another_signature_over_the_same_application_is_refused(http: FlaskClient, pool: Pool) -> None:

@@ -103,6 +103,11 @@ ROWS: Final = {
         "INSERT INTO crls (number, tbs, der, this_update) VALUES (%(number)s, '', '', %(time)s)",
         "SELECT count(*) FROM crls",
     ),
+    ("identity", "outbox"): (
+        """INSERT INTO outbox (event_id, topic, key, sequence, type, source, time, data, dataschema, sent_at)
+           VALUES (%(id)s::uuid, 'identity.evidence', %(id)s::text, 1, 't', 's', %(time)s, 'a copy', 'd', %(time)s)""",
+        "SELECT count(*) FROM outbox WHERE data <> ''",
+    ),
     ("issuance", "outbox"): (
         """INSERT INTO outbox (event_id, topic, key, sequence, type, source, time, data, dataschema, sent_at)
            VALUES (%(id)s::uuid, 'issuance.pin-envelopes', %(id)s::text, 1, 't', 's', %(time)s, 'sealed', 'd',
@@ -169,6 +174,16 @@ KEPT: Final = {
         "issuance",
         "outbox",
         ROWS["issuance", "outbox"][0].replace("issuance.pin-envelopes", "issuance.events"),
+    ),
+    "another topic's event of identity": (
+        "identity",
+        "outbox",
+        ROWS["identity", "outbox"][0].replace("identity.evidence", "identity.events"),
+    ),
+    "a copy of evidence that Kafka has not": (
+        "identity",
+        "outbox",
+        ROWS["identity", "outbox"][0].replace("'a copy', 'd', %(time)s)", "'a copy', 'd', NULL)"),
     ),
     "a sealed PIN that Kafka has not": (
         "issuance",

@@ -1,11 +1,13 @@
 """The sealed audit log: whatever is changed afterwards is named."""
 
+import argparse
 import json
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -15,6 +17,7 @@ from structlog.testing import capture_logs
 
 from shared import audit, db
 from shared.db import Pool
+from shared.runtime import audit_command
 from shared.security import audit_seals
 from shared.security.audit_seals import Finding
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
@@ -181,3 +184,21 @@ def test_verifying_300_000_seals_stays_within_64_mb(pool: Pool, made: Database, 
         most = watched.result()
     assert found == 0
     assert most - before < 64 * 1024 * 1024
+
+
+def test_the_command_verifies_seals_of_an_earlier_key_with_its_public_half_alone(
+    pool: Pool, key: SigningKey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seal_some(pool, key, "sealed before the key was changed")
+    private = ec.generate_private_key(ec.SECP256R1())
+    present = SigningKey(key=private, kid=thumbprint(private.public_key()))
+    seal_some(pool, present, "sealed afterwards")
+    parser = argparse.ArgumentParser()
+    audit_command.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        audit_command.run(pool, "application", present, parser.parse_args([]))
+    assert "\nseal 1: " in capsys.readouterr().out
+    earlier = tmp_path / "application-audit-jwks.json"
+    earlier.write_text(json.dumps({"keys": [key.jwk()]}))
+    audit_command.run(pool, "application", present, parser.parse_args(["--public-keys", str(earlier)]))
+    assert "every seal fits its rows; the last is 2 " in capsys.readouterr().out
