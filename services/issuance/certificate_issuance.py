@@ -1,5 +1,7 @@
-"""Issue a certificate for an accepted CSR: re-run every check, persist the intent (serial and TBS bytes) before the CA
-key is used, sign, store and announce.
+"""Issue a certificate for an accepted CSR: validate again, persist the intent before the CA key is used, then sign.
+
+The intent is the serial number and the to-be-signed bytes. The signed certificate is stored and announced in one
+transaction.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOve
 from services.issuance.csr import csr
 from services.issuance.domain import (
     Certificate,
-    CSRSetAside,
+    CSRDiscarded,
     Intent,
     IntentMade,
     Order,
@@ -61,13 +63,59 @@ class Issuer:
     random: Callable[[int], bytes]
 
 
-def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
-    """Store the bytes to be signed for this order. Returns None if it is withheld, refused, or its CSR is discarded.
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """Result of `validate_for_signing`: the bytes to be signed, or what forbids signing them.
 
-    Everything is checked again, whatever intake or opening found: (1) issuance lock and order, (2) both proofs, (3) the
-    CSR, its names and its key, (4) the linted bytes. Domain validation and CAA belong between (3) and (4), CT between
-    the two signatures that then follow. Raises TokenRefused or ProofRefused if a proof is no longer valid: that is not
-    the subscriber's fault, and a person must decide.
+    `objection` is the reason why the CSR or its key cannot be used, `findings` are the linter's. With an objection and
+    no stored intent there are no bytes.
+    """
+
+    serial: str = ""
+    tbs: bytes = b""
+    objection: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+def validate_for_signing(tx: Tx, order: Order, issuer: Issuer, stored: Intent | None = None) -> Validated:
+    """Run every check that stands between an accepted CSR and the CA's key.
+
+    (1) both proofs, (2) the CSR and its names, (3) its key, (4) the leaf and its bytes, made here or `stored`,
+    (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two signatures that then follow.
+    Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
+    Raises SubjectRefused, NothingInForce or SubscriptionOver if no bytes can be made.
+    """
+    renewal = _proved(tx, order, issuer)
+    request, objection = _checked_csr(tx, order, renewal, issuer)
+    if request is None or (objection is not None and stored is None):
+        return Validated(objection=objection)
+    leaf = _leaf(tx, order, renewal, request, issuer, stored)
+    if stored is None:
+        tbs = profiles.leaf_tbs(leaf, issuer.ca, issuer.addresses, issuer.signer.algorithm)
+    else:
+        tbs = stored.tbs
+    findings = tuple(str(finding) for finding in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
+    return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, findings=findings)
+
+
+def _leaf(tx: Tx, order: Order, renewal: Renewal, request: csr.CSR, issuer: Issuer, stored: Intent | None) -> Leaf:
+    if stored is None:
+        serial, period = profiles.new_serial(issuer.site_prefix, issuer.random), validity(tx.now)
+    else:  # the linter reads the times off the stored bytes
+        serial, period = int(stored.serial, 16), Validity(not_before=tx.now, not_after=tx.now)
+    return Leaf(
+        serial=serial,
+        organisation=renewal.organisation,
+        names=certificate_names(order.server_names),
+        validity=period,
+        spki=request.spki,
+    )
+
+
+def make_intent(tx: Tx, item_id: ItemId, issuer: Issuer) -> Intent | None:
+    """Validate the order and store what will be signed for it, whatever intake or opening found.
+
+    Returns None if nothing is to be signed: the renewal is withheld, the CSR is discarded or the order is refused.
     """
     found = store.find_order(tx.conn, item_id)
     assert found is not None
@@ -75,57 +123,36 @@ def make_intent(item_id: ItemId, tx: Tx, issuer: Issuer) -> Intent | None:
     order = store.lock_order(tx.conn, item_id)
     if withheld_at is not None or order is None or order.state is not OrderState.CSR_RECEIVED:
         return None
-    renewal = _proved(order, tx, issuer)
-    request = _checked_csr(order, renewal, tx, issuer)
-    if request is None:
-        return None
     try:
-        leaf = Leaf(
-            serial=profiles.new_serial(issuer.site_prefix, issuer.random),
-            organisation=renewal.organisation,
-            names=certificate_names(order.server_names),
-            validity=validity(tx.now),
-            spki=request.spki,
-        )
-        tbs = profiles.leaf_tbs(leaf, issuer.ca, issuer.addresses, issuer.signer.algorithm)
+        validated = validate_for_signing(tx, order, issuer)
     except (SubjectRefused, NothingInForce, SubscriptionOver) as refused:
         refuse(tx, order, refused.reason)
         return None
-    findings = tuple(str(f) for f in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
-    return _save_intent(tx, order, leaf, tbs, findings)
+    if validated.objection is not None:
+        _discard_csr(tx, order, validated.objection)
+        return None
+    return _save_intent(tx, order, validated)
 
 
-def checked_again(intent: Intent, tx: Tx, issuer: Issuer) -> Intent | None:
-    """Return a claimed intent if it may still be signed. Returns None otherwise: the intent is ended and the order
-    refused.
+def revalidate_intent(tx: Tx, intent: Intent, issuer: Issuer) -> Intent | None:
+    """Validate a leased intent again before its bytes are signed. None if not: it is ended, and the order refused.
 
-    A signer may be unavailable for days; meanwhile the key may become known to others, or the bytes too old (48 hours
-    after notBefore). The bytes are also compared with the order again. Raises the errors of make_intent.
+    A signer may be unavailable for days. Meanwhile the key may have become known to others, or the bytes too old to be
+    signed (48 hours after notBefore).
     """
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
     if order.state is not OrderState.ISSUING:
-        return intent  # another process has settled it: signing again changes nothing
-    assert order.csr is not None
-    renewal = _proved(order, tx, issuer)
-    request = csr.read_der(order.csr)
-    leaf = Leaf(
-        serial=int(intent.serial, 16),
-        organisation=renewal.organisation,
-        names=certificate_names(order.server_names),
-        validity=Validity(not_before=tx.now, not_after=tx.now),  # lint reads the times from the bytes
-        spki=request.spki,
-    )
-    objection = key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
-    findings = tuple(str(f) for f in lint.findings(intent.tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
-    if objection is None and not findings:
+        return intent  # another worker has settled it: signing the same bytes again changes nothing
+    validated = validate_for_signing(tx, order, issuer, intent)
+    if validated.objection is None and not validated.findings:
         return intent
-    _end(intent, order, tx, objection=objection, findings=findings)
+    _end(tx, intent, order, objection=validated.objection, findings=validated.findings)
     return None
 
 
-def _end(intent: Intent, order: Order, tx: Tx, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
+def _end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
     """End an intent that waited for its signature, and refuse its order."""
     certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
     audit.record(
@@ -138,8 +165,8 @@ def _end(intent: Intent, order: Order, tx: Tx, *, objection: str | None, finding
     refuse(tx, order, objection or "lint")
 
 
-def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
-    """Store a certificate that was signed after its intent was ended, as revoked: it is never delivered."""
+def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
+    """Keep a certificate that was signed after its intent was ended: nobody gets it, and it is revoked."""
     if certificate_store.find_by_serial(tx.conn, certificate.serial) is not None:
         return
     certificate_store.add_certificate(tx.conn, certificate)
@@ -150,8 +177,8 @@ def _keep_revoked(certificate: Certificate, tx: Tx) -> None:
     revocation.revoke_one(certificate, reason, _ACTOR, tx, never_announced=True)
 
 
-def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
-    """Verify the renewal's proofs again. Returns the renewal; it must still equal what they prove."""
+def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
+    """The renewal, its proofs verified again; what is stored must still be what they say."""
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
     renewal, orders = proofs.verified(
@@ -171,21 +198,22 @@ def _proved(order: Order, tx: Tx, issuer: Issuer) -> Renewal:
     return renewal
 
 
-def _checked_csr(order: Order, renewal: Renewal, tx: Tx, issuer: Issuer) -> csr.CSR | None:
-    """Return the CSR if it can still be used; else discard it, and the order awaits another one,
-    with its PINs unspent.
-    """
+def _checked_csr(tx: Tx, order: Order, renewal: Renewal, issuer: Issuer) -> tuple[csr.CSR | None, str | None]:
+    """Return the order's CSR, None if it cannot be read, and the objection to it or its key, if there is one."""
     assert order.csr is not None
+    request = None
     try:
         request = csr.read_der(order.csr)
         csr.check_names(request, order.server_names)
-        objection = key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
     except Refused as refused:
-        objection = refused.reason
-    if objection is None:
-        return request
+        return request, refused.reason
+    return request, key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
+
+
+def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
+    """Have the order wait for another CSR, its PINs unspent."""
     waiting = replace(
-        order.after(CSRSetAside),
+        order.after(CSRDiscarded),
         csr=None,
         csr_sha256=None,
         spki_sha256=None,
@@ -196,26 +224,27 @@ def _checked_csr(order: Order, renewal: Renewal, tx: Tx, issuer: Issuer) -> csr.
     )
     store.save_order(tx.conn, waiting)
     audit.record(tx, actor=_ACTOR, action="csr-set-aside", subject=str(order.item_id), details={"reason": objection})
-    return None
 
 
-def _save_intent(tx: Tx, order: Order, leaf: Leaf, tbs: bytes, findings: tuple[str, ...]) -> Intent | None:
+def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | None:
+    findings = validated.findings
     intent = Intent(
         item_id=order.item_id,
         renewal_id=order.renewal_id,
-        serial=f"{leaf.serial:x}",
-        tbs=tbs,
+        serial=validated.serial,
+        tbs=validated.tbs,
         state="tombstone" if findings else "intended",
         findings=findings,
     )
     certificate_store.add_intent(tx.conn, intent, now=tx.now, due_at=None if findings else tx.now + LEASE)
     store.save_pins(tx.conn, order.item_id, "spent")
+    tbs_sha256 = sha256(intent.tbs).hexdigest()
     audit.record(
         tx,
         actor=_ACTOR,
         action="intent-refused" if findings else "intent-made",
         subject=intent.serial,
-        details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": sha256(tbs).hexdigest()},
+        details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": tbs_sha256},
     )
     if findings:
         refuse(tx, order, "lint")
@@ -245,8 +274,8 @@ def sign(intent: Intent, issuer: Issuer) -> bytes:
     return der
 
 
-def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
-    """Store and announce the certificate. Returns False if that was done before, or if the intent was ended meanwhile.
+def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
+    """Store and announce the certificate, unless that was done before, or the intent was ended meanwhile; False then.
 
     A token may take minutes to sign. If another worker has claimed and ended the intent meanwhile, or the key was
     blocked, the certificate exists but is refused: it is stored as revoked, and the next CRL lists it.
@@ -257,10 +286,10 @@ def settle(intent: Intent, der: bytes, tx: Tx) -> bool:
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
     if order.state is OrderState.ISSUING and store.is_blocked(tx.conn, certificate.spki_sha256):
-        _end(intent, order, tx, objection="key-blocked")
+        _end(tx, intent, order, objection="key-blocked")
     if not certificate_store.save_signed(tx.conn, intent.item_id):
         if certificate_store.is_ended(tx.conn, intent.item_id):
-            _keep_revoked(certificate, tx)
+            _keep_revoked(tx, certificate)
         return False
     certificate_store.add_certificate(tx.conn, certificate)
     store.save_order(tx.conn, order.after(CertificateIssued))

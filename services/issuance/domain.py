@@ -35,15 +35,15 @@ class IntentMade:
     """The to-be-signed bytes are stored: a certificate follows, unless they may no longer be signed by then."""
 
 
-class CSRSetAside:
-    """The CSR is discarded; the order awaits another one."""
+class CSRDiscarded:
+    """The CSR failed re-validation and is discarded; the order waits for another."""
 
 
-Trigger = type[Event] | type[IntentMade] | type[CSRSetAside]
+Trigger = type[Event] | type[IntentMade] | type[CSRDiscarded]
 _S = OrderState
 TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
     (_S.AWAITING_CSR, CSRReceived): _S.CSR_RECEIVED,
-    (_S.CSR_RECEIVED, CSRSetAside): _S.AWAITING_CSR,
+    (_S.CSR_RECEIVED, CSRDiscarded): _S.AWAITING_CSR,
     (_S.CSR_RECEIVED, IntentMade): _S.ISSUING,
     (_S.AWAITING_CSR, IssuanceRefused): _S.REFUSED,
     (_S.CSR_RECEIVED, IssuanceRefused): _S.REFUSED,

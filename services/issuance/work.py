@@ -148,17 +148,17 @@ def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
 def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, clock: Clock) -> None:
     if intent is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
-            intent = certificate_issuance.make_intent(order.item_id, tx, issuer)
+            intent = certificate_issuance.make_intent(tx, order.item_id, issuer)
     else:
         with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
-            intent = certificate_issuance.checked_again(intent, tx, issuer)
+            intent = certificate_issuance.revalidate_intent(tx, intent, issuer)
     if intent is None:
         REFUSED.inc()
         return
     with tracing.step("sign"):
         der = certificate_issuance.sign(intent, issuer)
     with transaction(pool, clock=clock) as tx:
-        settled = certificate_issuance.settle(intent, der, tx)
+        settled = certificate_issuance.settle(tx, intent, der)
     if settled:
         _count(order, clock())
 

@@ -91,10 +91,10 @@ class Away(SignerThatDies):
         raise SignerUnavailable("the token does not answer")
 
 
-def wait_for_a_signature(world: World) -> Renewal:
+def wait_for_a_signature(world: World, **fields: str) -> Renewal:
     """A renewal whose intent is stored and could not be signed."""
     renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
+    world.submit(renewal, **fields)
     with pytest.raises(SignerUnavailable):
         work.issue_next(world.pool, replace(world.issuer, signer=Away(world)), clock=world.clock)
     world.now += certificate_issuance.LEASE
@@ -122,6 +122,13 @@ def test_what_waited_too_long_is_not_signed(world: World) -> None:
     renewal = wait_for_a_signature(world)
     world.now += timedelta(days=2, minutes=1)
     assert_refused(world, renewal, "lint")
+
+
+def test_waiting_intent_whose_csr_asks_for_other_names_is_ended(world: World, issuance: Database) -> None:
+    renewal = wait_for_a_signature(world, csr=as_pem(csr_der(rsa_key(), names=["www.example.hk"])))
+    with psycopg.connect(issuance.url) as conn:
+        conn.execute("UPDATE orders SET csr = %s", (csr_der(rsa_key(), names=["evil.example.hk"]),))
+    assert_refused(world, renewal, "csr-names-differ")
 
 
 def test_bytes_that_say_something_else_by_now_are_not_signed(world: World, issuance: Database) -> None:
@@ -204,13 +211,13 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        intent = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
     assert intent is not None
     der = certificate_issuance.sign(intent, world.issuer)
     with world.begin() as tx:
-        assert certificate_issuance.settle(intent, der, tx)
+        assert certificate_issuance.settle(tx, intent, der)
     with world.begin() as tx:
-        assert not certificate_issuance.settle(intent, der, tx)
+        assert not certificate_issuance.settle(tx, intent, der)
     assert world.events(renewal).count("certificate-issued") == 1
 
 
@@ -219,7 +226,7 @@ def test_an_item_gets_one_intent_for_ever(world: World) -> None:
     world.submit(renewal)
     for expected in (True, False):
         with world.begin() as tx:
-            made = certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+            made = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
         assert (made is not None) is expected
 
 
@@ -227,7 +234,7 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+        certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
         cancelling = threading.Thread(target=world.cancel, args=(renewal,))
         cancelling.start()
         cancelling.join(0.3)
@@ -246,7 +253,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
 
     def make_intent() -> None:
         with world.begin() as tx:
-            certificate_issuance.make_intent(renewal.items[0].item_id, tx, world.issuer)
+            certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
 
     with world.begin() as tx:
         handlers.withhold(tx, CancellationRequested(renewal_id=renewal.renewal_id))
