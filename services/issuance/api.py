@@ -15,7 +15,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
 from services.issuance.csr.keys import KeyFault, KeyRefused
-from services.issuance.csr_intake import PINDesk, SubmitCSR
+from services.issuance.csr_intake import SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import (
     CertificateExpired,
@@ -33,7 +33,7 @@ from services.issuance.domain import (
 )
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip
+from services.issuance.pins.pins import PINSlip, PINVerifier
 from services.issuance.schemas import (
     CertificateSchema,
     CheckedCSRSchema,
@@ -152,7 +152,7 @@ class Deps:
     """Dependencies built by main.py. The web process has no CA key."""
 
     ca: IssuingCA
-    desk: PINDesk
+    pin_verifier: PINVerifier
     key_policy: KeyPolicy
     parser: Parser
 
@@ -179,12 +179,17 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @request.steps
 @blp.arguments(CSRSchema)
 @blp.response(200, OrderSchema)
-def receive_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
+def submit_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     """Submit an item's CSR with its reference number and the PIN of each of its server names."""
     deps = request.deps(Deps)
     command = SubmitCSR(item_id=ItemId(item_id), reference=body["reference"], pins=body["pins"], csr=body["csr"])
-    order = csr_intake.receive_csr(
-        command, request.caller(), request.transaction, desk=deps.desk, policy=deps.key_policy, parser=deps.parser
+    order = csr_intake.accept_csr(
+        command,
+        request.caller(),
+        request.transaction,
+        verifier=deps.pin_verifier,
+        policy=deps.key_policy,
+        parser=deps.parser,
     )
     with request.transaction() as tx:
         return _shown(tx.conn, [order])[0]
@@ -303,8 +308,8 @@ def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
             "pins": [
                 {
                     "server_name": pin.server_name,
-                    "state": "locked" if pin.state == "sealed" and pin.tries >= pins.TRIES else pin.state,
-                    "tries_left": pins.TRIES - pin.tries,
+                    "state": "locked" if pin.state == "sealed" and pin.tries >= pins.MAX_ATTEMPTS else pin.state,
+                    "tries_left": pins.MAX_ATTEMPTS - pin.tries,
                 }
                 for pin in found
                 if pin.item_id == order.item_id

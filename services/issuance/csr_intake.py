@@ -1,13 +1,12 @@
-"""CSR submission. Validates CSR and key first (no side effects), then consumes and commits one PIN attempt per server
-name, then verifies the PINs.
+"""CSR submission: CSR and key are checked first, without side effects; then the PINs, at the cost of an attempt each.
+
+The attempts are consumed and committed before any PIN is verified.
 """
 
 import base64
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from services.issuance import revocation, store
 from services.issuance.csr import csr
@@ -26,10 +25,11 @@ from services.issuance.domain import (
 )
 from services.issuance.key_policy import KeyPolicy, key_objection
 from services.issuance.pins import pins
-from services.issuance.pins.pins import Pepper, PINSlip
+from services.issuance.pins.pins import PINSlip, PINVerifier
 from shared import audit
 from shared.db import Conn
-from shared.errors import Refused, Unavailable
+from shared.errors import Refused
+from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name
@@ -40,14 +40,6 @@ from shared.vocabulary import ItemId
 from shared.web.auth import Caller
 
 Begin = Callable[[], AbstractContextManager[Tx]]
-HASHES_AT_ONCE: Final = 2
-_WAIT_SECONDS: Final = 10.0
-
-
-class TooBusy(Unavailable):
-    """Too many PINs are being verified; no attempt was consumed."""
-
-    reason = "too-busy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,41 +52,22 @@ class SubmitCSR:
     csr: str = field(repr=False)
 
 
-class PINDesk:
-    """Verifier of PINs, a few at a time: each takes 19 MiB and some milliseconds of a processor."""
-
-    def __init__(self, pepper: Pepper, at_once: int = HASHES_AT_ONCE) -> None:
-        self._pepper = pepper
-        self._slots = threading.BoundedSemaphore(at_once)
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Yield a slot for verifying, before any attempt is consumed. Raises TooBusy."""
-        if not self._slots.acquire(timeout=_WAIT_SECONDS):
-            raise TooBusy("try again in a moment")
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-    def right(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
-        """Return the server names whose PIN is right."""
-        return {
-            name
-            for name, pin in found.items()
-            if pin.hash is not None and self._pepper.matches(pin.envelope_id, typed[name], pin.hash)
-        }
-
-
-def receive_csr(
-    command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser = INLINE
+def accept_csr(
+    command: SubmitCSR,
+    caller: Caller,
+    begin: Begin,
+    *,
+    verifier: PINVerifier,
+    policy: KeyPolicy,
+    parser: Parser = INLINE,
 ) -> Order:
-    """Accept a CSR with the PIN of each of its server names. Only PINWrong and PINLocked consume an attempt.
+    """Accept a CSR with the PIN of each of its server names. No refusal but PINWrong costs an attempt.
 
-    Every refusal adds one audit row; a wrong PIN's is written with the attempt that it consumes.
+    Every refusal leaves one row in the audit log; the row of a wrong PIN is written in the transaction that keeps the
+    attempt consumed.
     """
     try:
-        return _receive(command, caller, begin, desk=desk, policy=policy, parser=parser)
+        return _accept(command, caller, begin, verifier=verifier, policy=policy, parser=parser)
     except PINWrong:
         raise
     except Refused as refused:
@@ -108,8 +81,8 @@ def _record_refusal(command: SubmitCSR, caller: Caller, reason: str, tx: Tx) -> 
     audit.record(tx, actor=caller.ar_id, action="csr-refused", subject=str(command.item_id), details=details)
 
 
-def _receive(
-    command: SubmitCSR, caller: Caller, begin: Begin, *, desk: PINDesk, policy: KeyPolicy, parser: Parser
+def _accept(
+    command: SubmitCSR, caller: Caller, begin: Begin, *, verifier: PINVerifier, policy: KeyPolicy, parser: Parser
 ) -> Order:
     with begin() as tx:
         order = own_order(tx.conn, command.item_id, caller)
@@ -120,18 +93,18 @@ def _receive(
         return order  # a repetition, since the answer was lost
     order.after(CSRReceived)
     csr.check_names(request, order.server_names)
-    typed = _typed(command.pins, order)
+    typed = _read_pins(command.pins, order)
     with begin() as tx:
         _check_key(tx.conn, request, order, caller, policy)
-    with desk.slot():
+    with verifier.slot():
         with begin() as tx:
-            found = _take_tries(tx, order)
-        right = desk.right(found, typed)
+            found = _consume_attempts(tx, order)
+        right = verifier.verify(found, typed)
         with begin() as tx:
-            settled = _settle(tx, order.item_id, request, found, right, caller, policy)
-    if isinstance(settled, Refused):
-        raise settled
-    return settled
+            result = _store_or_refuse(tx, order.item_id, request, found, right, caller, policy)
+    if isinstance(result, Refused):
+        raise result
+    return result
 
 
 def own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
@@ -170,7 +143,7 @@ def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
         revocation.block_key(spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id, tx=tx)
 
 
-def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:
+def _read_pins(given: Mapping[str, str], order: Order) -> dict[str, str]:
     named: dict[str, str] = {}
     surplus: list[str] = []
     for name, text in given.items():
@@ -183,11 +156,11 @@ def _typed(given: Mapping[str, str], order: Order) -> dict[str, str]:
     missing = sorted(wanted - set(named))
     if missing or surplus:
         raise PINsMissing(missing=tuple(missing), surplus=tuple(surplus))
-    return _slips_checked(named)
+    return _check_digits(named)
 
 
-def _slips_checked(named: Mapping[str, str]) -> dict[str, str]:
-    """Return the PINs as digits; all mistyped ones are reported at once."""
+def _check_digits(named: Mapping[str, str]) -> dict[str, str]:
+    """Return the PINs as digits. Raises PINSlip with the server names of all mistyped ones."""
     read: dict[str, str] = {}
     mistyped: list[str] = []
     for name, text in sorted(named.items()):
@@ -205,23 +178,23 @@ def _check_key(conn: Conn, request: CSR, order: Order, caller: Caller, policy: K
         raise KeyNotAllowed(reason)
 
 
-def _take_tries(tx: Tx, order: Order) -> dict[str, PIN]:
-    """Consume an attempt of each PIN, all or none; committed before any PIN is verified."""
+def _consume_attempts(tx: Tx, order: Order) -> dict[str, PIN]:
+    """Consume an attempt of each PIN, all or none. The caller commits before any PIN is verified."""
     locked = store.lock_order(tx.conn, order.item_id)
     assert locked is not None
     locked.after(CSRReceived)
     found = {pin.server_name: pin for pin in store.find_pins(tx.conn, [order.item_id])}
     if any(pin.state != "sealed" for pin in found.values()) or set(found) != set(order.server_names):
         raise PINNotReady("the PIN Envelopes of this order have not all been made yet")
-    if used_up := tuple(name for name, pin in found.items() if pin.tries >= pins.TRIES):
+    if used_up := tuple(name for name, pin in found.items() if pin.tries >= pins.MAX_ATTEMPTS):
         raise PINLocked(used_up)
-    taken = store.take_tries(tx.conn, [pin.envelope_id for pin in found.values()])
-    if taken != len(found):
+    consumed = store.consume_attempts(tx.conn, [pin.envelope_id for pin in found.values()])
+    if consumed != len(found):
         raise AssertionError("PINs changed under their order's lock")
     return found
 
 
-def _settle(
+def _store_or_refuse(
     tx: Tx,
     item_id: ItemId,
     request: CSR,
@@ -230,19 +203,21 @@ def _settle(
     caller: Caller,
     policy: KeyPolicy,
 ) -> Order | Refused:
-    """Restore the attempts of right PINs; if all are right, store the CSR.
+    """Restore the attempts of right PINs; store the CSR if all are right.
 
-    A refusal is returned, not raised, so that the restored attempts are committed.
+    Returns a refusal instead of raising it, so that the restored attempts are committed.
     """
     locked = store.find_order(tx.conn, item_id)
     assert locked is not None
     store.lock_gate(tx.conn, locked.renewal_id)
     order = store.lock_order(tx.conn, item_id)
     assert order is not None
-    store.give_back_tries(tx.conn, [found[name].envelope_id for name in right])
+    store.restore_attempts(tx.conn, [found[name].envelope_id for name in right])
     now = {pin.server_name: pin for pin in store.find_pins(tx.conn, [item_id])}
     if wrong := set(found) - right:
-        return _wrong(tx, order, {name: pins.TRIES - now[name].tries for name in wrong if name in now}, caller)
+        return _refuse_pins(
+            tx, order, {name: pins.MAX_ATTEMPTS - now[name].tries for name in wrong if name in now}, caller
+        )
     if {pin.envelope_id for pin in now.values()} != {pin.envelope_id for pin in found.values()}:
         return PINNotReady("a PIN Envelope was replaced meanwhile")
     if reason := key_objection(tx.conn, request, item_id, caller.subscriber_id, policy):
@@ -252,10 +227,10 @@ def _settle(
     except Refused as refused:  # cancelled, or a CSR came first; this same CSR, submitted twice at once, is no error
         return order if order.csr_sha256 == request.sha256 else refused
     store.claim_key(tx.conn, request.spki_sha256, caller.subscriber_id, item_id)
-    return _keep(tx, received, request, caller)
+    return _store(tx, received, request, caller)
 
 
-def _keep(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
+def _store(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
     order = replace(
         order,
         csr=request.der,
@@ -283,7 +258,7 @@ def _keep(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
     return order
 
 
-def _wrong(tx: Tx, order: Order, tries_left: Mapping[str, int], caller: Caller) -> Refused:
+def _refuse_pins(tx: Tx, order: Order, tries_left: Mapping[str, int], caller: Caller) -> Refused:
     audit.record(
         tx,
         actor=caller.ar_id,

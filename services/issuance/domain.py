@@ -183,7 +183,7 @@ class WrongReference(Refused):
 
 
 class PINsMissing(Refused):
-    """The PINs are not exactly those of the order's server names; no attempt was consumed."""
+    """Not exactly the PINs of the order's server names; no attempt was consumed."""
 
     reason = "pins-missing"
 
@@ -209,7 +209,7 @@ class PINWrong(Refused):
 
 
 class PINLocked(Refused):
-    """A PIN is locked after five failed attempts: a new PIN Envelope is needed."""
+    """A PIN is locked after five failed attempts: ask for a new PIN Envelope."""
 
     reason = "pin-locked"
 

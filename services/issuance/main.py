@@ -29,13 +29,12 @@ from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.certificate_issuance import LEASE, Issuer
-from services.issuance.csr_intake import PINDesk
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
-from services.issuance.pins.pins import Pepper
+from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.settings import Settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
@@ -79,7 +78,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         fingerprints=FingerprintKey.load(settings.fingerprint_key_file),
         deps=api.Deps(
             ca=ca,
-            desk=PINDesk(Pepper.load(settings.pin_pepper_file)),
+            pin_verifier=PINVerifier(Pepper.load(settings.pin_pepper_file)),
             key_policy=_key_policy(settings, ca),
             parser=ParsingPool(["services.issuance.csr.csr"]),
         ),

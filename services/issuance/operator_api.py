@@ -47,8 +47,8 @@ class ReissuedSchema(Schema):
 @request.command
 @blp.arguments(ReissueSchema)
 @blp.response(HTTPStatus.CREATED, ReissuedSchema)
-def reissue_pin(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
-    """Void the letter's PIN, and have another one made and posted."""
+def void_letter(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
+    """Void the letter's PIN, and have another made and posted."""
     made = pin_reissue.reissue_pin(
         str(item_id),
         body["server_name"],

@@ -126,7 +126,7 @@ class OrderSchema(Schema):
     key_kind = fields.String(allow_none=True)
     csr_sha256 = fields.Function(lambda order: _hex(order["csr_sha256"]), metadata={"type": ["string", "null"]})
     csr_received_at = fields.AwareDateTime(allow_none=True)
-    refusal = fields.String(allow_none=True, metadata={"description": "Why a CSR was set aside or the item refused"})
+    refusal = fields.String(allow_none=True, metadata={"description": "Why a CSR was discarded or the item refused"})
     pins = fields.List(fields.Nested(PINSchema), required=True)
     certificate = fields.Nested(CertificateSchema, allow_none=True)
 

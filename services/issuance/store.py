@@ -319,16 +319,16 @@ def find_pins(conn: Conn, item_ids: Sequence[ItemId]) -> list[PIN]:
         ).fetchall()
 
 
-def take_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> int:
-    """Consume an attempt of each PIN, in one statement. Returns how many had one left."""
+def consume_attempts(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> int:
+    """Consume one attempt of each PIN, in one statement. Returns how many had one left."""
     return conn.execute(
         "UPDATE pins SET tries = tries + 1 WHERE envelope_id = ANY(%s) AND state = 'sealed' AND tries < %s",
-        (list(envelope_ids), pins.TRIES),
+        (list(envelope_ids), pins.MAX_ATTEMPTS),
     ).rowcount
 
 
-def give_back_tries(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> None:
-    """Restore the attempts of PINs that were right."""
+def restore_attempts(conn: Conn, envelope_ids: Sequence[uuid.UUID]) -> None:
+    """Restore the consumed attempt of each PIN that was right."""
     conn.execute("UPDATE pins SET tries = tries - 1 WHERE envelope_id = ANY(%s) AND tries > 0", (list(envelope_ids),))
 
 

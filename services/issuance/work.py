@@ -31,7 +31,7 @@ from shared.vocabulary import ItemId, RenewalId
 PIN_LEASE: Final = timedelta(seconds=10)
 
 ISSUED: Final = Counter("issuance_certificates_total", "Certificates issued", ["product"])
-REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs without a certificate: discarded, withheld or refused")
+REFUSED: Final = Counter("issuance_refused_total", "Valid CSRs that got no certificate: discarded, withheld or refused")
 CRL_AGE: Final = Gauge("issuance_crl_age_seconds", "Age of the newest CRL")
 SECONDS: Final = Histogram(
     "issuance_seconds",

@@ -19,7 +19,7 @@ from services.identity.challenging import LIFETIME
 from services.identity.cms import CLOCK_TOLERANCE, MAX_BYTES
 from services.identity.domain import TicketFault
 from services.issuance import api as issuance
-from services.issuance.pins.pins import TRIES
+from services.issuance.pins.pins import MAX_ATTEMPTS
 from services.payment import api as payment
 from shared.security.tokens import DRAFT_TICKET_HEADER, TokenKind
 from shared.web import problems
@@ -60,5 +60,5 @@ def test_guide_numbers_are_the_codes() -> None:
     assert seconds[TokenKind.CHECKOUT] == LIFETIME.total_seconds() == 5 * 60
     assert CLOCK_TOLERANCE.total_seconds() == 10 * 60
     assert (MAX_BYTES, MAX_BODY_BYTES, MAX_HEADER_KIB) == (64 * 1024, 256 * 1024, 32)
-    assert (DOCUMENT_LIFE.days, DEADLINES[RenewalState.AWAITING_PAYMENT].days, TRIES) == (1, 14, 5)
+    assert (DOCUMENT_LIFE.days, DEADLINES[RenewalState.AWAITING_PAYMENT].days, MAX_ATTEMPTS) == (1, 14, 5)
     assert (REQUESTS_A_MINUTE[API_HOST], REQUESTS_A_MINUTE[SIGN_IN_HOST], REQUEST_SECONDS) == (3000, 60, 30)

@@ -78,7 +78,7 @@ def test_a_bad_csr_gets_its_reason_and_costs_no_try(door: Door, victim: Journey)
         reply = send(door, victim, submission(victim, csr=text))
         assert (reply.refusal, reply.json.get("reason")) == ((422, slug), reason), what
         assert b"PRIVATE" not in reply.body, what
-    assert tries_left(victim) == pins.TRIES
+    assert tries_left(victim) == pins.MAX_ATTEMPTS
 
 
 def test_a_pasted_private_key_is_never_certified_afterwards(door: Door, victim: Journey) -> None:
@@ -111,7 +111,7 @@ def test_what_is_mistyped_costs_no_try(door: Door, victim: Journey) -> None:
         assert pin.encode() not in reply.body, what
     over_budget = {f"{n}.example.hk": "1" for n in range(2_000)}
     assert send(door, victim, submission(victim, pins=over_budget)).refusal == (400, "malformed-request")
-    assert tries_left(victim) == pins.TRIES
+    assert tries_left(victim) == pins.MAX_ATTEMPTS
 
 
 def test_twenty_guesses_at_once_through_the_gateway_never_get_a_sixth(
@@ -125,14 +125,14 @@ def test_twenty_guesses_at_once_through_the_gateway_never_get_a_sixth(
     with ThreadPoolExecutor(20) as attackers:
         replies = list(attackers.map(lambda body: send(door, target, body), guesses))
     counted = Counter(reply.slug for reply in replies)
-    assert counted["pin-wrong"] == pins.TRIES
+    assert counted["pin-wrong"] == pins.MAX_ATTEMPTS
     assert set(counted) <= {"pin-wrong", "pin-locked", "too-busy", "unavailable"}
     left = [reply.json["wrong"][0]["tries_left"] for reply in replies if reply.slug == "pin-wrong"]
     assert sorted(left)[0] == 0
     assert send(door, target, submission(target)).refusal == (403, "pin-locked")
     assert "csr-received" not in events(system, target.id)["issuance.events"]
     actions = rows(system, "issuance", "SELECT action FROM audit_log WHERE subject = %s", target.orders[0].item_id)
-    assert Counter(action for (action,) in actions)["pin-wrong"] == pins.TRIES
+    assert Counter(action for (action,) in actions)["pin-wrong"] == pins.MAX_ATTEMPTS
 
 
 def test_neither_pins_nor_pasted_keys_are_kept_anywhere(door: Door, system: Target, victim: Journey) -> None:

@@ -1,7 +1,9 @@
-"""PINs: digits with a check digit, so that a mistyped PIN is detected without consuming an attempt."""
+"""PINs: digits that a letter carries and a person types; a slip is seen before it costs an attempt."""
 
 import hmac
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -10,14 +12,17 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from shared.errors import Refused
+from services.issuance.domain import PIN
+from shared.errors import Refused, Unavailable
 from shared.validation import texts
 
 DIGITS: Final = 16
-TRIES: Final = 5
+MAX_ATTEMPTS: Final = 5
+MAX_CONCURRENT_HASHES: Final = 2
+_SLOT_TIMEOUT_SECONDS: Final = 10.0
 _MIN_PEPPER: Final = 32
 _SALT_BYTES: Final = 16
-# 19 MiB and two passes: the PIN has 50 random bits, five attempts and a pepper; this is the last of four defences.
+# 19 MiB and two passes: the PIN has 50 random bits, five attempts and a pepper; this is the last of four fences.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, salt_len=_SALT_BYTES)
 # Damm's quasigroup: the check digit detects every single wrong digit and every swap of neighbours.
 _DAMM: Final = (
@@ -29,13 +34,19 @@ Random = Callable[[int], bytes]
 
 
 class PINSlip(Refused):
-    """The input is not a PIN: too short, too long, or with a wrong check digit. It consumes no attempt."""
+    """Not a PIN at all: too short, too long, or its check digit is wrong. It costs no attempt."""
 
     reason = "pin-slip"
 
     def __init__(self, server_names: Sequence[str] = ()) -> None:
         super().__init__(", ".join(server_names) or "not a PIN")
         self.extensions = {"mistyped": list(server_names)}
+
+
+class TooBusy(Unavailable):
+    """Too many PINs are being verified; no attempt was consumed."""
+
+    reason = "too-busy"
 
 
 def make(random: Random) -> str:
@@ -95,3 +106,29 @@ class Pepper:
 
     def _mixed(self, envelope_id: UUID, pin: str) -> bytes:
         return hmac.digest(self._secret, envelope_id.bytes + pin.encode(), sha256().name)
+
+
+class PINVerifier:
+    """PIN verification with a limit on concurrent hashes: each takes 19 MiB and some milliseconds of a processor."""
+
+    def __init__(self, pepper: Pepper, max_concurrent: int = MAX_CONCURRENT_HASHES) -> None:
+        self._pepper = pepper
+        self._slots = threading.BoundedSemaphore(max_concurrent)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Reserve a slot before any attempt is consumed. Raises TooBusy."""
+        if not self._slots.acquire(timeout=_SLOT_TIMEOUT_SECONDS):
+            raise TooBusy("try again in a moment")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def verify(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
+        """Return the server names whose PIN is right."""
+        return {
+            name
+            for name, pin in found.items()
+            if pin.hash is not None and self._pepper.matches(pin.envelope_id, typed[name], pin.hash)
+        }

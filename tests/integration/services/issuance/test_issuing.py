@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -91,7 +92,7 @@ class Away(SignerThatDies):
         raise SignerUnavailable("the token does not answer")
 
 
-def wait_for_a_signature(world: World, **fields: str) -> Renewal:
+def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
     """A renewal whose intent is stored and could not be signed."""
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, **fields)

@@ -29,7 +29,7 @@ from services.issuance.domain import (
     WrongReference,
 )
 from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip
+from services.issuance.pins.pins import PINSlip, PINVerifier
 from shared.db import Pool
 from shared.errors import Refused
 from tests.integration.services.issuance.world import Renewal, World
@@ -69,12 +69,12 @@ def test_twenty_parallel_wrong_pins_never_get_a_sixth_guess(world: World) -> Non
     commands = [world.submission(renewal, pins={"www.example.hk": guess()}) for _ in range(20)]
     outcomes: Counter[str] = Counter()
     begun = threading.Barrier(20)
-    desk = csr_intake.PINDesk(world.pepper, at_once=20)
+    verifier = PINVerifier(world.pepper, max_concurrent=20)
 
     def submit(command: csr_intake.SubmitCSR) -> None:
         begun.wait()
         try:
-            csr_intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
+            csr_intake.accept_csr(command, renewal.caller, world.begin, verifier=verifier, policy=world.policy)
         except Refused as refused:
             outcomes[type(refused).__name__] += 1
 
@@ -167,7 +167,7 @@ def test_the_same_csr_again_is_the_same_answer_and_another_is_refused(world: Wor
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
     for _ in range(2):
-        csr_intake.receive_csr(command, renewal.caller, world.begin, desk=world.desk, policy=world.policy)
+        csr_intake.accept_csr(command, renewal.caller, world.begin, verifier=world.verifier, policy=world.policy)
     with pytest.raises(Refused, match="csr-received"):
         world.submit(renewal)
     assert world.events(renewal).count("csr-received") == 1
@@ -270,20 +270,20 @@ def test_the_same_submission_twice_at_once_is_received_once(world: World) -> Non
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
 
-    class BothAtTheDesk(csr_intake.PINDesk):
-        """Lets nobody on before both have taken their tries."""
+    class BothAtOnce(PINVerifier):
+        """Lets nobody on before both have consumed their attempts."""
 
         both = threading.Barrier(2)
 
-        def right(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
+        def verify(self, found: Mapping[str, PIN], typed: Mapping[str, str]) -> set[str]:
             self.both.wait(10)
-            return super().right(found, typed)
+            return super().verify(found, typed)
 
-    desk = BothAtTheDesk(world.pepper)
+    verifier = BothAtOnce(world.pepper)
     answers: list[str] = []
 
     def submit() -> None:
-        order = csr_intake.receive_csr(command, renewal.caller, world.begin, desk=desk, policy=world.policy)
+        order = csr_intake.accept_csr(command, renewal.caller, world.begin, verifier=verifier, policy=world.policy)
         answers.append(order.state)
 
     threads = [threading.Thread(target=submit) for _ in range(2)]

@@ -21,10 +21,10 @@ from services.issuance import api, certificate_issuance, handlers, pin_reissue, 
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
 from services.issuance.certificate_issuance import Issuer
-from services.issuance.csr_intake import PINDesk, SubmitCSR, receive_csr
+from services.issuance.csr_intake import SubmitCSR, accept_csr
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
-from services.issuance.pins.pins import Pepper
+from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
@@ -161,7 +161,7 @@ class World:
         self.pepper = Pepper(b"p" * 32)
         self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
         self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
-        self.desk = PINDesk(self.pepper)
+        self.verifier = PINVerifier(self.pepper)
         self.issuer = Issuer(
             ca=ca,
             signer=signer,
@@ -272,7 +272,7 @@ class World:
     def submit(self, renewal: Renewal, position: int = 0, **fields: Any) -> Any:
         """Submit a CSR."""
         command = self.submission(renewal, position, **fields)
-        return receive_csr(command, renewal.caller, self.begin, desk=self.desk, policy=self.policy)
+        return accept_csr(command, renewal.caller, self.begin, verifier=self.verifier, policy=self.policy)
 
     def issue(self) -> bool:
         """One turn of the issuing work."""
@@ -299,7 +299,7 @@ class World:
 
     def app(self, parser: Parser = INLINE) -> flask.Flask:
         """The HTTP app."""
-        deps = api.Deps(ca=self.issuer.ca, desk=self.desk, key_policy=self.policy, parser=parser)
+        deps = api.Deps(ca=self.issuer.ca, pin_verifier=self.verifier, key_policy=self.policy, parser=parser)
         return request.create_app(
             "issuance",
             blueprints=[api.blp],
