@@ -81,4 +81,4 @@ def register(folder: Path, database_url: str) -> None:
             fingerprint = x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
             if client.role is not None and fingerprint not in known:
                 tx = Tx(conn=conn, now=datetime.now(UTC))
-                readers.register(client.name, client.role, pem, actor="make run", tx=tx)
+                readers.register(tx, client.name, client.role, pem, actor="make run")

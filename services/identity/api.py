@@ -90,7 +90,7 @@ def _noting_refused_attestations(view: View) -> View:
             command: Attest | None = flask.g.get("attesting")
             if command is not None:  # refused before the command was parsed
                 with request.transaction() as tx:
-                    attesting.record_refusal(command, request.caller(), refused.reason, tx)
+                    attesting.record_refusal(tx, command, request.caller(), refused.reason)
             raise
 
     return cast(View, run)
@@ -131,7 +131,7 @@ def sign_in() -> dict[str, Any]:
     """Sign in with the client certificate of this connection. Returns a short-lived access token."""
     token = _with_certificate(
         "sign-in-refused",
-        lambda certificate, tx: handlers.sign_in(certificate, tx, trust=_deps().trust, key=_deps().key),
+        lambda tx, certificate: handlers.sign_in(tx, certificate, trust=_deps().trust, key=_deps().key),
     )
     return {"access_token": token, "token_type": "Bearer", "expires_in": _seconds(TokenKind.ACCESS)}
 
@@ -146,7 +146,7 @@ def authorise() -> flask.Response:
     return _code_for(
         lambda command: _with_certificate(
             "sign-in-refused",
-            lambda certificate, tx: authorising.authorise(command, certificate, tx, trust=_deps().trust),
+            lambda tx, certificate: authorising.authorise(tx, command, certificate, trust=_deps().trust),
         )
     )
 
@@ -162,7 +162,7 @@ def show_certificate() -> flask.Response:
     def show(command: Authorise) -> str:
         certificate = _client_certificate()
         with request.transaction() as tx:
-            return examining.show(command, certificate, tx)
+            return examining.show(tx, command, certificate)
 
     return _code_for(show)
 
@@ -198,11 +198,11 @@ def _code_for(make: Callable[[Authorise], str]) -> flask.Response:
 def redeem_code(command: RedeemCode) -> dict[str, Any]:
     """Exchange a code for an access token; if it was requested for a renewal, with an authorisation to pay."""
     with request.transaction() as tx:
-        code = authorising.take_code(command, tx)
+        code = authorising.take_code(tx, command)
     if isinstance(code, CodeRefused):
         raise code
     with _noted("sign-in-refused", code.certificate_sha256), request.transaction() as tx:
-        tokens = authorising.redeem(code, tx, trust=_deps().trust, key=_deps().key)
+        tokens = authorising.redeem(tx, code, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
 
 
@@ -214,11 +214,11 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
 def show_report(command: RedeemCode) -> Report:
     """Exchange a code for the findings about the presented certificate."""
     with request.transaction() as tx:
-        certificate = examining.take_shown(command, tx, _deps().parser)
+        certificate = examining.take_shown(tx, command, _deps().parser)
     if isinstance(certificate, CodeRefused):
         raise certificate
     with request.transaction() as tx:
-        return examining.examine(certificate, tx, trust=_deps().trust)
+        return examining.examine(tx, certificate, trust=_deps().trust)
 
 
 @blp.post("/challenges")
@@ -229,7 +229,7 @@ def make_challenge(body: dict[str, UUID]) -> Challenge:
     """Return a challenge to sign with an e-Cert, for clients that cannot present it to this connection."""
     renewal_id = RenewalId(body["renewal_id"]) if "renewal_id" in body else None
     with request.transaction() as tx:
-        return challenging.challenge(renewal_id, tx, origin=_deps().origin)
+        return challenging.challenge(tx, renewal_id, origin=_deps().origin)
 
 
 @blp.post("/challenge-tokens")
@@ -243,13 +243,13 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     signer: str | None = None
     try:
         with request.transaction() as tx:
-            certificate = challenging.verify(command, tx, _deps().parser)
+            certificate = challenging.verify(tx, command, _deps().parser)
         signer = sha256(certificate)
         with request.transaction() as tx:
-            tokens = challenging.sign_in(command, certificate, tx, trust=_deps().trust, key=_deps().key)
+            tokens = challenging.sign_in(tx, command, certificate, trust=_deps().trust, key=_deps().key)
     except (ChallengeRefused, SignatureRefused, *_NOTED) as refused:
         with request.transaction() as tx:
-            challenging.record_refusal(command, refused.reason, signer, tx)
+            challenging.record_refusal(tx, command, refused.reason, signer)
         raise
     return _shown(tokens)
 
@@ -262,9 +262,9 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
 def show_signer(command: AnswerChallenge) -> Report:
     """Return the findings about the e-Cert that signed a challenge, and use up the challenge; without a sign-in."""
     with request.transaction() as tx:
-        certificate = challenging.verify(command, tx, _deps().parser)
-        challenging.take(command, tx)
-        return examining.examine(certificate, tx, trust=_deps().trust)
+        certificate = challenging.verify(tx, command, _deps().parser)
+        challenging.take(tx, command)
+        return examining.examine(tx, certificate, trust=_deps().trust)
 
 
 @blp.post("/checkout-authorisations")
@@ -277,8 +277,8 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
     renewal_id = RenewalId(body["renewal_id"])
     token = _with_certificate(
         "checkout-refused",
-        lambda certificate, tx: handlers.authorise_checkout(
-            certificate, renewal_id, tx, trust=_deps().trust, key=_deps().key
+        lambda tx, certificate: handlers.authorise_checkout(
+            tx, certificate, renewal_id, trust=_deps().trust, key=_deps().key
         ),
     )
     return {"authorisation": token, "expires_in": _seconds(TokenKind.CHECKOUT)}
@@ -300,7 +300,7 @@ def attest(command: Attest) -> Evidence:
     flask.g.attesting = command
     deps = _deps()
     keys = Keys(signing=deps.key, application=deps.application_keys)
-    return attesting.attest(command, request.caller(), request.tx(), trust=deps.trust, keys=keys, parser=deps.parser)
+    return attesting.attest(request.tx(), command, request.caller(), trust=deps.trust, keys=keys, parser=deps.parser)
 
 
 @blp.get("/me")
@@ -311,7 +311,7 @@ def show_caller() -> dict[str, Any]:
     """Return the signed-in AR and their organisation, as in the register."""
     caller = request.caller()
     with request.transaction() as tx:
-        ar, subscriber = handlers.show_caller(caller, tx)
+        ar, subscriber = handlers.show_caller(tx, caller)
     return {
         "subscriber": subscriber,
         "authorised_representative": ar,
@@ -325,7 +325,7 @@ def show_caller() -> dict[str, Any]:
 def show_session() -> flask.Response:
     """Return whether the access token's session is open: 401 once it was ended."""
     with request.transaction() as tx:
-        sessions.require_open(_claims(), tx)
+        sessions.require_open(tx, _claims())
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -335,7 +335,7 @@ def show_session() -> flask.Response:
 def end_session() -> flask.Response:
     """End the access token's session: the portal shows no signed-in page for it any more."""
     with request.transaction() as tx:
-        sessions.end(_claims(), tx)
+        sessions.end(tx, _claims())
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -359,13 +359,13 @@ def _client_certificate() -> x509.Certificate:
     )
 
 
-def _with_certificate(action: str, handle: Callable[[x509.Certificate, Tx], T]) -> T:
+def _with_certificate(action: str, handle: Callable[[Tx, x509.Certificate], T]) -> T:
     """Handle a request that the client certificate authenticates."""
     der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
     with _noted(action, hashlib.sha256(der).hexdigest()):
         certificate = reading.read_certificate(_deps().parser, der)
         with request.transaction() as tx:
-            return handle(certificate, tx)
+            return handle(tx, certificate)
 
 
 @contextmanager
@@ -375,7 +375,7 @@ def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
         yield
     except _NOTED as refused:
         with request.transaction() as tx:
-            handlers.record_refusal(refused.reason, certificate_sha256, action, tx)
+            handlers.record_refusal(tx, refused.reason, certificate_sha256, action)
         raise
 
 

@@ -43,7 +43,7 @@ class Keys:
     application: KeySet
 
 
-def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys, parser: Parser = INLINE) -> Evidence:
+def attest(tx: Tx, command: Attest, caller: Caller, *, trust: Trust, keys: Keys, parser: Parser = INLINE) -> Evidence:
     """Verify the signature, and store the evidence with its attestation; the same signature gets the same evidence
     again.
 
@@ -52,7 +52,7 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
     errors of identify.
     """
     signature_sha256 = hashlib.sha256(command.signature).hexdigest()
-    earlier = _earlier(command, caller, signature_sha256, tx)
+    earlier = _earlier(tx, command, caller, signature_sha256)
     if earlier is not None:
         return earlier
     tickets.check(
@@ -67,20 +67,20 @@ def attest(command: Attest, caller: Caller, tx: Tx, *, trust: Trust, keys: Keys,
     certificate_sha256 = hashlib.sha256(verified.certificate_der).hexdigest()
     if not hmac.compare_digest(certificate_sha256, caller.certificate_sha256):
         raise OtherCertificate("sign with the e-Cert that you signed in with")
-    found = identify(verified.certificate, tx, trust=trust)
+    found = identify(tx, verified.certificate, trust=trust)
     if (found.ar.id, found.subscriber.id) != (caller.ar_id, caller.subscriber_id):
         raise OfficeEnded("the e-Cert is no longer the caller's")
     signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
     _check_records(found, signed)
-    evidence = _evidence(command, signed, verified, found, tx.new_id(), tx, key=keys.signing)
+    evidence = _evidence(tx, command, signed, verified, found, tx.new_id(), key=keys.signing)
     if not store.add_evidence(tx.conn, evidence, found.crls):
         # Of two simultaneous requests with one signature, the second has waited for the first at the unique key.
-        earlier = _earlier(command, caller, signature_sha256, tx)
+        earlier = _earlier(tx, command, caller, signature_sha256)
         if earlier is None:
             raise NonceSpent("this application was signed before, with another signature")
         return earlier
-    _announce(evidence, tx)
-    copies.announce(evidence, found.crls, tx)
+    _announce(tx, evidence)
+    copies.announce(tx, evidence, found.crls)
     return evidence
 
 
@@ -99,7 +99,7 @@ def _check_records(found: Identified, signed: SignedDocument) -> None:
         raise RecordUnusable(f"the register's record has to be corrected by the CA: {refused}") from refused
 
 
-def _earlier(command: Attest, caller: Caller, signature_sha256: str, tx: Tx) -> Evidence | None:
+def _earlier(tx: Tx, command: Attest, caller: Caller, signature_sha256: str) -> Evidence | None:
     """Return the evidence of the same earlier request, if it was stored."""
     evidence = store.find_attested(tx.conn, caller.ar_id, signature_sha256)
     if evidence is None:
@@ -112,12 +112,12 @@ def _earlier(command: Attest, caller: Caller, signature_sha256: str, tx: Tx) -> 
 
 
 def _evidence(
+    tx: Tx,
     command: Attest,
     signed: SignedDocument,
     verified: VerifiedSignature,
     found: Identified,
     evidence_id: uuid.UUID,
-    tx: Tx,
     *,
     key: SigningKey,
 ) -> Evidence:
@@ -139,7 +139,7 @@ def _evidence(
         signature_sha256=hashlib.sha256(command.signature).hexdigest(),
         certificate_sha256=found.certificate_sha256,
         chain=found.chain.as_der(),
-        decision=_decision(verified, found, tx),
+        decision=_decision(tx, verified, found),
         attestation=sign(claims, kind=TokenKind.ATTESTATION, key=key, now=tx.now, issuer=ISSUER),
         verified_at=tx.now,
     )
@@ -163,7 +163,7 @@ def _claims(found: Identified) -> dict[str, Any]:
     }
 
 
-def _decision(verified: VerifiedSignature, found: Identified, tx: Tx) -> dict[str, Detail]:
+def _decision(tx: Tx, verified: VerifiedSignature, found: Identified) -> dict[str, Detail]:
     """Return why the signature was accepted, for an auditor years later."""
     return {
         "outcome": "accepted",
@@ -178,7 +178,7 @@ def _decision(verified: VerifiedSignature, found: Identified, tx: Tx) -> dict[st
     }
 
 
-def _announce(evidence: Evidence, tx: Tx) -> None:
+def _announce(tx: Tx, evidence: Evidence) -> None:
     outbox.add(
         tx,
         SignatureVerified(
@@ -200,7 +200,7 @@ def _announce(evidence: Evidence, tx: Tx) -> None:
     )
 
 
-def record_refusal(command: Attest, caller: Caller, reason: str, tx: Tx) -> None:
+def record_refusal(tx: Tx, command: Attest, caller: Caller, reason: str) -> None:
     """Audit a refused attestation."""
     details: dict[str, Detail] = {
         "reason": reason,

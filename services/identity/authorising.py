@@ -82,9 +82,9 @@ def going_back(redirect_uri: str, **parameters: str | None) -> str:
     return f"{redirect_uri}?{urlencode({name: value for name, value in parameters.items() if value is not None})}"
 
 
-def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> str:
+def authorise(tx: Tx, command: Authorise, certificate: x509.Certificate, *, trust: Trust) -> str:
     """Return a code for the AR who presented their e-Cert. Raises the errors of identify."""
-    found = identify(certificate, tx, trust=trust)
+    found = identify(tx, certificate, trust=trust)
     code = secrets.token_urlsafe(32)
     kept = Code(
         code_sha256=digest(code),
@@ -101,7 +101,7 @@ def authorise(command: Authorise, certificate: x509.Certificate, tx: Tx, *, trus
     return code
 
 
-def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
+def take_code(tx: Tx, command: RedeemCode) -> Code | CodeRefused:
     """Use up the code, whatever the outcome: nobody can try several verifiers. A refusal is returned, not raised, so
     that the transaction commits.
 
@@ -112,32 +112,32 @@ def take_code(command: RedeemCode, tx: Tx) -> Code | CodeRefused:
     if code is None:
         used = one_time_store.find_used_code(tx.conn, code_sha256)
         # An invented code leaves no row: anybody could fill the log with them.
-        return CodeRefused() if used is None else _refuse(used, "used-before", tx)
+        return CodeRefused() if used is None else _refuse(tx, used, "used-before")
     if code.expires_at <= tx.now:
-        return _refuse(code, "expired", tx)
+        return _refuse(tx, code, "expired")
     if not hmac.compare_digest(code.redirect_uri.encode(), command.redirect_uri.encode()):
-        return _refuse(code, "another-redirect-uri", tx)
+        return _refuse(tx, code, "another-redirect-uri")
     if not hmac.compare_digest(code.code_challenge, challenge_of(command.code_verifier)):
-        return _refuse(code, "another-verifier", tx)
+        return _refuse(tx, code, "another-verifier")
     return code
 
 
-def redeem(code: Code, tx: Tx, *, trust: Trust, key: SigningKey) -> Tokens:
+def redeem(tx: Tx, code: Code, *, trust: Trust, key: SigningKey) -> Tokens:
     """Return the tokens for a code; validates the e-Cert once more. Raises the errors of identify."""
-    return issue_tokens(_still_good(code, tx, trust=trust), code.renewal_id, "code", tx, key=key)
+    return issue_tokens(tx, _still_good(tx, code, trust=trust), code.renewal_id, "code", key=key)
 
 
-def _still_good(code: Code, tx: Tx, *, trust: Trust) -> Identified:
+def _still_good(tx: Tx, code: Code, *, trust: Trust) -> Identified:
     der = store.find_certificate(tx.conn, code.certificate_sha256)
     if der is None:
         raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
-    found = identify(certificates.read(der), tx, trust=trust)
+    found = identify(tx, certificates.read(der), trust=trust)
     if found.ar.id != code.ar_id:
         raise NotEnrolled("the e-Cert is another's now")
     return found
 
 
-def _refuse(code: Code, why: str, tx: Tx) -> CodeRefused:
+def _refuse(tx: Tx, code: Code, why: str) -> CodeRefused:
     details: dict[str, Detail] = {"reason": why, "code_sha256": code.code_sha256}
     audit.record(tx, actor="unknown", action="sign-in-code-refused", subject=code.ar_id, details=details)
     return CodeRefused()

@@ -34,7 +34,7 @@ class AnswerChallenge:
     signature: bytes = field(repr=False)
 
 
-def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge:
+def challenge(tx: Tx, renewal_id: RenewalId | None, *, origin: str) -> Challenge:
     """Return a challenge to sign.
 
     `origin` is the site that may request it: signers can see that it is the right one.
@@ -59,7 +59,7 @@ def challenge(renewal_id: RenewalId | None, tx: Tx, *, origin: str) -> Challenge
     return made
 
 
-def verify(command: AnswerChallenge, tx: Tx, parser: Parser = INLINE) -> x509.Certificate:
+def verify(tx: Tx, command: AnswerChallenge, parser: Parser = INLINE) -> x509.Certificate:
     """Verify the signature over the challenge. Returns the signer's certificate.
 
     Raises ChallengeRefused or SignatureRefused.
@@ -71,18 +71,18 @@ def verify(command: AnswerChallenge, tx: Tx, parser: Parser = INLINE) -> x509.Ce
 
 
 def sign_in(
-    command: AnswerChallenge, certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey
+    tx: Tx, command: AnswerChallenge, certificate: x509.Certificate, *, trust: Trust, key: SigningKey
 ) -> Tokens:
     """Return the tokens of the AR who signed the challenge, and use it up.
 
     A refused signer may sign the same challenge with another e-Cert. Raises ChallengeRefused, and the errors of
     identify.
     """
-    taken = take(command, tx)
-    return issue_tokens(identify(certificate, tx, trust=trust), taken.renewal_id, "signed-challenge", tx, key=key)
+    taken = take(tx, command)
+    return issue_tokens(tx, identify(tx, certificate, trust=trust), taken.renewal_id, "signed-challenge", key=key)
 
 
-def take(command: AnswerChallenge, tx: Tx) -> Challenge:
+def take(tx: Tx, command: AnswerChallenge) -> Challenge:
     """Return the challenge, and use it up. Raises ChallengeRefused."""
     taken = one_time_store.take_challenge(tx.conn, command.challenge_id, tx.now)
     if taken is None:
@@ -90,7 +90,7 @@ def take(command: AnswerChallenge, tx: Tx) -> Challenge:
     return taken
 
 
-def record_refusal(command: AnswerChallenge, reason: str, certificate_sha256: str | None, tx: Tx) -> None:
+def record_refusal(tx: Tx, command: AnswerChallenge, reason: str, certificate_sha256: str | None) -> None:
     """Audit a refused answer, once for each challenge, reason and e-Cert.
 
     An invented challenge leaves no row: anybody could fill the log with them.

@@ -35,7 +35,7 @@ BATCH: Final = 100
 ListFiles = Mapping[str, Path]
 
 
-def announce(evidence: Evidence, used: Iterable[StoredCRL], tx: Tx) -> None:
+def announce(tx: Tx, evidence: Evidence, used: Iterable[StoredCRL]) -> None:
     """Announce a copy of the evidence in the transaction that keeps it."""
     outbox.add(
         tx,
@@ -89,7 +89,7 @@ def restore(pool: Pool, checks: Checks, *, actor: str, clock: Clock = utc_now, b
             rows = store.recovered_copies(tx.conn, after=last, limit=batch)
             for _, key, data in rows:
                 try:
-                    _restore_one(codec.decode_data(data, EvidenceKept), checks, actor, tx, found)
+                    _restore_one(tx, codec.decode_data(data, EvidenceKept), checks, actor, found)
                 except Refused as refused:
                     found.refused.append(f"renewal {key}: {refused.reason}: {refused}")
         if len(rows) < batch:
@@ -113,10 +113,10 @@ def _read_list(file: Path) -> bytes:
     return crls.as_der(file.read_bytes())
 
 
-def _restore_one(event: EvidenceKept, checks: Checks, actor: str, tx: Tx, found: Restored) -> None:
-    evidence = _read(event, checks.keys, tx)
-    is_new = _add(evidence, tx)
-    _link_lists(event, checks, tx, found)
+def _restore_one(tx: Tx, event: EvidenceKept, checks: Checks, actor: str, found: Restored) -> None:
+    evidence = _read(tx, event, checks.keys)
+    is_new = _add(tx, evidence)
+    _link_lists(tx, event, checks, found)
     if not is_new:
         found.known += 1
         return
@@ -129,7 +129,7 @@ def _restore_one(event: EvidenceKept, checks: Checks, actor: str, tx: Tx, found:
     audit.record(tx, actor=actor, action="evidence-restored", subject=str(evidence.renewal_id), details=details)
 
 
-def _add(evidence: Evidence, tx: Tx) -> bool:
+def _add(tx: Tx, evidence: Evidence) -> bool:
     """Write the evidence; return False if it is there. Raises CopyRefused if it cannot be."""
     ar = store.lock_ar(tx.conn, evidence.ar_id)
     if ar is None or ar.subscriber_id != evidence.subscriber_id:
@@ -142,7 +142,7 @@ def _add(evidence: Evidence, tx: Tx) -> bool:
     return False
 
 
-def _read(event: EvidenceKept, keys: KeySet, tx: Tx) -> Evidence:
+def _read(tx: Tx, event: EvidenceKept, keys: KeySet) -> Evidence:
     """Return the evidence that a copy is of. Raises CopyRefused or another refusal if the copy does not prove it."""
     claims = verify(event.attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer=ISSUER)
     try:
@@ -192,7 +192,7 @@ def _check(evidence: Evidence, claims: Mapping[str, Any]) -> None:
         raise CopyRefused("the copy is not what was attested")
 
 
-def _link_lists(event: EvidenceKept, checks: Checks, tx: Tx, found: Restored) -> None:
+def _link_lists(tx: Tx, event: EvidenceKept, checks: Checks, found: Restored) -> None:
     """Link the lists that the decision was based on, with those from files that the database lacks."""
     for each in event.crls:
         if each.sha256 in checks.lists:

@@ -79,19 +79,19 @@ def _read(path: Path, schema: Schema) -> dict[str, Any]:
     return loaded
 
 
-def enrol(content: dict[str, Any], actor: str, tx: Tx) -> tuple[int, int]:
+def enrol(tx: Tx, content: dict[str, Any], actor: str) -> tuple[int, int]:
     """Enrol everything in a file. Returns the numbers of subscribers and ARs. Raises EnrolmentRefused."""
     ars = 0
     for fields_ in content["subscribers"]:
         people = fields_.pop("authorised_representatives")
-        subscriber = _enrol_subscriber(Subscriber(**fields_), actor, tx)
+        subscriber = _enrol_subscriber(tx, Subscriber(**fields_), actor)
         for person in people:
-            appoint(person, subscriber.id, actor, tx)
+            appoint(tx, person, subscriber.id, actor)
             ars += 1
     return len(content["subscribers"]), ars
 
 
-def _enrol_subscriber(subscriber: Subscriber, actor: str, tx: Tx) -> Subscriber:
+def _enrol_subscriber(tx: Tx, subscriber: Subscriber, actor: str) -> Subscriber:
     if store.find_subscriber(tx.conn, subscriber.id) == subscriber:
         return subscriber
     try:
@@ -106,7 +106,7 @@ def _enrol_subscriber(subscriber: Subscriber, actor: str, tx: Tx) -> Subscriber:
     return subscriber
 
 
-def appoint(person: dict[str, Any], subscriber_id: SubscriberId, actor: str, tx: Tx) -> AuthorisedRepresentative:
+def appoint(tx: Tx, person: dict[str, Any], subscriber_id: SubscriberId, actor: str) -> AuthorisedRepresentative:
     """Make a person an AR of a subscriber and register their e-Certs. Raises EnrolmentRefused."""
     held = person.pop("certificates")
     known = store.lock_ar(tx.conn, person["id"])
@@ -117,15 +117,15 @@ def appoint(person: dict[str, Any], subscriber_id: SubscriberId, actor: str, tx:
     appointed_at = tx.now if known is None else known.appointed_at
     ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **person)
     if ar != known:
-        _check_ar(ar, tx)
+        _check_ar(tx, ar)
         store.save_ar(tx.conn, ar)
         audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details={"subscriber": subscriber_id})
     for certificate in _certificates(held):
-        _register(certificate, ar.id, actor, tx)
+        _register(tx, certificate, ar.id, actor)
     return ar
 
 
-def _check_ar(ar: AuthorisedRepresentative, tx: Tx) -> None:
+def _check_ar(tx: Tx, ar: AuthorisedRepresentative) -> None:
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
     if subscriber is None:
         raise EnrolmentRefused(f"{ar.id}: there is no subscriber {ar.subscriber_id}")
@@ -135,7 +135,7 @@ def _check_ar(ar: AuthorisedRepresentative, tx: Tx) -> None:
         raise EnrolmentRefused(f"{ar.id}: {refused}") from refused
 
 
-def _register(certificate: x509.Certificate, ar_id: ARId, actor: str, tx: Tx) -> None:
+def _register(tx: Tx, certificate: x509.Certificate, ar_id: ARId, actor: str) -> None:
     """Register an e-Cert by its hash; it is validated at each use, not here."""
     name = sha256(certificate)
     der = certificate.public_bytes(serialization.Encoding.DER)
@@ -157,7 +157,7 @@ def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
             raise EnrolmentRefused(f"a certificate cannot be read: {error}") from error
 
 
-def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | None = None) -> None:
+def revoke(tx: Tx, ar_id: ARId, reason: str, actor: str, *, replaced_by: ARId | None = None) -> None:
     """End an AR's office: none of their e-Certs is accepted any more. Raises ARNotFound."""
     if not store.end_ar(tx.conn, ar_id, reason=reason, replaced_by=replaced_by, now=tx.now):
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
@@ -165,13 +165,13 @@ def revoke(ar_id: ARId, reason: str, actor: str, tx: Tx, *, replaced_by: ARId | 
     audit.record(tx, actor=actor, action="ar-ended", subject=ar_id, details=details)
 
 
-def replace(ar_id: ARId, successor: dict[str, Any], reason: str, actor: str, tx: Tx) -> AuthorisedRepresentative:
+def replace(tx: Tx, ar_id: ARId, successor: dict[str, Any], reason: str, actor: str) -> AuthorisedRepresentative:
     """Appoint a successor and end the predecessor's office. Raises ARNotFound, EnrolmentRefused."""
     before = store.lock_ar(tx.conn, ar_id)
     if before is None or before.ended_at is not None:
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
-    after = appoint(successor, before.subscriber_id, actor, tx)
+    after = appoint(tx, successor, before.subscriber_id, actor)
     if after.id == before.id:
         raise EnrolmentRefused(f"{ar_id}: cannot follow themselves")
-    revoke(ar_id, reason, actor, tx, replaced_by=after.id)
+    revoke(tx, ar_id, reason, actor, replaced_by=after.id)
     return after

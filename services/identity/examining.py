@@ -67,7 +67,7 @@ class Report:
         return all(finding.made and finding.fault is None for finding in self.findings)
 
 
-def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
+def examine(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> Report:
     """Make all possible checks, as of now."""
     validity = _find(Check.VALIDITY, lambda: certificates.check_validity(certificate, tx.now))
     # The issuer of an expired e-Cert can still be determined.
@@ -77,8 +77,8 @@ def examine(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Report:
     if chains and kind.fault is None:
         kind = _find(Check.KIND, lambda: certificates.check_policies(chains, trust))
     key = _find(Check.KEY, lambda: certificates.check_key(certificate, trust))
-    revocation = _revocation(chains, tx, trust)
-    registration = _find(Check.REGISTRATION, lambda: _check_registration(certificate, tx))
+    revocation = _revocation(tx, chains, trust)
+    registration = _find(Check.REGISTRATION, lambda: _check_registration(tx, certificate))
     return Report(
         **describe(certificate),
         mutual_recognition=any(chain.issuers[0] in trust.mutual_recognition for chain in chains),
@@ -101,13 +101,13 @@ def _chains(certificate: x509.Certificate, trust: Trust, at: datetime) -> tuple[
         return (), Finding(check=Check.ISSUER, fault=refused.reason)
 
 
-def _revocation(chains: tuple[Chain, ...], tx: Tx, trust: Trust) -> Finding:
+def _revocation(tx: Tx, chains: tuple[Chain, ...], trust: Trust) -> Finding:
     if not chains:
         return Finding(check=Check.REVOCATION, made=False)
-    return _find(Check.REVOCATION, lambda: revocation.clear(chains, tx, trust=trust))
+    return _find(Check.REVOCATION, lambda: revocation.clear(tx, chains, trust=trust))
 
 
-def _check_registration(certificate: x509.Certificate, tx: Tx) -> None:
+def _check_registration(tx: Tx, certificate: x509.Certificate) -> None:
     ar = store.find_ar_by_certificate(tx.conn, sha256(certificate))
     if ar is None:
         raise NotEnrolled
@@ -137,7 +137,7 @@ def _issuer_name(certificate: x509.Certificate) -> str:
     return str(names[0].value) if names else certificate.issuer.rfc4514_string()
 
 
-def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
+def show(tx: Tx, command: Authorise, certificate: x509.Certificate) -> str:
     """Store a presented certificate. Returns the code with which the portal requests the findings."""
     code = secrets.token_urlsafe(32)
     shown = ShownCertificate(
@@ -151,7 +151,7 @@ def show(command: Authorise, certificate: x509.Certificate, tx: Tx) -> str:
     return code
 
 
-def take_shown(command: RedeemCode, tx: Tx, parser: Parser = INLINE) -> x509.Certificate | CodeRefused:
+def take_shown(tx: Tx, command: RedeemCode, parser: Parser = INLINE) -> x509.Certificate | CodeRefused:
     """Return the certificate of a code to its initiator.
 
     A refusal is returned, not raised, so that the transaction commits.

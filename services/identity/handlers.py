@@ -43,12 +43,12 @@ class Tokens:
     authorisation: str | None = field(repr=False)
 
 
-def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identified:
+def identify(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> Identified:
     """Validate an e-Cert now: path, class, use, revocation, then its AR.
 
     Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
     """
-    chain, used = revocation.clear(certificates.validate(certificate, trust, tx.now), tx, trust=trust)
+    chain, used = revocation.clear(tx, certificates.validate(certificate, trust, tx.now), trust=trust)
     certificate_sha256 = sha256(certificate)
     ar = store.find_ar_by_certificate(tx.conn, certificate_sha256)
     if ar is None:
@@ -60,39 +60,39 @@ def identify(certificate: x509.Certificate, tx: Tx, *, trust: Trust) -> Identifi
     return Identified(ar=ar, subscriber=subscriber, certificate_sha256=certificate_sha256, chain=chain, crls=used)
 
 
-def sign_in(certificate: x509.Certificate, tx: Tx, *, trust: Trust, key: SigningKey) -> str:
+def sign_in(tx: Tx, certificate: x509.Certificate, *, trust: Trust, key: SigningKey) -> str:
     """Return the access token of an AR who presented their e-Cert. Raises the errors of identify."""
-    return _access_token(identify(certificate, tx, trust=trust), "client-certificate", tx, key=key)
+    return _access_token(tx, identify(tx, certificate, trust=trust), "client-certificate", key=key)
 
 
 def authorise_checkout(
-    certificate: x509.Certificate, renewal_id: RenewalId, tx: Tx, *, trust: Trust, key: SigningKey
+    tx: Tx, certificate: x509.Certificate, renewal_id: RenewalId, *, trust: Trust, key: SigningKey
 ) -> str:
     """Return a single-use token with which payment opens the checkout of one renewal; validates the e-Cert again.
 
     Raises the errors of identify. Payment checks that the renewal is the subscriber's own.
     """
-    return _checkout_token(identify(certificate, tx, trust=trust), renewal_id, tx, key=key)
+    return _checkout_token(tx, identify(tx, certificate, trust=trust), renewal_id, key=key)
 
 
-def issue_tokens(found: Identified, renewal_id: RenewalId | None, method: str, tx: Tx, *, key: SigningKey) -> Tokens:
+def issue_tokens(tx: Tx, found: Identified, renewal_id: RenewalId | None, method: str, *, key: SigningKey) -> Tokens:
     """Return the tokens of an AR who was just identified by `method`; for a renewal, with the
     checkout authorisation.
     """
     return Tokens(
-        access_token=_access_token(found, method, tx, key=key),
-        authorisation=None if renewal_id is None else _checkout_token(found, renewal_id, tx, key=key),
+        access_token=_access_token(tx, found, method, key=key),
+        authorisation=None if renewal_id is None else _checkout_token(tx, found, renewal_id, key=key),
     )
 
 
-def _access_token(found: Identified, method: str, tx: Tx, *, key: SigningKey) -> str:
+def _access_token(tx: Tx, found: Identified, method: str, *, key: SigningKey) -> str:
     claims = _claims(found) | {"role": "ar", "jti": str(tx.new_id())}
     details = {"certificate_sha256": found.certificate_sha256, "method": method}
     audit.record(tx, actor=found.ar.id, action="signed-in", subject=found.subscriber.id, details=details)
     return sign(claims, kind=TokenKind.ACCESS, key=key, now=tx.now, issuer=ISSUER)
 
 
-def _checkout_token(found: Identified, renewal_id: RenewalId, tx: Tx, *, key: SigningKey) -> str:
+def _checkout_token(tx: Tx, found: Identified, renewal_id: RenewalId, *, key: SigningKey) -> str:
     claims = _claims(found) | {"renewal_id": str(renewal_id), "jti": str(tx.new_id())}
     details = {"certificate_sha256": found.certificate_sha256}
     audit.record(tx, actor=found.ar.id, action="checkout-authorised", subject=str(renewal_id), details=details)
@@ -107,7 +107,7 @@ def _claims(found: Identified) -> dict[str, str]:
     }
 
 
-def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subscriber]:
+def show_caller(tx: Tx, caller: Caller) -> tuple[AuthorisedRepresentative, Subscriber]:
     """Return the caller and their organisation, as in the register. Raises OfficeEnded."""
     ar = store.find_acting_ar(tx.conn, caller.ar_id)
     subscriber = None if ar is None else store.find_subscriber(tx.conn, ar.subscriber_id)
@@ -116,6 +116,6 @@ def show_caller(caller: Caller, tx: Tx) -> tuple[AuthorisedRepresentative, Subsc
     return ar, subscriber
 
 
-def record_refusal(reason: str, certificate_sha256: str, action: str, tx: Tx) -> None:
+def record_refusal(tx: Tx, reason: str, certificate_sha256: str, action: str) -> None:
     """Audit a refusal, in a separate transaction: the refused one is rolled back."""
     audit.record(tx, actor="unknown", action=action, subject=certificate_sha256, details={"reason": reason})

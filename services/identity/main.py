@@ -97,18 +97,18 @@ def _operate(name: str, act: Callable[[argparse.Namespace, Tx], str]) -> Callabl
 
 
 def _enrol(options: argparse.Namespace, tx: Tx) -> str:
-    subscribers, ars = enrolment.enrol(enrolment.read_file(options.file), options.actor, tx)
+    subscribers, ars = enrolment.enrol(tx, enrolment.read_file(options.file), options.actor)
     return f"enrolled {subscribers} subscribers with {ars} Authorised Representatives"
 
 
 def _revoke_ar(options: argparse.Namespace, tx: Tx) -> str:
-    enrolment.revoke(ARId(options.ar_id), options.reason, options.actor, tx)
+    enrolment.revoke(tx, ARId(options.ar_id), options.reason, options.actor)
     return f"{options.ar_id} no longer acts"
 
 
 def _replace_ar(options: argparse.Namespace, tx: Tx) -> str:
     successor = enrolment.read_ar(options.file)
-    after = enrolment.replace(ARId(options.ar_id), successor, options.reason, options.actor, tx)
+    after = enrolment.replace(tx, ARId(options.ar_id), successor, options.reason, options.actor)
     return f"{after.id} acts in place of {options.ar_id}"
 
 

@@ -8,7 +8,7 @@ from shared.pki.crls import CertificateListed, RevocationUnknown, StoredCRL, iss
 from shared.tx import Tx
 
 
-def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tuple[StoredCRL, ...]]:
+def clear(tx: Tx, chains: tuple[Chain, ...], *, trust: Trust) -> tuple[Chain, tuple[StoredCRL, ...]]:
     """Return the first chain without a revoked certificate, and the CRLs that prove it.
 
     Raises RevocationUnknown if a chain may still be valid, else CertificateRefused. A revoked e-Cert is revoked in
@@ -17,7 +17,7 @@ def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tu
     unknown = None
     for chain in chains:
         try:
-            return chain, _clear(chain, tx, trust)
+            return chain, _clear(tx, chain, trust)
         except RevocationUnknown as error:
             unknown = error
         except CertificateListed as error:
@@ -28,6 +28,6 @@ def clear(chains: tuple[Chain, ...], tx: Tx, *, trust: Trust) -> tuple[Chain, tu
     raise CertificateRefused(fault) from listed
 
 
-def _clear(chain: Chain, tx: Tx, trust: Trust) -> tuple[StoredCRL, ...]:
+def _clear(tx: Tx, chain: Chain, trust: Trust) -> tuple[StoredCRL, ...]:
     stored = crl_store.find_crls(tx.conn, [issuer_id(issuer) for issuer in chain.issuers])
     return crls.check(chain.links, stored, tx.now, trust.crl_ages)

@@ -10,14 +10,14 @@ from shared.security.tokens import TokenRefused
 from shared.tx import Tx
 
 
-def end(claims: Mapping[str, Any], tx: Tx) -> None:
+def end(tx: Tx, claims: Mapping[str, Any]) -> None:
     """End the session of the access token with these claims. Repeating it changes nothing."""
     expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
     if one_time_store.end_session(tx.conn, str(claims["jti"]), expires_at, tx.now):
         audit.record(tx, actor=str(claims["sub"]), action="signed-out", subject=str(claims["subscriber_id"]))
 
 
-def require_open(claims: Mapping[str, Any], tx: Tx) -> None:
+def require_open(tx: Tx, claims: Mapping[str, Any]) -> None:
     """Require that the session has not ended. Raises TokenRefused."""
     issued_at = datetime.fromtimestamp(int(claims["iat"]), UTC)
     if one_time_store.has_ended(tx.conn, str(claims["jti"]), issued_at):

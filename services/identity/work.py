@@ -67,13 +67,13 @@ def _take(pool: Pool, data: bytes, trust: Trust, clock: Clock) -> None:
         der = crls.as_der(data)
         issuer = crls.issuer_of(der, trust.issuers)
         with transaction(pool, clock=clock) as tx:
-            accept(der, issuer, tx, trust.crl_ages)
+            accept(tx, der, issuer, trust.crl_ages)
     except CRLRefused as refused:
         REFUSED.labels(refused.reason).inc()
         log.warning("crl.refused", reason=refused.reason)
 
 
-def accept(der: bytes, issuer: x509.Certificate, tx: Tx, ages: MaxAges = DEFAULT_MAX_AGES) -> None:
+def accept(tx: Tx, der: bytes, issuer: x509.Certificate, ages: MaxAges = DEFAULT_MAX_AGES) -> None:
     """Store a CRL as the newest of its list.
 
     Raises CRLRefused for one that is not current, or older than the stored one.

@@ -236,8 +236,8 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
     """Return the certificate and its chain, in PEM."""
     caller = request.caller()
     with request.transaction() as tx:
-        order = revocation.find_own_order(ItemId(item_id), caller, tx.conn)
-        certificate = revocation.find_certificate(order, tx.conn)
+        order = revocation.find_own_order(tx.conn, ItemId(item_id), caller)
+        certificate = revocation.find_certificate(tx.conn, order)
     pem = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM).decode()
     return flask.Response(pem + request.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
 
@@ -249,7 +249,7 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
     """Accept the certificate's content and its publication."""
-    return revocation.accept(ItemId(item_id), request.caller(), request.tx())
+    return revocation.accept(request.tx(), ItemId(item_id), request.caller())
 
 
 @blp.post("/orders/<uuid:item_id>/revocation")
@@ -260,7 +260,7 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
     """Revoke the certificate; the next CRL lists it within minutes."""
-    return revocation.revoke_own(ItemId(item_id), RevocationReason(body["reason"]), request.caller(), request.tx())
+    return revocation.revoke_own(request.tx(), ItemId(item_id), RevocationReason(body["reason"]), request.caller())
 
 
 @blp.get("/crl")

@@ -174,7 +174,7 @@ def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
     audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
     blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
     reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
-    revocation.revoke_one(certificate, reason, _ACTOR, tx, never_announced=True)
+    revocation.revoke_one(tx, certificate, reason, _ACTOR, never_announced=True)
 
 
 def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
@@ -182,12 +182,12 @@ def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
     renewal, orders = proofs.verified(
+        tx,
         order.renewal_id,
         document=stored.document,
         attestation=stored.attestation,
         receipt=stored.receipt,
         keys=issuer.keys,
-        tx=tx,
     )
     ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names) for o in orders}
     if (

@@ -72,11 +72,11 @@ def accept_csr(
         raise
     except Refused as refused:
         with begin() as tx:
-            _record_refusal(command, caller, getattr(refused, "extensions", {}).get("reason", refused.reason), tx)
+            _record_refusal(tx, command, caller, getattr(refused, "extensions", {}).get("reason", refused.reason))
         raise
 
 
-def _record_refusal(command: SubmitCSR, caller: Caller, reason: str, tx: Tx) -> None:
+def _record_refusal(tx: Tx, command: SubmitCSR, caller: Caller, reason: str) -> None:
     details: dict[str, audit.Detail] = {"reason": reason}
     audit.record(tx, actor=caller.ar_id, action="csr-refused", subject=str(command.item_id), details=details)
 
@@ -125,14 +125,14 @@ def read(text: str, caller: Caller, begin: Begin, parser: Parser) -> CSR:
     except PrivateKeyPasted as pasted:
         for spki_sha256 in sorted(pasted.spki_sha256):
             with begin() as tx:
-                revocation.block_key(spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id, tx=tx)
+                revocation.block_key(tx, spki_sha256, source="private key pasted with a CSR", actor=caller.ar_id)
         if pasted.beside is not None:
             with begin() as tx:
-                _block_own_key(pasted.beside, caller, tx)
+                _block_own_key(tx, pasted.beside, caller)
         raise
 
 
-def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
+def _block_own_key(tx: Tx, spki_sha256: bytes, caller: Caller) -> None:
     """Block the key of a CSR that came with an unreadable private key.
 
     Another subscriber's key is not blocked: a CSR is no secret, and with anything that looks like a private key anyone
@@ -140,7 +140,7 @@ def _block_own_key(spki_sha256: bytes, caller: Caller, tx: Tx) -> None:
     """
     owner = store.find_key_owner(tx.conn, spki_sha256)
     if owner is None or owner[0] == caller.subscriber_id:
-        revocation.block_key(spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id, tx=tx)
+        revocation.block_key(tx, spki_sha256, source="unreadable private key beside its CSR", actor=caller.ar_id)
 
 
 def _read_pins(given: Mapping[str, str], order: Order) -> dict[str, str]:

@@ -27,18 +27,13 @@ def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
     restore, what was announced about the orders is put back with them, and not announced again.
     """
     renewal, orders = proofs.verified(
-        event.renewal_id,
-        document=event.document,
-        attestation=event.attestation,
-        receipt=event.receipt,
-        keys=keys,
-        tx=tx,
+        tx, event.renewal_id, document=event.document, attestation=event.attestation, receipt=event.receipt, keys=keys
     )
     if store.lock_gate(tx.conn, event.renewal_id) is not None:
         raise Ignored("withheld")
     if not store.add_renewal(tx.conn, renewal, tx.now):
         raise Ignored("its orders are open already")
-    announced = state_replay.opened_or_refused(event.renewal_id, tx)
+    announced = state_replay.opened_or_refused(tx, event.renewal_id)
     opened = [str(order.item_id) for order in orders if _open(tx, order, announce=order.item_id not in announced)]
     audit.record(
         tx,
@@ -48,7 +43,7 @@ def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
         details={"items": opened, "ar_id": renewal.ar_id},
     )
     if announced:
-        state_replay.replay(event.renewal_id, tx)
+        state_replay.replay(tx, event.renewal_id)
 
 
 def _open(tx: Tx, order: Order, *, announce: bool) -> bool:

@@ -196,7 +196,7 @@ def _operate(name: str, action: Callable[[Tx], str]) -> None:
 def _revoke(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = RevocationReason(options.reason)
-        certificate = revocation.revoke_serial(read_serial(options.serial), reason, options.actor, tx)
+        certificate = revocation.revoke_serial(tx, read_serial(options.serial), reason, options.actor)
         if certificate.revoked_at is None:
             return f"{certificate.serial} has expired; its key is blocked"
         return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
@@ -206,7 +206,7 @@ def _revoke(options: argparse.Namespace) -> None:
 
 def _block_key(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
-        revoked = revocation.block_key(options.spki_sha256, source=options.source, actor=options.actor, tx=tx)
+        revoked = revocation.block_key(tx, options.spki_sha256, source=options.source, actor=options.actor)
         return f"key blocked; certificates revoked: {revoked}"
 
     _operate("block-key", action)
@@ -215,7 +215,7 @@ def _block_key(options: argparse.Namespace) -> None:
 def _reissue_pin(options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         reason = VoidReason(options.reason)
-        envelope_id = pin_reissue.reissue_pin(options.order, options.server_name, reason, options.actor, tx)
+        envelope_id = pin_reissue.reissue_pin(tx, options.order, options.server_name, reason, options.actor)
         return f"the PIN is void; envelope {envelope_id} will be made"
 
     _operate("reissue-pin", action)

@@ -50,11 +50,11 @@ class ReissuedSchema(Schema):
 def void_letter(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
     """Void the letter's PIN, and have another made and posted."""
     made = pin_reissue.reissue_pin(
+        request.tx(),
         str(item_id),
         body["server_name"],
         body["what"],
         current().actor,
-        request.tx(),
         of=body["envelope_id"],
         note=body["reason"],
     )

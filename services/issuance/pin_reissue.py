@@ -33,11 +33,11 @@ class OtherEnvelope(Refused):
 
 
 def reissue_pin(
+    tx: Tx,
     order_name: str,
     name: str,
     reason: VoidReason,
     actor: str,
-    tx: Tx,
     *,
     of: uuid.UUID | None = None,
     note: str | None = None,
@@ -47,7 +47,7 @@ def reissue_pin(
     The order is named by its reference number or its item id. Raises OrderNotFound, InvalidTransition once the order
     awaits no CSR any more, or OtherEnvelope if the PIN is not the one in the envelope `of`.
     """
-    order = _lock(order_name, tx)
+    order = _lock(tx, order_name)
     name = _own_name(order, name)
     order.after(CSRReceived)  # only while a CSR is awaited
     voided = store.void_pin(tx.conn, order.item_id, name)
@@ -91,7 +91,7 @@ def reissue_pin(
     return envelope_id
 
 
-def _lock(order_name: str, tx: Tx) -> Order:
+def _lock(tx: Tx, order_name: str) -> Order:
     found = _find(tx.conn, order_name)
     if found is None:
         raise OrderNotFound("there is no such order")

@@ -8,7 +8,7 @@ from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 
 
 def verified(
-    renewal_id: RenewalId, *, document: str, attestation: str, receipt: str, keys: ProofKeys, tx: Tx
+    tx: Tx, renewal_id: RenewalId, *, document: str, attestation: str, receipt: str, keys: ProofKeys
 ) -> tuple[Renewal, tuple[Order, ...]]:
     """Return the renewal and its orders, if both proofs bind this document. Raises TokenRefused or ProofRefused."""
     proven = proofs.attested(renewal_id, document=document, attestation=attestation, keys=keys.identity, tx=tx)

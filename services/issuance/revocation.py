@@ -25,7 +25,7 @@ from shared.vocabulary import ItemId
 from shared.web.auth import Caller
 
 
-def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:
+def find_own_order(conn: Conn, item_id: ItemId, caller: Caller) -> Order:
     """Return an order of the caller's subscriber. Raises OrderNotFound.
 
     Any AR of the subscriber may revoke: the one who signed may have left.
@@ -37,7 +37,7 @@ def find_own_order(item_id: ItemId, caller: Caller, conn: Conn) -> Order:
     return order
 
 
-def find_certificate(order: Order, conn: Conn) -> Certificate:
+def find_certificate(conn: Conn, order: Order) -> Certificate:
     """Return the order's certificate. Raises CertificateNotFound."""
     certificate = certificate_store.find_certificates(conn, [order.item_id]).get(order.item_id)
     if certificate is None:
@@ -45,16 +45,16 @@ def find_certificate(order: Order, conn: Conn) -> Certificate:
     return certificate
 
 
-def _lock_own(item_id: ItemId, caller: Caller, tx: Tx) -> tuple[Order, Certificate]:
-    store.lock_gate(tx.conn, find_own_order(item_id, caller, tx.conn).renewal_id)
+def _lock_own(tx: Tx, item_id: ItemId, caller: Caller) -> tuple[Order, Certificate]:
+    store.lock_gate(tx.conn, find_own_order(tx.conn, item_id, caller).renewal_id)
     order = store.lock_order(tx.conn, item_id)
     assert order is not None
-    return order, find_certificate(order, tx.conn)
+    return order, find_certificate(tx.conn, order)
 
 
-def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
+def accept(tx: Tx, item_id: ItemId, caller: Caller) -> Certificate:
     """Record the AR's acceptance of content and publication. Accepting twice changes nothing."""
-    order, certificate = _lock_own(item_id, caller, tx)
+    order, certificate = _lock_own(tx, item_id, caller)
     if order.state is OrderState.ACCEPTED:
         return certificate
     if certificate.revoked_at is not None:
@@ -71,13 +71,13 @@ def accept(item_id: ItemId, caller: Caller, tx: Tx) -> Certificate:
     return replace(certificate, accepted_at=tx.now)
 
 
-def revoke_own(item_id: ItemId, reason: RevocationReason, caller: Caller, tx: Tx) -> Certificate:
+def revoke_own(tx: Tx, item_id: ItemId, reason: RevocationReason, caller: Caller) -> Certificate:
     """Revoke for the AR. Raises CertificateExpired, unless the key is reported as compromised."""
-    certificate = find_certificate(find_own_order(item_id, caller, tx.conn), tx.conn)
-    return revoke_serial(certificate.serial, reason, caller.ar_id, tx)
+    certificate = find_certificate(tx.conn, find_own_order(tx.conn, item_id, caller))
+    return revoke_serial(tx, certificate.serial, reason, caller.ar_id)
 
 
-def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> Certificate:
+def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> Certificate:
     """Revoke a certificate, or replace its reason by a graver one. Raises CertificateNotFound, CertificateExpired.
 
     A compromised key is blocked and all its certificates are revoked, even if this one has expired.
@@ -86,15 +86,15 @@ def revoke_serial(serial: str, reason: RevocationReason, actor: str, tx: Tx) -> 
     if certificate is None:
         raise CertificateNotFound("there is no certificate with this serial number")
     if reason is RevocationReason.KEY_COMPROMISE:
-        block_key(certificate.spki_sha256, source=f"revocation of {serial}", actor=actor, tx=tx)
+        block_key(tx, certificate.spki_sha256, source=f"revocation of {serial}", actor=actor)
     else:
-        revoke_one(certificate, reason, actor, tx)
+        revoke_one(tx, certificate, reason, actor)
     after = certificate_store.find_by_serial(tx.conn, serial)
     assert after is not None
     return after
 
 
-def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
+def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
     """Block this key for good, and revoke its certificates. Returns their number.
 
     One key per transaction, the key before any issuance lock, these in order of renewal: so two revocations that share
@@ -104,11 +104,11 @@ def block_key(spki_sha256: bytes, *, source: str, actor: str, tx: Tx) -> int:
     if store.block_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
     of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
-    return sum(revoke_one(certificate, RevocationReason.KEY_COMPROMISE, actor, tx) for certificate in of_key)
+    return sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor) for certificate in of_key)
 
 
 def revoke_one(
-    found: Certificate, reason: RevocationReason, actor: str, tx: Tx, *, never_announced: bool = False
+    tx: Tx, found: Certificate, reason: RevocationReason, actor: str, *, never_announced: bool = False
 ) -> bool:
     """Revoke, or replace the reason by a graver one. Returns False if nothing changes. Raises CertificateExpired.
 

@@ -39,12 +39,12 @@ def put_back(
         forgotten = [*outbox_recovery.forgotten(conn, recovery_id)]
     failed: dict[str, str] = {}
     for key, record in _requests(unopened, read):
-        failed |= _try(pool, key, partial(_open, record, keys=keys), clock)
+        failed |= _try(pool, key, partial(_open, record=record, keys=keys), clock)
     with pool.connection() as conn:
         closed = recovery_store.find_unopened(conn, recovery_id)
     failed = {key: failed.get(key, "its CSRRequested was not found; its orders are not open") for key in closed}
     for key in sorted({*forgotten} - ({*unopened} - {*closed})):  # those opened just now have their state
-        replay = partial(state_replay.replay, RenewalId(UUID(key)), recovery_id=recovery_id)
+        replay = partial(state_replay.replay, renewal_id=RenewalId(UUID(key)), recovery_id=recovery_id)
         failed |= _try(pool, key, replay, clock)
     with transaction(pool, clock=clock) as tx:
         certificate_store.lock_series(tx.conn)
@@ -66,7 +66,7 @@ def _requests(wanted: Sequence[str], read: Read) -> Iterator[tuple[str, Record]]
                 yield keys[record.key], record
 
 
-def _open(record: Record, tx: Tx, *, keys: ProofKeys) -> None:
+def _open(tx: Tx, record: Record, *, keys: ProofKeys) -> None:
     envelope = record.envelope()
     event = codec.decode_data(envelope.data, CSRRequested)
     if str(event.renewal_id) != envelope.subject:

@@ -39,7 +39,7 @@ _WITHOUT_INTENT: Final = frozenset({OrderState.AWAITING_CSR, OrderState.CSR_RECE
 _UNSIGNED: Final = _WITHOUT_INTENT | {OrderState.ISSUING}
 
 
-def replay(renewal_id: RenewalId, tx: Tx, *, recovery_id: int | None = None) -> None:
+def replay(tx: Tx, renewal_id: RenewalId, *, recovery_id: int | None = None) -> None:
     """Store the announced facts about this renewal again: all of them, or those of one recovery.
 
     An order whose CSRRequested has not been read again stays unknown, with all that followed.
@@ -48,16 +48,16 @@ def replay(renewal_id: RenewalId, tx: Tx, *, recovery_id: int | None = None) -> 
     if not announced:
         return
     store.lock_gate(tx.conn, renewal_id)
-    _put_back_envelopes(announced, tx)
+    _put_back_envelopes(tx, announced)
     for each in announced:
         if (put_back := _BY_TYPE.get(each.type)) is not None:
             event, change = put_back
-            change(codec.decode_data(each.data, event), each.time, tx)
+            change(tx, codec.decode_data(each.data, event), each.time)
     details: dict[str, audit.Detail] = {"events": len(announced)}
     audit.record(tx, actor="issuance", action="announced-state-put-back", subject=str(renewal_id), details=details)
 
 
-def opened_or_refused(renewal_id: RenewalId, tx: Tx) -> set[ItemId]:
+def opened_or_refused(tx: Tx, renewal_id: RenewalId) -> set[ItemId]:
     """Return the items whose opening, or refusal without an order, was announced before a restore."""
     kinds: Mapping[str, type[OrderOpened | IssuanceRefused]] = {
         each.TYPE: each for each in (OrderOpened, IssuanceRefused)
@@ -66,7 +66,7 @@ def opened_or_refused(renewal_id: RenewalId, tx: Tx) -> set[ItemId]:
     return {codec.decode_data(each.data, kinds[each.type]).item_id for each in announced if each.type in kinds}
 
 
-def _put_back_envelopes(announced: Sequence[Announced], tx: Tx) -> None:
+def _put_back_envelopes(tx: Tx, announced: Sequence[Announced]) -> None:
     """Plan the lost PINs again under their ids, each in place of the one before it.
 
     Their hashes are lost: while a CSR is awaited, `work` replaces those whose letters were sent by another letter.
@@ -81,12 +81,12 @@ def _put_back_envelopes(announced: Sequence[Announced], tx: Tx) -> None:
     recovery_store.mark_sealed_voided(tx.conn, sealed)
 
 
-def _receive_csr(event: CSRReceived, at: datetime, tx: Tx) -> None:
+def _receive_csr(tx: Tx, event: CSRReceived, at: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is None:
         return
     spki_sha256 = bytes.fromhex(event.spki_sha256)
-    _claim_key(order, spki_sha256, tx)
+    _claim_key(tx, order, spki_sha256)
     # Without the CSR (events of earlier code) the order awaits another one, with the PINs of another letter.
     if event.csr is None or order.state not in _WITHOUT_INTENT:
         return
@@ -105,23 +105,23 @@ def _receive_csr(event: CSRReceived, at: datetime, tx: Tx) -> None:
     store.save_order(tx.conn, received)
 
 
-def _claim_key(order: Order, spki_sha256: bytes, tx: Tx) -> None:
+def _claim_key(tx: Tx, order: Order, spki_sha256: bytes) -> None:
     renewal = store.find_renewal(tx.conn, order.renewal_id)
     assert renewal is not None
     store.claim_key(tx.conn, spki_sha256, renewal.subscriber_id, order.item_id)
 
 
-def _issue(event: CertificateIssued, at: datetime, tx: Tx) -> None:
+def _issue(tx: Tx, event: CertificateIssued, at: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is None or certificate_store.find_by_serial(tx.conn, event.serial) is not None:
         return
-    certificate = _keep_certificate(order, event.certificate, at, tx, intent="signed")
-    _claim_key(order, certificate.spki_sha256, tx)
+    certificate = _keep_certificate(tx, order, event.certificate, at, intent="signed")
+    _claim_key(tx, order, certificate.spki_sha256)
     store.save_pins(tx.conn, order.item_id, "spent")
     store.save_order(tx.conn, replace(order, state=OrderState.ISSUED, due_at=None))
 
 
-def _keep_certificate(order: Order, pem: str, at: datetime, tx: Tx, *, intent: str) -> Certificate:
+def _keep_certificate(tx: Tx, order: Order, pem: str, at: datetime, *, intent: str) -> Certificate:
     der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
     certificate = certificate_issuance.certificate_of(
         der, item_id=order.item_id, renewal_id=order.renewal_id, issued_at=at
@@ -131,7 +131,7 @@ def _keep_certificate(order: Order, pem: str, at: datetime, tx: Tx, *, intent: s
     return certificate
 
 
-def _refuse(event: IssuanceRefused, _: datetime, tx: Tx) -> None:
+def _refuse(tx: Tx, event: IssuanceRefused, _: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is None or order.state not in _UNSIGNED:
         return
@@ -140,22 +140,22 @@ def _refuse(event: IssuanceRefused, _: datetime, tx: Tx) -> None:
     store.save_pins(tx.conn, order.item_id, "void")
 
 
-def _withhold(event: IssuanceWithheld, at: datetime, tx: Tx) -> None:
+def _withhold(tx: Tx, event: IssuanceWithheld, at: datetime) -> None:
     store.save_withheld(tx.conn, event.renewal_id, at)
 
 
-def _accept(event: CertificateAccepted, _: datetime, tx: Tx) -> None:
+def _accept(tx: Tx, event: CertificateAccepted, _: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is not None and order.state is OrderState.ISSUED:
         store.save_order(tx.conn, replace(order, state=OrderState.ACCEPTED))
         certificate_store.save_accepted(tx.conn, event.serial, event.accepted_at)
 
 
-def _revoke(event: CertificateRevoked, at: datetime, tx: Tx) -> None:
+def _revoke(tx: Tx, event: CertificateRevoked, at: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     found = certificate_store.lock_certificate(tx.conn, event.serial)
     if found is None and order is not None and event.certificate is not None:
-        found = _keep_certificate(order, event.certificate, at, tx, intent="tombstone")
+        found = _keep_certificate(tx, order, event.certificate, at, intent="tombstone")
     if found is None:
         return
     reason = RevocationReason(event.reason)
@@ -165,7 +165,7 @@ def _revoke(event: CertificateRevoked, at: datetime, tx: Tx) -> None:
         certificate_store.save_revoked(tx.conn, event.serial, reason, event.revoked_at)
 
 
-_Change = Callable[[Any, datetime, Tx], None]
+_Change = Callable[[Tx, Any, datetime], None]
 _BY_TYPE: Final[Mapping[str, tuple[type[Event], _Change]]] = {
     event.TYPE: (event, change)
     for event, change in (

@@ -113,7 +113,7 @@ def register(operate: Operate, options: argparse.Namespace) -> None:
 
     def action(tx: Tx) -> str:
         pem = options.certificate.read_bytes()
-        reader = readers.register(options.name, options.role, pem, actor=options.actor, tx=tx)
+        reader = readers.register(tx, options.name, options.role, pem, actor=options.actor)
         return _line(reader)
 
     operate("register-reader", action)
@@ -125,10 +125,7 @@ def withdraw(operate: Operate, options: argparse.Namespace) -> None:
     def action(tx: Tx) -> str:
         return _line(
             readers.withdraw(
-                texts.compact(options.sha256).replace(":", "").lower(),
-                actor=options.actor,
-                reason=options.reason,
-                tx=tx,
+                tx, texts.compact(options.sha256).replace(":", "").lower(), actor=options.actor, reason=options.reason
             )
         )
 

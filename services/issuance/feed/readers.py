@@ -103,7 +103,7 @@ def authorise(conn: Conn, der: bytes, action: Action, now: datetime) -> Reader:
     return reader
 
 
-def register(name: str, role: Role, pem: bytes, *, actor: str, tx: Tx) -> Reader:
+def register(tx: Tx, name: str, role: Role, pem: bytes, *, actor: str) -> Reader:
     """Register a reader's certificate, beside existing ones. Raises ReaderRefused."""
     certificate = _read(pem)
     der = certificate.public_bytes(serialization.Encoding.DER)
@@ -131,7 +131,7 @@ def register(name: str, role: Role, pem: bytes, *, actor: str, tx: Tx) -> Reader
     return reader
 
 
-def withdraw(certificate_sha256: str, *, actor: str, reason: str, tx: Tx) -> Reader:
+def withdraw(tx: Tx, certificate_sha256: str, *, actor: str, reason: str) -> Reader:
     """Withdraw a certificate's registration, for good. Raises ReaderUnknown."""
     changed = tx.conn.execute(
         "UPDATE feed_readers SET withdrawn_at = %s WHERE certificate_sha256 = %s AND withdrawn_at IS NULL",

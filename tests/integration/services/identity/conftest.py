@@ -133,14 +133,14 @@ def take_crls(pool: Pool, clock: Clock, *ders: bytes) -> None:
     """Accept CRLs as the work process does."""
     with transaction(pool, clock=clock) as tx:
         for der in ders:
-            work.accept(der, issuer_of(der, TRUST.issuers), tx)
+            work.accept(tx, der, issuer_of(der, TRUST.issuers))
 
 
 @pytest.fixture
 def enrolled(pool: Pool, clock: Clock) -> None:
     """The people, without a CRL."""
     with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(people(), "test", tx)
+        enrolment.enrol(tx, people(), "test")
 
 
 @pytest.fixture

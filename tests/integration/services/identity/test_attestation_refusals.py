@@ -134,7 +134,7 @@ def test_an_e_cert_revoked_after_sign_in_signs_nothing(http: FlaskClient, pool: 
 def test_an_ar_whose_office_ended_after_sign_in_signs_nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     auth = bearer(http, CHAN)
     with transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left", "operator", tx)
+        enrolment.revoke(tx, ARId("chan"), "left", "operator")
     _, body = good()
 
     assert problem(attest(http, CHAN, body, auth=auth))[:2] == (403, "not-enrolled")

@@ -153,7 +153,7 @@ def _revoke(http: FlaskClient, pool: Pool, clock: Clock) -> None:
 
 def _end_office(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     with transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left", "test", tx)
+        enrolment.revoke(tx, ARId("chan"), "left", "test")
 
 
 def _lose_lists(http: FlaskClient, pool: Pool, clock: Clock) -> None:

@@ -287,7 +287,7 @@ def test_the_e_cert_is_judged_again_when_the_code_is_changed(http: FlaskClient, 
 def test_an_office_that_ended_meanwhile_gets_no_token(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     code = code_for(http)
     with transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left the company", "operator", tx)
+        enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
 
     assert problem(redeem(http, code))[:2] == (403, "not-enrolled")
 

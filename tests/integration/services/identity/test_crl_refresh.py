@@ -103,7 +103,7 @@ def test_only_the_settings_sources_are_read(pool: Pool, clock: Clock, tmp_path: 
 
 def accept(pool: Pool, clock: Clock, der: bytes) -> None:
     with transaction(pool, clock=clock) as tx:
-        work.accept(der, issuer_of(der, TRUST.issuers), tx)
+        work.accept(tx, der, issuer_of(der, TRUST.issuers))
 
 
 @pytest.mark.parametrize(

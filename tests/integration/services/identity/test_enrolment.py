@@ -31,7 +31,7 @@ from tests.unit.services.identity.builders import Holder, world
 
 def enrol(pool: Pool, clock: Clock, content: dict[str, Any]) -> tuple[int, int]:
     with transaction(pool, clock=clock) as tx:
-        return enrolment.enrol(content, "operator", tx)
+        return enrolment.enrol(tx, content, "operator")
 
 
 def test_the_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:
@@ -137,7 +137,7 @@ def test_ar_whom_no_mail_or_letter_can_reach_is_refused(
         enrol(pool, clock, {"subscribers": [record]})
     enrol(pool, clock, people())
     with pytest.raises(EnrolmentRefused, match=f"new: {field}: "), transaction(pool, clock=clock) as tx:
-        enrolment.replace(ARId("chan"), ar("new", "NEW Man") | changes, "left", "operator", tx)
+        enrolment.replace(tx, ARId("chan"), ar("new", "NEW Man") | changes, "left", "operator")
 
 
 def test_a_bad_file_is_one_clear_refusal(tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_a_bad_file_is_one_clear_refusal(tmp_path: Path) -> None:
 def test_an_ended_office_is_kept_and_never_opens_again(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     with transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left", "operator", tx)
+        enrolment.revoke(tx, ARId("chan"), "left", "operator")
 
     with pytest.raises(EnrolmentRefused):
         enrol(pool, clock, people())
     with pytest.raises(ARNotFound), transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left", "operator", tx)
+        enrolment.revoke(tx, ARId("chan"), "left", "operator")
     with pool.connection() as conn:
         row = conn.execute(
             """SELECT r.end_reason, r.ended_at, c.withdrawn_at FROM authorised_representatives AS r
@@ -170,7 +170,7 @@ def test_an_ended_office_is_kept_and_never_opens_again(pool: Pool, clock: Clock)
 def test_a_successor_takes_over_with_an_e_cert_of_their_own(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     with transaction(pool, clock=clock) as tx:
-        enrolment.replace(ARId("chan"), ar("ho", "HO Chi Wai"), "changed jobs", "operator", tx)
+        enrolment.replace(tx, ARId("chan"), ar("ho", "HO Chi Wai"), "changed jobs", "operator")
 
     with pool.connection() as conn:
         rows = conn.execute("SELECT id, subscriber_id, replaced_by FROM authorised_representatives").fetchall()
@@ -189,7 +189,7 @@ def test_nobody_follows_an_unknown_ar_or_themselves(pool: Pool, clock: Clock) ->
         ("chan", ar("chan", "CHAN Tai Man"), EnrolmentRefused),
     ):
         with pytest.raises(refusal), transaction(pool, clock=clock) as tx:
-            enrolment.replace(ARId(ar_id), successor, "why", "operator", tx)
+            enrolment.replace(tx, ARId(ar_id), successor, "why", "operator")
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def test_an_office_that_ends_and_a_sign_in_never_deadlock(pool: Pool, clock: Clo
 
     def replaces() -> None:
         with transaction(pool, clock=clock) as tx:
-            enrolment.revoke(ARId("chan"), "left", "operator", tx)
+            enrolment.revoke(tx, ARId("chan"), "left", "operator")
 
     def signs_in() -> None:
         with transaction(pool, clock=clock) as tx:

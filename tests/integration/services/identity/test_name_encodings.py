@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
 def enrol(pool: Pool, clock: Clock, organisation: str, person: dict[str, object]) -> None:
     content = {"subscribers": [subscriber("cafe", organisation, "12345679", person)]}
     with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(content, "test", tx)
+        enrolment.enrol(tx, content, "test")
 
 
 @pytest.mark.parametrize(

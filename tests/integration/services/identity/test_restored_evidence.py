@@ -148,7 +148,7 @@ def test_evidence_of_an_ar_who_was_enrolled_since_waits_for_the_enrolment(
 ) -> None:
     def enrol() -> None:
         with transaction(pool, clock=clock) as tx:
-            enrolment.enrol(people(), "test", tx)
+            enrolment.enrol(tx, people(), "test")
         take_crls(pool, clock, *world().crls())
 
     enrol()
@@ -280,7 +280,7 @@ def test_the_largest_evidence_fits_into_an_event(pool: Pool, clock: Clock) -> No
         verified_at=NOW,
     )
     with transaction(pool, clock=clock) as tx:
-        copies.announce(largest, (), tx)
+        copies.announce(tx, largest, ())
     [(size,)] = rows(pool, "SELECT octet_length(data) FROM outbox")
     assert size < MAX_DATA_BYTES
 

@@ -49,7 +49,7 @@ def register(pool: Pool, clock: Clock, holder: Holder, ar_id: str = "chan") -> N
             if ar["id"] == ar_id:
                 ar["certificates"].append(holder.pem)
     with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(content, "test", tx)
+        enrolment.enrol(tx, content, "test")
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -222,7 +222,7 @@ def test_when_the_crl_runs_out_nobody_gets_in(http: FlaskClient, clock: Clock) -
 def test_an_ar_whose_office_ended_is_out_at_once(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     token = bearer(http, CHAN)
     with transaction(pool, clock=clock) as tx:
-        enrolment.revoke(ARId("chan"), "left the company", "operator", tx)
+        enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
 
     assert problem(sign_in(http, CHAN))[:2] == (403, "not-enrolled")
     assert problem(http.get("/identity/v1/me", headers=token))[:2] == (403, "office-ended")

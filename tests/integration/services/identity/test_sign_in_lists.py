@@ -54,9 +54,9 @@ def test_a_sub_ca_renewed_with_the_same_key_locks_nobody_out(
     with transaction(pool, clock=clock) as tx:
         if revoked == "both":
             with pytest.raises(CertificateRefused, match="revoked"):
-                identify(CHAN.certificate, tx, trust=trust)
+                identify(tx, CHAN.certificate, trust=trust)
         else:
-            chain = identify(CHAN.certificate, tx, trust=trust).chain
+            chain = identify(tx, CHAN.certificate, trust=trust).chain
             assert chain.issuers[0] == (world().sub.certificate if revoked == "the new one" else renewed)
 
 

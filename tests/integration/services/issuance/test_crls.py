@@ -36,7 +36,7 @@ def number(world: World) -> int:
 
 def revoke(world: World, renewal: Renewal, reason: RevocationReason = RevocationReason.SUPERSEDED) -> None:
     with world.begin() as tx:
-        revocation.revoke_own(renewal.items[0].item_id, reason, renewal.caller, tx)
+        revocation.revoke_own(tx, renewal.items[0].item_id, reason, renewal.caller)
 
 
 def serial(world: World, renewal: Renewal) -> int:
@@ -214,9 +214,9 @@ def test_a_revocation_beside_a_crl_in_the_making_is_on_this_one_or_the_next(worl
 def test_an_operator_revokes_by_serial(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     with world.begin() as tx:
-        revocation.revoke_serial(f"{serial(world, renewal):x}", RevocationReason.PRIVILEGE_WITHDRAWN, "operator", tx)
+        revocation.revoke_serial(tx, f"{serial(world, renewal):x}", RevocationReason.PRIVILEGE_WITHDRAWN, "operator")
     with world.begin() as tx, pytest.raises(CertificateNotFound):
-        revocation.revoke_serial("ff", RevocationReason.UNSPECIFIED, "operator", tx)
+        revocation.revoke_serial(tx, "ff", RevocationReason.UNSPECIFIED, "operator")
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'certificate-revoked'") == [("operator",)]
 
 
@@ -234,7 +234,7 @@ def test_another_ar_of_the_subscriber_may_revoke_and_a_stranger_may_not(world: W
     def by(subscriber_id: str) -> None:
         caller = Caller(ar_id=ARId("AR-9"), subscriber_id=SubscriberId(subscriber_id), certificate_sha256="c")
         with world.begin() as tx:
-            revocation.revoke_own(item_id, RevocationReason.UNSPECIFIED, caller, tx)
+            revocation.revoke_own(tx, item_id, RevocationReason.UNSPECIFIED, caller)
 
     with pytest.raises(OrderNotFound):
         by("SUB-2")
@@ -248,7 +248,7 @@ def test_a_certificate_is_accepted_once_and_a_revoked_one_not_at_all(world: Worl
     revoke(world, revoked)
     for _ in range(2):
         with world.begin() as tx:
-            revocation.accept(renewal.items[0].item_id, renewal.caller, tx)
+            revocation.accept(tx, renewal.items[0].item_id, renewal.caller)
     assert world.events(renewal).count("certificate-accepted") == 1
     with world.begin() as tx, pytest.raises(InvalidTransition):
-        revocation.accept(revoked.items[0].item_id, revoked.caller, tx)
+        revocation.accept(tx, revoked.items[0].item_id, revoked.caller)

@@ -115,7 +115,7 @@ def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(w
     renewal = wait_for_a_signature(world)
     ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
     with world.begin() as tx:
-        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
+        revocation.block_key(tx, spki, source="reported", actor="ops")
     assert_refused(world, renewal, "key-blocked")
 
 
@@ -165,7 +165,7 @@ def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) 
 def block_its_key(world: World) -> None:
     ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
     with world.begin() as tx:
-        revocation.block_key(spki, source="reported", actor="ops", tx=tx)
+        revocation.block_key(tx, spki, source="reported", actor="ops")
 
 
 def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:

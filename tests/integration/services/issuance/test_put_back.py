@@ -72,7 +72,7 @@ class Story:
 
     def revoke(self, reason: RevocationReason) -> None:
         with self.world.begin() as tx:
-            revocation.revoke_own(self.renewal.items[0].item_id, reason, self.renewal.caller, tx)
+            revocation.revoke_own(tx, self.renewal.items[0].item_id, reason, self.renewal.caller)
 
     def restore(self, *, requested: bool = True) -> RecoveryReport:
         """Lose the database, restore it, and recover the outbox as `recall` does at issuance."""
@@ -126,7 +126,7 @@ def story(world: World, issuance: Database) -> Story:
 def accepted(story: Story) -> None:
     story.issue()
     with story.world.begin() as tx:
-        revocation.accept(story.renewal.items[0].item_id, story.renewal.caller, tx)
+        revocation.accept(tx, story.renewal.items[0].item_id, story.renewal.caller)
 
 
 def revoked(story: Story) -> None:
@@ -152,7 +152,7 @@ def signed_too_late(story: Story) -> None:
     def its_key_is_blocked() -> None:
         ((spki,),) = story.world.rows("SELECT spki_sha256 FROM orders WHERE spki_sha256 IS NOT NULL")
         with story.world.begin() as tx:
-            revocation.block_key(spki, source="reported", actor="ops", tx=tx)
+            revocation.block_key(tx, spki, source="reported", actor="ops")
 
     signed_while(story.world, story.renewal, its_key_is_blocked)
 

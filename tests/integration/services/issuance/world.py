@@ -238,7 +238,7 @@ class World:
         """An operator voids a PIN and has another made; the new envelope's id."""
         how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
         with self.begin() as tx:
-            return pin_reissue.reissue_pin(name=name, tx=tx, **how)
+            return pin_reissue.reissue_pin(tx, name=name, **how)
 
     def seal(self) -> bool:
         """One turn of the work that makes PINs."""

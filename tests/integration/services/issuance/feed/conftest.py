@@ -93,11 +93,11 @@ class Feeding:
 
     def register(self, who: Client, name: str = "backoffice", role: Role = Role.READER) -> None:
         with transaction(self.pool) as tx:
-            readers.register(name, role, who.pem.encode(), actor="test", tx=tx)
+            readers.register(tx, name, role, who.pem.encode(), actor="test")
 
     def withdraw(self, who: Client) -> None:
         with transaction(self.pool) as tx:
-            readers.withdraw(who.sha256, actor="test", reason="left", tx=tx)
+            readers.withdraw(tx, who.sha256, actor="test", reason="left")
 
     def read(self, who: Client | None, **query: object) -> TestResponse:
         headers = who.headers if who else {}

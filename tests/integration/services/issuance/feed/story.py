@@ -16,9 +16,9 @@ def live(world: World, number: int) -> None:
     renewals = [world.issued([name]) for name in names]
     with world.begin() as tx:
         for renewal in renewals[:2]:
-            revocation.accept(renewal.items[0].item_id, renewal.caller, tx)
+            revocation.accept(tx, renewal.items[0].item_id, renewal.caller)
     with world.begin() as tx:
-        revocation.revoke_serial(serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test", tx)
+        revocation.revoke_serial(tx, serial(world, renewals[1]), RevocationReason.SUPERSEDED, "test")
 
 
 def certificates(world: World) -> dict[str, dict[str, str]]:

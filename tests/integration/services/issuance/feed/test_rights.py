@@ -111,12 +111,12 @@ def test_a_certificate_is_registered_in_any_form(feeding: Feeding, encoding: str
     der = who.certificate.public_bytes(serialization.Encoding.DER)
     file = der if encoding is None else f"subject=CN = x\n{who.pem}".encode(encoding)
     with transaction(feeding.pool) as tx:
-        assert readers.register("x", Role.READER, file, actor="test", tx=tx).certificate_sha256 == who.sha256
+        assert readers.register(tx, "x", Role.READER, file, actor="test").certificate_sha256 == who.sha256
 
 
 def test_what_is_no_certificate_is_not_registered(feeding: Feeding) -> None:
     with pytest.raises(ReaderRefused), transaction(feeding.pool) as tx:
-        readers.register("x", Role.READER, b"no certificate", actor="test", tx=tx)
+        readers.register(tx, "x", Role.READER, b"no certificate", actor="test")
 
 
 def test_nobody_unknown_is_withdrawn(feeding: Feeding) -> None:
