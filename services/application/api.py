@@ -43,16 +43,16 @@ from shared.web.problem_api import KeySetSchema
 from shared.web.problems import Problem, ProblemTable, one_of
 
 PROBLEMS: Final[ProblemTable] = {
-    RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, "renewal-not-found", "Unknown renewal"),
+    RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, RenewalNotFound.reason, "Unknown renewal"),
     InvalidTransition: Problem(
         HTTPStatus.CONFLICT,
-        "not-in-this-state",
+        InvalidTransition.reason,
         "Renewal state does not allow this",
         members={"state": one_of(RenewalState, "Where the renewal stands")},
     ),
     NotEligible: Problem(
         HTTPStatus.CONFLICT,
-        "not-eligible",
+        NotEligible.reason,
         "Certificate cannot be renewed online now",
         members={
             "srn": {"type": "string", "description": "Whose certificate"},
@@ -60,10 +60,10 @@ PROBLEMS: Final[ProblemTable] = {
             "advice": {"type": "string", "description": "What to do instead"},
         },
     ),
-    NoAdditionalServers: Problem(HTTPStatus.CONFLICT, "no-additional-servers", "Product has no additional servers"),
-    WrongAttestation: Problem(HTTPStatus.CONFLICT, "wrong-attestation", "Attestation is for another document"),
-    DocumentTooOld: Problem(HTTPStatus.CONFLICT, "document-too-old", "Document out of date; create a new draft"),
-    TermsNotFound: Problem(HTTPStatus.NOT_FOUND, "terms-not-found", "Unknown terms"),
+    NoAdditionalServers: Problem(HTTPStatus.CONFLICT, NoAdditionalServers.reason, "Product has no additional servers"),
+    WrongAttestation: Problem(HTTPStatus.CONFLICT, WrongAttestation.reason, "Attestation is for another document"),
+    DocumentTooOld: Problem(HTTPStatus.CONFLICT, DocumentTooOld.reason, "Document out of date; create a new draft"),
+    TermsNotFound: Problem(HTTPStatus.NOT_FOUND, TermsNotFound.reason, "Unknown terms"),
 }
 
 LISTED: Final = 50

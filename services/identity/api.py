@@ -19,7 +19,11 @@ from services.identity.attesting import Attest, Keys
 from services.identity.authorising import Authorise, RedeemCode
 from services.identity.certificates import Trust
 from services.identity.challenging import AnswerChallenge
-from services.identity.domain import (
+from services.identity.examining import Report
+from services.identity.handlers import Tokens
+from services.identity.one_time_store import Challenge
+from services.identity.problems import PROBLEMS as PROBLEMS  # every API module exports its table of problems
+from services.identity.refusals import (
     AuthorisationRefused,
     CertificateRefused,
     ChallengeRefused,
@@ -35,10 +39,6 @@ from services.identity.domain import (
     SignatureRefused,
     TicketRefused,
 )
-from services.identity.examining import Report
-from services.identity.handlers import Tokens
-from services.identity.one_time_store import Challenge
-from services.identity.problems import PROBLEMS as PROBLEMS  # every API module exports its table of problems
 from services.identity.schemas import (
     AUTHORISE_PARAMETERS,
     AttestationRequestSchema,

@@ -10,8 +10,8 @@ from services.identity import copies, document, reading, records, store, subject
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
-from services.identity.domain import NonceSpent, OfficeEnded, OtherCertificate, RecordUnusable
 from services.identity.handlers import ISSUER, Identified, identify
+from services.identity.refusals import NonceSpent, OfficeEnded, OtherCertificate, RecordUnusable
 from services.identity.store import Evidence
 from shared import audit
 from shared.audit import Detail

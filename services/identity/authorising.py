@@ -16,9 +16,9 @@ from cryptography import x509
 
 from services.identity import certificates, one_time_store, store
 from services.identity.certificates import Trust
-from services.identity.domain import AuthorisationRefused, CodeRefused, NotEnrolled, RedirectRefused
 from services.identity.handlers import Identified, Tokens, identify, issue_tokens
 from services.identity.one_time_store import Code
+from services.identity.refusals import AuthorisationRefused, CodeRefused, NotEnrolled, RedirectRefused
 from shared import audit
 from shared.audit import Detail
 from shared.security.tokens import SigningKey

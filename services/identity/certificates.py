@@ -25,7 +25,7 @@ from cryptography.x509.verification import (
 
 from services.identity import subjects
 from services.identity.der import NotDER
-from services.identity.domain import CertificateFault, CertificateRefused
+from services.identity.refusals import CertificateFault, CertificateRefused
 from shared.pki.certificates import UNREADABLE, is_strong
 from shared.pki.crls import DEFAULT_MAX_AGES, MaxAges
 

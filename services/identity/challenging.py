@@ -11,9 +11,9 @@ from cryptography import x509
 
 from services.identity import one_time_store, reading
 from services.identity.certificates import Trust
-from services.identity.domain import ChallengeRefused
 from services.identity.handlers import Tokens, identify, issue_tokens
 from services.identity.one_time_store import Challenge
+from services.identity.refusals import ChallengeRefused
 from shared import audit
 from shared.audit import Detail
 from shared.security.tokens import SigningKey

@@ -17,7 +17,7 @@ from asn1crypto import tsp  # noqa: F401  (teaches asn1crypto the signingCertifi
 from cryptography import x509
 
 from services.identity import certificates, der, signing
-from services.identity.domain import CertificateFault, CertificateRefused, SignatureFault, SignatureRefused
+from services.identity.refusals import CertificateFault, CertificateRefused, SignatureFault, SignatureRefused
 
 MAX_BYTES: Final = 65_536
 CLOCK_TOLERANCE: Final = timedelta(minutes=10)

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from services.identity import cms, crl_store, document, one_time_store, store
 from services.identity.certificates import Trust
-from services.identity.domain import CopyRefused
 from services.identity.handlers import ISSUER
+from services.identity.refusals import CopyRefused
 from services.identity.store import Evidence
 from shared import audit
 from shared.db import Pool

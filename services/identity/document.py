@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.identity.domain import DocumentFault, DocumentRefused
+from services.identity.refusals import DocumentFault, DocumentRefused
 from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 

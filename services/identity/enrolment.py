@@ -16,13 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.identity import certificates, records, store
-from services.identity.domain import (
-    ARNotFound,
-    AuthorisedRepresentative,
-    CertificateRefused,
-    EnrolmentRefused,
-    Subscriber,
-)
+from services.identity.domain import AuthorisedRepresentative, Subscriber
+from services.identity.refusals import ARNotFound, CertificateRefused, EnrolmentRefused
 from shared import audit
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS

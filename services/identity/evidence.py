@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.identity import store
-from services.identity.domain import EvidenceNotFound
+from services.identity.refusals import EvidenceNotFound
 from services.identity.store import Evidence
 from shared.db import Conn
 

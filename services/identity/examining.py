@@ -15,13 +15,8 @@ from cryptography.x509.oid import NameOID
 from services.identity import certificates, one_time_store, organisations, reading, revocation, store, subjects
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
-from services.identity.domain import (
-    CertificateRefused,
-    CodeRefused,
-    NotEnrolled,
-    OrganisationMismatch,
-)
 from services.identity.one_time_store import ShownCertificate
+from services.identity.refusals import CertificateRefused, CodeRefused, NotEnrolled, OrganisationMismatch
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tx import Tx

@@ -6,13 +6,8 @@ from cryptography import x509
 
 from services.identity import certificates, organisations, revocation, store
 from services.identity.certificates import Chain, Trust
-from services.identity.domain import (
-    AuthorisedRepresentative,
-    NotEnrolled,
-    OfficeEnded,
-    OrganisationMismatch,
-    Subscriber,
-)
+from services.identity.domain import AuthorisedRepresentative, Subscriber
+from services.identity.refusals import NotEnrolled, OfficeEnded, OrganisationMismatch
 from shared import audit
 from shared.pki.certificates import sha256
 from shared.pki.crls import StoredCRL

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from services.identity.domain import (
+from services.identity.refusals import (
     AuthorisationRefused,
     CertificateFault,
     CertificateRefused,
@@ -38,7 +38,7 @@ PROBLEMS: Final[ProblemTable] = {
     ),
     CertificateRefused: Problem(
         HTTPStatus.FORBIDDEN,
-        "certificate-refused",
+        CertificateRefused.reason,
         "E-Cert not accepted",
         members={"reason": one_of(CertificateFault, "Why the e-Cert is not accepted")},
     ),
@@ -59,19 +59,19 @@ PROBLEMS: Final[ProblemTable] = {
     OtherCertificate: Problem(HTTPStatus.FORBIDDEN, OtherCertificate.reason, "Signature made with another e-Cert"),
     SignatureRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "signature-refused",
+        SignatureRefused.reason,
         "Signature not accepted",
         members={"reason": one_of(SignatureFault, "Why the signature is not accepted")},
     ),
     DocumentRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "document-refused",
+        DocumentRefused.reason,
         "Signed document is not the caller's application",
         members={"reason": one_of(DocumentFault, "How the document differs from an application of yours")},
     ),
     TicketRefused: Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "ticket-refused",
+        TicketRefused.reason,
         "Draft ticket not valid for this document",
         members={"reason": one_of(TicketFault, "Why the draft ticket is not accepted")},
     ),

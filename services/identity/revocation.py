@@ -2,7 +2,7 @@
 
 from services.identity import crl_store
 from services.identity.certificates import Chain, Trust
-from services.identity.domain import CertificateFault, CertificateRefused
+from services.identity.refusals import CertificateFault, CertificateRefused
 from shared.pki import crls
 from shared.pki.crls import CertificateListed, RevocationUnknown, StoredCRL, issuer_id
 from shared.tx import Tx

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from services.identity import der
-from services.identity.domain import SignatureFault, SignatureRefused
+from services.identity.refusals import SignatureFault, SignatureRefused
 from shared.pki.certificates import MAX_RSA_BITS, is_strong
 
 _HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {

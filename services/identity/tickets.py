@@ -8,7 +8,7 @@ import hashlib
 from datetime import datetime
 from typing import Final
 
-from services.identity.domain import TicketFault, TicketRefused
+from services.identity.refusals import TicketFault, TicketRefused
 from shared.security.tokens import KeySet, TokenExpired, TokenKind, TokenRefused, verify
 from shared.vocabulary import RenewalId
 from shared.web.auth import Caller

@@ -17,13 +17,16 @@ from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, Private
 from services.issuance.csr.keys import KeyFault, KeyRefused
 from services.issuance.csr_intake import SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
-from services.issuance.domain import (
+from services.issuance.domain import Order
+from services.issuance.key_policy import KeyPolicy
+from services.issuance.pins import pins
+from services.issuance.pins.pins import PINSlip, PINVerifier
+from services.issuance.refusals import (
     CertificateExpired,
     CertificateNotFound,
     InvalidTransition,
     KeyNotAllowed,
     KeyObjection,
-    Order,
     OrderNotFound,
     PINLocked,
     PINNotReady,
@@ -31,9 +34,6 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.key_policy import KeyPolicy
-from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip, PINVerifier
 from services.issuance.schemas import (
     CertificateSchema,
     CheckedCSRSchema,
@@ -53,17 +53,17 @@ from shared.web.problems import Problem, ProblemTable, names, one_of
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
 PROBLEMS: Final[ProblemTable] = {
-    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "Unknown order"),
-    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, "certificate-not-found", "No certificate issued yet"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "Order state does not allow this"),
-    CertificateExpired: Problem(HTTPStatus.CONFLICT, "certificate-expired", "Certificate has expired"),
-    CSRRefused: Problem(_UNPROCESSABLE, "csr-refused", "CSR not usable", members=_CSR_REASON),
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, OrderNotFound.reason, "Unknown order"),
+    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, CertificateNotFound.reason, "No certificate issued yet"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, InvalidTransition.reason, "Order state does not allow this"),
+    CertificateExpired: Problem(HTTPStatus.CONFLICT, CertificateExpired.reason, "Certificate has expired"),
+    CSRRefused: Problem(_UNPROCESSABLE, CSRRefused.reason, "CSR not usable", members=_CSR_REASON),
     WeakSignature: Problem(
-        _UNPROCESSABLE, "csr-signature-too-weak", "CSR signature too weak; sign with SHA-256", members=_CSR_REASON
+        _UNPROCESSABLE, WeakSignature.reason, "CSR signature too weak; sign with SHA-256", members=_CSR_REASON
     ),
     NamesDiffer: Problem(
         _UNPROCESSABLE,
-        "csr-names-differ",
+        NamesDiffer.reason,
         "CSR names differ from the order",
         members={
             **_CSR_REASON,
@@ -73,26 +73,26 @@ PROBLEMS: Final[ProblemTable] = {
     ),
     PrivateKeyPasted: Problem(
         _UNPROCESSABLE,
-        "private-key-pasted",
+        PrivateKeyPasted.reason,
         "Private key sent; it is compromised, make a new one",
         members=_CSR_REASON,
     ),
     KeyRefused: Problem(
         _UNPROCESSABLE,
-        "key-refused",
+        KeyRefused.reason,
         "CSR key not allowed",
         members={"reason": one_of(KeyFault, "Why the key is not allowed")},
     ),
     KeyNotAllowed: Problem(
         _UNPROCESSABLE,
-        "key-not-allowed",
+        KeyNotAllowed.reason,
         "CSR key not allowed for this order",
         members={"reason": one_of([*KeyObjection, KeyFault.WEAK], "Why the key may not be used")},
     ),
-    WrongReference: Problem(_UNPROCESSABLE, "wrong-reference", "Reference number is not the order's"),
+    WrongReference: Problem(_UNPROCESSABLE, WrongReference.reason, "Reference number is not the order's"),
     PINsMissing: Problem(
         _UNPROCESSABLE,
-        "pins-missing",
+        PINsMissing.reason,
         "PINs must be exactly one for each server name of the order",
         members={
             "missing": names("Server names without a PIN"),
@@ -101,14 +101,14 @@ PROBLEMS: Final[ProblemTable] = {
     ),
     PINSlip: Problem(
         _UNPROCESSABLE,
-        "pin-slip",
+        PINSlip.reason,
         "PIN mistyped; no attempt consumed",
         members={"mistyped": names("Server names whose PIN fails its check digit")},
     ),
-    PINNotReady: Problem(HTTPStatus.CONFLICT, "pin-not-ready", "PIN Envelope not made yet"),
+    PINNotReady: Problem(HTTPStatus.CONFLICT, PINNotReady.reason, "PIN Envelope not made yet"),
     PINWrong: Problem(
         HTTPStatus.FORBIDDEN,
-        "pin-wrong",
+        PINWrong.reason,
         "PIN wrong",
         members={
             "wrong": {
@@ -125,7 +125,7 @@ PROBLEMS: Final[ProblemTable] = {
     ),
     PINLocked: Problem(
         HTTPStatus.FORBIDDEN,
-        "pin-locked",
+        PINLocked.reason,
         "PIN locked after five failed attempts",
         members={"locked": names("Server names whose PIN Envelope must be replaced")},
     ),

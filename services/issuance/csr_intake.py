@@ -11,25 +11,22 @@ from dataclasses import dataclass, field, replace
 from services.issuance import revocation, store
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, PrivateKeyPasted
-from services.issuance.domain import (
-    PIN,
+from services.issuance.domain import PIN, Order, OrderState
+from services.issuance.key_policy import KeyPolicy, key_objection
+from services.issuance.pins import pins
+from services.issuance.pins.pins import PINSlip, PINVerifier
+from services.issuance.refusals import (
     KeyNotAllowed,
-    Order,
     OrderNotFound,
-    OrderState,
     PINLocked,
     PINNotReady,
     PINsMissing,
     PINWrong,
     WrongReference,
 )
-from services.issuance.key_policy import KeyPolicy, key_objection
-from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip, PINVerifier
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
-from shared.events.base import ItemId
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name

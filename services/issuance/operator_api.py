@@ -8,8 +8,8 @@ from typing import Any, Final
 from marshmallow import Schema, fields
 
 from services.issuance import pin_reissue
-from services.issuance.domain import InvalidTransition, OrderNotFound
 from services.issuance.pin_reissue import OtherEnvelope, VoidReason
+from services.issuance.refusals import InvalidTransition, OrderNotFound
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
@@ -18,8 +18,8 @@ from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
 
 PROBLEMS: Final[ProblemTable] = {
-    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, "order-not-found", "Unknown order"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, "not-in-this-state", "Order no longer awaits a CSR"),
+    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, OrderNotFound.reason, "Unknown order"),
+    InvalidTransition: Problem(HTTPStatus.CONFLICT, InvalidTransition.reason, "Order no longer awaits a CSR"),
     OtherEnvelope: Problem(HTTPStatus.CONFLICT, OtherEnvelope.reason, "Letter already replaced"),
 }
 REISSUE_PIN: Final = "reissue-pin"

@@ -4,7 +4,8 @@ import uuid
 from enum import StrEnum
 
 from services.issuance import store
-from services.issuance.domain import Order, OrderNotFound
+from services.issuance.domain import Order
+from services.issuance.refusals import OrderNotFound
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused

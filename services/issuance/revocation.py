@@ -7,15 +7,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.issuance import certificate_store, store
 from services.issuance.ca.crl import GRAVITY, RevocationReason
-from services.issuance.domain import (
-    Certificate,
-    CertificateExpired,
-    CertificateNotFound,
-    InvalidTransition,
-    Order,
-    OrderNotFound,
-    OrderState,
-)
+from services.issuance.domain import Certificate, Order, OrderState
+from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared import audit
 from shared.db import Conn
 from shared.events.issuance import CertificateAccepted, CertificateRevoked

@@ -18,7 +18,7 @@ from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
 
 PROBLEMS: Final[ProblemTable] = {
-    PostingRefused: Problem(HTTPStatus.CONFLICT, "posting-refused", "Not consistent with the posting records"),
+    PostingRefused: Problem(HTTPStatus.CONFLICT, PostingRefused.reason, "Not consistent with the posting records"),
 }
 SEE_BATCHES: Final = "see-batches"
 MARK_RETURNED: Final = "mark-returned"

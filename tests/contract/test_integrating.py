@@ -17,7 +17,7 @@ from services.application.domain import DEADLINES, DOCUMENT_LIFE, RenewalState
 from services.identity import api as identity
 from services.identity.challenging import LIFETIME
 from services.identity.cms import CLOCK_TOLERANCE, MAX_BYTES
-from services.identity.domain import TicketFault
+from services.identity.refusals import TicketFault
 from services.issuance import api as issuance
 from services.issuance.pins.pins import MAX_ATTEMPTS
 from services.payment import api as payment

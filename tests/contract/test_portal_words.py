@@ -11,8 +11,8 @@ from services.application import api as application
 from services.application import eligibility
 from services.application.domain import EndReason, ItemState, RenewalState, TimelineEvent
 from services.identity import api as identity
-from services.identity.domain import CertificateFault, SignatureFault
 from services.identity.examining import Check
+from services.identity.refusals import CertificateFault, SignatureFault
 from services.issuance import api as issuance
 from services.issuance.csr.csr import CSRFault
 from services.issuance.csr.keys import KeyFault

@@ -41,7 +41,12 @@ class CSRFault(StrEnum):
 
 
 class CSRRefused(Refused):
-    """The CSR cannot be used; the subscriber makes another one."""
+    """The CSR cannot be used; the subscriber makes another one.
+
+    The class's `reason` is the type of its problem document; an instance's is the fault, its member `reason`.
+    """
+
+    reason = "csr-refused"
 
     def __init__(self, fault: CSRFault, detail: str = "") -> None:
         super().__init__(detail or fault.value)
@@ -51,6 +56,8 @@ class CSRRefused(Refused):
 
 class WeakSignature(CSRRefused):
     """The CSR is valid, but signed with a digest that proves nothing any more."""
+
+    reason = "csr-signature-too-weak"
 
     def __init__(self, digest: str) -> None:
         super().__init__(CSRFault.WEAK_SIGNATURE, f"the CSR is signed with {digest}; sign it with SHA-256")
@@ -62,6 +69,8 @@ class PrivateKeyPasted(CSRRefused):
     `beside` is the key of the CSR in the same text, if the private key cannot be read: very likely the same key.
     """
 
+    reason = "private-key-pasted"
+
     def __init__(self, spki_sha256: frozenset[bytes], beside: bytes | None = None) -> None:
         super().__init__(CSRFault.PRIVATE_KEY, "the text holds a private key, which is now compromised")
         self.spki_sha256 = spki_sha256
@@ -70,6 +79,8 @@ class PrivateKeyPasted(CSRRefused):
 
 class NamesDiffer(CSRRefused):
     """The CSR requests other names than were ordered."""
+
+    reason = "csr-names-differ"
 
     def __init__(self, *, surplus: Iterable[str], missing: Iterable[str]) -> None:
         self.surplus = tuple(sorted(surplus))

@@ -39,6 +39,8 @@ class KeyFault(StrEnum):
 class KeyRefused(Refused):
     """The public key is not allowed; the subscriber makes another one."""
 
+    reason = "key-refused"
+
     def __init__(self, fault: KeyFault, detail: str = "") -> None:
         super().__init__(detail or fault.value)
         self.reason = fault.value

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.identity import enrolment, main, store
-from services.identity.domain import ARNotFound, EnrolmentRefused
+from services.identity.refusals import ARNotFound, EnrolmentRefused
 from shared.db import Pool
 from shared.runtime.service import run
 from shared.tx import transaction

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.identity import crl_store, evidence
-from services.identity.domain import EvidenceNotFound
+from services.identity.refusals import EvidenceNotFound
 from shared.db import Pool
 from shared.tx import transaction
 from tests.integration.services.identity.conftest import CHAN, Clock, attest, good, take_crls

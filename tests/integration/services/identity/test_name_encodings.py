@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.identity import enrolment
-from services.identity.domain import EnrolmentRefused
+from services.identity.refusals import EnrolmentRefused
 from shared.db import Pool
 from shared.tx import transaction
 from tests.integration.services.identity.conftest import CHAN, Clock, ar, attest, good, problem, sign_in, subscriber

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from flask.testing import FlaskClient
 
 from services.identity import enrolment
-from services.identity.domain import EnrolmentRefused
+from services.identity.refusals import EnrolmentRefused
 from shared.db import Pool
 from shared.pki.certificates import sha256
 from shared.security.tokens import TokenKind, verify

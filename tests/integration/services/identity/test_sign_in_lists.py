@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from flask.testing import FlaskClient
 
-from services.identity.domain import CertificateRefused
 from services.identity.handlers import identify
+from services.identity.refusals import CertificateRefused
 from shared.db import Pool
 from shared.tx import transaction
 from tests.integration.services.identity.conftest import (

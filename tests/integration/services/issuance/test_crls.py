@@ -10,7 +10,7 @@ from cryptography import x509
 
 from services.issuance import certificate_store, revocation, store, work
 from services.issuance.ca.crl import INTERVAL, RevocationReason
-from services.issuance.domain import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
+from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
 from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies

@@ -18,8 +18,10 @@ from services.issuance import csr_intake, work
 from services.issuance.ca.weak_keys import ListedKeys
 from services.issuance.csr.csr import CSRRefused, NamesDiffer, PrivateKeyPasted
 from services.issuance.csr.keys import KeyRefused
-from services.issuance.domain import (
-    PIN,
+from services.issuance.domain import PIN
+from services.issuance.pins import pins
+from services.issuance.pins.pins import PINSlip, PINVerifier
+from services.issuance.refusals import (
     KeyNotAllowed,
     OrderNotFound,
     PINLocked,
@@ -28,8 +30,6 @@ from services.issuance.domain import (
     PINWrong,
     WrongReference,
 )
-from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip, PINVerifier
 from shared.db import Pool
 from shared.errors import Refused
 from tests.integration.services.issuance.world import Renewal, World

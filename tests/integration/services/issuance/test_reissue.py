@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.issuance.domain import InvalidTransition, OrderNotFound, PINLocked, PINWrong
 from services.issuance.pin_reissue import VoidReason
+from services.issuance.refusals import InvalidTransition, OrderNotFound, PINLocked, PINWrong
 from tests.integration.services.issuance.test_pins import guess
 from tests.integration.services.issuance.world import Renewal, World
 

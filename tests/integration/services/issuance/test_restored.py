@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from services.issuance import handlers
-from services.issuance.domain import PINWrong
+from services.issuance.refusals import PINWrong
 from tests.integration.services.issuance.test_reissue import NAME, told
 from tests.integration.services.issuance.world import Renewal, World, items
 from tests.support.databases import AsNew

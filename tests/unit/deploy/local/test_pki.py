@@ -20,7 +20,7 @@ from deploy.local import pki as local_pki
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass, SampleECert
 from deploy.local.pki import PKI
 from services.identity import certificates
-from services.identity.domain import CertificateRefused
+from services.identity.refusals import CertificateRefused
 from services.issuance.ca.lint import pkilint_findings
 from shared.pki import crls as believed_crls
 from shared.pki.crls import CRLRefused

@@ -8,7 +8,7 @@ import pytest
 from asn1crypto import cms
 
 from services.identity.cms import verify
-from services.identity.domain import SignatureFault, SignatureRefused
+from services.identity.refusals import SignatureFault, SignatureRefused
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import NOW, Holder, Leaf, issue, world
 from tests.unit.services.identity.cms_builder import DOCUMENT, Attributes, attribute, sign

@@ -12,7 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from services.identity import der, examining, organisations, subjects
 from services.identity.certificates import Trust, organisation_names, read, validate
-from services.identity.domain import CertificateFault, CertificateRefused, Subscriber
+from services.identity.domain import Subscriber
+from services.identity.refusals import CertificateFault, CertificateRefused
 from shared.pki.certificates import sha256
 from shared.vocabulary import SubscriberId
 from tests.unit.services.identity import builders

@@ -6,7 +6,7 @@ import pytest
 from asn1crypto import cms, core
 
 from services.identity.cms import MAX_BYTES, verify
-from services.identity.domain import SignatureFault
+from services.identity.refusals import SignatureFault
 from tests.unit.services.identity.builders import NOW, Holder, Leaf, issue, world
 from tests.unit.services.identity.cms_builder import DOCUMENT, as_asn1, attribute, sign
 from tests.unit.services.identity.cms_cases import changed_signed_data, fault, other_holder

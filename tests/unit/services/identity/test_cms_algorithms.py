@@ -8,7 +8,7 @@ from asn1crypto import algos, cms
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.identity.cms import verify
-from services.identity.domain import SignatureFault
+from services.identity.refusals import SignatureFault
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import NOW, Holder, Leaf, issue, world
 from tests.unit.services.identity.cms_builder import DOCUMENT, Attributes, attribute, pss, sign

@@ -8,7 +8,7 @@ import pytest
 from asn1crypto import cms, core, tsp, x509
 
 from services.identity.cms import verify
-from services.identity.domain import SignatureFault
+from services.identity.refusals import SignatureFault
 from tests.unit.services.identity.builders import NOW, world
 from tests.unit.services.identity.cms_builder import (
     DOCUMENT,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.identity import der
 from services.identity.cms import verify
-from services.identity.domain import SignatureRefused
+from services.identity.refusals import SignatureRefused
 from tests.unit.services.identity.builders import NOW
 from tests.unit.services.identity.cms_builder import DOCUMENT, pss
 from tests.unit.services.identity.der_editing import Place, places, replaced

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.identity.cms import verify
-from services.identity.domain import SignatureFault, SignatureRefused
+from services.identity.refusals import SignatureFault, SignatureRefused
 from shared.tx import utc_now
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import Holder, Leaf, issue, world

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from services.issuance.domain import TRANSITIONS, InvalidTransition, Order, OrderState
+from services.issuance.domain import TRANSITIONS, Order, OrderState
+from services.issuance.refusals import InvalidTransition
 from shared.vocabulary import ItemId, Product, RenewalId
 
 TRIGGERS = sorted({trigger for _, trigger in TRANSITIONS}, key=lambda trigger: trigger.__name__)

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from services.identity import certificates, cms, der, examining, organisations, subjects
 from services.identity.certificates import Trust
-from services.identity.domain import CertificateRefused, Subscriber
+from services.identity.domain import Subscriber
+from services.identity.refusals import CertificateRefused
 from services.issuance.csr import csr
 from shared.errors import Refused, Unavailable
 from shared.pki import crls
