@@ -86,15 +86,15 @@ READERS: Final[Sequence[Reader]] = (
     Reader(
         title="mailing",
         processes="Every process and command but `print`.",
-        read=services.mailing.settings.MailingSettings.read,
+        read=services.mailing.settings.read_settings,
     ),
-    Reader(title="mailing: print", processes="`print`.", read=services.mailing.print_settings.PrintSettings.read),
+    Reader(title="mailing: print", processes="`print`.", read=services.mailing.print_settings.read_settings),
     Reader(
         title="issuance",
         processes="Every process and command but `feed`; each opens only the key files that it needs.",
         read=services.issuance.settings.read_settings,
     ),
-    Reader(title="issuance: feed", processes="`feed`.", read=services.issuance.feed.settings.FeedSettings.read),
+    Reader(title="issuance: feed", processes="`feed`.", read=services.issuance.feed.settings.read_settings),
     Reader(title="The desk", processes="Every process and command.", read=backoffice.desk.settings.read_settings),
     Reader(title="The desk: web", processes="`web`.", read=backoffice.desk.settings.read_operators),
     Reader(title="The portal", processes="`web`.", read=portal.settings.read),

@@ -34,10 +34,10 @@ _NO_KEYS: Final[Any] = None
 def subscriptions() -> dict[str, Sequence[Subscription]]:
     """Return the subscriptions of every consumer, by its name."""
     return {
-        "application": application.SUBSCRIPTIONS,
+        "application": application.subscriptions(),
         "payment": payment.subscriptions(),
         "mailing": mailing.subscriptions(keys=_NO_KEYS, post=_NO_KEYS),
-        "issuance": issuance.subscriptions(_NO_KEYS),
+        "issuance": issuance.subscriptions(keys=_NO_KEYS),
         "desk": projection.subscriptions(_NO_KEYS),
     }
 

@@ -115,7 +115,7 @@ def _refuse_what_is_open(tx: Tx, event: CancellationRequested) -> None:
             certificate_issuance.refuse(tx, order, "cancelled")
 
 
-def subscriptions(keys: ProofKeys) -> tuple[Subscription, ...]:
+def subscriptions(*, keys: ProofKeys) -> tuple[Subscription, ...]:
     """Return issuance's subscriptions."""
     return (
         on(CSRRequested, partial(open_orders, keys=keys)),

@@ -35,7 +35,7 @@ from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper, PINVerifier
-from services.issuance.settings import Settings, read_settings
+from services.issuance.settings import Settings, read_service_settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.errors import Refused
@@ -74,8 +74,8 @@ def make_app(pool: Pool) -> "flask.Flask":
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,
         pool=pool,
-        keys=KeySet.load(settings.identity_jwks_file),
-        fingerprints=FingerprintKey.load(settings.fingerprint_key_file),
+        keys=KeySet.load(settings.service.identity_jwks_file),
+        fingerprints=FingerprintKey.load(settings.service.fingerprint_key_file),
         deps=api.Deps(
             ca=ca,
             pin_verifier=PINVerifier(Pepper.load(settings.pin_pepper_file)),
@@ -85,8 +85,9 @@ def make_app(pool: Pool) -> "flask.Flask":
     )
 
 
-def _subscriptions() -> Sequence[Subscription]:
-    return handlers.subscriptions(_proof_keys(read_settings()))
+def make_subscriptions() -> Sequence[Subscription]:
+    """Return the subscriptions with the real keys."""
+    return handlers.subscriptions(keys=_proof_keys(read_settings()))
 
 
 def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
@@ -134,7 +135,9 @@ def _signer(settings: Settings, ca: IssuingCA) -> Signer:
 
 
 def _proof_keys(settings: Settings) -> ProofKeys:
-    return ProofKeys(identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file))
+    return ProofKeys(
+        identity=KeySet.load(settings.service.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+    )
 
 
 def _operations() -> "Operations":
@@ -149,7 +152,7 @@ def _put_back(pool: Pool, recovery_id: int, actor: str) -> list[str]:
     settings = read_settings()
 
     def read() -> Iterator[list[Record]]:
-        for batch in kafka_clients.read_all(settings.kafka, "issuance-put-back", [Topic.APPLICATION.value]):
+        for batch in kafka_clients.read_all(settings.service.kafka, "issuance-put-back", [Topic.APPLICATION.value]):
             yield [*map(consumer.record_of, batch)]
 
     return state_recovery.put_back(pool, recovery_id, read, keys=_proof_keys(settings), actor=actor)
@@ -181,8 +184,8 @@ def _weak_keys(path: Path | None) -> WeakKeys:
 
 
 def _operate(name: str, action: Callable[[Tx], str]) -> None:
-    """Run an operator's command in one transaction and print its result."""
-    pool = open_current_pool(SERVICE, read_settings(), name, max_size=1)
+    """Run an operator's command in one transaction and print what it did."""
+    pool = open_current_pool(SERVICE, read_service_settings(), name, max_size=1)
     try:
         with transaction(pool) as tx:
             done = action(tx)
@@ -255,9 +258,9 @@ def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
 SERVICE: Final[Service] = Service(
     name="issuance",
     purpose="PINs, CSRs, certificates and CRLs.",
-    read_settings=read_settings,
+    read_settings=read_service_settings,
     make_app=make_app,
-    subscriptions=_subscriptions,
+    subscriptions=make_subscriptions,
     tasks=_tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,

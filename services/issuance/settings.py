@@ -1,7 +1,7 @@
 """Settings of issuance, read from the environment."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
@@ -18,9 +18,10 @@ class CAToken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ServiceSettings):
-    """Settings of all issuance processes. Key files are paths: each process opens only those it needs."""
+class Settings:
+    """Key files are paths: each process opens only those it needs."""
 
+    service: ServiceSettings
     payment_jwks_file: Path
     print_certificate_file: Path
     ca_key_file: Path | None
@@ -41,10 +42,10 @@ class Settings(ServiceSettings):
 def read_settings() -> Settings:
     """Read the environment. Raises SettingsError that names every variable at fault."""
     env = read_env()
-    shared = read_service(env, "issuance")
+    service = read_service(env, "issuance")
     token = _read_token(env)
     settings = Settings(
-        **{field.name: getattr(shared, field.name) for field in fields(ServiceSettings)},
+        service=service,
         payment_jwks_file=env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
         print_certificate_file=env.path(
             "PRINT_CERTIFICATE_FILE", description="Certificate of the print process, to which PINs are encrypted (PEM)"
@@ -81,6 +82,11 @@ def read_settings() -> Settings:
     return settings
 
 
+def read_service_settings() -> ServiceSettings:
+    """Return the part that every service has; the whole is checked all the same."""
+    return read_settings().service
+
+
 def _read_key_file(env: Env, token: CAToken | None) -> Path | None:
     default = () if token is None else (None,)
     found: Path | None = env.path(
@@ -106,7 +112,7 @@ def _read_token(env: Env) -> CAToken | None:
 def _unfit(settings: Settings) -> Iterator[str]:
     if settings.ca_token is not None and settings.ca_key_file is not None:
         yield "CA_KEY_FILE: the CA's key is in this file or in a token (CA_TOKEN_MODULE_FILE), not in both"
-    if settings.environment == "production":
+    if settings.service.environment == "production":
         if settings.ca_token is None:
             yield "CA_KEY_FILE: production signs in a token (CA_TOKEN_MODULE_FILE, _LABEL, _OBJECT_LABEL, _PIN_FILE)"
         if settings.weak_keys_file is None:

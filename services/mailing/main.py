@@ -11,12 +11,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.mailing import bounces, envelope_store, extracts, manifest, posting, store, work
+from services.mailing import bounces, envelope_store, extracts, handlers, manifest, posting, store, work
 from services.mailing.domain import HONG_KONG
-from services.mailing.handlers import Post, subscriptions
+from services.mailing.handlers import Post
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
-from services.mailing.settings import MailingSettings
+from services.mailing.settings import read_service_settings, read_settings
 from shared.db import Pool
 from shared.errors import Refused
 from shared.messaging.subscriptions import Subscription
@@ -27,7 +27,6 @@ from shared.runtime.service import Command, Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
-from shared.settings import ServiceSettings
 from shared.tx import Tx, transaction
 from shared.web.idempotency import FingerprintKey
 
@@ -39,16 +38,11 @@ if TYPE_CHECKING:
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-def read_settings() -> ServiceSettings:
-    """Return the settings that every service has; all others are validated all the same."""
-    return MailingSettings.read().service
-
-
 def make_app(pool: Pool) -> "flask.Flask":
     """Return the WSGI app: health and metrics only, since the desk uses the operator API."""
     from shared.web.request import create_app  # only the web process imports Flask
 
-    settings = read_settings()
+    settings = read_service_settings()
     return create_app(
         "mailing",
         blueprints=[],
@@ -62,8 +56,8 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 def make_subscriptions() -> tuple[Subscription, ...]:
     """Return the subscriptions with the real keys."""
-    settings = MailingSettings.read()
-    return subscriptions(
+    settings = read_settings()
+    return handlers.subscriptions(
         keys=ProofKeys(
             identity=KeySet.load(settings.service.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
         ),
@@ -80,7 +74,7 @@ def operations() -> "Operations":
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    settings = MailingSettings.read()
+    settings = read_settings()
     require_lease("send", settings.lease, calls=settings.longest_conversation)
     mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)
     composer = Composer(settings.sender, settings.help)
@@ -161,7 +155,7 @@ def run_waiting(options: argparse.Namespace) -> None:
 
 def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
     """Run a change in one transaction. Prints its summary as JSON; a refusal is one line."""
-    settings = read_settings()
+    settings = read_service_settings()
     logs.configure("mailing", name, settings.log_level)
     pool = service.open_current_pool(SERVICE, settings, name, max_size=1)
     try:
@@ -232,7 +226,7 @@ def _add_resend(parser: argparse.ArgumentParser) -> None:
 SERVICE: Final = Service(
     name="mailing",
     purpose="E-mails to the Authorised Representative, and PIN Envelopes by registered post.",
-    read_settings=read_settings,
+    read_settings=read_service_settings,
     make_app=make_app,
     subscriptions=make_subscriptions,
     tasks=tasks,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from services.mailing import print_work
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_key import PrintKey
-from services.mailing.print_settings import PrintSettings
+from services.mailing.print_settings import Settings, read_settings
 from services.mailing.print_work import Printer, close_next, erase_next, print_next
 from shared import db, lifecycle
 from shared.observability import logs, tracing
@@ -15,7 +15,7 @@ from shared.runtime.migrate import Migration
 from shared.runtime.task_loop import require_lease, run_tasks
 
 
-def make_printer(settings: PrintSettings) -> Printer:
+def make_printer(settings: Settings) -> Printer:
     """Return the printer with the real key."""
     return Printer(
         key=PrintKey.load(settings.key_file, settings.certificate_file),
@@ -28,7 +28,7 @@ def make_printer(settings: PrintSettings) -> Printer:
 
 def run(migrations: Sequence[Migration]) -> None:
     """Print until stopped."""
-    settings = PrintSettings.read()
+    settings = read_settings()
     logs.configure("mailing", "print", settings.log_level)
     tracing.configure("mailing", "print")
     require_lease("print, close, erase", print_work.LEASE, calls=timedelta(0))  # they call nothing outside

@@ -6,7 +6,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from environs import ValidationError
 
@@ -21,7 +21,7 @@ _STEPS_OF_A_CONVERSATION: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class MailingSettings:
+class Settings:
     """Settings of all processes but `print`."""
 
     service: ServiceSettings
@@ -42,38 +42,43 @@ class MailingSettings:
         """The time of a conversation if each step takes the whole timeout."""
         return timedelta(seconds=self.smtp_timeout * _STEPS_OF_A_CONVERSATION)
 
-    @classmethod
-    def read(cls) -> Self:
-        """Read the environment. Raises SettingsError."""
-        env = read_env()
-        service = read_service(env, "mailing")
-        payment_jwks_file = env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)")
-        smtp_url = env.str(
-            "SMTP_URL",
-            validate=_mail_server,
-            secret=True,
-            description="Mail server: smtp:// or smtps://[user:password@]host[:port]",
-        )
-        starttls = env.bool("SMTP_STARTTLS", False, description="Whether an smtp:// connection must become TLS")
-        timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0, description="Time-out of each step of SMTP, in seconds")
-        sender = env.str(
-            "MAIL_FROM", validate=_address, description="Sender: no-reply@ca.example or Name <no-reply@ca.example>"
-        )
-        portal = env.str("PORTAL_URL", description="The portal's public address, for links in mails")
-        help_contact = read_help(env)
-        seal(env)
-        server = MailServer.parse(smtp_url, starttls=starttls)
-        if service.environment == "production" and not server.encrypted and server.host not in _LOOPBACK:
-            raise SettingsError("SMTP_URL: in production a mail server elsewhere needs smtps:// or SMTP_STARTTLS")
-        return cls(
-            service=service,
-            payment_jwks_file=payment_jwks_file,
-            mail_server=server,
-            smtp_timeout=timeout,
-            sender=_address(sender),
-            portal=portal,
-            help=help_contact,
-        )
+
+def read_settings() -> Settings:
+    """Read the environment. Raises SettingsError."""
+    env = read_env()
+    service = read_service(env, "mailing")
+    payment_jwks_file = env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)")
+    smtp_url = env.str(
+        "SMTP_URL",
+        validate=_mail_server,
+        secret=True,
+        description="Mail server: smtp:// or smtps://[user:password@]host[:port]",
+    )
+    starttls = env.bool("SMTP_STARTTLS", False, description="Whether an smtp:// connection must become TLS")
+    timeout = env.float("SMTP_TIMEOUT_SECONDS", 15.0, description="Time-out of each step of SMTP, in seconds")
+    sender = env.str(
+        "MAIL_FROM", validate=_address, description="Sender: no-reply@ca.example or Name <no-reply@ca.example>"
+    )
+    portal = env.str("PORTAL_URL", description="The portal's public address, for links in mails")
+    help_contact = read_help(env)
+    seal(env)
+    server = MailServer.parse(smtp_url, starttls=starttls)
+    if service.environment == "production" and not server.encrypted and server.host not in _LOOPBACK:
+        raise SettingsError("SMTP_URL: in production a mail server elsewhere needs smtps:// or SMTP_STARTTLS")
+    return Settings(
+        service=service,
+        payment_jwks_file=payment_jwks_file,
+        mail_server=server,
+        smtp_timeout=timeout,
+        sender=_address(sender),
+        portal=portal,
+        help=help_contact,
+    )
+
+
+def read_service_settings() -> ServiceSettings:
+    """Return the part that every service has; the whole is checked all the same."""
+    return read_settings().service
 
 
 def read_help(env: Env) -> Help:

@@ -23,10 +23,10 @@ NO_KEYS = KeySet(keys={})
 PROOFS = ProofKeys(identity=NO_KEYS, payment=NO_KEYS)
 SUBSCRIPTIONS: Mapping[str, Iterable[Subscription]] = {
     "identity": (),
-    "application": application.SUBSCRIPTIONS,
+    "application": application.subscriptions(),
     "payment": payment.subscriptions(),
     "mailing": mailing.subscriptions(keys=PROOFS, post=mailing.Post(domain="example.hk", portal="https://example.hk")),
-    "issuance": issuance.subscriptions(PROOFS),
+    "issuance": issuance.subscriptions(keys=PROOFS),
     "desk": desk.subscriptions(desk.Keys(proofs=PROOFS, feed=lambda: NO_KEYS)),
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.issuance.feed import readers
 from services.issuance.feed.readers import Reader, Role
-from services.issuance.feed.settings import FeedSettings
+from services.issuance.feed.settings import Settings, read_settings
 from services.issuance.feed.store import Newest, newest
 from shared import db
 from shared.db import Pool
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _NEVER_WAITING: Final = 8
 
 
-def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
-    """Return the WSGI app and its head. Raises ValueError for an invalid key set."""
+def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
+    """The WSGI app, and what makes its long polls wait. Raises ValueError for a key set that is none."""
     from services.issuance.feed import api
     from services.issuance.feed.head import Head
     from shared.web import request
@@ -62,8 +62,8 @@ def make_app(pool: Pool, settings: FeedSettings) -> "tuple[flask.Flask, Head]":
 
 
 def run(migrations: Sequence[Migration]) -> None:
-    """Serve readers until stopped."""
-    settings = FeedSettings.read()
+    """Answer readers until told to stop."""
+    settings = read_settings()
     logs.configure("issuance", "feed", settings.log_level)
     pools: list[Pool] = []
 

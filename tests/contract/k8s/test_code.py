@@ -20,9 +20,9 @@ from portal import settings as portal
 from services.application import settings as application
 from services.identity import settings as identity
 from services.issuance import settings as issuance
-from services.issuance.feed.settings import FeedSettings
-from services.mailing.print_settings import PrintSettings
-from services.mailing.settings import MailingSettings
+from services.issuance.feed import settings as feed
+from services.mailing import print_settings
+from services.mailing import settings as mailing
 from services.payment import settings as payment
 from shared.settings import SettingsError, read_desk_jwks_file
 from shared.web.client_certificate import require_gateway_only
@@ -33,10 +33,10 @@ READERS: Final[Mapping[str, Callable[[], Any]]] = {
     "identity": identity.read_settings,
     "application": application.read_settings,
     "payment": payment.read_settings,
-    "mailing": MailingSettings.read,
-    "mailing-print": PrintSettings.read,
+    "mailing": mailing.read_settings,
+    "mailing-print": print_settings.read_settings,
     "issuance": issuance.read_settings,
-    "issuance-feed": FeedSettings.read,
+    "issuance-feed": feed.read_settings,
     "portal": portal.read,
     "desk": desk.read_settings,
     "desk-web": lambda: (desk.read_settings(), desk.read_operators())[0],

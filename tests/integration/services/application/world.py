@@ -82,7 +82,7 @@ class World:
             clock=lambda: self.now,
         )
         self.http = self.app.test_client()
-        self.applier = applier("application", handlers.SUBSCRIPTIONS, clock=lambda: self.now)
+        self.applier = applier("application", handlers.subscriptions(), clock=lambda: self.now)
 
     def enrol(self, rows: Iterable[dict[str, Any]], folder: Path) -> None:
         file = folder / "subscriptions.json"

@@ -31,7 +31,7 @@ if __name__ == "__main__":
     settings = read_settings()
     issuer = main.make_issuer(settings)
     now = datetime.fromisoformat(sys.argv[2])
-    with db.open_pool(settings.database_url, name="killed") as pool:
+    with db.open_pool(settings.service.database_url, name="killed") as pool:
         work.issue_next(
             pool, replace(issuer, signer=KillsItsProcess(issuer.signer, Path(sys.argv[1]))), clock=lambda: now
         )

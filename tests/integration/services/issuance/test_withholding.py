@@ -21,7 +21,7 @@ class Consumer:
     def __init__(self, world: World) -> None:
         self.world = world
         self.publisher = Publisher()
-        self.applier = applier("issuance", handlers.subscriptions(world.keys), clock=world.clock)
+        self.applier = applier("issuance", handlers.subscriptions(keys=world.keys), clock=world.clock)
 
     def deliver(self, *events: object) -> None:
         records = [self.publisher.record(event, now=self.world.now) for event in events]  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_events_that_are_redriven_after_the_answer_open_no_order_and_get_the_sam
         handlers.open_orders(tx, world.request(renewal), keys=world.keys)
     consumer.applier = applier(
         "issuance",
-        [one for one in handlers.subscriptions(world.keys) if one.event_type is CancellationRequested],
+        [one for one in handlers.subscriptions(keys=world.keys) if one.event_type is CancellationRequested],
         clock=world.clock,
     )
     place = Place(consumer="issuance", topic=CancellationRequested.TOPIC, key=str(renewal.renewal_id))

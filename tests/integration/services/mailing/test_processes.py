@@ -10,10 +10,10 @@ from datetime import timedelta
 
 import pytest
 
+from services.mailing import print_settings
 from services.mailing.mailer import MailServer
-from services.mailing.main import make_app, read_settings
-from services.mailing.print_settings import PrintSettings
-from services.mailing.settings import MailingSettings
+from services.mailing.main import make_app
+from services.mailing.settings import read_settings
 from shared.settings import SettingsError
 from tests.integration.services.mailing.test_posting import filled, rows_of
 from tests.integration.services.mailing.world import World, types
@@ -126,15 +126,15 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
         assert name in str(wrong.value)
     monkeypatch.setenv("POSTED_LETTERS_KEPT_SECONDS", "-1")
     with pytest.raises(SettingsError, match="PORTAL_URL") as wrong:
-        PrintSettings.read()
+        print_settings.read_settings()
     assert "POSTED_LETTERS_KEPT_SECONDS" in str(wrong.value)
 
 
 @pytest.mark.usefixtures("environment")
 def test_letters_are_kept_for_as_long_as_it_is_set_and_else_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PrintSettings.read().letters_kept == timedelta()
+    assert print_settings.read_settings().letters_kept == timedelta()
     monkeypatch.setenv("POSTED_LETTERS_KEPT_SECONDS", "86400")
-    assert PrintSettings.read().letters_kept == timedelta(days=1)
+    assert print_settings.read_settings().letters_kept == timedelta(days=1)
 
 
 @pytest.mark.usefixtures("environment")
@@ -142,12 +142,12 @@ def test_production_sends_no_mail_in_the_clear_to_another_machine(monkeypatch: p
     monkeypatch.setenv("ENVIRONMENT", "production")
     monkeypatch.setenv("SMTP_URL", "smtp://mail.example.hk")
     with pytest.raises(SettingsError, match="SMTP_URL"):
-        MailingSettings.read()
+        read_settings()
     monkeypatch.setenv("SMTP_STARTTLS", "true")
-    assert MailingSettings.read().mail_server == MailServer(host="mail.example.hk", port=25, starttls=True)
+    assert read_settings().mail_server == MailServer(host="mail.example.hk", port=25, starttls=True)
 
 
 @pytest.mark.usefixtures("environment")
 def test_a_claimed_mails_lease_outlasts_its_conversation() -> None:
-    settings = MailingSettings.read()
+    settings = read_settings()
     assert settings.lease.total_seconds() >= 9 * settings.smtp_timeout

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 from deploy.local import pki as local_pki
 from services.issuance.feed import main, readers, store
 from services.issuance.feed.readers import Role
-from services.issuance.feed.settings import FeedSettings
+from services.issuance.feed.settings import Settings
 from shared import db
 from shared.db import Pool
 from shared.events.base import Envelope, Event
@@ -127,7 +127,7 @@ def feeding(database_of_feed: Database, postgres: Postgres, tmp_path: Any) -> It
     """The app reads as `issuance_feed`; what is announced is announced as `issuance`."""
     jwks = tmp_path / "jwks.json"
     jwks.write_text('{"keys": []}')
-    settings = FeedSettings(
+    settings = Settings(
         database_url=postgres.url(database_of_feed.name, "issuance_feed"),
         log_level="INFO",
         web=WebSettings(bind="unix:/nowhere", threads=12, tls=None),

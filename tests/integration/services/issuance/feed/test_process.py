@@ -11,7 +11,7 @@ from deploy.gateway.rules import FEED, FEED_PATHS
 from deploy.local import back_office
 from deploy.local.waiting import wait_until
 from services.issuance.feed import readers
-from services.issuance.feed.settings import FeedSettings
+from services.issuance.feed.settings import read_settings
 from shared.settings import SettingsError
 from tests.integration.deploy.local.echo import Answer, Client
 from tests.integration.services.issuance.feed.running import Running
@@ -73,13 +73,13 @@ def test_it_does_not_stand_where_others_than_the_gateway_reach_it(monkeypatch: p
     for name, value in {"FEED_DATABASE_URL": "x", "FEED_JWKS_FILE": "x", "BIND": bind}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match="BIND"):
-        FeedSettings.read()
+        read_settings()
     monkeypatch.setenv("BIND", "unix:/run/feed.sock")
-    assert FeedSettings.read().web.bind == "unix:/run/feed.sock"
+    assert read_settings().web.bind == "unix:/run/feed.sock"
 
 
 def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FEED_DATABASE_URL", "FEED_JWKS_FILE"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SettingsError, match=r"(?s)FEED_DATABASE_URL.*FEED_JWKS_FILE"):
-        FeedSettings.read()
+        read_settings()
