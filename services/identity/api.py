@@ -70,14 +70,14 @@ from shared.web.problem_api import KeySetSchema
 
 _TURNED_AWAY: Final = (CertificateRefused, RevocationUnknown, NotEnrolled, OrganisationMismatch)
 # Refusals of sign-ins that are audited.
-_NOTED: Final = (*_TURNED_AWAY, TooCostly)
+_AUDITED: Final = (*_TURNED_AWAY, TooCostly)
 T = TypeVar("T")
 at_sign_in_host = by_client_certificate(SIGN_IN_HOST)
-judges_certificate = refuses(*_NOTED)
+judges_certificate = refuses(*_AUDITED)
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-def _noting_refused_attestations(view: View) -> View:
+def _audit_refused_attestation(view: View) -> View:
     """Decorate a view to audit refused attestations in a separate transaction, because the request's own is rolled
     back.
     """
@@ -201,7 +201,7 @@ def redeem_code(command: RedeemCode) -> dict[str, Any]:
         code = authorising.take_code(tx, command)
     if isinstance(code, CodeRefused):
         raise code
-    with _noted("sign-in-refused", code.certificate_sha256), request.transaction() as tx:
+    with _audit_refusal("sign-in-refused", code.certificate_sha256), request.transaction() as tx:
         tokens = authorising.redeem(tx, code, trust=_deps().trust, key=_deps().key)
     return _shown(tokens)
 
@@ -247,7 +247,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
         signer = sha256(certificate)
         with request.transaction() as tx:
             tokens = challenging.sign_in(tx, command, certificate, trust=_deps().trust, key=_deps().key)
-    except (ChallengeRefused, SignatureRefused, *_NOTED) as refused:
+    except (ChallengeRefused, SignatureRefused, *_AUDITED) as refused:
         with request.transaction() as tx:
             challenging.record_refusal(tx, command, refused.reason, signer)
         raise
@@ -289,7 +289,7 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @judges_certificate
 @refuses(DocumentRefused, TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, NonceSpent, RecordUnusable)
 @openapi.takes_header(DRAFT_TICKET_HEADER, "As application gave it with the document; within 15 minutes")
-@_noting_refused_attestations
+@_audit_refused_attestation
 @request.command
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
@@ -362,18 +362,18 @@ def _client_certificate() -> x509.Certificate:
 def _with_certificate(action: str, handle: Callable[[Tx, x509.Certificate], T]) -> T:
     """Handle a request that the client certificate authenticates."""
     der = client_certificate.parse(flask.request.headers.get(client_certificate.HEADER))
-    with _noted(action, hashlib.sha256(der).hexdigest()):
+    with _audit_refusal(action, hashlib.sha256(der).hexdigest()):
         certificate = reading.read_certificate(_deps().parser, der)
         with request.transaction() as tx:
             return handle(tx, certificate)
 
 
 @contextmanager
-def _noted(action: str, certificate_sha256: str) -> Iterator[None]:
+def _audit_refusal(action: str, certificate_sha256: str) -> Iterator[None]:
     """Audit a refused sign-in in a separate transaction, because the request's own is rolled back."""
     try:
         yield
-    except _NOTED as refused:
+    except _AUDITED as refused:
         with request.transaction() as tx:
             handlers.record_refusal(tx, refused.reason, certificate_sha256, action)
         raise

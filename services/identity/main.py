@@ -17,10 +17,10 @@ from services.identity import (
     enrolment,
     evidence,
     extracts,
-    settings,
     store,
     work,
 )
+from services.identity.settings import read_service_settings, read_settings, read_trust
 from shared.db import Pool
 from shared.errors import Refused
 from shared.pki.crls import issuer_id
@@ -44,16 +44,16 @@ def make_app(pool: Pool) -> "flask.Flask":
     from shared.validation.parsing_pool import Pool as ParsingPool
     from shared.web import request
 
-    told = settings.read_settings()
-    client_certificate.require_gateway_only(told.service.web)
-    jwks = json.loads(told.service.identity_jwks_file.read_text("utf-8"))
+    settings = read_settings()
+    client_certificate.require_gateway_only(settings.service.web)
+    jwks = json.loads(settings.service.identity_jwks_file.read_text("utf-8"))
     deps = api.Deps(
-        trust=settings.read_trust(told),
-        key=SigningKey.load(told.signing_key_file),
-        application_keys=KeySet.load(told.application_jwks_file),
+        trust=read_trust(settings),
+        key=SigningKey.load(settings.signing_key_file),
+        application_keys=KeySet.load(settings.application_jwks_file),
         jwks=jwks,
-        redirect_uris=told.redirect_uris,
-        origin=told.origin,
+        redirect_uris=settings.redirect_uris,
+        origin=settings.origin,
         parser=ParsingPool(["services.identity.reading"]),
     )
     return request.create_app(
@@ -62,7 +62,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         problem_table=api.PROBLEMS,
         pool=pool,
         keys=KeySet.parse(jwks),
-        fingerprints=FingerprintKey.load(told.service.fingerprint_key_file),
+        fingerprints=FingerprintKey.load(settings.service.fingerprint_key_file),
         deps=deps,
     )
 
@@ -70,12 +70,12 @@ def make_app(pool: Pool) -> "flask.Flask":
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
     require_lease("refresh-crls", work.LEASE, calls=crl_sources.LONGEST_CALL)
-    told = settings.read_settings()
-    trust = settings.read_trust(told)
+    settings = read_settings()
+    trust = read_trust(settings)
     with transaction(pool) as tx:
-        crl_store.save_sources(tx.conn, told.crl_sources, tx.now)
+        crl_store.save_sources(tx.conn, settings.crl_sources, tx.now)
         crl_store.pin_issuers(tx.conn, {issuer_id(each): certificates.common_name(each) for each in trust.issuers})
-    every = timedelta(seconds=told.crl_refresh_seconds)
+    every = timedelta(seconds=settings.crl_refresh_seconds)
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
 
 
@@ -83,7 +83,7 @@ def _operate(name: str, act: Callable[[argparse.Namespace, Tx], str]) -> Callabl
     """Return a command that runs in one transaction; a refusal is one line."""
 
     def command(options: argparse.Namespace) -> None:
-        pool = open_current_pool(SERVICE, settings.read_service_settings(), name, max_size=1)
+        pool = open_current_pool(SERVICE, read_service_settings(), name, max_size=1)
         try:
             with transaction(pool) as tx:
                 said = act(options, tx)
@@ -119,13 +119,13 @@ def _evidence(options: argparse.Namespace, tx: Tx) -> str:
 
 def _restore_evidence(options: argparse.Namespace) -> None:
     """Exit status 1 if anything is left for a person."""
-    told = settings.read_settings()
+    settings = read_settings()
     checks = copies.Checks(
-        keys=KeySet.load(told.service.identity_jwks_file),
-        trust=settings.read_trust(told),
+        keys=KeySet.load(settings.service.identity_jwks_file),
+        trust=read_trust(settings),
         lists={} if options.crls is None else copies.find_lists(options.crls),
     )
-    with open_current_pool(SERVICE, told.service, "restore-evidence", max_size=1) as pool:
+    with open_current_pool(SERVICE, settings.service, "restore-evidence", max_size=1) as pool:
         found = copies.restore(pool, checks, actor=options.actor)
     print(f"known {found.known}, restored {found.restored}, refused {len(found.refused)}")
     for line in found.lists_missing:
@@ -169,7 +169,7 @@ def _evidence_arguments(parser: argparse.ArgumentParser) -> None:
 SERVICE = Service(
     name="identity",
     purpose="Who may act for a subscriber; signs them in, verifies what they sign and keeps the evidence.",
-    read_settings=settings.read_service_settings,
+    read_settings=read_service_settings,
     make_app=make_app,
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",

@@ -20,8 +20,8 @@ from shared.tx import Tx
 NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 
 
-def open_orders(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
-    """Verify both proofs, open an order per item and plan a PIN per server name; refuse items that can have no order.
+def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
+    """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
 
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
     restore, what was announced about the orders is put back with them, and not announced again.
@@ -89,8 +89,8 @@ def _refuse(tx: Tx, order: Order, refused: NotOrderable) -> None:
     )
 
 
-def withhold(tx: Tx, event: CancellationRequested) -> None:
-    """Withhold the renewal if nothing is or will be signed; else decline the cancellation, and end the unsigned items.
+def on_cancellation_requested(tx: Tx, event: CancellationRequested) -> None:
+    """Say never, if nothing is or will be signed; else say that it is too late, and end the items not signed yet.
 
     A repeated request gets the same answer. So a renewal with one issued item and another without a CSR ends, too: each
     item ends separately, with its own refund.
@@ -118,6 +118,6 @@ def _refuse_what_is_open(tx: Tx, event: CancellationRequested) -> None:
 def subscriptions(*, keys: ProofKeys) -> tuple[Subscription, ...]:
     """Return issuance's subscriptions."""
     return (
-        on(CSRRequested, partial(open_orders, keys=keys)),
-        on(CancellationRequested, withhold),
+        on(CSRRequested, partial(on_csr_requested, keys=keys)),
+        on(CancellationRequested, on_cancellation_requested),
     )

@@ -90,7 +90,8 @@ def make_subscriptions() -> Sequence[Subscription]:
     return handlers.subscriptions(keys=_proof_keys(read_settings()))
 
 
-def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    """Return the background tasks of the work process."""
     require_lease("issue", LEASE, calls=LONGEST_SIGNATURE)
     settings = read_settings()
     maker = PINMaker(
@@ -100,9 +101,9 @@ def _tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     issuer = make_issuer(settings)
     lint.warm_up()
     return [
-        ("seal-pin", lambda: work.seal_next_pin(pool, maker)),
-        ("issue", lambda: work.issue_next(pool, issuer)),
-        ("publish-crl", lambda: work.publish_next_crl(pool, issuer)),
+        ("seal-pin", partial(work.seal_next_pin, pool, maker)),
+        ("issue", partial(work.issue_next, pool, issuer)),
+        ("publish-crl", partial(work.publish_next_crl, pool, issuer)),
         ("answer-cancellation", withholding.answerer(pool)),
     ]
 
@@ -261,7 +262,7 @@ SERVICE: Final[Service] = Service(
     read_settings=read_service_settings,
     make_app=make_app,
     subscriptions=make_subscriptions,
-    tasks=_tasks,
+    tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
     pruning=(store.SEALED_PINS, certificate_store.CRLS),

@@ -71,7 +71,7 @@ def _open(tx: Tx, record: Record, *, keys: ProofKeys) -> None:
     event = codec.decode_data(envelope.data, CSRRequested)
     if str(event.renewal_id) != envelope.subject:
         raise Undecodable("renewal_id and subject differ")
-    handlers.open_orders(tx, event, keys=keys)
+    handlers.on_csr_requested(tx, event, keys=keys)
 
 
 def _try(pool: Pool, key: str, change: Callable[[Tx], None], clock: Clock) -> dict[str, str]:

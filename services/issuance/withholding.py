@@ -53,7 +53,7 @@ def answer_next(pool: Pool, *, clock: Clock = utc_now) -> bool:
         store.lock_gate(tx.conn, renewal_id)
         if certificate_store.has_intent(tx.conn, renewal_id):
             return False
-        handlers.withhold(tx, CancellationRequested(renewal_id=renewal_id))
+        handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal_id))
         audit.record(tx, actor="issuance", action="cancellation-answered-while-held", subject=str(renewal_id))
     log.warning("cancellation.answered_while_held", renewal_id=str(renewal_id))
     return True

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -78,7 +79,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     require_lease("send", settings.lease, calls=settings.longest_conversation)
     mailer = SMTPMailer(settings.mail_server, settings.sender.addr_spec, settings.smtp_timeout)
     composer = Composer(settings.sender, settings.help)
-    return [("send", lambda: work.send_next(pool, mailer, composer, lease=settings.lease))]
+    return [("send", partial(work.send_next, pool, mailer, composer, lease=settings.lease))]
 
 
 def run_print(_: argparse.Namespace) -> None:

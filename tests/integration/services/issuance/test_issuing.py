@@ -257,7 +257,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
             certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
 
     with world.begin() as tx:
-        handlers.withhold(tx, CancellationRequested(renewal_id=renewal.renewal_id))
+        handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal.renewal_id))
         making = threading.Thread(target=make_intent)
         making.start()
         making.join(0.3)
@@ -347,7 +347,7 @@ def test_a_pin_that_cannot_be_made_delays_no_other(world: World, issuance: Datab
     failing, sound = Renewal(items=items(["a.example.hk"])), Renewal(items=items(["b.example.hk"]))
     for renewal in (failing, sound):
         with world.begin() as tx:
-            handlers.open_orders(tx, world.request(renewal), keys=world.keys)
+            handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
         world.now += timedelta(seconds=1)
     with psycopg.connect(issuance.superuser_url) as conn:
         conn.execute("UPDATE renewals SET document = '{}' WHERE renewal_id = %s", (failing.renewal_id,))

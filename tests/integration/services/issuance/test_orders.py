@@ -16,7 +16,7 @@ from tests.support.builders import announced
 
 def open_orders(world: World, event: CSRRequested) -> None:
     with world.begin() as tx:
-        handlers.open_orders(tx, event, keys=world.keys)
+        handlers.on_csr_requested(tx, event, keys=world.keys)
 
 
 def test_orders_are_opened_and_a_pin_is_sealed_for_each_server_name(world: World) -> None:

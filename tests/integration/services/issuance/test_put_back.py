@@ -60,7 +60,7 @@ class Story:
 
     def open(self) -> None:
         with self.world.begin() as tx:
-            handlers.open_orders(tx, self.request, keys=self.world.keys)
+            handlers.on_csr_requested(tx, self.request, keys=self.world.keys)
         seal_all(self.world)
 
     def submit(self, position: int = 0) -> None:

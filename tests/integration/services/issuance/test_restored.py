@@ -19,7 +19,7 @@ def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance
     renewal = Renewal(items=items([NAME]))
     backup = AsNew.read(issuance.superuser_url)
     with world.begin() as tx:
-        handlers.open_orders(tx, world.request(renewal), keys=world.keys)
+        handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     if kept == "the planned PIN":
         backup = AsNew.read(issuance.superuser_url)
     seal_all(world)
@@ -31,7 +31,7 @@ def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance
     world.now += timedelta(minutes=1)
     if kept == "nothing":
         with world.begin() as tx:
-            handlers.open_orders(tx, world.request(renewal), keys=world.keys)
+            handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     seal_all(world)
     first, second = told(world, renewal, "pin-envelope-sealed")
     assert second["envelope_id"] != first["envelope_id"]
@@ -44,7 +44,7 @@ def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance
 def test_a_pin_is_made_again_long_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
     renewal = Renewal(items=items([NAME]))
     with world.begin() as tx:
-        handlers.open_orders(tx, world.request(renewal), keys=world.keys)
+        handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     seal_all(world)
     with psycopg.connect(issuance.superuser_url) as conn:
         conn.execute("UPDATE outbox SET sent_at = now() - INTERVAL '40 days'")

@@ -56,7 +56,7 @@ def test_events_that_are_redriven_after_the_answer_open_no_order_and_get_the_sam
     world.now += timedelta(minutes=1)
     assert withholding.answer_next(world.pool, clock=world.clock)
     with world.begin() as tx, pytest.raises(Ignored, match="withheld"):
-        handlers.open_orders(tx, world.request(renewal), keys=world.keys)
+        handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     consumer.applier = applier(
         "issuance",
         [one for one in handlers.subscriptions(keys=world.keys) if one.event_type is CancellationRequested],

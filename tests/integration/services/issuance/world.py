@@ -224,7 +224,7 @@ class World:
         """A renewal whose orders are open and whose PINs are sealed."""
         renewal = Renewal(items=items(*names), **fields)
         with self.begin() as tx:
-            handlers.open_orders(tx, self.request(renewal), keys=self.keys)
+            handlers.on_csr_requested(tx, self.request(renewal), keys=self.keys)
         while work.seal_next_pin(self.pool, self.maker, clock=self.clock):
             pass
         return renewal
@@ -232,7 +232,7 @@ class World:
     def cancel(self, renewal: Renewal) -> None:
         """application asks to withhold."""
         with self.begin() as tx:
-            handlers.withhold(tx, CancellationRequested(renewal_id=renewal.renewal_id))
+            handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal.renewal_id))
 
     def reissue(self, renewal: Renewal, name: str = "www.example.hk", **fields: Any) -> UUID:
         """An operator voids a PIN and has another made; the new envelope's id."""
