@@ -4,23 +4,17 @@ The intent is the serial number and the to-be-signed bytes. The signed certifica
 transaction.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, proofs, revocation, store
-from services.issuance.ca import lint, profiles
-from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
-from services.issuance.ca.signer import Signer, SoftwareSigner
-from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
+from services.issuance.ca.issuer import UNCERTIFIABLE, Issuer
 from services.issuance.csr import csr
 from services.issuance.domain import (
     Certificate,
@@ -45,22 +39,13 @@ LEASE: Final = timedelta(seconds=60)
 _ACTOR: Final = "issuance"
 
 
-class SignatureUnusable(Exception):
-    """The signer's result is not a signature of the stored bytes by the CA's key: never stored, never delivered."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Issuer:
-    """Dependencies of issuing, beside the order."""
+class IssuanceDeps:
+    """The CA's side of a certificate, the keys of the proofs and the key policy."""
 
-    ca: IssuingCA
-    signer: Signer
-    throwaway: SoftwareSigner
-    addresses: Addresses
-    site_prefix: int
-    keys: ProofKeys
+    issuer: Issuer
+    proof_keys: ProofKeys
     key_policy: KeyPolicy
-    random: Callable[[int], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,42 +62,31 @@ class Validated:
     findings: tuple[str, ...] = ()
 
 
-def validate_for_signing(tx: Tx, order: Order, issuer: Issuer, stored: Intent | None = None) -> Validated:
+def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Intent | None = None) -> Validated:
     """Run every check that stands between an accepted CSR and the CA's key.
 
     (1) both proofs, (2) the CSR and its names, (3) its key, (4) the leaf and its bytes, made here or `stored`,
     (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two signatures that then follow.
     Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
-    Raises SubjectRefused, NothingInForce or SubscriptionOver if no bytes can be made.
+    Raises one of UNCERTIFIABLE if no bytes can be made.
     """
-    renewal = _proved(tx, order, issuer)
-    request, objection = _checked_csr(tx, order, renewal, issuer)
+    renewal = _proved(tx, order, deps)
+    request, objection = _checked_csr(tx, order, renewal, deps)
     if request is None or (objection is not None and stored is None):
         return Validated(objection=objection)
-    leaf = _leaf(tx, order, renewal, request, issuer, stored)
-    if stored is None:
-        tbs = profiles.leaf_tbs(leaf, issuer.ca, issuer.addresses, issuer.signer.algorithm)
-    else:
-        tbs = stored.tbs
-    findings = tuple(str(finding) for finding in lint.findings(tbs, leaf, issuer.ca, tx.now, issuer.throwaway))
+    leaf = deps.issuer.leaf(
+        organisation=renewal.organisation,
+        names=certificate_names(order.server_names),
+        spki=request.spki,
+        now=tx.now,
+        stored=stored,
+    )
+    tbs = deps.issuer.to_be_signed(leaf) if stored is None else stored.tbs
+    findings = deps.issuer.findings(tbs, leaf, tx.now)
     return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, findings=findings)
 
 
-def _leaf(tx: Tx, order: Order, renewal: Renewal, request: csr.CSR, issuer: Issuer, stored: Intent | None) -> Leaf:
-    if stored is None:
-        serial, period = profiles.new_serial(issuer.site_prefix, issuer.random), validity(tx.now)
-    else:  # the linter reads the times off the stored bytes
-        serial, period = int(stored.serial, 16), Validity(not_before=tx.now, not_after=tx.now)
-    return Leaf(
-        serial=serial,
-        organisation=renewal.organisation,
-        names=certificate_names(order.server_names),
-        validity=period,
-        spki=request.spki,
-    )
-
-
-def make_intent(tx: Tx, item_id: ItemId, issuer: Issuer) -> Intent | None:
+def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | None:
     """Validate the order and store what will be signed for it, whatever intake or opening found.
 
     Returns None if nothing is to be signed: the renewal is withheld, the CSR is discarded or the order is refused.
@@ -124,8 +98,8 @@ def make_intent(tx: Tx, item_id: ItemId, issuer: Issuer) -> Intent | None:
     if withheld_at is not None or order is None or order.state is not OrderState.CSR_RECEIVED:
         return None
     try:
-        validated = validate_for_signing(tx, order, issuer)
-    except (SubjectRefused, NothingInForce, SubscriptionOver) as refused:
+        validated = validate_for_signing(tx, order, deps)
+    except UNCERTIFIABLE as refused:
         refuse(tx, order, refused.reason)
         return None
     if validated.objection is not None:
@@ -134,7 +108,7 @@ def make_intent(tx: Tx, item_id: ItemId, issuer: Issuer) -> Intent | None:
     return _save_intent(tx, order, validated)
 
 
-def revalidate_intent(tx: Tx, intent: Intent, issuer: Issuer) -> Intent | None:
+def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | None:
     """Validate a leased intent again before its bytes are signed. None if not: it is ended, and the order refused.
 
     A signer may be unavailable for days. Meanwhile the key may have become known to others, or the bytes too old to be
@@ -145,7 +119,7 @@ def revalidate_intent(tx: Tx, intent: Intent, issuer: Issuer) -> Intent | None:
     assert order is not None
     if order.state is not OrderState.ISSUING:
         return intent  # another worker has settled it: signing the same bytes again changes nothing
-    validated = validate_for_signing(tx, order, issuer, intent)
+    validated = validate_for_signing(tx, order, deps, intent)
     if validated.objection is None and not validated.findings:
         return intent
     _end(tx, intent, order, objection=validated.objection, findings=validated.findings)
@@ -177,7 +151,7 @@ def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
     revocation.revoke_one(tx, certificate, reason, _ACTOR, never_announced=True)
 
 
-def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
+def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:
     """The renewal, its proofs verified again; what is stored must still be what they say."""
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
@@ -187,7 +161,7 @@ def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
         document=stored.document,
         attestation=stored.attestation,
         receipt=stored.receipt,
-        keys=issuer.keys,
+        keys=deps.proof_keys,
     )
     ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names) for o in orders}
     if (
@@ -198,7 +172,7 @@ def _proved(tx: Tx, order: Order, issuer: Issuer) -> Renewal:
     return renewal
 
 
-def _checked_csr(tx: Tx, order: Order, renewal: Renewal, issuer: Issuer) -> tuple[csr.CSR | None, str | None]:
+def _checked_csr(tx: Tx, order: Order, renewal: Renewal, deps: IssuanceDeps) -> tuple[csr.CSR | None, str | None]:
     """Return the order's CSR, None if it cannot be read, and the objection to it or its key, if there is one."""
     assert order.csr is not None
     request = None
@@ -207,7 +181,7 @@ def _checked_csr(tx: Tx, order: Order, renewal: Renewal, issuer: Issuer) -> tupl
         csr.check_names(request, order.server_names)
     except Refused as refused:
         return request, refused.reason
-    return request, key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, issuer.key_policy)
+    return request, key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, deps.key_policy)
 
 
 def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
@@ -259,19 +233,6 @@ def refuse(tx: Tx, order: Order, reason: str) -> None:
     store.save_pins(tx.conn, order.item_id, "void")
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
     audit.record(tx, actor=_ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
-
-
-def sign(intent: Intent, issuer: Issuer) -> bytes:
-    """Return the certificate of the stored bytes; always the same. Raises SignerUnavailable, SignatureUnusable."""
-    signature = issuer.signer.sign(intent.tbs)
-    der = profiles.assemble(intent.tbs, issuer.signer.algorithm, signature)
-    try:
-        x509.load_der_x509_certificate(der).verify_directly_issued_by(issuer.ca.certificate)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise SignatureUnusable(intent.serial) from error
-    if profiles.tbs_of(der) != intent.tbs:
-        raise SignatureUnusable(intent.serial)
-    return der
 
 
 def settle(tx: Tx, intent: Intent, der: bytes) -> bool:

@@ -24,11 +24,12 @@ from services.issuance import (
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.ca.issuer import Issuer
 from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
-from services.issuance.certificate_issuance import LEASE, Issuer
+from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.key_policy import KeyPolicy
@@ -98,21 +99,24 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
         pepper=Pepper.load(settings.pin_pepper_file),
         print_certificate=load_print_certificate(settings.print_certificate_file.read_bytes()),
     )
-    issuer = make_issuer(settings)
+    deps = make_deps(settings)
     lint.warm_up()
     return [
         ("seal-pin", partial(work.seal_next_pin, pool, maker)),
-        ("issue", partial(work.issue_next, pool, issuer)),
-        ("publish-crl", partial(work.publish_next_crl, pool, issuer)),
+        ("issue", partial(work.issue_next, pool, deps)),
+        ("publish-crl", partial(work.publish_next_crl, pool, deps.issuer)),
         ("answer-cancellation", withholding.answerer(pool)),
     ]
 
 
-def make_issuer(settings: Settings) -> Issuer:
-    """Return the real issuer. Raises ValueError if the CA's key cannot be used or does not match its certificate."""
+def make_deps(settings: Settings) -> IssuanceDeps:
+    """Return the real dependencies of issuing.
+
+    Raises ValueError if the CA's key cannot be used, or a key file's key is not the certificate's.
+    """
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
     signer = _signer(settings, ca)
-    return Issuer(
+    issuer = Issuer(
         ca=ca,
         signer=signer,
         throwaway=throwaway_like(signer),
@@ -120,10 +124,9 @@ def make_issuer(settings: Settings) -> Issuer:
             crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url, own_policy_oid=settings.own_policy_oid
         ),
         site_prefix=settings.serial_site_prefix,
-        keys=_proof_keys(settings),
-        key_policy=_key_policy(settings, ca),
         random=secrets.token_bytes,
     )
+    return IssuanceDeps(issuer=issuer, proof_keys=_proof_keys(settings), key_policy=_key_policy(settings, ca))
 
 
 def _signer(settings: Settings, ca: IssuingCA) -> Signer:

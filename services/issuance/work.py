@@ -12,7 +12,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.issuance import certificate_issuance, certificate_store, store
 from services.issuance.ca import crl
-from services.issuance.certificate_issuance import LEASE, Issuer
+from services.issuance.ca.issuer import Issuer, SignatureUnusable
+from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.domain import PIN, Intent, Order
 from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
@@ -122,14 +123,14 @@ def _announce(tx: Tx, letter: Letter, sealed: bytes, *, replaces: UUID | None) -
     )
 
 
-def issue_next(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> bool:
-    """Issue one certificate, or end an intent that a crash left unsettled. Returns whether there was one."""
+def issue_next(pool: Pool, deps: IssuanceDeps, *, clock: Clock = utc_now) -> bool:
+    """Issue one certificate, or end one that a crash left between signing and storing; say whether there was one."""
     with transaction(pool, clock=clock) as tx:
         order, intent = _claim(tx)
     if order is None:
         return False
     with claimed(), tracing.span("issue certificate", parent=order.traceparent):
-        _issue(pool, order, intent, issuer, clock)
+        _issue(pool, order, intent, deps, clock)
     return True
 
 
@@ -145,18 +146,18 @@ def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
     return None, None
 
 
-def _issue(pool: Pool, order: Order, intent: Intent | None, issuer: Issuer, clock: Clock) -> None:
+def _issue(pool: Pool, order: Order, intent: Intent | None, deps: IssuanceDeps, clock: Clock) -> None:
     if intent is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
-            intent = certificate_issuance.make_intent(tx, order.item_id, issuer)
+            intent = certificate_issuance.make_intent(tx, order.item_id, deps)
     else:
         with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
-            intent = certificate_issuance.revalidate_intent(tx, intent, issuer)
+            intent = certificate_issuance.revalidate_intent(tx, intent, deps)
     if intent is None:
         REFUSED.inc()
         return
     with tracing.step("sign"):
-        der = certificate_issuance.sign(intent, issuer)
+        der = deps.issuer.sign(intent)
     with transaction(pool, clock=clock) as tx:
         settled = certificate_issuance.settle(tx, intent, der)
     if settled:
@@ -177,7 +178,7 @@ def publish_next_crl(pool: Pool, issuer: Issuer, *, clock: Clock = utc_now) -> b
         number, tbs = _planned_crl(tx, issuer)
     der = crl.assemble(tbs, issuer.signer.algorithm, issuer.signer.sign(tbs))
     if not x509.load_der_x509_crl(der).is_signature_valid(issuer.ca.certificate.public_key()):  # type: ignore[arg-type]
-        raise certificate_issuance.SignatureUnusable(f"CRL {number}")
+        raise SignatureUnusable(f"CRL {number}")
     with transaction(pool, clock=clock) as tx:
         if certificate_store.save_crl(tx.conn, number, der):
             audit.record(tx, actor="issuance", action="crl-published", subject=str(number))

@@ -29,9 +29,8 @@ class KillsItsProcess:
 
 if __name__ == "__main__":
     settings = read_settings()
-    issuer = main.make_issuer(settings)
+    deps = main.make_deps(settings)
+    dying = KillsItsProcess(deps.issuer.signer, Path(sys.argv[1]))
     now = datetime.fromisoformat(sys.argv[2])
     with db.open_pool(settings.service.database_url, name="killed") as pool:
-        work.issue_next(
-            pool, replace(issuer, signer=KillsItsProcess(issuer.signer, Path(sys.argv[1]))), clock=lambda: now
-        )
+        work.issue_next(pool, replace(deps, issuer=replace(deps.issuer, signer=dying)), clock=lambda: now)

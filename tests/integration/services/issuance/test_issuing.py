@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_issuance, handlers, revocation, store, work
 from services.issuance.ca import lint, profiles
+from services.issuance.ca.issuer import SignatureUnusable
 from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.refusals import InvalidTransition
 from shared.events.application import CancellationRequested
@@ -68,7 +69,7 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
     world.submit(renewal)
     dying = SignerThatDies(world)
     with pytest.raises(Dies):
-        work.issue_next(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
+        work.issue_next(world.pool, world.deps(signer=dying), clock=world.clock)
     (tbs,) = world.rows("SELECT tbs FROM intents")[0]
     assert not world.issue()  # another worker may still be at it
     world.now += certificate_issuance.LEASE
@@ -97,7 +98,7 @@ def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, **fields)
     with pytest.raises(SignerUnavailable):
-        work.issue_next(world.pool, replace(world.issuer, signer=Away(world)), clock=world.clock)
+        work.issue_next(world.pool, world.deps(signer=Away(world)), clock=world.clock)
     world.now += certificate_issuance.LEASE
     return renewal
 
@@ -146,8 +147,8 @@ def test_a_wrong_signature_is_never_stored(world: World) -> None:
             return self._signer.sign(to_be_signed + b"x")
 
     world.submit(world.opened(["www.example.hk"]))
-    with pytest.raises(certificate_issuance.SignatureUnusable):
-        work.issue_next(world.pool, replace(world.issuer, signer=Wrong(world)), clock=world.clock)
+    with pytest.raises(SignatureUnusable):
+        work.issue_next(world.pool, world.deps(signer=Wrong(world)), clock=world.clock)
     assert world.rows("SELECT 1 FROM certificates") == []
 
 
@@ -159,7 +160,7 @@ def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) 
             happens()
             return self._signer.sign(to_be_signed)
 
-    work.issue_next(world.pool, replace(world.issuer, signer=Slow(world)), clock=world.clock)
+    work.issue_next(world.pool, world.deps(signer=Slow(world)), clock=world.clock)
 
 
 def block_its_key(world: World) -> None:
@@ -212,9 +213,9 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
+        intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
     assert intent is not None
-    der = certificate_issuance.sign(intent, world.issuer)
+    der = world.issuer.sign(intent)
     with world.begin() as tx:
         assert certificate_issuance.settle(tx, intent, der)
     with world.begin() as tx:
@@ -227,7 +228,7 @@ def test_an_item_gets_one_intent_for_ever(world: World) -> None:
     world.submit(renewal)
     for expected in (True, False):
         with world.begin() as tx:
-            made = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
+            made = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
         assert (made is not None) is expected
 
 
@@ -235,7 +236,7 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
-        certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
+        certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
         cancelling = threading.Thread(target=world.cancel, args=(renewal,))
         cancelling.start()
         cancelling.join(0.3)
@@ -254,7 +255,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
 
     def make_intent() -> None:
         with world.begin() as tx:
-            certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.issuer)
+            certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
 
     with world.begin() as tx:
         handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal.renewal_id))
@@ -303,7 +304,7 @@ def test_a_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(worl
 def test_bytes_that_do_not_lint_become_a_tombstone_and_the_item_is_refused(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
-    internal = replace(world.issuer, addresses=replace(world.issuer.addresses, crl_url="http://crl.test/a.crl"))
+    internal = world.deps(addresses=replace(world.issuer.addresses, crl_url="http://crl.test/a.crl"))
     work.issue_next(world.pool, internal, clock=world.clock)
     assert world.events(renewal)[-1] == "issuance-refused"
     assert world.rows("SELECT state, cardinality(findings) > 0 FROM intents") == [("tombstone", True)]

@@ -208,10 +208,9 @@ def test_a_key_that_the_world_knows_is_refused_and_set_aside_if_it_became_known_
     listed = ListedKeys.load(written(tmp_path / "list", [key]))
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, csr=as_pem(csr_der(key)))
-    world.issuer = replace(world.issuer, key_policy=replace(world.policy, weak_keys=listed))
+    world.policy = replace(world.policy, weak_keys=listed)
     assert world.issue()
     assert world.rows("SELECT state, refusal FROM orders") == [("awaiting-csr", "key-weak")]
-    world.policy = world.issuer.key_policy
     with pytest.raises(KeyNotAllowed) as refused:
         world.submit(renewal, csr=as_pem(csr_der(key)))
     assert refused.value.extensions == {"reason": "key-weak"}

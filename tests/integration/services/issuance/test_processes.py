@@ -68,10 +68,10 @@ def test_a_list_of_weak_keys_is_read_where_it_is_given(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("WEAK_KEYS_FILE", str(tmp_path / "absent"))
     with pytest.raises(SettingsError, match="WEAK_KEYS_FILE"):
-        main.make_issuer(read_settings())
+        main.make_deps(read_settings())
     key = ec_key()
     monkeypatch.setenv("WEAK_KEYS_FILE", str(written(tmp_path / "list", [key])))
-    policy = main.make_issuer(read_settings()).key_policy
+    policy = main.make_deps(read_settings()).key_policy
     assert policy.weak_keys.has(read(as_pem(csr_der(key))).spki)
 
 

@@ -256,7 +256,7 @@ def test_a_certificate_whose_intent_was_kept_is_put_back_from_its_event(story: S
     story.open()
     story.submit()
     with pytest.raises(Dies):
-        dying = replace(story.world.issuer, signer=SignerThatDies(story.world))
+        dying = story.world.deps(signer=SignerThatDies(story.world))
         work.issue_next(story.world.pool, dying, clock=story.world.clock)
     story.back_up()
     story.world.now += certificate_issuance.LEASE

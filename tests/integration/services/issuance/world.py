@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
+from services.issuance.ca.issuer import Issuer
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
-from services.issuance.certificate_issuance import Issuer
+from services.issuance.certificate_issuance import IssuanceDeps
 from services.issuance.csr_intake import SubmitCSR, accept_csr
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
@@ -168,8 +169,6 @@ class World:
             throwaway=throwaway_like(signer),
             addresses=ADDRESSES,
             site_prefix=0x11,
-            keys=self.keys,
-            key_policy=self.policy,
             random=lambda count: uuid.uuid4().bytes[:count],
         )
 
@@ -274,9 +273,13 @@ class World:
         command = self.submission(renewal, position, **fields)
         return accept_csr(command, renewal.caller, self.begin, verifier=self.verifier, policy=self.policy)
 
+    def deps(self, **fields: Any) -> IssuanceDeps:
+        """What issuing needs, with these fields of the issuer replaced."""
+        return IssuanceDeps(issuer=replace(self.issuer, **fields), proof_keys=self.keys, key_policy=self.policy)
+
     def issue(self) -> bool:
         """One turn of the issuing work."""
-        return work.issue_next(self.pool, self.issuer, clock=self.clock)
+        return work.issue_next(self.pool, self.deps(), clock=self.clock)
 
     def issued(self, *names: Names, **fields: Any) -> Renewal:
         """A renewal whose certificates are issued."""

@@ -1,0 +1,71 @@
+"""Issuer: what the CA does for one certificate, from its serial number to its verified signature.
+
+The modules beside this one do the single steps: validity, profile, lint and the CA's key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from services.issuance.ca import lint, profiles
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
+from services.issuance.ca.signer import Signer, SoftwareSigner
+from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
+from services.issuance.domain import Intent, Organisation
+
+# Refusals of `leaf` and `to_be_signed`: no certificate can be made for this order.
+UNCERTIFIABLE: Final = (SubjectRefused, NothingInForce, SubscriptionOver)
+
+
+class SignatureUnusable(Exception):
+    """The signer's answer is no signature of the stored bytes by the CA's key: never stored, never given out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """The CA's certificate and key, and what every certificate points at. `throwaway` signs for the linter alone."""
+
+    ca: IssuingCA
+    signer: Signer
+    throwaway: SoftwareSigner
+    addresses: Addresses
+    site_prefix: int
+    random: Callable[[int], bytes]
+
+    def leaf(
+        self, *, organisation: Organisation, names: tuple[str, ...], spki: bytes, now: datetime, stored: Intent | None
+    ) -> Leaf:
+        """Return what a certificate signed now shall say, or what the bytes of a stored intent must say."""
+        if stored is None:
+            serial, period = profiles.new_serial(self.site_prefix, self.random), validity(now)
+        else:  # the linter reads the times off the stored bytes
+            serial, period = int(stored.serial, 16), Validity(not_before=now, not_after=now)
+        return Leaf(serial=serial, organisation=organisation, names=names, validity=period, spki=spki)
+
+    def to_be_signed(self, leaf: Leaf) -> bytes:
+        """Return the to-be-signed bytes of this leaf. Raises SubjectRefused."""
+        return profiles.leaf_tbs(leaf, self.ca, self.addresses, self.signer.algorithm)
+
+    def findings(self, tbs: bytes, leaf: Leaf, now: datetime) -> tuple[str, ...]:
+        """Return the linter's findings; any of them forbids signing."""
+        return tuple(str(finding) for finding in lint.findings(tbs, leaf, self.ca, now, self.throwaway))
+
+    def sign(self, intent: Intent) -> bytes:
+        """Return the certificate of the stored bytes; signed again, the same.
+
+        Raises SignerUnavailable or SignatureUnusable.
+        """
+        signature = self.signer.sign(intent.tbs)
+        der = profiles.assemble(intent.tbs, self.signer.algorithm, signature)
+        try:
+            x509.load_der_x509_certificate(der).verify_directly_issued_by(self.ca.certificate)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise SignatureUnusable(intent.serial) from error
+        if profiles.tbs_of(der) != intent.tbs:
+            raise SignatureUnusable(intent.serial)
+        return der
