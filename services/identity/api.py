@@ -127,7 +127,7 @@ def _deps() -> Deps:
 @at_sign_in_host
 @judges_certificate
 @blp.response(200, TokenSchema)
-def sign_in() -> dict[str, Any]:
+def create_token() -> dict[str, Any]:
     """Sign in with the client certificate of this connection. Returns a short-lived access token."""
     token = _with_certificate(
         "sign-in-refused",
@@ -141,7 +141,7 @@ def sign_in() -> dict[str, Any]:
 @refuses(RedirectRefused)
 @blp.doc(parameters=AUTHORISE_PARAMETERS)
 @redirects
-def authorise() -> flask.Response:
+def create_code() -> flask.Response:
     """Sign in with the client certificate of this connection, for the portal: redirects there with a code."""
     return _code_for(
         lambda command: _with_certificate(
@@ -272,7 +272,7 @@ def show_signer(command: AnswerChallenge) -> Report:
 @judges_certificate
 @blp.arguments(CheckoutRequestSchema)
 @blp.response(200, CheckoutAuthorisationSchema)
-def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
+def create_checkout_authorisation(body: dict[str, UUID]) -> dict[str, Any]:
     """Validate the client certificate again, for the payment of one renewal. Returns a checkout authorisation."""
     renewal_id = RenewalId(body["renewal_id"])
     token = _with_certificate(
@@ -293,7 +293,7 @@ def authorise_checkout(body: dict[str, UUID]) -> dict[str, Any]:
 @request.command
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
-def attest(command: Attest) -> Evidence:
+def create_attestation(command: Attest) -> Evidence:
     """Verify and attest the signature over an application."""
     # Not in the body: with a fresh ticket the same key and body must get the same answer.
     command = replace(command, ticket=flask.request.headers.get(DRAFT_TICKET_HEADER))
@@ -311,7 +311,7 @@ def show_caller() -> dict[str, Any]:
     """Return the signed-in AR and their organisation, as in the register."""
     caller = request.caller()
     with request.transaction() as tx:
-        ar, subscriber = handlers.show_caller(tx, caller)
+        ar, subscriber = handlers.find_caller(tx, caller)
     return {
         "subscriber": subscriber,
         "authorised_representative": ar,

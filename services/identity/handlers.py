@@ -102,7 +102,7 @@ def _claims(found: Identified) -> dict[str, str]:
     }
 
 
-def show_caller(tx: Tx, caller: Caller) -> tuple[AuthorisedRepresentative, Subscriber]:
+def find_caller(tx: Tx, caller: Caller) -> tuple[AuthorisedRepresentative, Subscriber]:
     """Return the caller and their organisation, as in the register. Raises OfficeEnded."""
     ar = store.find_acting_ar(tx.conn, caller.ar_id)
     subscriber = None if ar is None else store.find_subscriber(tx.conn, ar.subscriber_id)

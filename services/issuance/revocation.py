@@ -94,7 +94,7 @@ def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
     a key never deadlock.
     """
     store.lock_key(tx.conn, spki_sha256)
-    if store.block_key(tx.conn, spki_sha256, source, tx.now):
+    if store.add_blocked_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
     of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
     return sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor) for certificate in of_key)

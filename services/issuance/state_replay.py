@@ -160,7 +160,7 @@ def _revoke(tx: Tx, event: CertificateRevoked, at: datetime) -> None:
         return
     reason = RevocationReason(event.reason)
     if reason is RevocationReason.KEY_COMPROMISE:
-        store.block_key(tx.conn, found.spki_sha256, f"revocation of {event.serial}", event.revoked_at)
+        store.add_blocked_key(tx.conn, found.spki_sha256, f"revocation of {event.serial}", event.revoked_at)
     if found.revocation_reason is None or GRAVITY[reason] > GRAVITY[RevocationReason(found.revocation_reason)]:
         certificate_store.save_revoked(tx.conn, event.serial, reason, event.revoked_at)
 

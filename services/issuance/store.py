@@ -380,8 +380,8 @@ def lock_key(conn: Conn, spki_sha256: bytes) -> None:
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(encode(%s, 'hex'), 0))", (spki_sha256,))
 
 
-def block_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
-    """Block this key for good. Returns False if it was blocked before."""
+def add_blocked_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
+    """Never again this key; False if it was blocked before."""
     return (
         conn.execute(
             "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",

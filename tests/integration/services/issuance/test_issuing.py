@@ -285,7 +285,7 @@ def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_anoth
     renewal = world.opened(["www.example.hk"])
     order = world.submit(renewal)
     with world.begin() as tx:
-        store.block_key(tx.conn, order.spki_sha256, "reported", tx.now)
+        store.add_blocked_key(tx.conn, order.spki_sha256, "reported", tx.now)
     assert world.issue()
     assert world.rows("SELECT state, refusal FROM orders") == [("awaiting-csr", "key-blocked")]
     world.submit(renewal)

@@ -226,7 +226,7 @@ def test_a_csr_that_cannot_be_used_any_more_is_asked_for_again_with_another_lett
     story.restore()
     ((spki,),) = story.world.rows("SELECT spki_sha256 FROM orders WHERE spki_sha256 IS NOT NULL")
     with story.world.begin() as tx:
-        store.block_key(tx.conn, spki, "reported", tx.now)
+        store.add_blocked_key(tx.conn, spki, "reported", tx.now)
     assert story.world.issue()
     seal_all(story.world)
     story.issue()
