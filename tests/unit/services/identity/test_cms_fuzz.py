@@ -1,6 +1,5 @@
 """Whatever the bytes are, the verifier refuses them, unless they are the signature as it was made."""
 
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.identity import der
 from services.identity.cms import verify
-from services.identity.refusals import SignatureRefused
+from services.identity.refusals import CertificateFault, CertificateRefused, SignatureRefused
 from tests.unit.services.identity.builders import NOW
 from tests.unit.services.identity.cms_builder import DOCUMENT, pss
 from tests.unit.services.identity.der_editing import Place, places, replaced
@@ -27,9 +26,15 @@ SAME = frozenset().union(*map(spellings, SAMPLES))
 
 
 def survives(signature: bytes) -> None:
-    with contextlib.suppress(SignatureRefused):
+    try:
         verify(signature, DOCUMENT, NOW)
-        assert signature in SAME, "a changed signature was accepted"
+    except SignatureRefused:
+        return
+    except CertificateRefused as refused:
+        if refused.fault is not CertificateFault.NAME_ENCODING:
+            raise
+        return
+    assert signature in SAME, "a changed signature was accepted"
 
 
 @pytest.mark.parametrize(("sample", "count"), [(SAMPLES[0], 8), (SAMPLES[1], 16)], ids=["PKCS #1", "PSS"])
