@@ -9,7 +9,7 @@ from email.message import Message
 from email.parser import HeaderParser
 from typing import Final
 
-from services.mailing.domain import ReportRefused
+from services.mailing.refusals import ReportRefused
 
 # Servers return at most the whole e-mail; ours are a few kilobytes.
 MAX_REPORT_BYTES: Final = 1_000_000

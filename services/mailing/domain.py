@@ -10,73 +10,14 @@ from datetime import date, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Final, Protocol
 
-from shared.errors import Refused, Unavailable
+from services.mailing.refusals import AddressRefused, PostingRefused
+from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
 from shared.vocabulary import ItemId, Language, Product, RenewalId
 
 # Dates on paper are Hong Kong dates; Hong Kong has no summer time.
 HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
-
-
-class AddressRefused(Refused):
-    """The text is not an e-mail address to which a message can be sent."""
-
-    reason = "not-an-e-mail-address"
-
-
-class MailRefused(Refused):
-    """The mail server refuses this message for good (a 5xx reply)."""
-
-    reason = "mail-refused"
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"the mail server answered {code}")
-        self.code = code
-
-
-class MailServerUnavailable(Unavailable):
-    """The mail server did not accept the message: a 4xx reply (`code`), or no conversation at all."""
-
-    reason = "mail-server-unavailable"
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class MailOutcomeUnknown(Exception):
-    """The connection was lost after the message's final dot: it is unknown whether the server accepted it."""
-
-
-class EnvelopeUnusable(Refused):
-    """The sealed PIN cannot be printed: sealed to another key, different from its event, or the address is too long."""
-
-    reason = "envelope-unusable"
-
-
-class ContactUnknown(Refused):
-    """The renewal's CSRs were never requested, so no attestation has named its contact."""
-
-    reason = "contact-unknown"
-
-
-class EnvelopeConflict(Refused):
-    """Another letter for this server name is in progress, or this envelope came before with other content."""
-
-    reason = "envelope-conflict"
-
-
-class ReportRefused(Refused):
-    """The text is not a report that one of our e-mails was given up."""
-
-    reason = "report-refused"
-
-
-class PostingRefused(Refused):
-    """The operator's report about the post does not match the printed letters."""
-
-    reason = "posting-refused"
 
 
 class Template(StrEnum):

@@ -14,15 +14,13 @@ from services.mailing.domain import (
     REFUSAL_WAITS,
     VOID_AFTER_CANCELLATION,
     Contact,
-    ContactUnknown,
-    EnvelopeConflict,
-    EnvelopeUnusable,
     Item,
     Mail,
     Refund,
     Template,
     message_id,
 )
+from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable
 from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored

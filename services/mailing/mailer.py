@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from services.mailing.domain import MailOutcomeUnknown, MailRefused, MailServerUnavailable
+from services.mailing.refusals import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 
 # The lease of a claimed e-mail must outlast the whole conversation: about eight commands of this length.
 TIMEOUT_SECONDS: Final = 20.0

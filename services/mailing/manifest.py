@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from services.mailing.domain import PostingRefused, registered_number
+from services.mailing.domain import registered_number
+from services.mailing.refusals import PostingRefused
 from shared.validation import texts
 from shared.validation.spreadsheets import text_cell
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from marshmallow import Schema, fields
 
 from services.mailing import envelope_store, manifest, posting
-from services.mailing.domain import HONG_KONG, PostingRefused
+from services.mailing.domain import HONG_KONG
+from services.mailing.refusals import PostingRefused
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation

@@ -9,7 +9,8 @@ import psycopg
 
 from services.mailing import envelope_store, manifest, store
 from services.mailing.bounces import Failure
-from services.mailing.domain import EnvelopeState, MailState, PINEnvelope, PostingRefused, ReportRefused
+from services.mailing.domain import EnvelopeState, MailState, PINEnvelope
+from services.mailing.refusals import PostingRefused, ReportRefused
 from shared import audit
 from shared.events.mailing import MailBounced, PINEnvelopePosted, PINEnvelopeReturned
 from shared.messaging import outbox

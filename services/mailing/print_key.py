@@ -10,8 +10,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs7
 
-from services.mailing.domain import EnvelopeUnusable, Letter
-from shared.vocabulary import ItemId, Language, RenewalId
+from services.mailing.domain import Letter
+from services.mailing.refusals import EnvelopeUnusable
+from shared.events.base import ItemId, Language, RenewalId
 
 
 class _Recipient(msgspec.Struct):

@@ -15,10 +15,11 @@ import structlog
 from prometheus_client import Counter
 
 from services.mailing import manifest, print_store
-from services.mailing.domain import HONG_KONG, EnvelopeUnusable, Letter
+from services.mailing.domain import HONG_KONG, Letter
 from services.mailing.files import erase, write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
+from services.mailing.refusals import EnvelopeUnusable
 from shared import audit
 from shared.db import Pool
 from shared.observability import tracing

@@ -12,9 +12,6 @@ from services.mailing.domain import (
     REPEATS_ALLOWED,
     VOID_AFTER_CANCELLATION,
     Mailer,
-    MailOutcomeUnknown,
-    MailRefused,
-    MailServerUnavailable,
     MailState,
     Sending,
     Template,
@@ -23,6 +20,7 @@ from services.mailing.domain import (
 )
 from services.mailing.handlers import ACTOR
 from services.mailing.messages import Composer
+from services.mailing.refusals import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 from shared import audit
 from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from devtools import printable
-from services.mailing.domain import EnvelopeUnusable
+from services.mailing.refusals import EnvelopeUnusable
 from shared.validation.printable import find_unprintable
 from tests.unit.services.mailing.letter import a_letter
 from tests.unit.services.mailing.test_letters import DATED, STATIONERY

@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 import typst
 
-from services.mailing.domain import EnvelopeUnusable, Help, Letter, one_line
+from services.mailing.domain import Help, Letter, one_line
+from services.mailing.refusals import EnvelopeUnusable
 from services.mailing.wording import Wording
 from shared.vocabulary import Language
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from services.mailing import bounces, envelope_store, posting
-from services.mailing.domain import PostingRefused, ReportRefused, Template
+from services.mailing.domain import Template
+from services.mailing.refusals import PostingRefused, ReportRefused
 from shared.events.base import Topic
 from shared.events.mailing import MailBounced
 from shared.messaging import codec

@@ -10,8 +10,8 @@ import pypdf
 import pytest
 
 from services.mailing import posting
-from services.mailing.domain import PostingRefused
 from services.mailing.print_work import LEASE, erase_next
+from services.mailing.refusals import PostingRefused
 from tests.integration.services.mailing.test_posting import TODAY, filled, post, rows_of
 from tests.integration.services.mailing.test_printing import die
 from tests.integration.services.mailing.world import Renewal, World, types

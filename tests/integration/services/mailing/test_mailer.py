@@ -5,12 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.mailing.domain import (
-    MailOutcomeUnknown,
-    MailRefused,
-    MailServerUnavailable,
-)
 from services.mailing.mailer import MailServer, SMTPMailer
+from services.mailing.refusals import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION, MailServerFake, mail_server
 
 MESSAGE = b"Subject: A test\r\nMessage-ID: <1@ecert.localhost>\r\n\r\nHello\r\n.a line with a dot\r\n..\r\n"

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.mailing import manifest, posting
-from services.mailing.domain import PostingRefused
+from services.mailing.refusals import PostingRefused
 from tests.integration.services.mailing.world import Renewal, World, announced, types
 from tests.support.waiting_locks import queue_up
 from tests.unit.services.mailing.test_registered_numbers import numbered

@@ -4,7 +4,7 @@ import pytest
 
 from services.mailing import bounces
 from services.mailing.bounces import Failure
-from services.mailing.domain import ReportRefused
+from services.mailing.refusals import ReportRefused
 from tests.unit.services.mailing.reports import MESSAGE_ID, global_report, plain_bounce, report
 
 

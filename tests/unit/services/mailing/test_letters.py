@@ -11,10 +11,11 @@ import pytest
 from pypdf.generic import DictionaryObject
 
 from devtools.scenario.postbox import read_letter
-from services.mailing.domain import EnvelopeUnusable, Help, Letter
+from services.mailing.domain import Help, Letter
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
 from services.mailing.print_key import PrintKey
-from shared.vocabulary import Language
+from services.mailing.refusals import EnvelopeUnusable
+from shared.events.base import Language
 from tests.unit.services.mailing.letter import PIN, a_letter, a_print_key, seal, sealed_content
 
 DATED = date(2026, 11, 23)

@@ -10,8 +10,9 @@ from email.header import decode_header, make_header
 import pytest
 from jinja2 import UndefinedError
 
-from services.mailing.domain import AddressRefused, Template, mail_address, message_id, one_line
-from shared.vocabulary import ItemId, Language
+from services.mailing.domain import Template, mail_address, message_id, one_line
+from services.mailing.refusals import AddressRefused
+from shared.events.base import ItemId, Language
 from tests.unit.services.mailing.mails import (
     CASES,
     COMPOSER,

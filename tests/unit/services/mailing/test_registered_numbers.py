@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.mailing.domain import PostingRefused, registered_number, s10_check_digit
+from services.mailing.domain import registered_number, s10_check_digit
+from services.mailing.refusals import PostingRefused
 
 
 def numbered(serial: int) -> str:
