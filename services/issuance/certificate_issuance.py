@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, proofs, revocation, store
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.ca.issuer import UNCERTIFIABLE, Issuer
 from services.issuance.csr import csr
 from services.issuance.domain import (
     Certificate,
@@ -25,6 +24,7 @@ from services.issuance.domain import (
     OrderState,
     Renewal,
 )
+from services.issuance.issuer import UNCERTIFIABLE, Issuer
 from services.issuance.key_policy import KeyPolicy, key_objection
 from shared import audit
 from shared.errors import Refused
@@ -152,7 +152,7 @@ def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
 
 
 def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:
-    """The renewal, its proofs verified again; what is stored must still be what they say."""
+    """Verify the renewal's proofs again. Returns the renewal; it must still equal what they prove."""
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
     renewal, orders = proofs.verified(

@@ -21,7 +21,7 @@ NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 
 
 def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
-    """Both proofs hold: open an order per item and plan a PIN per server name; refuse items that can have no order.
+    """Verify both proofs, open an order per item and plan a PIN per server name; refuse items that can have no order.
 
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
     restore, what was announced about the orders is put back with them, and not announced again.
@@ -90,7 +90,7 @@ def _refuse(tx: Tx, order: Order, refused: NotOrderable) -> None:
 
 
 def on_cancellation_requested(tx: Tx, event: CancellationRequested) -> None:
-    """Say never, if nothing is or will be signed; else say that it is too late, and end the items not signed yet.
+    """Withhold the renewal if nothing is or will be signed; else decline the cancellation, and end the unsigned items.
 
     A repeated request gets the same answer. So a renewal with one issued item and another without a CSR ends, too: each
     item ends separately, with its own refund.

@@ -24,7 +24,6 @@ from services.issuance import (
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.ca.issuer import Issuer
 from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
@@ -32,6 +31,7 @@ from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
+from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate

@@ -381,7 +381,7 @@ def lock_key(conn: Conn, spki_sha256: bytes) -> None:
 
 
 def add_blocked_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
-    """Never again this key; False if it was blocked before."""
+    """Block this key for good. Returns False if it was blocked before."""
     return (
         conn.execute(
             "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",

@@ -12,9 +12,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.issuance import certificate_issuance, certificate_store, store
 from services.issuance.ca import crl
-from services.issuance.ca.issuer import Issuer, SignatureUnusable
 from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.domain import PIN, Intent, Order
+from services.issuance.issuer import Issuer, SignatureUnusable
 from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from services.mailing.refusals import AddressRefused, PostingRefused
-from shared.events.base import ItemId, Language, Product, RenewalId
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
 from shared.vocabulary import ItemId, Language, Product, RenewalId

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from services.mailing.domain import Letter
 from services.mailing.refusals import EnvelopeUnusable
-from shared.events.base import ItemId, Language, RenewalId
+from shared.vocabulary import ItemId, Language, RenewalId
 
 
 class _Recipient(msgspec.Struct):

@@ -34,7 +34,7 @@ _NEVER_WAITING: Final = 8
 
 
 def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
-    """The WSGI app, and what makes its long polls wait. Raises ValueError for a key set that is none."""
+    """Return the WSGI app and its head. Raises ValueError for an invalid key set."""
     from services.issuance.feed import api
     from services.issuance.feed.head import Head
     from shared.web import request
@@ -62,7 +62,7 @@ def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
 
 
 def run(migrations: Sequence[Migration]) -> None:
-    """Answer readers until told to stop."""
+    """Serve readers until stopped."""
     settings = read_settings()
     logs.configure("issuance", "feed", settings.log_level)
     pools: list[Pool] = []

@@ -9,7 +9,7 @@ from shared.web.client_certificate import require_gateway_only
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the feed's process needs; nothing of Kafka, and no key but public ones."""
+    """Settings of the feed's process; nothing of Kafka, and public keys only."""
 
     database_url: str = field(repr=False)
     log_level: str

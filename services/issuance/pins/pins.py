@@ -117,7 +117,7 @@ class PINVerifier:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Reserve a slot before any attempt is consumed. Raises TooBusy."""
+        """Wait for a slot, before any attempt is consumed. Raises TooBusy."""
         if not self._slots.acquire(timeout=_SLOT_TIMEOUT_SECONDS):
             raise TooBusy("try again in a moment")
         try:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_issuance, handlers, revocation, store, work
 from services.issuance.ca import lint, profiles
-from services.issuance.ca.issuer import SignatureUnusable
 from services.issuance.ca.signer import SignerUnavailable
+from services.issuance.issuer import SignatureUnusable
 from services.issuance.refusals import InvalidTransition
 from shared.events.application import CancellationRequested
 from shared.security.proofs import ProofRefused

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
-from services.issuance.ca.issuer import Issuer
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
 from services.issuance.certificate_issuance import IssuanceDeps
 from services.issuance.csr_intake import SubmitCSR, accept_csr
+from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper, PINVerifier

@@ -8,7 +8,7 @@ import pytest
 
 from services.mailing import posting
 from services.mailing.refusals import PostingRefused
-from shared.events.base import Language
+from shared.vocabulary import Language
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION
 from tests.integration.services.mailing.world import World, new_key, parse, text_of, types
 

@@ -15,7 +15,7 @@ from services.mailing.domain import Help, Letter
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
 from services.mailing.print_key import PrintKey
 from services.mailing.refusals import EnvelopeUnusable
-from shared.events.base import Language
+from shared.vocabulary import Language
 from tests.unit.services.mailing.letter import PIN, a_letter, a_print_key, seal, sealed_content
 
 DATED = date(2026, 11, 23)

@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 
 from services.mailing.domain import Template, mail_address, message_id, one_line
 from services.mailing.refusals import AddressRefused
-from shared.events.base import ItemId, Language
+from shared.vocabulary import ItemId, Language
 from tests.unit.services.mailing.mails import (
     CASES,
     COMPOSER,

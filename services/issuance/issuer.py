@@ -1,6 +1,6 @@
 """Issuer: what the CA does for one certificate, from its serial number to its verified signature.
 
-The modules beside this one do the single steps: validity, profile, lint and the CA's key.
+The modules of ca/ do the single steps: validity, profile, lint and the CA's key.
 """
 
 from collections.abc import Callable
