@@ -1,7 +1,6 @@
 """Handlers of application's commands and events: lock, decide, save, announce. The caller commits."""
 
 from dataclasses import replace
-from typing import Final
 
 from services.application import store
 from services.application.domain import (
@@ -323,31 +322,24 @@ def _announce_end(tx: Tx, renewal: Renewal, shown: TimelineEvent) -> None:
     add_timeline_event(tx, renewal.id, shown, details=Details(reason=renewal.ending))
 
 
-_EVENT_NAMES: Final = {
-    OrderOpened: Step.ORDER_OPENED,
-    CSRReceived: Step.CSR_RECEIVED,
-    CertificateAccepted: Step.CERTIFICATE_ACCEPTED,
-}
-
-
 def subscriptions() -> tuple[Subscription, ...]:
     """Return application's subscriptions."""
     return (
-        on(PaymentCaptured, take_payment),
-        on(PaymentDeclined, note_declined),
-        on(PaymentExpired, take_expiry),
-        on(PaymentRefunded, take_refund),
-        on(CSRRequestSent, note_csr_request),
-        on(MailBounced, note_bounce),
-        on(PINEnvelopePosted, note_posting),
-        on(PINEnvelopeReturned, note_return),
-        on(PINReissued, note_reissue),
-        on(OrderOpened, move_item),
-        on(CSRReceived, move_item),
-        on(CertificateIssued, take_certificate),
-        on(IssuanceRefused, take_refusal),
-        on(IssuanceWithheld, take_withholding),
-        on(CancellationDeclined, take_declined_cancellation),
-        on(CertificateAccepted, move_item),
-        on(CertificateRevoked, note_revocation),
+        on(PaymentCaptured, on_payment_captured),
+        on(PaymentDeclined, on_payment_declined),
+        on(PaymentExpired, on_payment_expired),
+        on(PaymentRefunded, on_payment_refunded),
+        on(CSRRequestSent, on_csr_request_sent),
+        on(MailBounced, on_mail_bounced),
+        on(PINEnvelopePosted, on_pin_envelope_posted),
+        on(PINEnvelopeReturned, on_pin_envelope_returned),
+        on(PINReissued, on_pin_reissued),
+        on(OrderOpened, on_order_opened),
+        on(CSRReceived, on_csr_received),
+        on(CertificateIssued, on_certificate_issued),
+        on(IssuanceRefused, on_issuance_refused),
+        on(IssuanceWithheld, on_issuance_withheld),
+        on(CancellationDeclined, on_cancellation_declined),
+        on(CertificateAccepted, on_certificate_accepted),
+        on(CertificateRevoked, on_certificate_revoked),
     )
