@@ -1,6 +1,7 @@
 """Fixtures of all tests; an engine starts when the first test asks for it, and once per run."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,16 @@ def _answers_keep_the_contract() -> Iterator[None]:
     _BROKEN.clear()
     yield
     assert not _BROKEN, "\n".join(sorted(set(_BROKEN)))
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_restored() -> Iterator[None]:
+    """Undo the configuration of the log by a command that a test runs in this process."""
+    before, handlers = structlog.get_config(), logging.root.handlers[:]
+    yield
+    if structlog.get_config() != before:
+        structlog.configure(**before)
+        logging.root.handlers[:] = handlers
 
 
 # Folders whose tests share a whole system or a gateway: one worker runs all of them.

@@ -1,8 +1,8 @@
 """Processes and commands of the desk; builds all dependencies."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,17 +10,18 @@ from cryptography import x509
 
 from backoffice.desk import projection, rebuild, staff
 from backoffice.desk.projection import Keys
-from backoffice.desk.rebuild import EventsMissing
 from backoffice.desk.roles import Role
 from backoffice.desk.settings import Settings, read_operators, read_settings
 from backoffice.desk.staff import Trust
 from shared.db import Pool
 from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
-from shared.runtime.service import Command, Service, applier, open_current_pool, run
+from shared.runtime.command_line import run
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.runtime.service import Service, applier
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet, SigningKey
-from shared.tx import transaction
+from shared.tx import Tx
 from shared.web import client_certificate
 
 if TYPE_CHECKING:
@@ -59,48 +60,40 @@ def make_subscriptions() -> Sequence[Subscription]:
     return projection.subscriptions(Keys(proofs=proofs, feed=lambda: KeySet.load_fresh(settings.feed_jwks_file)))
 
 
-def _rebuild(options: argparse.Namespace) -> None:
-    """Rebuild the projection. Exit status 1, and no change, if the topics lack events that the projection contains."""
+def _rebuild(pool: Pool, options: argparse.Namespace) -> Report:
+    """Rebuild the projection. Refused, without a change, if the topics lack events that the projection contains."""
     from shared.messaging import consumer, kafka_clients  # only processes that use Kafka import its client
 
-    settings = read_settings()
+    kafka = read_settings().kafka
 
     def read() -> Iterator[list[Record]]:
-        for batch in kafka_clients.read_all(settings.kafka, "desk-rebuild", [topic.value for topic in projection.READ]):
+        for batch in kafka_clients.read_all(kafka, "desk-rebuild", [topic.value for topic in projection.READ]):
             yield [*map(consumer.record_of, batch)]
 
-    with open_current_pool(SERVICE, settings, "rebuild", max_size=1) as pool:
-        try:
-            found = rebuild.rebuild(pool, applier("desk", make_subscriptions()), read, actor=options.actor)
-        except EventsMissing as missing:
-            sys.exit(f"{missing.reason}: {missing}")
-    print(f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.skipped}")
-    print(f"before {found.before}\nafter  {found.after}")
+    found = rebuild.rebuild(pool, applier("desk", make_subscriptions()), read, actor=options.actor)
+    lines = (
+        f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.skipped}",
+        f"before {found.before}",
+        f"after  {found.after}",
+    )
+    return Report(values=asdict(found), text="\n".join(lines))
 
 
-def _state(_: argparse.Namespace) -> None:
-    with open_current_pool(SERVICE, read_settings(), "state", max_size=1) as pool, transaction(pool) as tx:
-        print(rebuild.state(tx.conn))
+def _state(tx: Tx, options: argparse.Namespace) -> Report:
+    state = rebuild.state(tx.conn)
+    return Report(values={"state": state}, text=state)
 
 
-def _actor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--actor", required=True, help="name for the audit log")
-
-
-def _assign(options: argparse.Namespace) -> None:
-    try:
-        with open_current_pool(SERVICE, read_settings(), "staff", max_size=1) as pool, transaction(pool) as tx:
-            staff.assign(tx, options.staff_id, options.name, options.roles, actor=options.actor)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
-    print(f"{options.staff_id}: {', '.join(options.roles) or 'no role'}")
+def _assign(tx: Tx, options: argparse.Namespace) -> Report:
+    staff.assign(tx, options.staff_id, options.name, options.roles, actor=options.actor)
+    values = {"staff_id": options.staff_id, "roles": [*map(str, options.roles)]}
+    return Report(values=values, text=f"{options.staff_id}: {', '.join(options.roles) or 'no role'}")
 
 
 def _assign_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("staff_id", help="staff number in the certificate's subject (serialNumber)")
     parser.add_argument("roles", nargs="*", type=Role, help=f"roles, of {', '.join(Role)}; without one the access ends")
     parser.add_argument("--name", required=True)
-    _actor(parser)
 
 
 SERVICE: Final = Service(
@@ -112,9 +105,11 @@ SERVICE: Final = Service(
     tasks=lambda pool: (),
     migrations=MIGRATIONS,
     commands={
-        "assign": Command(help="assign roles to a member of staff", run=_assign, add_arguments=_assign_arguments),
-        "rebuild": Command(help="rebuild the desk's projection from the topics", run=_rebuild, add_arguments=_actor),
-        "state": Command(help="print a hash of the desk's projection", run=_state),
+        "assign": OperatorCommand(
+            help="assign roles to a member of staff", run=in_transaction(_assign), add_arguments=_assign_arguments
+        ),
+        "rebuild": OperatorCommand(help="rebuild the desk's projection from the topics", run=_rebuild),
+        "state": OperatorCommand(help="print a hash of the desk's projection", run=in_transaction(_state)),
     },
 )
 

@@ -47,6 +47,12 @@ class Fault(StrEnum):
     NO_ROLE = "no-role"
 
 
+class StaffNumberRefused(Refused):
+    """The text is no staff number."""
+
+    reason = "staff-number-refused"
+
+
 class StaffRefused(Refused):
     """The caller is not a member of staff with access to the desk."""
 
@@ -164,10 +170,10 @@ def find_member(conn: Conn, holder: Holder) -> Member:
 def assign(tx: Tx, staff_id: str, name: str, roles: Iterable[Role], *, actor: str) -> None:
     """Set the roles of a member of staff; without a role the access ends.
 
-    Raises ValueError if `staff_id` is no staff number.
+    Raises StaffNumberRefused.
     """
     if not is_number(staff_id):
-        raise ValueError(f"{staff_id!r} is no staff number: capitals, digits, and hyphens inside")
+        raise StaffNumberRefused(f"{staff_id!r} is no staff number: capitals, digits, and hyphens inside")
     given = sorted(set(roles))
     tx.conn.execute(
         """INSERT INTO staff (id, name, roles, changed_at, changed_by) VALUES (%s, %s, %s, %s, %s)

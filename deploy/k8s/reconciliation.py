@@ -69,7 +69,7 @@ def _export(service: str, deployments: Mapping[str, Any], namespace: str) -> Obj
     spec["volumes"] = [each for each in spec["volumes"] if each["name"] in {*_OPENED, VOLUME}]
     container["volumeMounts"] = [each for each in container["volumeMounts"] if each["name"] in {*_OPENED, VOLUME}]
     output = f"{FOLDER}/{service}.jsonl"
-    container["args"] = [f"{package(service)}.main", "export", "--output", output]
+    container["args"] = [f"{package(service)}.main", "export", "--actor", "reconciliation", "--output", output]
     return _cron_job(f"{service}-export", EXPORT_AT, template, namespace)
 
 

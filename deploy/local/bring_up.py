@@ -109,8 +109,8 @@ def import_samples(installation: Installation, there: Outside, say: Say) -> None
     enrolment, subscriptions = samples.write(installation.pki, installation.folder / "samples", datetime.now(UTC))
     identity = stack.service_environment(installation, "identity", there)
     application = stack.service_environment(installation, "application", there)
-    command("identity", "enrol", identity, str(enrolment))
-    command("application", "import", application, str(subscriptions))
+    command("identity", "enrol", identity, str(enrolment), "--actor", "local")
+    command("application", "import", application, str(subscriptions), "--actor", "local")
     done.touch()
 
 

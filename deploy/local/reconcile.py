@@ -41,7 +41,8 @@ class Reconciliation:
         write_records(self.folder / "mail.jsonl", "delivery", _deliveries(self.installation), now=now)
         for service in SERVICES:
             output = self.folder / f"{service}.jsonl"
-            self._python(f"{package(service)}.main", ["export", "--output", str(output)], service).check_returncode()
+            export = ["export", "--actor", "reconcile", "--output", str(output)]
+            self._python(f"{package(service)}.main", export, service).check_returncode()
         topics = ["topics", "--output", str(self.folder / "topics.jsonl")]
         self._python("backoffice.reconciliation.main", topics, DESK).check_returncode()
         return self._python("backoffice.reconciliation.main", self._comparing(), DESK)

@@ -11,7 +11,7 @@ from unittest import mock
 
 from deploy.postgres.roles import SERVICES, package
 from devtools.docs.markdown import code, table
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 
 FILE: Final = Path("docs/commands.md")
 _MAKEFILE: Final = Path("Makefile")
@@ -26,6 +26,11 @@ command explains itself with `--help`.
 _SERVICES: Final = """## Every service and the desk
 
 `services.<service>.main COMMAND`, and the desk's `backoffice.desk.main COMMAND`.
+
+`web`, `operate`, `consume`, `relay`, `work`, `migrate`, mailing's `print` and issuance's `feed` are processes. All
+others are operator commands: each needs `--actor`, the name for the audit log, and prints text, or JSON with `--json`.
+They wait for the database and refuse one with an older schema. Exit status: 0 if the command was done, 1 if it was
+refused (one line on standard error) or has found something wrong, 2 for wrong arguments.
 """
 _TOOLS: Final = (
     "portal.main",
@@ -41,6 +46,8 @@ _TOOLS: Final = (
     "deploy.k8s.dev_secrets",
     "benchmarks",
 )
+# Arguments that the text above the tables explains.
+_OF_EVERY_COMMAND: Final = {"actor", "json"}
 # Of programs that run when they are imported.
 _ENTRY: Final = {"backoffice": "backoffice.kit.main"}
 
@@ -113,6 +120,8 @@ def entries(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[Entry
 def arguments(parser: argparse.ArgumentParser) -> str:
     """Return the arguments of a command, one a line."""
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    if parser.get_default("command") is not None:
+        actions = [action for action in actions if action.dest not in _OF_EVERY_COMMAND]
     return "<br>".join(_argument(action) for action in actions)
 
 

@@ -52,4 +52,4 @@ def import_subscriptions(installation: Installation, subscriptions: Iterable[sam
     content = samples.subscriptions(installation.pki, subscriptions, datetime.now(UTC))
     file.write_text(json.dumps(content), "utf-8")
     environment = stack.service_environment(installation, "application", stack.outside())
-    bring_up.command("application", "import", environment, str(file))
+    bring_up.command("application", "import", environment, str(file), "--actor", "demo-clerk")

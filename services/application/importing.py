@@ -99,7 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, help='file: JSON {"subscriptions": […]}, or CSV with server_names separated by spaces'
     )
-    parser.add_argument("--actor", default="import", help="name for the audit log")
 
 
 def import_file(pool: Pool, path: Path, actor: str, *, batch: int = BATCH, report: Report = lambda _: None) -> int:

@@ -5,19 +5,18 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.application import extracts, handlers, importing, rebuilding, store, work
 from services.application.settings import read_service_settings, read_settings
-from shared.db import UNAVAILABLE, Pool
-from shared.errors import Refused
+from shared.db import Pool
+from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
-from shared.runtime.service import Command, Service, open_current_pool, run
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.runtime.service import Service
 from shared.security.tokens import KeySet, SigningKey
-from shared.tx import Clock, transaction, utc_now
+from shared.tx import Clock, Tx, utc_now
 from shared.vocabulary import RenewalId
 from shared.web.idempotency import FingerprintKey
 
@@ -63,18 +62,6 @@ def build_app(
     )
 
 
-@contextmanager
-def _operating(name: str, max_size: int = 1) -> Iterator[Pool]:
-    """Yield a pool for an operator's command; an error is one line and exit status 1."""
-    try:
-        with open_current_pool(SERVICE, read_service_settings(), name, max_size=max_size) as pool:
-            yield pool
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-    except UNAVAILABLE as error:
-        raise SystemExit(f"The database cannot be used: {error}") from error
-
-
 _PROGRESS_SECONDS: Final = 5.0
 
 
@@ -91,22 +78,18 @@ def _shown_progress() -> importing.Report:
     return report
 
 
-def _import(options: argparse.Namespace) -> None:
-    # Two connections: one holds the import's lock.
-    with _operating("import", max_size=2) as pool:
-        count = importing.import_file(pool, options.file, options.actor, report=_shown_progress())
-    print(f"imported {count} subscriptions")
+def _import(pool: Pool, options: argparse.Namespace) -> Report:
+    count = importing.import_file(pool, options.file, options.actor, report=_shown_progress())
+    return Report(values={"imported": count}, text=f"imported {count} subscriptions")
 
 
-def _release(options: argparse.Namespace) -> None:
-    with _operating("release") as pool, transaction(pool) as tx:
-        handlers.release(tx, RenewalId(options.renewal_id), options.actor)
-    print(f"released {options.renewal_id}")
+def _release(tx: Tx, options: argparse.Namespace) -> Report:
+    handlers.release(tx, RenewalId(options.renewal_id), options.actor)
+    return Report(values={"released": str(options.renewal_id)}, text=f"released {options.renewal_id}")
 
 
 def _release_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("renewal_id", type=uuid.UUID)
-    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
 SERVICE = Service(
@@ -125,8 +108,15 @@ SERVICE = Service(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
     ),
     commands={
-        "import": Command(help="import subscriptions from a file", run=_import, add_arguments=importing.add_arguments),
-        "release": Command(help="release a renewal on hold", run=_release, add_arguments=_release_arguments),
+        "import": OperatorCommand(
+            help="import subscriptions from a file",
+            run=_import,
+            add_arguments=importing.add_arguments,
+            max_size=2,  # one of the connections holds the import's lock
+        ),
+        "release": OperatorCommand(
+            help="release a renewal on hold", run=in_transaction(_release), add_arguments=_release_arguments
+        ),
     },
 )
 

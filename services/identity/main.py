@@ -3,7 +3,7 @@
 import argparse
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from services.identity import (
 )
 from services.identity.settings import read_service_settings, read_settings, read_trust
 from shared.db import Pool
-from shared.errors import Refused
 from shared.pki.crls import issuer_id
+from shared.runtime.command_line import run
 from shared.runtime.database_gauges import Reading
-from shared.runtime.service import Command, Service, open_current_pool, run
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.runtime.service import Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
@@ -79,86 +80,69 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
 
 
-def _operate(name: str, act: Callable[[argparse.Namespace, Tx], str]) -> Callable[[argparse.Namespace], None]:
-    """Return a command that runs in one transaction; a refusal is one line."""
-
-    def command(options: argparse.Namespace) -> None:
-        pool = open_current_pool(SERVICE, read_service_settings(), name, max_size=1)
-        try:
-            with transaction(pool) as tx:
-                said = act(options, tx)
-        except Refused as refused:
-            raise SystemExit(f"{refused.reason}: {refused}") from refused
-        finally:
-            pool.close()
-        print(said)
-
-    return command
-
-
-def _enrol(options: argparse.Namespace, tx: Tx) -> str:
+def _enrol(tx: Tx, options: argparse.Namespace) -> Report:
     subscribers, ars = enrolment.enrol(tx, enrolment.read_file(options.file), options.actor)
-    return f"enrolled {subscribers} subscribers with {ars} Authorised Representatives"
+    text = f"enrolled {subscribers} subscribers with {ars} Authorised Representatives"
+    return Report(values={"subscribers": subscribers, "ars": ars}, text=text)
 
 
-def _revoke_ar(options: argparse.Namespace, tx: Tx) -> str:
+def _revoke_ar(tx: Tx, options: argparse.Namespace) -> Report:
     enrolment.revoke(tx, ARId(options.ar_id), options.reason, options.actor)
-    return f"{options.ar_id} no longer acts"
+    return Report(values={"revoked": options.ar_id}, text=f"{options.ar_id} no longer acts")
 
 
-def _replace_ar(options: argparse.Namespace, tx: Tx) -> str:
+def _replace_ar(tx: Tx, options: argparse.Namespace) -> Report:
     successor = enrolment.read_ar(options.file)
     after = enrolment.replace(tx, ARId(options.ar_id), successor, options.reason, options.actor)
-    return f"{after.id} acts in place of {options.ar_id}"
+    values = {"revoked": options.ar_id, "enrolled": after.id}
+    return Report(values=values, text=f"{after.id} acts in place of {options.ar_id}")
 
 
-def _evidence(options: argparse.Namespace, tx: Tx) -> str:
+def _evidence(tx: Tx, options: argparse.Namespace) -> Report:
     command = evidence.export(tx.conn, options.evidence_id, options.folder)
-    return f"cd {options.folder} && {command}"
+    return Report(values={"folder": str(options.folder), "command": command}, text=f"cd {options.folder} && {command}")
 
 
-def _restore_evidence(options: argparse.Namespace) -> None:
-    """Exit status 1 if anything is left for a person."""
+def _restore_evidence(pool: Pool, options: argparse.Namespace) -> Report:
+    """Restore the evidence from its copies. The report is a failure if anything is left for a person."""
     settings = read_settings()
     checks = copies.Checks(
         keys=KeySet.load(settings.service.identity_jwks_file),
         trust=read_trust(settings),
         lists={} if options.crls is None else copies.find_lists(options.crls),
     )
-    with open_current_pool(SERVICE, settings.service, "restore-evidence", max_size=1) as pool:
-        found = copies.restore(pool, checks, actor=options.actor)
-    print(f"known {found.known}, restored {found.restored}, refused {len(found.refused)}")
-    for line in found.lists_missing:
-        print(f"without its revocation list: {line}")
-    if found.refused:
-        raise SystemExit("\n".join(f"not restored: {each}" for each in found.refused))
+    found = copies.restore(pool, checks, actor=options.actor)
+    lines = [
+        f"known {found.known}, restored {found.restored}, refused {len(found.refused)}",
+        *(f"without its revocation list: {each}" for each in found.lists_missing),
+        *(f"not restored: {each}" for each in found.refused),
+    ]
+    values = {
+        "known": found.known,
+        "restored": found.restored,
+        "lists_missing": [*map(str, found.lists_missing)],
+        "refused": [*map(str, found.refused)],
+    }
+    return Report(values=values, text="\n".join(lines), failed=bool(found.refused))
 
 
 def _restore_evidence_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crls", type=Path, help="a folder with revocation lists that the database lost")
-    _actor(parser)
-
-
-def _actor(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    parser.add_argument("--actor", required=default is None, default=default, help="name for the audit log")
 
 
 def _enrol_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
-    _actor(parser, default="operator")
 
 
 def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ar_id")
     parser.add_argument("--reason", required=True)
-    _actor(parser)
 
 
 def _replace_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ar_id", help="id of the AR whose office ends")
     parser.add_argument("file", type=Path, help="file with the successor: one AR as in an enrolment file")
     parser.add_argument("--reason", required=True)
-    _actor(parser)
 
 
 def _evidence_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,23 +164,23 @@ SERVICE = Service(
         Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),
     ),
     commands={
-        "enrol": Command(
-            help="enrol subscribers and ARs from a file", run=_operate("enrol", _enrol), add_arguments=_enrol_arguments
+        "enrol": OperatorCommand(
+            help="enrol subscribers and ARs from a file", run=in_transaction(_enrol), add_arguments=_enrol_arguments
         ),
-        "revoke-ar": Command(
-            help="end an AR's office", run=_operate("revoke-ar", _revoke_ar), add_arguments=_revoke_arguments
+        "revoke-ar": OperatorCommand(
+            help="end an AR's office", run=in_transaction(_revoke_ar), add_arguments=_revoke_arguments
         ),
-        "replace-ar": Command(
+        "replace-ar": OperatorCommand(
             help="end an AR's office and appoint another",
-            run=_operate("replace-ar", _replace_ar),
+            run=in_transaction(_replace_ar),
             add_arguments=_replace_arguments,
         ),
-        "evidence": Command(
+        "evidence": OperatorCommand(
             help="export the evidence of a signature",
-            run=_operate("evidence", _evidence),
+            run=in_transaction(_evidence),
             add_arguments=_evidence_arguments,
         ),
-        "restore-evidence": Command(
+        "restore-evidence": OperatorCommand(
             help="after a restore and `recall`: restore the signature evidence from its copies",
             run=_restore_evidence,
             add_arguments=_restore_evidence_arguments,

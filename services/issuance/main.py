@@ -2,7 +2,7 @@
 
 import argparse
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -39,19 +39,20 @@ from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.settings import Settings, read_service_settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
-from shared.errors import Refused
 from shared.events.base import Topic
 from shared.messaging.feed import Feed
 from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
+from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
-from shared.runtime.service import Command, Service, open_current_pool, run
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.runtime.service import Command, Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 from shared.settings import SettingsError
-from shared.tx import Tx, transaction
+from shared.tx import Tx
 from shared.validation import texts
 from shared.web.idempotency import FingerprintKey
 
@@ -187,45 +188,31 @@ def _weak_keys(path: Path | None) -> WeakKeys:
         raise SettingsError(f"WEAK_KEYS_FILE: {error}") from error
 
 
-def _operate(name: str, action: Callable[[Tx], str]) -> None:
-    """Run an operator's command in one transaction and print what it did."""
-    pool = open_current_pool(SERVICE, read_service_settings(), name, max_size=1)
-    try:
-        with transaction(pool) as tx:
-            done = action(tx)
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-    finally:
-        pool.close()
-    print(done)
+def _revoke(tx: Tx, options: argparse.Namespace) -> Report:
+    reason = RevocationReason(options.reason)
+    certificate = revocation.revoke_serial(tx, read_serial(options.serial), reason, options.actor)
+    if certificate.revoked_at is None:
+        text = f"{certificate.serial} has expired; its key is blocked"
+    else:
+        text = f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
+    values = {
+        "serial": certificate.serial,
+        "revoked_at": certificate.revoked_at,
+        "reason": certificate.revocation_reason,
+    }
+    return Report(values=values, text=text)
 
 
-def _revoke(options: argparse.Namespace) -> None:
-    def action(tx: Tx) -> str:
-        reason = RevocationReason(options.reason)
-        certificate = revocation.revoke_serial(tx, read_serial(options.serial), reason, options.actor)
-        if certificate.revoked_at is None:
-            return f"{certificate.serial} has expired; its key is blocked"
-        return f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
-
-    _operate("revoke", action)
+def _block_key(tx: Tx, options: argparse.Namespace) -> Report:
+    revoked = revocation.block_key(tx, options.spki_sha256, source=options.source, actor=options.actor)
+    return Report(values={"revoked": revoked}, text=f"key blocked; certificates revoked: {revoked}")
 
 
-def _block_key(options: argparse.Namespace) -> None:
-    def action(tx: Tx) -> str:
-        revoked = revocation.block_key(tx, options.spki_sha256, source=options.source, actor=options.actor)
-        return f"key blocked; certificates revoked: {revoked}"
-
-    _operate("block-key", action)
-
-
-def _reissue_pin(options: argparse.Namespace) -> None:
-    def action(tx: Tx) -> str:
-        reason = VoidReason(options.reason)
-        envelope_id = pin_reissue.reissue_pin(tx, options.order, options.server_name, reason, options.actor)
-        return f"the PIN is void; envelope {envelope_id} will be made"
-
-    _operate("reissue-pin", action)
+def _reissue_pin(tx: Tx, options: argparse.Namespace) -> Report:
+    reason = VoidReason(options.reason)
+    envelope_id = pin_reissue.reissue_pin(tx, options.order, options.server_name, reason, options.actor)
+    text = f"the PIN is void; envelope {envelope_id} will be made"
+    return Report(values={"envelope_id": str(envelope_id)}, text=text)
 
 
 def _sha256(text: str) -> bytes:
@@ -233,14 +220,6 @@ def _sha256(text: str) -> bytes:
     if len(digest) != 32:
         raise ValueError("not a SHA-256 digest")
     return digest
-
-
-def _with_actor(add: Callable[[argparse.ArgumentParser], object]) -> Callable[[argparse.ArgumentParser], None]:
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        add(parser)
-        parser.add_argument("--actor", required=True, help="name for the audit log")
-
-    return add_arguments
 
 
 def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
@@ -257,6 +236,10 @@ def _reissue_pin_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("order", help="reference number or item id of the order")
     parser.add_argument("server_name")
     parser.add_argument("--reason", required=True, choices=[reason.value for reason in VoidReason])
+
+
+def _run_feed() -> None:
+    feed.run(SERVICE.files())
 
 
 SERVICE: Final[Service] = Service(
@@ -278,28 +261,30 @@ SERVICE: Final[Service] = Service(
     operations=_operations,
     after_recall=_put_back,
     commands={
-        "feed": Command(help="serve the feed over HTTP", run=lambda _: feed.run(SERVICE.files())),
-        "register-reader": Command(
+        "feed": Command(help="serve the feed over HTTP", run=_run_feed),
+        "register-reader": OperatorCommand(
             help="register the client certificate of a feed reader",
-            run=partial(feed.register, _operate),
-            add_arguments=_with_actor(feed.register_arguments),
+            run=in_transaction(feed.register),
+            add_arguments=feed.register_arguments,
         ),
-        "withdraw-reader": Command(
+        "withdraw-reader": OperatorCommand(
             help="withdraw a feed reader's certificate, for good",
-            run=partial(feed.withdraw, _operate),
-            add_arguments=_with_actor(feed.withdraw_arguments),
+            run=in_transaction(feed.withdraw),
+            add_arguments=feed.withdraw_arguments,
         ),
-        "readers": Command(help="list the feed's readers", run=partial(feed.list_readers, _operate)),
-        "revoke": Command(help="revoke a certificate", run=_revoke, add_arguments=_with_actor(_revoke_arguments)),
-        "block-key": Command(
+        "readers": OperatorCommand(help="list the feed's readers", run=in_transaction(feed.list_readers)),
+        "revoke": OperatorCommand(
+            help="revoke a certificate", run=in_transaction(_revoke), add_arguments=_revoke_arguments
+        ),
+        "block-key": OperatorCommand(
             help="block a key for good, and revoke its certificates",
-            run=_block_key,
-            add_arguments=_with_actor(_block_key_arguments),
+            run=in_transaction(_block_key),
+            add_arguments=_block_key_arguments,
         ),
-        "reissue-pin": Command(
+        "reissue-pin": OperatorCommand(
             help="void a server name's PIN, and have another one made and posted",
-            run=_reissue_pin,
-            add_arguments=_with_actor(_reissue_pin_arguments),
+            run=in_transaction(_reissue_pin),
+            add_arguments=_reissue_pin_arguments,
         ),
     },
 )

@@ -1,11 +1,9 @@
 """Composition root of mailing: builds all dependencies and runs one process or one operator's command."""
 
 import argparse
-import getpass
-import json
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from functools import partial
@@ -17,13 +15,13 @@ from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
+from services.mailing.refusals import PostingRefused
 from services.mailing.settings import read_service_settings, read_settings
 from shared.db import Pool
-from shared.errors import Refused
 from shared.messaging.subscriptions import Subscription
-from shared.observability import logs
-from shared.runtime import service
+from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
 from shared.runtime.service import Command, Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.proofs import ProofKeys
@@ -82,103 +80,57 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     return [("send", partial(work.send_next, pool, mailer, composer, lease=settings.lease))]
 
 
-def run_print(_: argparse.Namespace) -> None:
+def run_print() -> None:
     """Run the print process."""
     from services.mailing import print_main  # only this process imports what opens and typesets letters
 
     print_main.run(SERVICE.files())
 
 
-def run_posted(options: argparse.Namespace) -> None:
-    """Record the registered numbers of a batch."""
-    content: bytes = options.manifest.read_bytes()
-
-    def record(tx: Tx) -> object:
-        numbers = manifest.read(content)
-        return asdict(posting.record_posted(tx, options.batch, numbers, _day(tx, options), actor=options.actor))
-
-    _carry_out("posted", record)
+def _posted(pool: Pool, options: argparse.Namespace) -> Report:
+    """Record a posted batch; the manifest is read before the transaction begins, as it may be standard input."""
+    numbers = manifest.read(options.manifest.read_bytes())
+    with transaction(pool) as tx:
+        found = posting.record_posted(tx, options.batch, numbers, _day(tx, options), actor=options.actor)
+    return Report(values=asdict(found))
 
 
-def run_returned(options: argparse.Namespace) -> None:
-    """Record a returned envelope."""
-
-    def record(tx: Tx) -> object:
-        fresh = posting.record_returned(tx, options.envelope, options.reason, _day(tx, options), actor=options.actor)
-        return {"recorded": int(fresh), "known": int(not fresh)}
-
-    _carry_out("returned", record)
+def _returned(tx: Tx, options: argparse.Namespace) -> Report:
+    fresh = posting.record_returned(tx, options.envelope, options.reason, _day(tx, options), actor=options.actor)
+    return Report(values={"recorded": int(fresh), "known": int(not fresh)})
 
 
-def run_withdrawn(options: argparse.Namespace) -> None:
-    """Record a printed letter that will not be posted."""
-
-    def record(tx: Tx) -> object:
-        posting.record_withdrawn(tx, options.envelope, options.reason, actor=options.actor)
-        return {"withdrawn": str(options.envelope)}
-
-    _carry_out("withdrawn", record)
+def _withdrawn(tx: Tx, options: argparse.Namespace) -> Report:
+    posting.record_withdrawn(tx, options.envelope, options.reason, actor=options.actor)
+    return Report(values={"withdrawn": str(options.envelope)})
 
 
-def run_bounced(options: argparse.Namespace) -> None:
-    """Record a bounced e-mail."""
+def _bounced(pool: Pool, options: argparse.Namespace) -> Report:
+    """Record a bounced e-mail; the report is read before the transaction begins, as a person may type it."""
     report: bytes = sys.stdin.buffer.read() if options.report == Path("-") else options.report.read_bytes()
-
-    def record(tx: Tx) -> object:
+    with transaction(pool) as tx:
         fresh = posting.record_bounced(tx, bounces.read(report), actor=options.actor)
-        return {"recorded": int(fresh), "known": int(not fresh)}
-
-    _carry_out("bounced", record)
+    return Report(values={"recorded": int(fresh), "known": int(not fresh)})
 
 
-def run_resend(options: argparse.Namespace) -> None:
-    """Send a bounced or unconfirmed e-mail again."""
-
-    def record(tx: Tx) -> object:
-        posting.resend(tx, options.mail, actor=options.actor)
-        return {"queued": str(options.mail)}
-
-    _carry_out("resend", record)
+def _resend(tx: Tx, options: argparse.Namespace) -> Report:
+    posting.resend(tx, options.mail, actor=options.actor)
+    return Report(values={"queued": str(options.mail)})
 
 
-def run_waiting(options: argparse.Namespace) -> None:
-    """List what needs an operator, with its ids."""
-
-    def look(tx: Tx) -> object:
-        since = tx.now - timedelta(days=options.days)
-        return [
-            {k: str(v) for k, v in asdict(w).items() if v is not None}
-            for w in envelope_store.find_waiting(tx.conn, since)
-        ]
-
-    _carry_out("waiting", look)
-
-
-def _carry_out(name: str, change: Callable[[Tx], object]) -> None:
-    """Run a change in one transaction. Prints its summary as JSON; a refusal is one line."""
-    settings = read_service_settings()
-    logs.configure("mailing", name, settings.log_level)
-    pool = service.open_current_pool(SERVICE, settings, name, max_size=1)
-    try:
-        with transaction(pool) as tx:
-            summary = change(tx)
-        print(json.dumps(summary))
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-    finally:
-        pool.close()
+def _waiting(tx: Tx, options: argparse.Namespace) -> Report:
+    waiting = envelope_store.find_waiting(tx.conn, tx.now - timedelta(days=options.days))
+    return Report(
+        values=[{name: str(value) for name, value in asdict(each).items() if value is not None} for each in waiting]
+    )
 
 
 def _day(tx: Tx, options: argparse.Namespace) -> date:
     today = tx.now.astimezone(HONG_KONG).date()
     day: date = options.on or today
     if day > today:
-        raise SystemExit(f"{day} has not come yet")
+        raise PostingRefused(f"{day} has not come yet")
     return day
-
-
-def _actor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--actor", default=getpass.getuser(), help="name for the audit log")
 
 
 def _add_posted(parser: argparse.ArgumentParser) -> None:
@@ -187,25 +139,21 @@ def _add_posted(parser: argparse.ArgumentParser) -> None:
         "--manifest", type=Path, required=True, help="manifest of the batch with its registered numbers"
     )
     parser.add_argument("--on", type=date.fromisoformat, help="date of posting (default: today)")
-    _actor(parser)
 
 
 def _add_returned(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("envelope", type=uuid.UUID, help="id of the PIN Envelope")
     parser.add_argument("--reason", required=True, help="reason written on it by the post")
     parser.add_argument("--on", type=date.fromisoformat, help="date of its return (default: today)")
-    _actor(parser)
 
 
 def _add_withdrawn(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("envelope", type=uuid.UUID, help="id of the PIN Envelope")
     parser.add_argument("--reason", required=True, help="reason, such as a paper jam")
-    _actor(parser)
 
 
 def _add_bounced(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("report", type=Path, help="file with the delivery status notification; - reads standard input")
-    _actor(parser)
 
 
 def _add_waiting(parser: argparse.ArgumentParser) -> None:
@@ -221,7 +169,6 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
 
 def _add_resend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mail", type=uuid.UUID, help="id of the e-mail")
-    _actor(parser)
 
 
 SERVICE: Final = Service(
@@ -238,22 +185,30 @@ SERVICE: Final = Service(
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
         "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),
-        "posted": Command(
-            help="record the registered numbers of a posted batch", run=run_posted, add_arguments=_add_posted
+        "posted": OperatorCommand(
+            help="record the registered numbers of a posted batch",
+            run=_posted,
+            add_arguments=_add_posted,
         ),
-        "returned": Command(help="record a returned PIN Envelope", run=run_returned, add_arguments=_add_returned),
-        "withdrawn": Command(
-            help="record a printed letter that will not be posted", run=run_withdrawn, add_arguments=_add_withdrawn
+        "returned": OperatorCommand(
+            help="record a returned PIN Envelope", run=in_transaction(_returned), add_arguments=_add_returned
         ),
-        "bounced": Command(help="record a bounced e-mail", run=run_bounced, add_arguments=_add_bounced),
-        "resend": Command(help="send a bounced or unconfirmed e-mail again", run=run_resend, add_arguments=_add_resend),
-        "waiting": Command(
+        "withdrawn": OperatorCommand(
+            help="record a printed letter that will not be posted",
+            run=in_transaction(_withdrawn),
+            add_arguments=_add_withdrawn,
+        ),
+        "bounced": OperatorCommand(help="record a bounced e-mail", run=_bounced, add_arguments=_add_bounced),
+        "resend": OperatorCommand(
+            help="send a bounced or unconfirmed e-mail again", run=in_transaction(_resend), add_arguments=_add_resend
+        ),
+        "waiting": OperatorCommand(
             help="list bounced e-mails, letters not posted and faulty envelopes",
-            run=run_waiting,
+            run=in_transaction(_waiting),
             add_arguments=_add_waiting,
         ),
     },
 )
 
 if __name__ == "__main__":
-    service.run(SERVICE)
+    run(SERVICE)

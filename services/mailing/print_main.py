@@ -10,7 +10,7 @@ from services.mailing.print_settings import Settings, read_settings
 from services.mailing.print_work import Printer, close_next, erase_next, print_next
 from shared import db, lifecycle
 from shared.observability import logs, tracing
-from shared.runtime import migrate, service
+from shared.runtime import migrate, processes
 from shared.runtime.migrate import Migration
 from shared.runtime.task_loop import require_lease, run_tasks
 
@@ -40,7 +40,7 @@ def run(migrations: Sequence[Migration]) -> None:
         pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
         try:
             migrate.wait_until_current(pool, migrations)
-            service.STARTED.labels("mailing", "print").set(1)
+            processes.STARTED.labels("mailing", "print").set(1)
             tasks = [
                 ("print", lambda: print_next(pool, printer)),
                 ("close", lambda: close_next(pool, printer)),

@@ -9,19 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
 from services.payment import extracts, handlers, outcomes, store, work
 from services.payment.gateway import CALL_SECONDS, ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared.db import Pool
-from shared.errors import Refused
-from shared.runtime import service
+from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
-from shared.runtime.service import Command, open_current_pool
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.runtime.service import Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.tokens import KeySet, SigningKey
-from shared.tx import transaction
+from shared.tx import Tx
 from shared.vocabulary import RenewalId
 from shared.web.idempotency import FingerprintKey
 
@@ -73,25 +71,17 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     )
 
 
-def _recheck(options: argparse.Namespace) -> None:
-    """Print what is done. A refusal, or an unavailable database, is one line and exit status 1."""
-    settings = read_settings()
-    try:
-        with open_current_pool(SERVICE, settings.service, "recheck", max_size=1) as pool, transaction(pool) as tx:
-            done = handlers.recheck(tx, RenewalId(options.renewal_id), actor=options.actor)
-    except Refused as refused:
-        raise SystemExit(f"{refused.reason}: {refused}") from refused
-    except psycopg.OperationalError as error:
-        raise SystemExit(f"The database cannot be used: {error}") from error
-    print(f"{options.renewal_id} is {done}")
+def _recheck(tx: Tx, options: argparse.Namespace) -> Report:
+    done = handlers.recheck(tx, RenewalId(options.renewal_id), actor=options.actor)
+    values = {"renewal_id": str(options.renewal_id), "state": done}
+    return Report(values=values, text=f"{options.renewal_id} is {done}")
 
 
 def _recheck_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("renewal_id", type=uuid.UUID)
-    parser.add_argument("--actor", required=True, help="name for the audit log")
 
 
-SERVICE: Final = service.Service(
+SERVICE: Final = Service(
     name="payment",
     purpose="Payments of renewals: checkout, capture, refund, receipt.",
     read_settings=read_service_settings,
@@ -103,13 +93,13 @@ SERVICE: Final = service.Service(
     pruning=(store.WEBHOOKS,),
     readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
     commands={
-        "recheck": Command(
+        "recheck": OperatorCommand(
             help="query the provider about a payment in any state, or release its held refunds",
-            run=_recheck,
+            run=in_transaction(_recheck),
             add_arguments=_recheck_arguments,
         )
     },
 )
 
 if __name__ == "__main__":
-    service.run(SERVICE)
+    run(SERVICE)

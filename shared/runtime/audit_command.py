@@ -2,10 +2,10 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
 from shared.db import Pool
+from shared.runtime.operator_commands import Report
 from shared.security import audit_seals
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import utc_now
@@ -31,23 +31,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) -> None:
-    """Print each finding. Exit status 1 if there is one."""
+def run(pool: Pool, service: str, key: SigningKey, options: argparse.Namespace) -> Report:
+    """Report each finding. The report is a failure if there is one."""
     earlier = [KeySet.load(file).keys for file in options.public_keys]
     keys = KeySet(
         keys={kid: each for known in earlier for kid, each in known.items()} | {key.kid: key.key.public_key()}
     )
-    found = 0
     with pool.connection() as conn:
-        for finding in audit_seals.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor):
-            print(f"seal {finding.seal_id}: {finding.what}")
-            found += 1
+        findings = [*audit_seals.check(conn, keys, service=service, now=utc_now(), anchors=options.anchor)]
         seal_id, head = audit_seals.last_seal(conn)
-    if found:
-        sys.exit(1)
-    print(f"every seal fits its rows; the last is {seal_id} with the head {head}")
+    values = {
+        "findings": [{"seal": each.seal_id, "what": each.what} for each in findings],
+        "last": seal_id,
+        "head": head,
+    }
+    if findings:
+        text = "\n".join(f"seal {each.seal_id}: {each.what}" for each in findings)
+        return Report(values=values, text=text, failed=True)
+    text = f"every seal fits its rows; the last is {seal_id} with the head {head}"
     if not options.anchor:
-        print("without --anchor nobody knows whether later ones were cut off")
+        text += "\nwithout --anchor nobody knows whether later ones were cut off"
+    return Report(values=values, text=text)
 
 
 def _head(text: str) -> str:

@@ -62,6 +62,8 @@ def test_its_letter_is_in_chinese_and_is_erased_though_it_is_never_posted(cancel
             str(envelope_id),
             "--reason",
             "cancelled",
+            "--actor",
+            "clerk",
         ]
         subprocess.run(command, env=system.mailing_environment(), check=True, capture_output=True)
     wait_until(lambda: not letter.file.exists(), limit=20, what="the letter to be erased")

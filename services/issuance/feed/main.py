@@ -4,7 +4,7 @@ import argparse
 import json
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,8 @@ from shared.db import Pool
 from shared.observability import logs, tracing
 from shared.runtime import migrate
 from shared.runtime.migrate import Migration
-from shared.runtime.service import STARTED
+from shared.runtime.operator_commands import Report
+from shared.runtime.processes import STARTED
 from shared.security.tokens import KeySet
 from shared.tx import Tx
 from shared.validation import texts
@@ -105,36 +106,23 @@ def _close_on_sigterm(head: "Head") -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-Operate = Callable[[str, Callable[[Tx], str]], None]
-
-
-def register(operate: Operate, options: argparse.Namespace) -> None:
+def register(tx: Tx, options: argparse.Namespace) -> Report:
     """Run the command `register-reader`."""
-
-    def action(tx: Tx) -> str:
-        pem = options.certificate.read_bytes()
-        reader = readers.register(tx, options.name, options.role, pem, actor=options.actor)
-        return _line(reader)
-
-    operate("register-reader", action)
+    pem = options.certificate.read_bytes()
+    reader = readers.register(tx, options.name, options.role, pem, actor=options.actor)
+    return Report(values=_row(reader), text=_line(reader))
 
 
-def withdraw(operate: Operate, options: argparse.Namespace) -> None:
+def withdraw(tx: Tx, options: argparse.Namespace) -> Report:
     """Run the command `withdraw-reader`."""
-
-    def action(tx: Tx) -> str:
-        return _line(
-            readers.withdraw(
-                tx, texts.compact(options.sha256).replace(":", "").lower(), actor=options.actor, reason=options.reason
-            )
-        )
-
-    operate("withdraw-reader", action)
+    digest = texts.compact(options.sha256).replace(":", "").lower()
+    reader = readers.withdraw(tx, digest, actor=options.actor, reason=options.reason)
+    return Report(values=_row(reader), text=_line(reader))
 
 
-def list_readers(operate: Operate, options: argparse.Namespace) -> None:
+def list_readers(tx: Tx, options: argparse.Namespace) -> Report:
     """Run the command `readers`."""
-    operate("readers", lambda tx: "\n".join(map(_line, readers.everyone(tx.conn))) or "none")
+    return Report(values=[_row(each) for each in readers.everyone(tx.conn)])
 
 
 def register_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,3 +141,13 @@ def withdraw_arguments(parser: argparse.ArgumentParser) -> None:
 def _line(reader: Reader) -> str:
     state = f"withdrawn {reader.withdrawn_at}" if reader.withdrawn_at else f"until {reader.not_after}"
     return f"{reader.reader}  {reader.role}  {reader.certificate_sha256}  {state}"
+
+
+def _row(reader: Reader) -> dict[str, object]:
+    return {
+        "reader": reader.reader,
+        "role": reader.role,
+        "certificate_sha256": reader.certificate_sha256,
+        "not_after": reader.not_after,
+        "withdrawn_at": reader.withdrawn_at,
+    }

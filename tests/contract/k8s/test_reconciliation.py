@@ -41,7 +41,13 @@ def test_reconciliation_export_sees_its_own_database_and_key_and_no_other_secret
 ) -> None:
     export = jobs(made)[f"{service}-export"]
     (container,) = export["spec"]["template"]["spec"]["containers"]
-    assert container["args"][1:] == ["export", "--output", f"/reconciliation/{service}.jsonl"]
+    assert container["args"][1:] == [
+        "export",
+        "--actor",
+        "reconciliation",
+        "--output",
+        f"/reconciliation/{service}.jsonl",
+    ]
     own = {f"{service}-database", f"{service}-db-ca", f"{service}-audit-key", service}
     public = {"identity-public-keys", "payment-public-keys", "issuance-feed-public-keys"}
     # Every process of payment and mailing checks all of its settings.

@@ -3,7 +3,6 @@
 `python -m tests.faults.shared.processes {writer,reader} COMMAND …`
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, relay
 from shared.messaging.consumer import Consumer
 from shared.messaging.subscriptions import on
-from shared.runtime import service
+from shared.runtime.command_line import run
 from shared.runtime.service import Command, Service, applier
 from shared.settings import ServiceSettings, read_env, read_service, seal
 from tests.faults.shared.kit import READER, TOPIC, note
@@ -90,7 +89,7 @@ def _read_settings(service: str) -> ServiceSettings:
     return settings
 
 
-def _relay_and_die(options: argparse.Namespace) -> None:
+def _relay_and_die() -> None:
     settings = _read_settings("payment")
     pool = db.open_pool(settings.database_url, name="killed")
     relay.run(
@@ -98,10 +97,10 @@ def _relay_and_die(options: argparse.Namespace) -> None:
     )
 
 
-def _consume_and_die(options: argparse.Namespace) -> None:
+def _consume_and_die() -> None:
     settings = _read_settings(READER)
     pool = db.open_pool(settings.database_url, name="killed")
-    client = kafka_clients.make_consumer(settings.kafka, "killed", group=options.group, topics=[TOPIC])
+    client = kafka_clients.make_consumer(settings.kafka, "killed", group=os.environ["KILLED_GROUP"], topics=[TOPIC])
     Consumer(DiesAtOffsetCommit(client), pool, applier(READER, SUBSCRIPTIONS), Lifecycle()).run()
 
 
@@ -117,10 +116,6 @@ def _worked(pool: Pool) -> bool:
             (str(uuid.uuid4()),),
         )
     return True
-
-
-def _group_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("group")
 
 
 SERVICES_UNDER_TEST: Final = {
@@ -142,13 +137,9 @@ SERVICES_UNDER_TEST: Final = {
         subscriptions=lambda: SUBSCRIPTIONS,
         tasks=lambda pool: [],
         migrations=SERVICES / READER / "migrations",
-        commands={
-            "consume-and-die": Command(
-                help="killed before it commits offsets", run=_consume_and_die, add_arguments=_group_argument
-            )
-        },
+        commands={"consume-and-die": Command(help="killed before it commits offsets", run=_consume_and_die)},
     ),
 }
 
 if __name__ == "__main__":
-    service.run(SERVICES_UNDER_TEST[sys.argv[1]], sys.argv[2:])
+    run(SERVICES_UNDER_TEST[sys.argv[1]], sys.argv[2:])

@@ -44,7 +44,8 @@ def test_a_consumer_killed_between_database_and_offset_commit_is_given_the_batch
     announce(writer, keys, each=3)
     with running_relay(topic, writer):
         wait_until(lambda: unsent(writer) == 0, limit=20, what="all is marked")
-        with started("reader", "consume-and-die", group, env=environment(topic, reader_database)) as consumer:
+        env = environment(topic, reader_database) | {"KILLED_GROUP": group}
+        with started("reader", "consume-and-die", env=env) as consumer:
             assert consumer.wait(30) == -signal.SIGKILL
         before = applied(reader)
         assert sum(before.values()) > 0, "the batch was in the database when it died"

@@ -127,7 +127,7 @@ def test_one_person_does_not_pass_for_two_by_another_spelling(world: World, numb
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = with_number(world, number)
     page = client.get("/")
     assert (page.status_code, "not a staff certificate" in page.text) == (403, True)
-    with pytest.raises(ValueError, match="no staff number"), transaction(world.pool) as tx:
+    with pytest.raises(staff.StaffNumberRefused, match="no staff number"), transaction(world.pool) as tx:
         staff.assign(tx, number, "YIP Hoi Ching", [Role.SUPERVISOR], actor="test")
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from deploy.postgres.roles import SERVICES
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 from tests.contract.k8s.rendering import name, render
 from tests.support.engines import Postgres
 

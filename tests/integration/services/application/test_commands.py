@@ -12,13 +12,14 @@ import pytest
 from services.application.main import SERVICE
 from shared.db import Pool
 from shared.events.application import CSRRequested
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 from tests.integration.services.application.world import ROWS, WWW, World, body
 from tests.support import builders
 from tests.support.builders import subscription_row
 from tests.support.engines import Database
 
 Run = Callable[..., None]
+OFFICER = ("--actor", "officer")
 
 
 @pytest.fixture
@@ -83,12 +84,12 @@ def test_json_is_imported_and_again_without_change(
 ) -> None:
     file = as_json(tmp_path, *ROWS)
     command("import", file, "--actor", "officer")
-    command("import", file)
+    command("import", file, "--actor", "clerk")
     assert capsys.readouterr().out == "imported 3 subscriptions\n" * 2
     assert [row[0] for row in subscriptions(pool)] == [row["srn"] for row in ROWS]
     with pool.connection() as conn:
         actors = conn.execute("SELECT actor FROM audit_log ORDER BY id").fetchall()
-    assert [actor for (actor,) in actors] == ["officer"] * 3 + ["import"] * 3
+    assert [actor for (actor,) in actors] == ["officer"] * 3 + ["clerk"] * 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_json_is_imported_and_again_without_change(
 def test_csv_is_imported_as_spreadsheets_write_it(
     pool: Pool, command: Run, tmp_path: Path, encoding: str, newline: str
 ) -> None:
-    command("import", as_csv(tmp_path, *ROWS, encoding=encoding, newline=newline))
+    command("import", as_csv(tmp_path, *ROWS, encoding=encoding, newline=newline), *OFFICER)
     assert len(subscriptions(pool)) == 3
     world = World(pool)
     assert {s["srn"]: s["reason"] for s in body(world.get("/subscriptions"))} == {row["srn"]: None for row in ROWS}
@@ -161,14 +162,14 @@ def test_one_bad_row_refuses_the_whole_file_and_says_which(
     row, said = BAD_ROWS[what]
     file = tmp_path / "register.json"
     file.write_text(json.dumps({"subscriptions": [ROWS[0], row, ROWS[1]]}))
-    message = refused("import", file)
+    message = refused("import", file, *OFFICER)
     assert message.startswith("import-refused: row 2: ")
     assert said in message
     assert subscriptions(pool) == []
 
 
 def test_an_srn_twice_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
-    message = refused("import", as_json(tmp_path, *ROWS, ROWS[0]))
+    message = refused("import", as_json(tmp_path, *ROWS, ROWS[0]), *OFFICER)
     assert message == f"import-refused: row 4: SRN {WWW} is there twice"
     assert subscriptions(pool) == []
 
@@ -199,18 +200,18 @@ def test_a_file_that_cannot_be_read_is_refused(
 ) -> None:
     file = tmp_path / name
     file.write_bytes(BAD_FILES[name])
-    assert refused("import", file).startswith("import-refused: ")
+    assert refused("import", file, *OFFICER).startswith("import-refused: ")
     assert subscriptions(pool) == []
 
 
 def test_a_file_that_is_not_there_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "nowhere.json" in refused("import", tmp_path / "nowhere.json")
-    assert "import-refused" in refused("import", tmp_path)
+    assert "nowhere.json" in refused("import", tmp_path / "nowhere.json", *OFFICER)
+    assert "import-refused" in refused("import", tmp_path, *OFFICER)
 
 
 def test_a_private_key_pasted_beside_the_certificate_is_not_kept(pool: Pool, command: Run, tmp_path: Path) -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
-    command("import", as_json(tmp_path, GOOD | {"certificate": GOOD["certificate"] + key}))
+    command("import", as_json(tmp_path, GOOD | {"certificate": GOOD["certificate"] + key}), *OFFICER)
     with pool.connection() as conn:
         assert conn.execute("SELECT certificate FROM subscriptions").fetchall() == [(GOOD["certificate"],)]
 
@@ -221,7 +222,9 @@ def test_the_register_cannot_bring_back_a_certificate_that_was_replaced(
     renewal = world.paid(WWW)
     issued = world.issued(renewal)
     world.deliver(issued)
-    command("import", as_json(tmp_path, *[row | {"ar_id": "ar-new", "standing": "suspended"} for row in ROWS]))
+    command(
+        "import", as_json(tmp_path, *[row | {"ar_id": "ar-new", "standing": "suspended"} for row in ROWS]), *OFFICER
+    )
     found = {s["srn"]: (s["serial"], s["reason"]) for s in body(world.get("/subscriptions"))}
     assert found[WWW] == (issued.serial, "ar-changed")
     assert found["0002310002"][1] == "suspended"

@@ -10,7 +10,7 @@ import pytest
 from services.identity import enrolment, main, store
 from services.identity.refusals import ARNotFound, EnrolmentRefused
 from shared.db import Pool
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 from shared.tx import transaction
 from shared.vocabulary import ARId
 from tests.integration.services.identity.conftest import (
@@ -230,7 +230,7 @@ def operate(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 @pytest.mark.usefixtures("environment")
 def test_the_operators_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = operate(capsys, "enrol", str(tmp_path / "enrolment.json"))
+    said = operate(capsys, "enrol", str(tmp_path / "enrolment.json"), "--actor", "desk")
     assert said == "enrolled 2 subscribers with 3 Authorised Representatives"
     who = ("--actor", "desk", "--reason", "left")
     assert operate(capsys, "revoke-ar", "lee", *who) == "lee no longer acts"
@@ -245,7 +245,7 @@ def test_the_operators_commands(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.usefixtures("environment")
 def test_unknown_evidence_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        operate(capsys, "evidence", "0b0d1a7e-8a5e-4f0e-9a43-0d8a5a3f2f11", str(tmp_path / "out"))
+        operate(capsys, "evidence", "0b0d1a7e-8a5e-4f0e-9a43-0d8a5a3f2f11", str(tmp_path / "out"), "--actor", "desk")
 
     assert "evidence-not-found" in str(ended.value)
     assert not (tmp_path / "out").exists()

@@ -105,7 +105,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             running.enter_context(process([sys.executable, "-m", "services.identity.main", command], environment))
         running.enter_context(process(envoy_command(configuration), os.environ))
         made = System(client=Client(port=gateway.port, root=pki.gateway / "root.pem"), pki=pki, environment=environment)
-        made.operate("enrol", str(enrolment))
+        made.operate("enrol", str(enrolment), "--actor", "test")
         wait_until(lambda: is_taken(gateway.port), limit=30, what="the gateway")
         wait_until(lambda: made.sign_in("chan-mei-ling").status == 200, limit=30, every=0.2, what="the first sign-in")
         yield made
@@ -202,7 +202,7 @@ def test_an_openssl_signature_is_attested_and_its_evidence_verified_by_openssl(s
     answer = attested(system, tmp_path, "chan-mei-ling", "chan-mei-ling", "harbour-lights")
     assert answer.status == 201, answer.body
 
-    command = system.operate("evidence", answer.json["evidence_id"], str(tmp_path / "evidence"))
+    command = system.operate("evidence", answer.json["evidence_id"], str(tmp_path / "evidence"), "--actor", "test")
 
     checked = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr

@@ -12,7 +12,7 @@ from services.issuance import certificate_issuance, main
 from services.issuance.ca import profiles
 from services.issuance.csr.csr import read
 from services.issuance.settings import read_settings
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 from shared.settings import SettingsError
 from tests.integration.services.issuance.world import World
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key

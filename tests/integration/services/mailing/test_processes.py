@@ -33,6 +33,9 @@ def started(environment: dict[str, str], name: str) -> Iterator[None]:
         assert process.wait(20) == 0
 
 
+CLERK = ("--actor", "clerk", "--json")
+
+
 def command(environment: dict[str, str], *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "services.mailing.main", *arguments],
@@ -53,12 +56,12 @@ def test_work_sends_print_prints_and_the_operator_records_the_post(world: World,
         wait_until(lambda: types(world.told(renewal)) == ["csr-request-sent"], limit=30, what="the mail")
     manifest = world.posting / "filled.csv"
     manifest.write_bytes(filled(rows_of(world), numbered(1), numbered(2)))
-    done = command(environment, "posted", "batch-000001", "--manifest", str(manifest))
+    done = command(environment, "posted", "batch-000001", "--manifest", str(manifest), "--actor", "mail room", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"recorded": 2, "known": 0, "missing": 0}
     envelope = str(renewal.letter("a.example.hk").envelope_id)
     for recorded in (1, 0):
-        done = command(environment, "returned", envelope, "--reason", "moved away", "--actor", "mail room")
+        done = command(environment, "returned", envelope, "--reason", "moved away", "--actor", "mail room", "--json")
         assert json.loads(done.stdout) == {"recorded": recorded, "known": 1 - recorded}
     posted = ["pin-envelope-posted", "pin-envelope-posted"]
     assert types(world.told(renewal)) == ["csr-request-sent", *posted, "pin-envelope-returned"]
@@ -77,19 +80,19 @@ def test_the_operator_records_what_came_back_and_sees_what_waits(world: World, e
     world.pass_time(minutes=2)
     assert world.close()
     ((mail_id, message_id),) = world.query("SELECT id, message_id FROM mails")
-    done = command(environment, "bounced", "-", "--actor", "postmaster", given=report(message_id).decode())
+    done = command(environment, "bounced", "-", "--actor", "postmaster", "--json", given=report(message_id).decode())
     assert json.loads(done.stdout) == {"recorded": 1, "known": 0}, done.stderr
     letter = str(renewal.letter().envelope_id)
-    listed = json.loads(command(environment, "waiting", "--days", "3650").stdout)
+    listed = json.loads(command(environment, "waiting", "--days", "3650", *CLERK).stdout)
     assert {(each["kind"], each["id"], each.get("why")) for each in listed} == {
         ("mail-bounced", str(mail_id), "550"),
         ("envelope-printed", letter, None),
     }
     assert {each["renewal_id"] for each in listed} == {str(renewal.id)}
-    assert json.loads(command(environment, "resend", str(mail_id)).stdout) == {"queued": str(mail_id)}
-    done = command(environment, "withdrawn", letter, "--reason", "spoiled")
+    assert json.loads(command(environment, "resend", str(mail_id), *CLERK).stdout) == {"queued": str(mail_id)}
+    done = command(environment, "withdrawn", letter, "--reason", "spoiled", *CLERK)
     assert json.loads(done.stdout) == {"withdrawn": letter}
-    assert json.loads(command(environment, "waiting").stdout) == []
+    assert json.loads(command(environment, "waiting", *CLERK).stdout) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_the_operator_records_what_came_back_and_sees_what_waits(world: World, e
     ],
 )
 def test_a_refused_command_is_one_line_without_a_trace(environment: dict[str, str], arguments: list[str]) -> None:
-    done = command(environment, *arguments, given="Subject: I am on holiday\n\n")
+    done = command(environment, *arguments, *CLERK, given="Subject: I am on holiday\n\n")
     assert done.returncode == 1
     assert done.stderr.startswith("report-refused: " if arguments[0] == "bounced" else "posting-refused: ")
     assert done.stderr.count("\n") == 1

@@ -1,6 +1,7 @@
 """Held events and the operator's command, for the odd cases."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import uuid
@@ -18,7 +19,9 @@ from shared.messaging.applier import Applier
 from shared.messaging.held_events import HeldEventNotFound
 from shared.messaging.inbox import Place
 from shared.messaging.record import Record
-from shared.operators import cli, held_commands, skip_proposals
+from shared.operators import held_commands, skip_proposals
+from shared.runtime import command_line, held_command, operator_commands
+from shared.runtime.service import CommandGroup
 from shared.tx import transaction
 from tests.integration.shared.conftest import TOPIC, Deliver, Handler, Writer
 from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason, place, with_header
@@ -221,8 +224,10 @@ def test_nothing_is_redriven_where_nothing_is_held(
 
 def run(pool: Pool, apply: Applier, *arguments: str) -> None:
     parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    cli.run(pool, apply, parser.parse_args(arguments))
+    group = CommandGroup(help="", commands=held_command.commands(lambda: apply))
+    command_line.add_commands(parser, {"held": group}, metavar="COMMAND")
+    options = parser.parse_args(["held", *arguments])
+    operator_commands.execute(lambda: contextlib.nullcontext(pool), options.command, options)
 
 
 def test_the_command_lists_redrives_and_skips(
@@ -237,8 +242,8 @@ def test_the_command_lists_redrives_and_skips(
     handler.failures["1"] = handler.failures["3"] = RuntimeError("not now")
     deliver(writer.record(1), writer.record(2), writer.record(3))
     capsys.readouterr()
-    run(pool, apply, "list")
-    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "parked_at" in line]
+    run(pool, apply, "list", "--actor", "officer", "--json")
+    listed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(line["sequence"], line["reason"]) for line in listed] == [(1, "failed"), (2, "gap"), (3, "gap")]
     del handler.failures["1"]
     run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
@@ -246,7 +251,7 @@ def test_the_command_lists_redrives_and_skips(
     why = ("--reason", "agreed with the subscriber")
     run(pool, apply, "skip", TOPIC, writer.key, "--actor", "officer", *why)
     proposal = capsys.readouterr().out.partition(":")[0]
-    run(pool, apply, "list")
+    run(pool, apply, "list", "--actor", "officer")
     assert f"{proposal} by officer: agreed with the subscriber" in capsys.readouterr().out
     assert held_event(pool, writer) == [3]
     run(pool, apply, "confirm", proposal, "--actor", "supervisor", *why)

@@ -14,7 +14,7 @@ from deploy.local.processes import Group, Process, has_portal, table
 from deploy.local.stack import Outside
 from deploy.local.summary import summary
 from deploy.postgres.roles import SERVICES, package
-from shared.runtime.service import run
+from shared.runtime.command_line import run
 
 ALONE = Outside(variables={})
 

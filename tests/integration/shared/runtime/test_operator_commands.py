@@ -1,0 +1,174 @@
+"""Operator commands of all services: every one needs an actor and a current schema, and is refused in one line."""
+
+import importlib
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from deploy.postgres.roles import SERVICES, package
+from shared.runtime import command_line, migrate
+from shared.runtime.operator_commands import OperatorCommand
+from shared.runtime.service import AnyCommand, CommandGroup, Service
+from shared.settings import read_env, read_service
+from tests.support.builders import signing_key
+from tests.support.engines import Database
+
+ID: Final = str(uuid.UUID(int=0))
+MISSING: Final = "/nonexistent"
+ACTOR: Final = ("--actor", "officer")
+WHY: Final = ("--reason", "a reason")
+# Arguments of each command, and the refusal of what they name; None if a command names nothing that can be unknown.
+OF_EVERY_SERVICE: Final[Mapping[str, tuple[tuple[str, ...], str | None]]] = {
+    "recall": ((), None),
+    "verify-audit": (("--anchor", "0" * 64), None),
+    "export": (("--output", f"{MISSING}/extract"), "file-unusable"),
+}
+OF_EVERY_CONSUMER: Final[Mapping[str, tuple[tuple[str, ...], str | None]]] = {
+    "held list": ((), None),
+    "held redrive": (("identity.events", ID), "not-parked"),
+    "held skip": (("identity.events", ID, *WHY), "not-parked"),
+    "held confirm": ((ID, *WHY), "no-such-proposal"),
+    "held reject": ((ID, *WHY), "no-such-proposal"),
+    "rewind": (("--to", "2026-11-25T08:00:00Z"), None),
+}
+OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
+    "identity": {
+        "enrol": ((MISSING,), "enrolment-refused"),
+        "revoke-ar": (("nobody", *WHY), "ar-not-found"),
+        "replace-ar": (("nobody", MISSING, *WHY), "enrolment-refused"),
+        "evidence": ((ID, f"{MISSING}/folder"), "evidence-not-found"),
+        "restore-evidence": ((), None),
+    },
+    "application": {"import": ((MISSING,), "import-refused"), "release": ((ID,), "renewal-not-found")},
+    "payment": {"recheck": ((ID,), "payment-not-ready")},
+    "mailing": {
+        "posted": (("batch-000009", "--manifest", MISSING), "file-unusable"),
+        "returned": ((ID, *WHY), "posting-refused"),
+        "withdrawn": ((ID, *WHY), "posting-refused"),
+        "bounced": ((MISSING,), "file-unusable"),
+        "resend": ((ID,), "posting-refused"),
+        "waiting": ((), None),
+    },
+    "issuance": {
+        "register-reader": (("nobody", MISSING), "file-unusable"),
+        "withdraw-reader": (("0" * 64, *WHY), "reader-unknown"),
+        "readers": ((), None),
+        "revoke": (("ff",), "certificate-not-found"),
+        "block-key": (("0" * 64, "--source", "a report"), None),
+        "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
+    },
+    "desk": {
+        "assign": (("no number", "--name", "Nobody"), "staff-number-refused"),
+        "rebuild": ((), None),
+        "state": ((), None),
+    },
+}
+
+
+def service_of(name: str) -> Service:
+    service: Service = importlib.import_module(f"{package(name)}.main").SERVICE
+    return service
+
+
+def examples(name: str) -> dict[str, tuple[tuple[str, ...], str | None]]:
+    consumed = OF_EVERY_CONSUMER if service_of(name).subscriptions is not None else {}
+    return {**OF_EVERY_SERVICE, **consumed, **OWN[name]}
+
+
+def operator_commands(found: Mapping[str, AnyCommand], prefix: str = "") -> Iterator[str]:
+    for name, command in found.items():
+        if isinstance(command, CommandGroup):
+            yield from operator_commands(command.commands, f"{prefix}{name} ")
+        elif isinstance(command, OperatorCommand):
+            yield f"{prefix}{name}"
+
+
+COMMANDS: Final = [(name, command) for name in SERVICES for command in examples(name)]
+UNKNOWN: Final = [(name, command) for name, command in COMMANDS if examples(name)[command][1] is not None]
+
+
+@pytest.fixture
+def service(name: str, database: Callable[[str], Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """A service with a database of its own and the settings that every service has."""
+    key = tmp_path / "audit.pem"
+    key.write_bytes(
+        signing_key("audit").key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text('{"keys": []}')
+    environment = database(name).environment | {
+        "AUDIT_KEY_FILE": str(key),
+        "FINGERPRINT_KEY_FILE": str(key),
+        "IDENTITY_JWKS_FILE": str(jwks),
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "ENVIRONMENT": "local",
+    }
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    settings = read_service(read_env(), name)
+    real = service_of(name)
+    return replace(real, read_settings=lambda: settings, subscriptions=None if real.subscriptions is None else tuple)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_examples_cover_every_operator_command(name: str) -> None:
+    assert {*operator_commands(command_line.commands(service_of(name)))} == {*examples(name)}
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_command_without_actor_is_wrong_usage(name: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(service_of(name), [*command.split(), *examples(name)[command][0]])
+    assert ended.value.code == 2
+    assert "--actor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_command_on_older_schema_is_refused(
+    service: Service, name: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(service.migrations, tmp_path / "migrations")
+    (folder / f"{len([*folder.glob('*.sql')]) + 1:04}_next.sql").write_text("SELECT 1;")
+    monkeypatch.setattr(migrate, "wait_until_current", partial(migrate.wait_until_current, seconds=0))
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(
+            replace(service, migrations=folder), [*command.split(), *examples(name)[command][0], *ACTOR, "--json"]
+        )
+    assert str(ended.value.code).startswith("not-migrated: ")
+
+
+@pytest.mark.parametrize(("name", "command"), UNKNOWN)
+def test_command_about_something_unknown_is_refused_in_one_line(
+    service: Service, name: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, reason = examples(name)[command]
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(service, [*command.split(), *arguments, *ACTOR])
+    assert str(ended.value.code).startswith(f"{reason}: ")
+    assert "\n" not in str(ended.value.code)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["issuance"])
+def test_report_is_text_or_json(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line.run(service, ["readers", *ACTOR])
+    command_line.run(service, ["readers", *ACTOR, "--json"])
+    command_line.run(service, ["block-key", "0" * 64, "--source", "a report", *ACTOR, "--json"])
+    assert capsys.readouterr().out.splitlines() == ["none", "[]", '{"revoked": 0}']
+
+
+@pytest.mark.parametrize("name", ["payment"])
+def test_finding_is_exit_status_1(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(service, ["verify-audit", "--anchor", "0" * 64, *ACTOR])
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.startswith("seal ")
