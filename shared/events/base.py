@@ -7,13 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from shared.vocabulary import ARId as ARId
-from shared.vocabulary import ItemId as ItemId
-from shared.vocabulary import Language as Language
-from shared.vocabulary import Product as Product
-from shared.vocabulary import RenewalId as RenewalId
-from shared.vocabulary import SubscriberId as SubscriberId
-from shared.vocabulary import UTCTime as UTCTime
+from shared.vocabulary import RenewalId
 
 
 class Topic(StrEnum):

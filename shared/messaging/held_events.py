@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from shared.db import Conn
 from shared.errors import Refused
 from shared.messaging.inbox import CONFLICT, Place
-from shared.messaging.record import Record as Record
+from shared.messaging.record import Record
 
 GAP: Final = "gap"
 WAITING: Final = "waiting"
