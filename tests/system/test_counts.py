@@ -69,7 +69,8 @@ def test_a_renewal_commits_no_oftener_than_it_did(counts: Counts) -> None:
 
 
 def test_a_renewal_writes_no_more_than_it_did(counts: Counts) -> None:
-    assert 80_000 <= counts.wal_bytes <= 118_000
+    # Some 13 KB of it are the copy of the evidence: the signed document, the CMS and its chain, once more.
+    assert 90_000 <= counts.wal_bytes <= 132_000
 
 
 @pytest.mark.parametrize("process", ROUND_TRIPS)
