@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -52,10 +52,6 @@ class Point(StrEnum):
     YESTERDAY = "yesterday"
 
 
-# Divergences that a restore to this point may leave because no command can bring the data back (docs/operations.md).
-LOST_FOR_GOOD: Final[Mapping[tuple[str, Point], frozenset[str]]] = {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """Cost of one restore, and the divergences that it left."""
@@ -72,17 +68,11 @@ class Outcome:
 
     @property
     def diverged(self) -> bool:
-        """Whether anything diverges that a command could have brought back."""
-        kinds = {line.partition(":")[0] for line in self.divergences} | ({"stranded"} if self.stranded else set())
-        return bool(kinds - self._lost_for_good)
-
-    @property
-    def _lost_for_good(self) -> frozenset[str]:
-        return LOST_FOR_GOOD.get((self.service, self.point), frozenset())
+        """Whether the comparison names anything, or an AR could not complete a renewal."""
+        return bool(self.divergences or self.stranded)
 
     def __str__(self) -> str:
-        lost = len(self.divergences) + len(self.stranded)
-        end = "DIVERGES" if self.diverged else f"agrees but for {lost} lost for good" if lost else "agrees"
+        end = "DIVERGES" if self.diverged else "agrees"
         return (
             f"{self.service:12} {self.point:12} RPO {self.rpo_seconds:5.1f} s  RTO {self.rto_seconds:5.1f} s  "
             f"{self.brought_back:4} renewals brought back  {end}"
