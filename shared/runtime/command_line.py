@@ -20,7 +20,7 @@ def run(service: Service, arguments: Sequence[str] | None = None) -> None:
     if isinstance(command, Command):
         command.run()
     else:
-        operator_commands.execute(partial(_open_pool, service, name, command), command, options)
+        operator_commands.run_command(partial(_open_pool, service, name, command), command, options)
 
 
 def commands(service: Service) -> Mapping[str, AnyCommand]:

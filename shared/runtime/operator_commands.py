@@ -68,7 +68,7 @@ def _actor(text: str) -> str:
     return text.strip()
 
 
-def execute(
+def run_command(
     open_pool: Callable[[], AbstractContextManager[Pool]], command: OperatorCommand, options: argparse.Namespace
 ) -> None:
     """Run a command and print its report. Raises SystemExit with one line if it is refused."""

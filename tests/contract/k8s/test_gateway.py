@@ -175,7 +175,7 @@ def test_memory_and_old_signatures_are_bounded_as_on_one_machine(production: Ren
     assert patch == {"op": "replace", "path": "/overload_manager", "value": overload.manager()}
     memory = proxy["provider"]["kubernetes"]["envoyDeployment"]["container"]["resources"]["limits"]["memory"]
     assert memory == f"{rules.CONTAINER_MEMORY_MIB}Mi"
-    assert rules.MAX_HEAP_BYTES <= 0.75 * rules.CONTAINER_MEMORY_MIB * 1024 * 1024
+    assert rules.MAX_HEAP_BYTES <= 0.5 * rules.CONTAINER_MEMORY_MIB * 1024 * 1024
 
 
 def test_only_what_never_reached_a_service_is_tried_again(production: Rendered, listener: str) -> None:

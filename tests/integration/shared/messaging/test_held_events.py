@@ -227,7 +227,7 @@ def run(pool: Pool, apply: Applier, *arguments: str) -> None:
     group = CommandGroup(help="", commands=held_command.commands(lambda: apply))
     command_line.add_commands(parser, {"held": group}, metavar="COMMAND")
     options = parser.parse_args(["held", *arguments])
-    operator_commands.execute(lambda: contextlib.nullcontext(pool), options.command, options)
+    operator_commands.run_command(lambda: contextlib.nullcontext(pool), options.command, options)
 
 
 def test_the_command_lists_redrives_and_skips(
