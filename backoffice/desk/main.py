@@ -72,7 +72,7 @@ def _rebuild(pool: Pool, options: argparse.Namespace) -> Report:
 
     found = rebuild.rebuild(pool, applier("desk", make_subscriptions()), read, actor=options.actor)
     lines = (
-        f"events {found.events}, renewals {found.renewals}, kept {found.kept}, left out again {found.skipped}",
+        f"events {found.events}, renewals {found.renewals}, kept {found.kept}, skipped again {found.skipped}",
         f"before {found.before}",
         f"after  {found.after}",
     )

@@ -87,7 +87,7 @@ class State:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # an interrupted follower, too, must leave no open transaction
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")

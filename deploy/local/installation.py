@@ -113,7 +113,7 @@ class Installation:
         inside = self.folder / "run"
         if len(str(inside)) < _LONGEST_SOCKET_PATH - len("/application-operate.sock"):
             return inside
-        return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108
+        return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108 (made with mode 0700)
 
     def operators_socket(self, service: str) -> Path:
         """Return the socket of a service's operator API, for the desk."""

@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"Ready after {say.seconds:.1f} s, {_memory(installation)} in all\n")
             print(summary(installation, supervisor.states()))
             print("\nCtrl-C stops everything. `make demo` in another terminal renews three certificates.", flush=True)
-            stop.armed = True  # type: ignore[attr-defined]
+            stop.armed = True  # type: ignore[attr-defined]  # read by the signal handler
             while not stop.wait(0.5) and supervisor.alive:
                 pass
             if not supervisor.alive:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.partitioner import murmur2
 
 from deploy.kafka.topics import PARTITIONS
@@ -33,6 +34,20 @@ TOPIC: Final = Topic.PAYMENT
 READER: Final = "application"
 Records = Mapping[str, list[int]]
 Handler = Callable[[Tx, PaymentDeclined], None]
+
+
+@contextlib.contextmanager
+def with_acl(
+    kafka: Kafka, service: str, topic: Topic, operation: ACLOperation, kind: ACLPermissionType
+) -> Iterator[None]:
+    """Add a right of a service's user to the broker, and remove it at the end."""
+    right = ACL(f"User:{service}", "*", operation, kind, ResourcePattern(ResourceType.TOPIC, topic.value))
+    with contextlib.closing(KafkaAdminClient(**kafka.settings(local_kafka.ADMIN))) as admin:
+        admin.create_acls([right])
+        try:
+            yield
+        finally:
+            admin.delete_acls([right])
 
 
 def new_keys(count: int) -> list[RenewalId]:

@@ -36,7 +36,7 @@ def test_a_bomb_is_set_aside_and_what_follows_is_applied(
         blow(topic, packing)
         announce(writer, keys)
         wait_for_inbox(reader, keys, 2)
-        wait_until(lambda: held_event(reader) == 1, limit=20, what="the bomb is set aside")
+        wait_until(lambda: held_event(reader) == 1, limit=20, what="the bomb is held")
         assert psutil.Process(process.pid).memory_info().rss - before < MEMORY
         assert seconds_to_end(process) < 8
     with reader.connection() as conn:

@@ -9,16 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from kafka import KafkaAdminClient
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import ACLOperation, ACLPermissionType
 
-from deploy.local import kafka as local_kafka
 from shared.db import Pool
 from shared.events.base import Envelope
 from shared.messaging import codec, outbox, outbox_recovery
 from shared.messaging.record import Record
 from shared.vocabulary import RenewalId
-from tests.faults.shared.kit import TOPIC, announce, new_keys, running_relay, unsent
+from tests.faults.shared.kit import TOPIC, announce, new_keys, running_relay, unsent, with_acl
 from tests.faults.shared.started import environment, started
 from tests.support.engines import Database, Kafka, wait_until
 
@@ -242,22 +240,9 @@ def test_recovery_of_two_million_events_ends_and_ends_again(writer_database: Dat
             assert sum(1 for _ in outbox_recovery.forgotten(conn, found.recovery_id)) == expected
 
 
-@contextlib.contextmanager
-def may_read(kafka: Kafka) -> Iterator[None]:
+def may_read(kafka: Kafka) -> contextlib.AbstractContextManager[None]:
     """A service may not read its own topic; for this command an operator lets it, while it runs."""
-    right = ACL(
-        "User:payment",
-        "*",
-        ACLOperation.READ,
-        ACLPermissionType.ALLOW,
-        ResourcePattern(ResourceType.TOPIC, TOPIC.value),
-    )
-    with contextlib.closing(KafkaAdminClient(**kafka.settings(local_kafka.ADMIN))) as admin:
-        admin.create_acls([right])
-        try:
-            yield
-        finally:
-            admin.delete_acls([right])
+    return with_acl(kafka, "payment", TOPIC, ACLOperation.READ, ACLPermissionType.ALLOW)
 
 
 def test_the_command_reads_all_of_the_service_s_own_topic(

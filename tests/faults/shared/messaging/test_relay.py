@@ -4,11 +4,11 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ACLOperation, ACLPermissionType
 
 from deploy.kafka.topics import PARTITIONS
 from deploy.local import kafka as local_kafka
@@ -34,6 +34,7 @@ from tests.faults.shared.kit import (
     settings,
     unsent,
     wait_for_inbox,
+    with_acl,
 )
 from tests.support.builders import signing_key
 from tests.support.engines import Database, Kafka, wait_until
@@ -92,22 +93,9 @@ def test_a_row_that_can_never_be_sent_blocks_its_key_and_no_other(
     assert not inbox_is_at(reader, [poisoned], 2)
 
 
-@contextlib.contextmanager
-def denied(kafka: Kafka, topic: Topic) -> Iterator[None]:
+def denied(kafka: Kafka, topic: Topic) -> contextlib.AbstractContextManager[None]:
     """The broker lets the topic's writer write nothing to it."""
-    right = ACL(
-        "User:issuance",
-        "*",
-        ACLOperation.WRITE,
-        ACLPermissionType.DENY,
-        ResourcePattern(ResourceType.TOPIC, topic.value),
-    )
-    with contextlib.closing(KafkaAdminClient(**kafka.settings(local_kafka.ADMIN))) as admin:
-        admin.create_acls([right])
-        try:
-            yield
-        finally:
-            admin.delete_acls([right])
+    return with_acl(kafka, "issuance", topic, ACLOperation.WRITE, ACLPermissionType.DENY)
 
 
 def seal(pool: Pool, count: int) -> None:

@@ -175,7 +175,7 @@ def test_meanwhile_staff_read_what_was_there_and_the_consumer_waits(world: World
         if arriving.ident is None:
             arriving.start()
         else:
-            time.sleep(0.3)
+            time.sleep(0.3)  # the delivery must be waiting for the lock
             assert arriving.is_alive()
             listed.append(world.client("mok-sze-wan").get("/certificates/issued").text)
 

@@ -75,7 +75,7 @@ def test_emptied_and_read_again_from_kafka_it_is_the_same(
     done = command(environment, "rebuild", "--actor", "test")
     assert done.returncode == 0, done.stderr
     first, before, after = done.stdout.splitlines(keepends=True)
-    assert first == f"events {len(records)}, renewals 5, kept 0, left out again 0\n"
+    assert first == f"events {len(records)}, renewals 5, kept 0, skipped again 0\n"
     assert (before, after) == (f"before {damaged}", f"after  {right}")
     assert command(environment, "state", "--actor", "test").stdout == right
 

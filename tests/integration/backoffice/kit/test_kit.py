@@ -116,7 +116,7 @@ def test_over_kafka_it_survives_kill_9_of_itself_and_of_the_broker(
         following = kit.start("follow", "--json", out=out)
         wait_until(lambda: len(set(positions(out.read_text()))) == 24, limit=90, what="it has the rest")
         wait_until(lambda: all_sent(world), limit=60, what="all is sent")
-        time.sleep(2)
+        time.sleep(2)  # a second copy would come in this time
         following.send_signal(signal.SIGTERM)
         assert following.wait(30) == 0
     assert positions(out.read_text()) == [*range(1, 25)]

@@ -155,7 +155,7 @@ def subscriptions(courses: Sequence[Course]) -> list[tuple[str, str]]:
 
 
 def told(world: World, renewal: Renewal) -> dict[str, Any]:
-    """What the AR is shown, but for the steps that change nothing once the renewal has ended."""
+    """Return the AR's view, without the steps that change nothing once the renewal has ended."""
     shown = world.shown(renewal)
     missed = {"cancellation-declined"} | ({"order-opened", "csr-received"} if shown["state"] == "cancelled" else set())
     steps = [step for step in shown.pop("timeline") if step["event"] not in missed]

@@ -274,7 +274,7 @@ class World:
         return accept_csr(command, renewal.caller, self.begin, verifier=self.verifier, policy=self.policy)
 
     def deps(self, **fields: Any) -> IssuanceDeps:
-        """What issuing needs, with these fields of the issuer replaced."""
+        """Return the dependencies of issuing, with these fields of the issuer replaced."""
         return IssuanceDeps(issuer=replace(self.issuer, **fields), proof_keys=self.keys, key_policy=self.policy)
 
     def issue(self) -> bool:

@@ -96,7 +96,7 @@ def test_requests_at_the_same_time_open_one_session(world: World) -> None:
 def test_a_checkout_that_ended_at_the_provider_gives_way_to_a_new_one(world: World) -> None:
     renewal_id = world.submitted(pay_before=world.clock() + timedelta(seconds=3))
     first = world.checkout_url(renewal_id)
-    time.sleep(3.1)
+    time.sleep(3.1)  # the provider ends the session by its own clock
     world.work_later()
     assert world.state(renewal_id) == "awaiting-checkout"
     assert problem(world.ask_for_checkout(renewal_id)) == (409, "payment-closed")

@@ -176,7 +176,7 @@ def test_a_declined_payer_can_try_again(sandbox: Sandbox) -> None:
 
 def test_a_session_expires(sandbox: Sandbox) -> None:
     session = opened(sandbox, expires_at=(datetime.now(UTC) + timedelta(seconds=1.5)).isoformat())
-    time.sleep(1.6)
+    time.sleep(1.6)  # the session's end is what is tried
     sandbox.press(session["checkout_url"], "pay")
     assert get(sandbox, f"/v1/checkout-sessions/{session['id']}")["status"] == "expired"
 
@@ -201,7 +201,7 @@ def test_a_webhook_is_delivered_until_the_merchant_takes_it(sandbox: Sandbox, me
     sandbox.press(opened(sandbox)["checkout_url"], "pay")
     webhooks = merchant.wait_for(3)
     assert len({one.headers["webhook-id"] for one in webhooks}) == 1
-    time.sleep(0.5)
+    time.sleep(0.5)  # a fourth delivery would come in this time
     assert len(webhooks) == 3
 
 

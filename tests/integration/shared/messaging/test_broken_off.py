@@ -66,7 +66,7 @@ def read_only(tx: Tx, url: str) -> None:
 def idle_too_long(tx: Tx, url: str) -> None:
     """The server ends a session that keeps a transaction open and does nothing."""
     tx.conn.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
-    time.sleep(0.3)
+    time.sleep(0.3)  # longer than the server's limit
     tx.conn.execute("SELECT 1")
 
 
