@@ -15,6 +15,7 @@ from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpir
 from shared.security.tokens import KeySet, TokenKind, verify
 from shared.tx import Tx, transaction
 from shared.vocabulary import ItemId, RenewalId
+from tests.integration.services.payment.stopped_call import StoppedCall
 from tests.integration.services.payment.world import AMOUNT, World, closure, renewal_submitted
 
 
@@ -106,31 +107,26 @@ def test_a_capture_whose_answer_was_lost_is_found_and_announced_once(world: Worl
     assert kinds(world, renewal_id) == [PaymentCaptured]
 
 
-def test_two_workers_on_one_due_payment_do_the_call_once(world: World) -> None:
+def test_two_workers_on_one_due_payment_do_the_call_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.paid()
     world.later += timedelta(minutes=6)
-    world.sandbox.order_fault("capture", "hang", seconds=1)
-    worked: list[bool] = []
-    workers = [threading.Thread(target=lambda: worked.append(world.capture_next())) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert sorted(worked) == [False, False, False, True]
+    assert StoppedCall(monkeypatch, "capture").race(world.capture_next) == [False, False, False, False, True]
     world.work_later()
     assert (len(world.captures(renewal_id)), kinds(world, renewal_id)) == (1, [PaymentCaptured])
 
 
-def test_a_hint_that_comes_during_the_call_is_not_lost(world: World) -> None:
+def test_a_hint_that_comes_during_the_call_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.submitted()
     url = world.checkout_url(renewal_id)
     world.later += timedelta(minutes=6)
-    world.sandbox.order_fault("retrieve", "hang", seconds=0.8)
+    world.sandbox.order_fault("retrieve", "error")
+    call = StoppedCall(monkeypatch, "find_checkout")
     worker = threading.Thread(target=world.capture_next)
     worker.start()
-    worker.join(0.3)
+    call.wait()
     world.sandbox.press(url, "pay")
     world.post_webhook(world.checkout_ids(renewal_id)[0])
+    call.release()
     worker.join()
     world.work()
     assert world.state(renewal_id) == "captured"
