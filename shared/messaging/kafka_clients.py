@@ -10,8 +10,16 @@ import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError, KafkaTimeoutError, NoError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoError,
+    NonEmptyGroupError,
+    UnknownMemberIdError,
+)
 
+from shared.errors import Refused, Unavailable
 from shared.lifecycle import StopSignal
 from shared.messaging import decompression
 from shared.messaging.group_membership import GroupConsumer
@@ -25,6 +33,37 @@ BOOTSTRAP_MS: Final = 5_000
 MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
 decompression.install()
+
+
+class KafkaUnavailable(Unavailable):
+    """Kafka did not answer in time, or broke off."""
+
+    reason = "kafka-unavailable"
+
+
+class KafkaNotPermitted(Refused):
+    """Kafka's ACLs do not permit what the command does."""
+
+    reason = "kafka-not-permitted"
+
+
+class GroupHasMembers(Refused):
+    """The offsets of a consumer group cannot be reset while it has members."""
+
+    reason = "group-has-members"
+
+
+@contextlib.contextmanager
+def as_refusals() -> Iterator[None]:
+    """Turn the errors of Kafka into refusals of an operator command."""
+    try:
+        yield
+    except (NonEmptyGroupError, UnknownMemberIdError) as error:
+        raise GroupHasMembers("stop all consumers of the group first") from error
+    except AuthorizationError as error:
+        raise KafkaNotPermitted(str(error)) from error
+    except KafkaError as error:
+        raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 def _common(settings: KafkaSettings, client_id: str, *, bootstrap_timeout_ms: int) -> dict[str, Any]:
@@ -177,7 +216,15 @@ def progress(admin: KafkaAdminClient, group: str, topics: Sequence[str]) -> dict
 
 
 def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:
-    """Yield every record of these topics up to their present end, in batches, without joining a group."""
+    """Yield every record of these topics up to their present end, in batches, without joining a group.
+
+    Raises KafkaUnavailable or KafkaNotPermitted.
+    """
+    with as_refusals():
+        yield from _read_all(settings, client_id, topics)
+
+
+def _read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:
     consumer = KafkaConsumer(
         **_common(settings, client_id, bootstrap_timeout_ms=30_000),
         enable_auto_commit=False,

@@ -101,7 +101,10 @@ def _rewind(
     from shared.messaging import kafka_clients  # only commands that use Kafka import its client
 
     kafka = service.read_settings().kafka
-    with contextlib.closing(kafka_clients.make_admin(kafka, f"{service.name}-rewind")) as admin:
+    with (
+        kafka_clients.as_refusals(),
+        contextlib.closing(kafka_clients.make_admin(kafka, f"{service.name}-rewind")) as admin,
+    ):
         moved = kafka_clients.rewind(admin, group=service.name, topics=topics(subscriptions()), to=options.to)
     details: dict[str, audit.Detail] = {"to": options.to.isoformat(), "partitions": moved}
     with transaction(pool) as tx:

@@ -1,6 +1,7 @@
 """Operator commands of all services: every one needs an actor and a current schema, and is refused in one line."""
 
 import importlib
+import io
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +12,17 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from kafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    NonEmptyGroupError,
+    UnknownMemberIdError,
+)
 
 from deploy.postgres.roles import SERVICES, package
+from shared import db
+from shared.messaging import kafka_clients
 from shared.runtime import command_line, migrate
 from shared.runtime.operator_commands import OperatorCommand
 from shared.runtime.service import AnyCommand, CommandGroup, Service
@@ -90,6 +100,8 @@ def operator_commands(found: Mapping[str, AnyCommand], prefix: str = "") -> Iter
             yield f"{prefix}{name}"
 
 
+# Commands that read Kafka; there is none in these tests.
+OVER_KAFKA: Final = frozenset({"recall", "rewind", "rebuild"})
 COMMANDS: Final = [(name, command) for name in SERVICES for command in examples(name)]
 UNKNOWN: Final = [(name, command) for name, command in COMMANDS if examples(name)[command][1] is not None]
 
@@ -150,12 +162,65 @@ def test_command_on_older_schema_is_refused(
 def test_command_about_something_unknown_is_refused_in_one_line(
     service: Service, name: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments, reason = examples(name)[command]
-    with pytest.raises(SystemExit) as ended:
-        command_line.run(service, [*command.split(), *arguments, *ACTOR])
-    assert str(ended.value.code).startswith(f"{reason}: ")
-    assert "\n" not in str(ended.value.code)
+    assert refused(service, command).startswith(f"{examples(name)[command][1]}: ")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_command_without_database_is_refused_in_one_line(
+    service: Service, name: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(service.read_settings(), database_url="postgresql://127.0.0.1:1/none")
+    monkeypatch.setattr(db, "open_pool", partial(db.open_pool, wait=0.1))
+    monkeypatch.setattr(migrate, "wait_until_current", partial(migrate.wait_until_current, seconds=0))
+    ended = refused(replace(service, read_settings=lambda: settings), command)
+    assert ended.startswith("database-unavailable: ")
+
+
+@pytest.mark.parametrize(("name", "command"), [each for each in COMMANDS if each[1] in OVER_KAFKA])
+def test_command_without_kafka_is_refused_in_one_line(
+    service: Service, name: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_clients, "_common", partial(impatient, kafka_clients._common))
+    # The desk's own command reads the desk's own settings, which are not the subject here.
+    monkeypatch.setattr(f"{package(name)}.main.read_settings", service.read_settings, raising=False)
+    monkeypatch.setattr(f"{package(name)}.main.make_subscriptions", tuple, raising=False)
+    assert refused(service, command).startswith("kafka-unavailable: ")
+
+
+def impatient(common: Callable[..., dict[str, object]], *given: object, bootstrap_timeout_ms: int) -> dict[str, object]:
+    """Return a client's configuration with less patience."""
+    return common(*given, bootstrap_timeout_ms=min(bootstrap_timeout_ms, 100))
+
+
+@pytest.mark.parametrize("name", ["payment"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NonEmptyGroupError, "group-has-members"),
+        (UnknownMemberIdError, "group-has-members"),
+        (GroupAuthorizationFailedError, "kafka-not-permitted"),
+        (KafkaConnectionError, "kafka-unavailable"),
+    ],
+)
+def test_failed_rewind_is_refused_in_one_line(
+    service: Service, error: type[KafkaError], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object, **options: object) -> int:
+        raise error("of the\nbroker")
+
+    monkeypatch.setattr(kafka_clients, "make_admin", lambda *given: io.BytesIO())
+    monkeypatch.setattr(kafka_clients, "rewind", fail)
+    assert refused(service, "rewind").startswith(f"{reason}: ")
+
+
+def refused(service: Service, command: str) -> str:
+    """Run a command of the examples. Returns the one line of its refusal, whose exit status is 1."""
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(service, [*command.split(), *examples(service.name)[command][0], *ACTOR])
+    assert isinstance(ended.value.code, str)  # printed to standard error, with exit status 1
+    assert "\n" not in ended.value.code
+    return ended.value.code
 
 
 @pytest.mark.parametrize("name", ["issuance"])
