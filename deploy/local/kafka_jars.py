@@ -1,6 +1,8 @@
 """Jars of Apache Kafka, resolved from their Maven coordinates and compared with the committed hashes."""
 
+import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,10 +20,13 @@ class WrongJar(Exception):
 
 def jars(cache: Path) -> tuple[Path, ...]:
     """Return all jars of Kafka, verified; downloaded into the cache the first time."""
+    cache.mkdir(parents=True, exist_ok=True)
+    # One process at a time: a second resolver takes the folder that the first one is still filling for complete.
+    with (cache / "kafka-jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _cached(cache):
+            _fetch(cache)
     found = _cached(cache)
-    if not found:
-        _fetch(cache)
-        found = _cached(cache)
     _check(found)
     return found
 
@@ -53,7 +58,6 @@ def _check(found: tuple[Path, ...]) -> None:
 
 
 def _fetch(cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
     # A separate process: the resolver warns about run-time folders and keeps settings per process.
     done = subprocess.run(
         (sys.executable, "-W", "ignore", "-m", "deploy.local.kafka_jars", str(cache)),
@@ -75,6 +79,8 @@ def main(cache: Path) -> None:
     warnings.simplefilter("ignore")
     import jgo
 
+    # What an interrupted resolver left behind would be taken for complete.
+    shutil.rmtree(cache / "jgo", ignore_errors=True)
     environment = jgo.build(COORDINATES, cache_dir=cache / "jgo")
     listing = cache / "kafka-jars.txt"
     listing.write_text("".join(f"{jar}\n" for jar in sorted(environment.all_jars)))
