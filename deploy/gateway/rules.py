@@ -172,10 +172,8 @@ MAX_HEADERS: Final = 64
 # Bodies of MAX_BODY_BYTES in parallel on one connection; a browser sends about ten requests at once.
 MAX_STREAMS: Final = 16
 MAX_CONNECTIONS: Final = 2000
-# Part of a container's memory that Envoy may allocate. Close to it, Envoy resets the streams that hold most, then
-# refuses requests, then connections. On a busy node it notices late: 160 MiB more were measured, so half is left free.
+# Of a gateway's container. As it fills, Envoy drops load (overload.py).
 CONTAINER_MEMORY_MIB: Final = 512
-MAX_HEAP_BYTES: Final = 256 * 1024 * 1024
 # Each method name is a value in metrics and logs, so methods that no service answers are refused here.
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_SECONDS: Final = 30

@@ -175,7 +175,15 @@ def test_memory_and_old_signatures_are_bounded_as_on_one_machine(production: Ren
     assert patch == {"op": "replace", "path": "/overload_manager", "value": overload.manager()}
     memory = proxy["provider"]["kubernetes"]["envoyDeployment"]["container"]["resources"]["limits"]["memory"]
     assert memory == f"{rules.CONTAINER_MEMORY_MIB}Mi"
-    assert rules.MAX_HEAP_BYTES <= 0.5 * rules.CONTAINER_MEMORY_MIB * 1024 * 1024
+
+
+def test_resets_of_streams_go_on_until_the_containers_memory_is_full() -> None:
+    """Envoy resets only while the scaled value changes, so not from saturation on."""
+    manager = overload.manager()
+    (heap,) = (each for each in manager["resource_monitors"] if each["name"].endswith("fixed_heap"))
+    assert heap["typed_config"]["max_heap_size_bytes"] == rules.CONTAINER_MEMORY_MIB * 1024 * 1024
+    (reset,) = (each for each in manager["actions"] if each["name"].endswith("reset_high_memory_stream"))
+    assert [trigger["scaled"]["saturation_threshold"] for trigger in reset["triggers"]] == [1.0]
 
 
 def test_only_what_never_reached_a_service_is_tried_again(production: Rendered, listener: str) -> None:
