@@ -10,7 +10,7 @@ PRODUCT = ("shared", "services", "portal", "backoffice", "deploy", "conformance"
 MAX_LINES = 400
 MAX_PRODUCT_LINES = 350
 # Longer ones, still to be split; none may join them.
-LONGER = {"services/identity/api.py", "services/issuance/store.py"}
+LONGER = {"services/issuance/store.py"}
 MAX_P90_LINES = 19
 MAX_SHARED_ENTRIES = 20
 
