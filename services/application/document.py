@@ -11,7 +11,8 @@ from typing import Any, Final
 import rfc8785
 
 from services.application import terms
-from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalState, Subscription
+from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalState
+from services.application.subscription import Subscription
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 
 PURPOSE: Final = "hk.ecert.renewal-application.v1"

@@ -1,15 +1,11 @@
 """Renewals and items: their states, transitions and rules."""
 
-import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
@@ -167,37 +163,6 @@ class ItemState(StrEnum):
     WITHHELD = "withheld"
 
 
-class TimelineEvent(StrEnum):
-    """Steps of a renewal's timeline, as shown to the AR."""
-
-    SUBMITTED = "submitted"
-    PAID = "paid"
-    PAYMENT_DECLINED = "payment-declined"
-    CSR_REQUEST_SENT = "csr-request-sent"
-    MAIL_BOUNCED = "mail-bounced"
-    ORDER_OPENED = "order-opened"
-    PIN_ENVELOPE_POSTED = "pin-envelope-posted"
-    PIN_ENVELOPE_RETURNED = "pin-envelope-returned"
-    PIN_REISSUED = "pin-reissued"
-    CSR_RECEIVED = "csr-received"
-    CERTIFICATE_ISSUED = "certificate-issued"
-    CERTIFICATE_ACCEPTED = "certificate-accepted"
-    CERTIFICATE_REVOKED = "certificate-revoked"
-    CERTIFICATE_REFUSED = "certificate-refused"
-    ON_HOLD = "on-hold"
-    RELEASED = "released"
-    CANCELLATION_ASKED = "cancellation-asked"
-    CANCELLATION_DECLINED = "cancellation-declined"
-    PAYMENT_DEADLINE = "payment-deadline"
-    CSR_DEADLINE = "csr-deadline"
-    HOLD_DEADLINE = "hold-deadline"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    REFUSED = "refused"
-    REFUNDED = "refunded"
-    COMPLETED = "completed"
-
-
 _I = ItemState
 ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.PENDING, OrderOpened): _I.ORDERED,
@@ -230,33 +195,6 @@ CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
         (_I.ACCEPTED, IssuanceWithheld),
     }
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subscription:
-    """A subscription that is paid by the year, known by its SRN.
-
-    The certificate is the current one, as PEM, with its `standing`, `serial` and `not_after`.
-    """
-
-    srn: str
-    subscriber_id: SubscriberId
-    subscriber_name: str
-    ar_id: ARId
-    ar_name: str
-    product: Product
-    server_names: tuple[str, ...]
-    additional_servers: int
-    standing: str
-    certificate: str
-    serial: str
-    not_after: datetime
-
-    @property
-    def key_sha256(self) -> str:
-        """The digest of the current certificate's public key, to distinguish a new key from it."""
-        key = x509.load_pem_x509_certificate(self.certificate.encode()).public_key()
-        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

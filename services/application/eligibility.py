@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from services.application.domain import Subscription
+from services.application.subscription import Subscription
 from shared.pki.orderable import can_be_ordered
 from shared.validation.subscriber_record import check_name, is_accepted
 from shared.web.auth import Caller

@@ -3,30 +3,27 @@
 from dataclasses import replace
 
 from services.application import store
+from services.application.csr_requests import ask_for_csrs
 from services.application.domain import (
     AllRefused,
     Cancel,
     EndReason,
-    Hold,
     Item,
     ItemsEnded,
     ItemState,
-    Release,
     Renewal,
     RenewalState,
-    TimelineEvent,
 )
 from services.application.lifecycle import add_timeline_event, lock_known, lock_own, transition
 from services.application.refunds import find_or_recover, refund_item, refund_rest
-from services.application.refusals import ARStillChanged, PaidTwice, RenewalNotFound, WrongAmount
-from services.application.timeline import Details
+from services.application.refusals import PaidTwice, RenewalNotFound, WrongAmount
+from services.application.timeline import Details, TimelineEvent
 from shared import audit
 from shared.errors import Ignored
 from shared.events.application import (
     CancellationRequested,
     CheckoutClosureRequested,
     ClosureReason,
-    CSRRequested,
     RenewalCancelled,
     RenewalCompleted,
 )
@@ -103,50 +100,6 @@ def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
     if (event.amount_minor, event.currency) != (renewal.amount_minor, renewal.currency):
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
     return renewal
-
-
-def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
-    """Request the CSRs from the AR; put the renewal on hold if the AR of record has changed."""
-    if not _is_of_record(tx, renewal):
-        transition(tx, renewal, renewal.after(Hold, tx.now))
-        audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        add_timeline_event(tx, renewal.id, TimelineEvent.ON_HOLD, details=Details(reason="ar-changed"))
-        return
-    assert renewal.attestation is not None
-    assert renewal.receipt is not None
-    outbox.add(
-        tx,
-        CSRRequested(
-            renewal_id=renewal.id,
-            language=renewal.language,
-            document=renewal.document,
-            attestation=renewal.attestation,
-            receipt=renewal.receipt,
-        ),
-    )
-
-
-def _is_of_record(tx: Tx, renewal: Renewal) -> bool:
-    return store.find_ars_of_record(tx.conn, renewal.id) == {renewal.ar_id}
-
-
-def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
-    """Release a renewal on hold, once the signer is the AR of record again.
-
-    The AR of record comes from the register, by an import; operators cannot override it here. A renewal whose AR was
-    replaced for good is cancelled by the new AR or ends at its deadline, and is refunded. Raises RenewalNotFound,
-    InvalidTransition, ARStillChanged.
-    """
-    was = store.lock_renewal(tx.conn, renewal_id)
-    if was is None:
-        raise RenewalNotFound("there is no such renewal")
-    renewal = was.after(Release, tx.now)
-    if not _is_of_record(tx, renewal):
-        raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
-    transition(tx, was, renewal)
-    audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
-    add_timeline_event(tx, renewal.id, TimelineEvent.RELEASED)
-    ask_for_csrs(tx, renewal)
 
 
 def on_payment_declined(tx: Tx, event: PaymentDeclined) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from services.application.domain import Subscription
+from services.application.subscription import Subscription
 from shared.db import Conn
 
 _COLUMNS: Final = (

@@ -18,8 +18,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates, va
 from psycopg.errors import UniqueViolation
 
 from services.application import import_store
-from services.application.domain import Subscription
 from services.application.import_store import Import
+from services.application.subscription import Subscription
 from shared import audit
 from shared.db import Pool
 from shared.errors import Refused

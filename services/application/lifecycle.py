@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from services.application import store
-from services.application.domain import DEADLINES, Renewal, TimelineEvent
+from services.application.domain import DEADLINES, Renewal
 from services.application.refusals import RenewalNotFound
-from services.application.timeline import NO_DETAILS, Details
+from services.application.timeline import NO_DETAILS, Details, TimelineEvent
 from shared.errors import Ignored
 from shared.events.base import Event
 from shared.tx import Tx

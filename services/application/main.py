@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.application import extracts, handlers, importing, rebuilding, store, work
+from services.application import csr_requests, extracts, handlers, importing, rebuilding, store, work
 from services.application.settings import read_service_settings, read_settings
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -84,7 +84,7 @@ def _import(pool: Pool, options: argparse.Namespace) -> Report:
 
 
 def _release(tx: Tx, options: argparse.Namespace) -> Report:
-    handlers.release(tx, RenewalId(options.renewal_id), options.actor)
+    csr_requests.release(tx, RenewalId(options.renewal_id), options.actor)
     return Report(values={"released": str(options.renewal_id)}, text=f"released {options.renewal_id}")
 
 

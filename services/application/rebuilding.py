@@ -19,9 +19,9 @@ from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
 from services.application import document, store
-from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState, TimelineEvent
+from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState
 from services.application.refusals import NotRebuilt
-from services.application.timeline import Details
+from services.application.timeline import Details, TimelineEvent
 from services.application.work import PASSED
 from shared import audit
 from shared.db import Pool

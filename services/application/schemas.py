@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from services.application.domain import CURRENCY, EndReason, ItemState, RenewalState, TimelineEvent
+from services.application.domain import CURRENCY, EndReason, ItemState, RenewalState
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
+from services.application.timeline import TimelineEvent
 from shared.vocabulary import Language, Product
 
 

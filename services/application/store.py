@@ -12,7 +12,8 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 
-from services.application.domain import EndReason, Item, ItemState, Refund, Renewal, RenewalState, Subscription
+from services.application.domain import EndReason, Item, ItemState, Refund, Renewal, RenewalState
+from services.application.subscription import Subscription
 from services.application.timeline import Details, TimelineEntry, read_text
 from shared.db import Conn
 from shared.runtime.pruning import Rule

@@ -5,19 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.application import document, eligibility, prices, store
-from services.application.domain import (
-    CURRENCY,
-    DEADLINES,
-    Item,
-    ItemState,
-    Renewal,
-    RenewalState,
-    Submit,
-    Subscription,
-    TimelineEvent,
-)
+from services.application.domain import CURRENCY, DEADLINES, Item, ItemState, Renewal, RenewalState, Submit
 from services.application.lifecycle import add_timeline_event, lock_own, transition
 from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
+from services.application.subscription import Subscription
+from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
 from shared.messaging import outbox

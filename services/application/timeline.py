@@ -1,11 +1,42 @@
-"""Details of a timeline row, each fact in a field of its own."""
+"""Timeline of a renewal: its events, and their details, each fact in a field of its own."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
-from services.application.domain import TimelineEvent
 from shared.vocabulary import ItemId
+
+
+class TimelineEvent(StrEnum):
+    """Steps of a renewal's timeline, as shown to the AR."""
+
+    SUBMITTED = "submitted"
+    PAID = "paid"
+    PAYMENT_DECLINED = "payment-declined"
+    CSR_REQUEST_SENT = "csr-request-sent"
+    MAIL_BOUNCED = "mail-bounced"
+    ORDER_OPENED = "order-opened"
+    PIN_ENVELOPE_POSTED = "pin-envelope-posted"
+    PIN_ENVELOPE_RETURNED = "pin-envelope-returned"
+    PIN_REISSUED = "pin-reissued"
+    CSR_RECEIVED = "csr-received"
+    CERTIFICATE_ISSUED = "certificate-issued"
+    CERTIFICATE_ACCEPTED = "certificate-accepted"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_REFUSED = "certificate-refused"
+    ON_HOLD = "on-hold"
+    RELEASED = "released"
+    CANCELLATION_ASKED = "cancellation-asked"
+    CANCELLATION_DECLINED = "cancellation-declined"
+    PAYMENT_DEADLINE = "payment-deadline"
+    CSR_DEADLINE = "csr-deadline"
+    HOLD_DEADLINE = "hold-deadline"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    REFUNDED = "refunded"
+    COMPLETED = "completed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.application import store
-from services.application.domain import DEADLINES, Deadline, EndReason, Renewal, RenewalState, TimelineEvent
+from services.application.domain import DEADLINES, Deadline, EndReason, Renewal, RenewalState
 from services.application.lifecycle import add_timeline_event, transition
+from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason

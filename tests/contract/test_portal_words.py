@@ -9,7 +9,8 @@ from portal import messages, refusals
 from portal.gateway import APIProblem
 from services.application import api as application
 from services.application import eligibility
-from services.application.domain import EndReason, ItemState, RenewalState, TimelineEvent
+from services.application.domain import EndReason, ItemState, RenewalState
+from services.application.timeline import TimelineEvent
 from services.identity import api as identity
 from services.identity.examining import Check
 from services.identity.refusals import CertificateFault, SignatureFault

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.application import document, prices, terms
-from services.application.domain import Item, ItemState, Subscription
+from services.application.domain import Item, ItemState
 from services.application.eligibility import ADVICE, judge, month_before
 from services.application.prices import PRICES, Price
+from services.application.subscription import Subscription
 from shared.vocabulary import ItemId, Language, Product, RenewalId
 from shared.web.auth import Caller
 from tests.support.builders import AR, NOW
