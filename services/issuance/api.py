@@ -10,7 +10,7 @@ import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, csr_intake, csr_preflight, revocation, store
+from services.issuance import certificate_store, csr_intake, csr_preflight, pin_store, revocation, store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
@@ -300,7 +300,7 @@ def _public(response: flask.Response, etag: str, age: timedelta) -> flask.Respon
 def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
     item_ids = [order.item_id for order in orders]
     certificates = certificate_store.find_certificates(conn, item_ids)
-    found = store.find_pins(conn, item_ids)
+    found = pin_store.find_pins(conn, item_ids)
     return [
         vars(order)
         | {

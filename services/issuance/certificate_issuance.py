@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, proofs, revocation, store
+from services.issuance import certificate_store, pin_store, proofs, revocation, store
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr import csr
 from services.issuance.domain import (
@@ -211,7 +211,7 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | None:
         findings=findings,
     )
     certificate_store.add_intent(tx.conn, intent, now=tx.now, due_at=None if findings else tx.now + LEASE)
-    store.save_pins(tx.conn, order.item_id, "spent")
+    pin_store.save_pins(tx.conn, order.item_id, "spent")
     tbs_sha256 = sha256(intent.tbs).hexdigest()
     audit.record(
         tx,
@@ -230,7 +230,7 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | None:
 def refuse(tx: Tx, order: Order, reason: str) -> None:
     """End an order without a certificate, for good; the caller holds its locks."""
     store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
-    store.save_pins(tx.conn, order.item_id, "void")
+    pin_store.save_pins(tx.conn, order.item_id, "void")
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
     audit.record(tx, actor=_ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
 

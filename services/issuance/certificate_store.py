@@ -11,7 +11,7 @@ from services.issuance.ca.crl import Revocation, RevocationReason
 from services.issuance.domain import Certificate, Intent
 from shared.db import Conn
 from shared.runtime.pruning import Rule
-from shared.vocabulary import ItemId, RenewalId
+from shared.vocabulary import ItemId
 
 _INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
 _CERTIFICATE: Final = (
@@ -95,14 +95,6 @@ def save_signed(conn: Conn, item_id: ItemId) -> bool:
 def is_ended(conn: Conn, item_id: ItemId) -> bool:
     """Return whether the intent was ended without a certificate."""
     row = conn.execute("SELECT 1 FROM intents WHERE item_id = %s AND state = 'tombstone'", (item_id,)).fetchone()
-    return row is not None
-
-
-def has_intent(conn: Conn, renewal_id: RenewalId) -> bool:
-    """Return whether anything of this renewal is signed or will be; call it under the issuance lock."""
-    row = conn.execute(
-        "SELECT 1 FROM intents WHERE renewal_id = %s AND state IN ('intended', 'signed') LIMIT 1", (renewal_id,)
-    ).fetchone()
     return row is not None
 
 

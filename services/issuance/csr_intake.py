@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from services.issuance import revocation, store
+from services.issuance import pin_store, revocation, store
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, PrivateKeyPasted
 from services.issuance.domain import PIN, Order, OrderState
@@ -180,12 +180,12 @@ def _consume_attempts(tx: Tx, order: Order) -> dict[str, PIN]:
     locked = store.lock_order(tx.conn, order.item_id)
     assert locked is not None
     locked.after(CSRReceived)
-    found = {pin.server_name: pin for pin in store.find_pins(tx.conn, [order.item_id])}
+    found = {pin.server_name: pin for pin in pin_store.find_pins(tx.conn, [order.item_id])}
     if any(pin.state != "sealed" for pin in found.values()) or set(found) != set(order.server_names):
         raise PINNotReady("the PIN Envelopes of this order have not all been made yet")
     if used_up := tuple(name for name, pin in found.items() if pin.tries >= pins.MAX_ATTEMPTS):
         raise PINLocked(used_up)
-    consumed = store.consume_attempts(tx.conn, [pin.envelope_id for pin in found.values()])
+    consumed = pin_store.consume_attempts(tx.conn, [pin.envelope_id for pin in found.values()])
     if consumed != len(found):
         raise AssertionError("PINs changed under their order's lock")
     return found
@@ -209,8 +209,8 @@ def _store_or_refuse(
     store.lock_gate(tx.conn, locked.renewal_id)
     order = store.lock_order(tx.conn, item_id)
     assert order is not None
-    store.restore_attempts(tx.conn, [found[name].envelope_id for name in right])
-    now = {pin.server_name: pin for pin in store.find_pins(tx.conn, [item_id])}
+    pin_store.restore_attempts(tx.conn, [found[name].envelope_id for name in right])
+    now = {pin.server_name: pin for pin in pin_store.find_pins(tx.conn, [item_id])}
     if wrong := set(found) - right:
         return _refuse_pins(
             tx, order, {name: pins.MAX_ATTEMPTS - now[name].tries for name in wrong if name in now}, caller

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from services.issuance import certificate_issuance, certificate_store, proofs, state_replay, store
+from services.issuance import certificate_issuance, pin_store, proofs, state_replay, store
 from services.issuance.domain import Order, OrderState
 from shared import audit
 from shared.errors import Ignored
@@ -60,7 +60,7 @@ def _open(tx: Tx, order: Order, *, announce: bool) -> bool:
     if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
         raise ProofRefused("an item or a reference number belongs to another order")
     for server_name in order.server_names:
-        store.plan_pin(tx, order.item_id, server_name)
+        pin_store.plan_pin(tx, order.item_id, server_name)
     if announce:
         outbox.add(tx, _opened(order))
     return True
@@ -96,7 +96,7 @@ def on_cancellation_requested(tx: Tx, event: CancellationRequested) -> None:
     item ends separately, with its own refund.
     """
     withheld_at = store.lock_gate(tx.conn, event.renewal_id)
-    if withheld_at is None and certificate_store.has_intent(tx.conn, event.renewal_id):
+    if withheld_at is None and store.has_intent(tx.conn, event.renewal_id):
         outbox.add(tx, CancellationDeclined(renewal_id=event.renewal_id))
         audit.record(tx, actor="application", action="cancellation-declined", subject=str(event.renewal_id))
         _refuse_what_is_open(tx, event)

@@ -15,6 +15,7 @@ from services.issuance import (
     extracts,
     handlers,
     pin_reissue,
+    pin_store,
     revocation,
     state_recovery,
     store,
@@ -251,7 +252,7 @@ SERVICE: Final[Service] = Service(
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
-    pruning=(store.SEALED_PINS, certificate_store.CRLS),
+    pruning=(pin_store.SEALED_PINS, certificate_store.CRLS),
     readings=(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
         Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),

@@ -3,7 +3,7 @@
 import uuid
 from enum import StrEnum
 
-from services.issuance import store
+from services.issuance import pin_store, store
 from services.issuance.domain import Order
 from services.issuance.refusals import OrderNotFound
 from shared import audit
@@ -51,11 +51,11 @@ def reissue_pin(
     order = _lock(tx, order_name)
     name = _own_name(order, name)
     order.after(CSRReceived)  # only while a CSR is awaited
-    voided = store.void_pin(tx.conn, order.item_id, name)
+    voided = pin_store.void_pin(tx.conn, order.item_id, name)
     assert voided is not None, "an order that awaits its CSR has a PIN for each name"
     if of not in (None, voided):
         raise OtherEnvelope(f"the PIN of {name} is in {voided}")
-    envelope_id = store.plan_pin(tx, order.item_id, name)
+    envelope_id = pin_store.plan_pin(tx, order.item_id, name)
     outbox.add(
         tx,
         PINVoided(

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuance import certificate_issuance, certificate_store, recovery_store, store
+from services.issuance import certificate_issuance, certificate_store, pin_store, recovery_store, store
 from services.issuance.ca import profiles
 from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.domain import Certificate, Order, OrderState
@@ -117,7 +117,7 @@ def _issue(tx: Tx, event: CertificateIssued, at: datetime) -> None:
         return
     certificate = _keep_certificate(tx, order, event.certificate, at, intent="signed")
     _claim_key(tx, order, certificate.spki_sha256)
-    store.save_pins(tx.conn, order.item_id, "spent")
+    pin_store.save_pins(tx.conn, order.item_id, "spent")
     store.save_order(tx.conn, replace(order, state=OrderState.ISSUED, due_at=None))
 
 
@@ -137,7 +137,7 @@ def _refuse(tx: Tx, event: IssuanceRefused, _: datetime) -> None:
         return
     certificate_store.end_intent(tx.conn, order.item_id, findings=())
     store.save_order(tx.conn, replace(order, state=OrderState.REFUSED, refusal=event.reason, due_at=None))
-    store.save_pins(tx.conn, order.item_id, "void")
+    pin_store.save_pins(tx.conn, order.item_id, "void")
 
 
 def _withhold(tx: Tx, event: IssuanceWithheld, at: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from services.issuance import certificate_store, handlers, store
+from services.issuance import handlers, store
 from shared import audit
 from shared.db import Pool
 from shared.events.application import CancellationRequested
@@ -51,7 +51,7 @@ def answer_next(pool: Pool, *, clock: Clock = utc_now) -> bool:
         if renewal_id is None:
             return False
         store.lock_gate(tx.conn, renewal_id)
-        if certificate_store.has_intent(tx.conn, renewal_id):
+        if store.has_intent(tx.conn, renewal_id):
             return False
         handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal_id))
         audit.record(tx, actor="issuance", action="cancellation-answered-while-held", subject=str(renewal_id))

@@ -10,7 +10,7 @@ from uuid import UUID
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.issuance import certificate_issuance, certificate_store, store
+from services.issuance import certificate_issuance, certificate_store, pin_store, store
 from services.issuance.ca import crl
 from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.domain import PIN, Intent, Order
@@ -53,11 +53,11 @@ class PINMaker:
 def seal_next_pin(pool: Pool, maker: PINMaker, *, clock: Clock = utc_now) -> bool:
     """Make one planned PIN: hash, seal and announce in one transaction; the PIN itself is then discarded."""
     with transaction(pool, clock=clock) as tx:
-        envelope_id = store.claim_planned_pin(tx.conn, tx.now, PIN_LEASE)
+        envelope_id = pin_store.claim_planned_pin(tx.conn, tx.now, PIN_LEASE)
     if envelope_id is None:
         return False
     with claimed(), transaction(pool, clock=clock) as tx:
-        planned = store.lock_planned_pin(tx.conn, envelope_id)
+        planned = pin_store.lock_planned_pin(tx.conn, envelope_id)
         if planned is not None:
             with tracing.span("seal PIN", parent=planned.traceparent) as traceparent:
                 _seal(replace(tx, traceparent=traceparent), planned, maker)
@@ -69,7 +69,7 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
     renewal = store.find_renewal(tx.conn, order.renewal_id) if order else None
     assert order is not None
     assert renewal is not None
-    if store.was_announced(tx.conn, renewal.renewal_id, planned.envelope_id):
+    if pin_store.was_announced(tx.conn, renewal.renewal_id, planned.envelope_id):
         _replace_forgotten(tx, planned)
         return
     pin = pins.make(maker.random)
@@ -83,7 +83,7 @@ def _seal(tx: Tx, planned: PIN, maker: PINMaker) -> None:
         recipient=renewal.recipient,
         language=proofs.read(renewal.document).language,
     )
-    store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
+    pin_store.save_sealed(tx.conn, planned.envelope_id, maker.pepper.hash(planned.envelope_id, pin, maker.random))
     _announce(tx, letter, envelope_encryption.seal(letter, maker.print_certificate), replaces=planned.replaces)
 
 
@@ -91,8 +91,8 @@ def _replace_forgotten(tx: Tx, planned: PIN) -> None:
     """Plan another PIN for one whose letter was sent and whose hash a restore has lost; its letter
     replaces that one.
     """
-    store.save_forgotten(tx.conn, planned.envelope_id)
-    envelope_id = store.plan_pin(tx, planned.item_id, planned.server_name)
+    pin_store.save_forgotten(tx.conn, planned.envelope_id)
+    envelope_id = pin_store.plan_pin(tx, planned.item_id, planned.server_name)
     audit.record(
         tx,
         actor="issuance",
