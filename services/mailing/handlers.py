@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from services.mailing import attested, envelope_store, store
+from services.mailing import envelope_store, store
 from services.mailing.domain import (
     HONG_KONG,
     REFUSAL_WAITS,
@@ -18,7 +18,9 @@ from services.mailing.domain import (
     Mail,
     Refund,
     Template,
+    mail_address,
     message_id,
+    one_line,
 )
 from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable
 from shared import audit
@@ -28,7 +30,7 @@ from shared.events.application import CSRRequested, RefundDue, RenewalCancelled,
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
 from shared.security import proofs
-from shared.security.proofs import ProofKeys
+from shared.security.proofs import Attested, DocumentItem, ProofKeys
 from shared.tx import Tx
 from shared.vocabulary import ItemId, Language, RenewalId
 
@@ -58,7 +60,7 @@ def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post
         event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
     )
     receipt = proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
-    contact = attested.contact(proven)
+    contact = _contact(proven)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
         raise Ignored("the renewal is cancelled")
@@ -70,6 +72,30 @@ def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post
         "paid_on": receipt.captured_at.astimezone(HONG_KONG).date().isoformat(),
     }
     _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
+
+
+def _contact(proven: Attested) -> Contact:
+    """Return contact and items of the renewal, from identity's attestation only, in the language of the document.
+
+    Raises AddressRefused.
+    """
+    return Contact(
+        reference=one_line(proven.document.reference),
+        language=proven.document.language,
+        subscriber=one_line(proven.subscriber.name),
+        recipient_name=one_line(proven.ar.name),
+        recipient_address=mail_address(proven.ar.email),
+        items=tuple(_item(item) for item in proven.document.items),
+    )
+
+
+def _item(item: DocumentItem) -> Item:
+    return Item(
+        item_id=ItemId(item.item_id),
+        reference=one_line(item.reference),
+        product=item.product,
+        server_names=tuple(one_line(name) for name in item.server_names),
+    )
 
 
 def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
@@ -150,7 +176,7 @@ def _named_by(tx: Tx, event: RenewalCancelled, keys: ProofKeys) -> Contact | Non
     """
     if event.document is None or event.attestation is None:
         return None
-    return attested.contact(
+    return _contact(
         proofs.attested(
             event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
         )
