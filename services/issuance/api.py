@@ -13,8 +13,15 @@ from cryptography.hazmat.primitives import serialization
 from services.issuance import certificate_store, csr_intake, csr_preflight, pin_store, revocation, store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.csr.csr import CSRFault, CSRRefused, NamesDiffer, PrivateKeyPasted, WeakSignature
-from services.issuance.csr.keys import KeyFault, KeyRefused
+from services.issuance.csr.csr import (
+    CSRFault,
+    CSRRefused,
+    KeyFault,
+    KeyRefused,
+    NamesDiffer,
+    PrivateKeyPasted,
+    WeakSignature,
+)
 from services.issuance.csr_intake import SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import Order

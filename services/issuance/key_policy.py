@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from services.issuance import store
 from services.issuance.ca.weak_keys import WeakKeys
-from services.issuance.csr.csr import CSR
-from services.issuance.csr.keys import KeyFault
+from services.issuance.csr.csr import CSR, KeyFault
 from services.issuance.refusals import KeyObjection
 from shared.db import Conn
 from shared.vocabulary import ItemId
