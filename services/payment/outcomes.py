@@ -106,7 +106,7 @@ def _record_capture(
     store.save_capture(tx.conn, captured)
     if checkout is not None:
         store.save_checkout_ended(tx.conn, checkout.id)
-    store.add_booking(
+    refund_store.add_booking(
         tx.conn,
         payment_id=payment.id,
         refund_id=None,
@@ -231,7 +231,7 @@ def _record_refunded(tx: Tx, payment: Payment, refund: Refund, made: ProviderRef
     store.lock_payment(tx.conn, payment.renewal_id)
     if not refund_store.settle(tx.conn, refund, made):
         return
-    store.add_booking(
+    refund_store.add_booking(
         tx.conn,
         payment_id=payment.id,
         refund_id=refund.id,

@@ -1,4 +1,4 @@
-"""SQL of refunds. Every change needs the lock of the payment's row. Never commits."""
+"""SQL of refunds and of the ledger. Every change needs the lock of the payment's row. Never commits."""
 
 import uuid
 from datetime import datetime
@@ -158,4 +158,25 @@ def settle(conn: Conn, refund: Refund, made: ProviderRefund) -> bool:
             (made.id, made.refunded_at, refund.id),
         ).rowcount
         == 1
+    )
+
+
+def add_booking(
+    conn: Conn,
+    *,
+    payment_id: PaymentId,
+    refund_id: uuid.UUID | None,
+    debit: str,
+    credit: str,
+    amount_minor: int,
+    currency: str,
+    provider_reference: str,
+    now: datetime,
+) -> None:
+    """Book a capture (no refund id) or a refund; the table accepts each once."""
+    conn.execute(
+        """INSERT INTO ledger (payment_id, refund_id, debit, credit, amount_minor, currency, provider_reference,
+                               booked_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        (payment_id, refund_id, debit, credit, amount_minor, currency, provider_reference, now),
     )

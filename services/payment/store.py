@@ -1,6 +1,5 @@
 """SQL of payments and checkouts; refunds and ledger are in refund_store.py. Never commits."""
 
-import uuid
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -243,25 +242,4 @@ def add_webhook(conn: Conn, webhook: Webhook, *, now: datetime) -> bool:
             (webhook.id, webhook.type, webhook.reference, now),
         ).rowcount
         == 1
-    )
-
-
-def add_booking(
-    conn: Conn,
-    *,
-    payment_id: PaymentId,
-    refund_id: uuid.UUID | None,
-    debit: str,
-    credit: str,
-    amount_minor: int,
-    currency: str,
-    provider_reference: str,
-    now: datetime,
-) -> None:
-    """Book a capture (no refund id) or a refund; the table accepts each once."""
-    conn.execute(
-        """INSERT INTO ledger (payment_id, refund_id, debit, credit, amount_minor, currency, provider_reference,
-                               booked_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
-        (payment_id, refund_id, debit, credit, amount_minor, currency, provider_reference, now),
     )
