@@ -100,7 +100,7 @@ _PROBLEMS: Final = {
         "key and a new CSR."
     ),
     "key-refused": N_(
-        "The key in the CSR is not allowed: use RSA with 2048, 3072 or 4096 bits, or ECDSA with P-256, P-384 or P-521."
+        "The key in the CSR is not allowed: use RSA with 2048, 3072 or 4096 bits, or ECDSA with P-256 or P-384."
     ),
     "key-not-allowed": N_("The key in the CSR has been used before or is known to others. Make a new key."),
     "too-costly-to-read": N_("What you sent cannot be used: it takes too long to read. Make it again, and send that."),

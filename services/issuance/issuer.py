@@ -11,7 +11,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from services.issuance.ca import lint, profiles
+from services.issuance.ca import crl_lint, lint, profiles
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
@@ -20,6 +20,10 @@ from services.issuance.domain import Intent, Organisation
 
 # Refusals of `leaf` and `to_be_signed`: no certificate can be made for this order.
 UNCERTIFIABLE: Final = (SubjectRefused, NothingInForce, SubscriptionOver)
+
+
+class CRLNotClean(Exception):
+    """The linter found faults in a CRL: it is not signed, and its age raises an alert."""
 
 
 class SignatureUnusable(Exception):
@@ -54,6 +58,10 @@ class Issuer:
     def findings(self, tbs: bytes, leaf: Leaf, now: datetime) -> tuple[str, ...]:
         """Return the linter's findings; any of them forbids signing."""
         return tuple(str(finding) for finding in lint.findings(tbs, leaf, self.ca, now, self.throwaway))
+
+    def crl_findings(self, tbs: bytes, number: int) -> tuple[str, ...]:
+        """Return the linter's findings on a CRL; any of them forbids signing it."""
+        return tuple(str(each) for each in crl_lint.findings(tbs, number=number, ca=self.ca, throwaway=self.throwaway))
 
     def sign(self, intent: Intent) -> bytes:
         """Return the certificate of the stored bytes; signed again, the same.

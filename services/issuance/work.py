@@ -14,7 +14,7 @@ from services.issuance import certificate_issuance, certificate_store, pin_store
 from services.issuance.ca import crl
 from services.issuance.certificate_issuance import LEASE, IssuanceDeps
 from services.issuance.domain import PIN, Intent, Order
-from services.issuance.issuer import Issuer, SignatureUnusable
+from services.issuance.issuer import CRLNotClean, Issuer, SignatureUnusable
 from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper
@@ -200,12 +200,16 @@ def _planned_crl(tx: Tx, issuer: Issuer) -> tuple[int, bytes]:
         return unsigned.number, unsigned.tbs
     latest = certificate_store.latest_crl(tx.conn)
     certificate_store.list_unlisted(tx.conn, number)
+    # Never before the last list's: the machine that made that one may be a few seconds ahead.
+    this_update = max(tx.now, latest.this_update) if latest else tx.now
     tbs = crl.crl_tbs(
         certificate_store.revocations(tx.conn, number, latest.this_update if latest else None),
         number=number,
-        this_update=tx.now,
+        this_update=this_update,
         ca=issuer.ca,
         algorithm=issuer.signer.algorithm,
     )
-    certificate_store.add_crl(tx.conn, number, tbs, this_update=tx.now)
+    if findings := issuer.crl_findings(tbs, number):
+        raise CRLNotClean(f"CRL {number}: {'; '.join(findings)}")
+    certificate_store.add_crl(tx.conn, number, tbs, this_update=this_update)
     return number, tbs

@@ -63,11 +63,14 @@ class Revocation:
 def crl_tbs(
     revocations: Iterable[Revocation], *, number: int, this_update: datetime, ca: IssuingCA, algorithm: bytes
 ) -> bytes:
-    """Return the to-be-signed bytes of CRL `number`, entries in order of serial."""
+    """Return the to-be-signed bytes of CRL `number`, entries in order of serial.
+
+    No entry is dated after the list: a revocation's time may come from a machine whose clock is ahead.
+    """
     if not 0 < number < _MAX_NUMBER:
         raise ValueError("CRL number out of range")
     this_update = this_update.astimezone(UTC).replace(microsecond=0)
-    entries = [_entry(r) for r in sorted(revocations, key=lambda r: r.serial)]
+    entries = [_entry(r, this_update) for r in sorted(revocations, key=lambda r: r.serial)]
     fields = {
         "version": "v2",
         "signature": algos.SignedDigestAlgorithm.load(algorithm),
@@ -99,6 +102,16 @@ def tbs_of(crl: bytes) -> bytes:
     return bytes(asn1_crl.CertificateList.load(crl, strict=True)["tbs_cert_list"].dump())
 
 
+def shortened(crl: bytes, most: int) -> bytes:
+    """Return the CRL with its first `most` entries; its signature is then wrong."""
+    parsed = asn1_crl.CertificateList.load(crl)
+    entries = parsed["tbs_cert_list"]["revoked_certificates"]
+    if not entries or len(entries) <= most:
+        return crl
+    parsed["tbs_cert_list"]["revoked_certificates"] = asn1_crl.RevokedCertificates(list(entries)[:most])
+    return bytes(parsed.dump())
+
+
 def _extensions(number: int, ca: IssuingCA) -> list[asn1_crl.TBSCertListExtension]:
     values: list[x509.ExtensionType] = [
         x509.AuthorityKeyIdentifier(ca.key_identifier, None, None),
@@ -112,8 +125,8 @@ def _extensions(number: int, ca: IssuingCA) -> list[asn1_crl.TBSCertListExtensio
     ]
 
 
-def _entry(revocation: Revocation) -> asn1_crl.RevokedCertificate:
-    moment = revocation.revoked_at.astimezone(UTC).replace(microsecond=0)
+def _entry(revocation: Revocation, latest: datetime) -> asn1_crl.RevokedCertificate:
+    moment = min(revocation.revoked_at.astimezone(UTC).replace(microsecond=0), latest)
     fields: dict[str, object] = {
         "user_certificate": revocation.serial,
         "revocation_date": asn1_x509.Time(name="utc_time", value=moment),

@@ -130,7 +130,7 @@ def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x5
         (x509.CRLDistributionPoints([_distribution_point(addresses)]), False),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_DIGITAL_SIGNATURE, True),
+        (_key_usage(leaf.spki), True),
         (x509.SubjectAlternativeName([x509.DNSName(name) for name in leaf.names]), False),
     ]
     return [
@@ -145,18 +145,22 @@ def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x5
     ]
 
 
-# For RSA and EC keys: what TLS 1.2 with (EC)DHE and TLS 1.3 need. No key encipherment, no non-repudiation.
-_DIGITAL_SIGNATURE = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
+def _key_usage(spki: bytes) -> x509.KeyUsage:
+    """Return digitalSignature, what TLS 1.2 with (EC)DHE and TLS 1.3 need, and for RSA keyEncipherment.
+
+    NSS (3.87 was tried) refuses an RSA server certificate without keyEncipherment, which BR 7.1.2.7.11 allows.
+    """
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=keys.PublicKeyInfo.load(spki).algorithm == "rsa",
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _ca_issuers(addresses: Addresses) -> x509.AccessDescription:

@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shared.errors import Refused
 
-# The AlgorithmIdentifiers that the Baseline Requirements allow, byte for byte (section 7.1.3.1).
+# The AlgorithmIdentifiers that the Baseline Requirements allow, byte for byte (section 7.1.3.1). Not P-521: Mozilla's
+# Root Store Policy (section 5.1) does not allow it, and Chromium refuses the handshake.
 _RSA_ALGORITHM: Final = bytes.fromhex("300d06092a864886f70d0101010500")
 _EC_ALGORITHMS: Final = {
     bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107"): "ec-p256",
     bytes.fromhex("301006072a8648ce3d020106052b81040022"): "ec-p384",
-    bytes.fromhex("301006072a8648ce3d020106052b81040023"): "ec-p521",
 }
 # Only these sizes, because for them the lists of weak keys are complete.
 _RSA_BITS: Final = frozenset({2048, 3072, 4096})

@@ -9,7 +9,9 @@ import pytest
 from cryptography import x509
 
 from services.issuance import certificate_store, revocation, store, work
+from services.issuance.ca import crl
 from services.issuance.ca.crl import INTERVAL, RevocationReason
+from services.issuance.issuer import CRLNotClean
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
@@ -53,6 +55,28 @@ def test_the_first_crl_comes_at_once_and_the_next_after_an_hour(world: World) ->
     assert publish(world)
     assert not publish(world)
     world.now += INTERVAL
+    assert publish(world)
+    assert number(world) == 2
+
+
+def test_a_clock_that_is_behind_dates_no_list_before_the_last(world: World) -> None:
+    publish(world)
+    first = latest(world).last_update_utc
+    renewal = world.issued(["www.example.hk"])
+    world.now -= timedelta(seconds=2)
+    revoke(world, renewal)
+    assert publish(world)
+    assert number(world) == 2
+    assert latest(world).last_update_utc >= first
+
+
+def test_a_list_with_a_fault_is_not_signed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(world)
+    world.now += INTERVAL
+    with monkeypatch.context() as longer, pytest.raises(CRLNotClean, match=r"CRL 2: .*crl_lifetime"):
+        longer.setattr(crl, "LIFETIME", timedelta(days=11))
+        publish(world)
+    assert number(world) == 1
     assert publish(world)
     assert number(world) == 2
 

@@ -1,21 +1,23 @@
 """CRLs as openssl and another parser read them."""
 
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from asn1crypto import crl as asn1_crl
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from pkilint import loader, pkix
-from pkilint.cabf import cabf_crl
-from pkilint.pkix import crl as pkix_crl
-from pkilint.pkix import extension, name
 
-from services.issuance.ca import crl
+from services.issuance.ca import crl, crl_lint
 from services.issuance.ca.crl import Revocation, RevocationReason, crl_tbs
+from services.issuance.ca.signer import throwaway_like
 from tests.unit.services.issuance.pki import NOW, issuing_ca
 
+GRAVE = RevocationReason.KEY_COMPROMISE
 LATER = NOW + timedelta(days=100)
 
 
@@ -23,9 +25,34 @@ def revocation(serial: int, reason: RevocationReason = RevocationReason.UNSPECIF
     return Revocation(serial=serial, revoked_at=NOW, reason=reason, not_after=LATER)
 
 
-def signed(*revocations: Revocation, number: int = 7, kind: str = "rsa") -> bytes:
+def tbs_of(*revocations: Revocation, number: int = 7, kind: str = "rsa") -> bytes:
     ca, signer = issuing_ca(kind)
-    tbs = crl_tbs(revocations, number=number, this_update=NOW, ca=ca, algorithm=signer.algorithm)
+    return crl_tbs(revocations, number=number, this_update=NOW, ca=ca, algorithm=signer.algorithm)
+
+
+def changed(*revocations: Revocation, reason: str | None = None, **fields: object) -> bytes:
+    """To-be-signed bytes with these fields in place of the profile's; with one, the number alone is left out."""
+    tbs = asn1_crl.TbsCertList.load(tbs_of(*revocations, *([revocation(9, GRAVE)] if reason else [])))
+    if reason:
+        tbs["revoked_certificates"][0]["crl_entry_extensions"][0]["extn_value"] = asn1_crl.CRLReason(reason)
+    for name, value in fields.items():
+        if name == "crl_extensions":
+            tbs[name] = list(tbs[name])[:value]  # type: ignore[index]
+        elif name == "issuer":
+            tbs[name] = asn1_x509.Name.build({"common_name": value})
+        else:
+            tbs[name] = asn1_x509.Time(name="utc_time", value=value)
+    return bytes(tbs.dump(force=True))
+
+
+def found(tbs: bytes) -> list[str]:
+    ca, signer = issuing_ca()
+    return [each.code for each in crl_lint.findings(tbs, number=7, ca=ca, throwaway=throwaway_like(signer))]
+
+
+def signed(*revocations: Revocation, number: int = 7, kind: str = "rsa") -> bytes:
+    _, signer = issuing_ca(kind)
+    tbs = tbs_of(*revocations, number=number, kind=kind)
     der = crl.assemble(tbs, signer.algorithm, signer.sign(tbs))
     assert crl.tbs_of(der) == tbs
     return der
@@ -60,23 +87,36 @@ def test_its_fields_are_those_the_standard_asks_for() -> None:
     assert not any(one.critical for one in parsed.extensions)
 
 
-def test_pkilint_finds_nothing() -> None:
-    kind = pkix_crl.CertificateRevocationListType.CRL
-    container = pkix_crl.create_pkix_crl_validator_container(
-        [
-            pkix.create_attribute_decoder(name.ATTRIBUTE_TYPE_MAPPINGS),
-            pkix.create_extension_decoder(extension.EXTENSION_MAPPINGS),
-        ],
-        [
-            pkix_crl.create_issuer_validator_container([]),
-            pkix_crl.create_validity_validator_container([cabf_crl.create_validity_period_validator(kind)]),
-            pkix_crl.create_extensions_validator_container([]),
-            cabf_crl.CabfCrlReasonCodeAllowlistValidator(kind),
-        ],
-    )
-    document = loader.load_der_crl(signed(revocation(5, RevocationReason.KEY_COMPROMISE)), "crl", "crl")
-    found = [d for result in container.validate(document.root) for d in result.finding_descriptions]
-    assert [d for d in found if d.finding.severity <= 3] == []
+@pytest.mark.parametrize("count", [0, 1, 700])
+def test_the_linter_finds_nothing(count: int) -> None:
+    revoked = [revocation(2**100 + i, [*RevocationReason][i % 6]) for i in range(count)]
+    assert found(tbs_of(*revoked)) == []
+
+
+FAULTS = {
+    "another number": (lambda: tbs_of(number=8), {"issuance.crl_number_differs"}),
+    "another CA": (lambda: changed(issuer="Another CA"), {"issuance.crl_issuer_differs"}),
+    "a serial twice": (lambda: tbs_of(revocation(5), revocation(5)), {"issuance.crl_entries_not_in_order"}),
+    "a year": (lambda: changed(next_update=NOW + timedelta(days=365)), {"issuance.crl_lifetime"}),
+    "a date after the list": (
+        lambda: changed(revocation(5), this_update=NOW - timedelta(seconds=2)),
+        {"issuance.crl_entry_after_the_list"},
+    ),
+    "certificateHold": (lambda: changed(reason="certificate_hold"), {"issuance.crl_reason"}),
+    "no number": (lambda: changed(crl_extensions=1), {"issuance.malformed_crl"}),
+}
+
+
+@pytest.mark.parametrize(("tbs", "codes"), FAULTS.values(), ids=FAULTS)
+def test_the_linter_names_the_fault(tbs: Callable[[], bytes], codes: set[str]) -> None:
+    assert codes <= set(found(tbs()))
+
+
+def test_an_entry_is_never_dated_after_its_list() -> None:
+    ahead = replace(revocation(5), revoked_at=NOW + timedelta(seconds=2))
+    entry = x509.load_der_x509_crl(signed(ahead)).get_revoked_certificate_by_serial_number(5)
+    assert entry is not None
+    assert entry.revocation_date_utc == NOW.replace(microsecond=0)
 
 
 def test_reasons_are_said_and_unspecified_is_left_out() -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from services.issuance.ca.signer import SoftwareSigner, throwaway_like
 from services.issuance.ca.validity_policy import validity
 from services.issuance.csr import csr
 from services.issuance.domain import Organisation
-from tests.unit.services.issuance.csr.csrs import csr_der, ec_key
+from tests.unit.services.issuance.csr.csrs import csr_der, ec_key, rsa_key
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, ORGANISATION, issuing_ca, leaf
 
 OPENSSL_VERIFY = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "www.example.hk"]
@@ -90,6 +90,13 @@ def test_the_fields_are_those_of_the_profile() -> None:
     assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc) == timedelta(days=199, seconds=-1)
 
 
+@pytest.mark.parametrize(("key", "enciphers"), [(rsa_key(2048), True), (ec_key(), False)], ids=["RSA", "EC"])
+def test_an_rsa_key_may_encipher_keys_for_browsers_that_ask_for_it(key: object, enciphers: bool) -> None:
+    issued = issue(leaf(spki=csr.read_der(csr_der(key)).spki))  # type: ignore[arg-type]
+    usage = issued.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert (usage.digital_signature, usage.key_encipherment, usage.content_commitment) == (True, enciphers, False)
+
+
 def test_our_own_policy_comes_after_the_reserved_one_and_lints_clean() -> None:
     ca, signer = issuing_ca()
     order = leaf()
@@ -153,6 +160,15 @@ def test_the_own_checks_see_what_pkilint_does_not() -> None:
     later = validity(NOW)
     too_long = leaf(lives=replace(later, not_after=later.not_after + timedelta(days=2)))
     assert "issuance.validity_too_long" in lint_codes(tbs_for(too_long), too_long)
+
+
+@pytest.mark.parametrize(("signed_at", "too_long"), [(timedelta(seconds=-1), False), (timedelta(0), True)])
+def test_bytes_that_waited_are_judged_by_the_rules_of_the_day_they_are_signed(
+    signed_at: timedelta, too_long: bool
+) -> None:
+    shorter = datetime(2027, 3, 15, tzinfo=UTC)
+    order = leaf(lives=validity(shorter - timedelta(hours=10)))
+    assert ("issuance.validity_too_long" in lint_codes(tbs_for(order), order, now=shorter + signed_at)) is too_long
 
 
 def test_pkilint_stops_a_name_with_an_underscore_and_an_internal_address() -> None:
