@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Final
 
 from psycopg.rows import class_row, kwargs_row
 
@@ -10,6 +11,8 @@ from services.mailing.domain import BatchCount, EnvelopeState, PINEnvelope, Wait
 from shared.db import Conn
 from shared.events.issuance import PINEnvelopeSealed
 from shared.vocabulary import ItemId, RenewalId
+
+FAULTY: Final = "SELECT count(*) FROM pin_envelopes WHERE state = 'faulty'"
 
 
 def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime, traceparent: str | None) -> bool:

@@ -182,7 +182,10 @@ SERVICE: Final = Service(
     extracts=extracts.TABLES,
     operations=operations,
     pruning=(store.BODIES,),
-    readings=(Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),),
+    readings=(
+        Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+        Reading(gauge=work.FAULTY, query=envelope_store.FAULTY),
+    ),
     commands={
         "print": Command(help="print sealed PIN Envelopes into posting batches", run=run_print),
         "posted": OperatorCommand(

@@ -38,6 +38,8 @@ class Job:
     sealed: bytes
     batch: Batch
     dated_on: date
+    # This one included.
+    attempts: int
     traceparent: str | None
 
 
@@ -72,6 +74,7 @@ class _Due:
     batch_id: uuid.UUID | None
     number: int | None
     dated_on: date | None
+    attempts: int
     traceparent: str | None
 
 
@@ -105,6 +108,7 @@ def claim_due_envelope(
         sealed=due.sealed,
         batch=batch,
         dated_on=dated_on,
+        attempts=due.attempts + 1,
         traceparent=due.traceparent,
     )
 
@@ -113,7 +117,7 @@ def _lock_due(conn: Conn, now: datetime) -> _Due | None:
     with conn.cursor(row_factory=class_row(_Due)) as cursor:
         return cursor.execute(
             """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_name, e.sealed, e.batch_id, b.number, e.dated_on,
-                      e.traceparent
+                      e.attempts, e.traceparent
                FROM pin_envelopes AS e LEFT JOIN posting_batches AS b ON b.id = e.batch_id
                WHERE e.state IN ('sealed', 'printing') AND e.due_at <= %s
                ORDER BY e.attempts > 0, e.due_at LIMIT 1 FOR UPDATE OF e SKIP LOCKED""",
@@ -185,6 +189,14 @@ def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: 
             (letter.reference, letter.recipient_name, file_sha256, now, job.envelope_id),
         ).rowcount
         == 1
+    )
+
+
+def restore_attempt(conn: Conn, job: Job) -> None:
+    """Take back one attempt of an envelope: it failed for a reason that has nothing to do with the envelope."""
+    conn.execute(
+        "UPDATE pin_envelopes SET attempts = attempts - 1 WHERE envelope_id = %s AND state = 'printing'",
+        (job.envelope_id,),
     )
 
 

@@ -5,6 +5,7 @@ for reprinting, since a second copy of a PIN is a danger: a lost letter is repla
 """
 
 import hashlib
+import traceback
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from services.mailing.domain import HONG_KONG, Letter
 from services.mailing.files import erase, write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
-from services.mailing.refusals import EnvelopeUnusable
+from services.mailing.refusals import EnvelopeUnusable, PrinterFailed
 from shared import audit
 from shared.db import Pool
 from shared.observability import tracing
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 ACTOR: Final = "mailing-print"
 # Opening, typesetting and writing a letter takes a tenth of a second.
 LEASE: Final = timedelta(seconds=20)
+# An envelope at which the printer failed or died so often, in about ten minutes, is held.
+MAX_ATTEMPTS: Final = 5
 
 ENVELOPES = Counter("mailing_envelopes_total", "PIN Envelopes processed by the printer, by outcome", ["outcome"])
 ERASED = Counter("mailing_letters_erased_total", "Letter files erased after posting")
@@ -56,7 +59,11 @@ class Printer:
 
 
 def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
-    """Print one due envelope. Returns whether there was one. After a crash the same file is written again."""
+    """Print one due envelope. Returns whether there was one. After a crash the same file is written again.
+
+    An envelope that cannot be printed is held as faulty: at once if it is known why, else after MAX_ATTEMPTS. Failures
+    of the disk are not the envelope's, and are retried without limit. Raises OSError and PrinterFailed.
+    """
     with transaction(pool, clock=clock) as tx:
         today = tx.now.astimezone(HONG_KONG).date()
         job = print_store.claim_due_envelope(tx.conn, tx.now, LEASE, today, printer.rule, tx.new_id())
@@ -64,14 +71,36 @@ def print_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:
         return False
     with claimed(), tracing.span("print PIN Envelope", parent=job.traceparent):
         try:
-            letter = _open(job, printer.key)
-            pdf = printer.stationery.pdf(letter, job.dated_on)
+            letter, pdf = _typeset(job, printer)
+            write_atomically(_file(printer, job.batch.number, job.envelope_id), pdf)
         except EnvelopeUnusable as fault:
-            _mark_unsendable(pool, job, fault, clock)
-            return True
-        write_atomically(_file(printer, job.batch.number, job.envelope_id), pdf)
-        _settle_printed(pool, job, letter, pdf, clock)
+            _hold(pool, job, str(fault), clock)
+        except PrinterFailed as failure:
+            if job.attempts < MAX_ATTEMPTS:
+                raise
+            _hold(pool, job, str(failure), clock)
+        except OSError:
+            with transaction(pool, clock=clock) as tx:
+                print_store.restore_attempt(tx.conn, job)
+            raise
+        else:
+            _settle_printed(pool, job, letter, pdf, clock)
     return True
+
+
+def _typeset(job: Job, printer: Printer) -> tuple[Letter, bytes]:
+    """Return the letter and its PDF. Raises EnvelopeUnusable, PrinterFailed and OSError."""
+    if job.attempts > MAX_ATTEMPTS:
+        raise EnvelopeUnusable(f"the printer ended at each of {MAX_ATTEMPTS} attempts, without an outcome")
+    try:
+        letter = _open(job, printer.key)
+        return letter, printer.stationery.pdf(letter, job.dated_on)
+    except (EnvelopeUnusable, OSError):
+        raise
+    except Exception as error:  # unknown, so neither its text nor its frames may be logged: they may quote the PIN
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+    raise PrinterFailed(f"the printer failed unexpectedly: {kind}")
 
 
 def _settle_printed(pool: Pool, job: Job, letter: Letter, pdf: bytes, clock: Clock) -> None:
@@ -99,18 +128,19 @@ def _open(job: Job, key: Key) -> Letter:
     return letter
 
 
-def _mark_unsendable(pool: Pool, job: Job, fault: EnvelopeUnusable, clock: Clock) -> None:
+def _hold(pool: Pool, job: Job, why: str, clock: Clock) -> None:
+    """Hold an envelope as faulty, for an operator."""
     with transaction(pool, clock=clock) as tx:
-        print_store.settle_faulty(tx.conn, job, str(fault))
+        print_store.settle_faulty(tx.conn, job, why)
         audit.record(
             tx,
             actor=ACTOR,
             action="envelope-faulty",
             subject=str(job.renewal_id),
-            details={"envelope_id": str(job.envelope_id), "why": str(fault)},
+            details={"envelope_id": str(job.envelope_id), "why": why},
         )
     ENVELOPES.labels("faulty").inc()
-    log.error("envelope.faulty", envelope_id=str(job.envelope_id), error=str(fault))
+    log.error("envelope.faulty", envelope_id=str(job.envelope_id), error=why)
 
 
 def close_next(pool: Pool, printer: Printer, *, clock: Clock = utc_now) -> bool:

@@ -39,6 +39,10 @@ class EnvelopeUnusable(Refused):
     reason = "envelope-unusable"
 
 
+class PrinterFailed(Exception):
+    """The printer failed at an envelope for an unknown reason; the text names the kind of error, and never the PIN."""
+
+
 class ContactUnknown(Refused):
     """The renewal's CSRs were never requested, so no attestation has named its contact."""
 

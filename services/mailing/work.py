@@ -5,7 +5,7 @@ from itertools import product
 
 import structlog
 from opentelemetry.trace import SpanKind
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from services.mailing import store
 from services.mailing.domain import (
@@ -32,6 +32,7 @@ from shared.tx import Clock, Tx, transaction, utc_now
 log = structlog.get_logger()
 
 SENDINGS = Counter("mailing_sendings_total", "Delivery attempts by outcome", ["template", "outcome"])
+FAULTY = Gauge("mailing_faulty_envelopes", "PIN Envelopes that could not be printed and await an operator")
 # Pre-initialise all label values, so that increase() counts the first occurrence.
 for _template, _outcome in product(
     Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known")

@@ -1,13 +1,17 @@
 """Every sealed PIN becomes one letter in one posting batch, and nobody but the print process can open it."""
 
 import base64
+import errno
 import hashlib
+import os
+import re
 import subprocess
 import sys
 import threading
+import traceback
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
@@ -15,8 +19,12 @@ import pypdf
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from services.mailing import envelope_store, print_work
+from services.mailing.domain import Letter
+from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, claim_due_envelope
-from services.mailing.print_work import print_next
+from services.mailing.print_work import MAX_ATTEMPTS, print_next
+from services.mailing.refusals import PrinterFailed
 from tests.integration.services.mailing.world import World, announced
 from tests.support.engines import Database, Postgres
 from tests.unit.services.mailing.letter import PIN, a_print_key, seal, sealed_content
@@ -135,6 +143,72 @@ def test_letter_that_cannot_be_typeset_is_held_and_its_batch_closes(world: World
     world.pass_time(minutes=2)
     assert world.close()
     assert world.query("SELECT state FROM posting_batches") == [("closed",)]
+
+
+def print_until_settled(world: World, names: int) -> list[str]:
+    """Let the printer try, with time between the attempts. Returns what it raised."""
+    raised: list[str] = []
+    while {"sealed", "printing"} & {*world.envelope_states()}:
+        assert len(raised) < 10 * names
+        try:
+            world.print_all()
+        except (PrinterFailed, OSError) as error:
+            raised.append("".join(traceback.format_exception(error)))
+        world.pass_time(minutes=6)
+    return raised
+
+
+def test_letter_at_which_the_printer_fails_unexpectedly_is_held_and_the_others_are_printed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typeset = Stationery.pdf
+
+    def pdf(self: Stationery, letter: Letter, dated: date) -> bytes:
+        if letter.server_name == "b.example.hk":
+            raise KeyError(letter.pin)
+        return typeset(self, letter, dated)
+
+    monkeypatch.setattr(Stationery, "pdf", pdf)
+    world.apply(*[world.renewal().sealed(name) for name in NAMES])
+    raised = print_until_settled(world, len(NAMES))
+    assert len(raised) == MAX_ATTEMPTS - 1
+    assert PIN not in "".join(raised)
+    assert world.envelope_states() == ["printed", "faulty", "printed"]
+    ((reason,),) = world.query("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
+    assert re.fullmatch(r"the printer failed unexpectedly: KeyError at test_printing.py:\d+", reason)
+    assert world.query("SELECT count(*) FROM audit_log WHERE action = 'envelope-faulty'") == [(1,)]
+    assert world.query(envelope_store.FAULTY) == [(1,)]
+    assert world.close()
+
+
+def test_letter_at_which_the_printer_is_killed_each_time_is_held(
+    world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path
+) -> None:
+    world.apply(world.renewal().sealed())
+    for _ in range(MAX_ATTEMPTS):
+        die(world, "print", postgres.url(mailing_database.name, "mailing_print"), tmp_path)
+        assert world.envelope_states() == ["printing"]
+        world.letters()[0].unlink()
+        world.pass_time(minutes=6)
+    assert print_until_settled(world, 1) == []
+    assert world.query("SELECT state, reason FROM pin_envelopes") == [
+        ("faulty", f"the printer ended at each of {MAX_ATTEMPTS} attempts, without an outcome")
+    ]
+
+
+def test_full_disk_holds_no_letter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world.apply(world.renewal().sealed())
+    with monkeypatch.context() as disk:
+        disk.setattr(print_work, "write_atomically", full)
+        for _ in range(2 * MAX_ATTEMPTS):
+            with pytest.raises(OSError, match="No space"):
+                world.print_all()
+            world.pass_time(minutes=6)
+    assert print_until_settled(world, 1) == []
+    assert world.envelope_states() == ["printed"]
 
 
 @pytest.mark.parametrize("sealed", ["", "no base64!", "===="])
