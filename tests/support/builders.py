@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -15,11 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from shared.db import Pool
-from shared.events.base import Event
+from shared.events.base import Envelope, Event
 from shared.events.issuance import CertificateIssued, OrderOpened
 from shared.events.payment import PaymentCaptured
-from shared.events.registry import ALL
 from shared.messaging import codec
 from shared.messaging.record import Record
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
@@ -80,7 +78,7 @@ class AR:
         return sign(claims, kind=TokenKind.DRAFT_TICKET, key=signing_key(key), now=now, issuer="application")
 
     def attestation(
-        self, renewal_id: RenewalId, document: bytes, now: datetime = NOW, *, key: str = "identity", **changes: Any
+        self, renewal_id: RenewalId, document: bytes, /, now: datetime = NOW, *, key: str = "identity", **changes: Any
     ) -> str:
         """Identity's word that this AR signed the document."""
         claims = {
@@ -98,6 +96,7 @@ class AR:
 def receipt(
     renewal_id: RenewalId,
     document: bytes,
+    /,
     amount_minor: int,
     now: datetime = NOW,
     *,
@@ -266,36 +265,38 @@ class Publisher:
     sequences: Counter[tuple[str, str]] = field(default_factory=Counter)
     offset: int = 0
 
-    def record(self, event: Event, *, now: datetime = NOW, sequence: int | None = None) -> Record:
-        """The event's record; the next of its topic and key unless a sequence is given."""
+    def record(
+        self, event: Event, *, now: datetime = NOW, sequence: int | None = None, traceparent: str | None = None
+    ) -> Record:
+        """Return the event's record; the next of its topic and key unless a sequence is given."""
+        return self.record_of(replace(self.envelope(event, now, sequence), traceparent=traceparent))
+
+    def envelope(self, event: Event, now: datetime, sequence: int | None = None) -> Envelope:
+        """Return the event's envelope; the next of its topic and key unless a sequence is given."""
         key = str(event.renewal_id)
         if sequence is None:
             self.sequences[(event.TOPIC, key)] += 1
             sequence = self.sequences[(event.TOPIC, key)]
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_id": str(uuid.uuid5(_NAMESPACE, f"{event.TOPIC}/{key}/{sequence}")),
-            "ce_source": f"/{event.TOPIC.partition('.')[0]}",
-            "ce_type": event.TYPE,
-            "ce_subject": key,
-            "ce_sequence": str(sequence),
-            "ce_time": now.isoformat(),
-            "ce_dataschema": codec.schema_name(event.TYPE),
-            "content-type": codec.CONTENT_TYPE,
-        }
-        self.offset += 1
-        return Record(
+        return Envelope(
+            id=uuid.uuid5(_NAMESPACE, f"{event.TOPIC}/{key}/{sequence}"),
+            source=f"/{event.TOPIC.partition('.')[0]}",
+            type=event.TYPE,
             topic=event.TOPIC,
-            partition=uuid.UUID(key).int % 12,
-            offset=self.offset,
-            key=key.encode(),
-            headers=tuple((name, value.encode()) for name, value in headers.items()),
-            value=codec.encode_data(event),
+            subject=key,
+            sequence=sequence,
+            time=now,
+            data=codec.encode_data(event),
+            dataschema=codec.schema_name(event.TYPE),
         )
 
-
-def announced(pool: Pool, renewal_id: RenewalId) -> list[Event]:
-    """What a service has announced of one renewal, decoded, oldest first."""
-    with pool.connection() as conn:
-        rows = conn.execute("SELECT type, data FROM outbox WHERE key = %s ORDER BY id", (str(renewal_id),)).fetchall()
-    return [codec.decode_data(bytes(data), ALL[kind]) for kind, data in rows]
+    def record_of(self, envelope: Envelope) -> Record:
+        """Return an envelope as Kafka hands it out, with the next offset."""
+        self.offset += 1
+        return Record(
+            topic=envelope.topic,
+            partition=uuid.UUID(envelope.subject).int % 12,
+            offset=self.offset,
+            key=envelope.key,
+            headers=tuple(codec.to_headers(envelope)),
+            value=envelope.data,
+        )

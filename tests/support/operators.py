@@ -66,10 +66,3 @@ class Desk:
         headers = {"Authorization": f"Bearer {word}", "Idempotency-Key": key or uuid.uuid4().hex}
         json = body if method == "POST" else None
         return self.app.test_client().open(f"/operator/v1/{path}", method=method, headers=headers, json=json)
-
-
-def refusal(answer: TestResponse) -> tuple[int, str]:
-    """Status and slug of a problem document."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    assert answer.json is not None
-    return answer.status_code, str(answer.json["type"]).removeprefix("urn:ecert:problem:")

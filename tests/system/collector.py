@@ -1,12 +1,13 @@
 """A collector of traces: takes what OpenTelemetry's exporters send (OTLP over HTTP) and keeps it."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.servers import serving
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +77,5 @@ def collecting() -> Iterator[Collector]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     collector = Collector(server.server_port)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield collector
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

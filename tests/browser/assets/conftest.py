@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.assets.site import Site, serving
+from tests.browser.assets.site import Site, running_site
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     """The page, asking to sign a small document now."""
-    with serving() as running:
+    with running_site() as running:
         running.document = '{"purpose":"hk.ecert.renewal-application.v1","name":"海港燈飾"}'.encode()
         running.time = datetime.now(UTC).isoformat()
         yield running

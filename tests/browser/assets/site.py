@@ -3,13 +3,14 @@
 import base64
 import contextlib
 import html
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
+
+from tests.support.servers import serving
 
 STATIC: Final = Path(__file__).parents[3] / "portal" / "static"
 POLICY: Final = (
@@ -72,7 +73,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Site]:
+def running_site() -> Iterator[Site]:
     """The site on a loopback port, until the end."""
     site = Site(address="")
 
@@ -104,11 +105,5 @@ def serving() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site.address = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

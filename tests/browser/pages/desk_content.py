@@ -76,22 +76,22 @@ def furnish(world: World) -> None:
     _post(world)
     _hold(world)
     for number in range(200, 230):
-        world.hear(*asked(renewal(number)))
+        world.apply(*asked(renewal(number)))
 
 
 def _issue(world: World) -> None:
     done = renewal(1, "www.harbourlights.example.hk", "xn--czrs0t.xn--fsqu00a.xn--j6w193g", LONG)
     item_id, certificate = done.items[0].id, done.issued()
-    world.hear(*asked(done), done.csr(), certificate)
+    world.apply(*asked(done), done.csr(), certificate)
     serial: str = certificate.serial  # type: ignore[attr-defined]  # it is a CertificateIssued
-    world.hear(
+    world.apply(
         CertificateAccepted(renewal_id=done.id, item_id=item_id, serial=serial, accepted_at=NOW),
         RenewalCompleted(renewal_id=done.id, issued=(item_id,), refused=()),
     )
     revoked = renewal(2)
     certificate = revoked.issued()
-    world.hear(*asked(revoked), revoked.csr(), certificate)
-    world.hear(
+    world.apply(*asked(revoked), revoked.csr(), certificate)
+    world.apply(
         CertificateRevoked(
             renewal_id=revoked.id,
             item_id=revoked.items[0].id,
@@ -104,11 +104,11 @@ def _issue(world: World) -> None:
 
 def _end_otherwise(world: World) -> None:
     refused = renewal(3, LONG)
-    world.hear(*asked(refused), refused.csr())
-    world.hear(IssuanceRefused(renewal_id=refused.id, item_id=refused.items[0].id, reason="caa-forbids"))
+    world.apply(*asked(refused), refused.csr())
+    world.apply(IssuanceRefused(renewal_id=refused.id, item_id=refused.items[0].id, reason="caa-forbids"))
     withdrawn = renewal(4)
-    world.hear(*asked(withdrawn), IssuanceWithheld(renewal_id=withdrawn.id))
-    world.hear(RenewalCancelled(renewal_id=withdrawn.id, reason="withdrawn"))
+    world.apply(*asked(withdrawn), IssuanceWithheld(renewal_id=withdrawn.id))
+    world.apply(RenewalCancelled(renewal_id=withdrawn.id, reason="withdrawn"))
 
 
 def letter(number: int) -> uuid.UUID:
@@ -120,9 +120,9 @@ def _post(world: World) -> None:
     """10 is under way, 11 came back, 12 was lost and another letter is being made, 13 came back and is voided."""
     renewals = {number: renewal(number) for number in (10, 11, 12, 13)}
     for each in renewals.values():
-        world.hear(*asked(each))
+        world.apply(*asked(each))
     for number in (11, 13):
-        world.hear(
+        world.apply(
             PINEnvelopeReturned(
                 renewal_id=renewals[number].id,
                 item_id=renewals[number].items[0].id,
@@ -135,7 +135,7 @@ def _post(world: World) -> None:
         gone, item = renewals[number], renewals[number].items[0]
         [name] = item.server_names
         old, new = letter(number), uuid.uuid5(item.id, "new")
-        world.hear(
+        world.apply(
             PINVoided(renewal_id=gone.id, item_id=item.id, envelope_id=old, server_name=name, reason=reason),
             PINReissued(renewal_id=gone.id, item_id=item.id, envelope_id=new, server_name=name, replaces=old),
         )
@@ -145,13 +145,15 @@ def _hold(world: World) -> None:
     """20 is forged and waits for a second person, 21 is forged alone, 22 has a gap; the last is no event at all."""
     for number in (20, 21):
         forged = renewal(number)
-        world.hear(*asked(forged))
-        world.deliver(world.publishers.record(forged.csr(), sign="stranger"), world.publishers.record(forged.issued()))
+        world.apply(*asked(forged))
+        world.apply_records(
+            world.publisher.record(forged.csr(), sign="stranger"), world.publisher.record(forged.issued())
+        )
     late = renewal(22)
-    world.publishers.record(late.submitted())
-    world.deliver(world.publishers.record(late.requested()))
-    record = world.publishers.record(renewal(23).submitted())
-    world.deliver(replace(record, key=b"\xffno key at all\x00" * 8, headers=(("x", b"y"),), value=b"\xfe\xff"))
+    world.publisher.record(late.submitted())
+    world.apply_records(world.publisher.record(late.requested()))
+    record = world.publisher.record(renewal(23).submitted())
+    world.apply_records(replace(record, key=b"\xffno key at all\x00" * 8, headers=(("x", b"y"),), value=b"\xfe\xff"))
     world.post(OPERATOR, f"/held/desk/{held_event(world, 20)}/skip", reason="Signed by a stranger’s key; 偽造")
 
 

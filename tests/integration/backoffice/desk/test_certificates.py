@@ -15,7 +15,7 @@ FIRST, SECOND = "E-AAAAAAAAAA", "E-BBBBBBBBBB"
 @pytest.fixture
 def renewal(world: World) -> Renewal:
     renewal = Renewal()
-    world.hear(*renewal.asked(), renewal.csr(), renewal.issued())
+    world.apply(*renewal.asked(), renewal.csr(), renewal.issued())
     return renewal
 
 
@@ -80,14 +80,14 @@ def listed(world: World, standing: str) -> list[str]:
 
 def test_each_certificate_is_in_the_list_where_it_stands(world: World, renewal: Renewal) -> None:
     assert (listed(world, "waiting"), listed(world, "issued"), listed(world, "refused")) == ([SECOND], [FIRST], [])
-    world.hear(IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[1].id, reason="caa-forbids"))
+    world.apply(IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[1].id, reason="caa-forbids"))
     assert (listed(world, "waiting"), listed(world, "refused")) == ([], [SECOND])
 
 
 def test_a_certificate_refused_before_any_order_is_shown_whichever_topic_was_first(world: World) -> None:
     renewal = Renewal()
     refused = IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[0].id, reason="names-not-certifiable")
-    world.hear(refused, renewal.submitted(), renewal.requested())
+    world.apply(refused, renewal.submitted(), renewal.requested())
     assert (listed(world, "waiting"), listed(world, "refused")) == ([SECOND], [FIRST])
 
 
@@ -97,14 +97,14 @@ def test_a_withdrawn_certificate_waits_no_more_whichever_topic_was_first(world: 
     opening = [renewal.opened(0), renewal.opened(1)]
     end = [IssuanceWithheld(renewal_id=renewal.id)]
     others = [renewal.submitted(), renewal.requested(), RenewalCancelled(renewal_id=renewal.id, reason="withdrawn")]
-    world.hear(*([*opening, *end, *others] if withheld_first else [*others, *opening, *end]))
+    world.apply(*([*opening, *end, *others] if withheld_first else [*others, *opening, *end]))
     assert listed(world, "waiting") == []
     assert {row[0] for row in world.rows("SELECT withdrawn_at IS NOT NULL FROM items")} == {True}
 
 
 def test_a_revoked_certificate_says_so(world: World, renewal: Renewal) -> None:
     [(serial,)] = world.rows("SELECT serial FROM items WHERE serial IS NOT NULL")
-    world.hear(
+    world.apply(
         CertificateRevoked(
             renewal_id=renewal.id, item_id=renewal.items[0].id, serial=serial, reason="superseded", revoked_at=NOW
         )
@@ -115,7 +115,7 @@ def test_a_revoked_certificate_says_so(world: World, renewal: Renewal) -> None:
 def test_a_long_list_is_read_page_by_page(world: World) -> None:
     renewals = [Renewal(reference=f"R-{number:0>10}".replace("0", "A")) for number in range(15)]
     for renewal in renewals:
-        world.hear(*renewal.asked()[2:5])
+        world.apply(*renewal.asked()[2:5])
     client, path, seen = world.client(), "/certificates/waiting", 0
     while path:
         page = client.get(path).text

@@ -23,8 +23,8 @@ from tests.integration.services.issuance.world import World as Issuance
 from tests.integration.services.mailing.mail_server import MailServerFake
 from tests.integration.services.mailing.test_posting import filled, post, rows_of
 from tests.integration.services.mailing.world import World as Mailing
-from tests.integration.services.mailing.world import announced as sealed
-from tests.support.builders import NOW, announced, document, receipt
+from tests.integration.services.mailing.world import sealed_event
+from tests.support.builders import NOW, document, receipt
 from tests.support.engines import Database, Postgres
 from tests.unit.services.mailing.letter import a_letter
 from tests.unit.services.mailing.test_registered_numbers import numbered
@@ -72,13 +72,13 @@ def posted(world: World, mailing: Mailing) -> Letter:
     """A letter that mailing printed and posted, as the desk heard."""
     renewal = Renewal()
     letter = letter_of(renewal)
-    mailing.apply(sealed(letter))
+    mailing.apply(sealed_event(letter))
     mailing.print_all()
     mailing.pass_time(minutes=2)
     assert mailing.close()
     post(mailing, filled(rows_of(mailing), numbered(1)))
-    world.hear(*[each for each in renewal.asked() if not isinstance(each, PINEnvelopePosted)])
-    world.hear(*announced(mailing.pool, renewal.id))
+    world.apply(*[each for each in renewal.asked() if not isinstance(each, PINEnvelopePosted)])
+    world.apply(*mailing.announced(renewal.id))
     return letter
 
 
@@ -117,9 +117,9 @@ def test_a_letter_that_came_back_is_recorded_by_mailing_and_seen_once_it_is_anno
         ("S1002", "mark-returned-asked", "unclaimed 無人領取"),
         ("S1002", "mark-returned-done", None),
     ]
-    ((actor,),) = mailing.query("SELECT actor FROM audit_log WHERE action = 'envelope-returned'")
+    ((actor,),) = mailing.rows("SELECT actor FROM audit_log WHERE action = 'envelope-returned'")
     assert actor == "staff S1002"
-    world.hear(*[each for each in announced(mailing.pool, posted.renewal_id) if isinstance(each, PINEnvelopeReturned)])
+    world.apply(*[each for each in mailing.announced(posted.renewal_id) if isinstance(each, PINEnvelopeReturned)])
     assert "23 Nov 2026: unclaimed 無人領取" in seen(world, MAIL_ROOM, page)
     assert numbered(1) in seen(world, ENQUIRIES, "/envelopes/returned")
     assert "None." in seen(world, ENQUIRIES, "/envelopes/despatched")
@@ -144,7 +144,7 @@ def test_a_form_that_cannot_be_so_is_shown_again_with_what_was_typed(
     assert answer.status_code == 422
     assert re.search(rf'<a href="#returned-{field}[^"]*">[^<]*{told}', answer.text), answer.text
     assert f'value="{form["on-day"]}"' in answer.text
-    assert mailing.query("SELECT 1 FROM pin_envelopes WHERE state = 'returned'") == []
+    assert mailing.rows("SELECT 1 FROM pin_envelopes WHERE state = 'returned'") == []
 
 
 def test_a_refusal_of_mailings_is_on_record_at_the_desk(world: World, mailing: Mailing, posted: Letter) -> None:
@@ -185,7 +185,7 @@ def test_names_outside_the_basic_plane_and_letters_of_other_scripts_are_shown_wh
         attestation=rare.attestation(renewal.id, content),
         receipt=receipt(renewal.id, content, renewal.amount),
     )
-    world.hear(asked, renewal.posted())
+    world.apply(asked, renewal.posted())
     path = f"/envelopes/{renewal.posted().envelope_id}/recipient"
     page = world.client(MAIL_ROOM).get(path).text
     read = html.unescape(re.sub(r"<[^>]+>", "", page))
@@ -207,8 +207,8 @@ def replaced(world: World, issuance: Issuance) -> tuple[str, str, Any]:
         registered_number=numbered(7),
         posted_on=NOW.date(),
     )
-    opened = [each for each in announced(issuance.pool, renewal.renewal_id) if isinstance(each, OrderOpened)]
-    world.hear(*opened, posted)
+    opened = [each for each in issuance.announced(renewal.renewal_id) if isinstance(each, OrderOpened)]
+    world.apply(*opened, posted)
     return f"/envelopes/{envelope_id}", str(envelope_id), renewal
 
 
@@ -218,8 +218,8 @@ def test_a_lost_letters_pin_is_voided_by_issuance_and_its_successor_is_shown(wor
     assert answer.status_code == 303
     assert "another letter is being made" in world.client(MAIL_ROOM).get(answer.location).text
     assert audited(world) == [("S1002", "reissue-pin-asked", "no trace"), ("S1002", "reissue-pin-done", None)]
-    told = announced(issuance.pool, renewal.renewal_id)
-    world.hear(*[each for each in told if isinstance(each, PINVoided | PINReissued)])
+    told = issuance.announced(renewal.renewal_id)
+    world.apply(*[each for each in told if isinstance(each, PINVoided | PINReissued)])
     assert ": lost" in seen(world, MAIL_ROOM, page)
     assert numbered(7) in seen(world, ENQUIRIES, "/envelopes/lost")
     ((new,),) = issuance.rows("SELECT envelope_id FROM pins WHERE state <> 'void'")
@@ -264,7 +264,7 @@ def test_a_long_list_is_read_page_by_page_and_no_letter_twice(world: World) -> N
     renewals = [Renewal() for _ in range(60)]
     for number, renewal in enumerate(renewals):
         day = NOW.date() - timedelta(days=number % 4)
-        world.hear(replace(renewal.posted(), registered_number=f"R{number}", posted_on=day))
+        world.apply(replace(renewal.posted(), registered_number=f"R{number}", posted_on=day))
     found: list[str] = []
     path = "/envelopes/despatched"
     while path:

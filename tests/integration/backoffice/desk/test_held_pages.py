@@ -21,8 +21,10 @@ OPERATOR, SUPERVISOR, AUDITOR = "yip-hoi-ching", "tsang-man-kit", "mok-sze-wan"
 def forged(world: World) -> Renewal:
     """A renewal whose certificate a stranger signed the event of; its acceptance waits behind that."""
     renewal = Renewal()
-    world.hear(*renewal.asked(), renewal.csr())
-    world.deliver(world.publishers.record(renewal.issued(), sign="stranger"), world.publishers.record(renewal.csr(1)))
+    world.apply(*renewal.asked(), renewal.csr())
+    world.apply_records(
+        world.publisher.record(renewal.issued(), sign="stranger"), world.publisher.record(renewal.csr(1))
+    )
     return renewal
 
 

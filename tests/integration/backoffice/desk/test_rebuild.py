@@ -28,7 +28,7 @@ class Topics:
     records: list[Record] = field(default_factory=list)
 
     def hear(self, *records: Record) -> None:
-        self.world.deliver(*records)
+        self.world.apply_records(*records)
         self.records += records
 
     def read(self) -> Batches:
@@ -49,7 +49,7 @@ class Topics:
 @pytest.fixture
 def topics(world: World) -> Topics:
     """One renewal that is under way, one cancelled, one with a forged event that was left out."""
-    made, publish = Topics(world), world.publishers.record
+    made, publish = Topics(world), world.publisher.record
     for _ in range(5):
         under_way = Renewal()
         made.hear(*map(publish, under_way.asked()))
@@ -166,8 +166,8 @@ def test_a_kafka_that_falls_silent_changes_nothing(world: World, topics: Topics)
 
 def test_meanwhile_staff_read_what_was_there_and_the_consumer_waits(world: World, topics: Topics) -> None:
     late = Renewal()
-    news = [*map(world.publishers.record, late.asked())]
-    arriving = threading.Thread(target=lambda: world.deliver(*news))
+    news = [*map(world.publisher.record, late.asked())]
+    arriving = threading.Thread(target=lambda: world.apply_records(*news))
     listed: list[str] = []
 
     def slow() -> Batches:
@@ -191,7 +191,7 @@ def test_meanwhile_staff_read_what_was_there_and_the_consumer_waits(world: World
 
 def test_what_is_held_is_held_again_and_nothing_is_held_twice(world: World, topics: Topics) -> None:
     late = Renewal()
-    opened, _, waits = map(world.publishers.record, (late.opened(0), late.csr(0), late.opened(1)))
+    opened, _, waits = map(world.publisher.record, (late.opened(0), late.csr(0), late.opened(1)))
     unreadable = Record(topic="payment.events", partition=3, offset=99, key=b"x", headers=(), value=b"{")
     topics.hear(opened, waits, unreadable)
     assert sorted(world.held()) == ["gap", "no-sequence"]

@@ -64,7 +64,7 @@ def test_emptied_and_read_again_from_kafka_it_is_the_same(
     world: World, topics: Kafka, environment: dict[str, str]
 ) -> None:
     renewals = [Renewal() for _ in range(5)]
-    records = [each for renewal in renewals for each in world.hear(*renewal.asked(), renewal.csr(), renewal.issued())]
+    records = [each for renewal in renewals for each in world.apply(*renewal.asked(), renewal.csr(), renewal.issued())]
     publish(topics, records)
     right = command(environment, "state", "--actor", "test").stdout
     assert re.fullmatch(r"[0-9a-f]{64}\n", right)
@@ -83,7 +83,7 @@ def test_emptied_and_read_again_from_kafka_it_is_the_same(
 def test_what_the_topics_lack_is_said_and_nothing_is_changed(
     world: World, topics: Kafka, environment: dict[str, str]
 ) -> None:
-    records = world.hear(*Renewal().asked())
+    records = world.apply(*Renewal().asked())
     publish(topics, [each for each in records if each is not records[4]])  # the second order
     right = command(environment, "state", "--actor", "test").stdout
     done = command(environment, "rebuild", "--actor", "test")

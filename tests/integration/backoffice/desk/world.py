@@ -2,9 +2,7 @@
 
 import json
 import socketserver
-import threading
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,10 +21,10 @@ from backoffice.desk import projection
 from backoffice.desk.projection import Keys
 from shared.db import Pool
 from shared.events.application import CSRRequested, RenewalSubmitted
-from shared.events.base import Envelope, Event, Topic
+from shared.events.base import Event, Topic
 from shared.events.issuance import CSRReceived
 from shared.events.mailing import CSRRequestSent, PINEnvelopePosted
-from shared.messaging import codec, feed_signature
+from shared.messaging import feed_signature
 from shared.messaging.applier import Applier
 from shared.messaging.record import Record
 from shared.operators import operator_api
@@ -36,7 +34,21 @@ from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 from shared.vocabulary import Language, RenewalId
 from shared.web.idempotency import FingerprintKey
-from tests.support.builders import AR, NOW, Item, captured, document, issued, key_set, opened, receipt, signing_key
+from tests.support.builders import (
+    AR,
+    NOW,
+    Item,
+    Publisher,
+    captured,
+    document,
+    issued,
+    key_set,
+    opened,
+    receipt,
+    signing_key,
+)
+from tests.support.servers import serving
+from tests.support.world import BaseWorld
 
 URL: Final = "https://desk.ecert.localhost:8443"
 CHAN: Final = AR(
@@ -47,48 +59,21 @@ CHAN: Final = AR(
 
 
 @dataclass
-class Publishers:
+class Publishers(Publisher):
     """Every service's relay at once: numbers each topic's events of a renewal, and signs the feed's."""
 
-    sequences: Counter[tuple[str, str]] = field(default_factory=Counter)
     positions: int = 0
-    offset: int = 0
     now: datetime = NOW
 
     def record(self, event: Event, *, sign: str = "feed", **changes: Any) -> Record:
-        """The event's next record, a second after the one before."""
-        place = (event.TOPIC.value, str(event.renewal_id))
-        self.sequences[place] += 1
+        """Return the event's next record, a second after the one before."""
         self.now += timedelta(seconds=1)
-        self.offset += 1
-        envelope = Envelope(
-            id=uuid.uuid4(),
-            source=f"/{event.TOPIC.partition('.')[0]}",
-            type=event.TYPE,
-            topic=event.TOPIC,
-            subject=str(event.renewal_id),
-            sequence=self.sequences[place],
-            time=self.now,
-            data=codec.encode_data(event),
-            dataschema=codec.schema_name(event.TYPE),
-        )
+        envelope = self.envelope(event, self.now)
         if event.TOPIC is Topic.ISSUANCE:
             self.positions += 1
             envelope = replace(envelope, position=self.positions)
             envelope = replace(envelope, signature=feed_signature.sign(envelope, signing_key(sign)))
-        return record_of(replace(envelope, **changes), self.offset)
-
-
-def record_of(envelope: Envelope, offset: int) -> Record:
-    """An envelope as Kafka hands it out."""
-    return Record(
-        topic=envelope.topic,
-        partition=uuid.UUID(envelope.subject).int % 12,
-        offset=offset,
-        key=envelope.key,
-        headers=tuple(codec.to_headers(envelope)),
-        value=envelope.data,
-    )
+        return self.record_of(replace(envelope, **changes))
 
 
 @dataclass
@@ -215,14 +200,8 @@ def operating(
         clock=lambda: NOW,
     )
     server = make_server(f"unix://{path}", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(server):
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Silent(BaseHTTPRequestHandler):
@@ -249,26 +228,19 @@ class _Silent(BaseHTTPRequestHandler):
 @contextmanager
 def falling_silent(path: Path) -> Iterator[None]:
     """A service at this socket that falls silent when it is asked to do something."""
-    with socketserver.UnixStreamServer(str(path), _Silent) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    with socketserver.UnixStreamServer(str(path), _Silent) as server, serving(server):
+        yield
 
 
-@dataclass
-class World:
-    """One desk of its own."""
+@dataclass(kw_only=True)
+class World(BaseWorld):
+    """One desk with its staff."""
 
-    pool: Pool
     app: flask.Flask
     staff: Staff
     sockets: Path
     publication: "Publication"
-    publishers: Publishers = field(default_factory=Publishers)
+    publisher: Publishers = field(default_factory=Publishers)
 
     def client(self, member: str | None = "mok-sze-wan") -> FlaskClient:
         """A browser with this member's certificate."""
@@ -283,23 +255,11 @@ class World:
         data = {"once": uuid.uuid4().hex, **form}
         return self.client(member).post(path, data=data, headers={"Origin": URL})
 
-    def deliver(self, *records: Record) -> None:
-        """What the consumer does with a poll batch."""
-        with self.pool.connection() as conn, conn.transaction():
-            consumer(self.publication).batch(conn, records)
+    def record(self, event: Event) -> Record:
+        return self.publisher.record(event)
 
-    def hear(self, *events: Event) -> list[Record]:
-        """Publish these events and apply them."""
-        records = [self.publishers.record(event) for event in events]
-        self.deliver(*records)
-        return records
-
-    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with self.pool.connection() as conn:
-            return conn.execute(sql.encode(), values).fetchall()
-
-    def held(self) -> list[str]:
-        return [row[0] for row in self.rows("SELECT reason FROM parked_events ORDER BY id")]
+    def applier(self) -> Applier:
+        return consumer(self.publication)
 
 
 @dataclass

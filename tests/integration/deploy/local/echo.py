@@ -9,12 +9,13 @@ import socketserver
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
+
+from tests.support.servers import serving
 
 _NODE: Final = Path(sys.executable).parent / "node"
 _HTTP2: Final = Path(__file__).with_name("http2.cjs")
@@ -53,14 +54,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 @contextlib.contextmanager
 def echoing(path: Path) -> Iterator[None]:
     """A server on this Unix socket, for as long as the block lasts."""
-    with _Server(str(path), _Echo) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(str(path), _Echo)
+    with serving(server):
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,6 @@ def pool(application_database: Database) -> Iterator[Pool]:
 
 @pytest.fixture
 def world(pool: Pool, tmp_path: Path) -> World:
-    made = World(pool)
+    made = World(pool=pool)
     made.enrol(ROWS, tmp_path)
     return made

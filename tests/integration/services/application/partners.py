@@ -60,7 +60,7 @@ class Partners:
 
     def listen(self) -> bool:
         """Take in the next event of application's; False if there is none."""
-        announced = self.world.announced(self.renewal)
+        announced = self.world.announced(self.renewal.id)
         if self.seen == len(announced):
             return False
         self._take(announced[self.seen])
@@ -123,7 +123,7 @@ class Partners:
         """Deliver the oldest event of a topic; False if there is none."""
         if not queue:
             return False
-        self.world.deliver(queue.popleft())
+        self.world.apply(queue.popleft())
         return True
 
     def finish(self) -> None:

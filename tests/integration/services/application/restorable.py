@@ -37,7 +37,7 @@ class Restorable:
         """Rewind the consumer to the beginning, and read everything again."""
         records, self.world.delivered = self.world.delivered, []
         for record in records:
-            self.world.apply(record)
+            self.world.apply_records(record)
 
 
 def everything(world: World) -> dict[str, Any]:

@@ -23,42 +23,42 @@ from tests.support.builders import NOW
 
 def test_a_renewal_of_three_goes_from_draft_to_completed(world: World) -> None:
     renewal = world.submitted(WWW, WILDCARD, MULTI)
-    asked = world.announced(renewal, RenewalSubmitted)[0]
+    asked = world.announced(renewal.id, RenewalSubmitted)[0]
     assert asked.amount_minor == sum(fee.amount_minor for fee in asked.items) == renewal.amount_minor
     assert asked.pay_before == NOW + timedelta(days=14)
-    world.deliver(world.captured(renewal))
-    (csrs,) = world.announced(renewal, CSRRequested)
+    world.apply(world.captured(renewal))
+    (csrs,) = world.announced(renewal.id, CSRRequested)
     assert csrs.document.encode() == renewal.document
     for position in range(3):
-        world.deliver(world.opened(renewal, position))
+        world.apply(world.opened(renewal, position))
     for position in range(3):
-        world.deliver(world.csr_received(renewal, position), world.issued(renewal, position))
+        world.apply(world.csr_received(renewal, position), world.issued(renewal, position))
     assert world.state(renewal) == "completed"
-    (end,) = world.announced(renewal, RenewalCompleted)
+    (end,) = world.announced(renewal.id, RenewalCompleted)
     assert end.issued == tuple(renewal.item_id(position) for position in range(3))
     assert end.refused == ()
     assert world.names(renewal) == ["RenewalSubmitted", "CSRRequested", "RenewalCompleted"]
     assert world.rows("SELECT * FROM timers") == []
-    assert world.held(renewal) == world.ignored(renewal) == []
+    assert world.held(renewal.id) == world.ignored(renewal) == []
 
 
 def test_a_capture_asks_for_the_csrs_exactly_once(world: World) -> None:
     renewal = world.submitted()
     capture = world.captured(renewal)
     record = world.publisher.record(capture)
-    world.apply(record, record)
-    world.deliver(capture)
-    assert len(world.announced(renewal, CSRRequested)) == 1
+    world.apply_records(record, record)
+    world.apply(capture)
+    assert len(world.announced(renewal.id, CSRRequested)) == 1
     assert world.ignored(renewal) == ["captured before"]
 
 
 @pytest.mark.parametrize("changes", [{"amount_minor": 1}, {"currency": "USD"}])
 def test_a_capture_of_another_amount_is_held(world: World, changes: dict[str, object]) -> None:
     renewal = world.submitted()
-    world.deliver(world.captured(renewal, **changes))
-    assert world.held(renewal) == ["wrong-amount"]
+    world.apply(world.captured(renewal, **changes))
+    assert world.held(renewal.id) == ["wrong-amount"]
     assert world.state(renewal) == "awaiting-payment"
-    assert world.announced(renewal, CSRRequested) == []
+    assert world.announced(renewal.id, CSRRequested) == []
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -66,33 +66,33 @@ def test_a_second_payment_is_held_and_nothing_is_paid_back_unasked(world: World,
     renewal = world.paid()
     if ended:
         world.cancel(renewal)
-        world.deliver(world.withheld(renewal))
+        world.apply(world.withheld(renewal))
     before = world.names(renewal)
-    world.deliver(world.captured(renewal, payment_id=uuid.uuid4()))
-    assert world.held(renewal) == ["paid-twice"]
+    world.apply(world.captured(renewal, payment_id=uuid.uuid4()))
+    assert world.held(renewal.id) == ["paid-twice"]
     assert world.names(renewal) == before
 
 
 def test_a_capture_of_a_draft_is_held_not_lost(world: World) -> None:
     renewal = world.draft()
-    world.deliver(world.captured(renewal))
-    assert world.held(renewal) == ["not-in-this-state"]
+    world.apply(world.captured(renewal))
+    assert world.held(renewal.id) == ["not-in-this-state"]
 
 
 def test_money_for_an_unknown_renewal_is_held_not_lost(world: World) -> None:
     renewal = world.draft()
     renewal.id = RenewalId(uuid.uuid4())
-    world.deliver(world.captured(renewal))
-    assert world.held(renewal) == ["renewal-not-found"]
+    world.apply(world.captured(renewal))
+    assert world.held(renewal.id) == ["renewal-not-found"]
 
 
 def test_declined_attempts_leave_the_renewal_waiting(world: World) -> None:
     renewal = world.submitted()
     decline = PaymentDeclined(renewal_id=renewal.id, payment_id=uuid.uuid4(), reason="insufficient-funds")
-    world.deliver(decline, decline)
+    world.apply(decline, decline)
     assert world.state(renewal) == "awaiting-payment"
     assert world.shown(renewal)["deadline"] == (NOW + timedelta(days=14)).isoformat()
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     assert world.state(renewal) == "awaiting-csrs"
 
 
@@ -109,10 +109,10 @@ def test_a_draft_is_cancelled_at_once(world: World) -> None:
 def test_cancel_before_payment_closes_the_checkout_first(world: World) -> None:
     renewal = world.submitted()
     assert body(world.cancel(renewal))["state"] == "closing-checkout"
-    assert world.announced(renewal, CancellationRequested) == []
-    world.deliver(world.expired(renewal))
+    assert world.announced(renewal.id, CancellationRequested) == []
+    world.apply(world.expired(renewal))
     assert world.state(renewal) == "withholding"
-    world.deliver(world.withheld(renewal))
+    world.apply(world.withheld(renewal))
     assert world.state(renewal) == "cancelled"
     assert world.names(renewal) == [
         "RenewalSubmitted",
@@ -120,73 +120,73 @@ def test_cancel_before_payment_closes_the_checkout_first(world: World) -> None:
         "CancellationRequested",
         "RenewalCancelled",
     ]
-    assert world.announced(renewal, RenewalCancelled)[0].reason == "cancelled"
+    assert world.announced(renewal.id, RenewalCancelled)[0].reason == "cancelled"
 
 
 def test_a_capture_while_the_checkout_closes_goes_back_once_issuance_has_withheld(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
-    world.deliver(world.captured(renewal))
-    assert world.announced(renewal, CSRRequested) == world.announced(renewal, RefundDue) == []
-    world.deliver(world.withheld(renewal))
-    (refund,) = world.announced(renewal, RefundDue)
+    world.apply(world.captured(renewal))
+    assert world.announced(renewal.id, CSRRequested) == world.announced(renewal.id, RefundDue) == []
+    world.apply(world.withheld(renewal))
+    (refund,) = world.announced(renewal.id, RefundDue)
     assert (refund.item_id, refund.amount_minor) == (None, renewal.amount_minor)
 
 
 def test_a_capture_after_the_cancellation_is_paid_back_once(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
-    world.deliver(world.expired(renewal), world.withheld(renewal))
-    assert world.announced(renewal, RefundDue) == []
-    world.deliver(world.captured(renewal))
-    world.deliver(world.captured(renewal))
-    assert [refund.amount_minor for refund in world.announced(renewal, RefundDue)] == [renewal.amount_minor]
+    world.apply(world.expired(renewal), world.withheld(renewal))
+    assert world.announced(renewal.id, RefundDue) == []
+    world.apply(world.captured(renewal))
+    world.apply(world.captured(renewal))
+    assert [refund.amount_minor for refund in world.announced(renewal.id, RefundDue)] == [renewal.amount_minor]
     assert world.state(renewal) == "cancelled"
 
 
 def test_a_capture_while_issuance_withholds_is_paid_back_once(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
-    world.deliver(world.expired(renewal))
-    world.deliver(world.captured(renewal))
-    assert world.announced(renewal, RefundDue) == []
-    world.deliver(world.withheld(renewal))
-    world.deliver(world.captured(renewal))
-    assert [refund.amount_minor for refund in world.announced(renewal, RefundDue)] == [renewal.amount_minor]
+    world.apply(world.expired(renewal))
+    world.apply(world.captured(renewal))
+    assert world.announced(renewal.id, RefundDue) == []
+    world.apply(world.withheld(renewal))
+    world.apply(world.captured(renewal))
+    assert [refund.amount_minor for refund in world.announced(renewal.id, RefundDue)] == [renewal.amount_minor]
 
 
 def test_cancel_after_payment_refunds_only_after_the_tombstone(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     assert body(world.cancel(renewal))["state"] == "withholding"
-    assert world.announced(renewal, RefundDue) == []
-    world.deliver(world.withheld(renewal))
+    assert world.announced(renewal.id, RefundDue) == []
+    world.apply(world.withheld(renewal))
     assert world.item_states(renewal) == ["withheld", "withheld"]
-    assert [refund.amount_minor for refund in world.announced(renewal, RefundDue)] == [renewal.amount_minor]
+    assert [refund.amount_minor for refund in world.announced(renewal.id, RefundDue)] == [renewal.amount_minor]
     assert world.shown(renewal)["ending"] == "cancelled"
     # Who tells the AR of the end knows by then what goes back, and whom to tell.
     assert world.names(renewal)[-2:] == ["RefundDue", "RenewalCancelled"]
-    (end,) = world.announced(renewal, RenewalCancelled)
-    (asked,) = world.announced(renewal, CSRRequested)
+    (end,) = world.announced(renewal.id, RenewalCancelled)
+    (asked,) = world.announced(renewal.id, CSRRequested)
     assert (end.document, end.attestation) == (asked.document, asked.attestation)
 
 
 def test_a_declined_cancellation_lets_the_renewal_go_on(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
-    world.deliver(world.declined(renewal))
+    world.apply(world.declined(renewal))
     assert world.state(renewal) == "awaiting-csrs"
     assert world.shown(renewal)["ending"] is None
-    world.deliver(world.opened(renewal), world.csr_received(renewal), world.issued(renewal))
+    world.apply(world.opened(renewal), world.csr_received(renewal), world.issued(renewal))
     assert world.state(renewal) == "completed"
-    assert world.announced(renewal, RefundDue) == []
+    assert world.announced(renewal.id, RefundDue) == []
 
 
 def test_a_renewal_that_ended_while_withholding_completes_when_the_cancellation_is_declined(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
-    world.deliver(world.opened(renewal), world.csr_received(renewal), world.issued(renewal))
+    world.apply(world.opened(renewal), world.csr_received(renewal), world.issued(renewal))
     assert world.state(renewal) == "withholding"
-    world.deliver(world.declined(renewal))
+    world.apply(world.declined(renewal))
     assert world.state(renewal) == "completed"
     assert world.rows("SELECT * FROM timers") == []
 
@@ -194,18 +194,18 @@ def test_a_renewal_that_ended_while_withholding_completes_when_the_cancellation_
 def test_a_tombstone_ends_the_renewal_even_when_another_answer_came_first(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
-    world.deliver(world.declined(renewal), world.withheld(renewal))
+    world.apply(world.declined(renewal), world.withheld(renewal))
     assert world.state(renewal) == "cancelled"
-    assert len(world.announced(renewal, RefundDue)) == 1
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 def test_a_tombstone_beside_an_issued_item_is_held_and_nothing_is_paid_back(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.issued(renewal, 0))
+    world.apply(world.issued(renewal, 0))
     world.cancel(renewal)
-    world.deliver(world.withheld(renewal))
-    assert world.held(renewal) == ["contradiction"]
-    assert world.announced(renewal, RefundDue) == []
+    world.apply(world.withheld(renewal))
+    assert world.held(renewal.id) == ["contradiction"]
+    assert world.announced(renewal.id, RefundDue) == []
 
 
 def test_cancelling_twice_is_refused_with_the_state(world: World) -> None:
@@ -213,7 +213,7 @@ def test_cancelling_twice_is_refused_with_the_state(world: World) -> None:
     world.cancel(renewal)
     answer = world.cancel(renewal)
     assert (answer.status_code, body(answer)["state"]) == (409, "withholding")
-    assert len(world.announced(renewal, CancellationRequested)) == 1
+    assert len(world.announced(renewal.id, CancellationRequested)) == 1
 
 
 # Two topics in either order
@@ -246,10 +246,10 @@ def test_mailing_and_issuance_may_speak_in_any_order(world: World, mailing_first
         replaces=envelope,
     )
     issuance = [world.opened(renewal), reissued, world.csr_received(renewal), world.issued(renewal)]
-    world.deliver(world.captured(renewal))
-    world.deliver(*mailing[:mailing_first], *issuance, *mailing[mailing_first:])
+    world.apply(world.captured(renewal))
+    world.apply(*mailing[:mailing_first], *issuance, *mailing[mailing_first:])
     assert world.state(renewal) == "completed"
-    assert world.held(renewal) == world.ignored(renewal) == []
+    assert world.held(renewal.id) == world.ignored(renewal) == []
     shown = {"csr-request-sent", "pin-envelope-posted", "pin-envelope-returned", "pin-reissued"}
     assert set(world.course(renewal)) >= shown
 
@@ -257,7 +257,7 @@ def test_mailing_and_issuance_may_speak_in_any_order(world: World, mailing_first
 def test_an_acceptance_after_the_end_is_shown(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)
-    world.deliver(
+    world.apply(
         issued,
         CertificateAccepted(renewal_id=renewal.id, item_id=issued.item_id, serial=issued.serial, accepted_at=NOW),
     )
@@ -267,7 +267,7 @@ def test_an_acceptance_after_the_end_is_shown(world: World) -> None:
 
 def test_events_of_issuance_ahead_of_the_captures_change_no_more_than_items(world: World) -> None:
     renewal = world.submitted()
-    world.deliver(world.opened(renewal))
-    world.deliver(world.captured(renewal))
-    world.deliver(world.csr_received(renewal), world.issued(renewal))
+    world.apply(world.opened(renewal))
+    world.apply(world.captured(renewal))
+    world.apply(world.csr_received(renewal), world.issued(renewal))
     assert world.state(renewal) == "completed"

@@ -21,27 +21,27 @@ from tests.support.builders import AR
 def test_an_ar_replaced_between_submission_and_payment_puts_the_renewal_on_hold(world: World) -> None:
     renewal = world.submitted(WWW, WILDCARD)
     world.change_subscription(WILDCARD, ar_id="ar-new")
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     assert world.state(renewal) == "on-hold"
-    assert world.announced(renewal, CSRRequested) == []
-    world.deliver(world.captured(renewal))
+    assert world.announced(renewal.id, CSRRequested) == []
+    world.apply(world.captured(renewal))
     assert world.state(renewal) == "on-hold"
 
 
 def test_a_subscription_that_went_to_another_subscriber_puts_the_renewal_on_hold(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, subscriber_id="sub-other")
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     assert world.state(renewal) == "on-hold"
 
 
 def test_the_new_ar_cancels_a_renewal_on_hold_and_the_money_goes_back(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, ar_id="ar-new")
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     assert world.cancel(renewal, ar=AR(id=ARId("ar-new"), certificate_sha256="c2" * 32)).status_code == 202
-    world.deliver(world.withheld(renewal))
-    assert len(world.announced(renewal, RefundDue)) == 1
+    world.apply(world.withheld(renewal))
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 # Deadlines
@@ -53,10 +53,10 @@ def test_an_unpaid_renewal_asks_payment_before_it_expires(world: World) -> None:
     assert world.state(renewal) == "awaiting-payment"
     world.pass_time(timedelta(seconds=1))
     assert world.state(renewal) == "expiring"
-    assert world.announced(renewal, CheckoutClosureRequested)[0].reason is ClosureReason.DEADLINE
-    world.deliver(world.expired(renewal))
+    assert world.announced(renewal.id, CheckoutClosureRequested)[0].reason is ClosureReason.DEADLINE
+    world.apply(world.expired(renewal))
     assert world.state(renewal) == "expired"
-    (end,) = world.announced(renewal, RenewalCancelled)
+    (end,) = world.announced(renewal.id, RenewalCancelled)
     assert end.reason == "not-paid"
     assert (end.document, bool(end.attestation)) == (renewal.document.decode(), True)
     assert world.draft().items, "the subscription is free again"
@@ -65,7 +65,7 @@ def test_an_unpaid_renewal_asks_payment_before_it_expires(world: World) -> None:
 def test_a_payment_in_the_last_moment_counts(world: World) -> None:
     renewal = world.submitted()
     world.pass_time(timedelta(days=14))
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     assert world.state(renewal) == "awaiting-csrs"
     assert world.shown(renewal)["ending"] is None
     assert world.shown(renewal)["deadline"] == (world.now + timedelta(days=90)).isoformat()
@@ -74,15 +74,15 @@ def test_a_payment_in_the_last_moment_counts(world: World) -> None:
 def test_a_capture_after_the_expiry_is_paid_back_once(world: World) -> None:
     renewal = world.submitted()
     world.pass_time(timedelta(days=14))
-    world.deliver(world.expired(renewal), world.captured(renewal))
-    world.deliver(world.captured(renewal))
-    assert [refund.amount_minor for refund in world.announced(renewal, RefundDue)] == [renewal.amount_minor]
-    assert world.announced(renewal, CSRRequested) == []
+    world.apply(world.expired(renewal), world.captured(renewal))
+    world.apply(world.captured(renewal))
+    assert [refund.amount_minor for refund in world.announced(renewal.id, RefundDue)] == [renewal.amount_minor]
+    assert world.announced(renewal.id, CSRRequested) == []
 
 
 def test_a_payment_that_closed_by_itself_expires_the_renewal(world: World) -> None:
     renewal = world.submitted()
-    world.deliver(world.expired(renewal))
+    world.apply(world.expired(renewal))
     assert world.state(renewal) == "expired"
 
 
@@ -96,26 +96,26 @@ def test_csrs_that_do_not_come_end_the_renewal_with_a_refund(world: World) -> No
     renewal = world.paid()
     world.pass_time(timedelta(days=90))
     assert world.state(renewal) == "withholding"
-    world.deliver(world.withheld(renewal))
-    assert world.announced(renewal, RenewalCancelled)[0].reason == "no-csr"
-    assert len(world.announced(renewal, RefundDue)) == 1
+    world.apply(world.withheld(renewal))
+    assert world.announced(renewal.id, RenewalCancelled)[0].reason == "no-csr"
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 def test_a_csr_deadline_against_an_intent_starts_anew(world: World) -> None:
     renewal = world.paid()
     world.pass_time(timedelta(days=90))
-    world.deliver(world.declined(renewal))
+    world.apply(world.declined(renewal))
     assert world.shown(renewal)["deadline"] == (world.now + timedelta(days=90)).isoformat()
 
 
 def test_nobody_releasing_a_renewal_on_hold_ends_it_with_a_refund(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, ar_id="ar-new")
-    world.deliver(world.captured(renewal))
+    world.apply(world.captured(renewal))
     world.pass_time(timedelta(days=30))
-    world.deliver(world.withheld(renewal))
-    assert world.announced(renewal, RenewalCancelled)[0].reason == "not-released"
-    assert len(world.announced(renewal, RefundDue)) == 1
+    world.apply(world.withheld(renewal))
+    assert world.announced(renewal.id, RenewalCancelled)[0].reason == "not-released"
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 @pytest.mark.parametrize("waiting_for", ["checkout", "expiry", "tombstone"])
@@ -133,6 +133,6 @@ def test_an_answer_that_does_not_come_is_asked_for_again_every_day(world: World,
     state = world.state(renewal)
     for times in (2, 3):
         world.pass_time(timedelta(days=1))
-        assert len(world.announced(renewal, asked)) == times
+        assert len(world.announced(renewal.id, asked)) == times
     assert world.state(renewal) == state
     assert world.audited(str(renewal.id)).count("answer-overdue") == 2

@@ -16,44 +16,44 @@ from tests.support.builders import NOW
 
 def test_a_refused_item_gets_its_own_money_back_and_the_others_go_on(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.opened(renewal, 0), world.opened(renewal, 1), world.refused(renewal, 0))
-    (refund,) = world.announced(renewal, RefundDue)
+    world.apply(world.opened(renewal, 0), world.opened(renewal, 1), world.refused(renewal, 0))
+    (refund,) = world.announced(renewal.id, RefundDue)
     assert (refund.item_id, refund.amount_minor, refund.cause) == (renewal.item_id(0), 250_000, "caa-forbids")
     assert world.state(renewal) == "awaiting-csrs"
-    world.deliver(world.csr_received(renewal, 1), world.issued(renewal, 1))
-    (end,) = world.announced(renewal, RenewalCompleted)
+    world.apply(world.csr_received(renewal, 1), world.issued(renewal, 1))
+    (end,) = world.announced(renewal.id, RenewalCompleted)
     assert (end.issued, end.refused) == ((renewal.item_id(1),), (renewal.item_id(0),))
     assert world.shown(renewal)["ending"] is None
 
 
 def test_an_item_refused_before_its_order_was_opened_is_paid_back(world: World) -> None:
     renewal = world.paid()
-    world.deliver(world.refused(renewal))
+    world.apply(world.refused(renewal))
     assert world.item_states(renewal) == ["refused"]
-    assert len(world.announced(renewal, RefundDue)) == 1
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 def test_a_refusal_said_twice_pays_back_once(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal), world.refused(renewal))
-    assert len(world.announced(renewal, RefundDue)) == 1
+    world.apply(world.refused(renewal), world.refused(renewal))
+    assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
 def test_all_items_refused_end_the_renewal_with_everything_paid_back(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal, 0), world.refused(renewal, 1))
+    world.apply(world.refused(renewal, 0), world.refused(renewal, 1))
     assert world.state(renewal) == "refused"
-    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
-    assert world.announced(renewal, RenewalCancelled)[0].reason == "refused"
-    assert world.announced(renewal, RenewalCompleted) == []
+    assert sum(refund.amount_minor for refund in world.announced(renewal.id, RefundDue)) == renewal.amount_minor
+    assert world.announced(renewal.id, RenewalCancelled)[0].reason == "refused"
+    assert world.announced(renewal.id, RenewalCompleted) == []
 
 
 def test_item_and_whole_refund_together_pay_back_what_was_captured(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal, 0))
+    world.apply(world.refused(renewal, 0))
     world.cancel(renewal)
-    world.deliver(world.withheld(renewal))
-    amounts = [refund.amount_minor for refund in world.announced(renewal, RefundDue)]
+    world.apply(world.withheld(renewal))
+    amounts = [refund.amount_minor for refund in world.announced(renewal.id, RefundDue)]
     assert amounts == [250_000, renewal.amount_minor - 250_000]
     assert world.item_states(renewal) == ["refused", "withheld"]
 
@@ -61,30 +61,30 @@ def test_item_and_whole_refund_together_pay_back_what_was_captured(world: World)
 def test_items_refused_while_withholding_leave_nothing_more_to_pay_back(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.cancel(renewal)
-    world.deliver(world.refused(renewal, 0), world.refused(renewal, 1), world.withheld(renewal))
+    world.apply(world.refused(renewal, 0), world.refused(renewal, 1), world.withheld(renewal))
     assert world.state(renewal) == "cancelled"
-    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
-    world.deliver(world.captured(renewal))
-    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
+    assert sum(refund.amount_minor for refund in world.announced(renewal.id, RefundDue)) == renewal.amount_minor
+    world.apply(world.captured(renewal))
+    assert sum(refund.amount_minor for refund in world.announced(renewal.id, RefundDue)) == renewal.amount_minor
 
 
 def test_a_certificate_for_a_refunded_item_is_held(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal, 0), world.issued(renewal, 0))
-    assert world.held(renewal) == ["contradiction"]
+    world.apply(world.refused(renewal, 0), world.issued(renewal, 0))
+    assert world.held(renewal.id) == ["contradiction"]
     assert world.item_states(renewal) == ["refused", "pending"]
 
 
 def test_a_refusal_of_an_issued_item_is_held_and_not_paid_back(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.issued(renewal, 0), world.refused(renewal, 0))
-    assert world.held(renewal) == ["contradiction"]
-    assert world.announced(renewal, RefundDue) == []
+    world.apply(world.issued(renewal, 0), world.refused(renewal, 0))
+    assert world.held(renewal.id) == ["contradiction"]
+    assert world.announced(renewal.id, RefundDue) == []
 
 
 def test_another_csr_after_one_was_set_aside_is_shown(world: World) -> None:
     renewal = world.paid()
-    world.deliver(world.opened(renewal), world.csr_received(renewal), world.csr_received(renewal))
+    world.apply(world.opened(renewal), world.csr_received(renewal), world.csr_received(renewal))
     assert world.course(renewal).count("csr-received") == 2
     assert world.item_states(renewal) == ["csr-received"]
 
@@ -92,7 +92,7 @@ def test_another_csr_after_one_was_set_aside_is_shown(world: World) -> None:
 def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)
-    world.deliver(issued)
+    world.apply(issued)
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
     assert (shown["serial"], shown["reason"]) == (issued.serial, None)
     assert shown["not_after"] == issued.not_after.isoformat()
@@ -101,7 +101,7 @@ def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
 def test_a_new_certificate_is_in_good_standing_whatever_befell_the_old_one(world: World) -> None:
     renewal = world.paid()
     world.change_subscription(WWW, standing="revoked")
-    world.deliver(world.issued(renewal))
+    world.apply(world.issued(renewal))
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
     assert shown["reason"] is None
 
@@ -116,7 +116,7 @@ def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> Non
         reason="keyCompromise",
         revoked_at=NOW,
     )
-    world.deliver(issued, revoked)
+    world.apply(issued, revoked)
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
     assert shown["reason"] == "revoked"
     assert world.item_states(renewal) == ["issued"]
@@ -125,10 +125,10 @@ def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> Non
 def test_the_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(world: World) -> None:
     first = world.paid()
     old = world.issued(first)
-    world.deliver(old)
+    world.apply(old)
     second = world.paid()
-    world.deliver(world.issued(second))
-    world.deliver(
+    world.apply(world.issued(second))
+    world.apply(
         CertificateRevoked(
             renewal_id=first.id, item_id=old.item_id, serial=old.serial, reason="superseded", revoked_at=NOW
         )
@@ -142,9 +142,9 @@ def test_the_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(
 
 def test_a_refund_settles_in_whatever_state_the_renewal_is(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal, 0))
-    (due,) = world.announced(renewal, RefundDue)
-    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor))
+    world.apply(world.refused(renewal, 0))
+    (due,) = world.announced(renewal.id, RefundDue)
+    world.apply(world.refunded(renewal, due.refund_id, due.amount_minor))
     (shown,) = world.shown(renewal)["refunds"]
     assert shown == {
         "id": str(due.refund_id),
@@ -152,23 +152,23 @@ def test_a_refund_settles_in_whatever_state_the_renewal_is(world: World) -> None
         "amount_minor": 250_000,
         "refunded_at": NOW.isoformat(),
     }
-    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor))
+    world.apply(world.refunded(renewal, due.refund_id, due.amount_minor))
     assert world.ignored(renewal) == ["refund is settled"]
     assert world.course(renewal).count("refunded") == 1
 
 
 def test_a_refund_nobody_asked_for_is_held(world: World) -> None:
     renewal = world.paid()
-    world.deliver(world.refunded(renewal, uuid.uuid4(), 250_000))
-    assert world.held(renewal) == ["refund-not-found"]
+    world.apply(world.refunded(renewal, uuid.uuid4(), 250_000))
+    assert world.held(renewal.id) == ["refund-not-found"]
 
 
 def test_a_refund_of_another_amount_is_held(world: World) -> None:
     renewal = world.paid()
-    world.deliver(world.refused(renewal))
-    (due,) = world.announced(renewal, RefundDue)
-    world.deliver(world.refunded(renewal, due.refund_id, due.amount_minor - 1))
-    assert world.held(renewal) == ["wrong-amount"]
+    world.apply(world.refused(renewal))
+    (due,) = world.announced(renewal.id, RefundDue)
+    world.apply(world.refunded(renewal, due.refund_id, due.amount_minor - 1))
+    assert world.held(renewal.id) == ["wrong-amount"]
     assert world.shown(renewal)["refunds"][0]["refunded_at"] is None
 
 
@@ -182,14 +182,14 @@ def test_a_cancelled_renewal_ends_and_is_paid_back_whatever_issuance_refused_and
     renewal = world.paid(WWW, WILDCARD)
     if cancels == "first":
         world.cancel(renewal)
-    world.deliver(*[world.refused(renewal, position) for position in refused])
+    world.apply(*[world.refused(renewal, position) for position in refused])
     if cancels == "last" and len(refused) < 2:
         world.cancel(renewal)
     if answer == "declined":
         rest = [position for position in (0, 1) if position not in refused]
-        world.deliver(world.declined(renewal), *[world.refused(renewal, position) for position in rest])
+        world.apply(world.declined(renewal), *[world.refused(renewal, position) for position in rest])
     else:
-        world.deliver(world.withheld(renewal))
+        world.apply(world.withheld(renewal))
     assert world.state(renewal) in {"cancelled", "refused"}
-    assert sum(refund.amount_minor for refund in world.announced(renewal, RefundDue)) == renewal.amount_minor
-    assert world.held(renewal) == []
+    assert sum(refund.amount_minor for refund in world.announced(renewal.id, RefundDue)) == renewal.amount_minor
+    assert world.held(renewal.id) == []

@@ -114,7 +114,7 @@ class Courses:
             self.check_money(partners)
 
     def check_money(self, partners: Partners) -> None:
-        refunds = self.world.announced(partners.renewal, RefundDue)
+        refunds = self.world.announced(partners.renewal.id, RefundDue)
         captured = partners.renewal.amount_minor if partners.money is Money.CAPTURED else 0
         assert sum(refund.amount_minor for refund in refunds) <= captured
         if any(refund.item_id is None for refund in refunds):
@@ -146,7 +146,7 @@ class Courses:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_courses_keep_every_promise(pool: Pool, tmp_path: Path, seed: int) -> None:
-    world = World(pool)
+    world = World(pool=pool)
     world.enrol(ROWS, tmp_path)
     courses = Courses(world, random.Random(seed))
     for _ in range(STEPS):
@@ -160,7 +160,7 @@ def test_random_courses_keep_every_promise(pool: Pool, tmp_path: Path, seed: int
 def test_random_courses_go_on_after_a_restore(
     pool: Pool, application_database: Database, tmp_path: Path, seed: int
 ) -> None:
-    world = World(pool)
+    world = World(pool=pool)
     world.enrol(ROWS, tmp_path)
     courses = Courses(world, random.Random(seed))
     for _ in range(STEPS // 3):

@@ -14,9 +14,10 @@ from shared.events.base import Envelope, Event
 from shared.messaging import codec
 from shared.messaging.outbox_recovery import RecoveryUnfinished, require_ended
 from tests.integration.services.application.restorable import Change, Restorable, everything
-from tests.integration.services.application.world import MULTI, WILDCARD, WWW, Renewal, World, body, problem
+from tests.integration.services.application.world import MULTI, WILDCARD, WWW, Renewal, World, body
 from tests.support import builders
 from tests.support.engines import Database
+from tests.support.problems import slug
 from tests.support.recalling import bring_back, travelled
 
 OTHER: Final = "0002310004"
@@ -32,7 +33,7 @@ def deliver(world: World, *events: Event) -> None:
     """Each event at a moment of its own."""
     for event in events:
         world.now += timedelta(seconds=1)
-        world.deliver(event)
+        world.apply(event)
 
 
 def pay(world: World, renewal: Renewal) -> None:
@@ -210,7 +211,7 @@ def test_deadlines_pass_as_if_nothing_had_happened(world: World, lost: Restorabl
     assert world.state(renewal) == "awaiting-csrs"
     world.pass_time(timedelta(days=1))
     assert world.state(renewal) == "withholding"
-    assert world.announced(renewal, CancellationRequested)[0].reason == "no-csr"
+    assert world.announced(renewal.id, CancellationRequested)[0].reason == "no-csr"
 
 
 def test_a_renewal_that_was_on_hold_is_held_again(world: World, lost: Restorable) -> None:
@@ -242,7 +243,7 @@ def test_the_answer_of_a_submission_that_was_lost_is_given_again(world: World, l
     lost.restore()
     again = world.submit(renewal, attestation=attestation, key="the-same-key")
     assert (again.status_code, body(again)) == (200, body(first))
-    assert problem(world.submit(renewal)) == "not-in-this-state"
+    assert slug(world.submit(renewal)) == "not-in-this-state"
 
 
 # Events of earlier code, and those that do not fit
@@ -293,11 +294,11 @@ def test_what_cannot_be_made_again_is_named_and_stops_nothing_else(
     lacking = {str(world.submitted(srn).id): why for srn, why in zip((WWW, WILDCARD, MULTI), changes, strict=True)}
     for id_, why in lacking.items():
         if "submission" in why:
-            world.deliver(world.captured(world.known(id_)))
+            world.apply(world.captured(world.known(id_)))
     whole = world.submitted(OTHER)
     found = lost.restore(lambda each: changes[lacking[each.subject]](each) if each.subject in lacking else each)
     assert sorted(found.not_put_back) == sorted(f"renewal {id_}: {why}" for id_, why in lacking.items())
-    assert [problem(world.get(f"/renewals/{id_}")) for id_ in lacking] == ["renewal-not-found"] * 3
+    assert [slug(world.get(f"/renewals/{id_}")) for id_ in lacking] == ["renewal-not-found"] * 3
     assert world.state(whole) == "awaiting-payment"
 
 

@@ -13,17 +13,17 @@ def test_a_refund_made_before_the_restore_is_known_by_its_id_and_not_asked_for_a
         effect_id("refund", renewal.id, renewal.item_id(0), "refused"),
         effect_id("refund", renewal.id, None, "cancelled"),
     )
-    world.deliver(world.refunded(renewal, item, 250_000), world.refunded(renewal, rest, renewal.amount_minor - 250_000))
-    assert world.held(renewal) == []
-    world.deliver(world.refused(renewal, 0), world.withheld(renewal))
-    assert world.announced(renewal, RefundDue) == []
+    world.apply(world.refunded(renewal, item, 250_000), world.refunded(renewal, rest, renewal.amount_minor - 250_000))
+    assert world.held(renewal.id) == []
+    world.apply(world.refused(renewal, 0), world.withheld(renewal))
+    assert world.announced(renewal.id, RefundDue) == []
     assert [refund["refunded_at"] is not None for refund in world.shown(renewal)["refunds"]] == [True, True]
 
 
 def test_refunds_have_the_same_ids_whenever_they_are_asked_for(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
-    world.deliver(world.refused(renewal, 0), world.withheld(renewal))
-    assert [event.refund_id for event in world.announced(renewal, RefundDue)] == [
+    world.apply(world.refused(renewal, 0), world.withheld(renewal))
+    assert [event.refund_id for event in world.announced(renewal.id, RefundDue)] == [
         effect_id("refund", renewal.id, renewal.item_id(0), "refused"),
         effect_id("refund", renewal.id, None, "cancelled"),
     ]
@@ -31,12 +31,12 @@ def test_refunds_have_the_same_ids_whenever_they_are_asked_for(world: World) -> 
 
 def test_a_refund_that_nobody_can_have_asked_for_is_held(world: World) -> None:
     renewal = world.paid()
-    world.deliver(world.refunded(renewal, uuid.uuid4(), 250_000))
-    assert world.held(renewal) == ["refund-not-found"]
+    world.apply(world.refunded(renewal, uuid.uuid4(), 250_000))
+    assert world.held(renewal.id) == ["refund-not-found"]
 
 
 def test_more_money_than_was_captured_is_held(world: World) -> None:
     renewal = world.paid()
     refund_id = effect_id("refund", renewal.id, None, "cancelled")
-    world.deliver(world.refunded(renewal, refund_id, renewal.amount_minor + 1))
-    assert world.held(renewal) == ["wrong-amount"]
+    world.apply(world.refunded(renewal, refund_id, renewal.amount_minor + 1))
+    assert world.held(renewal.id) == ["wrong-amount"]

@@ -22,7 +22,7 @@ def facts(world: World, renewal: Renewal) -> dict[str, tuple[Any, dict[str, Any]
 def told(world: World) -> Renewal:
     renewal = world.paid()
     envelope: dict[str, Any] = {"renewal_id": renewal.id, "item_id": renewal.item_id(0), "envelope_id": uuid.uuid4()}
-    world.deliver(
+    world.apply(
         MailBounced(renewal_id=renewal.id, message_id="<1@ecert>", reply_code=550, template="csr-request"),
         PINEnvelopePosted(**envelope, server_name=NAME, registered_number=NUMBER, posted_on=NOW.date()),
         PINEnvelopeReturned(**envelope, reason="moved", returned_on=NOW.date()),
@@ -73,9 +73,9 @@ def test_timeline_rows_with_text_alone_answer_the_same_fields(world: World) -> N
 def test_timeline_of_a_refund_answers_its_amount(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
-    world.deliver(world.captured(renewal), world.withheld(renewal))
+    world.apply(world.captured(renewal), world.withheld(renewal))
     refund = world.shown(renewal)["refunds"][0]
-    world.deliver(world.refunded(renewal, uuid.UUID(refund["id"]), refund["amount_minor"]))
+    world.apply(world.refunded(renewal, uuid.UUID(refund["id"]), refund["amount_minor"]))
     shown = facts(world, renewal)
     assert shown["refunded"] == (str(refund["amount_minor"]), {"amount_minor": refund["amount_minor"]})
     assert shown["cancelled"] == ("cancelled", {"reason": "cancelled"})

@@ -24,7 +24,7 @@ COUNT = 12
 
 @pytest.fixture
 def renewals(pool: Pool, tmp_path: Path) -> tuple[World, list[Renewal]]:
-    world = World(pool)
+    world = World(pool=pool)
     srns = [f"{number:010d}" for number in range(COUNT)]
     world.enrol([subscription_row(srn) for srn in srns], tmp_path)
     return world, [world.submitted(srn) for srn in srns]
@@ -60,7 +60,7 @@ def test_several_workers_fire_each_timer_once(renewals: tuple[World, list[Renewa
     assert in_parallel(*[lambda: fire_all(world)] * 4) == []
     for renewal in submitted:
         assert world.state(renewal) == "expiring"
-        assert len(world.announced(renewal, CheckoutClosureRequested)) == 1
+        assert len(world.announced(renewal.id, CheckoutClosureRequested)) == 1
 
 
 def test_timers_and_events_of_the_same_renewals_never_deadlock(renewals: tuple[World, list[Renewal]]) -> None:
@@ -69,13 +69,13 @@ def test_timers_and_events_of_the_same_renewals_never_deadlock(renewals: tuple[W
     records = [world.publisher.record(world.captured(renewal)) for renewal in submitted]
 
     def capture_all() -> None:
-        world.apply(*records)
+        world.apply_records(*records)
 
     assert in_parallel(capture_all, lambda: fire_all(world), lambda: fire_all(world)) == []
     for renewal in submitted:
         assert world.state(renewal) == "awaiting-csrs"
-        assert len(world.announced(renewal, CSRRequested)) == 1
-        assert len(world.announced(renewal, CheckoutClosureRequested)) <= 1
+        assert len(world.announced(renewal.id, CSRRequested)) == 1
+        assert len(world.announced(renewal.id, CheckoutClosureRequested)) <= 1
     assert world.rows("SELECT DISTINCT state FROM timers") == [("awaiting-csrs",)]
 
 

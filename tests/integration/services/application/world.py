@@ -3,9 +3,9 @@
 import base64
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 
 from services.application import api, handlers, importing, work
 from services.application.main import build_app
-from shared.db import Pool
 from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
@@ -23,13 +22,14 @@ from shared.events.issuance import (
     IssuanceWithheld,
 )
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
+from shared.messaging.applier import Applier
 from shared.messaging.record import Record
-from shared.operators import held_commands
 from shared.runtime.service import applier
 from shared.tx import transaction
 from shared.vocabulary import ItemId, RenewalId
 from tests.support import builders
-from tests.support.builders import AR, NOW, Publisher
+from tests.support.builders import AR
+from tests.support.world import BaseWorld
 
 WWW: Final = "0002310001"
 WILDCARD: Final = "0002310002"
@@ -60,17 +60,12 @@ class Renewal:
         return ItemId(uuid.UUID(self.items[position]["item_id"]))
 
 
-@dataclass
-class World:
-    """What a test does to the service, and what it looks at."""
+@dataclass(kw_only=True)
+class World(BaseWorld):
+    """One application service, and the AR who uses it."""
 
-    pool: Pool
-    now: datetime = NOW
-    publisher: Publisher = field(default_factory=Publisher)
     ar: AR = field(default_factory=AR)
     keys_used: int = 0
-    # Every record that was delivered, in order: what a consumer reads again after a restore.
-    delivered: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         key = builders.signing_key("application")
@@ -79,10 +74,12 @@ class World:
             builders.key_set("identity"),
             builders.FINGERPRINTS,
             api.Deps(key=key, jwks={"keys": [key.jwk()]}),
-            clock=lambda: self.now,
+            clock=self.clock,
         )
         self.http = self.app.test_client()
-        self.applier = applier("application", handlers.subscriptions(), clock=lambda: self.now)
+
+    def applier(self) -> Applier:
+        return applier("application", handlers.subscriptions(), clock=self.clock)
 
     def enrol(self, rows: Iterable[dict[str, Any]], folder: Path) -> None:
         file = folder / "subscriptions.json"
@@ -128,7 +125,7 @@ class World:
 
     def paid(self, *srns: str) -> Renewal:
         renewal = self.submitted(*srns)
-        self.deliver(self.captured(renewal))
+        self.apply(self.captured(renewal))
         assert self.state(renewal) == "awaiting-csrs"
         return renewal
 
@@ -171,21 +168,14 @@ class World:
         values: dict[str, Any] = {"currency": "HKD", "refunded_at": self.now} | changes
         return PaymentRefunded(renewal_id=renewal.id, refund_id=refund_id, amount_minor=amount_minor, **values)
 
-    def deliver(self, *events: Event) -> None:
-        """Apply events one after the other, as the consumer does with a batch of one."""
-        for event in events:
-            self.apply(self.publisher.record(event, now=self.now))
-
-    def apply(self, *records: Record) -> None:
-        """Apply records in one batch."""
-        self.delivered.extend(records)
-        with self.pool.connection() as conn, conn.transaction():
-            self.applier.batch(conn, records)
+    def apply(self, *events: Event) -> list[Record]:
+        """Apply each event in a batch of its own, so that events of different topics keep their order."""
+        return [record for event in events for record in super(World, self).apply(event)]
 
     def pass_time(self, time: timedelta) -> None:
         """Turn the clock, then let every timer that is due fire."""
         self.now += time
-        while work.fire_next_timer(self.pool, clock=lambda: self.now):
+        while work.fire_next_timer(self.pool, clock=self.clock):
             pass
 
     def shown(self, renewal: Renewal) -> dict[str, Any]:
@@ -202,16 +192,8 @@ class World:
     def course(self, renewal: Renewal) -> list[str]:
         return [step["event"] for step in self.shown(renewal)["timeline"]]
 
-    def announced(self, renewal: Renewal, kind: type[Event] | None = None) -> list[Any]:
-        found = builders.announced(self.pool, renewal.id)
-        return [event for event in found if kind is None or isinstance(event, kind)]
-
     def names(self, renewal: Renewal) -> list[str]:
-        return [type(event).__name__ for event in self.announced(renewal)]
-
-    def held(self, renewal: Renewal) -> list[str]:
-        """Why events of this renewal are held."""
-        return [p.reason for p in held_commands.list_held(self.pool, "application") if p.place.key == str(renewal.id)]
+        return [type(event).__name__ for event in self.announced(renewal.id)]
 
     def ignored(self, renewal: Renewal) -> list[str]:
         return [
@@ -221,13 +203,6 @@ class World:
                 str(renewal.id),
             )
         ]
-
-    def audited(self, subject: str) -> list[str]:
-        return [row[0] for row in self.rows("SELECT action FROM audit_log WHERE subject = %s ORDER BY id", subject)]
-
-    def rows(self, query: str, *values: Any) -> Sequence[tuple[Any, ...]]:
-        with self.pool.connection() as conn:
-            return conn.execute(query.encode(), values).fetchall()
 
     def change_subscription(self, srn: str, **changes: Any) -> None:
         """The register's word has changed."""
@@ -240,17 +215,6 @@ def body(answer: TestResponse) -> Any:
     """The answer's JSON."""
     assert answer.is_json, answer.text
     return answer.json
-
-
-def problem(answer: TestResponse) -> str:
-    """The slug of a problem document, whose shape is checked by the way."""
-    assert answer.content_type == "application/problem+json", answer.text
-    document = body(answer)
-    assert document["status"] == answer.status_code
-    assert document["title"]
-    kind: str = document["type"]
-    assert kind.startswith("urn:ecert:problem:")
-    return kind.removeprefix("urn:ecert:problem:")
 
 
 def unsigned(token: str) -> str:

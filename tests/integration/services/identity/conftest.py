@@ -271,14 +271,6 @@ def ticket_for(http: FlaskClient, auth: dict[str, str], body: dict[str, str]) ->
     return person.ticket(RenewalId(uuid.UUID(body["renewal_id"])), base64.b64decode(body["document"]), now)
 
 
-def problem(answer: TestResponse) -> tuple[int, str, str | None]:
-    """Status, kind and reason of a problem document."""
-    assert answer.mimetype == "application/problem+json", answer.text
-    assert answer.json is not None
-    kind = answer.json["type"].removeprefix("urn:ecert:problem:")
-    return answer.status_code, kind, answer.json.get("reason")
-
-
 def count(pool: Pool, table: str) -> int:
     """How many rows a table has."""
     with pool.connection() as conn:

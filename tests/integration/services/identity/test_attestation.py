@@ -26,10 +26,10 @@ from tests.integration.services.identity.conftest import (
     bearer,
     count,
     good,
-    problem,
     request_body,
     signed_by,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity.builders import NOW
 from tests.unit.services.identity.spellings import spellings
 
@@ -110,7 +110,7 @@ def test_the_idempotency_key_is_looked_up_before_single_use_is_judged(http: Flas
     attest(http, CHAN, body, key="the-same-key")
     other = request_body(application, signed_by(CHAN, application, when=NOW + timedelta(seconds=1)))
 
-    assert problem(attest(http, CHAN, other, key="the-same-key"))[:2] == (422, "idempotency-key-reused")
+    assert full_problem(attest(http, CHAN, other, key="the-same-key"))[:2] == (422, "idempotency-key-reused")
 
 
 def test_many_at_once_with_one_signature_leave_one_evidence(http: FlaskClient, pool: Pool) -> None:
@@ -140,7 +140,7 @@ def test_another_signature_over_the_same_application_is_refused(http: FlaskClien
     attest(http, CHAN, body)
     again = request_body(application, signed_by(CHAN, application, when=NOW + timedelta(seconds=1)))
 
-    assert problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
+    assert full_problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
     assert count(pool, "evidence") == 1
 
 
@@ -151,7 +151,7 @@ def test_the_same_signature_spelt_otherwise_is_not_a_second_one(http: FlaskClien
     signature = base64.b64decode(body["signature"])
     for spelling in spellings(signature) - {signature}:
         again = body | {"signature": base64.b64encode(spelling).decode()}
-        assert problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
+        assert full_problem(attest(http, CHAN, again))[:2] == (409, "nonce-spent")
 
     assert count(pool, "evidence") == 1
 
@@ -162,7 +162,7 @@ def test_a_nonce_or_a_renewal_is_used_once(http: FlaskClient, same: str) -> None
     attest(http, CHAN, body)
     _, other = good(replace(Application(), **{same: getattr(application, same)}))
 
-    assert problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
+    assert full_problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
 
 
 def test_a_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -> None:
@@ -170,7 +170,7 @@ def test_a_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -
     attest(http, CHAN, body)
     other = body | {"renewal_id": str(uuid.uuid4())}
 
-    assert problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
+    assert full_problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
 
 
 def test_nobody_can_spend_the_renewal_of_another(http: FlaskClient) -> None:
@@ -185,11 +185,11 @@ def test_an_attested_signature_is_not_shown_to_another_ar(http: FlaskClient) -> 
     _, body = good()
     attest(http, CHAN, body)
 
-    assert problem(attest(http, WONG, body))[:2] == (403, "signed-with-another-certificate")
-    assert problem(attest(http, LEE, body))[:2] == (403, "signed-with-another-certificate")
+    assert full_problem(attest(http, WONG, body))[:2] == (403, "signed-with-another-certificate")
+    assert full_problem(attest(http, LEE, body))[:2] == (403, "signed-with-another-certificate")
 
 
 def test_a_signature_by_another_e_cert_than_the_one_signed_in_is_refused(http: FlaskClient) -> None:
     _, body = good(holder=WONG)
 
-    assert problem(attest(http, CHAN, body))[:2] == (403, "signed-with-another-certificate")
+    assert full_problem(attest(http, CHAN, body))[:2] == (403, "signed-with-another-certificate")

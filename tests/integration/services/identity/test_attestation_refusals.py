@@ -20,11 +20,11 @@ from tests.integration.services.identity.conftest import (
     bearer,
     count,
     good,
-    problem,
     request_body,
     signed_by,
     take_crls,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity.builders import CRL, NOW, make_crl, world
 from tests.unit.services.identity.cms_builder import sign
 
@@ -45,7 +45,7 @@ def test_a_document_that_is_not_the_callers_is_refused(
 ) -> None:
     _, body = good(Application(**changes))
 
-    assert problem(attest(http, CHAN, body)) == (422, "document-refused", expected)
+    assert full_problem(attest(http, CHAN, body)) == (422, "document-refused", expected)
     assert count(pool, "evidence") == 0
 
 
@@ -53,7 +53,7 @@ def test_a_document_of_another_renewal_than_the_request_is_refused(http: FlaskCl
     _, body = good()
     other = body | {"renewal_id": str(uuid.uuid4())}
 
-    assert problem(attest(http, CHAN, other)) == (422, "document-refused", "document-of-another-renewal")
+    assert full_problem(attest(http, CHAN, other)) == (422, "document-refused", "document-of-another-renewal")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_record_that_would_fail_after_the_payment_is_not_attested(http: FlaskCli
     _, body = good()
     with pool.connection() as conn:
         conn.execute(change.encode())
-    assert problem(attest(http, CHAN, body)) == (409, "record-unusable", None)
+    assert full_problem(attest(http, CHAN, body)) == (409, "record-unusable", None)
     assert count(pool, "evidence") == 0
 
 
@@ -92,7 +92,7 @@ def test_a_signed_document_that_cannot_be_read_is_refused(http: FlaskClient) -> 
             "document": base64.b64encode(document).decode(),
             "signature": base64.b64encode(sign(CHAN, document=document)).decode(),
         }
-        assert problem(attest(http, CHAN, body))[:2] == (422, "document-refused"), what
+        assert full_problem(attest(http, CHAN, body))[:2] == (422, "document-refused"), what
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_document_that_spells_a_name_otherwise_than_the_register_is_refused_be
     """Issuance would refuse the proof of it once it is paid for."""
     _, body = good(Application(**names))
 
-    assert problem(attest(http, CHAN, body))[:2] == (409, "record-unusable")
+    assert full_problem(attest(http, CHAN, body))[:2] == (409, "record-unusable")
     assert count(pool, "evidence") == 0
 
 
@@ -113,14 +113,18 @@ def test_a_bad_signature_is_refused_with_its_reason(http: FlaskClient) -> None:
     application = Application()
     body = request_body(application, signed_by(CHAN, application, without_attributes=True))
 
-    assert problem(attest(http, CHAN, body)) == (422, "signature-refused", "signature-without-signed-attributes")
+    assert full_problem(attest(http, CHAN, body)) == (
+        422,
+        "signature-refused",
+        "signature-without-signed-attributes",
+    )
 
 
 def test_a_stale_signature_is_refused(http: FlaskClient, clock: Clock) -> None:
     _, body = good()
     clock.now = NOW + timedelta(minutes=11)
 
-    assert problem(attest(http, CHAN, body)) == (422, "signature-refused", "signature-signing-time")
+    assert full_problem(attest(http, CHAN, body)) == (422, "signature-refused", "signature-signing-time")
 
 
 def test_an_e_cert_revoked_after_sign_in_signs_nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
@@ -128,7 +132,11 @@ def test_an_e_cert_revoked_after_sign_in_signs_nothing(http: FlaskClient, pool: 
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
     _, body = good()
 
-    assert problem(attest(http, CHAN, body, auth=auth)) == (403, "certificate-refused", "certificate-revoked")
+    assert full_problem(attest(http, CHAN, body, auth=auth)) == (
+        403,
+        "certificate-refused",
+        "certificate-revoked",
+    )
 
 
 def test_an_ar_whose_office_ended_after_sign_in_signs_nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
@@ -137,7 +145,7 @@ def test_an_ar_whose_office_ended_after_sign_in_signs_nothing(http: FlaskClient,
         enrolment.revoke(tx, ARId("chan"), "left", "operator")
     _, body = good()
 
-    assert problem(attest(http, CHAN, body, auth=auth))[:2] == (403, "not-enrolled")
+    assert full_problem(attest(http, CHAN, body, auth=auth))[:2] == (403, "not-enrolled")
 
 
 def test_without_a_current_crl_the_answer_is_try_later_and_nothing_is_spent(http: FlaskClient, clock: Clock) -> None:
@@ -147,7 +155,7 @@ def test_without_a_current_crl_the_answer_is_try_later_and_nothing_is_spent(http
     clock.now = NOW + timedelta(hours=23)
     body = request_body(application, signed_by(CHAN, application, when=clock.now))
 
-    assert problem(attest(http, CHAN, body, auth=auth))[:2] == (503, "revocation-unknown")
+    assert full_problem(attest(http, CHAN, body, auth=auth))[:2] == (503, "revocation-unknown")
     clock.now = NOW + timedelta(hours=22, minutes=59)
     assert attest(http, CHAN, body, auth=auth).status_code == 201
 
@@ -157,7 +165,7 @@ def test_without_a_good_access_token_nothing_is_attested(http: FlaskClient) -> N
     for token in (None, "Bearer", "Bearer x", "Bearer a.b.c", "Basic eDp5", "Bearer \x00"):
         headers = {"Idempotency-Key": uuid.uuid4().hex} | ({"Authorization": token} if token else {})
         answer = http.post("/identity/v1/attestations", headers=headers, json=body)
-        assert problem(answer)[:2] == (401, "token-refused"), token
+        assert full_problem(answer)[:2] == (401, "token-refused"), token
 
 
 def test_an_expired_access_token_is_refused(http: FlaskClient, clock: Clock) -> None:
@@ -165,7 +173,7 @@ def test_an_expired_access_token_is_refused(http: FlaskClient, clock: Clock) -> 
     _, body = good()
     clock.now = NOW + timedelta(minutes=15)
 
-    assert problem(attest(http, CHAN, body, auth=auth))[:2] == (401, "token-refused")
+    assert full_problem(attest(http, CHAN, body, auth=auth))[:2] == (401, "token-refused")
 
 
 def test_an_attestation_is_no_access_token(http: FlaskClient) -> None:
@@ -175,7 +183,7 @@ def test_an_attestation_is_no_access_token(http: FlaskClient) -> None:
 
     auth = {"Authorization": f"Bearer {answer.json['attestation']}"}
 
-    assert problem(http.get("/identity/v1/me", headers=auth))[:2] == (401, "token-refused")
+    assert full_problem(http.get("/identity/v1/me", headers=auth))[:2] == (401, "token-refused")
 
 
 def test_an_idempotency_key_is_needed(http: FlaskClient) -> None:
@@ -183,7 +191,7 @@ def test_an_idempotency_key_is_needed(http: FlaskClient) -> None:
 
     answer = http.post("/identity/v1/attestations", headers=bearer(http, CHAN), json=body)
 
-    assert problem(answer)[:2] == (400, "idempotency-key-missing")
+    assert full_problem(answer)[:2] == (400, "idempotency-key-missing")
 
 
 _BODY = good()[1]
@@ -216,4 +224,4 @@ def test_a_bad_body_is_a_problem_and_never_a_fault(http: FlaskClient) -> None:
     for what, (data, media_type) in BAD_BODIES.items():
         headers = {**auth, "Idempotency-Key": uuid.uuid4().hex}
         answer = http.post("/identity/v1/attestations", headers=headers, data=data, content_type=media_type)
-        assert problem(answer)[0] in {400, 413, 415, 422}, what
+        assert full_problem(answer)[0] in {400, 413, 415, 422}, what

@@ -25,11 +25,11 @@ from tests.integration.services.identity.conftest import (
     attest,
     count,
     e_cert,
-    problem,
     request_body,
     signed_by,
     take_crls,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity.builders import CRL, NOW, Holder, make_crl, world
 from tests.unit.services.identity.cms_builder import sign
 
@@ -109,9 +109,9 @@ def test_a_challenge_is_good_once(http: FlaskClient) -> None:
     signature = sign(CHAN, document=asked.document)
     assert answer(http, asked.id, signature).status_code == 200
 
-    assert problem(answer(http, asked.id, signature))[:2] == (409, "challenge-refused")
+    assert full_problem(answer(http, asked.id, signature))[:2] == (409, "challenge-refused")
     again = sign(CHAN, document=asked.document, when=NOW + timedelta(seconds=1))
-    assert problem(answer(http, asked.id, again))[:2] == (409, "challenge-refused")
+    assert full_problem(answer(http, asked.id, again))[:2] == (409, "challenge-refused")
 
 
 def test_many_at_once_with_one_challenge_get_one_token(http: FlaskClient, pool: Pool) -> None:
@@ -137,22 +137,22 @@ def test_a_challenge_lives_for_five_minutes(http: FlaskClient, clock: Clock) -> 
 
     clock.now = NOW + timedelta(minutes=5)
 
-    assert problem(answer(http, asked.id, signature))[:2] == (409, "challenge-refused")
+    assert full_problem(answer(http, asked.id, signature))[:2] == (409, "challenge-refused")
 
 
 def test_a_signature_over_another_challenge_is_refused(http: FlaskClient) -> None:
     one, other = ask(http), ask(http)
 
-    refused = problem(answer(http, one.id, sign(CHAN, document=other.document)))
+    refused = full_problem(answer(http, one.id, sign(CHAN, document=other.document)))
 
     assert refused == (422, "signature-refused", "signature-of-another-document")
-    assert problem(answer(http, str(uuid.uuid4()), sign(CHAN, document=one.document)))[1] == "challenge-refused"
+    assert full_problem(answer(http, str(uuid.uuid4()), sign(CHAN, document=one.document)))[1] == "challenge-refused"
 
 
 def test_an_application_s_signature_does_not_sign_in(http: FlaskClient) -> None:
     asked, application = ask(http), Application()
 
-    refused = problem(answer(http, asked.id, signed_by(CHAN, application)))
+    refused = full_problem(answer(http, asked.id, signed_by(CHAN, application)))
 
     assert refused == (422, "signature-refused", "signature-of-another-document")
 
@@ -169,7 +169,7 @@ def test_a_challenge_s_signature_signs_no_application(http: FlaskClient) -> None
 
     refused = attest(http, CHAN, body, auth={"Authorization": f"Bearer {token['access_token']}"})
 
-    assert problem(refused) == (422, "document-refused", "document-purpose")
+    assert full_problem(refused) == (422, "document-refused", "document-purpose")
 
 
 def test_who_signed_in_by_signature_can_have_an_application_attested(http: FlaskClient) -> None:
@@ -186,7 +186,10 @@ def test_who_signed_in_by_signature_can_have_an_application_attested(http: Flask
 def test_who_is_turned_away_is_written_down_and_may_try_another_e_cert(http: FlaskClient, pool: Pool) -> None:
     asked, unknown = ask(http), e_cert("CHAN Tai Man")
 
-    assert problem(answer(http, asked.id, sign(unknown, document=asked.document)))[:2] == (403, "not-enrolled")
+    assert full_problem(answer(http, asked.id, sign(unknown, document=asked.document)))[:2] == (
+        403,
+        "not-enrolled",
+    )
 
     with pool.connection() as conn:
         rows = conn.execute("SELECT subject FROM audit_log WHERE action = 'sign-in-refused'").fetchall()
@@ -197,11 +200,11 @@ def test_who_is_turned_away_is_written_down_and_may_try_another_e_cert(http: Fla
 def test_a_revoked_e_cert_does_not_sign_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
 
-    assert problem(sign_in(http)) == (403, "certificate-refused", "certificate-revoked")
+    assert full_problem(sign_in(http)) == (403, "certificate-refused", "certificate-revoked")
 
 
 def test_a_signing_time_far_from_ours_is_refused(http: FlaskClient) -> None:
-    refused = problem(sign_in(http, when=NOW - timedelta(minutes=11)))
+    refused = full_problem(sign_in(http, when=NOW - timedelta(minutes=11)))
 
     assert refused == (422, "signature-refused", "signature-signing-time")
 
@@ -211,13 +214,13 @@ def test_a_signing_time_far_from_ours_is_refused(http: FlaskClient) -> None:
     [None, [], {}, {"challenge_id": "x"}, {"challenge_id": RENEWAL, "signature": "?"}, {"challenge_id": RENEWAL}],
 )
 def test_a_bad_body_is_a_problem(http: FlaskClient, body: object) -> None:
-    assert problem(http.post("/identity/v1/challenge-tokens", json=body))[0] in {400, 422}
+    assert full_problem(http.post("/identity/v1/challenge-tokens", json=body))[0] in {400, 422}
 
 
 def test_a_bad_renewal_is_a_problem(http: FlaskClient) -> None:
     bodies: tuple[object, ...] = ({"renewal_id": "x"}, {"renewal_id": None}, {"more": 1}, [])
     for body in bodies:
-        assert problem(http.post("/identity/v1/challenges", json=body))[0] in {400, 422}, body
+        assert full_problem(http.post("/identity/v1/challenges", json=body))[0] in {400, 422}, body
 
 
 def test_old_challenges_are_forgotten_as_new_ones_come(http: FlaskClient, pool: Pool, clock: Clock) -> None:

@@ -24,10 +24,10 @@ from tests.integration.services.identity.conftest import (
     Clock,
     count,
     e_cert,
-    problem,
     take_crls,
     xfcc,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity.builders import CRL, NOW, Holder, make_crl, world
 
 pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
@@ -115,7 +115,7 @@ def test_a_code_is_good_once(http: FlaskClient, pool: Pool) -> None:
     code = code_for(http)
     assert redeem(http, code).status_code == 200
 
-    assert problem(redeem(http, code))[:2] == (403, "code-refused")
+    assert full_problem(redeem(http, code))[:2] == (403, "code-refused")
     assert refusals(pool) == ["used-before"]
 
 
@@ -142,7 +142,7 @@ def test_a_code_lives_for_a_minute(http: FlaskClient, pool: Pool, clock: Clock) 
 
     clock.now = NOW + timedelta(seconds=60)
 
-    assert problem(redeem(http, late))[:2] == (403, "code-refused")
+    assert full_problem(redeem(http, late))[:2] == (403, "code-refused")
     assert refusals(pool) == ["expired"]
 
 
@@ -160,8 +160,8 @@ def test_a_code_in_other_hands_is_used_up_by_the_first_try(
 ) -> None:
     code = code_for(http)
 
-    assert problem(redeem(http, code, **changes))[:2] == (403, "code-refused")
-    assert problem(redeem(http, code))[:2] == (403, "code-refused")
+    assert full_problem(redeem(http, code, **changes))[:2] == (403, "code-refused")
+    assert full_problem(redeem(http, code))[:2] == (403, "code-refused")
     assert refusals(pool) == [why, "used-before"]
 
 
@@ -169,7 +169,7 @@ def test_what_never_was_a_code_is_refused_and_fills_no_log(http: FlaskClient, po
     before = count(pool, "audit_log")
 
     for code in ("x", "x" * 43, "代碼"):
-        assert problem(redeem(http, code))[:2] == (403, "code-refused")
+        assert full_problem(redeem(http, code))[:2] == (403, "code-refused")
 
     assert count(pool, "audit_log") == before
 
@@ -186,7 +186,7 @@ def test_what_never_was_a_code_is_refused_and_fills_no_log(http: FlaskClient, po
     ],
 )
 def test_a_bad_body_is_a_problem(http: FlaskClient, changes: dict[str, str]) -> None:
-    assert problem(redeem(http, code_for(http), **changes))[:2] == (422, "invalid-request")
+    assert full_problem(redeem(http, code_for(http), **changes))[:2] == (422, "invalid-request")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_nobody_is_ever_sent_to_an_address_that_is_not_on_the_list(
 ) -> None:
     answer = ask(http, redirect_uri=redirect_uri)
 
-    assert problem(answer)[:2] == (400, "redirect-uri-refused")
+    assert full_problem(answer)[:2] == (400, "redirect-uri-refused")
     assert "Location" not in answer.headers
     assert count(pool, "sign_in_codes") == 0
 
@@ -220,7 +220,7 @@ def test_two_addresses_are_none(http: FlaskClient) -> None:
     query = urlencode(GOOD) + "&" + urlencode({"redirect_uri": BACK})
     answer = http.get(f"/identity/v1/authorise?{query}", headers=xfcc(CHAN))
 
-    assert problem(answer)[:2] == (400, "redirect-uri-refused")
+    assert full_problem(answer)[:2] == (400, "redirect-uri-refused")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_the_e_cert_is_judged_again_when_the_code_is_changed(http: FlaskClient, 
     code = code_for(http)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
 
-    assert problem(redeem(http, code)) == (403, "certificate-refused", "certificate-revoked")
+    assert full_problem(redeem(http, code)) == (403, "certificate-refused", "certificate-revoked")
 
 
 def test_an_office_that_ended_meanwhile_gets_no_token(http: FlaskClient, pool: Pool, clock: Clock) -> None:
@@ -289,7 +289,7 @@ def test_an_office_that_ended_meanwhile_gets_no_token(http: FlaskClient, pool: P
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
 
-    assert problem(redeem(http, code))[:2] == (403, "not-enrolled")
+    assert full_problem(redeem(http, code))[:2] == (403, "not-enrolled")
 
 
 def test_old_codes_are_forgotten_as_new_ones_come(http: FlaskClient, pool: Pool, clock: Clock) -> None:

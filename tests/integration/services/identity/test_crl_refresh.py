@@ -19,6 +19,7 @@ from shared.runtime import database_gauges
 from shared.tx import transaction
 from tests.integration.services.identity.conftest import TRUST, Clock, count
 from tests.support.engines import free_port
+from tests.support.servers import serving
 from tests.unit.services.identity.builders import CRL, NOW, make_crl, world
 
 HOUR = timedelta(hours=1)
@@ -202,14 +203,9 @@ def web_server(answer: bytes, *, status: int = 200, location: str | None = None)
         def log_message(self, format: str, *args: object) -> None:
             """Tests print nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", free_port()), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/sub.crl"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}/sub.crl"
 
 
 def test_a_crl_is_fetched_over_http(pool: Pool, clock: Clock) -> None:

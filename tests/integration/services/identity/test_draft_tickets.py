@@ -20,11 +20,11 @@ from tests.integration.services.identity.conftest import (
     bearer,
     count,
     good,
-    problem,
     request_body,
     signed_by,
 )
 from tests.support.builders import AR, signing_key
+from tests.support.problems import full_problem
 from tests.unit.services.identity.builders import NOW
 from tests.unit.services.identity.cms_builder import sign as sign_cms
 
@@ -59,7 +59,7 @@ def test_attestation_without_the_drafts_own_ticket_is_refused(http: FlaskClient,
     _, body = good()
     ticket, reason = tickets(body)[what]
 
-    assert problem(attest(http, CHAN, body, ticket=ticket)) == (422, "ticket-refused", reason)
+    assert full_problem(attest(http, CHAN, body, ticket=ticket)) == (422, "ticket-refused", reason)
     assert count(pool, "outbox") == count(pool, "evidence") == 0
 
 
@@ -71,7 +71,7 @@ def test_attestation_for_another_subscribers_renewal_is_refused(http: FlaskClien
     mine = CHAN_AR.ticket(RenewalId(uuid.uuid4()), application.document, NOW)
 
     for ticket in (None, theirs, mine):
-        assert problem(attest(http, CHAN, body, ticket=ticket))[:2] == (422, "ticket-refused")
+        assert full_problem(attest(http, CHAN, body, ticket=ticket))[:2] == (422, "ticket-refused")
     assert count(pool, "outbox") == 0
 
 
@@ -84,7 +84,11 @@ def test_attestation_of_a_reserialised_document_is_refused_before_it_is_spent(ht
     }
     ticket = CHAN_AR.ticket(RenewalId(uuid.UUID(application.renewal_id)), application.document, NOW)
 
-    assert problem(attest(http, CHAN, spaced, ticket=ticket)) == (422, "ticket-refused", "ticket-of-another-document")
+    assert full_problem(attest(http, CHAN, spaced, ticket=ticket)) == (
+        422,
+        "ticket-refused",
+        "ticket-of-another-document",
+    )
     assert attest(http, CHAN, body, ticket=ticket).status_code == 201
 
 
@@ -105,7 +109,7 @@ def test_another_ars_ticket_for_a_draft_of_the_same_subscriber_is_refused(http: 
     body = request_body(application, signed_by(WONG, application))
     ticket = CHAN_AR.ticket(RenewalId(uuid.UUID(application.renewal_id)), application.document, NOW)
 
-    assert problem(attest(http, WONG, body, ticket=ticket)) == (
+    assert full_problem(attest(http, WONG, body, ticket=ticket)) == (
         422,
         "ticket-refused",
         "ticket-of-another-representative",

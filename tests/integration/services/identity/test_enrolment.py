@@ -21,10 +21,10 @@ from tests.integration.services.identity.conftest import (
     ar,
     count,
     people,
-    problem,
     subscriber,
 )
 from tests.support.engines import Database
+from tests.support.problems import full_problem
 from tests.support.waiting_locks import queue_up
 from tests.unit.services.identity.builders import Holder, world
 
@@ -254,7 +254,7 @@ def test_unknown_evidence_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_app_is_built_from_its_settings_and_tasks_read_the_crls(environment: dict[str, str], pool: Pool) -> None:
     app = main.make_app(pool)
     assert app.test_client().get("/identity/v1/jwks").status_code == 200
-    assert problem(app.test_client().post("/identity/v1/tokens"))[0] == 403
+    assert full_problem(app.test_client().post("/identity/v1/tokens"))[0] == 403
 
     ((name, task),) = main.tasks(pool)
     assert name == "refresh-crls"

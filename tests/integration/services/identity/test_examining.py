@@ -18,13 +18,13 @@ from tests.integration.services.identity.conftest import (
     Clock,
     count,
     e_cert,
-    problem,
     sign_in,
     take_crls,
     xfcc,
 )
 from tests.integration.services.identity.test_challenges import ask as ask_challenge
 from tests.integration.services.identity.test_codes import CHALLENGE, GOOD, STATE, VERIFIER
+from tests.support.problems import full_problem
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import (
     CRL,
@@ -151,32 +151,32 @@ def test_good_is_what_a_sign_in_takes(http: FlaskClient, make: Any) -> None:
 
 def test_a_result_is_told_once_and_to_whoever_began(http: FlaskClient, clock: Clock) -> None:
     code = show(http, CHAN)["code"]
-    assert problem(result(http, code, code_verifier="w" * 43))[:2] == (403, "code-refused")
-    assert problem(result(http, code))[:2] == (403, "code-refused")
+    assert full_problem(result(http, code, code_verifier="w" * 43))[:2] == (403, "code-refused")
+    assert full_problem(result(http, code))[:2] == (403, "code-refused")
     once = show(http, CHAN)["code"]
     assert result(http, once).status_code == 200
-    assert problem(result(http, once))[:2] == (403, "code-refused")
+    assert full_problem(result(http, once))[:2] == (403, "code-refused")
     elsewhere = show(http, CHAN)["code"]
-    assert problem(result(http, elsewhere, redirect_uri=REDIRECT_URIS[1]))[:2] == (403, "code-refused")
+    assert full_problem(result(http, elsewhere, redirect_uri=REDIRECT_URIS[1]))[:2] == (403, "code-refused")
     late = show(http, CHAN)["code"]
     clock.now = NOW + timedelta(seconds=61)
-    assert problem(result(http, late))[:2] == (403, "code-refused")
+    assert full_problem(result(http, late))[:2] == (403, "code-refused")
 
 
 def test_a_code_of_a_test_signs_nobody_in_nor_the_other_way_round(http: FlaskClient) -> None:
     code = show(http, CHAN)["code"]
     body = {"code": code, "code_verifier": VERIFIER, "redirect_uri": REDIRECT_URIS[0]}
-    assert problem(http.post("/identity/v1/codes", json=body))[:2] == (403, "code-refused")
+    assert full_problem(http.post("/identity/v1/codes", json=body))[:2] == (403, "code-refused")
     answer = http.get(f"/identity/v1/authorise?{urlencode(GOOD)}", headers=xfcc(CHAN))
     (signs_in,) = parse_qs(urlsplit(answer.headers["Location"]).query)["code"]
-    assert problem(result(http, signs_in))[:2] == (403, "code-refused")
+    assert full_problem(result(http, signs_in))[:2] == (403, "code-refused")
 
 
 def test_nothing_shown_leads_back_with_the_reason(http: FlaskClient) -> None:
     assert show(http, None) == {"error": "client-certificate-missing", "state": STATE}
     assert show(http, CHAN, code_challenge="short")["error"] == "invalid-request"
     refused = http.get(f"/identity/v1/certificate-tests?redirect_uri=https://evil.example&code_challenge={CHALLENGE}")
-    assert problem(refused)[:2] == (400, "redirect-uri-refused")
+    assert full_problem(refused)[:2] == (400, "redirect-uri-refused")
 
 
 def test_an_e_cert_in_a_file_is_tested_by_a_signature_that_signs_nobody_in(http: FlaskClient, pool: Pool) -> None:
@@ -189,4 +189,4 @@ def test_an_e_cert_in_a_file_is_tested_by_a_signature_that_signs_nobody_in(http:
     assert (answer.json["good"], answer.json["holder"]) == (True, "CHAN Tai Man")
     assert count(pool, "audit_log WHERE action = 'signed-in'") == 0
     # The same signature is of no use any more.
-    assert problem(http.post("/identity/v1/challenge-tokens", json=body))[:2] == (409, "challenge-refused")
+    assert full_problem(http.post("/identity/v1/challenge-tokens", json=body))[:2] == (409, "challenge-refused")

@@ -14,7 +14,8 @@ from services.identity import enrolment
 from services.identity.refusals import EnrolmentRefused
 from shared.db import Pool
 from shared.tx import transaction
-from tests.integration.services.identity.conftest import CHAN, Clock, ar, attest, good, problem, sign_in, subscriber
+from tests.integration.services.identity.conftest import CHAN, Clock, ar, attest, good, sign_in, subscriber
+from tests.support.problems import full_problem
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import Holder
 from tests.unit.services.identity.cms_builder import sign
@@ -57,7 +58,7 @@ def test_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
 
     answer = show(http, pem)
 
-    assert problem(answer) == (403, "certificate-refused", "certificate-name-encoding")
+    assert full_problem(answer) == (403, "certificate-refused", "certificate-name-encoding")
     assert answer.json is not None
     assert "& in a PrintableString" in answer.json["detail"]
     person = ar("cheung", "CHEUNG Siu Ming") | {"certificates": [pem]}
@@ -66,7 +67,7 @@ def test_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
 
 
 def test_what_is_no_certificate_at_all_is_unreadable(http: FlaskClient) -> None:
-    assert problem(show(http, ssl.DER_cert_to_PEM_cert(b"\x30\x00"))) == (
+    assert full_problem(show(http, ssl.DER_cert_to_PEM_cert(b"\x30\x00"))) == (
         403,
         "certificate-refused",
         "certificate-unreadable",
@@ -99,4 +100,4 @@ def test_a_signature_by_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in
         signature = base64.b64encode(sign(holder, document=asked["document"].encode())).decode()
         answer = http.post(f"/identity/v1/{path}", json={"challenge_id": asked["challenge_id"], "signature": signature})
 
-    assert problem(answer) == (403, "certificate-refused", "certificate-name-encoding")
+    assert full_problem(answer) == (403, "certificate-refused", "certificate-name-encoding")

@@ -19,16 +19,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from cryptography import x509
 
-from deploy.gateway.envoy import Gateway, render
 from deploy.local import pki as local_pki
 from deploy.local import samples
 from deploy.local.crls import revoke
 from deploy.local.people import POLICY_OIDS, SAMPLES, ECertClass
-from deploy.local.processes import envoy_command
-from deploy.local.waiting import free_port, is_taken, wait_until
+from deploy.local.waiting import wait_until
 from shared.security.tokens import SigningKey, TokenKind, sign
 from tests.integration.deploy.local.echo import Answer, Client
 from tests.support.engines import Postgres
+from tests.support.gateway import gateway_in, running_gateway
 
 API, SIGN_IN = "api.ecert.localhost", "signin.ecert.localhost"
 TOKENS = "/identity/v1/tokens"
@@ -74,14 +73,7 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     local_pki.create(pki, dict.fromkeys(local_pki.PASSWORDS, "password"), now=now)
     enrolment, _ = samples.write(pki, pki.folder, now)
     with postgres.database("identity") as database, tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        gateway = Gateway(
-            port=free_port(),
-            certificate=pki.gateway / "tls.pem",
-            key=pki.gateway / "tls.key",
-            client_cas=pki.client_cas,
-            sockets=Path(folder),
-            admin_socket=Path(folder) / "envoy-admin.sock",
-        )
+        gateway = gateway_in(Path(folder), pki)
         environment = {
             "PATH": os.environ["PATH"],
             "ENVIRONMENT": "local",
@@ -99,14 +91,11 @@ def system(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "PORTAL_REDIRECT_URIS": BACK,
             **database.environment,
         }
-        configuration = Path(folder) / "envoy.json"
-        configuration.write_text(render(gateway))
         for command in ("web", "work"):
             running.enter_context(process([sys.executable, "-m", "services.identity.main", command], environment))
-        running.enter_context(process(envoy_command(configuration), os.environ))
+        running.enter_context(running_gateway(gateway))
         made = System(client=Client(port=gateway.port, root=pki.gateway / "root.pem"), pki=pki, environment=environment)
         made.operate("enrol", str(enrolment), "--actor", "test")
-        wait_until(lambda: is_taken(gateway.port), limit=30, what="the gateway")
         wait_until(lambda: made.sign_in("chan-mei-ling").status == 200, limit=30, every=0.2, what="the first sign-in")
         yield made
 

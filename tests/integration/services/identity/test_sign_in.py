@@ -29,12 +29,12 @@ from tests.integration.services.identity.conftest import (
     count,
     e_cert,
     people,
-    problem,
     sign_in,
     take_crls,
     xfcc,
     year_0,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity import builders
 from tests.unit.services.identity.builders import CRL, NOW, ORGANISATIONAL, Holder, make_ca, make_crl, world
 
@@ -87,10 +87,10 @@ def test_jwks_has_the_public_keys_only(http: FlaskClient) -> None:
 
 
 def test_without_signing_in_nothing_is_shown(http: FlaskClient) -> None:
-    assert problem(http.get("/identity/v1/me"))[:2] == (401, "token-refused")
+    assert full_problem(http.get("/identity/v1/me"))[:2] == (401, "token-refused")
     for path in ("/identity/v1/tokens", "/identity/v1/checkout-authorisations"):
         answer = http.post(path, json={"renewal_id": _RENEWAL})
-        assert problem(answer)[:2] == (403, "client-certificate-missing"), path
+        assert full_problem(answer)[:2] == (403, "client-certificate-missing"), path
 
 
 _RENEWAL = "0b0d1a7e-8a5e-4f0e-9a43-0d8a5a3f2f11"
@@ -136,7 +136,7 @@ def test_a_bad_e_cert_is_refused_even_when_it_is_registered(
     holder = make()
     register(pool, clock, holder)
 
-    assert problem(sign_in(http, holder)) == (403, "certificate-refused", expected)
+    assert full_problem(sign_in(http, holder)) == (403, "certificate-refused", expected)
     with pool.connection() as conn:
         rows = conn.execute(
             "SELECT subject, details ->> 'reason' FROM audit_log WHERE action = 'sign-in-refused'"
@@ -154,7 +154,7 @@ def test_a_revoked_e_cert_is_refused(
     listed = make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,), reason=why))
     take_crls(pool, clock, make_crl(world().root), listed)
 
-    assert problem(sign_in(http, CHAN)) == (403, "certificate-refused", expected)
+    assert full_problem(sign_in(http, CHAN)) == (403, "certificate-refused", expected)
     assert sign_in(http, WONG).status_code == 200
 
 
@@ -162,7 +162,7 @@ def test_a_revoked_e_cert_is_refused(
 def test_an_e_cert_that_nobody_registered_is_refused(http: FlaskClient) -> None:
     unknown = e_cert("CHAN Tai Man")
 
-    assert problem(sign_in(http, unknown))[:2] == (403, "not-enrolled")
+    assert full_problem(sign_in(http, unknown))[:2] == (403, "not-enrolled")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_e_cert_of_another_organisation_is_refused_even_when_it_is_registered
     other = e_cert("CHAN Tai Man", **changes)
     register(pool, clock, other)
 
-    assert problem(sign_in(http, other))[:2] == (403, "organisation-mismatch")
+    assert full_problem(sign_in(http, other))[:2] == (403, "organisation-mismatch")
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -187,7 +187,7 @@ def test_the_mutual_recognition_e_cert_of_the_sibling_ca_lets_in(http: FlaskClie
 
     assert sign_in(http, recognised).status_code == 200
     expected = (403, "certificate-refused", "certificate-not-mutual-recognition")
-    assert problem(sign_in(http, without_status)) == expected
+    assert full_problem(sign_in(http, without_status)) == expected
 
 
 MISSING: dict[str, Callable[[], tuple[bytes, ...]]] = {
@@ -205,7 +205,7 @@ def test_without_a_usable_crl_the_answer_is_try_later(
 
     answer = sign_in(http, CHAN)
 
-    assert problem(answer)[:2] == (503, "revocation-unknown")
+    assert full_problem(answer)[:2] == (503, "revocation-unknown")
     assert answer.headers["Retry-After"] == "60"
 
 
@@ -215,7 +215,7 @@ def test_when_the_crl_runs_out_nobody_gets_in(http: FlaskClient, clock: Clock) -
 
     clock.now = NOW + timedelta(hours=23)
 
-    assert problem(sign_in(http, CHAN))[:2] == (503, "revocation-unknown")
+    assert full_problem(sign_in(http, CHAN))[:2] == (503, "revocation-unknown")
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -224,8 +224,8 @@ def test_an_ar_whose_office_ended_is_out_at_once(http: FlaskClient, pool: Pool, 
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
 
-    assert problem(sign_in(http, CHAN))[:2] == (403, "not-enrolled")
-    assert problem(http.get("/identity/v1/me", headers=token))[:2] == (403, "office-ended")
+    assert full_problem(sign_in(http, CHAN))[:2] == (403, "not-enrolled")
+    assert full_problem(http.get("/identity/v1/me", headers=token))[:2] == (403, "office-ended")
     assert sign_in(http, WONG).status_code == 200
 
 
@@ -261,7 +261,7 @@ FORGED = {
 def test_a_header_that_the_gateway_would_not_write_is_refused(http: FlaskClient) -> None:
     for what, header in FORGED.items():
         answer = http.post("/identity/v1/tokens", headers={"X-Forwarded-Client-Cert": header})
-        assert problem(answer)[:2] == (400, "client-certificate-malformed"), what
+        assert full_problem(answer)[:2] == (400, "client-certificate-malformed"), what
     answer = http.post("/identity/v1/tokens", headers={"X-Forwarded-Client-Cert": f'Cert="{"A" * 20_000}"'})
     assert answer.status_code == 431
 
@@ -273,7 +273,7 @@ def test_two_headers_are_refused(http: FlaskClient) -> None:
         headers=[("X-Forwarded-Client-Cert", _cert(CHAN)), ("X-Forwarded-Client-Cert", _cert(WONG))],
     )
 
-    assert problem(answer)[:2] == (400, "client-certificate-malformed")
+    assert full_problem(answer)[:2] == (400, "client-certificate-malformed")
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -287,7 +287,10 @@ def test_the_header_with_its_right_hash_is_read(http: FlaskClient) -> None:
 def test_other_identity_headers_mean_nothing(http: FlaskClient) -> None:
     forged = {"Client-Cert": ":AAAA:", "X-SSL-Client-Verify": "SUCCESS", "X-Client-Cert": CHAN.pem.replace("\n", " ")}
 
-    assert problem(http.post("/identity/v1/tokens", headers=forged))[:2] == (403, "client-certificate-missing")
+    assert full_problem(http.post("/identity/v1/tokens", headers=forged))[:2] == (
+        403,
+        "client-certificate-missing",
+    )
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -313,7 +316,7 @@ def test_a_checkout_is_not_authorised_once_the_e_cert_is_revoked(http: FlaskClie
 
     answer = http.post("/identity/v1/checkout-authorisations", headers=xfcc(CHAN), json={"renewal_id": _RENEWAL})
 
-    assert problem(answer) == (403, "certificate-refused", "certificate-revoked")
+    assert full_problem(answer) == (403, "certificate-refused", "certificate-revoked")
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -321,7 +324,7 @@ def test_a_bad_checkout_body_is_a_problem(http: FlaskClient) -> None:
     bodies: tuple[object, ...] = (None, {}, [], {"renewal_id": "x"}, {"renewal_id": _RENEWAL, "more": 1})
     for body in bodies:
         answer = http.post("/identity/v1/checkout-authorisations", headers=xfcc(CHAN), json=body)
-        assert problem(answer)[0] in {400, 422}, body
+        assert full_problem(answer)[0] in {400, 422}, body
 
 
 @pytest.mark.usefixtures("current_crls")

@@ -18,12 +18,12 @@ from tests.integration.services.identity.conftest import (
     TRUST,
     WONG,
     Clock,
-    problem,
     sign_in,
     take_crls,
     xfcc,
     year_0,
 )
+from tests.support.problems import full_problem
 from tests.unit.services.identity import cms_builder
 from tests.unit.services.identity.builders import CRL, NOW, make_ca, make_crl, world
 
@@ -69,7 +69,7 @@ def test_a_list_of_299_days_with_60_left_is_try_later(http: FlaskClient, pool: P
     clock.now = NOW + timedelta(days=299)
 
     answer = sign_in(http, CHAN)
-    assert problem(answer)[:2] == (503, "revocation-unknown")
+    assert full_problem(answer)[:2] == (503, "revocation-unknown")
     assert "Retry-After" in answer.headers
 
 
@@ -78,7 +78,7 @@ def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: 
     extra = ((x509.DeltaCRLIndicator(1), True),)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,), extra=extra)))
 
-    assert problem(sign_in(http, CHAN)) == (403, "certificate-refused", "certificate-revoked")
+    assert full_problem(sign_in(http, CHAN)) == (403, "certificate-refused", "certificate-revoked")
     assert sign_in(http, WONG).status_code == 200
 
 
@@ -87,7 +87,7 @@ def test_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
     """Anybody can make one: nothing of it is verified when its dates are looked at."""
     for path in ("/identity/v1/tokens", "/identity/v1/checkout-authorisations"):
         answer = http.post(path, headers=xfcc(year_0()), json={"renewal_id": RENEWAL})
-        assert problem(answer) == (403, "certificate-refused", "certificate-unreadable"), path
+        assert full_problem(answer) == (403, "certificate-refused", "certificate-unreadable"), path
 
 
 @pytest.mark.usefixtures("current_crls")
@@ -98,4 +98,4 @@ def test_a_challenge_signed_with_a_certificate_of_the_year_0_is_refused(http: Fl
     body = {"challenge_id": asked["challenge_id"], "signature": base64.b64encode(signature).decode()}
 
     for path in ("/identity/v1/challenge-tokens", "/identity/v1/challenge-tests"):
-        assert problem(http.post(path, json=body)) == (422, "signature-refused", "signature-malformed"), path
+        assert full_problem(http.post(path, json=body)) == (422, "signature-refused", "signature-malformed"), path

@@ -28,7 +28,9 @@ from tests.unit.services.issuance.pki import NOW
 
 def test_three_items_are_issued_as_openssl_and_pkilint_want_them(world: World, tmp_path: Path) -> None:
     renewal = world.issued(["www.example.hk"], ["*.example.hk"], ["a.example.hk", "b.example.hk", "c.example.hk"])
-    assert world.events(renewal) == ["order-opened"] * 3 + ["csr-received", "certificate-issued"] * 3
+    assert (
+        world.announced_types(renewal.renewal_id) == ["order-opened"] * 3 + ["csr-received", "certificate-issued"] * 3
+    )
     ca = world.issuer.ca
     (tmp_path / "root.pem").write_bytes(ca.chain[0].public_bytes(serialization.Encoding.PEM))
     (tmp_path / "ca.pem").write_text(ca.chain_pem)
@@ -76,14 +78,14 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
     assert world.issue()
     (der,) = world.rows("SELECT der FROM certificates")[0]
     assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[0])
-    assert world.events(renewal).count("certificate-issued") == 1
+    assert world.announced_types(renewal.renewal_id).count("certificate-issued") == 1
     assert not world.issue()
 
 
 def test_a_signer_that_is_away_is_asked_again_later(world: World) -> None:
     renewal = wait_for_a_signature(world)
     world.issue()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
 
 
 class Away(SignerThatDies):
@@ -105,7 +107,7 @@ def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
 
 def assert_refused(world: World, renewal: Renewal, reason: str) -> None:
     assert world.issue()
-    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
     assert world.rows("SELECT refusal, state FROM orders") == [(reason, "refused")]
     assert world.rows("SELECT state, due_at FROM intents") == [("tombstone", None)]
     assert world.rows("SELECT 1 FROM certificates") == []
@@ -170,8 +172,8 @@ def block_its_key(world: World) -> None:
 
 
 def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
-    assert world.events(renewal)[-2:] == ["issuance-refused", "certificate-revoked"]
-    assert "certificate-issued" not in world.events(renewal)
+    assert world.announced_types(renewal.renewal_id)[-2:] == ["issuance-refused", "certificate-revoked"]
+    assert "certificate-issued" not in world.announced_types(renewal.renewal_id)
     assert world.rows("SELECT state FROM orders") == [("refused",)]
     assert world.rows("SELECT revocation_reason, revoked_at IS NOT NULL FROM certificates") == [(reason, True)]
     assert not world.issue()
@@ -205,7 +207,7 @@ def test_an_intent_settled_by_another_worker_while_the_token_signs_is_settled_on
         assert world.issue()
 
     signed_while(world, renewal, taken_up_by_another)
-    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
     assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]
 
 
@@ -220,7 +222,7 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
         assert certificate_issuance.settle(tx, intent, der)
     with world.begin() as tx:
         assert not certificate_issuance.settle(tx, intent, der)
-    assert world.events(renewal).count("certificate-issued") == 1
+    assert world.announced_types(renewal.renewal_id).count("certificate-issued") == 1
 
 
 def test_an_item_gets_one_intent_for_ever(world: World) -> None:
@@ -242,7 +244,7 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
         cancelling.join(0.3)
         assert cancelling.is_alive()
     cancelling.join(10)
-    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    assert world.announced_types(renewal.renewal_id)[-2:] == ["cancellation-declined", "issuance-refused"]
     assert world.rows("SELECT state, refusal FROM orders ORDER BY position") == [
         ("issuing", None),
         ("refused", "cancelled"),
@@ -265,7 +267,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
         assert making.is_alive()
     making.join(10)
     assert world.rows("SELECT 1 FROM intents") == []
-    assert world.events(renewal)[-1] == "issuance-withheld"
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-withheld"
 
 
 def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_open(world: World) -> None:
@@ -273,11 +275,11 @@ def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_o
     world.submit(renewal)
     world.issue()
     world.cancel(renewal)
-    assert world.events(renewal)[-2:] == ["cancellation-declined", "issuance-refused"]
+    assert world.announced_types(renewal.renewal_id)[-2:] == ["cancellation-declined", "issuance-refused"]
     with pytest.raises(InvalidTransition):
         world.submit(renewal, 1)
     world.cancel(renewal)
-    assert world.events(renewal)[-2:] == ["issuance-refused", "cancellation-declined"]
+    assert world.announced_types(renewal.renewal_id)[-2:] == ["issuance-refused", "cancellation-declined"]
     assert world.rows("SELECT state FROM orders ORDER BY position") == [("issued",), ("refused",)]
 
 
@@ -290,14 +292,14 @@ def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_anoth
     assert world.rows("SELECT state, refusal FROM orders") == [("awaiting-csr", "key-blocked")]
     world.submit(renewal)
     world.issue()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
 
 
 def test_a_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(world: World) -> None:
     renewal = world.opened(["www.example.hk"], subscriber_name="X" * 65)
     world.submit(renewal)
     world.issue()
-    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
     assert world.rows("SELECT state FROM pins") == [("void",)]
 
 
@@ -306,10 +308,10 @@ def test_bytes_that_do_not_lint_become_a_tombstone_and_the_item_is_refused(world
     world.submit(renewal)
     internal = world.deps(addresses=replace(world.issuer.addresses, crl_url="http://crl.test/a.crl"))
     work.issue_next(world.pool, internal, clock=world.clock)
-    assert world.events(renewal)[-1] == "issuance-refused"
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
     assert world.rows("SELECT state, cardinality(findings) > 0 FROM intents") == [("tombstone", True)]
     world.cancel(renewal)
-    assert world.events(renewal)[-1] == "issuance-withheld"
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-withheld"
 
 
 def test_a_stored_order_that_differs_from_its_proofs_is_not_issued(world: World, issuance: Database) -> None:
@@ -336,7 +338,7 @@ def test_orders_that_fail_delay_no_certificate(world: World, issuance: Database)
     world.now += timedelta(minutes=2)
     world.submit(sound)
     assert world.issue(), "the new order comes before those that have failed and are due again"
-    assert world.events(sound)[-1] == "certificate-issued"
+    assert world.announced_types(sound.renewal_id)[-1] == "certificate-issued"
     for _ in failing:
         with pytest.raises(ProofRefused):
             world.issue()

@@ -10,7 +10,8 @@ from backoffice.desk.roles import Action
 from services.issuance import operator_api
 from tests.integration.services.issuance.test_reissue import NAME, envelopes, told
 from tests.integration.services.issuance.world import Renewal, World
-from tests.support.operators import Desk, refusal
+from tests.support.operators import Desk
+from tests.support.problems import problem
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_second_click_makes_no_second_letter(desk: Desk, world: World, renewal
 def test_two_persons_with_one_letter_in_mind_make_one_new_one(desk: Desk, world: World, renewal: Renewal) -> None:
     old = letter(world)
     reissue(desk, renewal, old)
-    assert refusal(reissue(desk, renewal, old, what="returned")) == (409, "other-envelope")
+    assert problem(reissue(desk, renewal, old, what="returned")) == (409, "other-envelope")
     assert len(envelopes(world)) == 2
 
 
@@ -86,14 +87,14 @@ def test_what_is_not_so_changes_nothing(
     desk: Desk, world: World, renewal: Renewal, changes: dict[str, Any], status: int, slug: str
 ) -> None:
     old = letter(world)
-    assert refusal(reissue(desk, renewal, old, **changes)) == (status, slug)
+    assert problem(reissue(desk, renewal, old, **changes)) == (status, slug)
     assert envelopes(world) == [(old, "sealed")]
 
 
 def test_after_its_csr_no_letter_is_wanted(desk: Desk, world: World, renewal: Renewal) -> None:
     old = letter(world)
     world.submit(renewal)
-    assert refusal(reissue(desk, renewal, old)) == (409, "not-in-this-state")
+    assert problem(reissue(desk, renewal, old)) == (409, "not-in-this-state")
     assert len(envelopes(world)) == 1
 
 
@@ -103,7 +104,7 @@ def test_the_desks_word_for_another_action_voids_nothing(
 ) -> None:
     body = {"server_name": NAME, "envelope_id": letter(world), "what": "lost", "reason": "x"}
     answer = desk.ask("POST", f"orders/{renewal.items[0].item_id}/pins", action, **body)
-    assert refusal(answer) == (403, "action-refused")
+    assert problem(answer) == (403, "action-refused")
     assert len(envelopes(world)) == 1
 
 

@@ -10,8 +10,7 @@ from shared.errors import Ignored, Refused
 from shared.events.application import CSRRequested
 from shared.events.issuance import IssuanceRefused
 from shared.security.proofs import ProofRefused
-from tests.integration.services.issuance.world import Renewal, World, items, signing_key
-from tests.support.builders import announced
+from tests.integration.services.issuance.world import Renewal, World, items
 
 
 def open_orders(world: World, event: CSRRequested) -> None:
@@ -21,7 +20,7 @@ def open_orders(world: World, event: CSRRequested) -> None:
 
 def test_orders_are_opened_and_a_pin_is_sealed_for_each_server_name(world: World) -> None:
     renewal = world.opened(["www.example.hk"], ["*.example.com.hk"], ["a.example.hk", "b.example.hk", "c.example.hk"])
-    assert world.events(renewal) == ["order-opened"] * 3
+    assert world.announced_types(renewal.renewal_id) == ["order-opened"] * 3
     assert set(world.letters(renewal)) == {
         "www.example.hk", "*.example.com.hk", "a.example.hk", "b.example.hk", "c.example.hk",
     }  # fmt: skip
@@ -32,7 +31,7 @@ def test_opening_twice_changes_nothing(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     with pytest.raises(Ignored):
         open_orders(world, world.request(renewal))
-    assert world.events(renewal) == ["order-opened"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened"]
 
 
 def bent(**fields: Any) -> Renewal:
@@ -71,11 +70,11 @@ def test_proofs_that_do_not_belong_together_open_nothing(world: World, renewal: 
 
 
 def test_a_forged_request_of_an_intruder_in_application_opens_nothing(world: World) -> None:
-    renewal, intruder = Renewal(items=items(["www.example.hk"])), signing_key()
+    renewal = Renewal(items=items(["www.example.hk"]))
     good = world.request(renewal)
     forgeries: tuple[dict[str, Any], ...] = (
-        {"attestation": world.attest(renewal, intruder)},
-        {"receipt": world.receipt(renewal, intruder)},
+        {"attestation": world.attest(renewal, "stranger")},
+        {"receipt": world.receipt(renewal, "stranger")},
         {"attestation": good.receipt},
         {"receipt": good.attestation},
         {"attestation": ""},
@@ -105,8 +104,8 @@ NEVER = [
 def test_names_that_cannot_be_certified_are_not_ordered_but_refused_for_good(world: World, names: list[str]) -> None:
     renewal = Renewal(items=(*items(["www.example.hk"]), replace(items(["a.example.hk"])[0], names=tuple(names))))
     open_orders(world, world.request(renewal))
-    assert world.events(renewal) == ["order-opened", "issuance-refused"]
-    [refused] = [e for e in announced(world.pool, renewal.renewal_id) if isinstance(e, IssuanceRefused)]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "issuance-refused"]
+    [refused] = [e for e in world.announced(renewal.renewal_id) if isinstance(e, IssuanceRefused)]
     assert (refused.item_id, refused.reason) == (renewal.items[1].item_id, "names-not-certifiable")
     assert world.rows("SELECT item_id FROM orders") == [(renewal.items[0].item_id,)]
     assert world.rows("SELECT DISTINCT server_name FROM pins") == [("www.example.hk",)]
@@ -119,14 +118,19 @@ def test_the_other_items_of_such_a_renewal_are_issued(world: World) -> None:
         pass
     world.submit(renewal)
     world.issue()
-    assert world.events(renewal) == ["order-opened", "issuance-refused", "csr-received", "certificate-issued"]
+    assert world.announced_types(renewal.renewal_id) == [
+        "order-opened",
+        "issuance-refused",
+        "csr-received",
+        "certificate-issued",
+    ]
 
 
 def test_a_renewal_of_which_no_item_can_be_ordered_can_still_be_cancelled(world: World) -> None:
     renewal = Renewal(items=items(["10.0.0.1"]))
     open_orders(world, world.request(renewal))
     world.cancel(renewal)
-    assert world.events(renewal) == ["issuance-refused", "issuance-withheld"]
+    assert world.announced_types(renewal.renewal_id) == ["issuance-refused", "issuance-withheld"]
 
 
 def test_another_renewals_item_is_not_ordered_again(world: World) -> None:
@@ -140,7 +144,7 @@ def test_a_cancellation_before_the_orders_withholds_them_for_ever(world: World) 
     world.cancel(renewal)
     with pytest.raises(Ignored):
         open_orders(world, world.request(renewal))
-    assert world.events(renewal) == ["issuance-withheld"]
+    assert world.announced_types(renewal.renewal_id) == ["issuance-withheld"]
     assert world.rows("SELECT 1 FROM orders") == []
 
 
@@ -148,7 +152,7 @@ def test_a_cancellation_of_open_orders_voids_their_pins(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.cancel(renewal)
     world.cancel(renewal)
-    assert world.events(renewal) == ["order-opened", "issuance-withheld", "issuance-withheld"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "issuance-withheld", "issuance-withheld"]
     assert world.rows("SELECT state FROM orders") == [("withheld",)]
     assert world.rows("SELECT state FROM pins") == [("void",)]
 
@@ -158,7 +162,7 @@ def test_a_cancelled_order_takes_no_csr_and_is_never_issued(world: World) -> Non
     world.submit(renewal)
     world.cancel(renewal)
     world.issue()
-    assert world.events(renewal) == ["order-opened", "csr-received", "issuance-withheld"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "issuance-withheld"]
     with pytest.raises(Refused):
         world.submit(renewal)
     assert world.rows("SELECT 1 FROM intents") == []

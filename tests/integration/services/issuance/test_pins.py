@@ -50,7 +50,7 @@ def tries(world: World) -> list[int]:
 def test_a_reference_is_taken_as_people_type_it(world: World, spell: Callable[[str], str]) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, reference=spell(renewal.items[0].reference))
-    assert world.events(renewal) == ["order-opened", "csr-received"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received"]
 
 
 def test_five_wrong_pins_lock_it_and_the_right_one_comes_too_late(world: World) -> None:
@@ -61,7 +61,7 @@ def test_five_wrong_pins_lock_it_and_the_right_one_comes_too_late(world: World) 
         assert refused.value.extensions == {"wrong": [{"server_name": "www.example.hk", "tries_left": left}]}
     with pytest.raises(PINLocked):
         world.submit(renewal)
-    assert world.events(renewal) == ["order-opened"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened"]
 
 
 def test_twenty_parallel_wrong_pins_never_get_a_sixth_guess(world: World) -> None:
@@ -95,7 +95,7 @@ def test_right_pins_give_their_tries_back_even_beside_a_wrong_one(world: World) 
     assert tries(world) == [0, 1]
     world.submit(renewal)
     assert tries(world) == [0, 1]
-    assert world.events(renewal)[-1] == "csr-received"
+    assert world.announced_types(renewal.renewal_id)[-1] == "csr-received"
 
 
 def test_a_pin_opens_its_own_server_name_only(world: World) -> None:
@@ -170,7 +170,7 @@ def test_the_same_csr_again_is_the_same_answer_and_another_is_refused(world: Wor
         csr_intake.accept_csr(command, renewal.caller, world.begin, verifier=world.verifier, policy=world.policy)
     with pytest.raises(Refused, match="csr-received"):
         world.submit(renewal)
-    assert world.events(renewal).count("csr-received") == 1
+    assert world.announced_types(renewal.renewal_id).count("csr-received") == 1
 
 
 def test_a_pasted_private_key_is_blocked_for_ever_and_what_has_it_is_revoked(world: World) -> None:
@@ -181,7 +181,7 @@ def test_a_pasted_private_key_is_blocked_for_ever_and_what_has_it_is_revoked(wor
     second = world.opened(["b.example.hk"])
     with pytest.raises(PrivateKeyPasted):
         world.submit(second, csr=as_pem(csr_der(key)) + private_pem(key))
-    assert world.events(first)[-1] == "certificate-revoked"
+    assert world.announced_types(first.renewal_id)[-1] == "certificate-revoked"
     assert world.rows("SELECT revocation_reason FROM certificates") == [("keyCompromise",)]
     with pytest.raises(KeyNotAllowed) as refused:
         world.submit(second, csr=as_pem(csr_der(key)))
@@ -291,5 +291,5 @@ def test_the_same_submission_twice_at_once_is_received_once(world: World) -> Non
     for thread in threads:
         thread.join(20)
     assert answers == ["csr-received"] * 2
-    assert world.events(renewal).count("csr-received") == 1
+    assert world.announced_types(renewal.renewal_id).count("csr-received") == 1
     assert tries(world) == [0]

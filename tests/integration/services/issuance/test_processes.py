@@ -40,7 +40,7 @@ def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
     world.issue()
     (der,) = world.rows("SELECT der FROM certificates")[0]
     assert der == profiles.assemble(tbs, world.issuer.signer.algorithm, left.read_bytes())
-    assert world.events(renewal) == ["order-opened", "csr-received", "certificate-issued"]
+    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
 
 
 def test_the_processes_are_built_from_the_settings(
@@ -100,7 +100,7 @@ def test_operators_commands_work_and_are_audited(
     with pytest.raises(SystemExit, match="serial-unreadable"):
         run(main.SERVICE, ["revoke", "no number", "--actor", "ops"])
     assert "superseded" in capsys.readouterr().out
-    assert world.events(renewal)[-1] == "certificate-revoked"
+    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-revoked"
     actions = world.rows("SELECT action FROM audit_log WHERE actor = 'ops' ORDER BY id")
     revoked = ("certificate-revoked",)  # for a graver reason, the second time
     assert actions == [("pin-reissued",), revoked, ("key-blocked",), revoked]

@@ -183,13 +183,13 @@ def test_what_was_announced_is_put_back_and_announced_only_once(story: Story, en
         story.back_up()
     ENDED[ended](story)
     mine = LETTERS.replace("ORDER", f"WHERE item_id = '{story.renewal.items[0].item_id}' ORDER")
-    before, events = story.state(mine), story.world.events(story.renewal)
+    before, events = story.state(mine), story.world.announced_types(story.renewal.renewal_id)
     assert story.restore().not_put_back == []
     assert story.state(mine) == before
     with pytest.raises(Ignored):  # read again by the consumer that was set back
         story.open()
     assert not story.world.issue()
-    assert story.world.events(story.renewal) == events
+    assert story.world.announced_types(story.renewal.renewal_id) == events
 
 
 def test_an_interrupted_run_is_made_again_and_changes_nothing_more(story: Story) -> None:
@@ -216,7 +216,7 @@ def test_a_csr_that_was_received_is_certified_without_another_letter(story: Stor
     assert len(letters) == 1
     assert story.world.issue()
     assert not story.world.issue()
-    assert story.world.events(story.renewal).count("certificate-issued") == 1
+    assert story.world.announced_types(story.renewal.renewal_id).count("certificate-issued") == 1
     assert story.world.rows("SELECT state FROM pins WHERE item_id = %s", item) == [("spent",)]
 
 
@@ -230,7 +230,7 @@ def test_a_csr_that_cannot_be_used_any_more_is_asked_for_again_with_another_lett
     assert story.world.issue()
     seal_all(story.world)
     story.issue()
-    assert story.world.events(story.renewal)[-1] == "certificate-issued"
+    assert story.world.announced_types(story.renewal.renewal_id)[-1] == "certificate-issued"
 
 
 @pytest.mark.parametrize("forgotten", ["everything", "since the letters"])
@@ -290,14 +290,14 @@ def test_a_cancellation_that_is_read_again_finds_the_certificate(story: Story) -
     cancelled_too_late(story)
     story.restore()
     story.world.cancel(story.renewal)
-    assert story.world.events(story.renewal)[-1] == "cancellation-declined"
+    assert story.world.announced_types(story.renewal.renewal_id)[-1] == "cancellation-declined"
     assert story.world.rows("SELECT 1 FROM gates WHERE withheld_at IS NOT NULL") == []
 
 
 def test_a_renewal_whose_request_is_gone_is_named_and_put_back_when_its_request_is_redriven(story: Story) -> None:
     story.open()
     revoked(story)
-    before, events = story.state(), story.world.events(story.renewal)
+    before, events = story.state(), story.world.announced_types(story.renewal.renewal_id)
     ((number_in_world,),) = story.world.rows("SELECT serial FROM certificates")
     key = story.renewal.renewal_id
     assert story.restore(requested=False).not_put_back == [
@@ -306,4 +306,4 @@ def test_a_renewal_whose_request_is_gone_is_named_and_put_back_when_its_request_
     ]
     story.open()
     assert story.state() == before
-    assert story.world.events(story.renewal) == events
+    assert story.world.announced_types(story.renewal.renewal_id) == events

@@ -72,7 +72,7 @@ def test_certificates_wait_for_a_token_that_is_away(world: World, store: Store, 
     bring_back(tmp_path)
     world.now += certificate_issuance.LEASE
     assert world.issue()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
     (der,) = world.rows("SELECT der FROM certificates WHERE renewal_id = %s", renewal.renewal_id)[0]
     certificate = x509.load_der_x509_certificate(der)
     assert certificate.tbs_certificate_bytes == intended[0]
@@ -130,7 +130,7 @@ def test_production_signs_in_a_token_and_says_at_the_start_what_it_lacks(
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     assert tasks["issue"]()
-    assert world.events(renewal)[-1] == "certificate-issued"
+    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
     assert tasks["publish-crl"]()
 
 

@@ -3,10 +3,9 @@
 import base64
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -14,7 +13,6 @@ from uuid import UUID
 import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
@@ -29,25 +27,19 @@ from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
-from shared.messaging import outbox
+from shared.messaging.applier import Applier
+from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
-from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
-from shared.tx import Tx, transaction
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.web import request
 from shared.web.auth import Caller
-from tests.support.builders import FINGERPRINTS
+from tests.support.builders import AR, FINGERPRINTS, key_set, receipt, signing_key
+from tests.support.world import BaseWorld
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_key
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
 
 Names = Sequence[str]
-
-
-def signing_key() -> SigningKey:
-    """A fresh token key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    return SigningKey(key=key, kid=thumbprint(key.public_key()))
 
 
 def print_certificate() -> x509.Certificate:
@@ -140,6 +132,11 @@ class Renewal:
         return json.dumps(self.document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @property
+    def ar(self) -> AR:
+        """The AR who signed, as identity knows them."""
+        return AR(id=ARId(self.ar_id), subscriber_id=SubscriberId(self.subscriber_id), certificate_sha256="c" * 64)
+
+    @property
     def caller(self) -> Caller:
         """The AR who signed."""
         return Caller(
@@ -147,18 +144,15 @@ class Renewal:
         )
 
 
-class World:
-    """issuance on a real database, with all whom it must believe."""
+class World(BaseWorld):
+    """issuance, with the keys of the services whose proofs it verifies."""
 
     def __init__(self, pool: Pool, *, allow_key_reuse: bool = False) -> None:
-        self.pool = pool
-        self.now = NOW
-        self.identity = signing_key()
-        self.payment = signing_key()
+        super().__init__(pool=pool, now=NOW)
+        self.identity = signing_key("identity")
+        self.payment = signing_key("payment")
         ca, signer = issuing_ca()
-        self.keys = ProofKeys(
-            identity=KeySet.parse({"keys": [self.identity.jwk()]}), payment=KeySet.parse({"keys": [self.payment.jwk()]})
-        )
+        self.keys = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
         self.pepper = Pepper(b"p" * 32)
         self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
         self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
@@ -172,42 +166,23 @@ class World:
             random=lambda count: uuid.uuid4().bytes[:count],
         )
 
-    def clock(self) -> datetime:
-        """The time of this test."""
-        return self.now
+    def applier(self) -> Applier:
+        """issuance's applier."""
+        return applier("issuance", handlers.subscriptions(keys=self.keys), clock=self.clock)
 
-    @contextmanager
-    def begin(self) -> Iterator[Tx]:
-        """A transaction."""
-        with transaction(self.pool, clock=self.clock) as tx:
-            yield tx
+    def attest(self, renewal: Renewal, signer: str = "identity") -> str:
+        """Return identity's attestation, or one that somebody else has signed."""
+        subscriber = renewal.document["subscriber"] | {"country": "HK", "locality": "Hong Kong"}
+        contact = {"email": "ar@example.hk", "address": ["1 Queen's Road Central", "Hong Kong"]}
+        claims = {"subscriber": subscriber, "ar": renewal.document["authorised_representative"] | contact}
+        claims |= renewal.attestation
+        return renewal.ar.attestation(renewal.renewal_id, renewal.text.encode(), self.now, key=signer, **claims)
 
-    def attest(self, renewal: Renewal, key: SigningKey | None = None) -> str:
-        """Identity's attestation."""
-        claims = {
-            "sub": renewal.ar_id,
-            "jti": str(uuid.uuid4()),
-            "renewal_id": str(renewal.renewal_id),
-            "document_sha256": sha256(renewal.text.encode()).hexdigest(),
-            "certificate_sha256": "c" * 64,
-            "subscriber": renewal.document["subscriber"] | {"country": "HK", "locality": "Hong Kong"},
-            "ar": renewal.document["authorised_representative"]
-            | {"email": "ar@example.hk", "address": ["1 Queen's Road Central", "Hong Kong"]},
-        } | renewal.attestation
-        return sign(claims, kind=TokenKind.ATTESTATION, key=key or self.identity, now=self.now, issuer="identity")
-
-    def receipt(self, renewal: Renewal, key: SigningKey | None = None) -> str:
-        """Payment's receipt."""
-        claims = {
-            "sub": str(renewal.renewal_id),
-            "payment_id": str(uuid.uuid4()),
-            **renewal.document["fee"],
-            "document_sha256": sha256(renewal.text.encode()).hexdigest(),
-            "captured_at": "2026-11-23T00:00:00Z",
-            "provider_reference": "p",
-            "payer_name": "Example Limited",
-        } | renewal.receipt
-        return sign(claims, kind=TokenKind.RECEIPT, key=key or self.payment, now=self.now, issuer="payment")
+    def receipt(self, renewal: Renewal, signer: str = "payment") -> str:
+        """Return payment's receipt, or one that somebody else has signed."""
+        claims = renewal.document["fee"] | renewal.receipt
+        amount_minor = claims.pop("amount_minor")
+        return receipt(renewal.renewal_id, renewal.text.encode(), amount_minor, self.now, key=signer, **claims)
 
     def request(self, renewal: Renewal) -> CSRRequested:
         """application's event."""
@@ -289,17 +264,6 @@ class World:
             self.issue()
         return renewal
 
-    def events(self, renewal: Renewal) -> list[str]:
-        """The short names of what was announced, without the sealed PINs."""
-        with self.pool.connection() as conn:
-            stored = outbox.stored(conn, str(renewal.renewal_id))
-        return [e.type.split(".")[-2] for e in stored if e.topic == "issuance.events"]
-
-    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """What the database holds."""
-        with self.pool.connection() as conn:
-            return conn.execute(query.encode(), values).fetchall()
-
     def app(self, parser: Parser = INLINE) -> flask.Flask:
         """The HTTP app."""
         deps = api.Deps(ca=self.issuer.ca, pin_verifier=self.verifier, key_policy=self.policy, parser=parser)
@@ -316,14 +280,8 @@ class World:
 
     def headers(self, renewal: Renewal, key: str | None = None) -> dict[str, str]:
         """The AR's token, and an Idempotency-Key."""
-        claims = {
-            "sub": renewal.ar_id,
-            "subscriber_id": renewal.subscriber_id,
-            "certificate_sha256": "c" * 64,
-            "role": "ar",
-        }
-        token = sign(claims, kind=TokenKind.ACCESS, key=self.identity, now=self.now, issuer="identity")
+        token = renewal.ar.access_token(self.now)
         return {"Authorization": f"Bearer {token}", "Idempotency-Key": key or uuid.uuid4().hex}
 
 
-__all__ = ["Item", "Renewal", "World", "certificate_issuance", "items", "signing_key"]
+__all__ = ["Item", "Renewal", "World", "certificate_issuance", "items"]

@@ -12,6 +12,7 @@ from shared.db import open_pool
 from tests.integration.services.mailing.mail_server import MailServerFake, mail_server
 from tests.integration.services.mailing.test_printing import write_print_key
 from tests.integration.services.mailing.world import PORTAL, World
+from tests.support.builders import signing_key
 from tests.support.engines import Database, Postgres
 
 
@@ -38,7 +39,7 @@ def environment(
     """All that mailing's processes are told, print process included."""
     write_print_key(tmp_path)
     (tmp_path / "jwks.json").write_text('{"keys": []}')
-    audit_key = world.identity_key.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    audit_key = signing_key("audit").key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "audit.key").write_bytes(audit_key)
     told = {
         **mailing_database.environment,

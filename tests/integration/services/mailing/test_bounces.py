@@ -11,7 +11,7 @@ from shared.events.base import Topic
 from shared.events.mailing import MailBounced
 from shared.messaging import codec
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION
-from tests.integration.services.mailing.world import Renewal, World, types
+from tests.integration.services.mailing.world import Renewal, World
 from tests.unit.services.mailing.reports import report
 
 
@@ -25,23 +25,23 @@ def sent(world: World) -> Renewal:
 
 
 def bounce(world: World, content: bytes) -> bool:
-    with world.tx() as tx:
+    with world.begin() as tx:
         return posting.record_bounced(tx, bounces.read(content), actor="postmaster")
 
 
 def message_id(world: World) -> str:
-    return str(world.query("SELECT message_id FROM mails")[0][0])
+    return str(world.rows("SELECT message_id FROM mails")[0][0])
 
 
 def waiting(world: World) -> list[tuple[str, str, str | None]]:
-    with world.tx() as tx:
+    with world.begin() as tx:
         found = envelope_store.find_waiting(tx.conn, world.now - timedelta(days=30))
         return [(each.kind, each.what, each.why) for each in found]
 
 
 def announced(world: World, renewal: Renewal) -> list[tuple[str, int, str]]:
     """MailBounced events of a renewal."""
-    rows = world.query(
+    rows = world.rows(
         "SELECT data FROM outbox WHERE key = %s AND type = %s ORDER BY id", str(renewal.id), MailBounced.TYPE
     )
     events = [codec.decode_data(bytes(data), MailBounced) for (data,) in rows]
@@ -57,7 +57,7 @@ def test_a_5xx_is_announced_once_with_its_mail_and_never_tried_again(world: Worl
     world.pass_time(days=6)
     assert not world.send()
     assert announced(world, renewal) == [(message_id(world), 554, "csr-request")]
-    assert types(world.told(renewal)) == ["mail-bounced"]
+    assert world.announced_types(renewal.id) == ["mail-bounced"]
     assert waiting(world) == [("mail-bounced", "csr-request", "554")]
 
 
@@ -68,7 +68,7 @@ def test_4xx_backs_off_from_seconds_to_half_an_hour_and_gives_up_after_five_days
     began, pauses = world.now, []
     for _ in range(14):
         assert world.send()
-        ((due_at,),) = world.query("SELECT due_at FROM mails")
+        ((due_at,),) = world.rows("SELECT due_at FROM mails")
         pauses.append((due_at - world.now).total_seconds())
         world.now = due_at
     assert pauses == [*(2**exponent for exponent in range(11)), 1800, 1800, 1800]
@@ -85,10 +85,10 @@ def test_a_mail_that_came_back_later_is_announced_once(world: World, sent: Renew
     content = report(message_id(world), diagnostic="Diagnostic-Code: smtp; 552 5.2.2 Mailbox full")
     assert bounce(world, content)
     assert not bounce(world, content)
-    assert types(world.told(sent)) == ["csr-request-sent", "mail-bounced"]
+    assert world.announced_types(sent.id) == ["csr-request-sent", "mail-bounced"]
     assert announced(world, sent) == [(message_id(world), 552, "csr-request")]
     assert waiting(world) == [("mail-bounced", "csr-request", "552")]
-    assert world.query("SELECT actor FROM audit_log WHERE action = 'mail-bounced'") == [("postmaster",)]
+    assert world.rows("SELECT actor FROM audit_log WHERE action = 'mail-bounced'") == [("postmaster",)]
 
 
 def test_a_mail_of_which_nobody_knew_and_that_came_back_is_no_longer_unconfirmed(world: World) -> None:
@@ -118,17 +118,17 @@ def test_a_report_about_a_mail_that_is_still_to_be_sent_is_refused(world: World)
 
 def test_an_operator_sends_a_bounced_mail_once_more_with_the_same_message_id(world: World, sent: Renewal) -> None:
     bounce(world, report(message_id(world)))
-    ((mail_id,),) = world.query("SELECT id FROM mails")
+    ((mail_id,),) = world.rows("SELECT id FROM mails")
     world.pass_time(days=10)
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.resend(tx, mail_id, actor="operator")
     world.server.data.append("451 Busy")  # ten days old, and not given up: its five days have begun anew
     assert world.send_all() == []
     world.send_all()
     assert world.server.taken[0] == world.server.taken[1]
-    assert types(world.told(sent)) == ["csr-request-sent", "mail-bounced", "csr-request-sent"]
+    assert world.announced_types(sent.id) == ["csr-request-sent", "mail-bounced", "csr-request-sent"]
     assert waiting(world) == []
-    with world.tx() as tx, pytest.raises(PostingRefused):
+    with world.begin() as tx, pytest.raises(PostingRefused):
         posting.resend(tx, mail_id, actor="operator")
 
 
@@ -153,7 +153,7 @@ def test_what_waits_for_a_person_is_listed_until_somebody_has_seen_to_it(world: 
     world.pass_time(minutes=2)
     assert world.close()
     assert [kind for kind, _, _ in waiting(world)] == ["envelope-printed"] * 2
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.record_withdrawn(tx, renewal.letter("a.example.hk").envelope_id, "spoiled", actor="clerk")
     assert waiting(world) == [("envelope-printed", "b.example.hk", None)]
 
@@ -161,14 +161,14 @@ def test_what_waits_for_a_person_is_listed_until_somebody_has_seen_to_it(world: 
 def test_what_is_sent_and_posted_belongs_to_the_trace_of_what_asked_for_it(world: World) -> None:
     asked, sealed = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
     renewal = world.renewal()
-    world.deliver(world.record(renewal.csr_requested(), asked), world.record(renewal.sealed(), sealed))
+    world.apply_records(world.record(renewal.csr_requested(), asked), world.record(renewal.sealed(), sealed))
     world.send_all()
     world.print_all()
     world.pass_time(minutes=2)
     world.close()
-    with world.tx() as tx:
+    with world.begin() as tx:
         envelope_store.save_posted(tx.conn, renewal.letter().envelope_id, "RA000000005HK", world.now.date(), world.now)
         posting.record_returned(tx, renewal.letter().envelope_id, "moved", world.now.date(), actor="clerk")
-    traces = dict(world.query("SELECT split_part(type, '.', 4), split_part(traceparent, '-', 2) FROM outbox"))
+    traces = dict(world.rows("SELECT split_part(type, '.', 4), split_part(traceparent, '-', 2) FROM outbox"))
     assert traces == {"csr-request-sent": "a" * 32, "pin-envelope-returned": "b" * 32}
-    assert [event.topic for event in world.told(renewal)] == [Topic.MAILING] * 2
+    assert [event.TOPIC for event in world.announced(renewal.id)] == [Topic.MAILING] * 2

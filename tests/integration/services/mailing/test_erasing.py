@@ -14,7 +14,7 @@ from services.mailing.print_work import LEASE, erase_next
 from services.mailing.refusals import PostingRefused
 from tests.integration.services.mailing.test_posting import TODAY, filled, post, rows_of
 from tests.integration.services.mailing.test_printing import die
-from tests.integration.services.mailing.world import Renewal, World, types
+from tests.integration.services.mailing.world import Renewal, World
 from tests.support.engines import Database, Postgres
 from tests.unit.services.mailing.letter import PIN
 from tests.unit.services.mailing.test_registered_numbers import numbered
@@ -36,7 +36,7 @@ def post_all(world: World) -> None:
 
 
 def erased(world: World) -> list[tuple[bool]]:
-    return world.query("SELECT (details->>'was_there')::bool FROM audit_log WHERE action = 'letter-erased' ORDER BY id")
+    return world.rows("SELECT (details->>'was_there')::bool FROM audit_log WHERE action = 'letter-erased' ORDER BY id")
 
 
 def test_a_posted_letter_is_erased_at_once_and_its_manifest_stays(world: World, renewal: Renewal) -> None:
@@ -52,7 +52,7 @@ def test_a_posted_letter_is_erased_at_once_and_its_manifest_stays(world: World, 
     assert not any(content in file.read_bytes() for file in files_under(world.posting) for content in bytes_of)
     assert world.envelope_states() == ["posted", "posted"]
     assert erased(world) == [(True,), (True,)]
-    assert world.query("SELECT count(*) FROM pin_envelopes WHERE erased_at = %s", world.now) == [(2,)]
+    assert world.rows("SELECT count(*) FROM pin_envelopes WHERE erased_at = %s", world.now) == [(2,)]
     assert world.erase_all() == 0
 
 
@@ -81,9 +81,9 @@ def test_letters_may_be_kept_for_a_while_after_they_were_posted(world: World) ->
 def test_a_letter_that_comes_back_needs_no_file(world: World, renewal: Renewal) -> None:
     post_all(world)
     assert world.erase_all() == 2
-    with world.tx() as tx:
+    with world.begin() as tx:
         assert posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved", TODAY, actor="clerk")
-    assert types(world.told(renewal))[2:] == ["pin-envelope-returned"]
+    assert world.announced_types(renewal.id)[2:] == ["pin-envelope-returned"]
     world.apply(renewal.sealed("a.example.hk", envelope_id=uuid.uuid4(), pin="9999888877776666"))
     assert world.print_all() == 1
     assert len(world.letters()) == 1
@@ -92,7 +92,7 @@ def test_a_letter_that_comes_back_needs_no_file(world: World, renewal: Renewal) 
 def test_a_letter_that_came_back_while_it_was_kept_is_erased_too(world: World, renewal: Renewal) -> None:
     world.kept = timedelta(days=7)
     post_all(world)
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved", TODAY, actor="clerk")
     world.pass_time(days=8)
     assert world.erase_all() == 2
@@ -108,9 +108,7 @@ def test_a_printer_killed_between_file_and_row_finishes_after_its_lease(
     assert world.letters() == [posted]
     die(world, "erase", postgres.url(mailing_database.name, "mailing_print"), tmp_path)
     assert world.letters() == []
-    assert world.query("SELECT count(*) FROM pin_envelopes WHERE erasing_at IS NOT NULL AND erased_at IS NULL") == [
-        (1,)
-    ]
+    assert world.rows("SELECT count(*) FROM pin_envelopes WHERE erasing_at IS NOT NULL AND erased_at IS NULL") == [(1,)]
     assert erased(world) == []
     assert world.erase_all() == 0, "its lease"
     world.now += LEASE
@@ -120,7 +118,7 @@ def test_a_printer_killed_between_file_and_row_finishes_after_its_lease(
 
 def test_an_intent_without_its_deed_is_carried_out(world: World, renewal: Renewal) -> None:
     post_all(world)
-    world.query("UPDATE pin_envelopes SET erasing_at = %s RETURNING 1", world.now)
+    world.rows("UPDATE pin_envelopes SET erasing_at = %s RETURNING 1", world.now)
     world.now += LEASE
     assert world.erase_all() == 2
     assert world.letters() == []
@@ -185,14 +183,14 @@ def test_what_a_closed_batch_holds_may_be_at_the_post_and_stays(world: World, re
 
 def test_a_letter_that_an_operator_withdraws_is_erased_and_cannot_be_posted(world: World, renewal: Renewal) -> None:
     envelope_id = renewal.letter("a.example.hk").envelope_id
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.record_withdrawn(tx, envelope_id, "spoiled in the printer", actor="clerk")
     assert world.erase_all() == 1
     with pytest.raises(PostingRefused, match=str(envelope_id)):
         post_all(world)
-    with world.tx() as tx, pytest.raises(PostingRefused):
+    with world.begin() as tx, pytest.raises(PostingRefused):
         posting.record_withdrawn(tx, envelope_id, "again", actor="clerk")
-    assert world.query("SELECT actor, details->>'reason' FROM audit_log WHERE action = 'envelope-withdrawn'") == [
+    assert world.rows("SELECT actor, details->>'reason' FROM audit_log WHERE action = 'envelope-withdrawn'") == [
         ("clerk", "spoiled in the printer")
     ]
     world.apply(renewal.sealed("a.example.hk", envelope_id=uuid.uuid4(), pin="9999888877776666"))

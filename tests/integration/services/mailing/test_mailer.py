@@ -8,6 +8,7 @@ import pytest
 from services.mailing.mailer import MailServer, SMTPMailer
 from services.mailing.refusals import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION, MailServerFake, mail_server
+from tests.support.servers import silent_server
 
 MESSAGE = b"Subject: A test\r\nMessage-ID: <1@ecert.localhost>\r\n\r\nHello\r\n.a line with a dot\r\n..\r\n"
 
@@ -63,10 +64,8 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 def test_a_server_that_never_speaks_is_unavailable_after_the_time_limit() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        mailer = SMTPMailer(
-            MailServer.parse(f"smtp://127.0.0.1:{silent.getsockname()[1]}"), "no-reply@ecert.localhost", timeout=0.2
-        )
+    with silent_server() as address:
+        mailer = SMTPMailer(MailServer.parse(f"smtp://{address}"), "no-reply@ecert.localhost", timeout=0.2)
         with pytest.raises(MailServerUnavailable):
             mailer.send("chan@example.hk", MESSAGE)
 

@@ -12,8 +12,8 @@ from services.mailing import operator_api, posting
 from shared.events.mailing import PINEnvelopeReturned
 from tests.integration.services.mailing.test_posting import TODAY, filled, post, rows_of
 from tests.integration.services.mailing.world import START, Renewal, World
-from tests.support.builders import announced
-from tests.support.operators import Desk, refusal
+from tests.support.operators import Desk
+from tests.support.problems import problem
 from tests.unit.services.mailing.test_registered_numbers import numbered
 
 NEVER_PRINTED = uuid.UUID("0197f5c2-0000-7000-8000-00000000000f")
@@ -48,7 +48,7 @@ def mark(desk: Desk, path: str, **changes: Any) -> Any:
 
 
 def audited(world: World) -> list[tuple[Any, ...]]:
-    return world.query("SELECT actor, subject, details FROM audit_log WHERE action = 'envelope-returned'")
+    return world.rows("SELECT actor, subject, details FROM audit_log WHERE action = 'envelope-returned'")
 
 
 def test_batches_are_seen_with_how_many_of_their_letters_are_where(desk: Desk, renewal: Renewal) -> None:
@@ -66,7 +66,7 @@ def test_a_letter_that_came_back_is_announced_and_recorded_with_who_and_why(
 ) -> None:
     assert mark(desk, path(renewal)).json == {"recorded": True}
     letter = renewal.letter("a.example.hk")
-    told = [event for event in announced(world.pool, renewal.id) if isinstance(event, PINEnvelopeReturned)]
+    told = [event for event in world.announced(renewal.id) if isinstance(event, PINEnvelopeReturned)]
     assert [(each.envelope_id, each.reason, each.returned_on) for each in told] == [
         (letter.envelope_id, "unclaimed 無人領取", TODAY)
     ]
@@ -92,12 +92,12 @@ def test_it_comes_back_once_however_often_somebody_says_so(desk: Desk, world: Wo
 )
 def test_what_cannot_have_come_back_did_not(desk: Desk, world: World, renewal: Renewal, name: str, day: date) -> None:
     answer = mark(desk, path(renewal, name), on=day.isoformat())
-    assert refusal(answer) == (409, "posting-refused")
+    assert problem(answer) == (409, "posting-refused")
     assert audited(world) == []
 
 
 def test_a_letter_that_was_never_printed_is_refused(desk: Desk, renewal: Renewal) -> None:
-    assert refusal(mark(desk, f"envelopes/{NEVER_PRINTED}/return")) == (409, "posting-refused")
+    assert problem(mark(desk, f"envelopes/{NEVER_PRINTED}/return")) == (409, "posting-refused")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_letter_that_was_never_printed_is_refused(desk: Desk, renewal: Renewal
 def test_what_the_desk_does_not_say_rightly_changes_nothing(
     desk: Desk, world: World, renewal: Renewal, bad: dict[str, Any]
 ) -> None:
-    assert refusal(mark(desk, path(renewal), **bad)) == (422, "invalid-request")
+    assert problem(mark(desk, path(renewal), **bad)) == (422, "invalid-request")
     assert audited(world) == []
 
 
@@ -123,11 +123,11 @@ def test_the_desks_word_opens_its_own_action_alone(desk: Desk, action: Action) -
         if action == needed:
             assert answer.status_code in (200, 409)
         else:
-            assert refusal(answer) == (403, "action-refused")
+            assert problem(answer) == (403, "action-refused")
 
 
 def test_a_letter_that_the_command_line_recorded_first_is_known(desk: Desk, world: World, renewal: Renewal) -> None:
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved", TODAY, actor="mail room")
     assert mark(desk, path(renewal)).json == {"recorded": False}
     assert json.dumps(audited(world)[0][2]["reason"]) == '"moved"'

@@ -10,7 +10,7 @@ import pytest
 
 from services.mailing import manifest, posting
 from services.mailing.refusals import PostingRefused
-from tests.integration.services.mailing.world import Renewal, World, announced, types
+from tests.integration.services.mailing.world import Renewal, World, sealed_event
 from tests.support.waiting_locks import queue_up
 from tests.unit.services.mailing.test_registered_numbers import numbered
 
@@ -43,7 +43,7 @@ def filled(rows: list[dict[str, str]], *numbers: str) -> bytes:
 
 
 def post(world: World, content: bytes, batch: str = "batch-000001") -> posting.Posted:
-    with world.tx() as tx:
+    with world.begin() as tx:
         return posting.record_posted(tx, batch, manifest.read(content), TODAY, actor="operator")
 
 
@@ -62,7 +62,7 @@ def test_numbers_filled_into_the_manifest_are_announced_once(world: World, renew
     content = filled(rows_of(world), numbered(1), numbered(2))
     assert post(world, content) == posting.Posted(recorded=2, known=0, missing=0)
     assert post(world, content) == posting.Posted(recorded=0, known=2, missing=0)
-    assert types(world.told(renewal)) == ["pin-envelope-posted", "pin-envelope-posted"]
+    assert world.announced_types(renewal.id) == ["pin-envelope-posted", "pin-envelope-posted"]
     assert world.envelope_states() == ["posted", "posted"]
 
 
@@ -76,7 +76,7 @@ def test_a_manifest_filled_in_two_goes_records_each_letter_once(world: World, re
     rows = rows_of(world)
     assert post(world, filled(rows, numbered(1))) == posting.Posted(recorded=1, known=0, missing=1)
     assert post(world, filled(rows, numbered(1), numbered(2))) == posting.Posted(recorded=1, known=1, missing=0)
-    assert len(world.told(renewal)) == 2
+    assert len(world.announced(renewal.id)) == 2
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_manifest_with_one_wrong_number_records_nothing(
     with pytest.raises(PostingRefused, match=why):
         post(world, filled(rows_of(world), *numbers))
     assert world.envelope_states() == ["printed", "printed"]
-    assert world.told(renewal) == []
+    assert world.announced(renewal.id) == []
 
 
 def test_a_number_given_to_another_letter_before_is_refused_whole(world: World, renewal: Renewal) -> None:
@@ -129,21 +129,21 @@ def test_a_file_that_is_no_manifest_is_refused(content: bytes) -> None:
 
 def test_a_letter_that_came_back_is_announced_once(world: World, renewal: Renewal) -> None:
     envelope_id = renewal.letter("a.example.hk").envelope_id
-    with world.tx() as tx, pytest.raises(PostingRefused):
+    with world.begin() as tx, pytest.raises(PostingRefused):
         posting.record_returned(tx, envelope_id, "unknown at address", TODAY, actor="operator")
     post(world, filled(rows_of(world), numbered(1), numbered(2)))
-    with world.tx() as tx, pytest.raises(PostingRefused):
+    with world.begin() as tx, pytest.raises(PostingRefused):
         posting.record_returned(tx, envelope_id, "too early", TODAY - timedelta(days=1), actor="operator")
-    with world.tx() as tx:
+    with world.begin() as tx:
         assert posting.record_returned(tx, envelope_id, "unknown at address", TODAY, actor="operator")
         assert not posting.record_returned(tx, envelope_id, "unknown at address", TODAY, actor="operator")
-    assert types(world.told(renewal))[2:] == ["pin-envelope-returned"]
+    assert world.announced_types(renewal.id)[2:] == ["pin-envelope-returned"]
     assert world.envelope_states() == ["returned", "posted"]
 
 
 def test_after_a_return_a_new_letter_for_the_name_may_be_printed(world: World, renewal: Renewal) -> None:
     post(world, filled(rows_of(world), numbered(1), numbered(2)))
-    with world.tx() as tx:
+    with world.begin() as tx:
         posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved away", TODAY, actor="operator")
     world.apply(renewal.sealed("a.example.hk", envelope_id=uuid.uuid4(), pin="9999888877776666"))
     assert world.held() == []
@@ -161,11 +161,11 @@ def test_what_the_post_says_and_a_replaced_letter_never_deadlock(world: World, r
         if what == "posted":
             post(world, content)
             return
-        with world.tx() as tx:
+        with world.begin() as tx:
             posting.record_returned(tx, letter.envelope_id, "unclaimed", TODAY + timedelta(days=9), actor="clerk")
 
     def replaced() -> None:
-        another = announced(replace(letter, envelope_id=uuid.uuid4(), pin="4321 0987"))
+        another = sealed_event(replace(letter, envelope_id=uuid.uuid4(), pin="4321 0987"))
         world.apply(replace(another, replaces=letter.envelope_id))
 
     raised = queue_up(world.pool, "SELECT 1 FROM renewals FOR UPDATE", replaced, clerk)

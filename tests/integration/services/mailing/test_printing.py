@@ -25,7 +25,7 @@ from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, claim_due_envelope
 from services.mailing.print_work import MAX_ATTEMPTS, print_next
 from services.mailing.refusals import PrinterFailed
-from tests.integration.services.mailing.world import World, announced
+from tests.integration.services.mailing.world import World, sealed_event
 from tests.support.engines import Database, Postgres
 from tests.unit.services.mailing.letter import PIN, a_print_key, seal, sealed_content
 
@@ -67,7 +67,7 @@ def test_every_server_name_gets_one_letter_with_its_pin(world: World) -> None:
         assert [f"PIN {pin}\n" in text for text in texts if f"{name}\n" in text] == [True]
     assert {path.stat().st_mode & 0o777 for path in world.letters()} == {0o600}
     assert {path.parent.stat().st_mode & 0o777 for path in world.letters()} == {0o700}
-    assert world.query("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
+    assert world.rows("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
 
 
 def test_a_chinese_address_is_on_the_letter(world: World) -> None:
@@ -92,7 +92,7 @@ def test_a_printer_killed_between_file_and_row_writes_the_same_file_again(
     assert world.print_all() == 1
     assert world.letters() == [letter]
     assert letter.read_bytes() == before
-    assert world.query("SELECT file_sha256 FROM pin_envelopes") == [(hashlib.sha256(before).hexdigest(),)]
+    assert world.rows("SELECT file_sha256 FROM pin_envelopes") == [(hashlib.sha256(before).hexdigest(),)]
 
 
 def test_what_a_crash_left_half_written_is_overwritten(world: World) -> None:
@@ -108,15 +108,15 @@ def test_what_a_crash_left_half_written_is_overwritten(world: World) -> None:
 def test_a_second_letter_with_another_pin_for_a_server_name_is_held(world: World) -> None:
     renewal = world.renewal()
     first = renewal.letter()
-    world.apply(announced(first))
-    world.apply(announced(replace(first, pin="9999888877776666")))
+    world.apply(sealed_event(first))
+    world.apply(sealed_event(replace(first, pin="9999888877776666")))
     world.apply(renewal.sealed("a.example.hk"))
     assert world.held() == ["envelope-conflict", "gap"]
     assert world.print_all() == 1
     assert PIN in text_of(world.letters()[0])
     other = world.renewal().letter()
-    world.apply(announced(other))
-    world.apply(announced(replace(other, envelope_id=world.renewal().id)))
+    world.apply(sealed_event(other))
+    world.apply(sealed_event(replace(other, envelope_id=world.renewal().id)))
     assert world.held() == ["envelope-conflict", "gap", "envelope-conflict"]
 
 
@@ -138,11 +138,11 @@ def test_letter_that_cannot_be_typeset_is_held_and_its_batch_closes(world: World
     world.apply(renewal.sealed("c.example.hk"))
     assert world.print_all() == 3
     assert world.envelope_states() == ["printed", "faulty", "printed"]
-    ((reason,),) = world.query("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
+    ((reason,),) = world.rows("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
     assert "no font has the character" in reason
     world.pass_time(minutes=2)
     assert world.close()
-    assert world.query("SELECT state FROM posting_batches") == [("closed",)]
+    assert world.rows("SELECT state FROM posting_batches") == [("closed",)]
 
 
 def print_until_settled(world: World, names: int) -> list[str]:
@@ -174,10 +174,10 @@ def test_letter_at_which_the_printer_fails_unexpectedly_is_held_and_the_others_a
     assert len(raised) == MAX_ATTEMPTS - 1
     assert PIN not in "".join(raised)
     assert world.envelope_states() == ["printed", "faulty", "printed"]
-    ((reason,),) = world.query("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
+    ((reason,),) = world.rows("SELECT reason FROM pin_envelopes WHERE state = 'faulty'")
     assert re.fullmatch(r"the printer failed unexpectedly: KeyError at test_printing.py:\d+", reason)
-    assert world.query("SELECT count(*) FROM audit_log WHERE action = 'envelope-faulty'") == [(1,)]
-    assert world.query(envelope_store.FAULTY) == [(1,)]
+    assert world.rows("SELECT count(*) FROM audit_log WHERE action = 'envelope-faulty'") == [(1,)]
+    assert world.rows(envelope_store.FAULTY) == [(1,)]
     assert world.close()
 
 
@@ -191,7 +191,7 @@ def test_letter_at_which_the_printer_is_killed_each_time_is_held(
         world.letters()[0].unlink()
         world.pass_time(minutes=6)
     assert print_until_settled(world, 1) == []
-    assert world.query("SELECT state, reason FROM pin_envelopes") == [
+    assert world.rows("SELECT state, reason FROM pin_envelopes") == [
         ("faulty", f"the printer ended at each of {MAX_ATTEMPTS} attempts, without an outcome")
     ]
 
@@ -221,7 +221,7 @@ def test_a_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(wo
     renewal = world.renewal()
     world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     world.print_all()
-    world.query("UPDATE pin_envelopes SET state = 'printing', sealed = '\\x00' RETURNING 1")
+    world.rows("UPDATE pin_envelopes SET state = 'printing', sealed = '\\x00' RETURNING 1")
     world.pass_time(hours=1)
     claimed = []
     with world.print_pool.connection() as one, world.print_pool.connection() as two:
@@ -244,8 +244,8 @@ def test_two_printers_at_once_print_each_letter_once(world: World) -> None:
         printer.join()
     assert sum(counts) == 18
     assert len(world.letters()) == 18
-    assert world.query("SELECT count(*) FROM audit_log WHERE action = 'envelope-printed'") == [(18,)]
-    assert world.query("SELECT count(*) FROM posting_batches") == [(1,)]
+    assert world.rows("SELECT count(*) FROM audit_log WHERE action = 'envelope-printed'") == [(18,)]
+    assert world.rows("SELECT count(*) FROM posting_batches") == [(1,)]
 
 
 def test_a_batch_closes_when_it_is_full_and_the_next_letter_goes_into_another(world: World) -> None:
@@ -264,16 +264,16 @@ def test_a_batch_closes_when_it_is_old_and_none_of_its_letters_is_at_the_printer
     world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     print_next(world.print_pool, world.printer(), clock=world.clock)
     assert not world.close()
-    world.query("UPDATE pin_envelopes SET state = 'sealed' WHERE state = 'sealed' RETURNING envelope_id")
+    world.rows("UPDATE pin_envelopes SET state = 'sealed' WHERE state = 'sealed' RETURNING envelope_id")
     print_next(world.print_pool, world.printer(), clock=world.clock)
-    world.query(
+    world.rows(
         """UPDATE pin_envelopes SET state = 'printing', sealed = '\\x00', due_at = %s
            WHERE server_name = 'a.example.hk' RETURNING envelope_id""",
         world.now + timedelta(hours=1),
     )
     world.pass_time(minutes=2)
     assert not world.close()
-    world.query(
+    world.rows(
         "UPDATE pin_envelopes SET state = 'printed', sealed = NULL WHERE state = 'printing' RETURNING envelope_id"
     )
     assert world.close()
@@ -325,5 +325,5 @@ def test_no_pin_is_in_any_table_manifest_or_mail(world: World) -> None:
 
 
 def _dump(world: World) -> str:
-    tables = [row[0] for row in world.query("SELECT relname FROM pg_stat_user_tables")]
-    return "\n".join(str(world.query(f"SELECT t::text FROM {table} AS t")) for table in tables)
+    tables = [row[0] for row in world.rows("SELECT relname FROM pg_stat_user_tables")]
+    return "\n".join(str(world.rows(f"SELECT t::text FROM {table} AS t")) for table in tables)

@@ -16,7 +16,7 @@ from services.mailing.main import make_app
 from services.mailing.settings import read_settings
 from shared.settings import SettingsError
 from tests.integration.services.mailing.test_posting import filled, rows_of
-from tests.integration.services.mailing.world import World, types
+from tests.integration.services.mailing.world import World
 from tests.support.engines import wait_until
 from tests.unit.services.mailing.reports import report
 from tests.unit.services.mailing.test_registered_numbers import numbered
@@ -53,7 +53,7 @@ def test_work_sends_print_prints_and_the_operator_records_the_post(world: World,
     world.apply(renewal.csr_requested(), renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     with started(environment, "work"), started(environment, "print"):
         wait_until(lambda: any(world.posting.rglob("manifest.csv")), limit=30, what="the batch's manifest")
-        wait_until(lambda: types(world.told(renewal)) == ["csr-request-sent"], limit=30, what="the mail")
+        wait_until(lambda: world.announced_types(renewal.id) == ["csr-request-sent"], limit=30, what="the mail")
     manifest = world.posting / "filled.csv"
     manifest.write_bytes(filled(rows_of(world), numbered(1), numbered(2)))
     done = command(environment, "posted", "batch-000001", "--manifest", str(manifest), "--actor", "mail room", "--json")
@@ -64,8 +64,8 @@ def test_work_sends_print_prints_and_the_operator_records_the_post(world: World,
         done = command(environment, "returned", envelope, "--reason", "moved away", "--actor", "mail room", "--json")
         assert json.loads(done.stdout) == {"recorded": recorded, "known": 1 - recorded}
     posted = ["pin-envelope-posted", "pin-envelope-posted"]
-    assert types(world.told(renewal)) == ["csr-request-sent", *posted, "pin-envelope-returned"]
-    assert ("mail room",) in world.query("SELECT actor FROM audit_log")
+    assert world.announced_types(renewal.id) == ["csr-request-sent", *posted, "pin-envelope-returned"]
+    assert ("mail room",) in world.rows("SELECT actor FROM audit_log")
     assert len(world.letters()) == 2
     with started(environment, "print"):
         wait_until(lambda: not world.letters(), limit=30, what="the letters to be erased")
@@ -79,7 +79,7 @@ def test_the_operator_records_what_came_back_and_sees_what_waits(world: World, e
     world.print_all()
     world.pass_time(minutes=2)
     assert world.close()
-    ((mail_id, message_id),) = world.query("SELECT id, message_id FROM mails")
+    ((mail_id, message_id),) = world.rows("SELECT id, message_id FROM mails")
     done = command(environment, "bounced", "-", "--actor", "postmaster", "--json", given=report(message_id).decode())
     assert json.loads(done.stdout) == {"recorded": 1, "known": 0}, done.stderr
     letter = str(renewal.letter().envelope_id)

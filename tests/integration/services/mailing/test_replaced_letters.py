@@ -14,7 +14,7 @@ from services.mailing.print_store import claim_due_envelope
 from shared.events.issuance import PINEnvelopeSealed
 from tests.integration.services.mailing.test_posting import TODAY, filled, post, rows_of
 from tests.integration.services.mailing.test_printing import text_of
-from tests.integration.services.mailing.world import World, announced
+from tests.integration.services.mailing.world import World, sealed_event
 from tests.unit.services.mailing.letter import PIN, a_print_key, seal, sealed_content
 from tests.unit.services.mailing.test_registered_numbers import numbered
 
@@ -23,7 +23,7 @@ NEW_PIN = "9999888877776666"
 
 def replacement(letter: Letter, pin: str = NEW_PIN) -> PINEnvelopeSealed:
     """The sealed letter that takes the place of this one."""
-    return replace(announced(replace(letter, envelope_id=uuid.uuid4(), pin=pin)), replaces=letter.envelope_id)
+    return replace(sealed_event(replace(letter, envelope_id=uuid.uuid4(), pin=pin)), replaces=letter.envelope_id)
 
 
 def take_to_the_printer(world: World) -> None:
@@ -45,8 +45,8 @@ def put_in_the_post(world: World) -> None:
 
 def bring_back(world: World) -> None:
     put_in_the_post(world)
-    ((envelope_id,),) = world.query("SELECT envelope_id FROM pin_envelopes")
-    with world.tx() as tx:
+    ((envelope_id,),) = world.rows("SELECT envelope_id FROM pin_envelopes")
+    with world.begin() as tx:
         posting.record_returned(tx, envelope_id, "unclaimed", TODAY, actor="operator")
 
 
@@ -68,7 +68,7 @@ STAGES: Mapping[str, tuple[Callable[[World], None], str]] = {
 def test_a_letter_gives_way_wherever_it_is(world: World, bring: Callable[[World], None], then: str) -> None:
     renewal = world.renewal()
     old = renewal.letter()
-    world.apply(announced(old))
+    world.apply(sealed_event(old))
     bring(world)
     before = set(world.letters())
     event = replacement(old)
@@ -77,10 +77,10 @@ def test_a_letter_gives_way_wherever_it_is(world: World, bring: Callable[[World]
     print_it(world)
     [new] = set(world.letters()) - before
     assert f"PIN {NEW_PIN}\n" in text_of(new)
-    assert world.query("SELECT state, replaced_by FROM pin_envelopes WHERE envelope_id = %s", old.envelope_id) == [
+    assert world.rows("SELECT state, replaced_by FROM pin_envelopes WHERE envelope_id = %s", old.envelope_id) == [
         (then, event.envelope_id)
     ]
-    assert world.query("SELECT details->'replaces' FROM audit_log WHERE action = 'envelope-received' ORDER BY id") == [
+    assert world.rows("SELECT details->'replaces' FROM audit_log WHERE action = 'envelope-received' ORDER BY id") == [
         (None,),
         ([str(old.envelope_id)],),
     ]
@@ -96,37 +96,37 @@ def test_one_that_could_not_be_read_is_replaced_too(world: World) -> None:
     world.apply(replacement(old))
     print_it(world)
     assert sorted(world.envelope_states()) == ["dropped", "printed"]
-    assert world.query("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
+    assert world.rows("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
 
 
 def test_a_replacement_may_be_replaced_and_comes_twice_without_harm(world: World) -> None:
     first = world.renewal().letter()
     second = replacement(first)
     third = replace(replacement(first, pin="1111222233334444"), replaces=second.envelope_id)
-    world.apply(announced(first))
+    world.apply(sealed_event(first))
     record = world.record(second)
-    world.deliver(record)
-    world.deliver(record)
+    world.apply_records(record)
+    world.apply_records(record)
     world.apply(third)
     assert world.held() == []
     print_it(world)
-    assert world.query("SELECT envelope_id FROM pin_envelopes WHERE state = 'printed'") == [(third.envelope_id,)]
+    assert world.rows("SELECT envelope_id FROM pin_envelopes WHERE state = 'printed'") == [(third.envelope_id,)]
 
 
 def test_the_letters_of_other_server_names_stay(world: World) -> None:
     renewal = world.renewal()
     other = renewal.letter("a.example.hk")
-    world.apply(renewal.sealed(), announced(other), replacement(renewal.letter()))
+    world.apply(renewal.sealed(), sealed_event(other), replacement(renewal.letter()))
     assert world.print_all() == 2
     assert [PIN in text_of(path) for path in world.letters()].count(True) == 1
-    assert world.query("SELECT state, replaced_by FROM pin_envelopes WHERE envelope_id = %s", other.envelope_id) == [
+    assert world.rows("SELECT state, replaced_by FROM pin_envelopes WHERE envelope_id = %s", other.envelope_id) == [
         ("printed", None)
     ]
 
 
 def test_a_second_letter_that_replaces_nothing_is_held_as_before(world: World) -> None:
     letter = world.renewal().letter()
-    world.apply(announced(letter), replace(replacement(letter), replaces=None))
+    world.apply(sealed_event(letter), replace(replacement(letter), replaces=None))
     assert world.held() == ["envelope-conflict"]
 
 
@@ -156,7 +156,7 @@ def test_a_letter_that_came_back_and_was_replaced_waits_for_nobody(world: World)
     renewal = world.renewal()
     world.apply(renewal.sealed())
     bring_back(world)
-    with world.tx() as tx:
+    with world.begin() as tx:
         assert [each.kind for each in envelope_store.find_waiting(tx.conn, world.now - timedelta(days=9))] == [
             "envelope-returned"
         ]

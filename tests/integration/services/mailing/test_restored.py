@@ -7,7 +7,7 @@ import pytest
 from services.mailing import posting
 from shared.events.application import RefundDue
 from tests.integration.services.mailing.mail_server import LOSE_CONNECTION
-from tests.integration.services.mailing.world import World, types
+from tests.integration.services.mailing.world import World
 from tests.support.databases import AsNew
 from tests.support.engines import Database
 from tests.support.recalling import bring_back, travelled
@@ -19,16 +19,16 @@ def test_a_restored_database_does_not_send_a_csr_request_that_was_announced(
     renewal = world.renewal()
     asked = world.record(renewal.csr_requested())
     backup = AsNew.read(mailing_database.superuser_url)
-    world.deliver(asked)
+    world.apply_records(asked)
     assert len(world.send_all()) == 1
     announced = travelled(world.pool)
     assert backup.restore(mailing_database.superuser_url)
     world.pool.check()
     bring_back(world.pool, announced)
-    world.deliver(asked)
+    world.apply_records(asked)
     assert world.send_all() == []
     assert world.mail_states() == [("csr-request", "sent")]
-    assert types(world.told(renewal)) == ["csr-request-sent"]
+    assert world.announced_types(renewal.id) == ["csr-request-sent"]
 
 
 @pytest.mark.parametrize("trouble", ["451 Busy", LOSE_CONNECTION])
@@ -41,9 +41,9 @@ def test_a_csr_request_put_off_while_its_renewal_is_cancelled_is_not_sent(world:
     if trouble == LOSE_CONNECTION:
         world.apply(renewal.cancelled())
     else:
-        world.query("UPDATE mails SET state = 'sending' RETURNING id")
+        world.rows("UPDATE mails SET state = 'sending' RETURNING id")
         world.apply(renewal.cancelled())
-        world.query("UPDATE mails SET state = 'queued' WHERE template = 'csr-request' RETURNING id")
+        world.rows("UPDATE mails SET state = 'queued' WHERE template = 'csr-request' RETURNING id")
     world.send_all()
     assert len(world.server.taken) == taken + 1
     assert sorted(world.mail_states()) == [("csr-request", "dropped"), ("renewal-cancelled", "sent")]
@@ -56,8 +56,8 @@ def test_a_bounced_csr_request_of_a_cancelled_renewal_is_not_sent_again_by_an_op
     assert world.send()
     world.apply(renewal.cancelled())
     world.send_all()
-    [(mail_id,)] = world.query("SELECT id FROM mails WHERE template = 'csr-request'")
-    with world.tx() as tx:
+    [(mail_id,)] = world.rows("SELECT id FROM mails WHERE template = 'csr-request'")
+    with world.begin() as tx:
         posting.resend(tx, mail_id, actor="clerk")
     assert world.send_all() == []
 
@@ -75,4 +75,4 @@ def test_a_refund_announced_under_two_ids_is_shown_once(world: World) -> None:
             reason="refused",
         )
         world.apply(due)
-    assert world.query("SELECT amount_minor FROM refunds") == [(250_000,)]
+    assert world.rows("SELECT amount_minor FROM refunds") == [(250_000,)]

@@ -2,10 +2,8 @@
 
 import base64
 import email
-import hashlib
 import json
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
@@ -13,8 +11,6 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 from typing import Any, Final
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.mailing import print_work, work
 from services.mailing.domain import Help, Letter
@@ -27,17 +23,16 @@ from services.mailing.print_store import BatchRule
 from services.mailing.print_work import Printer
 from shared.db import Pool
 from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
-from shared.events.base import Envelope, Event, Topic
+from shared.events.base import Event
 from shared.events.issuance import PINEnvelopeSealed
-from shared.messaging import codec, outbox
-from shared.messaging.outbox import StoredEvent
+from shared.messaging.applier import Applier
 from shared.messaging.record import Record
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
-from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
-from shared.tx import Tx, transaction
-from shared.vocabulary import ItemId, Language, RenewalId
+from shared.vocabulary import ARId, ItemId, Language, RenewalId, SubscriberId
 from tests.integration.services.mailing.mail_server import MailServerFake
+from tests.support.builders import AR, key_set, receipt
+from tests.support.world import BaseWorld
 from tests.unit.services.mailing.letter import a_letter, a_print_key, seal, sealed_content
 
 START: Final = datetime(2026, 11, 23, 1, 30, tzinfo=UTC)
@@ -47,33 +42,24 @@ SENDER: Final = "no-reply@ecert.localhost"
 SUBSCRIBER: Final = "Example Limited 例子有限公司"
 
 
-def new_key() -> SigningKey:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return SigningKey(key=key, kid=thumbprint(key.public_key()))
-
-
-def key_set(key: SigningKey) -> KeySet:
-    """The public half, as its readers hold it."""
-    return KeySet.parse({"keys": [key.jwk()]})
+CHAN: Final = AR(
+    id=ARId("ar-1"),
+    subscriber_id=SubscriberId("s-1"),
+    subscriber_name=SUBSCRIBER,
+    email="chan@example.hk",
+    address=("1 Queen's Road", "Hong Kong"),
+)
 
 
 @dataclass
 class Renewal:
     """One renewal as other services announce it: a standard item and a multi-domain one, three letters."""
 
-    identity_key: SigningKey
-    payment_key: SigningKey
+    identity_signer: str = "identity"
+    payment_signer: str = "payment"
+    ar: AR = CHAN
     id: RenewalId = field(default_factory=lambda: RenewalId(uuid.uuid4()))
     items: tuple[ItemId, ItemId] = field(default_factory=lambda: (ItemId(uuid.uuid4()), ItemId(uuid.uuid4())))
-    ar: dict[str, Any] = field(
-        default_factory=lambda: {
-            "id": "ar-1",
-            "name": "CHAN Tai Man 陳大文",
-            "email": "chan@example.hk",
-            "address": ["1 Queen's Road", "Hong Kong"],
-        }
-    )
-
     language: Language = Language.ENGLISH
 
     def document(self, **changes: Any) -> str:
@@ -103,34 +89,18 @@ class Renewal:
             "nonce": "n",
             "language": self.language,
             "subscriber": {"id": "s-1", "name": SUBSCRIBER},
-            "authorised_representative": {"id": self.ar["id"], "name": self.ar["name"]},
+            "authorised_representative": {"id": self.ar.id, "name": self.ar.name},
             "items": items,
             "fee": {"amount_minor": 500_000, "currency": "HKD"},
         }
         return json.dumps(content | changes)
 
     def attestation(self, **changes: Any) -> str:
-        claims = {
-            "sub": "ar-1",
-            "jti": str(uuid.uuid4()),
-            "renewal_id": str(self.id),
-            "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
-            "certificate_sha256": "ab" * 32,
-            "subscriber": {"id": "s-1", "name": SUBSCRIBER, "country": "HK"},
-            "ar": self.ar,
-        }
-        return sign(claims | changes, kind=TokenKind.ATTESTATION, key=self.identity_key, now=START, issuer="identity")
+        return self.ar.attestation(self.id, self.document().encode(), START, key=self.identity_signer, **changes)
 
     def receipt(self, **changes: Any) -> str:
-        claims = {
-            "sub": str(self.id),
-            "payment_id": str(uuid.uuid4()),
-            "amount_minor": 500_000,
-            "currency": "HKD",
-            "document_sha256": hashlib.sha256(self.document().encode()).hexdigest(),
-            "captured_at": START.isoformat(),
-        }
-        return sign(claims | changes, kind=TokenKind.RECEIPT, key=self.payment_key, now=START, issuer="payment")
+        amount_minor = changes.pop("amount_minor", 500_000)
+        return receipt(self.id, self.document().encode(), amount_minor, START, key=self.payment_signer, **changes)
 
     def csr_requested(self, **changes: Any) -> CSRRequested:
         event = CSRRequested(
@@ -153,7 +123,7 @@ class Renewal:
         return a_letter(**values | changes)
 
     def sealed(self, server_name: str = "www.example.hk", **changes: Any) -> PINEnvelopeSealed:
-        return announced(self.letter(server_name, **changes))
+        return sealed_event(self.letter(server_name, **changes))
 
     def completed(self) -> RenewalCompleted:
         return RenewalCompleted(renewal_id=self.id, issued=self.items[:1], refused=self.items[1:])
@@ -177,7 +147,7 @@ class Renewal:
         )
 
 
-def announced(letter: Letter) -> PINEnvelopeSealed:
+def sealed_event(letter: Letter) -> PINEnvelopeSealed:
     """A letter as issuance seals and announces it."""
     return PINEnvelopeSealed(
         renewal_id=letter.renewal_id,
@@ -188,65 +158,31 @@ def announced(letter: Letter) -> PINEnvelopeSealed:
     )
 
 
-@dataclass
-class World:
-    """One mailing service of its own."""
+@dataclass(kw_only=True)
+class World(BaseWorld):
+    """One mailing service with its mail server and its print process."""
 
-    pool: Pool
     print_pool: Pool
     server: MailServerFake
     posting: Path
     rule: BatchRule = field(default_factory=lambda: BatchRule(size=100, age=timedelta(minutes=1)))
     kept: timedelta = timedelta()
     now: datetime = START
-    identity_key: SigningKey = field(default_factory=new_key)
-    payment_key: SigningKey = field(default_factory=new_key)
-    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def renewal(self, language: Language = Language.ENGLISH) -> Renewal:
-        return Renewal(identity_key=self.identity_key, payment_key=self.payment_key, language=language)
-
-    def clock(self) -> datetime:
-        return self.now
+        return Renewal(language=language)
 
     def pass_time(self, **by: float) -> None:
         self.now += timedelta(**by)
 
     def record(self, event: Event, traceparent: str | None = None) -> Record:
-        """The event's next record, as its publisher's relay would send it."""
-        place = (event.TOPIC.value, str(event.renewal_id))
-        sequence = self.sequences[place] = self.sequences.get(place, 0) + 1
-        envelope = Envelope(
-            id=uuid.uuid4(),
-            source="/test",
-            type=event.TYPE,
-            topic=event.TOPIC,
-            subject=str(event.renewal_id),
-            sequence=sequence,
-            time=self.now,
-            data=codec.encode_data(event),
-            dataschema=codec.schema_name(event.TYPE),
-            traceparent=traceparent,
-        )
-        headers = tuple(codec.to_headers(envelope))
-        offset = sum(self.sequences.values())
-        return Record(
-            topic=event.TOPIC, partition=0, offset=offset, key=envelope.key, headers=headers, value=envelope.data
-        )
+        """Return the event's next record, as its publisher's relay would send it."""
+        return self.publisher.record(event, now=self.now, traceparent=traceparent)
 
-    def deliver(self, *records: Record) -> None:
-        """What the consumer does with a poll batch."""
-        keys = ProofKeys(identity=key_set(self.identity_key), payment=key_set(self.payment_key))
+    def applier(self) -> Applier:
+        keys = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
         post = Post(domain="ecert.localhost", portal=PORTAL)
-        consumer = applier("mailing", subscriptions(keys=keys, post=post), clock=self.clock)
-        with self.pool.connection() as conn, conn.transaction():
-            consumer.batch(conn, records)
-
-    def apply(self, *events: Event) -> None:
-        self.deliver(*[self.record(event) for event in events])
-
-    def held(self) -> list[str]:
-        return [row[0] for row in self.query("SELECT reason FROM parked_events ORDER BY id")]
+        return applier("mailing", subscriptions(keys=keys, post=post), clock=self.clock)
 
     def send(self) -> bool:
         mailer = SMTPMailer(MailServer.parse(f"smtp://127.0.0.1:{self.server.port}"), SENDER, timeout=3)
@@ -280,10 +216,6 @@ class World:
     def letters(self) -> list[Path]:
         return sorted(self.posting.rglob("*.pdf"))
 
-    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        with self.pool.connection() as conn:
-            return conn.execute(sql.encode(), values).fetchall()
-
     def send_all(self) -> list[EmailMessage]:
         """Let time pass and send what is due; what the mail server took of it, oldest first."""
         before = len(self.server.taken)
@@ -293,18 +225,10 @@ class World:
         return [parse(message) for message in self.server.taken[before:]]
 
     def mail_states(self) -> list[tuple[Any, ...]]:
-        return self.query("SELECT template, state FROM mails ORDER BY queued_at, template")
+        return self.rows("SELECT template, state FROM mails ORDER BY queued_at, template")
 
     def envelope_states(self) -> list[str]:
-        return [row[0] for row in self.query("SELECT state FROM pin_envelopes ORDER BY server_name")]
-
-    def told(self, renewal: Renewal) -> list[StoredEvent]:
-        """What mailing announced of a renewal."""
-        with self.pool.connection() as conn:
-            return [e for e in outbox.stored(conn, str(renewal.id)) if e.topic == Topic.MAILING]
-
-    def tx(self) -> Any:
-        return transaction(self.pool, clock=self.clock)
+        return [row[0] for row in self.rows("SELECT state FROM pin_envelopes ORDER BY server_name")]
 
 
 def parse(message: bytes) -> EmailMessage:
@@ -320,8 +244,4 @@ def text_of(message: EmailMessage) -> str:
     return " ".join(body.get_content().split())
 
 
-def types(events: Sequence[StoredEvent]) -> list[str]:
-    return [event.type.split(".")[-2] for event in events]
-
-
-__all__ = ["START", "Renewal", "Tx", "World", "announced", "types"]
+__all__ = ["START", "Renewal", "World", "sealed_event"]

@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Final, cast
 
 import requests
+
+from tests.support.servers import serving
 
 API_KEY: Final = "sk_sandbox_test"
 OLD_SECRET: Final = "whsec_" + base64.b64encode(b"old" * 11).decode()
@@ -73,14 +74,8 @@ def running_merchant(tls: ssl.SSLContext | None = None) -> Iterator[Merchant]:
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.merchant = Merchant(f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}/webhooks")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(server):
         yield server.merchant
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass

@@ -14,14 +14,11 @@ from services.payment.webhook import WEBHOOKS
 from shared.security.tokens import KeySet, TokenKind, verify
 from shared.vocabulary import RenewalId
 from tests.integration.services.payment.sandbox_process import OLD_SECRET, free_port
-from tests.integration.services.payment.world import AMOUNT, World, new_key, webhook_body, webhook_headers
+from tests.integration.services.payment.world import AMOUNT, World, webhook_body, webhook_headers
+from tests.support.builders import signing_key
+from tests.support.problems import problem
 
 ID = "11111111-1111-4111-8111-111111111111"
-
-
-def problem(answer: TestResponse) -> tuple[int, str]:
-    assert answer.content_type == "application/problem+json", answer.text
-    return answer.status_code, answer.get_json()["type"].removeprefix("urn:ecert:problem:")
 
 
 def test_a_checkout_is_opened_for_what_the_renewal_costs(world: World) -> None:
@@ -144,7 +141,7 @@ def test_an_authorisation_for_something_else_is_refused(world: World, claims: di
 def test_an_expired_or_forged_authorisation_is_refused(world: World) -> None:
     renewal_id = world.submitted()
     old = world.authorisation(renewal_id)
-    forger = World(pool=world.pool, sandbox=world.sandbox, identity_key=new_key())
+    forger = World(pool=world.pool, sandbox=world.sandbox, identity_key=signing_key("stranger"))
     access = world.access()["Authorization"].removeprefix("Bearer ")
     for token in (forger.authorisation(renewal_id), access, "x", old[:-4]):
         answer = world.ask_for_checkout(renewal_id, authorisation=token)

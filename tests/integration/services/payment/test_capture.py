@@ -13,7 +13,7 @@ from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.application import ItemFee
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
 from shared.security.tokens import KeySet, TokenKind, verify
-from shared.tx import Tx, transaction
+from shared.tx import Tx
 from shared.vocabulary import ItemId, RenewalId
 from tests.integration.services.payment.stopped_call import StoppedCall
 from tests.integration.services.payment.world import AMOUNT, World, closure, renewal_submitted
@@ -155,7 +155,7 @@ def test_another_amount_at_the_provider_is_held_and_never_captured(world: World)
 def test_a_paid_session_of_another_amount_is_held_even_when_it_is_closed(world: World) -> None:
     renewal_id = world.paid()
     world.rows("UPDATE checkouts SET amount_minor = amount_minor - 1 RETURNING id")
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert (world.state(renewal_id), world.captures(renewal_id), kinds(world, renewal_id)) == ("held", [], [])
 
@@ -177,7 +177,7 @@ def test_each_decline_is_announced_once_and_the_payer_may_try_again(world: World
 def test_closing_an_unpaid_checkout_expires_the_payment_and_closes_the_page(world: World) -> None:
     renewal_id = world.submitted()
     url = world.checkout_url(renewal_id)
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     assert world.ask_for_checkout(renewal_id).get_json()["type"] == "urn:ecert:problem:payment-closed"
     world.work()
     assert [event.reason for event in world.announced(renewal_id)] == ["cancelled"]
@@ -188,7 +188,7 @@ def test_closing_an_unpaid_checkout_expires_the_payment_and_closes_the_page(worl
 
 def test_a_payment_that_came_before_the_closing_is_captured(world: World) -> None:
     renewal_id = world.paid()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert (kinds(world, renewal_id), len(world.captures(renewal_id))) == ([PaymentCaptured], 1)
 
@@ -196,7 +196,7 @@ def test_a_payment_that_came_before_the_closing_is_captured(world: World) -> Non
 def test_closing_waits_for_the_providers_word(world: World) -> None:
     renewal_id = world.submitted()
     world.checkout_url(renewal_id)
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.sandbox.order_fault("cancel", "error")
     world.sandbox.order_fault("cancel", "lost")
     world.work()
@@ -208,7 +208,7 @@ def test_closing_waits_for_the_providers_word(world: World) -> None:
 
 def test_closing_a_payment_without_a_checkout_expires_it_once_the_provider_knows_none(world: World) -> None:
     renewal_id = world.submitted()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
 
@@ -218,10 +218,10 @@ def test_a_closure_that_is_asked_for_again_is_answered_again_and_changes_nothing
     world: World, state: str, answer: type
 ) -> None:
     renewal_id = world.captured() if state == "captured" else world.submitted()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     first = world.announced(renewal_id)[-1]
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert world.announced(renewal_id)[-1] == first
     assert {type(event) for event in world.announced(renewal_id)} == {answer}
@@ -231,12 +231,12 @@ def test_a_closure_that_is_asked_for_again_is_answered_again_and_changes_nothing
 
 def test_a_closure_that_is_asked_for_again_while_it_is_closing_asks_the_provider_at_once(world: World) -> None:
     renewal_id = world.submitted()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.sandbox.order_fault("retrieve", "error", times=5)
     for _ in range(5):
         world.work_later()
     assert world.state(renewal_id) == "closing"
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert (world.state(renewal_id), kinds(world, renewal_id)) == ("expired", [PaymentExpired])
 
@@ -246,7 +246,7 @@ def test_closing_an_intent_leaves_no_session_that_can_be_paid(world: World, faul
     renewal_id = world.submitted()
     world.sandbox.order_fault("create", fault)
     assert world.ask_for_checkout(renewal_id).status_code == 503
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert kinds(world, renewal_id) == [PaymentExpired]
     (reference,) = world.checkout_ids(renewal_id)
@@ -281,7 +281,7 @@ def test_a_held_payment_goes_on_after_an_operators_recheck(world: World) -> None
     world.work_later()
     assert world.state(renewal_id) == "held"
     world.rows("UPDATE checkouts SET amount_minor = amount_minor + 1 RETURNING id")
-    with transaction(world.pool, clock=world.clock) as tx:
+    with world.begin() as tx:
         handlers.recheck(tx, renewal_id, actor="operator-7")
     world.work()
     assert world.state(renewal_id) == "captured"
@@ -290,8 +290,8 @@ def test_a_held_payment_goes_on_after_an_operators_recheck(world: World) -> None
 
 def test_a_second_submission_of_one_renewal_is_ignored(world: World) -> None:
     event = renewal_submitted(now=world.clock())
-    world.hear(event)
-    assert not world.hear_again(event)
+    world.handle(event)
+    assert not world.changes_something(event)
     assert len(world.rows("SELECT id FROM payments")) == 1
 
 
@@ -303,7 +303,7 @@ def test_fees_that_do_not_add_up_are_refused(world: World) -> None:
 
 def test_closing_an_unknown_payment_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
-        world.hear(closure(renewal_submitted(now=world.clock()).renewal_id))
+        world.handle(closure(renewal_submitted(now=world.clock()).renewal_id))
 
 
 def test_a_checkout_that_was_just_paid_comes_before_a_thousand_overdue_look_ups(world: World) -> None:

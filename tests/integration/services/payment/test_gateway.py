@@ -16,6 +16,7 @@ from services.payment.domain import Checkout, CheckoutId, CheckoutState, Payment
 from services.payment.gateway import ProviderGateway
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
 from tests.integration.services.payment.sandbox_process import API_KEY, Sandbox
+from tests.support.servers import silent_server
 
 
 def gateway(url: str, *, live_only: bool = False, api_key: str = API_KEY) -> ProviderGateway:
@@ -145,8 +146,8 @@ def test_no_connection_is_kept_for_a_provider_to_close_while_we_write_to_it() ->
 
 
 def test_waiting_is_bounded() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with silent_server() as address:
         begun = time.monotonic()
         with pytest.raises(ProviderUnavailable):
-            gateway(f"http://127.0.0.1:{silent.getsockname()[1]}").find_checkout(new_checkout())
+            gateway(f"http://{address}").find_checkout(new_checkout())
         assert time.monotonic() - begun < 8

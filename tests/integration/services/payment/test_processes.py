@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from shared.db import open_pool
 from shared.security.tokens import SigningKey
 from tests.integration.services.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox, free_port, running_sandbox
-from tests.integration.services.payment.world import World, new_key
+from tests.integration.services.payment.world import World
+from tests.support.builders import signing_key
 from tests.support.engines import Database, wait_until
 
 
@@ -56,12 +57,12 @@ def settings(folder: Path, database: Database, sandbox_url: str, port: int) -> d
 
 def test_a_payment_walks_through_the_processes_in_a_moment(tmp_path: Path, database: Callable[[str], Database]) -> None:
     fresh = database("payment")
-    identity_key = new_key()
+    identity_key = signing_key("identity")
     (tmp_path / "identity.json").write_text(json.dumps({"keys": [identity_key.jwk()]}))
-    payment_key = new_key()
+    payment_key = signing_key("payment")
     write_key(tmp_path / "payment.pem", payment_key)
     (tmp_path / "payment.json").write_text(json.dumps({"keys": [payment_key.jwk()]}))
-    write_key(tmp_path / "audit.pem", new_key())
+    write_key(tmp_path / "audit.pem", signing_key("audit"))
     port, sandbox_port = free_port(), free_port()
     environment = settings(tmp_path, fresh, f"http://127.0.0.1:{sandbox_port}", port)
     webhooks = f"http://127.0.0.1:{port}/payment/v1/provider-webhooks"
@@ -104,8 +105,8 @@ def test_a_recheck_of_a_wrong_renewal_is_one_line_and_exit_status_1(
     tmp_path: Path, database: Callable[[str], Database]
 ) -> None:
     fresh = database("payment")
-    (tmp_path / "identity.json").write_text(json.dumps({"keys": [new_key().jwk()]}))
-    write_key(tmp_path / "payment.pem", new_key())
+    (tmp_path / "identity.json").write_text(json.dumps({"keys": [signing_key("identity").jwk()]}))
+    write_key(tmp_path / "payment.pem", signing_key("payment"))
     (tmp_path / "audit.pem").write_bytes((tmp_path / "payment.pem").read_bytes())
     command = [sys.executable, "-m", "services.payment.main", "recheck", str(uuid.uuid4()), "--actor", "operator-7"]
     environment = settings(tmp_path, fresh, "http://127.0.0.1:1", 0)

@@ -11,7 +11,6 @@ from services.payment import handlers
 from services.payment.outcomes import HELD
 from services.payment.refusals import PaymentConflict, PaymentNotReady
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
-from shared.tx import transaction
 from shared.vocabulary import RenewalId
 from tests.integration.services.payment.stopped_call import StoppedCall
 from tests.integration.services.payment.world import AMOUNT, World, closure, refund_due
@@ -28,9 +27,9 @@ def refunded(world: World, renewal_id: RenewalId) -> list[uuid.UUID]:
 def test_a_refund_is_made_booked_and_announced_once(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id, 100_000)
-    world.hear(event)
+    world.handle(event)
     world.work()
-    world.hear(event)
+    world.handle(event)
     world.work_later()
     assert refunds(world, renewal_id) == [("refunded", 100_000)]
     assert refunded(world, renewal_id) == [event.refund_id]
@@ -43,7 +42,7 @@ def test_a_refund_is_made_booked_and_announced_once(world: World) -> None:
 def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id)
-    world.hear(event)
+    world.handle(event)
     world.sandbox.order_fault("refund", "lost")
     world.work()
     assert refunded(world, renewal_id) == []
@@ -54,7 +53,7 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
 
 def test_a_refund_is_tried_until_it_works(world: World) -> None:
     renewal_id = world.captured()
-    world.hear(refund_due(renewal_id))
+    world.handle(refund_due(renewal_id))
     world.sandbox.order_fault("refund", "error", times=6)
     for _ in range(6):
         world.work_later(15)
@@ -66,7 +65,7 @@ def test_a_refund_is_tried_until_it_works(world: World) -> None:
 def test_two_workers_on_one_due_refund_do_the_call_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id)
-    world.hear(event)
+    world.handle(event)
     assert StoppedCall(monkeypatch, "refund").race(world.refund_next) == [False, False, False, False, True]
     world.work_later()
     assert len(world.sandbox.effects("refund", str(event.refund_id))) == 1
@@ -75,7 +74,7 @@ def test_two_workers_on_one_due_refund_do_the_call_once(world: World, monkeypatc
 def test_refunds_in_sum_never_exceed_the_capture(world: World) -> None:
     renewal_id = world.captured()
     for amount in (150_000, 100_001, 100_000):
-        world.hear(refund_due(renewal_id, amount, item_id=uuid.uuid4()))
+        world.handle(refund_due(renewal_id, amount, item_id=uuid.uuid4()))
     world.work_later()
     assert sorted(refunds(world, renewal_id)) == [("held", 100_001), ("refunded", 100_000), ("refunded", 150_000)]
 
@@ -83,7 +82,7 @@ def test_refunds_in_sum_never_exceed_the_capture(world: World) -> None:
 def test_refunds_sent_at_the_same_time_never_exceed_the_capture(world: World) -> None:
     renewal_id = world.captured()
     for _ in range(4):
-        world.hear(refund_due(renewal_id, 125_000, item_id=uuid.uuid4()))
+        world.handle(refund_due(renewal_id, 125_000, item_id=uuid.uuid4()))
     workers = [threading.Thread(target=world.refund_next) for _ in range(4)]
     for worker in workers:
         worker.start()
@@ -95,16 +94,16 @@ def test_refunds_sent_at_the_same_time_never_exceed_the_capture(world: World) ->
 
 def test_a_refund_in_another_currency_is_held(world: World) -> None:
     renewal_id = world.captured()
-    world.hear(refund_due(renewal_id, currency="USD"))
+    world.handle(refund_due(renewal_id, currency="USD"))
     world.work_later()
     assert refunds(world, renewal_id) == [("held", AMOUNT)]
 
 
 def test_a_refund_that_comes_before_the_capture_waits_for_it(world: World) -> None:
     renewal_id = world.paid()
-    world.hear(refund_due(renewal_id))
+    world.handle(refund_due(renewal_id))
     assert not world.refund_next()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work()
     assert [type(event) for event in world.announced(renewal_id)] == [PaymentCaptured, PaymentRefunded]
 
@@ -114,7 +113,7 @@ def test_a_refund_of_money_that_was_never_captured_is_held(world: World, is_earl
     renewal_id = world.submitted()
     steps = [refund_due(renewal_id), closure(renewal_id)]
     for event in steps if is_early else reversed(steps):
-        world.hear(event)
+        world.handle(event)
     world.work_later()
     assert refunds(world, renewal_id) == [("held", AMOUNT)]
     assert [type(event) for event in world.announced(renewal_id)] == [PaymentExpired]
@@ -122,11 +121,11 @@ def test_a_refund_of_money_that_was_never_captured_is_held(world: World, is_earl
 
 def test_a_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: World) -> None:
     renewal_id = world.captured()
-    world.hear(refund_due(renewal_id, AMOUNT + 1))
+    world.handle(refund_due(renewal_id, AMOUNT + 1))
     world.work()
     world.rows("UPDATE refunds SET amount_minor = amount_minor - 1 RETURNING id")
     world.later += timedelta(seconds=1)
-    with transaction(world.pool, clock=world.clock) as tx:
+    with world.begin() as tx:
         handlers.recheck(tx, renewal_id, actor="operator-7")
     world.work()
     assert refunds(world, renewal_id) == [("refunded", AMOUNT)]
@@ -135,14 +134,14 @@ def test_a_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: Wor
 def test_a_known_refund_with_another_amount_is_refused(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id, 1)
-    world.hear(event)
+    world.handle(event)
     with pytest.raises(PaymentConflict):
-        world.hear(refund_due(renewal_id, 2, refund_id=event.refund_id))
+        world.handle(refund_due(renewal_id, 2, refund_id=event.refund_id))
 
 
 def test_a_refund_of_an_unknown_payment_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
-        world.hear(refund_due(RenewalId(uuid.uuid4())))
+        world.handle(refund_due(RenewalId(uuid.uuid4())))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +162,7 @@ def test_a_refund_that_is_not_made_at_once_waits_or_is_held_and_is_never_made_tw
     renewal_id = world.captured()
     event = refund_due(renewal_id)
     held = HELD.labels("refund")._value.get()
-    world.hear(event)
+    world.handle(event)
     world.sandbox.order_fault("refund", answer)
     world.work()
     if end is not None:

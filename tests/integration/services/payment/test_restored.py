@@ -15,7 +15,6 @@ from shared import db
 from shared.events.application import RefundDue, RenewalSubmitted
 from shared.events.payment import PaymentCaptured, PaymentRefunded
 from shared.messaging.record import Record
-from shared.tx import transaction
 from shared.vocabulary import ItemId, RenewalId
 from tests.integration.services.application import world as application
 from tests.integration.services.payment.world import World, closure, refund_due, renewal_submitted
@@ -44,13 +43,13 @@ def test_a_restored_application_asks_for_the_same_refund_and_the_money_goes_back
 ) -> None:
     own = database("application")
     with db.open_pool(own.url, name="restored-application") as pool:
-        ours = application.World(pool)
+        ours = application.World(pool=pool)
         ours.enrol(application.ROWS, tmp_path)
         renewal = ours.paid(application.WWW, application.WILDCARD)
         world.captured(
             renewal_id=renewal.id,
             amount_minor=renewal.amount_minor,
-            items=ours.announced(renewal, RenewalSubmitted)[0].items,
+            items=ours.announced(renewal.id, RenewalSubmitted)[0].items,
         )
         backup = AsNew.read(own.superuser_url)
         came = [ours.publisher.record(ours.refused(renewal, 0)), ours.publisher.record(ours.withheld(renewal))]
@@ -67,10 +66,10 @@ def test_a_restored_application_asks_for_the_same_refund_and_the_money_goes_back
 def ask_for_refunds(
     ours: application.World, renewal: application.Renewal, came: list[Record], world: World
 ) -> list[RefundDue]:
-    ours.apply(*came)
-    due = ours.announced(renewal, RefundDue)
+    ours.apply_records(*came)
+    due = ours.announced(renewal.id, RefundDue)
     for event in due:
-        world.hear(event)
+        world.handle(event)
     world.work_later()
     return due
 
@@ -79,10 +78,10 @@ def test_a_refund_known_under_another_id_is_answered_and_not_made_again(world: W
     """The first id is a random one of earlier code; the restored application derives another."""
     renewal_id, item_id = world.captured(), ItemId(uuid.uuid4())
     before, after, later = (refund_due(renewal_id, 100_000, item_id=item_id) for _ in range(3))
-    world.hear(before)
-    world.hear(after)
+    world.handle(before)
+    world.handle(after)
     world.work_later()
-    world.hear(later)
+    world.handle(later)
     world.work_later()
     answered = [event.refund_id for event in world.announced(renewal_id) if isinstance(event, PaymentRefunded)]
     assert answered == [after.refund_id, later.refund_id]
@@ -97,7 +96,7 @@ def test_a_restored_payment_does_not_repeat_a_refund_whose_key_the_provider_has_
     backup = AsNew.read(payment_database.superuser_url)
     event = refund_due(renewal_id, 100_000)
     for _ in range(2):
-        world.hear(event)
+        world.handle(event)
         world.work_later()
         assert len(world.sandbox.effects("refund", str(event.refund_id))) == 1
         restored(world, payment_database, backup)
@@ -110,20 +109,20 @@ def test_a_restored_payment_finds_the_checkout_it_has_forgotten(
 ) -> None:
     event = renewal_submitted(now=world.clock())
     empty = AsNew.read(payment_database.superuser_url)
-    world.hear(event)
+    world.handle(event)
     url = world.checkout_url(event.renewal_id)
     (reference,) = world.checkout_ids(event.renewal_id)
     world.sandbox.press(url, "pay")
     if was_captured:
         world.work_later()
     restored(world, payment_database, empty)
-    world.hear(event)
+    world.handle(event)
     found = forgotten("checkout")
     match goes_on:
         case "the AR pays again":
             assert world.checkout_url(event.renewal_id) == url
         case "the checkout is closed":
-            world.hear(closure(event.renewal_id))
+            world.handle(closure(event.renewal_id))
         case "an operator rechecks":
             recheck(world, event.renewal_id)
     world.work_later()
@@ -146,7 +145,7 @@ def test_a_restored_payment_is_not_expired_by_its_first_checkout_when_the_second
     assert second != first
     world.sandbox.press(second, "pay")
     restored(world, payment_database, backup)
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.work_later()
     assert world.state(renewal_id) == "captured"
 
@@ -165,7 +164,7 @@ def test_a_capture_that_only_the_provider_remembers_raises_an_alert(world: World
 
 def test_an_outage_of_the_provider_delays_a_closure_and_expires_nothing(world: World) -> None:
     renewal_id = world.submitted()
-    world.hear(closure(renewal_id))
+    world.handle(closure(renewal_id))
     world.sandbox.order_fault("retrieve", "error")
     world.work()
     assert world.state(renewal_id) == "closing"
@@ -174,7 +173,7 @@ def test_an_outage_of_the_provider_delays_a_closure_and_expires_nothing(world: W
 
 
 def recheck(world: World, renewal_id: RenewalId) -> str:
-    with transaction(world.pool, clock=world.clock) as tx:
+    with world.begin() as tx:
         return handlers.recheck(tx, renewal_id, actor="operator-7")
 
 
@@ -188,7 +187,7 @@ def test_a_recheck_of_any_state_says_what_it_does(world: World, state: str) -> N
         world.sandbox.order_fault("create", "wrong-amount") if state == "held" else None
         world.ask_for_checkout(renewal_id)
     if state in {"closing", "expired"}:
-        world.hear(closure(renewal_id))
+        world.handle(closure(renewal_id))
     if state == "expired":
         world.work()
     assert world.state(renewal_id) == state

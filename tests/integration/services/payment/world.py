@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.payment import api, handlers, outcomes, work
 from services.payment.gateway import ProviderGateway
 from services.payment.webhook import decode_secret
-from shared.db import Pool
 from shared.errors import Ignored
 from shared.events.application import (
     CheckoutClosureRequested,
@@ -27,35 +25,26 @@ from shared.events.application import (
     RenewalSubmitted,
 )
 from shared.events.base import Event
-from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
-from shared.messaging import codec
 from shared.messaging.subscriptions import by_type
-from shared.security.tokens import KeySet, SigningKey, TokenKind, sign, thumbprint
-from shared.tx import transaction
+from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 from shared.web import request
 from tests.integration.services.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
-from tests.support.builders import FINGERPRINTS
+from tests.support.builders import FINGERPRINTS, signing_key
+from tests.support.world import BaseWorld
 
 AMOUNT: Final = 250_000
 CERTIFICATE: Final = "ab" * 32
 RETURN_URL: Final = "https://portal.ecert.example/renewals/{renewal_id}"
-ANNOUNCED: Final = {one.TYPE: one for one in (PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded)}
 
 
-def new_key() -> SigningKey:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return SigningKey(key=key, kid=thumbprint(key.public_key()))
+@dataclass(kw_only=True)
+class World(BaseWorld):
+    """One payment service, on the clock of the running sandbox."""
 
-
-@dataclass
-class World:
-    """One payment service of its own."""
-
-    pool: Pool
     sandbox: Sandbox
-    identity_key: SigningKey = field(default_factory=new_key)
-    payment_key: SigningKey = field(default_factory=new_key)
+    identity_key: SigningKey = field(default_factory=lambda: signing_key("identity"))
+    payment_key: SigningKey = field(default_factory=lambda: signing_key("payment"))
     later: timedelta = timedelta()
     provider_url: str = ""
 
@@ -84,15 +73,15 @@ class World:
     def gateway(self) -> ProviderGateway:
         return ProviderGateway(url=self.provider_url or self.sandbox.url, api_key=API_KEY, live_only=False)
 
-    def hear(self, event: Event) -> None:
-        """Apply an event, as the consumer does."""
-        with transaction(self.pool, clock=self.clock) as tx:
+    def handle(self, event: Event) -> None:
+        """Run the handler of an event, without inbox. Raises what the handler raises."""
+        with self.begin() as tx:
             by_type(handlers.subscriptions())[event.TYPE].handle(tx, event)
 
-    def hear_again(self, event: Event) -> bool:
-        """Apply an event that may be ignored; say whether it changed anything."""
+    def changes_something(self, event: Event) -> bool:
+        """Run the handler of an event; return False if the event is ignored."""
         try:
-            self.hear(event)
+            self.handle(event)
         except Ignored:
             return False
         return True
@@ -100,7 +89,7 @@ class World:
     def submitted(self, **changes: Any) -> RenewalId:
         """A renewal that waits for its money."""
         event = renewal_submitted(now=self.clock(), **changes)
-        self.hear(event)
+        self.handle(event)
         return event.renewal_id
 
     def capture_next(self) -> bool:
@@ -191,15 +180,6 @@ class World:
     def captures(self, renewal_id: RenewalId) -> list[dict[str, object]]:
         """What the provider really captured for a renewal."""
         return [effect for one in self.checkout_ids(renewal_id) for effect in self.sandbox.effects("capture", one)]
-
-    def announced(self, renewal_id: RenewalId) -> list[Any]:
-        """The events announced for a renewal, oldest first."""
-        rows = self.rows("SELECT type, data FROM outbox WHERE key = %s ORDER BY id", str(renewal_id))
-        return [codec.decode_data(bytes(data), ANNOUNCED[kind]) for kind, data in rows]
-
-    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self.pool.connection() as conn:
-            return conn.execute(query.encode(), values).fetchall()
 
     def post_webhook(
         self, reference: str, *, webhook_id: str = "msg_1", secret: str = NEW_SECRET, **changes: Any

@@ -26,6 +26,7 @@ from shared.web.idempotency import FingerprintKey
 from tests.integration.shared.conftest import NOW, TOPIC, Deliver, Handler, Writer
 from tests.integration.shared.messaging.test_inbox import held_event, place
 from tests.support.builders import AR, key_set, signing_key
+from tests.support.problems import problem
 
 YIP = Staff(id="S1003", name="YIP Hoi Ching 葉海晴", certificate_sha256="a1" * 32)
 TSANG = Staff(id="S1004", name="TSANG Man Kit 曾文傑", certificate_sha256="b2" * 32)
@@ -67,11 +68,6 @@ def post(
     client: FlaskClient, path: str, action: str, staff: Staff = YIP, reason: str = "tried", **more: Any
 ) -> TestResponse:
     return client.post(f"/operator/v1/{path}", headers=word(action, staff, **more), json={"reason": reason})
-
-
-def slug(answer: TestResponse) -> str:
-    assert answer.mimetype == "application/problem+json", answer.text
-    return str(answer.json["type"]).removeprefix("urn:ecert:problem:")  # type: ignore[index]
 
 
 @pytest.fixture
@@ -135,7 +131,7 @@ NOWHERE = [
 )
 def test_a_list_does_not_go_on_from_nowhere(client: FlaskClient, after: str) -> None:
     answer = client.get("/operator/v1/held-events", query_string={"after": after}, headers=word(operator_api.SEE_HELD))
-    assert (answer.status_code, slug(answer)) == (400, "cursor-unknown")
+    assert problem(answer) == (400, "cursor-unknown")
 
 
 def test_one_is_looked_at_with_its_headers_and_data(client: FlaskClient, stuck: Writer) -> None:
@@ -213,7 +209,7 @@ def test_nobody_confirms_their_own_proposal(client: FlaskClient, stuck: Writer, 
     renewed = replace(YIP, certificate_sha256="c3" * 32)  # the same person with a new certificate
     for staff in (YIP, renewed):
         answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, staff)
-        assert (answer.status_code, slug(answer)) == (403, "second-person-needed")
+        assert problem(answer) == (403, "second-person-needed")
     assert held_event(pool, stuck) == [2, 3]
     with pool.connection() as conn, pytest.raises(psycopg.errors.CheckViolation):
         conn.execute(
@@ -229,14 +225,14 @@ def test_a_proposal_that_is_turned_down_leaves_the_event_where_it_is(
     assert post(client, f"skip-proposals/{proposal}/rejection", operator_api.DECIDE_SKIP, TSANG).status_code == 204
     assert held_event(pool, stuck) == [2, 3]
     answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
-    assert (answer.status_code, slug(answer)) == (404, "no-such-proposal")
+    assert problem(answer) == (404, "no-such-proposal")
     assert proposed(client)[1] != proposal
 
 
 def test_an_event_is_proposed_once_at_a_time(client: FlaskClient, stuck: Writer) -> None:
     parked_id, _ = proposed(client)
     answer = post(client, f"held-events/{parked_id}/skip-proposals", operator_api.PROPOSE_SKIP, TSANG)
-    assert (answer.status_code, slug(answer)) == (409, "already-proposed")
+    assert problem(answer) == (409, "already-proposed")
 
 
 def test_a_proposal_for_an_event_that_has_gone_meanwhile_leaves_nothing_out(
@@ -246,7 +242,7 @@ def test_a_proposal_for_an_event_that_has_gone_meanwhile_leaves_nothing_out(
     handler.failures.clear()
     post(client, f"held-events/{parked_id}/redrive", operator_api.REDRIVE)
     answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
-    assert (answer.status_code, slug(answer)) == (404, "not-parked")
+    assert problem(answer) == (404, "not-parked")
     assert applied(stuck) == ["1", "2", "3"]
 
 
@@ -255,13 +251,13 @@ def test_what_is_not_next_is_not_left_out(client: FlaskClient, stuck: Writer) ->
     answer = post(client, f"held-events/{waiting}/skip-proposals", operator_api.PROPOSE_SKIP)
     proposal = answer.json["id"]  # type: ignore[index]
     answer = post(client, f"skip-proposals/{proposal}/confirmation", operator_api.DECIDE_SKIP, TSANG)
-    assert (answer.status_code, slug(answer)) == (409, "not-next")
+    assert problem(answer) == (409, "not-next")
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
 def test_nothing_is_done_without_a_reason(client: FlaskClient, stuck: Writer, reason: str) -> None:
     answer = post(client, f"held-events/{held_of(client)[0]['id']}/redrive", operator_api.REDRIVE, reason=reason)
-    assert (answer.status_code, slug(answer)) == (422, "invalid-request")
+    assert problem(answer) == (422, "invalid-request")
 
 
 ROUTES = [
@@ -300,7 +296,7 @@ def test_the_desks_word_for_one_action_opens_that_action_alone(
     if action == route[2]:
         assert answer.status_code in (200, 404)
     else:
-        assert (answer.status_code, slug(answer)) == (403, "action-refused")
+        assert problem(answer) == (403, "action-refused")
 
 
 def forged(action: str) -> str:
@@ -337,7 +333,7 @@ def test_nobody_elses_word_opens_anything(
     client: FlaskClient, route: tuple[str, str, str], make: Callable[[str], str]
 ) -> None:
     answer = ask(client, route, {"Authorization": f"Bearer {make(route[2])}", "Idempotency-Key": uuid.uuid4().hex})
-    assert (answer.status_code, slug(answer)) == (401, "token-refused")
+    assert problem(answer) == (401, "token-refused")
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Basic UzEwMDQ6eA==", "Bearer x"])
@@ -351,7 +347,7 @@ def test_without_the_desks_word_nothing_opens(
 
 def test_the_word_for_another_service_opens_nothing_here(client: FlaskClient) -> None:
     answer = client.get("/operator/v1/held-events", headers=word(operator_api.SEE_HELD, service="mailing"))
-    assert (answer.status_code, slug(answer)) == (403, "action-refused")
+    assert problem(answer) == (403, "action-refused")
 
 
 def of_value(writer: Writer, value: bytes, topic: str = TOPIC) -> HeldEvent:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.gateway.envoy import Gateway, Network, render
+from deploy.gateway.envoy import Network
 from deploy.gateway.rules import API_HOST, BACKENDS
 from deploy.local import pki as local_pki
 from deploy.local.inside import InsideCA
-from deploy.local.processes import envoy_command
-from deploy.local.waiting import is_taken
 from tests.integration.deploy.local.echo import Client
 from tests.support.engines import Database, free_port, wait_until
+from tests.support.gateway import gateway_in, running_gateway
 
 ROOT = Path(__file__).parents[4]
 NOTHING = "/small/v1/nothing"
@@ -120,23 +119,9 @@ def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) 
         certificate=folder / f"{client}.pem",
         key=folder / f"{client}.key",
     )
-    gateway = Gateway(
-        port=free_port(),
-        certificate=pki.gateway / "tls.pem",
-        key=pki.gateway / "tls.key",
-        client_cas=pki.client_cas,
-        sockets=folder,
-        admin_socket=folder / "envoy-admin.sock",
-        network=network,
-    )
-    (folder / "envoy.json").write_text(render(gateway))
-    process = subprocess.Popen(envoy_command(folder / "envoy.json"), stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: is_taken(gateway.port), limit=20, what="Envoy listens")
+    gateway = gateway_in(folder, pki, network=network)
+    with running_gateway(gateway):
         yield Client(port=gateway.port, root=pki.gateway / "root.pem")
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.gateway.envoy import Gateway, render
 from deploy.gateway.rules import FEED
 from deploy.local import back_office
 from deploy.local.pki import FEED_KEY, PKI
-from deploy.local.processes import envoy_command
-from deploy.local.waiting import free_port, is_taken, wait_until
+from deploy.local.waiting import free_port, wait_until
 from tests.integration.services.issuance.feed.ways import Curl
 from tests.support.engines import Database, Kafka, Postgres
+from tests.support.gateway import gateway_in, running_gateway
 
 ROOT = Path(__file__).parents[5]
 
@@ -78,14 +77,7 @@ def running(pki: PKI, database: Database, postgres: Postgres, environment: Mappi
     back_office.register(pki.back_office, database.url)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sockets = Path(folder)
-        gateway = Gateway(
-            port=free_port(),
-            certificate=pki.gateway / "tls.pem",
-            key=pki.gateway / "tls.key",
-            client_cas=pki.client_cas,
-            sockets=sockets,
-            admin_socket=sockets / "envoy-admin.sock",
-        )
+        gateway = gateway_in(sockets, pki)
         jwks = pki.signing / f"{FEED_KEY}-jwks.json"
         told = {
             "BIND": f"unix:{gateway.socket(FEED)}",
@@ -104,11 +96,5 @@ def running(pki: PKI, database: Database, postgres: Postgres, environment: Mappi
             admin_port=int(told["ADMIN_PORT"]),
         )
         wait_until(gateway.socket(FEED).exists, limit=30, what="the feed listens")
-        (sockets / "envoy.json").write_text(render(gateway))
-        envoy = subprocess.Popen(envoy_command(sockets / "envoy.json"), stdout=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: is_taken(gateway.port), limit=20, what="Envoy listens")
-            yield made
-        finally:
-            envoy.terminate()
-            envoy.wait(20)
+        stack.enter_context(running_gateway(gateway))
+        yield made

@@ -25,7 +25,7 @@ GRANTED = {
 }
 
 
-def problem(http: FlaskClient, headers: dict[str, str], route: str = ROUTES[0]) -> tuple[int, str]:
+def refusal(http: FlaskClient, headers: dict[str, str], route: str = ROUTES[0]) -> tuple[int, str]:
     answer = http.get(route, headers=headers)
     return answer.status_code, answer.json["type"].rpartition(":")[2] if answer.json else ""
 
@@ -56,23 +56,23 @@ def test_nobody_writes_here(feeding: Feeding, reader: Client) -> None:
 
 
 def test_without_a_certificate(feeding: Feeding) -> None:
-    assert problem(feeding.http, {}) == (403, "client-certificate-missing")
+    assert refusal(feeding.http, {}) == (403, "client-certificate-missing")
 
 
 def test_an_unknown_certificate(feeding: Feeding) -> None:
-    assert problem(feeding.http, client("x").headers) == (403, "reader-unknown")
+    assert refusal(feeding.http, client("x").headers) == (403, "reader-unknown")
 
 
 def test_a_role_that_the_code_does_not_know_has_no_rights(feeding: Feeding, reader: Client) -> None:
     with feeding.pool.connection() as conn:
         conn.execute("UPDATE feed_readers SET role = 'owner'")
-    assert problem(feeding.http, reader.headers) == (403, "no-right")
+    assert refusal(feeding.http, reader.headers) == (403, "no-right")
 
 
 def test_a_withdrawn_certificate_is_refused_at_once_and_for_good(feeding: Feeding, reader: Client) -> None:
     assert feeding.read(reader).status_code == 200
     feeding.withdraw(reader)
-    assert problem(feeding.http, reader.headers) == (403, "reader-withdrawn")
+    assert refusal(feeding.http, reader.headers) == (403, "reader-withdrawn")
     with pytest.raises(ReaderRefused):
         feeding.register(reader)
     feeding.register(new := client("backoffice"))
@@ -94,7 +94,7 @@ def test_an_expired_certificate_is_said_in_words(feeding: Feeding) -> None:
     feeding.register(who)
     with feeding.pool.connection() as conn:
         conn.execute("UPDATE feed_readers SET not_after = now() - interval '1 second'")
-    assert problem(feeding.http, who.headers) == (403, "certificate-not-valid")
+    assert refusal(feeding.http, who.headers) == (403, "certificate-not-valid")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_header_that_the_gateway_would_not_write_is_refused(feeding: Feeding, 
     cert = f'Cert="{quote(reader.pem, safe="")}"'
     for header in FORGED:
         forged = {"X-Forwarded-Client-Cert": header.format(cert=cert, sha=reader.sha256)}
-        assert problem(feeding.http, forged) == (400, "client-certificate-malformed"), header
+        assert refusal(feeding.http, forged) == (400, "client-certificate-malformed"), header
 
 
 HIDDEN = ("outbox", "pins", "certificates", "audit_log", "parked_events", "renewals", "idempotency_keys")
