@@ -24,8 +24,8 @@ PEAK: Final = 3
 # Planned share of one processor for a pod: a Python process uses one, and the HPAs add pods at 70 %.
 BUSY: Final = 0.6
 # Minimum pods of each kind, as in the manifests; tests/contract/k8s/test_capacity.py compares them.
-FEWEST: Final = {"web": 2, "feed": 2, "work": 2, "consume": 1, "relay": 2, "print": 1}
-MOST: Final = {"web": 20, "feed": 6, "work": 12, "consume": PARTITIONS, "relay": 2, "print": 1}
+MIN_PODS: Final = {"web": 2, "feed": 2, "work": 2, "consume": 1, "relay": 2, "print": 1}
+MAX_PODS: Final = {"web": 20, "feed": 6, "work": 12, "consume": PARTITIONS, "relay": 2, "print": 1}
 # Maximum database connections of a pod of each kind.
 POOL: Final = {"web": 10, "feed": 8}
 LOOPS_POOL: Final = 4
@@ -61,7 +61,7 @@ class Measured:
     @property
     def processors(self) -> dict[str, float]:
         """Processor seconds of each process of ours, without engines and processes that belong to no pod."""
-        return {name: ms / 1000 for name, ms in self.beginning("CPU ").items() if kind_of(name) in MOST}
+        return {name: ms / 1000 for name, ms in self.beginning("CPU ").items() if kind_of(name) in MAX_PODS}
 
 
 def kind_of(process: str) -> str:
@@ -74,7 +74,7 @@ def pods(process: str, processor_seconds: float, a_day: int) -> int:
     kind, mean = kind_of(process), a_day / 86_400
     rate = mean if kind in UNHURRIED else mean * PEAK
     needed = 1 if kind in ONE_AT_WORK else math.ceil(rate * processor_seconds / BUSY)
-    return max(FEWEST[kind], needed)
+    return max(MIN_PODS[kind], needed)
 
 
 def connections(measured: Measured, service: str, a_day: int) -> int:
@@ -164,8 +164,8 @@ def _pods(measured: Measured) -> str:
     rows = []
     for process, cpu in sorted(measured.processors.items(), key=lambda each: -each[1]):
         numbers = [pods(process, cpu, a_day) for a_day in A_DAY]
-        if numbers[-1] > FEWEST[kind_of(process)]:
-            most = MOST[kind_of(process)]
+        if numbers[-1] > MIN_PODS[kind_of(process)]:
+            most = MAX_PODS[kind_of(process)]
             cells = (_marked(str(number), number > most) for number in numbers)
             rows.append((f"`{process}`, at most {most}", f"{cpu * 1000:.0f} ms", *cells))
     return _table(("pods, for renewals a day", "each takes", *(f"{a_day:,}" for a_day in A_DAY)), rows)

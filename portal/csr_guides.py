@@ -14,7 +14,7 @@ from portal.languages import N_
 
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 # X.520: longer names cannot be a common name.
-_LONGEST_COMMON_NAME: Final = 64
+_MAX_COMMON_NAME: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def _common_name(server_names: Sequence[str]) -> str | None:
     """Return a common name for the request: the certificate has none, but some programs refuse a
     request without one.
     """
-    return next((name for name in server_names if len(name) <= _LONGEST_COMMON_NAME), None)
+    return next((name for name in server_names if len(name) <= _MAX_COMMON_NAME), None)
 
 
 def _openssl(server_names: Sequence[str], stem: str, subject: str | None) -> Step:

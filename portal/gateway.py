@@ -13,8 +13,8 @@ import urllib3
 from portal.settings import Settings
 from shared.observability import tracing
 
-_CONNECT_SECONDS: Final = 2.0
-_READ_SECONDS: Final = 12.0
+_CONNECT_TIMEOUT_SECONDS: Final = 2.0
+_READ_TIMEOUT_SECONDS: Final = 12.0
 # Upper limit of an answer's size.
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _PREFIX: Final = "urn:ecert:problem:"
@@ -67,7 +67,7 @@ class API:
             ca_certs=None if settings.gateway_ca_file is None else str(settings.gateway_ca_file),
             maxsize=settings.web.threads,
             retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_SECONDS, read=_READ_TIMEOUT_SECONDS),
         )
 
     def close(self) -> None:

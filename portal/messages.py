@@ -6,7 +6,7 @@ from typing import Any, Final
 from portal import refusals
 from portal.languages import LANGUAGES, N_, day, gettext, money
 
-_PIN_TRIES: Final = 5
+_PIN_ATTEMPTS: Final = 5
 
 PRODUCTS: Final = {
     "standard": N_("e-Cert (Server)"),
@@ -168,7 +168,9 @@ def pin_hint(pin: Mapping[str, Any] | None) -> str:
         return gettext("This PIN Envelope has not been made yet.")
     if pin["state"] == "locked":
         return gettext("This PIN has had all its tries. Please contact us.")
-    return "" if pin["tries_left"] >= _PIN_TRIES else gettext("Tries left: %(number)s") % {"number": pin["tries_left"]}
+    return (
+        "" if pin["tries_left"] >= _PIN_ATTEMPTS else gettext("Tries left: %(number)s") % {"number": pin["tries_left"]}
+    )
 
 
 def check(slug: str) -> str:

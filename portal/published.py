@@ -16,7 +16,7 @@ from portal.gateway import APIProblem, APIUnavailable
 _VERSION: Final = re.compile(r"[0-9][0-9.-]{0,19}")
 _KEEP_SECONDS: Final = 300.0
 # Delay before the next attempt after a failure, so that other requests do not wait for the same timeout.
-_AGAIN_SECONDS: Final = 20.0
+_RETRY_DELAY_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,5 +82,5 @@ def _kept(name: str, read: Callable[[], Any]) -> Any:
     until, value = kept.get(name, (0.0, None))
     if now >= until:
         value = read()
-        kept[name] = now + (_AGAIN_SECONDS if value is None else _KEEP_SECONDS), value
+        kept[name] = now + (_RETRY_DELAY_SECONDS if value is None else _KEEP_SECONDS), value
     return value

@@ -14,7 +14,7 @@ COOKIE: Final = "__Host-portal"
 # Longer than any access token lives. Older cookies are ignored.
 _MAX_AGE: Final = 4 * 3600
 # Browsers accept cookies of 4 KiB, including the name. A token and a CSR with an RSA key of 2048 bits fit into it.
-_MOST_SEALED: Final = 4_000
+_MAX_COOKIE_LENGTH: Final = 4_000
 # A token that expires while its request runs is not used.
 _MARGIN: Final = 5
 
@@ -113,7 +113,7 @@ def save(response: flask.Response, keys: MultiFernet) -> None:
         response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="Lax")
         return
     sealed = _seal(after, keys)
-    if len(sealed) > _MOST_SEALED:
+    if len(sealed) > _MAX_COOKIE_LENGTH:
         sealed = _seal(after | {"kept": None}, keys)
     response.set_cookie(COOKIE, sealed, secure=True, httponly=True, samesite="Lax", path="/")
 

@@ -23,9 +23,9 @@ from shared.tx import Clock, utc_now
 
 log = structlog.get_logger()
 
-SECONDS: Final = 20.0
+TIMEOUT_SECONDS: Final = 20.0
 # Timeout of reading requests. The overview asks every service in turn and must answer before the gateway's timeout.
-LOOK_SECONDS: Final = 4.0
+READ_TIMEOUT_SECONDS: Final = 4.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _UNIX: Final = "unix:"
 
@@ -71,7 +71,7 @@ class Operators:
     key: SigningKey
     network: Network | None = None
     clock: Clock = utc_now
-    look_seconds: float = LOOK_SECONDS
+    look_seconds: float = READ_TIMEOUT_SECONDS
 
     def get(self, service: str, path: str, action: Action, member: Member, **query: str | int) -> Any:
         """Return the answer to a reading request. Raises Refusal or OperatorsAway."""
@@ -97,7 +97,7 @@ class Operators:
         if key is not None:
             headers |= {"Idempotency-Key": key, "Content-Type": "application/json"}
         try:
-            connection = self._connect(service, self.look_seconds if key is None else SECONDS)
+            connection = self._connect(service, self.look_seconds if key is None else TIMEOUT_SECONDS)
             try:
                 connection.request(method, f"/operator/v1/{path}", body=body, headers=headers)
                 response = connection.getresponse()

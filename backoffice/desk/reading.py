@@ -12,7 +12,7 @@ from backoffice.desk.searching import Sought
 from shared.db import Conn
 
 PAGE: Final = 25
-FOUND_AT_MOST: Final = 100
+MAX_FOUND: Final = 100
 
 
 class Standing(StrEnum):
@@ -96,7 +96,7 @@ def list_items(conn: Conn, standing: Standing, after: uuid.UUID | None) -> tuple
 
 
 def find_items(conn: Conn, sought: Sought) -> list[Item]:
-    """Return every item that the text may mean, newest first; at most FOUND_AT_MOST."""
+    """Return every item that the text may mean, newest first; at most MAX_FOUND."""
     return _items(
         conn,
         f"""WHERE i.item_id IN (
@@ -109,7 +109,7 @@ def find_items(conn: Conn, sought: Sought) -> list[Item]:
                 UNION SELECT item_id FROM item_names WHERE reversed = %(reversed)s
                 UNION SELECT item_id FROM item_names WHERE reversed LIKE %(under)s
                 UNION SELECT item_id FROM envelopes WHERE registered_number = %(registered_number)s)
-            ORDER BY {_BEGUN} DESC NULLS LAST, i.item_id LIMIT {FOUND_AT_MOST}""",
+            ORDER BY {_BEGUN} DESC NULLS LAST, i.item_id LIMIT {MAX_FOUND}""",
         _parameters(sought),
     )
 

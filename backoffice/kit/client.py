@@ -15,8 +15,8 @@ from shared.messaging import codec
 from shared.security.tokens import KeySet
 
 FEED: Final = Topic.ISSUANCE
-_CONNECT_SECONDS: Final = 5.0
-_READ_SECONDS: Final = 40.0
+_CONNECT_TIMEOUT_SECONDS: Final = 5.0
+_READ_TIMEOUT_SECONDS: Final = 40.0
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _PREFIX: Final = "urn:ecert:problem:"
 # Statuses after which the same request may succeed later.
@@ -74,7 +74,7 @@ class FeedClient:
             key_file=str(access.key),
             maxsize=2,
             retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_SECONDS, read=_READ_TIMEOUT_SECONDS),
         )
 
     def close(self) -> None:

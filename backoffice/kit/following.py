@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 POLL_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 20.0
-AFTER_FAILURE_SECONDS: Final = 1.0
+RETRY_DELAY_SECONDS: Final = 1.0
 # No more events are polled once so many wait for an earlier position.
-WAITING_AT_MOST: Final = 1000
+MAX_WAITING: Final = 1000
 
 Work = Callable[[Envelope | Finding], None]
 
@@ -78,11 +78,11 @@ class Follower:
                 self.turn()
             except (FeedUnavailable, KafkaError) as error:
                 log.warning("kit.unavailable", error=f"{type(error).__name__}: {error}")
-                stop.wait(AFTER_FAILURE_SECONDS)
+                stop.wait(RETRY_DELAY_SECONDS)
 
     def turn(self) -> None:
         """Process one batch."""
-        if self._order.waiting >= WAITING_AT_MOST:
+        if self._order.waiting >= MAX_WAITING:
             self._source.rest(POLL_SECONDS)
             self._fill()
             return
@@ -143,7 +143,7 @@ class Follower:
         if self._hole is None or self._hole[0] != hole.start:
             self._hole = (hole.start, self._patience.clock())
         patient = self._patience.clock() - self._hole[1] < self._patience.seconds
-        if patient and self._order.waiting < WAITING_AT_MOST:
+        if patient and self._order.waiting < MAX_WAITING:
             return
         findings = []
         if self._client is not None:

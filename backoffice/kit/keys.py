@@ -10,7 +10,7 @@ from shared.messaging.feed_signature import SignatureWrong
 from shared.security.tokens import KeySet
 
 # Limits reloads that forged signatures cause.
-_AGAIN_SECONDS: Final = 60.0
+_RETRY_DELAY_SECONDS: Final = 60.0
 # The time for which the feed's guide lets readers keep the set: a new key is known before it signs.
 _KEPT_SECONDS: Final = 300.0
 
@@ -35,7 +35,7 @@ class KeyRing:
         return None
 
     def _again(self, event: Envelope, why: str) -> str | None:
-        if self._clock() - self._asked < _AGAIN_SECONDS:
+        if self._clock() - self._asked < _RETRY_DELAY_SECONDS:
             return why
         self._keys, self._loaded = self._load(), self._clock()
         self._asked = self._loaded

@@ -13,11 +13,11 @@ from backoffice.reconciliation import kinds, loading, tables
 from backoffice.reconciliation.kind import Kind
 from shared.security.tokens import KeySet
 
-LONGEST_EXTRACT_AGE: Final = timedelta(hours=26)
+MAX_EXTRACT_AGE: Final = timedelta(hours=26)
 # A letter is posted on the next working day; the longest wait is three holidays in a row and a weekend.
-LONGEST_TO_POST: Final = timedelta(days=6)
+MAX_POSTING_TIME: Final = timedelta(days=6)
 # Divergences of one kind that are listed one by one.
-MOST_NAMED: Final = 1000
+MAX_NAMED: Final = 1000
 
 
 class ExtractMissing(ValueError):
@@ -69,14 +69,14 @@ def compare(
         states = dict(conn.execute("SELECT service, state FROM extract ORDER BY service").fetchall())
         if missing := sorted(set(services) - set(states)):
             raise ExtractMissing(f"there is no extract of {', '.join(missing)}")
-        loading.mark_stale(conn, now, LONGEST_EXTRACT_AGE)
+        loading.mark_stale(conn, now, MAX_EXTRACT_AGE)
         tables.index(conn)
         there = {name for name in ("topics", "provider", "mail", "earlier") if getattr(files, name)}
         asked = [kind for kind in kinds.ALL if kind.needs <= there]
         values = {
             "horizon": (min(taken) - grace).isoformat(),
             "since": "" if since is None else since.isoformat(),
-            "posted_before": (min(taken) - max(grace, LONGEST_TO_POST)).isoformat(),
+            "posted_before": (min(taken) - max(grace, MAX_POSTING_TIME)).isoformat(),
         }
         return Report(
             divergences=tuple(found for kind in asked for found in _ask(conn, kind, values)),
@@ -97,7 +97,7 @@ def _load(conn: sqlite3.Connection, files: Files, *, now: datetime) -> list[date
 
 
 def _ask(conn: sqlite3.Connection, kind: Kind, values: Mapping[str, str]) -> Iterator[Divergence]:
-    rows = conn.execute(f"SELECT * FROM ({kind.query}) LIMIT {MOST_NAMED}", values)
+    rows = conn.execute(f"SELECT * FROM ({kind.query}) LIMIT {MAX_NAMED}", values)
     for renewal, detail, *_ in rows:
         yield Divergence(kind=kind.name, renewal=renewal, detail=str(detail))
 

@@ -19,9 +19,9 @@ ROOT: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = ROOT / ".local"
 # Downloads are shared by `make run` and the tests.
 CACHE: Final = ROOT / ".local" / "cache"
-_LONGEST_SOCKET_PATH: Final = 100
+_MAX_SOCKET_PATH: Final = 100
 # Number of service processes, each with an admin port from `admin` on.
-PAGES_AT_MOST: Final = 40
+MAX_PAGES: Final = 40
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in ROLES),
@@ -60,7 +60,7 @@ class Ports:
     def free(cls) -> "Ports":
         """Return unused ports, for a system beside another."""
         names = [each.name for each in fields(cls)]  # the last one is `admin`: the ports after it are free, too
-        return cls(**dict(zip(names, free_ports(len(names) + PAGES_AT_MOST), strict=False)))
+        return cls(**dict(zip(names, free_ports(len(names) + MAX_PAGES), strict=False)))
 
 
 def _port(name: str, value: str) -> int:
@@ -111,7 +111,7 @@ class Installation:
     def sockets(self) -> Path:
         """The folder of Unix sockets; elsewhere if the installation's path is too long for one."""
         inside = self.folder / "run"
-        if len(str(inside)) < _LONGEST_SOCKET_PATH - len("/application-operate.sock"):
+        if len(str(inside)) < _MAX_SOCKET_PATH - len("/application-operate.sock"):
             return inside
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108 (made with mode 0700)
 

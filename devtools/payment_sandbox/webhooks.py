@@ -19,8 +19,8 @@ import urllib3
 from devtools.payment_sandbox import faults
 from devtools.payment_sandbox.store import Store
 
-FIRST_RETRY_SECONDS: Final = 0.5
-LONGEST_RETRY_SECONDS: Final = 60.0
+MIN_BACKOFF_SECONDS: Final = 0.5
+MAX_BACKOFF_SECONDS: Final = 60.0
 # After this a delivery claimed by a process that died is due again; longer than the call's timeout.
 LEASE_SECONDS: Final = 15.0
 TIMEOUT: Final = urllib3.Timeout(connect=2, read=8)
@@ -123,7 +123,7 @@ def _key(secret_text: str) -> bytes:
 
 
 def _pause(attempts: int) -> float:
-    return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 10))
+    return min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2.0 ** min(attempts, 10))
 
 
 def pool_for(merchant: Merchant) -> urllib3.PoolManager:

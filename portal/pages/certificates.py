@@ -12,7 +12,7 @@ from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
 
 blp: Final = flask.Blueprint("certificates", __name__)
-_MOST: Final = 500
+_MAX_ADDITIONAL_SERVERS: Final = 500
 
 
 @blp.get("/<edition:edition>/certificates")
@@ -71,7 +71,7 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
         srn = subscription["srn"]
         item: dict[str, Any] = {"srn": srn}
         if subscription["product"] == "wildcard":
-            if re.fullmatch(r"[0-9]{1,3}", typed[srn]) and int(typed[srn]) <= _MOST:
+            if re.fullmatch(r"[0-9]{1,3}", typed[srn]) and int(typed[srn]) <= _MAX_ADDITIONAL_SERVERS:
                 item["additional_servers"] = int(typed[srn])
             else:
                 text = gettext("Enter the number of additional servers of %(name)s, from 0 to 500")

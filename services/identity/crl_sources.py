@@ -12,11 +12,13 @@ from shared.errors import Unavailable
 from shared.pki.crls import MAX_BYTES
 
 SUFFIXES: Final = frozenset({".crl", ".der", ".pem"})
-CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 10.0
-WHOLE_SECONDS: Final = 30.0
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+READ_TIMEOUT_SECONDS: Final = 10.0
+TOTAL_TIMEOUT_SECONDS: Final = 30.0
 # The total time is checked between two reads.
-LONGEST_CALL: Final = timedelta(seconds=CONNECT_SECONDS + READ_SECONDS + WHOLE_SECONDS + READ_SECONDS)
+MAX_CALL_TIME: Final = timedelta(
+    seconds=CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS + TOTAL_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+)
 _CHUNK: Final = 65_536
 
 
@@ -47,9 +49,11 @@ def _head(file: Path) -> bytes:
 
 def _download(url: str) -> bytes:
     """Download a CRL over plain http (RFC 5280, 8): its signature protects it."""
-    until = time.monotonic() + WHOLE_SECONDS
+    until = time.monotonic() + TOTAL_TIMEOUT_SECONDS
     try:
-        with requests.get(url, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False) as response:
+        with requests.get(
+            url, stream=True, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS), allow_redirects=False
+        ) as response:
             if response.status_code != requests.codes.ok:
                 raise SourceUnavailable(f"status {response.status_code}")
             return _body(response, until)

@@ -70,7 +70,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    require_lease("refresh-crls", work.LEASE, calls=crl_sources.LONGEST_CALL)
+    require_lease("refresh-crls", work.LEASE, calls=crl_sources.MAX_CALL_TIME)
     settings = read_settings()
     trust = read_trust(settings)
     with transaction(pool) as tx:

@@ -12,7 +12,7 @@ from shared.vocabulary import ARId, RenewalId
 
 # Long enough to distinguish a late or second use from an invented code.
 KEEP: Final = timedelta(hours=1)
-_AT_ONCE: Final = 100
+_BATCH_SIZE: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,5 +186,5 @@ def _prune(
     conn.execute(
         f"""DELETE FROM {table} WHERE ctid IN (
                 SELECT ctid FROM {table} WHERE expires_at < %s LIMIT %s FOR UPDATE SKIP LOCKED)""".encode(),
-        (now - KEEP, _AT_ONCE),
+        (now - KEEP, _BATCH_SIZE),
     )

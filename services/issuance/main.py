@@ -25,7 +25,7 @@ from services.issuance import (
 from services.issuance.ca import lint
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.ca.pkcs11_signer import LONGEST_SIGNATURE, TokenSigner
+from services.issuance.ca.pkcs11_signer import MAX_SIGNING_TIME, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
@@ -95,7 +95,7 @@ def make_subscriptions() -> Sequence[Subscription]:
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    require_lease("issue", LEASE, calls=LONGEST_SIGNATURE)
+    require_lease("issue", LEASE, calls=MAX_SIGNING_TIME)
     settings = read_settings()
     maker = PINMaker(
         pepper=Pepper.load(settings.pin_pepper_file),

@@ -20,12 +20,12 @@ from shared.tx import Clock, transaction, utc_now
 
 log = structlog.get_logger()
 
-EVERY_SECONDS: Final = 15.0
+INTERVAL_SECONDS: Final = 15.0
 # A gap ends by itself within seconds; anything that waits longer needs a person.
-WAITS: Final = timedelta(minutes=1)
+ANSWER_DELAY: Final = timedelta(minutes=1)
 
 
-def answerer(pool: Pool, *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
+def answerer(pool: Pool, *, every: float = INTERVAL_SECONDS, clock: Clock = utc_now) -> Task:
     """Return a task that looks for waiting cancellations every few seconds, and answers one per iteration."""
     due = time.monotonic()
 
@@ -47,7 +47,7 @@ def answer_next(pool: Pool, *, clock: Clock = utc_now) -> bool:
     Never if anything of it is signed or will be: then the answer is no tombstone, and its place in the order matters.
     """
     with transaction(pool, clock=clock) as tx:
-        renewal_id = store.find_waiting_cancellation(tx.conn, tx.now - WAITS)
+        renewal_id = store.find_waiting_cancellation(tx.conn, tx.now - ANSWER_DELAY)
         if renewal_id is None:
             return False
         store.lock_gate(tx.conn, renewal_id)

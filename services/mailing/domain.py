@@ -33,7 +33,7 @@ class Template(StrEnum):
 VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.ITEM_REFUSED})
 
 # Delay before an item's refusal is mailed: if it was the last item, the e-mail at the renewal's end covers it.
-REFUSAL_WAITS: Final = timedelta(minutes=1)
+REFUSAL_MAIL_DELAY: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,13 +149,13 @@ class Waiting:
 
 REPEATS_ALLOWED: Final = 1
 _GIVE_UP_AFTER: Final = timedelta(days=5)
-_LONGEST_PAUSE: Final = timedelta(minutes=30)
-_LONGEST_PAUSE_WITHOUT_SERVER: Final = timedelta(minutes=1)
+_MAX_BACKOFF: Final = timedelta(minutes=30)
+_MAX_BACKOFF_WITHOUT_SERVER: Final = timedelta(minutes=1)
 
 
 def pause_before_next_try(tries: int, *, answered: bool) -> timedelta:
     """Return the retry delay: 1 s, 2 s, 4 s … capped at 30 min after a reply, at 1 min without one."""
-    longest = _LONGEST_PAUSE if answered else _LONGEST_PAUSE_WITHOUT_SERVER
+    longest = _MAX_BACKOFF if answered else _MAX_BACKOFF_WITHOUT_SERVER
     return min(timedelta(seconds=2 ** min(tries - 1, 16)), longest)
 
 

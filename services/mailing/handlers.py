@@ -11,7 +11,7 @@ from typing import Final
 from services.mailing import envelope_store, store
 from services.mailing.domain import (
     HONG_KONG,
-    REFUSAL_WAITS,
+    REFUSAL_MAIL_DELAY,
     VOID_AFTER_CANCELLATION,
     Contact,
     Item,
@@ -209,7 +209,7 @@ def _queue(
         },
         traceparent=tx.traceparent,
     )
-    wait = REFUSAL_WAITS if template is Template.ITEM_REFUSED else timedelta()
+    wait = REFUSAL_MAIL_DELAY if template is Template.ITEM_REFUSED else timedelta()
     if store.add_mail(tx.conn, mail, tx.now, tx.now + wait):
         audit.record(
             tx, actor=ACTOR, action="mail-queued", subject=str(renewal_id), details={"template": template.value}

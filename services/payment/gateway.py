@@ -23,11 +23,11 @@ from services.payment.domain import (
 )
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
 
-CONNECT_SECONDS: Final = 2.0
-READ_SECONDS: Final = 5.0
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+READ_TIMEOUT_SECONDS: Final = 5.0
 # Total time for reading an answer, even if single bytes keep arriving. Leases outlast four calls.
-CALL_SECONDS: Final = 10.0
-LONGEST_ANSWER: Final = 256 * 1024
+CALL_TIMEOUT_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 256 * 1024
 # Statuses that concern the connection or our account, not the request: the next attempt may succeed.
 _TEMPORARY: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -148,7 +148,7 @@ class ProviderGateway:
                 f"{self.url}{path}",
                 json=body,
                 headers={"Authorization": f"Bearer {self.api_key}", **(headers or {})},
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -158,11 +158,11 @@ class ProviderGateway:
 
 
 def _read(response: requests.Response) -> Json:
-    deadline = time.monotonic() + CALL_SECONDS - CONNECT_SECONDS - READ_SECONDS
+    deadline = time.monotonic() + CALL_TIMEOUT_SECONDS - CONNECT_TIMEOUT_SECONDS - READ_TIMEOUT_SECONDS
     content = b""
-    for chunk in response.iter_content(LONGEST_ANSWER):
+    for chunk in response.iter_content(MAX_ANSWER_BYTES):
         content += chunk
-        if len(content) > LONGEST_ANSWER or time.monotonic() > deadline:
+        if len(content) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
             raise ProviderUnavailable("the provider's answer is too long or too slow")
     try:
         answer = json.loads(content)

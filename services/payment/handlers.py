@@ -36,7 +36,7 @@ from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
 # Delay before an intent without an answer is looked up at the provider, if nobody requests its checkout again.
-INTENT_LOOK: Final = timedelta(seconds=60)
+INTENT_POLL_DELAY: Final = timedelta(seconds=60)
 
 
 def on_renewal_submitted(tx: Tx, event: RenewalSubmitted) -> None:
@@ -106,7 +106,7 @@ def intend_checkout(tx: Tx, command: OpenCheckout) -> Intent:
         return Intent(payment=payment, checkout=live)
     checkout = next_checkout(tx, payment, command.return_url)
     store.add_checkout(tx.conn, checkout, now=tx.now)
-    store.save_state(tx.conn, payment, due_at=tx.now + INTENT_LOOK)
+    store.save_state(tx.conn, payment, due_at=tx.now + INTENT_POLL_DELAY)
     record_audit(tx, payment, "checkout-intended", actor=command.caller.ar_id, checkout=str(checkout.id))
     return Intent(payment=payment, checkout=checkout)
 

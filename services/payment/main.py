@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.payment import extracts, handlers, outcomes, store, work
-from services.payment.gateway import CALL_SECONDS, ProviderGateway
+from services.payment.gateway import CALL_TIMEOUT_SECONDS, ProviderGateway
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -61,7 +61,7 @@ def make_gateway(settings: Settings) -> ProviderGateway:
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_SECONDS))
+    require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_TIMEOUT_SECONDS))
     settings = read_settings()
     gateway = make_gateway(settings)
     record = outcomes.recorder(SigningKey.load(settings.signing_key_file))

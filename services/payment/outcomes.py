@@ -40,10 +40,10 @@ log = structlog.get_logger()
 
 ACTOR: Final = "payment"
 # Delay after a checkout is opened before the first query, in case the webhook is lost.
-FIRST_LOOK: Final = timedelta(seconds=2)
-LONGEST_REFUND_PAUSE: Final = timedelta(minutes=15)
+FIRST_POLL_DELAY: Final = timedelta(seconds=2)
+MAX_REFUND_BACKOFF: Final = timedelta(minutes=15)
 # Providers take hours to days for a pending refund.
-PENDING_REFUND_PAUSE: Final = timedelta(minutes=15)
+PENDING_REFUND_INTERVAL: Final = timedelta(minutes=15)
 
 HELD = Counter("payment_held_total", "Payments and refunds held for an operator", ["what"])
 # Pre-initialise all label values, so that increase() counts the first occurrence.
@@ -170,7 +170,7 @@ def _record_open(tx: Tx, payment: Payment, checkout: Checkout | None, session: S
         return payment  # the closure came first; the work process closes the session
     opened = payment.after(Move.OPENED)
     is_paid = session.status in {SessionStatus.PAID, SessionStatus.CAPTURED}
-    store.save_state(tx.conn, opened, due_at=tx.now if is_paid else tx.now + FIRST_LOOK)
+    store.save_state(tx.conn, opened, due_at=tx.now if is_paid else tx.now + FIRST_POLL_DELAY)
     record_audit(tx, opened, "checkout-opened", checkout=str(checkout.id), provider_reference=session.id)
     return opened
 
@@ -213,7 +213,7 @@ def recover_checkout(tx: Tx, payment: Payment, checkout: Checkout) -> Checkout |
 def record_refund_outcome(tx: Tx, payment: Payment, sent: Refund, made: ProviderRefund | None) -> None:
     """Apply an answer of the provider to a refund that was sent; None if there was no usable answer."""
     if made is None:
-        pause = backoff(timedelta(seconds=1), sent.tries, LONGEST_REFUND_PAUSE)
+        pause = backoff(timedelta(seconds=1), sent.tries, MAX_REFUND_BACKOFF)
         refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
     elif not made.fits(sent):
         hold_refund(tx, payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}")
@@ -221,7 +221,7 @@ def record_refund_outcome(tx: Tx, payment: Payment, sent: Refund, made: Provider
         _record_refunded(tx, payment, sent, made)
     elif made.status is RefundStatus.PENDING:
         # The pending refund is looked up under our reference, never made twice.
-        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_PAUSE)
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + PENDING_REFUND_INTERVAL)
     else:
         hold_refund(tx, payment, sent, f"the provider says {made.status}")
 

@@ -16,9 +16,9 @@ from prometheus_client import Counter
 from services.payment.refusals import WebhookRefused
 
 TOLERANCE_SECONDS: Final = 300
-LONGEST_ID: Final = 200
-MOST_SIGNATURES: Final = 20
-SHORTEST_SECRET_BYTES: Final = 24
+MAX_ID_LENGTH: Final = 200
+MAX_SIGNATURES: Final = 20
+MIN_SECRET_BYTES: Final = 24
 
 
 # Kinds of webhooks that lead to a query. Other kinds are answered with success as well: the provider repeats refused
@@ -59,8 +59,8 @@ def decode_secret(text: str) -> bytes:
         secret = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise ValueError("a webhook secret is whsec_ and base64") from error
-    if prefix != "whsec" or len(secret) < SHORTEST_SECRET_BYTES:
-        raise ValueError(f"a webhook secret is whsec_ and base64 of {SHORTEST_SECRET_BYTES} bytes or more")
+    if prefix != "whsec" or len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"a webhook secret is whsec_ and base64 of {MIN_SECRET_BYTES} bytes or more")
     return secret
 
 
@@ -86,7 +86,7 @@ def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes],
     Several secrets are accepted while they are being rotated.
     """
     webhook_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not (0 < len(webhook_id) <= LONGEST_ID and webhook_id.isascii() and webhook_id.isprintable()):
+    if not (0 < len(webhook_id) <= MAX_ID_LENGTH and webhook_id.isascii() and webhook_id.isprintable()):
         raise WebhookRefused("no usable webhook-id")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
         raise WebhookRefused("no usable webhook-timestamp")
@@ -102,7 +102,7 @@ def _is_signed(header: str, webhook_id: str, stamp: str, body: bytes, secrets: S
     expected = [base64.b64encode(hmac.digest(secret, message, hashlib.sha256)) for secret in secrets]
     given = [
         part.removeprefix("v1,").encode("utf-8", "surrogateescape")
-        for part in header.split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]
+        for part in header.split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
         if part.startswith("v1,")
     ]
     # Every pair is compared, so that the duration does not reveal which one matched.

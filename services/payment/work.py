@@ -24,7 +24,7 @@ from services.payment.domain import (
 )
 from services.payment.handlers import next_checkout
 from services.payment.outcomes import (
-    LONGEST_REFUND_PAUSE,
+    MAX_REFUND_BACKOFF,
     RecordOutcome,
     fits_into_capture,
     hold_refund,
@@ -43,8 +43,8 @@ _ASKED: Final = frozenset({PaymentState.AWAITING_CHECKOUT, PaymentState.OPEN, Pa
 # Longer than the calls made under it.
 LEASE: Final = timedelta(seconds=90)
 CALLS: Final = 5
-LONGEST_PAUSE: Final = timedelta(minutes=5)
-LONGEST_OUTAGE_PAUSE: Final = timedelta(seconds=60)
+MAX_BACKOFF: Final = timedelta(minutes=5)
+MAX_OUTAGE_BACKOFF: Final = timedelta(seconds=60)
 
 REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refund attempts refused by the provider; they are retried")
 
@@ -78,11 +78,11 @@ def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> tim
     """Return the delay until the provider is queried again, unless something makes the payment due earlier."""
     match outcome:
         case Waiting():
-            return backoff(timedelta(seconds=2), payment.polls, LONGEST_PAUSE)
+            return backoff(timedelta(seconds=2), payment.polls, MAX_BACKOFF)
         case Unreachable():
-            return backoff(timedelta(seconds=1), payment.polls, LONGEST_OUTAGE_PAUSE)
+            return backoff(timedelta(seconds=1), payment.polls, MAX_OUTAGE_BACKOFF)
         case Unopened():
-            return LONGEST_PAUSE
+            return MAX_BACKOFF
         case Ended() if checkout is not None and payment.state is PaymentState.CLOSING:
             return timedelta()  # the provider may know a further one
     return None
@@ -98,7 +98,7 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
         if not fits_into_capture(tx, payment, refund):
             hold_refund(tx, payment, refund, "more than is left of the capture")
             return True
-        lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, LONGEST_REFUND_PAUSE))
+        lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, MAX_REFUND_BACKOFF))
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + lease)
     assert payment.provider_reference is not None  # a captured payment has it
     with claimed(), tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):

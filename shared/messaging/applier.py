@@ -27,10 +27,10 @@ from shared.tx import Clock, NewId, Tx
 
 log = structlog.get_logger()
 
-TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 MANY_KEYS: Final = 5
 # Delay before an event that failed alone is retried.
-FIRST_WAIT: Final = timedelta(seconds=1)
+FIRST_RETRY_DELAY: Final = timedelta(seconds=1)
 
 APPLIED = Counter("inbox_applied_total", "Events applied", ["type"])
 SEEN = Counter("inbox_seen_total", "Duplicate events skipped", ["topic"])
@@ -140,7 +140,7 @@ class Applier:
             self.record(conn, record)
             return
         why = f"{type(error).__name__}: {error}"
-        self._hold(conn, envelope, record, held_events.WAITING, why, now, retry_at=now + FIRST_WAIT)
+        self._hold(conn, envelope, record, held_events.WAITING, why, now, retry_at=now + FIRST_RETRY_DELAY)
 
     def drain(self, conn: Conn, place: Place, sequence: int) -> int:
         """Apply the events held behind `sequence` in order, until one is missing or fails.
@@ -203,7 +203,7 @@ class Applier:
             return self._try(tx, subscription, envelope)
 
     def _try(self, tx: Tx, subscription: Subscription, envelope: Envelope) -> _Failure | None:
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 event = decode_data(envelope.data, subscription.event_type)
                 if str(event.renewal_id) != envelope.subject:

@@ -23,12 +23,12 @@ from shared.observability import tracing
 log = structlog.get_logger()
 
 POLL_MS: Final = 250
-FIRST_PAUSE_SECONDS: Final = 0.2
-LONGEST_PAUSE_SECONDS: Final = 10.0
+MIN_BACKOFF_SECONDS: Final = 0.2
+MAX_BACKOFF_SECONDS: Final = 10.0
 # Beside an event that fails alone, others are fetched to see whether they succeed; at most so many in all.
-MOST_IN_HAND: Final = 2 * MAX_POLL_RECORDS
+MAX_FETCHED: Final = 2 * MAX_POLL_RECORDS
 # Interval of the check for waiting events that are due.
-WAITING_SECONDS: Final = 1.0
+WAITING_INTERVAL_SECONDS: Final = 1.0
 # kafka-python would otherwise retry for its whole request timeout, and delay a stop.
 COMMIT_MS: Final = 5_000
 CLOSE_MS: Final = 3_000
@@ -84,7 +84,7 @@ class Consumer:
         except UNAVAILABLE as error:
             self._paused_by(error, 1)
             due = False
-        self._look_for_waiting = time.monotonic() + (0 if due else WAITING_SECONDS)
+        self._look_for_waiting = time.monotonic() + (0 if due else WAITING_INTERVAL_SECONDS)
 
     def turn(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Process one batch, however long its dependencies are unavailable.
@@ -97,10 +97,10 @@ class Consumer:
                 self._commit(())
             return
         self._oldest = min(message.timestamp for messages in polled.values() for message in messages) / 1000
-        pause = FIRST_PAUSE_SECONDS
+        pause = MIN_BACKOFF_SECONDS
         while not self._apply(records):
             records += self._paused_for(pause, len(records))
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_BACKOFF_SECONDS)
             if self._stop.is_set():
                 return
         self._kafka.resume(*self._kafka.assignment())
@@ -181,7 +181,7 @@ class Consumer:
         until = time.monotonic() + seconds
         taken: list[Record] = []
         while time.monotonic() < until and not self._stop.is_set():
-            if in_hand + len(taken) >= MOST_IN_HAND:
+            if in_hand + len(taken) >= MAX_FETCHED:
                 self._kafka.pause(*self._kafka.assignment())
             taken += _records(self._poll())
         return taken

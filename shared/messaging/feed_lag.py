@@ -15,7 +15,7 @@ from shared.messaging import kafka_clients
 
 log = structlog.get_logger()
 
-EVERY_SECONDS: Final = 15.0
+INTERVAL_SECONDS: Final = 15.0
 # Limits time series: a reader names its groups freely.
 MAX_GROUPS: Final = 200
 LAG: Final = Gauge(
@@ -29,7 +29,7 @@ def start(make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: StopSi
 
 
 def watch(
-    make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: StopSignal, *, every: float = EVERY_SECONDS
+    make_admin: Callable[[], KafkaAdminClient], topic: Topic, stop: StopSignal, *, every: float = INTERVAL_SECONDS
 ) -> None:
     """Update the gauge periodically until stopped. Kafka may be unavailable at any time."""
     kafka_clients.keep_looking(make_admin, lambda admin: look(admin, topic), stop, every=every)

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from shared.lifecycle import StopSignal
 from shared.messaging import kafka_clients
 
-EVERY_SECONDS: Final = 15.0
+INTERVAL_SECONDS: Final = 15.0
 
 LAG: Final = Gauge("consumer_group_lag_records", "Records of all partitions not committed by the consumer group")
 STALLED: Final = Gauge(
@@ -49,7 +49,7 @@ def watch(
     topics: Sequence[str],
     stop: StopSignal,
     *,
-    every: float = EVERY_SECONDS,
+    every: float = INTERVAL_SECONDS,
 ) -> None:
     """Update the gauges periodically until stopped."""
     noted = Watch()

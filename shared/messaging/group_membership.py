@@ -14,8 +14,8 @@ log = structlog.get_logger()
 
 # Errors of an offset commit, from the broker or the client, that mean: not a member.
 NO_MEMBER: Final = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
-FIRST_ASK_SECONDS: Final = 20.0
-LONGEST_ASK_SECONDS: Final = 3600.0
+MIN_REJOIN_DELAY_SECONDS: Final = 20.0
+MAX_REJOIN_DELAY_SECONDS: Final = 3600.0
 # Number of session timeouts outside the group, despite rejoining, after which the process must restart.
 GIVE_UP_AFTER: Final = 3
 LEAVE_MS: Final = 3_000
@@ -97,7 +97,7 @@ class Membership:
         self._good = self._acted = now()
         self._refused: tuple[int, float] | None = None
         self._empty: float | None = None
-        self._patience = FIRST_ASK_SECONDS
+        self._patience = MIN_REJOIN_DELAY_SECONDS
         MEMBER.set(1)
 
     @property
@@ -140,10 +140,10 @@ class Membership:
         until a restart. A surplus member gets none either, and must not disturb the others.
         """
         if self._client.assignment():
-            self._empty, self._patience = None, FIRST_ASK_SECONDS
+            self._empty, self._patience = None, MIN_REJOIN_DELAY_SECONDS
         elif self._empty is None:
             self._empty = now
         elif now - self._empty > self._patience:
             log.warning("consumer.without_partitions", seconds=self._patience)
-            self._empty, self._patience = now, min(self._patience * 2, LONGEST_ASK_SECONDS)
+            self._empty, self._patience = now, min(self._patience * 2, MAX_REJOIN_DELAY_SECONDS)
             self._client.ask_again()

@@ -19,7 +19,7 @@ from shared.messaging.record import Record
 GAP: Final = "gap"
 WAITING: Final = "waiting"
 NO_SEQUENCE: Final = "no-sequence"
-_LONGEST_KEY: Final = 200
+_MAX_KEY_LENGTH: Final = 200
 # Characters of a header that stay readable in the table; others are percent-encoded, since PostgreSQL cannot store
 # every byte.
 _READABLE: Final = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
@@ -138,7 +138,7 @@ def key_of(raw: bytes | None) -> str:
     hash.
     """
     text = storable((raw or b"").decode("utf-8", "backslashreplace"))
-    if len(raw or b"") <= _LONGEST_KEY:
+    if len(raw or b"") <= _MAX_KEY_LENGTH:
         return text
     return f"{text[:40]}… sha256 {hashlib.sha256(raw or b'').hexdigest()}"
 

@@ -33,19 +33,19 @@ BATCH: Final = 500
 # Longer than the producer's delivery timeout: when the wait is over, no send is still open.
 SEND_TIMEOUT_SECONDS: Final = 8.0
 # Wait for a batch's last acknowledgements before the other lanes' new rows are sent.
-_PATIENCE_SECONDS: Final = 0.5
-_LOOK_AGAIN_SECONDS: Final = 0.05
+_BATCH_TIMEOUT_SECONDS: Final = 0.5
+_IDLE_INTERVAL_SECONDS: Final = 0.05
 # One relay per database: any number, the same in every release.
 _RELAY_LOCK: Final = 0x6543_6572_74
 SENT = Counter("outbox_sent_total", "Events acknowledged by Kafka", ["topic"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event without acknowledgement, 0 if none")
 UNSENDABLE = Counter("outbox_unsendable_total", "Events marked as unsendable; each blocks its key")
 PUBLISH = Histogram("outbox_publish_seconds", "Time from a batch's first send to its last acknowledgement")
-SHORTEST_SECONDS: Final = 0.005
-LONGEST_SECONDS: Final = 0.25
+MIN_INTERVAL_SECONDS: Final = 0.005
+MAX_INTERVAL_SECONDS: Final = 0.25
 # Cap on the feed relay's poll interval: keeps median publish latency under 100 ms.
-LONGEST_OF_A_FEED_SECONDS: Final = 0.1
-AFTER_FAILURE_SECONDS: Final = 1.0
+MAX_FEED_INTERVAL_SECONDS: Final = 0.1
+RETRY_DELAY_SECONDS: Final = 1.0
 # Faults of the row, not of Kafka: no later attempt can send it. The others are raised by the client, before sending.
 _ROW_FAULTS: Final = (MessageSizeTooLargeError, InvalidRecordError, ValueError, TypeError)
 _TOPIC_FAULTS: Final = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
@@ -87,9 +87,9 @@ def _send_batch(
         batch = _Batch(conn=conn, producer=producer, lanes=lanes, clock=clock)
         if batch.send(limit):
             with PUBLISH.time():
-                batch.settle(_PATIENCE_SECONDS)
+                batch.settle(_BATCH_TIMEOUT_SECONDS)
                 while batch.waiting and batch.is_young() and go_on():
-                    batch.settle(_PATIENCE_SECONDS if batch.send(limit) else _LOOK_AGAIN_SECONDS)
+                    batch.settle(_BATCH_TIMEOUT_SECONDS if batch.send(limit) else _IDLE_INTERVAL_SECONDS)
                 batch.finish()
     log.debug("relay.batch", events=batch.sent)
     return batch
@@ -240,8 +240,8 @@ def run(pool: Pool, make_producer: MakeProducer, stop: StopSignal, *, feed: Feed
     """
     producers = Producers(make_producer)
     lanes = Lanes()
-    pause = SHORTEST_SECONDS
-    longest = LONGEST_SECONDS if feed is None else LONGEST_OF_A_FEED_SECONDS
+    pause = MIN_INTERVAL_SECONDS
+    longest = MAX_INTERVAL_SECONDS if feed is None else MAX_FEED_INTERVAL_SECONDS
     try:
         while not stop.is_set():
             stop.beat()
@@ -249,9 +249,9 @@ def run(pool: Pool, make_producer: MakeProducer, stop: StopSignal, *, feed: Feed
                 sent = _turn(pool, producers, lanes, stop, feed)
             except UNAVAILABLE as error:
                 log.warning("relay.database_failed", error=f"{type(error).__name__}: {error}")
-                stop.wait(AFTER_FAILURE_SECONDS)
+                stop.wait(RETRY_DELAY_SECONDS)
                 continue
-            pause = SHORTEST_SECONDS if sent else min(pause * 2, longest)
+            pause = MIN_INTERVAL_SECONDS if sent else min(pause * 2, longest)
             if not sent:
                 stop.wait(pause)
     finally:

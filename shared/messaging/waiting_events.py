@@ -12,7 +12,7 @@ from shared.messaging.held_events import HeldEvent
 
 log = structlog.get_logger()
 
-LONGEST_SECONDS: Final = 60
+MAX_BACKOFF_SECONDS: Final = 60
 # Number of events of one key that are applied in one go; the loop polls in between.
 AT_ONCE: Final = 50
 
@@ -70,5 +70,5 @@ def _redrive(conn: Conn, applier: Applier, held_event: HeldEvent) -> HeldEvent |
 
 def _wait_longer(conn: Conn, applier: Applier, held_event: HeldEvent, error: str) -> None:
     inbox.lock(conn, held_event.place)
-    pause = timedelta(seconds=min(2**held_event.tries, LONGEST_SECONDS))
+    pause = timedelta(seconds=min(2**held_event.tries, MAX_BACKOFF_SECONDS))
     held_events.wait_until(conn, held_event, error, applier.clock() + pause)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.events.base import CONFIDENTIAL
 from shared.messaging.held_events import HeldEvent
 
-_LONGEST: Final = 200
+_MAX_LENGTH: Final = 200
 _BEGINNING: Final = 120
 # Hidden whatever their length: personal data, proofs, sealed PINs.
 _HIDDEN: Final = frozenset({"attestation", "document", "payer_name", "receipt", "sealed"})
@@ -16,13 +16,13 @@ _HIDDEN: Final = frozenset({"attestation", "document", "payer_name", "receipt", 
 
 def headers(held_event: HeldEvent) -> dict[str, str]:
     """Return the record's headers as text."""
-    return {name: _text(value or b"")[:_LONGEST] for name, value in held_event.record.headers}
+    return {name: _text(value or b"")[:_MAX_LENGTH] for name, value in held_event.record.headers}
 
 
 def type_of(held_event: HeldEvent) -> str | None:
     """Return the event's type as its header names it."""
     given = [value for name, value in held_event.record.headers if name == "ce_type" and value is not None]
-    return _text(given[0])[:_LONGEST] if given else None
+    return _text(given[0])[:_MAX_LENGTH] if given else None
 
 
 def data(held_event: HeldEvent) -> Any:
@@ -42,8 +42,8 @@ def _visible(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {key: _visible(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_visible(inner, name) for inner in value[:_LONGEST]]
-    if isinstance(value, str) and (name in _HIDDEN or len(value) > _LONGEST):
+        return [_visible(inner, name) for inner in value[:_MAX_LENGTH]]
+    if isinstance(value, str) and (name in _HIDDEN or len(value) > _MAX_LENGTH):
         return _summary(value.encode("utf-8", "backslashreplace"))
     return value
 

@@ -21,7 +21,7 @@ _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,40}:")
 # A SEQUENCE of 128 bytes or more: its second byte occurs in no text.
 _LARGE_SEQUENCE: Final = re.compile(rb"\x30[\x81-\x84]")
 # Shorter runs of such characters are words.
-_SHORTEST_BARE: Final = 100
+_MIN_BARE_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def armoured(der: bytes, label: str) -> str:
 
 def _bare(text: str) -> list[Block]:
     body = "".join(text.split())
-    der = _decoded(body) if len(body) >= _SHORTEST_BARE else None
+    der = _decoded(body) if len(body) >= _MIN_BARE_LENGTH else None
     return [Block(label="", der=der)] if der is not None and is_der(der) else []
 
 

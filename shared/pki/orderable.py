@@ -12,7 +12,7 @@ from shared.errors import Refused
 from shared.pki.names import NameRefused, server_name
 from shared.vocabulary import Product
 
-MOST_NAMES: Final = 50
+MAX_NAMES: Final = 50
 
 
 class OrderFault(StrEnum):
@@ -34,7 +34,7 @@ class NotOrderable(Refused):
 
 def check_names(product: Product, server_names: Sequence[str]) -> None:
     """Check that a certificate of this product can have exactly these server names. Raises NotOrderable."""
-    most = MOST_NAMES if product is Product.MULTI_DOMAIN else 1
+    most = MAX_NAMES if product is Product.MULTI_DOMAIN else 1
     if not 1 <= len(server_names) <= most:
         raise NotOrderable(OrderFault.NUMBER, f"{product} cannot have {len(server_names)} server names")
     for name in server_names:

@@ -10,7 +10,7 @@ _LABEL: Final = r"(?:serial(?: number)?\s*[=:]\s*)?"
 _SERIAL: Final = re.compile(_LABEL + r"(?:0x)?([0-9a-f]+(?:[: -][0-9a-f]+)*)", re.IGNORECASE)
 # openssl prints short numbers in decimal first.
 _BOTH: Final = re.compile(_LABEL + r"[0-9]+ \(0x([0-9a-f]+)\)", re.IGNORECASE)
-_LONGEST: Final = 100
+_MAX_LENGTH: Final = 100
 
 
 class SerialUnreadable(Refused):
@@ -24,7 +24,7 @@ def read_serial(text: str) -> str:
 
     The form is hexadecimal in lower case without leading zeros. Raises SerialUnreadable.
     """
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_LENGTH:
         raise SerialUnreadable("too long for a serial number")
     text = texts.visible(text).strip()
     match = _SERIAL.fullmatch(text) or _BOTH.fullmatch(text)

@@ -11,7 +11,7 @@ from shared.db import Pool
 from shared.runtime.task_loop import Task
 from shared.tx import Clock, utc_now
 
-EVERY_SECONDS: Final = 15.0
+INTERVAL_SECONDS: Final = 15.0
 
 OLDEST_DUE: Final = Gauge("work_oldest_due_seconds", "Time since the oldest due row became due, 0 if none", ["task"])
 HELD: Final = Gauge("inbox_held_keys", "Keys with held events", ["consumer", "reason"])
@@ -49,7 +49,7 @@ OF_EVERY_SERVICE: Final = (
 )
 
 
-def reader(pool: Pool, readings: Sequence[Reading], *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
+def reader(pool: Pool, readings: Sequence[Reading], *, every: float = INTERVAL_SECONDS, clock: Clock = utc_now) -> Task:
     """Return a task that updates all gauges every `every` seconds; it never counts as work done."""
     due = time.monotonic()
 

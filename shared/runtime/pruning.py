@@ -16,7 +16,7 @@ from shared.runtime.task_loop import Task
 from shared.tx import Clock, transaction, utc_now
 
 BATCH: Final = 500
-EVERY_SECONDS: Final = 5.0
+INTERVAL_SECONDS: Final = 5.0
 # One pruner per database: any number, the same in every release.
 _LOCK: Final = 0x7072_756E
 
@@ -59,7 +59,7 @@ IDEMPOTENCY: Final = Rule(
 OF_EVERY_DATABASE: Final = (INBOX, IDEMPOTENCY)
 
 
-def pruner(pool: Pool, rules: Sequence[Rule], *, every: float = EVERY_SECONDS, clock: Clock = utc_now) -> Task:
+def pruner(pool: Pool, rules: Sequence[Rule], *, every: float = INTERVAL_SECONDS, clock: Clock = utc_now) -> Task:
     """Return a task that prunes one batch of one rule every few seconds, in turn; it never counts as work done."""
     due, turn = time.monotonic(), 0
 

@@ -14,9 +14,9 @@ from shared.lifecycle import StopSignal
 
 log = structlog.get_logger()
 
-SHORTEST_SECONDS: Final = 0.005
-LONGEST_SECONDS: Final = 0.25
-AFTER_FAILURE_SECONDS: Final = 1.0
+MIN_INTERVAL_SECONDS: Final = 0.005
+MAX_INTERVAL_SECONDS: Final = 0.25
+RETRY_DELAY_SECONDS: Final = 1.0
 _ROW_FAILED: Final = "The claimed row waits for its own backoff; its task goes on with the next row."
 
 DONE = Counter("work_done_total", "Task iterations that processed a due row", ["task"])
@@ -65,7 +65,7 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: StopSignal) -> None:
     A failing row (see `claimed`) delays neither other rows of its task nor other tasks. A task that cannot claim a row
     pauses for a second while the others continue.
     """
-    pause = SHORTEST_SECONDS
+    pause = MIN_INTERVAL_SECONDS
     rests_until: dict[str, float] = {}
     while not stop.is_set():
         worked = False
@@ -75,14 +75,14 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: StopSignal) -> None:
             stop.beat()
             outcome = _turn(name, task)
             if outcome is None:
-                rests_until[name] = time.monotonic() + AFTER_FAILURE_SECONDS
+                rests_until[name] = time.monotonic() + RETRY_DELAY_SECONDS
             worked = worked or bool(outcome)
         stop.beat()
         if worked:
-            pause = SHORTEST_SECONDS
+            pause = MIN_INTERVAL_SECONDS
         else:
             stop.wait(pause)
-            pause = min(pause * 2, LONGEST_SECONDS)
+            pause = min(pause * 2, MAX_INTERVAL_SECONDS)
 
 
 def _turn(name: str, task: Task) -> bool | None:

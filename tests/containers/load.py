@@ -19,7 +19,7 @@ from devtools.scenario.target import Target
 from tests.containers.pods import Pods
 
 ARS: Final = 6
-MOST_RENEWALS: Final = 400
+MAX_RENEWALS: Final = 400
 # A page, then the next over the same connection; then as a new visitor.
 SECONDS_A_PAGE: Final = 0.1
 PAGES_A_CONNECTION: Final = 10
@@ -43,10 +43,10 @@ class Load:
         self.done = Done()
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._waiting = iter(samples.many(MOST_RENEWALS))
+        self._waiting = iter(samples.many(MAX_RENEWALS))
         self._folder = pods.folder / "ars"
         self._postbox = Postbox(folder=pods.installation.posting)
-        import_subscriptions(pods.installation, samples.many(MOST_RENEWALS))
+        import_subscriptions(pods.installation, samples.many(MAX_RENEWALS))
 
     @contextmanager
     def running(self) -> Iterator[None]:

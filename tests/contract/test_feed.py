@@ -14,7 +14,7 @@ import yaml
 from deploy.gateway.rules import PROBLEMS
 from devtools.docs.feed import documents, examples
 from services.issuance.feed import api, schemas
-from services.issuance.feed.head import REQUESTS_AT_ONCE
+from services.issuance.feed.head import MAX_CONCURRENT_REQUESTS
 from services.issuance.feed.store import FEED
 from shared.events.base import FEEDS
 from shared.events.registry import ALL
@@ -109,7 +109,7 @@ def test_the_guide_s_numbers_are_the_code_s() -> None:
     assert f"`wait` is 0 to {schemas.MAX_WAIT_SECONDS} seconds" in GUIDE
     assert f"at most {MAX_DATA_BYTES:,} bytes" in GUIDE
     assert api.PAGE_BYTES == 2**20
-    assert (REQUESTS_AT_ONCE, "Four requests of one certificate" in GUIDE) == (4, True)
+    assert (MAX_CONCURRENT_REQUESTS, "Four requests of one certificate" in GUIDE) == (4, True)
 
 
 def test_the_guide_names_what_is_signed() -> None:

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 
 # How much larger it may have become: deleted rows stay in its files for a while.
-_MOST_GROWTH: Final = 8_000_000
+_MAX_GROWTH: Final = 8_000_000
 # Any change of table, column, constraint, index, trigger, function or right is a new version of a row here.
 _CATALOG: Final = """
 WITH tables AS (SELECT oid, xmin FROM pg_class WHERE relnamespace = 'public'::regnamespace)
@@ -63,7 +63,7 @@ class AsNew:
             conn.execute(_OTHERS)
             if _catalog(conn) != self.catalog or _one(conn, _RIGHTS) != self.rights:
                 return False
-            if _size(conn) > self.size + _MOST_GROWTH:
+            if _size(conn) > self.size + _MAX_GROWTH:
                 return False
             conn.execute("SET LOCAL session_replication_role = replica")  # no trigger fires, no key is looked up
             tables = _tables(conn)

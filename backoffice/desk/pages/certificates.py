@@ -18,7 +18,7 @@ def search() -> flask.Response:
     if text:
         with web.deps().pool.connection() as conn:
             found = reading.find_items(conn, searching.read(text))
-    return web.show("search.html", text=text, found=found, most=reading.FOUND_AT_MOST)
+    return web.show("search.html", text=text, found=found, most=reading.MAX_FOUND)
 
 
 @blp.get("/certificates/<any(waiting, issued, refused):standing>")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # Required timeout of the vendor's client: a call without an answer by then fails. See docs/operations.md.
-CALL_SECONDS: Final = 10
+CALL_TIMEOUT_SECONDS: Final = 10
 # The first signature also finds the token, logs in and finds the key.
-LONGEST_SIGNATURE: Final = timedelta(seconds=4 * CALL_SECONDS)
+MAX_SIGNING_TIME: Final = timedelta(seconds=4 * CALL_TIMEOUT_SECONDS)
 _PIN_REFUSED: Final = (pkcs11.PinIncorrect, pkcs11.PinLocked, pkcs11.PinExpired, pkcs11.PinInvalid, pkcs11.PinLenRange)
 _NEARLY_LOCKED: Final = pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.USER_PIN_LOCKED
 

@@ -38,7 +38,7 @@ _SHORT: Final = {
     "0.9.2342.19200300.100.1.1": "UID",
     "0.9.2342.19200300.100.1.25": "DC",
 }
-_MOST_ELEMENTS: Final = 2_000
+_MAX_ELEMENTS: Final = 2_000
 _LENGTH_BYTES: Final = 4
 
 
@@ -159,7 +159,7 @@ def elements(content: bytes) -> list[Element]:
         identifier = content[at]
         found.append(Element(tag=(identifier >> 6, identifier & 0x1F), raw=content[at:end], content=content[start:end]))
         at = end
-        if len(found) > _MOST_ELEMENTS:
+        if len(found) > _MAX_ELEMENTS:
             raise ValueError("too many elements")
     return found
 

@@ -19,7 +19,7 @@ from shared.pki.armour import Block
 
 _OPENSSH: Final = "OPENSSH PRIVATE KEY"
 # Our CSRs have no larger keys, and larger numbers are slow to multiply.
-_MOST_BITS: Final = 4096
+_MAX_BITS: Final = 4096
 _USUAL_EXPONENT: Final = 65_537
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
@@ -65,7 +65,7 @@ def _rsa_digests(key: rsa.RSAPrivateKey) -> Iterator[bytes]:
     """Yield digests proven by the factors, which reveal the private key for every exponent; or by the private exponent
     itself.
     """
-    if key.key_size > _MOST_BITS:
+    if key.key_size > _MAX_BITS:
         return
     private = key.private_numbers()
     n, e = private.public_numbers.n, private.public_numbers.e

@@ -17,12 +17,12 @@ from shared.tx import Clock, utc_now
 
 log = structlog.get_logger()
 
-LOOK_SECONDS: Final = 0.02
+POLL_INTERVAL_SECONDS: Final = 0.02
 # Poll interval without waiting requests: only the gauges are updated.
 IDLE_SECONDS: Final = 1.0
-AFTER_FAILURE_SECONDS: Final = 1.0
+RETRY_DELAY_SECONDS: Final = 1.0
 # Simultaneous requests of one certificate; one is enough, the others allow for overlapping restarts.
-REQUESTS_AT_ONCE: Final = 4
+MAX_CONCURRENT_REQUESTS: Final = 4
 
 POSITION = Gauge("feed_head_position", "Last position of the feed")
 AGE = Gauge("feed_newest_event_age_seconds", "Age of the feed's newest event, 0 if it has none")
@@ -71,8 +71,8 @@ class Head:
     def place_of(self, certificate_sha256: str) -> Iterator[None]:
         """Count a certificate's request while it is answered. Raises TooManyRequests."""
         with self._moved:
-            if self._asking[certificate_sha256] >= REQUESTS_AT_ONCE:
-                raise TooManyRequests(f"{REQUESTS_AT_ONCE} requests of yours are open")
+            if self._asking[certificate_sha256] >= MAX_CONCURRENT_REQUESTS:
+                raise TooManyRequests(f"{MAX_CONCURRENT_REQUESTS} requests of yours are open")
             self._asking[certificate_sha256] += 1
         try:
             yield
@@ -97,12 +97,12 @@ class Head:
 
     def _watch(self) -> None:
         while not self._closed:
-            pause = LOOK_SECONDS
+            pause = POLL_INTERVAL_SECONDS
             try:
                 newest = self._look()
             except psycopg.Error as error:
                 log.warning("feed.database_failed", error=f"{type(error).__name__}: {error}")
-                pause = AFTER_FAILURE_SECONDS
+                pause = RETRY_DELAY_SECONDS
             else:
                 POSITION.set(newest.position)
                 self._seen(newest)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from services.issuance.feed.head import Head
 
 # Threads that never wait, so that pages are answered however many requests wait at the head.
-_NEVER_WAITING: Final = 8
+_PAGE_THREADS: Final = 8
 
 
 def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
@@ -47,7 +47,7 @@ def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
         with pool.connection() as conn:
             return newest(conn)
 
-    head = Head(look, places=settings.web.threads - _NEVER_WAITING)
+    head = Head(look, places=settings.web.threads - _PAGE_THREADS)
     app = request.create_app(
         "issuance",
         blueprints=[api.blp],

@@ -12,7 +12,7 @@ def test_the_document_says_what_was_measured() -> None:
 def test_every_process_that_scales_was_measured(production: Rendered) -> None:
     measured = capacity.Measured.read().processors
     deployed = {name(each) for each in production.ours() if each["kind"] == "Deployment"}
-    assert {each for each in deployed if capacity.kind_of(each) in capacity.MOST} == set(measured)
+    assert {each for each in deployed if capacity.kind_of(each) in capacity.MAX_PODS} == set(measured)
 
 
 def test_pods_are_counted_between_the_manifests_limits(production: Rendered) -> None:
@@ -22,11 +22,11 @@ def test_pods_are_counted_between_the_manifests_limits(production: Rendered) -> 
     }
     for each in production.ours():
         kind = labels(each).get("app.kubernetes.io/component", "")
-        if each["kind"] == "Deployment" and kind in capacity.MOST:
+        if each["kind"] == "Deployment" and kind in capacity.MAX_PODS:
             spec, alone = scaled.get(name(each), {}), each["spec"]["replicas"] if name(each) not in scaled else 0
             fewest = alone or spec.get("minReplicas") or spec["minReplicaCount"]
             most = alone or spec.get("maxReplicas") or spec["maxReplicaCount"]
-            assert (fewest, most) == (capacity.FEWEST[kind], capacity.MOST[kind]), name(each)
+            assert (fewest, most) == (capacity.MIN_PODS[kind], capacity.MAX_PODS[kind]), name(each)
 
 
 def test_engines_are_as_large_as_the_manifests_make_them(production: Rendered) -> None:

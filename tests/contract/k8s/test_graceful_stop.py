@@ -16,22 +16,22 @@ from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
 STATEMENT_SECONDS: Final = 15 + 5
 SMTP_TIMEOUT_SECONDS: Final = 15
 # The longest turn of each loop, in seconds: it is ended before the process ends.
-LONGEST_TURN: Final = {
+MAX_ITERATION_SECONDS: Final = {
     "consume": STATEMENT_SECONDS + consumer.COMMIT_MS / 1000 + consumer.CLOSE_MS / 1000,
     "relay": STATEMENT_SECONDS + relay.SEND_TIMEOUT_SECONDS + 2,
     "application-work": STATEMENT_SECONDS,
-    "identity-work": STATEMENT_SECONDS + crl_sources.WHOLE_SECONDS,
+    "identity-work": STATEMENT_SECONDS + crl_sources.TOTAL_TIMEOUT_SECONDS,
     # Four calls under one lease.
-    "payment-work": STATEMENT_SECONDS + 4 * provider.CALL_SECONDS,
+    "payment-work": STATEMENT_SECONDS + 4 * provider.CALL_TIMEOUT_SECONDS,
     "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
     "mailing-print": 2 * STATEMENT_SECONDS,
-    "issuance-work": STATEMENT_SECONDS + pkcs11_signer.CALL_SECONDS,
+    "issuance-work": STATEMENT_SECONDS + pkcs11_signer.CALL_TIMEOUT_SECONDS,
     "desk-work": STATEMENT_SECONDS,
 }
 
 
 def longest(each: Object) -> float:
-    return LONGEST_TURN.get(name(each)) or LONGEST_TURN[name(each).rpartition("-")[2]]
+    return MAX_ITERATION_SECONDS.get(name(each)) or MAX_ITERATION_SECONDS[name(each).rpartition("-")[2]]
 
 
 def loops(rendered: Rendered) -> list[Object]:

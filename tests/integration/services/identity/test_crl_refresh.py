@@ -237,7 +237,7 @@ def test_a_server_that_fails_or_sends_elsewhere_or_too_much_is_tried_again_soon(
 
 
 def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crl_sources, "WHOLE_SECONDS", -1.0)
+    monkeypatch.setattr(crl_sources, "TOTAL_TIMEOUT_SECONDS", -1.0)
     with web_server(make_crl(world().sub)) as url, pytest.raises(crl_sources.SourceUnavailable) as caught:
         list(crl_sources.read(url))
 

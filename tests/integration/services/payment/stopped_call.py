@@ -9,7 +9,7 @@ import pytest
 
 from services.payment.gateway import ProviderGateway
 
-_PATIENCE_SECONDS: Final = 30
+_BATCH_TIMEOUT_SECONDS: Final = 30
 
 
 class StoppedCall:
@@ -22,14 +22,14 @@ class StoppedCall:
         def call(*args: Any) -> Any:
             if not self._begun.is_set():
                 self._begun.set()
-                assert self._released.wait(_PATIENCE_SECONDS)
+                assert self._released.wait(_BATCH_TIMEOUT_SECONDS)
             return original(*args)
 
         monkeypatch.setattr(ProviderGateway, method, call)
 
     def wait(self) -> None:
         """Wait until a worker stands in the call."""
-        assert self._begun.wait(_PATIENCE_SECONDS)
+        assert self._begun.wait(_BATCH_TIMEOUT_SECONDS)
 
     def release(self) -> None:
         """Let the call go on."""

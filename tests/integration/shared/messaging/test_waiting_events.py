@@ -19,7 +19,7 @@ from shared.events.payment import PaymentDeclined
 from shared.lifecycle import Lifecycle
 from shared.messaging import held_events, waiting_events
 from shared.messaging.applier import Applier
-from shared.messaging.consumer import MOST_IN_HAND, Consumer
+from shared.messaging.consumer import MAX_FETCHED, Consumer
 from shared.messaging.record import Record
 from shared.messaging.subscriptions import on
 from shared.operators import held_commands
@@ -261,5 +261,5 @@ def test_no_more_is_taken_than_fits_in_hand(take: Take, client: Client, handler:
     handler.failures["1"] = Unavailable("down")
     client.batches = [[Writer().record(1) for _ in range(50)] for _ in range(20)]
     assert not take(Writer().record(1))
-    assert handler.calls < 2 * MOST_IN_HAND
+    assert handler.calls < 2 * MAX_FETCHED
     assert len(client.batches) == 18

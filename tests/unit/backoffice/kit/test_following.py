@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backoffice.kit.client import FEED, FeedUnavailable, Page
-from backoffice.kit.following import WAITING_AT_MOST, Follower, Patience
+from backoffice.kit.following import MAX_WAITING, Follower, Patience
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.main import _look_back as look_back
 from backoffice.kit.state import AnotherBeginning, State
@@ -273,9 +273,9 @@ def test_who_looks_back_sees_what_is_forged_or_gone_since(state: State) -> None:
 
 
 def test_when_too_many_wait_no_more_is_taken(state: State) -> None:
-    many: Sequence[Envelope] = [at(position) for position in range(2, WAITING_AT_MOST + 2)]
+    many: Sequence[Envelope] = [at(position) for position in range(2, MAX_WAITING + 2)]
     http = HTTP(at(1), *many, away=3)
-    source, worked = Given([many, [at(WAITING_AT_MOST + 2)]]), Worked()
+    source, worked = Given([many, [at(MAX_WAITING + 2)]]), Worked()
     follower = reader(state, source, worked, client=http)
     with pytest.raises(FeedUnavailable):
         follower.turn()
@@ -284,4 +284,4 @@ def test_when_too_many_wait_no_more_is_taken(state: State) -> None:
             follower.turn()
     assert (source.rests, len(source.batches)) == (2, 1)
     turns(follower, 2)
-    assert worked.events == [*range(1, WAITING_AT_MOST + 3)]
+    assert worked.events == [*range(1, MAX_WAITING + 3)]

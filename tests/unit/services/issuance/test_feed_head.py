@@ -10,7 +10,13 @@ import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
-from services.issuance.feed.head import LOOK_SECONDS, REQUESTS_AT_ONCE, Head, TooManyRequests, TooManyWaiting
+from services.issuance.feed.head import (
+    MAX_CONCURRENT_REQUESTS,
+    POLL_INTERVAL_SECONDS,
+    Head,
+    TooManyRequests,
+    TooManyWaiting,
+)
 from services.issuance.feed.store import Newest
 from tests.support.engines import wait_until
 
@@ -60,7 +66,7 @@ def test_fifty_wait_at_the_price_of_one() -> None:
         threads = waiting(head, 50, position=5, seconds=1.0)
         for thread in threads:
             thread.join(10)
-        assert feed.looks - before <= 1.5 / LOOK_SECONDS
+        assert feed.looks - before <= 1.5 / POLL_INTERVAL_SECONDS
 
 
 def test_nobody_waits_and_hardly_anybody_looks() -> None:
@@ -130,12 +136,12 @@ def test_one_certificate_asks_so_many_times_at_once() -> None:
             with head.place_of("a"):
                 deep(levels - 1)
 
-    deep(REQUESTS_AT_ONCE)
+    deep(MAX_CONCURRENT_REQUESTS)
     with pytest.raises(TooManyRequests):
-        deep(REQUESTS_AT_ONCE + 1)
-    deep(REQUESTS_AT_ONCE)
+        deep(MAX_CONCURRENT_REQUESTS + 1)
+    deep(MAX_CONCURRENT_REQUESTS)
     with head.place_of("b"):
-        deep(REQUESTS_AT_ONCE)
+        deep(MAX_CONCURRENT_REQUESTS)
 
 
 def test_the_age_of_the_newest_event_grows_by_itself() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.pki.orderable import MOST_NAMES, NotOrderable, can_be_ordered, check_names
+from shared.pki.orderable import MAX_NAMES, NotOrderable, can_be_ordered, check_names
 from shared.vocabulary import Product
 
 S, W, M = Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN
@@ -15,7 +15,7 @@ S, W, M = Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN
         (S, ["xn--czrs0t.example.hk"]),
         (W, ["*.example.com.hk"]),
         (M, ["a.example.hk"]),
-        (M, [f"n{n}.example.hk" for n in range(MOST_NAMES)]),
+        (M, [f"n{n}.example.hk" for n in range(MAX_NAMES)]),
     ],
 )
 def test_names_that_a_certificate_can_have(product: Product, names: list[str]) -> None:
@@ -48,7 +48,7 @@ NEVER = [
     (S, ["www.example。hk"], "names-not-as-certified"),
     (S, [], "names-too-many-or-none"),
     (S, ["a.example.hk", "b.example.hk"], "names-too-many-or-none"),
-    (M, [f"n{n}.example.hk" for n in range(MOST_NAMES + 1)], "names-too-many-or-none"),
+    (M, [f"n{n}.example.hk" for n in range(MAX_NAMES + 1)], "names-too-many-or-none"),
     (M, ["a.example.hk", "a.example.hk"], "names-repeated"),
     (M, ["a.example.hk", "*.example.hk"], "names-do-not-fit-product"),
     (S, ["*.example.hk"], "names-do-not-fit-product"),

@@ -21,9 +21,9 @@ SERVICES = Path(__file__).parents[4] / "services"
 @pytest.mark.parametrize(
     ("lease", "calls"),
     [
-        pytest.param(payment.LEASE, timedelta(seconds=payment.CALLS * gateway.CALL_SECONDS), id="payment"),
-        pytest.param(identity.LEASE, crl_sources.LONGEST_CALL, id="identity"),
-        pytest.param(certificate_issuance.LEASE, pkcs11_signer.LONGEST_SIGNATURE, id="issuance"),
+        pytest.param(payment.LEASE, timedelta(seconds=payment.CALLS * gateway.CALL_TIMEOUT_SECONDS), id="payment"),
+        pytest.param(identity.LEASE, crl_sources.MAX_CALL_TIME, id="identity"),
+        pytest.param(certificate_issuance.LEASE, pkcs11_signer.MAX_SIGNING_TIME, id="issuance"),
         pytest.param(print_work.LEASE, timedelta(0), id="print"),
     ],
 )

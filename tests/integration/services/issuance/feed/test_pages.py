@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from services.issuance.feed import api
-from services.issuance.feed.head import REQUESTS_AT_ONCE
+from services.issuance.feed.head import MAX_CONCURRENT_REQUESTS
 from shared.events.issuance import IssuanceRefused, IssuanceWithheld
 from shared.messaging import codec, outbox
 from shared.tx import transaction
@@ -158,18 +158,18 @@ def test_one_reader_does_not_take_all_places(feeding: Feeding, reader: Client) -
     answers: list[int] = []
     threads = [
         threading.Thread(target=lambda: answers.append(feeding.read(reader, wait=3).status_code))
-        for _ in range(REQUESTS_AT_ONCE)
+        for _ in range(MAX_CONCURRENT_REQUESTS)
     ]
     for thread in threads:
         thread.start()
-    feeding.await_waiting(REQUESTS_AT_ONCE)
+    feeding.await_waiting(MAX_CONCURRENT_REQUESTS)
     answer = feeding.read(reader)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
     assert answer.json is not None
     assert answer.json["type"] == "urn:ecert:problem:too-many-requests"
     for thread in threads:
         thread.join(10)
-    assert answers == [200] * REQUESTS_AT_ONCE
+    assert answers == [200] * MAX_CONCURRENT_REQUESTS
     assert feeding.read(reader).status_code == 200
 
 
