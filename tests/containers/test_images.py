@@ -56,14 +56,14 @@ def files(built: Built, service: str) -> Iterator[Path]:
         yield root
 
 
-def test_each_adds_less_than_150_mb_to_its_base(built: Built, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_adds_less_than_150_mb_to_its_base(built: Built, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = {service: added(built.engine, service, built.base) for service in IMAGES}
     with capsys.disabled():
         print("\n" + "\n".join(f"  {service:16} {size / 1e6:6.1f} MB added" for service, size in sizes.items()))
     assert all(size < MOST for size in sizes.values())
 
 
-def test_packages_that_all_need_are_one_layer_of_all(built: Built) -> None:
+def test_common_packages_are_one_shared_layer(built: Built) -> None:
     layers = [
         json.loads(built.engine.podman("image", "inspect", name(service)))[0]["RootFS"]["Layers"] for service in IMAGES
     ]
@@ -72,7 +72,7 @@ def test_packages_that_all_need_are_one_layer_of_all(built: Built) -> None:
     assert len({each[len(below)] for each in layers}) == 1
 
 
-def test_it_holds_the_code_of_its_service_alone(files: Path, service: str) -> None:
+def test_image_contains_only_its_service(files: Path, service: str) -> None:
     app = files / "app"
     assert {each.name for each in app.iterdir()} == {
         "venv",
@@ -93,20 +93,20 @@ def test_it_holds_the_code_of_its_service_alone(files: Path, service: str) -> No
     assert kept == tracked
 
 
-def test_nothing_outside_of_app_is_changed(built: Built, files: Path) -> None:
+def test_image_changes_nothing_outside_app(built: Built, files: Path) -> None:
     with built.engine.mounted(built.base) as base:
         before, after = ({str(each.relative_to(root)) for each in root.rglob("*")} for root in (base, files))
     assert {path for path in before ^ after if path != "app" and not path.startswith("app/")} == set()
 
 
-def test_no_pip_no_cache_no_build_is_left(files: Path) -> None:
+def test_image_has_no_pip_cache_or_build_files(files: Path) -> None:
     packages = {each.name for each in (files / "app/venv/lib/python3.11/site-packages").iterdir()}
     assert not {"pip", "setuptools", "wheel", "tests"} & packages
     assert not list(files.glob("root/.cache/*"))
     assert not (files / "build").exists()
 
 
-def test_its_parts_are_listed_and_are_those_of_its_requirements(files: Path, service: str) -> None:
+def test_image_bill_of_materials_matches_its_requirements(files: Path, service: str) -> None:
     listed = json.loads((files / "app/sbom.cdx.json").read_text())
     parts = {canonicalize_name(each["name"]): each["version"] for each in listed["components"]}
     wanted = {
@@ -118,7 +118,7 @@ def test_its_parts_are_listed_and_are_those_of_its_requirements(files: Path, ser
     assert all(each["purl"].startswith("pkg:pypi/") for each in listed["components"])
 
 
-def test_it_says_what_it_is(built: Built, service: str) -> None:
+def test_image_has_labels(built: Built, service: str) -> None:
     said = json.loads(built.engine.podman("image", "inspect", name(service)))[0]
     labels = {label.removeprefix("org.opencontainers.image."): value for label, value in said["Labels"].items()}
     assert (labels["title"], labels["base.name"]) == (f"ecert/{service}", built.base)
@@ -128,7 +128,7 @@ def test_it_says_what_it_is(built: Built, service: str) -> None:
     assert said["Config"]["Entrypoint"] == ["/app/venv/bin/python", "-m"]
 
 
-def test_inside_nothing_can_be_changed_and_no_other_service_is_seen(built: Built, service: str) -> None:
+def test_container_is_read_only_and_has_no_other_service(built: Built, service: str) -> None:
     others = [source(each).replace("/", ".") for each in IMAGES if each != service]
     entry = ("--network", "none", "--read-only", "--read-only-tmpfs=false", "--entrypoint", "/app/venv/bin/python")
     command = built.engine.command(*entry, name(service), "-c", INSIDE, " ".join([*others, "tests", "deploy", "pip"]))
@@ -136,14 +136,14 @@ def test_inside_nothing_can_be_changed_and_no_other_service_is_seen(built: Built
     assert done.returncode == 0, done.stderr
 
 
-def test_all_of_its_code_finds_its_packages(built: Built, service: str) -> None:
+def test_image_imports_all_of_its_code(built: Built, service: str) -> None:
     entry = ("--network", "none", "--read-only", "--read-only-tmpfs=false", "--entrypoint", "/app/venv/bin/python")
     command = built.engine.command(*entry, name(service), "-c", IMPORTED, source(service))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_killed_run_left_behind_is_removed(built: Built) -> None:
+def test_leftovers_of_a_killed_run_are_removed(built: Built) -> None:
     image, sleep = name(IMAGES[0]), "import time; time.sleep(600)"
     entry = ("--detach", "--network", "none", "--entrypoint", "/app/venv/bin/python")
     subprocess.run(built.engine.command(*entry, image, "-c", sleep), capture_output=True, check=True)

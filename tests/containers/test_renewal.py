@@ -70,12 +70,12 @@ def deployments(pods: Pods) -> list[Object]:
     return [each for each in pods.rendered.ours() if each["kind"] == "Deployment"]
 
 
-def test_a_renewal_of_three_certificates_goes_through(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
+def test_renewal_of_three_certificates_completes(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         assert demonstrate(Target(installation=pods.installation, patience=120))
 
 
-def test_the_back_office_reads_the_certificates_from_the_feed(pods: Pods) -> None:
+def test_back_office_reads_the_certificates_from_the_feed(pods: Pods) -> None:
     told = stack.kit_environment(pods.installation, ALONE)
     kit = subprocess.Popen([*KIT, "follow", "--http", "--json"], env=told, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert kit.stdout is not None
@@ -105,9 +105,7 @@ def kind_of(one: Running) -> str:
     return labels(one.each).get("app.kubernetes.io/component", "")
 
 
-def test_every_process_is_replaced_under_load_and_nobody_notices(
-    pods: Pods, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_replacing_every_process_under_load_fails_no_request(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:
     load, took = Load(pods), dict[str, float]()
     kinds = dict.fromkeys(kind_of(one) for one in pods.running.values() if name(one.each) != SANDBOX)
     with load.running():
@@ -145,7 +143,7 @@ def refused_by_the_gateway(pods: Pods) -> "Counter[str]":
     return Counter(f"{each['status']} {each['path']} {each['why']}" for each in answers if int(each["status"]) >= 500)
 
 
-def test_the_desk_operates_every_service_by_an_address_of_its_own(pods: Pods) -> None:
+def test_desk_operates_every_service_at_its_own_address(pods: Pods) -> None:
     installation, member = pods.installation, pods.installation.pki.staff / "yip-hoi-ching"
     gateway = Gateway(port=installation.ports.gateway, ca_file=installation.pki.gateway / "root.pem")
     desk = gateway.connect(DESK_HOST, certificate=member.with_suffix(".pem"), key=member.with_suffix(".key"))

@@ -52,7 +52,7 @@ def image(built: Built, tmp_path_factory: pytest.TempPathFactory) -> str:
     return IMAGE
 
 
-def test_inside_the_token_signs_as_the_key_itself_would(built: Built, image: str, tmp_path: Path) -> None:
+def test_token_in_a_container_signs_like_the_software_key(built: Built, image: str, tmp_path: Path) -> None:
     ca, software = issuing_ca()
     softhsm.put(rsa_key(3072, 7), tmp_path)
     # SoftHSM keeps its tokens in files, and locks them.

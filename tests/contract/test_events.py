@@ -21,7 +21,7 @@ each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.TY
 
 
 @each_event
-def test_the_golden_record_is_read_and_written_identically(event: type[Event]) -> None:
+def test_golden_record_is_read_and_written_identically(event: type[Event]) -> None:
     key, headers, data = golden.load(event)
     envelope = codec.from_record(event.TOPIC, key, headers, data)
     assert codec.to_headers(envelope) == headers
@@ -30,7 +30,7 @@ def test_the_golden_record_is_read_and_written_identically(event: type[Event]) -
 
 
 @each_event
-def test_an_optional_field_is_written_only_when_it_says_something(event: type[Event]) -> None:
+def test_optional_field_is_written_only_with_a_value(event: type[Event]) -> None:
     """So an event that lacks it is the same bytes as before the field was added."""
     full = golden.sample(event, event.TYPE)
     optional = {f.name: f.default for f in dataclasses.fields(event) if f.default is not dataclasses.MISSING}
@@ -41,12 +41,12 @@ def test_an_optional_field_is_written_only_when_it_says_something(event: type[Ev
         assert {f.name for f in dataclasses.fields(event)} - json.loads(data).keys() == silent
 
 
-def test_no_golden_record_is_of_an_event_that_nobody_can_read_any_more() -> None:
+def test_every_golden_record_is_of_a_known_event() -> None:
     assert {path.stem for path in golden.FOLDER.glob("*.json")} == {*ALL}
 
 
 @each_event
-def test_the_golden_record_satisfies_the_published_schema(event: type[Event]) -> None:
+def test_golden_record_satisfies_the_published_schema(event: type[Event]) -> None:
     schema: Any = json.loads(files()[f"{event.TYPE}.schema.json"])
     jsonschema.Draft202012Validator.check_schema(schema)
     checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
@@ -58,7 +58,7 @@ def test_the_golden_record_satisfies_the_published_schema(event: type[Event]) ->
 
 
 @each_event
-def test_an_events_type_names_its_publisher_itself_and_its_version(event: type[Event]) -> None:
+def test_event_type_names_publisher_event_and_version(event: type[Event]) -> None:
     start, domain, service, name, version = event.TYPE.split(".")
     assert (start, domain, version) == ("hk", "ecert", "v1")
     assert event.__module__ == f"shared.events.{service}"
@@ -71,12 +71,12 @@ def test_every_topic_has_an_event_and_every_publisher_a_topic() -> None:
     assert len(PUBLISHERS) == 5
 
 
-def test_the_documents_are_as_the_code_writes_them() -> None:
+def test_documents_are_as_the_code_generates_them() -> None:
     found = {path.name: path.read_text("utf-8") for path in (ROOT / documents.FOLDER).iterdir()}
     assert {name: text for name, text in found.items() if name not in documents.GUIDE} == files(), "make docs"
 
 
-def test_the_asyncapi_document_refers_to_nothing_that_is_missing() -> None:
+def test_asyncapi_document_has_no_dangling_reference() -> None:
     document = json.loads(files()["asyncapi.json"])
     names = files().keys()
     for reference in _references(document):

@@ -30,13 +30,13 @@ BATCH: list[dict[str, str]] = json.loads((FOLDER / "examples.json").read_text("u
 KEYS = KeySet.load(FOLDER / "example-keys.json")
 
 
-def test_there_is_an_example_of_every_event_of_the_feed() -> None:
+def test_every_event_of_the_feed_has_an_example() -> None:
     assert {each["type"] for each in BATCH} == {name for name, event in ALL.items() if event.TOPIC in FEEDS}
     assert {FEED} == FEEDS
 
 
 @pytest.mark.parametrize("example", BATCH, ids=lambda example: example["type"])
-def test_an_example_is_as_the_feed_would_serve_it(example: dict[str, str]) -> None:
+def test_example_is_as_the_feed_would_serve_it(example: dict[str, str]) -> None:
     jsonschema.Draft202012Validator({**schemas.BATCH["items"], "additionalProperties": False}).validate(example)
     attributes = {name: value for name, value in example.items() if name not in ("datacontenttype", "data_base64")}
     headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
@@ -59,7 +59,7 @@ def verify(example: dict[str, str], data: Path, **changes: str) -> tuple[int, st
 
 
 @pytest.mark.parametrize("example", BATCH, ids=lambda example: example["type"])
-def test_openssl_agrees_by_the_guide_s_script(example: dict[str, str], tmp_path: Path) -> None:
+def test_guides_script_verifies_examples_with_openssl(example: dict[str, str], tmp_path: Path) -> None:
     assert verify(example, tmp_path / "data") == (0, f"good {examples.key().kid}")
 
 
@@ -82,13 +82,13 @@ def test_openssl_agrees_by_the_guide_s_script(example: dict[str, str], tmp_path:
     ],
     ids=lambda value: next(iter(value.items()))[1][:12] if isinstance(value, dict) else "",
 )
-def test_the_script_refuses_what_is_not_signed(changes: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_guides_script_refuses_an_unsigned_event(changes: dict[str, str], said: str, tmp_path: Path) -> None:
     status, words = verify(BATCH[0], tmp_path / "data", **changes)
     assert status != 0
     assert said in words
 
 
-def test_the_guide_says_what_to_do_on_every_problem() -> None:
+def test_guide_explains_every_problem() -> None:
     table = GUIDE.split("## When you are refused")[1].split("\n## ")[0]
     told = {slug for row in table.splitlines() if row.startswith("| `") for slug in re.findall(r"`([a-z-]+)`", row)}
     own = {problem.slug for problem in api.PROBLEMS.values()}
@@ -96,7 +96,7 @@ def test_the_guide_says_what_to_do_on_every_problem() -> None:
     assert told - {"head"} == own | common
 
 
-def test_the_guide_s_numbers_are_the_code_s() -> None:
+def test_guide_numbers_are_those_of_the_code() -> None:
     (topic,) = [
         each
         for each in yaml.safe_load_all((ROOT / "deploy/k8s/overlays/production/kafka/topics.yaml").read_text("utf-8"))
@@ -112,7 +112,7 @@ def test_the_guide_s_numbers_are_the_code_s() -> None:
     assert (MAX_CONCURRENT_REQUESTS, "Four requests of one certificate" in GUIDE) == (4, True)
 
 
-def test_the_guide_names_what_is_signed() -> None:
+def test_guide_lists_the_signed_attributes() -> None:
     form = GUIDE.split("```json\n")[1].split("\n```")[0]
     assert {*json.loads(form)} == {*feed_signature.SIGNED, "feed", "datasha256"}
     assert form.replace("…", "") == json.dumps(
@@ -120,7 +120,7 @@ def test_the_guide_names_what_is_signed() -> None:
     )
 
 
-def test_every_link_of_the_guide_and_the_page_leads_somewhere() -> None:
+def test_links_of_the_guide_and_the_page_exist() -> None:
     page = (FOLDER / "index.html").read_text("utf-8")
     links = {*re.findall(r"\]\(([^)#]+)\)", GUIDE), *re.findall(r'href="([^"#]+)"', page)}
     assert len(links) > 20

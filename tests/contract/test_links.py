@@ -33,7 +33,7 @@ def names_in(path: Path) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_what_a_document_points_at_exists(document: Path) -> None:
+def test_links_in_documents_exist(document: Path) -> None:
     for path, name in pointers(document):
         # SERVICE stands for any of them; a decision may be named by its number alone.
         found = [*ROOT.glob(path.replace("SERVICE", "*")), *ROOT.glob(f"{path}-*.md")]

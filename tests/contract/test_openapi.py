@@ -64,7 +64,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 @pytest.mark.parametrize("name", [*APIS, *OPERATORS])
-def test_every_operation_says_who_may_call_it_and_what_comes_back(name: str) -> None:
+def test_every_operation_documents_its_callers_and_responses(name: str) -> None:
     found = document(name)
     schemes = found["components"].get("securitySchemes", {})
     assert found["servers"]
@@ -82,7 +82,7 @@ def test_every_operation_says_who_may_call_it_and_what_comes_back(name: str) -> 
 
 
 @pytest.mark.parametrize("name", APIS)
-def test_every_problem_of_a_service_stands_at_some_operation(name: str) -> None:
+def test_every_problem_of_a_service_is_documented_at_an_operation(name: str) -> None:
     listed = {
         schema["properties"]["type"]["const"]
         for component, schema in document(name)["components"]["schemas"].items()
@@ -137,7 +137,7 @@ def small_app() -> flask.Flask:
         ("bare", '"mood" is a required property'),
     ],
 )
-def test_an_answer_that_differs_from_its_document_is_found(mood: str, fault: str | None) -> None:
+def test_answer_that_differs_from_its_document_is_found(mood: str, fault: str | None) -> None:
     app = small_app()
     with app.test_request_context(f"/any/v1/moods/{mood}"):
         response = flask.make_response(app.dispatch_request()) if mood not in ("sad", "undescribed") else _refused(app)

@@ -11,18 +11,18 @@ from tests.support.operators import ROUTES
 
 
 @pytest.mark.parametrize("name", stack.OPERATED)
-def test_the_table_names_every_route(name: str) -> None:
+def test_table_names_every_route(name: str) -> None:
     assert sorted(operator_routes(name)) == sorted(ROUTES[name])
 
 
-def test_whoever_holds_events_is_operated_and_nobody_else() -> None:
+def test_exactly_the_consumers_have_an_operator_api() -> None:
     operated = {name for name in SERVICES if service(name).subscriptions or service(name).operations}
     assert operated == set(stack.OPERATED) == set(ROUTES)
 
 
-def test_every_action_of_a_route_is_one_that_a_role_can_have() -> None:
+def test_every_action_of_a_route_belongs_to_a_role() -> None:
     assert {action for routes in ROUTES.values() for _, _, action in routes} <= {str(action) for action in Action}
 
 
-def test_the_document_is_as_the_code_writes_it() -> None:
+def test_document_is_as_the_code_writes_it() -> None:
     assert desk_document.DESK.read_text("utf-8") == desk_document.text(), "make docs"

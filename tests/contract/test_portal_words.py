@@ -44,14 +44,14 @@ def without_words(problems: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(slug, text) for slug, text in found if text == refusals.INTERNAL]
 
 
-def test_every_problem_has_words() -> None:
+def test_every_problem_has_a_text() -> None:
     every = (
         set(slugs(application.PROBLEMS, identity.PROBLEMS, issuance.PROBLEMS, payment.PROBLEMS)) - NEVER_SHOWN | COMMON
     )
     assert without_words((slug, "") for slug in sorted(every)) == []
 
 
-def test_every_finer_reason_has_words() -> None:
+def test_every_reason_has_a_text() -> None:
     reasons = {
         "certificate-refused": CertificateFault,
         "signature-refused": SignatureFault,
@@ -76,5 +76,5 @@ def test_every_finer_reason_has_words() -> None:
     ],
     ids=["renewal", "item", "course", "product", "check", "standing", "ending"],
 )
-def test_every_state_and_step_has_words_and_none_are_left_over(words: dict[str, str], slugs: Iterable[str]) -> None:
+def test_every_state_and_step_has_a_text_and_no_text_is_unused(words: dict[str, str], slugs: Iterable[str]) -> None:
     assert set(words) == {str(slug) for slug in slugs}

@@ -34,7 +34,7 @@ def test_every_fallback_letter_is_typeset() -> None:
     ("text", "character"),
     [("陳\U00030000", "\U00030000"), ("สมชาย", "ส"), ("CHAN 😀", "😀"), ("\U0002a700", "\U0002a700"), ("a\x00", "\0")],
 )
-def test_unprintable_character_is_found_and_would_hold_the_letter(text: str, character: str) -> None:
+def test_unprintable_character_is_found(text: str, character: str) -> None:
     assert find_unprintable(text) == character
     if character != "\0":
         with pytest.raises(EnvelopeUnusable):

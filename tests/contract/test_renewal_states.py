@@ -3,7 +3,7 @@
 from devtools.docs import documents
 
 
-def test_the_drawing_is_as_the_code_draws_it() -> None:
+def test_drawing_is_as_the_code_generates_it() -> None:
     assert documents.STATES.read_text("utf-8") == documents.states(), "make docs"
 
 

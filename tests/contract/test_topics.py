@@ -36,29 +36,29 @@ def test_every_service_is_listed() -> None:
 
 
 @pytest.mark.parametrize("service", SUBSCRIPTIONS)
-def test_a_service_may_read_exactly_what_it_subscribes_to(service: str) -> None:
+def test_service_may_read_exactly_what_it_subscribes_to(service: str) -> None:
     assert {*ACCESS[service].reads} == {*topics(SUBSCRIPTIONS[service])}
 
 
 @pytest.mark.parametrize("service", SUBSCRIPTIONS)
-def test_a_service_may_write_exactly_the_topics_of_its_own_events(service: str) -> None:
+def test_service_may_write_exactly_the_topics_of_its_own_events(service: str) -> None:
     own = {event.TOPIC for event in ALL.values() if event.__module__ == f"shared.events.{service}"}
     assert {*ACCESS[service].writes} == own
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_topic_has_one_writer(topic: Topic) -> None:
+def test_topic_has_one_writer(topic: Topic) -> None:
     assert len([service for service, access in ACCESS.items() if topic in access.writes]) == 1
 
 
-def test_every_event_that_somebody_announces_is_known_to_whom_it_concerns() -> None:
+def test_restricted_topics_are_read_by_their_subscribers_only() -> None:
     """Sealed PINs are for mailing alone, what was signed for the desk, copies of the evidence for nobody."""
     assert [service for service, access in ACCESS.items() if Topic.EVIDENCE in access.reads] == []
     assert [service for service, access in ACCESS.items() if Topic.PIN_ENVELOPES in access.reads] == ["mailing"]
     assert [service for service, access in ACCESS.items() if Topic.IDENTITY in access.reads] == ["desk"]
 
 
-def test_the_readmes_picture_shows_who_writes_and_reads_each_topic_and_whom_the_gateway_reaches() -> None:
+def test_diagram_in_the_readme_shows_topics_and_routes() -> None:
     picture = (Path(__file__).parents[2] / "README.md").read_text("utf-8").split("```mermaid")[1].split("```")[0]
     topic_arrow = re.compile(r'^ *(\w+) -- "?([a-z-]+\.[a-z-]+)[^"\n]*?"? --> (.*)$', re.MULTILINE)
     drawn = {

@@ -28,13 +28,13 @@ def cancelled(system: Target, spare: Iterator[str], tmp_path_factory: pytest.Tem
     journey.ar.close()
 
 
-def test_the_refund_is_announced_before_the_end_and_both_once(cancelled: Journey, system: Target) -> None:
+def test_refund_and_end_are_announced_once_in_this_order(cancelled: Journey, system: Target) -> None:
     found = events(system, cancelled.id)
     assert found["application.events"][-3:] == ["cancellation-requested", "refund-due", "renewal-cancelled"]
     assert found["payment.events"] == ["payment-captured", "payment-refunded"]
 
 
-def test_the_ar_is_told_once_in_chinese_with_the_sum(cancelled: Journey) -> None:
+def test_ar_gets_one_mail_in_chinese_with_the_amount(cancelled: Journey) -> None:
     def told() -> list[dict[str, str]] | None:
         mails = cancelled.mails()
         return mails if len(mails) == 2 else None
@@ -47,7 +47,7 @@ def test_the_ar_is_told_once_in_chinese_with_the_sum(cancelled: Journey) -> None
         assert f"HK${cancelled.renewal['amount_minor'] / 100:,.2f}" in end[form]
 
 
-def test_its_letter_is_in_chinese_and_is_erased_though_it_is_never_posted(cancelled: Journey, system: Target) -> None:
+def test_letter_is_in_chinese_and_erased_unposted(cancelled: Journey, system: Target) -> None:
     """From an open batch by itself; one that is closed may be at the post, so the clerk says that it is not."""
     [letter] = cancelled.letters
     [(envelope_id, state)] = rows(

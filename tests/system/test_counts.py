@@ -60,26 +60,26 @@ def wait_for_rest(system: Target) -> None:
     wait_until(lambda: invariants.at_rest(system), limit=60, what="nothing is left to do", every=0.2)
 
 
-def test_a_renewal_of_one_item_is_eleven_records(counts: Counts) -> None:
+def test_renewal_of_one_item_makes_eleven_records(counts: Counts) -> None:
     assert counts.kafka_records == 11
 
 
-def test_a_renewal_commits_no_oftener_than_it_did(counts: Counts) -> None:
+def test_commits_of_a_renewal_stay_within_the_limit(counts: Counts) -> None:
     assert 56 <= counts.commits <= 78
 
 
-def test_a_renewal_writes_no_more_than_it_did(counts: Counts) -> None:
+def test_written_bytes_of_a_renewal_stay_within_the_limit(counts: Counts) -> None:
     # Some 13 KB of it are the copy of the evidence: the signed document, the CMS and its chain, once more.
     assert 90_000 <= counts.wal_bytes <= 132_000
 
 
 @pytest.mark.parametrize("process", ROUND_TRIPS)
-def test_a_process_asks_the_database_no_oftener_than_it_did(counts: Counts, process: str) -> None:
+def test_statements_of_an_idle_process_stay_within_the_limit(counts: Counts, process: str) -> None:
     service, _, kind = process.partition("-")
     more = MORE_SEALS if kind == "work" else 0
     assert 0 < counts.round_trips[service, kind] <= ROUND_TRIPS[process] + more
 
 
-def test_no_process_is_left_out(counts: Counts) -> None:
+def test_every_process_is_counted(counts: Counts) -> None:
     found = {"-".join(process) for process in counts.round_trips}
     assert found - set(ROUND_TRIPS) <= {"identity-work", "application-work"}, "these two seal, and one fetches CRLs"

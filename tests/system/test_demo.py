@@ -23,7 +23,7 @@ def left_open(journey: Callable[..., Journey]) -> Iterator[Journey]:
 
 
 @pytest.mark.usefixtures("left_open")
-def test_a_renewal_left_open_is_in_no_ones_way(system: Target) -> None:
+def test_open_renewal_does_not_disturb_the_demo(system: Target) -> None:
     command = (sys.executable, "-m", "devtools.scenario", "--folder", str(system.installation.folder))
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)

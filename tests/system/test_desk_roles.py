@@ -35,7 +35,7 @@ def open_page(door: Door, system: Target, endpoint: str, member: str | None) -> 
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_role_opens_its_pages_through_the_gateway_and_no_other(door: Door, system: Target, role: Role) -> None:
+def test_role_opens_its_pages_through_the_gateway_and_no_other(door: Door, system: Target, role: Role) -> None:
     for endpoint in ADDRESSES:
         status, heading = open_page(door, system, endpoint, MEMBERS[role])
         if PAGES[endpoint] in MAY[role]:
@@ -53,7 +53,7 @@ REFUSED: Final = {
 
 
 @pytest.mark.parametrize("member", REFUSED)
-def test_who_has_no_role_or_no_good_certificate_is_told_so_whatever_they_open(
+def test_visitor_without_a_role_or_valid_certificate_is_refused_on_every_page(
     door: Door, system: Target, member: str | None
 ) -> None:
     status, fault = REFUSED[member]
@@ -61,7 +61,7 @@ def test_who_has_no_role_or_no_good_certificate_is_told_so_whatever_they_open(
         assert open_page(door, system, endpoint, member) == (status, words.REFUSALS[fault][0]), endpoint
 
 
-def test_the_desks_own_socket_lets_nobody_in_without_the_gateways_word(door: Door) -> None:
+def test_desk_socket_refuses_requests_without_the_gateways_header(door: Door) -> None:
     for method, path in ADDRESSES.values():
         assert door.straight("desk", method, path).status == 401
 
@@ -85,7 +85,7 @@ def ask(door: Door, service: str, route: Route, *headers: Header) -> Reply:
 
 @pytest.mark.parametrize("service", ROUTES)
 @pytest.mark.parametrize("role", list(Role))
-def test_with_every_word_that_the_desk_has_for_a_role_its_routes_open_and_no_other(
+def test_desk_tokens_of_a_role_open_exactly_its_routes(
     door: Door, desk_key: SigningKey, role: Role, service: str
 ) -> None:
     for route in ROUTES[service]:
@@ -97,7 +97,7 @@ def test_with_every_word_that_the_desk_has_for_a_role_its_routes_open_and_no_oth
 
 
 @pytest.mark.parametrize(("service", "route"), ALL, ids=lambda each: each if isinstance(each, str) else each[1])
-def test_straight_at_a_service_nobody_elses_word_opens_anything(
+def test_service_refuses_tokens_of_other_signers(
     door: Door, system: Target, desk_key: SigningKey, service: str, route: Route
 ) -> None:
     other = next(each for each in stack.OPERATED if each != service)
@@ -112,7 +112,7 @@ def test_straight_at_a_service_nobody_elses_word_opens_anything(
 
 
 @pytest.mark.parametrize("host", [API_HOST, SIGN_IN_HOST, PORTAL_HOST, BACK_OFFICE_HOST, DESK_HOST])
-def test_no_way_of_the_gateways_leads_to_an_operators_address(door: Door, desk_key: SigningKey, host: str) -> None:
+def test_operator_apis_are_not_reachable_through_the_gateway(door: Door, desk_key: SigningKey, host: str) -> None:
     member = MEMBERS[Role.SUPERVISOR] if host == DESK_HOST else None
     for path in ("/operator/v1/held-events", "/mailing/operator/v1/batches", "/mailing/v1/../../operator/v1/batches"):
         reply = door.ask("GET", path, headers=[word(desk_key, "mailing", "see-held")], host=host, person=member)

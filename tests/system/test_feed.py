@@ -29,7 +29,7 @@ def connect(system: Target, name: str) -> Connection:
     return gateway.connect(BACK_OFFICE_HOST, certificate=folder / f"{name}.pem", key=folder / f"{name}.key")
 
 
-def test_over_http_and_over_kafka_the_back_office_gets_the_same_bytes(system: Target, victim: Journey) -> None:
+def test_feed_has_the_same_bytes_over_http_and_kafka(system: Target, victim: Journey) -> None:
     backoffice = connect(system, "backoffice")
     try:
         batch = json.loads(backoffice.request("GET", f"{EVENTS}?limit=1000").body)
@@ -59,7 +59,7 @@ def lag(system: Target) -> str:
 
 
 @pytest.mark.parametrize("name", ["monitor", "stranger"])
-def test_nobody_else_of_the_same_ca_reads_events(system: Target, name: str) -> None:
+def test_other_certificates_of_the_same_ca_cannot_read_events(system: Target, name: str) -> None:
     client = connect(system, name)
     try:
         with pytest.raises(Problem) as refused:

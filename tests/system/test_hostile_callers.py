@@ -65,7 +65,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("person", SAMPLES)
-def test_an_e_cert_that_is_not_accepted_gets_its_reason_and_nothing_else(door: Door, person: str) -> None:
+def test_refused_e_cert_gets_its_reason_only(door: Door, person: str) -> None:
     status, slug, reason = SAMPLES[person]
     reply = door.sign_in(person)
     assert (reply.refusal, reply.json.get("reason")) == ((status, slug), reason)
@@ -74,12 +74,12 @@ def test_an_e_cert_that_is_not_accepted_gets_its_reason_and_nothing_else(door: D
     assert door.ask("POST", path, headers=[JSON], body=body, host=SIGN_IN_HOST, person=person).slug == slug
 
 
-def test_an_encipherment_key_does_not_even_finish_the_handshake(door: Door) -> None:
+def test_encipherment_key_fails_the_handshake(door: Door) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         door.sign_in("chan-mei-ling-encipherment")
 
 
-def test_a_mutual_recognition_e_cert_of_an_enrolled_ar_lets_in_that_ar(door: Door) -> None:
+def test_mutual_recognition_e_cert_signs_in_its_enrolled_ar(door: Door) -> None:
     assert claims(door.sign_in("lee-siu-fong-mutual-recognition").json["access_token"])["sub"] == "lee-siu-fong"
 
 
@@ -110,7 +110,7 @@ def some(headers: list[Header]) -> list[Header]:
     return [*headers[:7], *(header for header in headers if len(header[1]) < 100)]
 
 
-def test_forged_headers_sign_nobody_in(door: Door, system: Target) -> None:
+def test_forged_headers_do_not_sign_in(door: Door, system: Target) -> None:
     for header in forged_headers(system):
         assert door.sign_in(None, header).refusal == (403, "client-certificate-missing"), header
         assert door.ask("GET", "/identity/v1/me", headers=[header]).status == 401, header
@@ -183,7 +183,7 @@ def bad_tokens(good: str, system: Target, others: list[str]) -> dict[str, str]:
     }
 
 
-def test_nothing_but_an_access_token_of_identity_opens_anything(
+def test_only_an_access_token_of_identity_is_accepted(
     door: Door, system: Target, victim: Journey, tokens: dict[str, str], unpaid: Journey
 ) -> None:
     [(attestation, receipt)] = rows(
@@ -199,7 +199,7 @@ def test_nothing_but_an_access_token_of_identity_opens_anything(
         assert door.ask("GET", "/identity/v1/me", headers=[("Authorization", other)]).status == 401, other
 
 
-def test_what_is_another_organisations_does_not_exist(door: Door, victim: Journey, tokens: dict[str, str]) -> None:
+def test_data_of_another_subscriber_is_404(door: Door, victim: Journey, tokens: dict[str, str]) -> None:
     order = victim.orders[0]
     csr = {"reference": order.reference, "pins": {order.server_names[0]: victim.letters[0].pin}, "csr": "x"}
     for token in (tokens["lee"], door.sign_in("lee-siu-fong-mutual-recognition").json["access_token"]):
@@ -230,7 +230,7 @@ def test_what_is_another_organisations_does_not_exist(door: Door, victim: Journe
     assert victim.ar.renewal(victim.id)["state"] == "awaiting-csrs"
 
 
-def test_a_colleague_sees_and_may_not_act_in_the_signers_name(
+def test_another_ar_of_the_subscriber_may_read_but_not_act(
     door: Door, victim: Journey, unpaid: Journey, tokens: dict[str, str]
 ) -> None:
     order = victim.orders[0]
@@ -247,7 +247,7 @@ def test_a_colleague_sees_and_may_not_act_in_the_signers_name(
     assert door.post("/application/v1/renewals", draft, tokens["wong"]).json["reason"] == "ar-changed"
 
 
-def test_a_checkout_authorisation_is_for_one_renewal_one_person_and_one_request(
+def test_checkout_authorisation_is_for_one_renewal_one_person_and_one_request(
     door: Door, system: Target, victim: Journey, unpaid: Journey, tokens: dict[str, str]
 ) -> None:
     token = unpaid.ar.token
@@ -277,7 +277,7 @@ def test_a_checkout_authorisation_is_for_one_renewal_one_person_and_one_request(
     assert door.post("/payment/v1/checkouts", body, token).refusal == (409, "already-paid")
 
 
-def test_an_attestation_is_for_one_document_and_is_submitted_once(
+def test_attestation_is_for_one_document_and_is_submitted_once(
     door: Door, system: Target, journey: Begin, victim: Journey, spare: Iterator[str]
 ) -> None:
     drafted = journey(next(spare))
@@ -312,7 +312,7 @@ def test_an_attestation_is_for_one_document_and_is_submitted_once(
     assert door.post(twins, {"attestation": of_twin}, token).json["reason"] == "being-renewed"
 
 
-def test_a_signature_is_not_attested_for_another_document_or_another_person(
+def test_signature_is_not_attested_for_another_document_or_another_person(
     door: Door, journey: Begin, spare: Iterator[str], tokens: dict[str, str]
 ) -> None:
     drafted = journey(next(spare))
@@ -341,9 +341,7 @@ def test_a_signature_is_not_attested_for_another_document_or_another_person(
     assert drafted.ar.sign(drafted.id), "none of this has used up the nonce"
 
 
-def test_a_webhook_is_believed_in_nothing_even_when_its_signature_is_good(
-    door: Door, system: Target, unpaid: Journey
-) -> None:
+def test_webhook_content_is_never_trusted(door: Door, system: Target, unpaid: Journey) -> None:
     unpaid_checkout = {"renewal_id": unpaid.id, "authorisation": authorisation(door, unpaid.id)}
     assert door.post("/payment/v1/checkouts", unpaid_checkout, unpaid.ar.token).status == 200
     query = "SELECT c.id FROM checkouts AS c JOIN payments AS p ON p.id = c.payment_id WHERE p.renewal_id = %s"
@@ -377,7 +375,7 @@ def test_a_webhook_is_believed_in_nothing_even_when_its_signature_is_good(
     assert unpaid.ar.renewal(unpaid.id)["state"] == "awaiting-payment"
 
 
-def test_the_checkout_page_sends_nobody_anywhere_but_back_to_the_merchant(door: Door, unpaid: Journey) -> None:
+def test_checkout_page_redirects_to_the_merchant_only(door: Door, unpaid: Journey) -> None:
     body = {"renewal_id": unpaid.id, "authorisation": authorisation(door, unpaid.id)}
     url = door.post("/payment/v1/checkouts", body, unpaid.ar.token).json["checkout_url"]
     port = door.installation.ports

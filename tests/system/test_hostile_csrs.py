@@ -73,7 +73,7 @@ def bad_csrs(name: str) -> dict[str, tuple[str, str, str | None]]:
     }
 
 
-def test_a_bad_csr_gets_its_reason_and_costs_no_try(door: Door, victim: Journey) -> None:
+def test_bad_csr_gets_its_reason_and_uses_no_attempt(door: Door, victim: Journey) -> None:
     for what, (text, slug, reason) in bad_csrs(victim.orders[0].server_names[0]).items():
         reply = send(door, victim, submission(victim, csr=text))
         assert (reply.refusal, reply.json.get("reason")) == ((422, slug), reason), what
@@ -81,7 +81,7 @@ def test_a_bad_csr_gets_its_reason_and_costs_no_try(door: Door, victim: Journey)
     assert tries_left(victim) == pins.MAX_ATTEMPTS
 
 
-def test_a_pasted_private_key_is_never_certified_afterwards(door: Door, victim: Journey) -> None:
+def test_pasted_private_key_is_never_certified_afterwards(door: Door, victim: Journey) -> None:
     key = ec_key()
     good = as_pem(csr_der(key, names=victim.orders[0].server_names))
     assert send(door, victim, submission(victim, csr=private_pem(key))).slug == "private-key-pasted"
@@ -89,7 +89,7 @@ def test_a_pasted_private_key_is_never_certified_afterwards(door: Door, victim: 
     assert (reply.refusal, reply.json["reason"]) == ((422, "key-not-allowed"), "key-blocked")
 
 
-def test_what_is_mistyped_costs_no_try(door: Door, victim: Journey) -> None:
+def test_mistyped_pin_uses_no_attempt(door: Door, victim: Journey) -> None:
     [name], pin = victim.orders[0].server_names, victim.letters[0].pin
     for what, changes, slug in (
         ("a slip", {"pins": {name: off_by_one(pin)}}, "pin-slip"),
@@ -114,7 +114,7 @@ def test_what_is_mistyped_costs_no_try(door: Door, victim: Journey) -> None:
     assert tries_left(victim) == pins.MAX_ATTEMPTS
 
 
-def test_twenty_guesses_at_once_through_the_gateway_never_get_a_sixth(
+def test_twenty_concurrent_guesses_get_at_most_five_attempts(
     door: Door, system: Target, journey: Begin, spare: Iterator[str]
 ) -> None:
     target = journey(next(spare))
@@ -135,7 +135,7 @@ def test_twenty_guesses_at_once_through_the_gateway_never_get_a_sixth(
     assert Counter(action for (action,) in actions)["pin-wrong"] == pins.MAX_ATTEMPTS
 
 
-def test_neither_pins_nor_pasted_keys_are_kept_anywhere(door: Door, system: Target, victim: Journey) -> None:
+def test_pins_and_pasted_keys_are_stored_nowhere(door: Door, system: Target, victim: Journey) -> None:
     marked = ec_key()
     pasted = private_pem(marked)
     send(door, victim, submission(victim, csr=pasted))
@@ -146,7 +146,7 @@ def test_neither_pins_nor_pasted_keys_are_kept_anywhere(door: Door, system: Targ
     assert not [secret for secret in secrets if secret in kept]
 
 
-def test_a_certificate_is_not_had_before_it_is_there(door: Door, victim: Journey) -> None:
+def test_certificate_is_404_before_it_is_issued(door: Door, victim: Journey) -> None:
     path = f"/issuance/v1/orders/{victim.orders[0].item_id}"
     token = victim.ar.token
     assert door.get(f"{path}/certificate", token).refusal == (404, "certificate-not-found")
@@ -158,6 +158,6 @@ def test_a_certificate_is_not_had_before_it_is_there(door: Door, victim: Journey
 
 
 @pytest.mark.parametrize("header", [("Range", "bytes=0-1"), ("If-Modified-Since", "yesterday"), ("If-None-Match", '"')])
-def test_the_crl_is_given_to_anyone_whatever_they_say(door: Door, header: tuple[str, str]) -> None:
+def test_crl_is_public(door: Door, header: tuple[str, str]) -> None:
     reply = door.ask("GET", "/issuance/v1/crl", headers=[header])
     assert (reply.status, reply.headers["content-type"]) == (200, "application/pkix-crl")

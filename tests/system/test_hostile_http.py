@@ -47,17 +47,17 @@ def unharmed(victim: Journey) -> Iterator[None]:
         ),
     ],
 )
-def test_a_path_that_is_none_does_not_exist(door: Door, victim: Journey, path: str) -> None:
+def test_malformed_path_is_404(door: Door, victim: Journey, path: str) -> None:
     assert door.get(path, victim.ar.token).refusal == (404, "not-found")
 
 
 @pytest.mark.parametrize("path", ["/identity/v1/%74okens", "/identity/v1/tokens", "/identity/v1/./t%6fkens"])
-def test_what_the_certificate_decides_is_not_on_the_api_host_however_it_is_spelt(door: Door, path: str) -> None:
+def test_sign_in_paths_are_404_on_the_api_host_in_every_spelling(door: Door, path: str) -> None:
     assert door.ask("POST", path, headers=[("X-Forwarded-Client-Cert", "x")]).refusal == (404, "not-found")
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/%6detrics", "/en/../livez", "//readyz", "/%72eadyz"])
-def test_what_the_platform_asks_is_not_on_the_portals_host_however_it_is_spelt(door: Door, path: str) -> None:
+def test_health_pages_are_404_on_the_portal_host_in_every_spelling(door: Door, path: str) -> None:
     reply = door.ask("GET", path, host=PORTAL_HOST)
     assert (reply.status, reply.headers["content-type"].split(";")[0]) == (404, "text/html")
 
@@ -65,16 +65,16 @@ def test_what_the_platform_asks_is_not_on_the_portals_host_however_it_is_spelt(d
 @pytest.mark.parametrize(
     "path", ["/identity/v1/..%2fmetrics", "/identity/v1/..%5cmetrics", "/identity%2fv1/me", "/identity/v1/me%00", "*"]
 )
-def test_an_escaped_slash_or_nul_is_refused_by_the_gateway(door: Door, victim: Journey, path: str) -> None:
+def test_escaped_slash_or_nul_is_refused_by_the_gateway(door: Door, victim: Journey, path: str) -> None:
     assert door.get(path, victim.ar.token).refusal == (400, "bad-request")
 
 
 @pytest.mark.parametrize(("path", "where"), [("/identity/v1/me?a=%00", "query"), ("/issuance/v1/crl?%00=a", "name")])
-def test_a_nul_in_a_query_is_refused(door: Door, victim: Journey, path: str, where: str) -> None:
+def test_nul_in_a_query_is_refused(door: Door, victim: Journey, path: str, where: str) -> None:
     assert door.get(path, victim.ar.token).refusal == (400, "malformed-request"), where
 
 
-def test_a_huge_path_query_or_header_is_a_problem(door: Door, victim: Journey) -> None:
+def test_huge_path_query_or_header_is_a_problem(door: Door, victim: Journey) -> None:
     token = victim.ar.token
     assert door.get("/identity/v1/" + "a" * 5_000, token).status == 414
     assert door.get("/identity/v1/" + "a" * 5_000, token).slug
@@ -89,13 +89,13 @@ def test_a_huge_path_query_or_header_is_a_problem(door: Door, victim: Journey) -
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE"])
-def test_a_method_that_a_route_lacks_is_refused(door: Door, victim: Journey, method: str) -> None:
+def test_method_that_a_route_lacks_is_refused(door: Door, victim: Journey, method: str) -> None:
     reply = door.ask(method, "/identity/v1/me", headers=signed_in(victim.ar.token))
     assert reply.refusal == (405, "method-not-allowed")
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "FOO", "get"])
-def test_a_method_that_is_none_is_refused(door: Door, method: str) -> None:
+def test_malformed_method_is_refused(door: Door, method: str) -> None:
     assert door.ask(method, "/identity/v1/me").refusal == (400, "bad-request")
 
 
@@ -123,7 +123,7 @@ SMUGGLED = b"0\r\n\r\nGET /application/v1/renewals HTTP/1.1\r\nHost: api.ecert.l
         (b": b\r\nContent-Length: 0", 400),
     ],
 )
-def test_a_request_whose_end_is_unclear_goes_no_further(door: Door, victim: Journey, lines: bytes, status: int) -> None:
+def test_ambiguous_request_length_is_refused(door: Door, victim: Journey, lines: bytes, status: int) -> None:
     token = victim.ar.token.encode()
     head = b"POST /application/v1/renewals HTTP/1.1\r\nHost: api.ecert.localhost\r\nAuthorization: Bearer " + token
     reply = door.send(head + b"\r\nContent-Type: application/json\r\n" + lines + b"\r\n\r\n" + SMUGGLED)
@@ -143,11 +143,11 @@ def test_a_request_whose_end_is_unclear_goes_no_further(door: Door, victim: Jour
         (b"\x16\x03\x01\x02\x00\r\n\r\n", (400, "bad-request")),
     ],
 )
-def test_what_is_no_request_for_this_host_is_refused(door: Door, raw: bytes, refusal: tuple[int, str]) -> None:
+def test_request_for_another_host_is_refused(door: Door, raw: bytes, refusal: tuple[int, str]) -> None:
     assert door.send(raw).refusal == refusal
 
 
-def test_an_expectation_nobody_meets_is_a_problem(door: Door, victim: Journey) -> None:
+def test_unknown_expectation_is_a_problem(door: Door, victim: Journey) -> None:
     reply = door.post("/application/v1/renewals", {}, victim.ar.token, ("Expect", "a miracle"))
     assert reply.refusal == (417, "expectation-failed")
 
@@ -176,7 +176,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_bad_body_is_a_problem_on_every_route(door: Door, victim: Journey, name: str) -> None:
+def test_bad_body_is_a_problem_on_every_route(door: Door, victim: Journey, name: str) -> None:
     for path in POSTS:
         reply = door.post(path, BODIES[name], victim.ar.token)
         assert reply.slug, path
@@ -194,7 +194,7 @@ def test_a_bad_body_is_a_problem_on_every_route(door: Door, victim: Journey, nam
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "\xff"])
-def test_a_body_of_another_kind_is_not_read_as_json(door: Door, victim: Journey, kind: str) -> None:
+def test_body_of_another_media_type_is_not_read_as_json(door: Door, victim: Journey, kind: str) -> None:
     headers = [*signed_in(victim.ar.token), ("Content-Type", kind), ("Idempotency-Key", uuid.uuid4().hex)]
     body = b'{"items": [{"srn": "0002310001"}]}'
     reply = door.ask("POST", "/application/v1/renewals", headers=headers, body=body)
@@ -202,7 +202,7 @@ def test_a_body_of_another_kind_is_not_read_as_json(door: Door, victim: Journey,
 
 
 @pytest.mark.parametrize("host", [API_HOST, SIGN_IN_HOST])
-def test_a_megabyte_is_refused_every_time_whatever_it_claims_to_be(door: Door, host: str) -> None:
+def test_body_of_a_megabyte_is_refused_with_every_header(door: Door, host: str) -> None:
     path = "/identity/v1/tokens" if host == SIGN_IN_HOST else "/payment/v1/provider-webhooks"
     for kind in ("text/plain", "application/json") * 5:
         reply = door.ask("POST", path, headers=[("Content-Type", kind)], body=b"x" * 1_000_000, host=host)
@@ -210,13 +210,13 @@ def test_a_megabyte_is_refused_every_time_whatever_it_claims_to_be(door: Door, h
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 201, "with a space", "\xff" * 20, "a\tb\tc\td\te"])
-def test_an_idempotency_key_that_is_none_is_refused(door: Door, victim: Journey, key: str) -> None:
+def test_malformed_idempotency_key_is_refused(door: Door, victim: Journey, key: str) -> None:
     headers = [*signed_in(victim.ar.token), JSON, ("Idempotency-Key", key)]
     reply = door.ask("POST", "/application/v1/renewals", headers=headers, body=b"{}")
     assert reply.refusal == (400, "idempotency-key-missing")
 
 
-def test_an_idempotency_key_is_good_for_one_request_of_one_person(door: Door, victim: Journey) -> None:
+def test_idempotency_key_is_good_for_one_request_of_one_person(door: Door, victim: Journey) -> None:
     key = uuid.uuid4().hex
     body = {"items": [{"srn": "0002310004"}]}
     first = door.post("/application/v1/renewals", body, victim.ar.token, key=key)
@@ -228,7 +228,7 @@ def test_an_idempotency_key_is_good_for_one_request_of_one_person(door: Door, vi
     assert door.post("/application/v1/renewals", body, stranger, key=key).refusal == (409, "not-eligible")
 
 
-def test_straight_at_a_socket_nothing_more_is_told(door: Door, victim: Journey) -> None:
+def test_direct_request_at_a_socket_reveals_nothing_more(door: Door, victim: Journey) -> None:
     headers = [*signed_in(victim.ar.token), ("SCRIPT_NAME", "/identity"), ("X-Forwarded-Client-Cert", "Cert=x")]
     assert door.straight("identity", "GET", "/identity/v1/../metrics", headers).refusal == (404, "not-found")
     assert door.straight("identity", "GET", "/identity/metrics", headers).refusal == (404, "not-found")

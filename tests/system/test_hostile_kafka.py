@@ -120,7 +120,7 @@ def by_the_audit_key(system: Target, data: dict[str, Any], key: str) -> dict[str
         (by_the_audit_key, "token-refused"),
     ],
 )
-def test_a_forged_request_opens_no_order_and_sends_no_mail(
+def test_forged_request_opens_no_order_and_sends_no_mail(
     system: Target, intruder: Intruder, victim: Journey, forge: Forge, reason: str
 ) -> None:
     key = str(uuid.uuid4())
@@ -135,7 +135,7 @@ def test_a_forged_request_opens_no_order_and_sends_no_mail(
     assert held(system, "issuance", victim.id) == []
 
 
-def test_the_right_proofs_under_another_key_are_held_under_that_key(
+def test_right_proofs_under_another_key_are_held_under_that_key(
     system: Target, intruder: Intruder, victim: Journey
 ) -> None:
     key = str(uuid.uuid4())
@@ -144,7 +144,7 @@ def test_the_right_proofs_under_another_key_are_held_under_that_key(
     assert held(system, "issuance", victim.id) == []
 
 
-def test_a_changed_document_or_receipt_changes_no_order(
+def test_changed_document_or_receipt_changes_no_order(
     system: Target, intruder: Intruder, sacrifice: Journey, victim: Journey
 ) -> None:
     before = opened(system, sacrifice.id)
@@ -178,7 +178,7 @@ def test_a_changed_document_or_receipt_changes_no_order(
         ),
     ],
 )
-def test_mailings_rights_do_not_speak_for_issuance_or_payment(
+def test_mailing_cannot_write_topics_of_issuance_or_payment(
     system: Target, sacrifice: Journey, event_type: str, data: dict[str, Any]
 ) -> None:
     key = str(uuid.uuid4())
@@ -232,7 +232,7 @@ def junk() -> list[Junk]:
     ]
 
 
-def test_no_junk_stops_a_consumer(system: Target, journey: Begin, spare: Iterator[str]) -> None:
+def test_junk_does_not_stop_a_consumer(system: Target, journey: Begin, spare: Iterator[str]) -> None:
     before = {service: _held_event(system, service) for service in ("issuance", "mailing")}
     sent = junk()
     with snappy():
@@ -272,13 +272,13 @@ def _held_event(system: Target, service: str) -> int:
         ("application", Topic.IDENTITY),
     ],
 )
-def test_nobody_writes_anothers_topic(system: Target, principal: str, topic: Topic) -> None:
+def test_service_cannot_write_another_services_topic(system: Target, principal: str, topic: Topic) -> None:
     with pytest.raises(TopicAuthorizationFailedError):
         Intruder(system=system, principal=principal).send(topic, b"k", b"{}", [])
 
 
 @pytest.mark.parametrize("principal", ["application", "payment", "identity", "issuance"])
-def test_nobody_but_mailing_reads_sealed_pins(system: Target, victim: Journey, principal: str) -> None:
+def test_only_mailing_can_read_sealed_pins(system: Target, victim: Journey, principal: str) -> None:
     assert "pin-envelope-sealed" in events(system, victim.id)[Topic.PIN_ENVELOPES]
     settings = Intruder(system=system, principal=principal).settings()
     with contextlib.closing(KafkaConsumer(**settings, group_id=None)) as consumer:
@@ -292,7 +292,7 @@ def test_nobody_but_mailing_reads_sealed_pins(system: Target, victim: Journey, p
 
 
 @pytest.mark.parametrize(("principal", "group"), [("application", "issuance"), ("payment", "mailing")])
-def test_nobody_joins_anothers_group(system: Target, principal: str, group: str) -> None:
+def test_service_cannot_join_another_services_group(system: Target, principal: str, group: str) -> None:
     settings = Intruder(system=system, principal=principal).settings()
     with (
         contextlib.closing(KafkaConsumer(**settings, group_id=group)) as consumer,
@@ -301,7 +301,7 @@ def test_nobody_joins_anothers_group(system: Target, principal: str, group: str)
         consumer.committed(TopicPartition(Topic.APPLICATION, 0), timeout_ms=5000)
 
 
-def test_after_all_this_the_victims_renewal_ends_as_if_nothing_had_been(system: Target, victim: Journey) -> None:
+def test_attacked_renewal_completes_normally(system: Target, victim: Journey) -> None:
     victim.fulfil()
     victim.accept()
     assert set(victim.verify(system.root).values()) == {"OK"}

@@ -26,7 +26,7 @@ def is_open_to_others(path: Path, top: Path) -> bool:
     return all(stat.S_IMODE(folder.stat().st_mode) & 0o011 for folder in path.parents if folder.is_relative_to(top))
 
 
-def test_no_file_with_a_secret_is_open_to_others(system: Target, victim: Journey) -> None:
+def test_files_with_secrets_are_readable_by_their_owner_only(system: Target, victim: Journey) -> None:
     top = system.installation.folder
     secrets = [*system.installation.passwords.values(), victim.letters[0].pin, victim.ar.token]
     markers = [b"PRIVATE KEY", b"%PDF", b"SQLite format 3", *(secret.encode() for secret in secrets)]
@@ -44,7 +44,7 @@ def test_no_file_with_a_secret_is_open_to_others(system: Target, victim: Journey
     assert (stat.S_IMODE(system.installation.cluster.data.stat().st_mode) & 0o077) == 0
 
 
-def test_no_secret_is_in_a_process_list_or_a_log(system: Target, victim: Journey) -> None:
+def test_secrets_are_in_no_process_list_and_no_log(system: Target, victim: Journey) -> None:
     names = [*system.installation.passwords.values(), victim.ar.token, victim.letters[0].pin]
     signatures = [name.rsplit(".")[-1] for name in names]
     commands = [" ".join(process.cmdline()) for process in processes_of(system.installation.folder)]
@@ -55,7 +55,7 @@ def test_no_secret_is_in_a_process_list_or_a_log(system: Target, victim: Journey
         assert "PRIVATE KEY" not in text
 
 
-def test_no_log_has_a_traceback_after_all_this(system: Target, victim: Journey) -> None:
+def test_no_log_has_a_traceback(system: Target, victim: Journey) -> None:
     assert victim.id
     for file in system.installation.logs.glob("*-web.log"):
         assert "Traceback" not in file.read_text(errors="replace"), file.name

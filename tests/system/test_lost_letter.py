@@ -24,9 +24,7 @@ def new_letter(journey: Journey, old: Letter) -> Letter:
     return wait_for("the new PIN Envelope", look, seconds=60)
 
 
-def test_a_lost_envelope_is_replaced_and_its_pin_opens_nothing(
-    system: Target, journey: Begin, spare: Iterator[str]
-) -> None:
+def test_lost_envelope_is_replaced_and_its_pin_refused(system: Target, journey: Begin, spare: Iterator[str]) -> None:
     lost = journey(next(spare))
     lost.apply()
     lost.receive()

@@ -40,7 +40,7 @@ def test_every_certificate_verifies_and_has_no_lint(renewed: Journey, system: Ta
         assert not lint.pkilint_findings(certificate.public_bytes(Encoding.DER))
 
 
-def test_the_wildcard_certificate_covers_its_base_name(renewed: Journey) -> None:
+def test_wildcard_certificate_covers_its_base_name(renewed: Journey) -> None:
     wildcard = next(order for order in renewed.orders if order.product == "wildcard")
     certificate = x509.load_pem_x509_certificates(renewed.certificates[wildcard.reference].read_bytes())[0]
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -72,7 +72,7 @@ def test_exactly_one_csr_mail_names_every_server(renewed: Journey) -> None:
     assert all(name in mail["text"] and name in mail["html"] for name in names)
 
 
-def test_no_pin_is_anywhere_but_in_its_letter(renewed: Journey, system: Target) -> None:
+def test_pins_are_in_their_letters_only(renewed: Journey, system: Target) -> None:
     pins = [letter.pin.encode() for letter in renewed.letters]
     assert len(set(pins)) == 5
     for service in ("identity", "application", "payment", "mailing", "issuance"):
@@ -114,7 +114,7 @@ def read_topic(system: Target, topic: str) -> bytes:
     return b"\n".join(repr((record.key, record.value, record.headers)).encode() for record in records)
 
 
-def test_a_renewal_cancelled_before_payment_ends_and_frees_its_subscription(journey: Begin, system: Target) -> None:
+def test_renewal_cancelled_before_payment_ends_and_frees_its_subscription(journey: Begin, system: Target) -> None:
     cancelled = journey("0002310004")
     cancelled.ar.sign_in()
     cancelled.renewal = cancelled.ar.draft(cancelled.srns)
@@ -126,7 +126,7 @@ def test_a_renewal_cancelled_before_payment_ends_and_frees_its_subscription(jour
     assert again["state"] == "draft"
 
 
-def test_a_paid_renewal_cancelled_before_its_csrs_is_refunded_once(journey: Begin, system: Target) -> None:
+def test_paid_renewal_cancelled_before_its_csrs_is_refunded_once(journey: Begin, system: Target) -> None:
     cancelled = journey("0002310008", person="lee-siu-fong")
     cancelled.apply()
     cancelled.wait_for_state("awaiting-csrs")
@@ -138,7 +138,7 @@ def test_a_paid_renewal_cancelled_before_its_csrs_is_refunded_once(journey: Begi
     assert "certificate-issued" not in found.get("issuance.events", [])
 
 
-def test_the_chain_can_be_installed(renewed: Journey, tmp_path: Path) -> None:
+def test_certificate_chain_can_be_installed(renewed: Journey, tmp_path: Path) -> None:
     for chain in renewed.certificates.values():
         certificates = x509.load_pem_x509_certificates(chain.read_bytes())
         assert len(certificates) == 2

@@ -39,7 +39,7 @@ def sign(page: Page, site: Site, content: bytes, password: str = files.PASSWORD)
     return site.signature()
 
 
-def test_nothing_can_be_sent_before_the_script_is_there(page: Page, site: Site) -> None:
+def test_form_cannot_be_sent_before_the_script_is_loaded(page: Page, site: Site) -> None:
     """Seen from the start, the form sleeps: pressed now, it would send no signature."""
     asked: list[Route] = []
     page.route("**/signing.js", lambda route: asked.append(route))
@@ -66,7 +66,9 @@ def refused(page: Page, name: str) -> None:
     expect(message).to_have_class("portal-sign__message portal-sign__message--error")
 
 
-def test_a_sample_e_cert_signs_as_the_strict_verifier_and_openssl_ask(page: Page, site: Site, tmp_path: Path) -> None:
+def test_signature_of_a_sample_e_cert_passes_the_strict_verifier_and_openssl(
+    page: Page, site: Site, tmp_path: Path
+) -> None:
     now = datetime.now(UTC)
     pki = local_pki.PKI(tmp_path / "pki")
     local_pki.create(pki, {name: f"password of {name.rpartition('/')[2]}" for name in local_pki.PASSWORDS}, now=now)
@@ -88,13 +90,13 @@ def assert_openssl_accepts(signature: bytes, document: bytes, folder: Path, pki:
     assert (done.returncode, "CAdES Verification successful" in done.stderr) == (0, True), done.stderr
 
 
-def test_an_elliptic_curve_key_signs_too(page: Page, site: Site, world: World) -> None:
+def test_elliptic_curve_key_signs(page: Page, site: Site, world: World) -> None:
     holder = builders.issue(world.sub, Leaf(key=builders.ec_key("p-256")))
     verified = cms.verify(sign(page, site, files.modern(holder, world)), site.document, datetime.now(UTC))
     assert verified.certificate == holder.certificate
 
 
-def test_nothing_but_the_token_and_the_signature_is_sent(page: Page, site: Site, world: World) -> None:
+def test_form_sends_the_token_and_the_signature_alone(page: Page, site: Site, world: World) -> None:
     site.inputs_have_names = True
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -109,14 +111,14 @@ def test_nothing_but_the_token_and_the_signature_is_sent(page: Page, site: Site,
     }
 
 
-def test_the_signing_time_follows_the_server_and_not_the_readers_clock(page: Page, site: Site, world: World) -> None:
+def test_signing_time_is_the_servers_not_the_browsers(page: Page, site: Site, world: World) -> None:
     server = datetime.now(UTC) + timedelta(days=400)
     site.time = server.isoformat()
     verified = cms.verify(sign(page, site, files.modern(world.holder, world)), site.document, server)
     assert abs(verified.signing_time - server) < timedelta(minutes=1)
 
 
-def test_a_wrong_password_is_said_and_the_right_one_then_signs(page: Page, site: Site, world: World) -> None:
+def test_wrong_password_is_reported_and_the_right_one_then_signs(page: Page, site: Site, world: World) -> None:
     choose(page, site, files.modern(world.holder, world), "another")
     refused(page, "wrong-password")
     expect(page.locator("#secret")).to_be_focused()
@@ -138,7 +140,7 @@ def test_a_wrong_password_is_said_and_the_right_one_then_signs(page: Page, site:
         pytest.param(("-keypbe", "AES-192-CBC", "-certpbe", "AES-192-CBC"), id="AES-192, which Chrome lacks"),
     ],
 )
-def test_an_old_file_is_converted_by_the_command_on_the_page_and_then_signs(
+def test_old_file_is_converted_by_the_command_on_the_page_and_then_signs(
     page: Page, site: Site, world: World, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     old = files.by_openssl(world.holder, tmp_path, *options)
@@ -159,30 +161,30 @@ def test_an_old_file_is_converted_by_the_command_on_the_page_and_then_signs(
     cms.verify(signature, site.document, datetime.now(UTC))
 
 
-def test_aes_128_is_read(page: Page, site: Site, world: World, tmp_path: Path) -> None:
+def test_file_encrypted_with_aes_128_is_read(page: Page, site: Site, world: World, tmp_path: Path) -> None:
     made = files.by_openssl(world.holder, tmp_path, "-keypbe", "AES-128-CBC", "-certpbe", "AES-128-CBC")
     cms.verify(sign(page, site, made.read_bytes(), files.PLAIN_PASSWORD), site.document, datetime.now(UTC))
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\n", b"0\x80\x00\x00", b"\x00" * 2_000_000])
-def test_a_file_that_is_no_pkcs12_is_named_so(page: Page, site: Site, content: bytes) -> None:
+def test_file_that_is_not_pkcs12_is_reported(page: Page, site: Site, content: bytes) -> None:
     choose(page, site, content)
     refused(page, "not-pkcs12")
     expect(page.locator("#p12")).to_be_focused()
 
 
-def test_a_certificate_in_der_is_no_pkcs12(page: Page, site: Site, world: World) -> None:
+def test_der_certificate_is_reported_as_not_pkcs12(page: Page, site: Site, world: World) -> None:
     choose(page, site, world.holder.der)
     refused(page, "not-pkcs12")
 
 
-def test_a_key_for_encipherment_alone_does_not_sign(page: Page, site: Site, world: World) -> None:
+def test_key_for_encipherment_only_does_not_sign(page: Page, site: Site, world: World) -> None:
     holder = builders.issue(world.sub, Leaf(uses=("key_encipherment",)))
     choose(page, site, files.modern(holder, world))
     refused(page, "no-key")
 
 
-def test_a_key_without_its_own_certificate_does_not_sign(page: Page, site: Site, world: World) -> None:
+def test_key_without_its_own_certificate_does_not_sign(page: Page, site: Site, world: World) -> None:
     choose(page, site, files.mismatched(builders.rsa_key("another"), world.holder))
     refused(page, "no-key")
 
@@ -198,7 +200,7 @@ def test_certificates_without_a_key_do_not_sign(page: Page, site: Site, world: W
     refused(page, "no-key")
 
 
-def test_no_file_and_no_password_are_asked_for(page: Page, site: Site, world: World) -> None:
+def test_missing_file_and_missing_password_are_reported(page: Page, site: Site, world: World) -> None:
     page.goto(site.address)
     page.get_by_role("button", name="簽署").click()
     refused(page, "no-file")
@@ -223,7 +225,7 @@ def test_two_clicks_send_one_signature_and_leave_no_secret_in_the_page(page: Pag
     assert page.locator("#p12").evaluate("input => input.files.length") == 0
 
 
-def test_back_from_the_next_page_the_form_signs_again(page: Page, site: Site, world: World) -> None:
+def test_form_signs_again_after_the_browsers_back_button(page: Page, site: Site, world: World) -> None:
     sign(page, site, files.modern(world.holder, world))
     page.go_back()
     expect(page.locator("#secret")).to_have_value("")
@@ -232,7 +234,7 @@ def test_back_from_the_next_page_the_form_signs_again(page: Page, site: Site, wo
     cms.verify(sign(page, site, files.modern(world.holder, world)), site.document, datetime.now(UTC))
 
 
-def test_without_scripts_the_form_is_not_shown(site: Site, page: Page) -> None:
+def test_form_is_hidden_without_scripts(site: Site, page: Page) -> None:
     assert page.context.browser is not None
     with page.context.browser.new_context(java_script_enabled=False) as plain:
         window = plain.new_page()
@@ -241,9 +243,7 @@ def test_without_scripts_the_form_is_not_shown(site: Site, page: Page) -> None:
 
 
 @pytest.mark.slow
-def test_where_apt_may_not_be_used_the_packaged_chromium_starts_and_signs(
-    playwright: Playwright, site: Site, world: World
-) -> None:
+def test_packaged_chromium_signs_where_apt_is_not_available(playwright: Playwright, site: Site, world: World) -> None:
     chromium = programs.packaged_chromium()
     assert Path(chromium.program).is_relative_to(CACHE)
     with chromium.start(playwright) as browser:

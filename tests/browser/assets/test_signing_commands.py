@@ -45,7 +45,7 @@ def assert_signed_by(holder: Holder, folder: Path) -> None:
     assert verify((folder / SIGNATURE).read_bytes(), DOCUMENT, utc_now()).certificate == holder.certificate
 
 
-def test_an_e_cert_file_signs_as_it_is(folder: Path) -> None:
+def test_e_cert_file_signs_unconverted(folder: Path) -> None:
     holder = world().holder
     (folder / "e-cert.p12").write_bytes(files.modern(holder, world(), PIN))
     run(guide("openssl").steps[0].code, folder, *[("pass phrase", PIN)] * 2)
@@ -54,7 +54,7 @@ def test_an_e_cert_file_signs_as_it_is(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [("-legacy",), ("-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES")])
-def test_an_old_e_cert_file_signs_as_it_is_or_converted(folder: Path, options: tuple[str, ...]) -> None:
+def test_old_e_cert_file_signs_unconverted_or_converted(folder: Path, options: tuple[str, ...]) -> None:
     holder = world().holder
     files.by_openssl(holder, folder, *options).rename(folder / "e-cert.p12")
     direct, takes_out, puts_in = (step.code for step in guide("old-file").steps)
@@ -81,7 +81,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     return holder
 
 
-def test_a_token_signs_by_its_pkcs11_module(folder: Path, holder: Holder) -> None:
+def test_token_signs_through_its_pkcs11_module(folder: Path, holder: Holder) -> None:
     install, module, *commands = (step.code for step in guide("token").steps)
     assert install.startswith("sudo apt install ")
     here = re.sub(r'"/.*"', f'"{token.MODULE}"', module)
@@ -91,7 +91,7 @@ def test_a_token_signs_by_its_pkcs11_module(folder: Path, holder: Holder) -> Non
     assert_signed_by(holder, folder)
 
 
-def test_what_powershell_is_told_is_a_signing_certificate_attribute() -> None:
+def test_powershell_command_adds_the_signing_certificate_attribute() -> None:
     (windows,) = [each for each in guides(FILE, SIGNATURE) if each.key == "windows"]
     code = windows.steps[0].code
     assert not windows.tried

@@ -14,7 +14,7 @@ SitDown = Callable[..., StaffBrowser]
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_a_certificate_is_found_by_the_reference_in_its_mail_and_everything_about_it_is_verified(
+def test_certificate_is_found_by_the_reference_in_its_mail_and_everything_about_it_is_verified(
     at_desk: SitDown, begin: Begin, spare: Iterator[str]
 ) -> None:
     ar = begin(next(spare))
@@ -44,7 +44,7 @@ def test_a_certificate_is_found_by_the_reference_in_its_mail_and_everything_abou
 
 
 @pytest.mark.slow
-def test_a_member_with_the_certificate_in_chromiums_own_store_is_let_in(
+def test_staff_certificate_in_chromiums_own_store_signs_in(
     at_store: Callable[[str], StaffBrowser],
 ) -> None:
     desk = at_store("lau-wing-yan")
@@ -60,7 +60,9 @@ def test_a_member_with_the_certificate_in_chromiums_own_store_is_let_in(
         ("ng-pui-shan-no-role", "You have no role at the desk"),
     ],
 )
-def test_who_is_not_let_in_reads_why_and_the_auditor_sees_who_it_was(at_desk: SitDown, member: str, title: str) -> None:
+def test_refused_visitor_sees_the_reason_and_the_auditor_sees_the_visitor(
+    at_desk: SitDown, member: str, title: str
+) -> None:
     stranger = at_desk(member)
     stranger.open("/held")
     assert stranger.title == title

@@ -43,7 +43,7 @@ def held_at(system: Target, service: str, key: str) -> str:
     return f"/held/{service}/{parked_id}"
 
 
-def test_an_operator_redrives_a_held_event_by_the_keyboard_and_the_renewal_goes_on(
+def test_operator_redrives_a_held_event_by_the_keyboard_and_the_renewal_goes_on(
     system: Target, at_desk: SitDown, begin: Begin, spare: Iterator[str]
 ) -> None:
     ar = begin(next(spare))
@@ -85,7 +85,7 @@ def test_an_operator_redrives_a_held_event_by_the_keyboard_and_the_renewal_goes_
     assert operated == ("staff S1003", "The constraint of release 1.4.1 is dropped")
 
 
-def test_a_forged_event_is_left_out_by_two_persons(system: Target, at_desk: SitDown) -> None:
+def test_forged_event_is_skipped_with_four_eyes_approval(system: Target, at_desk: SitDown) -> None:
     key = str(uuid.uuid4())
     forged = {"renewal_id": key, "language": "en", "document": "{}", "attestation": "", "receipt": ""}
     Intruder(system=system, principal="application").request_csrs(forged, key=key)

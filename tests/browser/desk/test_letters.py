@@ -58,9 +58,7 @@ def replacement(ar: Journey, old: Letter) -> Letter:
     return wait_for("the new PIN Envelope", look, seconds=60)
 
 
-def test_letters_are_marked_as_returned_and_as_lost_and_others_are_made(
-    system: Target, at_desk: SitDown, posted: Journey
-) -> None:
+def test_letters_marked_as_returned_or_lost_are_replaced(system: Target, at_desk: SitDown, posted: Journey) -> None:
     back, lost, _ = posted.letters
     desk = at_desk("cheung-kwok-wai")
 

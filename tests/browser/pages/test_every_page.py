@@ -16,7 +16,7 @@ EACH_EDITION = [
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("edition", EACH_EDITION)
-def test_axe_finds_no_barrier(reader: Reader, edition: str) -> None:
+def test_pages_pass_axe(reader: Reader, edition: str) -> None:
     found = []
     for state in states():
         reader.show(state, edition)
@@ -26,7 +26,7 @@ def test_axe_finds_no_barrier(reader: Reader, edition: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("edition", EACH_EDITION)
-def test_nothing_scrolls_sideways_enlarged_four_times(reader: Reader, edition: str) -> None:
+def test_pages_do_not_scroll_sideways_at_400_percent(reader: Reader, edition: str) -> None:
     reader.page.set_viewport_size(SMALL)
     wide = {}
     for state in states():
@@ -37,7 +37,7 @@ def test_nothing_scrolls_sideways_enlarged_four_times(reader: Reader, edition: s
 
 
 @pytest.mark.timeout(300)
-def test_the_html_of_every_page_is_valid_and_so_are_the_styles(tmp_path: Path) -> None:
+def test_html_and_styles_of_every_page_are_valid(tmp_path: Path) -> None:
     for edition in EDITIONS:
         for number, state in enumerate(states()):
             file = tmp_path / edition.replace("/", "-") / f"{number:03d} {state.name.replace('/', ' ')}.html"

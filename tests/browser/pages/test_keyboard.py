@@ -9,7 +9,7 @@ from tests.unit.portal.page_states import EDITIONS, states
 ERROR = {"en": "Error:", "zh-hant": "錯誤：", "zh-hans": "错误："}
 
 
-def test_the_first_stop_leads_past_the_header(reader: Reader) -> None:
+def test_first_tab_stop_skips_the_header(reader: Reader) -> None:
     (start,) = [state for state in states() if state.name == "public /"]
     reader.show(start, "en")
     link = reader.page.locator(".govuk-skip-link")
@@ -22,7 +22,7 @@ def test_the_first_stop_leads_past_the_header(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
-def test_what_is_wrong_is_in_the_title_has_the_focus_and_leads_to_each_control(reader: Reader, edition: str) -> None:
+def test_error_summary_is_in_the_title_has_the_focus_and_links_to_each_control(reader: Reader, edition: str) -> None:
     # In text mode, without scripts, nobody gets so far as to have a file refused.
     unreachable = ("/sign-in/file", "/test-e-cert/file") if edition.endswith("text") else ()
     pages = [state for state in states() if state.show(edition).status_code == 422 and state.path not in unreachable]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
         ("lam-yuk-lan-not-enrolled", "Your e-Cert cannot be used now", 1),
     ],
 )
-def test_my_e_cert_says_what_is_right_and_what_is_wrong(
+def test_e_cert_page_lists_passed_and_failed_checks(
     at_browser: SitDown, person: str, verdict: str, faults: int
 ) -> None:
     ar = at_browser("en", person=person, scripts=False)
@@ -41,5 +41,5 @@ def test_an_e_cert_file_is_tested_in_the_page(at_browser: SitDown) -> None:
     assert ar.window.texts("h1") == ["Your e-Cert is ready"]
 
 
-def test_a_mutual_recognition_e_cert_signs_in(at_browser: SitDown) -> None:
+def test_mutual_recognition_e_cert_signs_in(at_browser: SitDown) -> None:
     at_browser("zh-hant", person="lee-siu-fong-mutual-recognition").sign_in()

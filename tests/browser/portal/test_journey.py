@@ -17,7 +17,7 @@ SitDown = Callable[..., ARBrowser]
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_an_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_envelopes(at_browser: SitDown) -> None:
+def test_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_envelopes(at_browser: SitDown) -> None:
     ar = at_browser("en")
     ar.sign_in()
     renewal_id = ar.draft("0002310001", "0002310002", "0002310003")
@@ -30,7 +30,7 @@ def test_an_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_e
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("edition", "srn"), [("zh-hant", "0002310010"), ("zh-hans", "0002310008")])
-def test_an_ar_renews_in_every_other_language_signed_in_with_the_e_cert_file(
+def test_ar_renews_in_every_other_language_signed_in_with_the_e_cert_file(
     at_browser: SitDown, edition: str, srn: str
 ) -> None:
     ar = at_browser(edition, person="lee-siu-fong", imported=False)
@@ -70,7 +70,7 @@ def test_e_cert_file_alone_pays_in_firefox(at_firefox: SitDown, spare: Iterator[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edition", ["en", "zh-hant/text", "zh-hans/text"])
-def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
+def test_ar_without_scripts_renews_with_an_uploaded_signature(
     at_browser: SitDown, spare: Iterator[str], edition: str
 ) -> None:
     ar = at_browser(edition, scripts=False)
@@ -82,12 +82,12 @@ def test_an_ar_without_scripts_renews_with_an_uploaded_signature(
 
 
 @pytest.mark.slow
-def test_an_ar_signs_in_to_chromium_with_the_e_cert_imported_into_it(at_store: SitDown) -> None:
+def test_ar_signs_in_to_chromium_with_the_e_cert_imported_into_it(at_store: SitDown) -> None:
     at_store("en").sign_in()
 
 
 @pytest.mark.slow
-def test_an_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: SitDown, spare: Iterator[str]) -> None:
+def test_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: SitDown, spare: Iterator[str]) -> None:
     ar = at_firefox("en")
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
@@ -97,9 +97,7 @@ def test_an_ar_renews_in_firefox_with_the_e_cert_imported_into_it(at_firefox: Si
 
 
 @pytest.mark.slow
-def test_an_ar_renews_with_the_key_on_a_token_in_chromium_and_outside_it(
-    at_token: SitDown, spare: Iterator[str]
-) -> None:
+def test_ar_renews_with_the_key_on_a_token_in_chromium_and_outside_it(at_token: SitDown, spare: Iterator[str]) -> None:
     ar = at_token("en")
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
@@ -109,7 +107,7 @@ def test_an_ar_renews_with_the_key_on_a_token_in_chromium_and_outside_it(
 
 
 @pytest.mark.slow
-def test_an_ar_renews_with_the_keyboard_alone_enlarged_four_times(at_browser: SitDown, spare: Iterator[str]) -> None:
+def test_ar_renews_with_the_keyboard_alone_enlarged_four_times(at_browser: SitDown, spare: Iterator[str]) -> None:
     ar = at_browser("en", window=KeyboardWindow)
     ar.sign_in()
     renewal_id = ar.draft(next(spare))
@@ -118,7 +116,7 @@ def test_an_ar_renews_with_the_keyboard_alone_enlarged_four_times(at_browser: Si
     assert_served(ar, finish(ar, renewal_id))
 
 
-def test_an_e_cert_that_is_not_accepted_leads_back_to_a_page_that_says_why(at_browser: SitDown) -> None:
+def test_refused_e_cert_leads_back_to_a_page_with_the_reason(at_browser: SitDown) -> None:
     ar = at_browser("en", person="ho-chi-wai-revoked")
     ar.window.goto(ar.home)
     ar.window.press("a.govuk-button--start")

@@ -101,7 +101,7 @@ def under_load(visit: Visit, page: str) -> list[tuple[int, float]]:
         return list(clients.map(ask, (begin + i / REQUESTS_A_SECOND for i in range(REQUESTS_A_SECOND * SECONDS))))
 
 
-def test_lighthouse_gives_the_best_marks(visit: Visit, tmp_path: Path) -> None:
+def test_lighthouse_gives_the_highest_scores(visit: Visit, tmp_path: Path) -> None:
     nss.create(tmp_path / ".pki" / "nssdb", trusted=visit.root)
     poor = {}
     for page in ("", "sign-in", "certificates", "renewals/{renewal}/sign"):

@@ -5,11 +5,11 @@ from shared.events.base import Topic
 from tests.contract.k8s.rendering import Rendered, environment, labels, name
 
 
-def test_the_document_says_what_was_measured() -> None:
+def test_capacity_document_has_the_measured_figures() -> None:
     assert capacity.DOCUMENT.read_text("utf-8") == capacity.document(), "make docs"
 
 
-def test_every_process_that_scales_was_measured(production: Rendered) -> None:
+def test_every_scalable_process_was_measured(production: Rendered) -> None:
     measured = capacity.Measured.read().processors
     deployed = {name(each) for each in production.ours() if each["kind"] == "Deployment"}
     assert {each for each in deployed if capacity.kind_of(each) in capacity.MAX_PODS} == set(measured)
@@ -29,7 +29,7 @@ def test_pods_are_counted_between_the_manifests_limits(production: Rendered) -> 
             assert (fewest, most) == (capacity.MIN_PODS[kind], capacity.MAX_PODS[kind]), name(each)
 
 
-def test_engines_are_as_large_as_the_manifests_make_them(production: Rendered) -> None:
+def test_engine_sizes_are_those_of_the_manifests(production: Rendered) -> None:
     for each in production.of("Cluster"):
         spec = each["spec"]
         assert int(spec["postgresql"]["parameters"]["max_connections"]) == capacity.MAX_CONNECTIONS

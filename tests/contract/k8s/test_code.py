@@ -55,14 +55,14 @@ def of_table(rendered: Rendered) -> list[Object]:
     return [each for each in rendered.ours() if name(each) != "payment-sandbox"]
 
 
-def test_the_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendered, tmp_path: Path) -> None:
+def test_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendered, tmp_path: Path) -> None:
     table = processes.table(Installation.open(tmp_path, Ports()), Outside(variables={}))
     local = {each.name: each.command[-2:] for each in table if each.group is Group.SERVICES}
     migrations = {f"{service}-migrate": (f"{package(service)}.main", "migrate") for service in flows.WITH_DATABASE}
     assert {name(each): tuple(container(each)["args"]) for each in of_table(rendered)} == local | migrations
 
 
-def test_each_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
+def test_process_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
     for each in rendered.ours():
         (package,) = re.findall(r"^(?:services\.|backoffice\.|devtools\.)?(\w+)", container(each)["args"][0])
         service = package.replace("_", "-")
@@ -97,7 +97,7 @@ def read(each: Object, variables: Mapping[str, str], monkeypatch: pytest.MonkeyP
         return READERS[which]()
 
 
-def test_every_process_is_told_all_it_needs(
+def test_every_process_has_all_variables_it_requires(
     rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in of_table(rendered):
@@ -108,7 +108,7 @@ def test_every_process_is_told_all_it_needs(
             require_gateway_only(settings.web)
 
 
-def test_what_a_process_is_not_told_is_noticed(
+def test_missing_variable_of_a_process_is_found(
     production: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     required = 0
@@ -122,7 +122,7 @@ def test_what_a_process_is_not_told_is_noticed(
     assert required > 200
 
 
-def test_no_process_is_told_what_its_code_does_not_read(rendered: Rendered) -> None:
+def test_no_process_has_a_variable_that_its_code_does_not_read(rendered: Rendered) -> None:
     for each in rendered.ours():
         service = container(each)["args"][0].split(".")[-2]
         folders = [ROOT / "shared", ROOT / "portal" if service == "portal" else migrations_of(ROOT, service).parent]
@@ -134,7 +134,7 @@ def test_no_process_is_told_what_its_code_does_not_read(rendered: Rendered) -> N
             assert own in code, f"{name(each)}: nobody reads {variable}"
 
 
-def test_the_environment_is_that_of_its_overlay(rendered: Rendered) -> None:
+def test_environment_is_that_of_the_overlay(rendered: Rendered) -> None:
     wanted = "local" if rendered.overlay == "dev" else "production"
     known = [environment(rendered, each).get("ENVIRONMENT", wanted) for each in of_table(rendered)]
     assert set(known) == {wanted}
@@ -161,7 +161,7 @@ def test_ports_agree_in_process_container_service_and_probe(rendered: Rendered) 
             assert set(ports) == {"admin"}
 
 
-def test_each_file_that_a_process_is_told_of_lies_where_something_is_mounted(rendered: Rendered) -> None:
+def test_files_named_by_variables_are_mounted(rendered: Rendered) -> None:
     """Every process is told of all files; the tests of the containers show that each sees those it opens."""
     places = {mount["mountPath"] for each in of_table(rendered) for mount in container(each).get("volumeMounts", ())}
     for each in of_table(rendered):
@@ -205,7 +205,7 @@ ONLY: Final = {
 }
 
 
-def test_a_secret_is_seen_by_whoever_needs_it_and_nobody_else(rendered: Rendered) -> None:
+def test_secret_is_mounted_only_where_it_is_needed(rendered: Rendered) -> None:
     for secret, who in ONLY.items():
         assert {name(each) for each in of_table(rendered) if secret in secrets(each)} == who, secret
     for service in flows.WITH_DATABASE:
@@ -232,12 +232,12 @@ def keys_of_others(rendered: Rendered) -> list[str]:
     return found
 
 
-def test_of_an_operator_s_secret_only_the_certificate_is_seen(rendered: Rendered) -> None:
+def test_only_the_certificate_of_an_operators_secret_is_mounted(rendered: Rendered) -> None:
     assert keys_of_others(rendered) == []
 
 
 @pytest.mark.parametrize("which", ["services-ca", "gateway-client-tls", "desk-client-tls"])
-def test_a_process_that_sees_a_key_of_somebody_else_is_noticed(production: Rendered, which: str) -> None:
+def test_mounted_key_of_another_process_is_found(production: Rendered, which: str) -> None:
     made = production.broken()
     for each in of_table(made):
         for volume in pod(each).get("volumes", ()):
@@ -246,7 +246,7 @@ def test_a_process_that_sees_a_key_of_somebody_else_is_noticed(production: Rende
     assert keys_of_others(made) != []
 
 
-def test_every_secret_of_production_is_made_by_somebody(production: Rendered) -> None:
+def test_every_secret_of_production_has_a_source(production: Rendered) -> None:
     made = {each["spec"]["target"]["name"] for each in production.of("ExternalSecret")}
     made |= {each["spec"]["secretName"] for each in production.of("Certificate")}
     made |= {name(each) for each in production.of("KafkaUser")}

@@ -58,19 +58,19 @@ def files(rendered: Rendered, each: Object) -> Iterator[tuple[str, str]]:
             yield place["secretName"], Path(value).name
 
 
-def test_every_key_that_is_asked_for_is_made(made: dev_secrets.Secrets) -> None:
+def test_every_requested_key_is_made(made: dev_secrets.Secrets) -> None:
     rendered = render("dev")
     asked = {pair for each in rendered.workloads() for pair in (*keys(each), *files(rendered, each))}
     assert len(asked) > 40
     assert {(name, key) for name, key in asked if key not in made.get(name, {})} == set()
 
 
-def test_no_secret_is_made_that_nobody_asks_for(made: dev_secrets.Secrets) -> None:
+def test_no_unrequested_secret_is_made(made: dev_secrets.Secrets) -> None:
     needed = {name for each in render("dev").workloads() for name in secrets(each)}
     assert set(made) - needed == set()
 
 
-def test_a_second_run_repeats_keys_and_passwords(installation: Installation, made: dev_secrets.Secrets) -> None:
+def test_second_run_keeps_keys_and_passwords(installation: Installation, made: dev_secrets.Secrets) -> None:
     again = dev_secrets.make(installation, now=NOW)
     fresh = {"services-ca", *(name for name in made if name.endswith("-tls") and name != "ecert-gateway-tls")}
     assert {name for name in made if made[name] != again[name]} <= fresh | {"client-crls"}

@@ -53,13 +53,13 @@ def missed(rendered: Rendered) -> list[str]:
     return wrong
 
 
-def test_every_command_finds_what_it_is_for(production: Rendered) -> None:
+def test_commands_in_documents_select_existing_objects(production: Rendered) -> None:
     assert len([*commands()]) > 10
     assert missed(production) == []
 
 
 @pytest.mark.parametrize("kind", ["Job", "Deployment"])
-def test_a_label_that_nothing_carries_is_noticed(production: Rendered, kind: str) -> None:
+def test_label_without_an_object_is_found(production: Rendered, kind: str) -> None:
     made = production.broken()
     for each in made.of(kind):
         each["metadata"].pop("labels")
@@ -78,7 +78,7 @@ def restored(cluster: Object) -> Object:
     return made
 
 
-def test_a_restored_database_is_what_its_operator_takes(production: Rendered) -> None:
+def test_restored_database_is_accepted_by_its_operator(production: Rendered) -> None:
     cluster = production.one("Cluster", "payment-db")
     made = restored(cluster)
     assert dict(check_custom([("restored", made)])) == {}
@@ -93,7 +93,7 @@ def test_a_restored_database_is_what_its_operator_takes(production: Rendered) ->
     assert recovery["source"] == made["spec"]["externalClusters"][0]["name"]
 
 
-def test_the_right_to_read_back_is_taken_by_kafka_s_operator(production: Rendered) -> None:
+def test_right_to_read_back_is_accepted_by_kafkas_operator(production: Rendered) -> None:
     ((patch,),) = (
         json.loads(each) for each in re.findall(r"--type=json -p '(.*?)'", DOCUMENTS[0].read_text("utf-8"), re.DOTALL)
     )

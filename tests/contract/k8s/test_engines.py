@@ -16,7 +16,7 @@ KEDA: Final = "keda"
 Right = tuple[str, str, str, str, str]
 
 
-def test_every_topic_is_there_with_its_partitions_and_copies(production: Rendered) -> None:
+def test_every_topic_exists_with_its_partitions_and_replicas(production: Rendered) -> None:
     topics = production.of("KafkaTopic")
     assert {name(each) for each in topics} == {topic.value for topic in Topic}
     for each in topics:
@@ -24,7 +24,7 @@ def test_every_topic_is_there_with_its_partitions_and_copies(production: Rendere
         assert (each["spec"]["replicas"], each["spec"]["config"]["min.insync.replicas"]) == (3, 2)
 
 
-def test_the_topics_of_development_are_the_same(rendered: Rendered) -> None:
+def test_topics_of_development_are_the_same(rendered: Rendered) -> None:
     if rendered.overlay == "dev":
         told = environment(rendered, rendered.one("Job", "topics"))
         assert (sorted(told["TOPICS"].split()), int(told["PARTITIONS"])) == (sorted(Topic), PARTITIONS)
@@ -38,7 +38,7 @@ def granted(user: Object) -> Iterator[Right]:
             yield name(user), resource["type"], resource["name"], resource["patternType"], operation.lower()
 
 
-def test_every_user_has_the_rights_of_the_table_and_no_other(production: Rendered) -> None:
+def test_every_user_has_exactly_the_rights_of_the_table(production: Rendered) -> None:
     users = production.of("KafkaUser")
     found = {right for user in users for right in granted(user) if name(user) != KEDA}
     wanted = {
@@ -56,7 +56,7 @@ def test_every_user_has_the_rights_of_the_table_and_no_other(production: Rendere
     assert {name(user) for user in users} == {*ACCESS, *READERS, KEDA}
 
 
-def test_kafka_lets_nobody_in_without_a_name(production: Rendered) -> None:
+def test_kafka_refuses_anonymous_connections(production: Rendered) -> None:
     spec = production.one("Kafka", "ecert")["spec"]["kafka"]
     (listener,) = spec["listeners"]
     assert (listener["tls"], listener["authentication"]) == (True, {"type": "scram-sha-512"})
@@ -73,7 +73,7 @@ def test_kafka_lets_nobody_in_without_a_name(production: Rendered) -> None:
 BOUNDS: Final = {"compression.type": "KAFKA_COMPRESSION_TYPE", "message.max.bytes": "KAFKA_MESSAGE_MAX_BYTES"}
 
 
-def test_the_brokers_keep_the_bounds_of_one_machine(production: Rendered, tmp_path: Path) -> None:
+def test_brokers_have_the_limits_of_one_machine(production: Rendered, tmp_path: Path) -> None:
     local = kafka._properties(kafka.Broker(folder=tmp_path, cache=tmp_path, port=1, controller_port=2, password=""))
     config = production.one("Kafka", "ecert")["spec"]["kafka"]["config"]
     dev = render("dev")
@@ -84,7 +84,7 @@ def test_the_brokers_keep_the_bounds_of_one_machine(production: Rendered, tmp_pa
         assert not {"compression.type", "max.message.bytes"} & set(topic["spec"]["config"])
 
 
-def test_the_brokers_are_three_and_apart(production: Rendered) -> None:
+def test_three_brokers_run_on_different_nodes(production: Rendered) -> None:
     pools = {name(each): each["spec"] for each in production.of("KafkaNodePool")}
     assert {which: (spec["replicas"], spec["roles"]) for which, spec in pools.items()} == {
         "controller": (3, ["controller"]),
@@ -93,7 +93,7 @@ def test_the_brokers_are_three_and_apart(production: Rendered) -> None:
     assert production.one("Kafka", "ecert")["spec"]["kafka"]["rack"]["topologyKey"] == "topology.kubernetes.io/zone"
 
 
-def test_consumers_are_scaled_by_the_lag_of_what_they_read(production: Rendered) -> None:
+def test_consumers_scale_by_the_lag_of_their_topics(production: Rendered) -> None:
     scaled = {name(each): each["spec"] for each in production.of("ScaledObject")}
     assert set(scaled) == {f"{service}-consume" for service, access in ACCESS.items() if access.reads}
     for service, access in ACCESS.items():
@@ -117,7 +117,7 @@ def test_each_service_has_a_database_with_its_roles(production: Rendered) -> Non
         assert spec["inheritedMetadata"]["labels"] == {"ecert-engine": f"{service}-db"}
 
 
-def test_whoever_writes_connects_to_a_server_that_can_be_written(production: Rendered) -> None:
+def test_writing_processes_connect_to_the_primary(production: Rendered) -> None:
     """After a failover the old primary's address may answer reads; the feed reads only and may use it."""
     urls = {
         name(each): url
@@ -129,7 +129,7 @@ def test_whoever_writes_connects_to_a_server_that_can_be_written(production: Ren
     assert reads == {"issuance-feed-database"}
 
 
-def test_a_commit_is_on_two_machines_and_any_moment_can_be_restored(production: Rendered) -> None:
+def test_commits_are_replicated_and_any_point_in_time_can_be_restored(production: Rendered) -> None:
     backups = {each["spec"]["cluster"]["name"] for each in production.of("ScheduledBackup")}
     for each in production.of("Cluster"):
         spec = each["spec"]
@@ -144,7 +144,7 @@ def test_a_commit_is_on_two_machines_and_any_moment_can_be_restored(production: 
         assert re.search(r"-system-\w+@sha256:[0-9a-f]{64}$", spec["imageName"])
 
 
-def test_the_databases_take_every_connection_that_the_pods_may_open(production: Rendered) -> None:
+def test_databases_allow_all_connections_of_the_pods(production: Rendered) -> None:
     """Pools: a web process has its threads and two more, the feed eight, a loop four."""
     most = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("HorizontalPodAutoscaler")}
     most |= {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("ScaledObject")}
@@ -161,7 +161,7 @@ def test_the_databases_take_every_connection_that_the_pods_may_open(production: 
         assert needed <= int(cluster["spec"]["postgresql"]["parameters"]["max_connections"]) - 20
 
 
-def test_an_engine_in_development_runs_the_version_of_one_machine(rendered: Rendered) -> None:
+def test_development_engines_have_the_versions_of_one_machine(rendered: Rendered) -> None:
     if rendered.overlay == "dev":
         packages = (line.partition("==") for line in (ROOT / "requirements/local.txt").read_text().splitlines())
         versions = {package: version.split(" ")[0] for package, sign, version in packages if sign}

@@ -37,11 +37,11 @@ def differences(rendered: Rendered) -> list[Flow]:
     return sorted(wrong | (into ^ {flow for flow in table if flow.target in ours}))
 
 
-def test_exactly_the_flows_of_the_table_are_let_through(rendered: Rendered) -> None:
+def test_exactly_the_flows_of_the_table_are_allowed(rendered: Rendered) -> None:
     assert differences(rendered) == []
 
 
-def test_a_trace_collector_is_reached_where_tracing_is_switched_on_and_nowhere_else(rendered: Rendered) -> None:
+def test_trace_collector_is_reachable_only_with_tracing_enabled(rendered: Rendered) -> None:
     traced = render("traced")
     assert differences(traced) == []
     assert not [name(each) for each in rendered.ours() if TRACING in environment(rendered, each)]
@@ -49,12 +49,12 @@ def test_a_trace_collector_is_reached_where_tracing_is_switched_on_and_nowhere_e
     assert told == {"http://opentelemetry-collector.monitoring:4318"}
 
 
-def test_the_table_knows_everybody(rendered: Rendered) -> None:
+def test_every_pod_is_in_the_table_of_flows(rendered: Rendered) -> None:
     known = [each.name for each in peers(rendered) if each.namespace == reach.NAMESPACE]
     assert sorted(known) == sorted(flows.everybody(rendered.overlay))
 
 
-def test_what_operators_make_carries_the_label_that_the_policies_know(production: Rendered) -> None:
+def test_pods_of_operators_have_the_label_of_the_policies(production: Rendered) -> None:
     kafka = production.one("Kafka", "ecert")["spec"]
     # A pool's template is taken instead of this one, not with it.
     assert "template" not in kafka["kafka"]
@@ -90,7 +90,7 @@ def drop_port(policy: Object) -> None:
         ("dns", lambda it: it["spec"]["egress"][0]["ports"].pop()),
     ],
 )
-def test_a_hole_or_a_wall_is_noticed(production: Rendered, which: str, change: Callable[[Any], object]) -> None:
+def test_missing_or_surplus_flow_is_found(production: Rendered, which: str, change: Callable[[Any], object]) -> None:
     made = production.broken()
     change(made.one("NetworkPolicy", which))
     assert differences(made) != []

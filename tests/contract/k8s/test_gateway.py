@@ -57,7 +57,7 @@ def routed(rule: Object) -> str | None:
     return next(each for each in rules.BACKENDS if generated.service_of(each) == backend["name"])
 
 
-def test_the_routes_are_the_rules(production: Rendered, listener: str) -> None:
+def test_routes_are_those_of_the_rules(production: Rendered, listener: str) -> None:
     route, host = production.one("HTTPRoute", listener)["spec"], HOSTS[listener]
     assert route["hostnames"] == [NAMES[listener]]
     assert [each["sectionName"] for each in route["parentRefs"]] == [listener]
@@ -71,7 +71,7 @@ def test_the_routes_are_the_rules(production: Rendered, listener: str) -> None:
     assert found == wanted
 
 
-def test_what_is_closed_is_answered_in_the_gateway_s_own_words(production: Rendered) -> None:
+def test_closed_route_gets_the_gateways_own_answer(production: Rendered) -> None:
     slug, title = rules.PROBLEMS[404]
     answer = production.one("HTTPRouteFilter", "nothing-here")["spec"]["directResponse"]
     assert (answer["statusCode"], answer["contentType"]) == (404, "application/problem+json")
@@ -79,7 +79,7 @@ def test_what_is_closed_is_answered_in_the_gateway_s_own_words(production: Rende
     assert title in answer["body"]["inline"]
 
 
-def test_a_certificate_is_asked_for_where_the_rules_say(production: Rendered, listener: str) -> None:
+def test_certificate_is_asked_for_where_the_rules_say(production: Rendered, listener: str) -> None:
     spec = production.one("ClientTrafficPolicy", listener)["spec"]
     assert [each["sectionName"] for each in spec["targetRefs"]] == [listener]
     header = spec["headers"]["xForwardedClientCert"]
@@ -93,13 +93,13 @@ def test_a_certificate_is_asked_for_where_the_rules_say(production: Rendered, li
         assert header == {"mode": "Sanitize"}
 
 
-def test_what_could_be_forged_is_taken_away(production: Rendered, listener: str) -> None:
+def test_headers_that_could_be_forged_are_removed(production: Rendered, listener: str) -> None:
     removed = production.one("ClientTrafficPolicy", listener)["spec"]["headers"]["earlyRequestHeaders"]
     assert removed["remove"] == [*rules.FORGEABLE_HEADERS]
     assert removed["removeOnMatch"] == [{"type": "Prefix", "value": each} for each in rules.FORGEABLE_PREFIXES]
 
 
-def test_the_limits_are_the_rules(production: Rendered, listener: str) -> None:
+def test_limits_are_those_of_the_rules(production: Rendered, listener: str) -> None:
     client = production.one("ClientTrafficPolicy", listener)["spec"]
     assert client["timeout"]["http"] == {
         "requestReceivedTimeout": seconds(rules.REQUEST_SECONDS),
@@ -130,7 +130,7 @@ def patched(production: Rendered, listener: str) -> dict[str, Any]:
     return found
 
 
-def test_what_is_too_large_is_refused_by_the_same_filter_and_in_the_same_words(
+def test_too_large_request_is_refused_by_the_same_filter_with_the_same_answer(
     production: Rendered, listener: str
 ) -> None:
     (local,) = (
@@ -154,7 +154,7 @@ def test_what_is_too_large_is_refused_by_the_same_filter_and_in_the_same_words(
     }
 
 
-def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> None:
+def test_rate_limit_of_each_client_is_that_of_the_rules(production: Rendered, listener: str) -> None:
     limit = patched(production, listener)["/http_filters/1"]["typed_config"]
     (each,) = limit["descriptors"]
     assert each["token_bucket"]["max_tokens"] == rules.REQUESTS_A_MINUTE[HOSTS[listener].name]
@@ -165,7 +165,7 @@ def test_each_client_may_ask_so_often(production: Rendered, listener: str) -> No
     assert "rateLimit" not in production.one("BackendTrafficPolicy", listener)["spec"]
 
 
-def test_memory_and_old_signatures_are_bounded_as_on_one_machine(production: Rendered, listener: str) -> None:
+def test_memory_and_signature_algorithms_are_limited_as_on_one_machine(production: Rendered, listener: str) -> None:
     client = production.one("ClientTrafficPolicy", listener)["spec"]
     assert client["tls"].get("maxVersion") == ("1.2" if HOSTS[listener].newest_is_tls_1_2 else None)
     assert client["http2"]["maxConcurrentStreams"] == rules.MAX_STREAMS
@@ -186,13 +186,13 @@ def test_resets_of_streams_go_on_until_the_containers_memory_is_full() -> None:
     assert [trigger["scaled"]["saturation_threshold"] for trigger in reset["triggers"]] == [1.0]
 
 
-def test_only_what_never_reached_a_service_is_tried_again(production: Rendered, listener: str) -> None:
+def test_only_requests_that_never_reached_a_service_are_retried(production: Rendered, listener: str) -> None:
     retry = production.one("BackendTrafficPolicy", listener)["spec"]["retry"]
     assert set(retry["retryOn"]["triggers"]) == {"connect-failure", "refused-stream", "reset-before-request"}
     assert "httpStatusCodes" not in retry["retryOn"]
 
 
-def test_gateway_and_services_prove_themselves(production: Rendered) -> None:
+def test_gateway_and_services_authenticate_each_other(production: Rendered) -> None:
     proxy = production.one("EnvoyProxy", "ecert")["spec"]
     assert proxy["backendTLS"]["clientCertificateRef"]["name"] == "gateway-client-tls"
     client = production.one("Certificate", "gateway-client")["spec"]
@@ -206,12 +206,12 @@ def test_gateway_and_services_prove_themselves(production: Rendered) -> None:
         assert spec["validation"]["caCertificateRefs"][0]["name"] == "services-ca"
 
 
-def test_nothing_but_the_gateway_s_certificate_comes_from_its_ca(production: Rendered) -> None:
+def test_gateway_ca_issues_only_the_gateways_certificate(production: Rendered) -> None:
     issued = [name(each) for each in production.of("Certificate") if each["spec"]["issuerRef"]["name"] == "gateway"]
     assert issued == ["gateway-client"]
 
 
-def test_everybody_calls_the_hosts_by_these_names(production: Rendered) -> None:
+def test_host_names_are_the_same_everywhere(production: Rendered) -> None:
     told = {
         variable: value
         for each in production.of("Deployment")
@@ -225,6 +225,6 @@ def test_everybody_calls_the_hosts_by_these_names(production: Rendered) -> None:
     assert told["PAYMENT_RETURN_URL"].startswith(f"https://{NAMES['portal']}/")
 
 
-def test_what_is_written_from_the_rules_is_up_to_date() -> None:
+def test_generated_configuration_is_up_to_date() -> None:
     for path, content in generated.files().items():
         assert path.read_text("utf-8") == content, f"{path.name}: run `make docs`"

@@ -42,13 +42,13 @@ def loops(rendered: Rendered) -> list[Object]:
     ]
 
 
-def test_a_loop_ends_its_turn_before_it_is_killed(rendered: Rendered) -> None:
+def test_loop_finishes_its_iteration_before_it_is_killed(rendered: Rendered) -> None:
     for each in loops(rendered):
         assert pod(each)["terminationGracePeriodSeconds"] >= longest(each) + 5, name(each)
         assert "lifecycle" not in container(each)
 
 
-def test_a_long_turn_is_not_taken_for_death(rendered: Rendered) -> None:
+def test_long_iteration_does_not_fail_the_liveness_probe(rendered: Rendered) -> None:
     for each in loops(rendered):
         probe = container(each)["livenessProbe"]
         assert STALE_AFTER_SECONDS + probe["periodSeconds"] * (probe["failureThreshold"] - 1) >= longest(each), name(
@@ -56,7 +56,7 @@ def test_a_long_turn_is_not_taken_for_death(rendered: Rendered) -> None:
         )
 
 
-def test_a_web_process_answers_until_nobody_is_led_to_it_and_then_ends_what_runs(rendered: Rendered) -> None:
+def test_web_process_serves_until_it_gets_no_traffic_then_finishes_running_requests(rendered: Rendered) -> None:
     for each in rendered.ours():
         if name(each).endswith(("-web", "-operate", "-feed")):
             pause = container(each)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -64,7 +64,7 @@ def test_a_web_process_answers_until_nobody_is_led_to_it_and_then_ends_what_runs
             assert pod(each)["terminationGracePeriodSeconds"] >= pause + gunicorn_server.GRACE_SECONDS + 5
 
 
-def test_the_gateway_drains_as_long_as_a_request_may_take(production: Rendered) -> None:
+def test_gateway_drains_as_long_as_a_request_may_take(production: Rendered) -> None:
     shutdown = production.one("EnvoyProxy", "ecert")["spec"]["shutdown"]
     assert int(shutdown["drainTimeout"].rstrip("s")) >= rules.REQUEST_SECONDS + int(
         shutdown["minDrainDuration"].rstrip("s")

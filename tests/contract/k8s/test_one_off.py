@@ -22,7 +22,7 @@ def made(deployment: Object) -> Object:
     return found
 
 
-def test_it_is_a_pod_like_the_deployment_s_own_that_runs_the_command_and_ends(production: Rendered) -> None:
+def test_one_off_pod_is_like_the_deployments_and_ends_after_the_command(production: Rendered) -> None:
     relay = production.one("Deployment", "payment-relay")
     pod = made(relay)
     judge(pod)
@@ -37,7 +37,7 @@ def test_it_is_a_pod_like_the_deployment_s_own_that_runs_the_command_and_ends(pr
         assert list(rule(alone)) == []
 
 
-def test_it_is_not_made_of_what_answers_requests(production: Rendered) -> None:
+def test_one_off_pod_is_not_made_from_a_web_deployment(production: Rendered) -> None:
     for each in production.of("Deployment"):
         if name(each).endswith(("-web", "-operate", "-feed")):
             with pytest.raises(ValueError, match="answers requests"):

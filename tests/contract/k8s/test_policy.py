@@ -12,7 +12,7 @@ Rule = Callable[[Rendered], Iterator[str]]
 
 
 @pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.__name__)
-def test_the_policy_holds(rendered: Rendered, rule: Rule) -> None:
+def test_manifests_satisfy_the_policy(rendered: Rendered, rule: Rule) -> None:
     assert list(rule(rendered)) == []
 
 
@@ -114,11 +114,11 @@ SLIPS: list[tuple[Rule, Callable[[Rendered], object]]] = [
 @pytest.mark.parametrize(
     ("rule", "slip"), SLIPS, ids=[f"{number}-{rule.__name__}" for number, (rule, _) in enumerate(SLIPS)]
 )
-def test_a_slip_is_noticed(production: Rendered, rule: Rule, slip: Callable[[Rendered], object]) -> None:
+def test_planted_fault_is_found(production: Rendered, rule: Rule, slip: Callable[[Rendered], object]) -> None:
     made = production.broken()
     slip(made)
     assert list(rule(made)) != []
 
 
-def test_every_rule_was_seen_to_notice_something() -> None:
+def test_every_rule_has_a_planted_fault() -> None:
     assert {rule for rule, _ in SLIPS} == set(policy.RULES)

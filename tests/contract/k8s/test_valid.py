@@ -34,7 +34,7 @@ def judge(each: Object) -> None:
     Draft202012Validator(kind, registry=registry).validate(each)
 
 
-def test_every_object_of_kubernetes_is_one(rendered: Rendered) -> None:
+def test_every_kubernetes_object_is_valid(rendered: Rendered) -> None:
     for each in filter(is_built_in, rendered.objects):
         judge(each)
 
@@ -62,7 +62,7 @@ def broken(each: Object, path: str, value: Any) -> Object:
         ("PodDisruptionBudget", "payment-web", "spec/maxUnavailble", 1),
     ],
 )
-def test_a_slip_in_an_object_of_kubernetes_is_found(
+def test_planted_fault_in_a_kubernetes_object_is_found(
     production: Rendered, kind: str, which: str, path: str, value: Any
 ) -> None:
     with pytest.raises(ValidationError):
@@ -84,7 +84,7 @@ SLIPS: Mapping[str, tuple[str, str, str, Any]] = {
 }
 
 
-def test_every_custom_resource_is_what_its_operator_publishes_and_every_slip_is_found() -> None:
+def test_custom_resources_match_their_published_schemas_and_planted_faults_are_found() -> None:
     good = [
         (f"{overlay}: {each['kind']} {name(each)}", each)
         for overlay in OVERLAYS

@@ -16,7 +16,7 @@ def claims(each: Object) -> list[bool]:
     return [claim.get("readOnly", False) for claim in found if claim.get("claimName") == "weak-keys"]
 
 
-def test_the_filler_is_admitted_and_writes_where_issuance_reads(production: Rendered) -> None:
+def test_weak_key_job_is_admitted_and_writes_where_issuance_reads(production: Rendered) -> None:
     made = yaml.safe_load(FILLER.read_text("utf-8"))
     judge(made)
     filler = {"kind": "Pod", "metadata": made["metadata"], "spec": {"template": made}}
@@ -29,7 +29,7 @@ def test_the_filler_is_admitted_and_writes_where_issuance_reads(production: Rend
     assert reads == {"issuance-web": [True], "issuance-work": [True]}
 
 
-def test_many_nodes_read_what_one_wrote(production: Rendered) -> None:
+def test_weak_key_volume_is_readable_from_many_nodes(production: Rendered) -> None:
     assert production.one("PersistentVolumeClaim", "weak-keys")["spec"]["accessModes"] == ["ReadWriteMany"]
     for which in ("issuance-web", "issuance-work"):
         mounts = container(production.one("Deployment", which))["volumeMounts"]

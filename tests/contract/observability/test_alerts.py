@@ -27,7 +27,7 @@ def test_every_alert_has_a_case_in_which_it_is_quiet_and_one_in_which_it_fires()
     assert fires == quiet == {alert["alert"] for alert in alerts()}
 
 
-def test_every_alert_says_whom_it_wakes() -> None:
+def test_every_alert_has_a_severity() -> None:
     assert {alert["labels"]["severity"] for alert in alerts()} == {"page", "ticket"}
 
 

@@ -27,7 +27,7 @@ def told_at_the_start() -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def test_an_alert_hears_of_the_first_time() -> None:
+def test_alert_fires_at_the_first_occurrence() -> None:
     at_once = [match for alert in alerts() if (match := AT_ONCE.match(alert["expr"]))]
     assert len(at_once) == len([alert for alert in alerts() if alert["expr"].endswith("[1h]) > 0")]) > 4
     told = told_at_the_start()

@@ -32,7 +32,7 @@ def is_there(pid: int) -> bool:
 
 @pytest.mark.parametrize("end", [Consumer.kill, Consumer.terminate, Consumer.close])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_it_starts_ends_with_it(tmp_path: Path, command: str, end: Callable[[Consumer], None]) -> None:
+def test_suite_ends_the_processes_it_starts(tmp_path: Path, command: str, end: Callable[[Consumer], None]) -> None:
     consumer = Consumer("shell", ["sh", "-c", COMMANDS[command]], {}, tmp_path)
     consumer.start()
     until = time.monotonic() + 20
@@ -45,7 +45,7 @@ def test_what_it_starts_ends_with_it(tmp_path: Path, command: str, end: Callable
     assert not is_there(child)
 
 
-def test_a_command_is_started_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_is_started_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "consumer.sh").write_text("#!/bin/sh\necho '{\"position\": 7}'\nsleep 60\n")
     (tmp_path / "consumer.sh").chmod(0o755)
@@ -70,5 +70,5 @@ def test_kit_without_the_suite_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         kit.main(["conformance", "--", "true"])
 
 
-def test_one_that_never_started_needs_no_end(tmp_path: Path) -> None:
+def test_stop_of_a_command_never_started_does_nothing(tmp_path: Path) -> None:
     Consumer("none", ["true"], {}, tmp_path).close()

@@ -54,31 +54,31 @@ FAULTS: dict[str, list[Callable[[Consumer], object]]] = {
 }
 
 
-def test_who_does_everything_right_passes(consumer: Consumer) -> None:
+def test_correct_consumer_passes(consumer: Consumer) -> None:
     verdict = judge(consumer, COURSE)
     assert verdict.passed
     assert report(verdict).endswith("It conforms.")
 
 
-def test_every_check_is_tried() -> None:
+def test_every_check_has_a_fault() -> None:
     assert FAULTS.keys() == CHECKS.keys()
 
 
 @pytest.mark.parametrize(("check", "number"), [(check, n) for check, them in FAULTS.items() for n in range(len(them))])
-def test_a_fault_fails_its_own_check_and_no_other(consumer: Consumer, check: str, number: int) -> None:
+def test_fault_fails_its_own_check_and_no_other(consumer: Consumer, check: str, number: int) -> None:
     FAULTS[check][number](consumer)
     verdict = judge(consumer, COURSE)
     assert {*verdict.failed} == {check}
     assert f"no  {check}: {verdict.failed[check]}" in report(verdict)
 
 
-def test_an_unknown_version_may_also_be_worked(consumer: Consumer) -> None:
+def test_unknown_event_version_may_be_processed(consumer: Consumer) -> None:
     consumer.findings.remove(("unknown-type", COURSE.unknown))
     consumer.runs[0].worked.update([COURSE.unknown])
     assert judge(consumer, COURSE).passed
 
 
-def test_what_it_lost_and_names_as_missing_is_lost_and_no_false_alarm(consumer: Consumer) -> None:
+def test_reported_loss_fails_only_the_check_of_losses(consumer: Consumer) -> None:
     forget(consumer, 50)
     consumer.findings.add(("gap", 50))
     assert {*judge(consumer, COURSE).failed} == {"loses nothing when it is killed in the middle"}

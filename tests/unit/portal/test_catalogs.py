@@ -63,14 +63,14 @@ def _catalog(language: Language) -> Catalog:
 
 
 @pytest.mark.parametrize("language", CHINESE, ids=lambda language: language.tag)
-def test_every_text_is_translated_and_no_translation_is_left_over(language: Language) -> None:
+def test_every_text_is_translated_and_no_translation_is_unused(language: Language) -> None:
     known = {str(m.id): str(m.string) for m in _catalog(language) if m.id and not m.fuzzy}
     assert {text for text in catalogs.texts() if not known.get(text)} == set()
     assert known.keys() - catalogs.texts() == set()
 
 
 @pytest.mark.parametrize("language", CHINESE, ids=lambda language: language.tag)
-def test_every_translation_puts_in_the_same_values(language: Language) -> None:
+def test_every_translation_has_the_same_placeholders(language: Language) -> None:
     for message in _catalog(language):
         values = re.findall(r"%\(\w+\)s", str(message.id))
         assert sorted(values) == sorted(re.findall(r"%\(\w+\)s", str(message.string))) or not message.id
@@ -84,7 +84,7 @@ def test_each_chinese_has_its_own_vocabulary() -> None:
     assert [word for word in CONVERTED if word in simplified] == []
 
 
-def test_the_declarations_of_the_signed_document_are_translated() -> None:
+def test_declarations_of_the_signed_document_are_translated() -> None:
     assert catalogs.DECLARATIONS == DECLARATIONS
 
 
@@ -100,7 +100,7 @@ ENGLISH = re.compile(r"[A-Za-z][a-z]+ [a-z]{2,}|\b(?:the|your|and|with|you|not|i
 
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
-def test_no_page_in_chinese_says_anything_in_english(state: State) -> None:
+def test_chinese_pages_have_no_english_text(state: State) -> None:
     for edition in ("zh-hant", "zh-hans/text"):
         page = state.show(edition).text.replace("<wbr>", "")
         text = NAMES.sub("", HIDDEN.sub("|", page))
@@ -128,7 +128,7 @@ def test_each_chinese_is_written_in_its_own_characters(language: Language, encod
     ("hong_kong", "mainland"),
     [("證書", "证书"), ("伺服器", "服务器"), ("電郵", "电子邮件"), ("私人密碼匙", "私钥"), ("登入", "登录")],
 )
-def test_the_words_that_tell_both_apart_are_each_in_their_place(hong_kong: str, mainland: str) -> None:
+def test_words_that_distinguish_the_two_scripts_are_used_correctly(hong_kong: str, mainland: str) -> None:
     traditional, simplified = written(TRADITIONAL), written(SIMPLIFIED)
     assert (hong_kong in traditional, mainland in simplified) == (True, True)
     assert (hong_kong in simplified, mainland in traditional) == (False, False)

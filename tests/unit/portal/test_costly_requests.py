@@ -65,7 +65,7 @@ CASES: dict[str, Costly] = {
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_a_costly_request_costs_little(what: str) -> None:
+def test_costly_request_is_refused_quickly(what: str) -> None:
     case, client = CASES[what], browser(portal(full_api()))
     client.get("/en/help")
 

@@ -51,7 +51,7 @@ def made(folder: Path) -> csr.CSR:
     ("key", "names"),
     [*(("nginx", names) for names in NAMES.values()), *((key, NAMES["wildcard"]) for key in BY_OPENSSL)],
 )
-def test_the_openssl_command_makes_a_csr_for_these_names(tmp_path: Path, key: str, names: list[str]) -> None:
+def test_openssl_command_makes_a_csr_for_these_names(tmp_path: Path, key: str, names: list[str]) -> None:
     for step in guide(key, names).request:
         run(step, tmp_path)
     request = made(tmp_path)
@@ -60,7 +60,7 @@ def test_the_openssl_command_makes_a_csr_for_these_names(tmp_path: Path, key: st
 
 
 @pytest.mark.parametrize("kind", ["wildcard", "multi-domain", "longer than a common name"])
-def test_the_keytool_commands_make_a_csr_for_these_names(tmp_path: Path, kind: str) -> None:
+def test_keytool_commands_make_a_csr_for_these_names(tmp_path: Path, kind: str) -> None:
     names = NAMES[kind]
     for step in guide("tomcat", names).request:
         run(step, tmp_path, answers=f"{STORE_PASSWORD}\n{STORE_PASSWORD}\n")
@@ -74,7 +74,7 @@ def test_keys_of_two_certificates_never_share_a_file() -> None:
     assert len({stem(order) for order in orders}) == 2
 
 
-def test_what_certreq_is_given_names_every_name_and_asks_for_nothing_else(tmp_path: Path) -> None:
+def test_certreq_file_requests_every_name_and_nothing_else(tmp_path: Path) -> None:
     for names in NAMES.values():
         request, command = guide("iis", names).request
         lines = request.code.splitlines()
@@ -87,7 +87,7 @@ def test_what_certreq_is_given_names_every_name_and_asks_for_nothing_else(tmp_pa
 
 
 @pytest.mark.parametrize("name", ['x"; rm -rf ~; "', "$(id).example.hk", "a b.example.hk", "`id`.hk", "a/../b"])
-def test_what_is_no_server_name_comes_into_no_command(name: str) -> None:
+def test_text_that_is_no_server_name_is_in_no_command(name: str) -> None:
     assert guides({"server_names": [name], "reference": "E-1"}) == ()
     evil = {"server_names": ["www.example.hk"], "reference": name}
     assert re.fullmatch(r"www\.example\.hk-[A-Za-z0-9.-]*", stem(evil))
@@ -112,7 +112,7 @@ def certify(authority: ca.Authority, key: rsa.RSAPublicKey, names: list[str]) ->
     return ca.certificate_pem(leaf, authority.certificate)
 
 
-def test_the_keystore_takes_the_certificate_with_its_chain(tmp_path: Path, authority: ca.Authority) -> None:
+def test_keystore_takes_the_certificate_with_its_chain(tmp_path: Path, authority: ca.Authority) -> None:
     names = NAMES["standard"]
     tomcat = guide("tomcat", names)
     for step in tomcat.request:
@@ -147,6 +147,6 @@ def test_haproxy_gets_certificate_chain_and_key_in_one_file_of_its_own(tmp_path:
     assert together.stat().st_mode & 0o077 == 0
 
 
-def test_servers_find_the_files_where_the_commands_put_them() -> None:
+def test_server_configurations_name_the_files_of_the_commands() -> None:
     for each in guides({"server_names": ["www.example.hk"], "reference": "E-1"}):
         assert all("www.example.hk-E-1" in step.code for step in each.install[:1])

@@ -50,13 +50,13 @@ def bodies(api: StubAPI, what: tuple[str, str]) -> list[Any]:
     return [asked.body for asked in api.asked if (asked.method, asked.path) == what]
 
 
-def test_an_order_that_waits_for_its_csr_leads_to_the_form_with_guides_for_its_names(app: Flask) -> None:
+def test_order_awaiting_its_csr_links_to_the_form_with_guides_for_its_names(app: Flask) -> None:
     page = signed_in(app).get(ORDER, base_url=PORTAL, follow_redirects=True).text
     assert f"subjectAltName=DNS:{NAME}" in page
     assert [key for key in ("nginx", "apache", "haproxy", "tomcat", "iis") if f'id="{key}"' not in page] == []
 
 
-def test_a_good_csr_is_shown_beside_its_order_and_may_be_sent(app: Flask, api: StubAPI) -> None:
+def test_good_csr_is_shown_beside_its_order_and_may_be_sent(app: Flask, api: StubAPI) -> None:
     page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL)
     assert page.status_code == 200
     assert bodies(api, CHECKS) == [{"item_id": ITEM, "csr": "-----BEGIN mine"}]
@@ -66,7 +66,7 @@ def test_a_good_csr_is_shown_beside_its_order_and_may_be_sent(app: Flask, api: S
     assert 'name="pin-1"' in page.text
 
 
-def test_the_key_of_the_certificate_in_use_is_recognised(app: Flask, api: StubAPI) -> None:
+def test_key_of_the_certificate_in_use_is_recognised(app: Flask, api: StubAPI) -> None:
     api.answers[CHECKS] = checked(spki_sha256="01" * 32)
     page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL).text
     assert "The same key as in the certificate in use" in page
@@ -92,7 +92,7 @@ def test_names_that_differ_are_shown_side_by_side(app: Flask, api: StubAPI) -> N
     assert 'name="pin-1"' not in page.text
 
 
-def test_before_there_is_an_order_a_csr_is_tried_for_the_names_applied_for(app: Flask, api: StubAPI) -> None:
+def test_csr_is_checked_for_the_names_applied_for_before_the_order_exists(app: Flask, api: StubAPI) -> None:
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-payment")
     api.answers[ORDERS] = problem(404, "order-not-found")
     page = signed_in(app).post(PAGE, data=TRY, base_url=PORTAL)
@@ -101,14 +101,14 @@ def test_before_there_is_an_order_a_csr_is_tried_for_the_names_applied_for(app: 
     assert 'name="pin-1"' not in page.text
 
 
-def test_nothing_sent_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
+def test_empty_submission_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
     page = signed_in(app).post(PAGE, data=TRY | {"csr": "  "}, base_url=PORTAL)
     assert page.status_code == 422
     assert 'href="#csr"' in page.text
     assert bodies(api, CHECKS) == []
 
 
-def test_a_file_stands_for_what_could_have_been_pasted(app: Flask, api: StubAPI) -> None:
+def test_uploaded_file_replaces_pasted_text(app: Flask, api: StubAPI) -> None:
     form = {"csrf": "the-form-token", "csr": "", "csr-file": (BytesIO(b"\xef\xbb\xbf-----BEGIN file"), '"><img>.csr')}
     page = signed_in(app).post(PAGE, data=form, base_url=PORTAL)
     assert bodies(api, CHECKS) == [{"item_id": ITEM, "csr": "-----BEGIN file"}]
@@ -116,18 +116,18 @@ def test_a_file_stands_for_what_could_have_been_pasted(app: Flask, api: StubAPI)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-def test_a_file_may_come_from_any_editor(encoding: str) -> None:
+def test_file_may_come_from_any_editor(encoding: str) -> None:
     assert csr_text.read("-----BEGIN".encode(encoding)) == "-----BEGIN"
 
 
-def test_a_file_in_der_gets_its_armour() -> None:
+def test_file_in_der_gets_its_armour() -> None:
     der = b"\x30\x81\x80" + b"x" * 128
     lines = csr_text.read(der).splitlines()
     assert (lines[0], lines[-1]) == ("-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----")
     assert base64.b64decode("".join(lines[1:-1])) == der
 
 
-def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:
+def test_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, api: StubAPI) -> None:
     client = signed_in(app)
     answer = client.post(PAGE, data=SEND, base_url=PORTAL)
     assert answer.headers["Location"] == ORDER
@@ -135,7 +135,7 @@ def test_a_csr_is_sent_with_the_reference_and_the_pin_of_every_name(app: Flask, 
     assert held_by(client).get("kept") is None
 
 
-def test_a_csr_that_was_taken_meanwhile_leads_to_its_certificate(app: Flask, api: StubAPI) -> None:
+def test_csr_accepted_meanwhile_leads_to_its_certificate(app: Flask, api: StubAPI) -> None:
     api.answers[SENDS] = problem(409, "not-in-this-state")
     client = signed_in(app)
     api.answers[ORDERS] = [order(state="awaiting-csr")]
@@ -144,7 +144,7 @@ def test_a_csr_that_was_taken_meanwhile_leads_to_its_certificate(app: Flask, api
     assert client.post(PAGE, data=SEND, base_url=PORTAL).headers["Location"] == ORDER
 
 
-def test_a_refusal_gives_back_every_entry_but_the_wrong_pins(app: Flask, api: StubAPI) -> None:
+def test_refusal_keeps_every_entry_but_the_wrong_pins(app: Flask, api: StubAPI) -> None:
     names = ["a.example.hk", "b.example.hk", "c.example.hk"]
     api.answers[ORDERS] = [order(server_names=names)]
     wrong = [{"server_name": "b.example.hk", "tries_left": 3}]
@@ -172,7 +172,7 @@ def test_a_refusal_gives_back_every_entry_but_the_wrong_pins(app: Flask, api: St
         (problem(409, "idempotency-key-in-use"), "send"),
     ],
 )
-def test_a_refusal_stands_beside_what_it_is_about(app: Flask, api: StubAPI, refusal: Any, field: str) -> None:
+def test_refusal_is_shown_beside_its_field(app: Flask, api: StubAPI, refusal: Any, field: str) -> None:
     api.answers[SENDS] = refusal
     page = signed_in(app).post(PAGE, data=SEND, base_url=PORTAL)
     assert page.status_code == 422
@@ -189,7 +189,7 @@ def test_missing_pins_are_asked_for_one_by_one(app: Flask, api: StubAPI) -> None
     assert bodies(api, SENDS) == []
 
 
-def test_a_reload_or_another_language_shows_the_same_csr(app: Flask) -> None:
+def test_reload_or_another_language_shows_the_same_csr(app: Flask) -> None:
     client = signed_in(app)
     client.post(PAGE, data=TRY, base_url=PORTAL)
     again = client.get(PAGE.replace("/en/", "/zh-hant/"), base_url=PORTAL)
@@ -198,7 +198,7 @@ def test_a_reload_or_another_language_shows_the_same_csr(app: Flask) -> None:
     assert "-----BEGIN mine" not in fresh.text
 
 
-def test_an_ended_session_gives_back_the_csr_after_the_sign_in_but_no_pin(app: Flask, api: StubAPI) -> None:
+def test_expired_session_keeps_the_csr_over_the_sign_in_but_no_pin(app: Flask, api: StubAPI) -> None:
     client = signed_in(app, ends=1)
     answer = client.post(PAGE, data=SEND, base_url=PORTAL)
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
@@ -214,7 +214,7 @@ def test_an_ended_session_gives_back_the_csr_after_the_sign_in_but_no_pin(app: F
     assert 'value=" E-1 "' in page
 
 
-def test_nothing_is_kept_of_another_sites_form(app: Flask) -> None:
+def test_cross_site_form_is_not_stored(app: Flask) -> None:
     client = browser(app)
     answer = client.post(PAGE, data=SEND | {"csrf": "guessed"}, base_url=PORTAL)
     assert answer.status_code == 303
@@ -222,7 +222,7 @@ def test_nothing_is_kept_of_another_sites_form(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("ends", [1, 4_000_000_000])
-def test_a_pasted_private_key_is_neither_kept_nor_shown_again(app: Flask, api: StubAPI, ends: int) -> None:
+def test_pasted_private_key_is_neither_stored_nor_shown_again(app: Flask, api: StubAPI, ends: int) -> None:
     api.answers[CHECKS] = checked(refusal="private-key-pasted", csr_sha256=None, spki_sha256=None, names=[])
     client = signed_in(app, ends=ends)
     form = TRY | {"csr": "-----BEGIN PRIVATE KEY-----"}
@@ -231,7 +231,7 @@ def test_a_pasted_private_key_is_neither_kept_nor_shown_again(app: Flask, api: S
     assert ends == 1 or "must never leave your server" in page.text
 
 
-def test_what_is_too_large_for_a_cookie_is_not_kept_and_nothing_breaks(app: Flask) -> None:
+def test_entries_too_large_for_a_cookie_are_dropped(app: Flask) -> None:
     client = signed_in(app, ends=1)
     answer = client.post(PAGE, data=TRY | {"csr": "x" * 20_000}, base_url=PORTAL)
     assert answer.headers["Location"].startswith("/en/sign-in?")
@@ -241,13 +241,13 @@ def test_what_is_too_large_for_a_cookie_is_not_kept_and_nothing_breaks(app: Flas
     assert (held_by(client)["kept"], held_by(client)["token"]) == (None, "")
 
 
-def test_why_an_earlier_csr_was_set_aside_is_said(app: Flask, api: StubAPI) -> None:
+def test_reason_of_a_discarded_csr_is_shown(app: Flask, api: StubAPI) -> None:
     api.answers[ORDERS] = [order(refusal="key-blocked")]
     page = signed_in(app).get(PAGE, base_url=PORTAL).text
     assert "Your last CSR was set aside" in page
 
 
-def test_an_item_of_another_renewal_is_not_found(app: Flask, api: StubAPI) -> None:
+def test_item_of_another_renewal_is_not_found(app: Flask, api: StubAPI) -> None:
     api.answers[ORDERS] = []
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(items=[])
     assert signed_in(app).get(PAGE, base_url=PORTAL).status_code == 404

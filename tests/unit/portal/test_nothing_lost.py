@@ -67,7 +67,7 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("path", "form", "paths"), CHANGES, ids=[path.rsplit("/", 1)[1] for path, _, _ in CHANGES])
-def test_a_double_click_asks_twice_for_one_and_the_same_thing(
+def test_double_click_sends_the_same_idempotency_key(
     app: Flask, api: StubAPI, path: str, form: dict[str, Any], paths: list[str]
 ) -> None:
     client = signed_in(app)
@@ -80,26 +80,26 @@ def test_a_double_click_asks_twice_for_one_and_the_same_thing(
         assert len(asked[0][0] or "") >= 8
 
 
-def test_the_ticket_that_came_with_the_document_goes_to_identity_with_the_signature(app: Flask, api: StubAPI) -> None:
+def test_ticket_that_came_with_the_document_goes_to_identity_with_the_signature(app: Flask, api: StubAPI) -> None:
     path, form, _ = next(change for change in CHANGES if change[0].endswith("/sign"))
     signed_in(app).post(path, data={**FORM, **form}, base_url=PORTAL)
     assert [each.ticket for each in api.asked if each.path == "/identity/v1/attestations"] == ["the-ticket"]
 
 
-def test_the_same_page_shown_again_asks_for_something_new(app: Flask) -> None:
+def test_page_shown_again_has_a_new_idempotency_key(app: Flask) -> None:
     client = signed_in(app)
     pages = [client.get(f"{R}/cancel", base_url=PORTAL).text for _ in range(2)]
     assert pages[0] != pages[1]
 
 
-def test_every_form_leads_on_by_get_so_that_a_reload_sends_nothing(app: Flask) -> None:
+def test_every_form_redirects_so_that_a_reload_sends_nothing(app: Flask) -> None:
     client = signed_in(app)
     for path, form, _ in CHANGES:
         assert client.post(path, data={**FORM, **form}, base_url=PORTAL).status_code == 303
 
 
 @pytest.mark.parametrize(("path", "form", "paths"), CHANGES, ids=[path.rsplit("/", 1)[1] for path, _, _ in CHANGES])
-def test_an_ended_session_leads_back_to_the_same_page_and_nothing_was_done(
+def test_expired_session_leads_back_to_the_same_page_without_an_effect(
     app: Flask, api: StubAPI, path: str, form: dict[str, Any], paths: list[str]
 ) -> None:
     client = signed_in(app, ends=1)
@@ -110,7 +110,7 @@ def test_an_ended_session_leads_back_to_the_same_page_and_nothing_was_done(
     assert page.status_code == 200
 
 
-def test_what_was_chosen_and_typed_is_there_after_the_session_has_ended(app: Flask) -> None:
+def test_entries_survive_an_expired_session(app: Flask) -> None:
     client = signed_in(app, ends=1)
     form = {**FORM, "srn": ["0002310001", "0002310002"], "servers-0002310002": "7"}
     back = sign_in_again(client, client.post(CHOICE, data=form, base_url=PORTAL))
@@ -119,7 +119,7 @@ def test_what_was_chosen_and_typed_is_there_after_the_session_has_ended(app: Fla
     assert page.count('name="srn"') == 2
 
 
-def test_a_draft_survives_the_session(app: Flask, api: StubAPI) -> None:
+def test_draft_survives_the_session(app: Flask, api: StubAPI) -> None:
     client = signed_in(app, ends=1)
     back = sign_in_again(client, client.get(f"{R}/check", base_url=PORTAL))
     assert back == f"{R}/check"
@@ -127,7 +127,7 @@ def test_a_draft_survives_the_session(app: Flask, api: StubAPI) -> None:
     assert f'href="{R}"' in client.get("/en/certificates", base_url=PORTAL).text
 
 
-def test_back_to_a_page_that_is_over_leads_to_where_the_renewal_stands(app: Flask, api: StubAPI) -> None:
+def test_outdated_page_redirects_to_the_renewals_current_page(app: Flask, api: StubAPI) -> None:
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="awaiting-csrs")
     client = signed_in(app)
     assert client.get(f"{R}/sign", base_url=PORTAL).headers["Location"] == R
@@ -136,7 +136,7 @@ def test_back_to_a_page_that_is_over_leads_to_where_the_renewal_stands(app: Flas
     assert client.get(f"{R}/payment", base_url=PORTAL).headers["Location"] == R
 
 
-def test_an_answer_that_got_lost_may_be_asked_for_again(app: Flask, api: StubAPI) -> None:
+def test_request_with_a_lost_answer_may_be_repeated(app: Flask, api: StubAPI) -> None:
     path = f"/application/v1/renewals/{RENEWAL}/cancellation"
     api.answers["POST", path] = None
     client = signed_in(app)

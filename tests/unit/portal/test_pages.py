@@ -123,12 +123,12 @@ def test_home_contact_sitemap_languages_and_text_mode_are_on_every_page(app: Fla
         ("yue", "/zh-hant/"),
     ],
 )
-def test_the_first_address_leads_to_the_browsers_language(app: Flask, accepted: str, path: str) -> None:
+def test_root_address_redirects_to_the_browsers_language(app: Flask, accepted: str, path: str) -> None:
     answer = app.test_client().get("/", base_url=PORTAL, headers={"Accept-Language": accepted})
     assert answer.headers["Location"] == path
 
 
-def test_text_mode_shows_no_image_and_is_kept_by_every_link(app: Flask) -> None:
+def test_text_mode_has_no_image_and_stays_on_every_link(app: Flask) -> None:
     page = signed_in(app).get("/en/text/certificates", base_url=PORTAL).text
     assert "<img" not in page
     assert 'class="govuk-template portal-text"' in page
@@ -138,7 +138,7 @@ def test_text_mode_shows_no_image_and_is_kept_by_every_link(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", OWN)
-def test_a_page_that_needs_a_session_leads_to_the_sign_in_and_back(app: Flask, path: str) -> None:
+def test_page_that_needs_a_session_leads_through_the_sign_in_and_back(app: Flask, path: str) -> None:
     answer = browser(app).get(path, base_url=PORTAL)
     assert answer.status_code == 303
     page = browser(app).get(answer.headers["Location"], base_url=PORTAL)
@@ -146,14 +146,14 @@ def test_a_page_that_needs_a_session_leads_to_the_sign_in_and_back(app: Flask, p
     assert start == f"/en/sign-in/start?next={quote(path, safe='/?')}"
 
 
-def test_a_token_that_has_ended_leads_to_the_sign_in_and_back(app: Flask, api: StubAPI) -> None:
+def test_expired_token_leads_through_the_sign_in_and_back(app: Flask, api: StubAPI) -> None:
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = problem(401, "token-refused")
     answer = signed_in(app).get(f"{R}/sign", base_url=PORTAL)
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
     assert "problem=session-ended" in answer.headers["Location"]
 
 
-def test_drafting_asks_in_the_language_of_the_page_with_the_forms_own_key(app: Flask, api: StubAPI) -> None:
+def test_draft_request_has_the_pages_language_and_the_forms_key(app: Flask, api: StubAPI) -> None:
     form = {"csrf": "the-form-token", "once": "a" * 32, "srn": "0002310001"}
     answer = signed_in(app).post("/zh-hant/certificates/renewal", data=form, base_url=PORTAL)
     assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}"
@@ -161,7 +161,7 @@ def test_drafting_asks_in_the_language_of_the_page_with_the_forms_own_key(app: F
     assert (asked.body, asked.key) == ({"items": [{"srn": "0002310001"}], "language": "zh-Hant"}, "a" * 32)
 
 
-def test_choosing_nothing_is_an_error_beside_the_choice(app: Flask) -> None:
+def test_empty_choice_is_an_error_beside_the_field(app: Flask) -> None:
     client = signed_in(app)
     answer = client.get("/en/certificates/renewal", base_url=PORTAL)
     page = client.get(answer.headers["Location"], base_url=PORTAL)
@@ -171,7 +171,7 @@ def test_choosing_nothing_is_an_error_beside_the_choice(app: Flask) -> None:
     assert 'id="srn"' in page.text
 
 
-def test_additional_servers_of_a_wildcard_are_asked_for_and_checked(app: Flask, api: StubAPI) -> None:
+def test_additional_servers_of_a_wildcard_are_requested_and_validated(app: Flask, api: StubAPI) -> None:
     wildcard = subscription(product="wildcard", server_names=["*.shop.example.hk"], additional_servers=2)
     api.answers["GET", "/application/v1/subscriptions"] = [wildcard]
     client = signed_in(app)
@@ -184,7 +184,7 @@ def test_additional_servers_of_a_wildcard_are_asked_for_and_checked(app: Flask, 
     assert api.asked[-1].body["items"] == [{"srn": "0002310001", "additional_servers": 3}]
 
 
-def test_a_refused_draft_says_why_and_for_which_certificate(app: Flask, api: StubAPI) -> None:
+def test_refused_draft_shows_the_reason_and_the_certificate(app: Flask, api: StubAPI) -> None:
     refused = problem(409, "not-eligible", srn="0002310001", reason="being-renewed")
     api.answers["POST", "/application/v1/renewals"] = refused
     form = {"csrf": "the-form-token", "srn": "0002310001"}
@@ -210,14 +210,14 @@ def test_every_state_of_an_order_has_a_page(app: Flask, api: StubAPI, state: str
     assert ("Accept the certificate" in page.text) is (state == "issued")
 
 
-def test_the_certificates_file_is_named_after_the_server_and_nothing_else(app: Flask, api: StubAPI) -> None:
+def test_certificates_file_is_named_after_the_server_and_nothing_else(app: Flask, api: StubAPI) -> None:
     odd = order(state="issued", server_names=['*.x"\r\n.example.hk'])
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [odd]
     answer = signed_in(app).get(f"{ORDER}/certificate", base_url=PORTAL)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="wildcard.x.example.hk-R-7KQ2-M8XD-1.pem"'
 
 
-def test_the_chain_is_also_one_file_for_windows(app: Flask, api: StubAPI) -> None:
+def test_chain_is_also_one_file_for_windows(app: Flask, api: StubAPI) -> None:
     chain = [certificate("www.example.hk"), certificate("ca.example.hk")]
     api.answers["GET", f"/issuance/v1/orders/{ITEM}/certificate"] = "".join(map(pem, chain)).encode()
     answer = signed_in(app).get(f"{ORDER}/certificate.p7b", base_url=PORTAL)
@@ -225,21 +225,21 @@ def test_the_chain_is_also_one_file_for_windows(app: Flask, api: StubAPI) -> Non
     assert set(pkcs7.load_der_pkcs7_certificates(answer.data)) == set(chain)
 
 
-def test_an_api_that_does_not_answer_is_a_page_that_says_so(app: Flask, api: StubAPI) -> None:
+def test_unavailable_api_gives_an_error_page(app: Flask, api: StubAPI) -> None:
     api.answers["GET", "/application/v1/subscriptions"] = None
     page = signed_in(app).get("/en/certificates", base_url=PORTAL)
     assert page.status_code == 503
     assert "Nothing is lost" in page.text
 
 
-def test_a_moment_is_shown_as_it_is_in_hong_kong(app: Flask) -> None:
+def test_times_are_shown_in_hong_kong_time(app: Flask) -> None:
     with app.test_request_context():
         assert languages.day("2026-11-23T20:00:00+00:00") == "24 November 2026"
         assert languages.clock("2026-11-23T20:00:00+00:00") == "24 Nov 2026, 04:00"
         assert re.fullmatch(r"HK\$2,500\.00", languages.money(250_000))
 
 
-def test_the_start_page_says_what_to_have_ready_for_every_browser_stick_and_token(app: Flask) -> None:
+def test_start_page_lists_requirements_of_every_browser_and_token(app: Flask) -> None:
     page = browser(app).get("/en/", base_url=PORTAL).text
     for key in ("usb", "windows", "macos", "linux", "firefox", "token"):
         assert f'id="{key}"' in page

@@ -58,7 +58,7 @@ def _filled(rule: Rule) -> str:
 
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
-def test_csp_allows_nothing_of_others_and_nothing_inline(state: State) -> None:
+def test_csp_allows_no_foreign_and_no_inline_content(state: State) -> None:
     answer = state.show("en")
     policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
     assert policy == {
@@ -82,7 +82,7 @@ def test_clickjacking_finds_no_page_that_can_be_framed(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
-def test_a_page_is_in_no_cache_and_its_type_is_not_guessed(state: State) -> None:
+def test_pages_are_not_cached_and_not_sniffed(state: State) -> None:
     headers = state.show("en").headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -90,7 +90,7 @@ def test_a_page_is_in_no_cache_and_its_type_is_not_guessed(state: State) -> None
     assert headers["Strict-Transport-Security"].startswith("max-age=")
 
 
-def test_the_cookie_is_locked_to_this_host_and_out_of_reach_of_scripts(app: Flask) -> None:
+def test_cookie_is_host_only_and_http_only(app: Flask) -> None:
     answer = browser(app).get("/en/sign-in/start", base_url=PORTAL)
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("__Host-portal=")
@@ -99,7 +99,7 @@ def test_the_cookie_is_locked_to_this_host_and_out_of_reach_of_scripts(app: Flas
     assert "Expires" not in cookie
 
 
-def test_the_cookie_shows_nothing_and_takes_no_change(app: Flask) -> None:
+def test_cookie_is_encrypted_and_authenticated(app: Flask) -> None:
     client = signed_in(app, csrf="")
     client.get("/en/certificates", base_url=PORTAL)
     cookie = client.get_cookie(COOKIE, domain="portal.ecert.localhost")
@@ -110,7 +110,7 @@ def test_the_cookie_shows_nothing_and_takes_no_change(app: Flask) -> None:
     assert client.get("/en/certificates", base_url=PORTAL).status_code == 303
 
 
-def test_csrf_changes_nothing_at_any_address_that_takes_a_form(app: Flask, api: StubAPI) -> None:
+def test_csrf_is_refused_at_every_form(app: Flask, api: StubAPI) -> None:
     posts = list(addresses(app, "POST"))
     assert len(posts) >= 7
     for address in posts:
@@ -135,7 +135,7 @@ REDIRECTS = [
 
 
 @pytest.mark.parametrize("path", REDIRECTS)
-def test_open_redirect_leads_nowhere_but_to_our_pages(app: Flask, path: str) -> None:
+def test_open_redirect_is_limited_to_own_pages(app: Flask, path: str) -> None:
     assert own_path(path) is None
     client = browser(app)
     client.get("/en/sign-in/start", query_string={"next": path}, base_url=PORTAL)
@@ -145,14 +145,14 @@ def test_open_redirect_leads_nowhere_but_to_our_pages(app: Flask, path: str) -> 
     assert [address for address in left if not re.match(r"/(?![/\\])|#|\?|data:,", address)] == []
 
 
-def test_open_redirect_by_the_sign_in_with_a_file(app: Flask, api: StubAPI) -> None:
+def test_open_redirect_of_the_file_sign_in_is_refused(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/identity/v1/challenge-tokens"] = {"access_token": "fresh", "expires_in": 900}
     form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4", "next": "//evil.example"}
     answer = signed_in(app).post("/en/sign-in/file", data=form, base_url=PORTAL)
     assert answer.headers["Location"] == "/en/certificates"
 
 
-def test_idor_shows_nothing_of_anothers_renewal_at_any_address(app: Flask, api: StubAPI) -> None:
+def test_idor_shows_no_renewal_of_another_ar(app: Flask, api: StubAPI) -> None:
     refused = problem(404, "renewal-not-found")
     known = {key: answer for key, answer in api.answers.items() if RENEWAL not in key[1] and ITEM not in key[1]}
     api.answers = dict(known)
@@ -168,7 +168,7 @@ def test_idor_shows_nothing_of_anothers_renewal_at_any_address(app: Flask, api: 
     assert tokens == {"access"}
 
 
-def test_idor_takes_no_certificate_of_one_renewal_by_the_address_of_another(app: Flask, api: StubAPI) -> None:
+def test_idor_finds_no_certificate_through_another_renewal(app: Flask, api: StubAPI) -> None:
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = []
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(items=[])
     for path in ("", "/csr", "/certificate", "/certificate.p7b"):
@@ -190,7 +190,7 @@ def test_session_fixation_leaves_an_old_cookie_worthless(app: Flask, api: StubAP
     assert attacker.get("/en/certificates", base_url=PORTAL).status_code == 303
 
 
-def test_a_sign_in_that_another_began_is_not_finished_here(app: Flask, api: StubAPI) -> None:
+def test_sign_in_started_in_another_browser_is_refused(app: Flask, api: StubAPI) -> None:
     answer = browser(app).get("/signed-in?code=of-the-attacker&state=of-the-attacker", base_url=PORTAL)
     assert "problem=sign-in-stale" in answer.headers["Location"]
     assert api.asked == []
@@ -213,7 +213,7 @@ def tainted(value: Any, key: str = "") -> Any:
 
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
-def test_xss_through_names_of_organisations_people_servers_and_csr_subjects(state: State) -> None:
+def test_xss_in_names_is_escaped(state: State) -> None:
     api = full_api()
     api.answers.update(state.answers)
     document = ("GET", f"/application/v1/renewals/{RENEWAL}/document")
@@ -234,7 +234,7 @@ def test_xss_through_names_of_organisations_people_servers_and_csr_subjects(stat
     assert "&lt;script&gt;" in page
 
 
-def test_xss_through_the_subject_of_a_csr_and_what_was_typed(app: Flask, api: StubAPI) -> None:
+def test_xss_in_csr_subjects_and_entries_is_escaped(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/issuance/v1/csr-checks"] = checked(subject=f"CN={EVIL}", names=[EVIL])
     form = {"csrf": "the-form-token", "csr": f"-----BEGIN</textarea>{EVIL}", "reference": EVIL, "pin-1": EVIL}
     api.answers["POST", f"/issuance/v1/orders/{ITEM}/csr"] = problem(422, "wrong-reference", detail=EVIL)
@@ -244,7 +244,7 @@ def test_xss_through_the_subject_of_a_csr_and_what_was_typed(app: Flask, api: St
     assert "<script>" not in page.text
 
 
-def test_xss_through_the_name_of_a_file(app: Flask, api: StubAPI) -> None:
+def test_xss_in_file_names_is_escaped(app: Flask, api: StubAPI) -> None:
     csr = {"csrf": "the-form-token", "csr-file": (BytesIO(b"-----BEGIN"), f"{EVIL}.csr")}
     signature = {"csrf": "the-form-token", "signature": (BytesIO(b"hello"), f"{EVIL}.p7s")}
     for path, form in ((f"{R}/orders/{ITEM}/csr", csr), (f"{R}/sign", signature)):
@@ -253,7 +253,7 @@ def test_xss_through_the_name_of_a_file(app: Flask, api: StubAPI) -> None:
         assert "alert(1)" not in page
 
 
-def test_a_header_cannot_be_split_by_the_name_of_a_server_or_a_reference(app: Flask, api: StubAPI) -> None:
+def test_header_splitting_by_names_and_references_is_impossible(app: Flask, api: StubAPI) -> None:
     odd = order(state="issued", certificate=CERTIFICATE, server_names=['*.x"\r\nX-Evil: 1'], reference='E"\r\nX: 1')
     api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [odd]
     answer = signed_in(app).get(f"{R}/orders/{ITEM}/certificate", base_url=PORTAL)
@@ -264,13 +264,13 @@ def test_a_header_cannot_be_split_by_the_name_of_a_server_or_a_reference(app: Fl
 @pytest.mark.parametrize(
     "query", ["problem", "next", "signed", "refresh", "srn", "none", "code", "state", "error", "reason"]
 )
-def test_xss_through_an_address(app: Flask, query: str) -> None:
+def test_xss_in_queries_is_escaped(app: Flask, query: str) -> None:
     for path in ("/en/", "/en/sign-in", "/en/test-e-cert", "/en/certificates", "/signed-in", R):
         page = signed_in(app).get(path, query_string={query: EVIL}, base_url=PORTAL, follow_redirects=True)
         assert "<script>" not in page.text
 
 
-def test_xss_through_what_an_e_cert_says_of_itself(app: Flask, api: StubAPI) -> None:
+def test_xss_in_e_cert_fields_is_escaped(app: Flask, api: StubAPI) -> None:
     evil = report() | {"holder": EVIL, "organisation": EVIL, "issuer": EVIL, "serial": EVIL}
     kept = {"path": "/test-e-cert/result", "fields": {"report": json.dumps(evil)}}
     page = browser(app, kept=kept).get("/en/test-e-cert/result", base_url=PORTAL).text
@@ -278,7 +278,7 @@ def test_xss_through_what_an_e_cert_says_of_itself(app: Flask, api: StubAPI) -> 
     assert "<script>" not in page
 
 
-def test_a_link_of_the_api_to_elsewhere_is_not_followed_by_script(app: Flask, api: StubAPI) -> None:
+def test_link_of_the_api_to_elsewhere_is_not_followed_by_script(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/payment/v1/checkouts"] = {"checkout_url": "javascript:alert(1)"}
     page = signed_in(app, paying=RENEWAL, authorisation="proof").get(f"{R}/payment/checkout", base_url=PORTAL)
     assert page.status_code == 503

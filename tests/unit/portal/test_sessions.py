@@ -38,7 +38,7 @@ def app(api: StubAPI) -> Flask:
     return portal(api)
 
 
-def test_the_way_to_the_sign_in_host_carries_a_challenge_and_never_the_verifier(app: Flask) -> None:
+def test_sign_in_redirect_carries_the_challenge_and_not_the_verifier(app: Flask) -> None:
     client = browser(app)
     answer = client.get(f"/en/sign-in/start?next={R}", base_url=PORTAL)
     to = urlsplit(answer.headers["Location"])
@@ -52,7 +52,7 @@ def test_the_way_to_the_sign_in_host_carries_a_challenge_and_never_the_verifier(
     assert pending["verifier"] not in answer.headers["Location"]
 
 
-def test_a_code_becomes_a_new_session_that_goes_on_where_it_stopped(app: Flask, api: StubAPI) -> None:
+def test_code_opens_a_session_at_the_page_before(app: Flask, api: StubAPI) -> None:
     client = browser(app, pending=PENDING)
     answer = client.get("/signed-in?code=c0de&state=the-state", base_url=PORTAL)
     assert answer.headers["Location"] == f"{R}/sign"
@@ -67,14 +67,14 @@ def test_a_code_becomes_a_new_session_that_goes_on_where_it_stopped(app: Flask, 
 
 
 @pytest.mark.parametrize("query", ["code=c0de&state=another", "code=c0de", "state=the-state", ""])
-def test_an_answer_that_was_not_asked_for_signs_nobody_in(app: Flask, api: StubAPI, query: str) -> None:
+def test_unrequested_sign_in_answer_is_refused(app: Flask, api: StubAPI, query: str) -> None:
     client = browser(app, pending=PENDING)
     answer = client.get(f"/signed-in?{query}", base_url=PORTAL)
     assert "problem=sign-in-stale" in answer.headers["Location"]
     assert api.asked == []
 
 
-def test_a_refused_sign_in_says_why_and_leads_on_to_the_same_page(app: Flask) -> None:
+def test_refused_sign_in_shows_the_reason_and_links_to_the_same_page(app: Flask) -> None:
     client = browser(app, pending=PENDING)
     answer = client.get("/signed-in?error=not-enrolled&state=the-state", base_url=PORTAL)
     page = client.get(answer.headers["Location"], base_url=PORTAL)
@@ -82,7 +82,7 @@ def test_a_refused_sign_in_says_why_and_leads_on_to_the_same_page(app: Flask) ->
     assert f"{R}/sign".replace("/", "%2F") in page.text or f"{R}/sign" in page.text
 
 
-def test_refused_proof_of_payer_keeps_the_renewal_on_every_way_on(app: Flask) -> None:
+def test_refused_proof_of_payer_keeps_the_renewal_in_every_link(app: Flask) -> None:
     pending = {**PENDING, "then": f"{R}/payment/checkout", "renewal_id": RENEWAL}
     client = signed_in(app, pending=pending)
     answer = client.get("/signed-in?error=client-certificate-missing&state=the-state", base_url=PORTAL)
@@ -105,18 +105,18 @@ def test_payment_page_asks_for_the_e_cert_where_it_was_at_sign_in(app: Flask, ap
 
 
 @pytest.mark.parametrize("broken", ["", "x", "gAAAAABm"])
-def test_a_cookie_that_is_not_ours_is_as_none(app: Flask, broken: str) -> None:
+def test_foreign_cookie_is_ignored(app: Flask, broken: str) -> None:
     client = browser(app)
     client.set_cookie("__Host-portal", broken, domain="portal.ecert.localhost", secure=True)
     assert client.get("/en/certificates", base_url=PORTAL).status_code == 303
 
 
-def test_a_form_of_an_ended_session_leads_to_the_sign_in_and_back(app: Flask) -> None:
+def test_form_of_an_expired_session_leads_through_the_sign_in_and_back(app: Flask) -> None:
     answer = signed_in(app, ends=1).post(f"{R}/sign", data={"csrf": "the-form-token"}, base_url=PORTAL)
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
 
 
-def test_an_older_token_signs_in_and_pays_at_its_own_host(app: Flask, api: StubAPI) -> None:
+def test_older_token_signs_in_and_pays_at_its_own_host(app: Flask, api: StubAPI) -> None:
     page = browser(app).get("/en/sign-in?next=/en/certificates", base_url=PORTAL).text
     (way,) = re.findall(r'href="(/en/sign-in/start[^"]*token=1[^"]*)"', page)
     client = browser(app)
@@ -129,7 +129,7 @@ def test_an_older_token_signs_in_and_pays_at_its_own_host(app: Flask, api: StubA
     assert other.headers["Location"].startswith("https://signin.ecert.localhost:8443/")
 
 
-def test_a_copy_of_the_cookie_is_dead_once_its_session_was_ended(app: Flask, api: StubAPI) -> None:
+def test_copied_cookie_is_refused_after_sign_out(app: Flask, api: StubAPI) -> None:
     client = signed_in(app)
     copy = signed_in(app)
     api.answers["POST", "/identity/v1/session-ends"] = {}
@@ -141,7 +141,7 @@ def test_a_copy_of_the_cookie_is_dead_once_its_session_was_ended(app: Flask, api
         assert (answer.status_code, "problem=session-ended" in answer.headers["Location"]) == (303, True)
 
 
-def test_signing_out_works_while_the_api_is_unavailable(app: Flask, api: StubAPI) -> None:
+def test_sign_out_works_while_the_api_is_unavailable(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/identity/v1/session-ends"] = None
     client = signed_in(app)
     answer = client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
@@ -149,18 +149,18 @@ def test_signing_out_works_while_the_api_is_unavailable(app: Flask, api: StubAPI
     assert client.get_cookie("__Host-portal", domain="portal.ecert.localhost") is None
 
 
-def test_an_address_without_its_slash_leads_on_without_naming_a_host(app: Flask) -> None:
+def test_address_without_its_slash_redirects_without_a_host(app: Flask) -> None:
     answer = browser(app).get("/en?text=1", base_url=PORTAL)
     assert (answer.status_code, answer.headers["Location"]) == (308, "/en/?text=1")
 
 
-def test_signing_out_forgets_everything(app: Flask) -> None:
+def test_sign_out_deletes_the_session(app: Flask) -> None:
     client = signed_in(app)
     client.post("/en/sign-out", data={"csrf": "the-form-token"}, base_url=PORTAL)
     assert client.get("/en/certificates", base_url=PORTAL).status_code == 303
 
 
-def test_a_signature_is_attested_and_submitted_under_one_key(app: Flask, api: StubAPI) -> None:
+def test_signature_is_attested_and_submitted_under_one_key(app: Flask, api: StubAPI) -> None:
     form = {"csrf": "the-form-token", "signature-base64": base64.b64encode(b"0signature").decode()}
     answer = signed_in(app).post(f"{R}/sign", data=form, base_url=PORTAL)
     assert answer.headers["Location"] == f"{R}/payment"
@@ -170,7 +170,7 @@ def test_a_signature_is_attested_and_submitted_under_one_key(app: Flask, api: St
     assert submission.body == {"attestation": "attested"}
 
 
-def test_a_file_that_is_no_signature_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
+def test_file_that_is_no_signature_is_an_error_beside_the_field(app: Flask, api: StubAPI) -> None:
     for content in ("", "hello"):
         form = {"csrf": "the-form-token", "signature-base64": content}
         page = signed_in(app).post(f"{R}/sign", data=form, base_url=PORTAL)
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_signature_is_an_error_beside_the_field(app: Flask, ap
     assert not [asked for asked in api.asked if asked.method == "POST"]
 
 
-def test_an_uploaded_signature_may_be_pem_and_utf_16(app: Flask, api: StubAPI) -> None:
+def test_uploaded_signature_may_be_pem_and_utf_16(app: Flask, api: StubAPI) -> None:
     der = b"\x30\x81\x80" + bytes(128)
     text = f"-----BEGIN CMS-----\n{base64.encodebytes(der).decode()}-----END CMS-----\n"
     for content in (der, text.encode(), text.encode("utf-16"), base64.b64encode(der)):
@@ -206,13 +206,13 @@ def test_proof_for_one_renewal_opens_no_checkout_of_another(app: Flask, api: Stu
     assert api.asked == []
 
 
-def test_a_payment_that_is_not_ready_yet_is_waited_for(app: Flask, api: StubAPI) -> None:
+def test_payment_not_ready_yet_shows_a_waiting_page(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/payment/v1/checkouts"] = problem(404, "payment-not-ready")
     page = signed_in(app, paying=RENEWAL, authorisation="proof").get(f"{R}/payment/checkout", base_url=PORTAL)
     assert (page.status_code, page.headers["Refresh"]) == (200, "5")
 
 
-def test_the_way_back_from_the_provider_or_from_a_mail_keeps_the_language(app: Flask) -> None:
+def test_return_from_the_provider_or_a_mail_keeps_the_language(app: Flask) -> None:
     answer = signed_in(app, edition="zh-hant").get(f"/renewals/{RENEWAL}", base_url=PORTAL)
     assert answer.headers["Location"] == f"/zh-hant/renewals/{RENEWAL}/payment/returned"
 
@@ -231,7 +231,7 @@ def test_an_e_cert_file_signs_in_by_a_challenge_and_may_prove_who_pays(app: Flas
     assert (held_by(client)["paying"], held_by(client)["authorisation"]) == (RENEWAL, "proof")
 
 
-def test_a_refused_challenge_is_an_error_with_a_new_one(app: Flask, api: StubAPI) -> None:
+def test_refused_challenge_shows_an_error_and_a_new_challenge(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/identity/v1/challenge-tokens"] = problem(403, "not-enrolled")
     form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4"}
     page = browser(app, csrf="the-form-token").post("/en/sign-in/file", data=form, base_url=PORTAL)

@@ -27,7 +27,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return keys
 
 
-def test_the_names_of_ca_and_operator_have_defaults() -> None:
+def test_names_of_ca_and_operator_have_defaults() -> None:
     found = settings.read()
     assert (found.ca_name, found.operator_name) == ("Hongkong Post e-Cert", "Certizen Limited")
 
@@ -41,19 +41,19 @@ def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("url", ["http://portal.example", "https://portal.example/path", "portal.example"])
-def test_an_address_is_https_and_has_no_path(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_address_is_https_and_has_no_path(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("PORTAL_URL", url)
     with pytest.raises(SettingsError):
         settings.read()
 
 
-def test_what_an_older_key_sealed_opens_with_the_newer_one_before_it(given: Path) -> None:
+def test_cookie_of_an_older_key_is_decrypted_after_a_rotation(given: Path) -> None:
     older, newer = Fernet.generate_key(), Fernet.generate_key()
     given.write_bytes(newer + b"\n" + older + b"\n")
     assert settings.read().session_keys.decrypt(Fernet(older).encrypt(b"session")) == b"session"
 
 
-def test_a_file_without_keys_is_refused(given: Path) -> None:
+def test_file_without_keys_is_refused(given: Path) -> None:
     given.write_text("no key\n")
     with pytest.raises(SettingsError):
         settings.read()

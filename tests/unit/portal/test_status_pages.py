@@ -32,7 +32,7 @@ def app(api: StubAPI) -> Flask:
     return portal(api)
 
 
-def test_a_status_page_loads_itself_again_until_told_not_to(app: Flask, api: StubAPI) -> None:
+def test_status_page_reloads_itself_until_switched_off(app: Flask, api: StubAPI) -> None:
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="withholding")
     client = signed_in(app)
     page = client.get(R, base_url=PORTAL)
@@ -55,7 +55,7 @@ def test_a_status_page_loads_itself_again_until_told_not_to(app: Flask, api: Stu
         ([order(state="issued", certificate=CERTIFICATE)], "issued", False),
     ],
 )
-def test_a_page_waits_for_machines_and_not_for_the_post(
+def test_status_page_reloads_while_a_machine_works_and_not_for_the_post(
     app: Flask, api: StubAPI, orders: list[dict[str, Any]], item_state: str, reloads: bool
 ) -> None:
     made = renewal(state="awaiting-csrs")
@@ -73,7 +73,7 @@ def posted(number: str, day: int) -> dict[str, Any]:
     return entry("pin-envelope-posted", day, server_name="a.example.hk", registered_number=number)
 
 
-def test_the_status_says_where_each_pin_envelope_is(app: Flask, api: StubAPI) -> None:
+def test_status_page_shows_the_state_of_each_pin_envelope(app: Flask, api: StubAPI) -> None:
     names = ["a.example.hk", "b.example.hk"]
     made = renewal(state="awaiting-csrs", timeline=[posted("RR123456785HK", 24)])
     made["items"][0]["server_names"] = names
@@ -90,7 +90,7 @@ def test_the_status_says_where_each_pin_envelope_is(app: Flask, api: StubAPI) ->
     assert "Please contact us" not in again
 
 
-def test_money_that_goes_back_is_shown(app: Flask, api: StubAPI) -> None:
+def test_refund_is_shown(app: Flask, api: StubAPI) -> None:
     refunds = [{"id": ITEM, "item_id": None, "amount_minor": 250_000, "refunded_at": None}]
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state="cancelled", refunds=refunds)
     page = signed_in(app).get(R, base_url=PORTAL).text
@@ -98,7 +98,7 @@ def test_money_that_goes_back_is_shown(app: Flask, api: StubAPI) -> None:
     assert "under way" in page
 
 
-def test_the_acknowledgement_says_what_was_received_and_when(app: Flask, api: StubAPI) -> None:
+def test_acknowledgement_shows_submission_and_time(app: Flask, api: StubAPI) -> None:
     assert signed_in(app).get(f"{R}/acknowledgement", base_url=PORTAL).headers["Location"] == R
     submitted = renewal(state="awaiting-payment", submitted_at="2026-11-23T02:00:00+00:00")
     api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = submitted
@@ -114,7 +114,7 @@ def test_the_acknowledgement_says_what_was_received_and_when(app: Flask, api: St
         assert text in page
 
 
-def test_answers_are_compared_with_what_there_is_today(app: Flask, api: StubAPI) -> None:
+def test_answers_are_compared_with_the_current_state(app: Flask, api: StubAPI) -> None:
     page = signed_in(app).get(f"{R}/check", base_url=PORTAL).text
     assert "Changed" not in page
     made = renewal()
@@ -128,7 +128,7 @@ def test_answers_are_compared_with_what_there_is_today(app: Flask, api: StubAPI)
     assert "6 January 2027" in page
 
 
-def test_a_certificate_being_renewed_leads_to_that_renewal(app: Flask, api: StubAPI) -> None:
+def test_certificate_being_renewed_leads_to_that_renewal(app: Flask, api: StubAPI) -> None:
     api.answers["GET", "/application/v1/subscriptions"] = [subscription(reason="being-renewed", renewal_id=RENEWAL)]
     api.answers["GET", "/application/v1/renewals"] = []
     page = signed_in(app).get("/en/certificates", base_url=PORTAL)
@@ -136,7 +136,7 @@ def test_a_certificate_being_renewed_leads_to_that_renewal(app: Flask, api: Stub
     assert "Being renewed" in page.text
 
 
-def test_a_late_certificate_is_warned_of_and_can_be_chosen(app: Flask, api: StubAPI) -> None:
+def test_certificate_close_to_expiry_has_a_warning_and_can_be_chosen(app: Flask, api: StubAPI) -> None:
     api.answers["GET", "/application/v1/subscriptions"] = [subscription(late=True)]
     page = signed_in(app).get("/en/certificates", base_url=PORTAL).text
     assert "Late" in page

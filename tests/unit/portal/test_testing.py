@@ -44,14 +44,14 @@ def shown(client: FlaskClient, path: str = "/en/test-e-cert/result") -> str:
     return str(client.get(path, base_url=PORTAL).text)
 
 
-def test_the_sign_in_host_is_asked_to_look_and_not_to_sign_in(app: Flask) -> None:
+def test_e_cert_test_requests_a_test_and_no_sign_in(app: Flask) -> None:
     client = browser(app)
     to = urlsplit(client.get("/en/test-e-cert/start", base_url=PORTAL).headers["Location"])
     assert (to.netloc, to.path) == ("signin.ecert.localhost:8443", "/identity/v1/certificate-tests")
     assert set(parse_qs(to.query)) == {"redirect_uri", "code_challenge", "code_challenge_method", "state"}
 
 
-def test_what_was_found_is_shown_and_nobody_is_signed_in(app: Flask, api: StubAPI) -> None:
+def test_test_result_is_shown_without_signing_in(app: Flask, api: StubAPI) -> None:
     client = browser(app, pending=PENDING)
     answer = client.get("/signed-in?code=c0de&state=the-state", base_url=PORTAL)
     assert answer.headers["Location"] == "/zh-hant/test-e-cert/result"
@@ -63,7 +63,7 @@ def test_what_was_found_is_shown_and_nobody_is_signed_in(app: Flask, api: StubAP
     assert "Wrong" not in page
 
 
-def test_everything_that_is_wrong_is_said_in_words(app: Flask, api: StubAPI) -> None:
+def test_every_failed_check_has_a_text(app: Flask, api: StubAPI) -> None:
     faults = {"validity": "certificate-expired", "kind": "certificate-personal", "registration": "not-enrolled"}
     api.answers[RESULT] = report(**faults)
     page = shown(browser(app, pending=PENDING))
@@ -73,7 +73,7 @@ def test_everything_that_is_wrong_is_said_in_words(app: Flask, api: StubAPI) -> 
         assert text in page
 
 
-def test_what_nobody_can_tell_is_not_called_wrong(app: Flask, api: StubAPI) -> None:
+def test_undecidable_check_is_not_shown_as_failed(app: Flask, api: StubAPI) -> None:
     found = report(issuer="certificate-untrusted", revocation="revocation-unknown")
     found["findings"][5]["made"] = False
     api.answers[RESULT] = found
@@ -81,13 +81,13 @@ def test_what_nobody_can_tell_is_not_called_wrong(app: Flask, api: StubAPI) -> N
     assert (page.count(">Wrong<"), page.count("Not known")) == (1, 2)
 
 
-def test_who_is_signed_in_stays_so(app: Flask) -> None:
+def test_e_cert_test_keeps_the_session(app: Flask) -> None:
     client = signed_in(app, pending=PENDING)
     shown(client)
     assert held_by(client)["token"] == "access"
 
 
-def test_nothing_shown_leads_back_to_the_page_with_the_reason(app: Flask) -> None:
+def test_missing_certificate_leads_back_with_the_reason(app: Flask) -> None:
     client = browser(app, pending=PENDING)
     answer = client.get("/signed-in?error=client-certificate-missing&state=the-state", base_url=PORTAL)
     assert answer.headers["Location"] == "/zh-hant/test-e-cert?problem=client-certificate-missing"
@@ -96,11 +96,11 @@ def test_nothing_shown_leads_back_to_the_page_with_the_reason(app: Flask) -> Non
     assert "Your browser showed no e-Cert" in page.text
 
 
-def test_without_a_result_the_page_begins_anew(app: Flask) -> None:
+def test_page_without_a_result_starts_a_new_test(app: Flask) -> None:
     assert browser(app).get("/en/test-e-cert/result", base_url=PORTAL).headers["Location"] == "/en/test-e-cert"
 
 
-def test_a_file_is_tested_by_a_signature_in_the_page(app: Flask, api: StubAPI) -> None:
+def test_file_is_tested_by_a_signature_in_the_page(app: Flask, api: StubAPI) -> None:
     client = browser(app, csrf="the-form-token")
     form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4"}
     answer = client.post("/en/test-e-cert/file", data=form, base_url=PORTAL)
@@ -110,7 +110,7 @@ def test_a_file_is_tested_by_a_signature_in_the_page(app: Flask, api: StubAPI) -
     assert held_by(client)["token"] == ""
 
 
-def test_a_signature_that_is_refused_is_an_error_with_a_new_challenge(app: Flask, api: StubAPI) -> None:
+def test_signature_that_is_refused_is_an_error_with_a_new_challenge(app: Flask, api: StubAPI) -> None:
     api.answers["POST", "/identity/v1/challenge-tests"] = problem(422, "signature-refused", reason="signature-invalid")
     client = browser(app, csrf="the-form-token")
     form = {"csrf": "the-form-token", "challenge_id": ITEM, "signature-base64": "MAN4"}

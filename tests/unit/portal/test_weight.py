@@ -36,17 +36,17 @@ def test_every_page_with_its_assets_is_small(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", states(), ids=lambda state: state.name)
-def test_the_signing_script_is_on_the_pages_that_sign_only_and_never_in_text_mode(state: State) -> None:
+def test_signing_script_is_on_the_pages_that_sign_only_and_never_in_text_mode(state: State) -> None:
     signs = "data-sign hidden inert" in state.show("en").text
     assert ("/signing.js" in state.show("en").text) is signs
     assert "<script" not in state.show("en/text").text
 
 
-def test_the_signing_script_is_small(app: Flask) -> None:
+def test_signing_script_is_small(app: Flask) -> None:
     assert wire(app, "/static/signing.js") < MOST_SIGNING
 
 
-def test_assets_are_compressed_for_whoever_can_read_it(app: Flask) -> None:
+def test_assets_are_compressed_for_clients_that_accept_it(app: Flask) -> None:
     client = browser(app)
     plain = client.get("/static/portal.css", base_url=PORTAL, buffered=True)
     small = client.get("/static/portal.css", base_url=PORTAL, headers={"Accept-Encoding": "gzip"}, buffered=True)
@@ -58,16 +58,16 @@ def test_assets_are_compressed_for_whoever_can_read_it(app: Flask) -> None:
     assert small.headers["ETag"] != plain.headers["ETag"]
 
 
-def test_no_page_is_compressed_for_its_length_would_tell_of_the_secret_in_it(app: Flask) -> None:
+def test_pages_with_secrets_are_not_compressed(app: Flask) -> None:
     answer = browser(app).get("/en/help", base_url=PORTAL, headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ["nothing.css", "../app.py", "%2e%2e/app.py", "x/../../app.py"])
-def test_a_file_that_is_not_among_the_assets_is_not_found(app: Flask, path: str) -> None:
+def test_file_that_is_not_among_the_assets_is_not_found(app: Flask, path: str) -> None:
     answer = browser(app).get(f"/static/{path}", base_url=PORTAL, headers={"Accept-Encoding": "gzip"})
     assert answer.status_code == 404
 
 
-def test_however_an_asset_is_spelt_it_is_itself(app: Flask) -> None:
+def test_every_spelling_of_an_asset_path_is_the_same_file(app: Flask) -> None:
     assert wire(app, "/static/x/../portal.css") == wire(app, "/static/portal.css")

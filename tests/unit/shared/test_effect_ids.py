@@ -5,13 +5,13 @@ import uuid
 from shared.effect_ids import effect_id
 
 
-def test_an_effect_id_is_the_same_for_ever() -> None:
+def test_effect_id_never_changes() -> None:
     # A literal: other services and the payment provider keep these ids.
     renewal = uuid.UUID("00000000-0000-4000-8000-000000000001")
     assert str(effect_id("refund", renewal, None, "cancelled")) == "7a6ca9bc-9855-5bb0-af12-fed0b43a1357"
 
 
-def test_an_effect_id_differs_with_every_part() -> None:
+def test_effect_id_differs_with_every_part() -> None:
     ids = [
         effect_id("refund", "a", "b"),
         effect_id("refund", "ab"),

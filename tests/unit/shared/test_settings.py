@@ -48,7 +48,7 @@ def test_settings_that_are_complete_are_read_and_hide_their_secrets(environment:
     assert shown(settings)["database"] == "payment@127.0.0.1/payment"
 
 
-def test_a_log_level_that_is_none_is_refused(environment: pytest.MonkeyPatch) -> None:
+def test_unknown_log_level_is_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LOG_LEVEL", "LOUD")
     env = read_env()
     read_service(env, "payment")
@@ -56,7 +56,7 @@ def test_a_log_level_that_is_none_is_refused(environment: pytest.MonkeyPatch) ->
         seal(env)
 
 
-def test_a_web_process_has_all_its_certificates_or_none(environment: pytest.MonkeyPatch) -> None:
+def test_web_process_has_all_its_certificates_or_none(environment: pytest.MonkeyPatch) -> None:
     assert read_web(read_env()).tls is None
     environment.setenv("TLS_CLIENT_CA_FILE", "gateway-ca.pem")
     env = read_env()
@@ -69,7 +69,7 @@ def test_a_web_process_has_all_its_certificates_or_none(environment: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["prod", "Production", "test", "", " production"])
-def test_an_environment_that_is_neither_local_nor_production_is_refused(
+def test_environment_that_is_neither_local_nor_production_is_refused(
     environment: pytest.MonkeyPatch, name: str
 ) -> None:
     environment.setenv("ENVIRONMENT", name)

@@ -25,7 +25,7 @@ def blow(kafka: Kafka, packing: str) -> None:
 
 
 @pytest.mark.parametrize("packing", ["lz4", "gzip", "zstd"])
-def test_a_bomb_is_set_aside_and_what_follows_is_applied(
+def test_decompression_bomb_is_held_and_later_events_are_applied(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool, packing: str
 ) -> None:
     keys = new_keys(20)
@@ -48,7 +48,7 @@ def test_a_bomb_is_set_aside_and_what_follows_is_applied(
 
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
-def test_the_broker_does_not_unpack_it_either(packing: str, writer: Pool) -> None:
+def test_broker_does_not_decompress_a_bomb(packing: str, writer: Pool) -> None:
     with running_kafka() as kafka:
         for _ in range(3):
             blow(kafka, packing)

@@ -85,7 +85,7 @@ def may_commit(client: Any) -> bool:
     return bool(client.assignment())
 
 
-def test_a_join_that_no_poll_awaited_is_ended_by_the_next(make: Callable[..., Any]) -> None:
+def test_abandoned_join_is_completed_by_the_next_poll(make: Callable[..., Any]) -> None:
     client = make(GroupConsumer, new_group())
     join_that_nobody_awaits(client)
     begun, processor = time.monotonic(), time.process_time()
@@ -103,9 +103,7 @@ def is_committed_to_the_end(other: Any) -> bool:
 
 
 @pytest.mark.nightly
-def test_a_loop_that_is_out_of_its_group_joins_again(
-    topic: Kafka, make: Callable[..., Any], writer: Pool, reader: Pool
-) -> None:
+def test_consumer_outside_its_group_rejoins(topic: Kafka, make: Callable[..., Any], writer: Pool, reader: Pool) -> None:
     """Within a session time-out of six seconds, whatever made the client forget its join; and the offsets are kept."""
     keys, group = new_keys(10), new_group()
     client = make(Forgetful, group)
@@ -123,9 +121,7 @@ def test_a_loop_that_is_out_of_its_group_joins_again(
     assert applied(reader) == dict.fromkeys(map(str, keys), 2)
 
 
-def test_while_one_waits_for_a_dependency_a_second_joins_soon_and_both_have_partitions(
-    topic: Kafka, writer: Pool, reader: Pool
-) -> None:
+def test_second_consumer_joins_while_the_first_waits_for_a_dependency(topic: Kafka, writer: Pool, reader: Pool) -> None:
     keys, group = new_keys(30), new_group()
     handler = Steered(Unavailable("down"))
     announce(writer, keys)

@@ -19,7 +19,7 @@ from tests.faults.shared.started import environment, started
 from tests.support.engines import Database, Kafka, wait_until
 
 
-def test_a_relay_killed_between_acknowledgement_and_mark_repeats_the_batch_and_the_reader_applies_it_once(
+def test_relay_killed_before_marking_resends_the_batch_and_the_reader_applies_it_once(
     topic: Kafka, writer_database: Database, writer: Pool, reader: Pool
 ) -> None:
     keys = new_keys(6)
@@ -37,7 +37,7 @@ def test_a_relay_killed_between_acknowledgement_and_mark_repeats_the_batch_and_t
     assert held_event(reader) == 0
 
 
-def test_a_consumer_killed_between_database_and_offset_commit_is_given_the_batch_again_and_changes_nothing(
+def test_consumer_killed_before_the_offset_commit_skips_the_redelivered_batch(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool
 ) -> None:
     keys, group = new_keys(6), new_group()

@@ -91,7 +91,7 @@ class Steered:
         note(tx, event)
 
 
-def test_relay_and_consumer_go_on_after_the_broker_was_killed(own_kafka: Kafka, writer: Pool, reader: Pool) -> None:
+def test_relay_and_consumer_resume_after_the_broker_was_killed(own_kafka: Kafka, writer: Pool, reader: Pool) -> None:
     keys = new_keys(20)
     announce(writer, keys)
     with (
@@ -110,7 +110,7 @@ def test_relay_and_consumer_go_on_after_the_broker_was_killed(own_kafka: Kafka, 
     assert held_event(reader) == 0
 
 
-def test_relay_and_consumer_go_on_after_the_database_was_killed(topic: Kafka, own_postgres: Postgres) -> None:
+def test_relay_and_consumer_resume_after_the_database_was_killed(topic: Kafka, own_postgres: Postgres) -> None:
     keys, group = new_keys(20), new_group()
     with contextlib.ExitStack() as again, contextlib.ExitStack() as stack:
         databases = [stack.enter_context(own_postgres.database(name)) for name in ("payment", "application")]
@@ -131,7 +131,7 @@ def test_relay_and_consumer_go_on_after_the_database_was_killed(topic: Kafka, ow
         assert describe_group(topic, group).members == members, "it stayed in the group"
 
 
-def test_a_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_nothing(
+def test_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_nothing(
     topic: Kafka, writer: Pool, reader: Pool
 ) -> None:
     keys, group = new_keys(20), new_group()
@@ -157,9 +157,7 @@ def test_a_consumer_that_waits_for_a_dependency_stays_in_its_group_and_holds_not
     assert applied(reader) == dict.fromkeys(map(str, keys), 2)
 
 
-def test_a_fault_of_ours_that_fails_many_keys_at_once_holds_none_of_them(
-    topic: Kafka, writer: Pool, reader: Pool
-) -> None:
+def test_fault_of_many_keys_at_once_holds_no_key(topic: Kafka, writer: Pool, reader: Pool) -> None:
     keys = new_keys(30)
     announce(writer, keys)
     with running_relay(topic, writer):
@@ -174,7 +172,7 @@ def test_a_fault_of_ours_that_fails_many_keys_at_once_holds_none_of_them(
     assert applied(reader) == dict.fromkeys(map(str, keys), 1)
 
 
-def test_the_late_write_of_a_consumer_that_lost_its_partitions_changes_nothing(
+def test_late_write_of_a_consumer_that_lost_its_partitions_changes_nothing(
     topic: Kafka, writer: Pool, reader: Pool
 ) -> None:
     keys, group = new_keys(10), new_group()

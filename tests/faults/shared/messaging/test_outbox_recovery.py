@@ -108,9 +108,7 @@ def broken_off(*batches: Sequence[Record]) -> Iterator[Sequence[Record]]:
     raise BrokenOff
 
 
-def test_what_was_forgotten_comes_back_as_it_was_and_the_counting_goes_on(
-    writer_database: Database, writer: Pool
-) -> None:
+def test_lost_events_are_reinserted_unchanged_and_counters_continue(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(3)
     announce(writer, keys, each=3)
     before, records = rows(writer), travelled(writer)
@@ -122,7 +120,7 @@ def test_what_was_forgotten_comes_back_as_it_was_and_the_counting_goes_on(
     assert [event.sequence for event in stored(writer, keys[0])] == [1, 2, 3, 4]
 
 
-def test_what_comes_back_is_not_sent_again(writer_database: Database, writer: Pool) -> None:
+def test_reinserted_events_are_not_sent_again(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(1)
     announce(writer, keys, each=2)
     records = travelled(writer)
@@ -131,7 +129,7 @@ def test_what_comes_back_is_not_sent_again(writer_database: Database, writer: Po
     assert [event.sent_at is not None for event in stored(writer, keys[0])] == [False, True]
 
 
-def test_a_number_that_was_given_away_again_is_named(writer_database: Database, writer: Pool) -> None:
+def test_reused_sequence_number_is_reported(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(1)
     announce(writer, keys, each=2)
     records = travelled(writer)
@@ -143,7 +141,7 @@ def test_a_number_that_was_given_away_again_is_named(writer_database: Database, 
     assert rows(writer) == own
 
 
-def test_the_positions_of_a_feed_go_on_after_the_last_that_anybody_saw(writer_database: Database, writer: Pool) -> None:
+def test_feed_positions_continue_after_the_last_published_one(writer_database: Database, writer: Pool) -> None:
     with psycopg.connect(writer_database.superuser_url) as conn:
         conn.execute("INSERT INTO feeds (topic, last_position) VALUES ('payment.events', 2)")
     announce(writer, new_keys(1), each=3)
@@ -157,9 +155,7 @@ def test_the_positions_of_a_feed_go_on_after_the_last_that_anybody_saw(writer_da
         assert conn.execute("SELECT last_position FROM feeds WHERE topic = 'payment.events'").fetchone() == (3,)
 
 
-def test_recovery_broken_off_between_batches_is_resumed_and_names_every_renewal(
-    writer_database: Database, writer: Pool
-) -> None:
+def test_interrupted_recovery_resumes_and_names_every_renewal(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(4)
     announce(writer, keys, each=3)
     before, records = rows(writer), travelled(writer)
@@ -177,7 +173,7 @@ def test_recovery_broken_off_between_batches_is_resumed_and_names_every_renewal(
     assert (again.returned, again.known, named(writer, again)) == (0, 12, [])
 
 
-def test_recovery_broken_off_leaves_counters_after_what_it_brought_back(
+def test_interrupted_recovery_leaves_counters_after_the_reinserted_events(
     writer_database: Database, writer: Pool
 ) -> None:
     keys = new_keys(1)
@@ -192,7 +188,7 @@ def test_recovery_broken_off_leaves_counters_after_what_it_brought_back(
     assert found.conflicts == [f"payment.events {keys[0]} 4"], "what was announced too early is named, as ever"
 
 
-def test_recovery_takes_an_event_once_that_travelled_twice(writer_database: Database, writer: Pool) -> None:
+def test_recovery_reinserts_an_event_once_that_was_sent_twice(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(2)
     announce(writer, keys, each=2)
     before, records = rows(writer), travelled(writer)
@@ -202,7 +198,7 @@ def test_recovery_takes_an_event_once_that_travelled_twice(writer_database: Data
     assert rows(writer) == before
 
 
-def test_recovery_heals_counters_that_an_older_release_left_behind(writer_database: Database, writer: Pool) -> None:
+def test_recovery_advances_counters_of_an_older_release(writer_database: Database, writer: Pool) -> None:
     keys = new_keys(1)
     announce(writer, keys, each=3)
     records = travelled(writer)
@@ -214,7 +210,7 @@ def test_recovery_heals_counters_that_an_older_release_left_behind(writer_databa
     assert [event.sequence for event in stored(writer, keys[0])] == [1, 2, 3, 4]
 
 
-def test_a_process_does_not_start_while_a_recovery_is_open(
+def test_process_does_not_start_while_a_recovery_is_open(
     kafka: Kafka, writer_database: Database, writer: Pool, tmp_path: Path
 ) -> None:
     with pytest.raises(BrokenOff):
@@ -227,7 +223,7 @@ def test_a_process_does_not_start_while_a_recovery_is_open(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-def test_recovery_of_two_million_events_ends_and_ends_again(writer_database: Database, writer: Pool) -> None:
+def test_recovery_of_two_million_events_ends_and_can_be_repeated(writer_database: Database, writer: Pool) -> None:
     count, lost = 2_000_000, 300_000
     with psycopg.connect(writer_database.superuser_url) as conn:
         conn.execute(MANY, (count - lost,))
@@ -245,7 +241,7 @@ def may_read(kafka: Kafka) -> contextlib.AbstractContextManager[None]:
     return with_acl(kafka, "payment", TOPIC, ACLOperation.READ, ACLPermissionType.ALLOW)
 
 
-def test_the_command_reads_all_of_the_service_s_own_topic(
+def test_command_reads_all_of_the_service_s_own_topic(
     topic: Kafka, writer_database: Database, writer: Pool, tmp_path: Path
 ) -> None:
     keys = new_keys(40)

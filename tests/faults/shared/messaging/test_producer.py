@@ -11,7 +11,7 @@ from tests.faults.shared import kit
 from tests.support.engines import Kafka, wait_until
 
 
-def test_let_go_of_with_something_unsent_it_leaves_no_thread(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_producer_closed_with_unsent_records_leaves_no_thread(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(threading.enumerate())
     producer = kafka_clients.make_producer(kit.settings(kafka, "payment"), "left")
     assert set(threading.enumerate()) - before

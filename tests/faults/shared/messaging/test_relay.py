@@ -40,7 +40,7 @@ from tests.support.builders import signing_key
 from tests.support.engines import Database, Kafka, wait_until
 
 
-def test_everything_is_sent_in_order_and_marked(topic: Kafka, writer: Pool) -> None:
+def test_rows_are_sent_in_order_and_marked(topic: Kafka, writer: Pool) -> None:
     keys = new_keys(30)
     announce(writer, keys, each=5)
     with running_relay(topic, writer):
@@ -48,7 +48,7 @@ def test_everything_is_sent_in_order_and_marked(topic: Kafka, writer: Pool) -> N
     assert in_kafka(topic) == {str(key): [1, 2, 3, 4, 5] for key in keys}
 
 
-def test_two_relays_at_once_lose_and_reverse_nothing(topic: Kafka, writer: Pool, reader: Pool) -> None:
+def test_two_relays_neither_lose_nor_reorder_rows(topic: Kafka, writer: Pool, reader: Pool) -> None:
     keys = new_keys(150)
     writers = [threading.Thread(target=announce, args=(writer, keys), kwargs={"each": 7}) for _ in range(3)]
     with (
@@ -67,7 +67,7 @@ def test_two_relays_at_once_lose_and_reverse_nothing(topic: Kafka, writer: Pool,
     assert held_event(reader) == 0
 
 
-def test_a_row_that_can_never_be_sent_blocks_its_key_and_no_other(
+def test_unsendable_row_blocks_only_its_key(
     topic: Kafka, writer: Pool, reader: Pool, writer_database: Database
 ) -> None:
     keys = new_keys(12)
@@ -128,7 +128,7 @@ def left(pool: Pool, topic: Topic) -> int:
     return int(row[0])
 
 
-def test_a_topic_that_the_broker_denies_holds_up_no_other_and_is_sent_once_it_is_allowed(
+def test_topic_denied_by_the_broker_delays_no_other_and_is_sent_once_allowed(
     kafka: Kafka, database: Callable[[str], Database]
 ) -> None:
     kafka.empty(Topic.ISSUANCE)

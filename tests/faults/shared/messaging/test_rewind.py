@@ -18,7 +18,7 @@ def forget(database: Database, sequence: int) -> None:
         conn.execute("DELETE FROM audit_log WHERE actor = 'reader' AND action = 'later'")
 
 
-def test_what_was_forgotten_is_read_again_and_what_was_not_is_skipped(
+def test_offset_reset_applies_lost_events_and_skips_the_others(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool, tmp_path: Path
 ) -> None:
     keys, env, said = new_keys(12), environment(topic, reader_database), tmp_path / "said"

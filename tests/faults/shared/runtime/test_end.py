@@ -19,14 +19,14 @@ from tests.support.engines import Database, Kafka, free_port, wait_until
 SOON = 8.0  # a supervisor kills after ten seconds
 
 
-def test_a_relay_ends(topic: Kafka, writer_database: Database, writer: Pool) -> None:
+def test_relay_stops_on_sigterm(topic: Kafka, writer_database: Database, writer: Pool) -> None:
     announce(writer, new_keys(3))
     with started("writer", "relay", env=environment(topic, writer_database)) as process:
         wait_until(lambda: unsent(writer) == 0, limit=20, what="it works")
         assert seconds_to_end(process) < SOON
 
 
-def test_a_worker_ends_between_two_rows(topic: Kafka, writer_database: Database, writer: Pool) -> None:
+def test_worker_stops_between_two_rows(topic: Kafka, writer_database: Database, writer: Pool) -> None:
     def turns() -> bool:
         with writer.connection() as conn:
             return conn.execute("SELECT 1 FROM audit_log LIMIT 1").fetchone() is not None
@@ -36,7 +36,7 @@ def test_a_worker_ends_between_two_rows(topic: Kafka, writer_database: Database,
         assert seconds_to_end(process) < SOON
 
 
-def test_a_consumer_ends_and_leaves_its_group(
+def test_consumer_stops_and_leaves_its_group(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool
 ) -> None:
     keys = new_keys(3)
@@ -48,7 +48,7 @@ def test_a_consumer_ends_and_leaves_its_group(
     assert not describe_group(topic, READER).members
 
 
-def test_a_consumer_ends_while_it_waits_for_a_dependency(
+def test_consumer_stops_while_it_waits_for_a_dependency(
     topic: Kafka, writer: Pool, reader_database: Database, tmp_path: Path
 ) -> None:
     announce(writer, new_keys(1), reason="unavailable")
@@ -71,7 +71,7 @@ def wait_until_it_lives(port: int) -> None:
 
 
 @pytest.mark.parametrize(("who", "command"), [("writer", "relay"), ("reader", "consume")])
-def test_a_process_ends_while_kafka_is_away_at_its_start(
+def test_process_stops_while_kafka_is_unavailable_at_start(
     topic: Kafka, writer_database: Database, reader_database: Database, who: str, command: str
 ) -> None:
     own = writer_database if who == "writer" else reader_database
@@ -90,7 +90,7 @@ def signal_beside_the_main_thread(process: Process) -> None:
     assert ctypes.CDLL(None).syscall(tgkill, process.pid, others[0], signal.SIGTERM) == 0
 
 
-def test_a_consumer_that_a_signal_does_not_wake_ends_soon_while_kafka_is_away(
+def test_consumer_not_woken_by_a_signal_stops_soon_while_kafka_is_unavailable(
     topic: Kafka, reader_database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "consume.log"
@@ -103,7 +103,7 @@ def test_a_consumer_that_a_signal_does_not_wake_ends_soon_while_kafka_is_away(
         assert time.monotonic() - begun < SOON
 
 
-def test_a_process_ends_while_the_database_is_away_at_its_start(topic: Kafka, reader_database: Database) -> None:
+def test_process_stops_while_the_database_is_unavailable_at_start(topic: Kafka, reader_database: Database) -> None:
     url = f"postgresql://application:x@127.0.0.1:{free_port()}/application"
     port = free_port()
     away = environment(topic, reader_database, APPLICATION_DATABASE_URL=url, ADMIN_PORT=str(port))

@@ -19,7 +19,7 @@ def of(log: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in lines(log) if line["event"] == event]
 
 
-def test_a_consumer_tells_its_start_each_applied_event_and_its_end(
+def test_consumer_logs_its_start_each_applied_event_and_its_stop(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool, tmp_path: Path
 ) -> None:
     keys, log = new_keys(2), tmp_path / "log"
@@ -44,7 +44,7 @@ def test_a_consumer_tells_its_start_each_applied_event_and_its_end(
         assert secret not in log.read_text()
 
 
-def test_an_event_that_was_rolled_back_with_its_batch_is_told_once_it_is_applied(
+def test_rolled_back_event_is_logged_once_it_is_applied(
     topic: Kafka, writer: Pool, reader_database: Database, reader: Pool, tmp_path: Path
 ) -> None:
     good, bad = new_neighbours()
@@ -62,7 +62,7 @@ def test_an_event_that_was_rolled_back_with_its_batch_is_told_once_it_is_applied
     assert [each["subject"] for each in of(log, "event.applied")] == [str(good)]
 
 
-def test_a_process_that_cannot_go_on_says_so_in_json_and_ends_with_a_failure(
+def test_fatal_error_is_logged_in_json_and_sets_the_exit_status(
     topic: Kafka, reader_database: Database, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -74,7 +74,7 @@ def test_a_process_that_cannot_go_on_says_so_in_json_and_ends_with_a_failure(
     assert "OverflowError" in of(log, "process.failed")[0]["exception"]
 
 
-def test_at_debug_every_batch_is_told_too(
+def test_debug_level_logs_every_batch(
     topic: Kafka, writer: Pool, writer_database: Database, reader_database: Database, reader: Pool, tmp_path: Path
 ) -> None:
     keys = new_keys(3)

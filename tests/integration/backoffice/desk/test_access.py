@@ -33,7 +33,7 @@ def title(world: World, member: str | None) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "member", [member.file for member in local_staff.MEMBERS if member.roles and not member.revoked]
 )
-def test_a_member_of_staff_with_a_role_gets_in(world: World, member: str) -> None:
+def test_member_of_staff_with_a_role_is_admitted(world: World, member: str) -> None:
     assert title(world, member) == (200, "Find a certificate")
 
 
@@ -46,23 +46,23 @@ def test_a_member_of_staff_with_a_role_gets_in(world: World, member: str) -> Non
         ("lau-wing-yan-expired", (403, "Your staff certificate is not valid today")),
     ],
 )
-def test_whoever_is_turned_away_reads_why(world: World, member: str | None, answer: tuple[int, str]) -> None:
+def test_refused_visitor_sees_the_reason(world: World, member: str | None, answer: tuple[int, str]) -> None:
     assert title(world, member) == answer
 
 
 @pytest.mark.parametrize(("member", "number"), [("fung-chi-ho-revoked", "S1007"), ("ng-pui-shan-no-role", "S1006")])
-def test_a_good_name_that_is_turned_away_is_in_the_audit_log(world: World, member: str, number: str) -> None:
+def test_refused_staff_certificate_is_audited(world: World, member: str, number: str) -> None:
     title(world, member)
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'not-let-in'") == [(number,)]
 
 
-def test_a_page_for_nobody_says_nothing_of_the_desk_but_why(world: World) -> None:
+def test_refusal_page_shows_only_the_reason(world: World) -> None:
     page = world.client("ng-pui-shan-no-role").get("/renewals/2b9c1c1e-7a55-4b3e-9a35-0f2f6f5d8c11")
     assert page.status_code == 403
     assert "Waiting" not in page.text
 
 
-def test_the_style_of_that_page_is_for_everybody(world: World) -> None:
+def test_stylesheet_of_the_refusal_page_is_public(world: World) -> None:
     with world.client(None).get("/static/desk.css") as style:
         assert style.status_code == 200
 
@@ -77,21 +77,21 @@ def test_the_style_of_that_page_is_for_everybody(world: World) -> None:
         "{good};Subject=x",
     ],
 )
-def test_a_header_that_envoy_did_not_write_is_no_certificate(world: World, header: str) -> None:
+def test_header_in_another_form_than_envoys_is_no_certificate(world: World, header: str) -> None:
     client = world.client(None)
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = header.format(good=world.staff.header("lau-wing-yan"))
     page = client.get("/")
     assert (page.status_code, "cannot be read" in page.text) == (403, True)
 
 
-def test_a_certificate_of_another_ca_is_no_staff_certificate(world: World) -> None:
+def test_certificate_of_another_ca_is_refused(world: World) -> None:
     client = world.client(None)
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = f'Cert="{quote(pem(certificate("S1001")), safe="")}"'
     page = client.get("/")
     assert (page.status_code, "not a staff certificate" in page.text) == (403, True)
 
 
-def test_the_staff_cas_own_certificate_signs_nobody_in(world: World) -> None:
+def test_staff_cas_own_certificate_is_refused(world: World) -> None:
     client = world.client(None)
     ca = (world.staff.folder / "ca.pem").read_text()
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = f'Cert="{quote(ca, safe="")}"'
@@ -116,7 +116,7 @@ def with_number(world: World, number: str) -> str:
 
 
 @pytest.mark.parametrize("number", ["s1003", "S1003 ", " S1003", "S1003-", "desk", "S" * 33])
-def test_one_person_does_not_pass_for_two_by_another_spelling(world: World, number: str) -> None:
+def test_other_spelling_of_a_staff_number_is_the_same_person(world: World, number: str) -> None:
     """Else she confirmed what she herself had proposed."""
     with world.pool.connection() as conn:
         conn.execute(
@@ -131,7 +131,7 @@ def test_one_person_does_not_pass_for_two_by_another_spelling(world: World, numb
         staff.assign(tx, number, "YIP Hoi Ching", [Role.SUPERVISOR], actor="test")
 
 
-def test_as_it_is_spelled_everywhere_the_number_lets_her_in(world: World) -> None:
+def test_staff_number_in_its_usual_spelling_is_admitted(world: World) -> None:
     client = world.client(None)
     client.environ_base["HTTP_X_FORWARDED_CLIENT_CERT"] = with_number(world, "S1003")
     assert client.get("/").status_code == 200
@@ -173,7 +173,7 @@ def _made(file: Path, world: World, when: datetime) -> None:
 
 
 @pytest.mark.parametrize("spoil", [missing, empty, outdated, of_tomorrow, of_another_ca, changed])
-def test_without_a_current_crl_of_the_staff_ca_nobody_gets_in(
+def test_nobody_is_admitted_without_a_current_staff_crl(
     world: World, crl_file: Path, spoil: Callable[[Path, World], None]
 ) -> None:
     spoil(crl_file, world)
@@ -181,7 +181,7 @@ def test_without_a_current_crl_of_the_staff_ca_nobody_gets_in(
         assert title(world, member) == (503, "Nobody can be let in just now")
 
 
-def test_a_revocation_counts_with_the_next_request(world: World, crl_file: Path, tmp_path: Path) -> None:
+def test_revocation_takes_effect_with_the_next_request(world: World, crl_file: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir()
     for file in world.staff.keys.iterdir():
@@ -193,7 +193,7 @@ def test_a_revocation_counts_with_the_next_request(world: World, crl_file: Path,
     assert title(world, "yip-hoi-ching") == (403, "Your staff certificate was revoked")
 
 
-def test_a_role_taken_away_counts_with_the_next_request(world: World) -> None:
+def test_role_removal_takes_effect_with_the_next_request(world: World) -> None:
     with world.pool.connection() as conn:
         conn.execute("UPDATE staff SET roles = '{}' WHERE id = 'S1001'")
     assert title(world, "lau-wing-yan") == (403, "You have no role at the desk")
@@ -203,7 +203,7 @@ def test_a_role_taken_away_counts_with_the_next_request(world: World) -> None:
     "error",
     [psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.IdleInTransactionSessionTimeout, psycopg.OperationalError],
 )
-def test_desk_asks_to_come_again_while_its_database_cannot_be_used(
+def test_desk_answers_503_while_its_database_is_unavailable(
     world: World, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -32,7 +32,7 @@ def found(world: World, text: str) -> list[str]:
         *("https://www.harbourlights.example.hk/", "RA123456780HK"),
     ],
 )
-def test_a_certificate_is_found_by_what_names_it(world: World, renewal: Renewal, text: str) -> None:
+def test_certificate_is_found_by_each_of_its_names(world: World, renewal: Renewal, text: str) -> None:
     assert found(world, text) == [FIRST]
 
 
@@ -40,7 +40,7 @@ def test_a_certificate_is_found_by_what_names_it(world: World, renewal: Renewal,
     "spelt",
     [lambda s: s, str.upper, lambda s: f"serial={s.upper()}", lambda s: f"0x{s}", lambda s: f"Serial Number: {s}"],
 )
-def test_a_certificate_is_found_by_its_serial_number(world: World, renewal: Renewal, spelt: object) -> None:
+def test_certificate_is_found_by_its_serial_number(world: World, renewal: Renewal, spelt: object) -> None:
     [(serial,)] = world.rows("SELECT serial FROM items WHERE serial IS NOT NULL")
     assert callable(spelt)
     assert found(world, spelt(serial)) == [FIRST]
@@ -51,24 +51,22 @@ def test_a_certificate_is_found_by_its_serial_number(world: World, renewal: Rene
 @pytest.mark.parametrize(
     "text", ["R-ABCDEFGHIJ", "harbourlights.example.hk", "example.hk", "https://portal.ecert.localhost/renewals/{id}"]
 )
-def test_what_names_a_renewal_or_a_zone_finds_all_of_it(world: World, renewal: Renewal, text: str) -> None:
+def test_name_of_a_renewal_or_zone_finds_all_its_certificates(world: World, renewal: Renewal, text: str) -> None:
     assert sorted(found(world, text.format(id=renewal.id))) == [FIRST, SECOND]
 
 
-def test_an_internationalised_name_is_found_as_people_write_it_and_shown_both_ways(
-    world: World, renewal: Renewal
-) -> None:
+def test_internationalised_name_is_found_as_people_write_it_and_shown_both_ways(world: World, renewal: Renewal) -> None:
     assert found(world, "商店.例子.香港") == [SECOND]
     page = world.client().get("/", query_string={"q": "xn--czrs0t.xn--fsqu00a.xn--j6w193g"})
     assert "商店.例子.香港 (xn--czrs0t.xn--fsqu00a.xn--j6w193g)" in page.text.replace("<wbr>", "")
 
 
 @pytest.mark.parametrize("text", ["E-ZZZZZZZZZZ", "%", "_", "%.hk", "lights.example.hk", "\\", "'", "<b>"])
-def test_nothing_else_finds_anything(world: World, renewal: Renewal, text: str) -> None:
+def test_search_for_anything_else_is_empty(world: World, renewal: Renewal, text: str) -> None:
     assert found(world, text) == []
 
 
-def test_the_subscribers_chinese_name_is_shown_as_it_is(world: World, renewal: Renewal) -> None:
+def test_subscribers_chinese_name_is_shown_as_it_is(world: World, renewal: Renewal) -> None:
     page = world.client().get("/", query_string={"q": FIRST})
     assert 'Limited <span lang="zh-Hant">海港燈飾貿易有限公司</span>' in page.text
     assert CHAN.address[0] not in page.text
@@ -78,13 +76,13 @@ def listed(world: World, standing: str) -> list[str]:
     return re.findall(r"E-[A-Z]{10}", world.client().get(f"/certificates/{standing}").text)
 
 
-def test_each_certificate_is_in_the_list_where_it_stands(world: World, renewal: Renewal) -> None:
+def test_certificate_is_in_the_list_of_its_state(world: World, renewal: Renewal) -> None:
     assert (listed(world, "waiting"), listed(world, "issued"), listed(world, "refused")) == ([SECOND], [FIRST], [])
     world.apply(IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[1].id, reason="caa-forbids"))
     assert (listed(world, "waiting"), listed(world, "refused")) == ([], [SECOND])
 
 
-def test_a_certificate_refused_before_any_order_is_shown_whichever_topic_was_first(world: World) -> None:
+def test_refusal_without_an_order_is_shown_in_any_topic_order(world: World) -> None:
     renewal = Renewal()
     refused = IssuanceRefused(renewal_id=renewal.id, item_id=renewal.items[0].id, reason="names-not-certifiable")
     world.apply(refused, renewal.submitted(), renewal.requested())
@@ -92,7 +90,7 @@ def test_a_certificate_refused_before_any_order_is_shown_whichever_topic_was_fir
 
 
 @pytest.mark.parametrize("withheld_first", [True, False])
-def test_a_withdrawn_certificate_waits_no_more_whichever_topic_was_first(world: World, withheld_first: bool) -> None:
+def test_withdrawn_certificate_is_not_waiting_in_any_topic_order(world: World, withheld_first: bool) -> None:
     renewal = Renewal()
     opening = [renewal.opened(0), renewal.opened(1)]
     end = [IssuanceWithheld(renewal_id=renewal.id)]
@@ -102,7 +100,7 @@ def test_a_withdrawn_certificate_waits_no_more_whichever_topic_was_first(world: 
     assert {row[0] for row in world.rows("SELECT withdrawn_at IS NOT NULL FROM items")} == {True}
 
 
-def test_a_revoked_certificate_says_so(world: World, renewal: Renewal) -> None:
+def test_revoked_certificate_is_shown_as_revoked(world: World, renewal: Renewal) -> None:
     [(serial,)] = world.rows("SELECT serial FROM items WHERE serial IS NOT NULL")
     world.apply(
         CertificateRevoked(
@@ -112,7 +110,7 @@ def test_a_revoked_certificate_says_so(world: World, renewal: Renewal) -> None:
     assert "Revoked" in world.client().get("/", query_string={"q": FIRST}).text
 
 
-def test_a_long_list_is_read_page_by_page(world: World) -> None:
+def test_long_list_is_read_page_by_page(world: World) -> None:
     renewals = [Renewal(reference=f"R-{number:0>10}".replace("0", "A")) for number in range(15)]
     for renewal in renewals:
         world.apply(*renewal.asked()[2:5])

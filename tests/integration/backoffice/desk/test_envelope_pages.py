@@ -96,7 +96,7 @@ def audited(world: World) -> list[tuple[Any, ...]]:
     )
 
 
-def test_a_letter_under_way_is_listed_and_shown(world: World, posted: Letter) -> None:
+def test_open_letter_is_listed_and_shown(world: World, posted: Letter) -> None:
     listing = seen(world, ENQUIRIES, "/envelopes/despatched")
     for shown in (numbered(1), posted.server_name, "E-AAAAAAAAAA", CHAN.subscriber_name, "23 Nov 2026"):
         assert shown in listing
@@ -106,7 +106,7 @@ def test_a_letter_under_way_is_listed_and_shown(world: World, posted: Letter) ->
     assert "It came back" in seen(world, MAIL_ROOM, f"/envelopes/{posted.envelope_id}")
 
 
-def test_a_letter_that_came_back_is_recorded_by_mailing_and_seen_once_it_is_announced(
+def test_returned_letter_is_recorded_by_mailing_and_shown_once_announced(
     world: World, mailing: Mailing, posted: Letter
 ) -> None:
     page = f"/envelopes/{posted.envelope_id}"
@@ -137,7 +137,7 @@ def test_a_letter_that_came_back_is_recorded_by_mailing_and_seen_once_it_is_anno
         ({"reason": "unclaimed", **YESTERDAY}, "reason", "had not been posted by then"),
     ],
 )
-def test_a_form_that_cannot_be_so_is_shown_again_with_what_was_typed(
+def test_invalid_form_is_shown_again_with_its_entries(
     world: World, mailing: Mailing, posted: Letter, form: dict[str, str], field: str, told: str
 ) -> None:
     answer = world.post(MAIL_ROOM, f"/envelopes/{posted.envelope_id}/return", **form)
@@ -147,12 +147,12 @@ def test_a_form_that_cannot_be_so_is_shown_again_with_what_was_typed(
     assert mailing.rows("SELECT 1 FROM pin_envelopes WHERE state = 'returned'") == []
 
 
-def test_a_refusal_of_mailings_is_on_record_at_the_desk(world: World, mailing: Mailing, posted: Letter) -> None:
+def test_refusal_by_mailing_is_audited_at_the_desk(world: World, mailing: Mailing, posted: Letter) -> None:
     world.post(MAIL_ROOM, f"/envelopes/{posted.envelope_id}/return", reason="unclaimed", **YESTERDAY)
     assert audited(world)[-1] == ("S1002", "mark-returned-refused", None)
 
 
-def test_who_looks_at_an_address_is_on_record_and_sees_it_as_it_is_written(world: World, posted: Letter) -> None:
+def test_viewing_an_address_is_audited_and_shows_it_verbatim(world: World, posted: Letter) -> None:
     """Traditional Chinese as identity attested it, line by line, in its own font; the rest is English."""
     path = f"/envelopes/{posted.envelope_id}/recipient"
     answer = world.client(MAIL_ROOM).get(path)
@@ -167,7 +167,7 @@ def test_who_looks_at_an_address_is_on_record_and_sees_it_as_it_is_written(world
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_site_cannot_put_a_look_on_record_in_somebodys_name(world: World, posted: Letter, site: str) -> None:
+def test_another_site_cannot_cause_an_audited_view(world: World, posted: Letter, site: str) -> None:
     path = f"/envelopes/{posted.envelope_id}/recipient"
     answer = world.client(MAIL_ROOM).get(path, headers={"Sec-Fetch-Site": site})
     assert (answer.status_code, "Nothing was done" in answer.text) == (403, True)
@@ -212,7 +212,7 @@ def replaced(world: World, issuance: Issuance) -> tuple[str, str, Any]:
     return f"/envelopes/{envelope_id}", str(envelope_id), renewal
 
 
-def test_a_lost_letters_pin_is_voided_by_issuance_and_its_successor_is_shown(world: World, issuance: Issuance) -> None:
+def test_pin_of_a_lost_letter_is_voided_and_its_replacement_shown(world: World, issuance: Issuance) -> None:
     page, old, renewal = replaced(world, issuance)
     answer = world.post(MAIL_ROOM, f"{page}/replacement", what="lost", reason="no trace")
     assert answer.status_code == 303
@@ -229,7 +229,7 @@ def test_a_lost_letters_pin_is_voided_by_issuance_and_its_successor_is_shown(wor
     assert "Being made" in successor
 
 
-def test_a_letter_replaced_meanwhile_by_somebody_else_is_not_replaced_again(world: World, issuance: Issuance) -> None:
+def test_letter_replaced_by_another_person_is_not_replaced_again(world: World, issuance: Issuance) -> None:
     """The desk has not heard of it yet: its page still offers the form."""
     page, _, renewal = replaced(world, issuance)
     issuance.reissue(renewal)
@@ -243,7 +243,7 @@ def test_a_letter_replaced_meanwhile_by_somebody_else_is_not_replaced_again(worl
     ("form", "told"),
     [({"reason": "x"}, "Select what became"), ({"what": "eaten", "reason": "x"}, "Select what became")],
 )
-def test_a_replacement_says_what_became_of_the_letter(
+def test_replacement_needs_the_fate_of_the_letter(
     world: World, issuance: Issuance, form: dict[str, str], told: str
 ) -> None:
     page, _, _ = replaced(world, issuance)
@@ -252,7 +252,7 @@ def test_a_replacement_says_what_became_of_the_letter(
     assert len(issuance.rows("SELECT 1 FROM pins")) == 1
 
 
-def test_a_second_click_makes_one_letter(world: World, issuance: Issuance) -> None:
+def test_repeated_request_makes_one_letter(world: World, issuance: Issuance) -> None:
     page, _, _ = replaced(world, issuance)
     once = uuid.uuid4().hex
     for _ in range(2):
@@ -260,7 +260,7 @@ def test_a_second_click_makes_one_letter(world: World, issuance: Issuance) -> No
     assert len(issuance.rows("SELECT 1 FROM pins")) == 2
 
 
-def test_a_long_list_is_read_page_by_page_and_no_letter_twice(world: World) -> None:
+def test_long_list_is_read_page_by_page_and_no_letter_twice(world: World) -> None:
     renewals = [Renewal() for _ in range(60)]
     for number, renewal in enumerate(renewals):
         day = NOW.date() - timedelta(days=number % 4)
@@ -276,7 +276,7 @@ def test_a_long_list_is_read_page_by_page_and_no_letter_twice(world: World) -> N
     assert {*found} == {str(each.posted().envelope_id) for each in renewals}
 
 
-def test_the_auditor_reads_what_was_done_in_the_log(world: World, mailing: Mailing, posted: Letter) -> None:
+def test_auditor_sees_the_actions_in_the_log(world: World, mailing: Mailing, posted: Letter) -> None:
     world.post(MAIL_ROOM, f"/envelopes/{posted.envelope_id}/return", reason="遷出", **TODAY)
     page = seen(world, AUDITOR, "/audit")
     assert page.index("mark-returned-done") < page.index("mark-returned-asked")

@@ -40,7 +40,7 @@ def audited(world: World) -> list[tuple[Any, ...]]:
     )
 
 
-def test_an_event_that_its_writer_did_not_sign_changes_nothing_and_is_held(world: World, forged: Renewal) -> None:
+def test_event_with_a_foreign_signature_is_held_and_changes_nothing(world: World, forged: Renewal) -> None:
     assert world.rows("SELECT reason FROM parked_events ORDER BY sequence") == [("signature-wrong",), ("gap",)]
     assert world.rows("SELECT serial FROM items WHERE serial IS NOT NULL") == []
     page = world.client(AUDITOR).get("/held").text
@@ -50,27 +50,27 @@ def test_an_event_that_its_writer_did_not_sign_changes_nothing_and_is_held(world
     assert "Not signed by its writer (signature-wrong)" in listing
 
 
-def test_the_time_line_says_what_is_missing(world: World, forged: Renewal) -> None:
+def test_timeline_says_what_is_missing(world: World, forged: Renewal) -> None:
     page = world.client(AUDITOR).get(f"/renewals/{forged.id}").text
     assert "Not complete" in page
     assert "signature-wrong" in page
 
 
-def test_an_event_is_seen_with_its_data_and_without_what_is_nobodys_business(world: World, forged: Renewal) -> None:
+def test_held_event_is_shown_with_its_data_redacted(world: World, forged: Renewal) -> None:
     page = world.client(OPERATOR).get(f"/held/desk/{parked_id(world)}").text
     assert forged.items[0].srn in page
     assert "BEGIN CERTIFICATE" not in page
     assert "hidden" in page
 
 
-def test_a_redrive_that_fails_again_says_so(world: World, forged: Renewal) -> None:
+def test_failed_redrive_is_reported(world: World, forged: Renewal) -> None:
     answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/redrive", reason="the key was published late")
     assert answer.status_code == 303
     assert "what is still held" in world.client(OPERATOR).get(answer.location).text
     assert len(world.held()) == 2
 
 
-def test_a_redrive_goes_on_once_the_cause_is_removed(world: World, forged: Renewal) -> None:
+def test_redrive_succeeds_once_the_cause_is_removed(world: World, forged: Renewal) -> None:
     """The desk learned of the signer's key too late: the same event is good now."""
     world.publication.keys = KeySet(keys={**key_set("feed").keys, **key_set("stranger").keys})
     answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/redrive", reason="the key is published")
@@ -88,7 +88,7 @@ def proposal(world: World) -> str:
     return str(found[0][0])
 
 
-def test_an_event_is_left_out_by_two_persons(world: World, forged: Renewal) -> None:
+def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     answer = world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged by a stranger")
     assert "waits for a second person" in world.client(OPERATOR).get(answer.location).text
@@ -114,7 +114,7 @@ def test_an_event_is_left_out_by_two_persons(world: World, forged: Renewal) -> N
     assert "left out" in page
 
 
-def test_nobody_confirms_their_own(world: World, forged: Renewal) -> None:
+def test_own_proposal_cannot_be_approved(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     world.post(SUPERVISOR, f"/held/desk/{event}/skip", reason="forged")
     page = world.client(SUPERVISOR).get(f"/held/desk/{event}").text
@@ -124,7 +124,7 @@ def test_nobody_confirms_their_own(world: World, forged: Renewal) -> None:
     assert len(world.held()) == 2
 
 
-def test_a_proposal_is_not_decided_on_under_another_events_name(world: World, forged: Renewal) -> None:
+def test_proposal_cannot_be_decided_at_another_events_address(world: World, forged: Renewal) -> None:
     """The desk's record would say that it was about that one's renewal."""
     event = parked_id(world)
     world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
@@ -137,7 +137,7 @@ def test_a_proposal_is_not_decided_on_under_another_events_name(world: World, fo
     assert world.rows("SELECT 1 FROM audit_log WHERE action LIKE 'decide-skip%%'") == []
 
 
-def test_a_proposal_is_turned_down(world: World, forged: Renewal) -> None:
+def test_proposal_is_rejected(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/rejection", reason="ask first")
@@ -147,25 +147,25 @@ def test_a_proposal_is_turned_down(world: World, forged: Renewal) -> None:
 
 
 @pytest.mark.parametrize("action", ["redrive", "skip"])
-def test_nothing_is_done_without_a_reason(world: World, forged: Renewal, action: str) -> None:
+def test_action_without_a_reason_is_refused(world: World, forged: Renewal, action: str) -> None:
     answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/{action}", reason="  ")
     assert answer.status_code == 422
     assert re.search(r'<a href="#(redrive|skip)-reason">Say why', answer.text)
     assert audited(world) == []
 
 
-def test_an_event_that_has_gone_is_not_found(world: World, forged: Renewal) -> None:
+def test_event_no_longer_held_is_not_found(world: World, forged: Renewal) -> None:
     assert world.client(OPERATOR).get("/held/desk/999999").status_code == 404
     assert world.post(OPERATOR, "/held/desk/999999/redrive", reason="x").status_code == 404
 
 
-def test_a_service_that_does_not_answer_is_said_to(world: World) -> None:
+def test_unavailable_service_is_shown_as_unavailable(world: World) -> None:
     page = world.client(OPERATOR).get("/held")
     assert (page.status_code, "Does not answer" in page.text) == (200, True)
     assert world.client(OPERATOR).get("/held/mailing").status_code == 503
 
 
-def test_services_that_hang_do_not_hide_what_the_others_hold(world: World, forged: Renewal) -> None:
+def test_hanging_services_do_not_hide_held_events_of_the_others(world: World, forged: Renewal) -> None:
     """Nor does one that does not believe the desk."""
     deps = world.app.extensions["desk"]
     assert len(stack.OPERATED) * deps.operators.look_seconds < REQUEST_SECONDS
@@ -183,7 +183,7 @@ def test_services_that_hang_do_not_hide_what_the_others_hold(world: World, forge
     assert (answer.status_code, answer.text.count("Does not answer")) == (200, 3)
 
 
-def test_what_was_asked_of_a_service_that_fell_silent_is_on_record(world: World, forged: Renewal) -> None:
+def test_request_to_a_service_that_stops_answering_is_audited(world: World, forged: Renewal) -> None:
     """It answers who asks what it holds, and dies when it is asked to do something."""
     with falling_silent(world.sockets / "mailing.sock"):
         answer = world.post(OPERATOR, "/held/mailing/1/redrive", reason="once more")
@@ -191,7 +191,7 @@ def test_what_was_asked_of_a_service_that_fell_silent_is_on_record(world: World,
     assert audited(world) == [("S1003", "redrive-asked", "once more"), ("S1003", "redrive-unanswered", None)]
 
 
-def test_a_text_from_outside_is_no_html(world: World) -> None:
+def test_text_from_outside_is_escaped(world: World) -> None:
     renewal = Renewal()
     with transaction(world.pool, clock=lambda: NOW) as tx:
         tx.conn.execute(

@@ -73,7 +73,7 @@ def skip(world: World, renewal: Renewal) -> None:
         held_commands.skip(tx, applier, place, actor="two persons", reason="forged")
 
 
-def test_made_anew_it_is_the_same(world: World, topics: Topics) -> None:
+def test_rebuild_gives_the_same_projection(world: World, topics: Topics) -> None:
     found = topics.rebuild()
     assert found.before == found.after == topics.state()
     assert (found.events, found.renewals, found.kept, found.skipped) == (len(topics.records), 7, 0, 1)
@@ -82,7 +82,7 @@ def test_made_anew_it_is_the_same(world: World, topics: Topics) -> None:
     assert details == [("test", found.after)]
 
 
-def test_the_hash_sees_every_table(world: World, topics: Topics) -> None:
+def test_projection_hash_covers_every_table(world: World, topics: Topics) -> None:
     seen = {topics.state()}
     for change in (
         "UPDATE items SET serial = 'ff' WHERE item_id = (SELECT min(item_id::text)::uuid FROM items)",
@@ -99,7 +99,7 @@ def test_the_hash_sees_every_table(world: World, topics: Topics) -> None:
     assert len(seen) == 8
 
 
-def test_whatever_was_changed_by_hand_is_gone_afterwards(world: World, topics: Topics) -> None:
+def test_rebuild_removes_manual_changes(world: World, topics: Topics) -> None:
     right = topics.state()
     with world.pool.connection() as conn:
         conn.execute("UPDATE renewals SET subscriber = 'somebody else'")
@@ -110,7 +110,7 @@ def test_whatever_was_changed_by_hand_is_gone_afterwards(world: World, topics: T
     assert found.after == right == topics.state()
 
 
-def test_what_two_persons_left_out_is_left_out_again_however_often(world: World, topics: Topics) -> None:
+def test_rebuild_skips_events_that_were_skipped(world: World, topics: Topics) -> None:
     assert [topics.rebuild().skipped for _ in range(2)] == [1, 1]
     rows = world.rows("SELECT subject, details->>'reason' FROM audit_log WHERE action = 'event-skipped' ORDER BY id")
     assert [reason for _, reason in rows] == ["forged", *["left out again: forged"] * 2]
@@ -118,7 +118,7 @@ def test_what_two_persons_left_out_is_left_out_again_however_often(world: World,
     assert (page.count("left out"), "again" in page) == (1, False)
 
 
-def test_another_event_at_that_place_of_a_topic_made_anew_is_not_left_out(world: World, topics: Topics) -> None:
+def test_rebuild_does_not_skip_another_event_at_a_skipped_place(world: World, topics: Topics) -> None:
     """A cluster was replaced, and its offsets count other events: nobody decided on this one."""
     right, forged = topics.state(), topics.records[-2]
     headers = tuple((name, str(uuid.uuid4()).encode() if name == "ce_id" else value) for name, value in forged.headers)
@@ -128,7 +128,7 @@ def test_another_event_at_that_place_of_a_topic_made_anew_is_not_left_out(world:
     assert topics.state() == right
 
 
-def test_renewals_whose_beginning_the_topics_have_forgotten_stay_as_they_are(world: World, topics: Topics) -> None:
+def test_rebuild_keeps_renewals_whose_first_events_have_expired(world: World, topics: Topics) -> None:
     right, oldest = topics.state(), topics.records[0].key
     forgotten = [each for each in topics.records if each.key == oldest][:3]
     topics.records = [each for each in topics.records if each not in forgotten]
@@ -138,7 +138,7 @@ def test_renewals_whose_beginning_the_topics_have_forgotten_stay_as_they_are(wor
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_with_a_hole_in_the_topics_nothing_is_changed(world: World, topics: Topics, which: int) -> None:
+def test_rebuild_with_missing_events_changes_nothing(world: World, topics: Topics, which: int) -> None:
     """An event in the middle, or a topic's last one, is gone: made anew the desk would know less."""
     right, audited = topics.state(), world.rows("SELECT count(*) FROM audit_log")
     of_feed = [each for each in topics.records if each.topic == "issuance.events" and each.key == topics.records[0].key]
@@ -149,7 +149,7 @@ def test_with_a_hole_in_the_topics_nothing_is_changed(world: World, topics: Topi
     assert world.rows("SELECT count(*) FROM audit_log") == audited
 
 
-def test_a_kafka_that_falls_silent_changes_nothing(world: World, topics: Topics) -> None:
+def test_rebuild_with_kafka_unavailable_changes_nothing(world: World, topics: Topics) -> None:
     right, reads = topics.state(), []
 
     def breaking() -> Batches:
@@ -164,7 +164,7 @@ def test_a_kafka_that_falls_silent_changes_nothing(world: World, topics: Topics)
     assert topics.state() == right
 
 
-def test_meanwhile_staff_read_what_was_there_and_the_consumer_waits(world: World, topics: Topics) -> None:
+def test_rebuild_blocks_the_consumer_and_no_reader(world: World, topics: Topics) -> None:
     late = Renewal()
     news = [*map(world.publisher.record, late.asked())]
     arriving = threading.Thread(target=lambda: world.apply_records(*news))
@@ -189,7 +189,7 @@ def test_meanwhile_staff_read_what_was_there_and_the_consumer_waits(world: World
     assert again.renewals == found.renewals + 1
 
 
-def test_what_is_held_is_held_again_and_nothing_is_held_twice(world: World, topics: Topics) -> None:
+def test_rebuild_holds_held_events_once(world: World, topics: Topics) -> None:
     late = Renewal()
     opened, _, waits = map(world.publisher.record, (late.opened(0), late.csr(0), late.opened(1)))
     unreadable = Record(topic="payment.events", partition=3, offset=99, key=b"x", headers=(), value=b"{")

@@ -60,9 +60,7 @@ def command(environment: dict[str, str], *arguments: str) -> "subprocess.Complet
     return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_emptied_and_read_again_from_kafka_it_is_the_same(
-    world: World, topics: Kafka, environment: dict[str, str]
-) -> None:
+def test_rebuild_command_gives_the_same_projection(world: World, topics: Kafka, environment: dict[str, str]) -> None:
     renewals = [Renewal() for _ in range(5)]
     records = [each for renewal in renewals for each in world.apply(*renewal.asked(), renewal.csr(), renewal.issued())]
     publish(topics, records)
@@ -80,7 +78,7 @@ def test_emptied_and_read_again_from_kafka_it_is_the_same(
     assert command(environment, "state", "--actor", "test").stdout == right
 
 
-def test_what_the_topics_lack_is_said_and_nothing_is_changed(
+def test_rebuild_command_reports_missing_events_and_changes_nothing(
     world: World, topics: Kafka, environment: dict[str, str]
 ) -> None:
     records = world.apply(*Renewal().asked())

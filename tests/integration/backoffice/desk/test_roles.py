@@ -12,18 +12,18 @@ from tests.integration.backoffice.desk.table import ADDRESSES, MEMBERS
 from tests.integration.backoffice.desk.world import URL, World
 
 
-def test_every_page_is_in_the_table_and_every_line_is_a_page(world: World) -> None:
+def test_table_of_actions_lists_exactly_the_pages(world: World) -> None:
     endpoints = {rule.endpoint for rule in world.app.url_map.iter_rules()} - {"static"}
     assert endpoints == set(PAGES) == set(ADDRESSES)
 
 
-def test_every_role_may_do_something_and_every_action_is_somebodys() -> None:
+def test_every_role_has_an_action_and_every_action_a_role() -> None:
     assert set(MAY) == set(Role) == set(MEMBERS)
     assert set().union(*MAY.values()) == set(Action)
     assert {*PAGES.values()} == set(Action)
 
 
-def test_every_action_of_the_services_is_one_of_the_desks() -> None:
+def test_every_action_of_the_services_is_known_to_the_desk() -> None:
     assert {operator_api.SEE_HELD, operator_api.REDRIVE, operator_api.PROPOSE_SKIP, operator_api.DECIDE_SKIP} <= {
         str(action) for action in Action
     }
@@ -31,7 +31,7 @@ def test_every_action_of_the_services_is_one_of_the_desks() -> None:
 
 @pytest.mark.parametrize("endpoint", ADDRESSES)
 @pytest.mark.parametrize("role", list(Role))
-def test_a_role_opens_what_the_table_says_and_nothing_else(world: World, role: Role, endpoint: str) -> None:
+def test_role_opens_exactly_the_pages_of_the_table(world: World, role: Role, endpoint: str) -> None:
     method, path = ADDRESSES[endpoint]
     answer = world.client(MEMBERS[role]).open(path, method=method, headers={"Origin": URL})
     refused = answer.status_code == 403 and "Your role does not allow this" in answer.text
@@ -41,13 +41,13 @@ def test_a_role_opens_what_the_table_says_and_nothing_else(world: World, role: R
 
 @pytest.mark.parametrize("endpoint", ADDRESSES)
 @pytest.mark.parametrize("member", [None, "ng-pui-shan-no-role", "fung-chi-ho-revoked", "lau-wing-yan-expired"])
-def test_nobody_without_a_role_opens_anything(world: World, member: str | None, endpoint: str) -> None:
+def test_visitor_without_a_role_opens_no_page(world: World, member: str | None, endpoint: str) -> None:
     method, path = ADDRESSES[endpoint]
     answer = world.client(member).open(path, method=method, headers={"Origin": URL})
     assert answer.status_code == (401 if member is None else 403)
 
 
-def test_who_has_two_roles_may_do_what_either_may(world: World) -> None:
+def test_two_roles_give_the_rights_of_both(world: World) -> None:
     with world.pool.connection() as conn:
         conn.execute("UPDATE staff SET roles = '{enquiries,auditor}' WHERE id = 'S1001'")
     client = world.client("lau-wing-yan")
@@ -59,9 +59,7 @@ def test_who_has_two_roles_may_do_what_either_may(world: World) -> None:
     "origin", [None, "null", "https://portal.ecert.localhost:8443", f"{URL}.evil.example", "http" + URL[5:]]
 )
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, (method, _) in ADDRESSES.items() if method == "POST"])
-def test_a_form_of_another_site_does_nothing_though_the_browser_shows_the_certificate(
-    world: World, endpoint: str, origin: str | None
-) -> None:
+def test_cross_site_form_with_a_certificate_is_refused(world: World, endpoint: str, origin: str | None) -> None:
     role = next(role for role in Role if PAGES[endpoint] in MAY[role])
     headers = {} if origin is None else {"Origin": origin}
     answer = world.client(MEMBERS[role]).post(ADDRESSES[endpoint][1], headers=headers, data={"reason": "x"})
@@ -72,13 +70,13 @@ def test_a_form_of_another_site_does_nothing_though_the_browser_shows_the_certif
 @pytest.mark.parametrize(
     "path", ["/nothing", "/held/nobody", "/renewals/x", "/certificates/x", "/static/../app.py", "/held/desk?after=x"]
 )
-def test_what_is_not_there_is_not_found(world: World, path: str) -> None:
+def test_unknown_page_is_not_found(world: World, path: str) -> None:
     assert world.client("tsang-man-kit").get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/held/desk/1/redrive", "/nothing"])
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_no_page_takes_another_method(world: World, method: str, path: str) -> None:
+def test_page_refuses_another_method(world: World, method: str, path: str) -> None:
     assert world.client("tsang-man-kit").open(path, method=method, headers={"Origin": URL}).status_code in (
         403,
         404,
@@ -86,7 +84,7 @@ def test_no_page_takes_another_method(world: World, method: str, path: str) -> N
     )
 
 
-def test_the_desk_vouches_for_the_member_and_the_action_alone(world: World) -> None:
+def test_desk_token_is_for_one_member_and_one_action(world: World) -> None:
     member = Member(id="S1", name="x", roles=frozenset(Role), certificate_sha256="x")
     operators = world.app.extensions["desk"].operators
     assert operators.get("desk", "held-events", Action.SEE_HELD, member)["events"] == []

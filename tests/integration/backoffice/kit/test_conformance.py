@@ -55,12 +55,12 @@ def verdicts() -> Iterator[dict[str, Verdict]]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_consumer_fails_in_what_it_does_wrong_and_in_nothing_else(verdicts: dict[str, Verdict], name: str) -> None:
+def test_faulty_consumer_fails_exactly_the_checks_of_its_fault(verdicts: dict[str, Verdict], name: str) -> None:
     expected = {EXPECTED[name]} if name in EXPECTED else set()
     assert {*verdicts[name].failed} == expected, report(verdicts[name])
 
 
-def test_the_report_says_why(verdicts: dict[str, Verdict]) -> None:
+def test_report_has_the_reason_of_each_failure(verdicts: dict[str, Verdict]) -> None:
     assert report(verdicts["our own"]).count("  yes ") == len(CHECKS)
     text = report(verdicts["ignores gaps"])
     assert "no  names what is missing, and nothing else: there was no line" in text
@@ -77,7 +77,7 @@ def _processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_ends_the_trial_leaves_nothing_running(number: int) -> None:
+def test_interrupted_run_leaves_no_process(number: int) -> None:
     folder = Path(tempfile.mkdtemp(prefix="trial-"))
     folder.chmod(0o755)
     consumer = ["sh", "-c", "sleep 600; true", str(folder)]

@@ -48,7 +48,7 @@ def told(world: World, feed: Running, kafka: Kafka) -> int:
     return head(world)
 
 
-def test_over_http_it_follows_to_the_head_goes_on_where_it_was_and_exports_what_issuance_has(
+def test_kit_over_http_follows_resumes_and_exports_all_certificates(
     world: World, kit: Kit, told: int, feed: Running, kafka: Kafka, tmp_path: Path
 ) -> None:
     first = kit.run("follow", "--http", "--json", "--until-head")
@@ -64,7 +64,7 @@ def test_over_http_it_follows_to_the_head_goes_on_where_it_was_and_exports_what_
     assert (verified.returncode, "all of it is good" in verified.stdout) == (0, True)
 
 
-def test_verify_says_of_an_export_whether_it_is_whole(kit: Kit, told: int, tmp_path: Path) -> None:
+def test_verify_reports_whether_an_export_is_complete(kit: Kit, told: int, tmp_path: Path) -> None:
     kit.run("follow", "--http", "--json", "--until-head")
     kit.run("export", "--csv", str(tmp_path / "whole.csv"))
     whole = (tmp_path / "whole.csv").read_bytes()
@@ -74,7 +74,7 @@ def test_verify_says_of_an_export_whether_it_is_whole(kit: Kit, told: int, tmp_p
         assert (done.returncode, said in done.stdout) == (status, True), done.stdout
 
 
-def test_it_looks_back_from_a_serial_or_a_moment_and_books_nothing_twice(kit: Kit, told: int) -> None:
+def test_replay_from_a_serial_or_a_time_processes_nothing_twice(kit: Kit, told: int) -> None:
     everything = kit.run("follow", "--http", "--json", "--until-head").stdout
     events = [json.loads(line) for line in everything.splitlines()]
     issued = [each for each in events if each["type"].endswith("certificate-issued.v1")]
@@ -98,7 +98,7 @@ def test_it_looks_back_from_a_serial_or_a_moment_and_books_nothing_twice(kit: Ki
     assert (other.returncode, "begins after position 5" in other.stderr) == (2, True)
 
 
-def test_over_kafka_it_survives_kill_9_of_itself_and_of_the_broker(
+def test_kit_over_kafka_survives_kill_9_of_itself_and_of_the_broker(
     world: World, feed: Running, own_kafka: Kafka, tmp_path: Path
 ) -> None:
     kit, out = kit_of(feed, tmp_path, own_kafka), tmp_path / "out"
@@ -123,7 +123,7 @@ def test_over_kafka_it_survives_kill_9_of_itself_and_of_the_broker(
     assert exported(kit) == certificates(world)
 
 
-def test_what_kafka_lacks_it_fetches_and_what_is_nowhere_or_forged_it_names(
+def test_events_missing_in_kafka_are_fetched_and_lost_or_forged_ones_named(
     world: World, feed: Running, kafka: Kafka, issuance: Database, tmp_path: Path
 ) -> None:
     kafka.empty()
@@ -145,7 +145,7 @@ def test_what_kafka_lacks_it_fetches_and_what_is_nowhere_or_forged_it_names(
     assert [each for each in named if each[0] != "out-of-sequence"] == [("forged", 5), ("gap", 3), ("gap", 5)]
 
 
-def test_a_reader_of_our_output_that_goes_away_loses_nothing(kit: Kit, told: int) -> None:
+def test_closed_output_pipe_loses_no_event(kit: Kit, told: int) -> None:
     following = subprocess.Popen(
         kit.command("follow", "--http", "--json"), env=dict(kit.environment), stdout=subprocess.PIPE, text=True
     )
@@ -169,7 +169,7 @@ def test_a_reader_of_our_output_that_goes_away_loses_nothing(kit: Kit, told: int
     ],
     ids=["stranger", "monitor", "nobody there", "another's certificate"],
 )
-def test_a_refusal_is_one_line_that_says_why(kit: Kit, feed: Running, changes: dict[str, str], said: str) -> None:
+def test_refusal_is_one_line_with_the_reason(kit: Kit, feed: Running, changes: dict[str, str], said: str) -> None:
     there = {
         name: str(feed.pki.back_office / value) if name.endswith("_FILE") else value for name, value in changes.items()
     }
@@ -179,14 +179,14 @@ def test_a_refusal_is_one_line_that_says_why(kit: Kit, feed: Running, changes: d
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_state_that_has_read_further_than_the_feed_is_told_to_stop(kit: Kit, told: int) -> None:
+def test_state_ahead_of_the_feed_stops_the_kit(kit: Kit, told: int) -> None:
     ahead = kit.run("follow", "--http", "--until-head", "--from-position", str(told + 5))
     assert (ahead.returncode, "position-ahead" in ahead.stderr) == (0, False), "it is at the head already"
     ahead = kit.run("follow", "--http")
     assert (ahead.returncode, "position-ahead" in ahead.stderr) == (2, True)
 
 
-def test_without_settings_every_missing_one_is_named(kit: Kit) -> None:
+def test_missing_settings_are_all_named(kit: Kit) -> None:
     bare = Kit(environment={"PATH": kit.environment["PATH"]})
     assert "KAFKA_BOOTSTRAP_SERVERS" in bare.run("follow").stderr
     http = bare.run("follow", "--http").stderr

@@ -19,7 +19,7 @@ STATEMENTS: Final = re.findall(r"```sql\n\s*-- (\w+)\n(.*?)```", TEXT, re.DOTALL
 
 
 @pytest.mark.parametrize(("whose", "statement"), STATEMENTS, ids=[whose for whose, _ in STATEMENTS])
-def test_its_sql_runs_on_the_database_it_is_for(postgres: Postgres, whose: str, statement: str) -> None:
+def test_sql_of_the_manifests_runs_on_its_database(postgres: Postgres, whose: str, statement: str) -> None:
     for service in SERVICES if whose == "every" else (whose,):
         with postgres.database(service) as database, psycopg.connect(database.superuser_url) as conn:
             conn.execute(statement.encode())
@@ -34,7 +34,7 @@ IN_RUNBOOKS: Final = [
 ]
 
 
-def test_the_runbooks_sql_runs_as_it_stands(postgres: Postgres) -> None:
+def test_sql_of_the_runbooks_runs_unchanged(postgres: Postgres) -> None:
     assert len(IN_RUNBOOKS) > 3
     for service in SERVICES:
         with postgres.database(service) as database, psycopg.connect(database.superuser_url) as conn:
@@ -43,7 +43,7 @@ def test_the_runbooks_sql_runs_as_it_stands(postgres: Postgres) -> None:
                     conn.execute(statement.replace("…", "0").encode())
 
 
-def test_its_commands_exist() -> None:
+def test_commands_of_the_runbooks_exist() -> None:
     named = set(re.findall(r"python -m services\.(\w+)\.main ([a-z-]+)", TEXT))
     named |= {("SERVICE", command) for command in ("recall", "rewind", "verify-audit", "held")}
     named |= {("identity", "enrol"), ("application", "import"), ("issuance", "register-reader"), ("payment", "recheck")}
@@ -56,14 +56,14 @@ def test_its_commands_exist() -> None:
             assert ended.value.code == 0
 
 
-def test_its_files_exist() -> None:
+def test_files_of_the_runbooks_exist() -> None:
     for path in re.findall(r"`((?:docs|deploy|tests|benchmarks)/[\w./-]+)`", TEXT):
         assert (ROOT / path).exists(), path
     for path in re.findall(r"`(overlays/[\w./-]+)`", TEXT):
         assert (ROOT / "deploy" / "k8s" / path).exists(), path
 
 
-def test_its_objects_exist() -> None:
+def test_objects_of_the_runbooks_exist() -> None:
     known = {name(each) for overlay in ("dev", "production") for each in render(overlay).objects}
     for kind, which in re.findall(r"(deployment|service|job)/([\w-]+)", TEXT):
         if "SERVICE" not in which:

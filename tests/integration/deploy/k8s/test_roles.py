@@ -65,7 +65,7 @@ def test_roles_limits_and_rights_are_the_same() -> None:
     assert catalog(kubernetes) == catalog(one_machine)
 
 
-def test_a_primary_that_was_replaced_may_be_rewound() -> None:
+def test_former_primary_can_be_rejoined_with_pg_rewind() -> None:
     """pg_rewind asks in the new primary's `postgres` as the operator's user for replication; nobody else may."""
     first = render("production").one("Cluster", "payment-db")["spec"]["bootstrap"]["initdb"].get("postInitSQL", [])
     with cluster() as made:

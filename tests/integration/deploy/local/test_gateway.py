@@ -14,7 +14,7 @@ from tests.integration.deploy.local.gateway import API, PAGES, SIGN_IN
 
 
 @pytest.mark.parametrize("service", ["identity", "application", "issuance"])
-def test_a_path_goes_to_its_service_as_it_is(client: Client, service: str) -> None:
+def test_path_reaches_its_service_unchanged(client: Client, service: str) -> None:
     answer = client.ask(API, f"/{service}/v1/things?a=b")
     assert (answer.status, answer.json["path"]) == (200, f"/{service}/v1/things?a=b")
 
@@ -33,7 +33,7 @@ def test_a_path_goes_to_its_service_as_it_is(client: Client, service: str) -> No
         ),
     ],
 )
-def test_what_no_route_names_does_not_exist(client: Client, path: str) -> None:
+def test_unknown_path_is_404(client: Client, path: str) -> None:
     answer = client.ask(API, path)
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -41,7 +41,7 @@ def test_what_no_route_names_does_not_exist(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", SIGN_IN_PATHS)
-def test_the_certificate_arrives_on_the_sign_in_host(client: Client, pki: local_pki.PKI, path: str) -> None:
+def test_certificate_is_passed_on_the_sign_in_host(client: Client, pki: local_pki.PKI, path: str) -> None:
     file = pki.people / "chan-mei-ling.pem"
     answer = client.ask(SIGN_IN, path, method="POST", body=b"{}", certificate=file)
     (element,) = answer.sent(IDENTITY_HEADER)
@@ -51,13 +51,13 @@ def test_the_certificate_arrives_on_the_sign_in_host(client: Client, pki: local_
     )
 
 
-def test_without_a_certificate_the_service_is_asked_without_the_header(client: Client) -> None:
+def test_request_without_a_certificate_has_no_certificate_header(client: Client) -> None:
     answer = client.ask(SIGN_IN, "/identity/v1/tokens", method="POST", headers={IDENTITY_HEADER: 'Cert="forged"'})
     assert answer.status == 200
     assert answer.sent(IDENTITY_HEADER) == []
 
 
-def test_a_forged_header_is_replaced_by_the_real_certificate(client: Client, pki: local_pki.PKI) -> None:
+def test_forged_header_is_replaced_by_the_real_certificate(client: Client, pki: local_pki.PKI) -> None:
     answer = client.ask(
         SIGN_IN,
         "/identity/v1/tokens",
@@ -81,22 +81,22 @@ def test_no_header_that_claims_an_identity_gets_through(client: Client, host: st
     assert b"forged" not in answer.body
 
 
-def test_the_api_host_asks_for_no_certificate_and_passes_none(client: Client, pki: local_pki.PKI) -> None:
+def test_api_host_neither_requests_nor_passes_a_certificate(client: Client, pki: local_pki.PKI) -> None:
     answer = client.ask(API, "/identity/v1/me", certificate=pki.people / "chan-mei-ling.pem")
     assert answer.sent(IDENTITY_HEADER) == []
 
 
-def test_the_sign_in_host_serves_its_own_paths_alone(client: Client) -> None:
+def test_sign_in_host_serves_only_its_own_paths(client: Client) -> None:
     assert client.ask(SIGN_IN, "/identity/v1/me").status == 404
     assert client.ask(SIGN_IN, "/application/v1/renewals").status == 404
 
 
 @pytest.mark.parametrize("path", SIGN_IN_PATHS)
-def test_the_api_host_does_not_serve_them(client: Client, path: str) -> None:
+def test_api_host_does_not_serve_sign_in_paths(client: Client, path: str) -> None:
     assert client.ask(API, path, method="POST").status == 404
 
 
-def test_a_sign_in_for_the_portal_keeps_its_query(client: Client, pki: local_pki.PKI) -> None:
+def test_sign_in_for_the_portal_keeps_its_query(client: Client, pki: local_pki.PKI) -> None:
     path = "/identity/v1/authorise?redirect_uri=https%3A%2F%2Fportal.example%2Fsigned-in&state=a%2Bb"
     answer = client.ask(SIGN_IN, path, certificate=pki.people / "chan-mei-ling.pem")
     assert answer.json["path"] == path
@@ -110,11 +110,11 @@ def test_every_page_is_the_portal_s(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*PLATFORM_PATHS, "/en/../metrics", "//metrics"])
-def test_what_the_platform_asks_the_portal_is_not_for_the_public(client: Client, path: str) -> None:
+def test_health_pages_of_the_portal_are_not_public(client: Client, path: str) -> None:
     assert client.ask(PAGES, path).status == 404
 
 
-def test_the_portal_s_host_asks_for_no_certificate_and_passes_no_identity(client: Client, pki: local_pki.PKI) -> None:
+def test_portal_host_neither_requests_a_certificate_nor_passes_an_identity(client: Client, pki: local_pki.PKI) -> None:
     forged = {IDENTITY_HEADER: 'Cert="forged"', "X-SSL-Client-Cert": "forged", "X-Remote-User": "forged"}
     answer = client.ask(PAGES, "/en/", headers=forged, certificate=pki.people / "chan-mei-ling.pem")
     assert answer.sent(IDENTITY_HEADER) == []
@@ -122,23 +122,23 @@ def test_the_portal_s_host_asks_for_no_certificate_and_passes_no_identity(client
 
 
 @pytest.mark.parametrize(("host", "sni"), [(PAGES, SIGN_IN), (SIGN_IN, PAGES), (PAGES, API), (API, PAGES)])
-def test_a_connection_to_another_host_does_not_reach_the_portal_nor_the_other_way(
+def test_connection_to_another_host_does_not_reach_the_portal_nor_the_other_way(
     client: Client, host: str, sni: str
 ) -> None:
     assert client.ask(host, "/", sni=sni).status == 421
 
 
-def test_a_connection_to_one_host_does_not_reach_the_other(client: Client) -> None:
+def test_connection_to_one_host_does_not_reach_the_other(client: Client) -> None:
     answer = client.ask(SIGN_IN, "/identity/v1/tokens", sni=API)
     assert (answer.status, answer.json["type"]) == (421, "urn:ecert:problem:misdirected-request")
 
 
-def test_a_certificate_of_strangers_breaks_the_handshake(client: Client, pki: local_pki.PKI) -> None:
+def test_certificate_of_an_unknown_ca_fails_the_handshake(client: Client, pki: local_pki.PKI) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         client.ask(SIGN_IN, "/identity/v1/tokens", certificate=pki.gateway / "tls.pem")
 
 
-def test_an_expired_ecert_reaches_identity_which_says_so_in_words(client: Client, pki: local_pki.PKI) -> None:
+def test_expired_e_cert_reaches_identity_and_gets_a_reason(client: Client, pki: local_pki.PKI) -> None:
     answer = client.ask(SIGN_IN, "/identity/v1/tokens", certificate=pki.people / "wong-ka-ho-expired.pem")
     assert len(answer.sent(IDENTITY_HEADER)) == 1
 
@@ -162,6 +162,6 @@ def _second_is_resumed(client: Client, context: ssl.SSLContext, host: str) -> bo
     return resumed
 
 
-def test_another_server_name_gets_no_connection(client: Client) -> None:
+def test_unknown_server_name_is_refused_in_the_handshake(client: Client) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         client.ask("other.localhost", "/")

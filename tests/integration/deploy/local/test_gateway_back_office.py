@@ -22,7 +22,7 @@ def only_feed(pki: local_pki.PKI) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("path", FEED_PATHS)
-def test_the_feed_is_told_which_certificate_was_shown(only_feed: Client, pki: local_pki.PKI, path: str) -> None:
+def test_feed_gets_the_clients_certificate(only_feed: Client, pki: local_pki.PKI, path: str) -> None:
     file = pki.back_office / "backoffice.pem"
     answer = only_feed.ask(BACK_OFFICE_HOST, f"{path}?after=1", certificate=file)
     assert (answer.status, answer.json["path"]) == (200, f"{path}?after=1")
@@ -32,7 +32,7 @@ def test_the_feed_is_told_which_certificate_was_shown(only_feed: Client, pki: lo
 
 
 @pytest.mark.parametrize("certificate", [None, "backoffice"])
-def test_no_word_of_the_client_s_own_counts(only_feed: Client, pki: local_pki.PKI, certificate: str | None) -> None:
+def test_forged_certificate_header_is_replaced(only_feed: Client, pki: local_pki.PKI, certificate: str | None) -> None:
     file = pki.back_office / f"{certificate}.pem" if certificate else None
     forged = {IDENTITY_HEADER: 'Cert="forged"', "X-SSL-Client-Cert": "forged", "Client-Cert": "forged"}
     answer = only_feed.ask(BACK_OFFICE_HOST, FEED_PATHS[0], headers=forged, certificate=file)
@@ -41,7 +41,7 @@ def test_no_word_of_the_client_s_own_counts(only_feed: Client, pki: local_pki.PK
     assert b"forged" not in answer.body
 
 
-def test_nothing_else_is_on_this_host(client: Client, pki: local_pki.PKI) -> None:
+def test_other_paths_are_404_on_the_feed_host(client: Client, pki: local_pki.PKI) -> None:
     paths = ("/", "/metrics", "/readyz", "/issuance/v1/crl", "/issuance/v1/openapi.json", "/identity/v1/tokens")
     near = (f"{FEED_PATHS[0]}/", f"{FEED_PATHS[0]}x", "/issuance/v1/ISSUANCE-EVENTS", f"{FEED_PATHS[0]};/../metrics")
     for path in (*paths, *near):
@@ -49,7 +49,7 @@ def test_nothing_else_is_on_this_host(client: Client, pki: local_pki.PKI) -> Non
         assert (answer.status, answer.json["type"]) == (404, "urn:ecert:problem:not-found"), path
 
 
-def test_the_keys_are_for_everybody_and_the_events_for_nobody_on_the_other_hosts(only_feed: Client) -> None:
+def test_other_hosts_serve_the_keys_and_no_events(only_feed: Client) -> None:
     answer = only_feed.ask(API, FEED_KEYS_PATH)
     assert (answer.status, answer.sent(IDENTITY_HEADER)) == (200, [])
     statuses = {only_feed.ask(API, path).status for path in FEED_PATHS if path != FEED_KEYS_PATH}
@@ -57,14 +57,14 @@ def test_the_keys_are_for_everybody_and_the_events_for_nobody_on_the_other_hosts
     assert statuses <= {404, 503}, "404 of the gateway, or issuance's own web process, which is not there"
 
 
-def test_each_host_takes_certificates_of_its_own_ca_alone(client: Client, pki: local_pki.PKI) -> None:
+def test_host_accepts_certificates_of_its_own_ca_only(client: Client, pki: local_pki.PKI) -> None:
     ar, system = pki.people / "chan-mei-ling.pem", pki.back_office / "backoffice.pem"
     for host, path, certificate in ((BACK_OFFICE_HOST, FEED_PATHS[0], ar), (SIGN_IN, "/identity/v1/tokens", system)):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             client.ask(host, path, certificate=certificate)
 
 
-def test_a_connection_to_another_host_does_not_reach_it_nor_the_other_way(client: Client, pki: local_pki.PKI) -> None:
+def test_connection_to_another_host_does_not_reach_it_nor_the_other_way(client: Client, pki: local_pki.PKI) -> None:
     for other, (host, sni) in product((API, SIGN_IN, PAGES), ((0, 1), (1, 0))):
         names = (BACK_OFFICE_HOST, other)
         assert client.ask(names[host], FEED_PATHS[0], sni=names[sni]).status == 421

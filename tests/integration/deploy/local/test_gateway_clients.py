@@ -22,7 +22,7 @@ def certificate_of(pki: local_pki.PKI, kind: Clients) -> Path:
 
 
 @pytest.mark.parametrize(("host", "kind"), PAIRS, ids=lambda each: getattr(each, "name", None))
-def test_a_host_knows_its_own_clients_alone(client: Client, pki: local_pki.PKI, host: Host, kind: Clients) -> None:
+def test_host_accepts_its_own_clients_only(client: Client, pki: local_pki.PKI, host: Host, kind: Clients) -> None:
     path, certificate = host.routes[0].path, certificate_of(pki, kind)
     if kind is not host.clients:
         with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -42,11 +42,11 @@ def test_every_page_of_the_desks_host_is_the_desks(client: Client, path: str) ->
 
 
 @pytest.mark.parametrize("path", [*PLATFORM_PATHS, "/held/../metrics", "//readyz", "/%6detrics"])
-def test_what_the_platform_asks_the_desk_is_not_for_staff(client: Client, path: str) -> None:
+def test_health_pages_of_the_desk_are_not_for_staff(client: Client, path: str) -> None:
     assert client.ask(DESK, path).status == 404
 
 
-def test_a_forged_word_on_who_the_member_of_staff_is_does_not_reach_the_desk(client: Client) -> None:
+def test_forged_staff_header_does_not_reach_the_desk(client: Client) -> None:
     forged = {IDENTITY_HEADER: 'Cert="forged"', "X-SSL-Client-Cert": "forged", "X-Remote-User": "S1004"}
     answer = client.ask(DESK, "/", headers=forged)
     assert answer.sent(IDENTITY_HEADER) == []

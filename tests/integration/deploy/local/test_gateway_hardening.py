@@ -35,7 +35,7 @@ MIB = 1024 * 1024
 
 
 @pytest.mark.parametrize("method", ["BREW", "get", "PROPFIND", "TRACE", "M" * 200])
-def test_a_method_that_no_service_answers_is_refused_by_the_gateway(client: Client, method: str) -> None:
+def test_method_that_no_service_answers_is_refused_by_the_gateway(client: Client, method: str) -> None:
     try:
         answer = client.ask(API, "/identity/v1/me", method=method)
     except ConnectionError:  # what HTTP/2 itself forbids
@@ -48,7 +48,7 @@ def test_a_method_that_no_service_answers_is_refused_by_the_gateway(client: Clie
         assert answer.headers["allow"] == ", ".join(METHODS)
 
 
-def test_the_clients_ids_reach_a_service_under_other_names_alone(client: Client) -> None:
+def test_client_request_ids_reach_a_service_under_other_names_only(client: Client) -> None:
     sent = {"x-request-id": "mine-0000-1111", "traceparent": TRACEPARENT, "tracestate": "a=b", "baggage": "a=b"}
     answer = client.ask(API, "/identity/v1/me", headers=sent)
     (request_id,) = answer.sent("x-request-id")
@@ -58,7 +58,7 @@ def test_the_clients_ids_reach_a_service_under_other_names_alone(client: Client)
     assert [answer.sent(name) for name in TRACE_HEADERS] == [[], [], []]
 
 
-def test_a_client_cannot_name_what_the_gateway_names(client: Client) -> None:
+def test_client_cannot_set_headers_of_the_gateway(client: Client) -> None:
     forged = {"x-client-request-id": "forged", "x-client-traceparent": "forged"}
     answer = client.ask(API, "/identity/v1/me", headers=forged)
     assert b"forged" not in answer.body
@@ -68,16 +68,16 @@ def test_a_client_cannot_name_what_the_gateway_names(client: Client) -> None:
 @pytest.mark.parametrize(
     "request_", [{"path": "/nowhere"}, {"path": "/", "method": "POST", "body": b"x" * (MAX_BODY_BYTES + 1)}]
 )
-def test_every_host_speaks_hsts_on_its_own_answers(client: Client, host: str, request_: dict[str, str]) -> None:
+def test_every_host_sends_hsts_on_its_own_answers(client: Client, host: str, request_: dict[str, str]) -> None:
     assert_hsts(client.ask(host, **request_))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["/identity/v1/me", "/payment/v1/checkouts", "/identity/v1/%2f"])
-def test_hsts_is_on_answers_of_services_and_on_those_in_their_place(client: Client, path: str) -> None:
+def test_hsts_is_on_answers_of_services_and_of_the_gateway(client: Client, path: str) -> None:
     assert_hsts(client.ask(API, path))
 
 
-def test_hsts_is_on_the_answer_to_what_is_no_http(gateway: Client) -> None:
+def test_hsts_is_on_the_answer_to_malformed_http(gateway: Client) -> None:
     context = ssl.create_default_context(cafile=gateway.root)
     with (
         socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as plain,
@@ -108,7 +108,9 @@ def handshake(gateway: Client, pki: local_pki.PKI, host: str, algorithms: str, *
 @pytest.mark.parametrize(
     ("algorithms", "taken"), [("RSA+SHA256", True), ("RSA+SHA256:RSA+SHA1", True), ("RSA+SHA1", False)]
 )
-def test_sha_1_signs_nobody_in_by_tls_1_2(gateway: Client, pki: local_pki.PKI, algorithms: str, taken: bool) -> None:
+def test_sha_1_signature_is_refused_over_tls_1_2(
+    gateway: Client, pki: local_pki.PKI, algorithms: str, taken: bool
+) -> None:
     assert handshake(gateway, pki, SIGN_IN, algorithms, "-tls1_2") is taken
 
 
@@ -127,7 +129,7 @@ def asked_from(limited: Client, address: str) -> int:
     return asked(limited, address).status
 
 
-def test_a_client_has_one_count_for_all_of_its_ipv6_addresses(limited: Client) -> None:
+def test_rate_limit_counts_an_ipv6_network_as_one_client(limited: Client) -> None:
     most = REQUESTS_A_MINUTE[SIGN_IN]
     answers = [asked_from(limited, f"2001:db8:1:2::{number:x}") for number in range(most)]
     assert set(answers) == {200}
@@ -150,7 +152,7 @@ def page_status(client: Client) -> int:
 
 # The largest bodies, and small ones on many connections: Envoy keeps 16 KiB for each, and resets them last.
 @pytest.mark.parametrize(("connections", "length"), [(160, MAX_BODY_BYTES - 1000), (1000, 12_000)])
-def test_bodies_that_never_end_leave_the_gateway_its_memory(pki: local_pki.PKI, connections: int, length: int) -> None:
+def test_endless_bodies_do_not_exhaust_the_gateways_memory(pki: local_pki.PKI, connections: int, length: int) -> None:
     node, script = Path(sys.executable).parent / "node", Path(__file__).with_name("hold.cjs")
     with gateway_with(pki, ["identity", "portal"]) as client:
         asked = {
@@ -183,7 +185,7 @@ def holding(command: list[str]) -> Iterator[None]:
             holder.communicate(b"", timeout=20)
 
 
-def test_one_connection_may_hold_little() -> None:
+def test_one_connection_buffers_at_most_4_mib() -> None:
     assert MAX_STREAMS * MAX_BODY_BYTES <= 4 * MIB
 
 
@@ -197,7 +199,7 @@ def test_one_connection_may_hold_little() -> None:
         (SIGN_IN, "RSA-PSS+SHA256", (), True),
     ],
 )
-def test_a_token_without_pss_signs_in_at_the_host_of_tls_1_2_alone(
+def test_token_without_pss_signs_in_only_at_the_tls_1_2_host(
     gateway: Client, pki: local_pki.PKI, host: str, algorithms: str, version: tuple[str, ...], taken: bool
 ) -> None:
     assert handshake(gateway, pki, host, algorithms, *version) is taken

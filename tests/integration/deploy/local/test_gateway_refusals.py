@@ -33,19 +33,19 @@ def hurried(impatient: Client, request: pytest.FixtureRequest) -> Client:
     return replace(impatient, http2=request.param)
 
 
-def test_a_body_as_large_as_the_services_take_reaches_them_whole(client: Client) -> None:
+def test_body_of_the_maximum_size_reaches_the_service(client: Client) -> None:
     assert MAX_BODY_BYTES == request.MAX_BODY_BYTES
     answer = client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * MAX_BODY_BYTES)
     assert answer.json["length"] == MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 300 * KB, 400 * KB, 1 * MB, 8 * MB, 40 * MB])
-def test_whoever_sends_a_larger_body_learns_why_it_is_refused(client: Client, size: int) -> None:
+def test_too_large_body_is_refused_with_a_problem(client: Client, size: int) -> None:
     assert_refused(client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * size), 413)
 
 
 @pytest.mark.parametrize(("host", "path"), [(API, "/identity/v1/tokens"), (API, "/nowhere"), (SIGN_IN, "/nowhere")])
-def test_a_larger_body_is_too_large_wherever_it_is_sent(client: Client, host: str, path: str) -> None:
+def test_too_large_body_is_refused_on_every_route(client: Client, host: str, path: str) -> None:
     assert_refused(client.ask(host, path, method="POST", body=b"x" * MB), 413)
 
 
@@ -55,7 +55,7 @@ def test_after_a_body_that_was_too_large_the_next_request_is_answered(client: Cl
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 8 * MB])
-def test_a_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client, size: int) -> None:
+def test_form_larger_than_any_page_takes_does_not_reach_the_portal(client: Client, size: int) -> None:
     answer = client.ask(PAGES, "/en/", method="POST", body=b"x" * size)
     assert answer.status == 413
     assert "too large" in answer.body.decode()
@@ -66,14 +66,14 @@ def test_headers_beyond_the_limit_are_refused(client: Client, size: int) -> None
     assert_refused(client.ask(API, "/identity/v1/me", headers={"x-long": "x" * size * 1024}), 431)
 
 
-def test_more_headers_than_anybody_needs_are_refused(client: Client) -> None:
+def test_too_many_headers_are_refused(client: Client) -> None:
     headers = {f"x-{number}": "x" for number in range(MAX_HEADERS // 2)}
     assert client.ask(API, "/identity/v1/me", headers=headers).status == 200
     headers = {f"x-{number}": "x" for number in range(MAX_HEADERS + 1)}
     assert_refused(client.ask(API, "/identity/v1/me", headers=headers), 431)
 
 
-def test_headers_far_beyond_every_limit_get_no_further_than_the_gateway(client: Client) -> None:
+def test_headers_far_beyond_every_limit_do_not_reach_a_service(client: Client) -> None:
     """Over HTTP/1.1 with the same words; an HTTP/2 stream ends without any."""
     try:
         answer = client.ask(API, "/identity/v1/me", headers={"x-long": "x" * 200 * 1024})
@@ -83,24 +83,24 @@ def test_headers_far_beyond_every_limit_get_no_further_than_the_gateway(client: 
         assert_refused(answer, 431)
 
 
-def test_a_service_that_is_down_is_a_problem_to_try_again(client: Client) -> None:
+def test_unavailable_service_is_a_503_problem(client: Client) -> None:
     assert_refused(client.ask(API, "/payment/v1/checkouts"), 503)
     assert_refused(client.ask(API, "/payment/v1/checkouts", method="POST", body=b"x" * MAX_BODY_BYTES), 503)
 
 
-def test_a_service_that_says_nothing_in_time_is_a_problem_to_try_again(hurried: Client) -> None:
+def test_service_timeout_is_a_504_problem(hurried: Client) -> None:
     assert_refused(hurried.ask(API, "/issuance/v1/silent"), 504)
 
 
-def test_a_body_that_does_not_arrive_in_time_is_said(hurried: Client) -> None:
+def test_body_that_does_not_arrive_in_time_is_reported(hurried: Client) -> None:
     assert_refused(hurried.ask_and_never_end(API, "/issuance/v1/x"), 408)
 
 
-def test_an_escaped_slash_is_refused(client: Client) -> None:
+def test_escaped_slash_is_refused(client: Client) -> None:
     assert_refused(client.ask(API, "/identity/v1/%2e%2e%2f%2e%2e%2fmetrics"), 400)
 
 
-def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -> None:
+def test_error_pages_of_the_portal_host_are_in_three_languages(client: Client) -> None:
     answer = client.ask(PAGES, "/metrics")
     page = answer.body.decode()
     assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
@@ -110,7 +110,7 @@ def test_the_portal_s_host_speaks_to_people_in_their_languages(client: Client) -
     assert [f'<p lang="{language}">' in page for language in ("en", "zh-Hant-HK", "zh-Hans")] == [True] * 3
 
 
-def test_a_portal_that_is_down_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
+def test_error_page_of_an_unavailable_portal_says_that_nothing_is_lost(pki: local_pki.PKI) -> None:
     with gateway_with(pki, ()) as client:
         answer = client.ask(PAGES, "/en/renewals/1")
     assert answer.status == 503

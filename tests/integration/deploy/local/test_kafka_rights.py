@@ -120,34 +120,34 @@ def can_see(kafka: Kafka, principal: str, group: str) -> bool:
     return True
 
 
-def test_nobody_is_left_out() -> None:
+def test_every_principal_is_tested() -> None:
     assert {*topics.PRINCIPALS} == {*PRINCIPALS}
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_topic_has_exactly_its_one_writer(kafka: Kafka, topic: Topic) -> None:
+def test_topic_has_exactly_one_writer(kafka: Kafka, topic: Topic) -> None:
     assert {who for who in PRINCIPALS if can_write(kafka, who, topic)} == WRITERS[topic]
 
 
 @pytest.mark.parametrize("topic", list(Topic))
-def test_a_topic_is_read_by_its_subscribers_alone(kafka: Kafka, topic: Topic) -> None:
+def test_topic_is_readable_by_its_subscribers_only(kafka: Kafka, topic: Topic) -> None:
     for writer in WRITERS[topic]:
         assert can_write(kafka, writer, topic)
     assert {who for who in PRINCIPALS if can_read(kafka, who, topic)} == READERS[topic]
 
 
 @pytest.mark.parametrize("principal", ["application", "payment", "mailing", "issuance", "desk"])
-def test_a_service_joins_groups_of_its_own_name_alone(kafka: Kafka, principal: str) -> None:
+def test_service_joins_only_groups_of_its_own_name(kafka: Kafka, principal: str) -> None:
     assert {group for group in SERVICES if can_join(kafka, principal, group)} == {principal}
     assert can_join(kafka, principal, f"{principal}.{uuid.uuid4()}")
 
 
 @pytest.mark.parametrize("principal", OUTSIDERS)
-def test_an_outsider_joins_groups_that_begin_with_its_name_and_a_dot_alone(kafka: Kafka, principal: str) -> None:
+def test_outside_reader_joins_only_groups_with_its_prefix(kafka: Kafka, principal: str) -> None:
     assert {group for group in GROUPS if can_join(kafka, principal, group)} == {f"{principal}.desk"}
 
 
-def test_the_feed_s_writer_sees_how_far_its_readers_are_and_no_more(kafka: Kafka) -> None:
+def test_feed_writer_can_read_the_offsets_of_its_readers_only(kafka: Kafka) -> None:
     for reader in OUTSIDERS:
         assert {who for who in PRINCIPALS if can_see(kafka, who, f"{reader}.desk")} == {reader, "issuance"}
         assert not can_join(kafka, "issuance", f"{reader}.desk")
@@ -161,9 +161,7 @@ def admin(kafka: Kafka, principal: str) -> Iterator[KafkaAdminClient]:
 
 
 @pytest.mark.parametrize("principal", PRINCIPALS)
-def test_of_every_operation_on_every_topic_a_principal_has_reading_or_writing_alone(
-    kafka: Kafka, principal: str
-) -> None:
+def test_principal_may_only_read_or_write_a_topic(kafka: Kafka, principal: str) -> None:
     """The broker's own word on each cell of the table."""
     with admin(kafka, principal) as client:
         told = {each["name"]: each["authorized_operations"] or [] for each in client.describe_topics([*Topic])}
@@ -181,7 +179,7 @@ def test_of_every_operation_on_every_topic_a_principal_has_reading_or_writing_al
 
 
 @pytest.mark.parametrize("principal", OUTSIDERS)
-def test_what_an_outsider_tries_besides_is_refused(kafka: Kafka, principal: str) -> None:
+def test_other_operations_of_an_outside_reader_are_refused(kafka: Kafka, principal: str) -> None:
     mine, other = Topic.ISSUANCE.value, Topic.PAYMENT.value
     grant = kafka_acls._allow(principal, ACLOperation.WRITE, Topic.ISSUANCE)
     anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
@@ -210,13 +208,13 @@ def test_what_an_outsider_tries_besides_is_refused(kafka: Kafka, principal: str)
     assert can_write(kafka, "issuance", Topic.ISSUANCE), "its password is the old one"
 
 
-def test_a_wrong_password_is_refused(kafka: Kafka) -> None:
+def test_wrong_password_is_refused(kafka: Kafka) -> None:
     settings = kafka.settings("payment") | {"sasl_plain_password": "wrong"}
     with pytest.raises(KafkaError):
         KafkaProducer(**settings, bootstrap_timeout_ms=3000)
 
 
-def test_a_topic_is_not_made_by_naming_it(kafka: Kafka) -> None:
+def test_topic_is_not_created_on_use(kafka: Kafka) -> None:
     settings = kafka.settings("payment") | {"max_block_ms": 1000}
     with (
         contextlib.closing(KafkaProducer(**settings)) as producer,

@@ -51,7 +51,7 @@ def mails(page: str) -> list[dict[str, Any]]:
     return caught
 
 
-def test_a_mail_is_shown_as_json_with_text_and_html(tmp_path: Path) -> None:
+def test_mail_is_shown_as_json_with_text_and_html(tmp_path: Path) -> None:
     with catching(tmp_path / "mail") as (port, page):
         send(port)
         (mail,) = mails(page)
@@ -70,7 +70,7 @@ def test_mails_survive_a_kill(tmp_path: Path) -> None:
         assert [mail["subject"] for mail in mails(page)] == ["second", "first"]
 
 
-def test_a_mails_own_markup_is_neither_run_nor_loaded(tmp_path: Path) -> None:
+def test_markup_of_a_mail_is_neither_run_nor_loaded(tmp_path: Path) -> None:
     with catching(tmp_path / "mail") as (port, page):
         send(port, "<script>alert(2)</script>")
         (mail,) = mails(page)

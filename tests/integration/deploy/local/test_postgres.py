@@ -19,7 +19,7 @@ def databases(postgres: Postgres) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("owner", "other"), PAIRS)
-def test_a_role_of_another_service_cannot_even_connect(
+def test_role_of_another_service_cannot_connect(
     postgres: Postgres, databases: dict[str, str], owner: str, other: str
 ) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
@@ -33,19 +33,19 @@ def test_no_service_connects_to_the_servers_own_databases(postgres: Postgres, ro
         psycopg.connect(postgres.url(database, role))
 
 
-def test_the_print_process_connects_to_mailing_with_a_role_of_its_own(
+def test_print_process_connects_to_mailing_with_a_role_of_its_own(
     postgres: Postgres, databases: dict[str, str]
 ) -> None:
     with psycopg.connect(postgres.url(databases["mailing"], "mailing_print")) as conn:
         assert conn.execute("SELECT current_user").fetchone() == ("mailing_print",)
 
 
-def test_a_wrong_password_is_refused(postgres: Postgres, databases: dict[str, str]) -> None:
+def test_wrong_password_is_refused(postgres: Postgres, databases: dict[str, str]) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres.cluster.url(databases["payment"], "payment", "wrong"))
 
 
-def test_the_running_service_makes_no_table(
+def test_running_service_cannot_create_a_table(
     database: Callable[[str], Database],
 ) -> None:
     with (
@@ -55,7 +55,7 @@ def test_the_running_service_makes_no_table(
         conn.execute("CREATE TABLE of_my_own ()")
 
 
-def test_a_forgotten_transaction_ends_by_itself(
+def test_idle_transaction_is_ended_by_the_server(
     database: Callable[[str], Database],
 ) -> None:
     with psycopg.connect(database("payment").url) as conn:
@@ -63,12 +63,12 @@ def test_a_forgotten_transaction_ends_by_itself(
         assert conn.execute("SHOW statement_timeout").fetchone() == ("15s",)
 
 
-def test_roles_and_databases_can_be_made_again(postgres: Postgres, databases: dict[str, str]) -> None:
+def test_roles_and_databases_can_be_re_created(postgres: Postgres, databases: dict[str, str]) -> None:
     local_postgres.add_roles(postgres.cluster, postgres.passwords)
     assert local_postgres.add_database(postgres.cluster, "payment", name="payment_apart") == databases["payment"]
 
 
-def test_two_databases_of_one_service_know_nothing_of_each_other(
+def test_two_databases_of_one_service_are_separate(
     database: Callable[[str], Database],
 ) -> None:
     first, second = database("payment"), database("payment")

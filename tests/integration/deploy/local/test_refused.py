@@ -54,7 +54,7 @@ def installation(tmp_path: Path) -> Installation:
 
 
 @pytest.mark.parametrize("command", [RUN, DEMO])
-def test_a_stranger_on_the_gateways_port(installation: Installation, command: tuple[str, str]) -> None:
+def test_port_taken_by_another_program_is_reported(installation: Installation, command: tuple[str, str]) -> None:
     with socket.create_server(("127.0.0.1", installation.ports.gateway)):
         said = refused(command, installation.folder)
     assert said == (
@@ -64,12 +64,12 @@ def test_a_stranger_on_the_gateways_port(installation: Installation, command: tu
 
 
 @pytest.mark.parametrize("command", [RUN, DEMO])
-def test_a_variable_that_is_no_port(installation: Installation, command: tuple[str, str]) -> None:
+def test_variable_that_is_no_port_is_reported(installation: Installation, command: tuple[str, str]) -> None:
     said = refused(command, installation.folder, ECERT_PORT_KAFKA="kafka")
     assert said == "ECERT_PORT_KAFKA is 'kafka': set it to a port number, or unset it"
 
 
-def test_a_second_start_is_refused_and_changes_nothing_of_the_first(installation: Installation) -> None:
+def test_second_start_is_refused_and_leaves_the_first_running(installation: Installation) -> None:
     def files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in installation.folder.rglob("*") if path.is_file()}
 
@@ -80,7 +80,7 @@ def test_a_second_start_is_refused_and_changes_nothing_of_the_first(installation
     assert said == (f"The system runs already from {installation.folder} (pid {os.getpid()}): stop that with Ctrl-C")
 
 
-def test_the_demo_waits_for_a_system_that_starts(installation: Installation, tmp_path: Path) -> None:
+def test_demo_waits_for_a_system_that_starts(installation: Installation, tmp_path: Path) -> None:
     out = tmp_path / "demo.out"
     with (
         only_one(installation.folder) as note,
@@ -94,7 +94,7 @@ def test_the_demo_waits_for_a_system_that_starts(installation: Installation, tmp
     assert "Traceback" not in out.read_text()
 
 
-def test_the_demo_is_stopped_by_ctrl_c(installation: Installation, tmp_path: Path) -> None:
+def test_demo_is_stopped_by_ctrl_c(installation: Installation, tmp_path: Path) -> None:
     out = tmp_path / "demo.out"
     with only_one(installation.folder), begun(*DEMO, str(installation.folder), out=out) as demo:
         wait_until(lambda: b"waiting" in out.read_bytes(), limit=AT_ONCE, what="it waits")

@@ -46,7 +46,7 @@ def listening(folder: Path) -> set[int]:
     return set()
 
 
-def test_the_engines_come_back_after_everything_was_killed_and_stop_cleanly(tmp_path: Path) -> None:
+def test_engines_restart_after_everything_was_killed_and_stop_cleanly(tmp_path: Path) -> None:
     folder = (tmp_path / "state").resolve()
     installation = Installation.open(folder, Ports.free())
     installation.keep_ports()

@@ -46,7 +46,7 @@ BAD_DRAFTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", BAD_DRAFTS)
-def test_a_bad_draft_is_a_problem_and_nothing_is_kept(world: World, what: str) -> None:
+def test_bad_draft_is_a_problem_and_is_not_stored(world: World, what: str) -> None:
     answer = world.post("/renewals", BAD_DRAFTS[what])
     assert problem(answer) in {(422, "invalid-request"), (400, "malformed-request")}
     assert world.rows("SELECT 1 FROM renewals UNION ALL SELECT 1 FROM idempotency_keys") == []
@@ -67,14 +67,14 @@ RAW: dict[str, tuple[bytes, str, int]] = {
 
 @pytest.mark.parametrize("path", ["/renewals", "/renewals/00000000-0000-0000-0000-000000000001/submission"])
 @pytest.mark.parametrize("what", RAW)
-def test_a_body_that_cannot_be_read_is_a_problem(world: World, what: str, path: str) -> None:
+def test_body_that_cannot_be_read_is_a_problem(world: World, what: str, path: str) -> None:
     data, media_type, status = RAW[what]
     headers = {"Authorization": f"Bearer {world.ar.access_token()}", "Idempotency-Key": "some-good-key"}
     answer = world.http.post(f"/application/v1{path}", data=data, headers=headers | {"Content-Type": media_type})
     assert (answer.status_code, bool(slug(answer))) == (status, True)
 
 
-def test_a_body_of_the_largest_size_is_read(world: World) -> None:
+def test_body_of_the_largest_size_is_read(world: World) -> None:
     padding = " " * (MAX_BODY_BYTES - len(json.dumps(GOOD)))
     headers = {"Authorization": f"Bearer {world.ar.access_token()}", "Idempotency-Key": "some-good-key"}
     answer = world.http.post(
@@ -91,7 +91,7 @@ def test_a_body_of_the_largest_size_is_read(world: World) -> None:
         {"attestation": "x", "renewal_id": "x"},
     ],
 )
-def test_a_bad_submission_is_a_problem(world: World, sent: Any) -> None:
+def test_bad_submission_is_a_problem(world: World, sent: Any) -> None:
     renewal = world.draft()
     answer = world.post(f"/renewals/{renewal.id}/submission", sent)
     assert slug(answer) in {"invalid-request", "malformed-request"}
@@ -101,14 +101,14 @@ def test_a_bad_submission_is_a_problem(world: World, sent: Any) -> None:
 @pytest.mark.parametrize(
     "path", ["/renewals/1", "/renewals/%00", "/renewals/..%2f", f"/renewals/{'0' * 32}x", "/nothing"]
 )
-def test_an_id_that_is_none_is_not_found(world: World, path: str) -> None:
+def test_malformed_id_is_not_found(world: World, path: str) -> None:
     answer = world.get(path)
     assert answer.status_code in {400, 404}
     assert slug(answer)
 
 
 @pytest.mark.parametrize("key", [None, "", "short", "x" * 201, "with space", "ключ-ключ"])
-def test_a_post_without_a_good_idempotency_key_is_refused(world: World, key: str | None) -> None:
+def test_post_without_a_good_idempotency_key_is_refused(world: World, key: str | None) -> None:
     headers = {"Authorization": f"Bearer {world.ar.access_token()}"}
     if key is not None:
         headers["Idempotency-Key"] = key
@@ -116,7 +116,7 @@ def test_a_post_without_a_good_idempotency_key_is_refused(world: World, key: str
     assert problem(answer) == (400, "idempotency-key-missing")
 
 
-def test_a_method_that_is_not_there_is_a_problem(world: World) -> None:
+def test_unknown_method_is_a_problem(world: World) -> None:
     answer = world.http.delete("/application/v1/renewals")
     assert problem(answer) == (405, "method-not-allowed")
 
@@ -134,7 +134,7 @@ def openapi(pool: Pool) -> dict[str, Any]:
 FOR_EVERYONE = tuple(f"get /application/v1/{path}" for path in ("terms", "terms/{version}", "prices", "jwks"))
 
 
-def test_the_openapi_document_is_valid_and_says_what_a_client_needs(openapi: dict[str, Any]) -> None:
+def test_openapi_document_is_valid_and_complete_for_clients(openapi: dict[str, Any]) -> None:
     assert openapi["openapi"].startswith("3.1")
     operations = [
         (f"{method} {path}", operation)

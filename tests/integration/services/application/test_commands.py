@@ -79,7 +79,7 @@ def as_csv(folder: Path, *rows: dict[str, Any], encoding: str = "utf-8", newline
     return file
 
 
-def test_json_is_imported_and_again_without_change(
+def test_json_import_can_be_repeated_without_change(
     pool: Pool, command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = as_json(tmp_path, *ROWS)
@@ -96,7 +96,7 @@ def test_json_is_imported_and_again_without_change(
     ("encoding", "newline"),
     [("utf-8", "\n"), ("utf-8-sig", "\r\n"), ("utf-8", "\\n"), ("utf-16", "\r\n"), ("utf-16-le", "\n"), ("utf-8", " ")],
 )
-def test_csv_is_imported_as_spreadsheets_write_it(
+def test_csv_of_spreadsheet_programs_is_imported(
     pool: Pool, command: Run, tmp_path: Path, encoding: str, newline: str
 ) -> None:
     command("import", as_csv(tmp_path, *ROWS, encoding=encoding, newline=newline), *OFFICER)
@@ -156,7 +156,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD_ROWS)
-def test_one_bad_row_refuses_the_whole_file_and_says_which(
+def test_one_bad_row_refuses_the_whole_file_and_is_named(
     pool: Pool, refused: Callable[..., str], tmp_path: Path, what: str
 ) -> None:
     row, said = BAD_ROWS[what]
@@ -168,7 +168,7 @@ def test_one_bad_row_refuses_the_whole_file_and_says_which(
     assert subscriptions(pool) == []
 
 
-def test_an_srn_twice_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
+def test_duplicate_srn_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
     message = refused("import", as_json(tmp_path, *ROWS, ROWS[0]), *OFFICER)
     assert message == f"import-refused: row 4: SRN {WWW} is there twice"
     assert subscriptions(pool) == []
@@ -195,7 +195,7 @@ BAD_FILES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_that_cannot_be_read_is_refused(
+def test_file_that_cannot_be_read_is_refused(
     pool: Pool, refused: Callable[..., str], tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / name
@@ -204,21 +204,19 @@ def test_a_file_that_cannot_be_read_is_refused(
     assert subscriptions(pool) == []
 
 
-def test_a_file_that_is_not_there_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
+def test_missing_file_is_refused(pool: Pool, refused: Callable[..., str], tmp_path: Path) -> None:
     assert "nowhere.json" in refused("import", tmp_path / "nowhere.json", *OFFICER)
     assert "import-refused" in refused("import", tmp_path, *OFFICER)
 
 
-def test_a_private_key_pasted_beside_the_certificate_is_not_kept(pool: Pool, command: Run, tmp_path: Path) -> None:
+def test_private_key_beside_the_certificate_is_not_stored(pool: Pool, command: Run, tmp_path: Path) -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
     command("import", as_json(tmp_path, GOOD | {"certificate": GOOD["certificate"] + key}), *OFFICER)
     with pool.connection() as conn:
         assert conn.execute("SELECT certificate FROM subscriptions").fetchall() == [(GOOD["certificate"],)]
 
 
-def test_the_register_cannot_bring_back_a_certificate_that_was_replaced(
-    world: World, command: Run, tmp_path: Path
-) -> None:
+def test_import_does_not_restore_a_replaced_certificate(world: World, command: Run, tmp_path: Path) -> None:
     renewal = world.paid(WWW)
     issued = world.issued(renewal)
     world.apply(issued)
@@ -233,7 +231,7 @@ def test_the_register_cannot_bring_back_a_certificate_that_was_replaced(
 # release
 
 
-def test_a_renewal_whose_signer_is_of_record_again_is_released(
+def test_renewal_whose_signer_is_again_the_ar_of_record_is_released(
     world: World, command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     renewal = world.submitted(WWW)
@@ -247,7 +245,7 @@ def test_a_renewal_whose_signer_is_of_record_again_is_released(
     assert "renewal-released" in world.audited(str(renewal.id))
 
 
-def test_a_renewal_whose_signer_is_not_of_record_stays_on_hold(world: World, refused: Callable[..., str]) -> None:
+def test_renewal_whose_signer_is_not_the_ar_of_record_stays_on_hold(world: World, refused: Callable[..., str]) -> None:
     renewal = world.submitted(WWW)
     world.change_subscription(WWW, ar_id="ar-new")
     world.apply(world.captured(renewal))
@@ -266,7 +264,7 @@ def test_only_a_renewal_on_hold_is_released(world: World, refused: Callable[...,
 
 
 @pytest.mark.parametrize("arguments", [("release", "no-id", "--actor", "x"), ("release",), ("import",), ("nothing",)])
-def test_wrong_arguments_are_told(command: Run, arguments: tuple[str, ...]) -> None:
+def test_wrong_arguments_are_reported(command: Run, arguments: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as caught:
         command(*arguments)
     assert caught.value.code == 2

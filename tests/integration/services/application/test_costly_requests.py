@@ -49,7 +49,7 @@ def timed(world: World, data: bytes, headers: dict[str, str]) -> tuple[Any, floa
 
 
 @pytest.mark.parametrize("what", BODIES)
-def test_a_costly_body_costs_little_and_gets_a_short_answer(world: World, what: str) -> None:
+def test_costly_body_is_refused_quickly_with_a_short_answer(world: World, what: str) -> None:
     assert len(BODIES[what]) <= MAX_BODY_BYTES
     answer, seconds = timed(world, BODIES[what], {})
     assert slug(answer) in {"invalid-request", "malformed-request"}
@@ -57,7 +57,7 @@ def test_a_costly_body_costs_little_and_gets_a_short_answer(world: World, what: 
 
 
 @pytest.mark.parametrize("what", HEADERS)
-def test_a_costly_header_costs_little_and_gets_a_short_answer(world: World, what: str) -> None:
+def test_costly_header_is_refused_quickly_with_a_short_answer(world: World, what: str) -> None:
     answer, seconds = timed(world, json.dumps({"items": [{"srn": WWW}]}).encode(), HEADERS[what])
     assert problem(answer) in {
         (431, "request-header-fields-too-large"),
@@ -66,7 +66,7 @@ def test_a_costly_header_costs_little_and_gets_a_short_answer(world: World, what
     assert (seconds < MAX_SECONDS, len(answer.data) < MAX_ANSWER_BYTES) == (True, True), f"{seconds}, {answer.data!r}"
 
 
-def test_an_unknown_method_is_no_series_of_its_own(world: World) -> None:
+def test_unknown_method_adds_no_metric_series(world: World) -> None:
     from prometheus_client import generate_latest
 
     for number in range(20):

@@ -21,7 +21,7 @@ from tests.integration.services.application.world import MULTI, WILDCARD, WWW, W
 from tests.support.builders import NOW
 
 
-def test_a_renewal_of_three_goes_from_draft_to_completed(world: World) -> None:
+def test_renewal_of_three_goes_from_draft_to_completed(world: World) -> None:
     renewal = world.submitted(WWW, WILDCARD, MULTI)
     asked = world.announced(renewal.id, RenewalSubmitted)[0]
     assert asked.amount_minor == sum(fee.amount_minor for fee in asked.items) == renewal.amount_minor
@@ -42,7 +42,7 @@ def test_a_renewal_of_three_goes_from_draft_to_completed(world: World) -> None:
     assert world.held(renewal.id) == world.ignored(renewal) == []
 
 
-def test_a_capture_asks_for_the_csrs_exactly_once(world: World) -> None:
+def test_capture_announces_csr_requested_exactly_once(world: World) -> None:
     renewal = world.submitted()
     capture = world.captured(renewal)
     record = world.publisher.record(capture)
@@ -53,7 +53,7 @@ def test_a_capture_asks_for_the_csrs_exactly_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"amount_minor": 1}, {"currency": "USD"}])
-def test_a_capture_of_another_amount_is_held(world: World, changes: dict[str, object]) -> None:
+def test_capture_of_another_amount_is_held(world: World, changes: dict[str, object]) -> None:
     renewal = world.submitted()
     world.apply(world.captured(renewal, **changes))
     assert world.held(renewal.id) == ["wrong-amount"]
@@ -62,7 +62,7 @@ def test_a_capture_of_another_amount_is_held(world: World, changes: dict[str, ob
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_second_payment_is_held_and_nothing_is_paid_back_unasked(world: World, ended: bool) -> None:
+def test_second_payment_is_held_and_not_refunded(world: World, ended: bool) -> None:
     renewal = world.paid()
     if ended:
         world.cancel(renewal)
@@ -73,13 +73,13 @@ def test_a_second_payment_is_held_and_nothing_is_paid_back_unasked(world: World,
     assert world.names(renewal) == before
 
 
-def test_a_capture_of_a_draft_is_held_not_lost(world: World) -> None:
+def test_capture_of_a_draft_is_held(world: World) -> None:
     renewal = world.draft()
     world.apply(world.captured(renewal))
     assert world.held(renewal.id) == ["not-in-this-state"]
 
 
-def test_money_for_an_unknown_renewal_is_held_not_lost(world: World) -> None:
+def test_payment_for_an_unknown_renewal_is_held(world: World) -> None:
     renewal = world.draft()
     renewal.id = RenewalId(uuid.uuid4())
     world.apply(world.captured(renewal))
@@ -99,7 +99,7 @@ def test_declined_attempts_leave_the_renewal_waiting(world: World) -> None:
 # Cancelling
 
 
-def test_a_draft_is_cancelled_at_once(world: World) -> None:
+def test_draft_is_cancelled_at_once(world: World) -> None:
     renewal = world.draft()
     assert world.cancel(renewal).status_code == 202
     assert world.state(renewal) == "cancelled"
@@ -123,7 +123,7 @@ def test_cancel_before_payment_closes_the_checkout_first(world: World) -> None:
     assert world.announced(renewal.id, RenewalCancelled)[0].reason == "cancelled"
 
 
-def test_a_capture_while_the_checkout_closes_goes_back_once_issuance_has_withheld(world: World) -> None:
+def test_capture_while_the_checkout_closes_is_refunded_once_issuance_has_withheld(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
     world.apply(world.captured(renewal))
@@ -133,7 +133,7 @@ def test_a_capture_while_the_checkout_closes_goes_back_once_issuance_has_withhel
     assert (refund.item_id, refund.amount_minor) == (None, renewal.amount_minor)
 
 
-def test_a_capture_after_the_cancellation_is_paid_back_once(world: World) -> None:
+def test_capture_after_the_cancellation_is_refunded_once(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
     world.apply(world.expired(renewal), world.withheld(renewal))
@@ -144,7 +144,7 @@ def test_a_capture_after_the_cancellation_is_paid_back_once(world: World) -> Non
     assert world.state(renewal) == "cancelled"
 
 
-def test_a_capture_while_issuance_withholds_is_paid_back_once(world: World) -> None:
+def test_capture_while_issuance_withholds_is_refunded_once(world: World) -> None:
     renewal = world.submitted()
     world.cancel(renewal)
     world.apply(world.expired(renewal))
@@ -170,7 +170,7 @@ def test_cancel_after_payment_refunds_only_after_the_tombstone(world: World) -> 
     assert (end.document, end.attestation) == (asked.document, asked.attestation)
 
 
-def test_a_declined_cancellation_lets_the_renewal_go_on(world: World) -> None:
+def test_declined_cancellation_resumes_the_renewal(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
     world.apply(world.declined(renewal))
@@ -181,7 +181,7 @@ def test_a_declined_cancellation_lets_the_renewal_go_on(world: World) -> None:
     assert world.announced(renewal.id, RefundDue) == []
 
 
-def test_a_renewal_that_ended_while_withholding_completes_when_the_cancellation_is_declined(world: World) -> None:
+def test_renewal_that_ended_while_withholding_completes_when_the_cancellation_is_declined(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
     world.apply(world.opened(renewal), world.csr_received(renewal), world.issued(renewal))
@@ -191,7 +191,7 @@ def test_a_renewal_that_ended_while_withholding_completes_when_the_cancellation_
     assert world.rows("SELECT * FROM timers") == []
 
 
-def test_a_tombstone_ends_the_renewal_even_when_another_answer_came_first(world: World) -> None:
+def test_tombstone_ends_the_renewal_even_after_another_answer(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
     world.apply(world.declined(renewal), world.withheld(renewal))
@@ -199,7 +199,7 @@ def test_a_tombstone_ends_the_renewal_even_when_another_answer_came_first(world:
     assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
-def test_a_tombstone_beside_an_issued_item_is_held_and_nothing_is_paid_back(world: World) -> None:
+def test_tombstone_beside_an_issued_item_is_held_and_not_refunded(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.issued(renewal, 0))
     world.cancel(renewal)
@@ -208,7 +208,7 @@ def test_a_tombstone_beside_an_issued_item_is_held_and_nothing_is_paid_back(worl
     assert world.announced(renewal.id, RefundDue) == []
 
 
-def test_cancelling_twice_is_refused_with_the_state(world: World) -> None:
+def test_second_cancellation_is_refused_with_the_state(world: World) -> None:
     renewal = world.paid()
     world.cancel(renewal)
     answer = world.cancel(renewal)
@@ -220,7 +220,7 @@ def test_cancelling_twice_is_refused_with_the_state(world: World) -> None:
 
 
 @pytest.mark.parametrize("mailing_first", [0, 1, 2, 3, 4])
-def test_mailing_and_issuance_may_speak_in_any_order(world: World, mailing_first: int) -> None:
+def test_events_of_mailing_and_issuance_may_come_in_any_order(world: World, mailing_first: int) -> None:
     renewal = world.submitted()
     item, envelope = renewal.item_id(0), uuid.uuid4()
     mailing = [
@@ -254,7 +254,7 @@ def test_mailing_and_issuance_may_speak_in_any_order(world: World, mailing_first
     assert set(world.course(renewal)) >= shown
 
 
-def test_an_acceptance_after_the_end_is_shown(world: World) -> None:
+def test_acceptance_after_the_end_is_shown(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)
     world.apply(
@@ -265,7 +265,7 @@ def test_an_acceptance_after_the_end_is_shown(world: World) -> None:
     assert world.state(renewal) == "completed"
 
 
-def test_events_of_issuance_ahead_of_the_captures_change_no_more_than_items(world: World) -> None:
+def test_events_of_issuance_before_the_capture_change_only_items(world: World) -> None:
     renewal = world.submitted()
     world.apply(world.opened(renewal))
     world.apply(world.captured(renewal))

@@ -18,7 +18,7 @@ from tests.integration.services.application.world import WILDCARD, WWW, World
 from tests.support.builders import AR
 
 
-def test_an_ar_replaced_between_submission_and_payment_puts_the_renewal_on_hold(world: World) -> None:
+def test_ar_replaced_between_submission_and_payment_puts_the_renewal_on_hold(world: World) -> None:
     renewal = world.submitted(WWW, WILDCARD)
     world.change_subscription(WILDCARD, ar_id="ar-new")
     world.apply(world.captured(renewal))
@@ -28,14 +28,14 @@ def test_an_ar_replaced_between_submission_and_payment_puts_the_renewal_on_hold(
     assert world.state(renewal) == "on-hold"
 
 
-def test_a_subscription_that_went_to_another_subscriber_puts_the_renewal_on_hold(world: World) -> None:
+def test_subscription_of_another_subscriber_puts_the_renewal_on_hold(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, subscriber_id="sub-other")
     world.apply(world.captured(renewal))
     assert world.state(renewal) == "on-hold"
 
 
-def test_the_new_ar_cancels_a_renewal_on_hold_and_the_money_goes_back(world: World) -> None:
+def test_new_ar_cancels_a_renewal_on_hold_and_it_is_refunded(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, ar_id="ar-new")
     world.apply(world.captured(renewal))
@@ -47,7 +47,7 @@ def test_the_new_ar_cancels_a_renewal_on_hold_and_the_money_goes_back(world: Wor
 # Deadlines
 
 
-def test_an_unpaid_renewal_asks_payment_before_it_expires(world: World) -> None:
+def test_unpaid_renewal_closes_the_checkout_before_it_expires(world: World) -> None:
     renewal = world.submitted()
     world.pass_time(timedelta(days=14) - timedelta(seconds=1))
     assert world.state(renewal) == "awaiting-payment"
@@ -62,7 +62,7 @@ def test_an_unpaid_renewal_asks_payment_before_it_expires(world: World) -> None:
     assert world.draft().items, "the subscription is free again"
 
 
-def test_a_payment_in_the_last_moment_counts(world: World) -> None:
+def test_payment_during_the_expiry_is_accepted(world: World) -> None:
     renewal = world.submitted()
     world.pass_time(timedelta(days=14))
     world.apply(world.captured(renewal))
@@ -71,7 +71,7 @@ def test_a_payment_in_the_last_moment_counts(world: World) -> None:
     assert world.shown(renewal)["deadline"] == (world.now + timedelta(days=90)).isoformat()
 
 
-def test_a_capture_after_the_expiry_is_paid_back_once(world: World) -> None:
+def test_capture_after_the_expiry_is_refunded_once(world: World) -> None:
     renewal = world.submitted()
     world.pass_time(timedelta(days=14))
     world.apply(world.expired(renewal), world.captured(renewal))
@@ -80,19 +80,19 @@ def test_a_capture_after_the_expiry_is_paid_back_once(world: World) -> None:
     assert world.announced(renewal.id, CSRRequested) == []
 
 
-def test_a_payment_that_closed_by_itself_expires_the_renewal(world: World) -> None:
+def test_checkout_that_expired_at_the_provider_expires_the_renewal(world: World) -> None:
     renewal = world.submitted()
     world.apply(world.expired(renewal))
     assert world.state(renewal) == "expired"
 
 
-def test_the_payment_deadline_does_nothing_once_the_renewal_is_paid(world: World) -> None:
+def test_payment_deadline_does_nothing_once_the_renewal_is_paid(world: World) -> None:
     renewal = world.paid()
     world.pass_time(timedelta(days=20))
     assert world.state(renewal) == "awaiting-csrs"
 
 
-def test_csrs_that_do_not_come_end_the_renewal_with_a_refund(world: World) -> None:
+def test_missing_csrs_end_the_renewal_with_a_refund(world: World) -> None:
     renewal = world.paid()
     world.pass_time(timedelta(days=90))
     assert world.state(renewal) == "withholding"
@@ -101,14 +101,14 @@ def test_csrs_that_do_not_come_end_the_renewal_with_a_refund(world: World) -> No
     assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
-def test_a_csr_deadline_against_an_intent_starts_anew(world: World) -> None:
+def test_csr_deadline_is_extended_if_an_intent_exists(world: World) -> None:
     renewal = world.paid()
     world.pass_time(timedelta(days=90))
     world.apply(world.declined(renewal))
     assert world.shown(renewal)["deadline"] == (world.now + timedelta(days=90)).isoformat()
 
 
-def test_nobody_releasing_a_renewal_on_hold_ends_it_with_a_refund(world: World) -> None:
+def test_renewal_never_released_from_hold_ends_with_a_refund(world: World) -> None:
     renewal = world.submitted()
     world.change_subscription(WWW, ar_id="ar-new")
     world.apply(world.captured(renewal))
@@ -119,7 +119,7 @@ def test_nobody_releasing_a_renewal_on_hold_ends_it_with_a_refund(world: World) 
 
 
 @pytest.mark.parametrize("waiting_for", ["checkout", "expiry", "tombstone"])
-def test_an_answer_that_does_not_come_is_asked_for_again_every_day(world: World, waiting_for: str) -> None:
+def test_missing_answer_is_requested_again_every_day(world: World, waiting_for: str) -> None:
     asked: type[Event] = CheckoutClosureRequested
     if waiting_for == "tombstone":
         renewal, asked = world.paid(), CancellationRequested

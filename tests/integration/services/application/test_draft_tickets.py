@@ -19,7 +19,7 @@ def given(world: World, renewal: Renewal, ar: AR | None = None) -> str | None:
     return answer.headers.get(HEADER)
 
 
-def test_a_drafts_document_comes_with_a_ticket_that_the_published_keys_verify(world: World) -> None:
+def test_drafts_document_comes_with_a_ticket_that_the_published_keys_verify(world: World) -> None:
     renewal = world.draft(WWW)
     ticket = given(world, renewal)
     assert ticket is not None
@@ -37,18 +37,18 @@ def test_a_drafts_document_comes_with_a_ticket_that_the_published_keys_verify(wo
         verify(ticket, kind=TokenKind.DRAFT_TICKET, keys=keys, now=later, issuer="application")
 
 
-def test_a_ticket_is_no_access_token(world: World) -> None:
+def test_draft_ticket_is_no_access_token(world: World) -> None:
     ticket = given(world, world.draft(WWW))
     answer = world.http.get("/application/v1/renewals", headers={"Authorization": f"Bearer {ticket}"})
     assert answer.status_code == 401
 
 
-def test_a_document_that_cannot_be_submitted_any_more_comes_without_a_ticket(world: World) -> None:
+def test_document_that_can_no_longer_be_submitted_has_no_ticket(world: World) -> None:
     submitted = world.submitted(WWW)
     assert given(world, submitted) is None
 
 
-def test_a_draft_past_its_time_comes_without_a_ticket(world: World) -> None:
+def test_expired_draft_has_no_ticket(world: World) -> None:
     renewal = world.draft(WWW)
     world.now += timedelta(days=1)
     assert given(world, renewal) is None

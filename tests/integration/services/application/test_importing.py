@@ -59,7 +59,7 @@ def test_no_transaction_is_larger_than_a_batch(pool: Pool, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("step", ["checked", "applied"])
-def test_an_import_that_died_goes_on_where_it_ended(
+def test_interrupted_import_resumes_after_the_last_batch(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     file = register(tmp_path, *range(ROWS))
@@ -88,7 +88,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize(("step", "kept"), [("checked", 0), ("applied", 300)])
-def test_another_file_ends_an_import_that_died(pool: Pool, tmp_path: Path, step: str, kept: int) -> None:
+def test_another_file_replaces_an_interrupted_import(pool: Pool, tmp_path: Path, step: str, kept: int) -> None:
     """Nothing of a file counts, or all of it."""
     with pytest.raises(Dies):
         import_file(pool, register(tmp_path, *range(300)), "test", batch=BATCH, report=dying_after(step, 100))
@@ -96,14 +96,14 @@ def test_another_file_ends_an_import_that_died(pool: Pool, tmp_path: Path, step:
     assert (count(pool, "subscriptions"), count(pool, "import_rows")) == (kept + 2, 0)
 
 
-def test_an_srn_given_twice_far_apart_refuses_the_whole_file(pool: Pool, tmp_path: Path) -> None:
+def test_duplicate_srn_in_another_batch_refuses_the_whole_file(pool: Pool, tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match="row 301: SRN 0000000007 is there twice"):
         import_file(pool, register(tmp_path, *range(300), 7), "test", batch=BATCH)
     assert (count(pool, "subscriptions"), count(pool, "import_rows")) == (0, 0)
     assert import_file(pool, register(tmp_path, *range(300)), "test", batch=BATCH) == 300
 
 
-def test_two_imports_at_once_are_refused(pool: Pool, tmp_path: Path) -> None:
+def test_second_concurrent_import_is_refused(pool: Pool, tmp_path: Path) -> None:
     refused: list[str] = []
 
     def report(_: Progress) -> None:
@@ -115,7 +115,7 @@ def test_two_imports_at_once_are_refused(pool: Pool, tmp_path: Path) -> None:
     assert refused
 
 
-def test_an_import_waits_for_nobody_while_it_holds_locks(pool: Pool, tmp_path: Path) -> None:
+def test_import_does_not_wait_for_locks_while_it_holds_some(pool: Pool, tmp_path: Path) -> None:
     """Another transaction locks subscriptions in the order of its events, which is not the import's."""
     import_file(pool, register(tmp_path, *range(ROWS)), "test", batch=BATCH)
     again = register(tmp_path, *range(ROWS), ar_id="ar-2")
@@ -153,7 +153,7 @@ def wait_until_applied(pool: Pool, rows: int) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-def test_a_million_subscriptions_are_imported_in_minutes(pool: Pool, tmp_path: Path) -> None:
+def test_million_subscriptions_are_imported_in_minutes(pool: Pool, tmp_path: Path) -> None:
     rows, file, longest = 1_000_000, tmp_path / "register.csv", 0.0
     names = ("srn", *(name for name in SAMPLE if name != "srn"))
     values = [SAMPLE[name] for name in names[1:]]

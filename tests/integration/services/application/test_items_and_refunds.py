@@ -14,7 +14,7 @@ from tests.integration.services.application.world import WILDCARD, WWW, World, b
 from tests.support.builders import NOW
 
 
-def test_a_refused_item_gets_its_own_money_back_and_the_others_go_on(world: World) -> None:
+def test_refused_item_is_refunded_and_the_others_continue(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.opened(renewal, 0), world.opened(renewal, 1), world.refused(renewal, 0))
     (refund,) = world.announced(renewal.id, RefundDue)
@@ -26,20 +26,20 @@ def test_a_refused_item_gets_its_own_money_back_and_the_others_go_on(world: Worl
     assert world.shown(renewal)["ending"] is None
 
 
-def test_an_item_refused_before_its_order_was_opened_is_paid_back(world: World) -> None:
+def test_item_refused_before_its_order_is_refunded(world: World) -> None:
     renewal = world.paid()
     world.apply(world.refused(renewal))
     assert world.item_states(renewal) == ["refused"]
     assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
-def test_a_refusal_said_twice_pays_back_once(world: World) -> None:
+def test_repeated_refusal_is_refunded_once(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal), world.refused(renewal))
     assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
-def test_all_items_refused_end_the_renewal_with_everything_paid_back(world: World) -> None:
+def test_refusal_of_all_items_ends_the_renewal_fully_refunded(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal, 0), world.refused(renewal, 1))
     assert world.state(renewal) == "refused"
@@ -48,7 +48,7 @@ def test_all_items_refused_end_the_renewal_with_everything_paid_back(world: Worl
     assert world.announced(renewal.id, RenewalCompleted) == []
 
 
-def test_item_and_whole_refund_together_pay_back_what_was_captured(world: World) -> None:
+def test_refunds_of_items_and_rest_sum_up_to_the_capture(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal, 0))
     world.cancel(renewal)
@@ -58,7 +58,7 @@ def test_item_and_whole_refund_together_pay_back_what_was_captured(world: World)
     assert world.item_states(renewal) == ["refused", "withheld"]
 
 
-def test_items_refused_while_withholding_leave_nothing_more_to_pay_back(world: World) -> None:
+def test_refusal_of_all_items_while_withholding_leaves_no_further_refund(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.cancel(renewal)
     world.apply(world.refused(renewal, 0), world.refused(renewal, 1), world.withheld(renewal))
@@ -68,28 +68,28 @@ def test_items_refused_while_withholding_leave_nothing_more_to_pay_back(world: W
     assert sum(refund.amount_minor for refund in world.announced(renewal.id, RefundDue)) == renewal.amount_minor
 
 
-def test_a_certificate_for_a_refunded_item_is_held(world: World) -> None:
+def test_certificate_for_a_refunded_item_is_held(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal, 0), world.issued(renewal, 0))
     assert world.held(renewal.id) == ["contradiction"]
     assert world.item_states(renewal) == ["refused", "pending"]
 
 
-def test_a_refusal_of_an_issued_item_is_held_and_not_paid_back(world: World) -> None:
+def test_refusal_of_an_issued_item_is_held_and_not_refunded(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.issued(renewal, 0), world.refused(renewal, 0))
     assert world.held(renewal.id) == ["contradiction"]
     assert world.announced(renewal.id, RefundDue) == []
 
 
-def test_another_csr_after_one_was_set_aside_is_shown(world: World) -> None:
+def test_csr_after_a_discarded_one_is_shown(world: World) -> None:
     renewal = world.paid()
     world.apply(world.opened(renewal), world.csr_received(renewal), world.csr_received(renewal))
     assert world.course(renewal).count("csr-received") == 2
     assert world.item_states(renewal) == ["csr-received"]
 
 
-def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
+def test_issued_certificate_renews_its_subscription(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)
     world.apply(issued)
@@ -98,7 +98,7 @@ def test_an_issued_certificate_renews_its_subscription(world: World) -> None:
     assert shown["not_after"] == issued.not_after.isoformat()
 
 
-def test_a_new_certificate_is_in_good_standing_whatever_befell_the_old_one(world: World) -> None:
+def test_new_certificate_is_active_even_if_the_old_one_was_revoked(world: World) -> None:
     renewal = world.paid()
     world.change_subscription(WWW, standing="revoked")
     world.apply(world.issued(renewal))
@@ -106,7 +106,7 @@ def test_a_new_certificate_is_in_good_standing_whatever_befell_the_old_one(world
     assert shown["reason"] is None
 
 
-def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> None:
+def test_revoked_new_certificate_cannot_be_renewed_online(world: World) -> None:
     renewal = world.paid()
     issued = world.issued(renewal)
     revoked = CertificateRevoked(
@@ -122,7 +122,7 @@ def test_a_revoked_new_certificate_cannot_be_renewed_online(world: World) -> Non
     assert world.item_states(renewal) == ["issued"]
 
 
-def test_the_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(world: World) -> None:
+def test_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(world: World) -> None:
     first = world.paid()
     old = world.issued(first)
     world.apply(old)
@@ -140,7 +140,7 @@ def test_the_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(
 # Refunds
 
 
-def test_a_refund_settles_in_whatever_state_the_renewal_is(world: World) -> None:
+def test_refund_is_settled_in_every_state_of_the_renewal(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal, 0))
     (due,) = world.announced(renewal.id, RefundDue)
@@ -157,13 +157,13 @@ def test_a_refund_settles_in_whatever_state_the_renewal_is(world: World) -> None
     assert world.course(renewal).count("refunded") == 1
 
 
-def test_a_refund_nobody_asked_for_is_held(world: World) -> None:
+def test_unrequested_refund_is_held(world: World) -> None:
     renewal = world.paid()
     world.apply(world.refunded(renewal, uuid.uuid4(), 250_000))
     assert world.held(renewal.id) == ["refund-not-found"]
 
 
-def test_a_refund_of_another_amount_is_held(world: World) -> None:
+def test_refund_of_another_amount_is_held(world: World) -> None:
     renewal = world.paid()
     world.apply(world.refused(renewal))
     (due,) = world.announced(renewal.id, RefundDue)
@@ -175,7 +175,7 @@ def test_a_refund_of_another_amount_is_held(world: World) -> None:
 @pytest.mark.parametrize("answer", ["withheld", "declined"])
 @pytest.mark.parametrize("refused", [(), (0,), (0, 1)])
 @pytest.mark.parametrize("cancels", ["first", "last"])
-def test_a_cancelled_renewal_ends_and_is_paid_back_whatever_issuance_refused_and_answers(
+def test_cancelled_renewal_is_refunded_whatever_issuance_refused(
     world: World, cancels: str, refused: tuple[int, ...], answer: str
 ) -> None:
     """Items may be refused when their orders open, before or after the AR cancels."""

@@ -6,7 +6,7 @@ import json
 from tests.integration.services.application.world import World, body
 
 
-def test_the_terms_served_are_the_bytes_whose_hash_is_signed(world: World) -> None:
+def test_served_terms_are_the_bytes_whose_hash_is_signed(world: World) -> None:
     signed = json.loads(world.draft().document)["terms"]
     answer = world.http.get(f"/application/v1/terms/{signed['version']}")
     assert answer.status_code == 200
@@ -14,7 +14,7 @@ def test_the_terms_served_are_the_bytes_whose_hash_is_signed(world: World) -> No
     assert world.http.get("/application/v1/terms").data == answer.data
 
 
-def test_terms_that_the_reader_has_are_not_sent_again(world: World) -> None:
+def test_known_terms_are_not_sent_again(world: World) -> None:
     first = world.http.get("/application/v1/terms")
     again = world.http.get("/application/v1/terms", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
@@ -25,7 +25,7 @@ def test_unknown_terms_are_a_problem(world: World) -> None:
     assert (answer.status_code, body(answer)["type"]) == (404, "urn:ecert:problem:terms-not-found")
 
 
-def test_the_prices_shown_are_those_of_a_quote(world: World) -> None:
+def test_prices_shown_are_those_of_a_quote(world: World) -> None:
     prices = {price["product"]: price for price in body(world.http.get("/application/v1/prices"))}
     assert set(prices) == {"standard", "wildcard", "multi-domain"}
     assert prices["standard"]["currency"] == "HKD"

@@ -145,7 +145,7 @@ class Courses:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_random_courses_keep_every_promise(pool: Pool, tmp_path: Path, seed: int) -> None:
+def test_random_lifecycles_keep_every_invariant(pool: Pool, tmp_path: Path, seed: int) -> None:
     world = World(pool=pool)
     world.enrol(ROWS, tmp_path)
     courses = Courses(world, random.Random(seed))
@@ -157,7 +157,7 @@ def test_random_courses_keep_every_promise(pool: Pool, tmp_path: Path, seed: int
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_courses_go_on_after_a_restore(
+def test_random_lifecycles_continue_after_a_restore(
     pool: Pool, application_database: Database, tmp_path: Path, seed: int
 ) -> None:
     world = World(pool=pool)

@@ -165,7 +165,7 @@ def told(world: World, renewal: Renewal) -> dict[str, Any]:
 
 @each_group
 @pytest.mark.parametrize("kept", ["nothing", "the draft", "the submission"])
-def test_a_renewal_comes_to_where_it_was(
+def test_rebuilt_renewal_has_the_state_before_the_loss(
     world: World, application_database: Database, tmp_path: Path, courses: Sequence[Course], kept: str
 ) -> None:
     srns = subscriptions(courses)
@@ -186,7 +186,7 @@ def test_a_renewal_comes_to_where_it_was(
     assert [told(world, renewal) for renewal in renewals] == shown
 
 
-def test_the_state_stands_before_anything_is_read_again(world: World, lost: Restorable) -> None:
+def test_state_is_rebuilt_before_events_are_read_again(world: World, lost: Restorable) -> None:
     renewal = world.submitted(WWW, WILDCARD)
     cancel_paid(world, renewal)
     lost.restore()
@@ -196,7 +196,7 @@ def test_the_state_stands_before_anything_is_read_again(world: World, lost: Rest
     assert world.audited(str(renewal.id)) == ["renewal-rebuilt"]
 
 
-def test_a_renewal_that_is_made_again_goes_on_and_is_announced_on(world: World, lost: Restorable) -> None:
+def test_rebuilt_renewal_continues_and_announces_events(world: World, lost: Restorable) -> None:
     renewal = world.submitted()
     lost.restore()
     issue(world, renewal)
@@ -204,7 +204,7 @@ def test_a_renewal_that_is_made_again_goes_on_and_is_announced_on(world: World, 
     assert world.names(renewal) == ["RenewalSubmitted", "CSRRequested", "RenewalCompleted"]
 
 
-def test_deadlines_pass_as_if_nothing_had_happened(world: World, lost: Restorable) -> None:
+def test_deadlines_of_a_rebuilt_renewal_are_kept(world: World, lost: Restorable) -> None:
     renewal = world.paid()
     lost.restore()
     world.pass_time(timedelta(days=89))
@@ -214,7 +214,7 @@ def test_deadlines_pass_as_if_nothing_had_happened(world: World, lost: Restorabl
     assert world.announced(renewal.id, CancellationRequested)[0].reason == "no-csr"
 
 
-def test_a_renewal_that_was_on_hold_is_held_again(world: World, lost: Restorable) -> None:
+def test_renewal_on_hold_is_rebuilt_on_hold(world: World, lost: Restorable) -> None:
     renewal = world.submitted()
     replace_ar(world, renewal)
     assert world.state(renewal) == "on-hold"
@@ -224,7 +224,9 @@ def test_a_renewal_that_was_on_hold_is_held_again(world: World, lost: Restorable
     assert world.state(renewal) == "on-hold"
 
 
-def test_a_subscription_renewed_twice_since_the_backup_is_free_for_the_second(world: World, lost: Restorable) -> None:
+def test_subscription_renewed_again_since_the_backup_belongs_to_the_second_renewal(
+    world: World, lost: Restorable
+) -> None:
     first = world.submitted()
     lost.take()
     cancel_unpaid(world, first)
@@ -236,7 +238,7 @@ def test_a_subscription_renewed_twice_since_the_backup_is_free_for_the_second(wo
     assert [world.state(each) for each in (first, second)] == ["cancelled", "awaiting-payment"]
 
 
-def test_the_answer_of_a_submission_that_was_lost_is_given_again(world: World, lost: Restorable) -> None:
+def test_lost_submission_gets_the_same_answer_after_the_rebuild(world: World, lost: Restorable) -> None:
     renewal = world.draft()
     attestation = world.ar.attestation(renewal.id, renewal.document, world.now)
     first = world.submit(renewal, attestation=attestation, key="the-same-key")
@@ -270,7 +272,7 @@ EARLIER: Final = changed(document=None, attestation=None)
 
 
 @pytest.mark.parametrize("course", [pay, issue, cancel_unpaid, let_payment_expire])
-def test_a_submission_of_earlier_code_is_completed_by_a_later_event(
+def test_submission_of_earlier_code_is_completed_by_a_later_event(
     world: World, lost: Restorable, course: Course
 ) -> None:
     renewal = world.submitted(WWW, WILDCARD)
@@ -281,7 +283,7 @@ def test_a_submission_of_earlier_code_is_completed_by_a_later_event(
     assert everything(world) == before
 
 
-def test_what_cannot_be_made_again_is_named_and_stops_nothing_else(
+def test_renewal_that_cannot_be_rebuilt_is_reported_and_delays_no_other(
     world: World, application_database: Database, tmp_path: Path
 ) -> None:
     world.enrol([builders.subscription_row(OTHER)], tmp_path)
@@ -302,7 +304,7 @@ def test_what_cannot_be_made_again_is_named_and_stops_nothing_else(
     assert world.state(whole) == "awaiting-payment"
 
 
-def test_another_document_than_was_submitted_is_not_believed(world: World, lost: Restorable) -> None:
+def test_document_that_differs_from_the_submitted_one_is_refused(world: World, lost: Restorable) -> None:
     renewal = world.draft()
     lost.take()
     assert world.submit(renewal).status_code == 200
@@ -312,7 +314,7 @@ def test_another_document_than_was_submitted_is_not_believed(world: World, lost:
     assert world.state(renewal) == "draft"
 
 
-def test_a_renewal_of_a_subscription_that_is_no_longer_known_is_named(world: World, lost: Restorable) -> None:
+def test_renewal_of_an_unknown_subscription_is_reported(world: World, lost: Restorable) -> None:
     with world.pool.connection() as conn:
         conn.execute("UPDATE subscriptions SET srn = '0002310009' WHERE srn = %s", (WWW,))
     lost.take()
@@ -323,7 +325,7 @@ def test_a_renewal_of_a_subscription_that_is_no_longer_known_is_named(world: Wor
     assert line == f"renewal {renewal.id}: the register lacks one of its subscriptions"
 
 
-def test_two_open_renewals_of_one_subscription_are_not_made(world: World, lost: Restorable) -> None:
+def test_second_open_renewal_of_a_subscription_is_not_rebuilt(world: World, lost: Restorable) -> None:
     first = world.submitted()
     lost.take()
     cancel_unpaid(world, first)
@@ -335,9 +337,7 @@ def test_two_open_renewals_of_one_subscription_are_not_made(world: World, lost: 
 # Broken off
 
 
-def test_a_rebuilding_that_is_broken_off_is_resumed(
-    world: World, lost: Restorable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_rebuild_is_resumed(world: World, lost: Restorable, monkeypatch: pytest.MonkeyPatch) -> None:
     renewals = [world.submitted(srn) for srn in (WWW, WILDCARD, MULTI)]
     for renewal in renewals:
         cancel_paid(world, renewal)

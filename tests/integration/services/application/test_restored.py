@@ -7,7 +7,7 @@ from shared.events.application import RefundDue
 from tests.integration.services.application.world import WILDCARD, WWW, World
 
 
-def test_a_refund_made_before_the_restore_is_known_by_its_id_and_not_asked_for_again(world: World) -> None:
+def test_refund_made_before_the_restore_is_recognised_and_not_requested_again(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     item, rest = (
         effect_id("refund", renewal.id, renewal.item_id(0), "refused"),
@@ -20,7 +20,7 @@ def test_a_refund_made_before_the_restore_is_known_by_its_id_and_not_asked_for_a
     assert [refund["refunded_at"] is not None for refund in world.shown(renewal)["refunds"]] == [True, True]
 
 
-def test_refunds_have_the_same_ids_whenever_they_are_asked_for(world: World) -> None:
+def test_refund_ids_are_the_same_at_every_request(world: World) -> None:
     renewal = world.paid(WWW, WILDCARD)
     world.apply(world.refused(renewal, 0), world.withheld(renewal))
     assert [event.refund_id for event in world.announced(renewal.id, RefundDue)] == [
@@ -29,13 +29,13 @@ def test_refunds_have_the_same_ids_whenever_they_are_asked_for(world: World) -> 
     ]
 
 
-def test_a_refund_that_nobody_can_have_asked_for_is_held(world: World) -> None:
+def test_refund_with_an_underivable_id_is_held(world: World) -> None:
     renewal = world.paid()
     world.apply(world.refunded(renewal, uuid.uuid4(), 250_000))
     assert world.held(renewal.id) == ["refund-not-found"]
 
 
-def test_more_money_than_was_captured_is_held(world: World) -> None:
+def test_refund_above_the_capture_is_held(world: World) -> None:
     renewal = world.paid()
     refund_id = effect_id("refund", renewal.id, None, "cancelled")
     world.apply(world.refunded(renewal, refund_id, renewal.amount_minor + 1))

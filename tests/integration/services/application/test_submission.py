@@ -34,7 +34,7 @@ def draft(world: World, *items: Any, ar: AR | None = None) -> TestResponse:
     return world.post("/renewals", {"items": [i if isinstance(i, dict) else {"srn": i} for i in items]}, ar=ar)
 
 
-def test_the_list_says_of_each_certificate_whether_it_can_be_renewed(world: World) -> None:
+def test_list_shows_which_certificates_can_be_renewed(world: World) -> None:
     world.change_subscription(WILDCARD, standing="suspended")
     under_way = world.submitted(MULTI)
     shown = {s["srn"]: s for s in body(world.get("/subscriptions"))}
@@ -49,7 +49,7 @@ def test_the_list_says_of_each_certificate_whether_it_can_be_renewed(world: Worl
     assert (shown[WWW]["renew_by"], shown[WWW]["late"]) == ("2026-12-07", False)
 
 
-def test_a_new_key_can_be_told_from_the_key_of_the_current_certificate(world: World) -> None:
+def test_list_shows_the_key_of_the_current_certificate(world: World) -> None:
     ((text,),) = world.rows("SELECT certificate FROM subscriptions WHERE srn = %s", WWW)
     key = x509.load_pem_x509_certificate(text.encode()).public_key()
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -57,11 +57,11 @@ def test_a_new_key_can_be_told_from_the_key_of_the_current_certificate(world: Wo
     assert shown[WWW] == hashlib.sha256(spki).hexdigest()
 
 
-def test_another_subscribers_list_is_its_own(world: World) -> None:
+def test_list_shows_only_the_callers_subscriptions(world: World) -> None:
     assert body(world.get("/subscriptions", ar=STRANGER)) == []
 
 
-def test_a_draft_is_quoted_and_its_document_is_what_its_digest_says(world: World) -> None:
+def test_draft_has_a_quote_and_a_document_with_its_digest(world: World) -> None:
     answer = body(draft(world, WWW, {"srn": WILDCARD, "additional_servers": 3}, MULTI))
     amounts = {item["srn"]: item["amount_minor"] for item in answer["items"]}
     assert amounts == {WWW: 250_000, WILDCARD: 826_500 + 3 * 47_500, MULTI: 250_000 + 125_000}
@@ -75,7 +75,7 @@ def test_a_draft_is_quoted_and_its_document_is_what_its_digest_says(world: World
     assert document["fee"] == {"amount_minor": answer["amount_minor"], "currency": "HKD"}
 
 
-def test_a_draft_keeps_todays_number_of_additional_servers(world: World) -> None:
+def test_draft_keeps_todays_number_of_additional_servers(world: World) -> None:
     (item,) = body(draft(world, WILDCARD))["items"]
     assert (item["additional_servers"], item["amount_minor"]) == (1, 826_500 + 47_500)
 
@@ -97,7 +97,7 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("reason", "changes", "advice"), REFUSALS)
-def test_what_cannot_be_renewed_is_not_drafted(
+def test_ineligible_subscription_cannot_be_drafted(
     world: World, reason: str, changes: dict[str, object], advice: str
 ) -> None:
     world.change_subscription(WILDCARD, **changes)
@@ -111,7 +111,7 @@ def test_what_cannot_be_renewed_is_not_drafted(
 
 
 @pytest.mark.parametrize(("reason", "changes", "advice"), REFUSALS)
-def test_what_can_no_longer_be_renewed_is_not_submitted(
+def test_draft_of_a_no_longer_eligible_subscription_cannot_be_submitted(
     world: World, reason: str, changes: dict[str, object], advice: str
 ) -> None:
     renewal = world.draft(WWW, WILDCARD)
@@ -123,14 +123,14 @@ def test_what_can_no_longer_be_renewed_is_not_submitted(
     assert world.announced(renewal.id) == []
 
 
-def test_what_is_being_renewed_is_neither_drafted_nor_submitted_again(world: World) -> None:
+def test_subscription_under_renewal_is_neither_drafted_nor_submitted_again(world: World) -> None:
     early = world.draft(WWW)
     world.submitted(WWW)
     for answer in (draft(world, WWW), world.submit(early)):
         assert full_problem(answer) == (409, "not-eligible", "being-renewed")
 
 
-def test_a_draft_of_what_was_renewed_meanwhile_is_out_of_date(world: World) -> None:
+def test_draft_of_a_subscription_renewed_meanwhile_is_out_of_date(world: World) -> None:
     early = world.draft(WWW)
     renewed = world.paid(WWW)
     world.apply(world.issued(renewed))
@@ -139,15 +139,13 @@ def test_a_draft_of_what_was_renewed_meanwhile_is_out_of_date(world: World) -> N
 
 
 @pytest.mark.parametrize("changes", [{"server_names": ["new.harbourlights.example.hk"]}, {"product": "multi-domain"}])
-def test_a_draft_of_what_is_registered_otherwise_by_now_is_out_of_date(
-    world: World, changes: dict[str, object]
-) -> None:
+def test_draft_of_a_changed_subscription_is_out_of_date(world: World, changes: dict[str, object]) -> None:
     renewal = world.draft(WWW)
     world.change_subscription(WWW, **changes)
     assert slug(world.submit(renewal)) == "document-too-old"
 
 
-def test_a_document_is_out_of_date_after_a_day(world: World) -> None:
+def test_document_is_out_of_date_after_a_day(world: World) -> None:
     renewal = world.draft()
     world.now += timedelta(days=1) - timedelta(seconds=1)
     attestation = world.ar.attestation(renewal.id, renewal.document, world.now)
@@ -160,7 +158,7 @@ def test_a_document_is_out_of_date_after_a_day(world: World) -> None:
 # Attestations
 
 
-def test_an_attestation_of_another_renewal_is_refused(world: World) -> None:
+def test_attestation_of_another_renewal_is_refused(world: World) -> None:
     renewal, other = world.draft(WWW), world.draft(WILDCARD)
     replayed = world.ar.attestation(other.id, other.document)
     assert slug(world.submit(renewal, attestation=replayed)) == "wrong-attestation"
@@ -178,7 +176,7 @@ def test_an_attestation_of_another_renewal_is_refused(world: World) -> None:
         {"sub": ""},
     ],
 )
-def test_an_attestation_about_something_else_is_refused(world: World, claims: dict[str, Any]) -> None:
+def test_attestation_with_other_claims_is_refused(world: World, claims: dict[str, Any]) -> None:
     renewal = world.draft()
     foreign = world.ar.attestation(renewal.id, renewal.document, **claims)
     answer = world.submit(renewal, attestation=foreign)
@@ -195,14 +193,14 @@ FORGERIES: dict[str, Callable[[World, str], str]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_forged_attestation_is_refused_and_the_ar_stays_signed_in(world: World, forgery: str) -> None:
+def test_forged_attestation_is_refused_and_the_ar_stays_signed_in(world: World, forgery: str) -> None:
     renewal = world.draft()
     forged = FORGERIES[forgery](world, world.ar.attestation(renewal.id, renewal.document))
     answer = world.submit(renewal, attestation=forged)
     assert problem(answer) == (409, "wrong-attestation")
 
 
-def test_an_attestation_by_a_stranger_key_is_refused(world: World) -> None:
+def test_attestation_by_a_stranger_key_is_refused(world: World) -> None:
     renewal = world.draft()
     forged = world.ar.attestation(renewal.id, renewal.document, key="stranger")
     assert slug(world.submit(renewal, attestation=forged)) == "wrong-attestation"
@@ -217,7 +215,7 @@ def test_another_ar_of_the_subscriber_cannot_submit_the_draft(world: World) -> N
 # Lost answers, repeats, races
 
 
-def test_a_lost_answer_of_submit_is_given_again(world: World) -> None:
+def test_repeated_submission_gets_the_same_answer(world: World) -> None:
     renewal = world.draft()
     attestation = world.ar.attestation(renewal.id, renewal.document)
     first = world.submit(renewal, attestation=attestation, key="the-same-key")
@@ -228,7 +226,7 @@ def test_a_lost_answer_of_submit_is_given_again(world: World) -> None:
     assert len(world.announced(renewal.id, RenewalSubmitted)) == 1
 
 
-def test_the_same_key_with_another_attestation_is_refused(world: World) -> None:
+def test_same_key_with_another_attestation_is_refused(world: World) -> None:
     renewal = world.draft()
     assert world.submit(renewal, key="the-same-key").status_code == 200
     again = world.submit(renewal, key="the-same-key")
@@ -263,7 +261,7 @@ def twin(world: World, number: int) -> World:
     return World(pool=world.pool, now=world.now, keys_used=1000 * number)
 
 
-def test_of_two_drafts_of_one_subscription_submitted_at_once_one_wins(world: World) -> None:
+def test_only_one_of_two_concurrent_submissions_of_a_subscription_succeeds(world: World) -> None:
     drafts = [world.draft(WWW, WILDCARD), world.draft(WILDCARD, MULTI)]
     twins = [twin(world, 1), twin(world, 2)]
     answers = in_parallel(
@@ -291,7 +289,7 @@ def test_many_submissions_of_overlapping_subscriptions_never_deadlock(world: Wor
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
 
 
-def test_a_submission_waits_for_an_import_under_way_and_heeds_it(world: World) -> None:
+def test_submission_waits_for_a_running_import_and_uses_its_result(world: World) -> None:
     renewal = world.draft(WWW, WILDCARD)
     answers: list[TestResponse] = []
     submitting = threading.Thread(target=lambda: answers.append(world.submit(renewal)), daemon=True)
@@ -304,7 +302,7 @@ def test_a_submission_waits_for_an_import_under_way_and_heeds_it(world: World) -
     assert [body(answer)["reason"] for answer in answers] == ["ar-changed"]
 
 
-def test_one_draft_submitted_twice_at_once_is_submitted_once(world: World) -> None:
+def test_concurrent_submissions_of_one_draft_submit_it_once(world: World) -> None:
     renewal = world.draft()
     first, second = twin(world, 1), twin(world, 2)
     answers = in_parallel(lambda: first.submit(renewal), lambda: second.submit(renewal))
@@ -315,7 +313,7 @@ def test_one_draft_submitted_twice_at_once_is_submitted_once(world: World) -> No
 # Other people's
 
 
-def test_other_peoples_renewals_do_not_exist(world: World) -> None:
+def test_renewals_of_other_subscribers_are_404(world: World) -> None:
     renewal = world.draft()
     attestation = STRANGER.attestation(renewal.id, renewal.document)
     answers = [
@@ -329,7 +327,7 @@ def test_other_peoples_renewals_do_not_exist(world: World) -> None:
     assert body(world.get("/renewals", ar=STRANGER)) == []
 
 
-def test_other_peoples_subscriptions_do_not_exist(world: World) -> None:
+def test_subscriptions_of_other_subscribers_are_not_found(world: World) -> None:
     answer = draft(world, WWW, ar=STRANGER)
     assert (slug(answer), body(answer)["reason"]) == ("not-eligible", "unknown")
     ghost = draft(world, "9999999999", ar=STRANGER)
@@ -360,7 +358,7 @@ TOKENS: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("what", TOKENS)
-def test_without_a_good_token_nothing_is_said_of_any_renewal(world: World, what: str) -> None:
+def test_invalid_token_is_401_without_details(world: World, what: str) -> None:
     token, renewal = TOKENS[what](), world.draft()
     paths = ["/subscriptions", "/renewals"]
     paths += [f"/renewals/{each}{what}" for each in (renewal.id, uuid.uuid4()) for what in ("", "/document")]

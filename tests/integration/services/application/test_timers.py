@@ -79,7 +79,7 @@ def test_timers_and_events_of_the_same_renewals_never_deadlock(renewals: tuple[W
     assert world.rows("SELECT DISTINCT state FROM timers") == [("awaiting-csrs",)]
 
 
-def test_a_timer_that_was_moved_while_it_was_claimed_does_not_fire(world: World) -> None:
+def test_timer_that_was_moved_while_it_was_claimed_does_not_fire(world: World) -> None:
     renewal = world.submitted()
     due = world.now + timedelta(days=14)
     with transaction(world.pool, clock=lambda: due) as tx:
@@ -91,7 +91,7 @@ def test_a_timer_that_was_moved_while_it_was_claimed_does_not_fire(world: World)
     assert world.state(renewal) == "awaiting-payment"
 
 
-def test_a_renewal_that_is_being_changed_does_not_stop_the_other_timers(
+def test_locked_renewal_does_not_delay_the_other_timers(
     renewals: tuple[World, list[Renewal]],
 ) -> None:
     world, submitted = renewals
@@ -102,7 +102,7 @@ def test_a_renewal_that_is_being_changed_does_not_stop_the_other_timers(
     assert [world.state(renewal) for renewal in submitted] == ["awaiting-payment"] + ["expiring"] * (COUNT - 1)
 
 
-def test_deadlines_that_fail_delay_no_other_and_are_tried_again_later(
+def test_failing_deadlines_delay_no_other_and_are_retried(
     renewals: tuple[World, list[Renewal]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, submitted = renewals

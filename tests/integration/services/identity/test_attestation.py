@@ -37,14 +37,14 @@ pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_signature_in_pem_is_unpacked(http: FlaskClient, encoding: str) -> None:
+def test_signature_in_pem_is_decoded(http: FlaskClient, encoding: str) -> None:
     _, body = good()
     pem = armour.armoured(base64.b64decode(body["signature"]), "CMS").encode(encoding)
     answer = attest(http, CHAN, body | {"signature": base64.b64encode(pem).decode()})
     assert answer.status_code == 201, answer.text
 
 
-def test_an_attestation_says_who_signed_what_from_our_own_records(http: FlaskClient) -> None:
+def test_attestation_names_the_signer_from_the_registered_record(http: FlaskClient) -> None:
     application, body = good()
 
     answer = attest(http, CHAN, body)
@@ -75,7 +75,7 @@ def test_an_attestation_says_who_signed_what_from_our_own_records(http: FlaskCli
     assert "exp" not in claims
 
 
-def test_the_signature_is_announced_once(http: FlaskClient, pool: Pool) -> None:
+def test_signature_is_announced_once(http: FlaskClient, pool: Pool) -> None:
     application, body = good()
     attest(http, CHAN, body)
     attest(http, CHAN, body)
@@ -89,7 +89,7 @@ def test_the_signature_is_announced_once(http: FlaskClient, pool: Pool) -> None:
     ]
 
 
-def test_a_lost_answer_can_be_asked_for_again(http: FlaskClient, pool: Pool) -> None:
+def test_repeated_request_gets_the_same_answer(http: FlaskClient, pool: Pool) -> None:
     _, body = good()
     first = attest(http, CHAN, body, key="the-same-key")
 
@@ -97,7 +97,7 @@ def test_a_lost_answer_can_be_asked_for_again(http: FlaskClient, pool: Pool) -> 
     assert count(pool, "evidence") == 1
 
 
-def test_the_same_signature_gets_the_same_attestation_under_another_key(http: FlaskClient, clock: Clock) -> None:
+def test_same_signature_gets_the_same_attestation_under_another_key(http: FlaskClient, clock: Clock) -> None:
     _, body = good()
     first = attest(http, CHAN, body)
     clock.now = NOW + timedelta(hours=2)
@@ -105,7 +105,7 @@ def test_the_same_signature_gets_the_same_attestation_under_another_key(http: Fl
     assert attest(http, CHAN, body).data == first.data
 
 
-def test_the_idempotency_key_is_looked_up_before_single_use_is_judged(http: FlaskClient) -> None:
+def test_idempotency_key_is_looked_up_before_the_single_use_check(http: FlaskClient) -> None:
     application, body = good()
     attest(http, CHAN, body, key="the-same-key")
     other = request_body(application, signed_by(CHAN, application, when=NOW + timedelta(seconds=1)))
@@ -113,7 +113,7 @@ def test_the_idempotency_key_is_looked_up_before_single_use_is_judged(http: Flas
     assert full_problem(attest(http, CHAN, other, key="the-same-key"))[:2] == (422, "idempotency-key-reused")
 
 
-def test_many_at_once_with_one_signature_leave_one_evidence(http: FlaskClient, pool: Pool) -> None:
+def test_concurrent_requests_with_one_signature_store_one_evidence(http: FlaskClient, pool: Pool) -> None:
     _, body = good()
     auth = bearer(http, CHAN)
     answers: list[bytes] = []
@@ -144,7 +144,7 @@ def test_another_signature_over_the_same_application_is_refused(http: FlaskClien
     assert count(pool, "evidence") == 1
 
 
-def test_the_same_signature_spelt_otherwise_is_not_a_second_one(http: FlaskClient, pool: Pool) -> None:
+def test_signature_in_another_encoding_is_the_same_signature(http: FlaskClient, pool: Pool) -> None:
     """Parts of a CMS that are not signed may be spelt in two ways: the nonce is spent all the same."""
     _, body = good()
     attest(http, CHAN, body)
@@ -157,7 +157,7 @@ def test_the_same_signature_spelt_otherwise_is_not_a_second_one(http: FlaskClien
 
 
 @pytest.mark.parametrize("same", ["nonce", "renewal_id"])
-def test_a_nonce_or_a_renewal_is_used_once(http: FlaskClient, same: str) -> None:
+def test_nonce_or_a_renewal_is_used_once(http: FlaskClient, same: str) -> None:
     application, body = good()
     attest(http, CHAN, body)
     _, other = good(replace(Application(), **{same: getattr(application, same)}))
@@ -165,7 +165,7 @@ def test_a_nonce_or_a_renewal_is_used_once(http: FlaskClient, same: str) -> None
     assert full_problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
 
 
-def test_a_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -> None:
+def test_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -> None:
     _, body = good()
     attest(http, CHAN, body)
     other = body | {"renewal_id": str(uuid.uuid4())}
@@ -173,7 +173,7 @@ def test_a_signature_cannot_be_replayed_for_another_renewal(http: FlaskClient) -
     assert full_problem(attest(http, CHAN, other))[:2] == (409, "nonce-spent")
 
 
-def test_nobody_can_spend_the_renewal_of_another(http: FlaskClient) -> None:
+def test_another_ar_cannot_use_up_a_renewal(http: FlaskClient) -> None:
     application, body = good()
     stranger = Application(ar_id="lee", subscriber_id="other", renewal_id=application.renewal_id)
     attest(http, LEE, request_body(stranger, signed_by(LEE, stranger)))
@@ -181,7 +181,7 @@ def test_nobody_can_spend_the_renewal_of_another(http: FlaskClient) -> None:
     assert attest(http, CHAN, body).status_code == 201
 
 
-def test_an_attested_signature_is_not_shown_to_another_ar(http: FlaskClient) -> None:
+def test_attested_signature_is_not_shown_to_another_ar(http: FlaskClient) -> None:
     _, body = good()
     attest(http, CHAN, body)
 
@@ -189,7 +189,7 @@ def test_an_attested_signature_is_not_shown_to_another_ar(http: FlaskClient) -> 
     assert full_problem(attest(http, LEE, body))[:2] == (403, "signed-with-another-certificate")
 
 
-def test_a_signature_by_another_e_cert_than_the_one_signed_in_is_refused(http: FlaskClient) -> None:
+def test_signature_by_an_e_cert_other_than_the_signed_in_one_is_refused(http: FlaskClient) -> None:
     _, body = good(holder=WONG)
 
     assert full_problem(attest(http, CHAN, body))[:2] == (403, "signed-with-another-certificate")

@@ -40,7 +40,7 @@ DOCUMENTS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "expected"), DOCUMENTS.values(), ids=DOCUMENTS.keys())
-def test_a_document_that_is_not_the_callers_is_refused(
+def test_document_that_is_not_the_callers_is_refused(
     http: FlaskClient, pool: Pool, changes: dict[str, str], expected: str
 ) -> None:
     _, body = good(Application(**changes))
@@ -49,7 +49,7 @@ def test_a_document_that_is_not_the_callers_is_refused(
     assert count(pool, "evidence") == 0
 
 
-def test_a_document_of_another_renewal_than_the_request_is_refused(http: FlaskClient) -> None:
+def test_document_of_another_renewal_than_the_request_is_refused(http: FlaskClient) -> None:
     _, body = good()
     other = body | {"renewal_id": str(uuid.uuid4())}
 
@@ -65,7 +65,7 @@ def test_a_document_of_another_renewal_than_the_request_is_refused(http: FlaskCl
         "UPDATE authorised_representatives SET name = 'CHAN ' || chr(65533)",
     ],
 )
-def test_record_that_would_fail_after_the_payment_is_not_attested(http: FlaskClient, pool: Pool, change: str) -> None:
+def test_record_that_issuance_would_refuse_is_not_attested(http: FlaskClient, pool: Pool, change: str) -> None:
     _, body = good()
     with pool.connection() as conn:
         conn.execute(change.encode())
@@ -85,7 +85,7 @@ RAW = {
 }
 
 
-def test_a_signed_document_that_cannot_be_read_is_refused(http: FlaskClient) -> None:
+def test_signed_document_that_cannot_be_read_is_refused(http: FlaskClient) -> None:
     for what, document in RAW.items():
         body = {
             "renewal_id": str(uuid.uuid4()),
@@ -99,7 +99,7 @@ def test_a_signed_document_that_cannot_be_read_is_refused(http: FlaskClient) -> 
     "names",
     [{"subscriber_name": "爲食有限公司"}, {"subscriber_name": "Example  Trading Limited"}, {"ar_name": "Chan Tai Man"}],
 )
-def test_a_document_that_spells_a_name_otherwise_than_the_register_is_refused_before_it_is_paid(
+def test_document_with_another_spelling_than_the_register_is_refused(
     http: FlaskClient, pool: Pool, names: dict[str, str]
 ) -> None:
     """Issuance would refuse the proof of it once it is paid for."""
@@ -109,7 +109,7 @@ def test_a_document_that_spells_a_name_otherwise_than_the_register_is_refused_be
     assert count(pool, "evidence") == 0
 
 
-def test_a_bad_signature_is_refused_with_its_reason(http: FlaskClient) -> None:
+def test_bad_signature_is_refused_with_its_reason(http: FlaskClient) -> None:
     application = Application()
     body = request_body(application, signed_by(CHAN, application, without_attributes=True))
 
@@ -120,14 +120,14 @@ def test_a_bad_signature_is_refused_with_its_reason(http: FlaskClient) -> None:
     )
 
 
-def test_a_stale_signature_is_refused(http: FlaskClient, clock: Clock) -> None:
+def test_stale_signature_is_refused(http: FlaskClient, clock: Clock) -> None:
     _, body = good()
     clock.now = NOW + timedelta(minutes=11)
 
     assert full_problem(attest(http, CHAN, body)) == (422, "signature-refused", "signature-signing-time")
 
 
-def test_an_e_cert_revoked_after_sign_in_signs_nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_e_cert_revoked_after_sign_in_is_refused(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     auth = bearer(http, CHAN)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
     _, body = good()
@@ -139,7 +139,7 @@ def test_an_e_cert_revoked_after_sign_in_signs_nothing(http: FlaskClient, pool: 
     )
 
 
-def test_an_ar_whose_office_ended_after_sign_in_signs_nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_ar_whose_office_ended_after_sign_in_is_refused(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     auth = bearer(http, CHAN)
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left", "operator")
@@ -148,7 +148,7 @@ def test_an_ar_whose_office_ended_after_sign_in_signs_nothing(http: FlaskClient,
     assert full_problem(attest(http, CHAN, body, auth=auth))[:2] == (403, "not-enrolled")
 
 
-def test_without_a_current_crl_the_answer_is_try_later_and_nothing_is_spent(http: FlaskClient, clock: Clock) -> None:
+def test_missing_current_crl_is_503_and_uses_nothing_up(http: FlaskClient, clock: Clock) -> None:
     application = Application()
     clock.now = NOW + timedelta(hours=22, minutes=59)
     auth = bearer(http, CHAN)
@@ -160,7 +160,7 @@ def test_without_a_current_crl_the_answer_is_try_later_and_nothing_is_spent(http
     assert attest(http, CHAN, body, auth=auth).status_code == 201
 
 
-def test_without_a_good_access_token_nothing_is_attested(http: FlaskClient) -> None:
+def test_invalid_access_token_is_refused(http: FlaskClient) -> None:
     _, body = good()
     for token in (None, "Bearer", "Bearer x", "Bearer a.b.c", "Basic eDp5", "Bearer \x00"):
         headers = {"Idempotency-Key": uuid.uuid4().hex} | ({"Authorization": token} if token else {})
@@ -168,7 +168,7 @@ def test_without_a_good_access_token_nothing_is_attested(http: FlaskClient) -> N
         assert full_problem(answer)[:2] == (401, "token-refused"), token
 
 
-def test_an_expired_access_token_is_refused(http: FlaskClient, clock: Clock) -> None:
+def test_expired_access_token_is_refused(http: FlaskClient, clock: Clock) -> None:
     auth = bearer(http, CHAN)
     _, body = good()
     clock.now = NOW + timedelta(minutes=15)
@@ -176,7 +176,7 @@ def test_an_expired_access_token_is_refused(http: FlaskClient, clock: Clock) -> 
     assert full_problem(attest(http, CHAN, body, auth=auth))[:2] == (401, "token-refused")
 
 
-def test_an_attestation_is_no_access_token(http: FlaskClient) -> None:
+def test_attestation_is_no_access_token(http: FlaskClient) -> None:
     _, body = good()
     answer = attest(http, CHAN, body)
     assert answer.json is not None
@@ -186,7 +186,7 @@ def test_an_attestation_is_no_access_token(http: FlaskClient) -> None:
     assert full_problem(http.get("/identity/v1/me", headers=auth))[:2] == (401, "token-refused")
 
 
-def test_an_idempotency_key_is_needed(http: FlaskClient) -> None:
+def test_missing_idempotency_key_is_refused(http: FlaskClient) -> None:
     _, body = good()
 
     answer = http.post("/identity/v1/attestations", headers=bearer(http, CHAN), json=body)
@@ -219,7 +219,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 }
 
 
-def test_a_bad_body_is_a_problem_and_never_a_fault(http: FlaskClient) -> None:
+def test_bad_body_is_a_problem_and_never_a_500(http: FlaskClient) -> None:
     auth = bearer(http, CHAN)
     for what, (data, media_type) in BAD_BODIES.items():
         headers = {**auth, "Idempotency-Key": uuid.uuid4().hex}

@@ -59,7 +59,7 @@ def answer(http: FlaskClient, challenge_id: str, signature: bytes) -> TestRespon
     return http.post("/identity/v1/challenge-tokens", json=body)
 
 
-def test_one_challenge_answered_five_times_with_a_refused_e_cert_makes_one_row(http: FlaskClient, pool: Pool) -> None:
+def test_five_refused_answers_to_one_challenge_make_one_audit_row(http: FlaskClient, pool: Pool) -> None:
     challenge_id, document = ask(http)
     signature = sign(STRANGER, document=document)
 
@@ -68,7 +68,7 @@ def test_one_challenge_answered_five_times_with_a_refused_e_cert_makes_one_row(h
     assert refusals(pool) == [("unknown", "sign-in-refused", sha256(STRANGER.certificate), "not-enrolled")]
 
 
-def test_a_challenge_answered_again_after_it_was_used_makes_one_row(http: FlaskClient, pool: Pool) -> None:
+def test_answers_to_a_used_challenge_make_one_audit_row(http: FlaskClient, pool: Pool) -> None:
     challenge_id, document = ask(http)
     signature = sign(CHAN, document=document)
 
@@ -77,7 +77,7 @@ def test_a_challenge_answered_again_after_it_was_used_makes_one_row(http: FlaskC
     assert refusals(pool) == [("unknown", "sign-in-refused", challenge_id, "challenge-refused")]
 
 
-def test_another_e_cert_or_another_reason_for_one_challenge_is_another_refusal(http: FlaskClient, pool: Pool) -> None:
+def test_another_e_cert_or_reason_makes_another_audit_row(http: FlaskClient, pool: Pool) -> None:
     challenge_id, document = ask(http)
     for signature in (sign(STRANGER, document=document), sign(CHAN, document=b"another"), b"junk", b"more junk"):
         answer(http, challenge_id, signature)
@@ -89,12 +89,12 @@ def test_another_e_cert_or_another_reason_for_one_challenge_is_another_refusal(h
     ]
 
 
-def test_what_never_was_a_challenge_leaves_no_row(http: FlaskClient, pool: Pool) -> None:
+def test_unknown_challenge_makes_no_audit_row(http: FlaskClient, pool: Pool) -> None:
     assert answer(http, str(uuid.uuid4()), sign(CHAN)).status_code == 409
     assert refusals(pool) == []
 
 
-def test_the_refusals_go_with_their_challenge(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_refusals_are_deleted_with_their_challenge(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     challenge_id, document = ask(http)
     answer(http, challenge_id, sign(STRANGER, document=document))
     clock.now = NOW + timedelta(days=10)
@@ -114,7 +114,7 @@ SIGN_INS: dict[str, tuple[Callable[[], dict[str, str]], str]] = {
 
 @pytest.mark.parametrize(("headers", "reason"), SIGN_INS.values(), ids=SIGN_INS.keys())
 @pytest.mark.parametrize("path", ["tokens", "checkout-authorisations"])
-def test_each_refused_sign_in_by_certificate_has_one_row(
+def test_refused_sign_in_by_certificate_makes_one_audit_row(
     http: FlaskClient, pool: Pool, headers: Callable[[], dict[str, str]], reason: str, path: str
 ) -> None:
     body = {"renewal_id": str(uuid.uuid4())}
@@ -128,7 +128,7 @@ def test_each_refused_sign_in_by_certificate_has_one_row(
     )
 
 
-def test_what_takes_too_long_to_read_has_one_row(
+def test_certificate_that_exceeds_the_parsing_limit_makes_one_audit_row(
     http: FlaskClient, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overrun(*_: object) -> None:
@@ -192,7 +192,7 @@ ATTESTATIONS: dict[str, tuple[bytes, Application, Prepare, str]] = {
 
 
 @pytest.mark.parametrize(("signature", "application", "prepare", "reason"), ATTESTATIONS.values(), ids=ATTESTATIONS)
-def test_each_refused_attestation_has_one_row(
+def test_refused_attestation_makes_one_audit_row(
     http: FlaskClient,
     pool: Pool,
     clock: Clock,
@@ -209,7 +209,7 @@ def test_each_refused_attestation_has_one_row(
     assert refusals(pool) == [("chan", "attestation-refused", application.renewal_id, reason)]
 
 
-def test_a_replay_with_another_signature_has_one_row_and_the_same_signature_none(
+def test_replay_with_another_signature_makes_one_audit_row_and_the_same_signature_none(
     http: FlaskClient, pool: Pool, clock: Clock
 ) -> None:
     application, body = good()
@@ -224,7 +224,7 @@ def test_a_replay_with_another_signature_has_one_row_and_the_same_signature_none
     assert refusals(pool) == [("chan", "attestation-refused", application.renewal_id, "nonce-spent")]
 
 
-def test_what_is_refused_before_it_is_an_attestation_has_no_row(http: FlaskClient, pool: Pool) -> None:
+def test_request_refused_before_verification_makes_no_audit_row(http: FlaskClient, pool: Pool) -> None:
     _, body = good()
     assert http.post("/identity/v1/attestations", json=body).status_code == 401
     assert http.post("/identity/v1/attestations", json=body, headers=bearer(http, CHAN)).status_code == 400

@@ -66,7 +66,7 @@ def sign_in(http: FlaskClient, holder: Holder = CHAN, when: datetime = NOW) -> T
     return answer(http, asked.id, sign(holder, document=asked.document, when=when))
 
 
-def test_a_signed_challenge_signs_in(http: FlaskClient, pool: Pool) -> None:
+def test_signed_challenge_signs_in(http: FlaskClient, pool: Pool) -> None:
     tokens = sign_in(http)
 
     assert tokens.status_code == 200, tokens.text
@@ -79,7 +79,7 @@ def test_a_signed_challenge_signs_in(http: FlaskClient, pool: Pool) -> None:
     assert rows == [("signed-in", "signed-challenge")]
 
 
-def test_the_text_to_sign_says_for_what_where_and_until_when(http: FlaskClient) -> None:
+def test_challenge_text_names_purpose_site_and_expiry(http: FlaskClient) -> None:
     asked = ask(http)
 
     content = asked.content
@@ -93,7 +93,7 @@ def test_the_text_to_sign_says_for_what_where_and_until_when(http: FlaskClient) 
     assert ask(http).content["nonce"] != asked.content["nonce"]
 
 
-def test_a_challenge_for_a_renewal_brings_the_authorisation_to_pay_it(http: FlaskClient) -> None:
+def test_challenge_for_a_renewal_gives_a_checkout_authorisation(http: FlaskClient) -> None:
     asked = ask(http, renewal_id=RENEWAL)
     assert asked.content["renewal_id"] == RENEWAL
 
@@ -104,7 +104,7 @@ def test_a_challenge_for_a_renewal_brings_the_authorisation_to_pay_it(http: Flas
     assert (claims["sub"], claims["renewal_id"]) == ("chan", RENEWAL)
 
 
-def test_a_challenge_is_good_once(http: FlaskClient) -> None:
+def test_challenge_can_be_used_once(http: FlaskClient) -> None:
     asked = ask(http)
     signature = sign(CHAN, document=asked.document)
     assert answer(http, asked.id, signature).status_code == 200
@@ -114,7 +114,7 @@ def test_a_challenge_is_good_once(http: FlaskClient) -> None:
     assert full_problem(answer(http, asked.id, again))[:2] == (409, "challenge-refused")
 
 
-def test_many_at_once_with_one_challenge_get_one_token(http: FlaskClient, pool: Pool) -> None:
+def test_concurrent_answers_to_one_challenge_get_one_token(http: FlaskClient, pool: Pool) -> None:
     asked = ask(http)
     signature = sign(CHAN, document=asked.document)
     statuses: list[int] = []
@@ -131,7 +131,7 @@ def test_many_at_once_with_one_challenge_get_one_token(http: FlaskClient, pool: 
     assert sorted(statuses) == [200] + [409] * 5
 
 
-def test_a_challenge_lives_for_five_minutes(http: FlaskClient, clock: Clock) -> None:
+def test_challenge_expires_after_five_minutes(http: FlaskClient, clock: Clock) -> None:
     asked = ask(http)
     signature = sign(CHAN, document=asked.document)
 
@@ -140,7 +140,7 @@ def test_a_challenge_lives_for_five_minutes(http: FlaskClient, clock: Clock) -> 
     assert full_problem(answer(http, asked.id, signature))[:2] == (409, "challenge-refused")
 
 
-def test_a_signature_over_another_challenge_is_refused(http: FlaskClient) -> None:
+def test_signature_over_another_challenge_is_refused(http: FlaskClient) -> None:
     one, other = ask(http), ask(http)
 
     refused = full_problem(answer(http, one.id, sign(CHAN, document=other.document)))
@@ -149,7 +149,7 @@ def test_a_signature_over_another_challenge_is_refused(http: FlaskClient) -> Non
     assert full_problem(answer(http, str(uuid.uuid4()), sign(CHAN, document=one.document)))[1] == "challenge-refused"
 
 
-def test_an_application_s_signature_does_not_sign_in(http: FlaskClient) -> None:
+def test_application_s_signature_does_not_sign_in(http: FlaskClient) -> None:
     asked, application = ask(http), Application()
 
     refused = full_problem(answer(http, asked.id, signed_by(CHAN, application)))
@@ -157,7 +157,7 @@ def test_an_application_s_signature_does_not_sign_in(http: FlaskClient) -> None:
     assert refused == (422, "signature-refused", "signature-of-another-document")
 
 
-def test_a_challenge_s_signature_signs_no_application(http: FlaskClient) -> None:
+def test_challenge_s_signature_signs_no_application(http: FlaskClient) -> None:
     asked = ask(http, renewal_id=RENEWAL)
     body = {
         "renewal_id": RENEWAL,
@@ -172,7 +172,7 @@ def test_a_challenge_s_signature_signs_no_application(http: FlaskClient) -> None
     assert full_problem(refused) == (422, "document-refused", "document-purpose")
 
 
-def test_who_signed_in_by_signature_can_have_an_application_attested(http: FlaskClient) -> None:
+def test_sign_in_by_signature_allows_an_attestation(http: FlaskClient) -> None:
     application = Application()
     token = sign_in(http).json
     assert token is not None
@@ -183,7 +183,7 @@ def test_who_signed_in_by_signature_can_have_an_application_attested(http: Flask
     assert attested.status_code == 201
 
 
-def test_who_is_turned_away_is_written_down_and_may_try_another_e_cert(http: FlaskClient, pool: Pool) -> None:
+def test_refused_sign_in_is_audited_and_another_e_cert_may_be_used(http: FlaskClient, pool: Pool) -> None:
     asked, unknown = ask(http), e_cert("CHAN Tai Man")
 
     assert full_problem(answer(http, asked.id, sign(unknown, document=asked.document)))[:2] == (
@@ -197,13 +197,13 @@ def test_who_is_turned_away_is_written_down_and_may_try_another_e_cert(http: Fla
     assert answer(http, asked.id, sign(WONG, document=asked.document)).status_code == 200
 
 
-def test_a_revoked_e_cert_does_not_sign_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_revoked_e_cert_does_not_sign_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
 
     assert full_problem(sign_in(http)) == (403, "certificate-refused", "certificate-revoked")
 
 
-def test_a_signing_time_far_from_ours_is_refused(http: FlaskClient) -> None:
+def test_signing_time_far_from_the_servers_is_refused(http: FlaskClient) -> None:
     refused = full_problem(sign_in(http, when=NOW - timedelta(minutes=11)))
 
     assert refused == (422, "signature-refused", "signature-signing-time")
@@ -213,17 +213,17 @@ def test_a_signing_time_far_from_ours_is_refused(http: FlaskClient) -> None:
     "body",
     [None, [], {}, {"challenge_id": "x"}, {"challenge_id": RENEWAL, "signature": "?"}, {"challenge_id": RENEWAL}],
 )
-def test_a_bad_body_is_a_problem(http: FlaskClient, body: object) -> None:
+def test_bad_body_is_a_problem(http: FlaskClient, body: object) -> None:
     assert full_problem(http.post("/identity/v1/challenge-tokens", json=body))[0] in {400, 422}
 
 
-def test_a_bad_renewal_is_a_problem(http: FlaskClient) -> None:
+def test_bad_renewal_is_a_problem(http: FlaskClient) -> None:
     bodies: tuple[object, ...] = ({"renewal_id": "x"}, {"renewal_id": None}, {"more": 1}, [])
     for body in bodies:
         assert full_problem(http.post("/identity/v1/challenges", json=body))[0] in {400, 422}, body
 
 
-def test_old_challenges_are_forgotten_as_new_ones_come(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_expired_challenges_are_deleted_when_new_ones_are_made(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     ask(http)
     clock.now = NOW + timedelta(hours=2)
 

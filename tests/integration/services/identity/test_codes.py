@@ -72,7 +72,7 @@ def refusals(pool: Pool) -> list[str]:
     return [row[0] for row in rows]
 
 
-def test_a_code_is_changed_for_a_token_of_the_one_who_signed_in(http: FlaskClient, pool: Pool) -> None:
+def test_code_is_exchanged_for_a_token_of_its_ar(http: FlaskClient, pool: Pool) -> None:
     answer = ask(http)
     told = sent_back(answer)
     assert set(told) == {"code", "state"}
@@ -93,7 +93,7 @@ def test_a_code_is_changed_for_a_token_of_the_one_who_signed_in(http: FlaskClien
         assert rows.fetchall() == [("sign-in-code-given", None), ("signed-in", "code")]
 
 
-def test_the_code_itself_is_stored_nowhere(http: FlaskClient, pool: Pool) -> None:
+def test_code_is_not_stored_in_clear(http: FlaskClient, pool: Pool) -> None:
     code = code_for(http)
 
     with pool.connection() as conn:
@@ -102,7 +102,7 @@ def test_the_code_itself_is_stored_nowhere(http: FlaskClient, pool: Pool) -> Non
     assert not any(code in row[0] for row in rows)
 
 
-def test_a_code_for_a_renewal_brings_the_authorisation_to_pay_it(http: FlaskClient) -> None:
+def test_code_for_a_renewal_gives_a_checkout_authorisation(http: FlaskClient) -> None:
     tokens = redeem(http, code_for(http, renewal_id=RENEWAL)).json
 
     assert tokens is not None
@@ -111,7 +111,7 @@ def test_a_code_for_a_renewal_brings_the_authorisation_to_pay_it(http: FlaskClie
     assert claims["certificate_sha256"] == sha256(CHAN.certificate)
 
 
-def test_a_code_is_good_once(http: FlaskClient, pool: Pool) -> None:
+def test_code_can_be_used_once(http: FlaskClient, pool: Pool) -> None:
     code = code_for(http)
     assert redeem(http, code).status_code == 200
 
@@ -119,7 +119,7 @@ def test_a_code_is_good_once(http: FlaskClient, pool: Pool) -> None:
     assert refusals(pool) == ["used-before"]
 
 
-def test_many_at_once_with_one_code_get_one_token(http: FlaskClient) -> None:
+def test_concurrent_exchanges_of_one_code_get_one_token(http: FlaskClient) -> None:
     code = code_for(http)
     statuses: list[int] = []
 
@@ -135,7 +135,7 @@ def test_many_at_once_with_one_code_get_one_token(http: FlaskClient) -> None:
     assert sorted(statuses) == [200] + [403] * 5
 
 
-def test_a_code_lives_for_a_minute(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_code_expires_after_a_minute(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     in_time, late = code_for(http), code_for(http)
     clock.now = NOW + timedelta(seconds=59)
     assert redeem(http, in_time).status_code == 200
@@ -155,9 +155,7 @@ def test_a_code_lives_for_a_minute(http: FlaskClient, pool: Pool, clock: Clock) 
         ({"redirect_uri": REDIRECT_URIS[1]}, "another-redirect-uri"),
     ],
 )
-def test_a_code_in_other_hands_is_used_up_by_the_first_try(
-    http: FlaskClient, pool: Pool, changes: dict[str, str], why: str
-) -> None:
+def test_code_is_used_up_by_a_failed_exchange(http: FlaskClient, pool: Pool, changes: dict[str, str], why: str) -> None:
     code = code_for(http)
 
     assert full_problem(redeem(http, code, **changes))[:2] == (403, "code-refused")
@@ -165,7 +163,7 @@ def test_a_code_in_other_hands_is_used_up_by_the_first_try(
     assert refusals(pool) == [why, "used-before"]
 
 
-def test_what_never_was_a_code_is_refused_and_fills_no_log(http: FlaskClient, pool: Pool) -> None:
+def test_unknown_code_is_refused_without_an_audit_row(http: FlaskClient, pool: Pool) -> None:
     before = count(pool, "audit_log")
 
     for code in ("x", "x" * 43, "代碼"):
@@ -185,7 +183,7 @@ def test_what_never_was_a_code_is_refused_and_fills_no_log(http: FlaskClient, po
         {"more": "x"},
     ],
 )
-def test_a_bad_body_is_a_problem(http: FlaskClient, changes: dict[str, str]) -> None:
+def test_bad_body_is_a_problem(http: FlaskClient, changes: dict[str, str]) -> None:
     assert full_problem(redeem(http, code_for(http), **changes))[:2] == (422, "invalid-request")
 
 
@@ -206,9 +204,7 @@ def test_a_bad_body_is_a_problem(http: FlaskClient, changes: dict[str, str]) -> 
         "javascript:alert(1)",
     ],
 )
-def test_nobody_is_ever_sent_to_an_address_that_is_not_on_the_list(
-    http: FlaskClient, pool: Pool, redirect_uri: str | None
-) -> None:
+def test_unlisted_redirect_address_is_refused(http: FlaskClient, pool: Pool, redirect_uri: str | None) -> None:
     answer = ask(http, redirect_uri=redirect_uri)
 
     assert full_problem(answer)[:2] == (400, "redirect-uri-refused")
@@ -216,7 +212,7 @@ def test_nobody_is_ever_sent_to_an_address_that_is_not_on_the_list(
     assert count(pool, "sign_in_codes") == 0
 
 
-def test_two_addresses_are_none(http: FlaskClient) -> None:
+def test_two_redirect_addresses_are_refused(http: FlaskClient) -> None:
     query = urlencode(GOOD) + "&" + urlencode({"redirect_uri": BACK})
     answer = http.get(f"/identity/v1/authorise?{query}", headers=xfcc(CHAN))
 
@@ -235,7 +231,7 @@ def test_two_addresses_are_none(http: FlaskClient) -> None:
         {"renewal_id": RENEWAL.upper()},
     ],
 )
-def test_a_request_that_is_not_put_right_goes_back_as_an_error(
+def test_malformed_request_redirects_with_an_error(
     http: FlaskClient, pool: Pool, changes: dict[str, str | None]
 ) -> None:
     assert sent_back(ask(http, **changes)) == {"error": "invalid-request", "state": STATE}
@@ -243,15 +239,15 @@ def test_a_request_that_is_not_put_right_goes_back_as_an_error(
 
 
 @pytest.mark.parametrize("state", [None, "", "short", "s" * 1025, "with a space", "with\nnewline", "狀態狀態狀態狀態"])
-def test_a_state_of_no_sane_length_does_not_go_back(http: FlaskClient, state: str | None) -> None:
+def test_too_long_state_is_not_sent_back(http: FlaskClient, state: str | None) -> None:
     assert sent_back(ask(http, state=state)) == {"error": "invalid-request"}
 
 
-def test_who_shows_no_certificate_comes_back_with_the_reason(http: FlaskClient) -> None:
+def test_missing_certificate_redirects_with_an_error(http: FlaskClient) -> None:
     assert sent_back(ask(http, None)) == {"error": "client-certificate-missing", "state": STATE}
 
 
-def test_who_is_turned_away_comes_back_with_the_reason_and_is_written_down(http: FlaskClient, pool: Pool) -> None:
+def test_refused_sign_in_redirects_with_the_reason_and_is_audited(http: FlaskClient, pool: Pool) -> None:
     unknown = e_cert("CHAN Tai Man")
     assert sent_back(ask(http, unknown)) == {"error": "not-enrolled", "state": STATE}
     expired = e_cert("CHAN Tai Man", not_after=NOW - timedelta(seconds=1))
@@ -265,26 +261,26 @@ def test_who_is_turned_away_comes_back_with_the_reason_and_is_written_down(http:
     assert rows == [(sha256(unknown.certificate), "not-enrolled"), (sha256(expired.certificate), "certificate-expired")]
 
 
-def test_when_no_crl_is_fresh_the_portal_hears_so(http: FlaskClient, clock: Clock) -> None:
+def test_missing_fresh_crl_redirects_with_an_error(http: FlaskClient, clock: Clock) -> None:
     clock.now = NOW + timedelta(hours=23)
 
     assert sent_back(ask(http)) == {"error": "revocation-unknown", "state": STATE}
 
 
-def test_when_the_database_is_away_the_portal_hears_so(http: FlaskClient, pool: Pool) -> None:
+def test_unavailable_database_redirects_with_an_error(http: FlaskClient, pool: Pool) -> None:
     pool.close()
 
     assert sent_back(ask(http)) == {"error": "unavailable", "state": STATE}
 
 
-def test_the_e_cert_is_judged_again_when_the_code_is_changed(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_e_cert_is_verified_again_when_the_code_is_exchanged(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     code = code_for(http)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
 
     assert full_problem(redeem(http, code)) == (403, "certificate-refused", "certificate-revoked")
 
 
-def test_an_office_that_ended_meanwhile_gets_no_token(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_office_that_ended_before_the_exchange_gets_no_token(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     code = code_for(http)
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
@@ -292,7 +288,7 @@ def test_an_office_that_ended_meanwhile_gets_no_token(http: FlaskClient, pool: P
     assert full_problem(redeem(http, code))[:2] == (403, "not-enrolled")
 
 
-def test_old_codes_are_forgotten_as_new_ones_come(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_expired_codes_are_deleted_when_new_ones_are_made(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     code_for(http)
     clock.now = NOW + timedelta(hours=2)
 

@@ -53,7 +53,7 @@ def state(pool: Pool, source: str) -> tuple[object, ...]:
 ROOT, SUB, SIBLING = (issuer_id(ca.certificate) for ca in (world().root, world().sub, world().sibling))
 
 
-def test_a_folder_of_crls_is_read_and_read_again_when_due(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_folder_of_crls_is_read_and_read_again_when_due(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     (tmp_path / "root.crl").write_bytes(make_crl(world().root))
     sub = x509.load_der_x509_crl(make_crl(world().sub, CRL(number=4)))
     (tmp_path / "sub.pem").write_bytes(sub.public_bytes(serialization.Encoding.PEM))
@@ -71,7 +71,7 @@ def test_a_folder_of_crls_is_read_and_read_again_when_due(pool: Pool, clock: Clo
     assert numbers(pool) == {ROOT: [1], SUB: [5]}
 
 
-def test_bad_files_spoil_no_good_one(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_bad_crl_files_do_not_affect_good_ones(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     (tmp_path / "1-junk.crl").write_bytes(b"junk")
     (tmp_path / "2-empty.crl").write_bytes(b"")
     (tmp_path / "3-forged.crl").write_bytes(make_crl(world().root, signed_by=world().sibling.key))
@@ -84,7 +84,7 @@ def test_bad_files_spoil_no_good_one(pool: Pool, clock: Clock, tmp_path: Path) -
     assert numbers(pool) == {SUB: [1]}
 
 
-def test_a_missing_folder_is_tried_again_soon(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_missing_folder_is_retried_soon(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     source = str(tmp_path / "not-there")
     settle_sources(pool, clock, source)
 
@@ -95,7 +95,7 @@ def test_a_missing_folder_is_tried_again_soon(pool: Pool, clock: Clock, tmp_path
     assert "FileNotFoundError" in str(error)
 
 
-def test_only_the_settings_sources_are_read(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_only_configured_sources_are_read(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     settle_sources(pool, clock, "/before", str(tmp_path))
     settle_sources(pool, clock, str(tmp_path))
 
@@ -112,7 +112,7 @@ def accept(pool: Pool, clock: Clock, der: bytes) -> None:
     [CRL(number=6), CRL(number=7, this_update=NOW - timedelta(hours=2))],
     ids=["lower number", "same number, made earlier"],
 )
-def test_a_list_never_goes_back(pool: Pool, clock: Clock, older: CRL) -> None:
+def test_crl_is_never_replaced_by_an_older_one(pool: Pool, clock: Clock, older: CRL) -> None:
     accept(pool, clock, make_crl(world().sub, CRL(number=7, revoked=(5,))))
 
     with pytest.raises(CRLRefused) as caught:
@@ -122,7 +122,7 @@ def test_a_list_never_goes_back(pool: Pool, clock: Clock, older: CRL) -> None:
     assert numbers(pool) == {SUB: [7]}
 
 
-def test_the_same_list_again_changes_nothing(pool: Pool, clock: Clock) -> None:
+def test_same_crl_again_changes_nothing(pool: Pool, clock: Clock) -> None:
     der = make_crl(world().sub, CRL(number=7))
     accept(pool, clock, der)
     accept(pool, clock, der)
@@ -131,13 +131,13 @@ def test_the_same_list_again_changes_nothing(pool: Pool, clock: Clock) -> None:
     assert count(pool, "audit_log") == 1
 
 
-def test_a_number_longer_than_any_integer_type_is_kept(pool: Pool, clock: Clock) -> None:
+def test_crl_number_beyond_64_bits_is_stored(pool: Pool, clock: Clock) -> None:
     accept(pool, clock, make_crl(world().sub, CRL(number=2**158)))
 
     assert numbers(pool) == {SUB: [2**158]}
 
 
-def test_a_number_over_20_octets_refuses_its_list_and_no_other(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_crl_number_over_20_octets_refuses_only_its_crl(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     (tmp_path / "1-long.crl").write_bytes(make_crl(world().sub, CRL(number=2**200)))
     (tmp_path / "2-good.crl").write_bytes(make_crl(world().root))
     settle_sources(pool, clock, str(tmp_path))
@@ -148,7 +148,7 @@ def test_a_number_over_20_octets_refuses_its_list_and_no_other(pool: Pool, clock
     assert state(pool, str(tmp_path))[1] == NOW
 
 
-def test_the_gauges_show_what_the_database_holds_whatever_process_accepted_it(pool: Pool, clock: Clock) -> None:
+def test_gauges_show_the_crls_in_the_database(pool: Pool, clock: Clock) -> None:
     week_long = CRL(number=7, next_update=NOW + timedelta(days=30))
     delta = CRL(number=8, extra=((x509.DeltaCRLIndicator(7), True),))
     for der in (make_crl(world().sub, week_long), make_crl(world().sub, delta), make_crl(world().sibling)):
@@ -174,7 +174,7 @@ def _samples(gauge: Gauge) -> dict[tuple[str, str], float]:
     }
 
 
-def test_the_lists_of_a_ca_pinned_no_more_are_deleted_once_they_ran_out(pool: Pool, clock: Clock) -> None:
+def test_expired_crls_of_an_unpinned_ca_are_deleted(pool: Pool, clock: Clock) -> None:
     accept(pool, clock, make_crl(world().sub))
     accept(pool, clock, make_crl(world().sibling))
     with transaction(pool, clock=clock) as tx:
@@ -208,7 +208,7 @@ def web_server(answer: bytes, *, status: int = 200, location: str | None = None)
         yield f"http://127.0.0.1:{server.server_port}/sub.crl"
 
 
-def test_a_crl_is_fetched_over_http(pool: Pool, clock: Clock) -> None:
+def test_crl_is_fetched_over_http(pool: Pool, clock: Clock) -> None:
     with web_server(make_crl(world().sub, CRL(number=9))) as url:
         settle_sources(pool, clock, url)
         assert refresh(pool, clock)
@@ -217,7 +217,7 @@ def test_a_crl_is_fetched_over_http(pool: Pool, clock: Clock) -> None:
     assert state(pool, url) == (NOW + HOUR, NOW, None)
 
 
-def test_a_server_that_fails_or_sends_elsewhere_or_too_much_is_tried_again_soon(
+def test_failed_redirected_or_too_large_response_is_retried_soon(
     pool: Pool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crl_sources, "MAX_BYTES", 100)
@@ -236,7 +236,7 @@ def test_a_server_that_fails_or_sends_elsewhere_or_too_much_is_tried_again_soon(
     assert numbers(pool) == {}
 
 
-def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crl_sources, "TOTAL_TIMEOUT_SECONDS", -1.0)
     with web_server(make_crl(world().sub)) as url, pytest.raises(crl_sources.SourceUnavailable) as caught:
         list(crl_sources.read(url))
@@ -244,7 +244,7 @@ def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == "the answer takes too long"
 
 
-def test_two_workers_read_a_due_source_once(pool: Pool, clock: Clock, tmp_path: Path) -> None:
+def test_concurrent_workers_read_a_due_source_once(pool: Pool, clock: Clock, tmp_path: Path) -> None:
     settle_sources(pool, clock, str(tmp_path))
     turns: list[bool] = []
     threads = [threading.Thread(target=lambda: turns.append(refresh(pool, clock))) for _ in range(4)]

@@ -75,7 +75,7 @@ def test_attestation_for_another_subscribers_renewal_is_refused(http: FlaskClien
     assert count(pool, "outbox") == 0
 
 
-def test_attestation_of_a_reserialised_document_is_refused_before_it_is_spent(http: FlaskClient) -> None:
+def test_attestation_of_a_reserialised_document_is_refused_and_uses_nothing_up(http: FlaskClient) -> None:
     application, body = good()
     written = json.dumps(json.loads(application.document), indent=1).encode()
     spaced = body | {
@@ -92,7 +92,7 @@ def test_attestation_of_a_reserialised_document_is_refused_before_it_is_spent(ht
     assert attest(http, CHAN, body, ticket=ticket).status_code == 201
 
 
-def test_a_lost_answer_is_given_again_whatever_became_of_the_ticket(http: FlaskClient, clock: Clock) -> None:
+def test_repeated_request_gets_the_same_answer_without_a_valid_ticket(http: FlaskClient, clock: Clock) -> None:
     _, body = good()
     auth = bearer(http, CHAN)
     first = attest(http, CHAN, body, key="the-first-key", auth=auth)

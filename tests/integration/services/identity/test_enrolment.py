@@ -34,7 +34,7 @@ def enrol(pool: Pool, clock: Clock, content: dict[str, Any]) -> tuple[int, int]:
         return enrolment.enrol(tx, content, "operator")
 
 
-def test_the_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:
+def test_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:
     assert enrol(pool, clock, people()) == (2, 3)
     audited = count(pool, "audit_log")
     assert enrol(pool, clock, people()) == (2, 3)
@@ -55,13 +55,13 @@ def test_the_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:
     ],
     ids=["mark", "listing", "bare", "quoted", "JSON"],
 )
-def test_an_e_cert_is_read_however_it_was_pasted(pool: Pool, clock: Clock, spell: Callable[[str], str]) -> None:
+def test_e_cert_is_read_in_every_pasted_form(pool: Pool, clock: Clock, spell: Callable[[str], str]) -> None:
     person = ar("chan", "CHAN Tai Man") | {"certificates": [spell(CHAN.pem)]}
     enrol(pool, clock, {"subscribers": [subscriber("example", "Example Limited", "12345678", person)]})
     assert count(pool, "ar_certificates") == 1
 
 
-def test_a_changed_contact_is_brought_up_to_date_and_audited(pool: Pool, clock: Clock) -> None:
+def test_changed_contact_is_updated_and_audited(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     changed = people()
     changed["subscribers"][0]["authorised_representatives"][0]["email"] = "new@example.hk"
@@ -84,7 +84,7 @@ REFUSED: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def test_what_contradicts_the_records_is_refused_whole(pool: Pool, clock: Clock) -> None:
+def test_file_that_contradicts_the_records_is_refused_whole(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     audited = count(pool, "audit_log")
     for what, make in REFUSED.items():
@@ -140,7 +140,7 @@ def test_ar_whom_no_mail_or_letter_can_reach_is_refused(
         enrolment.replace(tx, ARId("chan"), ar("new", "NEW Man") | changes, "left", "operator")
 
 
-def test_a_bad_file_is_one_clear_refusal(tmp_path: Path) -> None:
+def test_bad_file_is_refused_in_one_line(tmp_path: Path) -> None:
     for what, text in BAD_FILES.items():
         (tmp_path / "file.json").write_text(text)
         with pytest.raises(EnrolmentRefused):
@@ -150,7 +150,7 @@ def test_a_bad_file_is_one_clear_refusal(tmp_path: Path) -> None:
         enrolment.read_file(tmp_path / "not-there.json")
 
 
-def test_an_ended_office_is_kept_and_never_opens_again(pool: Pool, clock: Clock) -> None:
+def test_ended_office_is_stored_and_cannot_be_reopened(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left", "operator")
@@ -167,7 +167,7 @@ def test_an_ended_office_is_kept_and_never_opens_again(pool: Pool, clock: Clock)
     assert row == ("left", clock.now, clock.now)
 
 
-def test_a_successor_takes_over_with_an_e_cert_of_their_own(pool: Pool, clock: Clock) -> None:
+def test_successor_takes_over_with_an_e_cert_of_their_own(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     with transaction(pool, clock=clock) as tx:
         enrolment.replace(tx, ARId("chan"), ar("ho", "HO Chi Wai"), "changed jobs", "operator")
@@ -182,7 +182,7 @@ def test_a_successor_takes_over_with_an_e_cert_of_their_own(pool: Pool, clock: C
     }
 
 
-def test_nobody_follows_an_unknown_ar_or_themselves(pool: Pool, clock: Clock) -> None:
+def test_successor_of_an_unknown_ar_or_of_oneself_is_refused(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     for ar_id, successor, refusal in (
         ("nobody", ar("ho", "HO"), ARNotFound),
@@ -229,7 +229,7 @@ def operate(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_operators_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_operator_commands_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = operate(capsys, "enrol", str(tmp_path / "enrolment.json"), "--actor", "desk")
     assert said == "enrolled 2 subscribers with 3 Authorised Representatives"
     who = ("--actor", "desk", "--reason", "left")
@@ -243,7 +243,7 @@ def test_the_operators_commands(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("environment")
-def test_unknown_evidence_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_evidence_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         operate(capsys, "evidence", "0b0d1a7e-8a5e-4f0e-9a43-0d8a5a3f2f11", str(tmp_path / "out"), "--actor", "desk")
 
@@ -251,7 +251,7 @@ def test_unknown_evidence_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "out").exists()
 
 
-def test_the_app_is_built_from_its_settings_and_tasks_read_the_crls(environment: dict[str, str], pool: Pool) -> None:
+def test_app_is_built_from_its_settings_and_tasks_read_the_crls(environment: dict[str, str], pool: Pool) -> None:
     app = main.make_app(pool)
     assert app.test_client().get("/identity/v1/jwks").status_code == 200
     assert full_problem(app.test_client().post("/identity/v1/tokens"))[0] == 403
@@ -278,7 +278,7 @@ def test_wrong_settings_are_named(environment: dict[str, str], pool: Pool, monke
                 main.make_app(pool)
 
 
-def test_an_intermediate_among_the_anchors_is_refused(environment: dict[str, str], pool: Pool, tmp_path: Path) -> None:
+def test_intermediate_among_the_anchors_is_refused(environment: dict[str, str], pool: Pool, tmp_path: Path) -> None:
     wrong = Holder(certificate=world().sub.certificate, key=world().sub.key)
     (tmp_path / "anchors" / "sub.pem").write_text(wrong.pem)
 
@@ -294,7 +294,7 @@ def test_help_needs_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert "replace-ar" in capsys.readouterr().out
 
 
-def test_an_office_that_ends_and_a_sign_in_never_deadlock(pool: Pool, clock: Clock) -> None:
+def test_office_that_ends_and_a_sign_in_never_deadlock(pool: Pool, clock: Clock) -> None:
     enrol(pool, clock, people())
     with pool.connection() as conn:
         row = conn.execute("SELECT sha256 FROM ar_certificates WHERE ar_id = 'chan'").fetchone()

@@ -66,7 +66,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED.keys())
-def test_spoiled_evidence_is_not_verified(
+def test_damaged_evidence_fails_verification(
     http: FlaskClient, pool: Pool, tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     command = exported(http, pool, tmp_path)
@@ -75,7 +75,7 @@ def test_spoiled_evidence_is_not_verified(
     assert run(command, tmp_path).returncode != 0
 
 
-def test_the_decision_is_exported_with_what_it_rested_on(http: FlaskClient, pool: Pool, tmp_path: Path) -> None:
+def test_decision_is_exported_with_its_evidence(http: FlaskClient, pool: Pool, tmp_path: Path) -> None:
     exported(http, pool, tmp_path)
 
     decision = json.loads((tmp_path / "decision.json").read_text())

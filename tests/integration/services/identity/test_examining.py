@@ -73,7 +73,7 @@ def faults(found: dict[str, Any]) -> dict[str, str]:
     return {check: fault for check, fault in findings(found).items() if fault}
 
 
-def test_a_good_e_cert_is_right_at_every_point(http: FlaskClient, pool: Pool) -> None:
+def test_good_e_cert_passes_every_check(http: FlaskClient, pool: Pool) -> None:
     found = report(http, CHAN)
     assert (found["good"], faults(found)) == (True, {})
     assert list(findings(found)) == ["validity", "kind", "key", "issuer", "revocation", "registration"]
@@ -84,7 +84,7 @@ def test_a_good_e_cert_is_right_at_every_point(http: FlaskClient, pool: Pool) ->
     assert count(pool, "sign_in_codes") == 0
 
 
-def test_a_mutual_recognition_e_cert_is_known_as_such(http: FlaskClient) -> None:
+def test_mutual_recognition_e_cert_is_recognised(http: FlaskClient) -> None:
     found = report(http, e_cert("MR", by=world().sibling, policies=(ORGANISATIONAL, MUTUAL_RECOGNITION)))
     assert (found["mutual_recognition"], faults(found)) == (True, {"registration": "not-enrolled"})
 
@@ -126,30 +126,30 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make", "expected"), BAD.values(), ids=BAD.keys())
-def test_everything_that_is_wrong_is_told_at_once(http: FlaskClient, make: Any, expected: dict[str, str]) -> None:
+def test_all_failed_checks_are_reported_at_once(http: FlaskClient, make: Any, expected: dict[str, str]) -> None:
     found = report(http, make())
     assert (found["good"], faults(found)) == (False, expected)
 
 
-def test_a_revoked_e_cert_is_told(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_revoked_e_cert_is_reported(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     clock.now = NOW + timedelta(hours=1)
     listed = CRL(number=2, this_update=clock.now, revoked=(CHAN.certificate.serial_number,))
     take_crls(pool, clock, make_crl(world().sub, listed))
     assert faults(report(http, CHAN)) == {"revocation": "certificate-revoked"}
 
 
-def test_what_cannot_be_known_now_is_not_called_right(http: FlaskClient, clock: Clock) -> None:
+def test_undecidable_check_is_not_reported_as_passed(http: FlaskClient, clock: Clock) -> None:
     clock.now = NOW + timedelta(days=10)  # no CRL is as young as that
     assert faults(report(http, CHAN)) == {"revocation": "revocation-unknown"}
 
 
 @pytest.mark.parametrize("make", [lambda: CHAN, *(make for make, _ in BAD.values())])
-def test_good_is_what_a_sign_in_takes(http: FlaskClient, make: Any) -> None:
+def test_e_cert_test_and_sign_in_agree(http: FlaskClient, make: Any) -> None:
     holder = make()
     assert report(http, holder)["good"] is (sign_in(http, holder).status_code == 200)
 
 
-def test_a_result_is_told_once_and_to_whoever_began(http: FlaskClient, clock: Clock) -> None:
+def test_test_result_can_be_read_once_and_only_by_its_requester(http: FlaskClient, clock: Clock) -> None:
     code = show(http, CHAN)["code"]
     assert full_problem(result(http, code, code_verifier="w" * 43))[:2] == (403, "code-refused")
     assert full_problem(result(http, code))[:2] == (403, "code-refused")
@@ -163,7 +163,7 @@ def test_a_result_is_told_once_and_to_whoever_began(http: FlaskClient, clock: Cl
     assert full_problem(result(http, late))[:2] == (403, "code-refused")
 
 
-def test_a_code_of_a_test_signs_nobody_in_nor_the_other_way_round(http: FlaskClient) -> None:
+def test_test_codes_and_sign_in_codes_are_not_interchangeable(http: FlaskClient) -> None:
     code = show(http, CHAN)["code"]
     body = {"code": code, "code_verifier": VERIFIER, "redirect_uri": REDIRECT_URIS[0]}
     assert full_problem(http.post("/identity/v1/codes", json=body))[:2] == (403, "code-refused")
@@ -172,14 +172,14 @@ def test_a_code_of_a_test_signs_nobody_in_nor_the_other_way_round(http: FlaskCli
     assert full_problem(result(http, signs_in))[:2] == (403, "code-refused")
 
 
-def test_nothing_shown_leads_back_with_the_reason(http: FlaskClient) -> None:
+def test_missing_certificate_redirects_with_an_error(http: FlaskClient) -> None:
     assert show(http, None) == {"error": "client-certificate-missing", "state": STATE}
     assert show(http, CHAN, code_challenge="short")["error"] == "invalid-request"
     refused = http.get(f"/identity/v1/certificate-tests?redirect_uri=https://evil.example&code_challenge={CHALLENGE}")
     assert full_problem(refused)[:2] == (400, "redirect-uri-refused")
 
 
-def test_an_e_cert_in_a_file_is_tested_by_a_signature_that_signs_nobody_in(http: FlaskClient, pool: Pool) -> None:
+def test_e_cert_file_is_tested_without_signing_in(http: FlaskClient, pool: Pool) -> None:
     asked = ask_challenge(http)
     signature = base64.b64encode(sign(CHAN, document=asked.document)).decode()
     body = {"challenge_id": asked.id, "signature": signature}

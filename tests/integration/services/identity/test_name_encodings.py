@@ -51,9 +51,7 @@ def show(http: FlaskClient, pem: str) -> TestResponse:
     return http.post("/identity/v1/tokens", headers={"X-Forwarded-Client-Cert": f'Cert="{quote(pem, safe="")}"'})
 
 
-def test_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
-    http: FlaskClient, pool: Pool, clock: Clock
-) -> None:
+def test_e_cert_with_an_undecodable_name_is_refused_with_a_reason(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     pem = ssl.DER_cert_to_PEM_cert(with_organisation(encoded(0x13, b"CHAN & SONS LIMITED")))
 
     answer = show(http, pem)
@@ -66,7 +64,7 @@ def test_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
         enrol(pool, clock, "CHAN & SONS LIMITED", person)
 
 
-def test_what_is_no_certificate_at_all_is_unreadable(http: FlaskClient) -> None:
+def test_junk_is_refused_as_unreadable(http: FlaskClient) -> None:
     assert full_problem(show(http, ssl.DER_cert_to_PEM_cert(b"\x30\x00"))) == (
         403,
         "certificate-refused",
@@ -86,9 +84,7 @@ class Unloadable(Holder):
 
 
 @pytest.mark.parametrize("path", ["challenge-tokens", "challenge-tests", "attestations"])
-def test_a_signature_by_an_e_cert_that_cannot_be_read_for_its_name_is_refused_in_words(
-    http: FlaskClient, path: str
-) -> None:
+def test_signature_by_an_e_cert_with_an_undecodable_name_is_refused_with_a_reason(http: FlaskClient, path: str) -> None:
     der = with_organisation(encoded(0x13, b"CHAN & SONS LIMITED"))
     holder = Unloadable(certificate=CHAN.certificate, key=builders.rsa_key("holder"), data=der)
     if path == "attestations":

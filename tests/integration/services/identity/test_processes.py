@@ -128,11 +128,11 @@ def attempt(system: System, sample: str) -> tuple[int, str | None, str | None] |
         return None
 
 
-def test_every_sample_e_cert_gets_the_answer_it_is_made_for(system: System) -> None:
+def test_every_sample_e_cert_gets_its_expected_answer(system: System) -> None:
     assert {sample.file: attempt(system, sample.file) for sample in SAMPLES} == EXPECTED
 
 
-def test_a_forged_header_lets_nobody_in(system: System) -> None:
+def test_forged_certificate_header_is_refused(system: System) -> None:
     pem = system.certificate("chan-mei-ling").read_text()
     forged = {"X-Forwarded-Client-Cert": f'Cert="{pem.splitlines()[0]}"'}
 
@@ -187,7 +187,7 @@ def attested(system: System, folder: Path, sample: str, ar_id: str, subscriber_i
     )
 
 
-def test_an_openssl_signature_is_attested_and_its_evidence_verified_by_openssl(system: System, tmp_path: Path) -> None:
+def test_openssl_signature_is_attested_and_its_evidence_verified_by_openssl(system: System, tmp_path: Path) -> None:
     answer = attested(system, tmp_path, "chan-mei-ling", "chan-mei-ling", "harbour-lights")
     assert answer.status == 201, answer.body
 
@@ -204,7 +204,7 @@ def posted(system: System, path: str, body: object) -> Answer:
     )
 
 
-def test_a_sign_in_for_the_portal_goes_by_code(system: System) -> None:
+def test_portal_sign_in_uses_a_code(system: System) -> None:
     verifier = "v" * 64
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
     query = urlencode({"redirect_uri": BACK, "code_challenge": challenge, "state": "a-state-of-mine"})
@@ -227,7 +227,7 @@ def test_a_sign_in_for_the_portal_goes_by_code(system: System) -> None:
     assert posted(system, "/identity/v1/codes", body).status == 403
 
 
-def test_a_challenge_signed_by_openssl_signs_in(system: System, tmp_path: Path) -> None:
+def test_challenge_signed_by_openssl_signs_in(system: System, tmp_path: Path) -> None:
     asked = posted(system, "/identity/v1/challenges", {}).json
     assert json.loads(asked["document"])["origin"] == "https://portal.ecert.localhost"
     (tmp_path / "challenge.json").write_bytes(asked["document"].encode())
@@ -244,7 +244,7 @@ def test_a_challenge_signed_by_openssl_signs_in(system: System, tmp_path: Path) 
     assert tokens.status == 200, tokens.body
 
 
-def test_a_revocation_is_noticed_while_the_system_runs(system: System) -> None:
+def test_revocation_takes_effect_while_the_system_runs(system: System) -> None:
     holder = x509.load_pem_x509_certificate(system.certificate("wong-ka-ho").read_bytes())
     assert outcome(system.sign_in("wong-ka-ho"))[0] == 200
     revoke(system.pki.client_ca_keys, system.pki.client_crls, holder, datetime.now(UTC))

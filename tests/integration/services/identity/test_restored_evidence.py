@@ -82,7 +82,7 @@ def restore(pool: Pool, clock: Clock, checks: copies.Checks = CHECKS, **how: Any
     return copies.restore(pool, checks, actor="operator", clock=clock, **how)
 
 
-def test_evidence_that_was_forgotten_comes_back_as_it_was_and_once(
+def test_lost_evidence_is_restored_unchanged_and_once(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]]
 ) -> None:
     attest(http, WONG, good(Application(ar_id="wong", ar_name="WONG Ka Ho"), WONG)[1])
@@ -104,7 +104,7 @@ def test_evidence_that_was_forgotten_comes_back_as_it_was_and_once(
     }
 
 
-def test_a_restore_that_was_broken_off_goes_on_where_it_was(
+def test_interrupted_restore_is_resumed(
     http: FlaskClient,
     pool: Pool,
     clock: Clock,
@@ -133,7 +133,7 @@ def test_a_restore_that_was_broken_off_goes_on_where_it_was(
     assert kept(pool) == before
 
 
-def test_the_same_signature_gets_its_attestation_from_restored_evidence(
+def test_same_signature_gets_its_attestation_from_restored_evidence(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]]
 ) -> None:
     _, body = good()
@@ -143,7 +143,7 @@ def test_the_same_signature_gets_its_attestation_from_restored_evidence(
     assert attest(http, CHAN, body).data == first.data
 
 
-def test_evidence_of_an_ar_who_was_enrolled_since_waits_for_the_enrolment(
+def test_evidence_of_an_ar_not_yet_enrolled_waits_for_the_enrolment(
     http: FlaskClient, pool: Pool, clock: Clock, restored: Callable[[], list[Envelope]]
 ) -> None:
     def enrol() -> None:
@@ -163,7 +163,7 @@ def test_evidence_of_an_ar_who_was_enrolled_since_waits_for_the_enrolment(
     assert kept(pool) == before
 
 
-def test_lists_that_were_forgotten_are_named_and_come_back_from_files(
+def test_lost_crls_are_reported_and_restored_from_files(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]], tmp_path: Path
 ) -> None:
     clock.now = NOW + timedelta(minutes=5)
@@ -208,7 +208,7 @@ SPOILED: Final[dict[str, Change]] = {
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-def test_a_copy_that_does_not_prove_itself_is_named_and_the_others_come_back(
+def test_copy_that_fails_verification_is_reported_and_the_others_are_restored(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]], spoil: Change
 ) -> None:
     attest(http, CHAN, good()[1])
@@ -224,7 +224,7 @@ def test_a_copy_that_does_not_prove_itself_is_named_and_the_others_come_back(
     assert announced[at].subject in found.refused[0]
 
 
-def test_evidence_that_stands_in_the_way_is_named_and_stays(
+def test_conflicting_evidence_is_reported_and_kept(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]]
 ) -> None:
     application, body = good()
@@ -242,7 +242,7 @@ def test_evidence_that_stands_in_the_way_is_named_and_stays(
     assert kept(pool) == before
 
 
-def test_a_restore_ends_sessions_and_sign_ins_of_before_it(
+def test_restore_ends_earlier_sessions_and_sign_ins(
     http: FlaskClient, pool: Pool, clock: Clock, begun: Callable[[], list[Envelope]], identity_database: Database
 ) -> None:
     session = "/identity/v1/session"
@@ -262,7 +262,7 @@ def test_a_restore_ends_sessions_and_sign_ins_of_before_it(
     assert http.get(session, headers=bearer(http, CHAN)).status_code == 204
 
 
-def test_the_largest_evidence_fits_into_an_event(pool: Pool, clock: Clock) -> None:
+def test_largest_evidence_fits_into_an_event(pool: Pool, clock: Clock) -> None:
     largest = Evidence(
         id=uuid.uuid4(),
         renewal_id=RenewalId(uuid.uuid4()),
@@ -285,7 +285,7 @@ def test_the_largest_evidence_fits_into_an_event(pool: Pool, clock: Clock) -> No
     assert size < MAX_DATA_BYTES
 
 
-def test_no_caller_can_blank_what_a_lost_kafka_is_filled_from(
+def test_service_role_cannot_blank_events_needed_for_recovery(
     http: FlaskClient, pool: Pool, identity_database: Database, enrolled: None, current_crls: None
 ) -> None:
     attest(http, CHAN, good()[1])

@@ -10,7 +10,7 @@ SESSION, END = "/identity/v1/session", "/identity/v1/session-ends"
 
 
 @pytest.mark.usefixtures("enrolled", "current_crls")
-def test_a_session_that_was_ended_is_refused_and_no_other_one(http: FlaskClient, pool: Pool) -> None:
+def test_ended_session_is_refused_and_others_remain(http: FlaskClient, pool: Pool) -> None:
     ended, other = bearer(http, CHAN), bearer(http, CHAN)
     assert http.get(SESSION, headers=ended).status_code == 204
     assert [http.post(END, headers=ended).status_code for _ in range(2)] == [204, 204]
@@ -22,6 +22,6 @@ def test_a_session_that_was_ended_is_refused_and_no_other_one(http: FlaskClient,
     assert rows == [("chan", "example")]
 
 
-def test_nobody_without_a_token_ends_a_session(http: FlaskClient) -> None:
+def test_ending_a_session_needs_a_token(http: FlaskClient) -> None:
     assert http.post(END).status_code == 401
     assert http.get(SESSION, headers={"Authorization": "Bearer x.y.z"}).status_code == 401

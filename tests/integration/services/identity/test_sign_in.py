@@ -53,7 +53,7 @@ def register(pool: Pool, clock: Clock, holder: Holder, ar_id: str = "chan") -> N
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_an_enrolled_ar_signs_in(http: FlaskClient, pool: Pool) -> None:
+def test_enrolled_ar_signs_in(http: FlaskClient, pool: Pool) -> None:
     answer = sign_in(http, CHAN)
 
     assert answer.status_code == 200
@@ -70,7 +70,7 @@ def test_an_enrolled_ar_signs_in(http: FlaskClient, pool: Pool) -> None:
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_me_shows_who_is_signed_in_as_on_file(http: FlaskClient) -> None:
+def test_me_shows_the_registered_record_of_the_caller(http: FlaskClient) -> None:
     answer = http.get("/identity/v1/me", headers=bearer(http, LEE))
 
     assert answer.json is not None
@@ -86,7 +86,7 @@ def test_jwks_has_the_public_keys_only(http: FlaskClient) -> None:
     assert [set(key) for key in answer.json["keys"]] == [{"kty", "crv", "x", "y", "kid", "use", "alg"}]
 
 
-def test_without_signing_in_nothing_is_shown(http: FlaskClient) -> None:
+def test_request_without_a_token_is_401(http: FlaskClient) -> None:
     assert full_problem(http.get("/identity/v1/me"))[:2] == (401, "token-refused")
     for path in ("/identity/v1/tokens", "/identity/v1/checkout-authorisations"):
         answer = http.post(path, json={"renewal_id": _RENEWAL})
@@ -130,7 +130,7 @@ BAD: dict[str, tuple[Callable[[], Holder], str]] = {
 
 @pytest.mark.parametrize(("make", "expected"), BAD.values(), ids=BAD.keys())
 @pytest.mark.usefixtures("current_crls")
-def test_a_bad_e_cert_is_refused_even_when_it_is_registered(
+def test_bad_e_cert_is_refused_even_when_it_is_registered(
     http: FlaskClient, pool: Pool, clock: Clock, make: Callable[[], Holder], expected: str
 ) -> None:
     holder = make()
@@ -148,7 +148,7 @@ def test_a_bad_e_cert_is_refused_even_when_it_is_registered(
     ("why", "expected"),
     [(None, "certificate-revoked"), (x509.ReasonFlags.certificate_hold, "certificate-suspended")],
 )
-def test_a_revoked_e_cert_is_refused(
+def test_revoked_e_cert_is_refused(
     http: FlaskClient, pool: Pool, clock: Clock, why: x509.ReasonFlags | None, expected: str
 ) -> None:
     listed = make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,), reason=why))
@@ -159,7 +159,7 @@ def test_a_revoked_e_cert_is_refused(
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_an_e_cert_that_nobody_registered_is_refused(http: FlaskClient) -> None:
+def test_unregistered_e_cert_is_refused(http: FlaskClient) -> None:
     unknown = e_cert("CHAN Tai Man")
 
     assert full_problem(sign_in(http, unknown))[:2] == (403, "not-enrolled")
@@ -179,7 +179,7 @@ def test_an_e_cert_of_another_organisation_is_refused_even_when_it_is_registered
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_the_mutual_recognition_e_cert_of_the_sibling_ca_lets_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_mutual_recognition_e_cert_of_the_sibling_ca_signs_in(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     policies = (ORGANISATIONAL, ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1"))
     recognised = e_cert("CHAN Tai Man", by=world().sibling, policies=policies)
     without_status = e_cert("CHAN Tai Man", by=world().sibling)
@@ -198,7 +198,7 @@ MISSING: dict[str, Callable[[], tuple[bytes, ...]]] = {
 
 
 @pytest.mark.parametrize("ders", MISSING.values(), ids=MISSING.keys())
-def test_without_a_usable_crl_the_answer_is_try_later(
+def test_missing_usable_crl_is_503(
     http: FlaskClient, pool: Pool, clock: Clock, ders: Callable[[], tuple[bytes, ...]]
 ) -> None:
     take_crls(pool, clock, *ders())
@@ -210,7 +210,7 @@ def test_without_a_usable_crl_the_answer_is_try_later(
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_when_the_crl_runs_out_nobody_gets_in(http: FlaskClient, clock: Clock) -> None:
+def test_expired_crl_refuses_every_sign_in(http: FlaskClient, clock: Clock) -> None:
     assert sign_in(http, CHAN).status_code == 200
 
     clock.now = NOW + timedelta(hours=23)
@@ -219,7 +219,7 @@ def test_when_the_crl_runs_out_nobody_gets_in(http: FlaskClient, clock: Clock) -
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_an_ar_whose_office_ended_is_out_at_once(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_ar_whose_office_ended_is_refused_at_once(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     token = bearer(http, CHAN)
     with transaction(pool, clock=clock) as tx:
         enrolment.revoke(tx, ARId("chan"), "left the company", "operator")
@@ -258,7 +258,7 @@ FORGED = {
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_header_that_the_gateway_would_not_write_is_refused(http: FlaskClient) -> None:
+def test_header_in_another_form_than_the_gateways_is_refused(http: FlaskClient) -> None:
     for what, header in FORGED.items():
         answer = http.post("/identity/v1/tokens", headers={"X-Forwarded-Client-Cert": header})
         assert full_problem(answer)[:2] == (400, "client-certificate-malformed"), what
@@ -267,7 +267,7 @@ def test_a_header_that_the_gateway_would_not_write_is_refused(http: FlaskClient)
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_two_headers_are_refused(http: FlaskClient) -> None:
+def test_two_certificate_headers_are_refused(http: FlaskClient) -> None:
     answer = http.post(
         "/identity/v1/tokens",
         headers=[("X-Forwarded-Client-Cert", _cert(CHAN)), ("X-Forwarded-Client-Cert", _cert(WONG))],
@@ -277,14 +277,14 @@ def test_two_headers_are_refused(http: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_the_header_with_its_right_hash_is_read(http: FlaskClient) -> None:
+def test_certificate_header_with_the_correct_hash_is_accepted(http: FlaskClient) -> None:
     header = f"{_hash(CHAN)};{_cert(CHAN)}"
 
     assert http.post("/identity/v1/tokens", headers={"X-Forwarded-Client-Cert": header}).status_code == 200
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_other_identity_headers_mean_nothing(http: FlaskClient) -> None:
+def test_other_identity_headers_are_ignored(http: FlaskClient) -> None:
     forged = {"Client-Cert": ":AAAA:", "X-SSL-Client-Verify": "SUCCESS", "X-Client-Cert": CHAN.pem.replace("\n", " ")}
 
     assert full_problem(http.post("/identity/v1/tokens", headers=forged))[:2] == (
@@ -294,7 +294,7 @@ def test_other_identity_headers_mean_nothing(http: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_checkout_is_authorised_for_one_renewal_by_the_e_cert_itself(http: FlaskClient) -> None:
+def test_checkout_authorisation_is_for_one_renewal_and_needs_the_e_cert(http: FlaskClient) -> None:
     answer = http.post("/identity/v1/checkout-authorisations", headers=xfcc(CHAN), json={"renewal_id": _RENEWAL})
 
     assert answer.json is not None
@@ -309,7 +309,7 @@ def test_a_checkout_is_authorised_for_one_renewal_by_the_e_cert_itself(http: Fla
     assert claims["jti"]
 
 
-def test_a_checkout_is_not_authorised_once_the_e_cert_is_revoked(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_checkout_is_not_authorised_once_the_e_cert_is_revoked(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     take_crls(pool, clock, *world().crls())
     bearer(http, CHAN)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,))))
@@ -320,7 +320,7 @@ def test_a_checkout_is_not_authorised_once_the_e_cert_is_revoked(http: FlaskClie
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_bad_checkout_body_is_a_problem(http: FlaskClient) -> None:
+def test_bad_checkout_body_is_a_problem(http: FlaskClient) -> None:
     bodies: tuple[object, ...] = (None, {}, [], {"renewal_id": "x"}, {"renewal_id": _RENEWAL, "more": 1})
     for body in bodies:
         answer = http.post("/identity/v1/checkout-authorisations", headers=xfcc(CHAN), json=body)

@@ -41,7 +41,7 @@ SUB_NAME = "Example e-Cert CA 2 - 17"
 
 @pytest.mark.usefixtures("current_crls")
 @pytest.mark.parametrize("revoked", ["neither", "the old one", "the new one", "both"])
-def test_a_sub_ca_renewed_with_the_same_key_locks_nobody_out(
+def test_sub_ca_renewed_with_the_same_key_still_signs_in(
     pool: Pool, clock: Clock, revoked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list of the sub-CA was accepted when the certificate before was pinned alone."""
@@ -61,7 +61,7 @@ def test_a_sub_ca_renewed_with_the_same_key_locks_nobody_out(
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_list_of_299_days_with_60_left_is_try_later(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_crl_over_its_age_limit_is_503(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, next_update=NOW + timedelta(days=359))))
     take_crls(pool, clock, make_crl(world().root, CRL(number=2, next_update=NOW + timedelta(days=359))))
     assert sign_in(http, CHAN).status_code == 200
@@ -74,7 +74,7 @@ def test_a_list_of_299_days_with_60_left_is_try_later(http: FlaskClient, pool: P
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: Pool, clock: Clock) -> None:
+def test_certificate_listed_in_a_delta_crl_alone_is_refused(http: FlaskClient, pool: Pool, clock: Clock) -> None:
     extra = ((x509.DeltaCRLIndicator(1), True),)
     take_crls(pool, clock, make_crl(world().sub, CRL(number=2, revoked=(CHAN.certificate.serial_number,), extra=extra)))
 
@@ -83,7 +83,7 @@ def test_a_leaf_named_in_a_delta_list_alone_is_refused(http: FlaskClient, pool: 
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
+def test_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
     """Anybody can make one: nothing of it is verified when its dates are looked at."""
     for path in ("/identity/v1/tokens", "/identity/v1/checkout-authorisations"):
         answer = http.post(path, headers=xfcc(year_0()), json={"renewal_id": RENEWAL})
@@ -91,7 +91,7 @@ def test_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("current_crls")
-def test_a_challenge_signed_with_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
+def test_challenge_signed_with_a_certificate_of_the_year_0_is_refused(http: FlaskClient) -> None:
     asked = http.post("/identity/v1/challenges", json={}).json
     assert asked is not None
     signature = cms_builder.sign(year_0(), document=asked["document"].encode())

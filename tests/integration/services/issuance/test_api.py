@@ -32,7 +32,7 @@ def csr_url(renewal: Renewal) -> str:
     return f"/issuance/v1/orders/{renewal.items[0].item_id}/csr"
 
 
-def test_an_ar_goes_from_pin_envelopes_to_an_accepted_certificate(world: World, client: FlaskClient) -> None:
+def test_ar_gets_from_pin_envelopes_to_an_accepted_certificate(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["*.example.hk"])
     orders = client.get(f"/issuance/v1/renewals/{renewal.renewal_id}/orders", headers=world.headers(renewal)).json
     assert orders is not None
@@ -64,7 +64,7 @@ def test_an_ar_goes_from_pin_envelopes_to_an_accepted_certificate(world: World, 
     ]
 
 
-def test_who_has_the_database_cannot_try_pins_on_the_hash_of_a_request(world: World, client: FlaskClient) -> None:
+def test_request_fingerprints_do_not_reveal_pins(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["www.example.hk"])
     sent = json.dumps(body(world, renewal)).encode()
     headers = world.headers(renewal) | {"Content-Type": "application/json"}
@@ -75,7 +75,7 @@ def test_who_has_the_database_cannot_try_pins_on_the_hash_of_a_request(world: Wo
     assert FINGERPRINTS.of("POST", f"{csr_url(renewal)}?", sent) in row
 
 
-def test_an_ar_revokes_and_everyone_sees_it_on_the_crl(world: World, client: FlaskClient) -> None:
+def test_revocation_by_an_ar_is_on_the_public_crl(world: World, client: FlaskClient) -> None:
     assert client.get("/issuance/v1/crl").status_code == 503
     renewal = world.issued(["www.example.hk"])
     url = f"/issuance/v1/orders/{renewal.items[0].item_id}/revocation"
@@ -94,7 +94,7 @@ def test_an_ar_revokes_and_everyone_sees_it_on_the_crl(world: World, client: Fla
     assert again.status_code == 304
 
 
-def test_the_ca_certificate_is_public(world: World, client: FlaskClient) -> None:
+def test_ca_certificate_is_public(world: World, client: FlaskClient) -> None:
     answer = client.get("/issuance/v1/ca-certificate")
     assert answer.content_type == "application/pkix-cert"
     assert answer.data == world.issuer.ca.der
@@ -123,7 +123,7 @@ def test_the_ca_certificate_is_public(world: World, client: FlaskClient) -> None
         ({"surprise": 1}, "invalid-request"),
     ],
 )
-def test_a_bad_submission_is_a_problem_and_costs_no_try(
+def test_bad_submission_is_a_problem_and_uses_no_attempt(
     world: World, client: FlaskClient, changed: dict[str, Any], expected: str
 ) -> None:
     renewal = world.opened(["www.example.hk"])
@@ -140,7 +140,7 @@ def refusals(world: World) -> list[tuple[Any, ...]]:
     )
 
 
-def test_each_refused_csr_has_one_row_that_says_why(world: World, client: FlaskClient) -> None:
+def test_refused_csr_makes_one_audit_row_with_the_reason(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["www.example.hk"])
     item, nowhere = str(renewal.items[0].item_id), str(uuid.uuid4())
     wrong = {"www.example.hk": pins.make(secrets.token_bytes)}
@@ -165,20 +165,20 @@ def test_each_refused_csr_has_one_row_that_says_why(world: World, client: FlaskC
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"csr": "\\u0000"}', b'{"csr": "\\ud800"}', b"[" * 100_000]
 )
-def test_a_body_that_is_no_json_object_is_a_problem(world: World, client: FlaskClient, raw: bytes) -> None:
+def test_body_that_is_no_json_object_is_a_problem(world: World, client: FlaskClient, raw: bytes) -> None:
     renewal = world.opened(["www.example.hk"])
     answer = client.post(csr_url(renewal), data=raw, content_type="application/json", headers=world.headers(renewal))
     status, _ = problem(answer)
     assert status < 500
 
 
-def test_a_megabyte_is_too_much(world: World, client: FlaskClient) -> None:
+def test_body_of_a_megabyte_is_413(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["www.example.hk"])
     answer = client.post(csr_url(renewal), json={"csr": "x" * 1_000_000}, headers=world.headers(renewal))
     assert answer.status_code == 413
 
 
-def test_names_that_differ_are_named_in_the_problem(world: World, client: FlaskClient) -> None:
+def test_differing_names_are_listed_in_the_problem(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["www.example.hk"])
     sent = body(world, renewal, csr=as_pem(csr_der(names=["evil.example.hk"])))
     answer = client.post(csr_url(renewal), json=sent, headers=world.headers(renewal)).json
@@ -186,7 +186,7 @@ def test_names_that_differ_are_named_in_the_problem(world: World, client: FlaskC
     assert (answer["surplus"], answer["missing"]) == (["evil.example.hk"], ["www.example.hk"])
 
 
-def test_a_wrong_pin_says_how_many_tries_are_left(world: World, client: FlaskClient) -> None:
+def test_wrong_pin_reports_the_remaining_attempts(world: World, client: FlaskClient) -> None:
     renewal = world.opened(["a.example.hk", "b.example.hk"])
     letters = world.letters(renewal)
     sent = body(world, renewal, pins=letters | {"a.example.hk": letters["b.example.hk"]})
@@ -196,7 +196,7 @@ def test_a_wrong_pin_says_how_many_tries_are_left(world: World, client: FlaskCli
     assert answer.json["wrong"] == [{"server_name": "a.example.hk", "tries_left": 4}]
 
 
-def test_without_a_token_or_as_a_stranger_nothing_is_seen_or_done(world: World, client: FlaskClient) -> None:
+def test_missing_token_and_other_subscriber_get_nothing(world: World, client: FlaskClient) -> None:
     renewal = world.issued(["www.example.hk"])
     stranger = Renewal(items=renewal.items, renewal_id=renewal.renewal_id, subscriber_id="SUB-2", ar_id="AR-2")
     item = f"/issuance/v1/orders/{renewal.items[0].item_id}"
@@ -216,7 +216,7 @@ def test_without_a_token_or_as_a_stranger_nothing_is_seen_or_done(world: World, 
         assert client.open(missing, method=method, json=sent, headers=world.headers(renewal)).status_code == 404
 
 
-def test_the_api_describes_itself(client: FlaskClient) -> None:
+def test_openapi_document_is_served(client: FlaskClient) -> None:
     answer = client.get("/issuance/v1/openapi.json").json
     assert answer is not None
     assert "/issuance/v1/orders/{item_id}/csr" in answer["paths"]

@@ -33,9 +33,7 @@ def authorised(world: World, renewal: Renewal) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("exponents", [(4253, 4423), (9689, 9941)])
-def test_a_private_key_made_to_be_costly_costs_nothing(
-    world: World, client: FlaskClient, exponents: tuple[int, int]
-) -> None:
+def test_costly_private_key_is_read_quickly(world: World, client: FlaskClient, exponents: tuple[int, int]) -> None:
     headers = authorised(world, world.opened([NAME]))
     check(client, headers, "so that the worker runs")
 
@@ -46,7 +44,7 @@ def test_a_private_key_made_to_be_costly_costs_nothing(
     assert world.rows("SELECT count(*) FROM blocked_keys") == [(0,)]
 
 
-def test_a_full_pool_says_to_come_back(world: World) -> None:
+def test_full_parsing_pool_is_503(world: World) -> None:
     headers = authorised(world, world.opened([NAME]))
     pool = ParsingPool(["services.issuance.csr.csr"], workers=1, waiting=0)
     with ThreadPoolExecutor(1) as threads:

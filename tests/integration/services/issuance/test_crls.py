@@ -51,7 +51,7 @@ def not_after(world: World) -> datetime:
     return moment
 
 
-def test_the_first_crl_comes_at_once_and_the_next_after_an_hour(world: World) -> None:
+def test_first_crl_is_made_at_once_and_the_next_after_an_hour(world: World) -> None:
     assert publish(world)
     assert not publish(world)
     world.now += INTERVAL
@@ -59,7 +59,7 @@ def test_the_first_crl_comes_at_once_and_the_next_after_an_hour(world: World) ->
     assert number(world) == 2
 
 
-def test_a_clock_that_is_behind_dates_no_list_before_the_last(world: World) -> None:
+def test_clock_that_is_behind_dates_no_list_before_the_last(world: World) -> None:
     publish(world)
     first = latest(world).last_update_utc
     renewal = world.issued(["www.example.hk"])
@@ -70,7 +70,7 @@ def test_a_clock_that_is_behind_dates_no_list_before_the_last(world: World) -> N
     assert latest(world).last_update_utc >= first
 
 
-def test_a_list_with_a_fault_is_not_signed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_with_a_fault_is_not_signed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(world)
     world.now += INTERVAL
     with monkeypatch.context() as longer, pytest.raises(CRLNotClean, match=r"CRL 2: .*crl_lifetime"):
@@ -81,7 +81,7 @@ def test_a_list_with_a_fault_is_not_signed(world: World, monkeypatch: pytest.Mon
     assert number(world) == 2
 
 
-def test_a_revocation_is_on_a_crl_at_once_and_once_announced(world: World) -> None:
+def test_revocation_is_on_a_crl_at_once_and_once_announced(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     publish(world)
     revoke(world, renewal)
@@ -94,7 +94,7 @@ def test_a_revocation_is_on_a_crl_at_once_and_once_announced(world: World) -> No
     assert world.announced_types(renewal.renewal_id).count("certificate-revoked") == 1
 
 
-def test_an_entry_stays_until_a_crl_after_its_end_has_shown_it(world: World) -> None:
+def test_crl_entry_stays_until_one_crl_after_the_certificates_expiry(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     revoke(world, renewal)
     publish(world)
@@ -109,7 +109,7 @@ def test_an_entry_stays_until_a_crl_after_its_end_has_shown_it(world: World) -> 
     assert number(world) == 4
 
 
-def test_a_crl_that_a_crash_left_unsigned_is_signed_first_with_its_number(world: World) -> None:
+def test_crl_left_unsigned_by_a_crash_is_signed_first_with_its_number(world: World) -> None:
     dying = SignerThatDies(world)
     with pytest.raises(Dies):
         work.publish_next_crl(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
@@ -119,7 +119,7 @@ def test_a_crl_that_a_crash_left_unsigned_is_signed_first_with_its_number(world:
     assert not publish(world)
 
 
-def test_a_revocation_for_key_compromise_takes_its_siblings_along(world: World) -> None:
+def test_key_compromise_revokes_all_certificates_of_the_key(world: World) -> None:
     lenient = World(world.pool, allow_key_reuse=True)
     first = lenient.opened(["www.example.hk"])
     shared_key = as_pem(csr_der(ec_key()))
@@ -139,7 +139,7 @@ def reason_shown(world: World, renewal: Renewal) -> tuple[x509.ReasonFlags, date
     return entry.extensions.get_extension_for_class(x509.CRLReason).value.reason, entry.revocation_date_utc
 
 
-def test_a_graver_reason_is_raised_with_the_first_date_and_shown_at_once(world: World) -> None:
+def test_more_serious_reason_keeps_the_date_and_is_on_a_crl_at_once(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     first = world.now
     revoke(world, renewal, RevocationReason.SUPERSEDED)
@@ -154,7 +154,7 @@ def test_a_graver_reason_is_raised_with_the_first_date_and_shown_at_once(world: 
 
 
 @pytest.mark.parametrize("later", [each for each in RevocationReason if each is not RevocationReason.KEY_COMPROMISE])
-def test_a_lesser_reason_changes_nothing(world: World, later: RevocationReason) -> None:
+def test_less_serious_reason_changes_nothing(world: World, later: RevocationReason) -> None:
     renewal = world.issued(["www.example.hk"])
     revoke(world, renewal, RevocationReason.KEY_COMPROMISE)
     publish(world)
@@ -174,7 +174,7 @@ def sharing_a_key(world: World) -> tuple[Renewal, Renewal]:
     return first, second
 
 
-def test_a_compromised_key_of_an_expired_certificate_is_blocked_and_its_siblings_revoked(world: World) -> None:
+def test_compromised_key_of_an_expired_certificate_is_blocked_and_its_siblings_revoked(world: World) -> None:
     lenient = World(world.pool, allow_key_reuse=True)
     expired, sibling = sharing_a_key(lenient)
     lenient.rows(
@@ -188,7 +188,7 @@ def test_a_compromised_key_of_an_expired_certificate_is_blocked_and_its_siblings
     assert "certificate-revoked" not in lenient.announced_types(expired.renewal_id)
 
 
-def test_a_compromised_key_raises_the_reason_of_every_sibling(world: World) -> None:
+def test_compromised_key_raises_the_reason_of_every_sibling(world: World) -> None:
     lenient = World(world.pool, allow_key_reuse=True)
     first, second = sharing_a_key(lenient)
     revoke(lenient, second, RevocationReason.CESSATION_OF_OPERATION)
@@ -199,7 +199,7 @@ def test_a_compromised_key_raises_the_reason_of_every_sibling(world: World) -> N
 
 
 @pytest.mark.parametrize("run", range(3))  # who of the waiting comes first is chance
-def test_two_who_revoke_what_shares_a_key_never_wait_for_each_other(world: World, run: int) -> None:
+def test_concurrent_revocations_of_one_key_never_deadlock(world: World, run: int) -> None:
     lenient = World(world.pool, allow_key_reuse=True)
     first, second = sharing_a_key(lenient)
     with ThreadPoolExecutor(2) as threads:
@@ -223,7 +223,7 @@ def wait_for_lockers(world: World, count: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_revocation_beside_a_crl_in_the_making_is_on_this_one_or_the_next(world: World) -> None:
+def test_revocation_during_a_crl_is_on_this_or_the_next_crl(world: World) -> None:
     early, late = world.issued(["a.example.hk"]), world.issued(["b.example.hk"])
     revoke(world, early)
     with world.begin() as tx:
@@ -235,7 +235,7 @@ def test_a_revocation_beside_a_crl_in_the_making_is_on_this_one_or_the_next(worl
     assert len(latest(world)) == 2
 
 
-def test_an_operator_revokes_by_serial(world: World) -> None:
+def test_operator_revokes_by_serial(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     with world.begin() as tx:
         revocation.revoke_serial(tx, f"{serial(world, renewal):x}", RevocationReason.PRIVILEGE_WITHDRAWN, "operator")
@@ -244,14 +244,14 @@ def test_an_operator_revokes_by_serial(world: World) -> None:
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'certificate-revoked'") == [("operator",)]
 
 
-def test_an_expired_certificate_is_not_revoked(world: World) -> None:
+def test_expired_certificate_is_not_revoked(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     world.now = not_after(world) + timedelta(seconds=1)
     with pytest.raises(CertificateExpired):
         revoke(world, renewal)
 
 
-def test_another_ar_of_the_subscriber_may_revoke_and_a_stranger_may_not(world: World) -> None:
+def test_another_ar_of_the_subscriber_may_revoke_and_others_may_not(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     item_id = renewal.items[0].item_id
 
@@ -266,7 +266,7 @@ def test_another_ar_of_the_subscriber_may_revoke_and_a_stranger_may_not(world: W
     assert world.announced_types(renewal.renewal_id)[-1] == "certificate-revoked"
 
 
-def test_a_certificate_is_accepted_once_and_a_revoked_one_not_at_all(world: World) -> None:
+def test_certificate_is_accepted_once_and_never_after_revocation(world: World) -> None:
     renewal = world.issued(["www.example.hk"])
     revoked = world.issued(["b.example.hk"])
     revoke(world, revoked)

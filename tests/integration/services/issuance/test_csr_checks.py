@@ -43,7 +43,7 @@ def state(world: World) -> list[tuple[Any, ...]]:
     return [row for table in tables for row in world.rows(f"SELECT '{table}', t::text FROM {table} t ORDER BY 2")]
 
 
-def test_a_good_csr_is_shown_as_it_will_be_used(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_good_csr_is_shown_as_it_would_be_certified(world: World, client: FlaskClient, renewal: Renewal) -> None:
     before = state(world)
     key = ec_key()
     der = csr_der(key, common_name=NAME, names=[NAME])
@@ -68,7 +68,9 @@ def test_a_good_csr_is_shown_as_it_will_be_used(world: World, client: FlaskClien
     assert state(world) == before
 
 
-def test_names_do_for_an_order_that_does_not_exist_yet(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_csr_is_checked_against_names_before_the_order_exists(
+    world: World, client: FlaskClient, renewal: Renewal
+) -> None:
     der = csr_der(rsa_key(), names=["*.example.hk"])
 
     answer = check(client, world, renewal, csr=as_pem(der), server_names=["*.Example.hk"]).json
@@ -77,7 +79,7 @@ def test_names_do_for_an_order_that_does_not_exist_yet(world: World, client: Fla
     assert answer["certificate_names"] == ["*.example.hk", "example.hk"]
 
 
-def test_every_name_that_differs_is_shown_with_its_side(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_differing_names_are_shown_as_missing_or_surplus(world: World, client: FlaskClient, renewal: Renewal) -> None:
     der = csr_der(common_name="evil.example.hk", names=[NAME, "old.example.hk"])
 
     answer = check(client, world, renewal, csr=as_pem(der), server_names=[NAME, "new.example.hk"]).json
@@ -107,7 +109,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_the_words_are_those_of_the_submission(world: World, client: FlaskClient, renewal: Renewal, text: str) -> None:
+def test_check_and_submission_report_the_same_problems(
+    world: World, client: FlaskClient, renewal: Renewal, text: str
+) -> None:
     item_id = renewal.items[0].item_id
     sent = {"reference": renewal.items[0].reference, "pins": world.letters(renewal), "csr": text}
     submitted = client.post(f"/issuance/v1/orders/{item_id}/csr", json=sent, headers=world.headers(renewal)).json
@@ -123,7 +127,7 @@ def test_the_words_are_those_of_the_submission(world: World, client: FlaskClient
         assert answer["detail"] == submitted["detail"]
 
 
-def test_a_private_key_beside_the_csr_is_blocked_for_ever(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_private_key_beside_the_csr_is_blocked_permanently(world: World, client: FlaskClient, renewal: Renewal) -> None:
     key = ec_key()
 
     answer = check(client, world, renewal, csr=private_pem(key), server_names=[NAME]).json
@@ -134,7 +138,7 @@ def test_a_private_key_beside_the_csr_is_blocked_for_ever(world: World, client: 
     assert (answer["refusal"], answer["reason"]) == ("key-not-allowed", "key-blocked")
 
 
-def test_the_key_of_a_csr_beside_an_unreadable_private_key_is_blocked(
+def test_key_of_a_csr_beside_an_unreadable_private_key_is_blocked(
     world: World, client: FlaskClient, renewal: Renewal
 ) -> None:
     key = ec_key()
@@ -146,7 +150,7 @@ def test_the_key_of_a_csr_beside_an_unreadable_private_key_is_blocked(
     assert world.rows("SELECT spki_sha256 FROM blocked_keys") == [(spki(key),)]
 
 
-def test_nobody_blocks_the_key_of_another_subscriber_with_its_csr(world: World, client: FlaskClient) -> None:
+def test_csr_of_another_subscriber_does_not_block_its_key(world: World, client: FlaskClient) -> None:
     key, victim = ec_key(), world.opened([NAME])
     text = as_pem(csr_der(key, names=[NAME]))
     world.submit(victim, csr=text)
@@ -168,7 +172,7 @@ def test_nobody_blocks_the_key_of_another_subscriber_with_its_csr(world: World, 
     assert "certificate-revoked" not in world.announced_types(victim.renewal_id)
 
 
-def test_an_old_digest_is_no_damage(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_csr_signed_with_an_old_digest_is_accepted(world: World, client: FlaskClient, renewal: Renewal) -> None:
     key, info = rsa_key(), info_of(csr_der(rsa_key(), names=[NAME]))
     der = asn1_csr.CertificationRequest(
         {
@@ -184,7 +188,7 @@ def test_an_old_digest_is_no_damage(world: World, client: FlaskClient, renewal: 
     assert "SHA-256" in answer["title"]
 
 
-def test_a_key_that_was_used_is_found_before_the_pins_arrive(world: World, client: FlaskClient) -> None:
+def test_used_key_is_found_before_the_pins_arrive(world: World, client: FlaskClient) -> None:
     key, earlier = ec_key(), world.opened([NAME])
     text = as_pem(csr_der(key, names=[NAME]))
     world.submit(earlier, csr=text)
@@ -200,7 +204,7 @@ def test_a_key_that_was_used_is_found_before_the_pins_arrive(world: World, clien
     assert reason(earlier, item_id=str(earlier.items[0].item_id)) is None
 
 
-def test_an_order_that_waits_for_no_csr_says_so(world: World, client: FlaskClient) -> None:
+def test_order_that_awaits_no_csr_is_reported(world: World, client: FlaskClient) -> None:
     renewal = world.issued([NAME])
     text = as_pem(csr_der(names=[NAME]))
 
@@ -209,7 +213,7 @@ def test_an_order_that_waits_for_no_csr_says_so(world: World, client: FlaskClien
     assert (answer["refusal"], answer["reason"]) == ("not-in-this-state", None)
 
 
-def test_another_s_order_does_not_exist(world: World, client: FlaskClient, renewal: Renewal) -> None:
+def test_order_of_another_subscriber_is_404(world: World, client: FlaskClient, renewal: Renewal) -> None:
     text, item_id = as_pem(csr_der(names=[NAME])), str(renewal.items[0].item_id)
     for fields in ({"subscriber_id": "SUB-2"}, {"ar_id": "AR-2"}):
         stranger = world.opened(["www.example.com.hk"], **fields)
@@ -218,7 +222,7 @@ def test_another_s_order_does_not_exist(world: World, client: FlaskClient, renew
     assert check(client, world, renewal, csr=text, item_id=str(uuid.uuid4())).status_code == 404
 
 
-def test_who_is_not_signed_in_is_told_nothing(client: FlaskClient) -> None:
+def test_request_without_a_token_is_401(client: FlaskClient) -> None:
     answer = client.post(URL, json={"csr": "x", "server_names": [NAME]})
 
     assert answer.status_code == 401
@@ -241,7 +245,7 @@ def test_who_is_not_signed_in_is_told_nothing(client: FlaskClient) -> None:
         {"csr": "x", "server_names": [NAME], "more": 1},
     ],
 )
-def test_a_bad_request_is_a_problem(world: World, client: FlaskClient, renewal: Renewal, body: dict[str, Any]) -> None:
+def test_bad_request_is_a_problem(world: World, client: FlaskClient, renewal: Renewal, body: dict[str, Any]) -> None:
     answer = check(client, world, renewal, **body)
 
     assert (answer.status_code, answer.content_type) == (422, "application/problem+json")

@@ -26,7 +26,7 @@ from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, rsa_key
 from tests.unit.services.issuance.pki import NOW
 
 
-def test_three_items_are_issued_as_openssl_and_pkilint_want_them(world: World, tmp_path: Path) -> None:
+def test_three_issued_items_pass_openssl_and_pkilint(world: World, tmp_path: Path) -> None:
     renewal = world.issued(["www.example.hk"], ["*.example.hk"], ["a.example.hk", "b.example.hk", "c.example.hk"])
     assert (
         world.announced_types(renewal.renewal_id) == ["order-opened"] * 3 + ["csr-received", "certificate-issued"] * 3
@@ -82,7 +82,7 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
     assert not world.issue()
 
 
-def test_a_signer_that_is_away_is_asked_again_later(world: World) -> None:
+def test_unavailable_signer_is_retried_later(world: World) -> None:
     renewal = wait_for_a_signature(world)
     world.issue()
     assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
@@ -114,7 +114,7 @@ def assert_refused(world: World, renewal: Renewal, reason: str) -> None:
     assert not world.issue()
 
 
-def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(world: World) -> None:
+def test_key_that_became_weak_before_signing_is_not_certified(world: World) -> None:
     renewal = wait_for_a_signature(world)
     ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
     with world.begin() as tx:
@@ -122,7 +122,7 @@ def test_a_key_that_became_known_while_its_certificate_waited_is_not_certified(w
     assert_refused(world, renewal, "key-blocked")
 
 
-def test_what_waited_too_long_is_not_signed(world: World) -> None:
+def test_outdated_intent_is_not_signed(world: World) -> None:
     renewal = wait_for_a_signature(world)
     world.now += timedelta(days=2, minutes=1)
     assert_refused(world, renewal, "lint")
@@ -135,7 +135,7 @@ def test_waiting_intent_whose_csr_asks_for_other_names_is_ended(world: World, is
     assert_refused(world, renewal, "csr-names-differ")
 
 
-def test_bytes_that_say_something_else_by_now_are_not_signed(world: World, issuance: Database) -> None:
+def test_intent_that_differs_from_its_order_is_not_signed(world: World, issuance: Database) -> None:
     renewal = wait_for_a_signature(world)
     ((tbs,),) = world.rows("SELECT tbs FROM intents")
     with psycopg.connect(issuance.url) as conn:
@@ -143,7 +143,7 @@ def test_bytes_that_say_something_else_by_now_are_not_signed(world: World, issua
     assert_refused(world, renewal, "lint")
 
 
-def test_a_wrong_signature_is_never_stored(world: World) -> None:
+def test_wrong_signature_is_never_stored(world: World) -> None:
     class Wrong(SignerThatDies):
         def sign(self, to_be_signed: bytes) -> bytes:
             return self._signer.sign(to_be_signed + b"x")
@@ -179,7 +179,7 @@ def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
     assert not world.issue()
 
 
-def test_an_intent_ended_by_another_worker_while_the_token_signs_gives_no_certificate(world: World) -> None:
+def test_intent_ended_by_another_worker_while_the_token_signs_gives_no_certificate(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
 
@@ -191,14 +191,14 @@ def test_an_intent_ended_by_another_worker_while_the_token_signs_gives_no_certif
     assert_kept_as_revoked(world, renewal, "unspecified")
 
 
-def test_a_key_blocked_while_the_token_signs_gives_no_certificate(world: World) -> None:
+def test_key_blocked_while_the_token_signs_gives_no_certificate(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     signed_while(world, renewal, lambda: block_its_key(world))
     assert_kept_as_revoked(world, renewal, "keyCompromise")
 
 
-def test_an_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
+def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
 
@@ -225,7 +225,7 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     assert world.announced_types(renewal.renewal_id).count("certificate-issued") == 1
 
 
-def test_an_item_gets_one_intent_for_ever(world: World) -> None:
+def test_item_gets_one_intent_only(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     for expected in (True, False):
@@ -234,7 +234,7 @@ def test_an_item_gets_one_intent_for_ever(world: World) -> None:
         assert (made is not None) is expected
 
 
-def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and_is_declined(world: World) -> None:
+def test_cancellation_during_the_intent_of_another_item_waits_and_is_declined(world: World) -> None:
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     with world.begin() as tx:
@@ -251,7 +251,7 @@ def test_a_cancellation_while_the_intent_of_another_item_is_being_made_waits_and
     ]
 
 
-def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> None:
+def test_intent_during_a_cancellation_waits_and_is_not_made(world: World) -> None:
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
 
@@ -270,7 +270,7 @@ def test_an_intent_waits_for_a_cancellation_and_is_not_made(world: World) -> Non
     assert world.announced_types(renewal.renewal_id)[-1] == "issuance-withheld"
 
 
-def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_open(world: World) -> None:
+def test_cancellation_after_a_certificate_is_declined_and_ends_open_items(world: World) -> None:
     renewal = world.opened(["www.example.hk"], ["b.example.hk"])
     world.submit(renewal)
     world.issue()
@@ -283,7 +283,7 @@ def test_a_cancellation_after_a_certificate_is_declined_and_ends_what_is_still_o
     assert world.rows("SELECT state FROM orders ORDER BY position") == [("issued",), ("refused",)]
 
 
-def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_another(world: World) -> None:
+def test_key_blocked_after_submission_discards_the_csr_and_another_is_accepted(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     order = world.submit(renewal)
     with world.begin() as tx:
@@ -295,7 +295,7 @@ def test_a_key_blocked_after_intake_sets_the_csr_aside_and_the_order_takes_anoth
     assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
 
 
-def test_a_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(world: World) -> None:
+def test_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(world: World) -> None:
     renewal = world.opened(["www.example.hk"], subscriber_name="X" * 65)
     world.submit(renewal)
     world.issue()
@@ -303,7 +303,7 @@ def test_a_record_that_cannot_be_a_subject_ends_the_item_and_voids_its_pins(worl
     assert world.rows("SELECT state FROM pins") == [("void",)]
 
 
-def test_bytes_that_do_not_lint_become_a_tombstone_and_the_item_is_refused(world: World) -> None:
+def test_lint_finding_makes_a_tombstone_and_refuses_the_item(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     internal = world.deps(addresses=replace(world.issuer.addresses, crl_url="http://crl.test/a.crl"))
@@ -314,7 +314,7 @@ def test_bytes_that_do_not_lint_become_a_tombstone_and_the_item_is_refused(world
     assert world.announced_types(renewal.renewal_id)[-1] == "issuance-withheld"
 
 
-def test_a_stored_order_that_differs_from_its_proofs_is_not_issued(world: World, issuance: Database) -> None:
+def test_stored_order_that_differs_from_its_proofs_is_not_issued(world: World, issuance: Database) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, csr=as_pem(csr_der(rsa_key())))
     with psycopg.connect(issuance.superuser_url) as conn:
@@ -324,7 +324,7 @@ def test_a_stored_order_that_differs_from_its_proofs_is_not_issued(world: World,
     assert world.rows("SELECT 1 FROM intents") == []
 
 
-def test_orders_that_fail_delay_no_certificate(world: World, issuance: Database) -> None:
+def test_failing_orders_delay_no_certificate(world: World, issuance: Database) -> None:
     failing = [world.opened(["www.example.hk"]) for _ in range(4)]
     for renewal in failing:
         world.submit(renewal)
@@ -346,7 +346,7 @@ def test_orders_that_fail_delay_no_certificate(world: World, issuance: Database)
     assert not world.issue(), "the second lease is longer than the first"
 
 
-def test_a_pin_that_cannot_be_made_delays_no_other(world: World, issuance: Database) -> None:
+def test_failing_pin_delays_no_other(world: World, issuance: Database) -> None:
     failing, sound = Renewal(items=items(["a.example.hk"])), Renewal(items=items(["b.example.hk"]))
     for renewal in (failing, sound):
         with world.begin() as tx:

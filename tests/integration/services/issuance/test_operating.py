@@ -35,7 +35,7 @@ def reissue(desk: Desk, renewal: Renewal, of: str, *, key: str | None = None, **
     return desk.ask("POST", path, operator_api.REISSUE_PIN, key=key, **(body | changes))
 
 
-def test_the_letters_pin_is_voided_and_another_planned_with_who_and_why(
+def test_pin_is_voided_and_replaced_with_an_audited_actor_and_reason(
     desk: Desk, world: World, renewal: Renewal
 ) -> None:
     old = letter(world)
@@ -56,14 +56,14 @@ def test_the_letters_pin_is_voided_and_another_planned_with_who_and_why(
     }
 
 
-def test_a_second_click_makes_no_second_letter(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_repeated_request_makes_no_second_letter(desk: Desk, world: World, renewal: Renewal) -> None:
     old, key = letter(world), uuid.uuid4().hex
     answers = [reissue(desk, renewal, old, key=key).json for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(envelopes(world)) == 2
 
 
-def test_two_persons_with_one_letter_in_mind_make_one_new_one(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_two_requests_for_one_letter_make_one_new_letter(desk: Desk, world: World, renewal: Renewal) -> None:
     old = letter(world)
     reissue(desk, renewal, old)
     assert problem(reissue(desk, renewal, old, what="returned")) == (409, "other-envelope")
@@ -83,7 +83,7 @@ def test_two_persons_with_one_letter_in_mind_make_one_new_one(desk: Desk, world:
     ],
     ids=str,
 )
-def test_what_is_not_so_changes_nothing(
+def test_request_with_wrong_facts_changes_nothing(
     desk: Desk, world: World, renewal: Renewal, changes: dict[str, Any], status: int, slug: str
 ) -> None:
     old = letter(world)
@@ -91,7 +91,7 @@ def test_what_is_not_so_changes_nothing(
     assert envelopes(world) == [(old, "sealed")]
 
 
-def test_after_its_csr_no_letter_is_wanted(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_reissue_after_the_csr_is_refused(desk: Desk, world: World, renewal: Renewal) -> None:
     old = letter(world)
     world.submit(renewal)
     assert problem(reissue(desk, renewal, old)) == (409, "not-in-this-state")
@@ -99,16 +99,14 @@ def test_after_its_csr_no_letter_is_wanted(desk: Desk, world: World, renewal: Re
 
 
 @pytest.mark.parametrize("action", [each for each in Action if each != operator_api.REISSUE_PIN])
-def test_the_desks_word_for_another_action_voids_nothing(
-    desk: Desk, world: World, renewal: Renewal, action: Action
-) -> None:
+def test_desk_token_for_another_action_is_refused(desk: Desk, world: World, renewal: Renewal, action: Action) -> None:
     body = {"server_name": NAME, "envelope_id": letter(world), "what": "lost", "reason": "x"}
     answer = desk.ask("POST", f"orders/{renewal.items[0].item_id}/pins", action, **body)
     assert problem(answer) == (403, "action-refused")
     assert len(envelopes(world)) == 1
 
 
-def test_no_pin_leaves_by_this_door(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_operator_api_reveals_no_pin(desk: Desk, world: World, renewal: Renewal) -> None:
     pins = set(world.letters(renewal).values())
     answer = reissue(desk, renewal, letter(world))
     world.seal()

@@ -27,7 +27,7 @@ def test_orders_are_opened_and_a_pin_is_sealed_for_each_server_name(world: World
     assert world.rows("SELECT DISTINCT state FROM pins") == [("sealed",)]
 
 
-def test_opening_twice_changes_nothing(world: World) -> None:
+def test_opening_orders_twice_changes_nothing(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     with pytest.raises(Ignored):
         open_orders(world, world.request(renewal))
@@ -63,13 +63,13 @@ OTHER = "11111111-1111-4111-8111-111111111111"
         bent(document={"fee": {"amount_minor": 1, "currency": "HKD"}}),
     ],
 )
-def test_proofs_that_do_not_belong_together_open_nothing(world: World, renewal: Renewal) -> None:
+def test_proofs_that_do_not_match_open_no_order(world: World, renewal: Renewal) -> None:
     with pytest.raises(ProofRefused):
         open_orders(world, world.request(renewal))
     assert world.rows("SELECT 1 FROM orders") == []
 
 
-def test_a_forged_request_of_an_intruder_in_application_opens_nothing(world: World) -> None:
+def test_forged_request_of_application_opens_no_order(world: World) -> None:
     renewal = Renewal(items=items(["www.example.hk"]))
     good = world.request(renewal)
     forgeries: tuple[dict[str, Any], ...] = (
@@ -101,7 +101,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize("names", NEVER, ids=lambda names: str(names)[:20])
-def test_names_that_cannot_be_certified_are_not_ordered_but_refused_for_good(world: World, names: list[str]) -> None:
+def test_names_that_cannot_be_certified_are_refused_permanently(world: World, names: list[str]) -> None:
     renewal = Renewal(items=(*items(["www.example.hk"]), replace(items(["a.example.hk"])[0], names=tuple(names))))
     open_orders(world, world.request(renewal))
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "issuance-refused"]
@@ -111,7 +111,7 @@ def test_names_that_cannot_be_certified_are_not_ordered_but_refused_for_good(wor
     assert world.rows("SELECT DISTINCT server_name FROM pins") == [("www.example.hk",)]
 
 
-def test_the_other_items_of_such_a_renewal_are_issued(world: World) -> None:
+def test_other_items_of_such_a_renewal_are_issued(world: World) -> None:
     renewal = Renewal(items=items(["www.example.hk"], ["mail.office.local"]))
     open_orders(world, world.request(renewal))
     while world.seal():
@@ -126,7 +126,7 @@ def test_the_other_items_of_such_a_renewal_are_issued(world: World) -> None:
     ]
 
 
-def test_a_renewal_of_which_no_item_can_be_ordered_can_still_be_cancelled(world: World) -> None:
+def test_renewal_of_which_no_item_can_be_ordered_can_still_be_cancelled(world: World) -> None:
     renewal = Renewal(items=items(["10.0.0.1"]))
     open_orders(world, world.request(renewal))
     world.cancel(renewal)
@@ -139,7 +139,7 @@ def test_another_renewals_item_is_not_ordered_again(world: World) -> None:
         open_orders(world, world.request(Renewal(items=first.items)))
 
 
-def test_a_cancellation_before_the_orders_withholds_them_for_ever(world: World) -> None:
+def test_cancellation_before_the_orders_withholds_them_permanently(world: World) -> None:
     renewal = Renewal(items=items(["www.example.hk"]))
     world.cancel(renewal)
     with pytest.raises(Ignored):
@@ -148,7 +148,7 @@ def test_a_cancellation_before_the_orders_withholds_them_for_ever(world: World) 
     assert world.rows("SELECT 1 FROM orders") == []
 
 
-def test_a_cancellation_of_open_orders_voids_their_pins(world: World) -> None:
+def test_cancellation_of_open_orders_voids_their_pins(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.cancel(renewal)
     world.cancel(renewal)
@@ -157,7 +157,7 @@ def test_a_cancellation_of_open_orders_voids_their_pins(world: World) -> None:
     assert world.rows("SELECT state FROM pins") == [("void",)]
 
 
-def test_a_cancelled_order_takes_no_csr_and_is_never_issued(world: World) -> None:
+def test_cancelled_order_takes_no_csr_and_is_never_issued(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     world.cancel(renewal)

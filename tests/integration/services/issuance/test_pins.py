@@ -47,13 +47,13 @@ def tries(world: World) -> list[int]:
 
 
 @pytest.mark.parametrize("spell", [str.lower, lambda r: r.replace("-", ""), lambda r: "\u200e" + r.replace("-", "–")])
-def test_a_reference_is_taken_as_people_type_it(world: World, spell: Callable[[str], str]) -> None:
+def test_reference_is_accepted_in_every_typed_form(world: World, spell: Callable[[str], str]) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, reference=spell(renewal.items[0].reference))
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received"]
 
 
-def test_five_wrong_pins_lock_it_and_the_right_one_comes_too_late(world: World) -> None:
+def test_five_wrong_pins_lock_it_even_for_the_right_one(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     for left in (4, 3, 2, 1, 0):
         with pytest.raises(PINWrong) as refused:
@@ -64,7 +64,7 @@ def test_five_wrong_pins_lock_it_and_the_right_one_comes_too_late(world: World) 
     assert world.announced_types(renewal.renewal_id) == ["order-opened"]
 
 
-def test_twenty_parallel_wrong_pins_never_get_a_sixth_guess(world: World) -> None:
+def test_twenty_concurrent_wrong_pins_get_at_most_five_attempts(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     commands = [world.submission(renewal, pins={"www.example.hk": guess()}) for _ in range(20)]
     outcomes: Counter[str] = Counter()
@@ -87,7 +87,7 @@ def test_twenty_parallel_wrong_pins_never_get_a_sixth_guess(world: World) -> Non
     assert tries(world) == [5]
 
 
-def test_right_pins_give_their_tries_back_even_beside_a_wrong_one(world: World) -> None:
+def test_right_pins_restore_their_attempts_even_beside_a_wrong_one(world: World) -> None:
     renewal = world.opened(["a.example.hk", "b.example.hk"])
     letters = world.letters(renewal)
     with pytest.raises(PINWrong):
@@ -98,14 +98,14 @@ def test_right_pins_give_their_tries_back_even_beside_a_wrong_one(world: World) 
     assert world.announced_types(renewal.renewal_id)[-1] == "csr-received"
 
 
-def test_a_pin_opens_its_own_server_name_only(world: World) -> None:
+def test_pin_is_valid_for_its_own_server_name_only(world: World) -> None:
     renewal = world.opened(["a.example.hk", "b.example.hk"])
     letters = world.letters(renewal)
     with pytest.raises(PINWrong):
         world.submit(renewal, pins={"a.example.hk": letters["b.example.hk"], "b.example.hk": letters["a.example.hk"]})
 
 
-def test_what_is_wrong_with_the_csr_or_mistyped_costs_no_try(world: World) -> None:
+def test_bad_csr_or_mistyped_pin_uses_no_attempt(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     pin = world.letters(renewal)["www.example.hk"]
     slip = pin[:-1] + str((int(pin[-1]) + 1) % 10)
@@ -126,7 +126,7 @@ def test_what_is_wrong_with_the_csr_or_mistyped_costs_no_try(world: World) -> No
     assert tries(world) == [0]
 
 
-def test_every_slip_is_told_at_once(world: World) -> None:
+def test_all_mistyped_pins_are_reported_at_once(world: World) -> None:
     renewal = world.opened(["a.example.hk", "b.example.hk", "c.example.hk"])
     pins = world.letters(renewal) | {"c.example.hk": "1", "a.example.hk": "12"}
     with pytest.raises(PINSlip) as refused:
@@ -134,7 +134,7 @@ def test_every_slip_is_told_at_once(world: World) -> None:
     assert refused.value.extensions == {"mistyped": ["a.example.hk", "c.example.hk"]}
 
 
-def test_another_ar_finds_no_order(world: World) -> None:
+def test_order_of_another_ar_is_not_found(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     for subscriber_id, ar_id in (("SUB-1", "AR-2"), ("SUB-2", "AR-1")):
         stranger = Renewal(items=renewal.items, renewal_id=renewal.renewal_id, subscriber_id=subscriber_id, ar_id=ar_id)
@@ -142,14 +142,14 @@ def test_another_ar_finds_no_order(world: World) -> None:
             world.submit(stranger)
 
 
-def test_a_pin_that_is_not_made_yet_is_said_so(world: World) -> None:
+def test_pin_not_yet_made_is_reported(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.reissue(renewal)
     with pytest.raises(PINNotReady):
         world.submit(renewal)
 
 
-def test_a_reissued_pin_makes_the_old_one_worthless(world: World) -> None:
+def test_reissued_pin_invalidates_the_old_one(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     old = world.letters(renewal)
     with pytest.raises(PINWrong):
@@ -163,7 +163,7 @@ def test_a_reissued_pin_makes_the_old_one_worthless(world: World) -> None:
     world.submit(renewal)
 
 
-def test_the_same_csr_again_is_the_same_answer_and_another_is_refused(world: World) -> None:
+def test_same_csr_again_gets_the_same_answer_and_another_is_refused(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
     for _ in range(2):
@@ -173,7 +173,7 @@ def test_the_same_csr_again_is_the_same_answer_and_another_is_refused(world: Wor
     assert world.announced_types(renewal.renewal_id).count("csr-received") == 1
 
 
-def test_a_pasted_private_key_is_blocked_for_ever_and_what_has_it_is_revoked(world: World) -> None:
+def test_pasted_private_key_is_blocked_permanently_and_its_certificates_revoked(world: World) -> None:
     key = rsa_key()
     first = world.opened(["www.example.hk"])
     world.submit(first, csr=as_pem(csr_der(key)))
@@ -188,7 +188,7 @@ def test_a_pasted_private_key_is_blocked_for_ever_and_what_has_it_is_revoked(wor
     assert refused.value.extensions == {"reason": "key-blocked"}
 
 
-def test_a_key_is_not_used_for_two_orders_or_two_subscribers(pool: Pool) -> None:
+def test_key_is_not_used_for_two_orders_or_two_subscribers(pool: Pool) -> None:
     key = as_pem(csr_der(rsa_key()))
     world, lenient = World(pool), World(pool, allow_key_reuse=True)
     world.submit(world.opened(["www.example.hk"]), csr=key)
@@ -201,9 +201,7 @@ def test_a_key_is_not_used_for_two_orders_or_two_subscribers(pool: Pool) -> None
     assert refused.value.extensions == {"reason": "key-of-another-subscriber"}
 
 
-def test_a_key_that_the_world_knows_is_refused_and_set_aside_if_it_became_known_later(
-    world: World, tmp_path: Path
-) -> None:
+def test_weak_key_is_refused_and_discarded_if_listed_later(world: World, tmp_path: Path) -> None:
     key = ec_key(ec.SECP384R1())
     listed = ListedKeys.load(written(tmp_path / "list", [key]))
     renewal = world.opened(["www.example.hk"])
@@ -218,12 +216,12 @@ def test_a_key_that_the_world_knows_is_refused_and_set_aside_if_it_became_known_
     assert tries(world) == [0]
 
 
-def test_the_cas_own_key_is_refused(world: World) -> None:
+def test_cas_own_key_is_refused(world: World) -> None:
     with pytest.raises(KeyNotAllowed):
         world.submit(world.opened(["www.example.hk"]), csr=as_pem(csr_der(rsa_key(3072, 7))))
 
 
-def test_a_pin_is_nowhere_in_the_database(world: World, issuance: Database) -> None:
+def test_pin_is_nowhere_in_the_database(world: World, issuance: Database) -> None:
     renewal = world.opened(["a.example.hk", "b.example.hk"])
     letters = world.letters(renewal)
     with pytest.raises(PINWrong):
@@ -244,7 +242,7 @@ def test_a_pin_is_nowhere_in_the_database(world: World, issuance: Database) -> N
             assert form not in whole
 
 
-def test_a_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
+def test_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     world.reissue(renewal)
 
@@ -265,7 +263,7 @@ def test_a_crash_while_sealing_leaves_the_pin_to_be_made(world: World) -> None:
     world.submit(renewal)
 
 
-def test_the_same_submission_twice_at_once_is_received_once(world: World) -> None:
+def test_concurrent_identical_submissions_are_received_once(world: World) -> None:
     renewal = world.opened(["www.example.hk"])
     command = world.submission(renewal)
 

@@ -19,7 +19,7 @@ from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
 from tests.unit.services.issuance.test_weak_keys import written
 
 
-def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
+def test_kill_9_between_sign_and_store_gives_the_same_certificate(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
     renewal = world.opened(["www.example.hk"])
@@ -43,7 +43,7 @@ def test_kill_9_between_sign_and_store_ends_in_the_very_same_certificate(
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
 
 
-def test_the_processes_are_built_from_the_settings(
+def test_processes_are_built_from_the_settings(
     world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -61,7 +61,7 @@ def test_the_processes_are_built_from_the_settings(
         assert name in str(refused.value)
 
 
-def test_a_list_of_weak_keys_is_read_where_it_is_given(
+def test_list_of_weak_keys_is_read_if_configured(
     world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, value in environment.items():
@@ -83,7 +83,7 @@ def test_every_missing_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
         assert name in str(refused.value)
 
 
-def test_operators_commands_work_and_are_audited(
+def test_operator_commands_work_and_are_audited(
     world: World, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in environment.items():

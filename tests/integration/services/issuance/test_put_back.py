@@ -177,7 +177,7 @@ ENDED: Final[Mapping[str, Callable[[Story], object]]] = {
 
 @pytest.mark.parametrize("forgotten", ["everything", "since the letters"])
 @pytest.mark.parametrize("ended", ENDED)
-def test_what_was_announced_is_put_back_and_announced_only_once(story: Story, ended: str, forgotten: str) -> None:
+def test_announced_state_is_restored_and_announced_only_once(story: Story, ended: str, forgotten: str) -> None:
     story.open()
     if forgotten != "everything":
         story.back_up()
@@ -192,7 +192,7 @@ def test_what_was_announced_is_put_back_and_announced_only_once(story: Story, en
     assert story.world.announced_types(story.renewal.renewal_id) == events
 
 
-def test_an_interrupted_run_is_made_again_and_changes_nothing_more(story: Story) -> None:
+def test_interrupted_run_is_repeated_and_changes_nothing_more(story: Story) -> None:
     story.open()
     found_compromised(story)
     before = story.state()
@@ -202,7 +202,7 @@ def test_an_interrupted_run_is_made_again_and_changes_nothing_more(story: Story)
 
 
 @pytest.mark.parametrize("forgotten", ["everything", "since the letters"])
-def test_a_csr_that_was_received_is_certified_without_another_letter(story: Story, forgotten: str) -> None:
+def test_received_csr_is_certified_without_another_letter(story: Story, forgotten: str) -> None:
     story.open()
     if forgotten != "everything":
         story.back_up()
@@ -220,7 +220,7 @@ def test_a_csr_that_was_received_is_certified_without_another_letter(story: Stor
     assert story.world.rows("SELECT state FROM pins WHERE item_id = %s", item) == [("spent",)]
 
 
-def test_a_csr_that_cannot_be_used_any_more_is_asked_for_again_with_another_letter(story: Story) -> None:
+def test_unusable_csr_is_requested_again_with_another_letter(story: Story) -> None:
     story.open()
     story.submit()
     story.restore()
@@ -234,7 +234,7 @@ def test_a_csr_that_cannot_be_used_any_more_is_asked_for_again_with_another_lett
 
 
 @pytest.mark.parametrize("forgotten", ["everything", "since the letters"])
-def test_a_voided_pin_stays_void_and_each_letter_is_known(story: Story, forgotten: str) -> None:
+def test_voided_pin_stays_void_and_each_letter_is_recorded(story: Story, forgotten: str) -> None:
     story.open()
     first = story.world.letters(story.renewal)
     if forgotten != "everything":
@@ -252,7 +252,7 @@ def test_a_voided_pin_stays_void_and_each_letter_is_known(story: Story, forgotte
     story.issue()
 
 
-def test_a_certificate_whose_intent_was_kept_is_put_back_from_its_event(story: Story) -> None:
+def test_certificate_with_an_intent_is_restored_from_its_event(story: Story) -> None:
     story.open()
     story.submit()
     with pytest.raises(Dies):
@@ -267,7 +267,7 @@ def test_a_certificate_whose_intent_was_kept_is_put_back_from_its_event(story: S
     assert not story.world.issue()
 
 
-def test_a_revocation_is_on_the_next_crl_whose_number_is_above_every_published_one(story: Story) -> None:
+def test_revocation_is_on_the_next_crl_whose_number_is_above_every_published_one(story: Story) -> None:
     assert publish(story.world)
     with pytest.raises(Dies):  # a CRL that waits for its signature would come out under its old number
         story.world.now += timedelta(hours=2)
@@ -285,7 +285,7 @@ def test_a_revocation_is_on_the_next_crl_whose_number_is_above_every_published_o
     assert latest(story.world).get_revoked_certificate_by_serial_number(serial(story.world, story.renewal)) is not None
 
 
-def test_a_cancellation_that_is_read_again_finds_the_certificate(story: Story) -> None:
+def test_redelivered_cancellation_finds_the_certificate(story: Story) -> None:
     story.open()
     cancelled_too_late(story)
     story.restore()
@@ -294,7 +294,7 @@ def test_a_cancellation_that_is_read_again_finds_the_certificate(story: Story) -
     assert story.world.rows("SELECT 1 FROM gates WHERE withheld_at IS NOT NULL") == []
 
 
-def test_a_renewal_whose_request_is_gone_is_named_and_put_back_when_its_request_is_redriven(story: Story) -> None:
+def test_renewal_without_its_request_is_reported_and_restored_by_a_redrive(story: Story) -> None:
     story.open()
     revoked(story)
     before, events = story.state(), story.world.announced_types(story.renewal.renewal_id)

@@ -27,7 +27,7 @@ def envelopes(world: World) -> list[tuple[str, str]]:
     return [(str(envelope_id), state) for envelope_id, state in rows]
 
 
-def test_void_and_reissue_are_events_and_the_new_envelope_names_the_old_one(world: World) -> None:
+def test_void_and_reissue_are_announced_and_the_new_envelope_names_the_old_one(world: World) -> None:
     renewal = world.opened([NAME])
     [(old, _)] = envelopes(world)
     world.now += timedelta(days=3)
@@ -44,7 +44,7 @@ def test_void_and_reissue_are_events_and_the_new_envelope_names_the_old_one(worl
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "pin-voided", "pin-reissued"]
 
 
-def test_the_old_pin_is_refused_and_the_new_one_taken(world: World) -> None:
+def test_old_pin_is_refused_and_the_new_one_accepted(world: World) -> None:
     renewal = world.opened([NAME])
     old = world.letters(renewal)
     world.reissue(renewal)
@@ -55,7 +55,7 @@ def test_the_old_pin_is_refused_and_the_new_one_taken(world: World) -> None:
     assert world.announced_types(renewal.renewal_id)[-1] == "csr-received"
 
 
-def test_a_locked_pin_can_be_replaced_and_has_five_fresh_tries(world: World) -> None:
+def test_replacement_of_a_locked_pin_has_five_attempts(world: World) -> None:
     renewal = world.opened([NAME])
     for _ in range(5):
         with pytest.raises(PINWrong):
@@ -70,7 +70,7 @@ def test_a_locked_pin_can_be_replaced_and_has_five_fresh_tries(world: World) -> 
     world.submit(renewal)
 
 
-def test_what_was_never_sealed_is_not_what_the_next_one_replaces(world: World) -> None:
+def test_replacement_names_no_letter_that_was_never_sealed(world: World) -> None:
     renewal = world.opened([NAME])
     [(first, _)] = envelopes(world)
     world.now += timedelta(minutes=1)
@@ -84,7 +84,7 @@ def test_what_was_never_sealed_is_not_what_the_next_one_replaces(world: World) -
     world.submit(renewal)
 
 
-def test_the_order_goes_by_its_reference_and_the_name_as_it_is_typed(world: World) -> None:
+def test_order_is_found_by_reference_and_typed_server_name(world: World) -> None:
     renewal = world.opened([NAME, "b.example.hk"])
     world.reissue(renewal, NAME.upper(), order_name=f" {renewal.items[0].reference.lower().replace('-', '–')} ")
     assert [each["server_name"] for each in told(world, renewal, "pin-voided")] == [NAME]
@@ -104,7 +104,7 @@ def test_the_order_goes_by_its_reference_and_the_name_as_it_is_typed(world: Worl
         (None, ""),
     ],
 )
-def test_an_unknown_order_or_server_name_is_refused(world: World, order_name: str | None, name: str) -> None:
+def test_unknown_order_or_server_name_is_refused(world: World, order_name: str | None, name: str) -> None:
     renewal = world.opened([NAME])
     fields = {} if order_name is None else {"order_name": order_name}
     with pytest.raises(OrderNotFound):
@@ -113,7 +113,7 @@ def test_an_unknown_order_or_server_name_is_refused(world: World, order_name: st
 
 
 @pytest.mark.parametrize("state", ["csr-received", "issued", "withheld"])
-def test_once_no_csr_is_awaited_no_pin_is_made(world: World, state: str) -> None:
+def test_no_pin_is_made_once_no_csr_is_awaited(world: World, state: str) -> None:
     renewal = world.opened([NAME])
     if state == "withheld":
         world.cancel(renewal)

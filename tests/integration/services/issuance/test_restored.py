@@ -15,7 +15,7 @@ from tests.support.recalling import bring_back, travelled
 
 
 @pytest.mark.parametrize("kept", ["nothing", "the planned PIN"])
-def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance: Database, kept: str) -> None:
+def test_pin_whose_letter_was_printed_is_replaced_after_a_restore(world: World, issuance: Database, kept: str) -> None:
     renewal = Renewal(items=items([NAME]))
     backup = AsNew.read(issuance.superuser_url)
     with world.begin() as tx:
@@ -41,7 +41,7 @@ def test_a_pin_whose_letter_is_out_is_replaced_by_another(world: World, issuance
     world.submit(renewal)
 
 
-def test_a_pin_is_made_again_long_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
+def test_pin_is_made_again_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
     renewal = Renewal(items=items([NAME]))
     with world.begin() as tx:
         handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)

@@ -53,14 +53,14 @@ def bring_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 1200, 5_000_000])
-def test_a_token_signs_what_the_same_key_in_software_signs(store: Store, length: int) -> None:
+def test_token_signature_equals_that_of_the_software_key(store: Store, length: int) -> None:
     _, software = issuing_ca()
     in_token = signer(store())
     assert (in_token.algorithm, in_token.spki) == (software.algorithm, software.spki)
     assert in_token.sign(b"x" * length) == software.sign(b"x" * length)
 
 
-def test_certificates_wait_for_a_token_that_is_away(world: World, store: Store, tmp_path: Path) -> None:
+def test_certificates_wait_for_an_unavailable_token(world: World, store: Store, tmp_path: Path) -> None:
     world.issuer = replace(world.issuer, signer=signer(store()))
     world.issued(["first.example.hk"])
     renewal = world.opened(["www.example.hk"])
@@ -79,7 +79,7 @@ def test_certificates_wait_for_a_token_that_is_away(world: World, store: Store, 
     certificate.verify_directly_issued_by(world.issuer.ca.certificate)
 
 
-def test_a_pin_that_was_refused_is_not_shown_again(store: Store) -> None:
+def test_refused_token_pin_is_not_tried_again(store: Store) -> None:
     place = store(pin="000000")
     refused = signer(place)
     with pytest.raises(SignerUnavailable, match="PinIncorrect"):
@@ -96,19 +96,19 @@ def test_another_key_under_the_same_label_signs_nothing(store: Store) -> None:
         signer(store(rsa_key(3072, 8))).sign(b"x")
 
 
-def test_what_is_not_there_is_named(store: Store) -> None:
+def test_missing_token_or_key_is_named(store: Store) -> None:
     place = store()
     for other, error in ((replace(place, label="b"), "0 tokens"), (replace(place, object_label="b"), "NoSuchKey")):
         with pytest.raises(SignerUnavailable, match=error):
             signer(other).sign(b"x")
 
 
-def test_a_key_that_would_not_repeat_its_signature_is_refused(store: Store) -> None:
+def test_key_that_would_not_repeat_its_signature_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="RSA"):
         TokenSigner(store(), ec_key().public_key())
 
 
-def test_production_signs_in_a_token_and_says_at_the_start_what_it_lacks(
+def test_production_requires_a_token_and_reports_missing_settings_at_start(
     world: World, store: Store, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, value in environment.items():
@@ -134,7 +134,7 @@ def test_production_signs_in_a_token_and_says_at_the_start_what_it_lacks(
     assert tasks["publish-crl"]()
 
 
-def test_what_cannot_become_right_ends_the_start(store: Store, tmp_path: Path) -> None:
+def test_permanent_token_fault_ends_the_start(store: Store, tmp_path: Path) -> None:
     place = store()
     for file in (tmp_path / "absent.so", place.pin_file):
         with pytest.raises(OSError, match=file.name):
@@ -144,14 +144,16 @@ def test_what_cannot_become_right_ends_the_start(store: Store, tmp_path: Path) -
         signer(place)
 
 
-def test_a_session_that_was_lost_is_opened_again_at_once(store: Store) -> None:
+def test_lost_token_session_is_reopened_at_once(store: Store) -> None:
     in_token = signer(store())
     first = in_token.sign(b"x")
     pkcs11.lib(str(softhsm.MODULE)).finalize()
     assert in_token.sign(b"x") == first
 
 
-def test_the_last_try_of_a_pin_is_a_persons(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_last_attempt_of_the_token_pin_is_left_to_an_administrator(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = store(pin="000000")
     with pytest.raises(SignerUnavailable, match="PinIncorrect"):
         signer(place).sign(b"x")
@@ -162,7 +164,7 @@ def test_the_last_try_of_a_pin_is_a_persons(store: Store, monkeypatch: pytest.Mo
         signer(place).sign(b"x")
 
 
-def test_a_module_that_cannot_be_closed_ends_the_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_that_cannot_be_closed_ends_the_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stuck:
         def finalize(self) -> None:
             raise pkcs11.DeviceError

@@ -31,7 +31,7 @@ def cancelled_behind_a_held_event(world: World) -> Renewal:
     return renewal
 
 
-def test_a_cancellation_behind_a_held_event_is_answered_after_a_minute(world: World) -> None:
+def test_cancellation_behind_a_held_event_is_answered_after_a_minute(world: World) -> None:
     renewal = cancelled_behind_a_held_event(world)
     assert not withholding.answer_next(world.pool, clock=world.clock)
     world.now += timedelta(minutes=1)
@@ -54,7 +54,7 @@ def test_events_that_are_redriven_after_the_answer_open_no_order_and_get_the_sam
     assert world.rows("SELECT count(*) FROM orders") == [(0,)]
 
 
-def test_a_cancellation_in_doubt_waits_for_a_person(world: World) -> None:
+def test_cancellation_behind_a_conflict_waits_for_an_operator(world: World) -> None:
     renewal = cancelled_behind_a_held_event(world)
     world.now += timedelta(minutes=1)
     with world.begin() as tx:
@@ -63,7 +63,7 @@ def test_a_cancellation_in_doubt_waits_for_a_person(world: World) -> None:
     assert answers(world, renewal) == []
 
 
-def test_a_key_that_is_no_renewal_is_passed_over(world: World) -> None:
+def test_key_that_is_no_renewal_is_skipped(world: World) -> None:
     renewal = cancelled_behind_a_held_event(world)
     world.now += timedelta(minutes=1)
     with world.begin() as tx:
@@ -74,7 +74,7 @@ def test_a_key_that_is_no_renewal_is_passed_over(world: World) -> None:
 
 
 @pytest.mark.parametrize("knows", ["nothing", "its orders", "its CSR", "a refused item"])
-def test_a_cancellation_is_answered_whatever_is_known_of_the_renewal(world: World, knows: str) -> None:
+def test_cancellation_is_answered_in_every_state_of_the_renewal(world: World, knows: str) -> None:
     names = ["www.example.hk"]
     renewal = Renewal(items=items(names)) if knows == "nothing" else world.opened(names)
     if knows == "its CSR":

@@ -49,7 +49,7 @@ def announced(world: World, renewal: Renewal) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("where", ["rcpt", "data"])
-def test_a_5xx_is_announced_once_with_its_mail_and_never_tried_again(world: World, where: str) -> None:
+def test_permanent_failure_is_announced_once_and_never_retried(world: World, where: str) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     getattr(world.server, where).append("554 Refused")
@@ -81,7 +81,7 @@ def test_4xx_backs_off_from_seconds_to_half_an_hour_and_gives_up_after_five_days
     assert announced(world, renewal) == [(message_id(world), 450, "csr-request")]
 
 
-def test_a_mail_that_came_back_later_is_announced_once(world: World, sent: Renewal) -> None:
+def test_mail_bounced_later_is_announced_once(world: World, sent: Renewal) -> None:
     content = report(message_id(world), diagnostic="Diagnostic-Code: smtp; 552 5.2.2 Mailbox full")
     assert bounce(world, content)
     assert not bounce(world, content)
@@ -91,7 +91,7 @@ def test_a_mail_that_came_back_later_is_announced_once(world: World, sent: Renew
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'mail-bounced'") == [("postmaster",)]
 
 
-def test_a_mail_of_which_nobody_knew_and_that_came_back_is_no_longer_unconfirmed(world: World) -> None:
+def test_unconfirmed_mail_that_bounces_is_no_longer_unconfirmed(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.data.extend([LOSE_CONNECTION, LOSE_CONNECTION])
@@ -103,20 +103,20 @@ def test_a_mail_of_which_nobody_knew_and_that_came_back_is_no_longer_unconfirmed
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_report_about_a_strangers_mail_changes_nothing(world: World) -> None:
+def test_report_about_an_unknown_mail_changes_nothing(world: World) -> None:
     with pytest.raises(ReportRefused, match="not ours"):
         bounce(world, report("<somebody@else.example>"))
     assert world.mail_states() == [("csr-request", "sent")]
 
 
-def test_a_report_about_a_mail_that_is_still_to_be_sent_is_refused(world: World) -> None:
+def test_report_about_an_unsent_mail_is_refused(world: World) -> None:
     world.apply(world.renewal().csr_requested())
     with pytest.raises(ReportRefused, match="queued"):
         bounce(world, report(message_id(world)))
     assert world.send()
 
 
-def test_an_operator_sends_a_bounced_mail_once_more_with_the_same_message_id(world: World, sent: Renewal) -> None:
+def test_operator_sends_a_bounced_mail_once_more_with_the_same_message_id(world: World, sent: Renewal) -> None:
     bounce(world, report(message_id(world)))
     ((mail_id,),) = world.rows("SELECT id FROM mails")
     world.pass_time(days=10)
@@ -132,7 +132,7 @@ def test_an_operator_sends_a_bounced_mail_once_more_with_the_same_message_id(wor
         posting.resend(tx, mail_id, actor="operator")
 
 
-def test_every_kind_of_mail_that_bounces_is_named(world: World, sent: Renewal) -> None:
+def test_bounce_of_every_kind_of_mail_names_its_template(world: World, sent: Renewal) -> None:
     world.apply(sent.refund_due(0, "lint"))
     world.server.rcpt.append("550 No such mailbox")
     world.send_all()
@@ -145,7 +145,7 @@ def test_every_kind_of_mail_that_bounces_is_named(world: World, sent: Renewal) -
     ]
 
 
-def test_what_waits_for_a_person_is_listed_until_somebody_has_seen_to_it(world: World) -> None:
+def test_open_work_of_operators_is_listed_until_it_is_done(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     world.print_all()
@@ -158,7 +158,7 @@ def test_what_waits_for_a_person_is_listed_until_somebody_has_seen_to_it(world: 
     assert waiting(world) == [("envelope-printed", "b.example.hk", None)]
 
 
-def test_what_is_sent_and_posted_belongs_to_the_trace_of_what_asked_for_it(world: World) -> None:
+def test_events_of_mails_and_letters_have_the_trace_of_their_request(world: World) -> None:
     asked, sealed = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
     renewal = world.renewal()
     world.apply_records(world.record(renewal.csr_requested(), asked), world.record(renewal.sealed(), sealed))

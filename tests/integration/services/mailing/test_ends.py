@@ -24,7 +24,7 @@ def asked(world: World) -> Renewal:
     return renewal
 
 
-def test_a_completed_renewal_is_told_once_to_the_same_contact(world: World, asked: Renewal) -> None:
+def test_completed_renewal_is_mailed_once_to_the_same_contact(world: World, asked: Renewal) -> None:
     world.apply(asked.completed(), asked.completed())
     (message,) = world.send_all()
     assert message["Subject"] == "Your renewed e-Cert (Server) certificates are ready (R26-0001)"
@@ -32,12 +32,12 @@ def test_a_completed_renewal_is_told_once_to_the_same_contact(world: World, aske
     assert world.announced_types(asked.id) == ["csr-request-sent"]
 
 
-def test_a_completion_nobody_was_asked_for_is_held(world: World) -> None:
+def test_completion_without_a_csr_request_is_held(world: World) -> None:
     world.apply(world.renewal().completed())
     assert world.held() == ["contact-unknown"]
 
 
-def test_a_refused_item_is_told_with_its_cause_and_refund_while_the_others_go_on(world: World, asked: Renewal) -> None:
+def test_refused_item_is_mailed_with_cause_and_refund_while_the_others_continue(world: World, asked: Renewal) -> None:
     due = asked.refund_due(1, "subscription-over")
     world.apply(due)
     world.apply(due)
@@ -51,7 +51,7 @@ def test_a_refused_item_is_told_with_its_cause_and_refund_while_the_others_go_on
     assert "We are refunding HK$2,500.00" in text_of(message)
 
 
-def test_two_refused_items_are_two_mails_with_message_ids_of_their_own(world: World, asked: Renewal) -> None:
+def test_two_refused_items_make_two_mails_with_different_message_ids(world: World, asked: Renewal) -> None:
     for item in (0, 1):
         world.apply(asked.refund_due(item, "lint"))
         world.send_all()
@@ -61,7 +61,7 @@ def test_two_refused_items_are_two_mails_with_message_ids_of_their_own(world: Wo
 
 
 @pytest.mark.parametrize("end", ["completed", "refused"])
-def test_of_the_last_refused_item_the_mail_at_the_end_tells_alone(world: World, asked: Renewal, end: str) -> None:
+def test_last_refused_item_is_covered_by_the_final_mail(world: World, asked: Renewal, end: str) -> None:
     world.apply(asked.refund_due(0, "lint"))
     assert not world.send(), "the end may follow at once"
     if end == "completed":
@@ -80,7 +80,7 @@ def test_of_the_last_refused_item_the_mail_at_the_end_tells_alone(world: World, 
     assert f"We are refunding {amount}" in text_of(message)
 
 
-def test_a_cancelled_renewal_sends_nothing_but_its_end_and_prints_no_envelope(world: World) -> None:
+def test_cancelled_renewal_sends_only_the_final_mail_and_prints_no_envelope(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested(), renewal.sealed("www.example.hk"))
     world.apply(renewal.refund_due(), renewal.cancelled())
@@ -111,16 +111,14 @@ def test_a_cancelled_renewal_sends_nothing_but_its_end_and_prints_no_envelope(wo
         ("of tomorrow", "Its certificates will not be issued."),
     ],
 )
-def test_every_reason_has_its_words(world: World, reason: str, words: str) -> None:
+def test_every_reason_has_a_text(world: World, reason: str, words: str) -> None:
     world.apply(world.renewal().cancelled(reason))
     (message,) = world.send_all()
     assert words in text_of(message)
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_a_renewal_that_was_never_paid_ends_with_a_mail_to_its_signer_and_no_talk_of_refunds(
-    world: World, language: Language
-) -> None:
+def test_unpaid_renewal_ends_with_a_mail_to_its_signer_without_a_refund(world: World, language: Language) -> None:
     renewal = world.renewal(language)
     world.apply(renewal.cancelled("not-paid"))
     (message,) = world.send_all()
@@ -135,7 +133,7 @@ def test_a_renewal_that_was_never_paid_ends_with_a_mail_to_its_signer_and_no_tal
     assert world.announced_types(renewal.id) == []
 
 
-def test_money_that_came_after_the_end_and_goes_back_has_a_mail_of_its_own(world: World) -> None:
+def test_refund_of_a_late_payment_has_its_own_mail(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.cancelled("not-paid"))
     world.send_all()
@@ -145,7 +143,7 @@ def test_money_that_came_after_the_end_and_goes_back_has_a_mail_of_its_own(world
     assert "HK$5,000.00" in text_of(message)
 
 
-def test_a_cancellation_that_says_nobody_s_name_is_taken_in_silence(world: World) -> None:
+def test_cancellation_without_a_signer_sends_no_mail(world: World) -> None:
     """So did earlier code announce it."""
     renewal = world.renewal()
     world.apply(renewal.cancelled(document=None, attestation=None), renewal.refund_due())
@@ -153,12 +151,12 @@ def test_a_cancellation_that_says_nobody_s_name_is_taken_in_silence(world: World
     assert world.send_all() == []
 
 
-def test_the_end_of_a_paid_renewal_needs_no_second_attestation(world: World, asked: Renewal) -> None:
+def test_final_mail_of_a_paid_renewal_needs_no_second_attestation(world: World, asked: Renewal) -> None:
     world.apply(asked.cancelled(document=None, attestation=None))
     assert subjects(world) == ["Your e-Cert (Server) renewal has ended (R26-0001)"]
 
 
-def test_a_forged_signer_of_a_cancelled_renewal_gets_no_mail(world: World) -> None:
+def test_forged_signer_of_a_cancelled_renewal_gets_no_mail(world: World) -> None:
     renewal, other = world.renewal(), world.renewal()
     renewal.identity_signer = "stranger"
     world.apply(renewal.cancelled())
@@ -169,7 +167,7 @@ def test_a_forged_signer_of_a_cancelled_renewal_gets_no_mail(world: World) -> No
 
 
 @pytest.mark.parametrize("order", list(permutations(["refund", "end", "end again"])))
-def test_in_whatever_order_and_however_often_they_come_the_end_is_told_once(world: World, order: list[str]) -> None:
+def test_final_mail_is_sent_once_in_any_order_of_repeated_events(world: World, order: list[str]) -> None:
     """application sends the refund first; code before this one sent it last."""
     renewal = world.renewal()
     events: dict[str, Event] = {
@@ -190,9 +188,7 @@ def test_in_whatever_order_and_however_often_they_come_the_end_is_told_once(worl
     assert world.rows("SELECT count(*) FROM mails WHERE template = 'renewal-cancelled'") == [(1,)]
 
 
-def test_an_end_whose_sending_nobody_heard_of_is_sent_once_more_with_the_same_message_id(
-    world: World, asked: Renewal
-) -> None:
+def test_unconfirmed_final_mail_is_resent_with_the_same_message_id(world: World, asked: Renewal) -> None:
     world.apply(asked.cancelled())
     world.server.data.append(LOSE_CONNECTION)
     first, second = world.send_all() + world.send_all()

@@ -39,7 +39,7 @@ def erased(world: World) -> list[tuple[bool]]:
     return world.rows("SELECT (details->>'was_there')::bool FROM audit_log WHERE action = 'letter-erased' ORDER BY id")
 
 
-def test_a_posted_letter_is_erased_at_once_and_its_manifest_stays(world: World, renewal: Renewal) -> None:
+def test_posted_letter_is_erased_at_once_and_its_manifest_stays(world: World, renewal: Renewal) -> None:
     (manifest,) = world.posting.rglob("manifest.csv")
     before = manifest.read_bytes()
     assert all(PIN in pypdf.PdfReader(path).pages[0].extract_text() for path in world.letters())
@@ -68,7 +68,7 @@ def test_only_the_letters_with_a_number_are_erased(world: World) -> None:
 
 
 @pytest.mark.usefixtures("renewal")
-def test_letters_may_be_kept_for_a_while_after_they_were_posted(world: World) -> None:
+def test_posted_letters_are_kept_for_the_configured_time(world: World) -> None:
     world.kept = timedelta(days=7)
     post_all(world)
     world.pass_time(days=6)
@@ -78,7 +78,7 @@ def test_letters_may_be_kept_for_a_while_after_they_were_posted(world: World) ->
     assert world.letters() == []
 
 
-def test_a_letter_that_comes_back_needs_no_file(world: World, renewal: Renewal) -> None:
+def test_letter_can_be_returned_without_its_file(world: World, renewal: Renewal) -> None:
     post_all(world)
     assert world.erase_all() == 2
     with world.begin() as tx:
@@ -89,7 +89,7 @@ def test_a_letter_that_comes_back_needs_no_file(world: World, renewal: Renewal) 
     assert len(world.letters()) == 1
 
 
-def test_a_letter_that_came_back_while_it_was_kept_is_erased_too(world: World, renewal: Renewal) -> None:
+def test_returned_letter_is_erased_too(world: World, renewal: Renewal) -> None:
     world.kept = timedelta(days=7)
     post_all(world)
     with world.begin() as tx:
@@ -99,7 +99,7 @@ def test_a_letter_that_came_back_while_it_was_kept_is_erased_too(world: World, r
 
 
 @pytest.mark.usefixtures("renewal")
-def test_a_printer_killed_between_file_and_row_finishes_after_its_lease(
+def test_printer_killed_between_file_and_row_finishes_after_its_lease(
     world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path
 ) -> None:
     posted, other = (world.posting / "batch-000001" / row["file"] for row in rows_of(world))
@@ -116,7 +116,7 @@ def test_a_printer_killed_between_file_and_row_finishes_after_its_lease(
     assert erased(world) == [(False,)]
 
 
-def test_an_intent_without_its_deed_is_carried_out(world: World, renewal: Renewal) -> None:
+def test_recorded_but_unfinished_erasure_is_completed(world: World, renewal: Renewal) -> None:
     post_all(world)
     world.rows("UPDATE pin_envelopes SET erasing_at = %s RETURNING 1", world.now)
     world.now += LEASE
@@ -125,7 +125,7 @@ def test_an_intent_without_its_deed_is_carried_out(world: World, renewal: Renewa
 
 
 @pytest.mark.usefixtures("renewal")
-def test_what_a_crash_left_half_written_goes_with_the_letter(world: World) -> None:
+def test_half_written_file_is_erased_with_the_letter(world: World) -> None:
     (letter, _) = world.letters()
     half = letter.with_name(f".{letter.name}.unfinished")
     half.write_bytes(b"%PDF half")
@@ -135,7 +135,7 @@ def test_what_a_crash_left_half_written_goes_with_the_letter(world: World) -> No
 
 
 @pytest.mark.usefixtures("renewal")
-def test_without_its_folder_nothing_is_recorded_as_erased(world: World, tmp_path: Path) -> None:
+def test_missing_folder_records_no_erasure(world: World, tmp_path: Path) -> None:
     """As when the volume is not mounted: the files may still be somewhere."""
     post_all(world)
     shutil.move(world.posting, tmp_path / "elsewhere")
@@ -148,7 +148,7 @@ def test_without_its_folder_nothing_is_recorded_as_erased(world: World, tmp_path
 
 
 @pytest.mark.usefixtures("renewal")
-def test_two_printers_at_once_erase_and_record_each_letter_once(world: World) -> None:
+def test_concurrent_printers_erase_each_letter_once(world: World) -> None:
     post_all(world)
     counts: list[int] = []
     printers = [threading.Thread(target=lambda: counts.append(world.erase_all())) for _ in range(2)]
@@ -160,7 +160,7 @@ def test_two_printers_at_once_erase_and_record_each_letter_once(world: World) ->
     assert erased(world) == [(True,), (True,)]
 
 
-def test_a_cancellation_takes_printed_letters_out_of_the_open_batch(world: World) -> None:
+def test_cancellation_removes_printed_letters_from_the_open_batch(world: World) -> None:
     ended, other = world.renewal(), world.renewal()
     world.apply(ended.csr_requested(), ended.sealed("a.example.hk"), other.sealed("b.example.hk"))
     world.print_all()
@@ -173,7 +173,7 @@ def test_a_cancellation_takes_printed_letters_out_of_the_open_batch(world: World
     assert len(world.letters()) == 1
 
 
-def test_what_a_closed_batch_holds_may_be_at_the_post_and_stays(world: World, renewal: Renewal) -> None:
+def test_letters_of_a_closed_batch_stay(world: World, renewal: Renewal) -> None:
     world.apply(renewal.csr_requested())
     world.apply(renewal.cancelled())
     assert world.envelope_states() == ["printed", "printed"]
@@ -181,7 +181,7 @@ def test_what_a_closed_batch_holds_may_be_at_the_post_and_stays(world: World, re
     assert world.erase_all() == 2
 
 
-def test_a_letter_that_an_operator_withdraws_is_erased_and_cannot_be_posted(world: World, renewal: Renewal) -> None:
+def test_letter_that_an_operator_withdraws_is_erased_and_cannot_be_posted(world: World, renewal: Renewal) -> None:
     envelope_id = renewal.letter("a.example.hk").envelope_id
     with world.begin() as tx:
         posting.record_withdrawn(tx, envelope_id, "spoiled in the printer", actor="clerk")

@@ -87,14 +87,14 @@ def batches(operators: Operators) -> object:
     return operators.get("mailing", "batches", Action.SEE_BATCHES, MEMBER)
 
 
-def test_the_desk_gets_through_and_nobody_else(operate: Addresses) -> None:
+def test_only_the_desk_can_connect(operate: Addresses) -> None:
     for who in ("gateway", "other-service", "service", "stranger"):
         with pytest.raises(OperatorAPIUnavailable):
             batches(operate.called_by(who))
     assert batches(operate.called_by("desk")) == []
 
 
-def test_without_a_certificate_the_handshake_ends(operate: Addresses) -> None:
+def test_missing_certificate_fails_the_handshake(operate: Addresses) -> None:
     context = ssl.create_default_context(cafile=str(operate.folder / "services-ca.pem"))
     connection = http.client.HTTPSConnection("localhost", operate.port, timeout=10, context=context)
     with closing(connection), pytest.raises(OSError, match=r"(?i)certificate|reset|alert"):
@@ -102,12 +102,12 @@ def test_without_a_certificate_the_handshake_ends(operate: Addresses) -> None:
         connection.getresponse()
 
 
-def test_the_desks_certificate_without_its_word_opens_nothing(operate: Addresses) -> None:
+def test_desk_certificate_without_a_token_is_refused(operate: Addresses) -> None:
     with pytest.raises(Refusal, match="token-refused"):
         batches(operate.called_by("desk", key="stranger"))
 
 
-def test_the_desk_talks_to_no_process_of_another_authority(operate: Addresses) -> None:
+def test_desk_refuses_a_server_of_another_ca(operate: Addresses) -> None:
     right = operate.called_by("desk")
     assert right.network is not None
     deceived = replace(right, network=replace(right.network, ca_file=operate.folder / "stranger-ca.pem"))
@@ -115,7 +115,7 @@ def test_the_desk_talks_to_no_process_of_another_authority(operate: Addresses) -
         batches(deceived)
 
 
-def test_it_listens_on_no_address_that_everybody_reaches(environment: dict[str, str], tmp_path: Path) -> None:
+def test_operator_api_refuses_a_public_address(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "desk-jwks.json").write_text(json.dumps({"keys": [signing_key("desk").jwk()]}))
     told = {"BIND": f"127.0.0.1:{free_port()}", "DESK_JWKS_FILE": str(tmp_path / "desk-jwks.json")}
     command = [sys.executable, "-m", "services.mailing.main", "operate"]

@@ -51,7 +51,7 @@ def audited(world: World) -> list[tuple[Any, ...]]:
     return world.rows("SELECT actor, subject, details FROM audit_log WHERE action = 'envelope-returned'")
 
 
-def test_batches_are_seen_with_how_many_of_their_letters_are_where(desk: Desk, renewal: Renewal) -> None:
+def test_batches_are_listed_with_the_number_of_letters_in_each_state(desk: Desk, renewal: Renewal) -> None:
     mark(desk, path(renewal))
     newest, older = desk.ask("GET", "batches", operator_api.SEE_BATCHES).json  # type: ignore[misc]
     counts = ("printed", "posted", "returned", "dropped")
@@ -61,7 +61,7 @@ def test_batches_are_seen_with_how_many_of_their_letters_are_where(desk: Desk, r
     assert [older[each] for each in counts] == [1, 0, 1, 0]
 
 
-def test_a_letter_that_came_back_is_announced_and_recorded_with_who_and_why(
+def test_returned_letter_is_announced_and_audited_with_actor_and_reason(
     desk: Desk, world: World, renewal: Renewal
 ) -> None:
     assert mark(desk, path(renewal)).json == {"recorded": True}
@@ -74,7 +74,7 @@ def test_a_letter_that_came_back_is_announced_and_recorded_with_who_and_why(
     assert audited(world) == [("staff S1002", str(renewal.id), details)]
 
 
-def test_it_comes_back_once_however_often_somebody_says_so(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_repeated_return_is_recorded_once(desk: Desk, world: World, renewal: Renewal) -> None:
     key = uuid.uuid4().hex
     answers = [mark(desk, path(renewal), key=each).json for each in (key, key, uuid.uuid4().hex)]
     assert answers == [{"recorded": True}, {"recorded": True}, {"recorded": False}]
@@ -90,13 +90,15 @@ def test_it_comes_back_once_however_often_somebody_says_so(desk: Desk, world: Wo
         ("a.example.hk", TODAY + timedelta(days=1)),  # has not come yet
     ],
 )
-def test_what_cannot_have_come_back_did_not(desk: Desk, world: World, renewal: Renewal, name: str, day: date) -> None:
+def test_return_of_an_unposted_letter_is_refused(
+    desk: Desk, world: World, renewal: Renewal, name: str, day: date
+) -> None:
     answer = mark(desk, path(renewal, name), on=day.isoformat())
     assert problem(answer) == (409, "posting-refused")
     assert audited(world) == []
 
 
-def test_a_letter_that_was_never_printed_is_refused(desk: Desk, renewal: Renewal) -> None:
+def test_letter_that_was_never_printed_is_refused(desk: Desk, renewal: Renewal) -> None:
     assert problem(mark(desk, f"envelopes/{NEVER_PRINTED}/return")) == (409, "posting-refused")
 
 
@@ -105,7 +107,7 @@ def test_a_letter_that_was_never_printed_is_refused(desk: Desk, renewal: Renewal
     [{"on": None}, {"on": "23.11.2026"}, {"on": "2026-02-30"}, {"reason": " "}, {"reason": "x" * 501}, {"more": 1}],
     ids=str,
 )
-def test_what_the_desk_does_not_say_rightly_changes_nothing(
+def test_invalid_request_of_the_desk_changes_nothing(
     desk: Desk, world: World, renewal: Renewal, bad: dict[str, Any]
 ) -> None:
     assert problem(mark(desk, path(renewal), **bad)) == (422, "invalid-request")
@@ -113,7 +115,7 @@ def test_what_the_desk_does_not_say_rightly_changes_nothing(
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_the_desks_word_opens_its_own_action_alone(desk: Desk, action: Action) -> None:
+def test_desk_token_is_for_its_own_action_only(desk: Desk, action: Action) -> None:
     body = {"on": TODAY.isoformat(), "reason": "unclaimed"}
     answers = {
         operator_api.SEE_BATCHES: desk.ask("GET", "batches", action),
@@ -126,7 +128,7 @@ def test_the_desks_word_opens_its_own_action_alone(desk: Desk, action: Action) -
             assert problem(answer) == (403, "action-refused")
 
 
-def test_a_letter_that_the_command_line_recorded_first_is_known(desk: Desk, world: World, renewal: Renewal) -> None:
+def test_return_recorded_by_the_command_line_is_recognised(desk: Desk, world: World, renewal: Renewal) -> None:
     with world.begin() as tx:
         posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved", TODAY, actor="mail room")
     assert mark(desk, path(renewal)).json == {"recorded": False}

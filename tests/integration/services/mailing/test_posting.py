@@ -47,7 +47,7 @@ def post(world: World, content: bytes, batch: str = "batch-000001") -> posting.P
         return posting.record_posted(tx, batch, manifest.read(content), TODAY, actor="operator")
 
 
-def test_the_manifest_names_each_letter_and_leaves_a_place_for_its_number(world: World, renewal: Renewal) -> None:
+def test_manifest_lists_each_letter_with_an_empty_number(world: World, renewal: Renewal) -> None:
     rows = rows_of(world)
     assert [row["server_name"] for row in rows] == ["a.example.hk", "b.example.hk"]
     assert [row["registered_number"] for row in rows] == ["", ""]
@@ -67,12 +67,12 @@ def test_numbers_filled_into_the_manifest_are_announced_once(world: World, renew
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
-def test_a_manifest_is_read_as_any_spreadsheet_saves_it(world: World, renewal: Renewal, encoding: str) -> None:
+def test_manifest_is_read_as_any_spreadsheet_saves_it(world: World, renewal: Renewal, encoding: str) -> None:
     content = filled(rows_of(world), numbered(1), numbered(2)).decode("utf-8-sig").encode(encoding)
     assert post(world, content) == posting.Posted(recorded=2, known=0, missing=0)
 
 
-def test_a_manifest_filled_in_two_goes_records_each_letter_once(world: World, renewal: Renewal) -> None:
+def test_manifest_filled_in_two_steps_records_each_letter_once(world: World, renewal: Renewal) -> None:
     rows = rows_of(world)
     assert post(world, filled(rows, numbered(1))) == posting.Posted(recorded=1, known=0, missing=1)
     assert post(world, filled(rows, numbered(1), numbered(2))) == posting.Posted(recorded=1, known=1, missing=0)
@@ -87,7 +87,7 @@ def test_a_manifest_filled_in_two_goes_records_each_letter_once(world: World, re
         ((numbered(1), numbered(1)), "line 3"),
     ],
 )
-def test_a_manifest_with_one_wrong_number_records_nothing(
+def test_manifest_with_one_wrong_number_records_nothing(
     world: World, renewal: Renewal, numbers: tuple[str, ...], why: str
 ) -> None:
     with pytest.raises(PostingRefused, match=why):
@@ -96,7 +96,7 @@ def test_a_manifest_with_one_wrong_number_records_nothing(
     assert world.announced(renewal.id) == []
 
 
-def test_a_number_given_to_another_letter_before_is_refused_whole(world: World, renewal: Renewal) -> None:
+def test_number_given_to_another_letter_before_is_refused_whole(world: World, renewal: Renewal) -> None:
     rows = rows_of(world)
     post(world, filled(rows, numbered(1)))
     with pytest.raises(PostingRefused, match="was posted as"):
@@ -108,13 +108,13 @@ def test_a_number_given_to_another_letter_before_is_refused_whole(world: World, 
 
 @pytest.mark.usefixtures("renewal")
 @pytest.mark.parametrize("batch", ["batch-000002", "batch-1", "1; DROP TABLE mails"])
-def test_a_batch_that_is_not_there_is_refused(world: World, batch: str) -> None:
+def test_unknown_batch_is_refused(world: World, batch: str) -> None:
     with pytest.raises(PostingRefused):
         post(world, filled(rows_of(world), numbered(1)), batch)
 
 
 @pytest.mark.usefixtures("renewal")
-def test_an_envelope_of_another_batch_is_refused(world: World) -> None:
+def test_envelope_of_another_batch_is_refused(world: World) -> None:
     rows = rows_of(world)
     rows[0]["envelope_id"] = str(uuid.uuid4())
     with pytest.raises(PostingRefused, match="not in batch-000001"):
@@ -122,12 +122,12 @@ def test_an_envelope_of_another_batch_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n", b'envelope_id,registered_number\n"x'])
-def test_a_file_that_is_no_manifest_is_refused(content: bytes) -> None:
+def test_file_that_is_no_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(PostingRefused):
         manifest.read(content)
 
 
-def test_a_letter_that_came_back_is_announced_once(world: World, renewal: Renewal) -> None:
+def test_returned_letter_is_announced_once(world: World, renewal: Renewal) -> None:
     envelope_id = renewal.letter("a.example.hk").envelope_id
     with world.begin() as tx, pytest.raises(PostingRefused):
         posting.record_returned(tx, envelope_id, "unknown at address", TODAY, actor="operator")
@@ -141,7 +141,7 @@ def test_a_letter_that_came_back_is_announced_once(world: World, renewal: Renewa
     assert world.envelope_states() == ["returned", "posted"]
 
 
-def test_after_a_return_a_new_letter_for_the_name_may_be_printed(world: World, renewal: Renewal) -> None:
+def test_new_letter_for_the_name_may_be_printed_after_a_return(world: World, renewal: Renewal) -> None:
     post(world, filled(rows_of(world), numbered(1), numbered(2)))
     with world.begin() as tx:
         posting.record_returned(tx, renewal.letter("a.example.hk").envelope_id, "moved away", TODAY, actor="operator")
@@ -151,7 +151,7 @@ def test_after_a_return_a_new_letter_for_the_name_may_be_printed(world: World, r
 
 
 @pytest.mark.parametrize("what", ["posted", "returned"])
-def test_what_the_post_says_and_a_replaced_letter_never_deadlock(world: World, renewal: Renewal, what: str) -> None:
+def test_posting_and_replacement_of_a_letter_never_deadlock(world: World, renewal: Renewal, what: str) -> None:
     content = filled(rows_of(world), numbered(1), numbered(2))
     letter = renewal.letter("a.example.hk")
     if what == "returned":

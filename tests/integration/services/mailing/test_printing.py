@@ -70,7 +70,7 @@ def test_every_server_name_gets_one_letter_with_its_pin(world: World) -> None:
     assert world.rows("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
 
 
-def test_a_chinese_address_is_on_the_letter(world: World) -> None:
+def test_chinese_address_is_on_the_letter(world: World) -> None:
     renewal = world.renewal()
     lines = ("香港九龍深水埗鴨寮街八十八號", "𨋢廠大廈十二樓乙室")
     world.apply(renewal.sealed(recipient_name="陳大文", address=lines))
@@ -80,7 +80,7 @@ def test_a_chinese_address_is_on_the_letter(world: World) -> None:
         assert line in text
 
 
-def test_a_printer_killed_between_file_and_row_writes_the_same_file_again(
+def test_printer_killed_between_file_and_row_writes_the_same_file_again(
     world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path
 ) -> None:
     world.apply(world.renewal().sealed())
@@ -95,7 +95,7 @@ def test_a_printer_killed_between_file_and_row_writes_the_same_file_again(
     assert world.rows("SELECT file_sha256 FROM pin_envelopes") == [(hashlib.sha256(before).hexdigest(),)]
 
 
-def test_what_a_crash_left_half_written_is_overwritten(world: World) -> None:
+def test_half_written_file_is_overwritten(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed())
     folder = world.posting / "batch-000001"
@@ -105,7 +105,7 @@ def test_what_a_crash_left_half_written_is_overwritten(world: World) -> None:
     assert [path.name for path in folder.iterdir()] == [f"{renewal.letter().envelope_id}.pdf"]
 
 
-def test_a_second_letter_with_another_pin_for_a_server_name_is_held(world: World) -> None:
+def test_second_letter_with_another_pin_for_a_server_name_is_held(world: World) -> None:
     renewal = world.renewal()
     first = renewal.letter()
     world.apply(sealed_event(first))
@@ -120,7 +120,7 @@ def test_a_second_letter_with_another_pin_for_a_server_name_is_held(world: World
     assert world.held() == ["envelope-conflict", "gap", "envelope-conflict"]
 
 
-def test_a_letter_that_cannot_be_opened_is_set_aside_and_the_others_go_on(world: World) -> None:
+def test_letter_that_cannot_be_decrypted_is_held_and_the_others_are_printed(world: World) -> None:
     renewal = world.renewal()
     stranger = seal(sealed_content(renewal.letter()), a_print_key("stranger")[1])
     world.apply(replace(renewal.sealed(), sealed=base64.b64encode(stranger).decode()))
@@ -212,12 +212,12 @@ def test_full_disk_holds_no_letter(world: World, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("sealed", ["", "no base64!", "===="])
-def test_a_blob_that_is_no_base64_is_held(world: World, sealed: str) -> None:
+def test_blob_that_is_no_base64_is_held(world: World, sealed: str) -> None:
     world.apply(replace(world.renewal().sealed(), sealed=sealed))
     assert world.held() == ["envelope-unusable"]
 
 
-def test_a_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(world: World) -> None:
+def test_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     world.print_all()
@@ -233,7 +233,7 @@ def test_a_letter_that_one_printer_has_just_claimed_is_not_claimed_by_another(wo
     assert claimed[2] is None
 
 
-def test_two_printers_at_once_print_each_letter_once(world: World) -> None:
+def test_concurrent_printers_print_each_letter_once(world: World) -> None:
     renewals = [world.renewal() for _ in range(6)]
     world.apply(*[renewal.sealed(name) for renewal in renewals for name in NAMES])
     counts: list[int] = []
@@ -248,7 +248,7 @@ def test_two_printers_at_once_print_each_letter_once(world: World) -> None:
     assert world.rows("SELECT count(*) FROM posting_batches") == [(1,)]
 
 
-def test_a_batch_closes_when_it_is_full_and_the_next_letter_goes_into_another(world: World) -> None:
+def test_batch_closes_when_it_is_full_and_the_next_letter_goes_into_another(world: World) -> None:
     world.rule = BatchRule(size=2, age=timedelta(days=1))
     renewal = world.renewal()
     world.apply(*[renewal.sealed(name) for name in NAMES])
@@ -259,7 +259,7 @@ def test_a_batch_closes_when_it_is_full_and_the_next_letter_goes_into_another(wo
     assert [path.parent.name for path in world.posting.rglob("manifest.csv")] == ["batch-000001"]
 
 
-def test_a_batch_closes_when_it_is_old_and_none_of_its_letters_is_at_the_printer(world: World) -> None:
+def test_batch_closes_when_it_is_old_and_none_of_its_letters_is_at_the_printer(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed("a.example.hk"), renewal.sealed("b.example.hk"))
     print_next(world.print_pool, world.printer(), clock=world.clock)
@@ -295,12 +295,12 @@ def test_a_batch_closes_when_it_is_old_and_none_of_its_letters_is_at_the_printer
         "CREATE TABLE t (x INT)",
     ],
 )
-def test_the_print_role_sees_and_changes_nothing_but_envelopes_and_batches(world: World, forbidden: str) -> None:
+def test_print_role_can_access_only_envelopes_and_batches(world: World, forbidden: str) -> None:
     with world.print_pool.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(forbidden.encode())
 
 
-def test_the_other_processes_do_not_even_load_what_opens_a_blob() -> None:
+def test_other_processes_do_not_import_the_decryption_of_letters() -> None:
     probe = "import sys, services.mailing.main; print(sum('print_key' in m or m == 'typst' for m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"

@@ -72,7 +72,7 @@ def test_work_sends_print_prints_and_the_operator_records_the_post(world: World,
     assert rows_of(world)
 
 
-def test_the_operator_records_what_came_back_and_sees_what_waits(world: World, environment: dict[str, str]) -> None:
+def test_operator_records_returns_and_lists_open_work(world: World, environment: dict[str, str]) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested(), renewal.sealed())
     world.send_all()
@@ -105,7 +105,7 @@ def test_the_operator_records_what_came_back_and_sees_what_waits(world: World, e
         ["bounced", "-"],
     ],
 )
-def test_a_refused_command_is_one_line_without_a_trace(environment: dict[str, str], arguments: list[str]) -> None:
+def test_refused_command_is_one_line_without_a_traceback(environment: dict[str, str], arguments: list[str]) -> None:
     done = command(environment, *arguments, *CLERK, given="Subject: I am on holiday\n\n")
     assert done.returncode == 1
     assert done.stderr.startswith("report-refused: " if arguments[0] == "bounced" else "posting-refused: ")
@@ -113,7 +113,7 @@ def test_a_refused_command_is_one_line_without_a_trace(environment: dict[str, st
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_web_process_has_nothing_for_the_public(world: World) -> None:
+def test_web_process_has_no_public_route(world: World) -> None:
     client = make_app(world.pool).test_client()
     assert client.get("/mailing/v1/nothing").mimetype == "application/problem+json"
 
@@ -134,7 +134,7 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("environment")
-def test_letters_are_kept_for_as_long_as_it_is_set_and_else_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_are_kept_only_for_the_configured_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert print_settings.read_settings().letters_kept == timedelta()
     monkeypatch.setenv("POSTED_LETTERS_KEPT_SECONDS", "86400")
     assert print_settings.read_settings().letters_kept == timedelta(days=1)
@@ -151,6 +151,6 @@ def test_production_sends_no_mail_in_the_clear_to_another_machine(monkeypatch: p
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_claimed_mails_lease_outlasts_its_conversation() -> None:
+def test_claimed_mails_lease_outlasts_its_conversation() -> None:
     settings = read_settings()
     assert settings.lease.total_seconds() >= 9 * settings.smtp_timeout

@@ -65,7 +65,7 @@ STAGES: Mapping[str, tuple[Callable[[World], None], str]] = {
 
 
 @pytest.mark.parametrize(("bring", "then"), STAGES.values(), ids=STAGES)
-def test_a_letter_gives_way_wherever_it_is(world: World, bring: Callable[[World], None], then: str) -> None:
+def test_letter_is_replaced_in_every_state(world: World, bring: Callable[[World], None], then: str) -> None:
     renewal = world.renewal()
     old = renewal.letter()
     world.apply(sealed_event(old))
@@ -86,7 +86,7 @@ def test_a_letter_gives_way_wherever_it_is(world: World, bring: Callable[[World]
     ]
 
 
-def test_one_that_could_not_be_read_is_replaced_too(world: World) -> None:
+def test_unreadable_letter_is_replaced(world: World) -> None:
     renewal = world.renewal()
     old = renewal.letter()
     stranger = seal(sealed_content(old), a_print_key("stranger")[1])
@@ -99,7 +99,7 @@ def test_one_that_could_not_be_read_is_replaced_too(world: World) -> None:
     assert world.rows("SELECT count(*) FROM pin_envelopes WHERE sealed IS NOT NULL") == [(0,)]
 
 
-def test_a_replacement_may_be_replaced_and_comes_twice_without_harm(world: World) -> None:
+def test_replacement_may_be_replaced_and_redelivered(world: World) -> None:
     first = world.renewal().letter()
     second = replacement(first)
     third = replace(replacement(first, pin="1111222233334444"), replaces=second.envelope_id)
@@ -113,7 +113,7 @@ def test_a_replacement_may_be_replaced_and_comes_twice_without_harm(world: World
     assert world.rows("SELECT envelope_id FROM pin_envelopes WHERE state = 'printed'") == [(third.envelope_id,)]
 
 
-def test_the_letters_of_other_server_names_stay(world: World) -> None:
+def test_letters_of_other_server_names_stay(world: World) -> None:
     renewal = world.renewal()
     other = renewal.letter("a.example.hk")
     world.apply(renewal.sealed(), sealed_event(other), replacement(renewal.letter()))
@@ -124,7 +124,7 @@ def test_the_letters_of_other_server_names_stay(world: World) -> None:
     ]
 
 
-def test_a_second_letter_that_replaces_nothing_is_held_as_before(world: World) -> None:
+def test_second_letter_without_replaces_is_held(world: World) -> None:
     letter = world.renewal().letter()
     world.apply(sealed_event(letter), replace(replacement(letter), replaces=None))
     assert world.held() == ["envelope-conflict"]
@@ -138,7 +138,7 @@ def test_no_new_letter_is_printed_for_a_renewal_that_ended(world: World) -> None
     assert world.envelope_states() == ["dropped", "dropped"]
 
 
-def test_a_letter_that_was_replaced_in_its_batch_is_in_no_manifest_and_its_file_is_erased(world: World) -> None:
+def test_letter_that_was_replaced_in_its_batch_is_in_no_manifest_and_its_file_is_erased(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed())
     print_it(world)
@@ -152,7 +152,7 @@ def test_a_letter_that_was_replaced_in_its_batch_is_in_no_manifest_and_its_file_
     assert old not in world.letters()
 
 
-def test_a_letter_that_came_back_and_was_replaced_waits_for_nobody(world: World) -> None:
+def test_returned_and_replaced_letter_is_no_open_work(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.sealed())
     bring_back(world)

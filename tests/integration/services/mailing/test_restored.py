@@ -13,7 +13,7 @@ from tests.support.engines import Database
 from tests.support.recalling import bring_back, travelled
 
 
-def test_a_restored_database_does_not_send_a_csr_request_that_was_announced(
+def test_restored_database_does_not_send_a_csr_request_that_was_announced(
     world: World, mailing_database: Database
 ) -> None:
     renewal = world.renewal()
@@ -32,7 +32,7 @@ def test_a_restored_database_does_not_send_a_csr_request_that_was_announced(
 
 
 @pytest.mark.parametrize("trouble", ["451 Busy", LOSE_CONNECTION])
-def test_a_csr_request_put_off_while_its_renewal_is_cancelled_is_not_sent(world: World, trouble: str) -> None:
+def test_delayed_csr_request_of_a_cancelled_renewal_is_not_sent(world: World, trouble: str) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.data.append(trouble)
@@ -49,7 +49,7 @@ def test_a_csr_request_put_off_while_its_renewal_is_cancelled_is_not_sent(world:
     assert sorted(world.mail_states()) == [("csr-request", "dropped"), ("renewal-cancelled", "sent")]
 
 
-def test_a_bounced_csr_request_of_a_cancelled_renewal_is_not_sent_again_by_an_operator(world: World) -> None:
+def test_bounced_csr_request_of_a_cancelled_renewal_is_not_sent_again_by_an_operator(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.rcpt.append("550 No such mailbox")
@@ -62,7 +62,7 @@ def test_a_bounced_csr_request_of_a_cancelled_renewal_is_not_sent_again_by_an_op
     assert world.send_all() == []
 
 
-def test_a_refund_announced_under_two_ids_is_shown_once(world: World) -> None:
+def test_refund_announced_under_two_ids_is_shown_once(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     for _ in range(2):

@@ -14,7 +14,7 @@ from tests.integration.services.mailing.mail_server import LOSE_CONNECTION
 from tests.integration.services.mailing.world import World, parse, text_of
 
 
-def test_the_ar_whom_identity_attested_gets_the_csr_request(world: World) -> None:
+def test_ar_whom_identity_attested_gets_the_csr_request(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     assert world.send()
@@ -30,9 +30,7 @@ def test_the_ar_whom_identity_attested_gets_the_csr_request(world: World) -> Non
 
 
 @pytest.mark.parametrize("order", list(permutations(["asked", "sealed", "asked again"])))
-def test_one_mail_is_sent_in_whatever_order_and_however_often_the_two_topics_arrive(
-    world: World, order: tuple[str, ...]
-) -> None:
+def test_one_mail_is_sent_in_any_order_of_repeated_events(world: World, order: tuple[str, ...]) -> None:
     renewal = world.renewal()
     asked, sealed = world.record(renewal.csr_requested()), world.record(renewal.sealed())
     records = {"asked": asked, "asked again": asked, "sealed": sealed}
@@ -47,7 +45,7 @@ def test_one_mail_is_sent_in_whatever_order_and_however_often_the_two_topics_arr
     assert world.held() == []
 
 
-def test_a_second_request_for_the_same_renewal_sends_nothing_new(world: World) -> None:
+def test_second_request_for_the_same_renewal_sends_no_mail(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested(), renewal.csr_requested())
     while world.send():
@@ -55,7 +53,7 @@ def test_a_second_request_for_the_same_renewal_sends_nothing_new(world: World) -
     assert len(world.server.taken) == 1
 
 
-def test_a_451_puts_the_mail_off_and_then_it_goes(world: World) -> None:
+def test_reply_451_delays_the_mail(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.data.append("451 Busy")
@@ -68,7 +66,7 @@ def test_a_451_puts_the_mail_off_and_then_it_goes(world: World) -> None:
     assert world.announced_types(renewal.id) == ["csr-request-sent"]
 
 
-def test_a_mail_put_off_for_five_days_bounces(world: World) -> None:
+def test_mail_delayed_for_five_days_bounces(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.pass_time(days=6)
@@ -77,7 +75,7 @@ def test_a_mail_put_off_for_five_days_bounces(world: World) -> None:
     assert world.announced_types(renewal.id) == ["mail-bounced"]
 
 
-def test_a_550_bounces_and_is_not_tried_again(world: World) -> None:
+def test_reply_550_bounces_and_is_not_retried(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.rcpt.append("550 No such mailbox")
@@ -88,7 +86,7 @@ def test_a_550_bounces_and_is_not_tried_again(world: World) -> None:
     assert world.announced_types(renewal.id) == ["mail-bounced"]
 
 
-def test_a_connection_lost_after_the_dot_sends_the_same_bytes_once_more(world: World) -> None:
+def test_connection_lost_after_the_dot_resends_the_same_bytes_once(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.server.data.append(LOSE_CONNECTION)
@@ -119,7 +117,7 @@ def test_after_a_second_loss_an_operator_decides(world: World) -> None:
         posting.resend(tx, mail_id, actor="operator")
 
 
-def test_a_sender_killed_in_the_middle_costs_one_repetition_at_most(world: World) -> None:
+def test_killed_sender_causes_one_repetition_at_most(world: World) -> None:
     renewal = world.renewal()
     world.apply(renewal.csr_requested())
     world.rows("UPDATE mails SET state = 'sending', tries = 1, due_at = due_at + interval '30 s' RETURNING id")
@@ -137,7 +135,7 @@ def test_a_sender_killed_in_the_middle_costs_one_repetition_at_most(world: World
         (Language.SIMPLIFIED_CHINESE, "提交证书签名请求（CSR）", "请在该服务器的当前证书到期前提交每份CSR。"),
     ],
 )
-def test_a_chinese_mail_crosses_smtp_in_ascii_and_arrives_in_chinese(
+def test_chinese_mail_crosses_smtp_in_ascii_and_arrives_in_chinese(
     world: World, language: Language, title: str, words: str
 ) -> None:
     """RFC 2047 for its headers; UTF-8, quoted-printable, for its bodies."""
@@ -161,14 +159,14 @@ def test_a_chinese_mail_crosses_smtp_in_ascii_and_arrives_in_chinese(
         assert f"{language.lower()}/renewals/{renewal.id}" in part.get_content()
 
 
-def test_the_language_is_that_of_the_signed_document_whatever_application_says(world: World) -> None:
+def test_mail_language_is_that_of_the_signed_document(world: World) -> None:
     world.apply(world.renewal(Language.SIMPLIFIED_CHINESE).csr_requested(language=Language.ENGLISH))
     assert world.send()
     assert "服务器" in text_of(parse(world.server.taken[0]))
 
 
 @pytest.mark.parametrize("whose", ["identity_signer", "payment_signer"])
-def test_a_proof_by_an_intruder_is_held_and_nothing_is_sent(world: World, whose: str) -> None:
+def test_forged_proof_is_held_and_sends_no_mail(world: World, whose: str) -> None:
     renewal = world.renewal()
     setattr(renewal, whose, "stranger")
     world.apply(renewal.csr_requested())
@@ -177,7 +175,7 @@ def test_a_proof_by_an_intruder_is_held_and_nothing_is_sent(world: World, whose:
 
 
 @pytest.mark.parametrize("receipt", ["", "no token at all", "attestation"])
-def test_a_request_without_payments_receipt_is_held_and_nothing_is_sent(world: World, receipt: str) -> None:
+def test_request_without_a_receipt_is_held_and_sends_no_mail(world: World, receipt: str) -> None:
     renewal = world.renewal()
     proof = renewal.attestation() if receipt == "attestation" else receipt
     world.apply(renewal.csr_requested(receipt=proof))
@@ -198,14 +196,14 @@ def test_proofs_of_another_document_renewal_or_fee_are_held(world: World) -> Non
 
 
 @pytest.mark.parametrize("address", ["chan@example.hk\r\nBcc: all@example.hk", "not an address", ""])
-def test_an_address_that_is_none_is_held(world: World, address: str) -> None:
+def test_invalid_address_is_held(world: World, address: str) -> None:
     renewal = world.renewal()
     renewal.ar = replace(renewal.ar, email=address)
     world.apply(renewal.csr_requested())
     assert world.held() == ["not-an-e-mail-address"]
 
 
-def test_a_name_with_line_breaks_adds_no_header(world: World) -> None:
+def test_name_with_line_breaks_adds_no_header(world: World) -> None:
     renewal = world.renewal()
     renewal.ar = replace(renewal.ar, name="Eve\r\nBcc: all@example.hk\r\n\r\n<b>Hello</b>")
     world.apply(renewal.csr_requested())

@@ -21,7 +21,7 @@ from tests.support.problems import problem
 ID = "11111111-1111-4111-8111-111111111111"
 
 
-def test_a_checkout_is_opened_for_what_the_renewal_costs(world: World) -> None:
+def test_checkout_has_the_fee_of_the_renewal(world: World) -> None:
     renewal_id = world.submitted()
     answer = world.ask_for_checkout(renewal_id)
     assert answer.status_code == 200
@@ -31,14 +31,14 @@ def test_a_checkout_is_opened_for_what_the_renewal_costs(world: World) -> None:
     assert world.sandbox.press(body["checkout_url"], "cancel").headers["Location"].endswith(f"/renewals/{renewal_id}")
 
 
-def test_asking_again_answers_the_same_open_checkout(world: World) -> None:
+def test_repeated_request_returns_the_same_open_checkout(world: World) -> None:
     renewal_id = world.submitted()
     assert world.checkout_url(renewal_id) == world.checkout_url(renewal_id)
     (reference,) = world.checkout_ids(renewal_id)
     assert len(world.sandbox.effects("session", reference)) == 1
 
 
-def test_the_same_request_is_answered_the_same_and_another_body_is_refused(world: World) -> None:
+def test_same_key_gets_the_same_answer_and_another_body_is_refused(world: World) -> None:
     renewal_id = world.submitted()
     authorisation = world.authorisation(renewal_id)
     answers = [world.ask_for_checkout(renewal_id, authorisation=authorisation, key="key-00001") for _ in range(2)]
@@ -47,7 +47,7 @@ def test_the_same_request_is_answered_the_same_and_another_body_is_refused(world
     assert problem(world.ask_for_checkout(renewal_id, key="key-00001")) == (422, "idempotency-key-reused")
 
 
-def test_an_authorisation_is_used_once(world: World) -> None:
+def test_authorisation_can_be_used_once(world: World) -> None:
     renewal_id = world.submitted()
     authorisation = world.authorisation(renewal_id)
     assert world.ask_for_checkout(renewal_id, authorisation=authorisation).status_code == 200
@@ -56,7 +56,7 @@ def test_an_authorisation_is_used_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", ["error", "lost", "hang"])
-def test_a_provider_in_trouble_is_503_and_the_same_request_works_later(world: World, fault: str) -> None:
+def test_provider_error_is_503_and_the_same_request_works_later(world: World, fault: str) -> None:
     renewal_id = world.submitted()
     authorisation = world.authorisation(renewal_id)
     world.sandbox.order_fault("create", fault, seconds=6)
@@ -69,14 +69,14 @@ def test_a_provider_in_trouble_is_503_and_the_same_request_works_later(world: Wo
     assert len(world.sandbox.effects("session", reference)) == 1
 
 
-def test_a_provider_that_is_down_is_503_and_nothing_is_lost(world: World) -> None:
+def test_provider_that_is_down_is_503_and_nothing_is_lost(world: World) -> None:
     renewal_id = world.submitted()
     down = World(pool=world.pool, sandbox=world.sandbox, provider_url=f"http://127.0.0.1:{free_port()}")
     assert problem(down.ask_for_checkout(renewal_id)) == (503, "provider-unavailable")
     assert world.ask_for_checkout(renewal_id).status_code == 200
 
 
-def test_requests_at_the_same_time_open_one_session(world: World) -> None:
+def test_concurrent_requests_open_one_session(world: World) -> None:
     renewal_id = world.submitted()
     answers: list[TestResponse] = []
     threads = [threading.Thread(target=lambda: answers.append(world.ask_for_checkout(renewal_id))) for _ in range(4)]
@@ -90,7 +90,7 @@ def test_requests_at_the_same_time_open_one_session(world: World) -> None:
     assert len(world.sandbox.effects("session", reference)) == 1
 
 
-def test_a_checkout_that_ended_at_the_provider_gives_way_to_a_new_one(world: World) -> None:
+def test_checkout_that_ended_at_the_provider_is_replaced(world: World) -> None:
     renewal_id = world.submitted(pay_before=world.clock() + timedelta(seconds=3))
     first = world.checkout_url(renewal_id)
     time.sleep(3.1)  # the provider ends the session by its own clock
@@ -101,13 +101,13 @@ def test_a_checkout_that_ended_at_the_provider_gives_way_to_a_new_one(world: Wor
     assert world.checkout_url(renewal_id) != first
 
 
-def test_a_renewal_that_has_not_arrived_says_so_and_when_to_ask_again(world: World) -> None:
+def test_unknown_renewal_is_404_with_retry_after(world: World) -> None:
     answer = world.ask_for_checkout(RenewalId(uuid.uuid4()))
     assert problem(answer) == (404, "payment-not-ready")
     assert answer.headers["Retry-After"] == "2"
 
 
-def test_other_peoples_payments_look_as_if_there_were_none(world: World) -> None:
+def test_payments_of_other_subscribers_are_404(world: World) -> None:
     renewal_id = world.captured()
     stranger = {"sub": "ar-9", "subscriber_id": "sub-9"}
     assert problem(world.ask_for_checkout(renewal_id, **stranger)) == (404, "payment-not-ready")
@@ -115,7 +115,7 @@ def test_other_peoples_payments_look_as_if_there_were_none(world: World) -> None
     assert problem(world.show(renewal_id, "/receipt", **stranger)) == (404, "payment-not-ready")
 
 
-def test_another_ar_of_the_subscriber_may_look_but_not_pay(world: World) -> None:
+def test_another_ar_of_the_subscriber_may_read_but_not_pay(world: World) -> None:
     renewal_id = world.submitted()
     assert problem(world.ask_for_checkout(renewal_id, sub="ar-2")) == (403, "not-the-representative")
     assert world.show(renewal_id, sub="ar-2").status_code == 200
@@ -131,14 +131,14 @@ def test_another_ar_of_the_subscriber_may_look_but_not_pay(world: World) -> None
     ],
     ids=["renewal", "ar", "subscriber", "certificate"],
 )
-def test_an_authorisation_for_something_else_is_refused(world: World, claims: dict[str, str]) -> None:
+def test_authorisation_for_another_renewal_or_purpose_is_refused(world: World, claims: dict[str, str]) -> None:
     renewal_id = world.submitted()
     answer = world.ask_for_checkout(renewal_id, authorisation=world.authorisation(renewal_id, **claims))
     assert problem(answer) == (403, "authorisation-refused")
     assert world.checkout_ids(renewal_id) == []
 
 
-def test_an_expired_or_forged_authorisation_is_refused(world: World) -> None:
+def test_expired_or_forged_authorisation_is_refused(world: World) -> None:
     renewal_id = world.submitted()
     old = world.authorisation(renewal_id)
     forger = World(pool=world.pool, sandbox=world.sandbox, identity_key=signing_key("stranger"))
@@ -150,7 +150,7 @@ def test_an_expired_or_forged_authorisation_is_refused(world: World) -> None:
     assert problem(world.ask_for_checkout(renewal_id, authorisation=old)) == (403, "authorisation-refused")
 
 
-def test_nothing_opens_after_the_last_day_to_pay_or_once_it_is_paid(world: World) -> None:
+def test_no_checkout_opens_after_the_payment_deadline_or_the_capture(world: World) -> None:
     late = world.submitted()
     world.later += timedelta(days=8)
     assert problem(world.ask_for_checkout(late)) == (409, "payment-closed")
@@ -158,7 +158,7 @@ def test_nothing_opens_after_the_last_day_to_pay_or_once_it_is_paid(world: World
     assert problem(world.ask_for_checkout(world.captured())) == (409, "already-paid")
 
 
-def test_a_payment_shows_its_course_and_its_receipt(world: World) -> None:
+def test_payment_shows_its_state_and_its_receipt(world: World) -> None:
     renewal_id = world.submitted()
     assert world.show(renewal_id).get_json()["state"] == "awaiting-checkout"
     assert problem(world.show(renewal_id, "/receipt")) == (404, "no-receipt-yet")
@@ -172,7 +172,7 @@ def test_a_payment_shows_its_course_and_its_receipt(world: World) -> None:
     assert {name: receipt[name] for name in shared} == {name: claims[name] for name in shared}
 
 
-def test_nobody_looks_or_pays_without_signing_in(world: World) -> None:
+def test_request_without_a_token_is_401(world: World) -> None:
     assert problem(world.http.get(f"/payment/v1/payments/{ID}")) == (401, "token-refused")
     assert problem(world.http.get(f"/payment/v1/payments/{ID}/receipt")) == (401, "token-refused")
     assert problem(world.http.post("/payment/v1/checkouts", json={})) == (401, "token-refused")
@@ -195,19 +195,19 @@ BAD_BODIES: list[Any] = [
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))
-def test_a_bad_body_gets_a_problem_and_never_a_500(world: World, body: bytes) -> None:
+def test_bad_body_gets_a_problem_and_never_a_500(world: World, body: bytes) -> None:
     headers = world.access() | {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
     answer = world.http.post("/payment/v1/checkouts", data=body, headers=headers)
     assert problem(answer)[0] in {400, 413, 422}
 
 
-def test_a_megabyte_is_refused(world: World) -> None:
+def test_body_of_a_megabyte_is_refused(world: World) -> None:
     headers = world.access() | {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
     assert problem(world.http.post("/payment/v1/checkouts", data=b" " * 1_000_000, headers=headers))[0] == 413
     assert problem(world.post_webhook(ID, body=b" " * 1_000_000))[0] == 413
 
 
-def test_a_missing_idempotency_key_is_refused(world: World) -> None:
+def test_missing_idempotency_key_is_refused(world: World) -> None:
     body = {"renewal_id": ID, "authorisation": "x"}
     answer = world.http.post("/payment/v1/checkouts", json=body, headers=world.access())
     assert problem(answer) == (400, "idempotency-key-missing")
@@ -236,7 +236,7 @@ def signature_of(body: bytes, world: World, *, age: timedelta = timedelta(), sec
     ],
     ids=lambda changes: str(changes)[:50],
 )
-def test_a_bad_webhook_is_refused_and_changes_nothing(world: World, changes: dict[str, str]) -> None:
+def test_bad_webhook_is_refused_and_changes_nothing(world: World, changes: dict[str, str]) -> None:
     renewal_id = world.paid()
     reference = world.checkout_ids(renewal_id)[0]
     answer = world.post_webhook(reference, webhook_id=changes.pop("webhook_id", "msg_1"), **changes)
@@ -259,25 +259,25 @@ def test_a_bad_webhook_is_refused_and_changes_nothing(world: World, changes: dic
         (b'{"type":"customer.created"}', "other-kind"),
     ],
 )
-def test_a_signed_webhook_that_means_nothing_here_is_taken_and_counted(world: World, body: bytes, outcome: str) -> None:
+def test_signed_webhook_of_an_unused_type_is_accepted_and_counted(world: World, body: bytes, outcome: str) -> None:
     before = WEBHOOKS.labels(outcome)._value.get()
     assert world.post_webhook("", body=body).status_code == 204
     assert WEBHOOKS.labels(outcome)._value.get() == before + 1
     assert world.rows("SELECT id FROM provider_webhooks") == []
 
 
-def test_a_signed_webhook_about_something_unknown_is_taken_and_forgotten(world: World) -> None:
+def test_signed_webhook_about_an_unknown_payment_is_accepted_and_ignored(world: World) -> None:
     for number, reference in enumerate((str(uuid.uuid4()), "refund-7", "", "\\u0000")):
         answer = world.post_webhook(reference, webhook_id=f"msg_{number}")
         assert answer.status_code == 204, answer.text
 
 
-def test_a_webhook_signed_over_other_bytes_is_refused(world: World) -> None:
+def test_webhook_signed_over_other_bytes_is_refused(world: World) -> None:
     signature = webhook_headers(webhook_body(ID), "msg_1", world.clock(), OLD_SECRET)["webhook-signature"]
     assert problem(world.post_webhook(str(uuid.uuid4()), **{"webhook-signature": signature}))[0] == 400
 
 
-def test_the_api_describes_itself(world: World) -> None:
+def test_openapi_document_is_served(world: World) -> None:
     document = world.http.get("/payment/v1/openapi.json").get_json()
     assert set(document["paths"]) == {
         "/payment/v1/checkouts",
@@ -288,7 +288,7 @@ def test_the_api_describes_itself(world: World) -> None:
     }
 
 
-def test_the_published_keys_verify_a_receipt(world: World) -> None:
+def test_published_keys_verify_a_receipt(world: World) -> None:
     published = world.http.get("/payment/v1/jwks").get_json()
     receipt = world.show(world.captured(), "/receipt").get_json()
     claims = verify(

@@ -23,7 +23,7 @@ def kinds(world: World, renewal_id: RenewalId) -> list[type]:
     return [type(event) for event in world.announced(renewal_id)]
 
 
-def test_a_paid_renewal_is_captured_and_announced_with_a_signed_receipt(world: World) -> None:
+def test_paid_renewal_is_captured_and_announced_with_a_signed_receipt(world: World) -> None:
     renewal_id = world.paid()
     world.work_later()
     (event,) = world.announced(renewal_id)
@@ -50,7 +50,7 @@ def test_a_paid_renewal_is_captured_and_announced_with_a_signed_receipt(world: W
     assert ledger == [("provider", "renewal-fees", AMOUNT, "HKD")]
 
 
-def test_a_webhook_makes_the_capture_happen_at_once_and_a_second_one_changes_nothing(world: World) -> None:
+def test_webhook_triggers_the_capture_and_a_second_one_changes_nothing(world: World) -> None:
     renewal_id = world.paid()
     world.work()
     assert world.state(renewal_id) == "open"
@@ -63,13 +63,13 @@ def test_a_webhook_makes_the_capture_happen_at_once_and_a_second_one_changes_not
     assert len(world.rows("SELECT id FROM provider_webhooks")) == 1
 
 
-def test_a_lost_webhook_is_made_up_for_by_asking(world: World) -> None:
+def test_lost_webhook_is_compensated_by_polling(world: World) -> None:
     renewal_id = world.paid()
     world.work_later()
     assert (world.state(renewal_id), len(world.captures(renewal_id))) == ("captured", 1)
 
 
-def test_a_payer_who_takes_long_is_still_found(world: World) -> None:
+def test_slow_payment_is_still_found(world: World) -> None:
     renewal_id = world.submitted()
     url = world.checkout_url(renewal_id)
     for _ in range(10):
@@ -79,7 +79,7 @@ def test_a_payer_who_takes_long_is_still_found(world: World) -> None:
     assert world.state(renewal_id) == "captured"
 
 
-def test_a_second_capture_changes_nothing(world: World) -> None:
+def test_second_capture_changes_nothing(world: World) -> None:
     renewal_id = world.captured()
     world.rows("UPDATE payments SET due_at = created_at RETURNING id")
     world.work()
@@ -87,7 +87,7 @@ def test_a_second_capture_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("operation", ["retrieve", "capture"])
-def test_an_outage_of_the_provider_delays_the_capture_and_loses_nothing(world: World, operation: str) -> None:
+def test_provider_outage_delays_the_capture(world: World, operation: str) -> None:
     renewal_id = world.paid()
     world.sandbox.order_fault(operation, "error", times=3)
     for _ in range(3):
@@ -97,7 +97,7 @@ def test_an_outage_of_the_provider_delays_the_capture_and_loses_nothing(world: W
     assert (world.state(renewal_id), len(world.captures(renewal_id))) == ("captured", 1)
 
 
-def test_a_capture_whose_answer_was_lost_is_found_and_announced_once(world: World) -> None:
+def test_capture_whose_answer_was_lost_is_found_and_announced_once(world: World) -> None:
     renewal_id = world.paid()
     world.sandbox.order_fault("capture", "lost")
     world.work_later()
@@ -107,7 +107,7 @@ def test_a_capture_whose_answer_was_lost_is_found_and_announced_once(world: Worl
     assert kinds(world, renewal_id) == [PaymentCaptured]
 
 
-def test_two_workers_on_one_due_payment_do_the_call_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_workers_call_the_provider_once_for_a_payment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.paid()
     world.later += timedelta(minutes=6)
     assert StoppedCall(monkeypatch, "capture").race(world.capture_next) == [False, False, False, False, True]
@@ -115,7 +115,7 @@ def test_two_workers_on_one_due_payment_do_the_call_once(world: World, monkeypat
     assert (len(world.captures(renewal_id)), kinds(world, renewal_id)) == (1, [PaymentCaptured])
 
 
-def test_a_hint_that_comes_during_the_call_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webhook_during_the_call_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.submitted()
     url = world.checkout_url(renewal_id)
     world.later += timedelta(minutes=6)
@@ -132,7 +132,7 @@ def test_a_hint_that_comes_during_the_call_is_not_lost(world: World, monkeypatch
     assert world.state(renewal_id) == "captured"
 
 
-def test_a_worker_that_died_during_the_call_is_replaced_when_its_lease_is_over(world: World) -> None:
+def test_payment_of_a_dead_worker_is_claimed_after_its_lease(world: World) -> None:
     renewal_id = world.paid()
     world.later += timedelta(minutes=6)
     world.rows("UPDATE payments SET leased_until = %s RETURNING id", world.clock() + timedelta(seconds=60))
@@ -152,7 +152,7 @@ def test_another_amount_at_the_provider_is_held_and_never_captured(world: World)
     assert world.rows("SELECT count(*) FROM audit_log WHERE action = 'payment-held'") == [(1,)]
 
 
-def test_a_paid_session_of_another_amount_is_held_even_when_it_is_closed(world: World) -> None:
+def test_paid_session_of_another_amount_is_held_even_when_it_is_closed(world: World) -> None:
     renewal_id = world.paid()
     world.rows("UPDATE checkouts SET amount_minor = amount_minor - 1 RETURNING id")
     world.handle(closure(renewal_id))
@@ -186,14 +186,14 @@ def test_closing_an_unpaid_checkout_expires_the_payment_and_closes_the_page(worl
     assert (kinds(world, renewal_id), world.captures(renewal_id)) == ([PaymentExpired], [])
 
 
-def test_a_payment_that_came_before_the_closing_is_captured(world: World) -> None:
+def test_payment_that_came_before_the_closing_is_captured(world: World) -> None:
     renewal_id = world.paid()
     world.handle(closure(renewal_id))
     world.work()
     assert (kinds(world, renewal_id), len(world.captures(renewal_id))) == ([PaymentCaptured], 1)
 
 
-def test_closing_waits_for_the_providers_word(world: World) -> None:
+def test_closing_waits_for_the_providers_answer(world: World) -> None:
     renewal_id = world.submitted()
     world.checkout_url(renewal_id)
     world.handle(closure(renewal_id))
@@ -214,9 +214,7 @@ def test_closing_a_payment_without_a_checkout_expires_it_once_the_provider_knows
 
 
 @pytest.mark.parametrize(("state", "answer"), [("captured", PaymentCaptured), ("expired", PaymentExpired)])
-def test_a_closure_that_is_asked_for_again_is_answered_again_and_changes_nothing(
-    world: World, state: str, answer: type
-) -> None:
+def test_repeated_closure_request_is_answered_again_and_changes_nothing(world: World, state: str, answer: type) -> None:
     renewal_id = world.captured() if state == "captured" else world.submitted()
     world.handle(closure(renewal_id))
     world.work()
@@ -229,7 +227,7 @@ def test_a_closure_that_is_asked_for_again_is_answered_again_and_changes_nothing
     assert len(world.captures(renewal_id)) == (state == "captured")
 
 
-def test_a_closure_that_is_asked_for_again_while_it_is_closing_asks_the_provider_at_once(world: World) -> None:
+def test_repeated_closure_request_while_closing_polls_the_provider_at_once(world: World) -> None:
     renewal_id = world.submitted()
     world.handle(closure(renewal_id))
     world.sandbox.order_fault("retrieve", "error", times=5)
@@ -253,7 +251,7 @@ def test_closing_an_intent_leaves_no_session_that_can_be_paid(world: World, faul
     assert len(world.sandbox.effects("session", reference)) == 1
 
 
-def test_a_payment_paid_before_the_answer_of_its_opening_arrived_is_captured(world: World) -> None:
+def test_payment_paid_before_the_answer_of_its_opening_arrived_is_captured(world: World) -> None:
     renewal_id = world.submitted()
     world.sandbox.order_fault("create", "lost")
     assert world.ask_for_checkout(renewal_id).status_code == 503
@@ -275,7 +273,7 @@ def _checkout(world: World, renewal_id: RenewalId) -> Checkout:
     return checkout
 
 
-def test_a_held_payment_goes_on_after_an_operators_recheck(world: World) -> None:
+def test_held_payment_continues_after_an_operators_recheck(world: World) -> None:
     renewal_id = world.paid()
     world.rows("UPDATE checkouts SET amount_minor = amount_minor - 1 RETURNING id")
     world.work_later()
@@ -288,7 +286,7 @@ def test_a_held_payment_goes_on_after_an_operators_recheck(world: World) -> None
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'recheck'") == [("operator-7",)]
 
 
-def test_a_second_submission_of_one_renewal_is_ignored(world: World) -> None:
+def test_second_submission_of_one_renewal_is_ignored(world: World) -> None:
     event = renewal_submitted(now=world.clock())
     world.handle(event)
     assert not world.changes_something(event)
@@ -306,7 +304,7 @@ def test_closing_an_unknown_payment_is_refused(world: World) -> None:
         world.handle(closure(renewal_submitted(now=world.clock()).renewal_id))
 
 
-def test_a_checkout_that_was_just_paid_comes_before_a_thousand_overdue_look_ups(world: World) -> None:
+def test_paid_checkout_comes_before_a_thousand_overdue_polls(world: World) -> None:
     renewal_id = world.paid()
     world.rows(
         """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor, currency,
@@ -319,7 +317,7 @@ def test_a_checkout_that_was_just_paid_comes_before_a_thousand_overdue_look_ups(
     assert world.state(renewal_id) == "captured"
 
 
-def test_payments_that_fail_here_delay_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_payments_delay_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     failing, sound = [world.paid() for _ in range(3)], world.paid()
     world.later += timedelta(minutes=6)
 

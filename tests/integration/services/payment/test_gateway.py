@@ -57,7 +57,7 @@ def http(body: bytes, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def test_a_checkout_is_opened_found_and_closed(sandbox: Sandbox) -> None:
+def test_checkout_is_opened_found_and_closed(sandbox: Sandbox) -> None:
     provider = gateway(sandbox.url)
     checkout = new_checkout()
     assert provider.find_checkout(checkout) is None
@@ -74,14 +74,14 @@ def test_closing_a_paid_checkout_says_that_it_is_paid(sandbox: Sandbox) -> None:
     assert provider.close_checkout(opened).status is SessionStatus.PAID
 
 
-def test_an_order_that_can_never_work_is_refused_with_the_providers_word(sandbox: Sandbox) -> None:
+def test_permanently_invalid_order_is_refused_with_the_providers_reason(sandbox: Sandbox) -> None:
     late = Checkout(**vars(new_checkout()) | {"expires_at": datetime.now(UTC) - timedelta(hours=1)})
     with pytest.raises(ProviderRefused) as caught:
         gateway(sandbox.url).open_checkout(late)
     assert caught.value.code == "bad_expiry"
 
 
-def test_the_same_key_with_another_body_is_refused(sandbox: Sandbox) -> None:
+def test_same_key_with_another_body_is_refused(sandbox: Sandbox) -> None:
     checkout = new_checkout()
     gateway(sandbox.url).open_checkout(checkout)
     with pytest.raises(ProviderRefused) as caught:
@@ -89,12 +89,12 @@ def test_the_same_key_with_another_body_is_refused(sandbox: Sandbox) -> None:
     assert caught.value.code == "idempotency_key_reused"
 
 
-def test_a_wrong_api_key_is_our_trouble_and_not_the_orders(sandbox: Sandbox) -> None:
+def test_wrong_api_key_is_unavailable_and_not_a_refusal(sandbox: Sandbox) -> None:
     with pytest.raises(ProviderUnavailable):
         gateway(sandbox.url, api_key="sk_sandbox_wrong").open_checkout(new_checkout())
 
 
-def test_in_production_a_provider_that_says_it_is_a_sandbox_is_not_believed(sandbox: Sandbox) -> None:
+def test_production_refuses_a_provider_in_sandbox_mode(sandbox: Sandbox) -> None:
     checkout = new_checkout()
     gateway(sandbox.url).open_checkout(checkout)
     for call in (
@@ -127,12 +127,12 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("answer", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_an_answer_that_cannot_be_read_is_no_answer(answer: bytes) -> None:
+def test_unreadable_answer_is_unavailable(answer: bytes) -> None:
     with provider_answering(answer) as url, pytest.raises(ProviderUnavailable):
         gateway(url).find_checkout(new_checkout())
 
 
-def test_no_connection_is_kept_for_a_provider_to_close_while_we_write_to_it() -> None:
+def test_connection_is_closed_after_each_call() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as caller:
         server.settimeout(5)
         provider = gateway(f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -145,7 +145,7 @@ def test_no_connection_is_kept_for_a_provider_to_close_while_we_write_to_it() ->
                 assert found.result(timeout=5) is None
 
 
-def test_waiting_is_bounded() -> None:
+def test_silent_provider_is_unavailable_after_the_timeout() -> None:
     with silent_server() as address:
         begun = time.monotonic()
         with pytest.raises(ProviderUnavailable):

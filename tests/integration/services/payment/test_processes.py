@@ -55,7 +55,7 @@ def settings(folder: Path, database: Database, sandbox_url: str, port: int) -> d
     }
 
 
-def test_a_payment_walks_through_the_processes_in_a_moment(tmp_path: Path, database: Callable[[str], Database]) -> None:
+def test_payment_passes_the_processes_within_seconds(tmp_path: Path, database: Callable[[str], Database]) -> None:
     fresh = database("payment")
     identity_key = signing_key("identity")
     (tmp_path / "identity.json").write_text(json.dumps({"keys": [identity_key.jwk()]}))
@@ -101,7 +101,7 @@ def _is_up(url: str) -> bool:
         return False
 
 
-def test_a_recheck_of_a_wrong_renewal_is_one_line_and_exit_status_1(
+def test_recheck_of_an_unknown_renewal_is_one_line_and_exit_status_1(
     tmp_path: Path, database: Callable[[str], Database]
 ) -> None:
     fresh = database("payment")

@@ -24,7 +24,7 @@ def refunded(world: World, renewal_id: RenewalId) -> list[uuid.UUID]:
     return [event.refund_id for event in world.announced(renewal_id) if isinstance(event, PaymentRefunded)]
 
 
-def test_a_refund_is_made_booked_and_announced_once(world: World) -> None:
+def test_refund_is_made_booked_and_announced_once(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id, 100_000)
     world.handle(event)
@@ -39,7 +39,7 @@ def test_a_refund_is_made_booked_and_announced_once(world: World) -> None:
     ]
 
 
-def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
+def test_refund_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id)
     world.handle(event)
@@ -51,7 +51,7 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World) -> None:
     assert len(world.sandbox.effects("refund", str(event.refund_id))) == 1
 
 
-def test_a_refund_is_tried_until_it_works(world: World) -> None:
+def test_refund_is_retried_until_it_succeeds(world: World) -> None:
     renewal_id = world.captured()
     world.handle(refund_due(renewal_id))
     world.sandbox.order_fault("refund", "error", times=6)
@@ -62,7 +62,7 @@ def test_a_refund_is_tried_until_it_works(world: World) -> None:
     assert refunds(world, renewal_id) == [("refunded", AMOUNT)]
 
 
-def test_two_workers_on_one_due_refund_do_the_call_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_workers_call_the_provider_once_for_a_refund(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id)
     world.handle(event)
@@ -79,7 +79,7 @@ def test_refunds_in_sum_never_exceed_the_capture(world: World) -> None:
     assert sorted(refunds(world, renewal_id)) == [("held", 100_001), ("refunded", 100_000), ("refunded", 150_000)]
 
 
-def test_refunds_sent_at_the_same_time_never_exceed_the_capture(world: World) -> None:
+def test_concurrent_refunds_never_exceed_the_capture(world: World) -> None:
     renewal_id = world.captured()
     for _ in range(4):
         world.handle(refund_due(renewal_id, 125_000, item_id=uuid.uuid4()))
@@ -92,14 +92,14 @@ def test_refunds_sent_at_the_same_time_never_exceed_the_capture(world: World) ->
     assert sorted(refunds(world, renewal_id)) == [("held", 125_000)] * 2 + [("refunded", 125_000)] * 2
 
 
-def test_a_refund_in_another_currency_is_held(world: World) -> None:
+def test_refund_in_another_currency_is_held(world: World) -> None:
     renewal_id = world.captured()
     world.handle(refund_due(renewal_id, currency="USD"))
     world.work_later()
     assert refunds(world, renewal_id) == [("held", AMOUNT)]
 
 
-def test_a_refund_that_comes_before_the_capture_waits_for_it(world: World) -> None:
+def test_refund_that_comes_before_the_capture_waits_for_it(world: World) -> None:
     renewal_id = world.paid()
     world.handle(refund_due(renewal_id))
     assert not world.refund_next()
@@ -109,7 +109,7 @@ def test_a_refund_that_comes_before_the_capture_waits_for_it(world: World) -> No
 
 
 @pytest.mark.parametrize("is_early", [True, False], ids=["before the end", "after the end"])
-def test_a_refund_of_money_that_was_never_captured_is_held(world: World, is_early: bool) -> None:
+def test_refund_of_money_that_was_never_captured_is_held(world: World, is_early: bool) -> None:
     renewal_id = world.submitted()
     steps = [refund_due(renewal_id), closure(renewal_id)]
     for event in steps if is_early else reversed(steps):
@@ -119,7 +119,7 @@ def test_a_refund_of_money_that_was_never_captured_is_held(world: World, is_earl
     assert [type(event) for event in world.announced(renewal_id)] == [PaymentExpired]
 
 
-def test_a_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: World) -> None:
+def test_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: World) -> None:
     renewal_id = world.captured()
     world.handle(refund_due(renewal_id, AMOUNT + 1))
     world.work()
@@ -131,7 +131,7 @@ def test_a_held_refund_goes_out_after_an_operators_recheck_if_it_fits(world: Wor
     assert refunds(world, renewal_id) == [("refunded", AMOUNT)]
 
 
-def test_a_known_refund_with_another_amount_is_refused(world: World) -> None:
+def test_known_refund_with_another_amount_is_refused(world: World) -> None:
     renewal_id = world.captured()
     event = refund_due(renewal_id, 1)
     world.handle(event)
@@ -139,7 +139,7 @@ def test_a_known_refund_with_another_amount_is_refused(world: World) -> None:
         world.handle(refund_due(renewal_id, 2, refund_id=event.refund_id))
 
 
-def test_a_refund_of_an_unknown_payment_is_refused(world: World) -> None:
+def test_refund_of_an_unknown_payment_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
         world.handle(refund_due(RenewalId(uuid.uuid4())))
 
@@ -156,7 +156,7 @@ def test_a_refund_of_an_unknown_payment_is_refused(world: World) -> None:
         ("under-review", None, "held", 1),
     ],
 )
-def test_a_refund_that_is_not_made_at_once_waits_or_is_held_and_is_never_made_twice(
+def test_refund_that_is_not_made_at_once_waits_or_is_held_and_is_never_made_twice(
     world: World, answer: str, end: str | None, state: str, effects: int
 ) -> None:
     renewal_id = world.captured()

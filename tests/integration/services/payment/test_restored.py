@@ -38,7 +38,7 @@ def captures(world: World, payment_reference: str) -> int:
     return len(world.sandbox.effects("capture", payment_reference))
 
 
-def test_a_restored_application_asks_for_the_same_refund_and_the_money_goes_back_once(
+def test_restored_application_requests_the_same_refund_and_it_is_made_once(
     world: World, database: Callable[[str], Database], tmp_path: Path
 ) -> None:
     own = database("application")
@@ -74,7 +74,7 @@ def ask_for_refunds(
     return due
 
 
-def test_a_refund_known_under_another_id_is_answered_and_not_made_again(world: World) -> None:
+def test_refund_known_under_another_id_is_answered_and_not_made_again(world: World) -> None:
     """The first id is a random one of earlier code; the restored application derives another."""
     renewal_id, item_id = world.captured(), ItemId(uuid.uuid4())
     before, after, later = (refund_due(renewal_id, 100_000, item_id=item_id) for _ in range(3))
@@ -89,7 +89,7 @@ def test_a_refund_known_under_another_id_is_answered_and_not_made_again(world: W
     assert [len(effects) for effects in made] == [1, 0, 0]
 
 
-def test_a_restored_payment_does_not_repeat_a_refund_whose_key_the_provider_has_forgotten(
+def test_restored_payment_does_not_repeat_a_refund_whose_idempotency_key_expired(
     world: World, payment_database: Database
 ) -> None:
     renewal_id = world.captured()
@@ -104,7 +104,7 @@ def test_a_restored_payment_does_not_repeat_a_refund_whose_key_the_provider_has_
 
 @pytest.mark.parametrize("goes_on", ["the AR pays again", "the checkout is closed", "an operator rechecks"])
 @pytest.mark.parametrize("was_captured", [False, True], ids=["paid", "captured"])
-def test_a_restored_payment_finds_the_checkout_it_has_forgotten(
+def test_restored_payment_finds_its_lost_checkout(
     world: World, payment_database: Database, goes_on: str, was_captured: bool
 ) -> None:
     event = renewal_submitted(now=world.clock())
@@ -133,7 +133,7 @@ def test_a_restored_payment_finds_the_checkout_it_has_forgotten(
         assert forgotten("checkout") == found + 1
 
 
-def test_a_restored_payment_is_not_expired_by_its_first_checkout_when_the_second_was_paid(
+def test_restored_payment_is_not_expired_by_its_first_checkout_when_the_second_was_paid(
     world: World, payment_database: Database
 ) -> None:
     renewal_id = world.submitted()
@@ -150,7 +150,7 @@ def test_a_restored_payment_is_not_expired_by_its_first_checkout_when_the_second
     assert world.state(renewal_id) == "captured"
 
 
-def test_a_capture_that_only_the_provider_remembers_raises_an_alert(world: World, payment_database: Database) -> None:
+def test_capture_known_to_the_provider_only_raises_an_alert(world: World, payment_database: Database) -> None:
     renewal_id = world.paid()
     backup = AsNew.read(payment_database.superuser_url)
     world.work_later()
@@ -162,7 +162,7 @@ def test_a_capture_that_only_the_provider_remembers_raises_an_alert(world: World
     assert (world.state(renewal_id), forgotten("capture")) == ("captured", known + 1)
 
 
-def test_an_outage_of_the_provider_delays_a_closure_and_expires_nothing(world: World) -> None:
+def test_provider_outage_delays_a_closure_and_expires_no_payment(world: World) -> None:
     renewal_id = world.submitted()
     world.handle(closure(renewal_id))
     world.sandbox.order_fault("retrieve", "error")
@@ -181,7 +181,7 @@ STATES = ["awaiting-checkout", "open", "closing", "captured", "expired", "held"]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_recheck_of_any_state_says_what_it_does(world: World, state: str) -> None:
+def test_recheck_reports_its_effect_in_every_state(world: World, state: str) -> None:
     renewal_id = world.captured() if state == "captured" else world.submitted()
     if state in {"open", "closing", "held"}:
         world.sandbox.order_fault("create", "wrong-amount") if state == "held" else None
@@ -198,12 +198,12 @@ def test_a_recheck_of_any_state_says_what_it_does(world: World, state: str) -> N
     assert world.rows("SELECT actor FROM audit_log WHERE action = 'recheck'") == [("operator-7",)]
 
 
-def test_a_recheck_of_an_unknown_renewal_is_refused(world: World) -> None:
+def test_recheck_of_an_unknown_renewal_is_refused(world: World) -> None:
     with pytest.raises(PaymentNotReady):
         recheck(world, RenewalId(uuid.uuid4()))
 
 
-def test_rows_that_were_doubled_before_the_migration_stay_and_the_first_counts(payment_database: Database) -> None:
+def test_duplicate_rows_of_before_the_migration_stay_and_the_first_is_used(payment_database: Database) -> None:
     migration = Path(handlers.__file__).parent / "migrations" / "0003_refunds_once_and_urgency.sql"
     with psycopg.connect(payment_database.superuser_url) as conn:
         conn.execute("CREATE SCHEMA before_it")

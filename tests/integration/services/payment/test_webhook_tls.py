@@ -45,7 +45,9 @@ def write_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(("certificate_name", "arrives"), [(NAME, True), ("other.ecert.localhost", False)])
-def test_a_webhook_reaches_only_the_server_of_that_name(tmp_path: Path, certificate_name: str, arrives: bool) -> None:
+def test_webhook_is_sent_only_to_a_server_with_a_certificate_of_its_name(
+    tmp_path: Path, certificate_name: str, arrives: bool
+) -> None:
     certificate_file, key_file = write_certificate(tmp_path, certificate_name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_file, key_file)

@@ -110,7 +110,7 @@ class InTrouble:
 
 
 @pytest.mark.parametrize(("trouble", "error"), TROUBLES)
-def test_the_batch_is_rolled_back_and_applied_the_next_time(
+def test_batch_of_a_broken_connection_is_rolled_back_and_applied_later(
     pool: Pool, applied: Applied, handler: Handler, writer: Writer, trouble: Trouble, error: type[Exception]
 ) -> None:
     assert isinstance(pool.conninfo, str)
@@ -129,7 +129,7 @@ def test_the_batch_is_rolled_back_and_applied_the_next_time(
 
 
 @pytest.mark.parametrize(("trouble", "error"), TROUBLES)
-def test_a_task_and_a_request_in_such_trouble_are_asked_to_come_again(
+def test_broken_connection_makes_a_request_503_and_a_task_retry(
     pool: Pool, monkeypatch: pytest.MonkeyPatch, trouble: Trouble, error: type[Exception]
 ) -> None:
     assert isinstance(pool.conninfo, str)

@@ -77,7 +77,7 @@ def looping(body: Callable[[Lifecycle], None]) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_a_pooled_connection_that_cannot_write_is_dropped(server: Server, pool: Pool) -> None:
+def test_pooled_connection_that_cannot_write_is_dropped(server: Server, pool: Pool) -> None:
     with pool.connection() as conn:
         before = conn.info.backend_pid
         conn.execute("SET default_transaction_read_only = on")
@@ -99,13 +99,13 @@ def test_web_answers_503_and_is_not_ready_until_the_database_can_be_written(serv
     assert client.post(NOTES, json={"text": "x"}, headers=headers()).status_code == 201
 
 
-def test_a_pool_for_reading_works_on_a_standby(server: Server) -> None:
+def test_pool_for_reading_works_on_a_standby(server: Server) -> None:
     server.demote()
     with db.open_pool(server.database.url, name="reads", wait=1.0, writes=False) as reads:
         assert db.answers(reads)
 
 
-def test_the_relay_pauses_and_goes_on(server: Server, pool: Pool) -> None:
+def test_relay_pauses_and_resumes(server: Server, pool: Pool) -> None:
     kafka = FakeKafka()
     with capture_logs() as logs, looping(lambda life: relay.run(pool, lambda: kafka, life)):
         server.demote()
@@ -116,7 +116,7 @@ def test_the_relay_pauses_and_goes_on(server: Server, pool: Pool) -> None:
         wait_until(lambda: sent(pool, RENEWAL) == [True], limit=15, what="it is sent")
 
 
-def test_the_work_loop_pauses_and_goes_on(server: Server, pool: Pool) -> None:
+def test_work_loop_pauses_and_resumes(server: Server, pool: Pool) -> None:
     def task() -> bool:
         with transaction(pool) as tx:
             tx.conn.execute("UPDATE inbox SET held_reason = held_reason")
@@ -153,9 +153,7 @@ class OneBatch:
         self.committed = True
 
 
-def test_the_consumer_pauses_holds_nothing_and_goes_on(
-    server: Server, pool: Pool, apply: Applier, writer: Writer
-) -> None:
+def test_consumer_pauses_holds_nothing_and_resumes(server: Server, pool: Pool, apply: Applier, writer: Writer) -> None:
     kafka, life = OneBatch(), Lifecycle()
     consumer = Consumer(kafka, pool, apply, life)
     record = writer.record(1)

@@ -94,7 +94,7 @@ class _Future:
             raise self.error
 
 
-def test_each_event_has_the_next_position_and_a_signature_that_holds(pool: Pool) -> None:
+def test_event_gets_the_next_position_and_a_valid_signature(pool: Pool) -> None:
     announce(pool, KEY, OTHER, KEY)
     assert relay.stamp_batch(pool, FEED) == 3
     announce(pool, KEY)
@@ -106,14 +106,14 @@ def test_each_event_has_the_next_position_and_a_signature_that_holds(pool: Pool)
     assert head(pool) == 4
 
 
-def test_more_than_one_batch_leaves_no_hole(pool: Pool) -> None:
+def test_several_batches_leave_no_hole_in_the_positions(pool: Pool) -> None:
     announce(pool, *[KEY, OTHER] * 5)
     while relay.stamp_batch(pool, FEED, limit=3):
         pass
     assert positions(pool) == [*range(1, 11)]
 
 
-def test_what_commits_late_comes_later_in_the_feed_and_nobody_saw_a_hole(pool: Pool) -> None:
+def test_late_commit_gets_a_later_position_without_a_hole(pool: Pool) -> None:
     with transaction(pool) as late:
         outbox.add(late, IssuanceWithheld(renewal_id=KEY))
         announce(pool, OTHER)
@@ -141,7 +141,7 @@ def test_another_topic_of_the_same_writer_is_no_feed(pool: Pool) -> None:
     assert [dict(headers).get("ce_position") for _, _, _, headers in kafka.records] == [None, b"1"]
 
 
-def test_the_stamp_is_committed_before_the_first_record_goes_out(pool: Pool) -> None:
+def test_stamp_is_committed_before_the_first_record_is_sent(pool: Pool) -> None:
     announce(pool, KEY, OTHER)
     relay.stamp_batch(pool, FEED)
     seen: list[list[int | None]] = []
@@ -150,14 +150,14 @@ def test_the_stamp_is_committed_before_the_first_record_goes_out(pool: Pool) -> 
     assert seen == [[1, 2], [1, 2]]
 
 
-def test_nothing_of_a_feed_is_sent_without_its_stamp(pool: Pool) -> None:
+def test_unstamped_event_is_not_sent(pool: Pool) -> None:
     announce(pool, KEY)
     kafka = Kafka()
     assert relay.relay_batch(pool, kafka) == 0
     assert kafka.records == []
 
 
-def test_sent_again_it_is_byte_for_byte_the_same(pool: Pool) -> None:
+def test_resent_event_is_byte_for_byte_the_same(pool: Pool) -> None:
     announce(pool, KEY)
     relay.stamp_batch(pool, FEED)
     kafka = Kafka(failures={0: KafkaTimeoutError()})
@@ -171,7 +171,7 @@ def test_sent_again_it_is_byte_for_byte_the_same(pool: Pool) -> None:
     assert feed_signature.verify(codec.from_record(topic, key, [*headers], value), KEYS)
 
 
-def test_what_kafka_never_takes_keeps_its_position_and_what_follows_goes_on(pool: Pool) -> None:
+def test_unsendable_event_keeps_its_position_and_later_ones_are_sent(pool: Pool) -> None:
     announce(pool, KEY, OTHER)
     relay.stamp_batch(pool, FEED)
     assert relay.relay_batch(pool, Kafka(failures={0: MessageSizeTooLargeError()})) == 1
@@ -183,7 +183,7 @@ def test_what_kafka_never_takes_keeps_its_position_and_what_follows_goes_on(pool
     assert [dict(headers)["ce_position"] for _, _, _, headers in kafka.records] == [b"4"], "over Kafka 1 and 3 are not"
 
 
-def test_a_second_relay_stamps_nothing_meanwhile(pool: Pool) -> None:
+def test_second_relay_does_not_stamp(pool: Pool) -> None:
     announce(pool, KEY)
     with pool.connection() as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (relay._RELAY_LOCK,))
@@ -191,7 +191,7 @@ def test_a_second_relay_stamps_nothing_meanwhile(pool: Pool) -> None:
     assert relay.stamp_batch(pool, FEED) == 1
 
 
-def test_a_topic_that_no_migration_made_a_feed_is_refused(database: Callable[[str], Database]) -> None:
+def test_topic_that_is_no_feed_is_refused(database: Callable[[str], Database]) -> None:
     with db.open_pool(database("payment").url, name="test") as pool:
         with transaction(pool) as tx:
             outbox.add(tx, PaymentDeclined(renewal_id=KEY, payment_id=uuid.uuid4(), reason="x"))
@@ -209,13 +209,13 @@ def test_a_topic_that_no_migration_made_a_feed_is_refused(database: Callable[[st
         "INSERT INTO outbox SELECT * FROM outbox",
     ],
 )
-def test_the_running_service_cannot_change_what_it_announced(pool: Pool, change: str) -> None:
+def test_running_service_cannot_change_announced_events(pool: Pool, change: str) -> None:
     announce(pool, KEY)
     with pytest.raises(psycopg.Error), pool.connection() as conn:
         conn.execute(change.encode())
 
 
-def test_a_position_is_given_once_and_never_without_a_signature(pool: Pool, issuance: Database) -> None:
+def test_position_is_assigned_once_and_only_with_a_signature(pool: Pool, issuance: Database) -> None:
     announce(pool, KEY, OTHER)
     relay.stamp_batch(pool, FEED)
     with psycopg.connect(issuance.superuser_url, autocommit=True) as conn:
@@ -225,7 +225,7 @@ def test_a_position_is_given_once_and_never_without_a_signature(pool: Pool, issu
             conn.execute("UPDATE outbox SET signature = NULL")
 
 
-def test_a_key_that_is_not_published_signs_nothing(tmp_path: Path) -> None:
+def test_unpublished_key_is_refused(tmp_path: Path) -> None:
     pem = FEED.key.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

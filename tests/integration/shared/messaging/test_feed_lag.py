@@ -62,7 +62,7 @@ def figures() -> dict[tuple[str, str], float]:
     }
 
 
-def test_each_group_has_what_it_has_not_committed(feed: Kafka) -> None:
+def test_lag_of_each_group_is_exported(feed: Kafka) -> None:
     commit(feed, "backoffice", "backoffice.ledger", 0, 4)
     commit(feed, "backoffice", "backoffice.ledger", 1, 10)
     commit(feed, "archive", "archive.copy", 0, 0)
@@ -79,14 +79,14 @@ def test_each_group_has_what_it_has_not_committed(feed: Kafka) -> None:
         assert {*figures()} == {("backoffice", "backoffice.ledger")}
 
 
-def test_what_is_no_reader_s_group_has_no_figure(feed: Kafka) -> None:
+def test_group_of_no_reader_is_not_exported(feed: Kafka) -> None:
     commit(feed, "application", "application", 0, 1)
     with contextlib.closing(KafkaAdminClient(**feed.settings("kafka_admin"))) as admin:
         feed_lag.look(admin, FEED)
     assert figures() == {}
 
 
-def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
+def test_lag_export_resumes_after_a_kafka_outage(feed: Kafka) -> None:
     commit(feed, "backoffice", "backoffice.ledger", 0, 4)
     addresses = ["127.0.0.1:1", feed.address]
 
@@ -104,7 +104,7 @@ def test_the_watch_goes_on_after_kafka_was_away(feed: Kafka) -> None:
         life.end()
 
 
-def test_what_a_service_s_own_group_has_not_committed_is_told_with_its_own_rights(feed: Kafka) -> None:
+def test_lag_of_a_services_own_group_is_read_with_its_own_rights(feed: Kafka) -> None:
     """The records of partitions that it never read count from the partition's beginning."""
     commit(feed, "application", "application", 0, 4)
     own = dataclasses.replace(
@@ -116,7 +116,7 @@ def test_what_a_service_s_own_group_has_not_committed_is_told_with_its_own_right
     assert left == {0: 6, 1: 10} | dict.fromkeys(range(2, PARTITIONS), 0)
 
 
-def test_the_watch_over_a_service_s_group_says_so(feed: Kafka) -> None:
+def test_lag_export_of_a_services_group_is_logged(feed: Kafka) -> None:
     own = dataclasses.replace(
         settings(feed, feed.address), username="application", password=feed.passwords["application"]
     )

@@ -59,7 +59,7 @@ def skipped(pool: Pool, writer: Writer) -> list[str]:
     name=st.sampled_from(["ce_id", "ce_type", "ce_subject", "ce_time", "ce_source"]),
     junk=st.none() | st.binary(max_size=20) | st.text(max_size=20).map(str.encode),
 )
-def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
+def test_held_record_is_stored_byte_for_byte(
     pool: Pool,
     deliver: Deliver,
     key: bytes | None,
@@ -81,7 +81,7 @@ def test_whatever_a_record_holds_it_is_kept_byte_for_byte(
         conn.execute("DELETE FROM parked_events")
 
 
-def test_a_handler_whose_message_no_table_could_keep_is_held_all_the_same(
+def test_event_is_held_even_if_its_error_text_cannot_be_stored(
     pool: Pool, deliver: Deliver, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("a NUL \0, a lone surrogate \udc80")
@@ -90,7 +90,7 @@ def test_a_handler_whose_message_no_table_could_keep_is_held_all_the_same(
     assert found.error == r"RuntimeError: a NUL \0, a lone surrogate \udc80"
 
 
-def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
+def test_duplicate_sequence_number_is_skipped_and_later_events_are_applied(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     deliver(writer.record(1))
@@ -105,7 +105,7 @@ def test_a_number_used_twice_is_left_out_by_an_operator_and_the_rest_goes_on(
     assert held_event(pool, writer) == []
 
 
-def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
+def test_operator_chooses_which_of_two_held_events_is_skipped(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["2"] = Refused("forged")
@@ -121,7 +121,7 @@ def test_of_two_held_with_one_number_the_operator_says_which_is_left_out(
     assert skipped(pool, writer) == [event_of(forged)]
 
 
-def test_the_one_that_came_later_can_be_left_out_as_well(
+def test_later_of_two_held_events_can_be_skipped(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("not yet")
@@ -133,7 +133,7 @@ def test_the_one_that_came_later_can_be_left_out_as_well(
     assert held_reason(pool, writer) is None
 
 
-def test_no_event_is_applied_while_another_claims_its_number(
+def test_no_event_is_applied_while_another_has_its_sequence_number(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     """Neither when a gap before them heals, nor when the second comes again, nor by redrive."""
@@ -149,7 +149,7 @@ def test_no_event_is_applied_while_another_claims_its_number(
     assert event_applied(pool, writer, 3) == event_of(second)
 
 
-def test_of_three_with_one_number_two_must_be_left_out(
+def test_two_of_three_events_with_one_number_must_be_skipped(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = Refused("forged")
@@ -161,7 +161,7 @@ def test_of_three_with_one_number_two_must_be_left_out(
     assert event_applied(pool, writer, 1) == event_of(records[2])
 
 
-def test_after_a_conflict_a_gap_heals_by_itself_again(
+def test_gap_closes_by_itself_after_a_conflict(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     first, again = writer.record(1), writer.record(1, event_id=uuid.uuid4())
@@ -172,7 +172,7 @@ def test_after_a_conflict_a_gap_heals_by_itself_again(
     assert applied(writer) == ["1", "2", "3"]
 
 
-def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
+def test_skip_is_possible_only_for_the_next_held_event(
     pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("no")
@@ -185,7 +185,7 @@ def test_only_the_next_event_can_be_left_out_and_only_one_that_is_held(
     assert held_event(pool, writer) == [1, 2]
 
 
-def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
+def test_event_without_a_number_is_skipped_by_topic_and_offset(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     junk = dataclasses.replace(writer.record(1), headers=(), value=b"junk")
@@ -196,7 +196,7 @@ def test_what_has_no_number_is_cleared_away_by_its_place_in_the_topic(
     assert applied(writer) == ["1"]
 
 
-def test_an_unreadable_event_takes_no_number_that_another_holds(
+def test_skip_of_an_unreadable_event_uses_up_no_number(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     deliver(writer.record(2))
@@ -206,7 +206,7 @@ def test_an_unreadable_event_takes_no_number_that_another_holds(
     assert applied(writer) == ["1", "2"]
 
 
-def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> None:
+def test_list_continues_beyond_a_page(pool: Pool, deliver: Deliver) -> None:
     writers = [Writer() for _ in range(40)]
     deliver(*[writer.record(sequence) for writer in writers for sequence in (2, 3, 5)])
     with pool.connection() as conn:
@@ -214,7 +214,7 @@ def test_more_are_listed_than_fit_on_a_page(pool: Pool, deliver: Deliver) -> Non
     assert found == sorted((writer.key, sequence) for writer in writers for sequence in (2, 3, 5))
 
 
-def test_nothing_is_redriven_where_nothing_is_held(
+def test_redrive_without_a_held_event_does_nothing(
     pool: Pool, apply: Applier, deliver: Deliver, writer: Writer
 ) -> None:
     deliver(writer.record(1))
@@ -230,7 +230,7 @@ def run(pool: Pool, apply: Applier, *arguments: str) -> None:
     operator_commands.run_command(lambda: contextlib.nullcontext(pool), options.command, options)
 
 
-def test_the_command_lists_redrives_and_skips(
+def test_command_lists_redrives_and_skips(
     pool: Pool,
     apply: Applier,
     deliver: Deliver,
@@ -263,7 +263,7 @@ def test_the_command_lists_redrives_and_skips(
         run(pool, apply, "redrive", TOPIC, writer.key, "--actor", "officer")
 
 
-def test_on_the_command_line_too_nobody_confirms_their_own_skip(
+def test_own_skip_cannot_be_approved_on_the_command_line(
     pool: Pool,
     apply: Applier,
     deliver: Deliver,
@@ -289,7 +289,7 @@ def test_on_the_command_line_too_nobody_confirms_their_own_skip(
 
 
 @pytest.mark.parametrize("again", ["S1003", "s1003", " S1003 "])
-def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
+def test_proposer_at_the_desk_cannot_approve_on_the_command_line(
     pool: Pool, apply: Applier, deliver: Deliver, handler: Handler, writer: Writer, again: str
 ) -> None:
     handler.failures["1"] = RuntimeError("never")
@@ -303,9 +303,7 @@ def test_who_proposed_at_the_desk_is_no_second_person_on_the_command_line(
 
 
 @pytest.mark.parametrize("actor", ["staff S1004", " Staff S1004", "", " "])
-def test_nobody_types_the_name_of_one_whose_certificate_the_desk_has_seen(
-    pool: Pool, apply: Applier, actor: str
-) -> None:
+def test_command_line_refuses_the_name_of_a_desk_user(pool: Pool, apply: Applier, actor: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run(pool, apply, "confirm", str(uuid.uuid4()), "--actor", actor, "--reason", "me, too")
     assert ended.value.code == 2

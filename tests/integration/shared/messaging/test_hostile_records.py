@@ -22,7 +22,7 @@ HUGE = secrets.token_hex(4_000).encode()
 
 
 @pytest.mark.parametrize("key", [HUGE, secrets.token_bytes(8_000), "鍵".encode() * 2_000])
-def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
+def test_key_too_long_for_any_index_is_held_and_others_go_on(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer, key: bytes
 ) -> None:
     strange = dataclasses.replace(with_header(Writer().record(1), "ce_subject", key), key=key)
@@ -33,7 +33,7 @@ def test_a_key_too_long_for_any_index_is_held_and_others_go_on(
     assert len(found.place.key.encode()) < 1_000
 
 
-def test_two_long_keys_are_told_apart(pool: Pool, deliver: Deliver) -> None:
+def test_two_long_keys_are_distinguished(pool: Pool, deliver: Deliver) -> None:
     for tail in (b"a", b"b"):
         record = Writer().record(1)
         deliver(dataclasses.replace(record, key=HUGE + tail))
@@ -41,7 +41,7 @@ def test_two_long_keys_are_told_apart(pool: Pool, deliver: Deliver) -> None:
 
 
 @pytest.mark.parametrize("change", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda text: text + "x"])
-def test_a_subject_that_is_not_written_as_we_write_it_is_held(
+def test_subject_in_another_spelling_is_held(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer, change: Callable[[str], str]
 ) -> None:
     other = change(writer.key).encode()
@@ -50,7 +50,7 @@ def test_a_subject_that_is_not_written_as_we_write_it_is_held(
     assert [each.reason for each in held_commands.list_held(pool, "application")] == ["undecodable"]
 
 
-def test_what_the_database_will_never_take_is_held_and_stops_nobody_else(
+def test_record_that_the_database_refuses_is_held_and_delays_no_other(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     other = Writer()
@@ -61,9 +61,7 @@ def test_what_the_database_will_never_take_is_held_and_stops_nobody_else(
     assert held_event(pool, writer) == [1]
 
 
-def test_a_topic_carries_the_events_of_its_one_writer_alone(
-    pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
-) -> None:
+def test_event_of_another_writer_is_held(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
     first = writer.record(1)
     deliver(dataclasses.replace(first, topic=Topic.MAILING))  # mailing's rights, payment's word
     deliver(dataclasses.replace(with_header(first, "ce_type", CertificateIssued.TYPE.encode()), topic=Topic.MAILING))
@@ -75,7 +73,7 @@ def test_a_topic_carries_the_events_of_its_one_writer_alone(
     assert applied(writer) == ["1"]
 
 
-def test_an_event_whose_number_a_held_one_took_first_is_kept_and_said(
+def test_event_with_the_number_of_a_held_one_is_held_and_logged(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = Refused("forged")
@@ -99,7 +97,7 @@ class _NoUTF8(str):
 
 
 @pytest.mark.parametrize("compression", [DefaultRecordBatch.CODEC_NONE, DefaultRecordBatch.CODEC_LZ4])
-def test_a_header_name_that_is_no_utf_8_is_read_and_so_is_what_follows(compression: int) -> None:
+def test_header_name_that_is_no_utf_8_does_not_stop_the_consumer(compression: int) -> None:
     decompression.install()
     builder = DefaultRecordBatchBuilder(
         magic=2,

@@ -43,7 +43,7 @@ def with_header(record: Record, name: str, value: bytes) -> Record:
     return dataclasses.replace(record, headers=tuple((n, value if n == name else v) for n, v in record.headers))
 
 
-def test_a_second_delivery_changes_nothing(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
+def test_second_delivery_changes_nothing(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
     first = writer.record(1)
     deliver(first)
     deliver(first)
@@ -53,13 +53,13 @@ def test_a_second_delivery_changes_nothing(pool: Pool, deliver: Deliver, applied
     assert (held_event(pool, writer), held_reason(pool, writer)) == ([], None)
 
 
-def test_a_late_event_changes_nothing(deliver: Deliver, applied: Applied, writer: Writer) -> None:
+def test_late_event_changes_nothing(deliver: Deliver, applied: Applied, writer: Writer) -> None:
     deliver(writer.record(1), writer.record(2), writer.record(3))
     deliver(writer.record(2))
     assert applied(writer) == ["1", "2", "3"]
 
 
-def test_a_gap_holds_the_key_and_heals_by_itself(
+def test_gap_holds_the_key_until_the_missing_event_comes(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     deliver(writer.record(1))
@@ -73,7 +73,7 @@ def test_a_gap_holds_the_key_and_heals_by_itself(
     assert held_event(pool, writer) == []
 
 
-def test_a_gap_delivered_twice_is_parked_once(pool: Pool, deliver: Deliver, writer: Writer) -> None:
+def test_gap_delivered_twice_is_held_once(pool: Pool, deliver: Deliver, writer: Writer) -> None:
     third = writer.record(3)
     deliver(third)
     deliver(third)
@@ -81,7 +81,7 @@ def test_a_gap_delivered_twice_is_parked_once(pool: Pool, deliver: Deliver, writ
     assert held_event(pool, writer) == [3]
 
 
-def test_the_same_number_with_another_id_holds_the_key(
+def test_same_number_with_another_id_holds_the_key(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     deliver(writer.record(1))
@@ -91,7 +91,7 @@ def test_the_same_number_with_another_id_holds_the_key(
     assert held_reason(pool, writer) == inbox.CONFLICT
 
 
-def test_a_poison_event_holds_its_key_and_no_other(
+def test_failing_event_holds_its_key_and_no_other(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     other = Writer()
@@ -103,7 +103,7 @@ def test_a_poison_event_holds_its_key_and_no_other(
     assert handler.calls == 1 + 3 + 1, "three tries of the poison, one of each other"
 
 
-def test_a_refusal_is_held_at_once(pool: Pool, deliver: Deliver, handler: Handler, writer: Writer) -> None:
+def test_refusal_is_held_at_once(pool: Pool, deliver: Deliver, handler: Handler, writer: Writer) -> None:
     handler.failures["1"] = Refused("never")
     deliver(writer.record(1))
     assert handler.calls == 1
@@ -114,7 +114,7 @@ def test_a_refusal_is_held_at_once(pool: Pool, deliver: Deliver, handler: Handle
     ("name", "value"),
     [("ce_id", b"no-uuid"), ("ce_type", b"hk.ecert.payment.unheard-of.v9"), ("ce_time", b"yesterday")],
 )
-def test_what_cannot_be_read_holds_its_key_at_once(
+def test_unreadable_event_holds_its_key_at_once(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer, name: str, value: bytes
 ) -> None:
     deliver(with_header(writer.record(1), name, value), writer.record(2))
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_holds_its_key_at_once(
     assert held_event(pool, writer) == [1, 2]
 
 
-def test_junk_without_a_sequence_is_kept_and_holds_nothing(
+def test_junk_without_a_sequence_is_stored_and_holds_no_key(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     junk = dataclasses.replace(writer.record(1), headers=(), value=b"\xff\x00")
@@ -137,7 +137,7 @@ def test_data_of_another_renewal_is_held(pool: Pool, deliver: Deliver, applied: 
     assert applied(writer) == []
 
 
-def test_an_ignored_event_counts_as_seen_and_leaves_no_other_trace(
+def test_ignored_event_counts_as_seen_and_leaves_no_other_trace(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = Ignored("too late")
@@ -153,7 +153,7 @@ def test_an_ignored_event_counts_as_seen_and_leaves_no_other_trace(
 @pytest.mark.parametrize(
     "error", [psycopg.errors.DeadlockDetected("x"), psycopg.errors.QueryCanceled("x"), psycopg.OperationalError("x")]
 )
-def test_a_deadlock_or_slow_database_holds_nothing(
+def test_deadlock_or_slow_database_holds_nothing(
     pool: Pool, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer, error: Exception
 ) -> None:
     handler.failures["2"] = error
@@ -166,7 +166,7 @@ def test_a_deadlock_or_slow_database_holds_nothing(
     assert applied(writer) == ["1", "2"]
 
 
-def test_many_keys_failing_at_once_hold_nothing(pool: Pool, deliver: Deliver, handler: Handler) -> None:
+def test_failure_of_many_keys_at_once_holds_no_key(pool: Pool, deliver: Deliver, handler: Handler) -> None:
     handler.failures["1"] = RuntimeError("our fault")
     writers = [Writer() for _ in range(8)]
     with pytest.raises(ManyKeysFailing):
@@ -174,7 +174,7 @@ def test_many_keys_failing_at_once_hold_nothing(pool: Pool, deliver: Deliver, ha
     assert held_commands.list_held(pool, "application") == []
 
 
-def test_redrive_keeps_order_while_new_events_arrive(
+def test_redrive_keeps_the_order_while_new_events_arrive(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("not yet")
@@ -188,7 +188,7 @@ def test_redrive_keeps_order_while_new_events_arrive(
     assert held_reason(pool, writer) is None
 
 
-def test_a_redrive_that_fails_again_leaves_the_event_held(
+def test_redrive_that_fails_again_leaves_the_event_held(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("still not")
@@ -198,7 +198,7 @@ def test_a_redrive_that_fails_again_leaves_the_event_held(
     assert held_event(pool, writer) == [1, 2]
 
 
-def test_a_skip_is_recorded_and_the_rest_goes_on(
+def test_skip_is_audited_and_later_events_are_applied(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = RuntimeError("never")

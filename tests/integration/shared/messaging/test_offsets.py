@@ -67,13 +67,15 @@ def kafka(pool: Pool, writer: Writer, applied: Callable[[Writer], list[str]]) ->
     return FakeKafka(lambda: applied(writer), TopicPartition(record.topic, record.partition))
 
 
-def test_offsets_are_committed_after_the_database(pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka) -> None:
+def test_offsets_are_committed_after_the_transaction(
+    pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka
+) -> None:
     consumer = Consumer(kafka, pool, apply, Lifecycle())
     consumer.turn({kafka.partition: [Message(writer.record(1)), Message(writer.record(2))]})
     assert kafka.seen == [["1", "2"]]
 
 
-def test_offsets_of_a_batch_that_the_database_did_not_take_are_not_committed(
+def test_offsets_of_a_rolled_back_batch_are_not_committed(
     pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka, handler: Handler
 ) -> None:
     life = Lifecycle()
@@ -83,7 +85,7 @@ def test_offsets_of_a_batch_that_the_database_did_not_take_are_not_committed(
     assert kafka.seen == []
 
 
-def test_offsets_that_a_rebalance_refused_are_committed_once_there_is_nothing_to_read(
+def test_offsets_refused_in_a_rebalance_are_committed_later(
     pool: Pool, apply: Applier, writer: Writer, kafka: FakeKafka
 ) -> None:
     kafka.refusals = 2

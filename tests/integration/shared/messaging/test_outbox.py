@@ -84,7 +84,7 @@ class FakeKafka:
             raise self.close_error
 
 
-def test_a_change_that_is_undone_announces_nothing_and_leaves_no_hole(pool: Pool) -> None:
+def test_rolled_back_change_announces_nothing_and_leaves_no_hole(pool: Pool) -> None:
     announce(pool, KEY)
     with pytest.raises(ZeroDivisionError), transaction(pool) as tx:
         add(tx)
@@ -93,7 +93,7 @@ def test_a_change_that_is_undone_announces_nothing_and_leaves_no_hole(pool: Pool
     assert [event.sequence for event in stored(pool)] == [1, 2]
 
 
-def test_writers_of_one_key_at_once_count_without_a_hole(pool: Pool) -> None:
+def test_concurrent_writers_of_one_key_count_without_a_hole(pool: Pool) -> None:
     threads = [threading.Thread(target=announce, args=(pool, *[KEY] * 15)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -102,26 +102,26 @@ def test_writers_of_one_key_at_once_count_without_a_hole(pool: Pool) -> None:
     assert [event.sequence for event in stored(pool)] == list(range(1, 61))
 
 
-def test_an_event_that_kafka_would_refuse_for_its_size_undoes_the_change(pool: Pool) -> None:
+def test_event_too_large_for_kafka_rolls_the_change_back(pool: Pool) -> None:
     with pytest.raises(EventTooLarge), transaction(pool) as tx:
         add(tx, reason="x" * 900_000)
     assert stored(pool) == []
 
 
-def test_an_event_that_its_own_schema_refuses_undoes_the_change(pool: Pool) -> None:
+def test_event_that_its_schema_refuses_rolls_the_change_back(pool: Pool) -> None:
     with pytest.raises(Undecodable), transaction(pool) as tx:
         outbox.add(tx, PaymentDeclined(renewal_id=KEY, payment_id="1", reason="x"))  # type: ignore[arg-type]
     assert stored(pool) == []
 
 
-def test_a_number_given_twice_fails_in_the_writer(pool: Pool) -> None:
+def test_duplicate_sequence_number_fails_in_the_writer(pool: Pool) -> None:
     announce(pool, KEY)
     with pytest.raises(psycopg.errors.UniqueViolation), transaction(pool) as tx:
         tx.conn.execute("UPDATE outbox_sequences SET last_sequence = 0")
         add(tx)
 
 
-def test_after_the_first_failure_of_a_key_nothing_of_that_key_is_marked(pool: Pool) -> None:
+def test_rows_after_the_first_failure_of_a_key_are_not_marked(pool: Pool) -> None:
     announce(pool, KEY, KEY, KEY, OTHER)
     assert relay.relay_batch(pool, FakeKafka(refused_later={1: KafkaTimeoutError()})) == 2
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False], [True])
@@ -129,7 +129,7 @@ def test_after_the_first_failure_of_a_key_nothing_of_that_key_is_marked(pool: Po
     assert sent(pool) == [True, True, True]
 
 
-def test_when_kafka_takes_nothing_only_the_first_row_is_tried(pool: Pool) -> None:
+def test_only_the_first_row_is_tried_while_kafka_refuses_all(pool: Pool) -> None:
     announce(pool, KEY, OTHER, KEY)
     away = FakeKafka(refused_at_once={0: KafkaConnectionError()})
     with pytest.raises(KafkaConnectionError):
@@ -145,7 +145,7 @@ def test_when_kafka_takes_nothing_only_the_first_row_is_tried(pool: Pool) -> Non
         FakeKafka(refused_later={1: MessageSizeTooLargeError()}),
     ],
 )
-def test_a_row_that_is_too_large_for_kafka_blocks_its_key_alone(pool: Pool, kafka: FakeKafka) -> None:
+def test_row_too_large_for_kafka_blocks_only_its_key(pool: Pool, kafka: FakeKafka) -> None:
     announce(pool, KEY, KEY, OTHER, KEY)
     assert relay.relay_batch(pool, kafka) == 2
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False], [True])
@@ -154,7 +154,7 @@ def test_a_row_that_is_too_large_for_kafka_blocks_its_key_alone(pool: Pool, kafk
     assert (sent(pool), sent(pool, OTHER)) == ([True, False, False, False], [True, True])
 
 
-def test_a_second_relay_waits_for_its_turn(pool: Pool) -> None:
+def test_second_relay_waits_for_the_lock(pool: Pool) -> None:
     announce(pool, KEY)
     inside, go_on = threading.Event(), threading.Event()
 
@@ -174,7 +174,7 @@ def test_a_second_relay_waits_for_its_turn(pool: Pool) -> None:
     assert (second.keys, sent(pool)) == ([], [True])
 
 
-def test_a_producer_that_failed_twice_is_replaced_even_if_it_cannot_be_closed(pool: Pool) -> None:
+def test_producer_that_failed_twice_is_replaced_even_if_it_cannot_be_closed(pool: Pool) -> None:
     announce(pool, KEY)
     broken = FakeKafka(
         refused_later={0: KafkaError("lost its state"), 1: KafkaError("lost its state")},

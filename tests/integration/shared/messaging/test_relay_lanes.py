@@ -127,7 +127,7 @@ def test_lane_of_a_key_is_its_partition(pool: Pool) -> None:
         assert [lane for (lane,) in rows.fetchall()] == [partition(key) for key in keys]
 
 
-def test_a_dead_partition_s_oldest_rows_do_not_fill_the_batch(pool: Pool) -> None:
+def test_rows_of_a_dead_partition_do_not_fill_the_batch(pool: Pool) -> None:
     announce(pool, *(new_key(dead=True) for _ in range(60)))
     others = [new_key() for _ in range(5)]
     announce(pool, *others)
@@ -137,7 +137,7 @@ def test_a_dead_partition_s_oldest_rows_do_not_fill_the_batch(pool: Pool) -> Non
     assert len(broker.attempts) == 5 + 10, "the dead one has its share, and not twice in a batch"
 
 
-def test_a_lane_that_fails_is_tried_with_one_row_and_has_its_share_again_when_it_works(pool: Pool) -> None:
+def test_failing_lane_is_tried_with_one_row_until_it_recovers(pool: Pool) -> None:
     announce(pool, *(new_key(dead=True) for _ in range(30)))
     now = [0.0]
     lanes, broker = Lanes(monotonic=lambda: now[0]), Broker(seconds=0.05)
@@ -154,7 +154,7 @@ def test_a_lane_that_fails_is_tried_with_one_row_and_has_its_share_again_when_it
     assert [relay.relay_batch(pool, broker, limit=40, lanes=lanes) for _ in range(4)] == [1, 10, 10, 9]
 
 
-def test_while_a_partition_gives_no_answer_the_others_new_events_are_sent(pool: Pool) -> None:
+def test_silent_partition_does_not_delay_events_of_the_others(pool: Pool) -> None:
     announce(pool, *(new_key(dead=True) for _ in range(20)))
     life, broker = Lifecycle(), Broker(seconds=1.0)
     loop = threading.Thread(target=relay.run, args=(pool, lambda: broker, life))
@@ -179,7 +179,7 @@ def test_while_a_partition_gives_no_answer_the_others_new_events_are_sent(pool: 
 @pytest.mark.parametrize(
     "error", [KafkaTimeoutError("no metadata"), UnknownTopicOrPartitionError(), TopicAuthorizationFailedError()]
 )
-def test_a_topic_that_cannot_be_written_holds_up_no_other_and_no_row_is_blocked(
+def test_unwritable_topic_delays_no_other_and_blocks_no_row(
     database: Callable[[str], Database], error: KafkaError
 ) -> None:
     with db.open_pool(database("issuance").url, name="test") as pool:
@@ -214,7 +214,7 @@ def test_a_topic_that_cannot_be_written_holds_up_no_other_and_no_row_is_blocked(
         UnicodeEncodeError("x", "", 0, 1, ""),
     ],
 )
-def test_a_row_that_can_never_be_sent_blocks_its_key_alone(pool: Pool, database_: Database, error: Exception) -> None:
+def test_unsendable_row_blocks_only_its_key(pool: Pool, database_: Database, error: Exception) -> None:
     bad, good = new_key(), [new_key() for _ in range(3)]
     announce(pool, good[0], bad, good[1], bad, good[2])
     broker = Broker(keys={str(bad): error})

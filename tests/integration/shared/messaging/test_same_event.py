@@ -37,7 +37,7 @@ def as_it_is(record: Record) -> Record:
     return record
 
 
-def test_an_event_at_the_place_of_another_that_is_held_is_held_too(
+def test_event_at_the_offset_of_a_held_one_is_held_too(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     deliver(writer.record(3, offset=7))
@@ -49,7 +49,7 @@ def test_an_event_at_the_place_of_another_that_is_held_is_held_too(
 
 @pytest.mark.parametrize("first", [as_it_is, unreadable, without_number])
 @pytest.mark.parametrize("second", [as_it_is, unreadable, without_number])
-def test_whatever_is_held_at_a_place_another_record_there_is_not_lost(
+def test_another_record_at_the_offset_of_a_held_one_is_not_lost(
     pool: Pool, deliver: Deliver, handler: Handler, first: Change, second: Change
 ) -> None:
     handler.failures["1"] = Refused("no")
@@ -65,7 +65,7 @@ def test_whatever_is_held_at_a_place_another_record_there_is_not_lost(
 
 
 @pytest.mark.parametrize("change", [as_it_is, unreadable, without_number])
-def test_what_is_held_is_held_once_wherever_it_comes_from(
+def test_held_event_is_held_once_from_any_offset(
     pool: Pool, deliver: Deliver, handler: Handler, writer: Writer, change: Change
 ) -> None:
     handler.failures["1"] = Refused("no")
@@ -75,7 +75,7 @@ def test_what_is_held_is_held_once_wherever_it_comes_from(
     assert len(held_commands.list_held(pool, "application")) == 1
 
 
-def test_two_unreadable_records_of_one_key_are_both_kept(pool: Pool, deliver: Deliver, writer: Writer) -> None:
+def test_two_unreadable_records_of_one_key_are_both_held(pool: Pool, deliver: Deliver, writer: Writer) -> None:
     record = writer.record(1)
     tombstone, empty = (dataclasses.replace(record, headers=(), value=value) for value in (None, b""))
     deliver(tombstone, empty, unreadable(record), with_header(record, "ce_time", b"tomorrow"))
@@ -83,7 +83,7 @@ def test_two_unreadable_records_of_one_key_are_both_kept(pool: Pool, deliver: De
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_any_number_that_comes_again_with_another_id_holds_the_key(
+def test_applied_number_with_another_id_holds_the_key(
     pool: Pool, apply: Applier, deliver: Deliver, applied: Applied, writer: Writer, number: int
 ) -> None:
     deliver(*map(writer.record, [1, 2, 3]))
@@ -96,7 +96,7 @@ def test_any_number_that_comes_again_with_another_id_holds_the_key(
     assert applied(writer) == ["1", "2", "3", "4"]
 
 
-def test_numbers_used_again_after_a_failover_are_all_held(
+def test_numbers_reused_after_a_failover_are_all_held(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     """The reader was ahead of what the new primary has: 3 and 4 come a second time, as other events."""
@@ -106,7 +106,7 @@ def test_numbers_used_again_after_a_failover_are_all_held(
     assert held_event(pool, writer) == [3, 4, 5]
 
 
-def test_of_a_long_key_the_last_ids_are_kept(pool: Pool, deliver: Deliver, writer: Writer) -> None:
+def test_last_ids_of_a_key_are_stored(pool: Pool, deliver: Deliver, writer: Writer) -> None:
     deliver(*map(writer.record, range(1, inbox.KEPT_IDS + 3)))
     with pool.connection() as conn:
         row = conn.execute("SELECT cardinality(event_ids) FROM inbox WHERE key = %s", (writer.key,)).fetchone()
@@ -117,7 +117,7 @@ def test_of_a_long_key_the_last_ids_are_kept(pool: Pool, deliver: Deliver, write
     assert held_reason(pool, writer) == inbox.CONFLICT
 
 
-def test_an_event_that_the_release_before_applied_makes_no_conflict(
+def test_event_applied_by_the_previous_release_makes_no_conflict(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
     """It raises the number and the last id only, in the same database and beside the new release."""
@@ -135,7 +135,7 @@ def test_an_event_that_the_release_before_applied_makes_no_conflict(
     assert held_reason(pool, writer) == inbox.CONFLICT
 
 
-def test_a_confirmed_skip_leaves_out_the_event_that_was_proposed_not_another_at_its_place(
+def test_approved_skip_drops_only_the_proposed_event(
     pool: Pool, apply: Applier, deliver: Deliver, writer: Writer
 ) -> None:
     junk = dataclasses.replace(writer.record(1, offset=5), headers=(), value=b"junk")

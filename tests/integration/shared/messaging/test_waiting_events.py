@@ -122,7 +122,7 @@ def take(pool: Pool, timed: Applier, client: Client) -> Iterator[Take]:
 
 
 @pytest.mark.parametrize("error", [SLOW, psycopg.errors.DeadlockDetected("x"), Unavailable("down")])
-def test_an_event_that_fails_alone_waits_with_those_behind_it_and_other_keys_go_on(
+def test_failing_event_waits_with_later_ones_and_other_keys_continue(
     pool: Pool, take: Take, applied: Applied, handler: Handler, writer: Writer, error: Exception
 ) -> None:
     other = Writer()
@@ -138,7 +138,7 @@ def test_an_event_that_fails_alone_waits_with_those_behind_it_and_other_keys_go_
     assert held_event(pool, writer) == [2, 3, 4]
 
 
-def test_it_is_tried_again_with_more_and_more_time_in_between(
+def test_waiting_event_is_retried_with_backoff(
     pool: Pool, take: Take, timed: Applier, handler: Handler, clock: Time, writer: Writer
 ) -> None:
     handler.failures["1"] = SLOW
@@ -156,7 +156,7 @@ def _tried(pool: Pool, timed: Applier, clock: Time, seconds: float) -> bool:
     return waiting_events.redrive_due(pool, timed)
 
 
-def test_once_it_passes_it_is_applied_and_all_that_wait_behind_it_in_order(
+def test_waiting_event_that_succeeds_is_applied_with_later_ones_in_order(
     pool: Pool, take: Take, timed: Applier, applied: Applied, handler: Handler, clock: Time, writer: Writer
 ) -> None:
     handler.failures["1"] = SLOW
@@ -169,7 +169,7 @@ def test_once_it_passes_it_is_applied_and_all_that_wait_behind_it_in_order(
     assert not waiting_events.redrive_due(pool, timed)
 
 
-def test_one_behind_it_that_fails_takes_nothing_back_and_waits_itself(
+def test_later_event_that_fails_rolls_nothing_back_and_waits(
     pool: Pool, take: Take, timed: Applier, applied: Applied, handler: Handler, clock: Time, writer: Writer
 ) -> None:
     handler.failures["1"] = handler.failures["3"] = SLOW
@@ -186,7 +186,7 @@ def test_one_behind_it_that_fails_takes_nothing_back_and_waits_itself(
     ]
 
 
-def test_a_follower_is_due_even_if_the_process_ends_in_between(
+def test_later_event_is_due_even_after_a_restart(
     pool: Pool,
     take: Take,
     timed: Applier,
@@ -207,7 +207,7 @@ def test_a_follower_is_due_even_if_the_process_ends_in_between(
     assert held_event(pool, writer) == []
 
 
-def test_one_that_turns_out_to_be_refused_is_held_for_an_operator(
+def test_waiting_event_that_is_refused_is_held_for_an_operator(
     pool: Pool, take: Take, timed: Applier, handler: Handler, clock: Time, writer: Writer
 ) -> None:
     handler.failures["1"] = SLOW
@@ -220,7 +220,7 @@ def test_one_that_turns_out_to_be_refused_is_held_for_an_operator(
     assert not waiting_events.redrive_due(pool, timed)
 
 
-def test_an_operator_can_redrive_it_sooner(
+def test_waiting_event_can_be_redriven_sooner(
     pool: Pool, take: Take, timed: Applier, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     handler.failures["1"] = SLOW
@@ -231,7 +231,7 @@ def test_an_operator_can_redrive_it_sooner(
 
 
 @pytest.mark.parametrize("error", [SLOW, Unavailable("down"), PoolTimeout("no connection")])
-def test_if_nothing_passes_nothing_is_held_and_all_waits(
+def test_failure_of_every_event_holds_nothing(
     pool: Pool, take: Take, client: Client, handler: Handler, error: Exception
 ) -> None:
     handler.failures["1"] = error
@@ -239,14 +239,14 @@ def test_if_nothing_passes_nothing_is_held_and_all_waits(
     assert (held_commands.list_held(pool, "application"), client.committed) == ([], {})
 
 
-def test_if_many_keys_fail_nothing_is_held_though_others_pass(pool: Pool, take: Take, handler: Handler) -> None:
+def test_failure_of_many_keys_holds_nothing_even_if_others_succeed(pool: Pool, take: Take, handler: Handler) -> None:
     handler.failures["1"] = SLOW
     writers = sorted((Writer() for _ in range(7)), key=lambda each: each.key)
     assert not take(writers[0].record(2), *[each.record(1) for each in writers[1:]])
     assert [p.reason for p in held_commands.list_held(pool, "application")] == ["gap"]
 
 
-def test_beside_the_only_event_in_hand_others_are_taken_to_see_whether_they_pass(
+def test_single_failing_event_is_compared_with_further_events(
     pool: Pool, take: Take, client: Client, applied: Applied, handler: Handler, writer: Writer
 ) -> None:
     other = Writer()
@@ -257,7 +257,7 @@ def test_beside_the_only_event_in_hand_others_are_taken_to_see_whether_they_pass
     assert len(client.committed) == len({writer.record(1).partition, other.record(1).partition})
 
 
-def test_no_more_is_taken_than_fits_in_hand(take: Take, client: Client, handler: Handler) -> None:
+def test_number_of_fetched_events_is_limited(take: Take, client: Client, handler: Handler) -> None:
     handler.failures["1"] = Unavailable("down")
     client.batches = [[Writer().record(1) for _ in range(50)] for _ in range(20)]
     assert not take(Writer().record(1))

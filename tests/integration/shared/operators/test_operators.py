@@ -78,14 +78,14 @@ def stuck(deliver: Deliver, handler: Handler, writer: Writer) -> Writer:
     return writer
 
 
-def test_a_held_event_is_listed_with_why(client: FlaskClient, stuck: Writer) -> None:
+def test_held_event_is_listed_with_its_reason(client: FlaskClient, stuck: Writer) -> None:
     first, second = held_of(client)
     assert (first["topic"], first["key"], first["sequence"]) == (TOPIC, stuck.key, 2)
     assert (first["reason"], first["error"], first["proposal"]) == ("failed", "RuntimeError: a fault", None)
     assert (second["sequence"], second["reason"]) == (3, "gap")
 
 
-def test_a_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver, handler: Handler) -> None:
+def test_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver, handler: Handler) -> None:
     writers = [Writer() for _ in range(5)]
     deliver(*(writer.record(number) for writer in writers for number in (2, 3)))
     seen: list[tuple[str, int]] = []
@@ -100,7 +100,7 @@ def test_a_long_list_is_read_page_by_page(client: FlaskClient, deliver: Deliver,
     assert seen == sorted((writer.key, number) for writer in writers for number in (2, 3))
 
 
-def test_a_list_of_large_events_takes_little_memory(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
+def test_list_of_large_events_uses_little_memory(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
     with pool.connection() as conn:
         conn.execute(
             """INSERT INTO parked_events (consumer, topic, key, sequence, "partition", "offset", headers, value, reason,
@@ -129,12 +129,12 @@ NOWHERE = [
 @pytest.mark.parametrize(
     "after", ["x", "bm9uZQ==", "WzFd", "WyIiLCAiIiwgLTEsIDBd", "WyJcdTAwMDAiLCAiIiwgMCwgMF0=", *NOWHERE]
 )
-def test_a_list_does_not_go_on_from_nowhere(client: FlaskClient, after: str) -> None:
+def test_unknown_cursor_is_400(client: FlaskClient, after: str) -> None:
     answer = client.get("/operator/v1/held-events", query_string={"after": after}, headers=word(operator_api.SEE_HELD))
     assert problem(answer) == (400, "cursor-unknown")
 
 
-def test_one_is_looked_at_with_its_headers_and_data(client: FlaskClient, stuck: Writer) -> None:
+def test_held_event_is_shown_with_its_headers_and_data(client: FlaskClient, stuck: Writer) -> None:
     answer = client.get(
         f"/operator/v1/held-events/{held_of(client)[0]['id']}", headers=word(operator_api.SEE_HELD)
     ).json
@@ -143,7 +143,7 @@ def test_one_is_looked_at_with_its_headers_and_data(client: FlaskClient, stuck: 
     assert answer["data"]["reason"] == "2"
 
 
-def test_a_redrive_goes_on_as_far_as_it_can(
+def test_redrive_applies_events_until_one_fails(
     client: FlaskClient, stuck: Writer, handler: Handler, applied: Applied, pool: Pool
 ) -> None:
     path = f"held-events/{held_of(client)[0]['id']}/redrive"
@@ -154,7 +154,7 @@ def test_a_redrive_goes_on_as_far_as_it_can(
     assert audited(pool, "events-redriven") == [("staff S1003", "tried"), ("staff S1003", "mended")]
 
 
-def test_what_was_applied_is_told_once_it_is_committed_and_not_kept(
+def test_applied_events_are_logged_after_the_commit(
     app: flask.Flask, client: FlaskClient, stuck: Writer, handler: Handler, apply: Applier
 ) -> None:
     path = f"held-events/{held_of(client)[0]['id']}/redrive"
@@ -176,7 +176,7 @@ def audited(pool: Pool, action: str) -> list[tuple[str, str]]:
         ).fetchall()
 
 
-def test_a_second_click_redrives_nothing_twice(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
+def test_repeated_redrive_applies_nothing_twice(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
     path, key = f"held-events/{held_of(client)[0]['id']}/redrive", uuid.uuid4().hex
     answers = [post(client, path, operator_api.REDRIVE, key=key) for _ in range(2)]
     assert answers[0].json == answers[1].json
@@ -191,7 +191,7 @@ def proposed(client: FlaskClient, staff: Staff = YIP) -> tuple[int, str]:
     return parked_id, answer.json["id"]  # type: ignore[index]
 
 
-def test_an_event_is_left_out_by_two_persons_and_both_are_recorded(
+def test_skip_needs_four_eyes_approval_and_both_are_audited(
     client: FlaskClient, stuck: Writer, applied: Applied, pool: Pool
 ) -> None:
     _, proposal = proposed(client)
@@ -204,7 +204,7 @@ def test_an_event_is_left_out_by_two_persons_and_both_are_recorded(
     assert audited(pool, "event-skipped") == [("staff S1004", "it is forged (proposed by staff S1003)")]
 
 
-def test_nobody_confirms_their_own_proposal(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
+def test_own_proposal_cannot_be_approved(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
     _, proposal = proposed(client)
     renewed = replace(YIP, certificate_sha256="c3" * 32)  # the same person with a new certificate
     for staff in (YIP, renewed):
@@ -218,9 +218,7 @@ def test_nobody_confirms_their_own_proposal(client: FlaskClient, stuck: Writer, 
         )
 
 
-def test_a_proposal_that_is_turned_down_leaves_the_event_where_it_is(
-    client: FlaskClient, stuck: Writer, pool: Pool
-) -> None:
+def test_rejected_proposal_leaves_the_event_held(client: FlaskClient, stuck: Writer, pool: Pool) -> None:
     _, proposal = proposed(client)
     assert post(client, f"skip-proposals/{proposal}/rejection", operator_api.DECIDE_SKIP, TSANG).status_code == 204
     assert held_event(pool, stuck) == [2, 3]
@@ -229,13 +227,13 @@ def test_a_proposal_that_is_turned_down_leaves_the_event_where_it_is(
     assert proposed(client)[1] != proposal
 
 
-def test_an_event_is_proposed_once_at_a_time(client: FlaskClient, stuck: Writer) -> None:
+def test_event_is_proposed_once_at_a_time(client: FlaskClient, stuck: Writer) -> None:
     parked_id, _ = proposed(client)
     answer = post(client, f"held-events/{parked_id}/skip-proposals", operator_api.PROPOSE_SKIP, TSANG)
     assert problem(answer) == (409, "already-proposed")
 
 
-def test_a_proposal_for_an_event_that_has_gone_meanwhile_leaves_nothing_out(
+def test_approval_for_an_event_no_longer_held_skips_nothing(
     client: FlaskClient, stuck: Writer, handler: Handler, applied: Applied
 ) -> None:
     parked_id, proposal = proposed(client)
@@ -246,7 +244,7 @@ def test_a_proposal_for_an_event_that_has_gone_meanwhile_leaves_nothing_out(
     assert applied(stuck) == ["1", "2", "3"]
 
 
-def test_what_is_not_next_is_not_left_out(client: FlaskClient, stuck: Writer) -> None:
+def test_skip_of_event_out_of_turn_is_refused(client: FlaskClient, stuck: Writer) -> None:
     waiting = held_of(client)[1]["id"]
     answer = post(client, f"held-events/{waiting}/skip-proposals", operator_api.PROPOSE_SKIP)
     proposal = answer.json["id"]  # type: ignore[index]
@@ -255,7 +253,7 @@ def test_what_is_not_next_is_not_left_out(client: FlaskClient, stuck: Writer) ->
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
-def test_nothing_is_done_without_a_reason(client: FlaskClient, stuck: Writer, reason: str) -> None:
+def test_action_without_a_reason_is_refused(client: FlaskClient, stuck: Writer, reason: str) -> None:
     answer = post(client, f"held-events/{held_of(client)[0]['id']}/redrive", operator_api.REDRIVE, reason=reason)
     assert problem(answer) == (422, "invalid-request")
 
@@ -289,9 +287,7 @@ def ask(client: FlaskClient, route: tuple[str, str, str], headers: dict[str, str
 
 @pytest.mark.parametrize("action", [*ACTIONS, "look-up", "*", ""])
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
-def test_the_desks_word_for_one_action_opens_that_action_alone(
-    client: FlaskClient, route: tuple[str, str, str], action: str
-) -> None:
+def test_desk_token_is_for_one_action_only(client: FlaskClient, route: tuple[str, str, str], action: str) -> None:
     answer = ask(client, route, word(action))
     if action == route[2]:
         assert answer.status_code in (200, 404)
@@ -329,7 +325,7 @@ def without_a_name(action: str) -> str:
 
 @pytest.mark.parametrize("make", [forged, outdated, of_tomorrow, of_an_ar, of_identity, without_a_name])
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
-def test_nobody_elses_word_opens_anything(
+def test_token_of_another_signer_is_refused(
     client: FlaskClient, route: tuple[str, str, str], make: Callable[[str], str]
 ) -> None:
     answer = ask(client, route, {"Authorization": f"Bearer {make(route[2])}", "Idempotency-Key": uuid.uuid4().hex})
@@ -338,14 +334,12 @@ def test_nobody_elses_word_opens_anything(
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Basic UzEwMDQ6eA==", "Bearer x"])
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
-def test_without_the_desks_word_nothing_opens(
-    client: FlaskClient, route: tuple[str, str, str], given: str | None
-) -> None:
+def test_missing_desk_token_is_refused(client: FlaskClient, route: tuple[str, str, str], given: str | None) -> None:
     headers = {"Idempotency-Key": uuid.uuid4().hex} | ({} if given is None else {"Authorization": given})
     assert ask(client, route, headers).status_code == 401
 
 
-def test_the_word_for_another_service_opens_nothing_here(client: FlaskClient) -> None:
+def test_desk_token_for_another_service_is_refused(client: FlaskClient) -> None:
     answer = client.get("/operator/v1/held-events", headers=word(operator_api.SEE_HELD, service="mailing"))
     assert problem(answer) == (403, "action-refused")
 
@@ -356,7 +350,7 @@ def of_value(writer: Writer, value: bytes, topic: str = TOPIC) -> HeldEvent:
     return HeldEvent(id=1, place=where, sequence=1, reason="", error="", parked_at=NOW, record=record)
 
 
-def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:
+def test_proofs_names_and_long_values_are_redacted(writer: Writer) -> None:
     value = (
         b'{"payer_name": "\xe9\x99\xb3", "attestation": "eyJ", "items": [{"note": "' + b"x" * 201 + b'", "srn": "1"}]}'
     )
@@ -366,7 +360,7 @@ def test_proofs_names_and_whatever_is_long_is_hidden(writer: Writer) -> None:
     assert (shown["items"][0]["note"]["hidden"], shown["items"][0]["srn"]) == ("201 bytes", "1")
 
 
-def test_what_is_hidden_stays_so_in_whatever_shape_it_comes(writer: Writer) -> None:
+def test_redaction_covers_every_shape_of_data(writer: Writer) -> None:
     value = b'{"document": {"payer": "CHAN"}, "payer_name": ["CHAN"], "sealed": 7, "receipt": null}'
     assert "CHAN" not in str(redaction.data(of_value(writer, value)))
     assert redaction.data(of_value(writer, value))["receipt"] is None
@@ -380,9 +374,7 @@ def test_what_is_hidden_stays_so_in_whatever_shape_it_comes(writer: Writer) -> N
         (Topic.PIN_ENVELOPES, b'{"sealed": "MIIB"}', {"sealed": {"hidden": "4 bytes"}}),
     ],
 )
-def test_of_sealed_pins_nothing_is_shown_that_might_be_one(
-    writer: Writer, topic: str, value: bytes, shown: dict[str, Any]
-) -> None:
+def test_sealed_pins_are_redacted_completely(writer: Writer, topic: str, value: bytes, shown: dict[str, Any]) -> None:
     def without_hashes(found: Any) -> Any:
         if isinstance(found, dict):
             return {name: without_hashes(inner) for name, inner in found.items() if name != "sha256"}

@@ -25,9 +25,7 @@ SHELVES = Gauge("test_shelves", "Rows by a made-up shelf", ["shelf"])
 
 
 @pytest.mark.parametrize("service", [APPLICATION, PAYMENT, MAILING, ISSUANCE], ids=lambda service: service.name)
-def test_every_services_figures_can_be_read_from_its_tables(
-    service: Service, database: Callable[[str], Database]
-) -> None:
+def test_gauges_of_every_service_can_be_queried(service: Service, database: Callable[[str], Database]) -> None:
     with db.open_pool(database(service.name).url, name="test") as pool:
         assert (
             database_gauges.reader(pool, [*database_gauges.OF_EVERY_SERVICE, *service.readings], clock=lambda: NOW)()
@@ -36,14 +34,14 @@ def test_every_services_figures_can_be_read_from_its_tables(
     assert service.readings
 
 
-def test_the_age_of_what_waits_is_told(pool: Pool) -> None:
+def test_age_of_waiting_rows_is_exported(pool: Pool) -> None:
     with transaction(pool, clock=lambda: NOW) as tx:
         audit.record(tx, actor="test", action="waits", subject="-")
     database_gauges.reader(pool, [database_gauges.AUDIT], clock=lambda: NOW + timedelta(seconds=90))()
     assert value("audit_oldest_unsealed_seconds") == 90
 
 
-def test_a_state_in_which_nothing_is_any_more_disappears(pool: Pool) -> None:
+def test_empty_state_has_no_gauge(pool: Pool) -> None:
     for shelf in ("first", "second"):
         query: Any = f"SELECT '{shelf}', 7"
         database_gauges.reader(pool, [Reading(gauge=SHELVES, query=query)])()
@@ -51,7 +49,7 @@ def test_a_state_in_which_nothing_is_any_more_disappears(pool: Pool) -> None:
     assert value("test_shelves", shelf="second") == 7
 
 
-def test_the_held_keys_and_the_oldest_hold_are_told(pool: Pool, deliver: Deliver, handler: Handler) -> None:
+def test_held_keys_and_the_age_of_the_oldest_are_exported(pool: Pool, deliver: Deliver, handler: Handler) -> None:
     def read() -> None:
         database_gauges.reader(pool, database_gauges.OF_EVERY_SERVICE, clock=lambda: NOW + timedelta(seconds=300))()
 
@@ -69,7 +67,7 @@ def test_the_held_keys_and_the_oldest_hold_are_told(pool: Pool, deliver: Deliver
     assert value("inbox_oldest_hold_seconds") == 300
 
 
-def test_readings_are_taken_once_in_their_time(pool: Pool) -> None:
+def test_gauges_are_queried_once_per_interval(pool: Pool) -> None:
     read = database_gauges.reader(pool, [Reading(gauge=SHELVES, query="SELECT 'now', 1")], every=3600)
     read()
     SHELVES.labels("now").set(5)

@@ -30,7 +30,7 @@ def use(postgres: Postgres, change: str) -> tuple[Database, Database]:
         return first, second
 
 
-def test_the_next_one_finds_what_the_migrations_wrote_and_nothing_else(postgres: Postgres) -> None:
+def test_reused_database_has_only_the_rows_of_the_migrations(postgres: Postgres) -> None:
     with postgres.database("issuance") as one, postgres.database("issuance") as other:
         before = contents(other)
         assert one.name != other.name
@@ -57,7 +57,7 @@ def test_the_next_one_finds_what_the_migrations_wrote_and_nothing_else(postgres:
         "DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO payment', current_database()); END $$",
     ],
 )
-def test_one_that_was_changed_is_nobodys_any_more(postgres: Postgres, change: str) -> None:
+def test_database_with_a_changed_schema_is_not_reused(postgres: Postgres, change: str) -> None:
     first, second = use(postgres, change)
     assert second.name != first.name
     with psycopg.connect(postgres.cluster.url("postgres")) as conn:

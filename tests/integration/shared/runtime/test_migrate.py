@@ -79,9 +79,7 @@ def test_migrations_are_applied_once_and_in_order(empty: Database, folder: Path)
     assert run(empty, folder) == ["payment/0003_ink"]
 
 
-def test_a_file_that_was_changed_after_it_was_applied_is_refused_and_nothing_is_done(
-    empty: Database, folder: Path
-) -> None:
+def test_changed_applied_migration_is_refused(empty: Database, folder: Path) -> None:
     run(empty, folder)
     (folder / "0001_books.sql").write_text("CREATE TABLE books (id BIGINT);")
     (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER);")
@@ -92,13 +90,13 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused_and_nothing_is_
 
 
 @pytest.mark.parametrize("name", ["0004_ink.sql", "ink.sql", "0003-ink.sql", "0002_ink.sql"])
-def test_a_hole_or_a_wrong_name_is_refused(folder: Path, name: str) -> None:
+def test_missing_number_or_wrong_name_is_refused(folder: Path, name: str) -> None:
     (folder / name).write_text("SELECT 1;")
     with pytest.raises(MigrationError):
         migrate.load("payment", folder)
 
 
-def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself(empty: Database, folder: Path) -> None:
+def test_failed_migration_is_rolled_back_and_earlier_ones_stay(empty: Database, folder: Path) -> None:
     (folder / "0003_ink.sql").write_text("CREATE TABLE ink (id INTEGER); SELECT 1 / 0;")
     with pytest.raises(psycopg.errors.DivisionByZero):
         run(empty, folder)
@@ -106,7 +104,7 @@ def test_a_migration_that_fails_leaves_those_before_it_and_nothing_of_itself(emp
     assert run(empty, folder) == ["payment/0003_ink"]
 
 
-def test_two_runners_at_once_apply_each_migration_once(empty: Database, folder: Path) -> None:
+def test_concurrent_runners_apply_each_migration_once(empty: Database, folder: Path) -> None:
     applied: list[str] = []
     threads = [threading.Thread(target=lambda: applied.extend(run(empty, folder))) for _ in range(3)]
     for thread in threads:
@@ -117,7 +115,7 @@ def test_two_runners_at_once_apply_each_migration_once(empty: Database, folder: 
     assert {"payment/0001_books", "payment/0002_pages"} < {*applied}
 
 
-def test_a_service_does_not_run_on_a_database_that_lacks_a_migration(empty: Database, folder: Path) -> None:
+def test_service_refuses_a_database_that_lacks_a_migration(empty: Database, folder: Path) -> None:
     with db.open_pool(empty.url, name="test") as pool:
         with pytest.raises(NotMigrated):
             migrate.wait_until_current(pool, migrate.load("payment", folder), seconds=0)
@@ -128,7 +126,7 @@ def test_a_service_does_not_run_on_a_database_that_lacks_a_migration(empty: Data
             migrate.require_current(pool, migrate.load("payment", folder))
 
 
-def test_a_service_runs_on_a_database_that_is_ahead(empty: Database, folder: Path) -> None:
+def test_service_runs_on_a_newer_database(empty: Database, folder: Path) -> None:
     run(empty, folder)
     (folder / "0002_pages.sql").unlink()
     with db.open_pool(empty.url, name="test") as pool:
@@ -165,19 +163,17 @@ def refused(database: Database, statement: str) -> bool:
         "SET ROLE payment_migrate",
     ],
 )
-def test_the_running_service_has_no_ddl_and_cannot_change_what_is_append_only(
-    migrated: Database, statement: str
-) -> None:
+def test_running_service_has_no_ddl_and_cannot_change_append_only_tables(migrated: Database, statement: str) -> None:
     assert refused(migrated, statement)
 
 
-def test_the_running_service_reads_and_writes_its_rows(migrated: Database) -> None:
+def test_running_service_reads_and_writes_its_rows(migrated: Database) -> None:
     for statement in ("INSERT INTO books VALUES (1)", "UPDATE books SET id = 2", "INSERT INTO pages VALUES (1)"):
         assert not refused(migrated, statement)
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if not role.startswith("payment")])
-def test_another_services_role_cannot_even_connect(postgres: Postgres, migrated: Database, role: str) -> None:
+def test_role_of_another_service_cannot_connect(postgres: Postgres, migrated: Database, role: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(postgres.url(migrated.name, role))
 
@@ -197,7 +193,7 @@ OLD_HELD = """INSERT INTO parked_events
     VALUES ('payment', 't', 'k', %s, 0, %s, %s, %s, %s, '', '', now())"""
 
 
-def test_what_the_release_before_held_is_known_by_what_it_is(empty: Database, folder: Path) -> None:
+def test_events_held_by_the_previous_release_are_recognised(empty: Database, folder: Path) -> None:
     """Even if it held the same unreadable record twice, from two places of the topic."""
     migrations = migrate.load("payment", folder)
     before = next(n for n, each in enumerate(migrations) if each.name.endswith("which_event_it_is"))

@@ -196,7 +196,7 @@ def scanned(node: dict[str, Any]) -> Iterator[str]:
         yield from scanned(each)
 
 
-def test_the_relay_finds_what_is_unstamped_by_its_index(database: Callable[[str], Database]) -> None:
+def test_relay_finds_unstamped_rows_by_index(database: Callable[[str], Database]) -> None:
     with psycopg.connect(database("issuance").superuser_url) as conn:
         conn.execute("SET enable_seqscan = off")
         query = "SELECT id FROM outbox WHERE position IS NULL AND topic = %s ORDER BY id LIMIT 500"
@@ -206,7 +206,7 @@ def test_the_relay_finds_what_is_unstamped_by_its_index(database: Callable[[str]
 
 
 @pytest.mark.parametrize("gone", ["checkouts_payment"])
-def test_an_index_that_is_missing_is_noticed(database: Callable[[str], Database], gone: str) -> None:
+def test_missing_index_is_found(database: Callable[[str], Database], gone: str) -> None:
     with psycopg.connect(database("payment").superuser_url, autocommit=True) as conn:
         prepare(conn)
         conn.execute(f"DROP INDEX {gone}".encode())

@@ -50,7 +50,7 @@ def test_every_table_has_a_retention_class(database: Callable[[str], Database], 
 
 
 @pytest.mark.parametrize("service", ALL.values(), ids=ALL)
-def test_the_periods_on_the_page_are_those_of_the_code(service: Service) -> None:
+def test_documented_retention_periods_are_those_of_the_code(service: Service) -> None:
     said = classes("Every database") | classes(service.name)
     days = {table: int(found[1]) for table, kind in said.items() if (found := re.search(r"after (\d+) days", kind))}
     rules = {rule.table: rule.kept_for(NOW.date()) for rule in (*pruning.OF_EVERY_DATABASE, *service.pruning)}
@@ -58,7 +58,7 @@ def test_the_periods_on_the_page_are_those_of_the_code(service: Service) -> None
     assert days == {table: kept.days for table, kept in rules.items()}
 
 
-def test_a_policy_holds_from_its_day_on() -> None:
+def test_retention_policy_applies_from_its_date() -> None:
     first, second = timedelta(days=30), timedelta(days=10)
     rule = Rule(table="x", keep=((NOW.date(), first), (NOW.date() + timedelta(days=1), second)), statement="SELECT 1")
     assert [rule.kept_for(NOW.date() + timedelta(days=each)) for each in (0, 1, 2)] == [first, second, second]
@@ -129,7 +129,7 @@ def pool(made: Database) -> Iterator[Pool]:
 
 
 @pytest.mark.parametrize("where", ROWS, ids="-".join)
-def test_rows_are_pruned_by_the_service_s_own_role_once_their_time_is_over(
+def test_rows_are_pruned_by_the_services_own_role_after_retention(
     where: tuple[str, str], made: Database, pool: Pool
 ) -> None:
     service, table = where
@@ -194,7 +194,7 @@ KEPT: Final = {
 
 
 @pytest.mark.parametrize("where", KEPT.values(), ids=KEPT)
-def test_rows_that_are_still_needed_stay_however_old(where: tuple[str, str, str], made: Database, pool: Pool) -> None:
+def test_needed_rows_stay_at_any_age(where: tuple[str, str, str], made: Database, pool: Pool) -> None:
     service, table, add = where
     with psycopg.connect(made.superuser_url) as conn:
         conn.execute(add.encode(), {"id": str(uuid.uuid4()), "number": 1, "time": NOW - timedelta(days=4000)})
@@ -202,7 +202,7 @@ def test_rows_that_are_still_needed_stay_however_old(where: tuple[str, str, str]
 
 
 @pytest.mark.parametrize("where", [("issuance", "outbox")], ids="-".join)
-def test_no_caller_can_blank_what_a_lost_kafka_is_filled_from(
+def test_service_role_cannot_blank_events_needed_for_recovery(
     where: tuple[str, str], made: Database, pool: Pool
 ) -> None:
     add, count = ROWS[where]
@@ -215,7 +215,7 @@ def test_no_caller_can_blank_what_a_lost_kafka_is_filled_from(
 
 
 @pytest.mark.parametrize("where", [("payment", "provider_webhooks")], ids="-".join)
-def test_one_process_prunes_at_a_time_and_no_more_than_a_batch_in_a_turn(
+def test_one_process_prunes_at_a_time_and_one_batch_per_iteration(
     where: tuple[str, str], made: Database, pool: Pool
 ) -> None:
     add, count = ROWS[where]

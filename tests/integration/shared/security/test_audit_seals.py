@@ -60,14 +60,14 @@ def seal_some(pool: Pool, key: SigningKey, *subjects: str) -> None:
     assert audit_seals.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
 
 
-def test_an_untouched_log_has_no_findings(pool: Pool, key: SigningKey) -> None:
+def test_untouched_log_has_no_findings(pool: Pool, key: SigningKey) -> None:
     seal_some(pool, key, "a", "b", "c")
     seal_some(pool, key, "d")
     assert not audit_seals.seal_next(pool, key, service="application", clock=lambda: NOW, after=timedelta(0))
     assert findings(pool, key) == []
 
 
-def test_a_row_that_commits_late_is_sealed_late(pool: Pool, key: SigningKey) -> None:
+def test_row_that_commits_late_is_sealed_late(pool: Pool, key: SigningKey) -> None:
     with transaction(pool, clock=lambda: NOW) as late:
         write(late, "late")
         seal_some(pool, key, "early")
@@ -87,7 +87,7 @@ def test_a_row_that_commits_late_is_sealed_late(pool: Pool, key: SigningKey) -> 
         ),
     ],
 )
-def test_tampering_is_named(pool: Pool, made: Database, key: SigningKey, tampering: str, what: str) -> None:
+def test_tampering_is_reported(pool: Pool, made: Database, key: SigningKey, tampering: str, what: str) -> None:
     seal_some(pool, key, "a", "b", "c")
     seal_some(pool, key, "d")
     with psycopg.connect(made.superuser_url) as conn:
@@ -98,13 +98,13 @@ def test_tampering_is_named(pool: Pool, made: Database, key: SigningKey, tamperi
 @pytest.mark.parametrize(
     "forbidden", ["UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log", "UPDATE audit_seals SET head = 'x'"]
 )
-def test_the_running_service_cannot_change_what_it_wrote(pool: Pool, key: SigningKey, forbidden: str) -> None:
+def test_running_service_cannot_change_audit_rows(pool: Pool, key: SigningKey, forbidden: str) -> None:
     seal_some(pool, key, "a")
     with pool.connection() as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(forbidden.encode())
 
 
-def test_each_head_is_logged_once_it_is_committed(pool: Pool, key: SigningKey) -> None:
+def test_seal_head_is_logged_after_the_commit(pool: Pool, key: SigningKey) -> None:
     with capture_logs() as logs:
         seal_some(pool, key, "a")
         seal_some(pool, key, "b", "c")
@@ -115,7 +115,7 @@ def test_each_head_is_logged_once_it_is_committed(pool: Pool, key: SigningKey) -
     assert [(each["seal_id"], each["rows"], each["head"], each["signature"]) for each in said] == kept
 
 
-def test_a_log_whose_end_was_cut_off_is_found_by_an_anchor(pool: Pool, made: Database, key: SigningKey) -> None:
+def test_truncated_log_is_found_by_an_anchor(pool: Pool, made: Database, key: SigningKey) -> None:
     heads = []
     for subject in ("a", "b", "c"):
         seal_some(pool, key, subject)
@@ -151,7 +151,7 @@ def fill(made: Database, key: SigningKey, count: int) -> None:
                 copy.write_row(each)
 
 
-def test_verifying_needs_no_more_memory_for_a_longer_log(pool: Pool, made: Database, key: SigningKey) -> None:
+def test_verification_memory_does_not_grow_with_the_log(pool: Pool, made: Database, key: SigningKey) -> None:
     fill(made, key, 2500)
     tracemalloc.start()
     try:
@@ -186,7 +186,7 @@ def test_verifying_300_000_seals_stays_within_64_mb(pool: Pool, made: Database, 
     assert most - before < 64 * 1024 * 1024
 
 
-def test_the_command_verifies_seals_of_an_earlier_key_with_its_public_half_alone(
+def test_command_verifies_seals_of_an_earlier_key_with_its_public_half_alone(
     pool: Pool, key: SigningKey, tmp_path: Path
 ) -> None:
     seal_some(pool, key, "sealed before the key was changed")

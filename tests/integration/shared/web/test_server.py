@@ -83,7 +83,7 @@ def server(database: Callable[[str], Database]) -> Iterator[Server]:
             process.wait()
 
 
-def test_the_socket_is_for_its_owner_alone(server: Server) -> None:
+def test_socket_is_accessible_to_its_owner_only(server: Server) -> None:
     assert stat.S_IMODE(os.stat(server.path).st_mode) & 0o077 == 0
 
 
@@ -101,7 +101,7 @@ def test_sigterm_lets_a_running_request_end_and_the_process_ends_with_status_0(s
     assert not server.path.exists()
 
 
-def test_two_running_requests_with_one_key_are_told_apart_by_two_connections(server: Server) -> None:
+def test_concurrent_requests_with_one_key_are_distinguished(server: Server) -> None:
     answers: list[int] = []
 
     def ask() -> None:
@@ -126,7 +126,7 @@ NO_HTTP = [
 ]
 
 
-def test_what_is_no_http_is_refused_before_it_reaches_the_app(server: Server) -> None:
+def test_malformed_http_is_refused_before_the_app(server: Server) -> None:
     for raw in NO_HTTP:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
@@ -143,7 +143,7 @@ def test_what_is_no_http_is_refused_before_it_reaches_the_app(server: Server) ->
     assert server.is_ready()
 
 
-def test_no_header_moves_the_path(server: Server) -> None:
+def test_headers_do_not_change_the_path(server: Server) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(server.path))
@@ -153,7 +153,7 @@ def test_no_header_moves_the_path(server: Server) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 404")
 
 
-def test_a_body_that_nobody_asked_for_is_read_before_the_answer(server: Server) -> None:
+def test_unexpected_body_is_read_before_the_answer(server: Server) -> None:
     for _ in range(20):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)

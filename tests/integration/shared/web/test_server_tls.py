@@ -99,7 +99,7 @@ def server(folder: Path, database: Callable[[str], Database]) -> Iterator[Server
         process.wait()
 
 
-def test_the_gateway_gets_through_and_nobody_else(server: Server) -> None:
+def test_only_the_gateway_can_connect(server: Server) -> None:
     assert server.ask("gateway") == 404
     for who in (None, "other-service", "stranger"):
         with pytest.raises(OSError, match=r"(?i)certificate|unknown ca|reset|alert"):
@@ -128,7 +128,7 @@ def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) 
     ("client", "services_ca", "status"),
     [("gateway", "services-ca", 404), ("other-service", "services-ca", 503), ("gateway", "gateway-ca", 503)],
 )
-def test_envoy_and_the_service_prove_themselves_to_each_other(
+def test_envoy_and_the_service_authenticate_each_other(
     server: Server, pki: local_pki.PKI, client: str, services_ca: str, status: int
 ) -> None:
     with envoy(server, pki, client=client, services_ca=services_ca) as through:
@@ -137,12 +137,12 @@ def test_envoy_and_the_service_prove_themselves_to_each_other(
     assert ("x-request-id" in answer.headers) == (status == 404)
 
 
-def test_the_platform_asks_elsewhere_and_the_app_has_no_such_page(server: Server) -> None:
+def test_health_pages_are_on_the_admin_port_only(server: Server) -> None:
     assert [server.platform(path) for path in ("/livez", "/readyz", "/metrics", NOTHING)] == [200, 200, 200, 404]
     assert [server.ask("gateway", path) for path in ("/livez", "/readyz", "/metrics")] == [404, 404, 404]
 
 
-def test_a_renewed_certificate_is_shown_without_a_restart(server: Server, folder: Path) -> None:
+def test_renewed_certificate_is_used_without_a_restart(server: Server, folder: Path) -> None:
     def shown() -> str:
         return ssl.get_server_certificate(("127.0.0.1", server.port))
 

@@ -83,7 +83,7 @@ def notes(pool: Pool) -> int:
     return int(row[0])
 
 
-def test_the_same_key_and_body_get_the_same_bytes_and_change_nothing_more(client: Client, pool: Pool) -> None:
+def test_same_key_and_body_get_the_same_bytes_and_change_nothing_more(client: Client, pool: Pool) -> None:
     first = post(client, {"text": "hello"}, "key-0001")
     again = post(client, {"text": "hello"}, "key-0001")
     assert first.status_code == again.status_code == HTTPStatus.CREATED
@@ -92,20 +92,20 @@ def test_the_same_key_and_body_get_the_same_bytes_and_change_nothing_more(client
     assert notes(pool) == 1
 
 
-def test_the_same_key_with_another_body_is_refused(client: Client, pool: Pool) -> None:
+def test_same_key_with_another_body_is_refused(client: Client, pool: Pool) -> None:
     post(client, {"text": "hello"}, "key-0001")
     assert problem(post(client, {"text": "other"}, "key-0001")) == (422, "idempotency-key-reused")
     assert notes(pool) == 1
 
 
-def test_the_same_key_of_another_caller_is_another_key(client: Client, pool: Pool) -> None:
+def test_same_key_of_another_caller_is_independent(client: Client, pool: Pool) -> None:
     post(client, {"text": "hello"}, "key-0001")
     assert post(client, {"text": "other"}, "key-0001", Authorization=f"Bearer {token('AR-2')}").status_code == 201
     assert notes(pool) == 2
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 201, "schlüssel-1", "two words"])
-def test_a_key_that_is_missing_or_malformed_is_refused(client: Client, pool: Pool, key: str) -> None:
+def test_key_that_is_missing_or_malformed_is_refused(client: Client, pool: Pool, key: str) -> None:
     given = headers()
     given["Idempotency-Key"] = key
     if not key:
@@ -115,7 +115,7 @@ def test_a_key_that_is_missing_or_malformed_is_refused(client: Client, pool: Poo
     assert notes(pool) == 0
 
 
-def test_a_key_whose_request_is_still_running_is_refused_and_later_answered(pool: Pool) -> None:
+def test_key_whose_request_is_still_running_is_refused_and_later_answered(pool: Pool) -> None:
     app, begun = make_app(pool), threading.Barrier(2)
 
     def send(seconds: float) -> TestResponse:
@@ -140,7 +140,7 @@ def test_a_key_whose_request_is_still_running_is_refused_and_later_answered(pool
     ],
     ids=["one body", "three bodies"],
 )
-def test_of_several_requests_of_several_steps_at_once_with_one_key_exactly_one_runs(
+def test_only_one_of_concurrent_multi_step_requests_with_one_key_runs(
     pool: Pool, texts: list[str], refused: tuple[int, str]
 ) -> None:
     app, begun = make_app(pool), threading.Barrier(len(texts))
@@ -157,7 +157,7 @@ def test_of_several_requests_of_several_steps_at_once_with_one_key_exactly_one_r
     assert notes(pool) == 1
 
 
-def test_a_key_is_free_again_after_a_refusal_and_after_a_process_that_died(pool: Pool) -> None:
+def test_key_is_free_again_after_a_refusal_or_a_crash(pool: Pool) -> None:
     app = make_app(pool)
     assert problem(slow(app, "sad")) == (409, "too-sad")
     with pool.connection() as conn:
@@ -175,18 +175,18 @@ def slow(app: Flask, text: str, seconds: float = 0, key: str = "key-0001") -> Te
     return client.post("/small/v1/slow-notes", data=body, headers=headers(key))
 
 
-def test_a_refused_request_changes_nothing_and_may_be_sent_again(client: Client, pool: Pool) -> None:
+def test_refused_request_changes_nothing_and_may_be_sent_again(client: Client, pool: Pool) -> None:
     assert problem(post(client, {"text": "sad"}, "key-0001")) == (409, "too-sad")
     assert notes(pool) == 0
     assert post(client, {"text": "glad"}, "key-0001").status_code == 201
 
 
-def test_a_fault_of_ours_says_nothing_about_itself(client: Client, pool: Pool) -> None:
+def test_internal_error_reveals_no_details(client: Client, pool: Pool) -> None:
     assert problem(post(client, {"text": "fault"})) == (500, "internal")
     assert notes(pool) == 0
 
 
-def test_a_dependency_that_is_down_is_a_503(client: Client) -> None:
+def test_unavailable_dependency_is_503(client: Client) -> None:
     answer = post(client, {"text": "down"})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
@@ -214,20 +214,20 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
-def test_a_bad_body_is_a_problem_and_changes_nothing(client: Client, pool: Pool, name: str) -> None:
+def test_bad_body_is_a_problem_and_changes_nothing(client: Client, pool: Pool, name: str) -> None:
     body, status = BAD_BODIES[name]
     assert problem(post(client, body))[0] == status
     assert notes(pool) == 0
 
 
-def test_an_escaped_backslash_before_a_u_is_no_nul(client: Client) -> None:
+def test_escaped_backslash_before_a_u_is_no_nul(client: Client) -> None:
     text = r"\u0000 and \\u0000"
     answer = post(client, {"text": text})
     assert (answer.status_code, json.loads(answer.get_data())["text"]) == (201, text)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "", "nonsense"])
-def test_a_body_of_another_media_type_is_a_problem(client: Client, kind: str) -> None:
+def test_body_of_another_media_type_is_a_problem(client: Client, kind: str) -> None:
     status, _ = problem(client.post(NOTES, data=b'{"text": "x"}', headers={**headers(), "Content-Type": kind}))
     assert status in (415, 422)
 
@@ -247,7 +247,7 @@ def test_a_body_of_another_media_type_is_a_problem(client: Client, kind: str) ->
         ("BREW", NOTES, 405),
     ],
 )
-def test_an_unknown_route_or_method_is_a_problem(client: Client, method: str, path: str, status: int) -> None:
+def test_unknown_route_or_method_is_a_problem(client: Client, method: str, path: str, status: int) -> None:
     answer = client.open(path, method=method, headers=headers())
     assert problem(answer)[0] == status
     if status == 405:
@@ -255,7 +255,7 @@ def test_an_unknown_route_or_method_is_a_problem(client: Client, method: str, pa
 
 
 @pytest.mark.parametrize("given", [None, "Bearer", "Bearer x.y.z", "Basic dTpw", "Bearer " + "W" * 8_000])
-def test_a_request_that_is_not_signed_in_is_a_problem(client: Client, pool: Pool, given: str | None) -> None:
+def test_request_that_is_not_signed_in_is_a_problem(client: Client, pool: Pool, given: str | None) -> None:
     sent = headers()
     del sent["Authorization"]
     answer = client.post(NOTES, data=b'{"text": "x"}', headers={**sent, **({"Authorization": given} if given else {})})
@@ -273,19 +273,19 @@ def test_a_request_that_is_not_signed_in_is_a_problem(client: Client, pool: Pool
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     ).map(lambda value: json.dumps(value).encode())
 )
-def test_whatever_the_body_is_it_is_taken_or_a_problem_and_never_a_fault(client: Client, body: bytes) -> None:
+def test_any_body_is_accepted_or_a_problem_and_never_a_500(client: Client, body: bytes) -> None:
     answer = post(client, body)
     assert answer.status_code == 201 or problem(answer)[0] in (400, 422)
 
 
 @pytest.mark.parametrize("given", ["x", "with space in it", "ü" * 10, "a" * 65, "line\tbreak-line"])
-def test_a_request_id_that_is_not_ours_to_repeat_is_replaced(client: Client, given: str) -> None:
+def test_malformed_request_id_is_replaced(client: Client, given: str) -> None:
     answer = client.get("/small/v1/nothing", headers={"X-Request-Id": given})
     assert answer.headers["X-Request-Id"] != given
     assert client.get("/nothing", headers={"X-Request-Id": "good-one-1"}).headers["X-Request-Id"] == "good-one-1"
 
 
-def test_the_clients_ids_are_logged_under_their_own_names(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clients_ids_are_logged_under_their_own_names(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     given = {
         "X-Request-Id": "the-gateways-1",
@@ -300,7 +300,7 @@ def test_the_clients_ids_are_logged_under_their_own_names(client: Client, capsys
     assert {"client_request_id", "client_traceparent"} & set(second) == set()
 
 
-def test_the_database_down_is_a_503_and_no_readiness() -> None:
+def test_unavailable_database_is_503_and_not_ready() -> None:
     url = f"postgresql://application:x@127.0.0.1:{free_port()}/nowhere"
     with db.open_pool(url, name="test", wait=0.3) as pool:
         client = make_app(pool).test_client()
@@ -308,7 +308,7 @@ def test_the_database_down_is_a_503_and_no_readiness() -> None:
         assert not db.answers(pool)
 
 
-def test_a_database_that_restarted_serves_the_next_request(client: Client, pool: Pool) -> None:
+def test_database_that_restarted_serves_the_next_request(client: Client, pool: Pool) -> None:
     assert post(client, {"text": "x"}).status_code == 201
     with pool.connection() as conn:
         pids = [row[0] for row in conn.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'test'")]
@@ -319,7 +319,7 @@ def test_a_database_that_restarted_serves_the_next_request(client: Client, pool:
     assert post(client, {"text": "x"}).status_code == 201
 
 
-def test_the_openapi_document_says_that_errors_are_problems(client: Client) -> None:
+def test_openapi_document_declares_errors_as_problems(client: Client) -> None:
     document = json.loads(client.get("/small/v1/openapi.json").get_data())
     assert document["openapi"] == "3.1.0"
     default = document["paths"][NOTES]["post"]["responses"]["default"]

@@ -70,7 +70,7 @@ def export(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-def test_an_export_has_what_became_of_every_certificate(export: Callable[..., str]) -> None:
+def test_export_has_the_state_of_every_certificate(export: Callable[..., str]) -> None:
     text = export(issued("0a"), issued("0b"), accepted("0a"), issued("0c"), revoked("0b"), accepted("0d"))
     rows = text.splitlines()
     assert [row.split(",")[:4] for row in rows[1:-1]] == [
@@ -84,7 +84,7 @@ def test_an_export_has_what_became_of_every_certificate(export: Callable[..., st
     assert verify(text, keys()).wrong == []
 
 
-def test_wherever_an_export_is_cut_or_changed_it_is_seen(export: Callable[..., str]) -> None:
+def test_truncated_or_changed_export_is_detected(export: Callable[..., str]) -> None:
     text = export(issued("0a"), issued("0b"), accepted("0a"))
     for cut in range(len(text) - 1):
         assert verify(text[:cut] or "serial,", keys()).wrong, cut
@@ -96,12 +96,12 @@ def test_wherever_an_export_is_cut_or_changed_it_is_seen(export: Callable[..., s
 
 
 @pytest.mark.parametrize("name", ["Ärger, Ltd", 'quo"te', "two\nlines", "香港.example.hk"])
-def test_any_text_survives_the_form(name: str) -> None:
+def test_any_text_survives_the_export_format(name: str) -> None:
     certificate = Certificate(serial="0a", position=1, renewal_id="r", item_id="i", server_names=(name,), srn=name)
     assert [*exporting.check(as_csv([certificate], up_to=1))] == []
 
 
-def test_an_export_that_is_no_csv_any_more_is_changed(export: Callable[..., str]) -> None:
+def test_export_that_is_no_csv_is_reported_as_changed(export: Callable[..., str]) -> None:
     lines = export(issued("0a")).splitlines(keepends=True)
     broken = "".join([lines[0], '"' + "x" * 200_000 + "\n", *lines[1:]])
     assert [each.split(":")[0] for each in verify(broken, keys()).wrong] == ["changed"]
@@ -120,13 +120,13 @@ def lines(*numbers: int) -> str:
     return "".join(json.dumps(codec.to_json(at(number))) + "\n" for number in numbers)
 
 
-def test_a_file_of_events_is_good_if_every_one_is_there_and_as_it_was_signed() -> None:
+def test_complete_file_of_signed_events_verifies() -> None:
     report = verify(lines(5, 6, 7, 8), keys())
     assert (report.what, report.wrong) == ("4 events, positions 5 to 8", [])
     assert verify(lines(5, 6, 6, 5, 7), keys()).wrong == [], "what comes again is no fault"
 
 
-def test_what_is_wrong_with_a_file_is_named_by_line_and_position() -> None:
+def test_faults_of_a_file_are_reported_by_line_and_position() -> None:
     tampered = lines(6).replace('"sequence": "1"', '"sequence": "2"')
     text = lines(4, 5) + tampered + lines(7, 9) + "no json\n" + lines(10)[:50]
     assert verify(text, keys()).wrong == [
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_file_is_named_by_line_and_position() -> None:
     ]
 
 
-def test_a_file_in_another_order_or_without_events_is_not_good() -> None:
+def test_reordered_or_empty_file_fails_verification() -> None:
     assert verify(lines(5, 7, 6), keys()).wrong == ["line 3: position 6 comes after 7"]
     for text in (
         "",
@@ -151,12 +151,12 @@ def test_a_file_in_another_order_or_without_events_is_not_good() -> None:
         assert verify(text, keys()).wrong, text
 
 
-def test_no_event_passes_for_a_finding() -> None:
+def test_event_text_cannot_imitate_a_finding() -> None:
     disguised = lines(6).replace("{", '{"finding": "gap", ', 1).replace('"sequence": "1"', '"sequence": "2"')
     assert verify(lines(5) + disguised, keys()).wrong == ["line 2: forged at position 6: InvalidSignatureError"]
 
 
-def test_what_strangers_wrote_steers_no_terminal(tmp_path: Path) -> None:
+def test_terminal_escapes_in_events_are_removed(tmp_path: Path) -> None:
     escape = "\x1b]0;title\x07\n\x9b2J\u202e 香港"
     finding = Finding(kind=Kind.UNREADABLE, position=None, detail=escape)
     for as_json in (True, False):
@@ -175,7 +175,7 @@ def test_verify_quotes_a_file_without_its_escapes(tmp_path: Path, capsys: pytest
     assert r"ce_\x1b]0;x\x07 has a control character" in capsys.readouterr().out
 
 
-def test_whatever_data_a_signed_event_has_a_line_is_printed() -> None:
+def test_event_with_any_data_is_printed_as_one_line() -> None:
     out = io.StringIO()
     for data in (b"[]", b"7", b"null", b"[" * 100_000, b"\xff"):
         Printer(out, as_json=False)(replace(at(1), data=data))
@@ -185,17 +185,17 @@ def test_whatever_data_a_signed_event_has_a_line_is_printed() -> None:
 
 
 @pytest.mark.parametrize("text", ["{}", '{"position":"1"}', "[1]", "[", '{"data_base64":"%"}', "7", "\ufeff{}"])
-def test_what_is_no_event_is_said(text: str) -> None:
+def test_line_that_is_no_event_is_reported(text: str) -> None:
     assert verify(text, keys()).wrong
 
 
-def test_the_published_examples_verify_as_a_batch() -> None:
+def test_published_examples_verify_as_a_batch() -> None:
     ring = KeyRing(lambda: KeySet.load(EXAMPLES / "example-keys.json"))
     report = verify((EXAMPLES / "examples.json").read_text("utf-8"), ring)
     assert (report.what, report.wrong) == ("10 events, positions 1041 to 1050", [])
 
 
-def test_what_follow_prints_can_be_verified(tmp_path: Path) -> None:
+def test_output_of_follow_can_be_verified(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out:
         state = State(tmp_path / "state", FEED, baseline=None)
         printer = Printer(out, as_json=True)
@@ -204,7 +204,7 @@ def test_what_follow_prints_can_be_verified(tmp_path: Path) -> None:
     assert (report.what, report.wrong) == ("3 events, positions 1 to 3", [])
 
 
-def test_for_people_a_line_says_what_happened_to_which_certificate(tmp_path: Path) -> None:
+def test_text_output_is_one_line_for_each_event(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out:
         state = State(tmp_path / "state", FEED, baseline=None)
         Follower(Given([[at(1, issued("0a"))]]), state, keys(), Printer(out, as_json=False)).turn()

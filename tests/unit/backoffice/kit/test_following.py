@@ -70,7 +70,7 @@ FEED_OF_TEN = [at(position) for position in range(1, 11)]
 
 @settings(max_examples=60, deadline=None)
 @given(st.permutations(FEED_OF_TEN), st.lists(st.sampled_from(FEED_OF_TEN), max_size=15), st.integers(1, 5))
-def test_in_whatever_order_and_however_often_it_comes_each_is_worked_once_and_in_order(
+def test_events_in_any_order_are_processed_once_and_in_order(
     order: list[Envelope], again: list[Envelope], size: int
 ) -> None:
     came = [*order, *again]
@@ -86,7 +86,7 @@ def test_in_whatever_order_and_however_often_it_comes_each_is_worked_once_and_in
         state.close()
 
 
-def test_what_waits_for_one_before_it_is_not_settled_yet(state: State) -> None:
+def test_event_behind_a_gap_is_not_committed(state: State) -> None:
     source, worked = Given([[at(1), at(3)], [at(2)]]), Worked()
     follower = reader(state, source, worked)
     follower.turn()
@@ -97,7 +97,7 @@ def test_what_waits_for_one_before_it_is_not_settled_yet(state: State) -> None:
     assert 3 in source.done
 
 
-def test_after_a_crash_nothing_is_lost_and_what_was_booked_is_not_worked_again(tmp_path: Path) -> None:
+def test_crash_loses_no_event_and_repeats_no_recorded_one(tmp_path: Path) -> None:
     first = State(tmp_path / "state", FEED, baseline=None)
     worked = Worked(fails_at=4)
     with pytest.raises(BrokenPipeError):
@@ -110,7 +110,7 @@ def test_after_a_crash_nothing_is_lost_and_what_was_booked_is_not_worked_again(t
     assert again.events == [3, 4]
 
 
-def test_a_hole_is_fetched_once_there_is_no_more_patience(state: State) -> None:
+def test_gap_is_fetched_after_the_timeout(state: State) -> None:
     http, clock, worked = HTTP(*FEED_OF_TEN), Clock(), Worked()
     source = Given([[at(1), at(4)], [], []])
     follower = reader(state, source, worked, client=http, patience=Patience(seconds=60, clock=clock))
@@ -124,7 +124,7 @@ def test_a_hole_is_fetched_once_there_is_no_more_patience(state: State) -> None:
 
 
 @pytest.mark.parametrize("client", [None, HTTP(at(1), at(3), at(4))])
-def test_what_is_nowhere_is_named_and_passed_by(state: State, client: HTTP | None) -> None:
+def test_lost_event_is_reported_and_skipped(state: State, client: HTTP | None) -> None:
     clock, worked = Clock(), Worked()
     source = Given([[at(1), at(4)], []])
     follower = reader(state, source, worked, client=client, patience=Patience(seconds=5, clock=clock))
@@ -136,7 +136,7 @@ def test_what_is_nowhere_is_named_and_passed_by(state: State, client: HTTP | Non
     assert worked.events == [position for position in (1, 2, 3, 4) if position not in lost]
 
 
-def test_while_http_is_away_nothing_is_given_up(state: State) -> None:
+def test_gap_is_kept_open_while_http_is_unavailable(state: State) -> None:
     http, clock, worked = HTTP(*FEED_OF_TEN, away=2), Clock(), Worked()
     follower = reader(state, Given([[at(2)]]), worked, client=http, patience=Patience(seconds=0, clock=clock))
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_while_http_is_away_nothing_is_given_up(state: State) -> None:
     assert worked.events == [1, 2]
 
 
-def test_a_forged_event_is_named_once_never_worked_and_the_true_one_is_fetched(state: State) -> None:
+def test_forged_event_is_reported_once_and_the_true_one_fetched(state: State) -> None:
     forged = replace(at(2), data=b'{"renewal_id":"x"}')
     http, worked = HTTP(*FEED_OF_TEN), Worked()
     source = Given([[at(1), forged, at(3)], [forged]])
@@ -157,7 +157,7 @@ def test_a_forged_event_is_named_once_never_worked_and_the_true_one_is_fetched(s
     assert worked.events == [1, 2, 3]
 
 
-def test_one_that_is_forged_at_the_source_itself_is_passed_by_also_at_the_head(state: State) -> None:
+def test_event_forged_at_the_source_is_skipped_even_at_the_head(state: State) -> None:
     forged = replace(at(2), time=at(3).time)
     worked = Worked()
     follower = reader(state, Given([[at(1), forged], [at(3)]], complete=True), worked)
@@ -167,7 +167,7 @@ def test_one_that_is_forged_at_the_source_itself_is_passed_by_also_at_the_head(s
     assert worked.events == [1, 3]
 
 
-def test_a_second_event_at_one_place_is_a_conflict_and_not_worked(state: State) -> None:
+def test_second_event_at_a_position_is_a_conflict(state: State) -> None:
     other = signed(replace(at(2), id=uuid.uuid4()))
     worked = Worked()
     turns(reader(state, Given([[at(1), at(2)], [other], [other]]), worked), 3)
@@ -175,7 +175,7 @@ def test_a_second_event_at_one_place_is_a_conflict_and_not_worked(state: State) 
     assert worked.findings == [("conflict", 2)]
 
 
-def test_a_renewal_s_numbers_count_by_one(state: State) -> None:
+def test_gap_in_a_renewals_sequence_is_reported(state: State) -> None:
     events = [
         at(1, renewal=7, sequence=1),
         at(2, renewal=7, sequence=2),
@@ -188,7 +188,7 @@ def test_a_renewal_s_numbers_count_by_one(state: State) -> None:
     assert worked.findings == [("out-of-sequence", 3), ("out-of-sequence", 4)]
 
 
-def test_who_begins_in_the_middle_learns_each_renewal_s_number_and_wants_all_from_there(tmp_path: Path) -> None:
+def test_start_in_the_middle_requires_all_later_numbers_of_each_renewal(tmp_path: Path) -> None:
     state = State(tmp_path / "state", FEED, baseline=5)
     events = [at(position, renewal=7, sequence=position) for position in range(1, 9)]
     worked = Worked()
@@ -201,7 +201,7 @@ def test_who_begins_in_the_middle_learns_each_renewal_s_number_and_wants_all_fro
     assert State(tmp_path / "state", FEED, baseline=None).baseline == 5
 
 
-def test_a_version_that_is_not_known_keeps_its_place_and_is_named(state: State) -> None:
+def test_unknown_event_version_is_reported_and_keeps_its_position(state: State) -> None:
     newer = signed(replace(at(2), type="hk.ecert.issuance.issuance-withheld.v2", dataschema="urn:x"))
     worked = Worked()
     reader(state, Given([[at(1), newer, at(3)]]), worked).turn()
@@ -209,7 +209,7 @@ def test_a_version_that_is_not_known_keeps_its_place_and_is_named(state: State) 
     assert worked.findings == [("unknown-type", 2)]
 
 
-def test_data_that_its_schema_refuses_is_named_and_the_rest_goes_on(state: State) -> None:
+def test_data_that_its_schema_refuses_is_reported_and_skipped(state: State) -> None:
     odd = signed(replace(at(2), data=b'{"renewal_id":7}'))
     worked = Worked()
     reader(state, Given([[at(1), odd, at(3)]]), worked).turn()
@@ -217,7 +217,7 @@ def test_data_that_its_schema_refuses_is_named_and_the_rest_goes_on(state: State
     assert worked.findings == [("unreadable", 2)]
 
 
-def test_a_new_key_is_asked_for_and_a_forger_does_not_make_us_ask_all_the_time(state: State) -> None:
+def test_unknown_key_reloads_the_key_set_at_a_limited_rate(state: State) -> None:
     new = signing_key("feed of next year")
     published = [KeySet(keys={}), key_set("feed"), KeySet.parse({"keys": [new.jwk()]})]
     asked: list[int] = []
@@ -236,7 +236,7 @@ def test_a_new_key_is_asked_for_and_a_forger_does_not_make_us_ask_all_the_time(s
     assert len(asked) == 2
 
 
-def test_a_key_that_was_taken_back_is_believed_for_five_minutes_at_most() -> None:
+def test_withdrawn_key_is_trusted_for_five_minutes_at_most() -> None:
     published, clock = [key_set("feed")], Clock()
     ring = KeyRing(lambda: published[-1], clock)
     published.append(KeySet(keys={}))
@@ -246,7 +246,7 @@ def test_a_key_that_was_taken_back_is_believed_for_five_minutes_at_most() -> Non
     assert ring.verify(at(2)) == "the signature's key is not published"
 
 
-def test_keys_that_cannot_be_asked_for_just_now_lose_no_event(state: State) -> None:
+def test_unavailable_key_set_loses_no_event(state: State) -> None:
     answers: list[KeySet | None] = [KeySet(keys={}), None, key_set("feed")]
 
     def load() -> KeySet:
@@ -263,7 +263,7 @@ def test_keys_that_cannot_be_asked_for_just_now_lose_no_event(state: State) -> N
     assert worked.events == [1, 2]
 
 
-def test_who_looks_back_sees_what_is_forged_or_gone_since(state: State) -> None:
+def test_replay_reports_events_forged_or_lost_since(state: State) -> None:
     """What was good when it was booked; a position that never came is not named again."""
     reader(state, Given([[at(1), at(2), at(3), at(5)]], complete=True), Worked()).turn()
     served = HTTP(at(1), replace(at(2), data=b"{}"), at(5))
@@ -272,7 +272,7 @@ def test_who_looks_back_sees_what_is_forged_or_gone_since(state: State) -> None:
     assert (worked.events, worked.findings) == ([1, 5], [("forged", 2), ("gap", 3)])
 
 
-def test_when_too_many_wait_no_more_is_taken(state: State) -> None:
+def test_too_many_waiting_events_stop_polling(state: State) -> None:
     many: Sequence[Envelope] = [at(position) for position in range(2, MAX_WAITING + 2)]
     http = HTTP(at(1), *many, away=3)
     source, worked = Given([many, [at(MAX_WAITING + 2)]]), Worked()

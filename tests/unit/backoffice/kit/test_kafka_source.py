@@ -64,14 +64,14 @@ def junk(offset: int) -> SimpleNamespace:
     return SimpleNamespace(topic="issuance.events", partition=1, offset=offset, key=None, headers=(), value=None)
 
 
-def test_what_a_rebalance_hands_out_while_it_rests_is_read_afterwards(client: Client, source: KafkaSource) -> None:
+def test_partitions_assigned_during_a_pause_are_read_afterwards(client: Client, source: KafkaSource) -> None:
     client.handed_out = {NEW: [junk(7)]}
     source.rest(0.01)
     assert [each.split(":")[0] for each in source.poll(1, 0.01).unreadable] == ["partition 1, offset 7"]
 
 
 @pytest.mark.parametrize("trouble", ["out of the group", "commits refused"])
-def test_out_of_its_group_it_joins_again(client: Client, source: KafkaSource, trouble: str) -> None:
+def test_reader_outside_its_group_rejoins(client: Client, source: KafkaSource, trouble: str) -> None:
     client.out = trouble == "out of the group"
     if trouble == "commits refused":
         client.handed_out = {NEW: [junk(7)]}

@@ -20,13 +20,13 @@ from deploy.local.stack import Outside
 ALONE = Outside(variables={})
 
 
-def test_a_second_start_finds_ports_and_passwords_again(tmp_path: Path) -> None:
+def test_second_start_reuses_ports_and_passwords(tmp_path: Path) -> None:
     first = Installation.open(tmp_path, Ports.free())
     first.keep_ports()
     assert Installation.open(tmp_path) == first
 
 
-def test_whoever_only_looks_leaves_the_ports_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_installation_changes_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Installation.open(tmp_path, Ports.free())
     first.keep_ports()
     monkeypatch.setenv("ECERT_PORT_GATEWAY", "10443")
@@ -35,29 +35,31 @@ def test_whoever_only_looks_leaves_the_ports_as_they_are(tmp_path: Path, monkeyp
     assert Installation.that_runs(tmp_path) == first
 
 
-def test_two_installations_have_no_password_in_common(tmp_path: Path) -> None:
+def test_two_installations_share_no_password(tmp_path: Path) -> None:
     first, second = (Installation.open(tmp_path / name, Ports()) for name in "ab")
     assert not set(first.passwords.values()) & set(second.passwords.values())
 
 
-def test_passwords_are_their_owners_alone(tmp_path: Path) -> None:
+def test_password_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     Installation.open(tmp_path)
     assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
 
 
-def test_no_password_shows_where_an_installation_is_printed(tmp_path: Path) -> None:
+def test_printed_installation_shows_no_password(tmp_path: Path) -> None:
     made = Installation.open(tmp_path, Ports())
     printed = repr([made, made.cluster, made.broker, made.gateway, made.pki])
     assert not [secret for secret in made.passwords.values() if secret in printed]
 
 
-def test_a_port_is_set_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_is_set_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECERT_PORT_GATEWAY", "10443")
     assert Installation.open(tmp_path).ports == Ports(gateway=10443)
 
 
 @pytest.mark.parametrize("value", ["https", "0", "65536", "-1", "8443.0"])
-def test_a_variable_that_is_no_port_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_variable_that_is_no_port_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("ECERT_PORT_SMTP", value)
     with pytest.raises(CannotStart, match=f"^ECERT_PORT_SMTP is '{value}': set it to a port number, or unset it$"):
         Installation.open(tmp_path)
@@ -70,7 +72,7 @@ def test_free_ports_are_enough_for_every_process(tmp_path: Path) -> None:
     assert max(port for each in processes for port in each.ports) < installation.ports.admin + MAX_PAGES
 
 
-def test_sockets_of_a_deep_folder_lie_where_their_paths_are_short_enough(tmp_path: Path) -> None:
+def test_sockets_of_a_deep_folder_are_placed_at_short_paths(tmp_path: Path) -> None:
     deep = Installation.open(tmp_path / ("x" * 100), Ports())
     assert len(str(deep.sockets / "application.sock")) < 100
     assert deep.sockets != Installation.open(tmp_path / ("y" * 100), Ports()).sockets
@@ -78,7 +80,7 @@ def test_sockets_of_a_deep_folder_lie_where_their_paths_are_short_enough(tmp_pat
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("name", [each.name for each in fields(Ports)])
-def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path, name: str, address: str) -> None:
+def test_taken_port_is_refused_in_one_line_with_advice(tmp_path: Path, name: str, address: str) -> None:
     ports = Ports.free()
     port = getattr(ports, name)
     installation = Installation.open(tmp_path, ports)
@@ -90,7 +92,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path: Path, name: str
     assert line.endswith(f"end that, or set ECERT_PORT_{name.upper()} to another port")
 
 
-def test_a_taken_port_of_a_later_loop_is_named_too(tmp_path: Path) -> None:
+def test_taken_port_of_a_later_process_is_named(tmp_path: Path) -> None:
     installation = Installation.open(tmp_path, Ports.free())
     with (
         socket.create_server(("127.0.0.1", installation.ports.admin + 3)),
@@ -99,7 +101,7 @@ def test_a_taken_port_of_a_later_loop_is_named_too(tmp_path: Path) -> None:
         check_ports(installation, table(installation, ALONE))
 
 
-def test_one_port_for_two_is_one_line(tmp_path: Path) -> None:
+def test_one_port_for_two_processes_is_refused_in_one_line(tmp_path: Path) -> None:
     ports = Ports.free()
     installation = Installation.open(tmp_path, replace(ports, smtp=ports.gateway))
     with pytest.raises(CannotStart) as refused:
@@ -108,7 +110,7 @@ def test_one_port_for_two_is_one_line(tmp_path: Path) -> None:
     assert line == (f"Port {ports.gateway} (mailbox) is wanted by gateway too: set ECERT_PORT_SMTP to another port")
 
 
-def test_another_system_on_all_our_ports_is_four_lines(tmp_path: Path) -> None:
+def test_all_ports_taken_are_reported_in_four_lines(tmp_path: Path) -> None:
     installation = Installation.open(tmp_path, Ports.free())
     processes = table(installation, ALONE)
     with ExitStack() as servers:
@@ -133,11 +135,11 @@ def test_two_runs_of_one_installation_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_where_nothing_was_left_behind_nothing_is_ended(tmp_path: Path) -> None:
+def test_start_without_leftovers_ends_no_process(tmp_path: Path) -> None:
     assert end_leftovers(tmp_path, print) == 0
 
 
-def test_a_changed_jar_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_jar_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jar = tmp_path / "kafka-clients.jar"
     jar.write_bytes(b"as committed to")
     (tmp_path / "kafka-jars.txt").write_text(f"{jar}\n")
@@ -150,7 +152,7 @@ def test_a_changed_jar_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert line.startswith("Kafka's jars differ from hashes: kafka-clients.jar; remove ")
 
 
-def test_an_additional_jar_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_additional_jar_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jar = tmp_path / "stranger.jar"
     jar.write_bytes(b"?")
     (tmp_path / "kafka-jars.txt").write_text(f"{jar}\n")

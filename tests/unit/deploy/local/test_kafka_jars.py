@@ -48,7 +48,7 @@ def test_what_an_interrupted_download_left_is_fetched_again(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("resolver")
-def test_a_jar_of_another_content_is_refused(tmp_path: Path) -> None:
+def test_jar_of_another_content_is_refused(tmp_path: Path) -> None:
     (jar, _) = kafka_jars.jars(tmp_path / "cache")
     jar.write_bytes(b"changed")
     with pytest.raises(kafka_jars.WrongJar, match=r"differ from .*: a\.jar;"):

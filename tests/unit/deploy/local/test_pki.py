@@ -31,17 +31,17 @@ def load(pki: PKI, sample: SampleECert) -> x509.Certificate:
     return x509.load_pem_x509_certificate((pki.people / f"{sample.file}.pem").read_bytes())
 
 
-def test_every_private_file_is_its_owners_alone(pki: PKI) -> None:
+def test_private_files_are_readable_by_their_owner_only(pki: PKI) -> None:
     private = [*pki.folder.rglob("*.key"), *pki.folder.rglob("*.p12"), pki.pepper, pki.portal_sessions]
     assert len(private) > 20
     assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
 
 
-def test_no_key_lies_where_a_service_reads_trust(pki: PKI) -> None:
+def test_trust_folders_contain_no_key(pki: PKI) -> None:
     assert not list(pki.client_trust.rglob("*.key"))
 
 
-def test_making_it_again_changes_no_key(pki: PKI, now: datetime) -> None:
+def test_second_creation_changes_no_key(pki: PKI, now: datetime) -> None:
     before = {file: file.read_bytes() for file in pki.folder.rglob("*") if file.suffix in (".key", ".pem", ".p12")}
     local_pki.create(pki, {}, now=now + timedelta(hours=1))
     assert all(file.read_bytes() == content for file, content in before.items())
@@ -54,7 +54,7 @@ def hosts_of(file: Path) -> list[str]:
     )
 
 
-def test_an_installation_of_before_the_portal_gets_what_the_portal_needs_and_keeps_the_rest(
+def test_older_installation_gets_the_portals_keys_and_keeps_the_others(
     pki: PKI, now: datetime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = PKI(tmp_path / "pki")
@@ -83,7 +83,7 @@ def test_an_installation_of_before_the_portal_gets_what_the_portal_needs_and_kee
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.file)
-def test_a_sample_opens_with_its_password_in_a_form_browsers_read(pki: PKI, sample: SampleECert) -> None:
+def test_sample_opens_with_its_password_in_browsers_format(pki: PKI, sample: SampleECert) -> None:
     data = (pki.people / f"{sample.file}.p12").read_bytes()
     key, leaf, above = pkcs12.load_key_and_certificates(data, f"password of {sample.file}".encode())
     assert key is not None
@@ -106,7 +106,9 @@ def test_a_sample_opens_with_its_password_in_a_form_browsers_read(pki: PKI, samp
         ("wong-ka-ho-expired", "certificate-expired"),
     ],
 )
-def test_identity_judges_each_sample_as_meant(pki: PKI, now: datetime, file: str, outcome: str | None) -> None:
+def test_identity_gives_each_sample_its_expected_result(
+    pki: PKI, now: datetime, file: str, outcome: str | None
+) -> None:
     trust = certificates.Trust(
         anchors=_all(pki, "anchors"),
         intermediates=_all(pki, "intermediates"),
@@ -129,7 +131,7 @@ def test_exactly_the_revoked_sample_is_on_a_crl(pki: PKI) -> None:
     assert listed == {load(pki, sample).serial_number for sample in SAMPLES if sample.revoked}
 
 
-def test_a_later_crl_has_a_higher_number_and_a_new_entry(pki: PKI, now: datetime) -> None:
+def test_later_crl_has_a_higher_number_and_a_new_entry(pki: PKI, now: datetime) -> None:
     lee = load(pki, next(sample for sample in SAMPLES if sample.file == "lee-siu-fong-mutual-recognition"))
     file = pki.client_crls / "ca-2-15.crl"
     before = x509.load_der_x509_crl(file.read_bytes())
@@ -139,7 +141,7 @@ def test_a_later_crl_has_a_higher_number_and_a_new_entry(pki: PKI, now: datetime
     assert _number(after) > _number(before)
 
 
-def test_the_server_cas_meet_the_baseline_requirements(pki: PKI) -> None:
+def test_server_cas_meet_the_baseline_requirements(pki: PKI) -> None:
     for file in ("root.pem", "ca.pem"):
         der = x509.load_pem_x509_certificate((pki.server / file).read_bytes()).public_bytes(Encoding.DER)
         document = loader.load_der_certificate(der, "certificate", "certificate")
@@ -154,18 +156,18 @@ def test_the_server_cas_meet_the_baseline_requirements(pki: PKI) -> None:
         assert not severities & severe, file
 
 
-def test_the_current_certificates_of_the_samples_meet_them_too(pki: PKI, now: datetime) -> None:
+def test_current_certificates_of_the_samples_meet_them_too(pki: PKI, now: datetime) -> None:
     for row in samples.subscriptions(pki, samples.SUBSCRIPTIONS, now)["subscriptions"]:
         assert not errors_in(row["certificate"].encode()), row["srn"]
 
 
 @pytest.mark.parametrize("service", ["identity", "payment"])
-def test_the_key_set_holds_the_public_half_of_the_signing_key(pki: PKI, service: str) -> None:
+def test_key_set_holds_the_public_half_of_the_signing_key(pki: PKI, service: str) -> None:
     key = SigningKey.load(pki.signing / f"{service}.key")
     assert KeySet.load(pki.signing / f"{service}-jwks.json").keys == {key.kid: key.key.public_key()}
 
 
-def test_identity_believes_the_crls(pki: PKI, now: datetime) -> None:
+def test_identity_accepts_the_crls(pki: PKI, now: datetime) -> None:
     for issuer in [each for kind in ("anchors", "intermediates", "mutual-recognition") for each in _all(pki, kind)]:
         believed = []
         for file in pki.client_crls.glob("*.crl"):

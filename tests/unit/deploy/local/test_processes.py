@@ -30,7 +30,7 @@ def by_name(installation: Installation, there: Outside = ALONE) -> dict[str, Pro
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_command_in_the_table_is_one_the_service_answers(installation: Installation, service: str) -> None:
+def test_every_command_in_the_table_exists_in_its_service(installation: Installation, service: str) -> None:
     main = importlib.import_module(f"{package(service)}.main")
     commands = {each.command[-1] for each in table(installation, ALONE) if main.__name__ in each.command}
     assert {"web", "work"} <= commands
@@ -43,7 +43,7 @@ def test_every_command_in_the_table_is_one_the_service_answers(installation: Ins
 
 
 @pytest.mark.parametrize("command", ["consume", "held"])
-def test_a_service_that_reads_no_events_offers_nothing_for_them(
+def test_service_without_subscriptions_has_no_consumer_commands(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -76,13 +76,13 @@ def test_supervisord_reads_back_what_the_table_says(installation: Installation) 
 
 
 @pytest.mark.parametrize("value", ['a"b', "a\nb", "a\\b"])
-def test_a_value_that_supervisord_would_misread_is_refused(installation: Installation, value: str) -> None:
+def test_value_that_supervisord_would_misread_is_refused(installation: Installation, value: str) -> None:
     process = Process(name="x", group=Group.EDGE, command=("true",), environment={"A": value})
     with pytest.raises(ValueError, match="supervisord cannot be given"):
         supervision.configuration(installation, [process])
 
 
-def test_each_secret_is_told_only_to_whoever_needs_it(installation: Installation) -> None:
+def test_secrets_are_passed_only_to_processes_that_need_them(installation: Installation) -> None:
     processes = by_name(installation)
 
     def told(secret: str) -> set[str]:
@@ -103,7 +103,7 @@ def test_each_secret_is_told_only_to_whoever_needs_it(installation: Installation
         assert told(installation.passwords[f"kafka/{service}"]) == own - {"payment-sandbox"}
 
 
-def test_a_variable_of_the_caller_that_points_elsewhere_is_not_passed_on(
+def test_variable_of_the_caller_that_points_elsewhere_is_not_passed_on(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere")
@@ -111,7 +111,7 @@ def test_a_variable_of_the_caller_that_points_elsewhere_is_not_passed_on(
     assert not any("elsewhere" in " ".join(p.environment.values()) for p in table(installation, ALONE))
 
 
-def test_engines_whose_addresses_are_set_are_used_instead_of_ours(installation: Installation) -> None:
+def test_engines_with_configured_addresses_are_used(installation: Installation) -> None:
     there = Outside(
         variables={
             "KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
@@ -131,7 +131,7 @@ def test_engines_whose_addresses_are_set_are_used_instead_of_ours(installation: 
     assert processes["mailing-work"].environment["SMTP_URL"] == "smtp://mail.example:25"
 
 
-def test_everyone_sends_people_to_the_portal(installation: Installation) -> None:
+def test_every_process_links_to_the_portal(installation: Installation) -> None:
     processes = by_name(installation)
     portal = "https://portal.ecert.localhost:8443"
     assert processes["mailing-work"].environment["PORTAL_URL"] == portal
@@ -140,7 +140,7 @@ def test_everyone_sends_people_to_the_portal(installation: Installation) -> None
     assert processes["identity-web"].environment["PORTAL_REDIRECT_URIS"] == portal + "/signed-in"
 
 
-def test_the_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(installation: Installation) -> None:
+def test_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(installation: Installation) -> None:
     told = stack.portal_environment(installation, ALONE)
     assert not [name for name in told if "DATABASE" in name or "KAFKA" in name]
     assert (told["PORTAL_URL"], told["API_URL"], told["SIGN_IN_URL"]) == (
@@ -153,17 +153,17 @@ def test_the_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(insta
     assert named <= told.keys()
 
 
-def test_the_address_of_the_portal_is_said_first(installation: Installation) -> None:
+def test_address_of_the_portal_is_printed_first(installation: Installation) -> None:
     first = summary(installation, by_name(installation)).splitlines()[0]
     assert first.endswith("https://portal.ecert.localhost:8443/" if has_portal() else "http://127.0.0.1:8025/")
 
 
-def test_only_addresses_of_what_runs_are_said(installation: Installation) -> None:
+def test_only_addresses_of_running_processes_are_printed(installation: Installation) -> None:
     said = summary(installation, {"postgres", "kafka", "gateway"})
     assert [line.split("  ")[0] for line in said.splitlines()] == ["PostgreSQL", "Kafka", "Gateway's root", "Logs"]
 
 
-def test_the_kit_is_told_what_it_asks_for_and_no_secret_but_its_own(
+def test_kit_gets_its_settings_and_no_foreign_secret(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = stack.kit_environment(installation, ALONE)
@@ -176,7 +176,7 @@ def test_the_kit_is_told_what_it_asks_for_and_no_secret_but_its_own(
     assert not others & {*told.values()}
 
 
-def test_one_foreign_database_leaves_the_others_ours(installation: Installation) -> None:
+def test_one_external_database_leaves_the_others_local(installation: Installation) -> None:
     there = Outside(variables={"PAYMENT_DATABASE_URL": "postgresql://db.example/payment"})
     processes = by_name(installation, there)
     assert "postgres" in processes

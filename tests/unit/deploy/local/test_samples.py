@@ -13,7 +13,7 @@ from services.identity.enrolment import read_file as read_enrolment
 from shared.vocabulary import Product
 
 
-def test_identity_and_application_can_read_them(pki: PKI, now: datetime, tmp_path: Path) -> None:
+def test_identity_and_application_can_read_the_samples(pki: PKI, now: datetime, tmp_path: Path) -> None:
     enrolment, subscriptions = samples.write(pki, tmp_path, now)
     people = [ar for each in read_enrolment(enrolment)["subscribers"] for ar in each["authorised_representatives"]]
     read = list(read_subscriptions(subscriptions))
@@ -34,7 +34,7 @@ def test_one_person_can_renew_all_three_products_at_once(number: int) -> None:
     assert not {each.srn for each in demo} & {each.srn for each in samples.SUBSCRIPTIONS if each not in demo}
 
 
-def test_many_more_can_be_made_for_load(pki: PKI, now: datetime) -> None:
+def test_samples_can_be_made_in_bulk_for_load_tests(pki: PKI, now: datetime) -> None:
     rows = samples.subscriptions(pki, samples.many(3), now)["subscriptions"]
     known = {each.srn for each in samples.SUBSCRIPTIONS}
     assert len({row["srn"] for row in rows} - known) == 3

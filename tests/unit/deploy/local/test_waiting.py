@@ -5,7 +5,7 @@ import random
 from deploy.local.waiting import free_ports
 
 
-def test_ports_given_out_and_not_yet_bound_are_not_given_out_again() -> None:
+def test_assigned_unbound_ports_are_not_assigned_again() -> None:
     state = random.getstate()
     first = free_ports(20)
     random.setstate(state)

@@ -24,7 +24,7 @@ def compressed(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_a_stylesheet_asks_for_no_other_file_and_wears_nobody_elses_look(name: str) -> None:
+def test_stylesheet_loads_no_file_and_has_its_own_design(name: str) -> None:
     styles = (ROOT / name).read_text()
     assert re.findall(r"url\(|@import|@font-face|GDS Transport|crown|crest", styles, re.IGNORECASE) == []
 
@@ -34,12 +34,12 @@ def test_pages_stay_small() -> None:
     assert compressed("portal/static/signing.js") <= 110_000
 
 
-def test_the_script_runs_under_a_policy_without_eval() -> None:
+def test_script_runs_under_a_policy_without_eval() -> None:
     script = (STATIC / "signing.js").read_text()
     assert re.findall(r"\bnew Function\b|(?<![\w.$])eval\(|(?<![\w.$])Function\(\"", script) == []
 
 
-def test_the_npm_lock_pins_contents_and_names_no_address() -> None:
+def test_npm_lock_pins_hashes_and_names_no_registry() -> None:
     packages = json.loads((PORTAL / "assets" / "package-lock.json").read_text())["packages"]
     installed = {path: entry for path, entry in packages.items() if path}
     assert [path for path, entry in installed.items() if "integrity" not in entry] == []
@@ -47,7 +47,7 @@ def test_the_npm_lock_pins_contents_and_names_no_address() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_committed_is_what_the_sources_give(tmp_path: Path) -> None:
+def test_committed_assets_are_those_of_the_sources(tmp_path: Path) -> None:
     sources = tmp_path / "portal" / "assets"
     shutil.copytree(PORTAL / "assets", sources, ignore=shutil.ignore_patterns("node_modules"))
     for folder in ("portal/static", "backoffice/desk/static"):

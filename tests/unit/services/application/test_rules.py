@@ -75,7 +75,7 @@ def test_one_month_before_is_28_to_31_days_earlier(day: date) -> None:
         ({"ar_id": "ar-other"}, True, "ar-changed"),
     ],
 )
-def test_each_reason_and_which_comes_first(changes: dict[str, Any], being_renewed: bool, reason: str | None) -> None:
+def test_reasons_are_given_in_their_order(changes: dict[str, Any], being_renewed: bool, reason: str | None) -> None:
     verdict = judge(replace(SUBSCRIPTION, **changes), being_renewed=being_renewed, caller=CALLER, now=NOW)
     assert verdict.reason == reason
     assert verdict.advice == (None if reason is None else ADVICE[reason])
@@ -92,7 +92,7 @@ ENDS = datetime(2026, 12, 14, 16, 30, tzinfo=UTC)
         (datetime(2026, 11, 15, 16, 0, tzinfo=UTC), True),
     ],
 )
-def test_the_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, late: bool) -> None:
+def test_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, late: bool) -> None:
     verdict = judge(replace(SUBSCRIPTION, not_after=ENDS), being_renewed=False, caller=CALLER, now=now)
     assert verdict.renew_by == date(2026, 11, 15)
     assert verdict.late is late
@@ -116,7 +116,7 @@ LATER = Price(CHANGE, Product.WILDCARD, 900_000, 50_000)
         (Product.MULTI_DOMAIN, 3, 7, 500_000),
     ],
 )
-def test_the_published_fees(product: Product, server_names: int, additional_servers: int, fee: int) -> None:
+def test_published_fees(product: Product, server_names: int, additional_servers: int, fee: int) -> None:
     assert prices.fee(product, server_names=server_names, additional_servers=additional_servers, at=NOW) == fee
 
 
@@ -124,19 +124,19 @@ def test_the_published_fees(product: Product, server_names: int, additional_serv
     ("at", "fee"),
     [(CHANGE - timedelta(seconds=1), 826_500), (CHANGE, 900_000), (CHANGE + timedelta(seconds=1), 900_000)],
 )
-def test_a_new_price_counts_from_its_very_second(at: datetime, fee: int) -> None:
+def test_new_price_applies_from_its_exact_second(at: datetime, fee: int) -> None:
     table = (LATER, *PRICES)
     assert prices.fee(Product.WILDCARD, server_names=1, additional_servers=0, at=at, table=table) == fee
 
 
-def test_the_first_prices_begin_at_midnight_in_hong_kong() -> None:
+def test_first_prices_begin_at_midnight_in_hong_kong() -> None:
     begin = datetime(2019, 12, 31, 16, 0, tzinfo=UTC)
     assert prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin) == 250_000
     with pytest.raises(LookupError):
         prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin - timedelta(seconds=1))
 
 
-def test_no_product_has_two_prices_from_one_moment() -> None:
+def test_product_has_one_price_at_a_time() -> None:
     assert len({(price.product, price.effective_from) for price in PRICES}) == len(PRICES)
 
 
@@ -186,7 +186,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def test_the_same_input_gives_the_same_bytes() -> None:
+def test_same_input_gives_the_same_bytes() -> None:
     assert write() == write()
 
 
@@ -201,11 +201,11 @@ def test_the_same_input_gives_the_same_bytes() -> None:
         {"subscription": replace(SUBSCRIPTION, ar_name="LEE")},
     ],
 )
-def test_anything_else_gives_another_digest(changes: dict[str, Any]) -> None:
+def test_other_input_gives_another_digest(changes: dict[str, Any]) -> None:
     assert write(**changes).sha256 != write().sha256
 
 
-def test_the_document_is_canonical_and_its_digest_is_of_its_bytes() -> None:
+def test_document_is_canonical_and_its_digest_is_of_its_bytes() -> None:
     written = write()
     assert written.text == canonical(json.loads(written.text))
     assert written.sha256 == hashlib.sha256(written.text.encode()).hexdigest()
@@ -219,7 +219,7 @@ def test_any_name_leaves_the_document_canonical(name: str) -> None:
     assert written.text == canonical(content)
 
 
-def test_the_document_says_what_is_agreed() -> None:
+def test_document_contains_the_agreement() -> None:
     content = json.loads(write().text)
     assert set(content) == {
         *("purpose", "renewal_id", "reference", "nonce", "language", "created_at", "subscriber"),

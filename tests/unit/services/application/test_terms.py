@@ -13,12 +13,12 @@ from shared.vocabulary import Language
 PUBLISHED = {"2026-11-25": "bcfed41bfe2c6eb13e65090c2d46a330d18418519a5f9f86bbbd37a203aa616c"}
 
 
-def test_a_published_version_never_changes() -> None:
+def test_published_version_never_changes() -> None:
     assert {version: terms.find(version).sha256 for version in terms.versions()} == PUBLISHED
 
 
 @pytest.mark.parametrize("version", sorted(PUBLISHED))
-def test_a_version_is_canonical_and_says_the_same_clauses_in_every_language(version: str) -> None:
+def test_version_is_canonical_and_says_the_same_clauses_in_every_language(version: str) -> None:
     found = terms.find(version)
     content = json.loads(found.body)
     assert rfc8785.dumps(content) == found.body
@@ -29,6 +29,6 @@ def test_a_version_is_canonical_and_says_the_same_clauses_in_every_language(vers
 
 
 @pytest.mark.parametrize("version", ["", "..", "2026-11-25/..", "../services", "2025"])
-def test_what_was_never_published_is_not_found(version: str) -> None:
+def test_unpublished_version_is_not_found(version: str) -> None:
     with pytest.raises(TermsNotFound):
         terms.find(version)

@@ -121,13 +121,13 @@ def event(kind: type[Event]) -> Event:
     return made
 
 
-def test_the_table_has_the_edges_that_were_meant_and_no_other() -> None:
+def test_table_of_transitions_has_exactly_the_expected_edges() -> None:
     found = {(str(state), trigger.__name__, str(after)) for (state, trigger), after in TRANSITIONS.items()}
     assert found == set(written_by_hand())
 
 
 @pytest.mark.parametrize(("state", "command"), list(itertools.product(S, COMMANDS)))
-def test_a_command_follows_its_edge_or_is_refused(state: RenewalState, command: Trigger) -> None:
+def test_command_follows_its_edge_or_is_refused(state: RenewalState, command: Trigger) -> None:
     expected = TRANSITIONS.get((state, command))
     if expected is not None:
         assert renewal(state).after(command, NOW).state is expected
@@ -138,7 +138,7 @@ def test_a_command_follows_its_edge_or_is_refused(state: RenewalState, command: 
 
 
 @pytest.mark.parametrize(("state", "kind"), list(itertools.product(S, EVENTS)))
-def test_an_event_follows_its_edge_or_is_ignored(state: RenewalState, kind: type[Event]) -> None:
+def test_event_follows_its_edge_or_is_ignored(state: RenewalState, kind: type[Event]) -> None:
     expected = TRANSITIONS.get((state, kind))
     if expected is not None:
         assert renewal(state).after_event(event(kind), NOW).state is expected
@@ -147,12 +147,12 @@ def test_an_event_follows_its_edge_or_is_ignored(state: RenewalState, kind: type
         renewal(state).after_event(event(kind), NOW)
 
 
-def test_an_ended_renewal_stays_ended() -> None:
+def test_ended_renewal_has_no_transition() -> None:
     for (state, _), after in TRANSITIONS.items():
         assert state not in ENDED or after is state
 
 
-def test_the_end_is_dated_once() -> None:
+def test_end_date_is_set_once() -> None:
     ended = renewal(S.EXPIRING).after(PaymentExpired, NOW)
     late = ended.after(PaymentCaptured, NOW + timedelta(days=1))
     assert (ended.ended_at, late.ended_at) == (NOW, NOW)
@@ -176,7 +176,7 @@ def test_every_state_can_be_reached_and_every_waiting_one_can_end() -> None:
     assert ending == set(S)
 
 
-def test_the_reason_of_an_end_goes_when_the_renewal_goes_on() -> None:
+def test_end_reason_is_cleared_when_the_renewal_continues() -> None:
     expiring = renewal(S.AWAITING_PAYMENT).after(Deadline, NOW, ending=EndReason.NOT_PAID)
     assert expiring.ending is EndReason.NOT_PAID
     assert expiring.after(PaymentDeclined, NOW).ending is EndReason.NOT_PAID
@@ -185,9 +185,7 @@ def test_the_reason_of_an_end_goes_when_the_renewal_goes_on() -> None:
 
 
 @pytest.mark.parametrize(("state", "kind"), list(itertools.product(T, ITEM_EVENTS)))
-def test_an_event_moves_an_item_along_its_edge_or_is_ignored_or_contradicts(
-    state: ItemState, kind: type[Event]
-) -> None:
+def test_event_moves_an_item_along_its_edge_or_is_ignored_or_contradicts(state: ItemState, kind: type[Event]) -> None:
     expected = ITEM_TRANSITIONS.get((state, kind))
     if expected is not None:
         assert item(state).after(event(kind)).state is expected
@@ -200,7 +198,7 @@ def test_no_pair_is_both_an_edge_and_a_contradiction() -> None:
     assert CONTRADICTIONS.isdisjoint(ITEM_TRANSITIONS)
 
 
-def test_an_item_that_ended_never_comes_back() -> None:
+def test_ended_item_has_no_transition() -> None:
     ended = {state for state in T if item(state).ended}
     assert ended == {T.ISSUED, T.ACCEPTED, T.REFUSED, T.WITHHELD}
     for (state, _), after in ITEM_TRANSITIONS.items():

@@ -37,7 +37,7 @@ def leaf(**changes: object) -> Holder:
     return issue(world().sub, replace(Leaf(), **changes))  # type: ignore[arg-type]
 
 
-def test_a_good_e_cert_has_a_chain_to_the_anchor() -> None:
+def test_good_e_cert_has_a_chain_to_the_anchor() -> None:
     (chain,) = validate(world().holder.certificate, trust(), NOW)
 
     assert chain.issuers == (world().sub.certificate, world().root.certificate)
@@ -64,7 +64,7 @@ def test_other_good_e_certs_are_accepted(changes: dict[str, object]) -> None:
 MUTUAL_RECOGNITION = ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1")
 
 
-def test_an_e_cert_of_the_mutual_recognition_sub_ca_says_that_it_is_one() -> None:
+def test_e_cert_of_the_mutual_recognition_sub_ca_is_recognised() -> None:
     by = trust(intermediates=(world().sub.certificate,), mutual_recognition=(world().sibling.certificate,))
     recognised = issue(world().sibling, Leaf(policies=(ORGANISATIONAL, MUTUAL_RECOGNITION)))
     assert validate(recognised.certificate, by, NOW)[0].issuers[0] == world().sibling.certificate
@@ -81,7 +81,7 @@ def test_an_e_cert_of_the_mutual_recognition_sub_ca_says_that_it_is_one() -> Non
         ((builders.PERSONAL, MUTUAL_RECOGNITION), CertificateFault.NOT_ORGANISATIONAL),
     ],
 )
-def test_what_else_that_sub_ca_issues_is_refused(
+def test_other_certificates_of_the_mutual_recognition_sub_ca_are_refused(
     policies: tuple[ObjectIdentifier, ...], expected: CertificateFault
 ) -> None:
     by = trust(mutual_recognition=(world().sibling.certificate,), intermediates=(world().sub.certificate,))
@@ -129,7 +129,7 @@ def test_each_bad_e_cert_is_refused_for_its_reason(changes: dict[str, object], e
     assert fault(leaf(**changes)) is expected
 
 
-def test_non_repudiation_is_asked_for_only_if_the_settings_say_so() -> None:
+def test_non_repudiation_is_required_only_if_configured() -> None:
     validate(leaf(uses=("digital_signature",)).certificate, trust(require_non_repudiation=False), NOW)
 
 
@@ -144,48 +144,48 @@ def test_validity_has_no_tolerance() -> None:
     assert fault(holder, at=end + tick - NOW) is CertificateFault.EXPIRED
 
 
-def test_an_unknown_issuer_is_refused() -> None:
+def test_unknown_issuer_is_refused() -> None:
     stranger = make_ca("Stranger")
 
     assert fault(issue(stranger)) is CertificateFault.UNTRUSTED
 
 
-def test_an_issuer_that_only_has_the_name_is_refused() -> None:
+def test_issuer_that_only_has_the_name_is_refused() -> None:
     forged = issue(world().sub, signed_by=builders.rsa_key("forger"))
 
     assert fault(forged) is CertificateFault.UNTRUSTED
 
 
-def test_a_sub_ca_that_we_do_not_hold_is_refused() -> None:
+def test_unknown_sub_ca_is_refused() -> None:
     """Nothing a client sends can complete a path: only our own intermediates do."""
     assert fault(world().holder, trust(intermediates=())) is CertificateFault.UNTRUSTED
 
 
-def test_an_intermediate_is_no_anchor() -> None:
+def test_intermediate_is_no_anchor() -> None:
     assert fault(world().holder, trust(anchors=(make_ca("Other root").certificate,))) is CertificateFault.UNTRUSTED
 
 
-def test_a_ca_below_a_sub_ca_of_path_length_zero_is_refused() -> None:
+def test_ca_below_a_sub_ca_of_path_length_zero_is_refused() -> None:
     below = make_ca("Below", by=world().sub)
     longer = trust(intermediates=(world().sub.certificate, below.certificate))
 
     assert fault(issue(below), longer) is CertificateFault.UNTRUSTED
 
 
-def test_a_leaf_that_issues_is_refused() -> None:
+def test_certificate_issued_by_a_leaf_is_refused() -> None:
     issuer = CA(certificate=world().holder.certificate, key=world().holder.key)
     with_leaf = trust(intermediates=(world().sub.certificate, issuer.certificate))
 
     assert fault(issue(issuer), with_leaf) is CertificateFault.UNTRUSTED
 
 
-def test_an_expired_sub_ca_is_refused() -> None:
+def test_expired_sub_ca_is_refused() -> None:
     old = make_ca("Old sub", by=world().root, not_after=NOW - timedelta(seconds=1))
 
     assert fault(issue(old), trust(intermediates=(old.certificate,))) is CertificateFault.UNTRUSTED
 
 
-def test_the_validity_of_a_sub_ca_has_no_tolerance_either() -> None:
+def test_validity_of_a_sub_ca_has_no_tolerance_either() -> None:
     ending = make_ca("Ending sub", by=world().root, not_after=NOW)
     by = trust(intermediates=(ending.certificate,))
 
@@ -194,19 +194,19 @@ def test_the_validity_of_a_sub_ca_has_no_tolerance_either() -> None:
 
 
 @pytest.mark.parametrize("policy", [ORGANISATIONAL, ObjectIdentifier("2.5.29.32.0")], ids=["ours", "any"])
-def test_a_sub_ca_may_be_limited_to_our_policy_or_to_none(policy: ObjectIdentifier) -> None:
+def test_sub_ca_may_be_limited_to_our_policy_or_to_none(policy: ObjectIdentifier) -> None:
     limited = make_ca("Limited sub", by=world().root, policies=(policy,))
 
     validate(issue(limited).certificate, trust(intermediates=(limited.certificate,)), NOW)
 
 
-def test_a_sub_ca_limited_to_another_policy_cannot_issue_under_ours() -> None:
+def test_sub_ca_limited_to_another_policy_cannot_issue_under_ours() -> None:
     limited = make_ca("Personal sub", by=world().root, policies=(builders.PERSONAL,))
 
     assert fault(issue(limited), trust(intermediates=(limited.certificate,))) is CertificateFault.NOT_ORGANISATIONAL
 
 
-def test_a_sub_ca_that_states_no_policy_issues_under_none() -> None:
+def test_sub_ca_that_states_no_policy_issues_under_none() -> None:
     silent = make_ca("Silent sub", by=world().root, policies=())
 
     assert fault(issue(silent), trust(intermediates=(silent.certificate,))) is CertificateFault.NOT_ORGANISATIONAL
@@ -227,7 +227,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("changes", UNUSABLE.values(), ids=UNUSABLE.keys())
 @pytest.mark.parametrize("first", [True, False])
-def test_every_path_is_tried_not_the_first_alone(changes: dict[str, object], first: bool) -> None:
+def test_every_path_is_tried(changes: dict[str, object], first: bool) -> None:
     pinned = [renewed_sub(**changes).certificate, world().sub.certificate]
     by = trust(intermediates=tuple(pinned if first else reversed(pinned)))
 
@@ -245,20 +245,20 @@ def test_every_good_path_is_returned() -> None:
     assert found == [renewed, world().sub.certificate]
 
 
-def test_which_extended_key_usages_are_accepted_is_a_setting() -> None:
+def test_accepted_extended_key_usages_are_configured() -> None:
     without = leaf(extended=(ExtendedKeyUsageOID.EMAIL_PROTECTION,))
 
     assert fault(without) is CertificateFault.EXTENDED_KEY_USAGE
     validate(without.certificate, trust(purposes=frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION})), NOW)
 
 
-def test_a_sub_ca_without_the_right_to_sign_certificates_is_refused() -> None:
+def test_sub_ca_without_the_right_to_sign_certificates_is_refused() -> None:
     mute = make_ca("Mute sub", by=world().root, uses=("crl_sign",))
 
     assert fault(issue(mute), trust(intermediates=(mute.certificate,))) is CertificateFault.UNTRUSTED
 
 
-def test_what_is_no_certificate_is_unreadable() -> None:
+def test_junk_is_unreadable() -> None:
     for junk in (b"", b"\x30\x00", world().holder.der + b"\x00", world().holder.der[:-1]):
         with pytest.raises(CertificateRefused) as caught:
             read(junk)
@@ -266,7 +266,7 @@ def test_what_is_no_certificate_is_unreadable() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
-def test_a_serial_number_that_is_not_positive_is_unreadable() -> None:
+def test_serial_number_that_is_not_positive_is_unreadable() -> None:
     holder = leaf(serial=0x7F00_0000_0000_0001)
     negative = holder.der.replace(bytes.fromhex("02087f00000000000001"), bytes.fromhex("0208ff00000000000001"))
     assert negative != holder.der
@@ -276,7 +276,7 @@ def test_a_serial_number_that_is_not_positive_is_unreadable() -> None:
     assert caught.value.fault is CertificateFault.UNREADABLE
 
 
-def test_a_certificate_goes_by_the_sha_256_of_its_der() -> None:
+def test_certificate_is_identified_by_the_sha_256_of_its_der() -> None:
     assert sha256(world().holder.certificate) == hashlib.sha256(world().holder.der).hexdigest()
 
 
@@ -313,7 +313,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize(("value", "organisation"), WRITTEN.values(), ids=WRITTEN.keys())
-def test_an_organisation_is_read_however_its_ca_wrote_it(value: bytes, organisation: str) -> None:
+def test_organisation_is_read_in_every_string_type(value: bytes, organisation: str) -> None:
     certificate = read(with_organisation(value))
     holder = Subscriber(
         id=SubscriberId("s"),
@@ -342,7 +342,7 @@ def test_an_organisation_is_read_however_its_ca_wrote_it(value: bytes, organisat
     ],
     ids=["ampersand in PrintableString", "Latin-1 in PrintableString", "half a character in BMPString"],
 )
-def test_an_organisation_that_the_library_cannot_read_is_said_in_words(value: bytes) -> None:
+def test_organisation_that_the_library_cannot_decode_has_a_reason(value: bytes) -> None:
     with pytest.raises(CertificateRefused) as caught:
         read(with_organisation(value))
 

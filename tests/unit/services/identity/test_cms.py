@@ -12,7 +12,7 @@ from tests.unit.services.identity.cms_builder import DOCUMENT, as_asn1, attribut
 from tests.unit.services.identity.cms_cases import changed_signed_data, fault, other_holder
 
 
-def test_a_good_signature_names_its_certificate_and_time() -> None:
+def test_good_signature_names_its_certificate_and_time() -> None:
     verified = verify(sign(world().holder), DOCUMENT, NOW)
 
     assert verified.certificate == world().holder.certificate
@@ -20,7 +20,7 @@ def test_a_good_signature_names_its_certificate_and_time() -> None:
     assert verified.signing_time == NOW
 
 
-def test_a_signer_named_by_key_identifier_is_accepted() -> None:
+def test_signer_named_by_key_identifier_is_accepted() -> None:
     key_id = as_asn1(world().holder).key_identifier
 
     # RFC 5652 5.1: a version 3 SignerInfo makes the SignedData version 3 too.
@@ -39,7 +39,7 @@ def test_another_document_is_refused() -> None:
     assert fault(sign(world().holder), DOCUMENT + b" ") is SignatureFault.MESSAGE_DIGEST
 
 
-def test_a_signature_of_another_key_is_refused() -> None:
+def test_signature_of_another_key_is_refused() -> None:
     forged = Holder(certificate=world().holder.certificate, key=other_holder().key)
 
     assert fault(sign(forged)) is SignatureFault.INVALID
@@ -50,21 +50,21 @@ def test_bytes_after_the_signature_are_refused(more: bytes) -> None:
     assert fault(sign(world().holder) + more) is SignatureFault.NOT_DER
 
 
-def test_an_indefinite_length_is_refused() -> None:
+def test_indefinite_length_is_refused() -> None:
     good = sign(world().holder)
     contents = good[4:]
 
     assert fault(b"\x30\x80" + contents + b"\x00\x00") is SignatureFault.NOT_DER
 
 
-def test_a_length_longer_than_need_be_is_refused() -> None:
+def test_non_minimal_length_is_refused() -> None:
     good = sign(world().holder)
     assert good[1] == 0x82
 
     assert fault(b"\x30\x83\x00" + good[2:]) is SignatureFault.NOT_DER
 
 
-def test_too_many_bytes_are_refused_unread() -> None:
+def test_too_large_signature_is_refused_unread() -> None:
     assert fault(b"\x30" * (MAX_BYTES + 1)) is SignatureFault.TOO_LARGE
 
 
@@ -79,13 +79,13 @@ def test_another_content_type_of_cms_is_refused() -> None:
     assert fault(data.dump()) is SignatureFault.NOT_SIGNED_DATA
 
 
-def test_an_attached_document_is_refused() -> None:
+def test_attached_document_is_refused() -> None:
     attached = {"content_type": "data", "content": DOCUMENT}
 
     assert fault(changed_signed_data(encap_content_info=attached)) is SignatureFault.NOT_DETACHED
 
 
-def test_an_empty_attached_document_is_refused() -> None:
+def test_empty_attached_document_is_refused() -> None:
     attached = {"content_type": "data", "content": b""}
 
     assert fault(changed_signed_data(encap_content_info=attached)) is SignatureFault.NOT_DETACHED
@@ -138,11 +138,11 @@ def test_another_certificate_with_the_same_key_and_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("version", ["v3", "v5"])
-def test_a_version_that_does_not_fit_is_refused(version: str) -> None:
+def test_version_that_does_not_fit_is_refused(version: str) -> None:
     assert fault(changed_signed_data(version=version)) is SignatureFault.MALFORMED
 
 
-def test_crls_sent_along_are_refused() -> None:
+def test_embedded_crls_are_refused() -> None:
     crl = cms.RevocationInfoChoice.load(world().crls()[0])
 
     assert fault(changed_signed_data(crls=[crl])) is SignatureFault.EXTRAS

@@ -41,19 +41,19 @@ def test_sha1_is_refused() -> None:
     assert fault(sign(world().holder, digest="sha1")) is SignatureFault.ALGORITHM
 
 
-def test_an_announced_digest_that_differs_is_refused() -> None:
+def test_announced_digest_that_differs_is_refused() -> None:
     announced = [algos.DigestAlgorithm({"algorithm": "sha512"})]
 
     assert fault(changed_signed_data(digest_algorithms=announced)) is SignatureFault.ALGORITHM
 
 
 @pytest.mark.parametrize("algorithm", ["sha512_rsa", "sha1_rsa", "sha256_ecdsa", "sha256_dsa"])
-def test_a_signature_algorithm_of_another_hash_or_key_is_refused(algorithm: str) -> None:
+def test_signature_algorithm_of_another_hash_or_key_is_refused(algorithm: str) -> None:
     assert fault(sign(world().holder, algorithm=algorithm)) is SignatureFault.ALGORITHM
 
 
 @pytest.mark.parametrize("algorithm", ["sha384_ecdsa", "sha256_rsa", "rsassa_pkcs1v15"])
-def test_an_ecdsa_algorithm_of_another_hash_or_key_is_refused(algorithm: str) -> None:
+def test_ecdsa_algorithm_of_another_hash_or_key_is_refused(algorithm: str) -> None:
     assert fault(sign(ec_holder(ec.SECP256R1), algorithm=algorithm)) is SignatureFault.ALGORITHM
 
 
@@ -76,7 +76,7 @@ def test_pss_parameters_that_disagree_are_refused(parameters: dict[str, Any]) ->
     assert fault(forged) is SignatureFault.ALGORITHM
 
 
-def test_a_pss_salt_of_absurd_length_is_refused() -> None:
+def test_pss_salt_of_absurd_length_is_refused() -> None:
     def change(signer: cms.SignerInfo) -> cms.SignerInfo:
         signer["signature_algorithm"]["parameters"]["salt_length"] = 2**70
         return signer
@@ -84,7 +84,7 @@ def test_a_pss_salt_of_absurd_length_is_refused() -> None:
     assert fault(sign(world().holder, algorithm="rsassa_pss", change_signer=change)) is SignatureFault.ALGORITHM
 
 
-def test_an_explicit_default_in_pss_parameters_is_not_der() -> None:
+def test_explicit_default_in_pss_parameters_is_not_der() -> None:
     good = sign(world().holder, algorithm="rsassa_pss")
     parameters = algos.RSASSAPSSParams(pss("sha256")).dump()
     trailer = bytes.fromhex("a303020101")
@@ -100,13 +100,13 @@ def test_an_explicit_default_in_pss_parameters_is_not_der() -> None:
     assert fault(sign(world().holder, algorithm="rsassa_pss", change_signer=change)) is SignatureFault.NOT_DER
 
 
-def test_a_key_too_short_is_refused() -> None:
+def test_key_too_short_is_refused() -> None:
     weak = issue(world().sub, Leaf(key=builders.rsa_key("weak", 1024)))
 
     assert fault(sign(weak)) is SignatureFault.WEAK_KEY
 
 
-def test_a_curve_that_is_not_allowed_is_refused() -> None:
+def test_curve_that_is_not_allowed_is_refused() -> None:
     assert fault(sign(ec_holder(ec.SECP521R1))) is SignatureFault.WEAK_KEY
 
 

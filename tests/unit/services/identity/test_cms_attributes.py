@@ -24,7 +24,7 @@ from tests.unit.services.identity.cms_builder import (
 from tests.unit.services.identity.cms_cases import attributes_changed_to, fault, replaced
 
 
-def test_a_signature_without_signed_attributes_is_refused() -> None:
+def test_signature_without_signed_attributes_is_refused() -> None:
     assert fault(sign(world().holder, without_attributes=True)) is SignatureFault.NO_SIGNED_ATTRIBUTES
 
 
@@ -51,28 +51,28 @@ def test_attributes_out_of_order_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["content_type", "message_digest", "signing_time"])
-def test_a_missing_attribute_is_refused(kind: str) -> None:
+def test_missing_attribute_is_refused(kind: str) -> None:
     assert fault(attributes_changed_to(replaced(kind))) is SignatureFault.ATTRIBUTES
 
 
-def test_an_attribute_given_twice_is_refused() -> None:
+def test_attribute_given_twice_is_refused() -> None:
     def change(attributes: Attributes) -> Attributes:
         return [*attributes, attribute("message_digest", hashlib.sha256(b"another").digest())]
 
     assert fault(attributes_changed_to(change)) is SignatureFault.ATTRIBUTES
 
 
-def test_an_attribute_with_two_values_is_refused() -> None:
+def test_attribute_with_two_values_is_refused() -> None:
     digests = [hashlib.sha256(document).digest() for document in (DOCUMENT, b"another")]
 
     assert fault(attributes_changed_to(replaced("message_digest", *digests))) is SignatureFault.ATTRIBUTES
 
 
-def test_a_content_type_attribute_that_differs_is_refused() -> None:
+def test_content_type_attribute_that_differs_is_refused() -> None:
     assert fault(attributes_changed_to(replaced("content_type", "signed_data"))) is SignatureFault.CONTENT_TYPE
 
 
-def test_a_message_digest_of_another_hash_is_refused() -> None:
+def test_message_digest_of_another_hash_is_refused() -> None:
     assert fault(sign(world().holder, inner_digest="sha512")) is SignatureFault.MESSAGE_DIGEST
 
 
@@ -83,7 +83,7 @@ def test_unknown_signed_attributes_are_accepted() -> None:
     verify(attributes_changed_to(change), DOCUMENT, NOW)
 
 
-def test_a_missing_signing_certificate_attribute_is_refused() -> None:
+def test_missing_signing_certificate_attribute_is_refused() -> None:
     missing = replaced("signing_certificate_v2")
 
     assert fault(attributes_changed_to(missing)) is SignatureFault.SIGNING_CERTIFICATE
@@ -97,7 +97,7 @@ def with_signing_certificate(**changes: Any) -> Any:
     return change
 
 
-def test_a_signing_certificate_with_issuer_and_serial_is_accepted() -> None:
+def test_signing_certificate_with_issuer_and_serial_is_accepted() -> None:
     change = with_signing_certificate(issuer_serial=issuer_serial(world().holder))
 
     verify(attributes_changed_to(change), DOCUMENT, NOW)
@@ -110,19 +110,19 @@ def test_a_signing_certificate_with_issuer_and_serial_is_accepted() -> None:
         pytest.param({"hash_algorithm": {"algorithm": "sha1"}, "cert_hash": b"\x00" * 20}, id="sha1"),
     ],
 )
-def test_a_signing_certificate_that_differs_is_refused(changes: dict[str, Any]) -> None:
+def test_signing_certificate_that_differs_is_refused(changes: dict[str, Any]) -> None:
     forged = attributes_changed_to(with_signing_certificate(**changes))
 
     assert fault(forged) is SignatureFault.SIGNING_CERTIFICATE
 
 
-def test_a_signing_certificate_of_another_serial_number_is_refused() -> None:
+def test_signing_certificate_of_another_serial_number_is_refused() -> None:
     forged = attributes_changed_to(with_signing_certificate(issuer_serial=issuer_serial(world().holder, serial=7)))
 
     assert fault(forged) is SignatureFault.SIGNING_CERTIFICATE
 
 
-def test_a_signing_certificate_of_another_issuer_is_refused() -> None:
+def test_signing_certificate_of_another_issuer_is_refused() -> None:
     names = [x509.GeneralName("directory_name", as_asn1(world().holder).subject)]
     other = tsp.IssuerSerial({"issuer": names, "serial_number": world().holder.certificate.serial_number})
 
@@ -143,24 +143,24 @@ def test_only_the_first_signing_certificate_entry_counts() -> None:
 
 
 @pytest.mark.parametrize("minutes", [-10, 0, 10])
-def test_a_signing_time_near_the_receipt_is_accepted(minutes: int) -> None:
+def test_signing_time_near_the_receipt_is_accepted(minutes: int) -> None:
     verify(sign(world().holder), DOCUMENT, NOW + timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("seconds", [-601, 601, 86_400 * 365])
-def test_a_signing_time_far_from_the_receipt_is_refused(seconds: int) -> None:
+def test_signing_time_far_from_the_receipt_is_refused(seconds: int) -> None:
     late = NOW + timedelta(seconds=seconds)
 
     assert fault(sign(world().holder), now=late) is SignatureFault.SIGNING_TIME
 
 
-def test_a_signing_time_in_the_wrong_type_is_refused() -> None:
+def test_signing_time_in_the_wrong_type_is_refused() -> None:
     general = cms.Time("generalized_time", core.GeneralizedTime(datetime(2026, 11, 23, 4, tzinfo=UTC)))
 
     assert fault(attributes_changed_to(replaced("signing_time", general))) is SignatureFault.SIGNING_TIME
 
 
-def test_the_builder_signs_what_the_profile_asks_for() -> None:
+def test_builder_signs_what_the_profile_asks_for() -> None:
     kinds = {each["type"].native for each in attributes_of(world().holder, Sign())}
 
     assert kinds == {"content_type", "signing_time", "message_digest", "signing_certificate_v2"}

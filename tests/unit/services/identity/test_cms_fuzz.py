@@ -38,7 +38,7 @@ def survives(signature: bytes) -> None:
 
 
 @pytest.mark.parametrize(("sample", "count"), [(SAMPLES[0], 8), (SAMPLES[1], 16)], ids=["PKCS #1", "PSS"])
-def test_every_spelling_that_the_standards_allow_is_accepted(sample: bytes, count: int) -> None:
+def test_every_encoding_that_the_standards_allow_is_accepted(sample: bytes, count: int) -> None:
     found = spellings(sample)
 
     assert sample in found
@@ -103,7 +103,7 @@ def test_any_bytes_are_refused_and_nothing_else(junk: bytes) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=60))
-def test_what_is_der_is_taken_apart_without_loss(data: bytes) -> None:
+def test_der_is_parsed_without_loss(data: bytes) -> None:
     try:
         der.require(data)
     except der.NotDER:

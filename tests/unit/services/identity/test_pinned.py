@@ -60,7 +60,7 @@ CONSTRAINTS: dict[str, tuple[x509.ExtensionType, str]] = {
 @pytest.mark.parametrize("critical", [True, False])
 @pytest.mark.parametrize(("extension", "expected"), CONSTRAINTS.values(), ids=CONSTRAINTS.keys())
 @pytest.mark.parametrize("place", ["anchors", "intermediates", "mutual_recognition"])
-def test_a_ca_with_constraints_is_not_pinned(
+def test_ca_with_constraints_is_not_pinned(
     extension: x509.ExtensionType, expected: str, critical: bool, place: str
 ) -> None:
     limited = (
@@ -90,7 +90,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("cas", "expected"), UNFIT.values(), ids=UNFIT.keys())
-def test_a_ca_that_is_unfit_is_not_pinned(cas: dict[str, tuple[CA, ...]], expected: str) -> None:
+def test_ca_that_is_unfit_is_not_pinned(cas: dict[str, tuple[CA, ...]], expected: str) -> None:
     with pytest.raises(PinRefused, match=expected):
         pinned.check(trust(**{place: tuple(each.certificate for each in found) for place, found in cas.items()}))
 
@@ -109,7 +109,7 @@ def test_other_sub_cas_are_pinned(ca: CA) -> None:
     pinned.check(trust(intermediates=(ca.certificate,)))
 
 
-def test_which_purposes_a_sub_ca_may_be_limited_to_is_a_setting() -> None:
+def test_accepted_purposes_of_a_sub_ca_are_configured() -> None:
     mail = sub((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), True)).certificate
     purposes = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION})
 

@@ -26,7 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_addresses_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_addresses_are_read_verbatim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTAL_REDIRECT_URIS", "https://portal.example:8443/signed-in, https://portal.example/b")
 
     told = settings.read_settings()
@@ -35,7 +35,7 @@ def test_the_addresses_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) ->
     assert told.origin == "https://portal.example:8443"
 
 
-def test_without_any_identity_does_not_start() -> None:
+def test_identity_does_not_start_without_redirect_addresses() -> None:
     with pytest.raises(SettingsError, match="PORTAL_REDIRECT_URIS"):
         settings.read_settings()
 
@@ -54,7 +54,7 @@ def test_without_any_identity_does_not_start() -> None:
         "https://例子.example/signed-in",
     ],
 )
-def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_malformed_redirect_address_is_named(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("PORTAL_REDIRECT_URIS", uri)
 
     with pytest.raises(SettingsError, match="PORTAL_REDIRECT_URIS"):

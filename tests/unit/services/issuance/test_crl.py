@@ -60,7 +60,7 @@ def signed(*revocations: Revocation, number: int = 7, kind: str = "rsa") -> byte
 
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 @pytest.mark.parametrize("count", [0, 1, 300])
-def test_the_crl_verifies_with_openssl(kind: str, count: int, tmp_path: Path) -> None:
+def test_crl_verifies_with_openssl(kind: str, count: int, tmp_path: Path) -> None:
     ca, _ = issuing_ca(kind)
     (tmp_path / "ca.pem").write_bytes(ca.certificate.public_bytes(serialization.Encoding.PEM))
     (tmp_path / "ca.crl").write_bytes(signed(*(revocation(2**130 + i) for i in range(count)), kind=kind))
@@ -75,7 +75,7 @@ def test_the_crl_verifies_with_openssl(kind: str, count: int, tmp_path: Path) ->
     assert "0x07" in result.stdout
 
 
-def test_its_fields_are_those_the_standard_asks_for() -> None:
+def test_crl_fields_are_those_of_the_standard() -> None:
     ca, _ = issuing_ca()
     parsed = x509.load_der_x509_crl(signed(revocation(5), number=2**100))
     assert parsed.issuer.public_bytes() == ca.subject
@@ -88,7 +88,7 @@ def test_its_fields_are_those_the_standard_asks_for() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 700])
-def test_the_linter_finds_nothing(count: int) -> None:
+def test_linter_finds_nothing(count: int) -> None:
     revoked = [revocation(2**100 + i, [*RevocationReason][i % 6]) for i in range(count)]
     assert found(tbs_of(*revoked)) == []
 
@@ -108,18 +108,18 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("tbs", "codes"), FAULTS.values(), ids=FAULTS)
-def test_the_linter_names_the_fault(tbs: Callable[[], bytes], codes: set[str]) -> None:
+def test_linter_names_the_fault(tbs: Callable[[], bytes], codes: set[str]) -> None:
     assert codes <= set(found(tbs()))
 
 
-def test_an_entry_is_never_dated_after_its_list() -> None:
+def test_entry_is_never_dated_after_its_list() -> None:
     ahead = replace(revocation(5), revoked_at=NOW + timedelta(seconds=2))
     entry = x509.load_der_x509_crl(signed(ahead)).get_revoked_certificate_by_serial_number(5)
     assert entry is not None
     assert entry.revocation_date_utc == NOW.replace(microsecond=0)
 
 
-def test_reasons_are_said_and_unspecified_is_left_out() -> None:
+def test_reasons_are_encoded_and_unspecified_is_omitted() -> None:
     parsed = x509.load_der_x509_crl(signed(*(revocation(i + 1, r) for i, r in enumerate(RevocationReason))))
     reasons = {}
     for serial, reason in enumerate(RevocationReason, start=1):
@@ -131,12 +131,12 @@ def test_reasons_are_said_and_unspecified_is_left_out() -> None:
     assert all(said == reason.value for reason, said in reasons.items())
 
 
-def test_a_subscriber_may_give_every_reason_but_the_cas_own() -> None:
+def test_subscriber_may_give_every_reason_but_those_of_the_ca() -> None:
     assert RevocationReason.PRIVILEGE_WITHDRAWN not in crl.SUBSCRIBER_REASONS
     assert len(crl.SUBSCRIBER_REASONS) == 5
 
 
-def test_a_crl_number_has_its_range() -> None:
+def test_crl_number_has_its_range() -> None:
     for number in (0, 2**159):
         with pytest.raises(ValueError, match="CRL number"):
             signed(number=number)

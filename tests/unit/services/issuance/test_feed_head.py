@@ -59,7 +59,7 @@ def ended(threads: list[threading.Thread]) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def test_fifty_wait_at_the_price_of_one() -> None:
+def test_fifty_waiting_requests_cost_one_query() -> None:
     feed = Feed()
     with watched(feed) as head:
         before = feed.looks
@@ -69,14 +69,14 @@ def test_fifty_wait_at_the_price_of_one() -> None:
         assert feed.looks - before <= 1.5 / POLL_INTERVAL_SECONDS
 
 
-def test_nobody_waits_and_hardly_anybody_looks() -> None:
+def test_head_is_queried_rarely_without_waiting_requests() -> None:
     feed = Feed()
     with watched(feed):
         time.sleep(1.5)
         assert feed.looks <= 3
 
 
-def test_when_it_moves_exactly_those_behind_it_go_on() -> None:
+def test_new_head_wakes_exactly_the_requests_behind_it() -> None:
     feed = Feed()
     with watched(feed) as head:
         behind, beyond = waiting(head, 3, position=5, seconds=20), waiting(head, 2, position=6, seconds=20)
@@ -89,7 +89,7 @@ def test_when_it_moves_exactly_those_behind_it_go_on() -> None:
         wait_until(lambda: ended(beyond), limit=5, what="the others too")
 
 
-def test_who_is_behind_already_does_not_wait() -> None:
+def test_request_behind_the_head_does_not_wait() -> None:
     feed = Feed()
     with watched(feed) as head:
         begun = time.monotonic()
@@ -97,7 +97,7 @@ def test_who_is_behind_already_does_not_wait() -> None:
         assert time.monotonic() - begun < 5
 
 
-def test_the_end_sends_everybody_home() -> None:
+def test_close_wakes_all_waiting_requests() -> None:
     feed = Feed()
     with watched(feed) as head:
         threads = waiting(head, 5, position=5, seconds=60)
@@ -106,7 +106,7 @@ def test_the_end_sends_everybody_home() -> None:
         wait_until(lambda: ended(threads), limit=5, what="they go")
 
 
-def test_a_database_that_was_away_is_looked_at_again() -> None:
+def test_database_is_queried_again_after_an_outage() -> None:
     feed = Feed()
     feed.away = True
     with watched(feed) as head:
@@ -116,7 +116,7 @@ def test_a_database_that_was_away_is_looked_at_again() -> None:
         wait_until(lambda: ended(threads), limit=5, what="it is seen")
 
 
-def test_places_are_counted_and_given_back() -> None:
+def test_waiting_slots_are_counted_and_released() -> None:
     feed = Feed()
     with watched(feed, places=2) as head:
         threads = waiting(head, 2, position=5, seconds=0.5)
@@ -128,7 +128,7 @@ def test_places_are_counted_and_given_back() -> None:
         head.wait_past(5, 0.01)
 
 
-def test_one_certificate_asks_so_many_times_at_once() -> None:
+def test_concurrent_requests_of_one_certificate_are_limited() -> None:
     head = Head(Feed().look, places=1)
 
     def deep(levels: int) -> None:
@@ -144,7 +144,7 @@ def test_one_certificate_asks_so_many_times_at_once() -> None:
         deep(MAX_CONCURRENT_REQUESTS)
 
 
-def test_the_age_of_the_newest_event_grows_by_itself() -> None:
+def test_age_of_the_newest_event_grows() -> None:
     feed = Feed()
     with watched(feed):
         name = "feed_newest_event_age_seconds"

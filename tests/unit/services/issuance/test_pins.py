@@ -16,7 +16,7 @@ digit_positions = st.integers(0, pins.DIGITS - 1)
 
 
 @given(digit_positions, st.integers(1, 9))
-def test_every_wrong_digit_is_a_slip(position: int, change: int) -> None:
+def test_check_digit_rejects_every_wrong_digit(position: int, change: int) -> None:
     pin = pins.make(secrets.token_bytes)
     wrong = str((int(pin[position]) + change) % 10)
     with pytest.raises(PINSlip):
@@ -24,7 +24,7 @@ def test_every_wrong_digit_is_a_slip(position: int, change: int) -> None:
 
 
 @given(st.integers(0, pins.DIGITS - 2))
-def test_every_swap_of_neighbours_is_a_slip(position: int) -> None:
+def test_check_digit_rejects_every_swap_of_neighbours(position: int) -> None:
     pin = pins.make(secrets.token_bytes)
     swapped = pin[:position] + pin[position + 1] + pin[position] + pin[position + 2 :]
     if swapped != pin:
@@ -33,12 +33,12 @@ def test_every_swap_of_neighbours_is_a_slip(position: int) -> None:
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_a_pin_or_a_slip(text: str) -> None:
+def test_any_text_is_a_pin_or_mistyped(text: str) -> None:
     with suppress(PINSlip):
         assert len(pins.typed(text)) == pins.DIGITS
 
 
-def test_what_the_letter_shows_can_be_typed_in_many_ways() -> None:
+def test_printed_pin_can_be_typed_in_many_forms() -> None:
     pin = pins.make(secrets.token_bytes)
     full_width = "".join(chr(ord(c) - ord("0") + ord("0")) for c in pin)
     for text in (
@@ -52,7 +52,7 @@ def test_what_the_letter_shows_can_be_typed_in_many_ways() -> None:
         assert pins.typed(text) == pin
 
 
-def test_the_hash_knows_its_pin_its_envelope_and_its_pepper() -> None:
+def test_hash_depends_on_pin_envelope_and_pepper() -> None:
     envelope, pin = uuid4(), pins.make(secrets.token_bytes)
     hashed = PEPPER.hash(envelope, pin, secrets.token_bytes)
     assert hashed.startswith("$argon2id$")
@@ -63,10 +63,10 @@ def test_the_hash_knows_its_pin_its_envelope_and_its_pepper() -> None:
     assert not Pepper(b"q" * 32).matches(envelope, pin, hashed)
 
 
-def test_the_digits_come_from_the_randomness_given() -> None:
+def test_digits_come_from_the_randomness_given() -> None:
     assert pins.make(lambda count: bytes([250, 255] + [13] * (count - 2)))[:15] == "3" * 15
 
 
-def test_a_short_pepper_is_refused() -> None:
+def test_short_pepper_is_refused() -> None:
     with pytest.raises(ValueError, match="pepper"):
         Pepper(b"short")

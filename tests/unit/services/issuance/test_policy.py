@@ -35,7 +35,7 @@ def test_not_before_is_now_in_whole_seconds() -> None:
     assert validity(datetime(2026, 11, 23, 12, 0, 0, 999_999, tzinfo=UTC)).not_before.microsecond == 0
 
 
-def test_a_certificate_ends_with_its_subscription() -> None:
+def test_certificate_ends_with_its_subscription() -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     end = now + timedelta(days=30)
     assert validity(now, subscription_end=end).not_after == end
@@ -44,12 +44,12 @@ def test_a_certificate_ends_with_its_subscription() -> None:
         validity(now, subscription_end=now - SECOND)
 
 
-def test_nothing_is_issued_under_rules_that_are_not_in_the_table() -> None:
+def test_issuance_outside_the_dated_table_is_refused() -> None:
     with pytest.raises(NothingInForce):
         validity(datetime(2026, 3, 14, tzinfo=UTC))
 
 
-def test_what_was_verified_is_used_again_only_inside_its_period() -> None:
+def test_verified_data_is_reused_only_within_its_period() -> None:
     now = datetime(2029, 3, 15, tzinfo=UTC)
     assert domain_reusable(now - timedelta(days=10), now)
     assert not domain_reusable(now - timedelta(days=10) - SECOND, now)

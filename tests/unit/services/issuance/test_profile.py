@@ -70,7 +70,7 @@ def test_openssl_verifies_the_certificate(kind: str, tmp_path: Path) -> None:
     assert result.stdout == "leaf.pem: OK\n", result.stderr
 
 
-def test_the_fields_are_those_of_the_profile() -> None:
+def test_certificate_fields_are_those_of_the_profile() -> None:
     ca, _ = issuing_ca()
     certificate = issue(leaf(names=("*.example.hk", "example.hk")))
     assert [a.oid for a in certificate.subject] == [
@@ -91,7 +91,7 @@ def test_the_fields_are_those_of_the_profile() -> None:
 
 
 @pytest.mark.parametrize(("key", "enciphers"), [(rsa_key(2048), True), (ec_key(), False)], ids=["RSA", "EC"])
-def test_an_rsa_key_may_encipher_keys_for_browsers_that_ask_for_it(key: object, enciphers: bool) -> None:
+def test_rsa_key_may_encipher_keys_for_browsers_that_ask_for_it(key: object, enciphers: bool) -> None:
     issued = issue(leaf(spki=csr.read_der(csr_der(key)).spki))  # type: ignore[arg-type]
     usage = issued.extensions.get_extension_for_class(x509.KeyUsage).value
     assert (usage.digital_signature, usage.key_encipherment, usage.content_commitment) == (True, enciphers, False)
@@ -116,7 +116,7 @@ def test_signing_stored_bytes_again_repeats_the_certificate_byte_for_byte(kind: 
     assert tbs_of(first) == tbs
 
 
-def test_a_serial_has_the_sites_prefix_and_128_random_bits() -> None:
+def test_serial_has_the_sites_prefix_and_128_random_bits() -> None:
     serial = new_serial(0x7FFF, lambda count: b"\xff" * count)
     assert serial >> 128 == 0x7FFF
     assert serial < 2**159
@@ -138,17 +138,17 @@ def test_a_serial_has_the_sites_prefix_and_128_random_bits() -> None:
         {"country": "HKG"},
     ],
 )
-def test_a_record_that_cannot_be_a_subject_is_refused(change: dict[str, str | None]) -> None:
+def test_record_that_cannot_be_a_subject_is_refused(change: dict[str, str | None]) -> None:
     with pytest.raises(SubjectRefused):
         tbs_for(leaf(organisation=replace(ORGANISATION, **change)))  # type: ignore[arg-type]
 
 
-def test_an_organisation_of_64_chinese_characters_is_issued() -> None:
+def test_organisation_of_64_chinese_characters_is_issued() -> None:
     order = leaf(organisation=Organisation(name="香" * 64, country="HK", state_or_province="Hong Kong"))
     assert lint_codes(tbs_for(order), order) == set()
 
 
-def test_the_own_checks_see_what_pkilint_does_not() -> None:
+def test_own_checks_find_faults_that_pkilint_misses() -> None:
     order = leaf()
     tbs = tbs_for(order)
     assert lint_codes(tbs, replace(order, names=("evil.example.hk",))) == {"issuance.names_differ"}
@@ -188,26 +188,26 @@ def test_bytes_with_client_authentication_are_stopped() -> None:
     assert lint_codes(tbs.dump(force=True), order) == {"issuance.extended_key_usage"}
 
 
-def test_bytes_that_are_no_certificate_are_a_finding_and_no_fault() -> None:
+def test_bytes_that_are_no_certificate_are_a_lint_finding() -> None:
     tbs = bytearray(tbs_for(leaf()))
     tbs[60] ^= 0xFF
     assert lint_codes(bytes(tbs), leaf())
 
 
-def test_a_key_that_is_not_the_cas_is_noticed_at_start() -> None:
+def test_key_that_is_not_the_cas_is_refused_at_start() -> None:
     ca, signer = issuing_ca()
     ca.check_signer(signer)
     with pytest.raises(ValueError, match="does not belong"):
         ca.check_signer(throwaway_like(signer))
 
 
-def test_the_chain_served_leaves_the_root_out() -> None:
+def test_chain_served_leaves_the_root_out() -> None:
     ca, _ = issuing_ca()
     assert ca.chain_pem.count("BEGIN CERTIFICATE") == 1
     assert IssuingCA(ca.certificate).chain_pem == ca.chain_pem
 
 
-def test_a_small_ca_key_is_refused() -> None:
+def test_small_ca_key_is_refused() -> None:
     with pytest.raises(ValueError, match="1024 bits"):
         SoftwareSigner(rsa.generate_private_key(public_exponent=65537, key_size=1024))
     assert SoftwareSigner(ec.generate_private_key(ec.SECP256R1())).algorithm
@@ -224,7 +224,7 @@ def test_a_small_ca_key_is_refused() -> None:
     ]
     + [{"country": "ZZ"}, {"locality": "N/A"}, {"locality": None}],
 )
-def test_the_lint_itself_stops_a_subject_that_the_records_rule_refuses(
+def test_lint_refuses_a_subject_that_the_records_rule_refuses(
     change: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = leaf(organisation=replace(ORGANISATION, **change))  # type: ignore[arg-type]
@@ -235,7 +235,7 @@ def test_the_lint_itself_stops_a_subject_that_the_records_rule_refuses(
     assert "issuance.subject_refused" in lint_codes(tbs, order)
 
 
-def test_the_lint_compares_the_subject_with_the_order() -> None:
+def test_lint_compares_the_subject_with_the_order() -> None:
     tbs = tbs_for(leaf())
     other = leaf(organisation=replace(ORGANISATION, name="Other Company Limited"))
 
@@ -253,7 +253,7 @@ def test_the_lint_compares_the_subject_with_the_order() -> None:
     ],
     ids=lambda organisation: organisation.name[:12],
 )
-def test_what_the_records_rule_accepts_lints_clean(organisation: Organisation) -> None:
+def test_every_accepted_record_lints_clean(organisation: Organisation) -> None:
     order = leaf(organisation=organisation)
 
     assert lint_codes(tbs_for(order), order) == set()

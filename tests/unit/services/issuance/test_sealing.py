@@ -42,7 +42,7 @@ def certificate(bits: int = 3072) -> x509.Certificate:
     )
 
 
-def test_the_print_key_opens_the_letter() -> None:
+def test_print_key_opens_the_letter() -> None:
     sealed = envelope_encryption.seal(LETTER, certificate())
     assert LETTER.pin.encode() not in sealed
     opened = json.loads(pkcs7.pkcs7_decrypt_der(sealed, certificate(), rsa_key(3072, 9), []))
@@ -62,12 +62,12 @@ def test_the_print_key_opens_the_letter() -> None:
     }
 
 
-def test_a_letter_never_shows_its_pin_in_a_log() -> None:
+def test_letter_never_shows_its_pin_in_a_log() -> None:
     assert LETTER.pin not in repr(LETTER) + str(LETTER)
     assert replace(LETTER, pin="x").pin == "x"
 
 
-def test_a_small_print_key_is_refused() -> None:
+def test_small_print_key_is_refused() -> None:
     pem = certificate(2048).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(ValueError, match="3072"):
         envelope_encryption.load_print_certificate(pem)

@@ -26,7 +26,7 @@ def order(state: OrderState) -> Order:
 
 
 @pytest.mark.parametrize(("state", "trigger"), [p for p in product(OrderState, TRIGGERS) if p not in TRANSITIONS])
-def test_a_transition_that_is_not_in_the_table_is_refused(state: OrderState, trigger: type) -> None:
+def test_transition_that_is_not_in_the_table_is_refused(state: OrderState, trigger: type) -> None:
     with pytest.raises(InvalidTransition):
         order(state).after(trigger)
 

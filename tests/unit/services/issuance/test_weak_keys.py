@@ -47,7 +47,7 @@ KEYS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
 @pytest.mark.parametrize("others", [0, 1, 2, 5_000])
-def test_a_listed_key_is_found_and_no_other(tmp_path: Path, make: Callable[[], Any], others: int) -> None:
+def test_listed_key_is_found_and_no_other(tmp_path: Path, make: Callable[[], Any], others: int) -> None:
     key = make()
     listed = ListedKeys.load(written(tmp_path / "list", [key], others))
     assert listed.has(spki(key))
@@ -55,16 +55,14 @@ def test_a_listed_key_is_found_and_no_other(tmp_path: Path, make: Callable[[], A
         assert not listed.has(spki(other))
 
 
-def test_the_first_and_the_last_entry_are_found_too(tmp_path: Path) -> None:
+def test_first_and_last_entry_are_found(tmp_path: Path) -> None:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(20)]
     listed = ListedKeys.load(written(tmp_path / "list", keys, others=0))
     assert all(listed.has(spki(key)) for key in keys)
 
 
 @pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
-def test_badkeys_itself_finds_what_we_find(
-    tmp_path: Path, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_badkeys_finds_the_same_keys(tmp_path: Path, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """So a list that it fetches is one that we can read."""
     key = make()
     data = written(tmp_path / "list", [key]).read_bytes()
@@ -75,11 +73,11 @@ def test_badkeys_itself_finds_what_we_find(
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 17, b"".join(sorted(map(entry, range(1, 99)))[::-1])])
-def test_what_is_no_list_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_malformed_list_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "list").write_bytes(content)
     with pytest.raises(ValueError, match="list"):
         ListedKeys.load(tmp_path / "list")
 
 
-def test_without_a_list_no_key_is_known() -> None:
+def test_missing_list_finds_no_key() -> None:
     assert not NoList().has(spki(rsa_key()))

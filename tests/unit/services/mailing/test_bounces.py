@@ -14,7 +14,7 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("headers_only", [False, True])
-def test_a_failure_names_its_mail_and_the_reply(headers_only: bool) -> None:
+def test_failure_names_its_mail_and_the_reply(headers_only: bool) -> None:
     failure = Failure(message_id=MESSAGE_ID, reply_code=550)
     assert bounces.read(report(headers_only=headers_only)) == failure
     assert bounces.read(report(headers_only=headers_only).replace(b"\r\n", b"\n")) == failure
@@ -28,7 +28,7 @@ def test_a_failure_names_its_mail_and_the_reply(headers_only: bool) -> None:
         ("Remote-MTA: dns; mx.example.hk", 550),
     ],
 )
-def test_a_failure_without_an_smtp_reply_is_a_general_one(diagnostic: str, code: int) -> None:
+def test_failure_without_an_smtp_reply_is_a_general_one(diagnostic: str, code: int) -> None:
     assert bounces.read(report(diagnostic=diagnostic)).reply_code == code
 
 
@@ -68,13 +68,13 @@ def test_bounce_of_any_usual_form_names_its_mail_and_reply(content: bytes, code:
         (global_report(base64_status=True).replace(b"UmVw", b"U"), "no permanent failure|delay"),
     ],
 )
-def test_refused_report_says_the_true_reason(content: bytes, reason: str) -> None:
+def test_refused_report_has_its_actual_reason(content: bytes, reason: str) -> None:
     with pytest.raises(ReportRefused, match=reason):
         bounces.read(content)
 
 
 @pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", "expanded"])
-def test_what_is_no_failure_is_refused(action: str) -> None:
+def test_report_of_no_failure_is_refused(action: str) -> None:
     with pytest.raises(ReportRefused, match="nothing was given up"):
         bounces.read(report(action=action, status="4.4.1"))
 
@@ -98,12 +98,12 @@ def test_what_is_no_failure_is_refused(action: str) -> None:
         report()[: len(report()) // 2],
     ],
 )
-def test_what_is_no_report_of_a_mail_is_refused(content: bytes) -> None:
+def test_text_that_is_no_delivery_report_is_refused(content: bytes) -> None:
     with pytest.raises(ReportRefused):
         bounces.read(content)
 
 
-def test_a_report_within_a_report_is_not_taken_for_the_mail() -> None:
+def test_nested_report_is_not_mistaken_for_the_mail() -> None:
     """The Message-ID is that of the mail given back, not of the report itself."""
     assert b"<20261123.4711@mail.example.hk>" in report()
     assert bounces.read(report()).message_id == MESSAGE_ID

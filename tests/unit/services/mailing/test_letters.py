@@ -36,7 +36,7 @@ def text_of(letter: Letter) -> str:
     return reader.pages[0].extract_text()
 
 
-def test_the_letter_says_all_that_its_reader_needs() -> None:
+def test_letter_contains_everything_the_reader_needs() -> None:
     text = text_of(a_letter())
     for wanted in (f"PIN {PIN}\n", "*.secure.example.com.hk\n", "R26-000123-1", "REGISTERED POST", "23 November 2026"):
         assert wanted in text
@@ -52,7 +52,7 @@ def test_the_letter_says_all_that_its_reader_needs() -> None:
         (Language.SIMPLIFIED_CHINESE, ("服务器名称 *", "一个服务器名称的密码", "密钥", "香港邮政核证机关")),
     ],
 )
-def test_a_letter_is_in_its_readers_language_and_its_address_as_it_is(
+def test_letter_is_in_the_readers_language_with_the_address_verbatim(
     language: Language, words: tuple[str, ...]
 ) -> None:
     letter = a_letter(language=language)
@@ -64,7 +64,7 @@ def test_a_letter_is_in_its_readers_language_and_its_address_as_it_is(
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_a_letter_is_read_back_in_every_language(language: Language, tmp_path: Path) -> None:
+def test_letter_is_read_back_in_every_language(language: Language, tmp_path: Path) -> None:
     file = tmp_path / "letter.pdf"
     file.write_bytes(STATIONERY.pdf(a_letter(language=language), DATED))
     letter = read_letter(file)
@@ -72,23 +72,23 @@ def test_a_letter_is_read_back_in_every_language(language: Language, tmp_path: P
 
 
 @pytest.mark.parametrize("pin", ["0123456789012345", "ABCD-EFGH-JKLM-NPQR", "7K3F9", "A" * 32])
-def test_the_pin_is_extracted_exactly(pin: str) -> None:
+def test_pin_is_extracted_exactly(pin: str) -> None:
     assert f"PIN {pin}\n" in text_of(a_letter(pin=pin))
 
 
 @pytest.mark.parametrize("name", ["a.hk", f"{'a' * 40}.{'b' * 30}.example.hk", "xn--55qx5d.xn--j6w193g"])
-def test_the_server_name_is_extracted_exactly(name: str) -> None:
+def test_server_name_is_extracted_exactly(name: str) -> None:
     assert f"{name}\n" in text_of(a_letter(server_name=name))
 
 
-def test_the_longest_letter_is_still_one_page() -> None:
+def test_longest_letter_is_still_one_page() -> None:
     name = ".".join(["a" * 60] * 4) + ".example"
     lines = tuple(f"{number} A very long line of an address 一條很長的地址 in Hong Kong" for number in range(7))
     text = text_of(a_letter(server_name=name, address=lines, organisation="機構" * 40, recipient_name="陳" * 40))
     assert name in text.replace("\n", "")
 
 
-def test_an_address_that_the_window_would_cut_off_is_not_printed() -> None:
+def test_address_beyond_the_window_is_not_printed() -> None:
     lines = tuple(f"{number} A very long line of an address 一條很長的地址 in Hong Kong" for number in range(20))
     with pytest.raises(EnvelopeUnusable, match="does not fit the window") as refusal:
         STATIONERY.pdf(a_letter(address=lines), DATED)
@@ -116,12 +116,12 @@ def test_any_other_typesetting_error_makes_the_envelope_unusable(tmp_path: Path)
         replace(STATIONERY, fonts=tmp_path).pdf(a_letter(recipient_name="陳"), DATED)
 
 
-def test_markup_in_a_name_is_only_text() -> None:
+def test_markup_in_a_name_is_printed_as_text() -> None:
     evil = '#eval("1+1") \\ *x* $y$ " ] } <a> @b'
     assert evil in text_of(a_letter(address=(evil,)))
 
 
-def test_characters_of_the_hong_kong_set_are_printed_with_a_font_that_has_them() -> None:
+def test_characters_of_the_hong_kong_set_have_a_font() -> None:
     hkscs = "𨋢 㗎 嚿 𠝹 㷫 𡃁 邨 鰂魚涌 𠵱 茘枝角"
     reader = read(a_letter(address=(hkscs,)))
     resources = cast(DictionaryObject, reader.pages[0]["/Resources"])
@@ -130,11 +130,11 @@ def test_characters_of_the_hong_kong_set_are_printed_with_a_font_that_has_them()
     assert hkscs in reader.pages[0].extract_text()
 
 
-def test_the_same_letter_is_the_same_file() -> None:
+def test_same_letter_is_the_same_file() -> None:
     assert STATIONERY.pdf(a_letter(), DATED) == STATIONERY.pdf(a_letter(), DATED)
 
 
-def test_the_pdf_is_tagged_and_has_a_title() -> None:
+def test_pdf_is_tagged_and_has_a_title() -> None:
     reader = read(a_letter())
     assert reader.metadata is not None
     assert reader.metadata.title == "PIN Envelope R26-000123-1"
@@ -142,12 +142,12 @@ def test_the_pdf_is_tagged_and_has_a_title() -> None:
     assert PIN not in str(reader.metadata)
 
 
-def test_a_sealed_letter_is_opened_by_the_print_key() -> None:
+def test_print_key_decrypts_a_sealed_letter() -> None:
     key, certificate = a_print_key()
     assert PrintKey(key, certificate).open(seal(sealed_content(a_letter()), certificate)) == a_letter()
 
 
-def test_a_letter_sealed_to_another_key_stays_closed() -> None:
+def test_letter_encrypted_for_another_key_is_not_decrypted() -> None:
     _, other = a_print_key("other")
     with pytest.raises(EnvelopeUnusable):
         PrintKey(*a_print_key()).open(seal(sealed_content(a_letter()), other))
@@ -167,7 +167,7 @@ def test_a_letter_sealed_to_another_key_stays_closed() -> None:
         sealed_content(a_letter()) | {"envelope_id": "x"},
     ],
 )
-def test_a_sealed_content_that_is_no_letter_is_refused_without_being_quoted(content: Any) -> None:
+def test_sealed_content_that_is_no_letter_is_refused_unquoted(content: Any) -> None:
     key, certificate = a_print_key()
     with pytest.raises(EnvelopeUnusable) as refusal:
         PrintKey(key, certificate).open(seal(content, certificate))
@@ -180,5 +180,5 @@ def test_bytes_that_are_no_cms_are_refused(sealed: bytes) -> None:
         PrintKey(*a_print_key()).open(sealed)
 
 
-def test_the_pin_does_not_show_in_a_letters_representation() -> None:
+def test_letter_repr_shows_no_pin() -> None:
     assert PIN not in repr(a_letter())

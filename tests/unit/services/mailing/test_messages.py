@@ -32,20 +32,20 @@ each_language = pytest.mark.parametrize("language", list(Language))
 
 @each_language
 @each_case
-def test_a_mail_reads_as_it_shall(case: str, language: Language) -> None:
+def test_mails_are_as_the_golden_files(case: str, language: Language) -> None:
     assert rendered(case, language) == golden(case, language).read_text("utf-8"), (
         "python -m tests.unit.services.mailing.mails"
     )
 
 
-def test_every_mail_has_its_text_in_every_language_and_no_text_is_of_a_mail_that_is_gone() -> None:
+def test_every_mail_has_a_text_in_every_language_and_no_text_is_unused() -> None:
     assert {template for template, _ in CASES.values()} == {*Template}
     assert {path.name for path in FOLDER.iterdir()} == {golden(c, lang).name for c in CASES for lang in Language}
 
 
 @each_language
 @each_case
-def test_the_text_says_all_that_the_html_says(case: str, language: Language) -> None:
+def test_text_says_all_that_the_html_says(case: str, language: Language) -> None:
     _, text, html = read(COMPOSER.compose(a_mail(case, language), DATED))
     title, *lines = seen(html)
     assert title
@@ -55,7 +55,7 @@ def test_the_text_says_all_that_the_html_says(case: str, language: Language) -> 
 
 @each_language
 @each_case
-def test_no_line_of_the_text_has_lost_its_break(case: str, language: Language) -> None:
+def test_text_lines_keep_their_breaks(case: str, language: Language) -> None:
     """Names and addresses have lines of their own, and an English line fits a screen of 80 columns."""
     _, text, _ = read(COMPOSER.compose(a_mail(case, language), DATED))
     lines = text.splitlines()
@@ -68,7 +68,7 @@ def test_no_line_of_the_text_has_lost_its_break(case: str, language: Language) -
         assert max(map(len, lines)) < 80
 
 
-def test_the_csr_request_has_the_english_title_in_every_language() -> None:
+def test_csr_request_has_the_english_title_in_every_language() -> None:
     title = "Submission of Certificate Signing Request (CSR)"
     subjects = {lang: read(COMPOSER.compose(a_mail(language=lang), DATED))[0]["Subject"] for lang in Language}
     assert subjects == {
@@ -79,7 +79,7 @@ def test_the_csr_request_has_the_english_title_in_every_language() -> None:
 
 
 @each_language
-def test_a_second_sending_repeats_every_byte(language: Language) -> None:
+def test_second_delivery_repeats_every_byte(language: Language) -> None:
     message = COMPOSER.compose(a_mail(language=language), DATED)
     assert message == COMPOSER.compose(a_mail(language=language), DATED)
     assert b"Date: Mon, 23 Nov 2026 01:30:00 +0000\r\n" in message
@@ -87,7 +87,7 @@ def test_a_second_sending_repeats_every_byte(language: Language) -> None:
     assert b"Auto-Submitted: auto-generated\r\n" in message
 
 
-def test_the_message_id_depends_on_renewal_or_item_template_and_recipient_only() -> None:
+def test_message_id_depends_on_renewal_or_item_template_and_recipient_only() -> None:
     first = message_id(RENEWAL, Template.CSR_REQUEST, "a@example.hk", "ecert.localhost")
     assert first == message_id(RENEWAL, Template.CSR_REQUEST, "a@example.hk", "ecert.localhost")
     assert first != message_id(RENEWAL, Template.CSR_REQUEST, "b@example.hk", "ecert.localhost")
@@ -100,7 +100,7 @@ def test_the_message_id_depends_on_renewal_or_item_template_and_recipient_only()
 @pytest.mark.parametrize(
     "name", ["Eve\r\nBcc: all@example.hk", "Eve\nBcc: x@y.hk", "Eve\u2028Bcc: x", "Eve\x00\x85Bcc: x"]
 )
-def test_a_name_cannot_add_a_header(name: str) -> None:
+def test_name_cannot_add_a_header(name: str) -> None:
     message, _, _ = read(COMPOSER.compose(a_mail(name=one_line(name)), DATED))
     assert message["Bcc"] is None
     assert len(message["To"].addresses) == 1
@@ -110,7 +110,7 @@ def test_a_name_cannot_add_a_header(name: str) -> None:
 
 @each_language
 @each_case
-def test_a_name_cannot_add_markup_or_take_a_value(case: str, language: Language) -> None:
+def test_name_cannot_add_markup_or_placeholders(case: str, language: Language) -> None:
     evil = '<img src="https://evil.example/x"> %(amount)s {{ help }} %'
     message = COMPOSER.compose(a_mail(case, language, name=evil, subscriber=evil), DATED)
     _, text, html = read(message)
@@ -119,7 +119,7 @@ def test_a_name_cannot_add_markup_or_take_a_value(case: str, language: Language)
     assert "".join(text.split()).count("".join(evil.split())) == 2
 
 
-def test_a_chinese_name_arrives_unharmed() -> None:
+def test_chinese_name_arrives_unchanged() -> None:
     message, text, html = read(COMPOSER.compose(a_mail(name="陳大文", subscriber="香港𨋢有限公司"), DATED))
     assert message["To"].addresses[0].display_name == "陳大文"
     assert "香港𨋢有限公司" in text
@@ -139,7 +139,7 @@ def test_a_chinese_name_arrives_unharmed() -> None:
         '陳 "大文", Director (IT) <x@example.hk>',
     ],
 )
-def test_long_name_in_header_is_folded_within_75_and_loses_no_blank(name: str) -> None:
+def test_long_name_in_a_header_is_folded_and_keeps_its_blanks(name: str) -> None:
     raw = COMPOSER.compose(a_mail(language=Language.TRADITIONAL_CHINESE, name=name), DATED)
     head = raw.split(b"\r\n\r\n")[0].decode("ascii")
     assert max(map(len, re.findall(r"=\?\S+\?=", head))) <= 75
@@ -152,7 +152,7 @@ def test_long_name_in_header_is_folded_within_75_and_loses_no_blank(name: str) -
 
 
 @each_case
-def test_a_mail_without_what_its_template_needs_is_not_sent_half_empty(case: str) -> None:
+def test_mail_with_missing_values_is_not_rendered(case: str) -> None:
     mail = a_mail(case)
     unused = {"refund"} if case == "completed" else set()
     for missing in mail.content.keys() - unused:
@@ -161,7 +161,7 @@ def test_a_mail_without_what_its_template_needs_is_not_sent_half_empty(case: str
 
 
 @each_case
-def test_no_mail_loads_anything_from_outside(case: str) -> None:
+def test_mails_load_nothing_remote(case: str) -> None:
     _, _, html = read(COMPOSER.compose(a_mail(case), DATED))
     assert "src=" not in html
     assert "url(" not in html
@@ -180,10 +180,10 @@ def test_no_mail_loads_anything_from_outside(case: str) -> None:
         "<a@example.hk>",
     ],
 )
-def test_what_is_no_mail_address_is_refused(text: str) -> None:
+def test_malformed_mail_address_is_refused(text: str) -> None:
     with pytest.raises(AddressRefused):
         mail_address(text)
 
 
-def test_a_usual_mail_address_is_taken_as_it_is() -> None:
+def test_usual_mail_address_is_accepted_unchanged() -> None:
     assert mail_address("Tai-Man.Chan+certs@mail.example.com.hk") == "Tai-Man.Chan+certs@mail.example.com.hk"

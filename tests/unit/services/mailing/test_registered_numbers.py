@@ -12,23 +12,23 @@ def numbered(serial: int) -> str:
     return f"RA{digits}{s10_check_digit(digits)}HK"
 
 
-def test_the_check_digit_is_that_of_the_standards_example() -> None:
+def test_check_digit_is_that_of_the_standards_example() -> None:
     assert s10_check_digit("47312482") == 9
 
 
 @pytest.mark.parametrize(("serial", "digit"), [("00000000", 5), ("00000006", 2), ("10000000", 3), ("00000050", 0)])
-def test_remainders_zero_and_one_have_digits_of_their_own(serial: str, digit: int) -> None:
+def test_remainders_zero_and_one_have_special_digits(serial: str, digit: int) -> None:
     assert s10_check_digit(serial) == digit
 
 
 @pytest.mark.parametrize(
     "text", [" ra 473 124 829 hk ", "RA-473-124-829-HK", "RA４73124829HK", "\u200eRA473\xa0124–829HK\ufeff"]
 )
-def test_a_number_may_be_written_as_people_do(text: str) -> None:
+def test_registered_number_is_read_in_usual_spellings(text: str) -> None:
     assert registered_number(text) == "RA473124829HK"
 
 
 @pytest.mark.parametrize("text", ["", "RA473124828HK", "EA473124829HK", "RA473124829"])
-def test_what_is_no_registered_number_is_refused(text: str) -> None:
+def test_malformed_registered_number_is_refused(text: str) -> None:
     with pytest.raises(PostingRefused):
         registered_number(text)

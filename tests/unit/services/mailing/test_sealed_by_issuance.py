@@ -10,7 +10,7 @@ from tests.unit.services.mailing.letter import a_letter, a_print_key
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_the_print_process_opens_what_issuance_seals(language: Language) -> None:
+def test_print_process_decrypts_letters_of_issuance(language: Language) -> None:
     key, certificate = a_print_key()
     letter = a_letter(language=language)
     sealed = envelope_encryption.seal(

@@ -38,14 +38,14 @@ def _catalog(language: Language) -> Catalog:
 
 
 @each_chinese
-def test_every_text_is_translated_and_no_translation_is_left_over(language: Language) -> None:
+def test_every_text_is_translated_and_no_translation_is_unused(language: Language) -> None:
     known = {str(m.id): str(m.string) for m in _catalog(language) if m.id and not m.fuzzy}
     assert {text for text in texts() if not known.get(text)} == set()
     assert known.keys() - texts() == set()
 
 
 @each_chinese
-def test_every_translation_puts_in_the_same_values(language: Language) -> None:
+def test_every_translation_has_the_same_placeholders(language: Language) -> None:
     for message in _catalog(language):
         values = re.findall(r"%\(\w+\)s", str(message.id))
         assert sorted(values) == sorted(re.findall(r"%\(\w+\)s", str(message.string))) or not message.id
@@ -63,7 +63,7 @@ def test_each_chinese_has_its_own_vocabulary(hong_kong: str, mainland: str, conv
 
 @each_chinese
 @pytest.mark.parametrize("case", CASES)
-def test_a_chinese_mail_has_no_english_but_names(case: str, language: Language) -> None:
+def test_chinese_mail_has_no_english_but_names(case: str, language: Language) -> None:
     _, text, _ = read(COMPOSER.compose(a_mail(case, language, name="", subscriber=""), DATED))
     assert re.findall(r"\b(?:[Tt]he|[Yy]our|and|with|[Yy]ou|not|is|of|e-Cert|PIN)\b", text) == []
 
@@ -76,17 +76,17 @@ def test_a_chinese_mail_has_no_english_but_names(case: str, language: Language) 
         (SIMPLIFIED, "2026年12月3日", "HK$13,240.50"),
     ],
 )
-def test_days_and_money_are_written_as_people_write_them(language: Language, day: str, money: str) -> None:
+def test_dates_and_amounts_have_their_usual_form(language: Language, day: str, money: str) -> None:
     assert Wording(language).day(date(2026, 12, 3)) == Wording(language).day("2026-12-03") == day
     assert Wording(language).money({"amount_minor": 1_324_050, "currency": "HKD"}) == money
 
 
-def test_a_currency_without_cents_has_none() -> None:
+def test_currency_without_cents_has_none() -> None:
     assert Wording(Language.ENGLISH).money({"amount_minor": 500, "currency": "JPY"}) == "JP¥500"
 
 
 @each_chinese
-def test_a_reason_that_nobody_knows_yet_is_told_in_general_words(language: Language) -> None:
+def test_unknown_reason_has_a_general_text(language: Language) -> None:
     wording = Wording(language)
     assert wording.ending("of tomorrow") == wording.ending("withheld") != Wording(Language.ENGLISH).ending("withheld")
     assert wording.cause("of tomorrow") == wording.cause("lint") != Wording(Language.ENGLISH).cause("lint")

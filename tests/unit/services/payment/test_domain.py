@@ -28,7 +28,7 @@ PAYMENT = Payment(
 
 
 @pytest.mark.parametrize(("state", "move"), list(itertools.product(PaymentState, Move)))
-def test_a_transition_not_in_the_table_is_refused(state: PaymentState, move: Move) -> None:
+def test_transition_not_in_the_table_is_refused(state: PaymentState, move: Move) -> None:
     payment = replace(PAYMENT, state=state)
     if (state, move) in TRANSITIONS:
         assert payment.after(move).state is TRANSITIONS[state, move]
@@ -42,7 +42,7 @@ def test_captured_and_expired_are_final(state: PaymentState) -> None:
     assert not [move for (before, move) in TRANSITIONS if before is state]
 
 
-def test_a_recheck_of_a_payment_that_was_closing_goes_on_closing() -> None:
+def test_recheck_of_a_closing_payment_continues_closing() -> None:
     held = replace(PAYMENT, state=PaymentState.HELD)
     assert held.after(Move.RECHECK).state is PaymentState.OPEN
     assert replace(held, closing_reason="deadline").after(Move.RECHECK).state is PaymentState.CLOSING
@@ -62,7 +62,7 @@ def test_no_checkout_opens_in_these_states(state: PaymentState, refusal: type[Ex
         replace(PAYMENT, state=state).require_payable(NOW)
 
 
-def test_the_time_to_pay_ends_with_pay_before() -> None:
+def test_time_to_pay_ends_with_pay_before() -> None:
     PAYMENT.require_payable(PAYMENT.pay_before - timedelta(microseconds=1))
     with pytest.raises(PaymentClosed):
         PAYMENT.require_payable(PAYMENT.pay_before)

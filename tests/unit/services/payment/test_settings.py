@@ -41,7 +41,7 @@ def test_production_refuses_the_sandbox(environment: pytest.MonkeyPatch, name: s
         read_settings()
 
 
-def test_a_local_system_runs_on_the_sandbox(environment: pytest.MonkeyPatch) -> None:
+def test_local_system_runs_on_the_sandbox(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ENVIRONMENT", "local")
     for name, value in SANDBOX.items():
         environment.setenv(name, value)
@@ -58,7 +58,7 @@ def test_every_missing_variable_is_named_at_once(environment: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("secrets", ["", "secret", "whsec_QUFB"])
-def test_a_bad_webhook_secret_is_named(environment: pytest.MonkeyPatch, secrets: str) -> None:
+def test_bad_webhook_secret_is_named(environment: pytest.MonkeyPatch, secrets: str) -> None:
     environment.setenv("PAYMENT_WEBHOOK_SECRETS", secrets)
     with pytest.raises(SettingsError, match="PAYMENT_WEBHOOK_SECRETS"):
         read_settings()

@@ -19,19 +19,19 @@ HEADERS = {
 OTHER = "whsec_" + "QUFB" * 10
 
 
-def test_a_signed_webhook_is_read() -> None:
+def test_signed_webhook_is_read() -> None:
     webhook = receive(HEADERS, BODY, secrets=[decode_secret(SECRET)], now=SIGNED_AT)
     assert webhook is not None
     assert (webhook.id, webhook.type, webhook.reference) == (HEADERS["webhook-id"], "checkout.paid", "r-1")
 
 
-def test_any_of_our_secrets_and_any_of_the_signatures_will_do() -> None:
+def test_any_secret_and_any_signature_may_match() -> None:
     headers = HEADERS | {"webhook-signature": f"v1a,x v1,AAAA {HEADERS['webhook-signature']}"}
     verify(headers, BODY, secrets=[decode_secret(OTHER), decode_secret(SECRET)], now=SIGNED_AT)
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-def test_five_minutes_are_the_limit(seconds: int) -> None:
+def test_webhook_older_than_five_minutes_is_refused(seconds: int) -> None:
     secrets = [decode_secret(SECRET)]
     verify(HEADERS, BODY, secrets=secrets, now=SIGNED_AT + timedelta(seconds=seconds - (1 if seconds > 0 else -1)))
     with pytest.raises(WebhookRefused):
@@ -47,12 +47,12 @@ def test_five_minutes_are_the_limit(seconds: int) -> None:
         ("webhook-id", ""),
     ],
 )
-def test_a_changed_header_is_refused(name: str, value: str) -> None:
+def test_changed_header_is_refused(name: str, value: str) -> None:
     with pytest.raises(WebhookRefused):
         verify(HEADERS | {name: value}, BODY, secrets=[decode_secret(SECRET)], now=SIGNED_AT)
 
 
-def test_a_changed_body_or_another_secret_is_refused() -> None:
+def test_changed_body_or_another_secret_is_refused() -> None:
     with pytest.raises(WebhookRefused):
         verify(HEADERS, BODY + b" ", secrets=[decode_secret(SECRET)], now=SIGNED_AT)
     with pytest.raises(WebhookRefused):
@@ -60,6 +60,6 @@ def test_a_changed_body_or_another_secret_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "whsec_", "whsec_QUFB", "secret_" + "QUFB" * 10, "whsec_!!!!" + "QUFB" * 10])
-def test_a_weak_or_unreadable_secret_is_no_secret(text: str) -> None:
+def test_weak_or_unreadable_secret_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="whsec_"):
         decode_secret(text)

@@ -43,7 +43,7 @@ def replaced(envelope: Envelope, name: str, value: bytes | None) -> Headers:
 
 
 @given(events())
-def test_an_event_comes_back_as_it_was(event: Event) -> None:
+def test_event_survives_encoding(event: Event) -> None:
     data = codec.encode_data(event)
     assert codec.decode_data(data, ALL[event.TYPE]) == event
     assert codec.encode_data(codec.decode_data(data, type(event))) == data
@@ -65,7 +65,7 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
         causationid=st.none() | ATTRIBUTES,
     )
 )
-def test_an_envelope_comes_back_as_it_was(envelope: Envelope) -> None:
+def test_envelope_survives_encoding(envelope: Envelope) -> None:
     assert read(envelope, [*codec.to_headers(envelope)]) == envelope
 
 
@@ -73,7 +73,7 @@ NAMES = [name for name, _ in codec.to_headers(good())]
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES) | st.text(), st.none() | st.binary() | st.text().map(str.encode))))
-def test_whatever_the_headers_say_it_is_an_event_or_undecodable(extra: Headers) -> None:
+def test_any_headers_are_an_event_or_undecodable(extra: Headers) -> None:
     envelope = good()
     for headers in (extra, [*codec.to_headers(envelope), *extra], [*extra, *codec.to_headers(envelope)]):
         try:
@@ -84,7 +84,7 @@ def test_whatever_the_headers_say_it_is_an_event_or_undecodable(extra: Headers) 
 
 
 @given(st.none() | st.binary(), st.none() | st.binary())
-def test_whatever_key_and_data_are_it_is_an_event_or_undecodable(key: bytes | None, value: bytes | None) -> None:
+def test_any_key_and_data_are_an_event_or_undecodable(key: bytes | None, value: bytes | None) -> None:
     envelope = good()
     try:
         found = codec.from_record(envelope.topic, key, codec.to_headers(envelope), value)
@@ -96,7 +96,7 @@ def test_whatever_key_and_data_are_it_is_an_event_or_undecodable(key: bytes | No
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("content-type",)])
 @pytest.mark.parametrize("value", [None, b"", b"\xff\xfe", b"a\0b", b"a\nb"])
-def test_an_attribute_that_is_missing_or_no_text_is_undecodable(name: str, value: bytes | None) -> None:
+def test_attribute_that_is_missing_or_no_text_is_undecodable(name: str, value: bytes | None) -> None:
     envelope = good()
     with pytest.raises(Undecodable):
         read(envelope, replaced(envelope, name, value))
@@ -119,19 +119,19 @@ def test_an_attribute_that_is_missing_or_no_text_is_undecodable(name: str, value
         ("ce_subject", b"another"),
     ],
 )
-def test_an_attribute_with_a_wrong_value_is_undecodable(name: str, value: bytes) -> None:
+def test_attribute_with_a_wrong_value_is_undecodable(name: str, value: bytes) -> None:
     envelope = good()
     with pytest.raises(Undecodable):
         read(envelope, replaced(envelope, name, value))
 
 
-def test_an_attribute_that_comes_twice_is_undecodable() -> None:
+def test_duplicate_attribute_is_undecodable() -> None:
     envelope = good()
     with pytest.raises(Undecodable, match="ce_sequence comes twice"):
         read(envelope, [*codec.to_headers(envelope), ("ce_sequence", b"2")])
 
 
-def test_other_peoples_headers_are_left_alone() -> None:
+def test_foreign_headers_are_ignored() -> None:
     envelope = good()
     others: Headers = [("b3", b"\xff\0"), ("b3", b"x"), ("empty", None)]
     assert read(envelope, [*others, *codec.to_headers(envelope)]) == envelope
@@ -151,7 +151,7 @@ def test_other_peoples_headers_are_left_alone() -> None:
         b"[" * 100_000,
     ],
 )
-def test_data_that_is_not_the_events_own_is_undecodable(data: bytes) -> None:
+def test_data_of_another_event_is_undecodable(data: bytes) -> None:
     with pytest.raises(Undecodable):
         codec.decode_data(data, PaymentExpired)
 
@@ -162,7 +162,7 @@ def test_fields_that_a_later_release_added_are_ignored() -> None:
     assert codec.decode_data(data, PaymentExpired) == event
 
 
-def test_a_value_that_its_own_field_does_not_allow_is_refused_by_the_writer() -> None:
+def test_value_that_its_field_does_not_allow_is_refused_when_written() -> None:
     wrong = PaymentDeclined(renewal_id=RenewalId(uuid.uuid4()), payment_id="no uuid", reason="x")  # type: ignore[arg-type]
     with pytest.raises(Undecodable):
         codec.encode_data(wrong)

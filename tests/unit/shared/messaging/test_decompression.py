@@ -59,7 +59,7 @@ def why(read: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("kind", [NONE, GZIP, LZ4, ZSTD])
-def test_what_a_writer_packs_is_unpacked(kind: int) -> None:
+def test_compressed_batch_is_decompressed(kind: int) -> None:
     values = [b"a", b"", b"x" * 900_000]
     read = list(batch(kind, values))
     assert [record.value for record in read] == values
@@ -67,7 +67,7 @@ def test_what_a_writer_packs_is_unpacked(kind: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [GZIP, LZ4, ZSTD])
-def test_a_batch_that_unpacks_to_far_more_is_not_unpacked(kind: int) -> None:
+def test_decompression_bomb_is_refused(kind: int) -> None:
     bomb = batch(kind, [b"first", bytes(100 << 20)])
     packed = len(bomb._buffer)
     assert packed < 1 << 20, "the broker takes it"
@@ -81,19 +81,19 @@ def test_a_batch_that_unpacks_to_far_more_is_not_unpacked(kind: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "count"), [(NONE, 1001), (LZ4, 100_000), (SNAPPY, 1001)])
-def test_a_batch_of_more_records_than_the_relay_sends_is_not_unpacked(kind: int, count: int) -> None:
+def test_batch_with_too_many_records_is_refused(kind: int, count: int) -> None:
     assert why(list(batch(kind, [b""] * count))) == f"too many records: the batch at offsets 40 to {39 + count}"
 
 
-def test_as_many_records_as_the_bound_allows_are_read() -> None:
+def test_batch_with_the_maximum_of_records_is_read() -> None:
     assert len(list(batch(LZ4, [b""] * decompression.MAX_RECORDS))) == decompression.MAX_RECORDS
 
 
-def test_a_packing_that_nobody_of_ours_uses_is_not_unpacked() -> None:
+def test_unused_compression_is_refused() -> None:
     assert why(list(batch(SNAPPY, [b"x"]))) == "unknown packing: the batch at offsets 40 to 40"
 
 
 @pytest.mark.parametrize("kind", [GZIP, LZ4, ZSTD])
-def test_what_was_not_packed_as_it_says_is_not_unpacked(kind: int) -> None:
+def test_damaged_batch_is_refused_with_its_offsets(kind: int) -> None:
     spoilt = batch(kind, [b"x" * 1000], spoil=lambda data: b"junk" + data)
     assert why(list(spoilt)) == "damaged: the batch at offsets 40 to 40"

@@ -44,7 +44,7 @@ def event(key: SigningKey = KEY, **changes: Any) -> Envelope:
     return replace(placed, signature=feed_signature.sign(placed, key))
 
 
-def test_what_is_signed_is_for_ever_this_text() -> None:
+def test_signed_text_never_changes() -> None:
     assert feed_signature.payload(event()).decode() == (
         '{"dataschema":"urn:ecert:event-schema:hk.ecert.issuance.issuance-withheld.v1",'
         '"datasha256":"f002cdc7a81326730873d700c6872b134234e68d7dc64ef7a30aad4f3a433ecf",'
@@ -55,11 +55,11 @@ def test_what_is_signed_is_for_ever_this_text() -> None:
 
 
 @pytest.mark.parametrize("key", [KEY, OLD])
-def test_an_event_of_any_published_key_is_good_and_names_it(key: SigningKey) -> None:
+def test_event_signed_by_any_published_key_verifies_and_names_it(key: SigningKey) -> None:
     assert feed_signature.verify(event(key), KEYS) == key.kid
 
 
-def test_signed_again_it_is_the_same() -> None:
+def test_second_signature_is_the_same() -> None:
     assert event().signature == event().signature
 
 
@@ -80,12 +80,12 @@ def test_signed_again_it_is_the_same() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_the_signature_covers_cannot_be_changed(change: dict[str, Any]) -> None:
+def test_changed_signed_attribute_fails_verification(change: dict[str, Any]) -> None:
     with pytest.raises(SignatureWrong):
         feed_signature.verify(replace(event(), **change), KEYS)
 
 
-def test_the_trace_is_not_signed() -> None:
+def test_trace_is_not_signed() -> None:
     elsewhere = replace(event(), traceparent=None, causationid=None)
     assert feed_signature.verify(elsewhere, KEYS)
 
@@ -122,17 +122,17 @@ OTHER = str(event(position=43).signature).rpartition(".")[2]
     ],
     ids=range(17),  # the signatures are others in every run
 )
-def test_no_other_signature_is_good(signature: str | None) -> None:
+def test_other_signature_fails_verification(signature: str | None) -> None:
     with pytest.raises(SignatureWrong):
         feed_signature.verify(replace(event(), signature=signature), KEYS)
 
 
-def test_an_event_without_a_position_is_not_of_a_feed() -> None:
+def test_event_without_a_position_fails_verification() -> None:
     with pytest.raises(SignatureWrong):
         feed_signature.verify(replace(event(), position=None), KEYS)
 
 
-def test_a_token_of_ours_over_the_same_bytes_is_no_signature() -> None:
+def test_token_over_the_same_bytes_is_no_feed_signature() -> None:
     """The kind of a signature is signed with it."""
     whole = event()
     token = jwt.PyJWS().encode(feed_signature.payload(whole), KEY.key, "ES256", {"kid": KEY.kid, "typ": "at+jwt"})
@@ -141,14 +141,14 @@ def test_a_token_of_ours_over_the_same_bytes_is_no_signature() -> None:
         feed_signature.verify(replace(whole, signature=f"{head}..{value}"), KEYS)
 
 
-def test_it_says_the_same_when_it_comes_back_from_a_record() -> None:
+def test_event_read_from_a_record_verifies() -> None:
     whole = event()
     back = codec.from_record(whole.topic, whole.key, codec.to_headers(whole), whole.data)
     assert back == whole
     assert feed_signature.verify(back, KEYS)
 
 
-def test_the_two_carriers_say_the_same() -> None:
+def test_http_and_kafka_carry_the_same_event() -> None:
     whole = event(time=datetime(2026, 11, 23, tzinfo=UTC) + timedelta(hours=1))
     headers = {name.removeprefix("ce_"): value.decode() for name, value in codec.to_headers(whole)}
     structured = codec.to_json(whole)

@@ -13,7 +13,7 @@ def figures() -> tuple[float | None, float | None]:
     return REGISTRY.get_sample_value(names[0]), REGISTRY.get_sample_value(names[1])
 
 
-def test_a_partition_that_nobody_commits_stalls_while_others_go_on() -> None:
+def test_uncommitted_partition_stalls_while_others_continue() -> None:
     now = [0.0]
     watch = Watch(lambda: now[0])
     course = [

@@ -53,13 +53,13 @@ def run(client: Client, membership: Membership, seconds: int) -> None:
         membership.watch()
 
 
-def test_a_member_is_left_alone(client: Client, membership: Membership) -> None:
+def test_group_member_does_not_rejoin(client: Client, membership: Membership) -> None:
     run(client, membership, 600)
     assert (client.joined, client.asked, membership.lost) == ([], [], False)
     assert REGISTRY.get_sample_value("consumer_group_member") == 1
 
 
-def test_one_that_is_out_joins_again_once_in_a_session_time_out_and_in_the_end_is_lost(
+def test_consumer_outside_its_group_rejoins_once_per_session_timeout_and_finally_fails(
     client: Client, membership: Membership
 ) -> None:
     client.out = True
@@ -77,16 +77,14 @@ def test_one_that_is_out_joins_again_once_in_a_session_time_out_and_in_the_end_i
     assert REGISTRY.get_sample_value("consumer_group_member") == 1
 
 
-def test_one_whose_commits_are_refused_joins_again(client: Client, membership: Membership) -> None:
+def test_consumer_whose_commits_are_refused_rejoins(client: Client, membership: Membership) -> None:
     membership.refused()
     run(client, membership, 11)
     assert len(client.joined) == 1
 
 
 @pytest.mark.parametrize("end", ["committed", "next round"])
-def test_a_commit_refused_in_a_rebalance_is_forgotten_after_it(
-    client: Client, membership: Membership, end: str
-) -> None:
+def test_commit_refused_in_a_rebalance_is_ignored_afterwards(client: Client, membership: Membership, end: str) -> None:
     membership.refused()
     run(client, membership, 5)
     if end == "committed":
@@ -97,7 +95,7 @@ def test_a_commit_refused_in_a_rebalance_is_forgotten_after_it(
     assert client.joined == []
 
 
-def test_one_without_partitions_asks_more_and_more_seldom(client: Client, membership: Membership) -> None:
+def test_consumer_without_partitions_rejoins_with_backoff(client: Client, membership: Membership) -> None:
     """One member too many asks five times in an hour; one to which a leader without metadata gave nothing asks soon."""
     client.partitions = []
     run(client, membership, 3600)

@@ -55,7 +55,7 @@ def forced(ca: CA, der: bytes) -> StoredCRL:
     return StoredCRL(issuer_sha256=issuer_id(ca.certificate), sha256="", der=der, **fields)
 
 
-def test_a_good_crl_is_accepted() -> None:
+def test_good_crl_is_accepted() -> None:
     crl = accept(make_crl(world().sub, CRL(number=7)), world().sub.certificate, NOW)
 
     assert (crl.number, crl.scope, crl.issuer_sha256) == (7, "all", issuer_id(world().sub.certificate))
@@ -118,7 +118,7 @@ def test_each_bad_crl_is_refused_for_its_reason(crl: CRL, expected: str) -> None
     assert reason(make_crl(world().sub, crl)) == expected
 
 
-def test_a_crl_that_never_runs_out_is_refused() -> None:
+def test_crl_without_an_expiry_is_refused() -> None:
     listed = asn1_crl.CertificateList.load(make_crl(world().sub))
     fields = listed["tbs_cert_list"]
     kept = {name: fields[name] for name in fields.native if name not in ("next_update", "revoked_certificates")}
@@ -137,7 +137,7 @@ def test_other_extensions_that_are_not_critical_are_accepted() -> None:
     accept(make_crl(world().sub, crl), world().sub.certificate, NOW)
 
 
-def test_a_crl_forged_by_a_sibling_is_refused() -> None:
+def test_crl_forged_by_a_sibling_is_refused() -> None:
     forged = make_crl(world().sub, signed_by=world().sibling.key)
 
     assert reason(forged) == "crl-signature"
@@ -145,13 +145,13 @@ def test_a_crl_forged_by_a_sibling_is_refused() -> None:
         issuer_of(forged, (world().root.certificate, world().sub.certificate, world().sibling.certificate))
 
 
-def test_an_issuer_without_the_right_to_sign_crls_is_refused() -> None:
+def test_issuer_without_the_right_to_sign_crls_is_refused() -> None:
     mute = make_ca("No CRLs", by=world().root, uses=("key_cert_sign",))
 
     assert reason(make_crl(mute), mute) == "crl-issuer-may-not-sign"
 
 
-def test_an_issuer_with_a_weak_key_is_refused() -> None:
+def test_issuer_with_a_weak_key_is_refused() -> None:
     weak = make_ca("Weak CA", key=builders.rsa_key("weak CA", 1024))
 
     assert reason(make_crl(weak), weak) == "crl-weak-key"
@@ -175,13 +175,13 @@ def test_bad_files_are_refused(data: bytes) -> None:
         as_der(data)
 
 
-def test_the_issuer_is_found_by_its_key() -> None:
+def test_issuer_is_found_by_its_key() -> None:
     issuers = (world().root.certificate, world().sub.certificate, world().sibling.certificate)
 
     assert issuer_of(make_crl(world().sibling), issuers) == world().sibling.certificate
 
 
-def test_a_chain_that_no_crl_lists_is_clear() -> None:
+def test_chain_that_no_crl_lists_is_clear() -> None:
     used = check(LINKS, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
 
     assert {crl.issuer_sha256 for crl in used} == {
@@ -199,7 +199,7 @@ def test_a_chain_that_no_crl_lists_is_clear() -> None:
         (x509.ReasonFlags.certificate_hold, True),
     ],
 )
-def test_a_listed_e_cert_is_refused(why: x509.ReasonFlags | None, suspended: bool) -> None:
+def test_listed_e_cert_is_refused(why: x509.ReasonFlags | None, suspended: bool) -> None:
     listed = make_crl(world().sub, CRL(revoked=(1, SERIAL, 2), reason=why))
 
     with pytest.raises(CertificateListed) as caught:
@@ -208,14 +208,14 @@ def test_a_listed_e_cert_is_refused(why: x509.ReasonFlags | None, suspended: boo
     assert caught.value.suspended is suspended
 
 
-def test_a_revoked_sub_ca_is_refused() -> None:
+def test_revoked_sub_ca_is_refused() -> None:
     listed = make_crl(world().root, CRL(revoked=(world().sub.certificate.serial_number,)))
 
     with pytest.raises(CertificateListed):
         check(LINKS, held((world().root, listed), (world().sub, make_crl(world().sub))), NOW)
 
 
-def test_a_revoked_e_cert_is_refused_even_when_another_crl_is_missing() -> None:
+def test_revoked_e_cert_is_refused_even_when_another_crl_is_missing() -> None:
     with pytest.raises(CertificateListed):
         check(LINKS, held((world().sub, make_crl(world().sub, CRL(revoked=(SERIAL,))))), NOW)
 
@@ -236,19 +236,19 @@ MISSING = {
 
 
 @pytest.mark.parametrize("pairs", MISSING.values(), ids=MISSING.keys())
-def test_a_missing_crl_is_never_a_pass(pairs: tuple[tuple[CA, bytes], ...]) -> None:
+def test_missing_crl_never_passes(pairs: tuple[tuple[CA, bytes], ...]) -> None:
     with pytest.raises(RevocationUnknown):
         check(LINKS, held(*pairs), NOW)
 
 
-def test_a_crl_that_ran_out_is_never_a_pass() -> None:
+def test_expired_crl_never_passes() -> None:
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub)))
 
     with pytest.raises(RevocationUnknown):
         check(LINKS, stored, NOW + timedelta(hours=23))
 
 
-def test_a_forged_row_in_the_store_is_never_a_pass() -> None:
+def test_forged_row_in_the_store_never_passes() -> None:
     forged = forced(world().sub, make_crl(world().sub, signed_by=world().sibling.key))
     stored = dict(held((world().root, make_crl(world().root)))) | {forged.issuer_sha256: [forged]}
 
@@ -256,7 +256,7 @@ def test_a_forged_row_in_the_store_is_never_a_pass() -> None:
         check(LINKS, stored, NOW)
 
 
-def test_a_siblings_row_under_the_roots_name_is_never_a_pass() -> None:
+def test_siblings_row_under_the_roots_name_never_passes() -> None:
     wrong = forced(world().root, make_crl(world().sibling))
     stored = dict(held((world().sub, make_crl(world().sub)))) | {wrong.issuer_sha256: [wrong]}
 
@@ -264,7 +264,7 @@ def test_a_siblings_row_under_the_roots_name_is_never_a_pass() -> None:
         check(LINKS, stored, NOW)
 
 
-def test_a_sibling_with_the_same_name_is_told_apart_by_its_key() -> None:
+def test_sibling_with_the_same_name_is_distinguished_by_its_key() -> None:
     twin = make_ca("Example e-Cert CA 2 - 17", by=world().root, key=builders.rsa_key("twin"))
     listed = make_crl(twin, CRL(revoked=(SERIAL,)))
 
@@ -280,7 +280,7 @@ SCOPES = {
 
 
 @pytest.mark.parametrize(("scope", "covers"), SCOPES.values(), ids=SCOPES.keys())
-def test_a_crl_speaks_only_of_its_scope(scope: x509.IssuingDistributionPoint, covers: bool) -> None:
+def test_crl_applies_to_its_scope_only(scope: x509.IssuingDistributionPoint, covers: bool) -> None:
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub, CRL(idp=scope))))
 
     if covers:
@@ -290,7 +290,7 @@ def test_a_crl_speaks_only_of_its_scope(scope: x509.IssuingDistributionPoint, co
             check(LINKS, stored, NOW)
 
 
-def test_a_partition_does_not_cover_an_e_cert_without_distribution_points() -> None:
+def test_partition_does_not_cover_an_e_cert_without_distribution_points() -> None:
     bare = issue(world().sub, builders.Leaf(crl_url=None))
     links = [(bare.certificate, world().sub.certificate), *LINKS[1:]]
     partition = idp(full_name=[x509.UniformResourceIdentifier(CRL_URL)])
@@ -300,7 +300,7 @@ def test_a_partition_does_not_cover_an_e_cert_without_distribution_points() -> N
         check(links, stored, NOW)
 
 
-def test_the_anchor_needs_no_crl() -> None:
+def test_anchor_needs_no_crl() -> None:
     assert check(LINKS[:1], held((world().sub, make_crl(world().sub))), NOW)
 
 
@@ -309,14 +309,14 @@ def old(days: int) -> CRL:
 
 
 @pytest.mark.parametrize(("ca", "limit"), [("sub", 7), ("root", 190)])
-def test_a_list_over_its_age_limit_is_not_used_though_it_has_not_run_out(ca: str, limit: int) -> None:
+def test_crl_over_its_age_limit_is_not_used_before_its_expiry(ca: str, limit: int) -> None:
     issuer = getattr(world(), ca)
     accept(make_crl(issuer, old(limit - 1)), issuer.certificate, NOW)
 
     assert reason(make_crl(issuer, old(limit)), issuer) == "crl-too-old"
 
 
-def test_a_stored_list_that_reaches_its_age_limit_is_never_a_pass() -> None:
+def test_stored_crl_over_its_age_limit_never_passes() -> None:
     stored = held((world().root, make_crl(world().root, old(189))), (world().sub, make_crl(world().sub, old(0))))
 
     assert check(LINKS, stored, NOW)
@@ -331,7 +331,7 @@ def delta(base: int, number: int, *revoked: int, **changes: object) -> bytes:
 
 
 @pytest.mark.parametrize("critical", [True, False])
-def test_a_delta_list_clears_nobody(critical: bool) -> None:
+def test_delta_crl_alone_never_passes(critical: bool) -> None:
     stored = held((world().root, make_crl(world().root)), (world().sub, delta(1, 2, critical=critical)))
 
     with pytest.raises(RevocationUnknown):
@@ -349,7 +349,7 @@ def test_a_delta_list_clears_nobody(critical: bool) -> None:
         (2, x509.ReasonFlags.certificate_hold, False),
     ],
 )
-def test_a_leaf_in_a_delta_list_alone_is_refused(whole: int, why: x509.ReasonFlags | None, listed: bool) -> None:
+def test_certificate_in_a_delta_crl_alone_is_refused(whole: int, why: x509.ReasonFlags | None, listed: bool) -> None:
     stored = held(
         (world().root, make_crl(world().root)),
         (world().sub, make_crl(world().sub, CRL(number=whole))),
@@ -363,7 +363,7 @@ def test_a_leaf_in_a_delta_list_alone_is_refused(whole: int, why: x509.ReasonFla
         assert check(LINKS, stored, NOW)
 
 
-def test_a_leaf_whose_newest_revocations_stand_elsewhere_is_unknown() -> None:
+def test_certificate_with_an_unread_delta_crl_is_unknown() -> None:
     leaf = issue(world().sub, builders.Leaf(extra=((FRESHEST, False),)))
     links = [(leaf.certificate, world().sub.certificate), *LINKS[1:]]
 
@@ -371,7 +371,7 @@ def test_a_leaf_whose_newest_revocations_stand_elsewhere_is_unknown() -> None:
         check(links, held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub))), NOW)
 
 
-def test_a_ca_renewed_with_the_same_key_goes_on_with_its_lists() -> None:
+def test_ca_renewed_with_the_same_key_keeps_its_crls() -> None:
     renewed = make_ca("Example e-Cert CA 2 - 17", by=world().root, path_length=0, not_before=NOW - timedelta(days=1))
     links = [(world().holder.certificate, renewed.certificate), (renewed.certificate, world().root.certificate)]
     stored = held((world().root, make_crl(world().root)), (world().sub, make_crl(world().sub)))
@@ -380,7 +380,7 @@ def test_a_ca_renewed_with_the_same_key_goes_on_with_its_lists() -> None:
     assert check(links, stored, NOW)
 
 
-def test_the_cache_of_checked_lists_is_bounded_by_their_bytes() -> None:
+def test_cache_of_checked_lists_is_bounded_by_their_bytes() -> None:
     checked = crls._checked(make_crl(world().sub), world().sub.certificate)
     cache = CRLCache[object](100)
     for number in range(5):

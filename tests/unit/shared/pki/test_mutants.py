@@ -152,7 +152,7 @@ def _times(sample: bytes) -> Iterator[tuple[int, int]]:
     return (place for place in places(sample) if sample[place[0]] in (0x17, 0x18))
 
 
-def test_a_certificate_of_the_year_0_is_unreadable() -> None:
+def test_certificate_of_the_year_0_is_unreadable() -> None:
     sample = world().holder.der
     for place in _times(sample):
         with pytest.raises(CertificateRefused, match="unreadable"):

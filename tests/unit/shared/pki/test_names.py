@@ -21,7 +21,7 @@ from shared.pki.names import NameFault, NameRefused, certificate_names, server_n
         ("*。商店。example.hk", "*.xn--czrs0t.example.hk"),
     ],
 )
-def test_a_proper_name_comes_back_in_lower_case_a_labels(text: str, name: str) -> None:
+def test_valid_name_is_normalised_to_lower_case_a_labels(text: str, name: str) -> None:
     assert server_name(text) == name
 
 
@@ -71,14 +71,14 @@ def test_a_proper_name_comes_back_in_lower_case_a_labels(text: str, name: str) -
         ("*.*.example.hk", NameFault.WILDCARD),
     ],
 )
-def test_a_name_no_certificate_may_carry_is_refused_with_its_reason(text: str, fault: NameFault) -> None:
+def test_name_that_no_certificate_may_have_is_refused_with_its_reason(text: str, fault: NameFault) -> None:
     with pytest.raises(NameRefused) as refusal:
         server_name(text)
     assert refusal.value.reason == fault.value
 
 
 @given(st.text(max_size=260))
-def test_any_text_is_a_name_or_refused_and_a_name_stays_the_same(text: str) -> None:
+def test_any_text_is_refused_or_normalised_to_a_stable_name(text: str) -> None:
     try:
         name = server_name(text)
     except NameRefused:
@@ -88,6 +88,6 @@ def test_any_text_is_a_name_or_refused_and_a_name_stays_the_same(text: str) -> N
     assert all(label for label in name.split("."))
 
 
-def test_a_wildcard_brings_its_base_name_along() -> None:
+def test_wildcard_brings_its_base_name_along() -> None:
     assert certificate_names(["*.example.hk"]) == ("*.example.hk", "example.hk")
     assert certificate_names(["a.example.hk", "b.example.hk"]) == ("a.example.hk", "b.example.hk")

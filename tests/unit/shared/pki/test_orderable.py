@@ -18,7 +18,7 @@ S, W, M = Product.STANDARD, Product.WILDCARD, Product.MULTI_DOMAIN
         (M, [f"n{n}.example.hk" for n in range(MAX_NAMES)]),
     ],
 )
-def test_names_that_a_certificate_can_have(product: Product, names: list[str]) -> None:
+def test_orderable_names_are_accepted(product: Product, names: list[str]) -> None:
     check_names(product, names)
     assert can_be_ordered(product, names)
 
@@ -57,7 +57,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize(("product", "names", "reason"), NEVER, ids=[f"{p}-{n[:1]}"[:40] for p, n, _ in NEVER])
-def test_names_that_no_certificate_can_have(product: Product, names: list[str], reason: str) -> None:
+def test_unorderable_names_are_refused(product: Product, names: list[str], reason: str) -> None:
     with pytest.raises(NotOrderable) as refused:
         check_names(product, names)
     assert refused.value.reason == reason

@@ -36,7 +36,7 @@ def test_every_spelling_is_the_same_number(text: str) -> None:
     assert read_serial(text) == KEPT
 
 
-def test_a_small_number_keeps_its_own_zero() -> None:
+def test_single_digit_serial_number_is_zero_padded() -> None:
     assert (read_serial("00"), read_serial("0f"), read_serial("10:00")) == ("0", "f", "1000")
 
 
@@ -63,6 +63,6 @@ def test_a_small_number_keeps_its_own_zero() -> None:
         "a\0",
     ],
 )
-def test_what_is_no_serial_number_is_refused(text: str) -> None:
+def test_malformed_serial_number_is_refused(text: str) -> None:
     with pytest.raises(SerialUnreadable):
         read_serial(text)

@@ -39,7 +39,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("error", [Unavailable("down"), RuntimeError("a fault of ours")])
-def test_a_task_that_fails_rests_and_the_others_go_on_at_full_speed(error: Exception) -> None:
+def test_failing_task_backs_off_without_delaying_the_others(error: Exception) -> None:
     life = Lifecycle()
     rows, failing = Rows(200, life), Failing(error)
     begun = time.monotonic()
@@ -68,12 +68,12 @@ def test_rows_that_fail_do_not_delay_the_other_rows_of_their_task(error: Excepti
     assert time.monotonic() - begun < 5
 
 
-def test_a_backoff_doubles_up_to_its_cap() -> None:
+def test_backoff_doubles_up_to_its_cap() -> None:
     second, minute = timedelta(seconds=1), timedelta(minutes=1)
     assert [backoff(second, n, minute).total_seconds() for n in (0, 1, 5, 6, 10_000)] == [1, 2, 32, 60, 60]
 
 
-def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
+def test_loop_stops_between_two_tasks() -> None:
     life = Lifecycle()
 
     def first() -> bool:
@@ -83,7 +83,7 @@ def test_the_loop_ends_between_two_tasks_when_told_to() -> None:
     run_tasks([("first", first), ("second", Failing(AssertionError("too late")))], life)
 
 
-def test_an_idle_loop_ends_at_once_when_told_to() -> None:
+def test_idle_loop_stops_at_once() -> None:
     life = Lifecycle()
     loop = threading.Thread(target=run_tasks, args=([("idle", lambda: False)], life))
     loop.start()
@@ -92,7 +92,7 @@ def test_an_idle_loop_ends_at_once_when_told_to() -> None:
     assert not loop.is_alive()
 
 
-def test_the_admin_page_tells_readiness_life_and_figures() -> None:
+def test_admin_server_shows_readiness_liveness_and_metrics() -> None:
     life, port = Lifecycle(), free_port()
     server = serve_admin(("127.0.0.1", port), life)
     assert server is not None

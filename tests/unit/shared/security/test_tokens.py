@@ -63,14 +63,14 @@ def forged(header: Mapping[str, Any] | None = None, **claims: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", list(TokenKind))
-def test_a_token_of_each_kind_comes_back(kind: TokenKind) -> None:
+def test_token_of_each_kind_survives_encoding(kind: TokenKind) -> None:
     token = sign(CLAIMS, kind=kind, key=KEY, now=NOW, issuer="identity")
     assert check(token, kind=kind).items() >= CLAIMS.items()
 
 
 @pytest.mark.parametrize("made", list(TokenKind))
 @pytest.mark.parametrize("wanted", list(TokenKind))
-def test_one_kind_never_passes_for_another(made: TokenKind, wanted: TokenKind) -> None:
+def test_token_of_another_kind_is_refused(made: TokenKind, wanted: TokenKind) -> None:
     if made is wanted:
         return
     token = sign(CLAIMS, kind=made, key=KEY, now=NOW, issuer="identity")
@@ -127,42 +127,42 @@ def _signed_bytes(payload: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_is_refused(name: str) -> None:
+def test_forgery_is_refused(name: str) -> None:
     with pytest.raises(TokenRefused):
         check(FORGERIES[name]())
 
 
 @given(st.text() | st.binary().map(lambda raw: f"{encoded(raw)}.{encoded(raw)}.{encoded(raw)}"))
-def test_whatever_comes_is_a_token_or_refused(token: str) -> None:
+def test_any_text_is_a_token_or_refused(token: str) -> None:
     with pytest.raises(TokenRefused):
         check(token)
 
 
-def test_an_access_token_ends_after_fifteen_minutes() -> None:
+def test_access_token_expires_after_fifteen_minutes() -> None:
     token = access()
     assert check(token, now=NOW + timedelta(minutes=14, seconds=59))
     with pytest.raises(TokenRefused):
         check(token, now=NOW + timedelta(minutes=15))
 
 
-def test_an_attestation_has_no_end() -> None:
+def test_attestation_does_not_expire() -> None:
     token = sign(CLAIMS, kind=TokenKind.ATTESTATION, key=KEY, now=NOW, issuer="identity")
     assert check(token, kind=TokenKind.ATTESTATION, now=NOW + timedelta(days=400))
 
 
-def test_a_caller_may_not_lengthen_a_token_by_its_own_claims() -> None:
+def test_caller_cannot_extend_a_token_with_claims() -> None:
     token = access(exp=9_999_999_999, aud="everyone", iss="me")
     with pytest.raises(TokenRefused):
         check(token, now=NOW + timedelta(minutes=15))
 
 
-def test_both_keys_are_good_while_they_are_rotated() -> None:
+def test_both_keys_are_accepted_during_a_rotation() -> None:
     both = KeySet.parse({"keys": [KEY.jwk(), OTHER.jwk()]})
     for key in (KEY, OTHER):
         assert check(sign(CLAIMS, kind=TokenKind.ACCESS, key=key, now=NOW, issuer="identity"), keys=both)
 
 
-def test_a_key_is_named_by_its_thumbprint() -> None:
+def test_key_is_named_by_its_thumbprint() -> None:
     # The example of RFC 7638 is an RSA key; this is jwcrypto's figure for RFC 7517's P-256 key, A.1.
     jwk = {
         "kty": "EC",
@@ -176,16 +176,14 @@ def test_a_key_is_named_by_its_thumbprint() -> None:
 
 
 @pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)])
-def test_a_key_of_another_kind_is_not_loaded(
-    tmp_path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-) -> None:
+def test_key_of_another_kind_is_not_loaded(tmp_path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
     path = tmp_path / "key.pem"
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(ValueError, match=r"no P-256 key"):
         SigningKey.load(path)
 
 
-def test_a_key_and_its_jwks_go_through_files(tmp_path: Path) -> None:
+def test_key_and_jwks_survive_files(tmp_path: Path) -> None:
     private, public = tmp_path / "key.pem", tmp_path / "jwks.json"
     private.write_bytes(KEY.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public.write_text(json.dumps({"keys": [KEY.jwk()]}))
@@ -194,7 +192,7 @@ def test_a_key_and_its_jwks_go_through_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic dTpw", "Bearer ", f"Token {access()}"])
-def test_a_request_without_a_bearer_token_is_not_signed_in(header: str | None) -> None:
+def test_request_without_a_bearer_token_is_not_signed_in(header: str | None) -> None:
     with pytest.raises(Unauthenticated):
         caller_of(header, keys=KEYS, now=NOW)
 
@@ -205,6 +203,6 @@ def test_only_an_ars_token_signs_in(changes: dict[str, Any]) -> None:
         caller_of(f"Bearer {access(**changes)}", keys=KEYS, now=NOW)
 
 
-def test_the_caller_is_who_the_token_says() -> None:
+def test_caller_is_read_from_the_token() -> None:
     caller = caller_of(f"bearer {access()}", keys=KEYS, now=NOW)
     assert (caller.ar_id, caller.subscriber_id, caller.certificate_sha256) == ("AR-1", "S-1", "00" * 32)

@@ -19,37 +19,37 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
-def test_a_call_returns_what_the_function_returns(pool: Pool) -> None:
+def test_call_returns_what_the_function_returns(pool: Pool) -> None:
     assert pool.run(parsed.double, 21) == 42
 
 
-def test_a_refusal_comes_back_whole(pool: Pool) -> None:
+def test_refusal_of_the_worker_is_raised_unchanged(pool: Pool) -> None:
     with pytest.raises(parsed.Particular, match="not these") as refused:
         pool.run(parsed.refuse)
     assert (refused.value.names, refused.value.extensions) == (("a.hk", "b.hk"), {"names": ["a.hk", "b.hk"]})
 
 
-def test_a_fault_of_ours_comes_back_with_its_traceback(pool: Pool) -> None:
+def test_fault_of_the_worker_is_raised_with_its_traceback(pool: Pool) -> None:
     with pytest.raises(ParserFailed, match="a fault of ours"):
         pool.run(parsed.fail)
     assert pool.run(parsed.double, 1) == 2
 
 
 @pytest.mark.parametrize("costly", [parsed.spin, parsed.fill, parsed.end], ids=["cpu", "memory", "dead"])
-def test_a_call_over_its_limits_is_refused_and_the_next_one_answered(pool: Pool, costly: Callable[[], object]) -> None:
+def test_call_over_its_limits_is_refused_and_the_next_one_answered(pool: Pool, costly: Callable[[], object]) -> None:
     with pytest.raises(TooCostly):
         pool.run(costly)
     assert pool.run(parsed.double, 1) == 2
 
 
-def test_a_call_that_only_waits_ends_at_its_timeout() -> None:
+def test_call_that_only_waits_ends_at_its_timeout() -> None:
     pool = Pool([parsed.__name__], workers=1, call_timeout=0.5)
     with pytest.raises(TooCostly):
         pool.run(parsed.sleep, 60.0)
     pool.close()
 
 
-def test_a_call_to_a_full_pool_is_refused_at_once(pool: Pool) -> None:
+def test_call_to_a_full_pool_is_refused_at_once(pool: Pool) -> None:
     running = [threading.Thread(target=_quietly, args=(pool,)) for _ in range(2)]
     for thread in running:
         thread.start()
@@ -68,14 +68,14 @@ def _quietly(pool: Pool) -> None:
         pool.run(parsed.sleep, 0.6)
 
 
-def test_a_worker_knows_no_secret_of_the_environment(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_gets_no_secret_from_the_environment(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_DATABASE_URL", "postgresql://user:secret@host/db")
     mine = Pool([parsed.__name__], workers=1)
     assert set(mine.run(parsed.environment)) <= {"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LC_CTYPE"}
     mine.close()
 
 
-def test_a_worker_killed_while_idle_is_replaced(pool: Pool) -> None:
+def test_worker_killed_while_idle_is_replaced(pool: Pool) -> None:
     pool.run(parsed.double, 1)
     process = pool._idle.queue[0]._process
     os.kill(process.pid, 9)

@@ -28,7 +28,7 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_formula_in_any_disguise_is_escaped(text: str) -> None:
+def test_formula_in_any_form_is_escaped(text: str) -> None:
     assert text_cell(text) == f"'{text}"
 
 

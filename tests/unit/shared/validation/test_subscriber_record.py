@@ -42,7 +42,7 @@ ACCEPTED_NAMES = [
 
 
 @pytest.mark.parametrize("text", REFUSED_TEXT)
-def test_text_without_a_value_or_with_hidden_characters_is_refused(text: str) -> None:
+def test_text_without_a_value_or_with_invisible_characters_is_refused(text: str) -> None:
     for check in (check_name, check_place):
         with pytest.raises(RecordRefused, match="name:"):
             check("name", text)

@@ -10,16 +10,16 @@ from shared.validation import texts
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii"])
-def test_a_file_is_read_whatever_program_wrote_it(encoding: str) -> None:
+def test_file_of_any_spreadsheet_program_is_read(encoding: str) -> None:
     assert texts.decode("-----BEGIN CMS-----\r\n".encode(encoding)) == "-----BEGIN CMS-----\r\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
-def test_chinese_is_read(encoding: str) -> None:
+def test_chinese_encodings_are_read(encoding: str) -> None:
     assert texts.decode("海港燈火".encode(encoding)) == "海港燈火"
 
 
-def test_what_is_no_text_is_refused_or_replaced() -> None:
+def test_undecodable_bytes_are_refused_or_replaced() -> None:
     with pytest.raises(UnicodeDecodeError):
         texts.decode(b"\xa4\xa4\xb0\xea")
     assert texts.decode(b"\xa4\xa4", "replace") == "\ufffd\ufffd"
@@ -40,13 +40,13 @@ def test_what_is_no_text_is_refused_or_replaced() -> None:
         "EーABCDEFGHIJ",
     ],
 )
-def test_what_a_person_types_is_compared_as_it_looks(text: str) -> None:
+def test_typed_text_is_compared_in_normalised_form(text: str) -> None:
     assert texts.typed(text) == "E-ABCDEFGHIJ"
     assert texts.reference(text) == texts.reference("eabcdefghij") == "E-ABCDEFGHIJ"
 
 
 @pytest.mark.parametrize("text", ["\u0315\u0316" * 40_000, "\ufdfa" * 30_000, "\u200b" * 100_000, "e\u0301" * 50_000])
-def test_no_text_takes_long(text: str) -> None:
+def test_any_text_is_read_quickly(text: str) -> None:
     begun = time.process_time()
     texts.typed(text)
     assert time.process_time() - begun < 1

@@ -12,7 +12,7 @@ from shared.observability import logs
 from shared.web.gunicorn_server import _Logger
 
 
-def test_gunicorns_own_lines_are_json() -> None:
+def test_gunicorn_log_lines_are_json() -> None:
     root = logging.getLogger()
     before, level, ours = root.handlers[:], root.level, structlog.get_config()
     out, err = io.StringIO(), io.StringIO()

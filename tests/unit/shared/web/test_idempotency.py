@@ -10,7 +10,7 @@ SECRET = bytes(range(32))
 REQUEST = ("POST", "/issuance/v1/orders/1/csr?", b'{"pins": {}}')
 
 
-def test_the_same_request_has_the_same_fingerprint_and_any_other_another(tmp_path: Path) -> None:
+def test_same_request_has_the_same_fingerprint_and_any_other_another(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(SECRET)
     key = FingerprintKey.load(tmp_path / "key")
     assert key.of(*REQUEST) == FingerprintKey(SECRET).of(*REQUEST)
@@ -23,7 +23,7 @@ def test_another_key_gives_another_fingerprint() -> None:
     assert FingerprintKey(SECRET).of(*REQUEST) != FingerprintKey(SECRET[::-1]).of(*REQUEST)
 
 
-def test_a_short_key_is_refused_and_none_is_shown() -> None:
+def test_short_key_is_refused_and_none_is_shown() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         FingerprintKey(SECRET[:31])
     assert SECRET.hex() not in repr(FingerprintKey(SECRET))

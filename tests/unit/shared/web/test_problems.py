@@ -35,13 +35,13 @@ TABLE: ProblemTable = {Own: Problem(HTTPStatus.CONFLICT, "own", "Own")}
         (Unauthenticated(), "token-refused"),
     ],
 )
-def test_the_nearest_class_decides_and_the_services_table_comes_first(error: Exception, slug: str) -> None:
+def test_nearest_class_decides_and_the_services_table_has_priority(error: Exception, slug: str) -> None:
     found = problems.find(TABLE, error)
     assert found is not None
     assert found.slug == slug
 
 
-def test_what_nobody_knows_is_no_problem_of_the_table() -> None:
+def test_unknown_exception_has_no_problem() -> None:
     assert problems.find(TABLE, RuntimeError("a secret")) is None
 
 
@@ -52,11 +52,11 @@ def everyday() -> Iterator[Problem]:
 
 
 @pytest.mark.parametrize("problem", [*everyday()], ids=lambda problem: problem.slug)
-def test_a_problems_type_is_a_urn_and_its_status_an_error(problem: Problem) -> None:
+def test_problems_type_is_a_urn_and_its_status_an_error(problem: Problem) -> None:
     assert re.fullmatch(r"urn:ecert:problem:[a-z][a-z0-9-]+", problem.type)
     assert 400 <= problem.status < 600
 
 
-def test_empty_members_are_left_out_of_the_document() -> None:
+def test_empty_members_are_omitted_from_the_document() -> None:
     body = Problem(HTTPStatus.CONFLICT, "own", "Own").body(None, srn=None, request_id="r")
     assert body == {"type": "urn:ecert:problem:own", "title": "Own", "status": 409, "request_id": "r"}

@@ -19,7 +19,7 @@ from tests.support.engines import Database, Kafka
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_both_have_exactly_our_certificates_across_an_outage_repeats_and_a_replay(
+def test_both_samples_have_exactly_all_certificates_after_outage_repeats_and_replay(
     world: World, feed: Running, own_kafka: Kafka
 ) -> None:
     login, curl = own_kafka.settings("backoffice"), feed.curl("backoffice")
@@ -63,7 +63,7 @@ def test_both_have_exactly_our_certificates_across_an_outage_repeats_and_a_repla
         assert (ledger.forged, ledger.gaps, ledger.out_of_sequence) == ([], [], [])
 
 
-def test_both_name_a_planted_gap_and_a_forged_event(
+def test_both_samples_report_a_planted_gap_and_a_forged_event(
     world: World, feed: Running, kafka: Kafka, issuance: Database
 ) -> None:
     """An intruder with every right in the database takes an event away and changes another; the key they lack."""

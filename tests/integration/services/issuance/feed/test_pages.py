@@ -38,7 +38,7 @@ def parsed(data: bytes) -> list[dict[str, str]]:
     return batch
 
 
-def test_a_page_carries_each_event_as_its_record_does(feeding: Feeding, reader: Client) -> None:
+def test_page_carries_each_event_as_its_record_does(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(3), refused(10))
     answer = feeding.read(reader)
     assert answer.content_type == "application/cloudevents-batch+json"
@@ -52,7 +52,7 @@ def test_a_page_carries_each_event_as_its_record_does(feeding: Feeding, reader: 
         assert found == headers
 
 
-def test_from_the_beginning_page_by_page_to_the_head(feeding: Feeding, reader: Client) -> None:
+def test_pages_lead_from_the_beginning_to_the_head(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(7))
     found: list[int] = []
     link = "/issuance/v1/issuance-events?limit=3"
@@ -74,26 +74,26 @@ def test_any_position_can_be_replayed(feeding: Feeding, reader: Client, after: i
         assert read(feeding, reader, after=after) == expected
 
 
-def test_an_empty_feed_has_an_empty_page(feeding: Feeding, reader: Client) -> None:
+def test_empty_feed_has_an_empty_page(feeding: Feeding, reader: Client) -> None:
     answer = feeding.read(reader)
     assert (answer.status_code, answer.data, answer.headers["Feed-Head"]) == (200, b"[]", "0")
 
 
-def test_a_page_ends_with_the_event_that_makes_it_large(feeding: Feeding, reader: Client) -> None:
+def test_page_ends_with_the_event_that_makes_it_large(feeding: Feeding, reader: Client) -> None:
     half = api.PAGE_BYTES // 2
     feeding.announce(refused(half), refused(half), refused(half), refused(10))
     assert read(feeding, reader, limit=100) == [1, 2]
     assert read(feeding, reader, after=2, limit=100) == [3, 4]
 
 
-def test_what_has_no_stamp_yet_is_not_there(feeding: Feeding, reader: Client) -> None:
+def test_unstamped_event_is_not_served(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(1))
     with transaction(feeding.pool) as tx:
         outbox.add(tx, withheld(1)[0])
     assert read(feeding, reader) == [1]
 
 
-def test_a_position_that_the_feed_has_not_come_to_is_said_with_the_last_one(feeding: Feeding, reader: Client) -> None:
+def test_position_ahead_of_the_head_is_a_problem_with_the_last_position(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(2))
     for wait in (0, 20):
         begun = time.monotonic()
@@ -119,7 +119,7 @@ NOWHERE = (
 )
 
 
-def test_a_cursor_from_nowhere_is_a_problem(feeding: Feeding, reader: Client) -> None:
+def test_unknown_cursor_is_a_problem(feeding: Feeding, reader: Client) -> None:
     for query in NOWHERE:
         answer = feeding.http.get(f"/issuance/v1/issuance-events?{query}", headers=reader.headers)
         expected = (400, "malformed-request") if "%00" in query else (422, "invalid-request")
@@ -128,7 +128,7 @@ def test_a_cursor_from_nowhere_is_a_problem(feeding: Feeding, reader: Client) ->
         assert answer.content_type == "application/problem+json"
 
 
-def test_a_long_poll_is_answered_when_the_event_comes(feeding: Feeding, reader: Client) -> None:
+def test_long_poll_is_answered_when_an_event_comes(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(1))
     came: list[tuple[float, list[int]]] = []
 
@@ -148,13 +148,13 @@ def test_a_long_poll_is_answered_when_the_event_comes(feeding: Feeding, reader: 
     assert at - announced < 2
 
 
-def test_a_long_poll_in_vain_is_an_empty_page_after_its_time(feeding: Feeding, reader: Client) -> None:
+def test_long_poll_without_events_is_an_empty_page_after_its_timeout(feeding: Feeding, reader: Client) -> None:
     begun = time.monotonic()
     assert read(feeding, reader, wait=1) == []
     assert 0.9 < time.monotonic() - begun < 5
 
 
-def test_one_reader_does_not_take_all_places(feeding: Feeding, reader: Client) -> None:
+def test_one_reader_cannot_occupy_all_waiting_slots(feeding: Feeding, reader: Client) -> None:
     answers: list[int] = []
     threads = [
         threading.Thread(target=lambda: answers.append(feeding.read(reader, wait=3).status_code))
@@ -173,7 +173,7 @@ def test_one_reader_does_not_take_all_places(feeding: Feeding, reader: Client) -
     assert feeding.read(reader).status_code == 200
 
 
-def test_when_all_places_for_waiting_are_taken_pages_are_still_answered(feeding: Feeding, reader: Client) -> None:
+def test_pages_are_served_when_all_waiting_slots_are_occupied(feeding: Feeding, reader: Client) -> None:
     other = client("another")
     feeding.register(other, name="another")
     threads = [threading.Thread(target=feeding.read, args=(reader,), kwargs={"wait": 3}) for _ in range(4)]
@@ -190,7 +190,7 @@ def test_when_all_places_for_waiting_are_taken_pages_are_still_answered(feeding:
         thread.join(10)
 
 
-def test_the_head_says_how_far_the_feed_is(feeding: Feeding, reader: Client) -> None:
+def test_head_shows_the_last_position(feeding: Feeding, reader: Client) -> None:
     empty = feeding.http.get("/issuance/v1/feed-head", headers=reader.headers)
     assert empty.json == {"position": 0, "time": None}
     feeding.announce(*withheld(2))
@@ -199,7 +199,7 @@ def test_the_head_says_how_far_the_feed_is(feeding: Feeding, reader: Client) -> 
     assert (full["position"], full["time"]) == (2, feeding.stored()[-1].time.isoformat())
 
 
-def test_figures_for_those_who_run_it(feeding: Feeding, reader: Client) -> None:
+def test_feed_exports_metrics(feeding: Feeding, reader: Client) -> None:
     feeding.announce(*withheld(3))
     read(feeding, reader, after=1)
     feeding.read(client("nobody"))

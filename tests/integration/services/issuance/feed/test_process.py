@@ -31,7 +31,7 @@ def ask(gateway: Client, feed: Running, name: str | None, path: str) -> Answer:
     return gateway.ask(HOST, path, certificate=certificate)
 
 
-def test_over_the_gateway_each_client_gets_what_its_role_s_row_says(feed: Running, gateway: Client) -> None:
+def test_clients_get_the_rights_of_their_role_through_the_gateway(feed: Running, gateway: Client) -> None:
     roles: dict[str | None, readers.Role | None] = {client.name: client.role for client in back_office.CLIENTS}
     for name, role in {**roles, None: None}.items():
         for path in FEED_PATHS:
@@ -41,9 +41,7 @@ def test_over_the_gateway_each_client_gets_what_its_role_s_row_says(feed: Runnin
                 assert (answer.status, answer.headers["content-type"]) == (403, "application/problem+json")
 
 
-def test_the_process_ends_at_once_though_somebody_waits_and_answers_them(
-    world: World, feed: Running, gateway: Client
-) -> None:
+def test_process_stops_at_once_and_answers_waiting_requests(world: World, feed: Running, gateway: Client) -> None:
     answers: list[Answer] = []
     path = f"{FEED_PATHS[0]}?wait=20"
     waiting = threading.Thread(target=lambda: answers.append(ask(gateway, feed, "backoffice", path)))
@@ -58,7 +56,7 @@ def test_the_process_ends_at_once_though_somebody_waits_and_answers_them(
     assert (answer.status, json.loads(answer.body)) == (200, [])
 
 
-def test_straight_at_its_socket_nobody_else_gets_in(feed: Running) -> None:
+def test_direct_requests_at_the_socket_are_refused(feed: Running) -> None:
     """The socket is its owner's alone; who is that owner has the gateway's word anyway."""
     path = feed.sockets / f"{FEED}.sock"
     assert path.stat().st_mode & 0o077 == 0
@@ -69,7 +67,7 @@ def test_straight_at_its_socket_nobody_else_gets_in(feed: Running) -> None:
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:8000", ":8000", "0.0.0.0:443"])
-def test_it_does_not_stand_where_others_than_the_gateway_reach_it(monkeypatch: pytest.MonkeyPatch, bind: str) -> None:
+def test_feed_listens_only_where_the_gateway_reaches_it(monkeypatch: pytest.MonkeyPatch, bind: str) -> None:
     for name, value in {"FEED_DATABASE_URL": "x", "FEED_JWKS_FILE": "x", "BIND": bind}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match="BIND"):

@@ -41,7 +41,7 @@ def test_every_route_is_in_the_table(feeding: Feeding) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("role", GRANTED)
-def test_a_role_gets_what_its_row_says(feeding: Feeding, role: Role | None, route: str) -> None:
+def test_role_has_the_rights_of_its_row(feeding: Feeding, role: Role | None, route: str) -> None:
     who = client("someone")
     if role is not None:
         feeding.register(who, role=role)
@@ -50,26 +50,26 @@ def test_a_role_gets_what_its_row_says(feeding: Feeding, role: Role | None, rout
     assert answer.status_code in (200, 403)
 
 
-def test_nobody_writes_here(feeding: Feeding, reader: Client) -> None:
+def test_feed_refuses_writing_methods(feeding: Feeding, reader: Client) -> None:
     for method, route in product(("POST", "PUT", "PATCH", "DELETE"), ROUTES):
         assert feeding.http.open(route, method=method, headers=reader.headers).status_code == 405
 
 
-def test_without_a_certificate(feeding: Feeding) -> None:
+def test_missing_certificate_is_refused(feeding: Feeding) -> None:
     assert refusal(feeding.http, {}) == (403, "client-certificate-missing")
 
 
-def test_an_unknown_certificate(feeding: Feeding) -> None:
+def test_unknown_certificate_is_refused(feeding: Feeding) -> None:
     assert refusal(feeding.http, client("x").headers) == (403, "reader-unknown")
 
 
-def test_a_role_that_the_code_does_not_know_has_no_rights(feeding: Feeding, reader: Client) -> None:
+def test_unknown_role_has_no_rights(feeding: Feeding, reader: Client) -> None:
     with feeding.pool.connection() as conn:
         conn.execute("UPDATE feed_readers SET role = 'owner'")
     assert refusal(feeding.http, reader.headers) == (403, "no-right")
 
 
-def test_a_withdrawn_certificate_is_refused_at_once_and_for_good(feeding: Feeding, reader: Client) -> None:
+def test_withdrawn_certificate_is_refused_at_once_and_permanently(feeding: Feeding, reader: Client) -> None:
     assert feeding.read(reader).status_code == 200
     feeding.withdraw(reader)
     assert refusal(feeding.http, reader.headers) == (403, "reader-withdrawn")
@@ -79,7 +79,7 @@ def test_a_withdrawn_certificate_is_refused_at_once_and_for_good(feeding: Feedin
     assert feeding.read(new).status_code == 200
 
 
-def test_one_withdrawn_while_it_waits_gets_nothing(feeding: Feeding, reader: Client) -> None:
+def test_certificate_withdrawn_during_a_long_poll_gets_no_event(feeding: Feeding, reader: Client) -> None:
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(feeding.read(reader, wait=2).status_code))
     waiting.start()
@@ -89,7 +89,7 @@ def test_one_withdrawn_while_it_waits_gets_nothing(feeding: Feeding, reader: Cli
     assert answers == [403]
 
 
-def test_an_expired_certificate_is_said_in_words(feeding: Feeding) -> None:
+def test_expired_certificate_is_refused_with_a_reason(feeding: Feeding) -> None:
     who = client("old", ends=timedelta(days=1))
     feeding.register(who)
     with feeding.pool.connection() as conn:
@@ -100,13 +100,15 @@ def test_an_expired_certificate_is_said_in_words(feeding: Feeding) -> None:
 @pytest.mark.parametrize(
     ("begins", "ends"), [(timedelta(days=1), timedelta(days=2)), (timedelta(days=-2), timedelta(days=-1))]
 )
-def test_a_certificate_out_of_its_time_is_not_registered(feeding: Feeding, begins: timedelta, ends: timedelta) -> None:
+def test_certificate_outside_its_validity_is_not_registered(
+    feeding: Feeding, begins: timedelta, ends: timedelta
+) -> None:
     with pytest.raises(ReaderRefused):
         feeding.register(client("x", begins=begins, ends=ends))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", None])
-def test_a_certificate_is_registered_in_any_form(feeding: Feeding, encoding: str | None) -> None:
+def test_certificate_is_registered_in_any_form(feeding: Feeding, encoding: str | None) -> None:
     who = client("x")
     der = who.certificate.public_bytes(serialization.Encoding.DER)
     file = der if encoding is None else f"subject=CN = x\n{who.pem}".encode(encoding)
@@ -114,17 +116,17 @@ def test_a_certificate_is_registered_in_any_form(feeding: Feeding, encoding: str
         assert readers.register(tx, "x", Role.READER, file, actor="test").certificate_sha256 == who.sha256
 
 
-def test_what_is_no_certificate_is_not_registered(feeding: Feeding) -> None:
+def test_junk_is_not_registered_as_a_certificate(feeding: Feeding) -> None:
     with pytest.raises(ReaderRefused), transaction(feeding.pool) as tx:
         readers.register(tx, "x", Role.READER, b"no certificate", actor="test")
 
 
-def test_nobody_unknown_is_withdrawn(feeding: Feeding) -> None:
+def test_withdrawal_of_an_unknown_certificate_is_refused(feeding: Feeding) -> None:
     with pytest.raises(ReaderUnknown):
         feeding.withdraw(client("x"))
 
 
-def test_registration_and_withdrawal_are_written_down(feeding: Feeding, reader: Client) -> None:
+def test_registration_and_withdrawal_are_audited(feeding: Feeding, reader: Client) -> None:
     feeding.withdraw(reader)
     with feeding.pool.connection() as conn:
         rows = conn.execute("SELECT actor, action, subject, details ->> 'reason' FROM audit_log ORDER BY id").fetchall()
@@ -147,7 +149,7 @@ FORGED = (
 )
 
 
-def test_a_header_that_the_gateway_would_not_write_is_refused(feeding: Feeding, reader: Client) -> None:
+def test_header_in_another_form_than_the_gateways_is_refused(feeding: Feeding, reader: Client) -> None:
     cert = f'Cert="{quote(reader.pem, safe="")}"'
     for header in FORGED:
         forged = {"X-Forwarded-Client-Cert": header.format(cert=cert, sha=reader.sha256)}
@@ -158,9 +160,7 @@ HIDDEN = ("outbox", "pins", "certificates", "audit_log", "parked_events", "renew
 SEEN = ("feeds", "feed_readers", "feed_events")
 
 
-def test_the_process_s_own_role_sees_nothing_but_the_feed_and_changes_nothing(
-    database_of_feed: Database, postgres: Postgres
-) -> None:
+def test_database_role_of_the_feed_can_only_read_the_feed(database_of_feed: Database, postgres: Postgres) -> None:
     url = postgres.url(database_of_feed.name, "issuance_feed")
     refused = [f"SELECT * FROM {table}" for table in HIDDEN] + [f"DELETE FROM {table}" for table in SEEN]
     with psycopg.connect(url, autocommit=True) as conn:

@@ -36,23 +36,23 @@ def spki_digest(key: object) -> bytes:
 
 
 @pytest.mark.parametrize("bits", [2048, 3072, 4096])
-def test_an_rsa_key_of_an_allowed_size_is_taken(bits: int) -> None:
+def test_rsa_key_of_an_allowed_size_is_accepted(bits: int) -> None:
     assert csr.read(as_pem(csr_der(rsa_key(bits)))).key_kind == f"rsa-{bits}"
 
 
 @pytest.mark.parametrize(("curve", "kind"), [(ec.SECP256R1(), "ec-p256"), (ec.SECP384R1(), "ec-p384")])
-def test_a_key_on_an_allowed_curve_is_taken(curve: ec.EllipticCurve, kind: str) -> None:
+def test_key_on_an_allowed_curve_is_accepted(curve: ec.EllipticCurve, kind: str) -> None:
     assert csr.read(as_pem(csr_der(ec_key(curve)))).key_kind == kind
 
 
 @pytest.mark.parametrize("curve", [ec.SECP521R1(), ec.SECP224R1(), ec.SECP256K1()])
-def test_a_key_on_a_curve_that_browsers_refuse_is_refused(curve: ec.EllipticCurve) -> None:
+def test_key_on_a_curve_that_browsers_refuse_is_refused(curve: ec.EllipticCurve) -> None:
     with pytest.raises(KeyRefused) as refused:
         csr.read(as_pem(csr_der(ec_key(curve))))
     assert refused.value.reason == "key-algorithm-not-allowed"
 
 
-def test_what_openssl_writes_is_read(tmp_path: Path) -> None:
+def test_csr_of_openssl_is_read(tmp_path: Path) -> None:
     subprocess.run(
         [*OPENSSL_REQ, "-subj", "/O=Example Ltd/CN=www.example.hk", "-addext", "subjectAltName=DNS:www.example.hk"],
         cwd=tmp_path,
@@ -73,12 +73,12 @@ def test_what_openssl_writes_is_read(tmp_path: Path) -> None:
         (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "ecdsa-sha256"),
     ],
 )
-def test_how_a_csr_was_signed_is_said(tmp_path: Path, options: tuple[str, ...], algorithm: str) -> None:
+def test_signature_algorithm_of_a_csr_is_reported(tmp_path: Path, options: tuple[str, ...], algorithm: str) -> None:
     subprocess.run([*OPENSSL_REQ, "-subj", "/", *options], cwd=tmp_path, check=True, capture_output=True)
     assert csr.read((tmp_path / "r.pem").read_text()).signature_algorithm == algorithm
 
 
-def test_the_old_label_and_windows_line_ends_are_read() -> None:
+def test_old_label_and_windows_line_ends_are_read() -> None:
     assert csr.read(as_pem(csr_der(), "NEW CERTIFICATE REQUEST").replace("\n", "\r\n") + "\r\n \r\n")
 
 
@@ -141,7 +141,7 @@ def test_parts_that_are_never_used_need_not_be_in_order(subject: bytes, attribut
         (named(), b"\xa1\x00", "attributes"),
     ],
 )
-def test_a_part_that_cannot_be_read_is_named(subject: bytes, attributes: bytes, part: str) -> None:
+def test_part_that_cannot_be_read_is_named(subject: bytes, attributes: bytes, part: str) -> None:
     with pytest.raises(CSRRefused, match=part) as refused:
         csr.read_der(request_with(subject, attributes, ec_key()))
     assert refused.value.reason == CSRFault.MALFORMED.value
@@ -176,12 +176,12 @@ def test_another_version_is_refused() -> None:
     assert refusal(as_pem(resigned(info, key))) == CSRFault.VERSION.value
 
 
-def test_a_csr_signed_by_another_key_is_refused() -> None:
+def test_csr_signed_by_another_key_is_refused() -> None:
     assert refusal(as_pem(resigned(info_of(csr_der()), ec_key()))) == CSRFault.SIGNATURE.value
 
 
 @pytest.mark.parametrize("digest", ["sha1", "md5"])
-def test_a_csr_signed_with_a_broken_digest_is_refused(digest: str, tmp_path: Path) -> None:
+def test_csr_signed_with_a_broken_digest_is_refused(digest: str, tmp_path: Path) -> None:
     subprocess.run(
         [*OPENSSL_REQ, f"-{digest}", "-subj", "/CN=www.example.hk"],
         cwd=tmp_path,
@@ -193,20 +193,20 @@ def test_a_csr_signed_with_a_broken_digest_is_refused(digest: str, tmp_path: Pat
     assert refused.value.reason == "csr-signature-too-weak"
 
 
-def test_an_unknown_signature_algorithm_has_its_reason() -> None:
+def test_unknown_signature_algorithm_has_its_reason() -> None:
     der = csr_der(rsa_key()).replace(bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d01017f"))
     assert refusal(as_pem(der)) == CSRFault.ALGORITHM.value
 
 
 @pytest.mark.parametrize("value", [b"\x30\x05\x82\xff", b"", b"\x30\x04\x82\x02\xff\xff", b"\x04\x00"])
-def test_a_malformed_extension_is_refused_and_not_a_fault_of_ours(value: bytes) -> None:
+def test_malformed_extension_is_refused_and_no_internal_error(value: bytes) -> None:
     broken = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, value)
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(broken, critical=False)
     pem = builder.sign(ec_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
     assert refusal(pem) == CSRFault.MALFORMED.value
 
 
-def test_an_attribute_that_occurs_twice_is_refused() -> None:
+def test_attribute_that_occurs_twice_is_refused() -> None:
     key = ec_key()
     info = info_of(csr_der(key, names=["www.example.hk"]))
     info["attributes"].append(info["attributes"][0].copy())
@@ -246,26 +246,24 @@ def names_refusal(paid: list[str], *, common_name: str | None = None, names: lis
         (["xn--czrs0t.example.hk"], "商店.example.hk", []),
     ],
 )
-def test_a_csr_that_asks_for_the_paid_names_or_none_is_taken(
-    paid: list[str], common_name: str | None, names: list[str]
-) -> None:
+def test_csr_for_the_paid_names_or_none_is_accepted(paid: list[str], common_name: str | None, names: list[str]) -> None:
     csr.check_names(csr.read(as_pem(csr_der(common_name=common_name, names=names))), paid)
 
 
-def test_a_csr_for_other_names_is_refused_with_the_difference() -> None:
+def test_csr_for_other_names_is_refused_with_the_difference() -> None:
     refused = names_refusal(["a.example.hk", "b.example.hk"], names=["a.example.hk", "evil.example.hk"])
     assert (refused.surplus, refused.missing) == (("evil.example.hk",), ("b.example.hk",))
 
 
-def test_a_common_name_that_was_not_paid_for_is_refused() -> None:
+def test_common_name_that_was_not_paid_for_is_refused() -> None:
     assert names_refusal(["www.example.hk"], common_name="Example Ltd", names=[]).surplus == ("example ltd",)
 
 
-def test_a_base_name_alone_is_not_the_wildcard() -> None:
+def test_base_name_alone_is_not_the_wildcard() -> None:
     assert names_refusal(["*.example.hk"], names=["example.hk"]).missing == ("*.example.hk",)
 
 
-def test_an_ed25519_key_is_refused() -> None:
+def test_ed25519_key_is_refused() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     der = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, None)
     text = der.public_bytes(serialization.Encoding.PEM).decode()
@@ -282,14 +280,14 @@ GOOD = csr_der(rsa_key(), common_name="www.example.hk", names=["www.example.hk"]
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
-def test_a_csr_with_any_byte_changed_is_refused(position: int, change: int) -> None:
+def test_csr_with_any_byte_changed_is_refused(position: int, change: int) -> None:
     bent = bytearray(GOOD)
     bent[position] ^= change
     with pytest.raises((CSRRefused, KeyRefused)):
         csr.read_der(bytes(bent))
 
 
-def test_the_key_is_kept_byte_for_byte() -> None:
+def test_public_key_is_preserved_byte_for_byte() -> None:
     request = csr.read_der(GOOD)
     info = asn1_csr.CertificationRequest.load(GOOD)["certification_request_info"]
     assert request.spki == info["subject_pk_info"].dump()

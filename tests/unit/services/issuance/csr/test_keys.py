@@ -41,7 +41,7 @@ def test_another_rsa_size_is_refused(bits: int) -> None:
 
 
 @pytest.mark.parametrize("exponent", [1, 3, 17, 65535, 65538, 2**256 + 1])
-def test_an_rsa_exponent_out_of_the_range_is_refused(exponent: int) -> None:
+def test_rsa_exponent_out_of_the_range_is_refused(exponent: int) -> None:
     n = rsa_key().public_key().public_numbers().n
     assert refusal(rsa_spki(n, exponent)).reason in {KeyFault.RSA_EXPONENT.value, KeyFault.ENCODING.value}
 
@@ -52,27 +52,27 @@ def test_close_primes_are_found() -> None:
     assert (refused.reason, str(refused)) == (KeyFault.WEAK.value, "fermat")
 
 
-def test_a_small_prime_factor_is_found() -> None:
+def test_small_prime_factor_is_found() -> None:
     p = next_prime((1 << 2038) + (1 << 2036))
     n = p * 751
     assert n.bit_length() == 2048, n.bit_length()
     assert "smallfactors" in str(refusal(rsa_spki(n)))
 
 
-def test_a_modulus_that_is_itself_prime_is_found() -> None:
+def test_modulus_that_is_itself_prime_is_found() -> None:
     n = next_prime(1 << 2047)
     assert n.bit_length() == 2048
     assert (refusal(rsa_spki(n)).reason, str(refusal(rsa_spki(n)))) == (KeyFault.WEAK.value, "prime")
 
 
 @pytest.mark.parametrize("power", [2, 3, 4])
-def test_a_modulus_that_is_a_perfect_power_is_found(power: int) -> None:
+def test_modulus_that_is_a_perfect_power_is_found(power: int) -> None:
     n = next_prime(int(gmpy2.iroot(3 << 2046, power)[0])) ** power
     assert n.bit_length() == 2048
     assert refusal(rsa_spki(n)).reason == KeyFault.WEAK.value
 
 
-def test_a_roca_key_is_found() -> None:
+def test_roca_key_is_found() -> None:
     modulus = 0x924CBA6AE99DFA084537FACC54948DF0C23DA044D8CABE0EDD75BC6
     generator = int(gmpy2.powmod(65537, 1234567, modulus))
     n = next(
@@ -89,11 +89,11 @@ def test_another_curve_is_refused() -> None:
     assert refusal(spki(ec_key(ec.BrainpoolP256R1()))).reason == KeyFault.ALGORITHM.value
 
 
-def test_a_dsa_key_is_refused() -> None:
+def test_dsa_key_is_refused() -> None:
     assert refusal(spki(dsa.generate_private_key(2048))).reason == KeyFault.ALGORITHM.value
 
 
-def test_an_rsa_pss_key_is_refused() -> None:
+def test_rsa_pss_key_is_refused() -> None:
     info = asn1_keys.PublicKeyInfo.load(spki(rsa_key()))
     pss = asn1_keys.PublicKeyInfo({"algorithm": {"algorithm": "rsassa_pss"}, "public_key": info["public_key"].parsed})
     assert refusal(pss.dump()).reason == KeyFault.ALGORITHM.value
@@ -106,7 +106,7 @@ def test_rsa_without_its_null_parameter_is_refused() -> None:
     assert refusal(der).reason == KeyFault.ALGORITHM.value
 
 
-def test_a_compressed_or_false_point_is_refused() -> None:
+def test_compressed_or_false_point_is_refused() -> None:
     key = ec_key()
     point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
     info = asn1_keys.PublicKeyInfo.load(spki(key))
@@ -116,7 +116,7 @@ def test_a_compressed_or_false_point_is_refused() -> None:
         assert refusal(bent.dump()).reason == KeyFault.ENCODING.value
 
 
-def test_a_good_key_of_each_kind_passes() -> None:
+def test_good_key_of_each_kind_passes() -> None:
     assert checked_key(spki(rsa_key())) == "rsa-2048"
     assert checked_key(spki(ec_key())) == "ec-p256"
     assert isinstance(rsa_key(), rsa.RSAPrivateKey)

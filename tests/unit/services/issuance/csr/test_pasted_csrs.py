@@ -29,7 +29,7 @@ def spki_digest(key: PrivateKey) -> bytes:
     return sha256(der).digest()
 
 
-def test_a_pasted_private_key_is_refused_and_named_for_blocking() -> None:
+def test_pasted_private_key_is_refused_and_named_for_blocking() -> None:
     key = rsa_key()
     with pytest.raises(PrivateKeyPasted) as refused:
         csr.read(as_pem(csr_der(key)) + private_pem(key))
@@ -65,7 +65,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("form", [private_pem, openssh], ids=["PKCS#8", "OpenSSH"])
-def test_a_private_key_is_seen_however_it_was_pasted(form: Callable[[PrivateKey], str], spelling: str) -> None:
+def test_private_key_is_detected_in_every_pasted_form(form: Callable[[PrivateKey], str], spelling: str) -> None:
     key, spell = ec_key(), SPELLINGS[spelling]
     with pytest.raises(PrivateKeyPasted) as refused:
         csr.read(spell(as_pem(csr_der(ec_key())) + form(key)))
@@ -74,7 +74,7 @@ def test_a_private_key_is_seen_however_it_was_pasted(form: Callable[[PrivateKey]
 
 @pytest.mark.parametrize("make", [rsa_key, ec_key])
 @pytest.mark.parametrize("form", [private_pem, openssh], ids=["PKCS#8", "OpenSSH"])
-def test_a_private_key_without_its_last_line_is_read(
+def test_private_key_without_its_last_line_is_read(
     form: Callable[[PrivateKey], str], make: Callable[[], PrivateKey]
 ) -> None:
     key = make()
@@ -94,7 +94,7 @@ def test_a_private_key_without_its_last_line_is_read(
         "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: x\nAAAA",
     ],
 )
-def test_beside_a_private_key_that_cannot_be_read_the_csrs_key_is_named(private: str) -> None:
+def test_unreadable_private_key_names_the_csrs_key(private: str) -> None:
     key = ec_key()
     with pytest.raises(PrivateKeyPasted) as refused:
         csr.read(as_pem(csr_der(key)) + private)
@@ -104,7 +104,7 @@ def test_beside_a_private_key_that_cannot_be_read_the_csrs_key_is_named(private:
     assert (refused.value.spki_sha256, refused.value.beside) == (frozenset(), None)
 
 
-def test_a_csr_that_is_not_its_senders_own_names_no_key_beside_it() -> None:
+def test_csr_with_an_invalid_signature_names_no_key() -> None:
     bent = resigned(info_of(csr_der()), ec_key())
     with pytest.raises(PrivateKeyPasted) as refused:
         csr.read(as_pem(bent) + "-----BEGIN RSA PRIVATE KEY-----")
@@ -112,7 +112,7 @@ def test_a_csr_that_is_not_its_senders_own_names_no_key_beside_it() -> None:
 
 
 @pytest.mark.parametrize("label", ["CERTIFICATE REQUEST", None])
-def test_a_file_that_is_a_key_and_no_csr_is_seen(label: str | None) -> None:
+def test_file_with_a_key_and_no_csr_is_detected(label: str | None) -> None:
     key = ec_key()
     der = pem.unarmor(private_pem(key).encode())[2]
     with pytest.raises(PrivateKeyPasted) as refused:
@@ -121,12 +121,12 @@ def test_a_file_that_is_a_key_and_no_csr_is_seen(label: str | None) -> None:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_csr_is_read_however_it_was_pasted(spelling: str) -> None:
+def test_csr_is_read_in_every_pasted_form(spelling: str) -> None:
     der = csr_der(names=["www.example.hk"])
     assert csr.read(SPELLINGS[spelling](as_pem(der))).der == der
 
 
-def test_a_csr_is_read_without_armour_without_its_last_line_and_in_a_letter() -> None:
+def test_csr_is_read_without_armour_or_last_line_and_within_text() -> None:
     der = csr_der(names=["www.example.hk"])
     text = as_pem(der)
     for sent in (
@@ -140,7 +140,7 @@ def test_a_csr_is_read_without_armour_without_its_last_line_and_in_a_letter() ->
         assert csr.read(sent).der == der, sent
 
 
-def test_the_listing_of_openssl_is_no_obstacle(tmp_path: Path) -> None:
+def test_text_listing_of_openssl_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "r.pem").write_text(as_pem(csr_der(common_name="www.example.hk")))
     listed = subprocess.run(
         ["openssl", "req", "-text", "-in", "r.pem"], cwd=tmp_path, check=True, capture_output=True, text=True

@@ -46,13 +46,13 @@ def pkcs1(key: rsa.RSAPrivateKey, **changes: int) -> str:
 
 @pytest.mark.parametrize("make", [rsa_key, ec_key])
 @pytest.mark.parametrize("form", [FORMATS.PKCS8, FORMATS.TraditionalOpenSSL, FORMATS.OpenSSH])
-def test_a_true_key_is_named_in_every_form(make: Any, form: serialization.PrivateFormat) -> None:
+def test_valid_key_is_named_in_every_format(make: Any, form: serialization.PrivateFormat) -> None:
     key = make()
     text = key.private_bytes(serialization.Encoding.PEM, form, NONE).decode()
     assert digests(text) == frozenset({digest(key)})
 
 
-def test_a_forged_key_with_anothers_public_half_names_nothing() -> None:
+def test_forged_key_with_anothers_public_half_names_nothing() -> None:
     mine, theirs = rsa_key(), rsa_key(serial=1)
     n = theirs.public_key().public_numbers().n
     forged = {
@@ -66,7 +66,7 @@ def test_a_forged_key_with_anothers_public_half_names_nothing() -> None:
         assert not digests(text), what
 
 
-def test_a_forged_ec_key_names_nobody_elses() -> None:
+def test_forged_ec_key_names_no_other_key() -> None:
     mine, theirs = ec_key(), ec_key()
     traditional = serialization.PrivateFormat.TraditionalOpenSSL
     key = asn1_keys.ECPrivateKey.load(mine.private_bytes(DER, traditional, NONE))
@@ -74,17 +74,17 @@ def test_a_forged_ec_key_names_nobody_elses() -> None:
     assert digest(theirs) not in (digests(armour.armoured(key.dump(), "EC PRIVATE KEY")) or ())
 
 
-def test_a_key_of_right_factors_is_named_whatever_else_is_wrong_in_it() -> None:
+def test_key_with_correct_factors_is_named_despite_other_faults() -> None:
     key = rsa_key()
     for text in (pkcs1(key, private_exponent=5), pkcs1(key, public_exponent=3), pkcs1(key, exponent1=0)):
         assert digest(key) in (digests(text) or ())
 
 
-def test_a_key_of_right_exponent_is_named_without_its_factors() -> None:
+def test_key_with_a_correct_exponent_is_named_without_its_factors() -> None:
     assert digests(pkcs1(rsa_key(), prime1=3, prime2=5)) == frozenset({digest(rsa_key())})
 
 
-def test_a_key_that_we_never_certify_is_no_reason_to_block_another() -> None:
+def test_key_of_an_uncertifiable_kind_blocks_no_other() -> None:
     for key in (ed25519.Ed25519PrivateKey.generate(), ec_key(ec.SECP256K1())):
         found = digests(private_pem(key))  # type: ignore[arg-type]
         assert found is not None
@@ -92,13 +92,13 @@ def test_a_key_that_we_never_certify_is_no_reason_to_block_another() -> None:
 
 
 @pytest.mark.parametrize("exponents", [(521, 607), (2203, 2281), (4253, 4423), (9689, 9941)])
-def test_a_key_made_to_keep_a_library_busy_is_read_at_once(exponents: tuple[int, int]) -> None:
+def test_costly_key_is_read_quickly(exponents: tuple[int, int]) -> None:
     begun = time.process_time()
     assert not digests(private_key_pem(*exponents)) or max(exponents) < 4096
     assert time.process_time() - begun < 0.5
 
 
-def test_many_keys_in_one_text_are_read_in_time() -> None:
+def test_many_keys_in_one_text_are_read_quickly() -> None:
     key = rsa_key(4096)
     text = pkcs1(key, prime1=1, prime2=1, exponent1=1, exponent2=1, coefficient=1) * 20
     begun = time.process_time()
@@ -107,6 +107,6 @@ def test_many_keys_in_one_text_are_read_in_time() -> None:
     assert time.process_time() - begun < 1.5
 
 
-def test_what_cannot_be_read_is_told_apart() -> None:
+def test_unreadable_private_key_has_no_digests() -> None:
     for text in (private_pem(ec_key(), b"secret"), "-----BEGIN PRIVATE KEY-----\nMII", "-----BEGIN PRIVATE KEY-----"):
         assert digests(text) is None
