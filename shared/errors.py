@@ -28,7 +28,10 @@ class Refused(_Portable):
 
 
 class Unavailable(_Portable):
-    """A dependency is unavailable. HTTP 503; events and tasks are retried with backoff and never held."""
+    """A dependency is unavailable. HTTP 503; events and tasks are retried with backoff.
+
+    An event is held for it only if it fails alone, and retried by itself then.
+    """
 
     reason: str = "unavailable"
 
