@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,6 +32,10 @@ class Tx:
     causation_id: str | None = None
     traceparent: str | None = None
     event: Envelope | None = None
+
+
+# Opens one of several transactions of a use case that waits for something slow in between.
+Begin = Callable[[], AbstractContextManager[Tx]]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from shared.audit import Detail
 from shared.events.identity import SignatureVerified
 from shared.messaging import outbox
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
-from shared.tx import Tx
+from shared.tx import Begin, Tx
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.validation.subscriber_record import RecordRefused
 from shared.vocabulary import RenewalId
@@ -43,16 +43,19 @@ class Keys:
     application: KeySet
 
 
-def attest(tx: Tx, command: Attest, caller: Caller, *, trust: Trust, keys: Keys, parser: Parser = INLINE) -> Evidence:
+def attest(
+    begin: Begin, command: Attest, caller: Caller, *, trust: Trust, keys: Keys, parser: Parser = INLINE
+) -> Evidence:
     """Verify the signature, and store the evidence with its attestation; the same signature gets the same evidence
     again.
 
-    A lost answer can be requested again even with an expired ticket, since the first request had a valid one. Raises
-    TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable, and the
-    errors of identify.
+    A lost answer can be requested again even with an expired ticket, since the first request had a valid one. The
+    signature is verified between two transactions, because the parser may be slow. Raises TicketRefused,
+    SignatureRefused, OtherCertificate, OfficeEnded, DocumentRefused, NonceSpent, RecordUnusable, and the errors of
+    identify.
     """
-    signature_sha256 = hashlib.sha256(command.signature).hexdigest()
-    earlier = _earlier(tx, command, caller, signature_sha256)
+    with begin() as tx:
+        earlier = _earlier(tx, command, caller)
     if earlier is not None:
         return earlier
     tickets.check(
@@ -67,15 +70,23 @@ def attest(tx: Tx, command: Attest, caller: Caller, *, trust: Trust, keys: Keys,
     certificate_sha256 = hashlib.sha256(verified.certificate_der).hexdigest()
     if not hmac.compare_digest(certificate_sha256, caller.certificate_sha256):
         raise OtherCertificate("sign with the e-Cert that you signed in with")
+    with begin() as tx:
+        return _attest_verified(tx, command, caller, verified, trust=trust, key=keys.signing)
+
+
+def _attest_verified(
+    tx: Tx, command: Attest, caller: Caller, verified: VerifiedSignature, *, trust: Trust, key: SigningKey
+) -> Evidence:
+    """Store and announce the evidence of a verified signature."""
     found = identify(tx, verified.certificate, trust=trust)
     if (found.ar.id, found.subscriber.id) != (caller.ar_id, caller.subscriber_id):
         raise OfficeEnded("the e-Cert is no longer the caller's")
     signed = document.read(command.document, renewal_id=command.renewal_id, caller=caller)
     _check_records(found, signed)
-    evidence = _evidence(tx, command, signed, verified, found, tx.new_id(), key=keys.signing)
+    evidence = _evidence(tx, command, signed, verified, found, tx.new_id(), key=key)
     if not store.add_evidence(tx.conn, evidence, found.crls):
         # Of two simultaneous requests with one signature, the second has waited for the first at the unique key.
-        earlier = _earlier(tx, command, caller, signature_sha256)
+        earlier = _earlier(tx, command, caller)
         if earlier is None:
             raise NonceSpent("this application was signed before, with another signature")
         return earlier
@@ -99,9 +110,9 @@ def _check_records(found: Identified, signed: SignedDocument) -> None:
         raise RecordUnusable(f"the register's record has to be corrected by the CA: {refused}") from refused
 
 
-def _earlier(tx: Tx, command: Attest, caller: Caller, signature_sha256: str) -> Evidence | None:
+def _earlier(tx: Tx, command: Attest, caller: Caller) -> Evidence | None:
     """Return the evidence of the same earlier request, if it was stored."""
-    evidence = store.find_attested(tx.conn, caller.ar_id, signature_sha256)
+    evidence = store.find_attested(tx.conn, caller.ar_id, hashlib.sha256(command.signature).hexdigest())
     if evidence is None:
         return None
     if (evidence.renewal_id, evidence.document) != (command.renewal_id, command.document):

@@ -17,7 +17,7 @@ from services.identity.refusals import ChallengeRefused
 from shared import audit
 from shared.audit import Detail
 from shared.security.tokens import SigningKey
-from shared.tx import Tx
+from shared.tx import Begin, Tx
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import RenewalId
 
@@ -59,12 +59,13 @@ def challenge(tx: Tx, renewal_id: RenewalId | None, *, origin: str) -> Challenge
     return made
 
 
-def verify(tx: Tx, command: AnswerChallenge, parser: Parser = INLINE) -> x509.Certificate:
-    """Verify the signature over the challenge. Returns the signer's certificate.
+def verify(begin: Begin, command: AnswerChallenge, parser: Parser = INLINE) -> x509.Certificate:
+    """Verify the signature over the challenge. Returns the signer's certificate. No transaction waits for the parser.
 
     Raises ChallengeRefused or SignatureRefused.
     """
-    asked = one_time_store.find_challenge(tx.conn, command.challenge_id, tx.now)
+    with begin() as tx:
+        asked = one_time_store.find_challenge(tx.conn, command.challenge_id, tx.now)
     if asked is None:
         raise _refused()
     return reading.verify(parser, command.signature, asked.document.encode(), tx.now).certificate

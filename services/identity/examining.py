@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from services.identity import certificates, one_time_store, organisations, reading, revocation, store, subjects
+from services.identity import certificates, one_time_store, organisations, revocation, store, subjects
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.one_time_store import ShownCertificate
@@ -20,7 +20,6 @@ from services.identity.refusals import CertificateRefused, CodeRefused, NotEnrol
 from shared.pki.certificates import sha256
 from shared.pki.crls import RevocationUnknown
 from shared.tx import Tx
-from shared.validation.parsing_pool import INLINE, Parser
 
 
 class Check(StrEnum):
@@ -146,8 +145,8 @@ def show(tx: Tx, command: Authorise, certificate: x509.Certificate) -> str:
     return code
 
 
-def take_shown(tx: Tx, command: RedeemCode, parser: Parser = INLINE) -> x509.Certificate | CodeRefused:
-    """Return the certificate of a code to its initiator.
+def take_shown(tx: Tx, command: RedeemCode) -> bytes | CodeRefused:
+    """Return the certificate of a code (DER, to be parsed after the transaction) to its initiator.
 
     A refusal is returned, not raised, so that the transaction commits.
     """
@@ -159,4 +158,4 @@ def take_shown(tx: Tx, command: RedeemCode, parser: Parser = INLINE) -> x509.Cer
         or not hmac.compare_digest(shown.code_challenge, challenge_of(command.code_verifier))
     ):
         return CodeRefused()
-    return reading.read_certificate(parser, shown.certificate)
+    return shown.certificate

@@ -4,8 +4,7 @@ The attempts are consumed and committed before any PIN is verified.
 """
 
 import base64
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.issuance import pin_store, revocation, store
@@ -30,13 +29,11 @@ from shared.errors import Refused
 from shared.events.issuance import CSRReceived
 from shared.messaging import outbox
 from shared.pki.names import NameRefused, server_name
-from shared.tx import Tx
+from shared.tx import Begin, Tx
 from shared.validation import texts
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ItemId
 from shared.web.auth import Caller
-
-Begin = Callable[[], AbstractContextManager[Tx]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from services.issuance import csr_intake
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR
-from services.issuance.csr_intake import Begin
 from services.issuance.domain import OrderState
 from services.issuance.key_policy import KeyPolicy, key_objection
 from services.issuance.refusals import KeyNotAllowed
 from shared.errors import Refused
 from shared.events.issuance import CSRReceived
 from shared.pki.names import certificate_names, server_name
+from shared.tx import Begin
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ItemId
 from shared.web.auth import Caller

@@ -31,9 +31,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def _audit_refused_attestation(view: View) -> View:
-    """Decorate a view to audit refused attestations in a separate transaction, because the request's own is rolled
-    back.
-    """
+    """Decorate a view to audit refused attestations in a transaction of their own: the refused one is rolled back."""
 
     @wraps(view)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -55,7 +53,7 @@ def _audit_refused_attestation(view: View) -> View:
 @refuses(DocumentRefused, TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, NonceSpent, RecordUnusable)
 @openapi.takes_header(DRAFT_TICKET_HEADER, "As application gave it with the document; within 15 minutes")
 @_audit_refused_attestation
-@request.command
+@request.steps
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def create_attestation(command: Attest) -> Evidence:
@@ -65,5 +63,5 @@ def create_attestation(command: Attest) -> Evidence:
     flask.g.attesting = command
     keys = Keys(signing=deps().key, application=deps().application_keys)
     return attesting.attest(
-        request.tx(), command, request.caller(), trust=deps().trust, keys=keys, parser=deps().parser
+        request.transaction, command, request.caller(), trust=deps().trust, keys=keys, parser=deps().parser
     )

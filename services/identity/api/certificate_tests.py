@@ -46,9 +46,10 @@ def show_certificate() -> flask.Response:
 def show_report(command: RedeemCode) -> Report:
     """Exchange a code for the findings about the presented certificate."""
     with request.transaction() as tx:
-        certificate = examining.take_shown(tx, command, deps().parser)
-    if isinstance(certificate, CodeRefused):
-        raise certificate
+        shown = examining.take_shown(tx, command)
+    if isinstance(shown, CodeRefused):
+        raise shown
+    certificate = reading.read_certificate(deps().parser, shown)
     with request.transaction() as tx:
         return examining.examine(tx, certificate, trust=deps().trust)
 
@@ -60,8 +61,8 @@ def show_report(command: RedeemCode) -> Report:
 @blp.response(200, ReportSchema)
 def show_signer(command: AnswerChallenge) -> Report:
     """Return the findings about the e-Cert that signed a challenge, and use up the challenge; without a sign-in."""
+    certificate = challenging.verify(request.transaction, command, deps().parser)
     with request.transaction() as tx:
-        certificate = challenging.verify(tx, command, deps().parser)
         challenging.take(tx, command)
         return examining.examine(tx, certificate, trust=deps().trust)
 

@@ -106,8 +106,7 @@ def answer_challenge(command: AnswerChallenge) -> dict[str, Any]:
     """Sign in with a signature over a challenge; a refused one does not use up the challenge."""
     signer: str | None = None
     try:
-        with request.transaction() as tx:
-            certificate = challenging.verify(tx, command, deps().parser)
+        certificate = challenging.verify(request.transaction, command, deps().parser)
         signer = sha256(certificate)
         with request.transaction() as tx:
             tokens = challenging.sign_in(tx, command, certificate, trust=deps().trust, key=deps().key)
