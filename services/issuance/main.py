@@ -19,7 +19,7 @@ from services.issuance import (
     revocation,
     state_recovery,
     store,
-    withholding,
+    waiting_cancellations,
     work,
 )
 from services.issuance.ca import lint
@@ -107,7 +107,7 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
         ("seal-pin", partial(work.seal_next_pin, pool, maker)),
         ("issue", partial(work.issue_next, pool, deps)),
         ("publish-crl", partial(work.publish_next_crl, pool, deps.issuer)),
-        ("answer-cancellation", withholding.answerer(pool)),
+        ("answer-cancellation", waiting_cancellations.answerer(pool)),
     ]
 
 

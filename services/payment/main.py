@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.payment import extracts, handlers, outcomes, store, work
-from services.payment.gateway import CALL_TIMEOUT_SECONDS, ProviderGateway
+from services.payment.provider_adapter import CALL_TIMEOUT_SECONDS, ProviderAdapter
 from services.payment.settings import Settings, read_service_settings, read_settings
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -35,7 +35,7 @@ def make_app(pool: Pool) -> "flask.Flask":
 
     settings = read_settings()
     deps = api.Deps(
-        provider=make_gateway(settings),
+        provider=make_provider(settings),
         record=outcomes.recorder(SigningKey.load(settings.signing_key_file)),
         webhook_secrets=settings.webhook_secrets,
         return_url=settings.return_url,
@@ -52,9 +52,9 @@ def make_app(pool: Pool) -> "flask.Flask":
     )
 
 
-def make_gateway(settings: Settings) -> ProviderGateway:
+def make_provider(settings: Settings) -> ProviderAdapter:
     """Return the client of the provider; in production it refuses a sandbox."""
-    return ProviderGateway(
+    return ProviderAdapter(
         url=settings.provider_url, api_key=settings.provider_api_key, live_only=settings.is_production
     )
 
@@ -63,11 +63,11 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
     require_lease("capture, refund", work.LEASE, calls=timedelta(seconds=work.CALLS * CALL_TIMEOUT_SECONDS))
     settings = read_settings()
-    gateway = make_gateway(settings)
+    provider = make_provider(settings)
     record = outcomes.recorder(SigningKey.load(settings.signing_key_file))
     return (
-        ("capture", partial(work.capture_next, pool, gateway, record)),
-        ("refund", partial(work.refund_next, pool, gateway)),
+        ("capture", partial(work.capture_next, pool, provider, record)),
+        ("refund", partial(work.refund_next, pool, provider)),
     )
 
 

@@ -6,7 +6,7 @@ from deploy.gateway import rules
 from services.identity import crl_sources
 from services.issuance.ca import pkcs11_signer
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
-from services.payment import gateway as provider
+from services.payment import provider_adapter as provider
 from shared.lifecycle import STALE_AFTER_SECONDS
 from shared.messaging import consumer, relay
 from shared.web import gunicorn_server

@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import pytest
 
-from services.payment.gateway import ProviderGateway
+from services.payment.provider_adapter import ProviderAdapter
 
 _BATCH_TIMEOUT_SECONDS: Final = 30
 
 
 class StoppedCall:
-    """The first call of a gateway's method: it stops before it asks the provider, until it is let go on."""
+    """The first call of an adapter's method: it stops before it asks the provider, until it is let go on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
         self._begun, self._released = threading.Event(), threading.Event()
-        original = getattr(ProviderGateway, method)
+        original = getattr(ProviderAdapter, method)
 
         def call(*args: Any) -> Any:
             if not self._begun.is_set():
@@ -25,7 +25,7 @@ class StoppedCall:
                 assert self._released.wait(_BATCH_TIMEOUT_SECONDS)
             return original(*args)
 
-        monkeypatch.setattr(ProviderGateway, method, call)
+        monkeypatch.setattr(ProviderAdapter, method, call)
 
     def wait(self) -> None:
         """Wait until a worker stands in the call."""

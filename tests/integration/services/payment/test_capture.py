@@ -256,7 +256,7 @@ def test_payment_paid_before_the_answer_of_its_opening_arrived_is_captured(world
     world.sandbox.order_fault("create", "lost")
     assert world.ask_for_checkout(renewal_id).status_code == 503
     (reference,) = world.checkout_ids(renewal_id)
-    session = world.gateway().find_checkout(_checkout(world, renewal_id))
+    session = world.adapter().find_checkout(_checkout(world, renewal_id))
     assert session is not None
     world.sandbox.press(session.checkout_url, "pay")
     assert world.post_webhook(reference).status_code == 204
@@ -329,7 +329,7 @@ def test_failing_payments_delay_no_other(world: World, monkeypatch: pytest.Monke
     raised = 0
     for _ in range(5):
         try:
-            work.capture_next(world.pool, world.gateway(), record, clock=world.clock)
+            work.capture_next(world.pool, world.adapter(), record, clock=world.clock)
         except RuntimeError:
             raised += 1
     assert (raised, world.state(sound)) == (3, "captured")

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.payment import api, handlers, outcomes, work
-from services.payment.gateway import ProviderGateway
+from services.payment.provider_adapter import ProviderAdapter
 from services.payment.webhook import decode_secret
 from shared.errors import Ignored
 from shared.events.application import (
@@ -57,7 +57,7 @@ class World(BaseWorld):
             keys=KeySet.parse({"keys": [self.identity_key.jwk()]}),
             fingerprints=FINGERPRINTS,
             deps=api.Deps(
-                provider=self.gateway(),
+                provider=self.adapter(),
                 record=outcomes.recorder(self.payment_key),
                 webhook_secrets=(decode_secret(NEW_SECRET),),
                 return_url=RETURN_URL,
@@ -70,8 +70,8 @@ class World(BaseWorld):
     def clock(self) -> datetime:
         return datetime.now(UTC) + self.later
 
-    def gateway(self) -> ProviderGateway:
-        return ProviderGateway(url=self.provider_url or self.sandbox.url, api_key=API_KEY, live_only=False)
+    def adapter(self) -> ProviderAdapter:
+        return ProviderAdapter(url=self.provider_url or self.sandbox.url, api_key=API_KEY, live_only=False)
 
     def handle(self, event: Event) -> None:
         """Run the handler of an event, without inbox. Raises what the handler raises."""
@@ -93,10 +93,10 @@ class World(BaseWorld):
         return event.renewal_id
 
     def capture_next(self) -> bool:
-        return work.capture_next(self.pool, self.gateway(), outcomes.recorder(self.payment_key), clock=self.clock)
+        return work.capture_next(self.pool, self.adapter(), outcomes.recorder(self.payment_key), clock=self.clock)
 
     def refund_next(self) -> bool:
-        return work.refund_next(self.pool, self.gateway(), clock=self.clock)
+        return work.refund_next(self.pool, self.adapter(), clock=self.clock)
 
     def work(self) -> None:
         """Everything that is due now."""

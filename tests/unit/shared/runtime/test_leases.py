@@ -11,7 +11,7 @@ from services.identity import work as identity
 from services.issuance import certificate_issuance
 from services.issuance.ca import pkcs11_signer
 from services.mailing import print_work
-from services.payment import gateway
+from services.payment import provider_adapter
 from services.payment import work as payment
 from shared.runtime.task_loop import SETTLE, LeaseTooShort, require_lease
 
@@ -21,7 +21,9 @@ SERVICES = Path(__file__).parents[4] / "services"
 @pytest.mark.parametrize(
     ("lease", "calls"),
     [
-        pytest.param(payment.LEASE, timedelta(seconds=payment.CALLS * gateway.CALL_TIMEOUT_SECONDS), id="payment"),
+        pytest.param(
+            payment.LEASE, timedelta(seconds=payment.CALLS * provider_adapter.CALL_TIMEOUT_SECONDS), id="payment"
+        ),
         pytest.param(identity.LEASE, crl_sources.MAX_CALL_TIME, id="identity"),
         pytest.param(certificate_issuance.LEASE, pkcs11_signer.MAX_SIGNING_TIME, id="issuance"),
         pytest.param(print_work.LEASE, timedelta(0), id="print"),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.issuance import handlers, withholding
+from services.issuance import handlers, waiting_cancellations
 from shared.errors import Ignored
 from shared.events.application import CancellationRequested
 from shared.messaging.inbox import CONFLICT, Place
@@ -33,17 +33,17 @@ def cancelled_behind_a_held_event(world: World) -> Renewal:
 
 def test_cancellation_behind_a_held_event_is_answered_after_a_minute(world: World) -> None:
     renewal = cancelled_behind_a_held_event(world)
-    assert not withholding.answer_next(world.pool, clock=world.clock)
+    assert not waiting_cancellations.answer_next(world.pool, clock=world.clock)
     world.now += timedelta(minutes=1)
-    assert withholding.answer_next(world.pool, clock=world.clock)
-    assert not withholding.answer_next(world.pool, clock=world.clock)
+    assert waiting_cancellations.answer_next(world.pool, clock=world.clock)
+    assert not waiting_cancellations.answer_next(world.pool, clock=world.clock)
     assert answers(world, renewal) == ["issuance-withheld"]
 
 
 def test_events_that_are_redriven_after_the_answer_open_no_order_and_get_the_same_answer(world: World) -> None:
     renewal = cancelled_behind_a_held_event(world)
     world.now += timedelta(minutes=1)
-    assert withholding.answer_next(world.pool, clock=world.clock)
+    assert waiting_cancellations.answer_next(world.pool, clock=world.clock)
     with world.begin() as tx, pytest.raises(Ignored, match="withheld"):
         handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     cancellations = [one for one in handlers.subscriptions(keys=world.keys) if one.event_type is CancellationRequested]
@@ -59,7 +59,7 @@ def test_cancellation_behind_a_conflict_waits_for_an_operator(world: World) -> N
     world.now += timedelta(minutes=1)
     with world.begin() as tx:
         tx.conn.execute("UPDATE inbox SET held_reason = %s", (CONFLICT,))
-    assert not withholding.answer_next(world.pool, clock=world.clock)
+    assert not waiting_cancellations.answer_next(world.pool, clock=world.clock)
     assert answers(world, renewal) == []
 
 
@@ -69,7 +69,7 @@ def test_key_that_is_no_renewal_is_skipped(world: World) -> None:
     with world.begin() as tx:
         tx.conn.execute("UPDATE parked_events SET key = 'nonsense'")
         tx.conn.execute("UPDATE inbox SET key = 'nonsense'")
-    assert not withholding.answer_next(world.pool, clock=world.clock)
+    assert not waiting_cancellations.answer_next(world.pool, clock=world.clock)
     assert isinstance(renewal.renewal_id, UUID)
 
 

@@ -46,7 +46,7 @@ def _http() -> requests.Session:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProviderGateway:
+class ProviderAdapter:
     """Client of the provider at `url`. With `live_only` it refuses a provider that is a sandbox."""
 
     url: str

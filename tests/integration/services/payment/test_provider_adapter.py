@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.payment.domain import Checkout, CheckoutId, CheckoutState, PaymentId, SessionStatus
-from services.payment.gateway import ProviderGateway
+from services.payment.provider_adapter import ProviderAdapter
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
 from tests.integration.services.payment.sandbox_process import API_KEY, Sandbox
 from tests.support.servers import silent_server
 
 
-def gateway(url: str, *, live_only: bool = False, api_key: str = API_KEY) -> ProviderGateway:
-    return ProviderGateway(url=url, api_key=api_key, live_only=live_only)
+def adapter(url: str, *, live_only: bool = False, api_key: str = API_KEY) -> ProviderAdapter:
+    return ProviderAdapter(url=url, api_key=api_key, live_only=live_only)
 
 
 def new_checkout() -> Checkout:
@@ -58,7 +58,7 @@ def http(body: bytes, status: str = "200 OK") -> bytes:
 
 
 def test_checkout_is_opened_found_and_closed(sandbox: Sandbox) -> None:
-    provider = gateway(sandbox.url)
+    provider = adapter(sandbox.url)
     checkout = new_checkout()
     assert provider.find_checkout(checkout) is None
     opened = provider.open_checkout(checkout)
@@ -68,7 +68,7 @@ def test_checkout_is_opened_found_and_closed(sandbox: Sandbox) -> None:
 
 
 def test_closing_a_paid_checkout_says_that_it_is_paid(sandbox: Sandbox) -> None:
-    provider = gateway(sandbox.url)
+    provider = adapter(sandbox.url)
     opened = provider.open_checkout(new_checkout())
     sandbox.press(opened.checkout_url, "pay")
     assert provider.close_checkout(opened).status is SessionStatus.PAID
@@ -77,29 +77,29 @@ def test_closing_a_paid_checkout_says_that_it_is_paid(sandbox: Sandbox) -> None:
 def test_permanently_invalid_order_is_refused_with_the_providers_reason(sandbox: Sandbox) -> None:
     late = Checkout(**vars(new_checkout()) | {"expires_at": datetime.now(UTC) - timedelta(hours=1)})
     with pytest.raises(ProviderRefused) as caught:
-        gateway(sandbox.url).open_checkout(late)
+        adapter(sandbox.url).open_checkout(late)
     assert caught.value.code == "bad_expiry"
 
 
 def test_same_key_with_another_body_is_refused(sandbox: Sandbox) -> None:
     checkout = new_checkout()
-    gateway(sandbox.url).open_checkout(checkout)
+    adapter(sandbox.url).open_checkout(checkout)
     with pytest.raises(ProviderRefused) as caught:
-        gateway(sandbox.url).open_checkout(Checkout(**vars(checkout) | {"amount_minor": 1}))
+        adapter(sandbox.url).open_checkout(Checkout(**vars(checkout) | {"amount_minor": 1}))
     assert caught.value.code == "idempotency_key_reused"
 
 
 def test_wrong_api_key_is_unavailable_and_not_a_refusal(sandbox: Sandbox) -> None:
     with pytest.raises(ProviderUnavailable):
-        gateway(sandbox.url, api_key="sk_sandbox_wrong").open_checkout(new_checkout())
+        adapter(sandbox.url, api_key="sk_sandbox_wrong").open_checkout(new_checkout())
 
 
 def test_production_refuses_a_provider_in_sandbox_mode(sandbox: Sandbox) -> None:
     checkout = new_checkout()
-    gateway(sandbox.url).open_checkout(checkout)
+    adapter(sandbox.url).open_checkout(checkout)
     for call in (
-        gateway(sandbox.url, live_only=True).open_checkout,
-        gateway(sandbox.url, live_only=True).find_checkout,
+        adapter(sandbox.url, live_only=True).open_checkout,
+        adapter(sandbox.url, live_only=True).find_checkout,
     ):
         with pytest.raises(ProviderUnavailable, match="sandbox"):
             call(checkout)
@@ -129,13 +129,13 @@ UNREADABLE = [
 @pytest.mark.parametrize("answer", UNREADABLE, ids=range(len(UNREADABLE)))
 def test_unreadable_answer_is_unavailable(answer: bytes) -> None:
     with provider_answering(answer) as url, pytest.raises(ProviderUnavailable):
-        gateway(url).find_checkout(new_checkout())
+        adapter(url).find_checkout(new_checkout())
 
 
 def test_connection_is_closed_after_each_call() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as caller:
         server.settimeout(5)
-        provider = gateway(f"http://127.0.0.1:{server.getsockname()[1]}")
+        provider = adapter(f"http://127.0.0.1:{server.getsockname()[1]}")
         for _ in range(2):
             found = caller.submit(provider.find_checkout, new_checkout())
             connection, _ = server.accept()
@@ -149,5 +149,5 @@ def test_silent_provider_is_unavailable_after_the_timeout() -> None:
     with silent_server() as address:
         begun = time.monotonic()
         with pytest.raises(ProviderUnavailable):
-            gateway(f"http://{address}").find_checkout(new_checkout())
+            adapter(f"http://{address}").find_checkout(new_checkout())
         assert time.monotonic() - begun < 8
