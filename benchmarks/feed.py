@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final
 
-from backoffice.kit.client import Access, FeedClient
+from backoffice.kit.client import FeedClient
 from benchmarks.figures import Figure, latencies
 from benchmarks.latency import RATES
 from benchmarks.loops import first_poll, life, started
@@ -26,6 +26,7 @@ from shared.messaging import codec, kafka_clients, outbox, relay
 from shared.settings import KafkaSettings
 from shared.tx import transaction
 from shared.vocabulary import RenewalId
+from shared.web.https_client import Endpoint
 
 GROUP: Final = "the feed over HTTP, through the gateway"
 _PAGE: Final = 1000
@@ -144,7 +145,7 @@ def _relaying(report: Connection, database: str, settings: KafkaSettings, folder
         relay.run(pool, lambda: kafka_clients.make_producer(settings, "benchmark"), stop, feed=load_feed(folder))
 
 
-def _polling(report: Connection, access: Access, position: int) -> None:
+def _polling(report: Connection, access: Endpoint, position: int) -> None:
     """Run a reader at the head."""
     stop = life()
     client = FeedClient(access)
@@ -171,13 +172,13 @@ def _reading(report: Connection, settings: KafkaSettings) -> None:
     client.close(timeout_ms=1000)
 
 
-def _access(practice: Practice) -> Access:
+def _access(practice: Practice) -> Endpoint:
     told = practice.environment("benchmark", practice.folder)
-    return Access(
+    return Endpoint(
         url=told["FEED_URL"],
         certificate=Path(told["FEED_CLIENT_CERTIFICATE_FILE"]),
         key=Path(told["FEED_CLIENT_KEY_FILE"]),
-        ca=Path(told["FEED_CA_FILE"]),
+        ca_file=Path(told["FEED_CA_FILE"]),
         address=("127.0.0.1", practice.port),
     )
 

@@ -11,12 +11,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal import languages, messages, refusals, session, web
-from portal.gateway import APIProblem, APIUnavailable
 from portal.languages import Edition, EditionConverter, gettext
 from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
 from shared.validation import budgets
 from shared.web import html, request_metrics
+from shared.web.https_client import APIProblem, APIUnavailable
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from werkzeug.exceptions import NotFound
 
 from portal import web
-from portal.gateway import APIProblem, APIUnavailable
+from shared.web.https_client import APIProblem, APIUnavailable
 
 _VERSION: Final = re.compile(r"[0-9][0-9.-]{0,19}")
 _KEEP_SECONDS: Final = 300.0

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from portal.gateway import APIProblem
 from portal.languages import N_, gettext
+from shared.web.https_client import APIProblem
 
 UNAVAILABLE: Final = N_("The service does not answer just now. Nothing is lost: load the page again in a moment.")
 NOT_FOUND: Final = N_("There is no such page. Check the address, or start from the start page.")

@@ -13,8 +13,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import csr_text, languages, session
-from portal.gateway import API, Reply
+from portal.gateway import API
 from portal.settings import Settings
+from shared.web.https_client import Reply
 
 View = TypeVar("View", bound=Callable[..., Any])
 REFRESH_SECONDS: Final = 5

@@ -9,13 +9,14 @@ import structlog
 from kafka.errors import KafkaError
 
 from backoffice.kit.booking import book
-from backoffice.kit.client import FeedClient, FeedUnavailable
+from backoffice.kit.client import FeedClient
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.order import Finding, Kind, Order
 from backoffice.kit.sources import PAGE, Batch, Source
 from backoffice.kit.state import State
 from shared.events.base import Envelope
 from shared.lifecycle import StopSignal
+from shared.web.https_client import APIUnavailable
 
 log = structlog.get_logger()
 
@@ -71,12 +72,12 @@ class Follower:
         return self._order.repeats
 
     def run(self, stop: StopSignal, *, until: int | None = None) -> None:
-        """Follow until stopped, or until the position `until` is recorded. Raises FeedRefused."""
+        """Follow until stopped, or until the position `until` is recorded. Raises APIProblem."""
         while not stop.is_set() and (until is None or self._state.next_position <= until):
             stop.beat()
             try:
                 self.turn()
-            except (FeedUnavailable, KafkaError) as error:
+            except (APIUnavailable, KafkaError) as error:
                 log.warning("kit.unavailable", error=f"{type(error).__name__}: {error}")
                 stop.wait(RETRY_DELAY_SECONDS)
 

@@ -15,7 +15,7 @@ from typing import Final
 from kafka.errors import KafkaError
 
 from backoffice.kit import exporting, verifying
-from backoffice.kit.client import FEED, FeedClient, FeedRefused, FeedUnavailable, Page
+from backoffice.kit.client import FEED, FeedClient, Page
 from backoffice.kit.following import Follower, Patience
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.order import Finding, Kind
@@ -29,6 +29,7 @@ from shared.messaging import kafka_clients
 from shared.observability import logs
 from shared.security.tokens import KeySet
 from shared.validation import texts
+from shared.web.https_client import APIProblem, APIUnavailable
 
 FINDINGS: Final = 1
 # Its function `main` takes the arguments and returns the exit status.
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure("backoffice", options.command, os.environ.get("LOG_LEVEL", "WARNING"), out=sys.stderr)
     try:
         return int(options.run(options))
-    except (FeedRefused, FeedUnavailable, AnotherBeginning, KafkaError) as refused:
+    except (APIProblem, APIUnavailable, AnotherBeginning, KafkaError) as refused:
         print(f"backoffice: {refused}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from backoffice.kit.client import Access
 from shared.settings import Env, KafkaSettings, read_env, read_kafka, seal
+from shared.web.https_client import Endpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,7 @@ class KitSettings:
 
     kafka: KafkaSettings | None
     group: str
-    http: Access | None
+    http: Endpoint | None
     jwks_file: Path | None
     state_file: Path
     patience_seconds: float
@@ -36,13 +36,13 @@ def read_settings(*, needs_kafka: bool, needs_http: bool) -> KitSettings:
     kafka = read_kafka(env) if needs_kafka else None
     http = None
     if needs_http or env.is_set("FEED_URL"):
-        http = Access(
+        http = Endpoint(
             url=env.str("FEED_URL", description="Address of the feed over HTTP"),
             certificate=env.path(
                 "FEED_CLIENT_CERTIFICATE_FILE", description="Certificate of a registered reader (PEM)"
             ),
             key=env.path("FEED_CLIENT_KEY_FILE", description="Key of that certificate (PEM)"),
-            ca=env.path(
+            ca_file=env.path(
                 "FEED_CA_FILE", None, description="CA of the gateway's certificate (PEM); by default the system's CAs"
             ),
             address=_address(
@@ -68,7 +68,7 @@ def read_settings(*, needs_kafka: bool, needs_http: bool) -> KitSettings:
     return settings
 
 
-def _read_jwks_file(env: Env, http: Access | None) -> Path | None:
+def _read_jwks_file(env: Env, http: Endpoint | None) -> Path | None:
     default = () if http is None else (None,)
     found: Path | None = env.path(
         "FEED_JWKS_FILE", *default, description="Public keys of the feed (JWK set); over HTTP they can be fetched"

@@ -56,7 +56,7 @@ class HTTPSource:
         self._wait = wait_seconds
 
     def poll(self, next_position: int, seconds: float) -> Batch:
-        """Return the next page. Raises FeedAway, FeedRefused."""
+        """Return the next page. Raises APIUnavailable, APIProblem."""
         page = self._client.page(next_position - 1, limit=PAGE, wait=min(self._wait, int(seconds)))
         return Batch(events=page.events, unreadable=page.unreadable, complete_to=page.last)
 

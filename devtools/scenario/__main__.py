@@ -9,17 +9,17 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from urllib3.exceptions import HTTPError
 
 from deploy.local import samples
 from deploy.local.installation import DEFAULT_FOLDER
 from deploy.local.run import EXPECTED, Progress, said
 from devtools.scenario.ar import AR
 from devtools.scenario.clerk import import_subscriptions, post_batch
-from devtools.scenario.gateway_client import Problem, TimedOut, wait_for
+from devtools.scenario.gateway_client import TimedOut, wait_for
 from devtools.scenario.journey import Journey, Leg
 from devtools.scenario.target import Target, find_or_start
 from services.issuance.ca.lint import pkilint_findings
+from shared.web.https_client import APIProblem, APIUnavailable
 
 # Steps on the AR's own computer count as the AR's time, not the system's.
 _BY_HAND: Final = ("keys and CSRs made", "batch taken to the post")
@@ -36,7 +36,7 @@ def main() -> None:
             good = demonstrate(target)
     except EXPECTED as error:
         raise SystemExit(f"\n{said(error, options.folder)}") from None
-    except (Problem, TimedOut, HTTPError) as error:
+    except (APIProblem, APIUnavailable, TimedOut) as error:
         raise SystemExit(f"\nThe renewal got stuck: {error} (logs: {options.folder.resolve() / 'logs'})") from None
     except KeyboardInterrupt:
         raise SystemExit(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Answer, Gateway, Problem, plain_http, wait_for
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Gateway, plain_http, wait_for
+from shared.web.https_client import APIProblem, Reply
 
 # The gateway writes header names in lower case.
 TICKET: Final = "draft-ticket"
+_NOT_YET: Final = ("payment-not-ready", "unavailable", "provider-unavailable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,11 @@ class AR:
         self._api.close()
         self._sign_in.close()
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Reply:
         """Send a GET request with the access token."""
         return self._api.request("GET", path, token=self.token)
 
-    def post(
-        self, path: str, body: Any = None, key: str | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def post(self, path: str, body: Any = None, key: str | None = None, headers: dict[str, str] | None = None) -> Reply:
         """Send a POST request with the access token."""
         return self._api.request("POST", path, body, token=self.token, key=key, headers=headers)
 
@@ -118,8 +118,8 @@ class AR:
     ) -> dict[str, Any] | None:
         try:
             answer: dict[str, Any] = (self.get(path) if body is None else self.post(path, body, key)).json()
-        except Problem as problem:
-            if problem.type.endswith((":payment-not-ready", ":unavailable", ":provider-unavailable")):
+        except APIProblem as problem:
+            if problem.slug in _NOT_YET:
                 return None
             raise
         return answer
@@ -133,7 +133,7 @@ class AR:
         """Return the items with an open order."""
         try:
             found = self.get(f"/issuance/v1/renewals/{renewal_id}/orders").json()
-        except Problem as problem:
+        except APIProblem as problem:
             if problem.status == 404:
                 return []
             raise
@@ -164,7 +164,7 @@ class AR:
         """Download the chain. Returns None while there is no certificate."""
         try:
             chain = self.get(f"/issuance/v1/orders/{order.item_id}/certificate").body
-        except Problem as problem:
+        except APIProblem as problem:
             if problem.status in (404, 409):
                 return None
             raise

@@ -1,6 +1,5 @@
 """Client of the gateway: HTTPS to 127.0.0.1 under the public names, problems as exceptions."""
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,38 +10,19 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
+from shared.web.https_client import APIProblem, APIUnavailable, Endpoint, HTTPSClient, Limits, Reply, exchange
+
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
 
 T = TypeVar("T")
 _TRY_AGAIN: Final = (502, 503, 504)
-
-
-class Problem(Exception):
-    """An answer with a problem document."""
-
-    def __init__(self, status: int, document: dict[str, Any]) -> None:
-        super().__init__(f"{status} {document.get('type')}: {document.get('detail') or document.get('title')}")
-        self.status = status
-        self.type = str(document.get("type", ""))
-        self.document = document
+_MAX_BYTES: Final = 16 * 1024 * 1024
+_LIMITS: Final = Limits(connections=4, connect_timeout=5.0, read_timeout=30.0, max_bytes=_MAX_BYTES)
 
 
 class TimedOut(Exception):
     """The condition did not become true in time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A response."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-    def json(self) -> Any:
-        """Return the body, parsed as JSON."""
-        return json.loads(self.body)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +39,22 @@ class Gateway:
 
     def connect(self, host: str, *, certificate: Path | None = None, key: Path | None = None) -> "Connection":
         """Return a connection pool to one public name, with a client certificate if there is one."""
-        pool = urllib3.HTTPSConnectionPool(
-            "127.0.0.1",
-            self.port,
-            server_hostname=host,
-            assert_hostname=host,
-            ca_certs=str(self.ca_file),
-            cert_file=None if certificate is None else str(certificate),
-            key_file=None if key is None else str(key),
-            maxsize=4,
-            retries=False,
-            timeout=urllib3.Timeout(connect=5, read=30),
+        endpoint = Endpoint(
+            url=f"https://{host}:{self.port}",
+            address=("127.0.0.1", self.port),
+            ca_file=self.ca_file,
+            certificate=certificate,
+            key=key,
         )
         trace = {} if self.traceparent is None else {"traceparent": self.traceparent}
-        return Connection(pool=pool, host=f"{host}:{self.port}", patience=self.patience, headers=trace)
+        return Connection(client=HTTPSClient(endpoint, _LIMITS), patience=self.patience, headers=trace)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """Requests to one public name."""
 
-    pool: urllib3.HTTPConnectionPool
-    host: str
+    client: HTTPSClient
     patience: float
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,54 +66,34 @@ class Connection:
         *,
         token: str | None = None,
         key: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Answer:
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         """Send one request, and repeat it with the same key while the system is unavailable.
 
-        Raises Problem for an error answer, urllib3's HTTPError without an answer.
+        Raises APIProblem for an error answer, APIUnavailable without an answer.
         """
-        sent = {"Host": self.host, **self.headers, **(headers or {})}
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
-        if method == "POST":
-            sent["Idempotency-Key"] = key or uuid.uuid4().hex
-        raw = None
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-            raw = json.dumps(body).encode()
-        return patiently(lambda: _answer(self.pool.request(method, path, body=raw, headers=sent)), self.patience)
+        sent = {**self.headers, **(headers or {})}
+        key = key or uuid.uuid4().hex
+        return patiently(
+            lambda: self.client.request(method, path, body, token=token, key=key, headers=sent), self.patience
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        self.pool.close()
+        self.client.close()
 
 
-def _answer(response: urllib3.BaseHTTPResponse) -> Answer:
-    answer = Answer(status=response.status, body=response.data, headers=dict(response.headers))
-    if response.status >= 400:
-        raise Problem(response.status, _document(answer))
-    return answer
-
-
-def patiently(ask: Callable[[], Answer], patience: float) -> Answer:
+def patiently(ask: Callable[[], Reply], patience: float) -> Reply:
     """Repeat the request until its answer is not "try again later"."""
     until = time.monotonic() + patience
     while True:
         try:
             return ask()
-        except (urllib3.exceptions.HTTPError, Problem) as error:
-            away = not isinstance(error, Problem) or error.status in _TRY_AGAIN or error.type.endswith("-in-use")
-            if not away or time.monotonic() > until:
+        except (APIUnavailable, APIProblem) as error:
+            later = not isinstance(error, APIProblem) or error.status in _TRY_AGAIN or error.slug.endswith("-in-use")
+            if not later or time.monotonic() > until:
                 raise
             time.sleep(0.25)
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    try:
-        document = answer.json()
-    except ValueError:
-        return {"title": answer.body[:200].decode("utf-8", "replace")}
-    return document if isinstance(document, dict) else {"title": str(document)}
 
 
 def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, every: float = 0.02) -> T:
@@ -152,10 +106,10 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, 
     return found
 
 
-def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Answer:
+def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Reply:
     """Send a request to a page outside the gateway whose .localhost name Python does not resolve."""
     parts = urlsplit(url)
-    pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, retries=False, timeout=15)
+    pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, timeout=15)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = {"Host": parts.netloc}
     if fields:
@@ -163,7 +117,7 @@ def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields
     body = urlencode(fields) if fields else None
     try:
         return patiently(
-            lambda: _answer(pool.request(method, path, body=body, headers=headers, redirect=False)), patience
+            lambda: exchange(pool, method, path, body=body, headers=headers, max_bytes=_MAX_BYTES), patience
         )
     finally:
         pool.close()

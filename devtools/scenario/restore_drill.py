@@ -32,10 +32,10 @@ from devtools.scenario import invariants
 from devtools.scenario.ar import Order
 from devtools.scenario.clerk import import_subscriptions
 from devtools.scenario.crash_drill import READY_SECONDS
-from devtools.scenario.gateway_client import Problem
 from devtools.scenario.journey import Journey
 from devtools.scenario.postbox import Postbox
 from devtools.scenario.target import Target
+from shared.web.https_client import APIProblem
 
 ACTOR: Final = "drill"
 # Expected while a restored issuance reads its events again, and until the letters with the new PINs arrive.
@@ -217,8 +217,8 @@ def submit(journey: Journey) -> None:
     """Submit, with a new draft if a restored application lost the first one."""
     try:
         journey.submit()
-    except Problem as problem:
-        if not problem.type.endswith("renewal-not-found"):
+    except APIProblem as problem:
+        if problem.slug != "renewal-not-found":
             raise
         journey.submit()
 
@@ -239,8 +239,8 @@ def _hand_in(journey: Journey, order: Order, csr: str) -> None:
     while True:
         try:
             return journey.hand_in(order, csr)
-        except Problem as problem:
-            if not problem.type.endswith(MAY_PASS) or time.monotonic() > until:
+        except APIProblem as problem:
+            if problem.slug not in MAY_PASS or time.monotonic() > until:
                 raise
             time.sleep(LETTER_SECONDS)
             journey.receive_letters()

@@ -7,9 +7,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import languages, refusals, web
-from portal.gateway import APIProblem
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
+from shared.web.https_client import APIProblem
 
 blp: Final = flask.Blueprint("certificates", __name__)
 _MAX_ADDITIONAL_SERVERS: Final = 500

@@ -9,10 +9,10 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import csr_guides, csr_text, refusals, session, web
-from portal.gateway import APIProblem
 from portal.languages import gettext
 from portal.pages import orders
 from portal.web import FormError, check_form, signed_in
+from shared.web.https_client import APIProblem
 
 blp: Final = flask.Blueprint(
     "csrs", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>/orders/<uuid:item_id>"

@@ -8,9 +8,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import languages, session, web
-from portal.gateway import APIProblem, APIUnavailable
 from portal.pages import renewals, signing_in
 from portal.web import signed_in
+from shared.web.https_client import APIProblem, APIUnavailable
 
 blp: Final = flask.Blueprint("payment", __name__)
 _PAGE: Final = "/<edition:edition>/renewals/<uuid:renewal_id>/payment"

@@ -10,10 +10,10 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import languages, messages, progress, published, refusals, signing_guides, web
-from portal.gateway import APIProblem, Reply
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
 from shared.pki import armour
+from shared.web.https_client import APIProblem, Reply
 
 blp: Final = flask.Blueprint("renewals", __name__, url_prefix="/<edition:edition>/renewals/<uuid:renewal_id>")
 # Above identity's limit for a signature, and far below the size of a file chosen by mistake.

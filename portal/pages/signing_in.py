@@ -15,9 +15,9 @@ import structlog
 from werkzeug.wrappers import Response
 
 from portal import languages, refusals, session, web
-from portal.gateway import APIProblem, APIUnavailable
 from portal.session import Pending, Session
 from portal.web import FormError
+from shared.web.https_client import APIProblem, APIUnavailable
 
 log = structlog.get_logger()
 blp: Final = flask.Blueprint("signing_in", __name__)

@@ -7,9 +7,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from portal import messages, refusals, session, web
-from portal.gateway import APIProblem
 from portal.pages import signing_in
 from portal.web import FormError
+from shared.web.https_client import APIProblem
 
 blp: Final = flask.Blueprint("testing", __name__, url_prefix="/<edition:edition>/test-e-cert")
 

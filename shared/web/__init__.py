@@ -1,1 +1,1 @@
-"""HTTP: application factory, requests, problems, idempotency, authentication and the server."""
+"""HTTP: application factory, requests, problems, idempotency, authentication, the server; a client of the gateway."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Final
 
-from backoffice.kit.client import Access, FeedClient
+from backoffice.kit.client import FeedClient
 from deploy.gateway.rules import BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST
 from deploy.local import samples, stack
 from devtools.scenario.clerk import import_subscriptions
 from devtools.scenario.gateway_client import Gateway
 from devtools.scenario.postbox import Postbox
 from devtools.scenario.target import Target
+from shared.web.https_client import Endpoint
 from tests.containers.pods import Pods
 
 ARS: Final = 6
@@ -94,14 +95,14 @@ class Load:
 
     def _read_feed(self) -> None:
         installation, folder = self.target.installation, self.target.installation.pki.back_office
-        access = Access(
+        endpoint = Endpoint(
             url=f"https://{BACK_OFFICE_HOST}:{installation.ports.gateway}",
             certificate=folder / "backoffice.pem",
             key=folder / "backoffice.key",
-            ca=installation.pki.gateway / "root.pem",
+            ca_file=installation.pki.gateway / "root.pem",
             address=("127.0.0.1", installation.ports.gateway),
         )
-        client = FeedClient(access)
+        client = FeedClient(endpoint)
         after = 0
         while not self._stop.is_set():
             page = client.page(after, limit=100, wait=LONG_POLL_SECONDS)

@@ -24,8 +24,9 @@ from deploy.local.waiting import wait_until
 from deploy.postgres.roles import SERVICES
 from devtools.scenario import invariants
 from devtools.scenario.__main__ import demonstrate
-from devtools.scenario.gateway_client import Gateway, Problem
+from devtools.scenario.gateway_client import Gateway
 from devtools.scenario.target import Target
+from shared.web.https_client import APIProblem
 from tests.containers.conftest import Built
 from tests.containers.load import ARS, Load
 from tests.containers.pods import SANDBOX, Pods, Running
@@ -152,7 +153,7 @@ def test_desk_operates_every_service_at_its_own_address(pods: Pods) -> None:
             assert f"Events held by {service}".encode() in desk.request("GET", f"/held/{service}").body
         pods.end([one for one in pods.running.values() if kind_of(one) == "operate"])
         for service in stack.OPERATED:
-            with pytest.raises(Problem) as away:
+            with pytest.raises(APIProblem) as away:
                 desk.request("GET", f"/held/{service}")
             assert away.value.status == 503
     finally:

@@ -6,7 +6,6 @@ import pytest
 
 from deploy.gateway.rules import PROBLEMS as GATEWAY
 from portal import messages, refusals
-from portal.gateway import APIProblem
 from services.application import api as application
 from services.application import eligibility
 from services.application.domain import EndReason, ItemState, RenewalState
@@ -22,6 +21,7 @@ from services.payment import api as payment
 from shared.validation.parsing_pool import TooCostly
 from shared.vocabulary import Product
 from shared.web import problems
+from shared.web.https_client import APIProblem
 from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable
 

@@ -13,10 +13,11 @@ from deploy.local import kafka as local_kafka
 from deploy.local.processes import table
 from deploy.local.stack import outside
 from deploy.local.waiting import wait_until
-from devtools.scenario.gateway_client import Connection, Gateway, Problem
+from devtools.scenario.gateway_client import Connection, Gateway
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from shared.events.base import Topic
+from shared.web.https_client import APIProblem
 
 EVENTS = "/issuance/v1/issuance-events"
 
@@ -62,7 +63,7 @@ def lag(system: Target) -> str:
 def test_other_certificates_of_the_same_ca_cannot_read_events(system: Target, name: str) -> None:
     client = connect(system, name)
     try:
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(APIProblem) as refused:
             client.request("GET", EVENTS)
     finally:
         client.close()

@@ -18,10 +18,11 @@ from deploy.gateway.rules import FORGEABLE_HEADERS
 from deploy.local import stack
 from devtools.payment_sandbox.webhooks import signatures
 from devtools.scenario.ar import TICKET
-from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Problem, plain_http, wait_for
+from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, plain_http, wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from shared.security.tokens import SigningKey, TokenKind, sign
+from shared.web.https_client import APIProblem
 from tests.support.builders import signing_key
 from tests.system.door import JSON, Door, Header
 from tests.system.readings import rows
@@ -386,6 +387,6 @@ def test_checkout_page_redirects_to_the_merchant_only(door: Door, unpaid: Journe
     assert back.headers["Location"] == f"{portal}/renewals/{unpaid.id}"
     assert b"evil" not in plain_http(query).body
     for path in ("/checkout/x", "/checkout/%00", "/checkout/..%2fadmin/effects", "/admin/effects", "/v1/account"):
-        with pytest.raises(Problem) as refused:
+        with pytest.raises(APIProblem) as refused:
             plain_http(f"http://127.0.0.1:{port.sandbox}{path}")
         assert refused.value.status in (401, 404), path

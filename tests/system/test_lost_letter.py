@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.local import bring_up, stack
-from devtools.scenario.gateway_client import Problem, wait_for
+from devtools.scenario.gateway_client import wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.postbox import Letter
 from devtools.scenario.target import Target
+from shared.web.https_client import APIProblem
 from tests.system.readings import events, rows
 
 Begin = Callable[..., Journey]
@@ -38,7 +39,7 @@ def test_lost_envelope_is_replaced_and_its_pin_refused(system: Target, journey: 
         *(order.reference, old.server_name, "--reason", "lost", "--actor", "clerk"),
     )
     new = new_letter(lost, old)
-    with pytest.raises(Problem, match="pin-wrong"):
+    with pytest.raises(APIProblem, match="pin-wrong"):
         lost.ar.submit_csr(order, csr, {old.server_name: old.pin})
     lost.ar.submit_csr(order, csr, {old.server_name: new.pin})
     lost.download(order)

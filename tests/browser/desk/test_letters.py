@@ -9,10 +9,11 @@ import pytest
 
 from deploy.local import samples
 from devtools.scenario.clerk import import_subscriptions, post_batch
-from devtools.scenario.gateway_client import Problem, wait_for
+from devtools.scenario.gateway_client import wait_for
 from devtools.scenario.journey import Journey
 from devtools.scenario.postbox import Letter
 from devtools.scenario.target import Target
+from shared.web.https_client import APIProblem
 from tests.browser.desk.staff_browser import StaffBrowser
 from tests.system.readings import rows
 
@@ -90,7 +91,7 @@ def test_letters_marked_as_returned_or_lost_are_replaced(system: Target, at_desk
     [order] = posted.orders
     csr = posted.make_csrs()[order]
     pins = {letter.server_name: letter.pin for letter in posted.letters}
-    with pytest.raises(Problem, match="pin-wrong"):
+    with pytest.raises(APIProblem, match="pin-wrong"):
         posted.ar.submit_csr(order, csr, pins)
     pins |= {old.server_name: replacement(posted, old).pin for old in (back, lost)}
     posted.ar.submit_csr(order, csr, pins)

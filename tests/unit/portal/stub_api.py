@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,12 @@ from cryptography.fernet import Fernet, MultiFernet
 from flask.testing import FlaskClient
 
 from portal.app import create_app
-from portal.gateway import API, APIProblem, APIUnavailable, Reply
+from portal.gateway import API
 from portal.session import COOKIE
 from portal.settings import Settings
 from portal.web import Deps
 from shared.settings import WebSettings
+from shared.web.https_client import APIProblem, APIUnavailable, Reply
 
 PORTAL: Final = "https://portal.ecert.localhost:8443"
 RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
@@ -48,11 +50,12 @@ class StubAPI(API):
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
-    def _send(self, method: str, path: str, token: str | None, raw: bytes | None, headers: dict[str, str]) -> Reply:
-        body = None if raw is None else json.loads(raw)
+    def _send(
+        self, method: str, path: str, body: Any, *, token: str | None, key: str | None, headers: Mapping[str, str]
+    ) -> Reply:
         if path in _SESSION_PATHS and (method, path) not in self.answers:
             return Reply(status=204, body=b"")
-        self.asked.append(Asked(method, path, token, body, headers.get("Idempotency-Key"), headers.get(TICKET)))
+        self.asked.append(Asked(method, path, token, body, key, headers.get(TICKET)))
         answer = self.answers.get((method, path), (404, {"type": "urn:ecert:problem:not-found"}))
         if answer is None:
             raise APIUnavailable(path)

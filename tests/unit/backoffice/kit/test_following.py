@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backoffice.kit.client import FEED, FeedUnavailable, Page
+from backoffice.kit.client import FEED, Page
 from backoffice.kit.following import MAX_WAITING, Follower, Patience
 from backoffice.kit.keys import KeyRing
 from backoffice.kit.main import _look_back as look_back
 from backoffice.kit.state import AnotherBeginning, State
 from shared.events.base import Envelope
 from shared.security.tokens import KeySet
+from shared.web.https_client import APIUnavailable
 from tests.support.builders import key_set, signing_key
 from tests.unit.backoffice.kit.feed import BEGAN, Given, Worked, at, keys, signed
 
@@ -45,7 +46,7 @@ class HTTP:
         self.asked.append(after)
         if self.away:
             self.away -= 1
-            raise FeedUnavailable("away")
+            raise APIUnavailable("away")
         found = [event for position, event in sorted(self.events.items()) if position > after][:limit]
         last = found[-1].position if found else None
         return Page(events=found, unreadable=(), last=last, head=max(self.events, default=0))
@@ -140,7 +141,7 @@ def test_gap_is_kept_open_while_http_is_unavailable(state: State) -> None:
     http, clock, worked = HTTP(*FEED_OF_TEN, away=2), Clock(), Worked()
     follower = reader(state, Given([[at(2)]]), worked, client=http, patience=Patience(seconds=0, clock=clock))
     for _ in range(2):
-        with pytest.raises(FeedUnavailable):
+        with pytest.raises(APIUnavailable):
             follower.turn()
         assert (worked.events, worked.findings) == ([], [])
     follower.turn()
@@ -251,12 +252,12 @@ def test_unavailable_key_set_loses_no_event(state: State) -> None:
 
     def load() -> KeySet:
         if (answer := answers.pop(0)) is None:
-            raise FeedUnavailable("away")
+            raise APIUnavailable("away")
         return answer
 
     source, worked = Given([[at(1), at(2)]]), Worked()
     follower = reader(state, source, worked, keys=KeyRing(load, Clock()))
-    with pytest.raises(FeedUnavailable):
+    with pytest.raises(APIUnavailable):
         follower.turn()
     assert (source.done, worked.findings) == (set(), [])
     follower.turn()
@@ -277,10 +278,10 @@ def test_too_many_waiting_events_stop_polling(state: State) -> None:
     http = HTTP(at(1), *many, away=3)
     source, worked = Given([many, [at(MAX_WAITING + 2)]]), Worked()
     follower = reader(state, source, worked, client=http)
-    with pytest.raises(FeedUnavailable):
+    with pytest.raises(APIUnavailable):
         follower.turn()
     for _ in range(2):
-        with pytest.raises(FeedUnavailable):
+        with pytest.raises(APIUnavailable):
             follower.turn()
     assert (source.rests, len(source.batches)) == (2, 1)
     turns(follower, 2)
