@@ -7,6 +7,7 @@ from typing import Any, Final
 from psycopg.rows import class_row
 
 from shared.db import Conn
+from shared.operators.pagination import cut
 
 PAGE: Final = 50
 _MAX_ID: Final = 2**63 - 1
@@ -38,4 +39,5 @@ def list_entries(conn: Conn, before: int | None) -> tuple[list[Entry], int | Non
                WHERE a.id < %s AND a.actor <> 'desk' ORDER BY a.id DESC LIMIT %s""",
             (min(before or _MAX_ID, _MAX_ID), PAGE + 1),
         ).fetchall()
-    return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None
+    shown, last = cut(found, PAGE)
+    return shown, None if last is None else last.id

@@ -10,6 +10,7 @@ from typing import Any, Final
 from psycopg.rows import class_row
 
 from shared.db import Conn
+from shared.operators.pagination import Keyset, cut
 
 PAGE: Final = 25
 
@@ -71,28 +72,28 @@ _ENVELOPES: Final = """SELECT e.envelope_id, e.renewal_id, e.item_id, e.server_n
     COALESCE(i.opened_at IS NOT NULL AND i.csr_received_at IS NULL AND i.refused_at IS NULL AND i.withdrawn_at IS NULL,
              FALSE) AS awaits_csr
     FROM envelopes AS e LEFT JOIN items AS i USING (item_id) LEFT JOIN renewals AS r ON r.renewal_id = e.renewal_id"""
-# Condition, sort key and direction. In the post: longest first. Returned or lost: newest first.
-_LISTS: Final[Mapping[Place, tuple[str, str, str]]] = {
+# In the post: longest first. Returned or lost: newest first.
+_LISTS: Final[Mapping[Place, tuple[str, Keyset]]] = {
     Place.DESPATCHED: (
         "e.posted_on IS NOT NULL AND e.returned_on IS NULL AND e.voided_at IS NULL",
-        "e.posted_on, e.envelope_id",
-        "ASC",
+        Keyset(columns=("e.posted_on", "e.envelope_id")),
     ),
-    Place.RETURNED: ("e.returned_on IS NOT NULL", "e.returned_on, e.envelope_id", "DESC"),
-    Place.LOST: ("e.void_reason = 'lost'", "e.voided_at, e.envelope_id", "DESC"),
+    Place.RETURNED: (
+        "e.returned_on IS NOT NULL",
+        Keyset(columns=("e.returned_on", "e.envelope_id"), descending=True),
+    ),
+    Place.LOST: ("e.void_reason = 'lost'", Keyset(columns=("e.voided_at", "e.envelope_id"), descending=True)),
 }
+_AFTER: Final = "envelopes AS e WHERE e.envelope_id = %(after)s"
 
 
 def list_envelopes(conn: Conn, place: Place, after: uuid.UUID | None) -> tuple[list[Envelope], uuid.UUID | None]:
     """Return a page of a list, and the envelope after which the next page begins."""
-    condition, key, direction = _LISTS[place]
-    beyond = ">" if direction == "ASC" else "<"
-    follows = (
-        f"AND ({key}) {beyond} (SELECT {key} FROM envelopes AS e WHERE e.envelope_id = %(after)s)" if after else ""
-    )
-    order = ", ".join(f"{column} {direction}" for column in key.split(", "))
-    found = _find(conn, f"WHERE {condition} {follows} ORDER BY {order} LIMIT {PAGE + 1}", {"after": after})
-    return found[:PAGE], found[PAGE - 1].envelope_id if len(found) > PAGE else None
+    condition, keyset = _LISTS[place]
+    follows = f"AND {keyset.follows(_AFTER)}" if after else ""
+    found = _find(conn, f"WHERE {condition} {follows} {keyset.order} LIMIT {PAGE + 1}", {"after": after})
+    shown, last = cut(found, PAGE)
+    return shown, None if last is None else last.envelope_id
 
 
 def find(conn: Conn, envelope_id: uuid.UUID) -> Envelope | None:

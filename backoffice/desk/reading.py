@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from backoffice.desk.searching import Sought
 from shared.db import Conn
+from shared.operators.pagination import Keyset, cut
 
 PAGE: Final = 25
 MAX_FOUND: Final = 100
@@ -68,31 +69,27 @@ _ITEMS: Final = f"""SELECT i.item_id, i.renewal_id, i.reference, i.srn, i.produc
 _LISTS: Final = {
     Standing.WAITING: (
         "i.issued_at IS NULL AND i.refused_at IS NULL AND i.withdrawn_at IS NULL",
-        f"{_BEGUN}, i.item_id",
-        ">",
-        f"ORDER BY {_BEGUN}, i.item_id",
+        Keyset(columns=(_BEGUN, "i.item_id")),
     ),
     Standing.ISSUED: (
         "i.issued_at IS NOT NULL",
-        "i.issued_at, i.item_id",
-        "<",
-        "ORDER BY i.issued_at DESC, i.item_id DESC",
+        Keyset(columns=("i.issued_at", "i.item_id"), descending=True),
     ),
     Standing.REFUSED: (
         "i.refused_at IS NOT NULL",
-        "i.refused_at, i.item_id",
-        "<",
-        "ORDER BY i.refused_at DESC, i.item_id DESC",
+        Keyset(columns=("i.refused_at", "i.item_id"), descending=True),
     ),
 }
+_AFTER: Final = "items AS i WHERE i.item_id = %(after)s"
 
 
 def list_items(conn: Conn, standing: Standing, after: uuid.UUID | None) -> tuple[list[Item], uuid.UUID | None]:
     """Return a page of a list, and the item after which the next page begins."""
-    condition, key, beyond, order = _LISTS[standing]
-    follows = f"AND ({key}) {beyond} (SELECT {key} FROM items AS i WHERE i.item_id = %(after)s)" if after else ""
-    found = _items(conn, f"WHERE {condition} {follows} {order} LIMIT {PAGE + 1}", {"after": after})
-    return found[:PAGE], found[PAGE - 1].item_id if len(found) > PAGE else None
+    condition, keyset = _LISTS[standing]
+    follows = f"AND {keyset.follows(_AFTER)}" if after else ""
+    found = _items(conn, f"WHERE {condition} {follows} {keyset.order} LIMIT {PAGE + 1}", {"after": after})
+    shown, last = cut(found, PAGE)
+    return shown, None if last is None else last.item_id
 
 
 def find_items(conn: Conn, sought: Sought) -> list[Item]:

@@ -18,6 +18,7 @@ from shared.messaging.held_events import Cursor, HeldEvent, HeldEventNotFound
 from shared.messaging.inbox import Place
 from shared.operators import held_commands, redaction, skip_proposals
 from shared.operators.held_commands import ChooseEvent, NotNext
+from shared.operators.pagination import cut
 from shared.operators.schemas import (
     HeldDetailSchema,
     HeldPageSchema,
@@ -122,8 +123,11 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
         after = _read(page["after"]) if "after" in page else held_events.FIRST
         found = held_events.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
         proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
-    shown = [_shown(each, proposals.get(each.id)) for each in found[:limit]]
-    return {"events": shown, "next": _written(found[limit - 1].cursor) if len(found) > limit else None}
+    shown, last = cut(found, limit)
+    return {
+        "events": [_shown(each, proposals.get(each.id)) for each in shown],
+        "next": None if last is None else _written(last.cursor),
+    }
 
 
 @blp.get("/held-events/<int:parked_id>")

@@ -76,14 +76,13 @@ def statements(service: str) -> Iterator[Statement]:
 
 def desk_lists() -> Iterator[Statement]:
     """The desk's lists, their first page and a later one."""
-    for standing, (condition, key, beyond, order) in reading._LISTS.items():
-        for follows in ("", f"AND ({key}) {beyond} (SELECT {key} FROM items AS i WHERE i.item_id = %(after)s)"):
-            rest = f"WHERE {condition} {follows} {order} LIMIT 26"
+    for standing, (condition, keyset) in reading._LISTS.items():
+        for follows in ("", f"AND {keyset.follows(reading._AFTER)}"):
+            rest = f"WHERE {condition} {follows} {keyset.order} LIMIT 26"
             yield Statement(where=f"list {standing}", text=f"{reading._ITEMS} {rest}")
-    for place, (condition, key, direction) in envelopes._LISTS.items():
-        order = ", ".join(f"{column} {direction}" for column in key.split(", "))
-        for follows in ("", f"AND ({key}) > (SELECT {key} FROM envelopes AS e WHERE e.envelope_id = %(after)s)"):
-            rest = f"WHERE {condition} {follows} ORDER BY {order} LIMIT 26"
+    for place, (condition, keyset) in envelopes._LISTS.items():
+        for follows in ("", f"AND {keyset.follows(envelopes._AFTER)}"):
+            rest = f"WHERE {condition} {follows} {keyset.order} LIMIT 26"
             yield Statement(where=f"list {place}", text=f"{envelopes._ENVELOPES} {rest}")
 
 
