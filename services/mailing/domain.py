@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from services.mailing.refusals import AddressRefused, PostingRefused
+from shared.backoff import Backoff
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
 from shared.vocabulary import ItemId, Language, Product, RenewalId
@@ -149,14 +150,13 @@ class Waiting:
 
 REPEATS_ALLOWED: Final = 1
 _GIVE_UP_AFTER: Final = timedelta(days=5)
-_MAX_BACKOFF: Final = timedelta(minutes=30)
-_MAX_BACKOFF_WITHOUT_SERVER: Final = timedelta(minutes=1)
+_DEFERRED: Final = Backoff(timedelta(seconds=1), timedelta(minutes=30))
+_WITHOUT_SERVER: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 
 
 def pause_before_next_try(tries: int, *, answered: bool) -> timedelta:
     """Return the retry delay: 1 s, 2 s, 4 s … capped at 30 min after a reply, at 1 min without one."""
-    longest = _MAX_BACKOFF if answered else _MAX_BACKOFF_WITHOUT_SERVER
-    return min(timedelta(seconds=2 ** min(tries - 1, 16)), longest)
+    return (_DEFERRED if answered else _WITHOUT_SERVER).delay(tries - 1)
 
 
 def is_given_up(sending: Sending, now: datetime) -> bool:

@@ -29,9 +29,9 @@ from services.payment.domain import (
     Waiting,
 )
 from shared import audit
+from shared.backoff import Backoff
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import outbox
-from shared.runtime.task_loop import backoff
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 from shared.vocabulary import RenewalId
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 ACTOR: Final = "payment"
 # Delay after a checkout is opened before the first query, in case the webhook is lost.
 FIRST_POLL_DELAY: Final = timedelta(seconds=2)
-MAX_REFUND_BACKOFF: Final = timedelta(minutes=15)
+REFUND_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=15))
 # Providers take hours to days for a pending refund.
 PENDING_REFUND_INTERVAL: Final = timedelta(minutes=15)
 
@@ -213,8 +213,7 @@ def recover_checkout(tx: Tx, payment: Payment, checkout: Checkout) -> Checkout |
 def record_refund_outcome(tx: Tx, payment: Payment, sent: Refund, made: ProviderRefund | None) -> None:
     """Apply an answer of the provider to a refund that was sent; None if there was no usable answer."""
     if made is None:
-        pause = backoff(timedelta(seconds=1), sent.tries, MAX_REFUND_BACKOFF)
-        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + pause)
+        refund_store.save_later(tx.conn, sent.id, due_at=tx.now + REFUND_BACKOFF.delay(sent.tries))
     elif not made.fits(sent):
         hold_refund(tx, payment, sent, f"the provider says {made.currency} {made.amount_minor} for {made.reference}")
     elif made.status is RefundStatus.SUCCEEDED:

@@ -24,7 +24,7 @@ from services.payment.domain import (
 )
 from services.payment.handlers import next_checkout
 from services.payment.outcomes import (
-    MAX_REFUND_BACKOFF,
+    REFUND_BACKOFF,
     RecordOutcome,
     fits_into_capture,
     hold_refund,
@@ -32,9 +32,10 @@ from services.payment.outcomes import (
     recover_checkout,
 )
 from services.payment.refusals import ProviderRefused, ProviderUnavailable
+from shared.backoff import Backoff
 from shared.db import Pool
 from shared.observability import tracing
-from shared.runtime.task_loop import backoff, claimed
+from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
 
 log = structlog.get_logger()
@@ -43,8 +44,8 @@ _ASKED: Final = frozenset({PaymentState.AWAITING_CHECKOUT, PaymentState.OPEN, Pa
 # Longer than the calls made under it.
 LEASE: Final = timedelta(seconds=90)
 CALLS: Final = 5
-MAX_BACKOFF: Final = timedelta(minutes=5)
-MAX_OUTAGE_BACKOFF: Final = timedelta(seconds=60)
+QUERIES: Final = Backoff(timedelta(seconds=2), timedelta(minutes=5))
+OUTAGE: Final = Backoff(timedelta(seconds=1), timedelta(seconds=60))
 
 REFUND_TROUBLE = Counter("payment_refund_refused_total", "Refund attempts refused by the provider; they are retried")
 
@@ -78,11 +79,11 @@ def _pause(payment: Payment, checkout: Checkout | None, outcome: Outcome) -> tim
     """Return the delay until the provider is queried again, unless something makes the payment due earlier."""
     match outcome:
         case Waiting():
-            return backoff(timedelta(seconds=2), payment.polls, MAX_BACKOFF)
+            return QUERIES.delay(payment.polls)
         case Unreachable():
-            return backoff(timedelta(seconds=1), payment.polls, MAX_OUTAGE_BACKOFF)
+            return OUTAGE.delay(payment.polls)
         case Unopened():
-            return MAX_BACKOFF
+            return QUERIES.longest
         case Ended() if checkout is not None and payment.state is PaymentState.CLOSING:
             return timedelta()  # the provider may know a further one
     return None
@@ -98,7 +99,7 @@ def refund_next(pool: Pool, provider: Provider, *, clock: Clock = utc_now) -> bo
         if not fits_into_capture(tx, payment, refund):
             hold_refund(tx, payment, refund, "more than is left of the capture")
             return True
-        lease = max(LEASE, backoff(timedelta(seconds=1), refund.tries, MAX_REFUND_BACKOFF))
+        lease = max(LEASE, REFUND_BACKOFF.delay(refund.tries))
         sent = refund_store.save_sending(tx.conn, refund.id, until=tx.now + lease)
     assert payment.provider_reference is not None  # a captured payment has it
     with claimed(), tracing.span("make refund", parent=sent.traceparent, kind=SpanKind.CLIENT):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -11,6 +12,7 @@ from kafka.structs import OffsetAndMetadata
 from prometheus_client import Counter, Gauge
 from psycopg_pool import PoolTimeout
 
+from shared.backoff import Backoff
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.lifecycle import StopSignal
 from shared.messaging import waiting_events
@@ -23,8 +25,8 @@ from shared.observability import tracing
 log = structlog.get_logger()
 
 POLL_MS: Final = 250
-MIN_BACKOFF_SECONDS: Final = 0.2
-MAX_BACKOFF_SECONDS: Final = 10.0
+# While a dependency is unavailable.
+BACKOFF: Final = Backoff(timedelta(milliseconds=200), timedelta(seconds=10))
 # Beside an event that fails alone, others are fetched to see whether they succeed; at most so many in all.
 MAX_FETCHED: Final = 2 * MAX_POLL_RECORDS
 # Interval of the check for waiting events that are due.
@@ -97,10 +99,10 @@ class Consumer:
                 self._commit(())
             return
         self._oldest = min(message.timestamp for messages in polled.values() for message in messages) / 1000
-        pause = MIN_BACKOFF_SECONDS
+        attempts = 0
         while not self._apply(records):
-            records += self._paused_for(pause, len(records))
-            pause = min(pause * 2, MAX_BACKOFF_SECONDS)
+            records += self._paused_for(BACKOFF.seconds(attempts), len(records))
+            attempts += 1
             if self._stop.is_set():
                 return
         self._kafka.resume(*self._kafka.assignment())

@@ -4,6 +4,7 @@ import time
 from collections import Counter as Counting
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -17,6 +18,7 @@ from kafka.errors import (
 )
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.backoff import Backoff
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.events.base import Envelope
 from shared.lifecycle import StopSignal
@@ -41,10 +43,10 @@ SENT = Counter("outbox_sent_total", "Events acknowledged by Kafka", ["topic"])
 OLDEST = Gauge("outbox_oldest_unsent_seconds", "Age of the oldest event without acknowledgement, 0 if none")
 UNSENDABLE = Counter("outbox_unsendable_total", "Events marked as unsendable; each blocks its key")
 PUBLISH = Histogram("outbox_publish_seconds", "Time from a batch's first send to its last acknowledgement")
-MIN_INTERVAL_SECONDS: Final = 0.005
-MAX_INTERVAL_SECONDS: Final = 0.25
-# Cap on the feed relay's poll interval: keeps median publish latency under 100 ms.
-MAX_FEED_INTERVAL_SECONDS: Final = 0.1
+# Between turns that sent nothing.
+POLLING: Final = Backoff(timedelta(milliseconds=10), timedelta(milliseconds=250))
+# The shorter cap of a feed's relay keeps the median publish latency under 100 ms.
+FEED_POLLING: Final = Backoff(timedelta(milliseconds=10), timedelta(milliseconds=100))
 RETRY_DELAY_SECONDS: Final = 1.0
 # Faults of the row, not of Kafka: no later attempt can send it. The others are raised by the client, before sending.
 _ROW_FAULTS: Final = (MessageSizeTooLargeError, InvalidRecordError, ValueError, TypeError)
@@ -240,8 +242,7 @@ def run(pool: Pool, make_producer: MakeProducer, stop: StopSignal, *, feed: Feed
     """
     producers = Producers(make_producer)
     lanes = Lanes()
-    pause = MIN_INTERVAL_SECONDS
-    longest = MAX_INTERVAL_SECONDS if feed is None else MAX_FEED_INTERVAL_SECONDS
+    polling, idle = POLLING if feed is None else FEED_POLLING, 0
     try:
         while not stop.is_set():
             stop.beat()
@@ -251,9 +252,11 @@ def run(pool: Pool, make_producer: MakeProducer, stop: StopSignal, *, feed: Feed
                 log.warning("relay.database_failed", error=f"{type(error).__name__}: {error}")
                 stop.wait(RETRY_DELAY_SECONDS)
                 continue
-            pause = MIN_INTERVAL_SECONDS if sent else min(pause * 2, longest)
-            if not sent:
-                stop.wait(pause)
+            if sent:
+                idle = 0
+            else:
+                stop.wait(polling.seconds(idle))
+                idle += 1
     finally:
         producers.close()
 

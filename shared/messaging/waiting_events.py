@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from shared.backoff import Backoff
 from shared.db import UNAVAILABLE, Conn, Pool
 from shared.messaging import held_events, inbox
 from shared.messaging.applier import Applier
@@ -12,7 +13,7 @@ from shared.messaging.held_events import HeldEvent
 
 log = structlog.get_logger()
 
-MAX_BACKOFF_SECONDS: Final = 60
+BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(seconds=60))
 # Number of events of one key that are applied in one go; the loop polls in between.
 AT_ONCE: Final = 50
 
@@ -70,5 +71,4 @@ def _redrive(conn: Conn, applier: Applier, held_event: HeldEvent) -> HeldEvent |
 
 def _wait_longer(conn: Conn, applier: Applier, held_event: HeldEvent, error: str) -> None:
     inbox.lock(conn, held_event.place)
-    pause = timedelta(seconds=min(2**held_event.tries, MAX_BACKOFF_SECONDS))
-    held_events.wait_until(conn, held_event, error, applier.clock() + pause)
+    held_events.wait_until(conn, held_event, error, applier.clock() + BACKOFF.delay(held_event.tries))

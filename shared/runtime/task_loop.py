@@ -9,13 +9,14 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
+from shared.backoff import Backoff
 from shared.db import UNAVAILABLE
 from shared.lifecycle import StopSignal
 
 log = structlog.get_logger()
 
-MIN_INTERVAL_SECONDS: Final = 0.005
-MAX_INTERVAL_SECONDS: Final = 0.25
+# While no task has a due row.
+POLLING: Final = Backoff(timedelta(milliseconds=5), timedelta(milliseconds=250))
 RETRY_DELAY_SECONDS: Final = 1.0
 _ROW_FAILED: Final = "The claimed row waits for its own backoff; its task goes on with the next row."
 
@@ -40,11 +41,6 @@ def require_lease(task: str, lease: timedelta, *, calls: timedelta) -> None:
         raise LeaseTooShort(f"{task}: its lease of {lease} is shorter than its calls ({calls}) and settling ({SETTLE})")
 
 
-def backoff(first: timedelta, attempts: int, longest: timedelta) -> timedelta:
-    """Return an exponential backoff: `first` after no earlier attempt, doubled with each one, capped at `longest`."""
-    return min(longest, first * (1 << min(attempts, 16)))
-
-
 @contextmanager
 def claimed() -> Iterator[None]:
     """Mark exceptions of the block as failures of one claimed row.
@@ -65,7 +61,7 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: StopSignal) -> None:
     A failing row (see `claimed`) delays neither other rows of its task nor other tasks. A task that cannot claim a row
     pauses for a second while the others continue.
     """
-    pause = MIN_INTERVAL_SECONDS
+    idle = 0
     rests_until: dict[str, float] = {}
     while not stop.is_set():
         worked = False
@@ -79,10 +75,10 @@ def run_tasks(tasks: Sequence[tuple[str, Task]], stop: StopSignal) -> None:
             worked = worked or bool(outcome)
         stop.beat()
         if worked:
-            pause = MIN_INTERVAL_SECONDS
+            idle = 0
         else:
-            stop.wait(pause)
-            pause = min(pause * 2, MAX_INTERVAL_SECONDS)
+            stop.wait(POLLING.seconds(idle))
+            idle += 1
 
 
 def _turn(name: str, task: Task) -> bool | None:

@@ -3,13 +3,12 @@
 import http.client
 import threading
 import time
-from datetime import timedelta
 
 import pytest
 
 from shared.errors import Unavailable
 from shared.lifecycle import Lifecycle, serve_admin
-from shared.runtime.task_loop import backoff, claimed, run_tasks
+from shared.runtime.task_loop import claimed, run_tasks
 from tests.support.engines import free_port
 
 
@@ -66,11 +65,6 @@ def test_rows_that_fail_do_not_delay_the_other_rows_of_their_task(error: Excepti
     run_tasks([("task", task)], life)
     assert (failed, rows.left) == (100, 0)
     assert time.monotonic() - begun < 5
-
-
-def test_backoff_doubles_up_to_its_cap() -> None:
-    second, minute = timedelta(seconds=1), timedelta(minutes=1)
-    assert [backoff(second, n, minute).total_seconds() for n in (0, 1, 5, 6, 10_000)] == [1, 2, 32, 60, 60]
 
 
 def test_loop_stops_between_two_tasks() -> None:
