@@ -26,7 +26,13 @@ class Invalid(Exception):
         self.errors = errors
 
 
-def reason() -> str:
+def form_errors(problem: Invalid | Refusal, form: str) -> dict[str, str]:
+    """Return the texts beside the fields of one of a page's forms: what is wrong, or why the service refused."""
+    errors = problem.errors if isinstance(problem, Invalid) else {"reason": web.words_of(problem)}
+    return {f"{form}-{field}": text for field, text in errors.items()}
+
+
+def _reason() -> str:
     """Return the form's reason. Raises Invalid if it is missing or too long."""
     given = web.given(flask.request.form, "reason", longest=2 * REASON_LENGTH)
     if not given:
@@ -37,10 +43,12 @@ def reason() -> str:
 
 
 def have_done(service: str, path: str, action: Action, *, subject: str, **body: Any) -> Any:
-    """Call an operator API in the name of the signed-in member of staff; resubmitting the same form changes nothing.
+    """Call an operator API in the name of the signed-in member of staff, with the form's reason.
 
-    Returns the answer. Raises Refusal, or OperatorsAway if it is unknown whether the service acted.
+    Resubmitting the same form changes nothing. Returns the answer. Raises Invalid before the call, Refusal, or
+    OperatorAPIUnavailable if it is unknown whether the service acted.
     """
+    body["reason"] = _reason()
     # The path names the event or proposal, and whether a proposal was approved or rejected.
     about: dict[str, audit.Detail] = {"service": service, "path": path}
     _note(f"{action}-asked", subject, about | {name: str(value) for name, value in body.items()})

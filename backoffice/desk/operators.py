@@ -74,12 +74,15 @@ class Operators:
     look_seconds: float = READ_TIMEOUT_SECONDS
 
     def get(self, service: str, path: str, action: Action, member: Member, **query: str | int) -> Any:
-        """Return the answer to a reading request. Raises Refusal or OperatorsAway."""
+        """Return the answer to a reading request. Raises Refusal or OperatorAPIUnavailable."""
         asked = f"{path}?{urllib.parse.urlencode(query)}" if query else path
         return self._ask("GET", service, asked, action, member)
 
     def post(self, service: str, path: str, action: Action, member: Member, *, key: str, **body: Any) -> Any:
-        """Perform an action once for this idempotency key and return the answer. Raises Refusal or OperatorsAway."""
+        """Perform an action once for this idempotency key and return the answer.
+
+        Raises Refusal or OperatorAPIUnavailable.
+        """
         return self._ask("POST", service, path, action, member, key=key, body=json.dumps(body).encode())
 
     def _ask(

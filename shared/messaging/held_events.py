@@ -212,7 +212,7 @@ def contest(conn: Conn, place: Place, sequence: int) -> None:
 
 
 def find(conn: Conn, consumer: str, parked_id: int) -> HeldEvent:
-    """Return a held event of a consumer. Raises NotParked."""
+    """Return a held event of a consumer. Raises HeldEventNotFound."""
     row = conn.execute(
         f"SELECT {_COLUMNS} FROM parked_events WHERE consumer = %s AND id = %s", (consumer, parked_id)
     ).fetchone()

@@ -33,8 +33,8 @@ def list_held(pool: Pool, consumer: str) -> list[HeldEvent]:
 def redrive(pool: Pool, applier: Applier, place: Place, *, actor: str, reason: str | None = None) -> int:
     """Apply the key's next held event again, and the events behind it. Returns the key's last sequence applied.
 
-    Raises NotParked if the key holds nothing, NotNext if an earlier event is missing. An event that fails again stays
-    held with the new reason. Locks the key's inbox row, so that new events keep their order.
+    Raises HeldEventNotFound if the key holds nothing, NotNext if an earlier event is missing. An event that fails again
+    stays held with the new reason. Locks the key's inbox row, so that new events keep their order.
     """
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
         last, held_event = _next(tx, place)
@@ -51,7 +51,7 @@ def skip(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, eve
 
     `event` names it by id or by offset; the default is the next one. The skipped event counts as applied. If two events
     share a sequence number, the remaining one becomes next, unless the number is applied already. Raises ChooseEvent,
-    NotNext, NotParked.
+    NotNext, HeldEventNotFound.
     """
     last = inbox.lock(tx.conn, place)[0]
     waiting = held_events.find_of_key(tx.conn, place)
@@ -83,7 +83,7 @@ def skip(tx: Tx, applier: Applier, place: Place, *, actor: str, reason: str, eve
 def choose(waiting: list[HeldEvent], event: str | None) -> HeldEvent:
     """Return the held event of this name; without a name, the next one, if it is the only one with its number.
 
-    Raises ChooseEvent, NotParked.
+    Raises ChooseEvent, HeldEventNotFound.
     """
     contested = [each for each in waiting if each.reason == CONFLICT]
     if event is None and len(contested) > 1:

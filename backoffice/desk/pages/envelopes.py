@@ -65,15 +65,10 @@ def mark_returned(envelope_id: uuid.UUID) -> Response:
     """Record a letter that the post returned."""
     envelope = _find(envelope_id)
     try:
-        day, why = _day(), acting.reason()
         path = f"envelopes/{envelope_id}/return"
-        acting.have_done(
-            "mailing", path, Action.MARK_RETURNED, subject=str(envelope_id), reason=why, on=day.isoformat()
-        )
-    except Invalid as invalid:
-        return _page(envelope, {f"returned-{field}": text for field, text in invalid.errors.items()})
-    except Refusal as refusal:
-        return _page(envelope, {"returned-reason": web.words_of(refusal)})
+        acting.have_done("mailing", path, Action.MARK_RETURNED, subject=str(envelope_id), on=_day().isoformat())
+    except (Invalid, Refusal) as problem:
+        return _page(envelope, acting.form_errors(problem, "returned"))
     return web.redirect("envelopes.show", envelope_id=envelope_id, done="returned")
 
 
@@ -82,7 +77,6 @@ def reissue(envelope_id: uuid.UUID) -> Response:
     """Void the letter's PIN and have another letter made."""
     envelope = _find(envelope_id)
     try:
-        what, why = _what(), acting.reason()
         acting.have_done(
             "issuance",
             f"orders/{envelope.item_id}/pins",
@@ -90,13 +84,10 @@ def reissue(envelope_id: uuid.UUID) -> Response:
             subject=str(envelope_id),
             envelope_id=str(envelope_id),
             server_name=envelope.server_name,
-            what=what,
-            reason=why,
+            what=_what(),
         )
-    except Invalid as invalid:
-        return _page(envelope, {f"replace-{field}": text for field, text in invalid.errors.items()})
-    except Refusal as refusal:
-        return _page(envelope, {"replace-reason": web.words_of(refusal)})
+    except (Invalid, Refusal) as problem:
+        return _page(envelope, acting.form_errors(problem, "replace"))
     return web.redirect("envelopes.show", envelope_id=envelope_id, done="replaced")
 
 

@@ -59,13 +59,10 @@ def redrive(service: str, parked_id: int) -> Response:
     """Redrive the event."""
     event = _find(service, parked_id)
     try:
-        why = acting.reason()
         path = f"held-events/{parked_id}/redrive"
-        progress = acting.have_done(service, path, Action.REDRIVE, subject=event["key"], reason=why)
-    except Invalid as invalid:
-        return _page(service, event, {f"redrive-{field}": text for field, text in invalid.errors.items()})
-    except Refusal as refusal:
-        return _page(service, event, {"redrive-reason": web.words_of(refusal)})
+        progress = acting.have_done(service, path, Action.REDRIVE, subject=event["key"])
+    except (Invalid, Refusal) as problem:
+        return _page(service, event, acting.form_errors(problem, "redrive"))
     return _gone_on(service, progress)
 
 
@@ -74,13 +71,10 @@ def propose(service: str, parked_id: int) -> Response:
     """Propose to skip the event."""
     event = _find(service, parked_id)
     try:
-        why = acting.reason()
         path = f"held-events/{parked_id}/skip-proposals"
-        acting.have_done(service, path, Action.PROPOSE_SKIP, subject=event["key"], reason=why)
-    except Invalid as invalid:
-        return _page(service, event, {f"skip-{field}": text for field, text in invalid.errors.items()})
-    except Refusal as refusal:
-        return _page(service, event, {"skip-reason": web.words_of(refusal)})
+        acting.have_done(service, path, Action.PROPOSE_SKIP, subject=event["key"])
+    except (Invalid, Refusal) as problem:
+        return _page(service, event, acting.form_errors(problem, "skip"))
     return web.redirect("held.show", service=service, parked_id=parked_id, done="proposed")
 
 
@@ -102,13 +96,10 @@ def _decide(service: str, parked_id: int, proposal_id: uuid.UUID, decision: str)
         # The proposal is of another event: the audit record would name the wrong renewal.
         return _page(service, event, {"decide-reason": "This proposal was decided on: there is none of this event"})
     try:
-        why = acting.reason()
         path = f"skip-proposals/{proposal_id}/{decision}"
-        progress = acting.have_done(service, path, Action.DECIDE_SKIP, subject=event["key"], reason=why)
-    except Invalid as invalid:
-        return _page(service, event, {f"decide-{field}": text for field, text in invalid.errors.items()})
-    except Refusal as refusal:
-        return _page(service, event, {"decide-reason": web.words_of(refusal)})
+        progress = acting.have_done(service, path, Action.DECIDE_SKIP, subject=event["key"])
+    except (Invalid, Refusal) as problem:
+        return _page(service, event, acting.form_errors(problem, "decide"))
     if progress is None:
         return web.redirect("held.show", service=service, parked_id=parked_id, done="turned-down")
     return _gone_on(service, progress)
