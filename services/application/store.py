@@ -244,25 +244,21 @@ def claim_due_timer(conn: Conn, now: datetime) -> RenewalId | None:
 
 def consume_timer(conn: Conn, renewal: Renewal, now: datetime) -> bool:
     """Delete the locked renewal's timer. Returns False if it was changed or deleted before the lock was acquired."""
-    return (
-        conn.execute(
-            "DELETE FROM timers WHERE renewal_id = %s AND state = %s AND due_at <= %s",
-            (renewal.id, renewal.state, now),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "DELETE FROM timers WHERE renewal_id = %s AND state = %s AND due_at <= %s",
+        (renewal.id, renewal.state, now),
     )
+    return changed.rowcount == 1
 
 
 def add_refund(conn: Conn, refund: Refund, renewal_id: RenewalId, due_at: datetime) -> bool:
     """Record a due refund. Returns False if the renewal or item has one already."""
-    return (
-        conn.execute(
-            """INSERT INTO refunds (id, renewal_id, item_id, amount_minor, due_at) VALUES (%s, %s, %s, %s, %s)
-               ON CONFLICT DO NOTHING""",
-            (refund.id, renewal_id, refund.item_id, refund.amount_minor, due_at),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO refunds (id, renewal_id, item_id, amount_minor, due_at) VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT DO NOTHING""",
+        (refund.id, renewal_id, refund.item_id, refund.amount_minor, due_at),
     )
+    return changed.rowcount == 1
 
 
 def refunds_total(conn: Conn, renewal_id: RenewalId) -> int:
@@ -284,12 +280,10 @@ def find_refunds(conn: Conn, renewal_id: RenewalId) -> list[Refund]:
 
 def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bool:
     """Record that the refund was made. Returns False if that is known."""
-    return (
-        conn.execute(
-            "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)
     )
+    return changed.rowcount == 1
 
 
 def add_to_timeline(

@@ -115,14 +115,12 @@ def take_challenge(conn: Conn, challenge_id: uuid.UUID, now: datetime) -> Challe
 
 def add_refusal(conn: Conn, challenge_id: uuid.UUID, reason: str, certificate_sha256: str) -> bool:
     """Record a refused answer to a challenge. Returns whether it is new and the challenge exists."""
-    return (
-        conn.execute(
-            """INSERT INTO sign_in_refusals (challenge_id, reason, certificate_sha256)
-               SELECT id, %s, %s FROM sign_in_challenges WHERE id = %s ON CONFLICT DO NOTHING""",
-            (reason, certificate_sha256, challenge_id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO sign_in_refusals (challenge_id, reason, certificate_sha256)
+           SELECT id, %s, %s FROM sign_in_challenges WHERE id = %s ON CONFLICT DO NOTHING""",
+        (reason, certificate_sha256, challenge_id),
     )
+    return changed.rowcount == 1
 
 
 def add_shown(conn: Conn, shown: ShownCertificate, now: datetime) -> None:
@@ -148,13 +146,11 @@ def take_shown(conn: Conn, code_sha256: str) -> ShownCertificate | None:
 def end_session(conn: Conn, token_id: str, expires_at: datetime, now: datetime) -> bool:
     """Record that an access token's session has ended. Returns False if it had ended before."""
     _prune(conn, "ended_sessions", now)
-    return (
-        conn.execute(
-            "INSERT INTO ended_sessions (token_id, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (token_id, expires_at),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "INSERT INTO ended_sessions (token_id, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (token_id, expires_at),
     )
+    return changed.rowcount == 1
 
 
 def has_ended(conn: Conn, token_id: str, issued_at: datetime) -> bool:

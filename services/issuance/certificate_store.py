@@ -84,12 +84,10 @@ def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
 
 def save_signed(conn: Conn, item_id: ItemId) -> bool:
     """Record that the intent has become a certificate. Returns False if it had before."""
-    return (
-        conn.execute(
-            "UPDATE intents SET state = 'signed', due_at = NULL WHERE item_id = %s AND state = 'intended'", (item_id,)
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE intents SET state = 'signed', due_at = NULL WHERE item_id = %s AND state = 'intended'", (item_id,)
     )
+    return changed.rowcount == 1
 
 
 def is_ended(conn: Conn, item_id: ItemId) -> bool:

@@ -93,13 +93,11 @@ def save_forgotten(conn: Conn, envelope_id: uuid.UUID) -> None:
 
 def save_sealed(conn: Conn, envelope_id: uuid.UUID, hashed: str) -> bool:
     """Record that the PIN was made and sealed. Returns False if it is no longer planned."""
-    return (
-        conn.execute(
-            "UPDATE pins SET state = 'sealed', hash = %s WHERE envelope_id = %s AND state = 'planned'",
-            (hashed, envelope_id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE pins SET state = 'sealed', hash = %s WHERE envelope_id = %s AND state = 'planned'",
+        (hashed, envelope_id),
     )
+    return changed.rowcount == 1
 
 
 def find_pins(conn: Conn, item_ids: Sequence[ItemId]) -> list[PIN]:

@@ -137,17 +137,15 @@ def add_renewal(conn: Conn, renewal: Renewal, now: datetime) -> bool:
         "receipt": renewal.receipt,
         "opened_at": now,
     }
-    return (
-        conn.execute(
-            f"""INSERT INTO renewals ({_RENEWAL}, opened_at)
-                VALUES (%(renewal_id)s, %(reference)s, %(subscriber_id)s, %(ar_id)s, %(organisation)s, %(country)s,
-                        %(state_or_province)s, %(locality)s, %(recipient_name)s, %(recipient_address)s, %(document)s,
-                        %(attestation)s, %(receipt)s, %(opened_at)s)
-                ON CONFLICT (renewal_id) DO NOTHING""",
-            fields,
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        f"""INSERT INTO renewals ({_RENEWAL}, opened_at)
+            VALUES (%(renewal_id)s, %(reference)s, %(subscriber_id)s, %(ar_id)s, %(organisation)s, %(country)s,
+                    %(state_or_province)s, %(locality)s, %(recipient_name)s, %(recipient_address)s, %(document)s,
+                    %(attestation)s, %(receipt)s, %(opened_at)s)
+            ON CONFLICT (renewal_id) DO NOTHING""",
+        fields,
     )
+    return changed.rowcount == 1
 
 
 def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
@@ -158,17 +156,15 @@ def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
 
 def add_order(conn: Conn, order: Order) -> bool:
     """Open an order. Returns False if its item or its reference belongs to another order."""
-    return (
-        conn.execute(
-            """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state,
-                                   traceparent)
-               VALUES (%(item_id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s,
-                       %(server_names)s, %(state)s, %(traceparent)s)
-               ON CONFLICT DO NOTHING""",
-            vars(order) | {"server_names": list(order.server_names)},
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state,
+                               traceparent)
+           VALUES (%(item_id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s,
+                   %(server_names)s, %(state)s, %(traceparent)s)
+           ON CONFLICT DO NOTHING""",
+        vars(order) | {"server_names": list(order.server_names)},
     )
+    return changed.rowcount == 1
 
 
 def lock_order(conn: Conn, item_id: ItemId) -> Order | None:
@@ -253,13 +249,11 @@ def lock_key(conn: Conn, spki_sha256: bytes) -> None:
 
 def add_blocked_key(conn: Conn, spki_sha256: bytes, source: str, now: datetime) -> bool:
     """Block this key for good. Returns False if it was blocked before."""
-    return (
-        conn.execute(
-            "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (spki_sha256, source, now),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "INSERT INTO blocked_keys (spki_sha256, source, blocked_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (spki_sha256, source, now),
     )
+    return changed.rowcount == 1
 
 
 def is_blocked(conn: Conn, spki_sha256: bytes) -> bool:

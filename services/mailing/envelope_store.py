@@ -17,15 +17,13 @@ FAULTY: Final = "SELECT count(*) FROM pin_envelopes WHERE state = 'faulty'"
 
 def add_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes, now: datetime, traceparent: str | None) -> bool:
     """Store a sealed envelope. Returns False if it, or another one for the same server name, exists."""
-    return (
-        conn.execute(
-            """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, sealed, received_at,
-                                          due_at, traceparent)
-               VALUES (%s, %s, %s, %s, 'sealed', %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
-            (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed, now, now, traceparent),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO pin_envelopes (envelope_id, renewal_id, item_id, server_name, state, sealed, received_at,
+                                      due_at, traceparent)
+           VALUES (%s, %s, %s, %s, 'sealed', %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+        (event.envelope_id, event.renewal_id, event.item_id, event.server_name, sealed, now, now, traceparent),
     )
+    return changed.rowcount == 1
 
 
 def add_dropped_envelope(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -> None:

@@ -181,15 +181,13 @@ def settle_printed(conn: Conn, job: Job, letter: Letter, file_sha256: str, now: 
 
     Returns False if that was recorded before.
     """
-    return (
-        conn.execute(
-            """UPDATE pin_envelopes SET state = 'printed', sealed = NULL, reference = %s, recipient = %s,
-                      file_sha256 = %s, printed_at = %s
-               WHERE envelope_id = %s AND state = 'printing'""",
-            (letter.reference, letter.recipient_name, file_sha256, now, job.envelope_id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """UPDATE pin_envelopes SET state = 'printed', sealed = NULL, reference = %s, recipient = %s,
+                  file_sha256 = %s, printed_at = %s
+           WHERE envelope_id = %s AND state = 'printing'""",
+        (letter.reference, letter.recipient_name, file_sha256, now, job.envelope_id),
     )
+    return changed.rowcount == 1
 
 
 def restore_attempt(conn: Conn, job: Job) -> None:
@@ -210,14 +208,12 @@ def settle_faulty(conn: Conn, job: Job, reason: str) -> None:
 
 def settle_closed(conn: Conn, batch: Batch, manifest_sha256: str, now: datetime) -> bool:
     """Record that the manifest is written: the batch can be posted. Returns False if that was recorded before."""
-    return (
-        conn.execute(
-            """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
-               WHERE id = %s AND state = 'closing'""",
-            (now, manifest_sha256, batch.id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """UPDATE posting_batches SET state = 'closed', closed_at = %s, manifest_sha256 = %s
+           WHERE id = %s AND state = 'closing'""",
+        (now, manifest_sha256, batch.id),
     )
+    return changed.rowcount == 1
 
 
 def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: timedelta) -> Finished | None:
@@ -238,10 +234,8 @@ def claim_finished_letter(conn: Conn, now: datetime, kept: timedelta, lease: tim
 
 def settle_erased(conn: Conn, letter: Finished, now: datetime) -> bool:
     """Record that the file is erased. Returns False if that was recorded before."""
-    return (
-        conn.execute(
-            "UPDATE pin_envelopes SET erased_at = %s WHERE envelope_id = %s AND erased_at IS NULL",
-            (now, letter.envelope_id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE pin_envelopes SET erased_at = %s WHERE envelope_id = %s AND erased_at IS NULL",
+        (now, letter.envelope_id),
     )
+    return changed.rowcount == 1

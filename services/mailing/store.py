@@ -140,29 +140,27 @@ def save_cancelled(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
 
 def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     """Queue an e-mail, unless the same one was queued before."""
-    return (
-        conn.execute(
-            """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
-                                  message_id, content, traceparent, state, queued_at, due_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
-               ON CONFLICT (renewal_id, template, recipient_address, item_id) DO NOTHING""",
-            (
-                mail.id,
-                mail.renewal_id,
-                mail.item_id,
-                mail.template,
-                mail.language,
-                mail.recipient_name,
-                mail.recipient_address,
-                mail.message_id,
-                Jsonb(mail.content),
-                mail.traceparent,
-                now,
-                due_at,
-            ),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
+                              message_id, content, traceparent, state, queued_at, due_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
+           ON CONFLICT (renewal_id, template, recipient_address, item_id) DO NOTHING""",
+        (
+            mail.id,
+            mail.renewal_id,
+            mail.item_id,
+            mail.template,
+            mail.language,
+            mail.recipient_name,
+            mail.recipient_address,
+            mail.message_id,
+            Jsonb(mail.content),
+            mail.traceparent,
+            now,
+            due_at,
+        ),
     )
+    return changed.rowcount == 1
 
 
 def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending | None:
@@ -227,14 +225,12 @@ def _sending(
 
 def settle(conn: Conn, sending: Sending, state: MailState, now: datetime, reply_code: int | None = None) -> bool:
     """Record the outcome of this attempt, unless another process has claimed the e-mail since."""
-    return (
-        conn.execute(
-            """UPDATE mails SET state = %s, settled_at = %s, reply_code = %s
-               WHERE id = %s AND state = 'sending' AND tries = %s""",
-            (state, now, reply_code, sending.mail.id, sending.tries),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """UPDATE mails SET state = %s, settled_at = %s, reply_code = %s
+           WHERE id = %s AND state = 'sending' AND tries = %s""",
+        (state, now, reply_code, sending.mail.id, sending.tries),
     )
+    return changed.rowcount == 1
 
 
 def put_off(conn: Conn, sending: Sending, due_at: datetime, *, state: MailState) -> None:
@@ -297,14 +293,12 @@ def drop_queued_mails(conn: Conn, renewal_id: RenewalId, templates: Iterable[Tem
 
 def add_refund(conn: Conn, event: RefundDue) -> bool:
     """Store a refund. Returns False if it is known."""
-    return (
-        conn.execute(
-            """INSERT INTO refunds (refund_id, renewal_id, item_id, amount_minor, currency, cause)
-               VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
-            (event.refund_id, event.renewal_id, event.item_id, event.amount_minor, event.currency, event.cause),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO refunds (refund_id, renewal_id, item_id, amount_minor, currency, cause)
+           VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+        (event.refund_id, event.renewal_id, event.item_id, event.amount_minor, event.currency, event.cause),
     )
+    return changed.rowcount == 1
 
 
 def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:

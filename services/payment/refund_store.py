@@ -134,13 +134,11 @@ def save_sending(conn: Conn, refund_id: RefundId, *, until: datetime) -> Refund:
 
 def save_held(conn: Conn, refund_id: RefundId) -> bool:
     """Hold the refund. Returns False if it was settled meanwhile."""
-    return (
-        conn.execute(
-            "UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s AND state IN ('due', 'sending')",
-            (refund_id,),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE refunds SET state = 'held', due_at = NULL WHERE id = %s AND state IN ('due', 'sending')",
+        (refund_id,),
     )
+    return changed.rowcount == 1
 
 
 def save_later(conn: Conn, refund_id: RefundId, *, due_at: datetime) -> None:
@@ -151,14 +149,12 @@ def save_later(conn: Conn, refund_id: RefundId, *, due_at: datetime) -> None:
 def settle(conn: Conn, refund: Refund, made: ProviderRefund) -> bool:
     """Record that the refund was made. Returns False if it is recorded already."""
     assert made.refunded_at is not None
-    return (
-        conn.execute(
-            """UPDATE refunds SET state = 'refunded', provider_reference = %s, refunded_at = %s, due_at = NULL
-               WHERE id = %s AND state = 'sending'""",
-            (made.id, made.refunded_at, refund.id),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """UPDATE refunds SET state = 'refunded', provider_reference = %s, refunded_at = %s, due_at = NULL
+           WHERE id = %s AND state = 'sending'""",
+        (made.id, made.refunded_at, refund.id),
     )
+    return changed.rowcount == 1
 
 
 def add_booking(

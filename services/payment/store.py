@@ -51,29 +51,27 @@ def _checkout_row(*, state: str, **columns: Any) -> Checkout:
 
 def add_payment(conn: Conn, payment: Payment, *, now: datetime) -> bool:
     """Insert the payment of a renewal, unless it exists."""
-    return (
-        conn.execute(
-            """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor,
-                                     currency, document_sha256, pay_before, state, traceparent, created_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (renewal_id) DO NOTHING""",
-            (
-                payment.id,
-                payment.renewal_id,
-                payment.reference,
-                payment.subscriber_id,
-                payment.ar_id,
-                payment.payer_name,
-                payment.amount_minor,
-                payment.currency,
-                payment.document_sha256,
-                payment.pay_before,
-                payment.state,
-                payment.traceparent,
-                now,
-            ),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO payments (id, renewal_id, reference, subscriber_id, ar_id, payer_name, amount_minor,
+                                 currency, document_sha256, pay_before, state, traceparent, created_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (renewal_id) DO NOTHING""",
+        (
+            payment.id,
+            payment.renewal_id,
+            payment.reference,
+            payment.subscriber_id,
+            payment.ar_id,
+            payment.payer_name,
+            payment.amount_minor,
+            payment.currency,
+            payment.document_sha256,
+            payment.pay_before,
+            payment.state,
+            payment.traceparent,
+            now,
+        ),
     )
+    return changed.rowcount == 1
 
 
 def find_payment(conn: Conn, renewal_id: RenewalId) -> Payment | None:
@@ -192,12 +190,10 @@ def find_live_checkout(conn: Conn, payment_id: PaymentId) -> Checkout | None:
 
 def save_checkout_opened(conn: Conn, checkout_id: CheckoutId, url: str) -> bool:
     """Record the provider's answer to an intent. Returns False if it is recorded already."""
-    return (
-        conn.execute(
-            "UPDATE checkouts SET state = 'open', url = %s WHERE id = %s AND state = 'intended'", (url, checkout_id)
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "UPDATE checkouts SET state = 'open', url = %s WHERE id = %s AND state = 'intended'", (url, checkout_id)
     )
+    return changed.rowcount == 1
 
 
 def save_checkout_ended(conn: Conn, checkout_id: CheckoutId) -> None:
@@ -223,23 +219,19 @@ def use_authorisation(conn: Conn, *, jti: str, renewal_id: RenewalId, idempotenc
 
 def add_decline(conn: Conn, payment_id: PaymentId, decline: Decline, *, now: datetime) -> bool:
     """Record a declined attempt. Returns False if it is recorded already."""
-    return (
-        conn.execute(
-            """INSERT INTO declines (id, payment_id, reason, recorded_at) VALUES (%s, %s, %s, %s)
-               ON CONFLICT (id) DO NOTHING""",
-            (decline.id, payment_id, decline.reason, now),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO declines (id, payment_id, reason, recorded_at) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (id) DO NOTHING""",
+        (decline.id, payment_id, decline.reason, now),
     )
+    return changed.rowcount == 1
 
 
 def add_webhook(conn: Conn, webhook: Webhook, *, now: datetime) -> bool:
     """Record a webhook. Returns False if it came before."""
-    return (
-        conn.execute(
-            """INSERT INTO provider_webhooks (id, type, reference, received_at) VALUES (%s, %s, %s, %s)
-               ON CONFLICT (id) DO NOTHING""",
-            (webhook.id, webhook.type, webhook.reference, now),
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        """INSERT INTO provider_webhooks (id, type, reference, received_at) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (id) DO NOTHING""",
+        (webhook.id, webhook.type, webhook.reference, now),
     )
+    return changed.rowcount == 1

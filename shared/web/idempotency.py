@@ -105,12 +105,10 @@ def begin(conn: Conn, *, account: str, key: str, fingerprint: str, now: datetime
 
 def end(conn: Conn, *, account: str, key: str, until: datetime) -> bool:
     """Release the claim of `begin`. Returns False if it expired and another run of the request has the key."""
-    return (
-        conn.execute(
-            "DELETE FROM idempotency_running WHERE account = %s AND key = %s AND until = %s", (account, key, until)
-        ).rowcount
-        == 1
+    changed = conn.execute(
+        "DELETE FROM idempotency_running WHERE account = %s AND key = %s AND until = %s", (account, key, until)
     )
+    return changed.rowcount == 1
 
 
 def save(conn: Conn, *, account: str, key: str, fingerprint: str, answer: Answer, now: datetime) -> None:
