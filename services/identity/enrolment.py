@@ -6,9 +6,11 @@ is duplicated, and records that it does not name stay.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from cryptography import x509
@@ -19,10 +21,11 @@ from services.identity import certificates, records, store
 from services.identity.domain import AuthorisedRepresentative, Subscriber
 from services.identity.refusals import ARNotFound, CertificateRefused, EnrolmentRefused
 from shared import audit
+from shared.db import Pool
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import sha256
-from shared.tx import Tx
+from shared.tx import Clock, Tx, transaction, utc_now
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused
 from shared.vocabulary import ARId, SubscriberId
@@ -30,6 +33,25 @@ from shared.vocabulary import ARId, SubscriberId
 _ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 # Only the form of a file; records.py has the rules for names and addresses.
 _TEXT = validate.Length(1, 254)
+# A batch holds its locks for some tenths of a second.
+BATCH: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """The number of a file's entries that are checked or enrolled."""
+
+    step: str
+    entries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A subscriber with one of its ARs and their e-Certs; with none if the file names none."""
+
+    subscriber: Subscriber
+    person: Mapping[str, Any] | None = None
+    certificates: tuple[x509.Certificate, ...] = ()
 
 
 class _ARSchema(Schema):
@@ -74,21 +96,84 @@ def _read(path: Path, schema: Schema) -> dict[str, Any]:
     return loaded
 
 
-def enrol(tx: Tx, content: dict[str, Any], actor: str) -> tuple[int, int]:
-    """Enrol everything in a file. Returns the numbers of subscribers and ARs. Raises EnrolmentRefused."""
-    ars = 0
-    for fields_ in content["subscribers"]:
-        people = fields_.pop("authorised_representatives")
-        subscriber = _enrol_subscriber(tx, Subscriber(**fields_), actor)
+def enrol(
+    pool: Pool,
+    content: Mapping[str, Any],
+    actor: str,
+    *,
+    clock: Clock = utc_now,
+    batch: int = BATCH,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> tuple[int, int]:
+    """Enrol all of a file or nothing. Returns the numbers of subscribers and ARs. Raises EnrolmentRefused.
+
+    All entries are checked against the register before the first one is written. Each batch is a transaction that skips
+    what is enrolled already, so the same file again resumes an interrupted enrolment. A command that changes the
+    register meanwhile can still refuse a later batch: correct it, and enrol the file again. `report` is called after
+    each batch.
+    """
+    entries = [*_entries(content)]
+    _check_owners(entries)
+    with _alone(pool):
+        for step in ("checked", "enrolled"):
+            for start in range(0, len(entries), batch):
+                part = entries[start : start + batch]
+                with transaction(pool, clock=clock) as tx, tx.conn.transaction(force_rollback=step == "checked"):
+                    _enrol_batch(tx, part, actor)
+                report(Progress(step=step, entries=start + len(part)))
+    return len(content["subscribers"]), sum(each.person is not None for each in entries)
+
+
+@contextmanager
+def _alone(pool: Pool) -> Iterator[None]:
+    """Lock out other enrolments; the lock belongs to a session, so no transaction stays open."""
+    with pool.connection() as locked:
+        locked.autocommit = True
+        if not store.lock_enrolment(locked):
+            raise EnrolmentRefused("another enrolment is running")
+        try:
+            yield
+        finally:
+            store.unlock_enrolment(locked)
+            locked.autocommit = False
+
+
+def _entries(content: Mapping[str, Any]) -> Iterator[_Entry]:
+    """Yield a file's entries, their e-Certs parsed. Raises EnrolmentRefused."""
+    for record in content["subscribers"]:
+        people = record["authorised_representatives"]
+        subscriber = Subscriber(
+            **{name: value for name, value in record.items() if name != "authorised_representatives"}
+        )
+        if not people:
+            yield _Entry(subscriber=subscriber)
         for person in people:
-            appoint(tx, person, subscriber.id, actor)
-            ars += 1
-    return len(content["subscribers"]), ars
+            yield _Entry(subscriber=subscriber, person=person, certificates=_certificates(person))
 
 
-def _enrol_subscriber(tx: Tx, subscriber: Subscriber, actor: str) -> Subscriber:
+def _check_owners(entries: Sequence[_Entry]) -> None:
+    """Check that no two entries of a file claim one AR, e-Cert or business registration number for two owners."""
+    owners: dict[tuple[str, str], str] = {}
+    for each in entries:
+        claims = {("business registration number", each.subscriber.brn): each.subscriber.id}
+        if each.person is not None:
+            claims["AR", each.person["id"]] = each.subscriber.id
+            claims |= {("e-Cert", sha256(held)): each.person["id"] for held in each.certificates}
+        for (what, name), owner in claims.items():
+            if owners.setdefault((what, name), owner) != owner:
+                raise EnrolmentRefused(f"{owner}: the {what} {name} is also of {owners[what, name]}, in the same file")
+
+
+def _enrol_batch(tx: Tx, entries: Sequence[_Entry], actor: str) -> None:
+    for each in entries:
+        _enrol_subscriber(tx, each.subscriber, actor)
+        if each.person is not None:
+            appoint(tx, each.person, each.certificates, each.subscriber.id, actor)
+
+
+def _enrol_subscriber(tx: Tx, subscriber: Subscriber, actor: str) -> None:
     if store.find_subscriber(tx.conn, subscriber.id) == subscriber:
-        return subscriber
+        return
     try:
         records.check_subscriber(subscriber)
     except RecordRefused as refused:
@@ -98,24 +183,29 @@ def _enrol_subscriber(tx: Tx, subscriber: Subscriber, actor: str) -> Subscriber:
     except psycopg.errors.IntegrityError as error:
         raise EnrolmentRefused(f"{subscriber.id}: {error.diag.constraint_name}") from error
     audit.record(tx, actor=actor, action="subscriber-enrolled", subject=subscriber.id, details={"brn": subscriber.brn})
-    return subscriber
 
 
-def appoint(tx: Tx, person: dict[str, Any], subscriber_id: SubscriberId, actor: str) -> AuthorisedRepresentative:
+def appoint(
+    tx: Tx,
+    person: Mapping[str, Any],
+    held: Sequence[x509.Certificate],
+    subscriber_id: SubscriberId,
+    actor: str,
+) -> AuthorisedRepresentative:
     """Make a person an AR of a subscriber and register their e-Certs. Raises EnrolmentRefused."""
-    held = person.pop("certificates")
     known = store.lock_ar(tx.conn, person["id"])
     if known is not None and known.ended_at is not None:
         raise EnrolmentRefused(f"{known.id}: their office has ended; appoint them under a new id")
     if known is not None and known.subscriber_id != subscriber_id:
         raise EnrolmentRefused(f"{known.id}: acts for {known.subscriber_id}")
     appointed_at = tx.now if known is None else known.appointed_at
-    ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **person)
+    described = {name: value for name, value in person.items() if name != "certificates"}
+    ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **described)
     if ar != known:
         _check_ar(tx, ar)
         store.save_ar(tx.conn, ar)
         audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details={"subscriber": subscriber_id})
-    for certificate in _certificates(held):
+    for certificate in held:
         _register(tx, certificate, ar.id, actor)
     return ar
 
@@ -141,15 +231,18 @@ def _register(tx: Tx, certificate: x509.Certificate, ar_id: ARId, actor: str) ->
         audit.record(tx, actor=actor, action="certificate-registered", subject=ar_id, details={"sha256": name})
 
 
-def _certificates(pems: list[str]) -> Iterator[x509.Certificate]:
-    for pem in pems:
-        found = [block.der for block in armour.blocks(pem) if block.label in ("", *CERTIFICATE_LABELS)]
-        if len(found) != 1:
-            raise EnrolmentRefused("one certificate to each entry")
-        try:
-            yield certificates.read(found[0] or b"")
-        except (CertificateRefused, ValueError) as error:
-            raise EnrolmentRefused(f"a certificate cannot be read: {error}") from error
+def _certificates(person: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
+    return tuple(map(_read_certificate, person["certificates"]))
+
+
+def _read_certificate(pem: str) -> x509.Certificate:
+    found = [block.der for block in armour.blocks(pem) if block.label in ("", *CERTIFICATE_LABELS)]
+    if len(found) != 1:
+        raise EnrolmentRefused("one certificate to each entry")
+    try:
+        return certificates.read(found[0] or b"")
+    except (CertificateRefused, ValueError) as error:
+        raise EnrolmentRefused(f"a certificate cannot be read: {error}") from error
 
 
 def revoke(tx: Tx, ar_id: ARId, reason: str, actor: str, *, replaced_by: ARId | None = None) -> None:
@@ -160,12 +253,12 @@ def revoke(tx: Tx, ar_id: ARId, reason: str, actor: str, *, replaced_by: ARId | 
     audit.record(tx, actor=actor, action="ar-ended", subject=ar_id, details=details)
 
 
-def replace(tx: Tx, ar_id: ARId, successor: dict[str, Any], reason: str, actor: str) -> AuthorisedRepresentative:
+def replace(tx: Tx, ar_id: ARId, successor: Mapping[str, Any], reason: str, actor: str) -> AuthorisedRepresentative:
     """Appoint a successor and end the predecessor's office. Raises ARNotFound, EnrolmentRefused."""
     before = store.lock_ar(tx.conn, ar_id)
     if before is None or before.ended_at is not None:
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
-    after = appoint(tx, successor, before.subscriber_id, actor)
+    after = appoint(tx, successor, _certificates(successor), before.subscriber_id, actor)
     if after.id == before.id:
         raise EnrolmentRefused(f"{ar_id}: cannot follow themselves")
     revoke(tx, ar_id, reason, actor, replaced_by=after.id)

@@ -80,8 +80,8 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
 
 
-def _enrol(tx: Tx, options: argparse.Namespace) -> Report:
-    subscribers, ars = enrolment.enrol(tx, enrolment.read_file(options.file), options.actor)
+def _enrol(pool: Pool, options: argparse.Namespace) -> Report:
+    subscribers, ars = enrolment.enrol(pool, enrolment.read_file(options.file), options.actor)
     text = f"enrolled {subscribers} subscribers with {ars} Authorised Representatives"
     return Report(values={"subscribers": subscribers, "ars": ars}, text=text)
 
@@ -91,9 +91,10 @@ def _revoke_ar(tx: Tx, options: argparse.Namespace) -> Report:
     return Report(values={"revoked": options.ar_id}, text=f"{options.ar_id} no longer acts")
 
 
-def _replace_ar(tx: Tx, options: argparse.Namespace) -> Report:
+def _replace_ar(pool: Pool, options: argparse.Namespace) -> Report:
     successor = enrolment.read_ar(options.file)
-    after = enrolment.replace(tx, ARId(options.ar_id), successor, options.reason, options.actor)
+    with transaction(pool) as tx:
+        after = enrolment.replace(tx, ARId(options.ar_id), successor, options.reason, options.actor)
     values = {"revoked": options.ar_id, "enrolled": after.id}
     return Report(values=values, text=f"{after.id} acts in place of {options.ar_id}")
 
@@ -165,14 +166,17 @@ SERVICE = Service(
     ),
     commands={
         "enrol": OperatorCommand(
-            help="enrol subscribers and ARs from a file", run=in_transaction(_enrol), add_arguments=_enrol_arguments
+            help="enrol subscribers and ARs from a file; again after an interruption",
+            run=_enrol,
+            add_arguments=_enrol_arguments,
+            max_size=2,  # one of the connections holds the enrolment's lock
         ),
         "revoke-ar": OperatorCommand(
             help="end an AR's office", run=in_transaction(_revoke_ar), add_arguments=_revoke_arguments
         ),
         "replace-ar": OperatorCommand(
             help="end an AR's office and appoint another",
-            run=in_transaction(_replace_ar),
+            run=_replace_ar,
             add_arguments=_replace_arguments,
         ),
         "evidence": OperatorCommand(

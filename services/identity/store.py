@@ -52,6 +52,17 @@ _EVIDENCE = """id, renewal_id, subscriber_id, ar_id, nonce, document, document_s
     certificate_sha256, chain, decision, attestation, verified_at"""
 
 
+def lock_enrolment(conn: Conn) -> bool:
+    """Lock out other enrolments for this session. Returns False if another one runs."""
+    row = conn.execute("SELECT pg_try_advisory_lock(hashtextextended('identity-enrolment', 0))").fetchone()
+    return row is not None and bool(row[0])
+
+
+def unlock_enrolment(conn: Conn) -> None:
+    """Release the lock of this session."""
+    conn.execute("SELECT pg_advisory_unlock_all()")
+
+
 def find_subscriber(conn: Conn, subscriber_id: SubscriberId) -> Subscriber | None:
     """Return one subscriber."""
     with conn.cursor(row_factory=class_row(Subscriber)) as cursor:

@@ -139,8 +139,7 @@ def take_crls(pool: Pool, clock: Clock, *ders: bytes) -> None:
 @pytest.fixture
 def enrolled(pool: Pool, clock: Clock) -> None:
     """The people, without a CRL."""
-    with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(tx, people(), "test")
+    enrolment.enrol(pool, people(), "test", clock=clock)
 
 
 @pytest.fixture

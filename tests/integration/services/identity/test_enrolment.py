@@ -30,8 +30,7 @@ from tests.unit.services.identity.builders import Holder, world
 
 
 def enrol(pool: Pool, clock: Clock, content: dict[str, Any]) -> tuple[int, int]:
-    with transaction(pool, clock=clock) as tx:
-        return enrolment.enrol(tx, content, "operator")
+    return enrolment.enrol(pool, content, "operator", clock=clock)
 
 
 def test_same_file_again_changes_nothing(pool: Pool, clock: Clock) -> None:

@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 from services.identity import enrolment
 from services.identity.refusals import EnrolmentRefused
 from shared.db import Pool
-from shared.tx import transaction
 from tests.integration.services.identity.conftest import CHAN, Clock, ar, attest, good, sign_in, subscriber
 from tests.support.problems import full_problem
 from tests.unit.services.identity import builders
@@ -26,8 +25,7 @@ pytestmark = pytest.mark.usefixtures("enrolled", "current_crls")
 
 def enrol(pool: Pool, clock: Clock, organisation: str, person: dict[str, object]) -> None:
     content = {"subscribers": [subscriber("cafe", organisation, "12345679", person)]}
-    with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(tx, content, "test")
+    enrolment.enrol(pool, content, "test", clock=clock)
 
 
 @pytest.mark.parametrize(

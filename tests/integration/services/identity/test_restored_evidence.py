@@ -147,8 +147,7 @@ def test_evidence_of_an_ar_not_yet_enrolled_waits_for_the_enrolment(
     http: FlaskClient, pool: Pool, clock: Clock, restored: Callable[[], list[Envelope]]
 ) -> None:
     def enrol() -> None:
-        with transaction(pool, clock=clock) as tx:
-            enrolment.enrol(tx, people(), "test")
+        enrolment.enrol(pool, people(), "test", clock=clock)
         take_crls(pool, clock, *world().crls())
 
     enrol()

@@ -48,8 +48,7 @@ def register(pool: Pool, clock: Clock, holder: Holder, ar_id: str = "chan") -> N
         for ar in subscriber["authorised_representatives"]:
             if ar["id"] == ar_id:
                 ar["certificates"].append(holder.pem)
-    with transaction(pool, clock=clock) as tx:
-        enrolment.enrol(tx, content, "test")
+    enrolment.enrol(pool, content, "test", clock=clock)
 
 
 @pytest.mark.usefixtures("current_crls")
