@@ -36,7 +36,7 @@ def started(body: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
     there.close()
     try:
         if here.recv() != "ready":
-            raise RuntimeError("the process did not begin with its readiness")
+            raise RuntimeError("the process did not report its readiness first")
         yield here
     finally:
         process.terminate()

@@ -61,7 +61,7 @@ def _seconds(done: Callable[[], bool], *, meanwhile: Callable[[], object] = lamb
     begun = time.monotonic()
     while not done():
         if time.monotonic() - begun > 300:
-            raise TimeoutError("the events do not get on")
+            raise TimeoutError("the events make no progress")
         meanwhile()
         time.sleep(0.02)
     return time.monotonic() - begun

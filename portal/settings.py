@@ -84,7 +84,7 @@ def load_keys(path: Path) -> MultiFernet:
 def _https(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.path or parts.query:
-        raise ValidationError("An https address without a path, please.")
+        raise ValidationError("Must be an https address without a path.")
 
 
 def _address(text: str | None) -> tuple[str, int] | None:
@@ -92,5 +92,5 @@ def _address(text: str | None) -> tuple[str, int] | None:
         return None
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
-        raise SettingsError("GATEWAY_ADDRESS: host:port, please")
+        raise SettingsError("GATEWAY_ADDRESS: must be host:port")
     return host, int(port)

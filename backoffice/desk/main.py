@@ -98,7 +98,7 @@ def _assign_arguments(parser: argparse.ArgumentParser) -> None:
 
 SERVICE: Final = Service(
     name="desk",
-    purpose="The CA's desk: certificates, time lines, held events and PIN Envelopes for staff.",
+    purpose="The CA's desk: certificates, timelines, held events and PIN Envelopes for staff.",
     read_settings=read_settings,
     make_app=make_app,
     subscriptions=make_subscriptions,

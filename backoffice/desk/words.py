@@ -36,7 +36,7 @@ REFUSALS: Final[Mapping[Fault, tuple[str, str]]] = {
     ),
     Fault.REVOKED: (
         "Your staff certificate was revoked",
-        "Nobody gets in with it any more. If you did not ask for that, tell your supervisor at once. "
+        "It can no longer be used. If you did not ask for that, tell your supervisor at once. "
         "For a new certificate ask the staff CA's officer.",
     ),
     Fault.NO_ROLE: (
@@ -50,13 +50,13 @@ FOREIGN_FORM: Final = (
     "It was not a page of the desk that asked for this. Open the page at the desk again and go on from there.",
 )
 REVOCATION_UNKNOWN: Final = (
-    "Nobody can be let in just now",
+    "Sign-in is unavailable at the moment",
     "It cannot be checked whether staff certificates were revoked, as there is no current CRL of the staff CA. "
     "Try again later; if it lasts, tell the staff CA's officer.",
 )
 UNAVAILABLE: Final = (
-    "The desk cannot answer just now",
-    "Something that it needs is down. Load the page again in a moment. What you sent may have been done: look first.",
+    "The desk is unavailable at the moment",
+    "A service that it needs is down. Load the page again in a moment. What you sent may have been done: look first.",
 )
 FAILED: Final = (
     "Something went wrong on our side",
@@ -95,10 +95,11 @@ COLOURS: Final[Mapping[str, str]] = {
 DONE: Final[Mapping[str, str]] = {
     "returned": "Recorded: the letter came back. This page shows it in a moment, once mailing has announced it.",
     "replaced": "The PIN is voided, and another letter is being made. This page shows it in a moment.",
-    "proposed": "Your proposal waits for a second person.",
-    "turned-down": "The proposal was turned down; the event stays held.",
+    "proposed": "Your proposal awaits the approval of another person.",
+    "turned-down": "The proposal was rejected; the event stays held.",
     "gone-on": "Done: nothing of this renewal is held here any more.",
-    "held-on": "It went on as far as it could; what is still held of this renewal is in the list with its reason.",
+    "held-on": "Events were applied until one failed; "
+    "what is still held of this renewal is in the list with its reason.",
 }
 PRODUCTS: Final[Mapping[str, str]] = {
     "standard": "e-Cert (Server)",
@@ -162,11 +163,11 @@ HELD: Final[Mapping[str, str]] = {
     "conflict": "Another event has the same number",
     "failed": "Failed three times",
     "undecodable": "Cannot be read",
-    "no-sequence": "Has no number that can be read",
-    "unknown-type": "Of a kind that this release does not know",
-    "wrong-topic": "Of another service’s kind",
+    "no-sequence": "Has no readable number",
+    "unknown-type": "Unknown to this release",
+    "wrong-topic": "Belongs to another service",
     "too-large": "Too large",
-    "signature-wrong": "Not signed by its writer",
+    "signature-wrong": "Has no valid signature",
 }
 
 

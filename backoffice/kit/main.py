@@ -163,7 +163,7 @@ def _look_back(
     if (options.since is None and options.from_serial is None) or state.next_position == state.baseline + 1:
         return
     if client is None:
-        raise SystemExit("backoffice: to look back at what was read before, FEED_URL is needed")
+        raise SystemExit("backoffice: FEED_URL is needed to read earlier events again")
     after = state.baseline
     if options.from_serial is not None and (known := state.find_certificate(options.from_serial.lower())) is not None:
         after = known.position - 1
@@ -253,5 +253,5 @@ def _conformance(options: argparse.Namespace) -> int:
     try:
         suite = importlib.import_module(_SUITE)
     except ModuleNotFoundError as missing:
-        raise SystemExit(f"backoffice conformance: the suite is not here: {missing}") from None
+        raise SystemExit(f"backoffice conformance: the suite is missing: {missing}") from None
     return int(suite.main(options.arguments))

@@ -174,7 +174,7 @@ def wait_until(true: Callable[[], bool], running: "Sequence[Future[str]]") -> No
             if each.done():
                 raise RuntimeError(f"a renewal ended before the kill: {each.result()}")
         if time.monotonic() > until:
-            raise TimeoutError("the renewals do not get on")
+            raise TimeoutError("the renewals make no progress")
         time.sleep(0.05)
 
 
@@ -187,7 +187,7 @@ def started(installation: Installation) -> Iterator[subprocess.Popen[str]]:
     threading.Thread(target=_read, args=(process, ready), daemon=True).start()
     try:
         if not ready.wait(READY_SECONDS):
-            raise TimeoutError("the system did not get ready")
+            raise TimeoutError("the system did not become ready")
         yield process
     finally:
         if process.poll() is None:

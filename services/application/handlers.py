@@ -92,7 +92,7 @@ def on_payment_captured(tx: Tx, event: PaymentCaptured) -> None:
 def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal is None:
-        raise RenewalNotFound("money for a renewal that is not ours")
+        raise RenewalNotFound("payment for an unknown renewal")
     if renewal.payment_id == event.payment_id:
         raise Ignored("captured before")
     if renewal.payment_id is not None:

@@ -54,7 +54,7 @@ class RedeemCode:
 def read_redirect_uri(given: Sequence[str], allowed: Collection[str]) -> str:
     """Return the requested address if it is an allowed one, compared as a whole. Raises RedirectRefused."""
     if len(given) != 1 or given[0] not in allowed:
-        raise RedirectRefused("redirect_uri is not one that this service sends people to")
+        raise RedirectRefused("redirect_uri is not registered")
     return given[0]
 
 
@@ -133,7 +133,7 @@ def _still_good(tx: Tx, code: Code, *, trust: Trust) -> Identified:
         raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
     found = identify(tx, certificates.read(der), trust=trust)
     if found.ar.id != code.ar_id:
-        raise NotEnrolled("the e-Cert is another's now")
+        raise NotEnrolled("the e-Cert is registered for another person now")
     return found
 
 

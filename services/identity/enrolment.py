@@ -238,7 +238,7 @@ def _certificates(person: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
 def _read_certificate(pem: str) -> x509.Certificate:
     found = [block.der for block in armour.blocks(pem) if block.label in ("", *CERTIFICATE_LABELS)]
     if len(found) != 1:
-        raise EnrolmentRefused("one certificate to each entry")
+        raise EnrolmentRefused("each entry must hold one certificate")
     try:
         return certificates.read(found[0] or b"")
     except (CertificateRefused, ValueError) as error:

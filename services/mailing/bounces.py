@@ -77,7 +77,7 @@ def _text_within(part: Message) -> str:
 def _code_of_fields(recipients: list[Message]) -> int:
     failed = [each for each in recipients if str(each.get("Action", "")).strip().lower() == "failed"]
     if not failed:
-        raise ReportRefused("nothing was given up: the report tells of a delay or a delivery")
+        raise ReportRefused("the report is about a delay or a delivery, not about a failure")
     match = _REPLY_CODE.search(str(failed[0].get("Diagnostic-Code", "")))
     return int(match[1]) if match else _GENERAL_FAILURE
 

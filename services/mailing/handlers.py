@@ -143,7 +143,7 @@ def on_renewal_cancelled(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, po
     """
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
-        raise Ignored("its end is known")
+        raise Ignored("the end of the renewal is recorded already")
     contact = renewal.contact or _named_by(tx, event, keys)
     store.save_cancelled(tx.conn, event.renewal_id, tx.now)
     mails = store.drop_queued_mails(tx.conn, event.renewal_id, VOID_AFTER_CANCELLATION, tx.now)
@@ -221,7 +221,7 @@ def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
     try:
         return [by_id[item_id] for item_id in item_ids]
     except KeyError as error:
-        raise ContactUnknown("an item that nobody asked a CSR for") from error
+        raise ContactUnknown("an item for which no CSR was requested") from error
 
 
 def _refused(contact: Contact, item_ids: Iterable[ItemId], refunds: Sequence[Refund]) -> list[Content]:

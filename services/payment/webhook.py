@@ -93,7 +93,7 @@ def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes],
     if abs(now.timestamp() - int(stamp)) > TOLERANCE_SECONDS:
         raise WebhookRefused("too old or too new")
     if not _is_signed(headers.get("webhook-signature", ""), webhook_id, stamp, body, secrets):
-        raise WebhookRefused("no signature of ours")
+        raise WebhookRefused("no valid signature")
     return webhook_id
 
 

@@ -56,7 +56,7 @@ def _unpacked(batch: Any, packed: bytes) -> bytes:
                 reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(packed)
                 unpacked = reader.read(MAX_BYTES + 1)
             case _:
-                raise _Unreadable("unknown packing")
+                raise _Unreadable("unknown compression")
     except (RuntimeError, zlib.error, zstandard.ZstdError) as error:
         raise _Unreadable("damaged") from error
     if len(unpacked) > MAX_BYTES:

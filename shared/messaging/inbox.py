@@ -103,7 +103,7 @@ def advance(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Non
         {**vars(place), "sequence": sequence, "id": event_id, "kept": KEPT_IDS},
     ).rowcount
     if changed != 1:
-        raise AssertionError(f"inbox of {place.columns} moved under its own lock")
+        raise AssertionError(f"inbox of {place.columns} changed under its own lock")
 
 
 def renew_hold(conn: Conn, place: Place, now: datetime) -> None:

@@ -228,7 +228,7 @@ def _read(text: str) -> Cursor:
         cursor = (str(topic), str(key), int(sequence), int(parked_id))
         (cursor[0] + cursor[1]).encode()
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise CursorUnknown("this is no `next` of ours") from error
+        raise CursorUnknown("`next` is no cursor of this list") from error
     if not 0 <= cursor[2] < 2**63 or not 0 <= cursor[3] < 2**63 or "\0" in cursor[0] + cursor[1]:
-        raise CursorUnknown("this is no `next` of ours")
+        raise CursorUnknown("`next` is no cursor of this list")
     return cursor

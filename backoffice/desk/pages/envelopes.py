@@ -21,10 +21,10 @@ _HONG_KONG: Final = timezone(timedelta(hours=8))
 # Reason for voiding a PIN → issuance's name for it.
 WHAT: Final = {
     "lost": "It never arrived",
-    "returned": "It came back",
+    "returned": "The post returned it",
     "damaged": "It arrived damaged",
     "exposed": "Somebody else has seen the PIN",
-    "locked": "The PIN is locked after too many tries",
+    "locked": "The PIN is locked after too many attempts",
 }
 
 

@@ -94,7 +94,7 @@ def _decide(service: str, parked_id: int, proposal_id: uuid.UUID, decision: str)
     event = _find(service, parked_id)
     if (event["proposal"] or {}).get("id") != str(proposal_id):
         # The proposal is of another event: the audit record would name the wrong renewal.
-        return _page(service, event, {"decide-reason": "This proposal was decided on: there is none of this event"})
+        return _page(service, event, {"decide-reason": "This event has no open proposal: it was decided on"})
     try:
         path = f"skip-proposals/{proposal_id}/{decision}"
         progress = acting.have_done(service, path, Action.DECIDE_SKIP, subject=event["key"])

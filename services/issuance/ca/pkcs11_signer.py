@@ -43,7 +43,7 @@ class TokenSigner:
         Raises OSError; ValueError for a key other than RSA or an empty PIN.
         """
         if not isinstance(public_key, rsa.RSAPublicKey):
-            raise ValueError("a CA key in a token must be RSA: an ECDSA signature made there again is another one")
+            raise ValueError("a CA key in a token must be RSA: an ECDSA signature cannot be repeated")
         ctypes.CDLL(str(place.module_file))  # the module can be loaded, with all its dependencies
         self._place = place
         self._pin = place.pin_file.read_text().rstrip("\r\n")
@@ -73,7 +73,9 @@ class TokenSigner:
                 log.warning("token.lost", error=f"{type(error).__name__}: {error}")
                 self._let_go()
         if self._pin_is_wrong:
-            raise SignerUnavailable("the token refused the PIN: a token locks itself, so it is not shown again")
+            raise SignerUnavailable(
+                "the token has refused the PIN: it is not tried again, because a token locks itself"
+            )
         try:
             key = self._opened()
             signature = self._signed(key, to_be_signed)
@@ -98,14 +100,14 @@ class TokenSigner:
     def _opened(self) -> SignMixin:
         token = self._token()
         if token.flags & _NEARLY_LOCKED:
-            raise SignerUnavailable("the token has one try for the PIN left, or none: that one is a person's")
+            raise SignerUnavailable("the token has at most one PIN attempt left: it is left to an administrator")
         key = token.open(user_pin=self._pin).get_key(
             object_class=pkcs11.ObjectClass.PRIVATE_KEY, key_type=pkcs11.KeyType.RSA, label=self._place.object_label
         )
         if int.from_bytes(key[pkcs11.Attribute.MODULUS]) != self._public.public_numbers().n:
             raise SignerUnavailable("the token's key is not the one of the CA's certificate")
         if not isinstance(key, SignMixin):
-            raise SignerUnavailable("the token's key is not there for signing (CKA_SIGN)")
+            raise SignerUnavailable("the token's key must not sign (CKA_SIGN is not set)")
         return key
 
     def _token(self) -> pkcs11.Token:
@@ -134,4 +136,4 @@ class TokenSigner:
             module.finalize()
         except pkcs11.PKCS11Error as error:
             # python-pkcs11 considers it closed, and the vendor's library does not: only a new process can open it.
-            raise SystemExit(f"the token's module does not end: {type(error).__name__} {error}") from error
+            raise SystemExit(f"the PKCS#11 module cannot be finalised: {type(error).__name__} {error}") from error

@@ -77,5 +77,5 @@ def _number(spki: bytes) -> bytes:
         case ec.EllipticCurvePublicKey():
             number = key.public_numbers().x
         case _:
-            raise ValueError("a key of another kind than we certify")
+            raise ValueError("a key of a kind that is not certified")
     return number.to_bytes((number.bit_length() + 7) // 8)

@@ -1,4 +1,4 @@
-"""Where members of staff sit down, and the AR whose renewals they see."""
+"""Browsers of members of staff, and the AR whose renewals they see."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -16,11 +16,11 @@ class StaffBrowser:
 
     @property
     def title(self) -> str:
-        """What the page is about."""
+        """Heading of the page."""
         return self.window.texts("h1")[0].strip()
 
     def open(self, path: str) -> None:
-        """Type an address of the desk's."""
+        """Open an address of the desk."""
         self.window.goto(f"{self.home}{path}")
         self.window.wait("h1")
 
@@ -39,7 +39,7 @@ class StaffBrowser:
         self._load_until(self.window.address.partition("?")[0], css, text)
 
     def _load_until(self, address: str, css: str, text: str) -> None:
-        """The desk hears of everything a moment later."""
+        """Reload until the desk has applied the event."""
 
         def look() -> bool | None:
             if any(text in each for each in self.window.texts(css)):
@@ -50,13 +50,13 @@ class StaffBrowser:
         wait_for(f"the desk to show {css} {text}", look, every=0.3)
 
     def fact(self, name: str) -> list[str]:
-        """What the page says under this name."""
+        """Return what the page says under this name."""
         names = [each.strip() for each in self.window.texts("dt")]
         values = [" ".join(each.split()) for each in self.window.texts("dd")]
         return [value for key, value in zip(names, values, strict=True) if key == name]
 
     def rows(self, text: str) -> list[str]:
-        """The rows of the page's tables that say this."""
+        """Return the rows of the page's tables that say this."""
         return [" ".join(each.split()) for each in self.window.texts("tbody tr") if text in each]
 
     def send(self, form: str, **fields: str) -> None:
@@ -76,5 +76,5 @@ class StaffBrowser:
 
     @property
     def said(self) -> str:
-        """What the page says was done."""
+        """Confirmation shown on the page."""
         return " ".join(" ".join(self.window.texts(".govuk-notification-banner__content")).split())

@@ -1,4 +1,4 @@
-"""Somebody quotes a mail at the desk, in a real browser on the whole system; and who is not let in."""
+"""Enquiries at the desk, in a real browser on the whole system: a quoted mail; and refused visitors."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Held events at the desk, in a real browser on the whole system: redriven, or left out by two persons."""
+"""Held events at the desk, in a real browser on the whole system: redriven, or skipped with four-eyes approval."""
 
 import contextlib
 import uuid
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @contextlib.contextmanager
 def faulty_migration(system: Target, name: str) -> Iterator[None]:
-    """Issuance's table refuses orders for this server name until the block ends: somebody's mistake in a release."""
+    """Refuse orders for this server name in issuance's table until the block ends, like a fault in a release."""
     installation = system.installation
     owner = "issuance_migrate"
     url = installation.cluster.url("issuance", owner, installation.passwords[f"postgres/{owner}"])
@@ -37,7 +37,7 @@ def faulty_migration(system: Target, name: str) -> Iterator[None]:
 
 
 def held_at(system: Target, service: str, key: str) -> str:
-    """The address of what the service holds of this renewal, once it does."""
+    """Return the address of what the service holds of this renewal, once it does."""
     query = "SELECT id FROM parked_events WHERE key = %s ORDER BY sequence LIMIT 1"
     [(parked_id,)] = wait_for(f"{service} to hold {key}", lambda: rows(system, service, query, key) or None)
     return f"/held/{service}/{parked_id}"
@@ -57,9 +57,9 @@ def test_operator_redrives_a_held_event_by_the_keyboard_and_the_renewal_goes_on(
         desk.window.press("a[href='/held/issuance']")
         desk.window.press(f"a[href='{event}']")
         desk.window.wait("#redrive-reason")
-        assert desk.title == "CSRs asked for"
+        assert desk.title == "CSRs requested"
         assert desk.fact("Why") == ["Failed three times (failed)"]
-        assert "mistake" in desk.fact("In the service’s words")[0]
+        assert "mistake" in desk.fact("Error")[0]
         desk.send("redrive", redrive_reason="Perhaps it was the load")
         assert "still held" in desk.said
     desk.window.press(f"a[href='{event}']")
@@ -97,7 +97,7 @@ def test_forged_event_is_skipped_with_four_eyes_approval(system: Target, at_desk
     operator.send_in_vain("skip")
     assert operator.window.texts(".govuk-error-summary a")[0].startswith("Say why")
     operator.send("skip", skip_reason="Forged: no such application was ever signed")
-    assert operator.said == "Your proposal waits for a second person."
+    assert operator.said == "Your proposal awaits the approval of another person."
     assert operator.window.texts("form[action$='/confirmation']") == []
 
     supervisor = at_desk("tsang-man-kit")

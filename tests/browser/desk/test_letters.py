@@ -43,14 +43,14 @@ def _existing(path: Path) -> Path | None:
 
 
 def number_of(system: Target, letter: Letter) -> str:
-    """Under which registered number a letter went."""
+    """Return the registered number of a letter."""
     query = "SELECT registered_number FROM pin_envelopes WHERE reference = %s AND server_name = %s"
     [(number,)] = rows(system, "mailing", query, letter.reference, letter.server_name)
     return str(number)
 
 
 def replacement(ar: Journey, old: Letter) -> Letter:
-    """The letter that was made in place of this one, once it is printed."""
+    """Return the letter that was made in place of this one, once it is printed."""
 
     def look() -> Letter | None:
         found = ar.postbox.letters({old.reference})
@@ -69,7 +69,7 @@ def test_letters_marked_as_returned_or_lost_are_replaced(system: Target, at_desk
     desk.send("return", returned_reason="Moved away, no address known 遷移")
     assert desk.said.startswith("Recorded: the letter came back.")
     desk.until("dd .govuk-tag", "Returned")
-    assert desk.fact("Came back")[0].endswith(": Moved away, no address known 遷移")
+    assert desk.fact("Returned")[0].endswith(": Moved away, no address known 遷移")
     replace(desk, "returned", "The AR gave a new address on the telephone")
     desk.window.press("a[href$='/recipient']")
     desk.window.wait("address")

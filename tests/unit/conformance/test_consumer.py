@@ -66,7 +66,7 @@ def test_missing_command_of_consumer_is_named_at_once(entry: list[str]) -> None:
 
 def test_kit_without_the_suite_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kit, "_SUITE", "conformance.of_another_checkout")
-    with pytest.raises(SystemExit, match="backoffice conformance: the suite is not here"):
+    with pytest.raises(SystemExit, match="backoffice conformance: the suite is missing"):
         kit.main(["conformance", "--", "true"])
 
 

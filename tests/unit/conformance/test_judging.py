@@ -1,4 +1,4 @@
-"""What a consumer put out is judged by what was done to the feed: each fault by its own check, and by no other."""
+"""Verdicts on a consumer's output by what was done to the feed: each fault by its own check, and by no other."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ COURSE = Course(unknown=20, broker=25, flood=30, head=60)
 
 @pytest.fixture
 def consumer(tmp_path: Path) -> Consumer:
-    """One that did everything right: killed at 40, with 35 to 40 in hand, which it worked again."""
+    """One that did everything right: killed at 40, with 35 to 40 in progress, which it processed again."""
     right = Consumer("right", ["true"], {}, tmp_path)
     right.runs = [Run(killed=True, ended=-9), Run(ended=0)]
     right.runs[0].worked.update(COURSE.good(1, 41))

@@ -1,4 +1,4 @@
-"""Who gets in: staff with a good certificate and a role, and nobody else; whoever is turned away reads why."""
+"""Access to the desk: staff with a valid certificate and a role only; a refused visitor sees the reason."""
 
 import re
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_staff_cas_own_certificate_is_refused(world: World) -> None:
 
 
 def with_number(world: World, number: str) -> str:
-    """The operator's certificate, but with her staff number spelled like this."""
+    """Return the operator's certificate, but with her staff number spelled like this."""
     known = x509.load_pem_x509_certificate((world.staff.folder / "yip-hoi-ching.pem").read_bytes())
     key = load_pem_private_key((world.staff.keys / f"{local_staff.CA}.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
@@ -178,7 +178,7 @@ def test_nobody_is_admitted_without_a_current_staff_crl(
 ) -> None:
     spoil(crl_file, world)
     for member in ("lau-wing-yan", "fung-chi-ho-revoked"):
-        assert title(world, member) == (503, "Nobody can be let in just now")
+        assert title(world, member) == (503, "Sign-in is unavailable at the moment")
 
 
 def test_revocation_takes_effect_with_the_next_request(world: World, crl_file: Path, tmp_path: Path) -> None:

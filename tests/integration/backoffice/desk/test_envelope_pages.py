@@ -83,7 +83,7 @@ def posted(world: World, mailing: Mailing) -> Letter:
 
 
 def seen(world: World, member: str, path: str) -> str:
-    """The page as it is read: no tags, no entities."""
+    """Return the page as it is read: no tags, no entities."""
     answer = world.client(member).get(path)
     assert answer.status_code == 200, path
     text = re.sub(r"</?(span|wbr)[^>]*>", "", answer.text)
@@ -102,8 +102,8 @@ def test_open_letter_is_listed_and_shown(world: World, posted: Letter) -> None:
         assert shown in listing
     page = seen(world, ENQUIRIES, f"/envelopes/{posted.envelope_id}")
     assert "Despatched" in page
-    assert "It came back" not in page
-    assert "It came back" in seen(world, MAIL_ROOM, f"/envelopes/{posted.envelope_id}")
+    assert "The post returned it" not in page
+    assert "The post returned it" in seen(world, MAIL_ROOM, f"/envelopes/{posted.envelope_id}")
 
 
 def test_returned_letter_is_recorded_by_mailing_and_shown_once_announced(
@@ -195,7 +195,7 @@ def test_names_outside_the_basic_plane_and_letters_of_other_scripts_are_shown_wh
 
 
 def replaced(world: World, issuance: Issuance) -> tuple[str, str, Any]:
-    """A letter of issuance's that the mail room reports lost: its page, the form's answer, the renewal."""
+    """Return a letter of issuance's that the mail room reports lost: its page, the form's answer, the renewal."""
     renewal = issuance.opened(["www.example.hk"])
     ((envelope_id,),) = issuance.rows("SELECT envelope_id FROM pins")
     item_id = renewal.items[0].item_id

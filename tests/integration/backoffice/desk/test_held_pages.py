@@ -1,4 +1,4 @@
-"""Held events at the desk: seen, redriven, left out by two persons, each with a reason that is kept."""
+"""Held events at the desk: seen, redriven, skipped with four-eyes approval, each with a reason that is kept."""
 
 import re
 import socket
@@ -34,7 +34,7 @@ def parked_id(world: World) -> int:
 
 
 def audited(world: World) -> list[tuple[Any, ...]]:
-    """What was done since the roles were assigned."""
+    """Return what was done since the roles were assigned."""
     return world.rows(
         "SELECT actor, action, details->>'reason' FROM audit_log WHERE action <> 'roles-assigned' ORDER BY id"
     )
@@ -47,7 +47,7 @@ def test_event_with_a_foreign_signature_is_held_and_changes_nothing(world: World
     assert "desk" in page
     listing = world.client(AUDITOR).get("/held/desk").text
     assert "Certificate issued" in listing
-    assert "Not signed by its writer (signature-wrong)" in listing
+    assert "Has no valid signature (signature-wrong)" in listing
 
 
 def test_timeline_says_what_is_missing(world: World, forged: Renewal) -> None:
@@ -91,7 +91,7 @@ def proposal(world: World) -> str:
 def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     answer = world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged by a stranger")
-    assert "waits for a second person" in world.client(OPERATOR).get(answer.location).text
+    assert "awaits the approval of another person" in world.client(OPERATOR).get(answer.location).text
     assert "your own proposal" in world.client(OPERATOR).get(f"/held/desk/{event}").text
     assert "forged by a stranger" in world.client(SUPERVISOR).get(f"/held/desk/{event}").text
     decided = f"skip-proposals/{proposal(world)}/confirmation"
@@ -111,16 +111,16 @@ def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> No
         ("S1004", "decide-skip-done", None),
     ]
     page = world.client(AUDITOR).get(f"/renewals/{forged.id}").text
-    assert "left out" in page
+    assert "was skipped" in page
 
 
 def test_own_proposal_cannot_be_approved(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     world.post(SUPERVISOR, f"/held/desk/{event}/skip", reason="forged")
     page = world.client(SUPERVISOR).get(f"/held/desk/{event}").text
-    assert "Confirm: leave it out" not in page
+    assert "Approve: skip it" not in page
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/confirmation", reason="me, too")
-    assert (answer.status_code, "second person" in answer.text) == (422, True)
+    assert (answer.status_code, "another person must approve" in answer.text) == (422, True)
     assert len(world.held()) == 2
 
 
@@ -132,7 +132,7 @@ def test_proposal_cannot_be_decided_at_another_events_address(world: World, forg
     for decision in ("confirmation", "rejection"):
         path = f"/held/desk/{other}/proposals/{proposal(world)}/{decision}"
         answer = world.post(SUPERVISOR, path, reason="I saw it")
-        assert (answer.status_code, "there is none of this event" in answer.text) == (422, True)
+        assert (answer.status_code, "has no open proposal" in answer.text) == (422, True)
     assert len(world.held()) == 2
     assert world.rows("SELECT 1 FROM audit_log WHERE action LIKE 'decide-skip%%'") == []
 
@@ -141,9 +141,9 @@ def test_proposal_is_rejected(world: World, forged: Renewal) -> None:
     event = parked_id(world)
     world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/rejection", reason="ask first")
-    assert "turned down" in world.client(SUPERVISOR).get(answer.location).text
+    assert "was rejected" in world.client(SUPERVISOR).get(answer.location).text
     assert len(world.held()) == 2
-    assert "Propose to leave it out" in world.client(OPERATOR).get(f"/held/desk/{event}").text
+    assert "Propose to skip it" in world.client(OPERATOR).get(f"/held/desk/{event}").text
 
 
 @pytest.mark.parametrize("action", ["redrive", "skip"])
@@ -166,7 +166,7 @@ def test_unavailable_service_is_shown_as_unavailable(world: World) -> None:
 
 
 def test_hanging_services_do_not_hide_held_events_of_the_others(world: World, forged: Renewal) -> None:
-    """Nor does one that does not believe the desk."""
+    """Nor does one that does not accept the desk's token."""
     deps = world.app.extensions["desk"]
     assert len(stack.OPERATED) * deps.operators.look_seconds < REQUEST_SECONDS
     world.app.extensions["desk"] = replace(deps, operators=replace(deps.operators, look_seconds=0.2))
@@ -184,7 +184,7 @@ def test_hanging_services_do_not_hide_held_events_of_the_others(world: World, fo
 
 
 def test_request_to_a_service_that_stops_answering_is_audited(world: World, forged: Renewal) -> None:
-    """It answers who asks what it holds, and dies when it is asked to do something."""
+    """The service answers readers, and dies when an action is requested."""
     with falling_silent(world.sockets / "mailing.sock"):
         answer = world.post(OPERATOR, "/held/mailing/1/redrive", reason="once more")
     assert (answer.status_code, "look first" in answer.text) == (503, True)

@@ -22,7 +22,7 @@ Batches = Iterator[Sequence[Record]]
 
 @dataclass
 class Topics:
-    """What Kafka holds: everything that the desk was ever handed, by partition."""
+    """Kafka's content: everything that the desk has ever received, by partition."""
 
     world: World
     records: list[Record] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Topics:
         self.records += records
 
     def read(self) -> Batches:
-        """By partition, as a reader from the beginning gets it: in another order than it happened."""
+        """Return the records by partition, as a reader from the beginning gets them: in another order."""
         ordered = sorted(self.records, key=lambda record: (record.partition, record.topic, record.offset))
         for begin in range(0, len(ordered), 7):
             yield ordered[begin : begin + 7]
@@ -48,7 +48,7 @@ class Topics:
 
 @pytest.fixture
 def topics(world: World) -> Topics:
-    """One renewal that is under way, one cancelled, one with a forged event that was left out."""
+    """One renewal that is under way, one cancelled, one with a forged event that was skipped."""
     made, publish = Topics(world), world.publisher.record
     for _ in range(5):
         under_way = Renewal()
@@ -115,7 +115,7 @@ def test_rebuild_skips_events_that_were_skipped(world: World, topics: Topics) ->
     rows = world.rows("SELECT subject, details->>'reason' FROM audit_log WHERE action = 'event-skipped' ORDER BY id")
     assert [reason for _, reason in rows] == ["forged", *["left out again: forged"] * 2]
     page = world.client("mok-sze-wan").get(f"/renewals/{rows[0][0]}").text
-    assert (page.count("left out"), "again" in page) == (1, False)
+    assert (page.count("was skipped"), "again" in page) == (1, False)
 
 
 def test_rebuild_does_not_skip_another_event_at_a_skipped_place(world: World, topics: Topics) -> None:
@@ -139,7 +139,7 @@ def test_rebuild_keeps_renewals_whose_first_events_have_expired(world: World, to
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_rebuild_with_missing_events_changes_nothing(world: World, topics: Topics, which: int) -> None:
-    """An event in the middle, or a topic's last one, is gone: made anew the desk would know less."""
+    """An event in the middle, or a topic's last one, is gone: a rebuild would lose data."""
     right, audited = topics.state(), world.rows("SELECT count(*) FROM audit_log")
     of_feed = [each for each in topics.records if each.topic == "issuance.events" and each.key == topics.records[0].key]
     topics.records.remove(of_feed[1:][which])

@@ -43,7 +43,7 @@ def signer(place: CAToken, key: rsa.RSAPrivateKey = CA_KEY) -> TokenSigner:
 
 
 def take_away(tmp_path: Path) -> None:
-    """The token is unplugged, and with it goes every session."""
+    """Remove the token, and so end every session."""
     (tmp_path / "tokens").rename(tmp_path / "drawer")
     pkcs11.lib(str(softhsm.MODULE)).finalize()
 
@@ -86,7 +86,7 @@ def test_refused_token_pin_is_not_tried_again(store: Store) -> None:
         refused.sign(b"x")
     place.pin_file.write_text(softhsm.PIN)
     refused._pin = softhsm.PIN
-    with pytest.raises(SignerUnavailable, match="not shown again"):
+    with pytest.raises(SignerUnavailable, match="not tried again"):
         refused.sign(b"x")
     assert signer(place).sign(b"x"), "started again, with the right one"
 
@@ -160,7 +160,7 @@ def test_last_attempt_of_the_token_pin_is_left_to_an_administrator(
     # SoftHSM never locks itself, but says that there was a wrong one.
     monkeypatch.setattr(pkcs11_signer, "_NEARLY_LOCKED", pkcs11.TokenFlag.USER_PIN_COUNT_LOW)
     place.pin_file.write_text(softhsm.PIN)
-    with pytest.raises(SignerUnavailable, match="a person's"):
+    with pytest.raises(SignerUnavailable, match="left to an administrator"):
         signer(place).sign(b"x")
 
 

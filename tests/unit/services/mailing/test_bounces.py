@@ -1,4 +1,4 @@
-"""What is read in a delivery status notification."""
+"""Reading of delivery status notifications."""
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_refused_report_has_its_actual_reason(content: bytes, reason: str) -> No
 
 @pytest.mark.parametrize("action", ["delayed", "delivered", "relayed", "expanded"])
 def test_report_of_no_failure_is_refused(action: str) -> None:
-    with pytest.raises(ReportRefused, match="nothing was given up"):
+    with pytest.raises(ReportRefused, match="not about a failure"):
         bounces.read(report(action=action, status="4.4.1"))
 
 

@@ -26,12 +26,12 @@ PACK: dict[int, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(autouse=True, scope="module")
 def installed() -> None:
-    """As in every process that speaks Kafka."""
+    """The limits apply in every process that uses Kafka."""
     decompression.install()
 
 
 def batch(kind: int, values: Iterable[bytes], *, spoil: Callable[[bytes], bytes] = bytes) -> Any:
-    """A batch at offset 40 as a broker hands it out, packed this way."""
+    """Return a batch at offset 40 as a broker hands it out, packed this way."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=NONE,
@@ -51,7 +51,7 @@ def batch(kind: int, values: Iterable[bytes], *, spoil: Callable[[bytes], bytes]
 
 
 def why(read: list[Any]) -> str:
-    """Why a batch was not unpacked, as the inbox is told."""
+    """Return why a batch was not decompressed, as passed to the inbox."""
     [record] = read
     with pytest.raises(Undecodable) as refused:
         codec.from_record("payment.events", record.key, record.headers, record.value)
@@ -90,7 +90,7 @@ def test_batch_with_the_maximum_of_records_is_read() -> None:
 
 
 def test_unused_compression_is_refused() -> None:
-    assert why(list(batch(SNAPPY, [b"x"]))) == "unknown packing: the batch at offsets 40 to 40"
+    assert why(list(batch(SNAPPY, [b"x"]))) == "unknown compression: the batch at offsets 40 to 40"
 
 
 @pytest.mark.parametrize("kind", [GZIP, LZ4, ZSTD])
