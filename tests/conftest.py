@@ -19,7 +19,7 @@ _BROKEN: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings are errors, but for two of kafka-python's own that no caller can mend."""
+    """Make warnings errors, but for two of kafka-python's own that no caller can mend."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
     # structlog's own default draws every traceback with all its variables, which takes seconds.

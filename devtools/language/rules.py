@@ -90,8 +90,8 @@ def findings_of(text: Text, words: Words) -> Iterator[Finding]:
 
 
 def _words_of(text: Text) -> str:
-    """Return the text with the words of a log event apart."""
-    return text.text.replace("_", " ") if text.kind is Kind.LOG_EVENT else text.text
+    """Return the text with the words of a log event or a test's name apart."""
+    return text.text.replace("_", " ") if text.kind in (Kind.LOG_EVENT, Kind.TEST) else text.text
 
 
 def _first_word(text: Text, words: Words) -> Iterator[Finding]:

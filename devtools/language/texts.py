@@ -1,4 +1,4 @@
-"""Texts of a file that people read: docstrings, comments, help texts, log events, problem titles, Markdown."""
+"""Texts of a file that people read: docstrings, comments, test names, help texts, messages, Markdown."""
 
 import ast
 import io
@@ -24,6 +24,8 @@ class Kind(StrEnum):
     HELP = "help"
     TITLE = "title"
     LOG_EVENT = "log-event"
+    TEST = "test"
+    EXCEPTION = "exception"
     DOCUMENT = "document"
 
 
@@ -58,11 +60,16 @@ def _python(source: str) -> Iterator[Text]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _docstring(node)
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            for argument in node.exc.args:
+                yield from _literal(argument, Kind.EXCEPTION)
         elif isinstance(node, ast.Call):
             yield from _messages(node)
 
 
 def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Text]:
+    if not isinstance(node, ast.Module) and node.name.startswith("test_"):
+        yield Text(node.lineno, Kind.TEST, node.name)
     if (text := ast.get_docstring(node, clean=False)) is None:
         return
     if isinstance(node, ast.Module):

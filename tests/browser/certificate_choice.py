@@ -14,7 +14,7 @@ _POLICIES = Path("/etc/chromium/policies/managed")
 
 @contextlib.contextmanager
 def automatic(host: str) -> Iterator[None]:
-    """The only one that fits, to this host alone, for as long as the block lasts."""
+    """Select the only certificate that fits, for this host alone, for as long as the block lasts."""
     if os.geteuid() != 0:
         pytest.fail(f"this test needs root, who may write to {_POLICIES}")
     _POLICIES.mkdir(parents=True, exist_ok=True)

@@ -74,14 +74,14 @@ class FirefoxWindow:
         return Path(shutil.move(found, folder / found.name))
 
     def _whole(self, before: set[Path]) -> list[Path]:
-        """The new file; none while there is a .part beside it, to which the content goes first."""
+        """Return the new file; none while there is a .part beside it, to which the content goes first."""
         new = [file for file in self.downloads.iterdir() if file not in before]
         return new if len(new) == 1 and new[0].suffix != ".part" and new[0].stat().st_size else []
 
 
 @contextlib.contextmanager
 def window(profile: Path) -> Iterator[FirefoxWindow]:
-    """A Firefox with this profile, whose certificates are those of profile.py; closed after the block."""
+    """Yield a Firefox with this profile, whose certificates are those of profile.py; closed after the block."""
     need("firefox-esr")
     downloads = profile / "downloads"
     downloads.mkdir()

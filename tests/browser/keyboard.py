@@ -63,6 +63,6 @@ class KeyboardWindow(ChromiumWindow):
         raise AssertionError(f"{css} cannot be reached by the keyboard at {self.address}")
 
     def _check_width(self) -> None:
-        """Nothing scrolls sideways."""
+        """Assert that the page does not scroll sideways."""
         width = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width[0] <= width[1], f"{self.page.title()} is {width[0]} pixels wide"

@@ -7,7 +7,7 @@ from tests.browser.programs import need
 
 
 def create(folder: Path, *, trusted: Path) -> None:
-    """A new store without a password that trusts this root (PEM) for servers."""
+    """Create a store without a password that trusts this root (PEM) for servers."""
     need("certutil")
     folder.mkdir(parents=True)
     _run("certutil", "-N", "--empty-password", "-d", f"sql:{folder}")

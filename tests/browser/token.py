@@ -16,7 +16,7 @@ _URL: Final = "pkcs11:token=e-Cert"
 
 @dataclass(frozen=True)
 class Token:
-    """A token that whoever has its environment finds plugged in. The e-Cert's ID on it is 01."""
+    """A token that is plugged in for every program with its environment. The e-Cert's ID on it is 01."""
 
     environment: dict[str, str]
 
@@ -27,10 +27,10 @@ class Token:
 
 
 def create(folder: Path, key: Path, certificate: Path) -> Token:
-    """A token in a folder of its own, with this key and certificate (PEM).
+    """Return a token in a folder of its own, with this key and certificate (PEM).
 
     A vendor's software asks for the PIN in a window of its own, which nobody can type into here: so the key is one that
-    signs without it, too. Whoever logs in, as OpenSC and OpenSSL do, needs the PIN.
+    signs without it, too. A login, as OpenSC and OpenSSL do it, needs the PIN.
     """
     need("softhsm2-util", "p11tool", "modutil", "pkcs11-tool", ENGINE)
     folder.mkdir()

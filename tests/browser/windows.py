@@ -8,32 +8,32 @@ from playwright.sync_api import Page, expect
 
 
 class Window(Protocol):
-    """What a person can do in a window. All of it waits, half a minute at most, for what is not there yet."""
+    """Actions of a person in a window. All of them wait, half a minute at most, for what is not there yet."""
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """Address of the page."""
 
     def goto(self, address: str) -> None:
-        """Type an address."""
+        """Open an address."""
 
     def press(self, css: str) -> None:
         """Press a link, a button or a box to tick."""
 
     def fill(self, css: str, text: str) -> None:
-        """Type into a field."""
+        """Fill a field."""
 
     def upload(self, css: str, file: Path) -> None:
         """Choose a file."""
 
     def texts(self, css: str) -> list[str]:
-        """What the elements say that are there now, shown or not."""
+        """Return what the elements say that are there now, shown or not."""
 
     def wait(self, css: str, *, seconds: float = 30) -> None:
-        """Until one is shown."""
+        """Wait until one is shown."""
 
     def gone(self, css: str) -> None:
-        """Until none is shown."""
+        """Wait until none is shown."""
 
     def download(self, css: str, folder: Path) -> Path:
         """Press a link and keep the file it leads to, under its own name."""

@@ -20,7 +20,7 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built() -> Iterator[Built]:
-    """Built anew; layers that did not change are taken from the last time. Without buildah this fails, and says so."""
+    """Images built again; unchanged layers are reused. Fails with a message if buildah is missing."""
     engine = prepare()
     with engine.alone():
         yield Built(engine, build_all(engine, Progress()))

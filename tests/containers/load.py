@@ -1,4 +1,4 @@
-"""Everybody who uses the system, and bears no error: ARs, a visitor, a clerk at the desk, a reader of the feed."""
+"""Load of clients that accept no error: ARs, a visitor, a clerk at the desk, a reader of the feed."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ LONG_POLL_SECONDS: Final = 10
 
 @dataclass
 class Done:
-    """What they did: renewals completed, pages seen, the feed's positions in the order in which they came."""
+    """Results of the load: renewals completed, pages seen, the feed's positions in the order in which they came."""
 
     renewals: list[str] = field(default_factory=list)
     pages: int = 0
@@ -37,7 +37,7 @@ class Done:
 
 
 class Load:
-    """Renewals, pages and long polls until it is told to stop."""
+    """Run renewals, pages and long polls until it is stopped."""
 
     def __init__(self, pods: Pods) -> None:
         self.target = Target(installation=pods.installation)
@@ -51,7 +51,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """All at once for as long as the block lasts; then each ends what was begun. Raises what any of them met."""
+        """Run all at once until the block ends; then each completes what it began. Raises what any of them met."""
         each: Sequence[Callable[[], None]] = (*[self._renew] * ARS, self._visit, self._look_up, self._read_feed)
         with ThreadPoolExecutor(len(each)) as crowd:
             futures: list[Future[None]] = [crowd.submit(one) for one in each]

@@ -1,7 +1,7 @@
 """Pods of the manifests without a cluster: each container is run by podman as its Deployment says.
 
-What differs is where the neighbours are: all is on this machine's loopback, so ports are given out anew, and addresses
-and logins are those that the processes of `make run` are told. Files lie where the manifests mount them, nowhere else.
+What differs is where the neighbours are: all is on this machine's loopback, so ports are assigned again, and addresses
+and logins are those of the processes of `make run`. Files lie where the manifests mount them, nowhere else.
 """
 
 import os
@@ -60,7 +60,7 @@ class Pods:
     _generations: "Counter[str]" = field(default_factory=Counter)
 
     def network(self) -> Network:
-        """How the gateway finds the Services."""
+        """Return how the gateway finds the Services."""
         services = [*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)]
         self._addresses = dict(zip(services, free_ports(len(services)), strict=True))
         for port in self._addresses.values():
@@ -95,7 +95,7 @@ class Pods:
         del self.running[started.instance]
 
     def wait_until_ready(self, instances: Iterable[Running], limit: float = 120) -> None:
-        """The readiness probe of each succeeds; then its Service leads to it."""
+        """Wait until the readiness probe of each pod succeeds; then lead its Service to it."""
         for one in instances:
             wait_until(partial(self._is_ready, one), limit=limit, what=one.instance, every=0.3)
         self._lead()
@@ -117,12 +117,12 @@ class Pods:
             return False
 
     def end(self, instances: Sequence[Running]) -> dict[str, float]:
-        """As a cluster ends pods: preStop's pause, and amid it no Service leads there any more, then SIGTERM.
+        """End pods as a cluster does: preStop's pause, and amid it no Service leads there any more, then SIGTERM.
 
         The seconds that each then took; each ends with status 0 within its grace period.
         """
         pause = max(map(_pause, instances))
-        time.sleep(pause / 2)  # until then requests still come, from whoever has not heard of it
+        time.sleep(pause / 2)  # until then requests still come, from clients that do not know it yet
         self._lead(without=[one.instance for one in instances])
         time.sleep(pause / 2)
         begun, took = time.monotonic(), {}
@@ -136,7 +136,7 @@ class Pods:
         return took
 
     def kill(self) -> None:
-        """Whatever is left."""
+        """Kill all remaining processes."""
         for one in self.running.values():
             one.process.terminate()
         for one in self.running.values():
@@ -147,7 +147,7 @@ class Pods:
         self.running.clear()
 
     def command(self, each: Object, instance: str) -> tuple[str, ...]:
-        """`podman run` as the manifest says."""
+        """Return `podman run` as the manifest says."""
         security, whole = container(each)["securityContext"], pod(each)["securityContext"]
         assert security["readOnlyRootFilesystem"]
         assert security["capabilities"] == {"drop": ["ALL"]}
@@ -159,7 +159,7 @@ class Pods:
         return self.engine.command(*options, *self._mounts(each, instance), f"localhost/{image(each)}", *arguments)
 
     def _own_port(self, instance: str, text: str) -> str:
-        """A text of the manifest that names an address or a port of this container."""
+        """Return a text of the manifest that names an address or a port of this container."""
         if text == "0.0.0.0":
             return "127.0.0.1"
         head, _, port = text.rpartition(":")
@@ -167,7 +167,7 @@ class Pods:
         return text if here is None else f"127.0.0.1:{here}" if head else str(here)
 
     def _neighbours(self, text: str) -> str:
-        """A text of the manifest that names Services."""
+        """Return a text of the manifest that names Services."""
 
         def here(found: re.Match[str]) -> str:
             port = self._addresses.get(found[1])
@@ -218,7 +218,7 @@ class Pods:
         return options
 
     def _files(self, which: str, secret: Object) -> Path:
-        """A folder with a Secret's keys, as the kubelet makes one."""
+        """Return a folder with a Secret's keys, as the kubelet makes one."""
         folder = self.folder / "secrets" / which / str(secret["secretName"])
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -234,5 +234,5 @@ class Pods:
 
 
 def _pause(one: Running) -> float:
-    """What preStop sleeps, in seconds."""
+    """Return what preStop sleeps, in seconds."""
     return float(container(one.each).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))

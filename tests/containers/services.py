@@ -1,4 +1,4 @@
-"""What a cluster's Services do: one address for all pods that are ready, each new connection to the next of them."""
+"""Services of a cluster, replaced: one address for all pods that are ready, each new connection to the next of them."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ class Services:
         self._thread.start()
 
     def lead(self, port: int, to: Sequence[int]) -> None:
-        """New connections to this port go to these ports, one after the other; what is open stays."""
+        """Send new connections of this port to these ports, one after the other; what is open stays."""
         known, self._leads[port] = port in self._leads, tuple(to)
         if not known:
             listening = asyncio.start_server(lambda *ends: self._forward(port, *ends), "127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""What is in each image, and what is not."""
+"""Content of each image."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.contract.k8s.packages import pinned
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 MOST = 150_000_000
 
-# Run inside: whoever we are there, we can change nothing and see no other service.
+# Run inside: no user can change anything or see another service.
 INSIDE = """
 import importlib.util, os, sys
 assert (os.getuid(), os.getgid()) == (65532, 65532), os.getuid()
@@ -35,7 +35,7 @@ found = [each for each in sys.argv[1].split() if is_there(each)]
 sys.exit(f"found {found}" if found else 0)
 """
 
-# Run inside: of what was left out, nothing is missing.
+# Run inside: nothing that was omitted is missing.
 IMPORTED = """
 import importlib, pathlib, sys
 for file in sorted(pathlib.Path(sys.argv[1]).rglob("*.py")):
@@ -157,5 +157,5 @@ def test_leftovers_of_a_killed_run_are_removed(built: Built) -> None:
 
 
 def running_programs() -> str:
-    """The command line of every process on this machine."""
+    """Return the command line of every process on this machine."""
     return str([each.info["cmdline"] for each in psutil.process_iter(["cmdline"])])

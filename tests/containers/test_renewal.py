@@ -92,7 +92,7 @@ def test_back_office_reads_the_certificates_from_the_feed(pods: Pods) -> None:
 
 
 def replace_all(pods: Pods, kind: str) -> dict[str, float]:
-    """What a rollout does to all Deployments of one kind: successors first, where the strategy says so."""
+    """Return what a rollout does to all Deployments of one kind: successors first, where the strategy says so."""
     old = [one for one in pods.running.values() if kind_of(one) == kind]
     if old[0].each["spec"]["strategy"].get("type") == "Recreate":
         took = pods.end(old)
@@ -138,7 +138,7 @@ def assert_nothing_is_lost_or_doubled(target: Target, renewals: Sequence[str]) -
 
 
 def refused_by_the_gateway(pods: Pods) -> "Counter[str]":
-    """Its answers of 500 and more, by path."""
+    """Return its answers of 500 and more, by path."""
     lines = (pods.installation.logs / "gateway.log").read_text().splitlines()
     answers = (json.loads(line) for line in lines if line.startswith("{"))
     return Counter(f"{each['status']} {each['path']} {each['why']}" for each in answers if int(each["status"]) >= 500)

@@ -31,19 +31,19 @@ _PLAIN: Final[Mapping[type, Callable[[str], object]]] = {
 
 
 def path(event: type[Event]) -> Path:
-    """Where an event's golden record lies."""
+    """Return where an event's golden record lies."""
     return FOLDER / f"{event.TYPE}.json"
 
 
 def load(event: type[Event]) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
-    """Its key, headers and data."""
+    """Return its key, headers and data."""
     record = json.loads(path(event).read_text("utf-8"))
     headers = [(name, value.encode()) for name, value in record["headers"].items()]
     return record["key"].encode(), headers, record["data"].encode()
 
 
 def sample(kind: Any, name: str) -> Any:
-    """A value of a type, always the same one."""
+    """Return a value of a type, always the same one."""
     if hasattr(kind, "__supertype__"):
         return sample(kind.__supertype__, name)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

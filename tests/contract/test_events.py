@@ -31,7 +31,7 @@ def test_golden_record_is_read_and_written_identically(event: type[Event]) -> No
 
 @each_event
 def test_optional_field_is_written_only_with_a_value(event: type[Event]) -> None:
-    """So an event that lacks it is the same bytes as before the field was added."""
+    """An event that lacks it has the same bytes as before the field was added."""
     full = golden.sample(event, event.TYPE)
     optional = {f.name: f.default for f in dataclasses.fields(event) if f.default is not dataclasses.MISSING}
     bare = dataclasses.replace(full, **optional)

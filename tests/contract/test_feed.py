@@ -1,4 +1,4 @@
-"""What outsiders are told of the feed is so: examples, guide, page, and the script that verifies."""
+"""Documentation of the feed for outside readers is correct: examples, guide, page, and the script that verifies."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ def test_example_is_as_the_feed_would_serve_it(example: dict[str, str]) -> None:
 
 
 def verify(example: dict[str, str], data: Path, **changes: str) -> tuple[int, str]:
-    """What the guide's script says of it."""
+    """Return what the guide's script says of it."""
     data.write_bytes(base64.b64decode(example["data_base64"]))
     names = ("id", "source", "type", "subject", "sequence", "position", "time", "dataschema", "signature")
     attributes = {"feed": FEED.value, **{name: example[name] for name in names}, **changes}

@@ -1,4 +1,4 @@
-"""Whatever a service may say to an AR has words in the portal: nobody is shown a slug."""
+"""Texts of the portal for all that a service may answer to an AR: no page shows a slug."""
 
 from collections.abc import Iterable, Iterator
 
@@ -25,7 +25,7 @@ from shared.web.https_client import APIProblem
 from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable
 
-# Only a program that is not the portal, or a broken one, is told these.
+# Only a program that is not the portal, or a broken one, gets these.
 NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict"}
 # What any service, its framework and the gateway say.
 COMMON = {

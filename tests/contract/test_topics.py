@@ -1,4 +1,4 @@
-"""Who may read and write which topic, as deployed, is what the code does: no right too few, none too many."""
+"""Rights on topics, as deployed: exactly those that the code needs."""
 
 import re
 from collections.abc import Iterable, Mapping

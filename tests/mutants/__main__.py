@@ -43,7 +43,7 @@ class Outcome:
 
 @contextmanager
 def copy_of_the_tree() -> Iterator[Path]:
-    """A throw-away copy of every file that git knows or would add, with the cache of engines beside it."""
+    """Yield a throw-away copy of every file that git knows or would add, with the cache of engines beside it."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -97,9 +97,9 @@ def judge(mutant: Mutant, root: Path) -> Outcome:
 
 
 def main() -> None:
-    """Judge all mutants, or those named; exit status 1 if one survives or no longer fits the code."""
+    """Test all mutants, or those named; exit status 1 if one survives or no longer fits the code."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", help="these mutants only")
+    parser.add_argument("names", nargs="*", help="names of the mutants to test")
     options = parser.parse_args()
     mutants = [each for each in load() if not options.names or each.name in options.names]
     if faults := list(stale(mutants, ROOT)) or ([] if mutants else ["there is no such mutant"]):

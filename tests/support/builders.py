@@ -34,13 +34,13 @@ _NAMESPACE: Final = uuid.UUID("6f1a2f0e-2e0c-4d8e-9f5b-0f6f6e6b7a11")
 
 @cache
 def signing_key(owner: str) -> SigningKey:
-    """The owner's test key, the same throughout a run: "identity", "payment", or any stranger."""
+    """Return the owner's test key, the same throughout a run: "identity", "payment", or any stranger."""
     key = ec.generate_private_key(ec.SECP256R1())
     return SigningKey(key=key, kid=thumbprint(key.public_key()))
 
 
 def key_set(owner: str) -> KeySet:
-    """The owner's public key as readers hold it."""
+    """Return the owner's public key as readers hold it."""
     return KeySet.parse({"keys": [signing_key(owner).jwk()]})
 
 
@@ -57,7 +57,7 @@ class AR:
     address: tuple[str, ...] = ("Flat 8, 12/F", "1 Queen's Road Central", "Hong Kong")
 
     def access_token(self, now: datetime = NOW, **changes: Any) -> str:
-        """Identity's answer to a sign-in."""
+        """Return identity's answer to a sign-in."""
         claims = {
             "sub": self.id,
             "subscriber_id": self.subscriber_id,
@@ -68,7 +68,7 @@ class AR:
         return sign(claims | changes, kind=TokenKind.ACCESS, key=key, now=now, issuer="identity")
 
     def ticket(self, renewal_id: RenewalId, document: bytes, now: datetime = NOW, *, key: str = "application") -> str:
-        """Application's word that the document is this AR's draft."""
+        """Return application's draft ticket: the document is this AR's draft."""
         claims = {
             "sub": self.id,
             "subscriber_id": self.subscriber_id,
@@ -80,7 +80,7 @@ class AR:
     def attestation(
         self, renewal_id: RenewalId, document: bytes, /, now: datetime = NOW, *, key: str = "identity", **changes: Any
     ) -> str:
-        """Identity's word that this AR signed the document."""
+        """Return identity's attestation that this AR signed the document."""
         claims = {
             "sub": self.id,
             "jti": str(uuid.uuid4()),
@@ -104,7 +104,7 @@ def receipt(
     key: str = "payment",
     **changes: Any,
 ) -> str:
-    """Payment's signed receipt of a capture."""
+    """Return payment's signed receipt of a capture."""
     claims = {
         "sub": str(renewal_id),
         "payment_id": str(payment_id or uuid.uuid5(_NAMESPACE, str(renewal_id))),
@@ -121,7 +121,7 @@ def receipt(
 def captured(
     renewal_id: RenewalId, document: bytes, amount_minor: int, now: datetime = NOW, **changes: Any
 ) -> PaymentCaptured:
-    """The renewal's payment, as payment announces it."""
+    """Return the renewal's payment, as payment announces it."""
     values: dict[str, Any] = {
         "payment_id": uuid.uuid5(_NAMESPACE, str(renewal_id)),
         "amount_minor": amount_minor,
@@ -147,7 +147,7 @@ class Item:
 
 
 def document(renewal_id: RenewalId, items: Sequence[Item], ar: AR | None = None, **changes: Any) -> bytes:
-    """The signed document of a renewal, as application writes it."""
+    """Return the signed document of a renewal, as application writes it."""
     signer = ar or AR()
     content = {
         "purpose": "hk.ecert.renewal-application.v1",
@@ -184,7 +184,7 @@ def certificate(
     serial: int | None = None,
     common_name: str | None = None,
 ) -> x509.Certificate:
-    """A server certificate of these names, signed by itself."""
+    """Return a server certificate of these names, signed by itself."""
     key = _certificate_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or names[0][:64])])
     return (
@@ -206,12 +206,12 @@ def _certificate_key() -> ec.EllipticCurvePrivateKey:
 
 
 def pem(made: x509.Certificate) -> str:
-    """A certificate as PEM."""
+    """Return a certificate as PEM."""
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def subscription_row(srn: str = "0002310001", ar: AR | None = None, **changes: Any) -> dict[str, Any]:
-    """A subscription as application's `import` reads it from JSON."""
+    """Return a subscription as application's `import` reads it from JSON."""
     owner = ar or AR()
     names = changes.get("server_names", ["www.harbourlights.example.hk"])
     not_after = changes.pop("not_after", NOW + timedelta(days=45))
@@ -231,7 +231,7 @@ def subscription_row(srn: str = "0002310001", ar: AR | None = None, **changes: A
 
 
 def opened(renewal_id: RenewalId, item: Mapping[str, Any]) -> OrderOpened:
-    """issuance's order for one item of a document."""
+    """Return issuance's order for one item of a document."""
     return OrderOpened(
         renewal_id=renewal_id,
         item_id=ItemId(uuid.UUID(item["item_id"])),
@@ -243,7 +243,7 @@ def opened(renewal_id: RenewalId, item: Mapping[str, Any]) -> OrderOpened:
 
 
 def issued(renewal_id: RenewalId, item: Mapping[str, Any], now: datetime = NOW, **changes: Any) -> CertificateIssued:
-    """issuance's certificate for one item of a document."""
+    """Return issuance's certificate for one item of a document."""
     made = certificate(*item["server_names"], not_after=now + timedelta(days=199))
     values: dict[str, Any] = {
         "item_id": ItemId(uuid.UUID(item["item_id"])),

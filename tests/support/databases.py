@@ -34,7 +34,7 @@ _SEQUENCES: Final = "SELECT sequencename, start_value, last_value FROM pg_sequen
 
 @dataclass(frozen=True)
 class AsNew:
-    """What a service's migrations leave: the shape, the rows that they wrote, where numbers begin."""
+    """State of a database after its migrations: the schema, the rows that they wrote, where numbers begin."""
 
     catalog: str
     rights: tuple[object, ...]
@@ -44,7 +44,7 @@ class AsNew:
 
     @classmethod
     def read(cls, address: str) -> "AsNew":
-        """From a database in which nothing has happened since."""
+        """Read the state of a database that is unchanged since its migrations."""
         with psycopg.connect(address) as conn:
             return cls(
                 catalog=_catalog(conn),

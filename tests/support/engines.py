@@ -68,12 +68,12 @@ class Postgres:
     _used: dict[str, list[str]] = field(default_factory=dict)
 
     def url(self, database: str, role: str) -> str:
-        """The address of a database for one role."""
+        """Return the address of a database for one role."""
         return self.cluster.url(database, role, self.passwords[role])
 
     @contextlib.contextmanager
     def database(self, service: str) -> Iterator[Database]:
-        """A database of this service as its migrations leave it, nobody else's as long as the block lasts."""
+        """Yield a database of this service as its migrations leave it, nobody else's as long as the block lasts."""
         used = self._used.setdefault(service, [])
         name = used.pop() if used else self._new(service)
         try:
@@ -112,16 +112,16 @@ class Kafka:
 
     @property
     def address(self) -> str:
-        """What clients connect to."""
+        """Address of the broker for clients."""
         return self.broker.address
 
     def settings(self, principal: str) -> dict[str, Any]:
-        """The connection settings of a kafka-python client that logs in as this principal."""
+        """Return the connection settings of a kafka-python client that logs in as this principal."""
         password = self.broker.password if principal == local_kafka.ADMIN else self.passwords[principal]
         return local_kafka.client_settings(self.address, principal, password)
 
     def environment(self, principal: str) -> dict[str, str]:
-        """The settings by which a service's process logs in."""
+        """Return the settings by which a service's process logs in."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.address,
             "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -143,7 +143,7 @@ class Kafka:
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """A cluster that lives as long as the block."""
+    """Yield a cluster that lives as long as the block."""
     with _folder("postgres") as folder:
         cluster = local_postgres.Cluster(folder=folder, port=free_port(), password="superuser", throw_away=True)
         passwords = {role: f"{role}-password" for role in ROLES}
@@ -154,7 +154,7 @@ def running_postgres() -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def running_kafka() -> Iterator[Kafka]:
-    """A broker that lives as long as the block."""
+    """Yield a broker that lives as long as the block."""
     with _folder("kafka") as folder:
         broker = local_kafka.Broker(
             folder=folder,

@@ -28,7 +28,7 @@ class Contract:
     _compiled: _Validators = field(default_factory=dict)
 
     def fault(self, path: str, method: str, response: flask.Response) -> str | None:
-        """How the answer differs from what the document says; None if it does not. `path` is the document's key."""
+        """Return how the answer differs from the document; None if it does not. `path` is the document's key."""
         operation = self.document["paths"].get(path, {}).get(method.lower())
         if operation is None:
             return "the document has no such operation"
@@ -77,7 +77,7 @@ class Contract:
 
 
 def document_of(app: flask.Flask) -> dict[str, Any]:
-    """The app's document as a client reads it."""
+    """Return the app's document as a client reads it."""
     spec = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec
     found: dict[str, Any] = json.loads(json.dumps(spec.to_dict()))
     return found
@@ -116,7 +116,7 @@ class Checker:
 
 
 def _fault_without_operation(response: flask.Response) -> str | None:
-    """No operation answered: an unknown path or method, as a problem."""
+    """Return no operation answered: an unknown path or method, as a problem."""
     if response.mimetype != problems.MEDIA_TYPE or response.status_code not in (400, 404, 405, 413, 308):
         return f"{response.mimetype} where nothing is"
     return None

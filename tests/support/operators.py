@@ -35,7 +35,7 @@ ROUTES: Final[Mapping[str, tuple[Route, ...]]] = {each: _HELD + _OWN.get(each, (
 
 
 def path_of(route: Route) -> str:
-    """An address of this route where nothing is."""
+    """Return an address of this route where nothing is."""
     return f"/operator/v1/{route[1].format(id=12345, uuid=uuid.uuid4())}"
 
 
@@ -49,7 +49,7 @@ class Desk:
 
     @classmethod
     def of(cls, service: str, operations: Operations, pool: Pool, now: datetime) -> "Desk":
-        """Built as `operate` builds it."""
+        """Return built as `operate` builds it."""
         app = operator_api.create_app(
             service,
             pool=pool,
@@ -61,7 +61,7 @@ class Desk:
         return cls(service=service, app=app, now=now)
 
     def ask(self, method: str, path: str, action: str, *, key: str | None = None, **body: Any) -> TestResponse:
-        """One request for one member of the mail room."""
+        """Return one request for one member of the mail room."""
         word = token(CHEUNG, service=self.service, action=action, key=signing_key("desk"), now=self.now)
         headers = {"Authorization": f"Bearer {word}", "Idempotency-Key": key or uuid.uuid4().hex}
         json = body if method == "POST" else None

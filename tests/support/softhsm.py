@@ -17,12 +17,12 @@ MISSING: Final = "SoftHSM is not installed, and only root can install it: apt-ge
 
 
 def is_there() -> bool:
-    """Whether it is installed."""
+    """Return whether it is installed."""
     return MODULE.is_file()
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a process is told that shall find the tokens of this folder."""
+    """Return the environment of a process that uses the tokens of this folder."""
     tokens, told = folder / "tokens", folder / "softhsm2.conf"
     tokens.mkdir(exist_ok=True)
     told.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")

@@ -98,7 +98,7 @@ def _assigned(function: ast.FunctionDef, names: Mapping[str, Any]) -> dict[str, 
 
 
 def _value(expression: ast.expr, names: Mapping[str, Any]) -> Any:
-    """The value of an expression of constants; None if it needs more than is known."""
+    """Return the value of an expression of constants; None if it needs more than is known."""
     if any(isinstance(node, ast.Call) and not _is_harmless(node) for node in ast.walk(expression)):
         return None
     try:

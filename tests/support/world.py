@@ -1,4 +1,4 @@
-"""What the worlds of the services share in tests: a database, a clock, events that come in and events announced."""
+"""Common part of the services' worlds in tests: a database, a clock, events that come in and events announced."""
 
 import uuid
 from collections.abc import Iterator

@@ -32,7 +32,7 @@ class Collector:
         self._spans: list[Span] = []
 
     def take(self, body: bytes) -> None:
-        """One export request."""
+        """Accept one export request."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             about = {each.key: each.value.string_value for each in resource.resource.attributes}
             process = f"{about['service.name']}-{about['ecert.process']}"
@@ -52,17 +52,17 @@ class Collector:
                     )
 
     def spans(self, trace_id: str) -> list[Span]:
-        """The spans of one trace, the earliest first."""
+        """Return the spans of one trace, the earliest first."""
         return sorted((span for span in [*self._spans] if span.trace_id == trace_id), key=lambda span: span.start)
 
     def linked(self, trace_id: str) -> list[Span]:
-        """Spans of other traces that link to this one."""
+        """Return spans of other traces that link to this one."""
         return [span for span in [*self._spans] if trace_id in span.links]
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on a free loopback port, for as long as the block lasts."""
+    """Yield a collector on a free loopback port, for as long as the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -72,7 +72,7 @@ def collecting() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -23,7 +23,7 @@ _INSIDES: Final = (b"Traceback", b'File "', b"psycopg", b"werkzeug", b"gunicorn"
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What came back."""
+    """An answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,7 +60,7 @@ class Door:
     installation: Installation
 
     def send(self, raw: bytes, *, host: str = API_HOST, person: str | None = None) -> Reply:
-        """These very bytes to the gateway; the first answer. `person` names a sample e-Cert or member of staff."""
+        """Send these bytes to the gateway. Returns the first answer. `person` names a sample e-Cert or staff member."""
         pki = self.installation.pki
         context = ssl.create_default_context(cafile=pki.gateway / "root.pem")
         if person is not None:
@@ -84,31 +84,31 @@ class Door:
         host: str = API_HOST,
         person: str | None = None,
     ) -> Reply:
-        """One request, its parts put together without looking at them."""
+        """Return one request, its parts put together without looking at them."""
         return self.send(_request(method, path, headers, body, host), host=host, person=person)
 
     def sign_in(self, person: str | None, *headers: Header, body: bytes = b"") -> Reply:
-        """POST /tokens on the sign-in host."""
+        """Return POST /tokens on the sign-in host."""
         return self.ask("POST", "/identity/v1/tokens", headers=headers, body=body, host=SIGN_IN_HOST, person=person)
 
     def post(self, path: str, body: Any, token: str, *headers: Header, key: str | None = None) -> Reply:
-        """A signed-in POST of JSON, or of bytes as they are."""
+        """Return a signed-in POST of JSON, or of bytes as they are."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = [JSON, ("Idempotency-Key", key or uuid.uuid4().hex), *headers]
         return self.ask("POST", path, headers=[*signed_in(token), *named], body=raw)
 
     def get(self, path: str, token: str) -> Reply:
-        """A signed-in GET."""
+        """Return a signed-in GET."""
         return self.ask("GET", path, headers=signed_in(token))
 
     def straight(
         self, service: str, method: str, path: str, headers: Iterable[Header] = (), body: bytes = b""
     ) -> Reply:
-        """Past the gateway, at the service's own socket: possible for the system's own user alone."""
+        """Send a request past the gateway, to the service's own socket: possible for the system's own user alone."""
         return self._at(self.installation.gateway.socket(service), method, path, headers, body)
 
     def operate(self, service: str, method: str, path: str, headers: Iterable[Header] = (), body: bytes = b"") -> Reply:
-        """Past the desk, at the service's address for operators."""
+        """Send a request past the desk, to the service's operator API."""
         return self._at(self.installation.operators_socket(service), method, path, headers, body)
 
     def _at(self, address: Path, method: str, path: str, headers: Iterable[Header], body: bytes) -> Reply:
@@ -120,7 +120,7 @@ class Door:
 
 
 def signed_in(token: str) -> list[Header]:
-    """The header that carries an access token."""
+    """Return the header that carries an access token."""
     return [("Authorization", f"Bearer {token}")]
 
 

@@ -31,27 +31,27 @@ class Intruder:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
-        """How this principal connects."""
+        """Return how this principal connects."""
         installation = self.system.installation
         password = installation.passwords[f"kafka/{self.principal}"]
         return client_settings(installation.broker.address, self.principal, password)
 
     def send(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
-        """One record, acknowledged. Raises what Kafka refuses."""
+        """Send one record until it is acknowledged. Raises what Kafka refuses."""
         with contextlib.closing(KafkaProducer(**self.settings(), acks="all", **self.more)) as producer:
             producer.send(topic, key=key, value=value, headers=headers).get(timeout=15)
 
     def announce(self, event_type: str, topic: str, data: Mapping[str, Any], *, key: str, sequence: int) -> None:
-        """A record that looks like an event of ours."""
+        """Send a record that looks like a valid event."""
         self.send(topic, key.encode(), json.dumps(data).encode(), attributes(event_type, key, sequence))
 
     def request_csrs(self, data: Mapping[str, Any], *, key: str, sequence: int = 1) -> None:
-        """A forged CSRRequested."""
+        """Send a forged CSRRequested."""
         self.announce(CSRRequested.TYPE, CSRRequested.TOPIC, data, key=key, sequence=sequence)
 
 
 def attributes(event_type: str, key: str, sequence: int) -> list[tuple[str, bytes]]:
-    """The headers of an event."""
+    """Return the headers of an event."""
     named = {
         "ce_specversion": "1.0",
         "ce_id": str(uuid.uuid4()),
@@ -66,7 +66,7 @@ def attributes(event_type: str, key: str, sequence: int) -> list[tuple[str, byte
 
 
 def genuine(system: Target, renewal_id: str) -> dict[str, Any]:
-    """The CSRRequested that application really announced."""
+    """Return the CSRRequested that application really announced."""
     query = "SELECT data FROM outbox WHERE key = %s AND type = %s"
     [(data,)] = rows(system, "application", query, renewal_id, CSRRequested.TYPE)
     content: dict[str, Any] = json.loads(bytes(data))
@@ -74,7 +74,7 @@ def genuine(system: Target, renewal_id: str) -> dict[str, Any]:
 
 
 def held(system: Target, service: str, key: str) -> list[tuple[str, str]]:
-    """Topic and reason of what a service has set aside for a key."""
+    """Return topic and reason of a service's held events of a key."""
     query = "SELECT topic, reason FROM parked_events WHERE key = %s ORDER BY id"
     return [(topic, reason) for topic, reason in rows(system, service, query, key)]
 
@@ -90,7 +90,7 @@ class StrangeName(str):
 
 @contextlib.contextmanager
 def snappy() -> Iterator[None]:
-    """Teach kafka-python's producer a packing that no reader of ours can unpack."""
+    """Make kafka-python's producer use a compression that no reader here accepts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kafka.codec, "has_snappy", lambda: True)
         patch.setattr(kafka.record.default_records, "snappy_encode", _packed)
@@ -99,7 +99,7 @@ def snappy() -> Iterator[None]:
 
 
 def _packed(data: bytes) -> bytes:
-    """Snappy, by hand: its length, then literals, and copies of 64 bytes where one byte is repeated."""
+    """Return snappy, by hand: its length, then literals, and copies of 64 bytes where one byte is repeated."""
     length, packed = len(data), b""
     while length >= 0x80:
         packed, length = packed + bytes([length & 0x7F | 0x80]), length >> 7

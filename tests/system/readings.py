@@ -1,4 +1,4 @@
-"""What the services' databases say of one renewal; read as their owners may, never written."""
+"""Readings of one renewal from the services' databases, with their owners' rights; nothing is written."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from devtools.scenario.target import Target
 
 
 def rows(system: Target, service: str, query: str, *values: object) -> list[tuple[Any, ...]]:
-    """The rows of a query on one service's database."""
+    """Return the rows of a query on one service's database."""
     installation = system.installation
     url = installation.cluster.url(service, f"{service}_migrate", installation.passwords[f"postgres/{service}_migrate"])
     with psycopg.connect(url) as conn:
@@ -17,7 +17,7 @@ def rows(system: Target, service: str, query: str, *values: object) -> list[tupl
 
 
 def events(system: Target, renewal_id: str) -> dict[str, list[str]]:
-    """Every event announced about a renewal: topic → names in order."""
+    """Return every event announced about a renewal: topic → names in order."""
     found: dict[str, list[str]] = {}
     for service in SERVICES:
         for topic, kind, sequence in rows(
@@ -30,7 +30,7 @@ def events(system: Target, renewal_id: str) -> dict[str, list[str]]:
 
 
 def tables(system: Target, service: str) -> list[str]:
-    """The tables of one service."""
+    """Return the tables of one service."""
     return [
         row[0]
         for row in rows(

@@ -1,4 +1,4 @@
-"""A renewal that is cancelled, in Chinese: the money goes back, the AR is told, and no PIN is left lying about."""
+"""A renewal that is cancelled, in Chinese: it is refunded, the AR gets a mail, and no PIN is left lying about."""
 
 import subprocess
 import sys
@@ -48,7 +48,7 @@ def test_ar_gets_one_mail_in_chinese_with_the_amount(cancelled: Journey) -> None
 
 
 def test_letter_is_in_chinese_and_erased_unposted(cancelled: Journey, system: Target) -> None:
-    """From an open batch by itself; one that is closed may be at the post, so the clerk says that it is not."""
+    """The letter leaves an open batch by itself; for a closed batch the clerk has to withdraw it."""
     [letter] = cancelled.letters
     [(envelope_id, state)] = rows(
         system, "mailing", "SELECT envelope_id, state FROM pin_envelopes WHERE renewal_id = %s", cancelled.id

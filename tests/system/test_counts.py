@@ -1,4 +1,4 @@
-"""What one renewal costs, pinned: a slow regression fails here before anybody measures it."""
+"""Costs of one renewal, pinned: a slow regression fails here before anybody measures it."""
 
 from typing import Final
 
@@ -39,7 +39,7 @@ MORE_SEALS: Final = 2 * 8
 
 @pytest.fixture(scope="module")
 def counts(system: Target, tmp_path_factory: pytest.TempPathFactory) -> Counts:
-    """Of one renewal of one item, from sign-in to the last audit seal."""
+    """Counts of one renewal of one item, from sign-in to the last audit seal."""
     import_subscriptions(system.installation, samples.many(2))
     meter = Meter(installation=system.installation)
     # The first one writes the first page of many a table and index; the second one is measured.

@@ -26,7 +26,7 @@ BODY: Final = json.dumps({"reason": "tried"}).encode()
 
 
 def open_page(door: Door, system: Target, endpoint: str, member: str | None) -> tuple[int, str]:
-    """Status and heading of a page, for whoever shows this certificate."""
+    """Return status and heading of a page, for this certificate."""
     method, path = ADDRESSES[endpoint]
     origin = ("Origin", f"https://{DESK_HOST}:{system.installation.ports.gateway}")
     reply = door.ask(method, path, headers=[origin], host=DESK_HOST, person=member)
@@ -72,7 +72,7 @@ def desk_key(system: Target) -> SigningKey:
 
 
 def word(key: SigningKey, service: str, action: str) -> Header:
-    """The desk's word for somebody who does this there."""
+    """Return the desk's word for somebody who does this there."""
     staff = Staff(id="S1004", name="TSANG Man Kit", certificate_sha256="b2" * 32)
     made = token(staff, service=service, action=action, key=key, now=datetime.now(UTC))
     return "Authorization", f"Bearer {made}"

@@ -23,7 +23,7 @@ EVENTS = "/issuance/v1/issuance-events"
 
 
 def connect(system: Target, name: str) -> Connection:
-    """The gateway's back-office host as one of the sample clients."""
+    """Return the gateway's back-office host as one of the sample clients."""
     installation = system.installation
     folder = installation.pki.back_office
     gateway = Gateway(port=installation.ports.gateway, ca_file=installation.pki.gateway / "root.pem")
@@ -53,7 +53,7 @@ def test_feed_has_the_same_bytes_over_http_and_kafka(system: Target, victim: Jou
 
 
 def lag(system: Target) -> str:
-    """What issuance's relay says of its readers."""
+    """Return what issuance's relay says of its readers."""
     (relay,) = [each for each in table(system.installation, outside()) if each.name == "issuance-relay"]
     answer = urllib3.request("GET", f"http://127.0.0.1:{relay.admin_port}/metrics")
     return "\n".join(line for line in answer.data.decode().splitlines() if line.startswith("feed_reader_lag_records{"))

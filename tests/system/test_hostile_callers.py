@@ -50,7 +50,7 @@ def unpaid(journey: Begin, spare: Iterator[str], door: Door) -> Journey:
 
 
 def authorisation(door: Door, renewal_id: str, person: str = "chan-mei-ling") -> str:
-    """Identity's word that this person's e-Cert was checked right now."""
+    """Return identity's checkout authorisation for this person."""
     body = json.dumps({"renewal_id": renewal_id}).encode()
     path = "/identity/v1/checkout-authorisations"
     reply = door.ask("POST", path, headers=[JSON], body=body, host=SIGN_IN_HOST, person=person)
@@ -85,12 +85,12 @@ def test_mutual_recognition_e_cert_signs_in_its_enrolled_ar(door: Door) -> None:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """What a token says, believed or not."""
+    """Return the claims of a token, unverified."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def forged_headers(system: Target) -> list[Header]:
-    """Every way in which some gateway says who the client is, saying that it is the victim."""
+    """Return every way in which some gateway says who the client is, saying that it is the victim."""
     pem = (system.installation.pki.people / "chan-mei-ling.pem").read_text()
     pem = pem[: pem.index("-----END") + 25] + "\n"
     xfcc = f'Cert="{quote(pem, safe="")}"'
@@ -107,7 +107,7 @@ def forged_headers(system: Target) -> list[Header]:
 
 
 def some(headers: list[Header]) -> list[Header]:
-    """As many as fit into one request: duplicates and other spellings, and all that are short."""
+    """Return as many headers as fit into one request: duplicates and other spellings, and all that are short."""
     return [*headers[:7], *(header for header in headers if len(header[1]) < 100)]
 
 
@@ -140,14 +140,14 @@ def _b64(value: object) -> str:
 
 
 def _signed_with_the_public_key(good: str, key: SigningKey) -> str:
-    """What a verifier believes that lets the token choose the algorithm."""
+    """Return what a verifier accepts that lets the token choose the algorithm."""
     pem = key.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     signed = f"{_b64({'alg': 'HS256', 'typ': 'at+jwt', 'kid': key.kid})}.{good.split('.')[1]}"
     return f"{signed}.{base64.urlsafe_b64encode(hmac.digest(pem, signed.encode(), 'sha256')).rstrip(b'=').decode()}"
 
 
 def bad_tokens(good: str, system: Target, others: list[str]) -> dict[str, str]:
-    """Everything that looks like an access token and is none."""
+    """Return everything that looks like an access token and is none."""
     signing = system.installation.pki.signing
     key = SigningKey.load(signing / "identity.key")
     header, payload, signature = good.split(".")

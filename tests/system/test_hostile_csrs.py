@@ -20,7 +20,7 @@ Begin = Callable[..., Journey]
 
 
 def submission(journey: Journey, **changes: Any) -> dict[str, Any]:
-    """A good submission of the journey's only order, with something changed."""
+    """Return a good submission of the journey's only order, with something changed."""
     [order] = journey.orders
     [name] = order.server_names
     body = {"reference": order.reference, "pins": {name: journey.letters[0].pin}, "csr": as_pem(csr_der(names=[name]))}
@@ -38,18 +38,18 @@ def tries_left(journey: Journey) -> int:
 
 
 def off_by_one(pin: str) -> str:
-    """A PIN with a slip of one finger."""
+    """Return a PIN with a slip of one finger."""
     return str((int(pin[0]) + 1) % 10) + pin[1:]
 
 
 def another(pin: str) -> str:
-    """A PIN that could be one."""
+    """Return a PIN that could be one."""
     made = pins.make(lambda count: uuid.uuid4().bytes[:count])
     return made if made != pin else another(pin)
 
 
 def bad_csrs(name: str) -> dict[str, tuple[str, str, str | None]]:
-    """CSR text → the slug and the reason of its refusal."""
+    """Return CSR text → the slug and the reason of its refusal."""
     key = ec_key()
     good = as_pem(csr_der(key, names=[name]))
     der = csr_der(key, names=[name])

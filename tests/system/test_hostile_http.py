@@ -1,4 +1,4 @@
-"""Requests that are no requests: every one gets a problem document from whoever sees first what is wrong."""
+"""Malformed requests: each one gets a problem document from the first component that sees the fault."""
 
 import uuid
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ POSTS = (
 
 @pytest.fixture(autouse=True)
 def unharmed(victim: Journey) -> Iterator[None]:
-    """Whatever was sent, the victim's renewal stands where it stood."""
+    """The victim's renewal is unchanged by all requests."""
     before = (victim.ar.renewal(victim.id), victim.ar.get(f"/issuance/v1/renewals/{victim.id}/orders").json())
     yield
     assert before == (victim.ar.renewal(victim.id), victim.ar.get(f"/issuance/v1/renewals/{victim.id}/orders").json())

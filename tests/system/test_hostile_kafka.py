@@ -47,18 +47,18 @@ def sacrifice(system: Target, spare: Iterator[str], tmp_path_factory: pytest.Tem
 
 
 def wait_until_held(system: Target, service: str, key: str, count: int = 1) -> list[tuple[str, str]]:
-    """What the service has set aside for this key, once it has."""
+    """Return the service's held events of this key, once there are any."""
     look = lambda: found if len(found := held(system, service, key)) >= count else None  # noqa: E731
     return wait_for(f"{service} to hold {key}", look, every=0.1)
 
 
 def opened(system: Target, renewal_id: str) -> list[tuple[Any, ...]]:
-    """The orders of a renewal, as issuance has them."""
+    """Return the orders of a renewal, as issuance has them."""
     return rows(system, "issuance", "SELECT item_id, state, server_names FROM orders WHERE renewal_id = %s", renewal_id)
 
 
 def made_up(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Both proofs by a stranger, over a document of the intruder's own."""
+    """Return both proofs by a stranger, over a document of the intruder's own."""
     names = Item(server_names=("www.gov.hk",))
     renewal_id, now = RenewalId(uuid.UUID(key)), datetime.now(UTC)
     content = document(renewal_id, [names])
@@ -70,7 +70,7 @@ def made_up(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def made_up_under_identitys_name(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """The stranger's key says that it is identity's."""
+    """Return the stranger's key says that it is identity's."""
     forged = made_up(system, data, key)
     kid = SigningKey.load(system.installation.pki.signing / "identity.key").kid
     stranger = SigningKey(key=signing_key("stranger").key, kid=kid)
@@ -81,27 +81,27 @@ def made_up_under_identitys_name(system: Target, data: dict[str, Any], key: str)
 
 
 def of_another_renewal(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Genuine proofs, to open a second set of orders."""
+    """Return genuine proofs, to open a second set of orders."""
     return data | {"renewal_id": key}
 
 
 def of_another_renewal_in_the_document(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Genuine proofs beside a document that says it is of this renewal."""
+    """Return genuine proofs beside a document that says it is of this renewal."""
     return data | {"renewal_id": key, "document": data["document"].replace(data["renewal_id"], key)}
 
 
 def without_proofs(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Just asked for."""
+    """Return just asked for."""
     return data | {"renewal_id": key, "attestation": "", "receipt": "x" * 100_000}
 
 
 def with_the_proofs_swapped(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Each token in the other's place."""
+    """Return each token in the other's place."""
     return data | {"renewal_id": key, "attestation": data["receipt"], "receipt": data["attestation"]}
 
 
 def by_the_audit_key(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Signed by a key of the intruded service's own."""
+    """Return signed by a key of the intruded service's own."""
     own = SigningKey.load(system.installation.pki.signing / "application-audit.key")
     said = {"sub": "chan-mei-ling", "renewal_id": key}
     token = sign(said, kind=TokenKind.ATTESTATION, key=own, now=datetime.now(UTC), issuer="identity")
@@ -206,13 +206,13 @@ Junk = tuple[bytes | None, bytes | None, list[tuple[str, bytes]], dict[str, Any]
 def event(
     value: bytes | None, *, sequence: int = 1, more: list[tuple[str, bytes]] | None = None, **settings: Any
 ) -> Junk:
-    """An event of a renewal of its own, but for what is asked for."""
+    """Return an event of a renewal of its own, but for what is asked for."""
     key = str(uuid.uuid4())
     return key.encode(), value, [*(more or []), *attributes(CSRRequested.TYPE, key, sequence)], settings
 
 
 def junk() -> list[Junk]:
-    """What may be written into a topic and is no event: key, value, headers, producer settings."""
+    """Return what may be written into a topic and is no event: key, value, headers, producer settings."""
     huge = secrets.token_hex(4_000)
     return [
         (None, b"", [], {}),

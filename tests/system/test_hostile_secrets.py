@@ -1,4 +1,4 @@
-"""What somebody sees who has no business here: files, process lists, logs."""
+"""Secrets in files, process lists and logs."""
 
 import stat
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _ENGINES = ("postgres",)
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """Every file and socket of the installation but the engines' own."""
+    """Yield every file and socket of the installation but the engines' own."""
     for path in folder.rglob("*"):
         if path.relative_to(folder).parts[0] not in _ENGINES and not path.is_dir() and path.exists():
             yield path
 
 
 def is_open_to_others(path: Path, top: Path) -> bool:
-    """Others may read it, and may pass through every folder on the way."""
+    """Return others may read it, and may pass through every folder on the way."""
     if not stat.S_IMODE(path.lstat().st_mode) & 0o077:
         return False
     return all(stat.S_IMODE(folder.stat().st_mode) & 0o011 for folder in path.parents if folder.is_relative_to(top))

@@ -16,7 +16,7 @@ Begin = Callable[..., Journey]
 
 
 def new_letter(journey: Journey, old: Letter) -> Letter:
-    """The second letter for the server name of the first, once it is printed."""
+    """Return the second letter for the server name of the first, once it is printed."""
 
     def look() -> Letter | None:
         found = journey.postbox.letters({old.reference})

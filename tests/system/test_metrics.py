@@ -1,4 +1,4 @@
-"""What alerts and dashboards ask for is what the running processes tell."""
+"""Metrics of alerts and dashboards are exported by the running processes."""
 
 import re
 
@@ -24,7 +24,7 @@ def test_every_queried_metric_is_exported_by_a_process(system: Target, victim: J
 
 
 def told(system: Target) -> set[str]:
-    """The names of all metrics of all processes."""
+    """Return the names of all metrics of all processes."""
     found: set[str] = set()
     for process in processes.table(system.installation, stack.outside()):
         if process.admin_port is not None:

@@ -14,7 +14,7 @@ from tests.support.engines import wait_until
 
 
 def named(system: Target, renewal: str) -> set[str]:
-    """The kinds of divergence of one renewal; other tests forge events of their own."""
+    """Return the kinds of divergence of one renewal; other tests forge events of their own."""
     done = Reconciliation(installation=system.installation, grace=0).run()
     assert "kinds compared" in done.stdout, done.stderr
     assert done.stdout.count("state of ") == 6
@@ -23,7 +23,7 @@ def named(system: Target, renewal: str) -> set[str]:
 
 @contextmanager
 def forgotten(system: Target, service: str, renewal: str) -> Iterator[None]:
-    """The service's announcements of this renewal are not in its outbox while the block lasts."""
+    """Remove this renewal's events from the service's outbox until the block ends."""
     with psycopg.connect(system.installation.cluster.url(service), autocommit=True) as conn:
         conn.execute("CREATE TABLE kept AS SELECT * FROM outbox WHERE key = %s", (renewal,))
         conn.execute("DELETE FROM outbox WHERE key = %s", (renewal,))

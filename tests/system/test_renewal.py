@@ -96,7 +96,7 @@ def assert_absent(pins: list[bytes], content: bytes, where: str) -> None:
 
 
 def read_topic(system: Target, topic: str) -> bytes:
-    """Every record of a topic, with its headers."""
+    """Return every record of a topic, with its headers."""
     broker = system.installation.broker
     with KafkaConsumer(
         bootstrap_servers=[broker.address],

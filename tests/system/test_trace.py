@@ -90,13 +90,13 @@ def test_one_trace_shows_every_leg_of_a_renewal(
 
 
 def spans_of(collector: Collector, trace_id: str) -> list[Span]:
-    """The spans of every trace that a request of this client began."""
+    """Return the spans of every trace that a request of this client began."""
     begun = {span.trace_id for span in collector.linked(trace_id)}
     return [span for each in begun for span in collector.spans(each)]
 
 
 def tree(spans: Sequence[Span]) -> dict[str, set[str]]:
-    """Leg → the legs it led to; events by their own names."""
+    """Return leg → the legs it led to; events by their own names."""
     names = {"": AR, **{span.span_id: name(span) for span in spans}}
     found: dict[str, set[str]] = {}
     for span in spans:
@@ -105,6 +105,6 @@ def tree(spans: Sequence[Span]) -> dict[str, set[str]]:
 
 
 def name(span: Span) -> str:
-    """`issuance-relay: send csr-received` for `send hk.ecert.issuance.csr-received.v1`."""
+    """Return `issuance-relay: send csr-received` for `send hk.ecert.issuance.csr-received.v1`."""
     verb, _, rest = span.name.partition(" hk.ecert.")
     return f"{span.process}: {verb} {rest.split('.')[1]}" if rest else f"{span.process}: {span.name}"

@@ -16,12 +16,12 @@ PLAIN_PASSWORD: Final = "of the old file"
 
 
 def modern(holder: Holder, world: World, password: str = PASSWORD) -> bytes:
-    """As OpenSSL 3 or Windows write it today, with the chain: only the holder's own may end up in the signature."""
+    """Return the file as OpenSSL 3 or Windows write it, with its chain; only the holder's own may be signed."""
     return _bundle(holder.key, holder.certificate, [world.sub.certificate, world.root.certificate], password)
 
 
 def mismatched(key: Key, others: Holder) -> bytes:
-    """A key beside a certificate that is not its own."""
+    """Return a key beside a certificate that is not its own."""
     return _bundle(key, None, [others.certificate], PASSWORD)
 
 
@@ -37,7 +37,7 @@ def _bundle(key: Key, own: x509.Certificate | None, more: list[x509.Certificate]
 
 
 def by_openssl(holder: Holder, folder: Path, *options: str) -> Path:
-    """As `openssl pkcs12 -export` writes it with these options."""
+    """Return a file as `openssl pkcs12 -export` writes it with these options."""
     made, key, certificate = folder / "old.p12", folder / "holder.key", folder / "holder.pem"
     key.write_bytes(holder.key_pem)
     certificate.write_text(holder.pem)

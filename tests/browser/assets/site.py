@@ -46,7 +46,7 @@ _PAGE: Final = """<!doctype html><html lang="zh-Hant" class="govuk-template"><me
 
 @dataclass
 class Site:
-    """Where the page is, what it asks to sign, and the bodies that were posted."""
+    """The page's address, the document to sign, and the bodies that were posted."""
 
     address: str
     document: bytes = b""
@@ -56,7 +56,7 @@ class Site:
     asked: list[str] = field(default_factory=list)
 
     def page(self) -> str:
-        """The page as it is now to be."""
+        """Return the page as it is now to be."""
         attributes: Mapping[str, str | None] = {
             "data-document": base64.b64encode(self.document).decode(),
             "data-time": self.time,
@@ -66,7 +66,7 @@ class Site:
         return _PAGE.format(attributes=written, named='name="careless"' if self.inputs_have_names else "")
 
     def signature(self) -> bytes:
-        """The signature of the only form posted."""
+        """Return the signature of the only form posted."""
         (body,) = self.posted
         (value,) = parse_qs(body.decode())["signature"]
         return base64.b64decode(value, validate=True)
@@ -74,7 +74,7 @@ class Site:
 
 @contextlib.contextmanager
 def running_site() -> Iterator[Site]:
-    """The site on a loopback port, until the end."""
+    """Yield the site on a loopback port, until the end."""
     site = Site(address="")
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,7 +101,7 @@ def running_site() -> Iterator[Site]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Tests want no access log."""
+            """Write no access log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site.address = f"http://127.0.0.1:{server.server_port}/"

@@ -33,7 +33,7 @@ def choose(page: Page, site: Site, content: bytes, password: str = files.PASSWOR
 
 
 def sign(page: Page, site: Site, content: bytes, password: str = files.PASSWORD) -> bytes:
-    """The signature that the page posts."""
+    """Return the signature that the page posts."""
     choose(page, site, content, password)
     page.wait_for_url("**/posted")
     return site.signature()
@@ -60,7 +60,7 @@ def test_form_cannot_be_sent_before_the_script_is_loaded(page: Page, site: Site)
 
 
 def refused(page: Page, name: str) -> None:
-    """The page says why, in its own language, and has sent nothing."""
+    """Assert that the page shows the reason in its own language and has sent nothing."""
     message = page.get_by_role("status")
     expect(message).to_contain_text(TEXTS[name])
     expect(message).to_have_class("portal-sign__message portal-sign__message--error")

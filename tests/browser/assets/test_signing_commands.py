@@ -25,7 +25,7 @@ PIN: Final = "of the file"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the document was downloaded to."""
+    """Path of the downloaded document."""
     (tmp_path / FILE).write_bytes(DOCUMENT)
     return tmp_path
 
@@ -71,7 +71,7 @@ def test_old_e_cert_file_signs_unconverted_or_converted(folder: Path, options: t
 
 @pytest.fixture
 def holder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Holder:
-    """Whose e-Cert is on the token that is plugged in."""
+    """Holder of the e-Cert on the plugged-in token."""
     home, holder = tmp_path_factory.mktemp("token"), world().holder
     (home / "key.pem").write_bytes(holder.key_pem)
     (home / "certificate.pem").write_text(holder.pem)

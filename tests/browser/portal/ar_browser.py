@@ -34,14 +34,14 @@ class ARBrowser:
         return f"https://portal.ecert.localhost:{self.target.installation.ports.gateway}/{self.edition}/"
 
     def sign_in(self) -> None:
-        """From the start page with the client certificate."""
+        """Sign in from the start page with the client certificate."""
         self.window.goto(self.home)
         self.window.press("a.govuk-button--start")
         self.window.press("#sign-in")
         self.window.wait("form[action$='/certificates/renewal']")
 
     def sign_in_with_file(self) -> None:
-        """From the start page with the e-Cert file: the page signs a challenge."""
+        """Sign in from the start page with the e-Cert file: the page signs a challenge."""
         self.window.goto(self.home)
         self.window.press("a.govuk-button--start")
         self.window.press("a[href*='/sign-in/file']")
@@ -81,7 +81,7 @@ class ARBrowser:
         self.window.wait("a[href$='/payment/authorise']")
 
     def shown(self, begins: str) -> str:
-        """The first command on the page that begins so."""
+        """Return the first command on the page that begins so."""
         commands = "\n".join(self.window.texts("pre.portal-code")).splitlines()
         return next(line for line in commands if line.startswith(begins))
 

@@ -1,4 +1,4 @@
-"""Where the AR sits down."""
+"""Browsers of the AR."""
 
 import contextlib
 import os
@@ -88,7 +88,7 @@ def at_token(
 def _stores(
     playwright: Playwright, system: Target, folder: Path, fill: Callable[[Path, str], dict[str, str]]
 ) -> Iterator[Callable[..., ARBrowser]]:
-    """A Chromium of a user of its own, with the store that `fill` fills."""
+    """Yield a Chromium of a user of its own, with the store that `fill` fills."""
     home = folder / "home"
     host = f"https://signin.ecert.localhost:{system.installation.ports.gateway}"
     with contextlib.ExitStack() as windows:

@@ -126,7 +126,7 @@ def test_refused_e_cert_leads_back_to_a_page_with_the_reason(at_browser: SitDown
 
 
 def finish(ar: ARBrowser, renewal_id: str) -> list[Installed]:
-    """With the letters in hand: a CSR for each certificate, which then is downloaded and accepted."""
+    """Submit a CSR for each certificate with the PINs of the letters, then download and accept the certificates."""
     post = ar.target.journey([], ar.folder / "post", person=ar.person)
     post.ar.sign_in()
     orders = wait_for("the orders", lambda: post.ar.orders(renewal_id) or None)
@@ -152,7 +152,7 @@ def _fulfil(ar: ARBrowser, order: Order, letters: list[Letter]) -> Installed:
 
 
 def assert_served(ar: ARBrowser, installed: list[Installed]) -> None:
-    """nginx serves each certificate to curl under each of its names; a wildcard's, under two that it stands for."""
+    """Assert that nginx serves each certificate to curl under each of its names; a wildcard's under two names."""
     with web_server.serving(ar.folder / "nginx", installed) as port:
         for each in installed:
             for name in each.names:

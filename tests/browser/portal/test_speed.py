@@ -1,4 +1,4 @@
-"""How fast the pages are on the whole system: under load, and in a browser by Lighthouse."""
+"""Speed of the pages on the whole system: under load, and in a browser by Lighthouse."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Visit:
     root: Path
 
     def address(self, page: str) -> str:
-        """One of the pages."""
+        """Return one of the pages."""
         return self.home + page.format(renewal=self.renewal)
 
 
@@ -66,7 +66,7 @@ def test_pages_answer_within_a_tenth_of_a_second_at_fifty_requests_a_second(visi
 
 
 def percentile_95(visit: Visit, page: str) -> float:
-    """Within how many milliseconds 95 % are answered."""
+    """Return the milliseconds within which 95 % are answered."""
     answers = under_load(visit, page)
     assert {status for status, _ in answers} == {200}
     cuts = statistics.quantiles((milliseconds for _, milliseconds in answers), n=20)
@@ -75,7 +75,7 @@ def percentile_95(visit: Visit, page: str) -> float:
 
 
 def under_load(visit: Visit, page: str) -> list[tuple[int, float]]:
-    """Status and milliseconds of evenly spaced requests; time counts from when each was due, not from when it got sent.
+    """Return status and milliseconds of evenly spaced requests; time counts from when each was due.
 
     autocannon would send each second's fifty at once, and wait.
     """
@@ -113,7 +113,7 @@ def test_lighthouse_gives_the_highest_scores(visit: Visit, tmp_path: Path) -> No
 
 
 def lighthouse(visit: Visit, page: str, home: Path) -> dict[str, float]:
-    """Marks out of 100 for a phone on a slow network, which is what it supposes. `home` has a store with the root."""
+    """Return the scores out of 100 for a phone on a slow network. `home` has a store with the root."""
     command = [str(NODE), str(_MODULES / "lighthouse" / "cli" / "index.js"), visit.address(page), "--quiet"]
     sandbox = "--no-sandbox" if os.geteuid() == 0 else ""
     options = [

@@ -45,7 +45,7 @@ class Installed:
 
 @contextlib.contextmanager
 def serving(folder: Path, sites: Sequence[Installed]) -> Iterator[int]:
-    """nginx with these certificates, chosen by name, on the port that is given; it answers with the first name."""
+    """Run nginx with these certificates, chosen by name, on the port that is given; it answers with the first name."""
     need("nginx", "curl")
     folder.mkdir()
     port = free_port()
@@ -66,7 +66,7 @@ def serving(folder: Path, sites: Sequence[Installed]) -> Iterator[int]:
 
 
 def visit(name: str, port: int, root: Path) -> str:
-    """What curl gets of this name when it trusts this root alone. Raises CalledProcessError if it does not trust."""
+    """Return curl's answer for this name with this root alone. Raises CalledProcessError if curl does not trust it."""
     command = ["curl", "--silent", "--show-error", "--fail", "--cacert", str(root)]
     address = ["--resolve", f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/"]
     return subprocess.run([*command, *address], check=True, capture_output=True, text=True).stdout

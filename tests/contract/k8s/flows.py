@@ -25,12 +25,12 @@ CONTROL_PLANE: Final = Peer(name="control-plane", namespace=None, address="10.0.
 
 
 def pods() -> list[str]:
-    """Every process of ours."""
+    """Return every process of ours."""
     return [f"{service}-{process}" for service, processes in PROCESSES.items() for process in processes]
 
 
 def flows(overlay: str) -> set[Flow]:
-    """The table of one overlay."""
+    """Return the table of one overlay."""
     own = {*_dev()} if overlay == "dev" else {*_production()}
     if overlay == "traced":
         own |= {Flow(pod, "trace-collector", 4318) for pod in pods() if not pod.endswith("-migrate")}
@@ -95,7 +95,7 @@ def _dns(names: list[str]) -> Iterator[Flow]:
 
 
 def everybody(overlay: str) -> list[str]:
-    """All pods in our namespace; `nobody` has no labels."""
+    """Return all pods in our namespace; `nobody` has no labels."""
     engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
     if overlay == "dev":
         return [*pods(), *engines, "gateway", "payment-sandbox", "mailbox", "topics"]
@@ -103,7 +103,7 @@ def everybody(overlay: str) -> list[str]:
 
 
 def neighbours(overlay: str) -> list[Peer]:
-    """Who is not rendered but there: other namespaces, and what operators make."""
+    """Return who is not rendered but there: other namespaces, and what operators make."""
     spaces = ("kube-system", "monitoring", "envoy-gateway-system", "strimzi", "keda", "cnpg-system", "back-office")
     made = [
         *(Peer(name=f"bystander in {space}", namespace=space) for space in spaces),

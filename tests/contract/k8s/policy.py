@@ -1,4 +1,4 @@
-"""What every pod, and every Deployment, must have: one function a rule, which says what is wrong."""
+"""Policy for every pod and every Deployment: one function for each rule, which yields the faults."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -15,7 +15,7 @@ LONG_LIVED: Final = ("Deployment", "StatefulSet")
 
 
 def asks_and_is_limited(rendered: Rendered) -> Iterator[str]:
-    """CPU and memory are asked for, and memory is limited. CPU is not: a limit slows down what has room beside it."""
+    """Require requests of CPU and memory, and a memory limit; no CPU limit, which slows down a pod that has room."""
     for each in rendered.workloads():
         resources = container(each).get("resources", {})
         for kind, what in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
@@ -24,7 +24,7 @@ def asks_and_is_limited(rendered: Rendered) -> Iterator[str]:
 
 
 def is_probed(rendered: Rendered) -> Iterator[str]:
-    """What runs for long is asked whether it has started, lives and is ready."""
+    """Yield what runs for long is asked whether it has started, lives and is ready."""
     for each in rendered.of(*LONG_LIVED):
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             if probe not in container(each):
@@ -32,7 +32,7 @@ def is_probed(rendered: Rendered) -> Iterator[str]:
 
 
 def has_no_privilege(rendered: Rendered) -> Iterator[str]:
-    """Pod Security "restricted", said by each pod itself."""
+    """Yield pod Security "restricted", said by each pod itself."""
     for each in rendered.workloads():
         spec, mine = pod(each), container(each).get("securityContext", {})
         whole = spec.get("securityContext", {})
@@ -49,7 +49,7 @@ def has_no_privilege(rendered: Rendered) -> Iterator[str]:
 
 
 def has_a_read_only_root(rendered: Rendered) -> Iterator[str]:
-    """Nothing but named volumes can be written, and what is in memory has a size."""
+    """Yield nothing but named volumes can be written, and what is in memory has a size."""
     for each in rendered.workloads():
         read_only = container(each).get("securityContext", {}).get("readOnlyRootFilesystem")
         if not read_only and name(each) not in WRITES_ITS_ROOT:
@@ -62,7 +62,7 @@ def has_a_read_only_root(rendered: Rendered) -> Iterator[str]:
 
 
 def has_no_token(rendered: Rendered) -> Iterator[str]:
-    """No pod can ask the API server anything, and each of ours is somebody of its own."""
+    """Yield no pod can ask the API server anything, and each of ours is somebody of its own."""
     for each in rendered.of("ServiceAccount"):
         if each.get("automountServiceAccountToken") is not False:
             yield f"{name(each)}: hands its token to its pods"
@@ -79,7 +79,7 @@ def has_no_token(rendered: Rendered) -> Iterator[str]:
 
 
 def runs_a_named_version(rendered: Rendered) -> Iterator[str]:
-    """Which image runs is said by tag or digest, and it is not the latest."""
+    """Yield which image runs is said by tag or digest, and it is not the latest."""
     for each in rendered.workloads():
         last = image(each).rpartition("/")[2]
         if last.endswith(":latest") or not ("@sha256:" in last or ":" in last):
@@ -87,7 +87,7 @@ def runs_a_named_version(rendered: Rendered) -> Iterator[str]:
 
 
 def survives_a_drain(rendered: Rendered) -> Iterator[str]:
-    """Each Deployment has one disruption budget, which lets one pod go at a time."""
+    """Yield each Deployment has one disruption budget, which lets one pod go at a time."""
     budgets = rendered.of("PodDisruptionBudget")
     for each in rendered.of("Deployment"):
         mine = [budget for budget in budgets if selects(budget["spec"]["selector"], labels(each))]
@@ -96,7 +96,7 @@ def survives_a_drain(rendered: Rendered) -> Iterator[str]:
 
 
 def is_spread(rendered: Rendered) -> Iterator[str]:
-    """Not all on one machine; the constraint counts the Deployment's own pods and no others."""
+    """Yield not all on one machine; the constraint counts the Deployment's own pods and no others."""
     for each in rendered.of("Deployment"):
         constraints = pod(each).get("topologySpreadConstraints", ())
         if "kubernetes.io/hostname" not in {constraint["topologyKey"] for constraint in constraints}:
@@ -107,7 +107,7 @@ def is_spread(rendered: Rendered) -> Iterator[str]:
 
 
 def is_closed_off(rendered: Rendered) -> Iterator[str]:
-    """Everything is denied both ways, and each workload has a policy that opens what it needs."""
+    """Yield everything is denied both ways, and each workload has a policy that opens what it needs."""
     policies = rendered.of("NetworkPolicy")
     deny = [each for each in policies if each["spec"]["podSelector"] == {} and not _opens(each)]
     if {way for each in deny for way in each["spec"]["policyTypes"]} != {"Ingress", "Egress"}:
@@ -121,7 +121,7 @@ def is_closed_off(rendered: Rendered) -> Iterator[str]:
 
 
 def has_its_rank(rendered: Rendered) -> Iterator[str]:
-    """When room is short it is known who goes first."""
+    """Require a priority class, which decides who is evicted first."""
     ranks = {name(each) for each in rendered.of("PriorityClass")}
     for each in rendered.workloads():
         if pod(each).get("priorityClassName") not in ranks:
@@ -129,7 +129,7 @@ def has_its_rank(rendered: Rendered) -> Iterator[str]:
 
 
 def scales_by_one_hand(rendered: Rendered) -> Iterator[str]:
-    """Where something scales a Deployment, it alone says how many there are; it takes its time to take pods away."""
+    """Require no number of replicas where something scales a Deployment, and a slow scale-down."""
     for each in rendered.of("HorizontalPodAutoscaler", "ScaledObject"):
         spec = each["spec"]
         behavior = spec.get("behavior") or spec.get("advanced", {})["horizontalPodAutoscalerConfig"]["behavior"]
@@ -147,7 +147,7 @@ def scales_by_one_hand(rendered: Rendered) -> Iterator[str]:
 
 
 def reads_no_more_than_there_is(rendered: Rendered) -> Iterator[str]:
-    """Consumers: at least one, no more than partitions; lag that no member can work off adds none."""
+    """Yield consumers: at least one, no more than partitions; lag that no member can work off adds none."""
     for each in rendered.of("ScaledObject"):
         spec = each["spec"]
         if not 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= PARTITIONS:
@@ -159,7 +159,7 @@ def reads_no_more_than_there_is(rendered: Rendered) -> Iterator[str]:
 
 
 def tells_no_secret(rendered: Rendered) -> Iterator[str]:
-    """A password, key or address with one in it comes from a Secret, and stands in no manifest."""
+    """Yield a password, key or address with one in it comes from a Secret, and stands in no manifest."""
     words = ("PASSWORD", "SECRET", "_KEY", "DATABASE_URL", "SMTP_URL")
     plain: dict[str, Mapping[str, Any]] = {
         name(each): {v["name"]: v["value"] for v in container(each).get("env", ()) if "value" in v}
@@ -175,14 +175,14 @@ def tells_no_secret(rendered: Rendered) -> Iterator[str]:
 
 
 def is_restricted(rendered: Rendered) -> Iterator[str]:
-    """The namespace refuses what the pods' own settings forget."""
+    """Yield the namespace refuses what the pods' own settings forget."""
     for each in rendered.of("Namespace"):
         if each["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{name(each)}: enforces nothing"
 
 
 def refers_to_what_is_there(rendered: Rendered) -> Iterator[str]:
-    """ConfigMaps, claims, accounts and ports that are named exist."""
+    """Yield ConfigMaps, claims, accounts and ports that are named exist."""
     there = {(each["kind"], name(each)) for each in rendered.objects}
     for each in rendered.workloads():
         spec = pod(each)
@@ -207,7 +207,7 @@ def refers_to_what_is_there(rendered: Rendered) -> Iterator[str]:
 
 
 def rolls_without_a_gap(rendered: Rendered) -> Iterator[str]:
-    """A web process is replaced only after its successor is ready."""
+    """Yield a web process is replaced only after its successor is ready."""
     for each in rendered.of("Deployment"):
         rolling = each["spec"].get("strategy", {}).get("rollingUpdate", {})
         if labels(each).get("app.kubernetes.io/component") in ("web", "feed") and rolling.get("maxUnavailable") != 0:

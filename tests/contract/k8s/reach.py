@@ -1,4 +1,4 @@
-"""Who reaches whom, worked out from NetworkPolicies as Kubernetes does: selected is closed but for what is opened."""
+"""Reachability by NetworkPolicies, computed as Kubernetes does: a selected pod is closed but for what is opened."""
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -32,12 +32,12 @@ class Flow:
 
 
 def egress(policies: Sequence[Object], peers: Sequence[Peer], ports: Ports) -> set[Flow]:
-    """What pods of our namespace may open, as far as their own side goes."""
+    """Return what pods of our namespace may open, as far as their own side goes."""
     return {Flow(mine, other, *port) for mine, other, port in _open(policies, peers, ports, "Egress", "to")}
 
 
 def ingress(policies: Sequence[Object], peers: Sequence[Peer], ports: Ports) -> set[Flow]:
-    """What may be opened to pods of our namespace, as far as their own side goes."""
+    """Return what may be opened to pods of our namespace, as far as their own side goes."""
     return {Flow(other, mine, *port) for mine, other, port in _open(policies, peers, ports, "Ingress", "from")}
 
 
@@ -76,7 +76,7 @@ def _is(peer: Object, other: Peer) -> bool:
 
 
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
-    """A label selector, as the API server reads it."""
+    """Return a label selector, as the API server reads it."""
     if not set(selector.get("matchLabels", {}).items()) <= set(labels.items()):
         return False
     for each in selector.get("matchExpressions", ()):

@@ -1,4 +1,4 @@
-"""An overlay as it would be applied: its objects, and what its pods are told."""
+"""An overlay as it would be applied: its objects, and the environment of its pods."""
 
 import copy
 import json
@@ -29,58 +29,58 @@ class Rendered:
     objects: tuple[Object, ...]
 
     def of(self, *kinds: str) -> list[Object]:
-        """All objects of these kinds."""
+        """Return all objects of these kinds."""
         return [each for each in self.objects if each["kind"] in kinds]
 
     def one(self, kind: str, name: str) -> Object:
-        """The object of this kind and name; of a generated ConfigMap the name without its hash."""
+        """Return the object of this kind and name; of a generated ConfigMap the name without its hash."""
         found = [each for each in self.of(kind) if _plain(each) == name]
         assert len(found) == 1, f"{len(found)} objects are {kind} {name}"
         return found[0]
 
     def workloads(self) -> list[Object]:
-        """Everything that makes pods by itself."""
+        """Return everything that makes pods by itself."""
         return self.of("Deployment", "StatefulSet", "Job")
 
     def ours(self) -> list[Object]:
-        """The workloads that run our code."""
+        """Return the workloads that run our code."""
         return [
             each for each in self.workloads() if image(each).rpartition("/ecert/")[1] or image(each)[:6] == "ecert/"
         ]
 
     def broken(self) -> "Rendered":
-        """A copy that a test may break."""
+        """Return a copy that a test may break."""
         return Rendered(self.overlay, copy.deepcopy(self.objects))
 
 
 def image(workload: Object) -> str:
-    """What its one container runs."""
+    """Return what its one container runs."""
     return str(container(workload)["image"])
 
 
 def container(workload: Object) -> Object:
-    """Its one container."""
+    """Return its one container."""
     (found,) = pod(workload)["containers"]
     assert isinstance(found, dict)
     return found
 
 
 def pod(workload: Object) -> Object:
-    """The pod's spec."""
+    """Return the pod's spec."""
     found = workload["spec"]["template"]["spec"]
     assert isinstance(found, dict)
     return found
 
 
 def labels(workload: Object) -> Mapping[str, str]:
-    """The pods' labels."""
+    """Return the pods' labels."""
     found = workload["spec"]["template"]["metadata"]["labels"]
     assert isinstance(found, dict)
     return found
 
 
 def name(each: Object) -> str:
-    """Its name."""
+    """Return its name."""
     return str(each["metadata"]["name"])
 
 
@@ -91,7 +91,7 @@ def _plain(each: Object) -> str:
 
 
 def environment(rendered: Rendered, workload: Object) -> dict[str, str]:
-    """All variables of its container; a value from a Secret is written SECRET/KEY."""
+    """Return all variables of its container; a value from a Secret is written SECRET/KEY."""
     told: dict[str, str] = {}
     for source in container(workload).get("envFrom", ()):
         reference = source["configMapRef"]["name"]
@@ -104,7 +104,7 @@ def environment(rendered: Rendered, workload: Object) -> dict[str, str]:
 
 
 def secrets(workload: Object) -> set[str]:
-    """The names of all Secrets that its pods see."""
+    """Return the names of all Secrets that its pods see."""
     volumes = pod(workload).get("volumes", ())
     found = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
     for volume in volumes:
@@ -115,7 +115,7 @@ def secrets(workload: Object) -> set[str]:
 
 @cache
 def render(overlay: str) -> Rendered:
-    """What `kubectl kustomize` makes of it; `traced` is production with a trace collector."""
+    """Return what `kubectl kustomize` makes of it; `traced` is production with a trace collector."""
     folder = K8S / "overlays" / overlay if overlay in OVERLAYS else Path(__file__).parent / overlay
     kubectl = Path(sys.executable).with_name("kubectl")
     command = (str(kubectl), "kustomize", str(folder))
@@ -126,7 +126,7 @@ def render(overlay: str) -> Rendered:
 
 
 def check_custom(objects: Iterable[tuple[str, Object]]) -> Iterator[tuple[str, str]]:
-    """Custom resources, by id, against their operators' published types: the id and error of each that is wrong."""
+    """Return the id and error of each custom resource that does not fit its operator's published type."""
     assert (_SCHEMAS / "node_modules").exists(), "The types are missing: `make test` installs them"
     node = shutil.which("node", path=str(Path(sys.executable).parent))
     assert node is not None

@@ -51,7 +51,7 @@ HELD: Final = {
 
 
 def of_table(rendered: Rendered) -> list[Object]:
-    """Our workloads but for the sandbox, which is the provider's."""
+    """Return our workloads but for the sandbox, which is the provider's."""
     return [each for each in rendered.ours() if name(each) != "payment-sandbox"]
 
 
@@ -72,7 +72,7 @@ def test_process_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
 
 
 def told(rendered: Rendered, each: Object, tmp_path: Path) -> dict[str, str]:
-    """Its environment with something in each Secret."""
+    """Return its environment with something in each Secret."""
     keys = tmp_path / "keys"
     keys.write_bytes(Fernet.generate_key())
     made = environment(rendered, each)
@@ -85,7 +85,7 @@ def told(rendered: Rendered, each: Object, tmp_path: Path) -> dict[str, str]:
 
 
 def read(each: Object, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The settings as the process would read them, in an environment of nothing else."""
+    """Return the settings as the process would read them, in an environment of nothing else."""
     which = name(each) if name(each) in READERS else name(each).partition("-")[0]
     with monkeypatch.context() as patched:
         for variable in list(os.environ):
@@ -162,7 +162,7 @@ def test_ports_agree_in_process_container_service_and_probe(rendered: Rendered) 
 
 
 def test_files_named_by_variables_are_mounted(rendered: Rendered) -> None:
-    """Every process is told of all files; the tests of the containers show that each sees those it opens."""
+    """Every process has the paths of all files; the tests of the containers show that each sees those it opens."""
     places = {mount["mountPath"] for each in of_table(rendered) for mount in container(each).get("volumeMounts", ())}
     for each in of_table(rendered):
         for variable, value in environment(rendered, each).items():
@@ -173,7 +173,7 @@ def test_files_named_by_variables_are_mounted(rendered: Rendered) -> None:
                 ), variable
 
 
-# Which processes see a Secret. What all of a service's processes are told is not here.
+# Which processes see a Secret. The environment common to a service's processes is not included.
 ONLY: Final = {
     "issuance-ca-key": {"issuance-work"},
     "issuance-pin-pepper": {"issuance-web", "issuance-work"},
@@ -221,7 +221,7 @@ WITH_A_KEY: Final = ("-db-ca", "cluster-ca-cert", "services-ca", "gateway-client
 
 
 def keys_of_others(rendered: Rendered) -> list[str]:
-    """Who sees more than a CA's certificate; the desk's own key is its pages' alone."""
+    """Return who sees more than a CA's certificate; the desk's own key is its pages' alone."""
     found = []
     for each in of_table(rendered):
         for secret in (volume.get("secret", {}) for volume in pod(each).get("volumes", ())):

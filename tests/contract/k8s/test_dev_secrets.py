@@ -24,7 +24,7 @@ def made(installation: Installation) -> dev_secrets.Secrets:
 
 
 def keys(each: Object) -> Iterator[tuple[str, str]]:
-    """Every key of a Secret that a workload names, by environment, item or file."""
+    """Yield every key of a Secret that a workload names, by environment, item or file."""
     for variable in container(each).get("env", ()):
         reference = variable.get("valueFrom", {}).get("secretKeyRef")
         if reference and not reference.get("optional"):
@@ -45,7 +45,7 @@ def keys(each: Object) -> Iterator[tuple[str, str]]:
 
 
 def files(rendered: Rendered, each: Object) -> Iterator[tuple[str, str]]:
-    """Every Secret's key that a file setting points to, where the process has it mounted."""
+    """Yield every Secret's key that a file setting points to, where the process has it mounted."""
     volumes = {volume["name"]: volume.get("secret", {}) for volume in pod(each).get("volumes", ())}
     mounted = {
         mount["mountPath"]: volumes[mount["name"]]

@@ -1,4 +1,4 @@
-"""What operations.md and the runbooks have somebody type finds what the manifests make, and its operator takes it."""
+"""Commands in operations.md and the runbooks find what the manifests make, and its operator takes it."""
 
 import copy
 import json
@@ -20,18 +20,18 @@ SELECTED: Final = re.compile(r"\b(logs|pods|job|deployment) -l (\S+[\w])")
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Every command for our namespace, with the document that gives it."""
+    """Yield every command for our namespace, with the document that gives it."""
     for path in DOCUMENTS:
         yield from ((path.name, found) for found in COMMAND.findall(path.read_text("utf-8")))
 
 
 def of_each_service(word: str) -> list[str]:
-    """SERVICE is any service that has a database."""
+    """Return SERVICE is any service that has a database."""
     return [word.replace("SERVICE", service) for service in flows.WITH_DATABASE]
 
 
 def found(rendered: Rendered, kind: str, selector: str) -> list[str]:
-    """What a label selector finds: pods by what their template says, the rest by their own labels."""
+    """Return what a label selector finds: pods by what their template says, the rest by their own labels."""
     wanted = {"matchLabels": dict(each.split("=") for each in selector.split(","))}
     if kind in ("logs", "pods"):
         return [name(each) for each in rendered.workloads() if selects(wanted, labels(each))]
@@ -40,7 +40,7 @@ def found(rendered: Rendered, kind: str, selector: str) -> list[str]:
 
 
 def missed(rendered: Rendered) -> list[str]:
-    """The commands that would find nothing."""
+    """Return the commands that would find nothing."""
     wrong = []
     there = {(each["kind"].lower(), name(each)) for each in (*rendered.objects, *render("dev").objects)}
     for where, command in commands():
@@ -67,7 +67,7 @@ def test_label_without_an_object_is_found(production: Rendered, kind: str) -> No
 
 
 def restored(cluster: Object) -> Object:
-    """The Cluster as operations.md has it restored."""
+    """Return the Cluster as operations.md has it restored."""
     text = DOCUMENTS[0].read_text("utf-8")
     (block,) = re.findall(r"```yaml\n( *# Cluster SERVICE-db\n.*?)```", text, re.DOTALL)
     said, made = yaml.safe_load(block.replace("SERVICE", "payment")), copy.deepcopy(cluster)

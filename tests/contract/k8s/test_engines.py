@@ -69,7 +69,7 @@ def test_kafka_refuses_anonymous_connections(production: Rendered) -> None:
             assert told["KAFKA_USERNAME"] == labels(each)["app.kubernetes.io/name"]
 
 
-# docs/adr/0021: what a writer has packed stays packed, and how much one record may be; and how Kafka's image is told.
+# docs/adr/0021: batches stay compressed, records have a maximum size; with the variables of Kafka's image.
 BOUNDS: Final = {"compression.type": "KAFKA_COMPRESSION_TYPE", "message.max.bytes": "KAFKA_MESSAGE_MAX_BYTES"}
 
 

@@ -1,4 +1,4 @@
-"""What the NetworkPolicies let through is what the table says: no connection more, none less."""
+"""Flows that the NetworkPolicies allow: exactly those of the table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def peers(rendered: Rendered) -> list[Peer]:
 
 
 def ports(rendered: Rendered) -> set[tuple[int, str]]:
-    """All that a policy or a container names, and one that nobody should."""
+    """Return all that a policy or a container names, and one that nobody should."""
     found = {(22, "TCP")}
     for each in rendered.workloads():
         found |= {(port["containerPort"], "TCP") for port in container(each).get("ports", ())}
@@ -29,7 +29,7 @@ def ports(rendered: Rendered) -> set[tuple[int, str]]:
 
 
 def differences(rendered: Rendered) -> list[Flow]:
-    """Judged at each end alone: neither relies on the other's being closed."""
+    """Return judged at each end alone: neither relies on the other's being closed."""
     policies, everyone, all_ports = rendered.of("NetworkPolicy"), peers(rendered), ports(rendered)
     ours, table = {each.name for each in everyone if each.namespace == reach.NAMESPACE}, flows.flows(rendered.overlay)
     out, into = reach.egress(policies, everyone, all_ports), reach.ingress(policies, everyone, all_ports)

@@ -46,7 +46,7 @@ def test_each_host_has_a_listener_and_a_certificate_of_its_own(production: Rende
 
 
 def routed(rule: Object) -> str | None:
-    """Where a rule leads: a service, or nowhere."""
+    """Return where a rule leads: a service, or nowhere."""
     if "filters" in rule:
         (found,) = rule["filters"]
         assert found["extensionRef"]["kind"] == "HTTPRouteFilter"
@@ -115,7 +115,7 @@ def test_limits_are_those_of_the_rules(production: Rendered, listener: str) -> N
 
 
 def patched(production: Rendered, listener: str) -> dict[str, Any]:
-    """What the patches put where in a listener's HTTP and in its routes."""
+    """Return what the patches put where in a listener's HTTP and in its routes."""
     found: dict[str, Any] = {}
     for patch in production.one("EnvoyPatchPolicy", "ecert")["spec"]["jsonPatches"]:
         operation = patch["operation"]

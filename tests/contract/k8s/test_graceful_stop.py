@@ -1,4 +1,4 @@
-"""A pod that is told to end has the time it needs: preStop, grace, probes and time-outs fit each other and the code."""
+"""A pod that is stopped has the time it needs: preStop, grace, probes and time-outs fit each other and the code."""
 
 from typing import Final
 

@@ -17,7 +17,7 @@ def made(production: Rendered) -> list[Object]:
 
 
 def jobs(made: list[Object]) -> dict[str, Object]:
-    """The jobs that the CronJobs make, in the shape of other workloads."""
+    """Return the jobs that the CronJobs make, in the shape of other workloads."""
     return {
         name(each): {"kind": "Job", "metadata": each["metadata"], "spec": each["spec"]["jobTemplate"]["spec"]}
         for each in made

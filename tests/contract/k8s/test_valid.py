@@ -22,12 +22,12 @@ def is_built_in(each: Object) -> bool:
 
 @cache
 def schema(file: str) -> Any:
-    """Of kubernetes-validate, whose own `validate` reads all definitions again for each object. Raises if unknown."""
+    """Return the validator of an object's kind, cached: kubernetes-validate reads all definitions again each time."""
     return schema_contents(f"kubernetes-json-schema/v{VERSION}-local-strict/{file}.json", VERSION)
 
 
 def judge(each: Object) -> None:
-    """Raises ValidationError for what is no such object. Unknown kinds are no excuse."""
+    """Validate an object. Raises ValidationError if it is invalid. Unknown kinds are no excuse."""
     group, _, version = str(each["apiVersion"]).rpartition("/")
     kind = schema("-".join(filter(None, (each["kind"].lower(), group.partition(".")[0], version))))
     registry: Registry[Any] = Resource.from_contents(schema("_definitions")) @ Registry()
@@ -46,7 +46,7 @@ def test_every_object_is_in_our_namespace_or_in_none(rendered: Rendered) -> None
 
 
 def broken(each: Object, path: str, value: Any) -> Object:
-    """A copy with another value at this path; a new last part is a new field."""
+    """Return a copy with another value at this path; a new last part is a new field."""
     made = copy.deepcopy(each)
     *parents, last = path.split("/")
     reduce(lambda at, part: at[int(part) if isinstance(at, list) else part], parents, made)[last] = value

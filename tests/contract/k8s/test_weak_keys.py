@@ -11,7 +11,7 @@ RULES = (policy.asks_and_is_limited, policy.has_no_privilege, policy.has_a_read_
 
 
 def claims(each: Object) -> list[bool]:
-    """Whether each of its claims on the list is for reading only."""
+    """Return whether each of its claims on the list is for reading only."""
     found = (volume.get("persistentVolumeClaim", {}) for volume in pod(each).get("volumes", ()))
     return [claim.get("readOnly", False) for claim in found if claim.get("claimName") == "weak-keys"]
 

@@ -15,7 +15,7 @@ AT_ONCE: Final = re.compile(r"^increase\((\w+)(?:\{(\w+)=~\"([^\"]*)\"\})?\[1h\]
 
 
 def told_at_the_start() -> dict[str, list[dict[str, str]]]:
-    """Each counter that a service tells of when it has done nothing yet: its labels, once for each of their values."""
+    """Return each counter that a service exports before any event: its labels, once for each of their values."""
     found: dict[str, list[dict[str, str]]] = {}
     for service in SERVICES:
         modules = f"shared.messaging.relay, {package(service)}.main, prometheus_client as p"

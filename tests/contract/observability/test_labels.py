@@ -41,7 +41,7 @@ def told() -> Told:
 
 
 def unknown(asked: Sequence[str], told: Told) -> Iterator[str]:
-    """What is asked for and never told."""
+    """Yield labels that are queried and never exported."""
     for metric, matchers in (match for each in asked for match in MATCHED.findall(each)):
         for label, value in MATCHER.findall(matchers):
             known = label in ADDED or f'{label}="{value}"' in told[metric] or label in told[metric]

@@ -51,12 +51,12 @@ def with_acl(
 
 
 def new_keys(count: int) -> list[RenewalId]:
-    """Renewals that nobody knows yet."""
+    """Return renewals that nobody knows yet."""
     return [RenewalId(uuid.uuid4()) for _ in range(count)]
 
 
 def new_neighbours() -> list[RenewalId]:
-    """Two such renewals of one partition, in key order: a consumer gets their events in one batch."""
+    """Return two such renewals of one partition, in key order: a consumer gets their events in one batch."""
     while True:
         first, second = sorted(new_keys(2))
         if len({murmur2(str(key).encode()) % 2**31 % PARTITIONS for key in (first, second)}) == 1:
@@ -64,7 +64,7 @@ def new_neighbours() -> list[RenewalId]:
 
 
 def new_group() -> str:
-    """A consumer group of the reader's that nobody is in."""
+    """Return a consumer group of the reader's that nobody is in."""
     return f"{READER}.{uuid.uuid4()}"
 
 
@@ -78,7 +78,7 @@ def announce(pool: Pool, keys: Sequence[RenewalId], *, each: int = 1, reason: st
 
 
 def note(tx: Tx, event: PaymentDeclined) -> None:
-    """The reader's handler: writes what it applied; the reason "unavailable" stands for a dependency that is down."""
+    """Record the applied event, as the reader's handler; "unavailable" stands for an unavailable dependency."""
     tx.conn.execute(
         "INSERT INTO audit_log (time, actor, action, subject, details) VALUES (%s, 'reader', %s, %s, '{}')",
         (tx.now, event.reason, str(event.renewal_id)),
@@ -88,7 +88,7 @@ def note(tx: Tx, event: PaymentDeclined) -> None:
 
 
 def settings(kafka: Kafka, principal: str) -> KafkaSettings:
-    """How a service's process would log in, with the shortest session that the broker allows."""
+    """Return how a service's process would log in, with the shortest session that the broker allows."""
     return KafkaSettings(
         bootstrap_servers=kafka.address,
         security_protocol="SASL_PLAINTEXT",
@@ -103,7 +103,7 @@ def settings(kafka: Kafka, principal: str) -> KafkaSettings:
 
 @contextlib.contextmanager
 def running(body: Callable[[Lifecycle], None]) -> Iterator[Lifecycle]:
-    """Run a loop in a thread; after the block it is told to end, and what it raised is raised here."""
+    """Run a loop in a thread; after the block it is stopped, and what it raised is raised here."""
     life = Lifecycle()
     raised: list[Exception] = []
 
@@ -126,7 +126,7 @@ def running(body: Callable[[Lifecycle], None]) -> Iterator[Lifecycle]:
 
 
 def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager[Lifecycle]:
-    """payment's relay."""
+    """Return payment's relay."""
     return running(
         lambda life: relay.run(pool, lambda: kafka_clients.make_producer(settings(kafka, "payment"), "test"), life)
     )
@@ -135,18 +135,18 @@ def running_relay(kafka: Kafka, pool: Pool) -> contextlib.AbstractContextManager
 def running_consumer(
     kafka: Kafka, pool: Pool, group: str, handler: Handler = note
 ) -> contextlib.AbstractContextManager[Lifecycle]:
-    """application's consumer."""
+    """Return application's consumer."""
     make = partial(kafka_clients.make_consumer, settings(kafka, READER), "test", group=group, topics=[TOPIC])
     return running(lambda life: reader_loop(make(), pool, life, handler).run())
 
 
 def reader_loop(client: Any, pool: Pool, life: Lifecycle, handler: Handler = note) -> Consumer:
-    """The real loop round a Kafka client."""
+    """Return the real loop round a Kafka client."""
     return Consumer(client, pool, applier(READER, (on(PaymentDeclined, handler),)), life)
 
 
 def impatient_client(kafka: Kafka, group: str) -> Any:
-    """A Kafka client that is out of its group when it has not polled for a second and a half."""
+    """Return a Kafka client that is out of its group when it has not polled for a second and a half."""
     client = GroupConsumer(
         **kafka.settings(READER),
         group_id=group,
@@ -163,14 +163,14 @@ def impatient_client(kafka: Kafka, group: str) -> Any:
 
 
 def applied(pool: Pool) -> dict[str, int]:
-    """How often the reader's handler was carried out, by renewal."""
+    """Return how often the reader's handler was carried out, by renewal."""
     with pool.connection() as conn:
         rows = conn.execute("SELECT subject, count(*) FROM audit_log WHERE actor = 'reader' GROUP BY 1").fetchall()
     return dict(rows)
 
 
 def inbox_is_at(pool: Pool, keys: Sequence[RenewalId], sequence: int) -> bool:
-    """Whether the reader has seen everything of these renewals up to this number."""
+    """Return whether the reader has seen everything of these renewals up to this number."""
     with pool.connection() as conn:
         row = conn.execute(
             "SELECT count(*) FROM inbox WHERE key = ANY(%s) AND last_sequence >= %s", ([*map(str, keys)], sequence)
@@ -184,7 +184,7 @@ def wait_for_inbox(pool: Pool, keys: Sequence[RenewalId], sequence: int, *, limi
 
 
 def unsent(pool: Pool) -> int:
-    """How many of the writer's events are not marked as sent."""
+    """Return how many of the writer's events are not marked as sent."""
     with pool.connection() as conn:
         row = conn.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()
     assert row is not None
@@ -192,7 +192,7 @@ def unsent(pool: Pool) -> int:
 
 
 def held_event(pool: Pool) -> int:
-    """How many events the reader holds."""
+    """Return how many events the reader holds."""
     with pool.connection() as conn:
         row = conn.execute("SELECT count(*) FROM parked_events").fetchone()
     assert row is not None
@@ -200,7 +200,7 @@ def held_event(pool: Pool) -> int:
 
 
 def in_kafka(kafka: Kafka) -> Records:
-    """The sequence numbers in the topic as they lie there, by renewal."""
+    """Return the sequence numbers in the topic as they lie there, by renewal."""
     partitions = [TopicPartition(TOPIC.value, number) for number in range(PARTITIONS)]
     found: dict[str, list[int]] = defaultdict(list)
     with contextlib.closing(KafkaConsumer(**kafka.settings(READER), group_id=None)) as reader:

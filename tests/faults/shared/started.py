@@ -20,7 +20,7 @@ Process = subprocess.Popen[bytes]
 
 
 def environment(kafka: Kafka, database: Database, **more: str) -> dict[str, str]:
-    """What a service's process finds in its environment."""
+    """Return what a service's process finds in its environment."""
     return {
         "PATH": os.environ["PATH"],
         "ENVIRONMENT": "local",
@@ -35,7 +35,7 @@ def environment(kafka: Kafka, database: Database, **more: str) -> dict[str, str]
 
 @contextlib.contextmanager
 def started(who: str, *command: str, env: Mapping[str, str], log: Path | None = None) -> Iterator[Process]:
-    """A process of the writer or the reader, what it says in `log`; killed after the block if it still runs."""
+    """Yield a process of the writer or the reader, what it says in `log`; killed after the block if it still runs."""
     key = ec.generate_private_key(ec.SECP256R1())
     with tempfile.NamedTemporaryFile(suffix=".pem") as key_file:
         key_file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -36,7 +36,7 @@ def pool(database: Callable[[str], Database]) -> Iterator[Pool]:
 
 @dataclass
 class Handler:
-    """Writes what it applies into the audit log, or fails as told."""
+    """Writes what it applies into the audit log, or fails as configured."""
 
     failures: dict[str, Exception] = field(default_factory=dict)
     calls: int = 0
@@ -72,7 +72,7 @@ class Writer:
         return str(self.renewal_id)
 
     def record(self, sequence: int, *, offset: int | None = None, event_id: uuid.UUID | None = None) -> Record:
-        """The record of event number `sequence`, whose reason is that number."""
+        """Return the record of event number `sequence`, whose reason is that number."""
         event = PaymentDeclined(renewal_id=self.renewal_id, payment_id=uuid.uuid4(), reason=str(sequence))
         identity = event_id or uuid.uuid5(self.renewal_id, str(sequence))
         headers = {
@@ -116,7 +116,7 @@ def deliver(pool: Pool, apply: Applier) -> Deliver:
 
 @pytest.fixture
 def applied(pool: Pool) -> Callable[[Writer], list[str]]:
-    """What the handler has written for one renewal, in order."""
+    """Rows that the handler has written for one renewal, in order."""
 
     def read(writer: Writer) -> list[str]:
         with pool.connection() as conn:

@@ -25,6 +25,11 @@ def publish(parser):
     """Publish a batch."""
     parser.add_argument("--actor", help="name of the operator")
     log.info("outbox.batch_sent")  # After commit.
+    raise Unsendable(f"row {row} is too large")
+
+
+def test_row_that_is_too_large_is_unsendable():
+    publish(row)
 '''
 
 
@@ -43,6 +48,8 @@ def publish(parser):
         ("outbox.batch_sent", "Batch sent", 18, "log event is not of the form"),
         ("outbox.batch_sent", "outbox.left_out", 18, "'left out': write"),
         ("After commit.", "Set aside for now.", 18, "'Set aside': write"),
+        ("is too large", "is set aside", 19, "'set aside': write"),
+        ("is_unsendable", "is_left_out", 22, "'left out': write"),
         (
             '"""Publish a batch."""',
             '"""Publish a batch.\n\n    Events are made\n    anew.\n    """',

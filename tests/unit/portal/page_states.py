@@ -50,7 +50,7 @@ class State:
     session: Mapping[str, Any] | None = field(default_factory=dict)
 
     def show(self, edition: str) -> TestResponse:
-        """The page, after any redirect to another one of ours."""
+        """Return the page, after any redirect to another one of ours."""
         api = full_api()
         api.answers.update(self.answers)
         app = portal(api)
@@ -63,7 +63,7 @@ class State:
 
 
 def states() -> list[State]:
-    """All of them."""
+    """Return all of them."""
     return [
         *_public(),
         *_signing_in(),
@@ -104,12 +104,12 @@ def _signing_in() -> list[State]:
 
 
 def _again(path: str, **query: str) -> str:
-    """Address a sign-in page that proves who pays for the renewal."""
+    """Return address a sign-in page that proves who pays for the renewal."""
     return f"{path}?{urlencode({'next': f'/en{_R}/payment/checkout', 'renewal_id': RENEWAL, **query})}"
 
 
 def _testing() -> list[State]:
-    """What was found stands in the session."""
+    """Return what was found stands in the session."""
     faults = {"validity": "certificate-expired", "kind": "certificate-personal", "revocation": "revocation-unknown"}
     found = {
         "ready": report(),

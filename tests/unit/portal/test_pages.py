@@ -1,4 +1,4 @@
-"""What the pages show and ask, on an API that answers by heart."""
+"""Content and requests of the pages, on a stubbed API."""
 
 import re
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""The portal against whoever means ill: each attack by its name."""
+"""The portal under attack: each attack by its name."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def app(api: StubAPI) -> Flask:
 
 
 def addresses(app: Flask, method: str) -> Iterator[str]:
-    """Every address that takes this method, whatever will be added."""
+    """Yield every address that takes this method, whatever will be added."""
     for rule in app.url_map.iter_rules():
         if method in (rule.methods or ()):
             yield _filled(rule)
@@ -204,7 +204,7 @@ _WRITTEN = re.compile(
 
 
 def tainted(value: Any, key: str = "") -> Any:
-    """The answer with a script in every text that people wrote."""
+    """Return the answer with a script in every text that people wrote."""
     if isinstance(value, Mapping):
         return {name: tainted(each, name) for name, each in value.items()}
     if isinstance(value, list):

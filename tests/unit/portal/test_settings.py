@@ -1,4 +1,4 @@
-"""What the portal is told, and what it says when it is told too little."""
+"""Settings of the portal, and its messages if some are missing."""
 
 from pathlib import Path
 

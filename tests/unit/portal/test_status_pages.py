@@ -1,4 +1,4 @@
-"""Where a renewal stands, what is to be done next, and what was received."""
+"""Status pages of a renewal: its state, the next step, and the acknowledgement."""
 
 from typing import Any
 

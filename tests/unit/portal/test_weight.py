@@ -1,4 +1,4 @@
-"""What comes over the wire: little, the signing script where something is signed only, and never a page compressed."""
+"""Size of the responses: small, the signing script where something is signed only, and never a page compressed."""
 
 import gzip
 import re
@@ -20,7 +20,7 @@ def app() -> Flask:
 
 
 def wire(app: Flask, address: str) -> int:
-    """The bytes of an answer to a browser of today."""
+    """Return the bytes of an answer to a browser of today."""
     answer = browser(app).get(address, base_url=PORTAL, headers={"Accept-Encoding": "gzip, deflate, br"}, buffered=True)
     assert answer.status_code == 200
     return len(answer.data)

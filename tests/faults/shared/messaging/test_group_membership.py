@@ -43,7 +43,7 @@ class Forgetful(GroupConsumer):
 
 
 def join_that_nobody_awaits(client: Any) -> None:
-    """A leader's metadata changes, the join begins, the poll ends first, and the reason to join goes meanwhile."""
+    """Change the leader's metadata: the join begins, the poll ends first, and the reason to join goes meanwhile."""
     group = client._coordinator
     while group._join_task is None:
         group._assignment_snapshot = {}
@@ -97,7 +97,7 @@ def test_abandoned_join_is_completed_by_the_next_poll(make: Callable[..., Any]) 
 
 
 def is_committed_to_the_end(other: Any) -> bool:
-    """Tell whether the group of this client has committed the end of every partition that holds something."""
+    """Return tell whether the group of this client has committed the end of every partition that holds something."""
     ends = other.end_offsets([TopicPartition(TOPIC.value, number) for number in range(PARTITIONS)])
     return all(other.committed(each) == at for each, at in ends.items() if at)
 

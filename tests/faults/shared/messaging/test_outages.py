@@ -59,12 +59,12 @@ def kill(what: str, number: signal.Signals) -> None:
 
 
 def noticed(logs: list[Any]) -> bool:
-    """The relay has said that the database is away."""
+    """Return the relay has said that the database is away."""
     return any(each["event"] == "relay.database_failed" for each in logs)
 
 
 def poll(client: Any, count: int) -> dict[Any, list[Any]]:
-    """So many records, as one batch."""
+    """Return so many records as one batch."""
     taken: dict[Any, list[Any]] = {}
 
     def enough() -> bool:
@@ -77,7 +77,7 @@ def poll(client: Any, count: int) -> dict[Any, list[Any]]:
 
 
 class Steered:
-    """A handler that fails for so many calls, or until it is told not to."""
+    """A handler that fails for so many calls, or until it is repaired."""
 
     def __init__(self, error: Exception, *, failures: int = 1_000_000) -> None:
         self.error: Exception | None = error

@@ -1,4 +1,4 @@
-"""A database restored to an earlier moment: what it has forgotten comes back, and nothing is numbered twice."""
+"""A database restored to an earlier moment: lost events are reinserted, and nothing is numbered twice."""
 
 import contextlib
 import uuid
@@ -22,7 +22,7 @@ from tests.support.engines import Database, Kafka, wait_until
 
 
 def forget(database: Database, sequence: int) -> None:
-    """What a restore does: rows and counts of an earlier moment."""
+    """Restore rows and counters of an earlier moment."""
     with psycopg.connect(database.superuser_url) as conn:
         conn.execute("DELETE FROM outbox WHERE sequence > %s", (sequence,))
         conn.execute("UPDATE outbox_sequences SET last_sequence = %s", (sequence,))
@@ -40,7 +40,7 @@ def stored(pool: Pool, key: RenewalId) -> list[outbox.StoredEvent]:
 
 
 def travelled(pool: Pool) -> list[Record]:
-    """The outbox as records of a topic."""
+    """Return the outbox as records of a topic."""
     return [
         Record(
             topic=each.topic,
@@ -55,7 +55,7 @@ def travelled(pool: Pool) -> list[Record]:
 
 
 def named(pool: Pool, found: outbox_recovery.RecoveryReport) -> list[str]:
-    """The renewals that the command would name."""
+    """Return the renewals that the command would name."""
     with pool.connection() as conn:
         return [*outbox_recovery.forgotten(conn, found.recovery_id)]
 
@@ -103,7 +103,7 @@ class BrokenOff(Exception):
 
 
 def broken_off(*batches: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """These batches, then the end of the process."""
+    """Yield these batches, then the end of the process."""
     yield from batches
     raise BrokenOff
 
@@ -237,7 +237,7 @@ def test_recovery_of_two_million_events_ends_and_can_be_repeated(writer_database
 
 
 def may_read(kafka: Kafka) -> contextlib.AbstractContextManager[None]:
-    """A service may not read its own topic; for this command an operator lets it, while it runs."""
+    """Return a service may not read its own topic; for this command an operator lets it, while it runs."""
     return with_acl(kafka, "payment", TOPIC, ACLOperation.READ, ACLPermissionType.ALLOW)
 
 

@@ -94,7 +94,7 @@ def test_unsendable_row_blocks_only_its_key(
 
 
 def denied(kafka: Kafka, topic: Topic) -> contextlib.AbstractContextManager[None]:
-    """The broker lets the topic's writer write nothing to it."""
+    """Return the broker lets the topic's writer write nothing to it."""
     return with_acl(kafka, "issuance", topic, ACLOperation.WRITE, ACLPermissionType.DENY)
 
 
@@ -113,7 +113,7 @@ def seal(pool: Pool, count: int) -> None:
 
 
 def feed_end(kafka: Kafka) -> int:
-    """How many records the feed's topic has."""
+    """Return how many records the feed's topic has."""
     partitions = [TopicPartition(Topic.ISSUANCE.value, number) for number in range(PARTITIONS)]
     with contextlib.closing(KafkaConsumer(**kafka.settings(local_kafka.ADMIN))) as reader:
         ends, beginnings = reader.end_offsets(partitions), reader.beginning_offsets(partitions)
@@ -121,7 +121,7 @@ def feed_end(kafka: Kafka) -> int:
 
 
 def left(pool: Pool, topic: Topic) -> int:
-    """How many of the topic's events are not marked as sent."""
+    """Return how many of the topic's events are not marked as sent."""
     with pool.connection() as conn:
         row = conn.execute("SELECT count(*) FROM outbox WHERE topic = %s AND sent_at IS NULL", (topic,)).fetchone()
     assert row is not None

@@ -1,4 +1,4 @@
-"""A reader's database restored to an earlier moment: its consumer reads again what it has forgotten, and no more."""
+"""A reader's database restored to an earlier moment: its consumer applies the lost events again, and no others."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.engines import Database, Kafka
 
 
 def forget(database: Database, sequence: int) -> None:
-    """What a restore does: each key's inbox, and what its handler wrote, of an earlier moment."""
+    """Restore each key's inbox, and what its handler wrote, of an earlier moment."""
     with psycopg.connect(database.superuser_url) as conn:
         conn.execute("UPDATE inbox SET last_sequence = %s, last_event_id = NULL", (sequence,))
         conn.execute("DELETE FROM audit_log WHERE actor = 'reader' AND action = 'later'")

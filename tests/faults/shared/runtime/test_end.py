@@ -60,7 +60,7 @@ def test_consumer_stops_while_it_waits_for_a_dependency(
 
 
 def wait_until_it_lives(port: int) -> None:
-    """Its own page answers: it has taken the signals over and waits for what is away."""
+    """Wait until its own page answers: it has taken the signals over and waits for what is away."""
 
     def look() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -84,7 +84,7 @@ def test_process_stops_while_kafka_is_unavailable_at_start(
 
 
 def signal_beside_the_main_thread(process: Process) -> None:
-    """As if it came just before the main thread goes to sleep: the flag is set, and nothing wakes that thread."""
+    """Set the flag as a signal does just before the main thread sleeps: nothing wakes that thread."""
     others = [thread.id for thread in psutil.Process(process.pid).threads() if thread.id != process.pid]
     tgkill = 234 if platform.machine() == "x86_64" else 131
     assert ctypes.CDLL(None).syscall(tgkill, process.pid, others[0], signal.SIGTERM) == 0

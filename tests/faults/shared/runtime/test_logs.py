@@ -1,4 +1,4 @@
-"""What a process says of itself: JSON lines, its start and end, each event it applied, and no secret."""
+"""Logs of a process: JSON lines, its start and end, each event it applied, and no secret."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.engines import Database, Kafka, free_port, wait_until
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
-    """Every line must be JSON."""
+    """Return every line must be JSON."""
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 

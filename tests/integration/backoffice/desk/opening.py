@@ -1,4 +1,4 @@
-"""What it takes to open a desk of a test's own: its staff, its database, its app, and its operators' API."""
+"""Set-up of a desk for one test: its staff, its database, its app, and its operators' API."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tests.support.builders import NOW, signing_key
 
 
 def make_members(folder: Path) -> Staff:
-    """The staff CA, its CRL and every sample member, in this folder."""
+    """Return the staff CA, its CRL and every sample member, in this folder."""
     passwords: dict[str, str] = defaultdict(lambda: "password")
     local_staff.write(folder, folder / "keys", passwords, now=NOW)
     write_crls(folder / "keys", folder / "crls", NOW)
@@ -33,7 +33,7 @@ def make_members(folder: Path) -> Staff:
 
 @contextmanager
 def open_pool(url: str) -> Iterator[Pool]:
-    """The desk's database, the members' roles in it."""
+    """Yield the desk's database, the members' roles in it."""
     with db.open_pool(url, name="test", max_size=4) as opened:
         with transaction(opened, clock=lambda: NOW) as tx:
             for member in local_staff.MEMBERS:
@@ -44,7 +44,7 @@ def open_pool(url: str) -> Iterator[Pool]:
 
 @contextmanager
 def open_world(pool: Pool, members: Staff, crl_file: Path, sockets: Path) -> Iterator[World]:
-    """The desk, in this process; it operates itself and whom the test puts at SERVICE.sock in this folder."""
+    """Yield the desk, in this process; it operates itself and whom the test puts at SERVICE.sock in this folder."""
     issuer = x509.load_pem_x509_certificate((members.folder / "ca.pem").read_bytes())
     deps = Deps(
         settings=_settings(members.folder),

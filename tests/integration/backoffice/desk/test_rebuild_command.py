@@ -22,7 +22,7 @@ from tests.support.engines import Kafka
 
 @pytest.fixture
 def environment(world: World, kafka: Kafka, tmp_path: Path) -> dict[str, str]:
-    """What the desk's processes are told."""
+    """Environment of the desk's processes."""
     files = {f"{owner.upper()}_JWKS_FILE": owner for owner in ("identity", "payment", "feed")}
     for owner in files.values():
         (tmp_path / owner).write_text(json.dumps({"keys": [signing_key(owner).jwk()]}))

@@ -150,7 +150,7 @@ class Renewal:
         )
 
     def asked(self) -> list[Event]:
-        """Up to where its CSRs are awaited."""
+        """Return the events up to where its CSRs are awaited."""
         return [
             self.submitted(),
             captured(self.id, self.document(), self.amount),
@@ -179,7 +179,7 @@ class Staff:
     keys: Path
 
     def header(self, file: str) -> str:
-        """Envoy's XFCC for this member's certificate."""
+        """Return Envoy's XFCC for this member's certificate."""
         pem = (self.folder / f"{file}.pem").read_text()
         first = pem[: pem.index("-----END") + len("-----END CERTIFICATE-----\n")]
         return f'Cert="{quote(first, safe="")}"'
@@ -189,7 +189,7 @@ class Staff:
 def operating(
     service: str, pool: Pool, path: Path, *, applier: Applier | None = None, operations: Operations | None = None
 ) -> Iterator[None]:
-    """A service's operators' API at this Unix socket, for as long as the block lasts."""
+    """Serve a service's operator API at this Unix socket until the block ends."""
     app = operator_api.create_app(
         service,
         pool=pool,
@@ -205,7 +205,7 @@ def operating(
 
 
 class _Silent(BaseHTTPRequestHandler):
-    """Shows one held event to whoever looks, and hangs up on whoever asks for more."""
+    """Shows one held event to every reader, and hangs up on every action."""
 
     def do_GET(self) -> None:
         event = {"id": 1, "key": "key", "topic": "payment.events", "type": None, "proposal": None, "reason": "failed"}
@@ -227,7 +227,7 @@ class _Silent(BaseHTTPRequestHandler):
 
 @contextmanager
 def falling_silent(path: Path) -> Iterator[None]:
-    """A service at this socket that falls silent when it is asked to do something."""
+    """Serve held events at this socket, and hang up when an action is requested."""
     with socketserver.UnixStreamServer(str(path), _Silent) as server, serving(server):
         yield
 
@@ -243,7 +243,7 @@ class World(BaseWorld):
     publisher: Publishers = field(default_factory=Publishers)
 
     def client(self, member: str | None = "mok-sze-wan") -> FlaskClient:
-        """A browser with this member's certificate."""
+        """Return a browser with this member's certificate."""
         client = self.app.test_client()
         client.environ_base["SERVER_NAME"] = "desk.ecert.localhost"
         if member is not None:
@@ -251,7 +251,7 @@ class World(BaseWorld):
         return client
 
     def post(self, member: str, path: str, **form: str) -> TestResponse:
-        """A form of the desk's own, sent by this member."""
+        """Return a form of the desk's own, sent by this member."""
         data = {"once": uuid.uuid4().hex, **form}
         return self.client(member).post(path, data=data, headers={"Origin": URL})
 
@@ -270,7 +270,7 @@ class Publication:
 
 
 def consumer(publication: Publication) -> Applier:
-    """The desk's applier, with the test's keys."""
+    """Return the desk's applier, with the test's keys."""
     proofs = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
     keys = Keys(proofs=proofs, feed=lambda: publication.keys)
     return applier("desk", projection.subscriptions(keys), clock=lambda: NOW)

@@ -29,19 +29,19 @@ class Kit:
         return [sys.executable, "-m", "backoffice", *arguments]
 
     def with_state(self, name: str) -> "Kit":
-        """The same with another memory."""
+        """Return the same with another memory."""
         file = Path(self.environment["BACKOFFICE_STATE_FILE"]).with_name(name)
         return Kit(environment={**self.environment, "BACKOFFICE_STATE_FILE": str(file)})
 
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        """To its end."""
+        """Return to its end."""
         environment = {**self.environment, **more}
         return subprocess.run(
             self.command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=90
         )
 
     def start(self, *arguments: str, out: Path, **more: str) -> "subprocess.Popen[bytes]":
-        """Until it is told to end."""
+        """Start the kit; it runs until it is stopped."""
         with out.open("ab") as file, out.with_suffix(".err").open("ab") as said:
             return subprocess.Popen(
                 self.command(*arguments), cwd=ROOT, env={**self.environment, **more}, stdout=file, stderr=said
@@ -49,7 +49,7 @@ class Kit:
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    """The lines of `follow --json`; one that was cut off by a kill is left out."""
+    """Return the lines of `follow --json`; one that was cut off by a kill is omitted."""
     found = []
     for line in text.splitlines():
         try:
@@ -60,17 +60,17 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def positions(text: str) -> list[int]:
-    """Of the events that were printed."""
+    """Return the positions of the events that were printed."""
     return [int(each["position"]) for each in documents(text) if "finding" not in each]
 
 
 def findings(text: str) -> list[tuple[str, int]]:
-    """What was found wrong."""
+    """Return what was found wrong."""
     return [(each["finding"], each["position"]) for each in documents(text) if "finding" in each]
 
 
 def kit_of(feed: Running, folder: Path, kafka: Kafka | None = None) -> Kit:
-    """The kit of the sample client `backoffice`."""
+    """Return the kit of the sample client `backoffice`."""
     environment = {
         "PATH": os.environ["PATH"],
         "FEED_URL": f"https://backoffice.ecert.localhost:{feed.port}",

@@ -1,4 +1,4 @@
-"""Somebody else's consumer, on confluent-kafka and the guide alone: right, or wrong in the one way that it is told.
+"""An outside reader's consumer, by confluent-kafka and the guide: right, or with the given fault.
 
 `python -m tests.integration.backoffice.kit.consumers {right,no-dedupe,commits-first,ignores-gaps}`
 """
@@ -84,7 +84,7 @@ class Reader:
 
 
 def commit(consumer: Consumer) -> None:
-    """A broker that is away, or a group that is shared out anew: what comes again is known."""
+    """Ignore an unavailable broker and a rebalance: events that are redelivered are known."""
     with contextlib.suppress(KafkaException):
         consumer.commit(asynchronous=False)
 

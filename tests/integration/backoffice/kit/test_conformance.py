@@ -68,7 +68,7 @@ def test_report_has_the_reason_of_each_failure(verdicts: dict[str, Verdict]) -> 
 
 
 def _processes_of(folder: Path) -> list[str]:
-    """The command lines in which this folder is named."""
+    """Return the command lines in which this folder is named."""
     found = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

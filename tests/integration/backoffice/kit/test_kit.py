@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def exported(kit: Kit) -> dict[str, dict[str, str]]:
-    """The export, as `certificates` has issuance's own."""
+    """Return the export, as `certificates` has issuance's own."""
     text = kit.run("export", "--csv", "-").stdout
     rows = csv.DictReader(io.StringIO(text.rpartition("# end")[0]))
     return {
@@ -40,7 +40,7 @@ def exported(kit: Kit) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def told(world: World, feed: Running, kafka: Kafka) -> int:
-    """Something has happened, and is in the feed; the head."""
+    """Head of a feed with some events."""
     kafka.empty()
     with feed.relay(kafka):
         live(world, 1)

@@ -1,1 +1,1 @@
-"""What of the manifests runs without a cluster."""
+"""Parts of the manifests that run without a cluster."""

@@ -1,4 +1,4 @@
-"""What docs/operations.md says can be done can be done: its SQL runs, its commands, files and objects exist."""
+"""Operations of docs/operations.md: its SQL runs, its commands, files and objects exist."""
 
 import importlib
 import re

@@ -27,7 +27,7 @@ _DATABASES: Final = """
 
 @contextmanager
 def cluster() -> Iterator[postgres.Cluster]:
-    """An empty one."""
+    """Yield an empty one."""
     folder = Path(tempfile.mkdtemp(prefix="ecert-test-roles-"))
     os.chmod(folder, 0o755)
     try:
@@ -39,7 +39,7 @@ def cluster() -> Iterator[postgres.Cluster]:
 
 
 def catalog(fill: Callable[[postgres.Cluster], None]) -> tuple[list[Any], list[Any]]:
-    """Roles with their limits, databases with their owners and rights."""
+    """Return roles with their limits, databases with their owners and rights."""
     with cluster() as made:
         fill(made)
         with psycopg.connect(made.url("postgres")) as conn:
@@ -65,7 +65,7 @@ def test_roles_limits_and_rights_are_the_same() -> None:
     assert catalog(kubernetes) == catalog(one_machine)
 
 
-def test_former_primary_can_be_rejoined_with_pg_rewind() -> None:
+def test_former_primary_can_rejoin_its_cluster() -> None:
     """pg_rewind asks in the new primary's `postgres` as the operator's user for replication; nobody else may."""
     first = render("production").one("Cluster", "payment-db")["spec"]["bootstrap"]["initdb"].get("postInitSQL", [])
     with cluster() as made:

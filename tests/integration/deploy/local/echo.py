@@ -53,7 +53,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @contextlib.contextmanager
 def echoing(path: Path) -> Iterator[None]:
-    """A server on this Unix socket, for as long as the block lasts."""
+    """Run a server on this Unix socket until the block ends."""
     server = _Server(str(path), _Echo)
     with serving(server):
         yield
@@ -61,7 +61,7 @@ def echoing(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """An answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,7 +73,7 @@ class Answer:
         return json.loads(self.body)
 
     def sent(self, name: str) -> list[str]:
-        """The values of a header as the service got it."""
+        """Return the values of a header as the service got it."""
         return [value for header, value in self.json["headers"] if header == name]
 
 
@@ -98,7 +98,7 @@ class Client:
         certificate: Path | None = None,
         sni: str | None = None,
     ) -> Answer:
-        """One request on a connection of its own; `certificate` lies beside its key.
+        """Return one request on a connection of its own; `certificate` lies beside its key.
 
         Raises ConnectionError or ssl.SSLError when nothing is answered.
         """
@@ -122,14 +122,14 @@ class Client:
             return Answer(status=response.status, headers=fields, body=response.read())
 
     def ask_and_never_end(self, host: str, path: str) -> Answer:
-        """A POST whose body has a beginning alone."""
+        """Return a POST whose body has a beginning alone."""
         if self.http2:
             asked = {"host": host, "path": path, "method": "POST", "headers": {}, "sni": host, "length": 10}
             return self._ask_http2({**asked, "unfinished": True})
         return self.ask(host, path, method="POST", headers={"content-length": "1000"}, body=b"x" * 10)
 
     def _ask_http2(self, asked: Mapping[str, object]) -> Answer:
-        """By a client of its own: Python's standard library speaks HTTP/1.1 only. A body is all x."""
+        """Send a request with another client: Python's standard library speaks HTTP/1.1 only. A body is all x."""
         told = json.dumps({**asked, "port": self.port, "root": str(self.root), "seconds": _SECONDS})
         run = subprocess.run([_NODE, _HTTP2], input=told, capture_output=True, text=True, check=True, timeout=60)
         answer = json.loads(run.stdout)

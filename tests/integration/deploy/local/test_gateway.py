@@ -1,4 +1,4 @@
-"""Where the gateway leads and who it says is asking; asked of the real Envoy, over HTTP/1.1 and HTTP/2."""
+"""Routes of the gateway and the identity that it passes on; tried on the real Envoy, over HTTP/1.1 and HTTP/2."""
 
 import socket
 import ssl

@@ -94,7 +94,7 @@ def assert_hsts(answer: Answer) -> None:
 
 
 def handshake(gateway: Client, pki: local_pki.PKI, host: str, algorithms: str, *version: str) -> bool:
-    """Whether openssl's client gets an answer with a client certificate signed for by one of these algorithms."""
+    """Return whether openssl's client gets an answer with a client certificate and one of these algorithms."""
     person = pki.people / "chan-mei-ling.pem"
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port}", "-servername", host, "-quiet"]
     command += ["-cert", str(person), "-key", str(person.with_suffix(".key")), "-client_sigalgs", algorithms]

@@ -1,4 +1,4 @@
-"""What the gateway refuses by itself reaches the client as words, over HTTP/1.1 and HTTP/2."""
+"""Refusals of the gateway itself, with a text for the client, over HTTP/1.1 and HTTP/2."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Who may write and read which topic, tried by every principal on the real broker."""
+"""Rights on topics, tried by every principal on the real broker."""
 
 import contextlib
 import uuid
@@ -62,7 +62,7 @@ RECORD: Final = b"a record"
 
 
 def can_write(kafka: Kafka, principal: str, topic: Topic) -> bool:
-    """Whether a record of this principal is acknowledged."""
+    """Return whether a record of this principal is acknowledged."""
     settings = kafka.settings(principal) | {
         "max_block_ms": 5000,
         "delivery_timeout_ms": 6000,
@@ -82,7 +82,7 @@ def can_write(kafka: Kafka, principal: str, topic: Topic) -> bool:
 
 
 def can_read(kafka: Kafka, principal: str, topic: Topic) -> bool:
-    """Whether this principal gets the topic's first record."""
+    """Return whether this principal gets the topic's first record."""
     # By assignment, and only a topic that it sees: for one that it may not see the client waits without a word.
     settings = kafka.settings(principal) | {"group_id": None, "auto_offset_reset": "earliest"}
     with contextlib.closing(KafkaConsumer(**settings)) as consumer:
@@ -99,7 +99,7 @@ def can_read(kafka: Kafka, principal: str, topic: Topic) -> bool:
 
 
 def can_join(kafka: Kafka, principal: str, group: str) -> bool:
-    """Whether this principal may keep offsets as this group."""
+    """Return whether this principal may keep offsets as this group."""
     settings = kafka.settings(principal) | {"group_id": group}
     readable = next(topic for topic, readers in READERS.items() if principal in readers)
     with contextlib.closing(KafkaConsumer(**settings)) as consumer:
@@ -111,7 +111,7 @@ def can_join(kafka: Kafka, principal: str, group: str) -> bool:
 
 
 def can_see(kafka: Kafka, principal: str, group: str) -> bool:
-    """Whether this principal may ask how far this group is."""
+    """Return whether this principal may ask how far this group is."""
     with admin(kafka, principal) as client:
         try:
             client.list_group_offsets([group])
@@ -155,7 +155,7 @@ def test_feed_writer_can_read_the_offsets_of_its_readers_only(kafka: Kafka) -> N
 
 @contextlib.contextmanager
 def admin(kafka: Kafka, principal: str) -> Iterator[KafkaAdminClient]:
-    """What this principal may administer, if anything."""
+    """Yield what this principal may administer, if anything."""
     with contextlib.closing(KafkaAdminClient(**kafka.settings(principal))) as client:
         yield client
 

@@ -17,7 +17,7 @@ from deploy.local.waiting import free_port, is_taken, wait_until
 
 @contextmanager
 def catching(folder: Path, *, kill: bool = False) -> Iterator[tuple[int, str]]:
-    """The catcher as a process; its SMTP port and the address of its page."""
+    """Yield the catcher as a process; its SMTP port and the address of its page."""
     smtp_port, http_port = free_port(), free_port()
     ports = ("--smtp-port", str(smtp_port), "--http-port", str(http_port))
     command = (sys.executable, "-m", "deploy.local.mailbox", *ports, "--folder", str(folder))

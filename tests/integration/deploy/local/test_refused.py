@@ -1,4 +1,4 @@
-"""What stands in the way of `make run` and `make demo` is one line that says what to do, at once."""
+"""Obstacles of `make run` and `make demo`: one line at once that says what to do."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ AT_ONCE = 30  # seconds, Python's own start on a busy machine included
 
 @contextmanager
 def begun(module: str, *arguments: str, out: Path, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """The command as a process; what it says goes to `out`."""
+    """Yield the command as a process; what it says goes to `out`."""
     # A test run in the background has Ctrl-C ignored, and whom it starts would inherit that.
     python = ("env", "--default-signal=INT", sys.executable)
     with out.open("wb") as file:
@@ -38,7 +38,7 @@ def begun(module: str, *arguments: str, out: Path, **more: str) -> Iterator["sub
 
 
 def refused(command: tuple[str, str], folder: Path, **more: str) -> str:
-    """What the command says before it ends with status 1."""
+    """Return what the command says before it ends with status 1."""
     out = folder.with_suffix(".out")
     with begun(*command, str(folder), out=out, **more) as process:
         assert process.wait(AT_ONCE) == 1, out.read_text()

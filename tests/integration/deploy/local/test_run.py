@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def start(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """`make run`, engines only; it returns once they are ready."""
+    """Return `make run`, engines only; it returns once they are ready."""
     command = (sys.executable, "-m", "deploy.local.run", "--folder", str(folder), "--only", "engines")
     with log.open("wb") as out:
         run = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT, start_new_session=True)
@@ -35,7 +35,7 @@ def start(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def listening(folder: Path) -> set[int]:
-    """Every TCP port that a process of this installation listens on: each must be known, or it would not be checked."""
+    """Return every TCP port on which a process of this installation listens."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return {
             connection.laddr.port

@@ -18,7 +18,7 @@ from tests.integration.services.application.world import Renewal, World
 
 
 class Money(Enum):
-    """Where the payment stands at the provider."""
+    """State of the payment at the provider."""
 
     NONE = auto()
     OPEN = auto()
@@ -27,7 +27,7 @@ class Money(Enum):
 
 
 class Order(Enum):
-    """Where an item stands at issuance."""
+    """State of an item at issuance."""
 
     NONE = auto()
     OPENED = auto()
@@ -96,13 +96,13 @@ class Partners:
             self.issuance_says.append(self.world.withheld(self.renewal))
 
     def pay(self) -> None:
-        """The payer pays, if the checkout still stands."""
+        """Pay, if the checkout is still open."""
         if self.money is Money.OPEN:
             self.money = Money.CAPTURED
             self.payment_says.append(self.world.captured(self.renewal))
 
     def work(self, position: int) -> None:
-        """The item's order goes one step further, unless the gate is closed."""
+        """Take the item's order one step further, unless the issuance lock is closed."""
         match self.orders[position]:
             case Order.OPENED if not self.tombstone:
                 self.orders[position] = Order.CSR
@@ -114,7 +114,7 @@ class Partners:
                 self.issuance_says.append(self.world.issued(self.renewal, position))
 
     def refuse(self, position: int) -> None:
-        """The item is finally refused."""
+        """Refuse the item."""
         if self.orders[position] in (Order.OPENED, Order.CSR) and not self.tombstone:
             self.orders[position] = Order.REFUSED
             self.issuance_says.append(self.world.refused(self.renewal, position))
@@ -127,6 +127,6 @@ class Partners:
         return True
 
     def finish(self) -> None:
-        """Everything that can still be said and heard is."""
+        """Deliver all events until none is left."""
         while self.listen() or self.deliver(self.payment_says) or self.deliver(self.issuance_says):
             pass

@@ -34,14 +34,14 @@ class Restorable:
         return bring_back(self.world.pool, announced, then=rebuilding.rebuild)
 
     def read_again(self) -> None:
-        """Rewind the consumer to the beginning, and read everything again."""
+        """Reset the consumer's offsets to the beginning, and read everything again."""
         records, self.world.delivered = self.world.delivered, []
         for record in records:
             self.world.apply_records(record)
 
 
 def everything(world: World) -> dict[str, Any]:
-    """All that the service knows of its renewals, but for the ids of timeline rows and what it has announced."""
+    """Return all that the service knows of its renewals, but for the ids of timeline rows and what it has announced."""
     return {
         "renewals": world.rows("SELECT * FROM renewals ORDER BY id"),
         "items": world.rows("SELECT * FROM items ORDER BY id"),

@@ -121,7 +121,7 @@ def test_unknown_method_is_a_problem(world: World) -> None:
     assert problem(answer) == (405, "method-not-allowed")
 
 
-# What clients are told in advance
+# What the OpenAPI document says
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 @pytest.mark.parametrize(("step", "kept"), [("checked", 0), ("applied", 300)])
 def test_another_file_replaces_an_interrupted_import(pool: Pool, tmp_path: Path, step: str, kept: int) -> None:
-    """Nothing of a file counts, or all of it."""
+    """A file is imported completely or not at all."""
     with pytest.raises(Dies):
         import_file(pool, register(tmp_path, *range(300)), "test", batch=BATCH, report=dying_after(step, 100))
     assert import_file(pool, register(tmp_path, 1000, 1001), "test", batch=BATCH) == 2

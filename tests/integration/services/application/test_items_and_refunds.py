@@ -1,4 +1,4 @@
-"""How items end one by one, and how money goes back for those that are refused."""
+"""Ends of single items, and refunds of those that are refused."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What everyone may read, signed in or not: the terms and the prices."""
+"""Public data, without a sign-in: the terms and the prices."""
 
 import hashlib
 import json

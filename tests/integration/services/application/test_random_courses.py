@@ -45,7 +45,7 @@ class Courses:
         self.check()
 
     def one(self) -> Partners:
-        """Mostly one that has not ended."""
+        """Return mostly one that has not ended."""
         rows = self.world.rows("SELECT id FROM renewals WHERE state <> ALL(%s)", list(ENDED))
         running = [partners for partners in self.partners if (partners.id,) in rows]
         return self.dice.choice(running if running and self.dice.random() < 0.9 else self.partners)
@@ -100,7 +100,7 @@ class Courses:
             self.world.change_subscription(row["srn"], not_after=self.world.now + timedelta(days=45))
 
     def check(self) -> None:
-        """What must hold after every step."""
+        """Assert the invariants that hold after every step."""
         open_items = self.world.rows("SELECT srn FROM items WHERE open")
         assert len(open_items) == len(set(open_items)), "two open renewals of one subscription"
         waiting = self.world.rows(
@@ -124,7 +124,7 @@ class Courses:
                 assert partners.renewal.item_id(position) not in {refund.item_id for refund in refunds}
 
     def end(self, partners: Partners) -> str:
-        """Left to itself every renewal ends, with the money where it belongs."""
+        """Return left to itself every renewal ends, with the money where it belongs."""
         partners.finish()
         for _ in range(4):
             for position, order in enumerate(partners.orders):
@@ -172,7 +172,7 @@ def test_random_lifecycles_continue_after_a_restore(
     assert lost.restore().not_put_back == []
     lost.read_again()
     assert submitted(world) == before
-    # The drafts of that time are forgotten.
+    # The drafts of that time are lost.
     kept = {row[0] for row in world.rows("SELECT id FROM renewals")}
     courses.partners = [partners for partners in courses.partners if partners.id in kept]
     courses.time_passes()

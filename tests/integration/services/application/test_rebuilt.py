@@ -1,4 +1,4 @@
-"""A restored database has forgotten renewals: `recall` makes them again from application's own events."""
+"""Rebuild of lost renewals: after a restore, `recall` rebuilds them from application's own events."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def lost(world: World, application_database: Database) -> Restorable:
 
 
 def deliver(world: World, *events: Event) -> None:
-    """Each event at a moment of its own."""
+    """Deliver each event at a different time."""
     for event in events:
         world.now += timedelta(seconds=1)
         world.apply(event)
@@ -151,7 +151,7 @@ each_group = pytest.mark.parametrize(
 
 
 def subscriptions(courses: Sequence[Course]) -> list[tuple[str, str]]:
-    """Two subscriptions for each course."""
+    """Return two subscriptions for each course."""
     return [(f"00023200{n:02}", f"00023300{n:02}") for n in range(len(courses))]
 
 
@@ -252,7 +252,7 @@ def test_lost_submission_gets_the_same_answer_after_the_rebuild(world: World, lo
 
 
 def changed(**values: Any) -> Change:
-    """Submissions with other values."""
+    """Return submissions with other values."""
 
     def change(envelope: Envelope) -> Envelope:
         if envelope.type != RenewalSubmitted.TYPE:
@@ -264,7 +264,7 @@ def changed(**values: Any) -> Change:
 
 
 def without(kind: type[Event]) -> Change:
-    """The events but for those of a type."""
+    """Return the events but for those of a type."""
     return lambda envelope: None if envelope.type == kind.TYPE else envelope
 
 

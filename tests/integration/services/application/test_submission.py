@@ -1,4 +1,4 @@
-"""Draft, quote, document, submit: what is refused, why, and what the AR is told to do instead."""
+"""Draft, quote, document, submit: what is refused, why, and what the AR sees to do instead."""
 
 import hashlib
 import json
@@ -257,7 +257,7 @@ def in_parallel(*calls: Callable[[], TestResponse]) -> list[TestResponse]:
 
 
 def twin(world: World, number: int) -> World:
-    """The same service seen by another client."""
+    """Return the same service seen by another client."""
     return World(pool=world.pool, now=world.now, keys_used=1000 * number)
 
 

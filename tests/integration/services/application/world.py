@@ -205,19 +205,19 @@ class World(BaseWorld):
         ]
 
     def change_subscription(self, srn: str, **changes: Any) -> None:
-        """The register's word has changed."""
+        """Change a subscription in the register."""
         with transaction(self.pool) as tx:
             for column, value in changes.items():
                 tx.conn.execute(f"UPDATE subscriptions SET {column} = %s WHERE srn = %s".encode(), (value, srn))
 
 
 def body(answer: TestResponse) -> Any:
-    """The answer's JSON."""
+    """Return the answer's JSON."""
     assert answer.is_json, answer.text
     return answer.json
 
 
 def unsigned(token: str) -> str:
-    """The token with another signature."""
+    """Return the token with another signature."""
     head, body, _ = token.split(".")
     return f"{head}.{body}.{base64.urlsafe_b64encode(bytes(64)).rstrip(b'=').decode()}"

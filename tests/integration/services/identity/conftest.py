@@ -35,7 +35,7 @@ ORGANISATION = "Example Trading Limited"
 
 
 def e_cert(person: str, organisation: str = ORGANISATION, brn: str = "12345678", **changes: Any) -> Holder:
-    """An e-Cert (Organisational) of one person, with a key of their own."""
+    """Return an e-Cert (Organisational) of one person, with a key of their own."""
     units = ("0001234567", brn + "0" * 24, "Hongkong Post e-Cert (Organisational)", "Head Office")
     changes.setdefault("key", builders.rsa_key(person))
     return issue(changes.pop("by", world().sub), Leaf(subject=name(person, organisation, *units), **changes))
@@ -47,14 +47,14 @@ LEE = e_cert("LEE Siu Fong", "Other Company Limited", "87654321")
 
 
 def year_0() -> Holder:
-    """A certificate whose dates no clock knows."""
+    """Return a certificate whose dates no clock knows."""
     dated = next(place for place in places(CHAN.der) if CHAN.der[place[0]] == 0x17)
     odd = replaced(CHAN.der, dated, b"\x18\x0f00000101000000Z")
     return Holder(certificate=x509.load_der_x509_certificate(odd), key=CHAN.key)
 
 
 def ar(ar_id: str, full_name: str, *certificates: Holder) -> dict[str, Any]:
-    """An AR as an enrolment file names them."""
+    """Return an AR as an enrolment file names them."""
     return {
         "id": ar_id,
         "name": full_name,
@@ -66,7 +66,7 @@ def ar(ar_id: str, full_name: str, *certificates: Holder) -> dict[str, Any]:
 
 
 def subscriber(subscriber_id: str, full_name: str, brn: str, *ars: dict[str, Any]) -> dict[str, Any]:
-    """A subscriber as an enrolment file names them."""
+    """Return a subscriber as an enrolment file names them."""
     return {
         "id": subscriber_id,
         "name": full_name,
@@ -80,7 +80,7 @@ def subscriber(subscriber_id: str, full_name: str, brn: str, *ars: dict[str, Any
 
 
 def people() -> dict[str, Any]:
-    """Two subscribers with three ARs."""
+    """Return two subscribers with three ARs."""
     return {
         "subscribers": [
             subscriber(
@@ -190,7 +190,7 @@ def http(pool: Pool, clock: Clock, parsers: ParsingPool) -> FlaskClient:
 
 
 def xfcc(holder: Holder) -> dict[str, str]:
-    """The header as Envoy writes it."""
+    """Return the header as Envoy writes it."""
     return {"X-Forwarded-Client-Cert": f'Cert="{quote(holder.pem, safe="")}"'}
 
 
@@ -200,7 +200,7 @@ def sign_in(http: FlaskClient, holder: Holder) -> TestResponse:
 
 
 def bearer(http: FlaskClient, holder: Holder) -> dict[str, str]:
-    """The Authorization header of someone who signed in."""
+    """Return the Authorization header of someone who signed in."""
     answer = sign_in(http, holder)
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json['access_token']}"}  # type: ignore[index]
@@ -231,7 +231,7 @@ class Application:
 
 
 def request_body(application: Application, signature: bytes) -> dict[str, str]:
-    """The body of an attestation request."""
+    """Return the body of an attestation request."""
     return {
         "renewal_id": application.renewal_id,
         "document": base64.b64encode(application.document).decode(),
@@ -240,7 +240,7 @@ def request_body(application: Application, signature: bytes) -> dict[str, str]:
 
 
 def signed_by(holder: Holder, application: Application, **how: Any) -> bytes:
-    """A good signature over the application."""
+    """Return a good signature over the application."""
     return sign(holder, document=application.document, **how)
 
 
@@ -263,7 +263,7 @@ def attest(
 
 
 def ticket_for(http: FlaskClient, auth: dict[str, str], body: dict[str, str]) -> str:
-    """Application's ticket for the document as a draft of the signed-in AR, made just now."""
+    """Return application's ticket for the document as a draft of the signed-in AR, made just now."""
     claims = json.loads(base64.urlsafe_b64decode(auth["Authorization"].split(".")[1] + "=="))
     person = AR(id=ARId(claims["sub"]), subscriber_id=SubscriberId(claims["subscriber_id"]))
     now = http.application.extensions["ecert"].clock()
@@ -271,7 +271,7 @@ def ticket_for(http: FlaskClient, auth: dict[str, str], body: dict[str, str]) ->
 
 
 def count(pool: Pool, table: str) -> int:
-    """How many rows a table has."""
+    """Return how many rows a table has."""
     with pool.connection() as conn:
         row = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
     assert row is not None
@@ -279,6 +279,6 @@ def count(pool: Pool, table: str) -> int:
 
 
 def good(application: Application | None = None, holder: Holder = CHAN) -> tuple[Application, dict[str, str]]:
-    """An application that its AR has signed, and the request to attest it."""
+    """Return an application that its AR has signed, and the request to attest it."""
     application = application or Application()
     return application, request_body(application, signed_by(holder, application))

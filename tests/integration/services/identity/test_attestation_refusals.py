@@ -1,4 +1,4 @@
-"""What is not the caller's, not fresh, not signed well or not readable is not attested, and leaves nothing behind."""
+"""Refused attestations: documents not the caller's, not fresh, badly signed or unreadable; nothing is stored."""
 
 import base64
 import json

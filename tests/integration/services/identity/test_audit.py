@@ -163,7 +163,7 @@ def _lose_lists(http: FlaskClient, pool: Pool, clock: Clock) -> None:
 
 
 def _nothing(http: FlaskClient, pool: Pool, clock: Clock) -> None:
-    """As it was."""
+    """Restore the previous state."""
 
 
 APPLICATION = Application()

@@ -1,4 +1,4 @@
-"""A sign-in on its way to the portal: a code by redirect, good once, for whoever began."""
+"""A sign-in on its way to the portal: a code by redirect, valid once, for the browser that began."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ def ask(http: FlaskClient, *holders: Holder | None, **changes: str | None) -> Te
 
 
 def sent_back(answer: TestResponse, to: str = BACK) -> dict[str, str]:
-    """What the portal is told."""
+    """Return the parameters of the redirect to the portal."""
     assert answer.status_code == 303, answer.text
     location = urlsplit(answer.headers["Location"])
     assert f"{location.scheme}://{location.netloc}{location.path}" == to

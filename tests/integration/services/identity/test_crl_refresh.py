@@ -35,7 +35,7 @@ def settle_sources(pool: Pool, clock: Clock, *sources: str) -> None:
 
 
 def numbers(pool: Pool) -> dict[str, list[int]]:
-    """The numbers of the CRLs that count, by issuer."""
+    """Return the numbers of the CRLs that count, by issuer."""
     with pool.connection() as conn:
         found = crl_store.find_crls(conn, [issuer_id(issuer) for issuer in TRUST.issuers])
     return {issuer: sorted(crl.number for crl in crls) for issuer, crls in found.items()}
@@ -190,7 +190,7 @@ def test_expired_crls_of_an_unpinned_ca_are_deleted(pool: Pool, clock: Clock) ->
 
 @contextmanager
 def web_server(answer: bytes, *, status: int = 200, location: str | None = None) -> Iterator[str]:
-    """An http server of one answer."""
+    """Yield an http server of one answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -201,7 +201,7 @@ def web_server(answer: bytes, *, status: int = 200, location: str | None = None)
             self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Tests print nothing."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
     with serving(server):

@@ -1,4 +1,4 @@
-"""Who may act: enrolled from a file, ended and replaced by an operator, and never forgotten."""
+"""ARs and their offices: enrolled from a file, ended and replaced by an operator, and never forgotten."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What was signed is kept for good, and openssl alone can check it years later."""
+"""Evidence: stored permanently, and verifiable with openssl alone years later."""
 
 import json
 import re

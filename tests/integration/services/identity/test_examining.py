@@ -1,4 +1,4 @@
-"""An e-Cert that is tested: told point by point what a sign-in would say, and nobody is signed in."""
+"""The e-Cert test: reports each check of a sign-in, and nobody is signed in."""
 
 import base64
 from datetime import timedelta
@@ -45,7 +45,7 @@ MUTUAL_RECOGNITION = ObjectIdentifier("2.16.344.8.2.2008.810.2.2015.1.1")
 
 
 def show(http: FlaskClient, holder: Holder | None, **changes: str) -> dict[str, str]:
-    """What the portal is told after a browser has shown its certificate."""
+    """Return the parameters of the redirect after a browser has shown its certificate."""
     query = urlencode({**GOOD, **changes})
     answer = http.get(f"/identity/v1/certificate-tests?{query}", headers=xfcc(holder) if holder else {})
     assert answer.status_code == 303, answer.text
@@ -65,7 +65,7 @@ def report(http: FlaskClient, holder: Holder) -> dict[str, Any]:
 
 
 def findings(found: dict[str, Any]) -> dict[str, str | None]:
-    """The faults by check; a check that was not made says so."""
+    """Return the faults by check; a check that was not made says so."""
     return {each["check"]: each["fault"] if each["made"] else "not made" for each in found["findings"]}
 
 

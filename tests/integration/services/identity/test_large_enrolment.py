@@ -21,7 +21,7 @@ class Dies(BaseException):
 
 
 def register(**last: Any) -> dict[str, Any]:
-    """A file of subscribers with three ARs each; `last` changes the last AR."""
+    """Return a file of subscribers with three ARs each; `last` changes the last AR."""
     records = [
         subscriber(
             f"s{number}", "Example Limited", f"{10000000 + number}", *(person(number, each) for each in range(ARS))

@@ -57,7 +57,7 @@ class System:
 
 @contextmanager
 def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-    """A process that ends cleanly with the block."""
+    """Run a process until the block ends."""
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -121,7 +121,7 @@ def outcome(answer: Answer) -> tuple[int, str | None, str | None]:
 
 
 def attempt(system: System, sample: str) -> tuple[int, str | None, str | None] | None:
-    """What comes of signing in; None if the gateway does not even finish the handshake."""
+    """Return what comes of signing in; None if the gateway does not even finish the handshake."""
     try:
         return outcome(system.sign_in(sample))
     except (ssl.SSLError, ConnectionError):
@@ -146,7 +146,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 
 def attested(system: System, folder: Path, sample: str, ar_id: str, subscriber_id: str) -> Answer:
-    """What an AR does with curl and openssl: sign in, sign, ask for the attestation."""
+    """Return what an AR does with curl and openssl: sign in, sign, ask for the attestation."""
     renewal_id = str(uuid.uuid4())
     person = next(each.person for each in SAMPLES if each.file == sample)
     organisation = person.organisation

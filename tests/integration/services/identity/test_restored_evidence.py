@@ -1,4 +1,4 @@
-"""Evidence that a restored database has forgotten comes back from its copies, as it was, and nothing else does."""
+"""Evidence that a restored database lacks comes back from its copies, as it was, and nothing else does."""
 
 import json
 import subprocess

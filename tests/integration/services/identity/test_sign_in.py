@@ -1,4 +1,4 @@
-"""Who gets in by a client certificate, and why the others do not."""
+"""Sign-in by client certificate: who is accepted, and the reasons of refusals."""
 
 from collections.abc import Callable
 from datetime import timedelta

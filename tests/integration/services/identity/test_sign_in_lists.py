@@ -32,7 +32,7 @@ RENEWAL = "0b6a6a0e-7c0e-4a39-9a3b-0e5f4c2f7a11"
 
 
 def renewed_sub(**changes: Any) -> x509.Certificate:
-    """Another certificate for the name and key of the sub-CA."""
+    """Return another certificate for the name and key of the sub-CA."""
     return make_ca(SUB_NAME, by=world().root, path_length=0, not_before=NOW - timedelta(days=1), **changes).certificate
 
 

@@ -29,7 +29,7 @@ def pool(issuance: Database) -> Iterator[Pool]:
 
 @pytest.fixture
 def world(pool: Pool) -> World:
-    """Everything round it."""
+    """The service and its partners."""
     return World(pool)
 
 

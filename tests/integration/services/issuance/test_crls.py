@@ -164,7 +164,7 @@ def test_less_serious_reason_changes_nothing(world: World, later: RevocationReas
 
 
 def sharing_a_key(world: World) -> tuple[Renewal, Renewal]:
-    """Two renewals whose certificates have one key, in the order in which they are locked."""
+    """Return two renewals whose certificates have one key, in the order in which they are locked."""
     shared_key, made = as_pem(csr_der(ec_key())), []
     for name in ("a.example.hk", "b.example.hk"):
         made.append(world.opened([name]))

@@ -1,4 +1,4 @@
-"""From CSR to certificate, with crashes in between and a cancellation at the worst moment."""
+"""Issuance from CSR to certificate, with crashes in between and a cancellation at the worst moment."""
 
 import subprocess
 import threading
@@ -96,7 +96,7 @@ class Away(SignerThatDies):
 
 
 def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
-    """A renewal whose intent is stored and could not be signed."""
+    """Return a renewal whose intent is stored and could not be signed."""
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal, **fields)
     with pytest.raises(SignerUnavailable):
@@ -155,7 +155,7 @@ def test_wrong_signature_is_never_stored(world: World) -> None:
 
 
 def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) -> None:
-    """The token takes its time, and this happens meanwhile."""
+    """Run something while the token signs."""
 
     class Slow(SignerThatDies):
         def sign(self, to_be_signed: bytes) -> bytes:

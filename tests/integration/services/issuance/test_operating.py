@@ -1,4 +1,4 @@
-"""What the desk does at issuance: the PIN of a letter that is of no use is voided, and another made, once."""
+"""Issuance's operator API: the PIN of a letter that is of no use is voided, and another made, once."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ def renewal(world: World) -> Renewal:
 
 
 def letter(world: World) -> str:
-    """The first envelope."""
+    """Return the first envelope."""
     return envelopes(world)[0][0]
 
 

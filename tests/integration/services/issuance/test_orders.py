@@ -1,4 +1,4 @@
-"""Orders are opened on two proofs and on nobody's word, and a cancellation meets them in either order."""
+"""Orders are opened on two proofs only, and a cancellation meets them in either order."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A restored database has forgotten orders and certificates: the end of `recall` puts them back."""
+"""State recovery: after a restore, the end of `recall` puts lost orders and certificates back."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Story:
             revocation.revoke_own(tx, self.renewal.items[0].item_id, reason, self.renewal.caller)
 
     def restore(self, *, requested: bool = True) -> RecoveryReport:
-        """Lose the database, restore it, and recover the outbox as `recall` does at issuance."""
+        """Return lose the database, restore it, and recover the outbox as `recall` does at issuance."""
         sent = travelled(self.world.pool)
         assert self.backup.restore(self.database.superuser_url)
         self.world.pool.check()
@@ -103,7 +103,7 @@ class Story:
 
 
 def announced(event: CSRRequested) -> Envelope:
-    """application's event as it travelled."""
+    """Return application's event as it travelled."""
     return Envelope(
         id=uuid.uuid4(),
         source="/application",

@@ -16,7 +16,7 @@ NAME = "www.example.hk"
 
 
 def told(world: World, renewal: Renewal, *kinds: str) -> list[dict[str, Any]]:
-    """The data of these events, oldest first."""
+    """Return the data of these events, oldest first."""
     types = [f"hk.ecert.issuance.{kind}.v1" for kind in kinds]
     query = "SELECT data FROM outbox WHERE key = %s AND type = ANY(%s) ORDER BY id"
     return [json.loads(data) for (data,) in world.rows(query, str(renewal.renewal_id), types)]

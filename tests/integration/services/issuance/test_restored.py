@@ -41,7 +41,7 @@ def test_pin_whose_letter_was_printed_is_replaced_after_a_restore(world: World, 
     world.submit(renewal)
 
 
-def test_pin_is_made_again_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
+def test_pin_is_re_created_after_the_first_one_was_blanked(world: World, issuance: Database) -> None:
     renewal = Renewal(items=items([NAME]))
     with world.begin() as tx:
         handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)

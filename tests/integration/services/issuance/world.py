@@ -43,7 +43,7 @@ Names = Sequence[str]
 
 
 def print_certificate() -> x509.Certificate:
-    """The print process's certificate."""
+    """Return the print process's certificate."""
     key = rsa_key(3072, 3)
     return (
         x509.CertificateBuilder()
@@ -67,7 +67,7 @@ class Item:
     names: tuple[str, ...]
 
     def in_document(self, position: int) -> dict[str, Any]:
-        """As the signed document lists it."""
+        """Return the item as the signed document lists it."""
         return {
             "item_id": str(self.item_id),
             "reference": self.reference,
@@ -81,7 +81,7 @@ class Item:
 
 
 def items(*names: Names) -> tuple[Item, ...]:
-    """Items for these server names; the product follows from them."""
+    """Return items for these server names; the product follows from them."""
     return tuple(
         Item(
             item_id=ItemId(uuid.uuid4()),
@@ -167,7 +167,7 @@ class World(BaseWorld):
         )
 
     def applier(self) -> Applier:
-        """issuance's applier."""
+        """Return issuance's applier."""
         return applier("issuance", handlers.subscriptions(keys=self.keys), clock=self.clock)
 
     def attest(self, renewal: Renewal, signer: str = "identity") -> str:
@@ -185,7 +185,7 @@ class World(BaseWorld):
         return receipt(renewal.renewal_id, renewal.text.encode(), amount_minor, self.now, key=signer, **claims)
 
     def request(self, renewal: Renewal) -> CSRRequested:
-        """application's event."""
+        """Return application's event."""
         return CSRRequested(
             renewal_id=renewal.renewal_id,
             language=Language.ENGLISH,
@@ -195,7 +195,7 @@ class World(BaseWorld):
         )
 
     def opened(self, *names: Names, **fields: Any) -> Renewal:
-        """A renewal whose orders are open and whose PINs are sealed."""
+        """Return a renewal whose orders are open and whose PINs are sealed."""
         renewal = Renewal(items=items(*names), **fields)
         with self.begin() as tx:
             handlers.on_csr_requested(tx, self.request(renewal), keys=self.keys)
@@ -204,22 +204,22 @@ class World(BaseWorld):
         return renewal
 
     def cancel(self, renewal: Renewal) -> None:
-        """application asks to withhold."""
+        """Apply application's request to withhold."""
         with self.begin() as tx:
             handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal.renewal_id))
 
     def reissue(self, renewal: Renewal, name: str = "www.example.hk", **fields: Any) -> UUID:
-        """An operator voids a PIN and has another made; the new envelope's id."""
+        """Return an operator voids a PIN and has another made; the new envelope's id."""
         how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
         with self.begin() as tx:
             return pin_reissue.reissue_pin(tx, name=name, **how)
 
     def seal(self) -> bool:
-        """One turn of the work that makes PINs."""
+        """Return one turn of the work that makes PINs."""
         return work.seal_next_pin(self.pool, self.maker, clock=self.clock)
 
     def letters(self, renewal: Renewal) -> dict[str, str]:
-        """Server name → PIN, as the print process reads it off the sealed events; the newest of each name."""
+        """Return server name → PIN, as the print process reads it off the sealed events; the newest of each name."""
         with self.pool.connection() as conn:
             rows = conn.execute(
                 "SELECT data FROM outbox WHERE topic = 'issuance.pin-envelopes' AND key = %s ORDER BY id",
@@ -233,7 +233,7 @@ class World(BaseWorld):
         return found
 
     def submission(self, renewal: Renewal, position: int = 0, **fields: Any) -> SubmitCSR:
-        """The right submission for one item; any part can be bent."""
+        """Return the right submission for one item; any part can be bent."""
         item = renewal.items[position]
         right: dict[str, Any] = {
             "item_id": item.item_id,
@@ -253,11 +253,11 @@ class World(BaseWorld):
         return IssuanceDeps(issuer=replace(self.issuer, **fields), proof_keys=self.keys, key_policy=self.policy)
 
     def issue(self) -> bool:
-        """One turn of the issuing work."""
+        """Return one turn of the issuing work."""
         return work.issue_next(self.pool, self.deps(), clock=self.clock)
 
     def issued(self, *names: Names, **fields: Any) -> Renewal:
-        """A renewal whose certificates are issued."""
+        """Return a renewal whose certificates are issued."""
         renewal = self.opened(*names, **fields)
         for position in range(len(renewal.items)):
             self.submit(renewal, position)
@@ -265,7 +265,7 @@ class World(BaseWorld):
         return renewal
 
     def app(self, parser: Parser = INLINE) -> flask.Flask:
-        """The HTTP app."""
+        """Return the HTTP app."""
         deps = api.Deps(ca=self.issuer.ca, pin_verifier=self.verifier, key_policy=self.policy, parser=parser)
         return request.create_app(
             "issuance",
@@ -279,7 +279,7 @@ class World(BaseWorld):
         )
 
     def headers(self, renewal: Renewal, key: str | None = None) -> dict[str, str]:
-        """The AR's token, and an Idempotency-Key."""
+        """Return the AR's token, and an Idempotency-Key."""
         token = renewal.ar.access_token(self.now)
         return {"Authorization": f"Bearer {token}", "Idempotency-Key": key or uuid.uuid4().hex}
 

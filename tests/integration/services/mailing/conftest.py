@@ -1,4 +1,4 @@
-"""What the mailing tests share."""
+"""Fixtures of the mailing tests."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def world(postgres: Postgres, mailing_database: Database, tmp_path: Path) -> Ite
 def environment(
     world: World, postgres: Postgres, mailing_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """All that mailing's processes are told, print process included."""
+    """Environment of mailing's processes, print process included."""
     write_print_key(tmp_path)
     (tmp_path / "jwks.json").write_text('{"keys": []}')
     audit_key = signing_key("audit").key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -24,7 +24,7 @@ def main(url: str, folder: str, posting: str, task: str, time: str) -> None:
     run = {"print": print_next, "erase": erase_next}[task]
 
     def clock() -> datetime:
-        """Asked at the claim, and again when the outcome is to be recorded."""
+        """Return asked at the claim, and again when the outcome is to be recorded."""
         if any(Path(posting).rglob("*.pdf")) is (task == "print"):
             os.kill(os.getpid(), signal.SIGKILL)
         return datetime.fromisoformat(time)

@@ -1,4 +1,4 @@
-"""A mail server of our own, over real SMTP, that can be told to misbehave."""
+"""A mail server of our own, over real SMTP, that can be made to misbehave."""
 
 import asyncio
 import socket

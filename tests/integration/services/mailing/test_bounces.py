@@ -40,7 +40,7 @@ def waiting(world: World) -> list[tuple[str, str, str | None]]:
 
 
 def announced(world: World, renewal: Renewal) -> list[tuple[str, int, str]]:
-    """MailBounced events of a renewal."""
+    """Return MailBounced events of a renewal."""
     rows = world.rows(
         "SELECT data FROM outbox WHERE key = %s AND type = %s ORDER BY id", str(renewal.id), MailBounced.TYPE
     )
@@ -122,7 +122,7 @@ def test_operator_sends_a_bounced_mail_once_more_with_the_same_message_id(world:
     world.pass_time(days=10)
     with world.begin() as tx:
         posting.resend(tx, mail_id, actor="operator")
-    world.server.data.append("451 Busy")  # ten days old, and not given up: its five days have begun anew
+    world.server.data.append("451 Busy")  # ten days old, and not given up: its five days have begun again
     assert world.send_all() == []
     world.send_all()
     assert world.server.taken[0] == world.server.taken[1]

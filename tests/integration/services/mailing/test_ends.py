@@ -144,7 +144,7 @@ def test_refund_of_a_late_payment_has_its_own_mail(world: World) -> None:
 
 
 def test_cancellation_without_a_signer_sends_no_mail(world: World) -> None:
-    """So did earlier code announce it."""
+    """Earlier code announced it so."""
     renewal = world.renewal()
     world.apply(renewal.cancelled(document=None, attestation=None), renewal.refund_due())
     assert world.held() == []

@@ -136,7 +136,7 @@ def test_half_written_file_is_erased_with_the_letter(world: World) -> None:
 
 @pytest.mark.usefixtures("renewal")
 def test_missing_folder_records_no_erasure(world: World, tmp_path: Path) -> None:
-    """As when the volume is not mounted: the files may still be somewhere."""
+    """The volume is not mounted: the files may still exist."""
     post_all(world)
     shutil.move(world.posting, tmp_path / "elsewhere")
     with pytest.raises(FileNotFoundError):

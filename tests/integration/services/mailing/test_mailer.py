@@ -1,4 +1,4 @@
-"""What the end of an SMTP conversation means, in real conversations."""
+"""Outcomes of SMTP conversations, in real conversations."""
 
 import socket
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ class Addresses:
     folder: Path
 
     def called_by(self, who: str, *, key: str = "desk") -> Operators:
-        """The desk's own client, with this certificate and this signing key."""
+        """Return the desk's own client, with this certificate and this signing key."""
         files = {"certificate_file": self.folder / f"{who}.pem", "key_file": self.folder / f"{who}.key"}
         network = Network(ca_file=self.folder / "services-ca.pem", **files)
         there = {"mailing": f"https://localhost:{self.port}"}
@@ -40,7 +40,7 @@ class Addresses:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the desk, the gateway, the service itself, another service, and a stranger who calls himself desk."""
+    """Certificates of desk, gateway, the service itself, another service, and a stranger who calls himself desk."""
     folder = tmp_path_factory.mktemp("inside")
     services, desk, gateway, stranger = (InsideCA.make(each, now=datetime.now(UTC)) for each in "sdgx")
     (folder / "services-ca.pem").write_bytes(services.pem)

@@ -1,4 +1,4 @@
-"""What the desk does at mailing: posting batches are seen, and letters that came back recorded, once and for good."""
+"""Mailing's operator API: posting batches are seen, and letters that came back recorded, once and for good."""
 
 import json
 import uuid

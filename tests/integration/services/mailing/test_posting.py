@@ -1,4 +1,4 @@
-"""What comes back from the post: registered numbers by the manifest, and letters nobody took."""
+"""Records of the post: registered numbers from the manifest, and returned letters."""
 
 import csv
 import io

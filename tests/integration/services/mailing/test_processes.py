@@ -24,7 +24,7 @@ from tests.unit.services.mailing.test_registered_numbers import numbered
 
 @contextmanager
 def started(environment: dict[str, str], name: str) -> Iterator[None]:
-    """A process of mailing, for the block; it ends well when it is told to."""
+    """Run a process of mailing until the block ends; it must stop with status 0."""
     process = subprocess.Popen([sys.executable, "-m", "services.mailing.main", name], env=environment, text=True)
     try:
         yield

@@ -22,7 +22,7 @@ NEW_PIN = "9999888877776666"
 
 
 def replacement(letter: Letter, pin: str = NEW_PIN) -> PINEnvelopeSealed:
-    """The sealed letter that takes the place of this one."""
+    """Return the sealed letter that takes the place of this one."""
     return replace(sealed_event(replace(letter, envelope_id=uuid.uuid4(), pin=pin)), replaces=letter.envelope_id)
 
 

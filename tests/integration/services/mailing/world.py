@@ -135,7 +135,7 @@ class Renewal:
         return replace(event, **changes)
 
     def refund_due(self, item: int | None = None, cause: str | None = None) -> RefundDue:
-        """Of one item by its number, or of all."""
+        """Return the refund of one item by its number, or of all."""
         return RefundDue(
             renewal_id=self.id,
             refund_id=uuid.uuid5(self.id, str(item)),
@@ -148,7 +148,7 @@ class Renewal:
 
 
 def sealed_event(letter: Letter) -> PINEnvelopeSealed:
-    """A letter as issuance seals and announces it."""
+    """Return a letter as issuance seals and announces it."""
     return PINEnvelopeSealed(
         renewal_id=letter.renewal_id,
         item_id=letter.item_id,
@@ -238,7 +238,7 @@ def parse(message: bytes) -> EmailMessage:
 
 
 def text_of(message: EmailMessage) -> str:
-    """The text part, on one line."""
+    """Return the text part, on one line."""
     body = message.get_body(("plain",))
     assert body is not None
     return " ".join(body.get_content().split())

@@ -1,4 +1,4 @@
-"""What the payment tests share: the sandbox provider, really running, and a merchant's webhook end."""
+"""Fixtures of the payment tests: the sandbox provider, really running, and a merchant's webhook end."""
 
 from collections.abc import Callable, Iterator
 

@@ -42,7 +42,7 @@ class Merchant:
     statuses: list[int] = field(default_factory=list)
 
     def wait_for(self, count: int, seconds: float = 10) -> list[Received]:
-        """The webhooks once there are that many."""
+        """Return the webhooks once there are that many."""
         deadline = time.monotonic() + seconds
         while len(self.received) < count:
             assert time.monotonic() < deadline, f"{len(self.received)} webhooks instead of {count}"
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         merchant.received.append(Received(headers, body))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing on the test's output."""
+        """Print nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -69,7 +69,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def running_merchant(tls: ssl.SSLContext | None = None) -> Iterator[Merchant]:
-    """A merchant's webhook endpoint on a free loopback port."""
+    """Yield a merchant's webhook endpoint on a free loopback port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -92,11 +92,11 @@ class Sandbox:
         assert answer.status_code == 201, answer.text
 
     def clear_faults(self) -> None:
-        """Everything works again."""
+        """Clear all faults."""
         requests.delete(f"{self.url}/admin/faults", headers=AUTHORISED, timeout=5)
 
     def effects(self, kind: str, reference: str) -> list[dict[str, object]]:
-        """What was really done under a reference."""
+        """Return what was really done under a reference."""
         answer = requests.get(
             f"{self.url}/admin/effects", params={"reference": reference}, headers=AUTHORISED, timeout=5
         )
@@ -122,7 +122,7 @@ class Sandbox:
         requests.post(f"{self.url}{path}", headers=AUTHORISED | {"Idempotency-Key": path}, timeout=5)
 
     def webhooks(self) -> list[dict[str, object]]:
-        """The webhooks owed and delivered."""
+        """Return the webhooks owed and delivered."""
         answer = requests.get(f"{self.url}/admin/webhooks", headers=AUTHORISED, timeout=5)
         return list(answer.json()["data"])
 
@@ -142,7 +142,7 @@ class Sandbox:
 
 @contextmanager
 def running_sandbox(store: Path, webhook_url: str, port: int | None = None) -> Iterator[Sandbox]:
-    """The sandbox on a free loopback port, ready for requests."""
+    """Yield the sandbox on a free loopback port, ready for requests."""
     port = port or free_port()
     environment = os.environ | {
         "SANDBOX_API_KEY": API_KEY,
@@ -165,7 +165,7 @@ def running_sandbox(store: Path, webhook_url: str, port: int | None = None) -> I
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on."""
+    """Return a loopback port nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

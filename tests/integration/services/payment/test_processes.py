@@ -27,7 +27,7 @@ def write_key(path: Path, key: SigningKey) -> None:
 
 @contextmanager
 def running(environment: dict[str, str], command: str) -> Iterator[None]:
-    """One of payment's processes."""
+    """Run one of payment's processes."""
     process = subprocess.Popen([sys.executable, "-m", "services.payment.main", command], env=environment)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The provider's adapter tells "never" from "not now", and believes no answer that it cannot read."""
+"""The provider's adapter distinguishes permanent from temporary failures, and refuses answers that it cannot read."""
 
 import json
 import socket
@@ -38,7 +38,7 @@ def new_checkout() -> Checkout:
 
 @contextmanager
 def provider_answering(answer: bytes) -> Iterator[str]:
-    """A provider that sends these bytes to whoever asks, then hangs up."""
+    """Run a provider that sends these bytes to each caller, then hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""A restored database does nothing twice: effects have derived ids, and the provider is asked before it is told."""
+"""A restored database does nothing twice: effects have derived ids, and the provider is queried before each effect."""
 
 import uuid
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.support.engines import Database
 
 
 def restored(world: World, database: Database, backup: AsNew) -> None:
-    """Bring the database's rows back to the backup; by then the provider has forgotten its keys."""
+    """Bring the database's rows back to the backup; by then the provider's idempotency keys have expired."""
     assert backup.restore(database.superuser_url)
     world.pool.check()
     world.sandbox.forget_keys()
@@ -74,7 +74,7 @@ def ask_for_refunds(
     return due
 
 
-def test_refund_known_under_another_id_is_answered_and_not_made_again(world: World) -> None:
+def test_refund_known_under_another_id_is_answered_and_not_repeated(world: World) -> None:
     """The first id is a random one of earlier code; the restored application derives another."""
     renewal_id, item_id = world.captured(), ItemId(uuid.uuid4())
     before, after, later = (refund_due(renewal_id, 100_000, item_id=item_id) for _ in range(3))

@@ -21,7 +21,7 @@ NAME = "api.ecert.localhost"
 
 
 def write_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed server certificate and its key."""
+    """Return a self-signed server certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webhook test")])
     now = datetime.now(UTC)

@@ -87,7 +87,7 @@ class World(BaseWorld):
         return True
 
     def submitted(self, **changes: Any) -> RenewalId:
-        """A renewal that waits for its money."""
+        """Return a renewal that waits for its money."""
         event = renewal_submitted(now=self.clock(), **changes)
         self.handle(event)
         return event.renewal_id
@@ -99,23 +99,23 @@ class World(BaseWorld):
         return work.refund_next(self.pool, self.adapter(), clock=self.clock)
 
     def work(self) -> None:
-        """Everything that is due now."""
+        """Work everything that is due now."""
         while self.capture_next() or self.refund_next():
             pass
 
     def work_later(self, minutes: int = 6) -> None:
-        """Everything that comes due in the next minutes."""
+        """Work everything that becomes due in the next minutes."""
         self.later += timedelta(minutes=minutes)
         self.work()
 
     def access(self, **changes: str) -> dict[str, str]:
-        """The headers of a signed-in AR."""
+        """Return the headers of a signed-in AR."""
         claims = {"sub": "ar-1", "subscriber_id": "sub-1", "certificate_sha256": CERTIFICATE, "role": "ar"} | changes
         token = sign(claims, kind=TokenKind.ACCESS, key=self.identity_key, now=self.clock(), issuer="identity")
         return {"Authorization": f"Bearer {token}"}
 
     def authorisation(self, for_renewal: RenewalId, /, **changes: str) -> str:
-        """What identity gives an AR whose certificate it has just checked again."""
+        """Return what identity gives an AR whose certificate it has just checked again."""
         claims = {
             "sub": "ar-1",
             "subscriber_id": "sub-1",
@@ -130,7 +130,7 @@ class World(BaseWorld):
     def ask_for_checkout(
         self, renewal_id: RenewalId, *, authorisation: str | None = None, key: str | None = None, **caller: str
     ) -> TestResponse:
-        """POST /payment/v1/checkouts."""
+        """Return POST /payment/v1/checkouts."""
         return self.http.post(
             "/payment/v1/checkouts",
             json={
@@ -141,14 +141,14 @@ class World(BaseWorld):
         )
 
     def checkout_url(self, renewal_id: RenewalId) -> str:
-        """The open checkout page of a renewal."""
+        """Return the open checkout page of a renewal."""
         answer = self.ask_for_checkout(renewal_id)
         assert answer.status_code == 200, answer.text
         url: str = answer.get_json()["checkout_url"]
         return url
 
     def paid(self, **changes: Any) -> RenewalId:
-        """A renewal whose AR has paid at the provider's page; nobody here knows yet."""
+        """Return a renewal whose AR has paid at the provider's page; nobody here knows yet."""
         renewal_id = self.submitted(**changes)
         self.sandbox.press(self.checkout_url(renewal_id), "pay")
         return renewal_id
@@ -167,7 +167,7 @@ class World(BaseWorld):
         return state
 
     def checkout_ids(self, renewal_id: RenewalId) -> list[str]:
-        """Our references at the provider, oldest first."""
+        """Return our references at the provider, oldest first."""
         return [
             str(row[0])
             for row in self.rows(
@@ -178,13 +178,13 @@ class World(BaseWorld):
         ]
 
     def captures(self, renewal_id: RenewalId) -> list[dict[str, object]]:
-        """What the provider really captured for a renewal."""
+        """Return what the provider really captured for a renewal."""
         return [effect for one in self.checkout_ids(renewal_id) for effect in self.sandbox.effects("capture", one)]
 
     def post_webhook(
         self, reference: str, *, webhook_id: str = "msg_1", secret: str = NEW_SECRET, **changes: Any
     ) -> TestResponse:
-        """POST a webhook as the provider does; changes spoil it."""
+        """Return POST a webhook as the provider does; changes spoil it."""
         body = changes.pop("body", None) or webhook_body(reference)
         headers = webhook_headers(body, webhook_id, self.clock(), secret) | changes
         return self.http.post("/payment/v1/provider-webhooks", data=body, headers=headers)

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself breaks off in the middle of a batch, a deadlock or a statement that takes too long."""
+"""Batches that PostgreSQL itself breaks off: a deadlock or a statement that takes too long."""
 
 import contextlib
 import threading
@@ -29,7 +29,7 @@ Trouble = Callable[[Tx, str], object]
 
 
 def deadlock(tx: Tx, url: str) -> None:
-    """Wait for a lock whose holder then waits for ours; PostgreSQL ends whoever has waited longest."""
+    """Wait for a lock whose holder then waits for ours; PostgreSQL ends the session that has waited longest."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(1)")
     with psycopg.connect(url) as other:
         other.execute("SELECT pg_advisory_xact_lock(2)")
@@ -52,32 +52,32 @@ def cross(other: psycopg.Connection[Any], url: str) -> None:
 
 
 def slowness(tx: Tx, url: str) -> None:
-    """A statement that is not done in its time."""
+    """Run a statement beyond the timeout."""
     tx.conn.execute("SET LOCAL statement_timeout = '50ms'")
     tx.conn.execute("SELECT pg_sleep(5)")
 
 
 def read_only(tx: Tx, url: str) -> None:
-    """A primary that is one no more: the connection stays, and nothing can be written."""
+    """Make the primary read-only: the connection stays, and nothing can be written."""
     tx.conn.execute("SELECT set_config('transaction_read_only', 'on', true)")
     tx.conn.execute("UPDATE inbox SET held_reason = held_reason")
 
 
 def idle_too_long(tx: Tx, url: str) -> None:
-    """The server ends a session that keeps a transaction open and does nothing."""
+    """Let the server end a session that is idle in a transaction."""
     tx.conn.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
     time.sleep(0.3)  # longer than the server's limit
     tx.conn.execute("SELECT 1")
 
 
 def too_long(tx: Tx, url: str) -> None:
-    """The server ends a transaction that takes too long."""
+    """Let the server end a transaction that takes too long."""
     tx.conn.execute("SET LOCAL transaction_timeout = '50ms'")
     tx.conn.execute("SELECT pg_sleep(5)")
 
 
 def ended(tx: Tx, url: str) -> None:
-    """The server, or an operator, ends the session."""
+    """Terminate the session, as the server or an operator does."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", (tx.conn.info.backend_pid,))
     tx.conn.execute("SELECT pg_sleep(5)")

@@ -50,7 +50,7 @@ def announce(pool: Pool, *keys: RenewalId) -> None:
 
 
 def rows(pool: Pool) -> list[Envelope]:
-    """The whole outbox, oldest first."""
+    """Return the whole outbox, oldest first."""
     with pool.connection() as conn:
         return [envelope_of(row) for row in conn.execute(f"SELECT {ENVELOPE} FROM outbox ORDER BY id").fetchall()]
 
@@ -68,7 +68,7 @@ def head(pool: Pool) -> int:
 
 @dataclass
 class Kafka:
-    """Keeps what it is sent and fails as told, by number."""
+    """Keeps what it is sent and fails as configured, by number."""
 
     failures: dict[int, Exception] = field(default_factory=dict)
     records: list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Kafka:
         return _Future(self.failures.get(len(self.records) - 1))
 
     def close(self, timeout: float) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
 
 @dataclass

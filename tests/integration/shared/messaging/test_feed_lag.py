@@ -1,4 +1,4 @@
-"""How far the feed's readers are behind, as its writer sees it on the real broker."""
+"""Lag of the feed's readers, as its writer reads it from the real broker."""
 
 import contextlib
 import dataclasses
@@ -31,7 +31,7 @@ def feed(kafka: Kafka) -> Kafka:
 
 
 def commit(kafka: Kafka, principal: str, group: str, partition: int, ahead: int) -> None:
-    """The group has worked on so many records of a partition."""
+    """Commit offsets as if the group had read so many records of a partition."""
     with contextlib.closing(KafkaConsumer(**kafka.settings(principal), group_id=group)) as consumer:
         place = TopicPartition(FEED.value, partition)
         at = consumer.beginning_offsets([place])[place] + ahead
@@ -39,7 +39,7 @@ def commit(kafka: Kafka, principal: str, group: str, partition: int, ahead: int)
 
 
 def settings(kafka: Kafka, address: str) -> KafkaSettings:
-    """As issuance's relay is told."""
+    """Return the settings of issuance's relay."""
     return KafkaSettings(
         bootstrap_servers=address,
         security_protocol="SASL_PLAINTEXT",
@@ -53,7 +53,7 @@ def settings(kafka: Kafka, address: str) -> KafkaSettings:
 
 
 def figures() -> dict[tuple[str, str], float]:
-    """What the gauge says, by reader and group."""
+    """Return what the gauge says, by reader and group."""
     return {
         (sample.labels["reader"], sample.labels["group"]): sample.value
         for metric in REGISTRY.collect()

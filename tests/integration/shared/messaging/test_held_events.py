@@ -32,13 +32,13 @@ def event_of(record: Record) -> str:
 
 
 def skip(pool: Pool, apply: Applier, place: Place, *, actor: str, reason: str, event: str | None = None) -> int:
-    """Leave an event out, as two persons have decided; the key's last sequence afterwards."""
+    """Skip an event with four-eyes approval. Returns the key's last sequence afterwards."""
     with transaction(pool, clock=apply.clock) as tx:
         return held_commands.skip(tx, apply, place, actor=actor, reason=reason, event=event)
 
 
 def event_applied(pool: Pool, writer: Writer, sequence: int) -> str:
-    """The id of the key's last event, which has this number."""
+    """Return the id of the key's last event, which has this number."""
     with pool.connection() as conn:
         return str(inbox.lock(conn, place(writer))[1]) if inbox.lock(conn, place(writer))[0] == sequence else "another"
 

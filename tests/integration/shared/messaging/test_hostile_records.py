@@ -63,7 +63,7 @@ def test_record_that_the_database_refuses_is_held_and_delays_no_other(
 
 def test_event_of_another_writer_is_held(pool: Pool, deliver: Deliver, applied: Applied, writer: Writer) -> None:
     first = writer.record(1)
-    deliver(dataclasses.replace(first, topic=Topic.MAILING))  # mailing's rights, payment's word
+    deliver(dataclasses.replace(first, topic=Topic.MAILING))  # mailing's rights, payment's event
     deliver(dataclasses.replace(with_header(first, "ce_type", CertificateIssued.TYPE.encode()), topic=Topic.MAILING))
     assert applied(writer) == []
     assert [(each.place.topic, each.reason) for each in held_commands.list_held(pool, "application")] == [

@@ -1,4 +1,4 @@
-"""The outbox and the relay's batch on a real PostgreSQL, with a Kafka that fails as told."""
+"""The outbox and the relay's batch on a real PostgreSQL, with a Kafka that fails as configured."""
 
 import threading
 import uuid

@@ -36,12 +36,12 @@ DEAD = 3
 
 
 def partition(key: str) -> int:
-    """Kafka's own choice."""
+    """Return Kafka's own choice."""
     return int(murmur2(key.encode()) & 0x7FFFFFFF) % PARTITIONS
 
 
 def new_key(*, dead: bool = False) -> RenewalId:
-    """A renewal of the partition that cannot be written, or of any other."""
+    """Return a renewal of the partition that cannot be written, or of any other."""
     while True:
         key = RenewalId(uuid.uuid4())
         if (partition(str(key)) == DEAD) is dead:
@@ -92,7 +92,7 @@ class Pending:
 
 @dataclass
 class Broker:
-    """A producer that gives up after so many seconds for one partition, and fails as told for a topic or a value."""
+    """A producer that gives up after so many seconds for one partition, or fails by order for a topic or a value."""
 
     seconds: float = 1.5
     mended: bool = False
@@ -114,7 +114,7 @@ class Broker:
         return Pending(0.0, None)
 
     def close(self, timeout: float) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
 
 def test_lane_of_a_key_is_its_partition(pool: Pool) -> None:

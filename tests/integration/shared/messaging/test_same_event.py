@@ -1,4 +1,4 @@
-"""Which event it is: by its number and id, or by its bytes, never by its place in a topic that can be made again."""
+"""Identity of an event: its number and id, or its bytes, never its offset, because a topic can be re-created."""
 
 import dataclasses
 import uuid
@@ -21,7 +21,7 @@ Change = Callable[[Record], Record]
 
 
 def elsewhere(record: Record) -> Record:
-    """The same record in a topic that was made again."""
+    """Return the same record in a topic that was re-created."""
     return dataclasses.replace(record, partition=record.partition + 1, offset=1)
 
 
@@ -120,7 +120,7 @@ def test_last_ids_of_a_key_are_stored(pool: Pool, deliver: Deliver, writer: Writ
 def test_event_applied_by_the_previous_release_makes_no_conflict(
     pool: Pool, deliver: Deliver, applied: Applied, writer: Writer
 ) -> None:
-    """It raises the number and the last id only, in the same database and beside the new release."""
+    """The earlier release raises the number and the last id only, in the same database and beside the new release."""
     deliver(*map(writer.record, [1, 2]))
     third = writer.record(3)
     with pool.connection() as conn:

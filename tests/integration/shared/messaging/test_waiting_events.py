@@ -109,7 +109,7 @@ Take = Callable[..., bool]
 
 @pytest.fixture
 def take(pool: Pool, timed: Applier, client: Client) -> Iterator[Take]:
-    """Give the loop one batch; True if its offsets were committed, False if it waits with all in hand."""
+    """Give the loop one batch; True if its offsets were committed, False if it waits with all fetched events."""
     loop = Consumer(client, pool, timed, client.stop)
 
     def run(*records: Record) -> bool:

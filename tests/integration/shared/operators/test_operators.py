@@ -1,4 +1,4 @@
-"""The operators' API on a real database: what the desk's word opens, and that leaving out takes two persons."""
+"""The operators' API on a real database: what the desk's token permits, and that a skip needs four-eyes approval."""
 
 import base64
 import tracemalloc
@@ -47,7 +47,7 @@ def app(pool: Pool, apply: Applier) -> flask.Flask:
 
 
 def word(action: str, staff: Staff = YIP, *, service: str = "application", **changes: Any) -> dict[str, str]:
-    """The desk's word, and a key for a command."""
+    """Return the desk's word, and a key for a command."""
     made = token(staff, service=service, action=action, key=signing_key("desk"), now=changes.get("now", NOW))
     return {"Authorization": f"Bearer {made}", "Idempotency-Key": changes.get("key") or uuid.uuid4().hex}
 
@@ -184,7 +184,7 @@ def test_repeated_redrive_applies_nothing_twice(client: FlaskClient, stuck: Writ
 
 
 def proposed(client: FlaskClient, staff: Staff = YIP) -> tuple[int, str]:
-    """The event that is stuck, and a proposal to leave it out."""
+    """Return the event that is stuck, and a proposal to skip it."""
     parked_id = held_of(client)[0]["id"]
     answer = post(client, f"held-events/{parked_id}/skip-proposals", operator_api.PROPOSE_SKIP, staff, "it is forged")
     assert answer.status_code == 201

@@ -1,4 +1,4 @@
-"""What `work` reads for the platform: every service's figures on its own tables, and how they are taken."""
+"""Gauges that `work` exports: every service's figures on its own tables, and how they are taken."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -76,5 +76,5 @@ def test_gauges_are_queried_once_per_interval(pool: Pool) -> None:
 
 
 def value(name: str, **labels: str) -> float | None:
-    """What the metrics page would say."""
+    """Return what the metrics page would say."""
     return REGISTRY.get_sample_value(name, labels)

@@ -13,7 +13,7 @@ SELECT nextval(pg_get_serial_sequence('outbox', 'id'))"""
 
 
 def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables, and where every sequence stands."""
+    """Return all rows of all tables, and where every sequence stands."""
     with psycopg.connect(database.superuser_url) as conn:
         tables = [name for (name,) in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         found = {table: conn.execute(f"SELECT * FROM {table}".encode()).fetchall() for table in sorted(tables)}
@@ -22,7 +22,7 @@ def contents(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 
 def use(postgres: Postgres, change: str) -> tuple[Database, Database]:
-    """A database in which this was done, and the next one."""
+    """Return a database in which this was done, and the next one."""
     with postgres.database("issuance") as first, psycopg.connect(first.superuser_url) as conn:
         conn.execute(change.encode())
         conn.commit()

@@ -203,7 +203,7 @@ def impatient(common: Callable[..., dict[str, object]], *given: object, bootstra
         (KafkaConnectionError, "kafka-unavailable"),
     ],
 )
-def test_failed_rewind_is_refused_in_one_line(
+def test_failed_offset_reset_is_refused_in_one_line(
     service: Service, error: type[KafkaError], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*given: object, **options: object) -> int:

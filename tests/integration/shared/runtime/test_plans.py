@@ -56,7 +56,7 @@ UNREADABLE: Final = {
 
 
 def statements(service: str) -> Iterator[Statement]:
-    """All of a service's own, or of what every service shares; readings and pruning, too."""
+    """Yield all of a service's own, or of what every service shares; readings and pruning, too."""
     files = SHARED if service == "shared" else sorted(FOLDERS[service].rglob("*.py"))
     for path in files:
         if "sandbox" not in path.parts and ".execute" in path.read_text():
@@ -75,7 +75,7 @@ def statements(service: str) -> Iterator[Statement]:
 
 
 def desk_lists() -> Iterator[Statement]:
-    """The desk's lists, their first page and a later one."""
+    """Yield the desk's lists, their first page and a later one."""
     for standing, (condition, keyset) in reading._LISTS.items():
         for follows in ("", f"AND {keyset.follows(reading._AFTER)}"):
             rest = f"WHERE {condition} {follows} {keyset.order} LIMIT 26"
@@ -87,7 +87,7 @@ def desk_lists() -> Iterator[Statement]:
 
 
 def explained(conn: psycopg.Connection[Any], statement: Statement) -> dict[str, Any] | None:
-    """The generic plan; None of what has no plan."""
+    """Return the generic plan; None of what has no plan."""
     # A plan that is made with the values knows how few rows are wanted.
     text = re.sub(r"LIMIT \$\d+", "LIMIT 100", statement.numbered())
     if not re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", text, re.I):

@@ -34,7 +34,7 @@ OWN_TASK: Final = {("identity", "crls"): identity_work.KEEP}
 
 
 def classes(section: str) -> dict[str, str]:
-    """The retention classes that the page gives the tables of a database, or of every database."""
+    """Return the retention classes that the page gives the tables of a database, or of every database."""
     [text] = re.findall(rf"^## {section}$(.*?)(?=^## |\Z)", DATA.read_text(), re.M | re.S)
     rows = re.findall(r"^\| ([a-z_]+) \| ([^|]+) \|", text, re.M)
     return {table: kind for table, kind in rows if table != "table"}

@@ -30,7 +30,7 @@ blp = Blueprint("small", __name__)
 
 
 class NoteSchema(Schema):
-    """What a note is made of."""
+    """Fields of a note."""
 
     text = fields.String(required=True)
     seconds = fields.Float(load_default=0.0)
@@ -91,12 +91,12 @@ def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
 @blp.get("/notes/<uuid:note_id>")  # type: ignore[untyped-decorator]
 @refuses(TooSad)
 def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
-    """There are none."""
+    """Return there are none."""
     raise TooSad(str(note_id))
 
 
 def make_app(pool: Pool) -> flask.Flask:
-    """The app, as a service's main.py builds it."""
+    """Return the app, as a service's main.py builds it."""
     return request.create_app(
         "small",
         blueprints=[blp],

@@ -32,7 +32,7 @@ class Server:
     folder: Path
 
     def ask(self, who: str | None, path: str = NOTHING) -> int:
-        """The answer's status for whoever holds WHO.pem. Raises OSError if it is turned away."""
+        """Return the answer's status for the certificate WHO.pem. Raises OSError if it is refused."""
         context = ssl.create_default_context(cafile=str(self.folder / "services-ca.pem"))
         if who is not None:
             context.load_cert_chain(self.folder / f"{who}.pem", self.folder / f"{who}.key")
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> local_pki.PKI:
-    """What the gateway shows to the public."""
+    """Certificate that the gateway shows to the public."""
     made = local_pki.PKI(tmp_path_factory.mktemp("pki"))
     local_pki.create(made, dict.fromkeys(local_pki.PASSWORDS, "password"), now=datetime.now(UTC))
     return made
@@ -111,7 +111,7 @@ def test_only_the_gateway_can_connect(server: Server) -> None:
 
 @contextmanager
 def envoy(server: Server, pki: local_pki.PKI, *, client: str, services_ca: str) -> Iterator[Client]:
-    """The real gateway, with this server for every service."""
+    """Yield the real gateway, with this server for every service."""
     folder = server.folder
     network = Network(
         addresses=dict.fromkeys(BACKENDS, ("localhost", server.port)),

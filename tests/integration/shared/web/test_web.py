@@ -152,7 +152,7 @@ def test_only_one_of_concurrent_multi_step_requests_with_one_key_runs(
     with ThreadPoolExecutor() as threads:
         answers = sorted(threads.map(send, texts), key=lambda answer: answer.status_code)
     assert answers[0].status_code == 201
-    # Two that look the key up in the same instant: one of them is told to come again, whatever its body.
+    # Two that look the key up in the same instant: one of them gets a 409, whatever its body.
     assert {problem(answer) for answer in answers[1:]} <= {refused, (409, "idempotency-key-in-use")}
     assert notes(pool) == 1
 

@@ -1,4 +1,4 @@
-"""What staff type or paste, and what it may mean."""
+"""Search texts that staff type or paste, and their meanings."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What the kit's tests have in common."""
+"""Fixtures of the kit's tests."""
 
 import pytest
 

@@ -20,12 +20,12 @@ KEY = signing_key("feed")
 
 
 def signed(event: Envelope) -> Envelope:
-    """With the feed's signature over what it says."""
+    """Return the envelope with the feed's signature."""
     return replace(event, signature=feed_signature.sign(event, KEY))
 
 
 def at(position: int, event: Event | None = None, *, renewal: int = 0, sequence: int | None = None) -> Envelope:
-    """The feed's event at a position; by default the only one of a renewal of its own."""
+    """Return the feed's event at a position; by default the only one of a renewal of its own."""
     what = event or IssuanceWithheld(renewal_id=RenewalId(uuid.UUID(int=renewal or position)))
     return signed(
         Envelope(
@@ -44,7 +44,7 @@ def at(position: int, event: Event | None = None, *, renewal: int = 0, sequence:
 
 
 def keys() -> KeyRing:
-    """The published ones."""
+    """Return the published ones."""
     return KeyRing(lambda: key_set("feed"))
 
 
@@ -69,12 +69,12 @@ class Given:
         self.done = {position for position in range(1, 2000) if is_done(position)}
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
 
 @dataclass
 class Worked:
-    """What was worked, in order."""
+    """Processed events, in order."""
 
     events: list[int] = field(default_factory=list)
     findings: list[tuple[str, int | None]] = field(default_factory=list)

@@ -57,7 +57,7 @@ def revoked(serial: str) -> CertificateRevoked:
 
 @pytest.fixture
 def export(tmp_path: Path) -> Callable[..., str]:
-    """What is exported once these events were followed."""
+    """Export after these events were followed."""
 
     def run(*events: Event) -> str:
         state = State(tmp_path / "state", FEED, baseline=None)

@@ -25,7 +25,7 @@ from tests.unit.backoffice.kit.feed import BEGAN, Given, Worked, at, keys, signe
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -265,7 +265,7 @@ def test_unavailable_key_set_loses_no_event(state: State) -> None:
 
 
 def test_replay_reports_events_forged_or_lost_since(state: State) -> None:
-    """What was good when it was booked; a position that never came is not named again."""
+    """Findings on events that were good when they were recorded; a position that never came is not named again."""
     reader(state, Given([[at(1), at(2), at(3), at(5)]], complete=True), Worked()).turn()
     served = HTTP(at(1), replace(at(2), data=b"{}"), at(5))
     options, worked = Namespace(since=BEGAN, from_serial=None), Worked()

@@ -31,7 +31,7 @@ def _two_refunds(world: World) -> None:
 
 
 def _refund(world: World, **changed: object) -> None:
-    """A refund of an item that got no certificate; `changed` in payment's row."""
+    """Add a refund of an item that got no certificate; `changed` in payment's row."""
     world.add("application", "item", id="i2", renewal_id=RENEWAL, state="refused", serial=None, amount_minor=1000)
     refund_made(world, "r1", item="i2")
     world.one("payment", "refund", id="r1").update(changed)
@@ -193,7 +193,7 @@ def test_reconciliation_of_a_planted_divergence_names_its_kind_and_renewal(
 
 
 def test_reconciliation_of_a_renewal_under_way_names_nothing(tmp_path: Path) -> None:
-    """Whatever is younger than the horizon may not have reached the others yet."""
+    """Records younger than the horizon may not have reached the others yet."""
     world = good(tmp_path)
     just_now = (NOW - timedelta(minutes=1)).isoformat()
     event = {**world.one("application", "event", sequence=3), "id": "y", "sequence": 4, "time": just_now, "sent": False}

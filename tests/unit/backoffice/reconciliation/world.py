@@ -52,7 +52,7 @@ class World:
     taken_at: dict[str, datetime] = field(default_factory=dict)
 
     def one(self, said_by: str, record: str, **having: object) -> Row:
-        """The one record that has these fields."""
+        """Return the one record that has these fields."""
         found = [each for each in self.rows[said_by][record] if having.items() <= each.items()]
         assert len(found) == 1, (said_by, record, having, found)
         return found[0]
@@ -96,7 +96,7 @@ def keys() -> dict[str, KeySet]:
 
 
 def good(folder: Path) -> World:
-    """Everything agrees."""
+    """Return everything agrees."""
     world = World(folder=folder)
     world.rows = deepcopy(_own())
     for service in SERVICES:
@@ -190,7 +190,7 @@ def _booking(booking: str, refund: str | None, amount: int) -> Row:
 
 
 def refund_made(world: World, refund: str, *, item: str | None = ITEM, amount: int = 1000) -> None:
-    """Money that went back, as all four say it."""
+    """Add a refund to the records of all four services."""
     due = {"id": refund, "renewal_id": RENEWAL, "item_id": item, "amount_minor": amount, "refunded_at": LONG_AGO}
     world.add("application", "refund", **due, due_at=LONG_AGO)
     world.add("payment", "refund", **due, payment_id="p", state="refunded", created_at=LONG_AGO, asked_as=None)

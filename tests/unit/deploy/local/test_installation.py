@@ -1,4 +1,4 @@
-"""What an installation keeps, and what it refuses to start with."""
+"""State of an installation, and reasons to refuse a start."""
 
 import os
 import socket

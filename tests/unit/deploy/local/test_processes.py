@@ -1,4 +1,4 @@
-"""The process table, what each process is told, and how supervisord reads it."""
+"""The process table, each process's environment, and how supervisord reads it."""
 
 import importlib
 from pathlib import Path

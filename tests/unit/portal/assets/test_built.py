@@ -1,4 +1,4 @@
-"""What is committed under portal/static and the desk's: small, self-contained, and what the sources give."""
+"""Committed files under portal/static and the desk's: small, self-contained, and what the sources give."""
 
 import gzip
 import json

@@ -176,7 +176,7 @@ def write(**changes: Any) -> document.Document:
 
 
 def canonical(value: Any) -> str:
-    """RFC 8785 for what our documents hold, written anew: members sorted by UTF-16, shortest escapes."""
+    """Return RFC 8785 for what our documents hold, reimplemented: members sorted by UTF-16, shortest escapes."""
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(name)}:{canonical(each)}" for name, each in members) + "}"

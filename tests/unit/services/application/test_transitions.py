@@ -115,7 +115,7 @@ def item(state: ItemState) -> Item:
 
 
 def event(kind: type[Event]) -> Event:
-    """Only the kind matters to a table."""
+    """Return only the kind matters to a table."""
     made = object.__new__(kind)
     object.__setattr__(made, "renewal_id", RENEWAL_ID)
     return made
@@ -207,7 +207,7 @@ def test_ended_item_has_no_transition() -> None:
 
 
 def test_money_and_certificate_exclude_each_other() -> None:
-    """What is paid back can get no certificate, what has one cannot be paid back."""
+    """A refunded item can get no certificate, and one with a certificate cannot be refunded."""
     for state in (T.REFUSED, T.WITHHELD):
         assert (state, CertificateIssued) in CONTRADICTIONS
     for state, kind in itertools.product((T.ISSUED, T.ACCEPTED), (IssuanceRefused, IssuanceWithheld)):

@@ -22,18 +22,18 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @functools.cache
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
-    """One key per name, made once a run."""
+    """Return one key per name, made once a run."""
     return rsa.generate_private_key(public_exponent=65_537, key_size=bits)
 
 
 @functools.cache
 def ec_key(name: str, curve: type[ec.EllipticCurve] = ec.SECP256R1) -> ec.EllipticCurvePrivateKey:
-    """One key per name, made once a run."""
+    """Return one key per name, made once a run."""
     return ec.generate_private_key(curve())
 
 
 def name(common_name: str, organisation: str = "Example CA", *units: str) -> x509.Name:
-    """A subject laid out as on Hongkong Post certificates: C, O, OUs, CN."""
+    """Return a subject laid out as on Hongkong Post certificates: C, O, OUs, CN."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),
@@ -45,7 +45,7 @@ def name(common_name: str, organisation: str = "Example CA", *units: str) -> x50
 
 
 def key_usage(*uses: str) -> x509.KeyUsage:
-    """A keyUsage extension with these bits."""
+    """Return a keyUsage extension with these bits."""
     every = (
         "digital_signature",
         "content_commitment",
@@ -102,7 +102,7 @@ def make_ca(
     policies: tuple[ObjectIdentifier, ...] | None = None,
     extra: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> CA:
-    """A root, or with `by` a sub-CA, of any policy unless others are named; the key goes with the name."""
+    """Return a root, or with `by` a sub-CA, of any policy unless others are named; the key goes with the name."""
     if policies is None:
         policies = (ANY_POLICY,) if by else ()
     own_key = key or rsa_key(common_name)
@@ -131,7 +131,7 @@ def make_ca(
 
 @dataclass(frozen=True, kw_only=True)
 class Leaf:
-    """What an e-Cert (Organisational) says; the defaults are a good one."""
+    """Content of an e-Cert (Organisational); the defaults are valid."""
 
     subject: x509.Name = field(
         default_factory=lambda: name(
@@ -155,7 +155,7 @@ class Leaf:
 
 
 def issue(ca: CA, leaf: Leaf | None = None, *, signed_by: Key | None = None) -> Holder:
-    """An e-Cert by this CA."""
+    """Return an e-Cert by this CA."""
     leaf = leaf or Leaf()
     key = leaf.key or rsa_key("holder")
     builder = (
@@ -193,7 +193,7 @@ def _extensions(ca: CA, leaf: Leaf, key: Key) -> list[tuple[x509.ExtensionType, 
 
 @dataclass(frozen=True, kw_only=True)
 class CRL:
-    """What a CRL says; the defaults are a good, full, empty one."""
+    """Content of a CRL; the defaults are a valid, complete, empty one."""
 
     number: int | None = 1
     this_update: datetime = NOW - timedelta(hours=1)
@@ -209,7 +209,7 @@ class CRL:
 
 
 def make_crl(ca: CA, crl: CRL | None = None, *, signed_by: Key | None = None) -> bytes:
-    """The DER of a CRL by this CA."""
+    """Return the DER of a CRL by this CA."""
     crl = crl or CRL()
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -250,13 +250,13 @@ class World:
     holder: Holder
 
     def crls(self, *revoked: int) -> tuple[bytes, bytes, bytes]:
-        """Good CRLs of the three; the sub-CA's names `revoked`."""
+        """Return good CRLs of the three; the sub-CA's names `revoked`."""
         return make_crl(self.root), make_crl(self.sub, CRL(revoked=revoked)), make_crl(self.sibling)
 
 
 @functools.cache
 def world() -> World:
-    """The same one all through a run."""
+    """Return the same one all through a run."""
     root = make_ca("Example Root CA 2")
     sub = make_ca("Example e-Cert CA 2 - 17", by=root, path_length=0)
     sibling = make_ca("Example e-Cert CA 2 - 15", by=root, path_length=0)

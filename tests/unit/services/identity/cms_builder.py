@@ -24,23 +24,23 @@ DOCUMENT = b'{"purpose":"hk.ecert.renewal-application.v1"}'
 
 
 def attribute(kind: str, *values: Any) -> cms.CMSAttribute:
-    """One attribute with these values."""
+    """Return one attribute with these values."""
     return cms.CMSAttribute({"type": kind, "values": list(values)})
 
 
 def as_asn1(holder: Holder) -> x509.Certificate:
-    """The holder's certificate for asn1crypto."""
+    """Return the holder's certificate for asn1crypto."""
     return x509.Certificate.load(holder.der)
 
 
 def signing_certificate(holder: Holder, **changes: Any) -> cms.CMSAttribute:
-    """signingCertificateV2 for this certificate; `changes` replace its fields."""
+    """Return signingCertificateV2 for this certificate; `changes` replace its fields."""
     entry = {"cert_hash": hashlib.sha256(holder.der).digest(), **changes}
     return attribute("signing_certificate_v2", tsp.SigningCertificateV2({"certs": [tsp.ESSCertIDv2(entry)]}))
 
 
 def issuer_serial(holder: Holder, serial: int | None = None) -> tsp.IssuerSerial:
-    """The optional second half of an ESSCertIDv2."""
+    """Return the optional second half of an ESSCertIDv2."""
     certificate = as_asn1(holder)
     names = [x509.GeneralName("directory_name", certificate.issuer)]
     return tsp.IssuerSerial({"issuer": names, "serial_number": serial or certificate.serial_number})
@@ -48,7 +48,7 @@ def issuer_serial(holder: Holder, serial: int | None = None) -> tsp.IssuerSerial
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """How to sign; the defaults make a signature that the profile accepts."""
+    """Options of a signature; the defaults make one that the profile accepts."""
 
     document: bytes = DOCUMENT
     digest: str = "sha256"
@@ -64,7 +64,7 @@ class Sign:
 
 
 def sign(holder: Holder, how: Sign | None = None, **changes: Any) -> bytes:
-    """The DER of a detached SignedData by this holder."""
+    """Return the DER of a detached SignedData by this holder."""
     how = replace(how or Sign(), **changes)
     signer = how.change_signer(_signer(holder, how))
     signed_data = cms.SignedData(
@@ -81,7 +81,7 @@ def sign(holder: Holder, how: Sign | None = None, **changes: Any) -> bytes:
 
 
 def attributes_of(holder: Holder, how: Sign) -> Attributes:
-    """The attributes that the profile asks for."""
+    """Return the attributes that the profile asks for."""
     found = [
         attribute("content_type", "data"),
         attribute("signing_time", cms.Time("utc_time", core.UTCTime(how.when))),
@@ -126,7 +126,7 @@ def _name(algorithm: Any) -> str:
 
 
 def pss(digest: str, mask: str | None = None, salt: int | None = None) -> dict[str, Any]:
-    """RSASSA-PSS parameters, agreeing unless told otherwise."""
+    """Return RSASSA-PSS parameters, in agreement unless given otherwise."""
     return {
         "hash_algorithm": {"algorithm": digest},
         "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": mask or digest}},
@@ -135,7 +135,7 @@ def pss(digest: str, mask: str | None = None, salt: int | None = None) -> dict[s
 
 
 def signature(holder: Holder, message: bytes, how: Sign) -> bytes:
-    """The signature value alone."""
+    """Return the signature value alone."""
     digest = HASHES[how.digest]
     if isinstance(holder.key, ec.EllipticCurvePrivateKey):
         return holder.key.sign(message, ec.ECDSA(digest))

@@ -16,12 +16,12 @@ from tests.unit.services.identity.cms_builder import DOCUMENT, Attributes, attri
 
 @functools.cache
 def other_holder() -> Holder:
-    """Another holder of the same sub-CA."""
+    """Return another holder of the same sub-CA."""
     return issue(world().sub, Leaf(key=builders.rsa_key("other")))
 
 
 def fault(signature: bytes, document: bytes = DOCUMENT, now: datetime = NOW) -> SignatureFault:
-    """Why this signature is refused."""
+    """Return why this signature is refused."""
     with pytest.raises(SignatureRefused) as caught:
         verify(signature, document, now)
     assert caught.value.reason == caught.value.fault.value
@@ -29,7 +29,7 @@ def fault(signature: bytes, document: bytes = DOCUMENT, now: datetime = NOW) -> 
 
 
 def changed_signed_data(**fields: Any) -> bytes:
-    """A signature whose SignedData has these fields in place of its own."""
+    """Return a signature whose SignedData has these fields in place of its own."""
 
     def change(signed_data: cms.SignedData) -> cms.SignedData:
         for name, value in fields.items():
@@ -40,12 +40,12 @@ def changed_signed_data(**fields: Any) -> bytes:
 
 
 def attributes_changed_to(change: Any, holder: Holder | None = None) -> bytes:
-    """A signature, good but for the attributes that were signed."""
+    """Return a signature, good but for the attributes that were signed."""
     return sign(holder or world().holder, change_attributes=change)
 
 
 def replaced(kind: str, *values: Any) -> Any:
-    """The change that gives an attribute these values, or none at all."""
+    """Return the change that gives an attribute these values, or none at all."""
 
     def change(attributes: Attributes) -> Attributes:
         kept = [each for each in attributes if each["type"].native != kind]

@@ -6,7 +6,7 @@ Place = tuple[int, int]
 
 
 def places(sample: bytes) -> list[Place]:
-    """Where each value inside `sample` starts and ends; the whole comes first."""
+    """Return where each value inside `sample` starts and ends; the whole comes first."""
     found: list[Place] = []
 
     def walk(start: int, end: int) -> None:
@@ -22,7 +22,7 @@ def places(sample: bytes) -> list[Place]:
 
 
 def replaced(sample: bytes, place: Place, value: bytes) -> bytes:
-    """`sample` with `value` at `place`, and every length round it set right."""
+    """Return `sample` with `value` at `place`, and every length round it set right."""
     start, end = place
 
     def rebuild(position: int, limit: int) -> bytes:
@@ -41,7 +41,7 @@ def replaced(sample: bytes, place: Place, value: bytes) -> bytes:
 
 
 def length(body: bytes) -> bytes:
-    """The body after its own length."""
+    """Return the body after its own length."""
     size = len(body)
     if size < 0x80:
         return bytes([size]) + body

@@ -32,14 +32,14 @@ def _pss_spellings(salt_length: int) -> Iterator[bytes]:
 
 
 def _signer_ids(certificate: x509.Certificate) -> Iterator[tuple[str, cms.SignerIdentifier]]:
-    """By issuer and serial number, or by key identifier (RFC 5652 5.3), each with its version."""
+    """Yield identifiers by issuer and serial number, or by key identifier (RFC 5652 5.3), each with its version."""
     names = {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
     yield "v1", cms.SignerIdentifier("issuer_and_serial_number", names)
     yield "v3", cms.SignerIdentifier("subject_key_identifier", core.OctetString(certificate.key_identifier))
 
 
 def spellings(signature: bytes) -> set[bytes]:
-    """Every spelling of this SHA-256 and RSA signature that means the same, itself among them."""
+    """Return every spelling of this SHA-256 and RSA signature that means the same, itself among them."""
     content = cms.ContentInfo.load(signature)["content"]
     signer = content["signer_infos"][0]
     scheme = signer["signature_algorithm"]

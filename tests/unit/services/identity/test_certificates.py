@@ -157,7 +157,7 @@ def test_issuer_that_only_has_the_name_is_refused() -> None:
 
 
 def test_unknown_sub_ca_is_refused() -> None:
-    """Nothing a client sends can complete a path: only our own intermediates do."""
+    """Only pinned intermediates complete a path, none that a client sends."""
     assert fault(world().holder, trust(intermediates=())) is CertificateFault.UNTRUSTED
 
 
@@ -213,7 +213,7 @@ def test_sub_ca_that_states_no_policy_issues_under_none() -> None:
 
 
 def renewed_sub(**changes: object) -> CA:
-    """Another certificate for the name and key of the sub-CA."""
+    """Return another certificate for the name and key of the sub-CA."""
     fields: dict[str, object] = {"by": world().root, "path_length": 0, **changes}
     return make_ca("Example e-Cert CA 2 - 17", **fields)  # type: ignore[arg-type]
 
@@ -281,7 +281,7 @@ def test_certificate_is_identified_by_the_sha_256_of_its_der() -> None:
 
 
 def with_organisation(value: bytes, brn: str = "12345678") -> bytes:
-    """An e-Cert whose organisation is exactly this encoded value, signed by the sub-CA."""
+    """Return an e-Cert whose organisation is exactly this encoded value, signed by the sub-CA."""
     template = leaf(subject=name("CHAN TAI MAN", "PLACEHOLDER", brn))
     tbs = template.certificate.tbs_certificate_bytes
     (place,) = (each for each in places(tbs) if tbs[each[0] : each[1]] == b"\x0c\x0bPLACEHOLDER")

@@ -1,4 +1,4 @@
-"""What the signature says of itself under the signature: required, single, ordered, and true."""
+"""Signed attributes: required, single, ordered, and true."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Whatever the bytes are, the verifier refuses them, unless they are the signature as it was made."""
+"""Fuzzed bytes: the verifier refuses them, unless they are the signature as it was made."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ POOL = sorted({sample[start:end] for sample, (start, end) in PLACES} | NONSENSE)
 
 
 def _uncovered(sample: bytes) -> list[Place]:
-    """The places that neither the signature nor the certificate's own vouches for."""
+    """Return the places that neither the signature nor the certificate's own vouches for."""
     content = cms.ContentInfo.load(sample)["content"]
     certificate = content["certificates"][0].chosen.dump()
     attributes = content["signer_infos"][0]["signed_attrs"].dump()

@@ -15,7 +15,7 @@ from tests.unit.services.identity.cms_builder import DOCUMENT
 
 
 def openssl_cms(folder: Path, holder: Holder, *options: str) -> bytes:
-    """What `openssl cms -sign` writes for the sample document."""
+    """Return what `openssl cms -sign` writes for the sample document."""
     (folder / "document.json").write_bytes(DOCUMENT)
     (folder / "certificate.pem").write_text(holder.pem)
     (folder / "key.pem").write_bytes(holder.key_pem)

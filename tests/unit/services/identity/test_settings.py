@@ -1,4 +1,4 @@
-"""Where a sign-in may go back to."""
+"""Addresses to which a sign-in may redirect."""
 
 import pytest
 

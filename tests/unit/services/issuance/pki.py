@@ -33,7 +33,7 @@ def authority(
     days: int = 3650,
     begins: datetime = NOW,
 ) -> x509.Certificate:
-    """A CA certificate; a root if nothing else is said."""
+    """Return a CA certificate; a root if nothing else is said."""
     public = key.public_key()
     signing = issuer_key or key
     return (
@@ -53,7 +53,7 @@ def authority(
 
 
 def ca_name(common_name: str) -> x509.Name:
-    """A CA's name as Hong Kong's is spelled."""
+    """Return a CA's name as Hong Kong's is spelled."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "HK"),
@@ -66,7 +66,7 @@ def ca_name(common_name: str) -> x509.Name:
 
 @cache
 def issuing_ca(kind: str = "rsa") -> tuple[IssuingCA, SoftwareSigner]:
-    """A sub-CA under a root, and its key."""
+    """Return a sub-CA under a root, and its key."""
     key: CAKey = rsa_key(3072, 7) if kind == "rsa" else ec.generate_private_key(ec.SECP384R1())
     root_key = ec.generate_private_key(ec.SECP256R1())
     root_name, name = ca_name("Example Root CA 3"), ca_name("Example e-Cert SSL CA 3 - 17")
@@ -82,7 +82,7 @@ def leaf(
     lives: Validity | None = None,
     spki: bytes | None = None,
 ) -> Leaf:
-    """What one certificate shall say."""
+    """Return what one certificate shall say."""
     return Leaf(
         serial=new_serial(0x11, lambda count: bytes(range(100, 100 + count))),
         organisation=organisation,

@@ -31,7 +31,7 @@ def entry(value: int, source: int = 1) -> bytes:
 
 
 def written(path: Path, keys: Iterable[Any], others: int = 500) -> Path:
-    """A list of these keys among others."""
+    """Return a list of these keys among others."""
     entries = {entry(number(key)) for key in keys} | {entry(each) for each in range(1, others + 1)}
     path.write_bytes(b"".join(sorted(entries)))
     return path
@@ -63,7 +63,7 @@ def test_first_and_last_entry_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
 def test_badkeys_finds_the_same_keys(tmp_path: Path, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a list that it fetches is one that we can read."""
+    """A list that it fetches can be read."""
     key = make()
     data = written(tmp_path / "list", [key]).read_bytes()
     monkeypatch.setattr(badkeys, "_blmeta", {1: {"name": "made"}})

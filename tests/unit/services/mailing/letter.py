@@ -64,7 +64,7 @@ def sealed_content(letter: Letter) -> dict[str, Any]:
 
 
 def seal(content: object, certificate: x509.Certificate) -> bytes:
-    """As issuance seals it."""
+    """Return the letter as issuance seals it."""
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     builder = pkcs7.PKCS7EnvelopeBuilder().set_data(data).add_recipient(certificate)
     return builder.encrypt(Encoding.DER, [pkcs7.PKCS7Options.Binary])

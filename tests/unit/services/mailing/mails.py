@@ -100,7 +100,7 @@ def a_mail(
 
 
 def read(message: bytes) -> tuple[EmailMessage, str, str]:
-    """The message, its text part, its HTML part."""
+    """Return the message, its text part, its HTML part."""
     parsed = email.message_from_bytes(message, policy=SMTP)
     assert isinstance(parsed, EmailMessage)
     text, html = (part.get_content().replace("\r\n", "\n") for part in parsed.iter_parts())
@@ -108,7 +108,7 @@ def read(message: bytes) -> tuple[EmailMessage, str, str]:
 
 
 class _Sight(HTMLParser):
-    """What of a page's words a person sees, a line for each block."""
+    """Visible text of a page, a line for each block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,25 +129,25 @@ class _Sight(HTMLParser):
 
 
 def seen(html: str) -> list[str]:
-    """The lines of an HTML part."""
+    """Return the lines of an HTML part."""
     sight = _Sight()
     sight.feed(html)
     return [line for raw in sight.lines if (line := " ".join(raw.split()))]
 
 
 def golden(case: str, language: Language) -> Path:
-    """Where a mail's text lies as it shall be."""
+    """Return where a mail's text lies as it shall be."""
     return FOLDER / f"{case}.{language}.txt"
 
 
 def rendered(case: str, language: Language) -> str:
-    """Subject, text part, and what is seen of the HTML part."""
+    """Return subject, text part, and what is seen of the HTML part."""
     message, text, html = read(COMPOSER.compose(a_mail(case, language), DATED))
     return f"{message['Subject']}\n\n{text}\n--- HTML ---\n" + "".join(f"{line}\n" for line in seen(html))
 
 
 def main() -> None:
-    """Write them all anew; look at the difference before it is committed."""
+    """Write all golden files again; review the difference before committing it."""
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.txt"):
         path.unlink()

@@ -65,7 +65,7 @@ def report(
     diagnostic: str = "Diagnostic-Code: smtp; 550 5.1.1 <chan@example.hk>: No such mailbox",
     headers_only: bool = False,
 ) -> bytes:
-    """A report about one mail."""
+    """Return a report about one mail."""
     given = _HEADERS if headers_only else _WHOLE
     text = _HEAD.format(action=action, status=status, diagnostic=diagnostic) + given.format(message_id=message_id)
     return text.replace("\n", "\r\n").encode()

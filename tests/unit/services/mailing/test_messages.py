@@ -1,4 +1,4 @@
-"""What an AR reads: the mails in three languages, and that nothing in them can be forged by a name."""
+"""Mails to an AR in three languages, and that nothing in them can be forged by a name."""
 
 import email
 import email.policy

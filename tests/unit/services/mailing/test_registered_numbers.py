@@ -7,7 +7,7 @@ from services.mailing.refusals import PostingRefused
 
 
 def numbered(serial: int) -> str:
-    """The registered number with this serial."""
+    """Return the registered number with this serial."""
     digits = f"{serial:08}"
     return f"RA{digits}{s10_check_digit(digits)}HK"
 

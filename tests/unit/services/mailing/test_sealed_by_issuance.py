@@ -1,4 +1,4 @@
-"""What issuance seals is what mailing's print process opens."""
+"""Letters sealed by issuance and opened by mailing's print process."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Webhooks are believed by their signature over id, time and raw bytes, as Standard Webhooks says."""
+"""Webhooks are accepted by their signature over id, time and raw bytes, as Standard Webhooks says."""
 
 from datetime import UTC, datetime, timedelta
 

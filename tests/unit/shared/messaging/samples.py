@@ -15,5 +15,5 @@ st.register_type_strategy(uuid.UUID, st.uuids())
 
 
 def events() -> st.SearchStrategy[Event]:
-    """One of all registered events, with whatever its fields may hold."""
+    """Return one of all registered events, with whatever its fields may hold."""
     return st.sampled_from(sorted(ALL.values(), key=lambda event: event.TYPE)).flatmap(st.builds)

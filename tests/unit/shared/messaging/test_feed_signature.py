@@ -25,7 +25,7 @@ EVENT = IssuanceWithheld(renewal_id=RENEWAL)
 
 
 def event(key: SigningKey = KEY, **changes: Any) -> Envelope:
-    """A signed event; the changes are made before it is signed."""
+    """Return a signed event; the changes are made before it is signed."""
     plain = Envelope(
         id=uuid.UUID("bb611ec7-3771-446c-ab5b-4daad43515bb"),
         source="/issuance",

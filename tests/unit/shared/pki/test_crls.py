@@ -1,4 +1,4 @@
-"""Which CRLs are believed, and that no usable CRL never means a pass."""
+"""Which CRLs are accepted, and that no usable CRL never means a pass."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -40,7 +40,7 @@ def reason(der: bytes, ca: CA | None = None) -> str:
 
 
 def held(*pairs: tuple[CA, bytes]) -> Mapping[str, list[StoredCRL]]:
-    """CRLs as the store gives them, each under its issuer."""
+    """Return CRLs as the store gives them, each under its issuer."""
     found: dict[str, list[StoredCRL]] = {}
     for ca, der in pairs:
         crl = accept(der, ca.certificate, NOW)
@@ -49,7 +49,7 @@ def held(*pairs: tuple[CA, bytes]) -> Mapping[str, list[StoredCRL]]:
 
 
 def forced(ca: CA, der: bytes) -> StoredCRL:
-    """A row under this issuer that never passed acceptance, as a tampered database might hold."""
+    """Return a row under this issuer that never passed acceptance, as a tampered database might hold."""
     good = accept(make_crl(ca), ca.certificate, NOW)
     fields = {name: getattr(good, name) for name in ("scope", "number", "this_update", "next_update")}
     return StoredCRL(issuer_sha256=issuer_id(ca.certificate), sha256="", der=der, **fields)

@@ -46,7 +46,7 @@ SUBSCRIBER = Subscriber(
 
 
 def look_at_certificate(data: bytes) -> None:
-    """All that identity does with a certificate before it knows whose it is."""
+    """Run all that identity does with a certificate before it knows its holder."""
     certificate = certificates.read(data)
     judgements: list[Callable[[], object]] = [
         lambda: certificates.check_validity(certificate, NOW),
@@ -65,7 +65,7 @@ def look_at_certificate(data: bytes) -> None:
 
 
 def look_at_crl(data: bytes) -> None:
-    """All that the work process does with a list, and a sign-in after it."""
+    """Run all that the work process does with a CRL, and a sign-in after it."""
     issuer = crls.issuer_of(crls.as_der(data), [world().sub.certificate])
     stored = crls.accept(data, issuer, NOW)
     with contextlib.suppress(Refused, Unavailable):
@@ -73,7 +73,7 @@ def look_at_crl(data: bytes) -> None:
 
 
 def look_at_csr(data: bytes) -> None:
-    """All that intake does with a request before it knows its order."""
+    """Run all that intake does with a request before it knows its order."""
     for text in (as_pem(data), data.decode("latin-1")):
         with contextlib.suppress(Refused):
             csr.check_names(csr.read(text), ("www.example.hk",))
@@ -84,7 +84,7 @@ def look_at_cms(data: bytes) -> None:
 
 
 def signed_again(data: bytes) -> bytes:
-    """A CRL with a signature by the sub-CA that fits, if it still has three parts."""
+    """Return a CRL with a signature by the sub-CA that fits, if it still has three parts."""
     with contextlib.suppress(der.NotDER):
         parts = list(der.elements(der.contents_of(data)))
         key = world().sub.key

@@ -1,4 +1,4 @@
-"""The work loop and the sign of life."""
+"""The task loop and its heartbeat."""
 
 import http.client
 import threading

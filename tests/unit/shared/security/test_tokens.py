@@ -47,7 +47,7 @@ def encoded(part: Any) -> str:
 
 
 def forged(header: Mapping[str, Any] | None = None, **claims: Any) -> str:
-    """Signed with the right key, but with a header and claims of our choice."""
+    """Return signed with the right key, but with a header and claims of our choice."""
     payload = {
         **CLAIMS,
         "iss": "identity",
@@ -116,7 +116,7 @@ FORGERIES: Mapping[str, Callable[[], str]] = {
 
 
 def _hmac(secret: bytes) -> str:
-    """By hand, as PyJWT itself refuses to make one."""
+    """Build a token by hand, because PyJWT refuses to make one."""
     claims = {**CLAIMS, "iss": "identity", "aud": "ecert-api", "iat": 1, "exp": 9_999_999_999}
     signed = f"{encoded({'alg': 'HS256', 'typ': 'at+jwt', 'kid': KEY.kid})}.{encoded(claims)}"
     return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"

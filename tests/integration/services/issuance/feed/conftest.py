@@ -51,12 +51,12 @@ class Client:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As Envoy writes it."""
+        """Header as Envoy writes it."""
         return {"X-Forwarded-Client-Cert": f'Cert="{quote(self.pem, safe="")}"'}
 
 
 def client(name: str, *, begins: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=30)) -> Client:
-    """A client with a certificate of its own."""
+    """Return a client with a certificate of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -85,7 +85,7 @@ class Feeding:
         return self.app.test_client()
 
     def announce(self, *events: Event) -> None:
-        """Each in a transaction of its own, stamped at once."""
+        """Announce each event in a transaction of its own and stamp it at once."""
         for event in events:
             with transaction(self.pool) as tx:
                 outbox.add(tx, event)
@@ -104,7 +104,7 @@ class Feeding:
         return self.http.get("/issuance/v1/issuance-events", query_string=query, headers=headers)
 
     def await_waiting(self, number: int) -> None:
-        """Until so many wait at the head."""
+        """Wait until so many requests wait at the head."""
         wait_until(
             lambda: REGISTRY.get_sample_value("feed_waiting_requests") == number, limit=10, what=f"{number} wait"
         )

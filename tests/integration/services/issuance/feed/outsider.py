@@ -1,4 +1,4 @@
-"""What an outsider keeps of the feed, written by the guide in docs/events alone: nothing of ours is imported."""
+"""State of an outside reader of the feed, written by the guide in docs/events alone: nothing of ours is imported."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[5]
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Where it is."""
+    """Addresses and files of the running feed."""
 
     pki: PKI
     port: int
@@ -33,12 +33,12 @@ class Running:
     admin_port: int
 
     def curl(self, client: str) -> Curl:
-        """One of the sample clients."""
+        """Return one of the sample clients."""
         certificate = self.pki.back_office / f"{client}.pem"
         return Curl(port=self.port, root=self.pki.gateway / "root.pem", certificate=certificate)
 
     def metric(self, name: str) -> float | None:
-        """What the feed's process says of itself."""
+        """Return what the feed's process says of itself."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as page:
             lines = [line.split() for line in page.read().decode().splitlines()]
         return next((float(value) for found, *_, value in lines if found == name), None)
@@ -50,7 +50,7 @@ class Running:
 
     @contextmanager
     def relay(self, kafka: Kafka) -> Iterator[None]:
-        """issuance's relay, for as long as the block lasts."""
+        """Run issuance's relay until the block ends."""
         key = {"FEED_KEY_FILE": str(self.pki.signing / f"{FEED_KEY}.key"), "FEED_JWKS_FILE": str(self.jwks)}
         with started("relay", {**self.environment, **kafka.environment("issuance"), **key}):
             yield
@@ -58,7 +58,7 @@ class Running:
 
 @contextmanager
 def started(command: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of issuance; it must end well when it is asked to."""
+    """Yield a process of issuance; it must end well when it is asked to."""
     process = subprocess.Popen(
         [sys.executable, "-m", "services.issuance.main", command],
         cwd=ROOT,
@@ -73,7 +73,7 @@ def started(command: str, environment: Mapping[str, str]) -> Iterator["subproces
 
 @contextmanager
 def running(pki: PKI, database: Database, postgres: Postgres, environment: Mapping[str, str]) -> Iterator[Running]:
-    """Feed and gateway, with the sample clients registered."""
+    """Yield feed and gateway, with the sample clients registered."""
     back_office.register(pki.back_office, database.url)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sockets = Path(folder)

@@ -1,4 +1,4 @@
-"""What happens at issuance while others read its feed, and what issuance's own database says of it."""
+"""Events at issuance while others read its feed, and what issuance's own database says of it."""
 
 from services.issuance import revocation
 from services.issuance.ca.crl import RevocationReason
@@ -22,7 +22,7 @@ def live(world: World, number: int) -> None:
 
 
 def certificates(world: World) -> dict[str, dict[str, str]]:
-    """As issuance's own database has them."""
+    """Return the certificates of issuance's own database."""
     rows = world.rows("SELECT serial, sha256, accepted_at, revocation_reason FROM certificates")
     return {
         serial: {

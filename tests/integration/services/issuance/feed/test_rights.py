@@ -1,4 +1,4 @@
-"""Who may do what: every role and every route, straight at the process; and every way to be nobody."""
+"""Rights of feed readers: every role and every route, straight at the process; and every way to be nobody."""
 
 import threading
 from datetime import timedelta

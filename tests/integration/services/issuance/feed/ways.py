@@ -102,7 +102,7 @@ class Curl:
     certificate: Path
 
     def __call__(self, path: str) -> bytes:
-        """The body of the answer; anything but success fails."""
+        """Return the body of the answer; anything but success fails."""
         if shutil.which("curl") is None:
             pytest.skip("curl is not installed, and only root can install it: apt-get install curl")
         url = f"https://backoffice.ecert.localhost:{self.port}{path}"

@@ -15,12 +15,12 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @cache
 def rsa_key(bits: int = 2048, serial: int = 0) -> rsa.RSAPrivateKey:
-    """An RSA key, made once per size (and serial) in a test run."""
+    """Return an RSA key, made once per size (and serial) in a test run."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def ec_key(curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:
-    """A fresh EC key."""
+    """Return a fresh EC key."""
     return ec.generate_private_key(curve or ec.SECP256R1())
 
 
@@ -31,7 +31,7 @@ def csr_der(
     names: Sequence[str] = (),
     general_names: Sequence[x509.GeneralName] = (),
 ) -> bytes:
-    """A CSR with this subject and these alternative names."""
+    """Return a CSR with this subject and these alternative names."""
     subject = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
     alternative: list[x509.GeneralName] = [x509.DNSName(name) for name in names] + list(general_names)
@@ -41,12 +41,12 @@ def csr_der(
 
 
 def as_pem(der: bytes, label: str = "CERTIFICATE REQUEST") -> str:
-    """The DER with PEM armour."""
+    """Return the DER with PEM armour."""
     return str(pem.armor(label, der), "ascii")
 
 
 def resigned(info: asn1_csr.CertificationRequestInfo, key: PrivateKey) -> bytes:
-    """A CSR round this request info, signed by this key."""
+    """Return a CSR round this request info, signed by this key."""
     der = info.dump(force=True)
     if isinstance(key, rsa.RSAPrivateKey):
         algorithm, signature = "sha256_rsa", key.sign(der, padding.PKCS1v15(), hashes.SHA256())
@@ -59,12 +59,12 @@ def resigned(info: asn1_csr.CertificationRequestInfo, key: PrivateKey) -> bytes:
 
 
 def info_of(der: bytes) -> asn1_csr.CertificationRequestInfo:
-    """The part of a CSR that is signed, to be bent."""
+    """Return the part of a CSR that is signed, to be bent."""
     return asn1_csr.CertificationRequest.load(der)["certification_request_info"].copy()
 
 
 def private_pem(key: PrivateKey, password: bytes | None = None) -> str:
-    """The private key in PKCS#8, encrypted if there is a password."""
+    """Return the private key in PKCS#8, encrypted if there is a password."""
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password is not None:
         encryption = serialization.BestAvailableEncryption(password)

@@ -6,7 +6,7 @@ from asn1crypto import keys as asn1_keys
 
 
 def private_key_pem(first: int, second: int) -> str:
-    """The PEM (PKCS#1) of the key whose primes are 2**first - 1 and 2**second - 1; anybody can write it down."""
+    """Return the PEM (PKCS#1) of the key whose primes are 2**first - 1 and 2**second - 1; anybody can write it down."""
     p, q, e = 2**first - 1, 2**second - 1, 65_537
     d = pow(e, -1, (p - 1) * (q - 1))
     key = asn1_keys.RSAPrivateKey(

@@ -83,12 +83,12 @@ def test_old_label_and_windows_line_ends_are_read() -> None:
 
 
 def printable(text: bytes) -> bytes:
-    """A text as PrintableString, whatever that may hold."""
+    """Return a text as PrintableString, whatever that may hold."""
     return b"\x13" + bytes([len(text)]) + text
 
 
 def request_with(subject: bytes, attributes: bytes, key: PrivateKey) -> bytes:
-    """A CSR with exactly this subject (RDNSequence) and these attributes (whole, or nothing)."""
+    """Return a CSR with exactly this subject (RDNSequence) and these attributes (whole, or nothing)."""
     spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     info = sequence(b"\x02\x01\x00" + subject + spki + attributes)
     signature = key.sign(info, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
