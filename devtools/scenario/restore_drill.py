@@ -185,9 +185,7 @@ class RestoreDrill:
             with kafka.may_read_its_own(self.installation.broker, service):
                 said = self._command(service, "recall", "--actor", ACTOR)
             forgotten = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith("forgotten: ")]
-        if service == "identity":
-            self._command(service, "restore-evidence", "--actor", ACTOR)
-        else:
+        if service != "identity":
             self._command(service, "rewind", "--to", (moment - timedelta(hours=1)).isoformat(), "--actor", ACTOR)
         return forgotten
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from services.identity import cms, crl_store, document, one_time_store, store
 from services.identity.certificates import Trust
 from services.identity.handlers import ISSUER
@@ -29,6 +31,8 @@ from shared.security.tokens import KeySet, TokenKind, verify
 from shared.tx import Clock, Tx, transaction, utc_now
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
+
+log = structlog.get_logger()
 
 BATCH: Final = 100
 # By the list's hash, the file that it is in.
@@ -55,11 +59,11 @@ def announce(tx: Tx, evidence: Evidence, used: Iterable[StoredCRL]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """Keys and CAs by which a copy is verified, and files with lists that the database lost."""
+    """Keys by which a copy is verified; files with lists that the database lost, and the CAs that verify those."""
 
     keys: KeySet
-    trust: Trust
     lists: ListFiles = field(default_factory=dict)
+    trust: Trust | None = None
 
 
 @dataclass(kw_only=True)
@@ -95,6 +99,11 @@ def restore(pool: Pool, checks: Checks, *, actor: str, clock: Clock = utc_now, b
         if len(rows) < batch:
             return found
         last = rows[-1][0]
+
+
+def restore_after_recall(pool: Pool, keys: KeySet, *, actor: str, clock: Clock = utc_now) -> list[str]:
+    """Restore the evidence at the end of an outbox recovery, before any process starts. Returns what could not be."""
+    return restore(pool, Checks(keys=keys), actor=actor, clock=clock).refused
 
 
 def find_lists(folder: Path) -> dict[str, Path]:
@@ -133,7 +142,7 @@ def _add(tx: Tx, evidence: Evidence) -> bool:
     """Write the evidence; return False if it is there. Raises CopyRefused if it cannot be."""
     ar = store.lock_ar(tx.conn, evidence.ar_id)
     if ar is None or ar.subscriber_id != evidence.subscriber_id:
-        raise CopyRefused(f"enrol {evidence.ar_id} of {evidence.subscriber_id} again, then run this again")
+        raise CopyRefused(f"enrol {evidence.ar_id} of {evidence.subscriber_id} again, then run `restore-evidence`")
     if store.add_evidence(tx.conn, evidence, ()):
         return True
     known = store.find_evidence(tx.conn, evidence.id)
@@ -195,7 +204,7 @@ def _check(evidence: Evidence, claims: Mapping[str, Any]) -> None:
 def _link_lists(tx: Tx, event: EvidenceKept, checks: Checks, found: Restored) -> None:
     """Link the lists that the decision was based on, with those from files that the database lacks."""
     for each in event.crls:
-        if each.sha256 in checks.lists:
+        if checks.trust is not None and each.sha256 in checks.lists:
             try:
                 der = _read_list(checks.lists[each.sha256])
                 issuer = crls.issuer_of(der, checks.trust.issuers)
@@ -204,6 +213,7 @@ def _link_lists(tx: Tx, event: EvidenceKept, checks: Checks, found: Restored) ->
                 found.refused.append(f"{event.evidence_id}: the list {each.sha256}: {refused.reason}")
         if not store.link_crl(tx.conn, event.evidence_id, each.issuer_sha256, each.sha256):
             found.lists_missing.append(f"{event.evidence_id} {each.sha256}")
+            log.warning("evidence.list_missing", evidence_id=str(event.evidence_id), sha256=each.sha256)
 
 
 def _base64(raw: bytes) -> str:

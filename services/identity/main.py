@@ -104,8 +104,13 @@ def _evidence(tx: Tx, options: argparse.Namespace) -> Report:
     return Report(values={"folder": str(options.folder), "command": command}, text=f"cd {options.folder} && {command}")
 
 
+def _after_recall(pool: Pool, recovery_id: int, actor: str) -> list[str]:
+    keys = KeySet.load(read_service_settings().identity_jwks_file)
+    return copies.restore_after_recall(pool, keys, actor=actor)
+
+
 def _restore_evidence(pool: Pool, options: argparse.Namespace) -> Report:
-    """Restore the evidence from its copies. The report is a failure if anything is left for a person."""
+    """Restore what `recall` could not. The report is a failure if anything is left for a person."""
     settings = read_settings()
     checks = copies.Checks(
         keys=KeySet.load(settings.service.identity_jwks_file),
@@ -160,6 +165,7 @@ SERVICE = Service(
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
     pruning=(store.COPIES,),
+    after_recall=_after_recall,
     readings=(
         Reading(gauge=work.THIS_UPDATE, query=crl_store.THIS_UPDATES),
         Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),
@@ -170,14 +176,19 @@ SERVICE = Service(
             run=_enrol,
             add_arguments=_enrol_arguments,
             max_size=2,  # one of the connections holds the enrolment's lock
+            while_recovering=True,
         ),
         "revoke-ar": OperatorCommand(
-            help="end an AR's office", run=in_transaction(_revoke_ar), add_arguments=_revoke_arguments
+            help="end an AR's office",
+            run=in_transaction(_revoke_ar),
+            add_arguments=_revoke_arguments,
+            while_recovering=True,
         ),
         "replace-ar": OperatorCommand(
             help="end an AR's office and appoint another",
             run=_replace_ar,
             add_arguments=_replace_arguments,
+            while_recovering=True,
         ),
         "evidence": OperatorCommand(
             help="export the evidence of a signature",
@@ -185,7 +196,7 @@ SERVICE = Service(
             add_arguments=_evidence_arguments,
         ),
         "restore-evidence": OperatorCommand(
-            help="after a restore and `recall`: restore the signature evidence from its copies",
+            help="after `recall`: restore the evidence that it could not, or lost revocation lists",
             run=_restore_evidence,
             add_arguments=_restore_evidence_arguments,
         ),

@@ -242,6 +242,19 @@ def test_operator_commands_run(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("environment")
+def test_register_is_corrected_while_a_recovery_is_open(
+    pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pool.connection() as conn:
+        conn.execute("INSERT INTO outbox_recoveries (actor, began_at) VALUES ('test', now())")
+    operate(capsys, "enrol", str(tmp_path / "enrolment.json"), "--actor", "desk")
+    who = ("--actor", "desk", "--reason", "left")
+    operate(capsys, "revoke-ar", "lee", *who)
+    operate(capsys, "replace-ar", "chan", str(tmp_path / "successor.json"), *who)
+    assert count(pool, "authorised_representatives") == 4
+
+
+@pytest.mark.usefixtures("environment")
 def test_unknown_evidence_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         operate(capsys, "evidence", "0b0d1a7e-8a5e-4f0e-9a43-0d8a5a3f2f11", str(tmp_path / "out"), "--actor", "desk")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import psycopg
@@ -15,17 +16,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from flask.testing import FlaskClient
 
-from services.identity import copies, enrolment, evidence
+from services.identity import copies, enrolment, evidence, main
 from services.identity.cms import MAX_BYTES as MAX_SIGNATURE_BYTES
 from services.identity.document import MAX_BYTES as MAX_DOCUMENT_BYTES
 from services.identity.store import Evidence
 from shared.db import Pool
 from shared.events.base import Envelope, Topic
+from shared.messaging import outbox_recovery
 from shared.messaging.outbox import MAX_DATA_BYTES
 from shared.tx import transaction
 from shared.vocabulary import RenewalId
 from tests.integration.services.identity.conftest import (
     CHAN,
+    JWKS,
     KEYS,
     TRUST,
     WONG,
@@ -42,7 +45,7 @@ from tests.support.engines import Database
 from tests.support.recalling import bring_back, travelled
 from tests.unit.services.identity.builders import CRL, NOW, make_crl, world
 
-CHECKS: Final = copies.Checks(keys=KEYS, trust=TRUST)
+CHECKS: Final = copies.Checks(keys=KEYS)
 TABLES: Final = {
     "evidence": "SELECT * FROM evidence ORDER BY id",
     "evidence_crls": "SELECT * FROM evidence_crls ORDER BY 1, 2, 3",
@@ -102,6 +105,50 @@ def test_lost_evidence_is_restored_unchanged_and_once(
         ("operator", answer.json["evidence_id"])  # type: ignore[index]
         for answer in answers
     }
+
+
+def test_recall_restores_the_evidence_before_a_process_can_start(
+    http: FlaskClient, pool: Pool, begun: Callable[[], list[Envelope]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        attest(http, CHAN, good()[1])
+    before = kept(pool)
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps(JWKS))
+    settings = SimpleNamespace(identity_jwks_file=jwks)
+    monkeypatch.setattr(main, "read_service_settings", lambda: settings)
+    announced = begun()
+    whole, calls = copies._add, iter(range(1))
+
+    def add(*given: Any) -> bool:
+        with pytest.raises(outbox_recovery.RecoveryUnfinished):
+            outbox_recovery.require_ended(pool)
+        if next(calls, None) is not None:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(copies, "_add", add)
+    with pytest.raises(KeyboardInterrupt):
+        bring_back(pool, announced, then=main.SERVICE.after_recall)
+    with pytest.raises(outbox_recovery.RecoveryUnfinished):
+        outbox_recovery.require_ended(pool)
+    assert bring_back(pool, announced, then=main.SERVICE.after_recall).not_put_back == []
+    outbox_recovery.require_ended(pool)
+    assert kept(pool) == before
+
+
+def test_recall_names_the_evidence_of_an_ar_not_yet_enrolled(
+    http: FlaskClient, pool: Pool, clock: Clock, restored: Callable[[], list[Envelope]]
+) -> None:
+    enrolment.enrol(pool, people(), "test", clock=clock)
+    take_crls(pool, clock, *world().crls())
+    application, body = good()
+    attest(http, CHAN, body)
+    found = bring_back(
+        pool, restored(), then=lambda pool, _, actor: copies.restore_after_recall(pool, KEYS, actor=actor, clock=clock)
+    )
+    (line,) = found.not_put_back
+    assert line.startswith(f"renewal {application.renewal_id}: copy-refused: enrol chan of example again")
 
 
 def test_interrupted_restore_is_resumed(
@@ -180,7 +227,7 @@ def test_lost_crls_are_reported_and_restored_from_files(
     (archive / "root.crl").write_bytes(lists[0])
     pem = x509.load_der_x509_crl(lists[1]).public_bytes(serialization.Encoding.PEM)
     (archive / "sub.pem").write_bytes(pem)
-    again = restore(pool, clock, replace(CHECKS, lists=copies.find_lists(archive)))
+    again = restore(pool, clock, replace(CHECKS, lists=copies.find_lists(archive), trust=TRUST))
     assert (again.known, again.lists_missing, again.refused) == (1, [], [])
     assert kept(pool) == before
     assert rows(pool, "SELECT number FROM crl_heads WHERE number <> 1") == [], "an older list is not in force again"
