@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import flask
 
-from services.application import eligibility, handlers, prices, store, submission, terms, tickets
+from services.application import eligibility, handlers, prices, store, submission, terms, tickets, timeline_store
 from services.application.domain import Renewal, RenewalState
 from services.application.prices import Price
 from services.application.refusals import (
@@ -236,5 +236,5 @@ def _shown(conn: Conn, renewal: Renewal) -> dict[str, Any]:
         "deadline": store.find_deadline(conn, renewal.id),
         "items": store.find_items(conn, renewal.id),
         "refunds": store.find_refunds(conn, renewal.id),
-        "timeline": store.find_timeline(conn, renewal.id),
+        "timeline": timeline_store.find_timeline(conn, renewal.id),
     }

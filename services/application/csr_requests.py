@@ -1,8 +1,7 @@
 """CSR request of a paid renewal: made if the signer is still the AR of record; else on hold until its release."""
 
-from services.application import store
+from services.application import store, timeline_store
 from services.application.domain import Hold, Release, Renewal
-from services.application.lifecycle import add_timeline_event, transition
 from services.application.refusals import ARStillChanged, RenewalNotFound
 from services.application.timeline import Details, TimelineEvent
 from shared import audit
@@ -15,9 +14,9 @@ from shared.vocabulary import RenewalId
 def ask_for_csrs(tx: Tx, renewal: Renewal) -> None:
     """Request the CSRs from the AR; put the renewal on hold if the AR of record has changed."""
     if not _is_of_record(tx, renewal):
-        transition(tx, renewal, renewal.after(Hold, tx.now))
+        store.save_transition(tx.conn, renewal, renewal.after(Hold, tx.now), tx.now)
         audit.record(tx, actor="application", action="renewal-held", subject=str(renewal.id))
-        add_timeline_event(tx, renewal.id, TimelineEvent.ON_HOLD, details=Details(reason="ar-changed"))
+        timeline_store.add_event(tx, renewal.id, TimelineEvent.ON_HOLD, details=Details(reason="ar-changed"))
         return
     assert renewal.attestation is not None
     assert renewal.receipt is not None
@@ -50,7 +49,7 @@ def release(tx: Tx, renewal_id: RenewalId, actor: str) -> None:
     renewal = was.after(Release, tx.now)
     if not _is_of_record(tx, renewal):
         raise ARStillChanged("the signer is not the AR of record of every subscription; import the register first")
-    transition(tx, was, renewal)
+    store.save_transition(tx.conn, was, renewal, tx.now)
     audit.record(tx, actor=actor, action="renewal-released", subject=str(renewal.id))
-    add_timeline_event(tx, renewal.id, TimelineEvent.RELEASED)
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.RELEASED)
     ask_for_csrs(tx, renewal)

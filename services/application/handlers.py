@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.application import store
+from services.application import store, timeline_store
 from services.application.csr_requests import ask_for_csrs
 from services.application.domain import (
     AllRefused,
@@ -14,7 +14,6 @@ from services.application.domain import (
     Renewal,
     RenewalState,
 )
-from services.application.lifecycle import add_timeline_event, lock_known, lock_own, transition
 from services.application.refunds import find_or_recover, refund_item, refund_rest
 from services.application.refusals import PaidTwice, RenewalNotFound, WrongAmount
 from services.application.timeline import Details, TimelineEvent
@@ -51,13 +50,15 @@ from shared.web.auth import Caller
 def cancel(tx: Tx, renewal_id: RenewalId, caller: Caller) -> Renewal:
     """Cancel the renewal for its AR: close the checkout first, then request that issuance withholds.
 
-    Raises InvalidTransition.
+    Raises RenewalNotFound, InvalidTransition.
     """
-    was = lock_own(tx, renewal_id, caller)
+    was = store.lock_own_renewal(tx.conn, renewal_id, caller.subscriber_id)
+    if was is None:
+        raise RenewalNotFound("there is no such renewal")
     renewal = was.after(Cancel, tx.now, ending=EndReason.CANCELLED)
-    transition(tx, was, renewal)
+    store.save_transition(tx.conn, was, renewal, tx.now)
     audit.record(tx, actor=caller.ar_id, action="renewal-cancelled", subject=str(renewal.id))
-    add_timeline_event(tx, renewal.id, TimelineEvent.CANCELLATION_ASKED)
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.CANCELLATION_ASKED)
     if renewal.state is RenewalState.CLOSING_CHECKOUT:
         outbox.add(tx, CheckoutClosureRequested(renewal_id=renewal.id, reason=ClosureReason.CANCELLED))
     elif renewal.state is RenewalState.WITHHOLDING:
@@ -77,8 +78,8 @@ def on_payment_captured(tx: Tx, event: PaymentCaptured) -> None:
         receipt=event.receipt,
         captured_minor=event.amount_minor,
     )
-    transition(tx, was, renewal)
-    add_timeline_event(tx, renewal.id, TimelineEvent.PAID)
+    store.save_transition(tx.conn, was, renewal, tx.now)
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.PAID)
     if renewal.state is RenewalState.AWAITING_CSRS:
         ask_for_csrs(tx, renewal)
     elif was.state is RenewalState.CLOSING_CHECKOUT:
@@ -104,16 +105,16 @@ def _lock_payable(tx: Tx, event: PaymentCaptured) -> Renewal:
 
 def on_payment_declined(tx: Tx, event: PaymentDeclined) -> None:
     """Record a declined attempt to pay; the AR may try again."""
-    was = lock_known(tx, event)
-    transition(tx, was, was.after_event(event, tx.now))
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.PAYMENT_DECLINED, details=Details(reason=event.reason))
+    was = _lock_known(tx, event)
+    store.save_transition(tx.conn, was, was.after_event(event, tx.now), tx.now)
+    timeline_store.add_event(tx, event.renewal_id, TimelineEvent.PAYMENT_DECLINED, details=Details(reason=event.reason))
 
 
 def on_payment_expired(tx: Tx, event: PaymentExpired) -> None:
     """End a renewal whose payment expired; if it was cancelled, request that issuance withholds first."""
-    was = lock_known(tx, event)
+    was = _lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or EndReason.NOT_PAID)
-    transition(tx, was, renewal)
+    store.save_transition(tx.conn, was, renewal, tx.now)
     if renewal.state is RenewalState.EXPIRED:
         _announce_end(tx, renewal, TimelineEvent.EXPIRED)
     elif was.state is RenewalState.CLOSING_CHECKOUT:
@@ -122,23 +123,25 @@ def on_payment_expired(tx: Tx, event: PaymentExpired) -> None:
 
 def on_payment_refunded(tx: Tx, event: PaymentRefunded) -> None:
     """Record that the refund was made, in any state of the renewal."""
-    renewal = lock_known(tx, event)
+    renewal = _lock_known(tx, event)
     refund = find_or_recover(tx, renewal, event)
     if (event.amount_minor, event.currency) != (refund.amount_minor, renewal.currency):
         raise WrongAmount(f"{event.amount_minor} {event.currency}")
     if not store.settle_refund(tx.conn, refund.id, event.refunded_at):
         raise Ignored("refund is settled")
-    add_timeline_event(tx, renewal.id, TimelineEvent.REFUNDED, refund.item_id, Details(amount_minor=event.amount_minor))
+    timeline_store.add_event(
+        tx, renewal.id, TimelineEvent.REFUNDED, refund.item_id, Details(amount_minor=event.amount_minor)
+    )
 
 
 def on_issuance_withheld(tx: Tx, event: IssuanceWithheld) -> None:
     """End the renewal, since nothing will be signed, and refund what was captured."""
-    was = lock_known(tx, event)
+    was = _lock_known(tx, event)
     renewal = was.after_event(event, tx.now, ending=was.ending or EndReason.WITHHELD)
     for item in store.find_items(tx.conn, renewal.id):
         if item.state is not ItemState.REFUSED:
             store.save_item(tx.conn, item.after(event))
-    transition(tx, was, renewal)
+    store.save_transition(tx.conn, was, renewal, tx.now)
     # Announce refunds before the end: mailing includes the refunded sum in the cancellation e-mail.
     refund_rest(tx, renewal)
     _announce_end(tx, renewal, TimelineEvent.CANCELLED)
@@ -146,10 +149,10 @@ def on_issuance_withheld(tx: Tx, event: IssuanceWithheld) -> None:
 
 def on_cancellation_declined(tx: Tx, event: CancellationDeclined) -> None:
     """Resume the renewal, since it is too late to cancel; complete it if every item has ended meanwhile."""
-    was = lock_known(tx, event)
+    was = _lock_known(tx, event)
     renewal = was.after_event(event, tx.now)
-    transition(tx, was, renewal)
-    add_timeline_event(tx, renewal.id, TimelineEvent.CANCELLATION_DECLINED)
+    store.save_transition(tx.conn, was, renewal, tx.now)
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.CANCELLATION_DECLINED)
     complete(tx, renewal)
 
 
@@ -171,7 +174,7 @@ def on_certificate_accepted(tx: Tx, event: CertificateAccepted) -> None:
 def _save_item(tx: Tx, event: OrderOpened | CSRReceived | CertificateAccepted, shown: TimelineEvent) -> None:
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    add_timeline_event(tx, renewal.id, shown, item.id)
+    timeline_store.add_event(tx, renewal.id, shown, item.id)
 
 
 def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
@@ -181,7 +184,7 @@ def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
     store.renew_subscription(
         tx.conn, item.srn, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, Details(serial=event.serial))
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, Details(serial=event.serial))
     complete(tx, renewal)
 
 
@@ -189,55 +192,62 @@ def on_certificate_revoked(tx: Tx, event: CertificateRevoked) -> None:
     """Record the revocation of a certificate: the current one can then not be renewed online."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, Details(reason=event.reason))
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, Details(reason=event.reason))
 
 
 def on_issuance_refused(tx: Tx, event: IssuanceRefused) -> None:
     """Record the final refusal of an item and refund its amount; other items continue."""
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, item.after(event))
-    add_timeline_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REFUSED, item.id, Details(reason=event.reason))
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REFUSED, item.id, Details(reason=event.reason))
     refund_item(tx, renewal, item, cause=event.reason)
     complete(tx, renewal)
 
 
 def on_csr_request_sent(tx: Tx, event: CSRRequestSent) -> None:
     """Record that the CSR request e-mail was sent."""
-    lock_known(tx, event)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.CSR_REQUEST_SENT, at=event.sent_at)
+    _lock_known(tx, event)
+    timeline_store.add_event(tx, event.renewal_id, TimelineEvent.CSR_REQUEST_SENT, at=event.sent_at)
 
 
 def on_mail_bounced(tx: Tx, event: MailBounced) -> None:
     """Record a bounced e-mail."""
-    lock_known(tx, event)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.MAIL_BOUNCED, details=Details(template=event.template))
+    _lock_known(tx, event)
+    timeline_store.add_event(tx, event.renewal_id, TimelineEvent.MAIL_BOUNCED, details=Details(template=event.template))
 
 
 def on_pin_envelope_posted(tx: Tx, event: PINEnvelopePosted) -> None:
     """Record a posted PIN Envelope."""
-    lock_known(tx, event)
+    _lock_known(tx, event)
     details = Details(server_name=event.server_name, registered_number=event.registered_number)
-    add_timeline_event(tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_POSTED, event.item_id, details)
+    timeline_store.add_event(tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_POSTED, event.item_id, details)
 
 
 def on_pin_envelope_returned(tx: Tx, event: PINEnvelopeReturned) -> None:
     """Record a returned PIN Envelope."""
-    lock_known(tx, event)
-    add_timeline_event(
+    _lock_known(tx, event)
+    timeline_store.add_event(
         tx, event.renewal_id, TimelineEvent.PIN_ENVELOPE_RETURNED, event.item_id, Details(reason=event.reason)
     )
 
 
 def on_pin_reissued(tx: Tx, event: PINReissued) -> None:
     """Record that a PIN was voided and another letter follows."""
-    lock_known(tx, event)
-    add_timeline_event(
+    _lock_known(tx, event)
+    timeline_store.add_event(
         tx, event.renewal_id, TimelineEvent.PIN_REISSUED, event.item_id, Details(server_name=event.server_name)
     )
 
 
+def _lock_known(tx: Tx, event: Event) -> Renewal:
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal is None:
+        raise Ignored("unknown renewal")
+    return renewal
+
+
 def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
-    renewal = lock_known(tx, event)
+    renewal = _lock_known(tx, event)
     item = store.find_item(tx.conn, item_id)
     if item is None or item.renewal_id != renewal.id:
         raise Ignored("unknown item")
@@ -252,12 +262,12 @@ def complete(tx: Tx, renewal: Renewal) -> None:
     issued = tuple(item.id for item in items if item.got_certificate)
     refused = tuple(item.id for item in items if not item.got_certificate)
     if issued:
-        transition(tx, renewal, renewal.after(ItemsEnded, tx.now))
+        store.save_transition(tx.conn, renewal, renewal.after(ItemsEnded, tx.now), tx.now)
         outbox.add(tx, RenewalCompleted(renewal_id=renewal.id, issued=issued, refused=refused))
-        add_timeline_event(tx, renewal.id, TimelineEvent.COMPLETED)
+        timeline_store.add_event(tx, renewal.id, TimelineEvent.COMPLETED)
     else:
         ended = renewal.after(AllRefused, tx.now, ending=EndReason.REFUSED)
-        transition(tx, renewal, ended)
+        store.save_transition(tx.conn, renewal, ended, tx.now)
         _announce_end(tx, ended, TimelineEvent.REFUSED)
 
 
@@ -272,7 +282,7 @@ def _announce_end(tx: Tx, renewal: Renewal, shown: TimelineEvent) -> None:
             attestation=renewal.attestation,
         ),
     )
-    add_timeline_event(tx, renewal.id, shown, details=Details(reason=renewal.ending))
+    timeline_store.add_event(tx, renewal.id, shown, details=Details(reason=renewal.ending))
 
 
 def subscriptions() -> tuple[Subscription, ...]:

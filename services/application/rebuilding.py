@@ -18,7 +18,7 @@ from typing import Final
 from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
-from services.application import document, store
+from services.application import document, store, timeline_store
 from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState
 from services.application.refusals import NotRebuilt
 from services.application.timeline import Details, TimelineEvent
@@ -238,7 +238,7 @@ def _save(tx: Tx, rebuilt: _Rebuilt) -> None:
     if renewal.state is RenewalState.CANCELLED:
         _withhold(tx, renewal)
     for step, reason, at in rebuilt.steps:
-        store.add_to_timeline(tx.conn, renewal.id, at, step, None, Details(reason=reason))
+        timeline_store.add_event(tx, renewal.id, step, details=Details(reason=reason), at=at)
 
 
 def _withhold(tx: Tx, renewal: Renewal) -> None:

@@ -12,9 +12,8 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 
-from services.application.domain import EndReason, Item, ItemState, Refund, Renewal, RenewalState
+from services.application.domain import DEADLINES, EndReason, Item, ItemState, Refund, Renewal, RenewalState
 from services.application.subscription import Subscription
-from services.application.timeline import Details, TimelineEntry, read_text
 from shared.db import Conn
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
@@ -146,6 +145,12 @@ def lock_renewal(conn: Conn, renewal_id: RenewalId, *, skip_locked: bool = False
         return cursor.execute(f"SELECT {_RENEWAL} FROM renewals WHERE id = %s {lock}", (renewal_id,)).fetchone()
 
 
+def lock_own_renewal(conn: Conn, renewal_id: RenewalId, subscriber_id: SubscriberId) -> Renewal | None:
+    """Return the subscriber's own renewal, locked; None for anybody else's."""
+    renewal = lock_renewal(conn, renewal_id)
+    return renewal if renewal is not None and renewal.subscriber_id == subscriber_id else None
+
+
 def find_renewal(conn: Conn, renewal_id: RenewalId) -> Renewal | None:
     """Return the renewal, unlocked."""
     with conn.cursor(row_factory=kwargs_row(_renewal)) as cursor:
@@ -161,8 +166,15 @@ def find_renewals(conn: Conn, subscriber_id: SubscriberId, limit: int) -> list[R
         ).fetchall()
 
 
+def save_transition(conn: Conn, was: Renewal, renewal: Renewal, now: datetime) -> None:
+    """Store the renewal after a transition; in a new state, set the deadline of that state."""
+    save_renewal(conn, renewal)
+    if renewal.state is not was.state and not renewal.state.ended:
+        set_timer(conn, renewal.id, renewal.state, now + DEADLINES[renewal.state])
+
+
 def save_renewal(conn: Conn, renewal: Renewal) -> None:
-    """Store the renewal's changes; when it ends, its subscriptions become free."""
+    """Store the renewal's changes; when it ends, its subscriptions become free and its deadline is deleted."""
     conn.execute(
         """UPDATE renewals SET state = %(state)s, attestation = %(attestation)s, payment_id = %(payment_id)s,
                receipt = %(receipt)s, captured_minor = %(captured_minor)s, ending = %(ending)s,
@@ -284,35 +296,3 @@ def settle_refund(conn: Conn, refund_id: uuid.UUID, refunded_at: datetime) -> bo
         "UPDATE refunds SET refunded_at = %s WHERE id = %s AND refunded_at IS NULL", (refunded_at, refund_id)
     )
     return changed.rowcount == 1
-
-
-def add_to_timeline(
-    conn: Conn, renewal_id: RenewalId, time: datetime, event: str, item_id: ItemId | None, details: Details
-) -> None:
-    """Add an event to the renewal's timeline."""
-    conn.execute(
-        """INSERT INTO timeline (renewal_id, time, event, item_id, detail, server_name, registered_number, serial,
-                                 amount_minor, template, reason)
-           VALUES (%(renewal_id)s, %(time)s, %(event)s, %(item_id)s, %(detail)s, %(server_name)s,
-                   %(registered_number)s, %(serial)s, %(amount_minor)s, %(template)s, %(reason)s)""",
-        {"renewal_id": renewal_id, "time": time, "event": event, "item_id": item_id, "detail": details.text}
-        | vars(details),
-    )
-
-
-def _entry(time: datetime, event: str, item_id: ItemId | None, detail: str | None, **facts: Any) -> TimelineEntry:
-    details = Details(**facts)
-    if detail is not None and details == Details():
-        details = read_text(event, detail)
-    return TimelineEntry(time=time, event=event, item_id=item_id, detail=detail, details=details)
-
-
-def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
-    """Return a renewal's timeline, oldest event first."""
-    with conn.cursor(row_factory=kwargs_row(_entry)) as cursor:
-        return cursor.execute(
-            """SELECT time, event, item_id, detail, server_name, registered_number, serial, amount_minor, template,
-                   reason
-               FROM timeline WHERE renewal_id = %s ORDER BY time, id""",
-            (renewal_id,),
-        ).fetchall()

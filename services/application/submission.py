@@ -4,10 +4,15 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.application import document, eligibility, prices, store
+from services.application import document, eligibility, prices, store, timeline_store
 from services.application.domain import CURRENCY, DEADLINES, Item, ItemState, Renewal, RenewalState, Submit
-from services.application.lifecycle import add_timeline_event, lock_own, transition
-from services.application.refusals import DocumentTooOld, NoAdditionalServers, NotEligible, WrongAttestation
+from services.application.refusals import (
+    DocumentTooOld,
+    NoAdditionalServers,
+    NotEligible,
+    RenewalNotFound,
+    WrongAttestation,
+)
 from services.application.subscription import Subscription
 from services.application.timeline import TimelineEvent
 from shared import audit
@@ -76,9 +81,11 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller) -> Renewal:
 def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet) -> Renewal:
     """Submit the signed application: check everything again, claim the subscriptions, request the payment.
 
-    Raises InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
+    Raises RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
     """
-    was = lock_own(tx, renewal_id, caller)
+    was = store.lock_own_renewal(tx.conn, renewal_id, caller.subscriber_id)
+    if was is None:
+        raise RenewalNotFound("there is no such renewal")
     if was.attestation == attestation:
         return was  # submitted with this same signature; the answer was lost with the database that had its key
     renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
@@ -89,8 +96,8 @@ def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Call
     _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller))
     if not store.open_items(tx.conn, renewal.id):
         raise _refusal(items[0].srn, "being-renewed")
-    transition(tx, was, renewal)
-    add_timeline_event(tx, renewal.id, TimelineEvent.SUBMITTED)
+    store.save_transition(tx.conn, was, renewal, tx.now)
+    timeline_store.add_event(tx, renewal.id, TimelineEvent.SUBMITTED)
     audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
     outbox.add(
         tx,

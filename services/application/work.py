@@ -5,9 +5,8 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.application import store
+from services.application import store, timeline_store
 from services.application.domain import DEADLINES, Deadline, EndReason, Renewal, RenewalState
-from services.application.lifecycle import add_timeline_event, transition
 from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.db import Pool
@@ -58,9 +57,9 @@ def pass_deadline(tx: Tx, was: Renewal) -> None:
         return
     event, ending = PASSED[was.state]
     renewal = was.after(Deadline, tx.now, ending=ending)
-    transition(tx, was, renewal)
+    store.save_transition(tx.conn, was, renewal, tx.now)
     _audit(tx, was, event.value)
-    add_timeline_event(tx, was.id, event)
+    timeline_store.add_event(tx, was.id, event)
     if renewal.state is RenewalState.EXPIRING:
         outbox.add(tx, CheckoutClosureRequested(renewal_id=was.id, reason=ClosureReason.DEADLINE))
     else:
