@@ -72,7 +72,7 @@ class Chromium:
 
 
 def chromium() -> Chromium:
-    """Return Debian's; where that is not installed, the one inside an npm package."""
+    """Return Debian's program, or that of an npm package if it is not installed."""
     program = shutil.which("chromium")
     return Chromium(program) if program else packaged_chromium()
 

@@ -116,7 +116,7 @@ class Checker:
 
 
 def _fault_without_operation(response: flask.Response) -> str | None:
-    """Return no operation answered: an unknown path or method, as a problem."""
+    """Return the fault of an answer to an unknown path or method, which must be a problem."""
     if response.mimetype != problems.MEDIA_TYPE or response.status_code not in (400, 404, 405, 413, 308):
         return f"{response.mimetype} where nothing is"
     return None

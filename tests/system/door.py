@@ -88,17 +88,17 @@ class Door:
         return self.send(_request(method, path, headers, body, host), host=host, person=person)
 
     def sign_in(self, person: str | None, *headers: Header, body: bytes = b"") -> Reply:
-        """Return POST /tokens on the sign-in host."""
+        """Send POST /tokens on the sign-in host."""
         return self.ask("POST", "/identity/v1/tokens", headers=headers, body=body, host=SIGN_IN_HOST, person=person)
 
     def post(self, path: str, body: Any, token: str, *headers: Header, key: str | None = None) -> Reply:
-        """Return a signed-in POST of JSON, or of bytes as they are."""
+        """Send a signed-in POST of JSON, or of raw bytes."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = [JSON, ("Idempotency-Key", key or uuid.uuid4().hex), *headers]
         return self.ask("POST", path, headers=[*signed_in(token), *named], body=raw)
 
     def get(self, path: str, token: str) -> Reply:
-        """Return a signed-in GET."""
+        """Send a signed-in GET."""
         return self.ask("GET", path, headers=signed_in(token))
 
     def straight(

@@ -70,7 +70,7 @@ def made_up(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def made_up_under_identitys_name(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the stranger's key says that it is identity's."""
+    """Return an attestation by a stranger's key that claims to be identity's."""
     forged = made_up(system, data, key)
     kid = SigningKey.load(system.installation.pki.signing / "identity.key").kid
     stranger = SigningKey(key=signing_key("stranger").key, kid=kid)
@@ -86,7 +86,7 @@ def of_another_renewal(system: Target, data: dict[str, Any], key: str) -> dict[s
 
 
 def of_another_renewal_in_the_document(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return genuine proofs beside a document that says it is of this renewal."""
+    """Return genuine proofs with a document that claims to be of this renewal."""
     return data | {"renewal_id": key, "document": data["document"].replace(data["renewal_id"], key)}
 
 
@@ -101,7 +101,7 @@ def with_the_proofs_swapped(system: Target, data: dict[str, Any], key: str) -> d
 
 
 def by_the_audit_key(system: Target, data: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return signed by a key of the intruded service's own."""
+    """Return proofs signed by a key of the intruded service."""
     own = SigningKey.load(system.installation.pki.signing / "application-audit.key")
     said = {"sub": "chan-mei-ling", "renewal_id": key}
     token = sign(said, kind=TokenKind.ATTESTATION, key=own, now=datetime.now(UTC), issuer="identity")

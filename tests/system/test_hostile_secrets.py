@@ -20,7 +20,7 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def is_open_to_others(path: Path, top: Path) -> bool:
-    """Return others may read it, and may pass through every folder on the way."""
+    """Return whether others may read the file and enter every folder above it."""
     if not stat.S_IMODE(path.lstat().st_mode) & 0o077:
         return False
     return all(stat.S_IMODE(folder.stat().st_mode) & 0o011 for folder in path.parents if folder.is_relative_to(top))

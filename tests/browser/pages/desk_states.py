@@ -151,7 +151,7 @@ def _audited(desks: Desks) -> Iterator[DeskState]:
 
 
 def _empty(desks: Desks) -> Iterator[DeskState]:
-    """Yield nothing has happened yet, and no other service answers."""
+    """Yield states of a new desk, without any other service."""
     lists = [f"/certificates/{standing}" for standing in ("waiting", "issued", "refused")]
     pages = {
         AUDITOR: ("/", "/?q=R-ABCDEFGHIJ", *lists, "/held", "/held/desk", "/audit"),

@@ -49,7 +49,7 @@ def has_no_privilege(rendered: Rendered) -> Iterator[str]:
 
 
 def has_a_read_only_root(rendered: Rendered) -> Iterator[str]:
-    """Yield nothing but named volumes can be written, and what is in memory has a size."""
+    """Require read-only file systems but for named volumes, and a size for those in memory."""
     for each in rendered.workloads():
         read_only = container(each).get("securityContext", {}).get("readOnlyRootFilesystem")
         if not read_only and name(each) not in WRITES_ITS_ROOT:
@@ -62,7 +62,7 @@ def has_a_read_only_root(rendered: Rendered) -> Iterator[str]:
 
 
 def has_no_token(rendered: Rendered) -> Iterator[str]:
-    """Yield no pod can ask the API server anything, and each of ours is somebody of its own."""
+    """Require no access to the API server, and a service account for each of our pods."""
     for each in rendered.of("ServiceAccount"):
         if each.get("automountServiceAccountToken") is not False:
             yield f"{name(each)}: hands its token to its pods"
@@ -87,7 +87,7 @@ def runs_a_named_version(rendered: Rendered) -> Iterator[str]:
 
 
 def survives_a_drain(rendered: Rendered) -> Iterator[str]:
-    """Yield each Deployment has one disruption budget, which lets one pod go at a time."""
+    """Require one disruption budget for each Deployment, for one pod at a time."""
     budgets = rendered.of("PodDisruptionBudget")
     for each in rendered.of("Deployment"):
         mine = [budget for budget in budgets if selects(budget["spec"]["selector"], labels(each))]
@@ -107,7 +107,7 @@ def is_spread(rendered: Rendered) -> Iterator[str]:
 
 
 def is_closed_off(rendered: Rendered) -> Iterator[str]:
-    """Yield everything is denied both ways, and each workload has a policy that opens what it needs."""
+    """Require that all traffic is denied, and that each workload has a policy for what it needs."""
     policies = rendered.of("NetworkPolicy")
     deny = [each for each in policies if each["spec"]["podSelector"] == {} and not _opens(each)]
     if {way for each in deny for way in each["spec"]["policyTypes"]} != {"Ingress", "Egress"}:
@@ -159,7 +159,7 @@ def reads_no_more_than_there_is(rendered: Rendered) -> Iterator[str]:
 
 
 def tells_no_secret(rendered: Rendered) -> Iterator[str]:
-    """Yield a password, key or address with one in it comes from a Secret, and stands in no manifest."""
+    """Require that passwords, keys and addresses with one come from a Secret, and are in no manifest."""
     words = ("PASSWORD", "SECRET", "_KEY", "DATABASE_URL", "SMTP_URL")
     plain: dict[str, Mapping[str, Any]] = {
         name(each): {v["name"]: v["value"] for v in container(each).get("env", ()) if "value" in v}
@@ -175,14 +175,14 @@ def tells_no_secret(rendered: Rendered) -> Iterator[str]:
 
 
 def is_restricted(rendered: Rendered) -> Iterator[str]:
-    """Yield the namespace refuses what the pods' own settings forget."""
+    """Require that the namespace enforces the restricted standard for pods."""
     for each in rendered.of("Namespace"):
         if each["metadata"]["labels"].get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{name(each)}: enforces nothing"
 
 
 def refers_to_what_is_there(rendered: Rendered) -> Iterator[str]:
-    """Yield ConfigMaps, claims, accounts and ports that are named exist."""
+    """Require that all named ConfigMaps, claims, accounts and ports exist."""
     there = {(each["kind"], name(each)) for each in rendered.objects}
     for each in rendered.workloads():
         spec = pod(each)
@@ -207,7 +207,7 @@ def refers_to_what_is_there(rendered: Rendered) -> Iterator[str]:
 
 
 def rolls_without_a_gap(rendered: Rendered) -> Iterator[str]:
-    """Yield a web process is replaced only after its successor is ready."""
+    """Require that a web process is replaced only after its successor is ready."""
     for each in rendered.of("Deployment"):
         rolling = each["spec"].get("strategy", {}).get("rollingUpdate", {})
         if labels(each).get("app.kubernetes.io/component") in ("web", "feed") and rolling.get("maxUnavailable") != 0:

@@ -26,7 +26,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def of_each_service(word: str) -> list[str]:
-    """Return SERVICE is any service that has a database."""
+    """Return the commands for a service that has a database, in place of SERVICE."""
     return [word.replace("SERVICE", service) for service in flows.WITH_DATABASE]
 
 

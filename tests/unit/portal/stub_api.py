@@ -90,7 +90,7 @@ def settings() -> Settings:
 
 @cache
 def _portal() -> flask.Flask:
-    """Return made once: its templates are compiled when they are first shown."""
+    """Return the app, made once: its templates are compiled when they are first shown."""
     return create_app(Deps(settings=settings(), api=StubAPI()))
 
 

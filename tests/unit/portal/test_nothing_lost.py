@@ -38,7 +38,7 @@ def app(api: StubAPI) -> Flask:
 
 
 def sign_in_again(client: FlaskClient, answer: Any) -> str:
-    """Return through the sign-in to wherever it leads back."""
+    """Follow the sign-in to the page to which it leads back."""
     assert answer.headers["Location"].startswith("/en/sign-in?next=")
     page = client.get(answer.headers["Location"], base_url=PORTAL)
     assert "come back to where you were" in page.text

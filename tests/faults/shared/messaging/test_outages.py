@@ -59,7 +59,7 @@ def kill(what: str, number: signal.Signals) -> None:
 
 
 def noticed(logs: list[Any]) -> bool:
-    """Return the relay has said that the database is away."""
+    """Return whether the relay has logged that the database is unavailable."""
     return any(each["event"] == "relay.database_failed" for each in logs)
 
 

@@ -237,7 +237,7 @@ def test_recovery_of_two_million_events_ends_and_can_be_repeated(writer_database
 
 
 def may_read(kafka: Kafka) -> contextlib.AbstractContextManager[None]:
-    """Return a service may not read its own topic; for this command an operator lets it, while it runs."""
+    """Grant the right to read the service's own topic, as an operator does for this command."""
     return with_acl(kafka, "payment", TOPIC, ACLOperation.READ, ACLPermissionType.ALLOW)
 
 

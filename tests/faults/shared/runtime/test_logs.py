@@ -11,7 +11,7 @@ from tests.support.engines import Database, Kafka, free_port, wait_until
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
-    """Return every line must be JSON."""
+    """Return the log lines; each must be JSON."""
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 

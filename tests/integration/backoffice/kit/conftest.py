@@ -34,7 +34,7 @@ class Kit:
         return Kit(environment={**self.environment, "BACKOFFICE_STATE_FILE": str(file)})
 
     def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        """Return to its end."""
+        """Run the kit to its end."""
         environment = {**self.environment, **more}
         return subprocess.run(
             self.command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=90

@@ -22,7 +22,7 @@ def gateway_with(
     limits_rates: bool = False,
     trusted_hops: int = 0,
 ) -> Iterator[Client]:
-    """Yield Envoy with an echo for each of these services."""
+    """Run Envoy with an echo for each of these services."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         sockets = Path(folder)
         gateway = gateway_in(

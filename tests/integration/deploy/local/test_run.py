@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def start(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """Return `make run`, engines only; it returns once they are ready."""
+    """Run `make run` for the engines only, until they are ready."""
     command = (sys.executable, "-m", "deploy.local.run", "--folder", str(folder), "--only", "engines")
     with log.open("wb") as out:
         run = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT, start_new_session=True)

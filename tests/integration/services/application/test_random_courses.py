@@ -124,7 +124,7 @@ class Courses:
                 assert partners.renewal.item_id(position) not in {refund.item_id for refund in refunds}
 
     def end(self, partners: Partners) -> str:
-        """Return left to itself every renewal ends, with the money where it belongs."""
+        """Let every renewal end by itself, with the money where it belongs."""
         partners.finish()
         for _ in range(4):
             for position, order in enumerate(partners.orders):

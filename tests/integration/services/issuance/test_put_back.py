@@ -75,7 +75,7 @@ class Story:
             revocation.revoke_own(tx, self.renewal.items[0].item_id, reason, self.renewal.caller)
 
     def restore(self, *, requested: bool = True) -> RecoveryReport:
-        """Return lose the database, restore it, and recover the outbox as `recall` does at issuance."""
+        """Restore a lost database, and recover the outbox as `recall` does at issuance."""
         sent = travelled(self.world.pool)
         assert self.backup.restore(self.database.superuser_url)
         self.world.pool.check()

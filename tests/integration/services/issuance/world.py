@@ -209,7 +209,7 @@ class World(BaseWorld):
             handlers.on_cancellation_requested(tx, CancellationRequested(renewal_id=renewal.renewal_id))
 
     def reissue(self, renewal: Renewal, name: str = "www.example.hk", **fields: Any) -> UUID:
-        """Return an operator voids a PIN and has another made; the new envelope's id."""
+        """Void a PIN and make another, as an operator does. Returns the new envelope's id."""
         how = {"reason": VoidReason.LOST, "actor": "operator", "order_name": str(renewal.items[0].item_id)} | fields
         with self.begin() as tx:
             return pin_reissue.reissue_pin(tx, name=name, **how)

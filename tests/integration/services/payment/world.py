@@ -130,7 +130,7 @@ class World(BaseWorld):
     def ask_for_checkout(
         self, renewal_id: RenewalId, *, authorisation: str | None = None, key: str | None = None, **caller: str
     ) -> TestResponse:
-        """Return POST /payment/v1/checkouts."""
+        """Send POST /payment/v1/checkouts."""
         return self.http.post(
             "/payment/v1/checkouts",
             json={
@@ -184,7 +184,7 @@ class World(BaseWorld):
     def post_webhook(
         self, reference: str, *, webhook_id: str = "msg_1", secret: str = NEW_SECRET, **changes: Any
     ) -> TestResponse:
-        """Return POST a webhook as the provider does; changes spoil it."""
+        """Send a webhook as the provider does; `changes` falsify it."""
         body = changes.pop("body", None) or webhook_body(reference)
         headers = webhook_headers(body, webhook_id, self.clock(), secret) | changes
         return self.http.post("/payment/v1/provider-webhooks", data=body, headers=headers)

@@ -91,7 +91,7 @@ def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
 @blp.get("/notes/<uuid:note_id>")  # type: ignore[untyped-decorator]
 @refuses(TooSad)
 def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
-    """Return there are none."""
+    """Refuse to show a note."""
     raise TooSad(str(note_id))
 
 

@@ -59,7 +59,7 @@ class Server:
             return False
 
     def is_in_a_transaction(self) -> bool:
-        """Return a request of it has begun and has not ended."""
+        """Return whether a request has begun and has not ended."""
         query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'small' AND state = 'idle in transaction'"
         with psycopg.connect(self.database_url) as conn:
             return conn.execute(query).fetchone() is not None

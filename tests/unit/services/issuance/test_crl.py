@@ -31,7 +31,7 @@ def tbs_of(*revocations: Revocation, number: int = 7, kind: str = "rsa") -> byte
 
 
 def changed(*revocations: Revocation, reason: str | None = None, **fields: object) -> bytes:
-    """Return To-be-signed bytes with these fields in place of the profile's; with one, the number alone is omitted."""
+    """Return to-be-signed bytes with these fields in place of the profile's; with one, the number alone is omitted."""
     tbs = asn1_crl.TbsCertList.load(tbs_of(*revocations, *([revocation(9, GRAVE)] if reason else [])))
     if reason:
         tbs["revoked_certificates"][0]["crl_entry_extensions"][0]["extn_value"] = asn1_crl.CRLReason(reason)

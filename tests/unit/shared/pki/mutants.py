@@ -71,14 +71,14 @@ def of_structure(sample: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def of_every_field(sample: bytes, within: Place | None = None) -> Iterator[bytes]:
-    """Yield Samples with each nonsense in every place."""
+    """Yield samples with each nonsense in every place."""
     for place in places(sample):
         if within is None or (within[0] <= place[0] and place[1] <= within[1]):
             yield from (replaced(sample, place, value) for value in NONSENSE)
 
 
 def of_bytes(sample: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Yield Samples with up to four bytes changed, or a piece cut out."""
+    """Yield samples with up to four bytes changed, or a piece cut out."""
     chance = random.Random(seed)
     for _ in range(count):
         mutant = bytearray(sample)

@@ -47,7 +47,7 @@ def encoded(part: Any) -> str:
 
 
 def forged(header: Mapping[str, Any] | None = None, **claims: Any) -> str:
-    """Return signed with the right key, but with a header and claims of our choice."""
+    """Return a token signed with the right key, with any header and claims."""
     payload = {
         **CLAIMS,
         "iss": "identity",
