@@ -177,7 +177,7 @@ def reason(slug: str) -> str:
     return gettext(_REASONS.get(slug, _PROBLEMS["not-eligible"]))
 
 
-def set_aside(slug: str) -> str:
+def discarded(slug: str) -> str:
     """Return why an accepted CSR was discarded later."""
     text = _REASONS.get(slug) or _PROBLEMS.get(slug) or _PROBLEMS["csr-refused"]
     return gettext(text)

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     TEST = "test"
     EXCEPTION = "exception"
     DOCUMENT = "document"
+    # Names of functions and classes, but those of tests.
+    NAME = "name"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ _METRICS: Final = {"Counter", "Gauge", "Histogram", "GaugeMetricFamily", "Counte
 _LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 _HELP_ARGUMENTS: Final = {"help", "description"}
 _TITLE_ARGUMENT: Final = 2
+_IN_CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # A noqa or type comment is for tools.
 _FOR_TOOLS: Final = re.compile(r"#\s*(noqa|type:|pragma)")
 _MARKDOWN_CODE: Final = re.compile(r"^( *)```.*?^\1```|`[^`\n]*`|<!--.*?-->", re.MULTILINE | re.DOTALL)
@@ -60,6 +63,7 @@ def _python(source: str) -> Iterator[Text]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _docstring(node)
+            yield from _name(node)
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             for argument in node.exc.args:
                 yield from _literal(argument, Kind.EXCEPTION)
@@ -68,8 +72,6 @@ def _python(source: str) -> Iterator[Text]:
 
 
 def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Text]:
-    if not isinstance(node, ast.Module) and node.name.startswith("test_"):
-        yield Text(node.lineno, Kind.TEST, node.name)
     if (text := ast.get_docstring(node, clean=False)) is None:
         return
     if isinstance(node, ast.Module):
@@ -81,6 +83,12 @@ def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunc
     else:
         kind = Kind.FUNCTION
     yield Text(node.body[0].lineno, kind, text)
+
+
+def _name(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Text]:
+    if not isinstance(node, ast.Module):
+        kind = Kind.TEST if node.name.startswith("test_") else Kind.NAME
+        yield Text(node.lineno, kind, _IN_CAMEL_CASE.sub("_", node.name))
 
 
 def _decorators(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:

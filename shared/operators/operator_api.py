@@ -191,7 +191,7 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 @request.command
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.NO_CONTENT)
-def turn_down_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
+def reject_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Reject the proposed skip; the event stays held."""
     skip_proposals.reject(request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
     return flask.Response(status=HTTPStatus.NO_CONTENT)

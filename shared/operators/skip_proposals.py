@@ -97,7 +97,8 @@ def propose(tx: Tx, held_event: HeldEvent, *, actor: str, reason: str) -> uuid.U
 def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, reason: str) -> tuple[Place, int]:
     """Skip the event that another person proposed to skip. Returns its place and the key's last sequence applied.
 
-    Raises NoSuchProposal, SecondPersonNeeded, and the errors of held_commands.leave_out; the proposal then stays open.
+    Raises NoSuchProposal, ApprovalByAnotherPersonRequired, and the errors of held_commands.skip; the proposal
+    then stays open.
     """
     proposal = _lock(tx.conn, applier.consumer, proposal_id)
     if _person(proposal.proposed_by) == _person(actor):

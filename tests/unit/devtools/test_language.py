@@ -50,6 +50,11 @@ def test_row_that_is_too_large_is_unsendable():
         ("After commit.", "Set aside for now.", 18, "'Set aside': write"),
         ("is too large", "is set aside", 19, "'set aside': write"),
         ("is_unsendable", "is_left_out", 22, "'left out': write"),
+        ("After commit.", "Set-aside events.", 18, "'Set aside': write"),
+        ("def publish(", "def set_aside(", 15, "'set aside': write"),
+        ("class Relay:", "class SetAside:", 7, "'Set Aside': write"),
+        ('"""Publish a batch."""', '"""Publish a batch. Raises KeyError, or Gone if it is old."""', 16, "exist: Gone"),
+        ('"""A relay of one', '"""A relay that raises errors.Gone.', 8, "exist: Gone"),
         (
             '"""Publish a batch."""',
             '"""Publish a batch.\n\n    Events are made\n    anew.\n    """',
@@ -67,6 +72,12 @@ def test_fault_of_each_kind_is_found_on_its_line(tmp_path: Path, old: str, new: 
 
 def test_correct_file_passes(tmp_path: Path) -> None:
     (tmp_path / "relay.py").write_text(CORRECT)
+    assert check(tmp_path, words()) == ([], set())
+
+
+def test_exceptions_that_the_code_names_may_be_promised(tmp_path: Path) -> None:
+    own = '"""Relay. Raises KeyError, Own and psycopg.Gone."""\n\nclass Own(psycopg.Gone):\n    """A fault."""\n'
+    (tmp_path / "own.py").write_text(own)
     assert check(tmp_path, words()) == ([], set())
 
 
