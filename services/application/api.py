@@ -36,7 +36,7 @@ from services.application.terms import Terms
 from shared.db import Conn
 from shared.security.tokens import DRAFT_TICKET_HEADER, SigningKey
 from shared.vocabulary import RenewalId
-from shared.web import request
+from shared.web import commands, request
 from shared.web.auth import Caller
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problem_api import KeySetSchema
@@ -137,12 +137,12 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.post("/renewals")
 @signed_in
 @refuses(NotEligible, NoAdditionalServers)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal. Returns its quote and its state."""
-    return _shown(request.tx().conn, submission.draft_renewal(request.tx(), command, request.caller()))
+    return _shown(commands.tx().conn, submission.draft_renewal(commands.tx(), command, request.caller()))
 
 
 @blp.get("/renewals")
@@ -185,25 +185,25 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 @blp.post("/renewals/<uuid:renewal_id>/submission")
 @signed_in
 @refuses(RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(SubmissionSchema)
 @blp.response(200, RenewalSchema)
 def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
     """Submit the signed application."""
     renewal = submission.submit_renewal(
-        request.tx(), RenewalId(renewal_id), body["attestation"], request.caller(), keys=request.runtime().keys
+        commands.tx(), RenewalId(renewal_id), body["attestation"], request.caller(), keys=request.runtime().keys
     )
-    return _shown(request.tx().conn, renewal)
+    return _shown(commands.tx().conn, renewal)
 
 
 @blp.post("/renewals/<uuid:renewal_id>/cancellation")
 @signed_in
 @refuses(RenewalNotFound, InvalidTransition)
-@request.command
+@commands.in_one_transaction
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Request the cancellation; the state shows its outcome later."""
-    return _shown(request.tx().conn, handlers.cancel(request.tx(), RenewalId(renewal_id), request.caller()))
+    return _shown(commands.tx().conn, handlers.cancel(commands.tx(), RenewalId(renewal_id), request.caller()))
 
 
 @blp.get("/jwks")

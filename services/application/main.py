@@ -48,9 +48,9 @@ def build_app(
 ) -> "flask.Flask":
     """Return the WSGI app; `keys` are identity's."""
     from services.application import api  # as above
-    from shared.web import request
+    from shared.web.app import create_app
 
-    return request.create_app(
+    return create_app(
         "application",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

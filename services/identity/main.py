@@ -43,7 +43,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     # Only the web process imports Flask.
     from services.identity import api
     from shared.validation.parsing_pool import Pool as ParsingPool
-    from shared.web import request
+    from shared.web.app import create_app
 
     settings = read_settings()
     client_certificate.require_gateway_only(settings.service.web)
@@ -57,7 +57,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         origin=settings.origin,
         parser=ParsingPool(["services.identity.reading"]),
     )
-    return request.create_app(
+    return create_app(
         "identity",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -53,7 +53,7 @@ from shared.db import Conn
 from shared.errors import Unavailable
 from shared.validation.parsing_pool import Parser, TooCostly
 from shared.vocabulary import ItemId, RenewalId
-from shared.web import problems, request
+from shared.web import commands, problems, request
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problems import Problem, ProblemTable, names, one_of
 
@@ -183,7 +183,7 @@ def list_orders(renewal_id: uuid.UUID) -> list[dict[str, Any]]:
 @refuses(OrderNotFound, InvalidTransition)
 @refuses(CSRRefused, WeakSignature, NamesDiffer, PrivateKeyPasted, KeyRefused, KeyNotAllowed, TooCostly)
 @refuses(WrongReference, PINsMissing, PINSlip, PINNotReady, PINWrong, PINLocked)
-@request.steps
+@commands.in_several_transactions
 @blp.arguments(CSRSchema)
 @blp.response(200, OrderSchema)
 def submit_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
@@ -252,22 +252,22 @@ def download_certificate(item_id: uuid.UUID) -> flask.Response:
 @blp.post("/orders/<uuid:item_id>/acceptance")
 @signed_in
 @refuses(OrderNotFound, CertificateNotFound, InvalidTransition)
-@request.command
+@commands.in_one_transaction
 @blp.response(200, CertificateSchema)
 def accept_certificate(item_id: uuid.UUID) -> Any:
     """Accept the certificate's content and its publication."""
-    return revocation.accept(request.tx(), ItemId(item_id), request.caller())
+    return revocation.accept(commands.tx(), ItemId(item_id), request.caller())
 
 
 @blp.post("/orders/<uuid:item_id>/revocation")
 @signed_in
 @refuses(OrderNotFound, CertificateNotFound, CertificateExpired)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(RevocationSchema)
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
     """Revoke the certificate; the next CRL lists it within minutes."""
-    return revocation.revoke_own(request.tx(), ItemId(item_id), RevocationReason(body["reason"]), request.caller())
+    return revocation.revoke_own(commands.tx(), ItemId(item_id), RevocationReason(body["reason"]), request.caller())
 
 
 @blp.get("/crl")

@@ -68,11 +68,11 @@ def make_app(pool: Pool) -> "flask.Flask":
     # Only the web process imports Flask.
     from services.issuance import api
     from shared.validation.parsing_pool import Pool as ParsingPool
-    from shared.web import request
+    from shared.web.app import create_app
 
     settings = read_settings()
     ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
-    return request.create_app(
+    return create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

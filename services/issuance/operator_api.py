@@ -13,7 +13,7 @@ from services.issuance.refusals import InvalidTransition, OrderNotFound
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
-from shared.web import request
+from shared.web import commands
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
 
@@ -44,13 +44,13 @@ class ReissuedSchema(Schema):
 @blp.post("/orders/<uuid:item_id>/pins")
 @refuses(OrderNotFound, InvalidTransition, OtherEnvelope)
 @operation(REISSUE_PIN)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(ReissueSchema)
 @blp.response(HTTPStatus.CREATED, ReissuedSchema)
 def void_letter(body: Mapping[str, Any], item_id: uuid.UUID) -> dict[str, uuid.UUID]:
     """Void the letter's PIN, and have another made and posted."""
     made = pin_reissue.reissue_pin(
-        request.tx(),
+        commands.tx(),
         str(item_id),
         body["server_name"],
         body["what"],

@@ -39,7 +39,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 def make_app(pool: Pool) -> "flask.Flask":
     """Return the WSGI app: health and metrics only, since the desk uses the operator API."""
-    from shared.web.request import create_app  # only the web process imports Flask
+    from shared.web.app import create_app  # only the web process imports Flask
 
     settings = read_service_settings()
     return create_app(

@@ -14,7 +14,7 @@ from services.mailing.refusals import PostingRefused
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
-from shared.web import request
+from shared.web import commands, request
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
 
@@ -65,15 +65,15 @@ def list_batches() -> list[dict[str, Any]]:
 @blp.post("/envelopes/<uuid:envelope_id>/return")
 @refuses(PostingRefused)
 @operation(MARK_RETURNED)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(ReturnSchema)
 @blp.response(HTTPStatus.OK, ReturnedSchema)
 def mark_returned(body: Mapping[str, Any], envelope_id: uuid.UUID) -> dict[str, bool]:
     """Record a letter that the post returned."""
     day: date = body["on"]
-    if day > request.tx().now.astimezone(HONG_KONG).date():
+    if day > commands.tx().now.astimezone(HONG_KONG).date():
         raise PostingRefused(f"{day} has not come yet")
-    recorded = posting.record_returned(request.tx(), envelope_id, body["reason"], day, actor=current().actor)
+    recorded = posting.record_returned(commands.tx(), envelope_id, body["reason"], day, actor=current().actor)
     return {"recorded": recorded}
 
 

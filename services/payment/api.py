@@ -29,7 +29,7 @@ from services.payment.webhook import receive as receive_signed
 from shared.security.tokens import TokenKind, TokenRefused, verify
 from shared.tx import Tx
 from shared.vocabulary import ARId, RenewalId, SubscriberId
-from shared.web import request
+from shared.web import commands, request
 from shared.web.auth import Caller
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problem_api import KeySetSchema
@@ -87,7 +87,7 @@ class Deps:
     ProviderRefused,
     ProviderUnavailable,
 )
-@request.steps
+@commands.in_several_transactions
 @blp.arguments(OpenCheckoutSchema)
 @blp.response(HTTPStatus.OK, CheckoutSchema)
 def open_checkout(body: Mapping[str, Any]) -> Mapping[str, object]:

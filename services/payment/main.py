@@ -31,7 +31,7 @@ def make_app(pool: Pool) -> "flask.Flask":
     """Return the WSGI app."""
     # Only the web process imports Flask.
     from services.payment import api
-    from shared.web import request
+    from shared.web.app import create_app
 
     settings = read_settings()
     deps = api.Deps(
@@ -41,7 +41,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         return_url=settings.return_url,
         jwks=json.loads(settings.jwks_file.read_text("utf-8")),
     )
-    return request.create_app(
+    return create_app(
         "payment",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

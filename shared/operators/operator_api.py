@@ -31,7 +31,7 @@ from shared.operators.skip_proposals import AlreadyProposed, ApprovalByAnotherPe
 from shared.operators.staff import ActionRefused, current, operation
 from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
-from shared.web import request
+from shared.web import app, commands, request
 from shared.web.idempotency import FingerprintKey
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable
@@ -84,7 +84,7 @@ def create_app(
     clock: Clock = utc_now,
 ) -> flask.Flask:
     """Return a service's operator API: held events if it consumes any, and its own operations."""
-    return request.create_app(
+    return app.create_app(
         service,
         blueprints=[*([blp] if applier is not None else []), *(operations.blueprints if operations else ())],
         problem_table={**PROBLEMS, **(operations.problems if operations else {})},
@@ -147,7 +147,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
 @blp.post("/held-events/<int:parked_id>/redrive")
 @refuses(HeldEventNotFound, NotNext)
 @operation(REDRIVE)
-@request.steps
+@commands.in_several_transactions
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
@@ -162,38 +162,38 @@ def redrive(body: Mapping[str, str], parked_id: int) -> dict[str, int]:
 @blp.post("/held-events/<int:parked_id>/skip-proposals")
 @refuses(HeldEventNotFound, NotNext, AlreadyProposed)
 @operation(PROPOSE_SKIP)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.CREATED, ProposedSchema)
 def propose_skip(body: Mapping[str, str], parked_id: int) -> dict[str, UUID]:
     """Propose to skip this event."""
-    held_event = held_events.find(request.tx().conn, _applier().consumer, parked_id)
-    return {"id": skip_proposals.propose(request.tx(), held_event, actor=current().actor, reason=body["reason"])}
+    held_event = held_events.find(commands.tx().conn, _applier().consumer, parked_id)
+    return {"id": skip_proposals.propose(commands.tx(), held_event, actor=current().actor, reason=body["reason"])}
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/confirmation")
 @refuses(NoSuchProposal, ApprovalByAnotherPersonRequired, HeldEventNotFound, NotNext, ChooseEvent)
 @operation(DECIDE_SKIP)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.OK, ProgressSchema)
 def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
     """Approve the skip that another person proposed."""
     place, _ = skip_proposals.confirm(
-        request.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"]
+        commands.tx(), _applier(), proposal_id, actor=current().actor, reason=body["reason"]
     )
-    return _progress(request.tx(), place)
+    return _progress(commands.tx(), place)
 
 
 @blp.post("/skip-proposals/<uuid:proposal_id>/rejection")
 @refuses(NoSuchProposal)
 @operation(DECIDE_SKIP)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(ReasonSchema)
 @blp.response(HTTPStatus.NO_CONTENT)
 def reject_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Reject the proposed skip; the event stays held."""
-    skip_proposals.reject(request.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+    skip_proposals.reject(commands.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 

@@ -37,10 +37,21 @@ def check(request: flask.Request) -> None:
         raise RequestEntityTooLarge
 
 
-def is_readable_json(data: bytes) -> bool:
+def is_readable(request: flask.Request) -> bool:
+    """Return whether path and query have no NUL, which PostgreSQL refuses, and the body is no JSON, or readable JSON.
+
+    The body is always read: an unread one would break the gateway's connection in the middle of sending.
+    """
+    if "\0" in request.path or any("\0" in part for pair in request.args.items(multi=True) for part in pair):
+        return False
+    data = request.get_data()
+    return not data or not request.is_json or _is_readable_json(data)
+
+
+def _is_readable_json(data: bytes) -> bool:
     """Return whether this is JSON that a schema may read.
 
-    Rejects too many elements, too deep nesting, NUL (which PostgreSQL refuses) and lone surrogates.
+    Rejects too many elements, too deep nesting, NUL and lone surrogates.
     """
     try:
         found = json.loads(data)

@@ -17,7 +17,8 @@ from services.issuance.feed import api as feed
 from services.payment import api as payment
 from shared.errors import Refused
 from shared.security.tokens import KeySet
-from shared.web import problems, request
+from shared.web import problems
+from shared.web.app import create_app
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import ProblemTable
 from tests.support.builders import FINGERPRINTS
@@ -36,7 +37,7 @@ BY_REDIRECT = {"invalid-request"}
 
 
 def make_app(blueprint: Blueprint, table: ProblemTable, service: str = "any", **options: Any) -> flask.Flask:
-    return request.create_app(
+    return create_app(
         service,
         blueprints=[blueprint],
         problem_table=table,

@@ -17,7 +17,7 @@ from shared.db import Pool
 from shared.events.base import FEEDS, Topic
 from shared.messaging import codec
 from shared.security.tokens import KeySet
-from shared.web import request
+from shared.web.app import create_app
 from shared.web.idempotency import FingerprintKey
 
 FOLDER: Final = Path("docs/events")
@@ -45,7 +45,7 @@ def openapi() -> dict[str, Any]:
 
 def app_of(name: str, module: ModuleType, **options: Any) -> flask.Flask:
     """Return a service's app for its description alone: it has neither database nor keys."""
-    return request.create_app(
+    return create_app(
         name,
         blueprints=[module.blp],
         problem_table=module.PROBLEMS,

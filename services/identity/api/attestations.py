@@ -24,7 +24,7 @@ from services.identity.store import Evidence
 from shared.errors import Refused
 from shared.pki.crls import RevocationUnknown
 from shared.security.tokens import DRAFT_TICKET_HEADER
-from shared.web import openapi, request
+from shared.web import commands, openapi, request
 from shared.web.openapi import refuses, signed_in
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -53,7 +53,7 @@ def _audit_refused_attestation(view: View) -> View:
 @refuses(DocumentRefused, TicketRefused, SignatureRefused, OtherCertificate, OfficeEnded, NonceSpent, RecordUnusable)
 @openapi.takes_header(DRAFT_TICKET_HEADER, "As application gave it with the document; within 15 minutes")
 @_audit_refused_attestation
-@request.steps
+@commands.in_several_transactions
 @blp.arguments(AttestationRequestSchema)
 @blp.response(201, AttestationSchema)
 def create_attestation(command: Attest) -> Evidence:

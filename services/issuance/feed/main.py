@@ -38,7 +38,7 @@ def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
     """Return the WSGI app and its head. Raises ValueError for an invalid key set."""
     from services.issuance.feed import api
     from services.issuance.feed.head import Head
-    from shared.web import request
+    from shared.web.app import create_app
 
     jwks = settings.jwks_file.read_bytes()
     KeySet.parse(json.loads(jwks))
@@ -48,7 +48,7 @@ def make_app(pool: Pool, settings: Settings) -> "tuple[flask.Flask, Head]":
             return newest(conn)
 
     head = Head(look, places=settings.web.threads - _PAGE_THREADS)
-    app = request.create_app(
+    app = create_app(
         "issuance",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.gateway.rules import MAX_BODY_BYTES, MAX_HEADERS, PROBLEMS
 from deploy.local import pki as local_pki
-from shared.web import request
+from shared.web import app
 from tests.integration.deploy.local.echo import Answer, Client
 from tests.integration.deploy.local.gateway import API, PAGES, SIGN_IN, gateway_with
 
@@ -34,7 +34,7 @@ def hurried(impatient: Client, request: pytest.FixtureRequest) -> Client:
 
 
 def test_body_of_the_maximum_size_reaches_the_service(client: Client) -> None:
-    assert MAX_BODY_BYTES == request.MAX_BODY_BYTES
+    assert MAX_BODY_BYTES == app.MAX_BODY_BYTES
     answer = client.ask(API, "/issuance/v1/x", method="POST", body=b"x" * MAX_BODY_BYTES)
     assert answer.json["length"] == MAX_BODY_BYTES
 

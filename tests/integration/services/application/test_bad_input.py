@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 
 from shared.db import Pool
-from shared.web.request import MAX_BODY_BYTES
+from shared.web.app import MAX_BODY_BYTES
 from tests.integration.services.application.world import WWW, World, body
 from tests.support.builders import AR
 from tests.support.problems import problem, slug

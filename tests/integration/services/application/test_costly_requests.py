@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.web.request import MAX_BODY_BYTES
+from shared.web.app import MAX_BODY_BYTES
 from tests.integration.services.application.world import WWW, World
 from tests.support.problems import problem, slug
 

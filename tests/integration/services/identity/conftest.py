@@ -23,7 +23,7 @@ from shared.security.tokens import KeySet, SigningKey, thumbprint
 from shared.tx import transaction
 from shared.validation.parsing_pool import Pool as ParsingPool
 from shared.vocabulary import ARId, RenewalId, SubscriberId
-from shared.web import request
+from shared.web.app import create_app
 from tests.support.builders import AR, FINGERPRINTS, key_set
 from tests.support.engines import Database
 from tests.unit.services.identity import builders
@@ -176,7 +176,7 @@ def http(pool: Pool, clock: Clock, parsers: ParsingPool) -> FlaskClient:
         origin="https://portal.example",
         parser=parsers,
     )
-    app = request.create_app(
+    app = create_app(
         "identity",
         blueprints=[api.blp],
         problem_table=api.PROBLEMS,

@@ -32,7 +32,7 @@ from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
-from shared.web import request
+from shared.web.app import create_app
 from shared.web.auth import Caller
 from tests.support.builders import AR, FINGERPRINTS, key_set, receipt, signing_key
 from tests.support.world import BaseWorld
@@ -267,7 +267,7 @@ class World(BaseWorld):
     def app(self, parser: Parser = INLINE) -> flask.Flask:
         """Return the HTTP app."""
         deps = api.Deps(ca=self.issuer.ca, pin_verifier=self.verifier, key_policy=self.policy, parser=parser)
-        return request.create_app(
+        return create_app(
             "issuance",
             blueprints=[api.blp],
             problem_table=api.PROBLEMS,

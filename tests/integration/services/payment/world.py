@@ -28,7 +28,7 @@ from shared.events.base import Event
 from shared.messaging.subscriptions import by_type
 from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
-from shared.web import request
+from shared.web.app import create_app
 from tests.integration.services.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
 from tests.support.builders import FINGERPRINTS, signing_key
 from tests.support.world import BaseWorld
@@ -49,7 +49,7 @@ class World(BaseWorld):
     provider_url: str = ""
 
     def __post_init__(self) -> None:
-        app = request.create_app(
+        app = create_app(
             "payment",
             blueprints=[api.blp],
             problem_table=api.PROBLEMS,

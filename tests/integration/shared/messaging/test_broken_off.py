@@ -21,8 +21,8 @@ from shared.runtime.task_loop import run_tasks
 from shared.tx import Tx, transaction
 from tests.integration.shared.conftest import NOW, Handler, Writer
 from tests.integration.shared.messaging.test_inbox import Applied, held_event, held_reason
+from tests.integration.shared.web.small_client import NOTES, headers
 from tests.integration.shared.web.small_service import make_app
-from tests.integration.shared.web.test_web import NOTES, headers
 from tests.support.engines import wait_until
 
 Trouble = Callable[[Tx, str], object]

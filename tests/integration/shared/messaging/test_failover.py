@@ -22,8 +22,8 @@ from shared.tx import transaction
 from tests.integration.shared.conftest import Writer
 from tests.integration.shared.messaging.test_outbox import KEY as RENEWAL
 from tests.integration.shared.messaging.test_outbox import FakeKafka, announce, sent
+from tests.integration.shared.web.small_client import NOTES, headers
 from tests.integration.shared.web.small_service import make_app
-from tests.integration.shared.web.test_web import NOTES, headers
 from tests.support.engines import Database, Postgres, wait_until
 
 

@@ -17,7 +17,8 @@ from shared.db import Pool
 from shared.errors import Refused, Unavailable
 from shared.security.tokens import KeySet, SigningKey
 from shared.settings import read_admin, read_env, read_web, seal
-from shared.web import gunicorn_server, request
+from shared.web import commands, gunicorn_server, request
+from shared.web.app import create_app
 from shared.web.openapi import Blueprint, refuses, signed_in
 from shared.web.problems import Problem, ProblemTable
 from tests.support.builders import FINGERPRINTS
@@ -55,12 +56,12 @@ PROBLEMS: Final[ProblemTable] = {TooSad: Problem(HTTPStatus.CONFLICT, TooSad.rea
 @blp.post("/notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
 @signed_in
 @refuses(TooSad)
-@request.command
+@commands.in_one_transaction
 @blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
 @blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
 def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
     """Write a note into the audit log, taking as long as it says."""
-    tx = request.tx()
+    tx = commands.tx()
     audit.record(tx, actor=request.caller().ar_id, action="noted", subject="note")
     time.sleep(body["seconds"])
     if body["text"] == "sad":
@@ -75,7 +76,7 @@ def make_note(body: Mapping[str, Any]) -> Mapping[str, object]:
 @blp.post("/slow-notes")  # type: ignore[untyped-decorator]  # flask-smorest ships no types
 @signed_in
 @refuses(TooSad)
-@request.steps
+@commands.in_several_transactions
 @blp.arguments(NoteSchema)  # type: ignore[untyped-decorator]
 @blp.response(HTTPStatus.CREATED, NotedSchema)  # type: ignore[untyped-decorator]
 def make_slow_note(body: Mapping[str, Any]) -> Mapping[str, object]:
@@ -97,7 +98,7 @@ def show_note(note_id: uuid.UUID) -> Mapping[str, object]:
 
 def make_app(pool: Pool) -> flask.Flask:
     """Return the app, as a service's main.py builds it."""
-    return request.create_app(
+    return create_app(
         "small",
         blueprints=[blp],
         problem_table=PROBLEMS,

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.integration.shared.web.test_web import NOTES, headers
+from tests.integration.shared.web.small_client import NOTES, headers
 from tests.support.engines import Database, wait_until
 
 ROOT = Path(__file__).parents[4]

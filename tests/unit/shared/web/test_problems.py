@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import Refused, Unavailable, Undecodable
 from shared.runtime.migrate import NotMigrated
-from shared.web import problems, request
+from shared.web import commands, problems
 from shared.web.auth import Unauthenticated
 from shared.web.problems import Problem, ProblemTable
 
@@ -47,7 +47,7 @@ def test_unknown_exception_has_no_problem() -> None:
 
 def everyday() -> Iterator[Problem]:
     yield from problems.COMMON.values()
-    yield from request._IDEMPOTENCY.values()
+    yield from commands.PROBLEMS.values()
     yield from (problems.INTERNAL, problems.INVALID, problems.MALFORMED, problems.UNAVAILABLE)
 
 
