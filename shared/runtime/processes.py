@@ -6,7 +6,7 @@ Flask, gunicorn and the Kafka client are imported in the functions that use them
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import psycopg
 from prometheus_client import Gauge
@@ -20,7 +20,7 @@ from shared.runtime.service import AnyCommand, Command, Service, applier, open_c
 from shared.runtime.task_loop import Task
 from shared.security import audit_seals
 from shared.security.tokens import KeySet, SigningKey
-from shared.settings import ServiceSettings, read_desk_jwks_file
+from shared.settings import Address, ServiceSettings, WebSettings, read_desk_jwks_file
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
@@ -81,15 +81,42 @@ def _operate(service: Service) -> None:
 
 def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -> None:
     settings = _begin(service, name)
+    serve_http(
+        service.name,
+        name,
+        settings,
+        open_pool=lambda: open_current_pool(service, settings, name, max_size=settings.web.threads + 2),
+        make_app=make,
+    )
 
+
+class HTTPSettings(Protocol):
+    """Settings of a process that serves HTTP."""
+
+    @property
+    def web(self) -> WebSettings: ...
+
+    @property
+    def admin(self) -> Address: ...
+
+
+def serve_http(
+    service: str,
+    process: str,
+    settings: HTTPSettings,
+    *,
+    open_pool: Callable[[], Pool],
+    make_app: "Callable[[Pool], flask.Flask]",
+) -> None:
+    """Serve an app until SIGTERM. The pool and the app are made in gunicorn's worker, after the fork."""
     pools: list[Pool] = []
 
     from shared.web import gunicorn_server  # only processes that serve HTTP import Flask and gunicorn
 
-    def make_app() -> "flask.Flask":
-        tracing.configure(service.name, name)
-        pools.append(open_current_pool(service, settings, name, max_size=settings.web.threads + 2))
-        return make(pools[0])
+    def make() -> "flask.Flask":
+        tracing.configure(service, process)
+        pools.append(open_pool())
+        return make_app(pools[0])
 
     def on_exit() -> None:
         for pool in pools:
@@ -97,7 +124,7 @@ def _serve(service: Service, name: str, make: "Callable[[Pool], flask.Flask]") -
 
     with logs.told(settings):
         gunicorn_server.serve(
-            make_app,
+            make,
             settings.web,
             admin=settings.admin,
             is_ready=lambda: bool(pools) and db.answers(pools[0]),

@@ -15,11 +15,11 @@ from services.issuance.feed.settings import Settings, read_settings
 from services.issuance.feed.store import Newest, newest
 from shared import db
 from shared.db import Pool
-from shared.observability import logs, tracing
+from shared.observability import logs
 from shared.runtime import migrate
 from shared.runtime.migrate import Migration
 from shared.runtime.operator_commands import Report
-from shared.runtime.processes import STARTED
+from shared.runtime.processes import STARTED, serve_http
 from shared.security.tokens import KeySet
 from shared.tx import Tx
 from shared.validation import texts
@@ -66,32 +66,19 @@ def run(migrations: Sequence[Migration]) -> None:
     """Serve readers until stopped."""
     settings = read_settings()
     logs.configure("issuance", "feed", settings.log_level)
-    pools: list[Pool] = []
 
-    from shared.web import gunicorn_server
+    def open_pool() -> Pool:
+        return db.open_pool(settings.database_url, name="issuance-feed", max_size=8, writes=False)
 
-    def make() -> "flask.Flask":
-        tracing.configure("issuance", "feed")
-        pools.append(db.open_pool(settings.database_url, name="issuance-feed", max_size=8, writes=False))
-        migrate.wait_until_current(pools[0], migrations)
-        app, head = make_app(pools[0], settings)
+    def make(pool: Pool) -> "flask.Flask":
+        migrate.wait_until_current(pool, migrations)
+        app, head = make_app(pool, settings)
         head.start()
         _close_on_sigterm(head)
         STARTED.labels("issuance", "feed").set(1)
         return app
 
-    def on_exit() -> None:
-        for pool in pools:
-            pool.close()
-
-    with logs.told(settings):
-        gunicorn_server.serve(
-            make,
-            settings.web,
-            admin=settings.admin,
-            is_ready=lambda: bool(pools) and db.answers(pools[0]),
-            on_exit=on_exit,
-        )
+    serve_http("issuance", "feed", settings, open_pool=open_pool, make_app=make)
 
 
 def _close_on_sigterm(head: "Head") -> None:
