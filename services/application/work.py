@@ -12,16 +12,16 @@ from shared import audit
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CheckoutClosureRequested, ClosureReason
 from shared.messaging import outbox
+from shared.observability.metrics import preset
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
 
 OPEN: Final = Gauge("renewals_open", "Open submitted renewals by state", ["state"])
-OVERDUE: Final = Counter("renewals_overdue_total", "Deadlines passed without another service's answer", ["state"])
-# Pre-initialise all label values, so that increase() counts the first occurrence.
-for _state in DEADLINES:
-    OVERDUE.labels(_state)
+OVERDUE: Final = preset(
+    Counter("renewals_overdue_total", "Deadlines passed without another service's answer", ["state"]), DEADLINES
+)
 
 # States whose deadline begins the end of the renewal. In every other state an answer of another service is overdue.
 PASSED: Final = {

@@ -37,11 +37,15 @@ _ASN1_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OverflowErro
 class VerifiedSignature:
     """A valid signature by a certificate that is not validated yet."""
 
-    certificate: x509.Certificate
     certificate_der: bytes
     signing_time: datetime
     hash_name: str
     signature_algorithm: bytes
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The signer's certificate; not a field, since the parsing pool cannot pickle it."""
+        return x509.load_der_x509_certificate(self.certificate_der)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,6 @@ def verify(signature: bytes, document: bytes, now: datetime) -> VerifiedSignatur
     if abs(now - signing_time) > CLOCK_TOLERANCE:
         raise SignatureRefused(SignatureFault.SIGNING_TIME)
     return VerifiedSignature(
-        certificate=signed.certificate,
         certificate_der=signed.certificate_der,
         signing_time=signing_time,
         hash_name=signed.hash_name,

@@ -1,7 +1,6 @@
 """Task of mailing: send due e-mails, one at a time, and record each outcome."""
 
 from datetime import timedelta
-from itertools import product
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -26,18 +25,18 @@ from shared.db import Pool
 from shared.events.mailing import CSRRequestSent, MailBounced
 from shared.messaging import outbox
 from shared.observability import tracing
+from shared.observability.metrics import preset
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
 
 log = structlog.get_logger()
 
-SENDINGS = Counter("mailing_sendings_total", "Delivery attempts by outcome", ["template", "outcome"])
+SENDINGS = preset(
+    Counter("mailing_sendings_total", "Delivery attempts by outcome", ["template", "outcome"]),
+    Template,
+    ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known"),
+)
 FAULTY = Gauge("mailing_faulty_envelopes", "PIN Envelopes that could not be printed and await an operator")
-# Pre-initialise all label values, so that increase() counts the first occurrence.
-for _template, _outcome in product(
-    Template, ("sent", "bounced", "unconfirmed", "put-off", "unknown", "dropped", "known")
-):
-    SENDINGS.labels(_template, _outcome)
 
 
 def send_next(pool: Pool, mailer: Mailer, composer: Composer, *, lease: timedelta, clock: Clock = utc_now) -> bool:

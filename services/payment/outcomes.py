@@ -32,6 +32,7 @@ from shared import audit
 from shared.backoff import Backoff
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired, PaymentRefunded
 from shared.messaging import outbox
+from shared.observability.metrics import preset
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Tx
 from shared.vocabulary import RenewalId
@@ -45,17 +46,17 @@ REFUND_BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=15))
 # Providers take hours to days for a pending refund.
 PENDING_REFUND_INTERVAL: Final = timedelta(minutes=15)
 
-HELD = Counter("payment_held_total", "Payments and refunds held for an operator", ["what"])
-# Pre-initialise all label values, so that increase() counts the first occurrence.
-for _what in ("payment", "refund"):
-    HELD.labels(_what)
+HELD = preset(
+    Counter("payment_held_total", "Payments and refunds held for an operator", ["what"]), ("payment", "refund")
+)
 
 # A lost answer is queried again within minutes. If the provider acted longer ago, or under a reference that is not
 # stored here, the database was restored and has lost it.
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
-FORGOTTEN = Counter("payment_forgotten_total", "Checkouts and captures found only at the provider", ["what"])
-for _what in ("checkout", "capture"):
-    FORGOTTEN.labels(_what)
+FORGOTTEN = preset(
+    Counter("payment_forgotten_total", "Checkouts and captures found only at the provider", ["what"]),
+    ("checkout", "capture"),
+)
 
 RecordOutcome = Callable[[Tx, RenewalId, Checkout | None, Outcome], Payment]
 

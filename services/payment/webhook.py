@@ -14,6 +14,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from services.payment.refusals import WebhookRefused
+from shared.observability.metrics import preset
 
 TOLERANCE_SECONDS: Final = 300
 MAX_ID_LENGTH: Final = 200
@@ -46,10 +47,7 @@ class WebhookOutcome(StrEnum):
     REFUSED = "refused"
 
 
-WEBHOOKS = Counter("payment_webhooks_total", "Webhooks received by outcome", ["outcome"])
-# Pre-initialise all label values, so that increase() counts the first occurrence.
-for _outcome in WebhookOutcome:
-    WEBHOOKS.labels(_outcome)
+WEBHOOKS = preset(Counter("payment_webhooks_total", "Webhooks received by outcome", ["outcome"]), WebhookOutcome)
 
 
 def decode_secret(text: str) -> bytes:

@@ -108,6 +108,6 @@ def _read_whatever_its_headers_are_called(batch: Any) -> Any:
 
 
 def install() -> None:
-    """Patch kafka-python in this process."""
+    """Patch kafka-python in this process: kafka_clients calls this before it makes a consumer."""
     DefaultRecordBatch._maybe_uncompress = _unpack
     DefaultRecordBatch._read_msg = _read_whatever_its_headers_are_called

@@ -32,8 +32,6 @@ BOOTSTRAP_MS: Final = 5_000
 # More than the relay writes at once. A batch is decompressed as a whole, within limits of its own.
 MAX_FETCH_BYTES: Final = 8 * 1024 * 1024
 
-decompression.install()
-
 
 class KafkaUnavailable(Unavailable):
     """Kafka did not answer in time, or broke off."""
@@ -151,6 +149,7 @@ def _end_if_asked(stop: StopSignal | None) -> None:
 
 
 def _group_consumer(settings: KafkaSettings, client_id: str, group: str) -> GroupConsumer:
+    decompression.install()
     return GroupConsumer(
         **_common(settings, client_id, bootstrap_timeout_ms=BOOTSTRAP_MS),
         group_id=group,
@@ -225,6 +224,7 @@ def read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iter
 
 
 def _read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Iterator[list[Any]]:
+    decompression.install()
     consumer = KafkaConsumer(
         **_common(settings, client_id, bootstrap_timeout_ms=30_000),
         enable_auto_commit=False,

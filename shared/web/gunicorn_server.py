@@ -46,9 +46,6 @@ def _refuse(client: socket.socket, status: int, reason: str, _words: str) -> Non
     util.write_nonblock(client, head.encode() + body)
 
 
-util.write_error = _refuse
-
-
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """Logger of gunicorn's own messages: JSON on standard output, as for all others."""
 
@@ -86,6 +83,7 @@ def serve(
 
     The admin port is separate: the app's clients cannot reach it, nor the platform the app.
     """
+    util.write_error = _refuse
     _Server(
         make_app,
         {

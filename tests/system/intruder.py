@@ -15,11 +15,11 @@ from kafka import KafkaProducer
 from deploy.local.kafka import client_settings
 from devtools.scenario.target import Target
 from shared.events.application import CSRRequested
-from shared.messaging import codec, kafka_clients
+from shared.messaging import codec, decompression
 from tests.system.readings import rows
 
 # What is written here, other tests of the run read too: their kafka-python must bear it as the services' does.
-assert kafka_clients.MAX_POLL_RECORDS
+decompression.install()
 
 
 @dataclass(frozen=True, kw_only=True)
