@@ -1,1 +1,1 @@
-"""Logs and traces."""
+"""Logs, metrics and traces."""
