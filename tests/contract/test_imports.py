@@ -21,12 +21,12 @@ PATCHES: Final = {
 
 
 def acting(source: str) -> list[int]:
-    """The lines of a module's own statements that do more than declare or name something."""
+    """Return the lines of a module's own statements that do more than declare or name something."""
     return [node.lineno for node in statements(ast.parse(source).body) if not declares(node)]
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that an import runs; those in a condition on the version or for type checkers, too."""
+    """Yield the statements that an import runs; those in a condition on the version or for type checkers, too."""
     for node in body:
         if isinstance(node, ast.If) and "__name__" not in ast.unparse(node.test):
             yield from statements([*node.body, *node.orelse])
