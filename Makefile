@@ -54,7 +54,7 @@ check: $(READY)  ## formatting, lint, types, language, import contracts
 	@QUIETLY_LINES=60 $(QUIETLY) "An import contract" "the contracts are in pyproject.toml, tool.importlinter" \
 	  $(BIN)/lint-imports --no-logo
 
-test: $(READY) $(SCHEMAS)  ## every test but the slow ones and those in a browser
+test: $(READY) $(SCHEMAS)  ## every test but slow, nightly, browser and container ones
 	@command -v curl >/dev/null && command -v softhsm2-util >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl softhsm2; } \
 	  || echo "curl or softhsm2 is missing: the tests that read the feed with curl, or sign in a token, are left out"

@@ -76,7 +76,7 @@ def lock(conn: Conn, place: Place, sequence: int = 0) -> Row:
 def judge(conn: Conn, place: Place, sequence: int, event_id: uuid.UUID) -> Verdict:
     """Lock the key's row and decide what to do with this event."""
     last, _, held, known_id = lock(conn, place, sequence)
-    held_event = [] if held is None else _parked_ids(conn, place, sequence)
+    held_event = [] if held is None else _held_ids(conn, place, sequence)
     if str(event_id) in held_event:
         return Verdict.ALREADY_HELD
     if known_id is not None and known_id != event_id:
@@ -123,7 +123,7 @@ def renew_hold(conn: Conn, place: Place, now: datetime) -> None:
     )
 
 
-def _parked_ids(conn: Conn, place: Place, sequence: int) -> list[str]:
+def _held_ids(conn: Conn, place: Place, sequence: int) -> list[str]:
     """Return the ids of the events held with this number; empty for an unreadable id."""
     rows = conn.execute(
         """SELECT COALESCE((SELECT h ->> 1 FROM jsonb_array_elements(headers) AS h WHERE h ->> 0 = 'ce_id' LIMIT 1), '')

@@ -99,10 +99,10 @@ def choose(waiting: list[HeldEvent], event: str | None) -> HeldEvent:
     return found[0]
 
 
-def _skip_conflicting(tx: Tx, last: int, others: list[HeldEvent], left_out: HeldEvent) -> None:
+def _skip_conflicting(tx: Tx, last: int, others: list[HeldEvent], skipped: HeldEvent) -> None:
     """Make the remaining one of two events with an unapplied number wait for its turn like any other."""
-    rivals = [each for each in others if each.reason == CONFLICT and each.sequence == left_out.sequence]
-    if left_out.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
+    rivals = [each for each in others if each.reason == CONFLICT and each.sequence == skipped.sequence]
+    if skipped.reason == CONFLICT and len(rivals) == 1 and (rivals[0].sequence or 0) > last:
         held_events.give_reason(
             tx.conn, rivals[0].id, held_events.GAP, "next in sequence, as the other event was skipped"
         )

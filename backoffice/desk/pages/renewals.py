@@ -21,7 +21,7 @@ def timeline(renewal_id: uuid.UUID) -> flask.Response:
         items = reading.items_of(conn, renewal_id)
         steps = reading.steps_of(conn, renewal_id)
         threads = verifying.threads(steps, reading.threads_of(conn, renewal_id))
-        left_out = reading.find_skipped(conn, renewal_id)
+        skipped = reading.find_skipped(conn, renewal_id)
         letters = envelopes.of_renewal(conn, renewal_id)
     return web.show(
         "renewal.html",
@@ -30,6 +30,6 @@ def timeline(renewal_id: uuid.UUID) -> flask.Response:
         names={item.item_id: item for item in items},
         steps=steps,
         threads=threads,
-        left_out=left_out,
+        skipped=skipped,
         envelopes=letters,
     )
