@@ -24,7 +24,7 @@ def web() -> None:
         tracing.instrument(app)
         return app
 
-    with logs.told(given):
+    with logs.start_and_end(given):
         serve(
             make_app,
             given.web,

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from backoffice.desk import store, telling
+from backoffice.desk import event_texts, store
 from shared.errors import Refused
 from shared.events import application, issuance, mailing, payment
 from shared.events.base import CONFIDENTIAL, Envelope, Event, Topic
@@ -42,7 +42,7 @@ def take(tx: Tx, event: Event, *, keys: Keys) -> None:
     Raises SignatureWrong for an event of the feed without a valid signature of its writer: the event is held.
     """
     signed_by = feed_signature.verify(_cause(tx), keys.feed()) if event.TOPIC is FEED else None
-    facts = telling.facts_of(event)
+    facts = event_texts.facts_of(event)
     if isinstance(event, application.CSRRequested):
         facts |= take_request(tx, event, keys.proofs)
     elif (change := CHANGES.get(type(event))) is not None:

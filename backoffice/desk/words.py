@@ -10,7 +10,7 @@ from typing import Any, Final
 import idna
 from markupsafe import Markup
 
-from backoffice.desk import telling
+from backoffice.desk import event_texts
 from backoffice.desk.staff import Fault
 from shared.events.registry import ALL
 
@@ -121,7 +121,7 @@ _ACRONYMS: Final = {"pin": "PIN", "csr": "CSR"}
 def event(event_type: str) -> str:
     """Return an event's title."""
     known = ALL.get(event_type)
-    return telling.title_of(known) if known else event_type
+    return event_texts.title_of(known) if known else event_type
 
 
 def publisher(topic: str) -> str:

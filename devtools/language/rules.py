@@ -83,8 +83,6 @@ def findings_of(text: Text, words: Words) -> Iterator[Finding]:
         yield Finding(text.line, f"{text.kind} ends with a full stop", text.text)
     for banned in words.banned:
         for match in banned.pattern.finditer(_words_of(text)):
-            if text.kind is Kind.NAME and " " not in match[0]:
-                continue  # single words stay in names that tables and commands have, such as parked_events
             line = text.line + text.text.count("\n", 0, match.start())
             yield Finding(
                 line, f"'{' '.join(match[0].split())}': write {banned.use}", _around(text.text, match.start())

@@ -35,7 +35,7 @@ def run(migrations: Sequence[Migration]) -> None:
     printer = make_printer(settings)
     life = lifecycle.Lifecycle()
     life.end_on_signals()
-    with logs.told(settings):
+    with logs.start_and_end(settings):
         lifecycle.serve_admin(settings.admin, life)
         pool = db.open_pool(settings.database_url, name="mailing-print", max_size=2)
         try:

@@ -245,7 +245,7 @@ def _read_all(settings: KafkaSettings, client_id: str, topics: list[str]) -> Ite
         consumer.close()
 
 
-def rewind(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: datetime) -> int:
+def reset_offsets(admin: KafkaAdminClient, *, group: str, topics: Sequence[str], to: datetime) -> int:
     """Reset a group's offsets to each partition's first record at `to` or later. Returns the number of partitions
     changed.
 

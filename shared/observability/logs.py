@@ -53,7 +53,7 @@ def _origin(service: str, process: str) -> structlog.typing.Processor:
 
 
 @contextmanager
-def told(settings: object) -> Iterator[None]:
+def start_and_end(settings: object) -> Iterator[None]:
     """Log the process's start with its settings but no secret, its failure if it fails, and its end."""
     process_id = os.getpid()
     log.info("process.started", settings=shown(settings))

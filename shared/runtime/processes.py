@@ -122,7 +122,7 @@ def serve_http(
         for pool in pools:
             pool.close()
 
-    with logs.told(settings):
+    with logs.start_and_end(settings):
         gunicorn_server.serve(
             make,
             settings.web,
@@ -137,7 +137,7 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, li
     tracing.configure(service.name, name)
     life = lifecycle.Lifecycle()
     life.end_on_signals()
-    with logs.told(settings):
+    with logs.start_and_end(settings):
         lifecycle.serve_admin(settings.admin, life)
         pool = open_current_pool(service, settings, name)
         try:

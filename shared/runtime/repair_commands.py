@@ -49,8 +49,8 @@ def commands(service: Service) -> dict[str, AnyCommand]:
         )
         found["rewind"] = OperatorCommand(
             help="after a restore: reset the consumer offsets to a time; stop the consumers first",
-            add_arguments=_rewind_arguments,
-            run=partial(_rewind, service, subscriptions),
+            add_arguments=_reset_arguments,
+            run=partial(_reset_offsets, service, subscriptions),
         )
     return found
 
@@ -82,7 +82,7 @@ def _recall(service: Service, pool: Pool, options: argparse.Namespace) -> Report
     return Report(values=values, text="\n".join(lines), failed=bool(found.conflicts or found.not_put_back))
 
 
-def _rewind_arguments(parser: argparse.ArgumentParser) -> None:
+def _reset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, type=_moment, help="time in ISO 8601 with a time zone: 2026-11-25T08:00:00Z"
     )
@@ -95,7 +95,7 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _rewind(
+def _reset_offsets(
     service: Service, subscriptions: Callable[[], Sequence[Subscription]], pool: Pool, options: argparse.Namespace
 ) -> Report:
     from shared.messaging import kafka_clients  # only commands that use Kafka import its client
@@ -105,7 +105,7 @@ def _rewind(
         kafka_clients.as_refusals(),
         contextlib.closing(kafka_clients.make_admin(kafka, f"{service.name}-rewind")) as admin,
     ):
-        moved = kafka_clients.rewind(admin, group=service.name, topics=topics(subscriptions()), to=options.to)
+        moved = kafka_clients.reset_offsets(admin, group=service.name, topics=topics(subscriptions()), to=options.to)
     details: dict[str, audit.Detail] = {"to": options.to.isoformat(), "partitions": moved}
     with transaction(pool) as tx:
         audit.record(tx, actor=options.actor, action="consumer-rewound", subject=service.name, details=details)

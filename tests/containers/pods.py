@@ -176,7 +176,7 @@ class Pods:
         return re.sub(r"https://([\w-]+):8443", here, text)
 
     def _environment(self, each: Object, instance: str) -> Path:
-        local = self._told_locally(name(each))
+        local = self._local_environment(name(each))
         told: dict[str, str] = {}
         for variable, value in environment(self.rendered, each).items():
             neighbours = self._neighbours(value)
@@ -196,7 +196,7 @@ class Pods:
         secret, _, key = value.partition("/")
         return self.secrets[secret][key].decode() if secret in self.secrets else value
 
-    def _told_locally(self, which: str) -> Mapping[str, str]:
+    def _local_environment(self, which: str) -> Mapping[str, str]:
         if which.endswith("-migrate"):
             return stack.migrate_environment(self.installation, which.removesuffix("-migrate"), _ALONE)
         (found,) = (each for each in processes.table(self.installation, _ALONE) if each.name == which)

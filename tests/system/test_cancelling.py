@@ -35,11 +35,11 @@ def test_refund_and_end_are_announced_once_in_this_order(cancelled: Journey, sys
 
 
 def test_ar_gets_one_mail_in_chinese_with_the_amount(cancelled: Journey) -> None:
-    def told() -> list[dict[str, str]] | None:
+    def both_mails() -> list[dict[str, str]] | None:
         mails = cancelled.mails()
         return mails if len(mails) == 2 else None
 
-    end, asked = wait_for("the mail at the end", told)
+    end, asked = wait_for("the mail at the end", both_mails)
     assert asked["subject"] == "提交證書簽署要求（CSR） / Submission of Certificate Signing Request (CSR)"
     assert end["subject"] == f"你的電子證書（伺服器）續期申請已結束（{cancelled.renewal['reference']}）"
     for form in ("text", "html"):

@@ -239,7 +239,7 @@ def test_junk_does_not_stop_a_consumer(system: Target, journey: Begin, spare: It
         for key, value, headers, more in sent:
             Intruder(system=system, principal="application", more=more).send(Topic.APPLICATION, key, value, headers)
     for service, count in before.items():
-        wait_for(f"{service} to set it aside", partial(_has_parked, system, service, count + len(sent)), every=0.1)
+        wait_for(f"{service} to set it aside", partial(_has_held, system, service, count + len(sent)), every=0.1)
     # Payment, which handles no such event, reads no data of it; but it read every record, or nobody could pay now.
     after = journey(next(spare))
     after.apply()
@@ -252,7 +252,7 @@ def test_junk_does_not_stop_a_consumer(system: Target, journey: Begin, spare: It
         assert "ProgramLimitExceeded" not in log
 
 
-def _has_parked(system: Target, service: str, count: int) -> bool | None:
+def _has_held(system: Target, service: str, count: int) -> bool | None:
     return _held_event(system, service) >= count or None
 
 

@@ -20,10 +20,10 @@ def test_every_queried_metric_is_exported_by_a_process(system: Target, victim: J
     asked = {name for text in expressions() for name in re.findall(r"\b[a-z]+(?:_\w+)+", _NOT_METRICS.sub(" ", text))}
     assert len(asked) > 20
     processes_tell = {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked if not name.startswith(_CLUSTERS_OWN)}
-    assert processes_tell <= told(system)
+    assert processes_tell <= exported(system)
 
 
-def told(system: Target) -> set[str]:
+def exported(system: Target) -> set[str]:
     """Return the names of all metrics of all processes."""
     found: set[str] = set()
     for process in processes.table(system.installation, stack.outside()):

@@ -71,7 +71,7 @@ def test_process_runs_in_the_image_of_its_service(rendered: Rendered) -> None:
         assert (ROOT / "requirements" / f"{service}.txt").exists()
 
 
-def told(rendered: Rendered, each: Object, tmp_path: Path) -> dict[str, str]:
+def filled_environment(rendered: Rendered, each: Object, tmp_path: Path) -> dict[str, str]:
     """Return its environment with something in each Secret."""
     keys = tmp_path / "keys"
     keys.write_bytes(Fernet.generate_key())
@@ -101,7 +101,7 @@ def test_every_process_has_all_variables_it_requires(
     rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in of_table(rendered):
-        settings = read(each, told(rendered, each, tmp_path), monkeypatch)
+        settings = read(each, filled_environment(rendered, each, tmp_path), monkeypatch)
         if name(each) == "identity-web":
             require_gateway_only(settings.service.web)
         if name(each) == "desk-web":
@@ -113,7 +113,7 @@ def test_missing_variable_of_a_process_is_found(
 ) -> None:
     required = 0
     for each in of_table(production):
-        variables = told(production, each, tmp_path)
+        variables = filled_environment(production, each, tmp_path)
         for variable in variables:
             try:
                 read(each, {other: value for other, value in variables.items() if other != variable}, monkeypatch)

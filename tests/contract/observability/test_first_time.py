@@ -14,7 +14,7 @@ from tests.contract.observability.rules import ROOT, alerts
 AT_ONCE: Final = re.compile(r"^increase\((\w+)(?:\{(\w+)=~\"([^\"]*)\"\})?\[1h\]\) > 0$")
 
 
-def told_at_the_start() -> dict[str, list[dict[str, str]]]:
+def initial_counters() -> dict[str, list[dict[str, str]]]:
     """Return each counter that a service exports before any event: its labels, once for each of their values."""
     found: dict[str, list[dict[str, str]]] = {}
     for service in SERVICES:
@@ -30,8 +30,8 @@ def told_at_the_start() -> dict[str, list[dict[str, str]]]:
 def test_alert_fires_at_the_first_occurrence() -> None:
     at_once = [match for alert in alerts() if (match := AT_ONCE.match(alert["expr"]))]
     assert len(at_once) == len([alert for alert in alerts() if alert["expr"].endswith("[1h]) > 0")]) > 4
-    told = told_at_the_start()
+    counters = initial_counters()
     for metric, label, values in (match.groups() for match in at_once):
-        samples = told.get(metric, [])
+        samples = counters.get(metric, [])
         wanted = set(values.split("|")) if label else {""}
         assert {each.get(label, "") if label else "" for each in samples} >= wanted, f"{metric} begins with its first 1"

@@ -19,7 +19,7 @@ MATCHER: Final = re.compile(r'(\w+)(?:=~|!=|=)"([^"]*)"')
 ADDED: Final = {"service", "process", "job"}
 # What kube-state-metrics tells of the nightly jobs.
 OF_OTHERS: Final = {"kube_cronjob_status_last_successful_time": ["namespace", "cronjob"]}
-TOLD: Final = """
+EXPORT: Final = """
 import json, prometheus_client, {mains}
 import shared.messaging.consumer, shared.messaging.feed_lag, shared.messaging.relay, services.issuance.feed.main
 print(json.dumps({{
@@ -27,33 +27,33 @@ print(json.dumps({{
     for name, each in prometheus_client.REGISTRY._names_to_collectors.items() if hasattr(each, "_labelnames")
 }}))
 """
-Told = dict[str, list[str]]
+Exported = dict[str, list[str]]
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
+def exported() -> Exported:
     """Every metric of our processes with its labels, and its buckets as the matcher for each."""
-    code = TOLD.format(mains=", ".join(f"{package(service)}.main" for service in SERVICES))
+    code = EXPORT.format(mains=", ".join(f"{package(service)}.main" for service in SERVICES))
     done = subprocess.run((sys.executable, "-c", code), cwd=ROOT, capture_output=True, text=True, check=True)
     found: Any = json.loads(done.stdout)
     assert isinstance(found, dict)
     return {**found, **OF_OTHERS}
 
 
-def unknown(asked: Sequence[str], told: Told) -> Iterator[str]:
+def unknown(asked: Sequence[str], exported: Exported) -> Iterator[str]:
     """Yield labels that are queried and never exported."""
     for metric, matchers in (match for each in asked for match in MATCHED.findall(each)):
         for label, value in MATCHER.findall(matchers):
-            known = label in ADDED or f'{label}="{value}"' in told[metric] or label in told[metric]
+            known = label in ADDED or f'{label}="{value}"' in exported[metric] or label in exported[metric]
             if not known:
                 yield f"{metric}: {label}={value}"
             if label == "service" and value not in PROCESSES:
                 yield f"no service is {value}"
 
 
-def test_every_queried_label_and_bucket_is_exported(told: Told) -> None:
+def test_every_queried_label_and_bucket_is_exported(exported: Exported) -> None:
     assert len([each for each in expressions() if MATCHED.search(each)]) > 20
-    assert list(unknown(expressions(), told)) == []
+    assert list(unknown(expressions(), exported)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_every_queried_label_and_bucket_is_exported(told: Told) -> None:
         'http_requests_total{service="gateway"}',
     ],
 )
-def test_label_that_is_not_exported_is_found(told: Told, asked: str) -> None:
-    assert list(unknown([f"sum(rate({asked}[5m]))"], told)) != []
+def test_label_that_is_not_exported_is_found(exported: Exported, asked: str) -> None:
+    assert list(unknown([f"sum(rate({asked}[5m]))"], exported)) != []

@@ -23,7 +23,7 @@ def test_offset_reset_applies_lost_events_and_skips_the_others(
 ) -> None:
     keys, env, said = new_keys(12), environment(topic, reader_database), tmp_path / "said"
 
-    def rewind(to: datetime) -> tuple[int, str]:
+    def reset_offsets(to: datetime) -> tuple[int, str]:
         with started("reader", "rewind", "--to", to.isoformat(), "--actor", "test", env=env, log=said) as process:
             return process.wait(60), said.read_text()
 
@@ -34,13 +34,13 @@ def test_offset_reset_applies_lost_events_and_skips_the_others(
             restored = datetime.now(UTC)
             announce(writer, keys, each=2, reason="later")
             wait_for_inbox(reader, keys, 3)
-            status, text = rewind(restored)
+            status, text = reset_offsets(restored)
             assert (status, text.splitlines()[-1]) == (1, "group-has-members: stop all consumers of the group first")
             seconds_to_end(consumer)
-        status, text = rewind(datetime.now(UTC) + timedelta(hours=1))
+        status, text = reset_offsets(datetime.now(UTC) + timedelta(hours=1))
         assert (status, text) == (0, "0 partitions are read again\n"), "never forward"
         forget(reader_database, 1)
-        status, text = rewind(restored)
+        status, text = reset_offsets(restored)
         assert status == 0, text
         assert int(text.split()[0]) > 0
         with started("reader", "consume", env=env) as consumer:

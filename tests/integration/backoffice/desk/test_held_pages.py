@@ -28,7 +28,7 @@ def forged(world: World) -> Renewal:
     return renewal
 
 
-def parked_id(world: World) -> int:
+def held_id(world: World) -> int:
     found = world.rows("SELECT min(id) FROM parked_events")
     return int(found[0][0])
 
@@ -57,14 +57,14 @@ def test_timeline_says_what_is_missing(world: World, forged: Renewal) -> None:
 
 
 def test_held_event_is_shown_with_its_data_redacted(world: World, forged: Renewal) -> None:
-    page = world.client(OPERATOR).get(f"/held/desk/{parked_id(world)}").text
+    page = world.client(OPERATOR).get(f"/held/desk/{held_id(world)}").text
     assert forged.items[0].srn in page
     assert "BEGIN CERTIFICATE" not in page
     assert "hidden" in page
 
 
 def test_failed_redrive_is_reported(world: World, forged: Renewal) -> None:
-    answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/redrive", reason="the key was published late")
+    answer = world.post(OPERATOR, f"/held/desk/{held_id(world)}/redrive", reason="the key was published late")
     assert answer.status_code == 303
     assert "what is still held" in world.client(OPERATOR).get(answer.location).text
     assert len(world.held()) == 2
@@ -73,7 +73,7 @@ def test_failed_redrive_is_reported(world: World, forged: Renewal) -> None:
 def test_redrive_succeeds_once_the_cause_is_removed(world: World, forged: Renewal) -> None:
     """The desk learned of the signer's key too late: the same event is good now."""
     world.publication.keys = KeySet(keys={**key_set("feed").keys, **key_set("stranger").keys})
-    answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/redrive", reason="the key is published")
+    answer = world.post(OPERATOR, f"/held/desk/{held_id(world)}/redrive", reason="the key is published")
     assert "nothing of this renewal is held" in world.client(OPERATOR).get(answer.location).text
     assert world.held() == []
     assert audited(world) == [
@@ -89,7 +89,7 @@ def proposal(world: World) -> str:
 
 
 def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> None:
-    event = parked_id(world)
+    event = held_id(world)
     answer = world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged by a stranger")
     assert "awaits the approval of another person" in world.client(OPERATOR).get(answer.location).text
     assert "your own proposal" in world.client(OPERATOR).get(f"/held/desk/{event}").text
@@ -115,7 +115,7 @@ def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> No
 
 
 def test_own_proposal_cannot_be_approved(world: World, forged: Renewal) -> None:
-    event = parked_id(world)
+    event = held_id(world)
     world.post(SUPERVISOR, f"/held/desk/{event}/skip", reason="forged")
     page = world.client(SUPERVISOR).get(f"/held/desk/{event}").text
     assert "Approve: skip it" not in page
@@ -126,7 +126,7 @@ def test_own_proposal_cannot_be_approved(world: World, forged: Renewal) -> None:
 
 def test_proposal_cannot_be_decided_at_another_events_address(world: World, forged: Renewal) -> None:
     """The desk's record would say that it was about that one's renewal."""
-    event = parked_id(world)
+    event = held_id(world)
     world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
     ((other,),) = world.rows("SELECT id FROM parked_events WHERE id <> %s", event)
     for decision in ("confirmation", "rejection"):
@@ -138,7 +138,7 @@ def test_proposal_cannot_be_decided_at_another_events_address(world: World, forg
 
 
 def test_proposal_is_rejected(world: World, forged: Renewal) -> None:
-    event = parked_id(world)
+    event = held_id(world)
     world.post(OPERATOR, f"/held/desk/{event}/skip", reason="forged")
     answer = world.post(SUPERVISOR, f"/held/desk/{event}/proposals/{proposal(world)}/rejection", reason="ask first")
     assert "was rejected" in world.client(SUPERVISOR).get(answer.location).text
@@ -148,7 +148,7 @@ def test_proposal_is_rejected(world: World, forged: Renewal) -> None:
 
 @pytest.mark.parametrize("action", ["redrive", "skip"])
 def test_action_without_a_reason_is_refused(world: World, forged: Renewal, action: str) -> None:
-    answer = world.post(OPERATOR, f"/held/desk/{parked_id(world)}/{action}", reason="  ")
+    answer = world.post(OPERATOR, f"/held/desk/{held_id(world)}/{action}", reason="  ")
     assert answer.status_code == 422
     assert re.search(r'<a href="#(redrive|skip)-reason">Say why', answer.text)
     assert audited(world) == []
@@ -201,7 +201,7 @@ def test_text_from_outside_is_escaped(world: World) -> None:
                        'failed', '<img src=x onerror=alert(2)>', 'x', %s)""",
             (f"<b>{renewal.id}</b>", b'"<script>alert(3)</script>"', NOW),
         )
-    for path in ("/held/desk", f"/held/desk/{parked_id(world)}"):
+    for path in ("/held/desk", f"/held/desk/{held_id(world)}"):
         page = world.client(OPERATOR).get(path).text
         assert "<script>alert" not in page
         assert "<img src=x" not in page

@@ -39,7 +39,7 @@ def exported(kit: Kit) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def told(world: World, feed: Running, kafka: Kafka) -> int:
+def last(world: World, feed: Running, kafka: Kafka) -> int:
     """Head of a feed with some events."""
     kafka.empty()
     with feed.relay(kafka):
@@ -49,22 +49,22 @@ def told(world: World, feed: Running, kafka: Kafka) -> int:
 
 
 def test_kit_over_http_follows_resumes_and_exports_all_certificates(
-    world: World, kit: Kit, told: int, feed: Running, kafka: Kafka, tmp_path: Path
+    world: World, kit: Kit, last: int, feed: Running, kafka: Kafka, tmp_path: Path
 ) -> None:
     first = kit.run("follow", "--http", "--json", "--until-head")
-    assert (first.returncode, positions(first.stdout), findings(first.stdout)) == (0, [*range(1, told + 1)], [])
+    assert (first.returncode, positions(first.stdout), findings(first.stdout)) == (0, [*range(1, last + 1)], [])
     with feed.relay(kafka):
         live(world, 2)
         wait_until(lambda: all_stamped(world), limit=20, what="all is stamped")
     second = kit.run("follow", "--http", "--json", "--until-head")
-    assert positions(second.stdout) == [*range(told + 1, head(world) + 1)]
+    assert positions(second.stdout) == [*range(last + 1, head(world) + 1)]
     assert exported(kit) == certificates(world)
     (tmp_path / "events").write_text(first.stdout + second.stdout)
     verified = kit.run("verify", str(tmp_path / "events"))
     assert (verified.returncode, "all of it is good" in verified.stdout) == (0, True)
 
 
-def test_verify_reports_whether_an_export_is_complete(kit: Kit, told: int, tmp_path: Path) -> None:
+def test_verify_reports_whether_an_export_is_complete(kit: Kit, last: int, tmp_path: Path) -> None:
     kit.run("follow", "--http", "--json", "--until-head")
     kit.run("export", "--csv", str(tmp_path / "whole.csv"))
     whole = (tmp_path / "whole.csv").read_bytes()
@@ -74,26 +74,26 @@ def test_verify_reports_whether_an_export_is_complete(kit: Kit, told: int, tmp_p
         assert (done.returncode, said in done.stdout) == (status, True), done.stdout
 
 
-def test_replay_from_a_serial_or_a_time_processes_nothing_twice(kit: Kit, told: int) -> None:
+def test_replay_from_a_serial_or_a_time_processes_nothing_twice(kit: Kit, last: int) -> None:
     everything = kit.run("follow", "--http", "--json", "--until-head").stdout
     events = [json.loads(line) for line in everything.splitlines()]
     issued = [each for each in events if each["type"].endswith("certificate-issued.v1")]
     at, serial = int(issued[1]["position"]), json.loads(base64.b64decode(issued[1]["data_base64"]))["serial"]
     back = kit.run("follow", "--http", "--json", "--until-head", "--from-serial", serial.upper())
-    assert positions(back.stdout) == [*range(at, told + 1)]
+    assert positions(back.stdout) == [*range(at, last + 1)]
     since = kit.run("follow", "--http", "--json", "--until-head", "--since", events[-1]["time"])
-    assert positions(since.stdout)[-1] == told
+    assert positions(since.stdout)[-1] == last
     assert all(json.loads(line)["time"] >= events[-1]["time"] for line in since.stdout.splitlines()[:1])
     fresh = Kit(
         environment={**kit.environment, "BACKOFFICE_STATE_FILE": f"{kit.environment['BACKOFFICE_STATE_FILE']}2"}
     )
     late = fresh.run("follow", "--http", "--json", "--until-head", "--from-serial", serial)
-    assert positions(late.stdout) == [*range(at, told + 1)]
+    assert positions(late.stdout) == [*range(at, last + 1)]
     middle = Kit(
         environment={**kit.environment, "BACKOFFICE_STATE_FILE": f"{kit.environment['BACKOFFICE_STATE_FILE']}3"}
     )
     beyond = middle.run("follow", "--http", "--json", "--until-head", "--from-position", "5")
-    assert (positions(beyond.stdout), findings(beyond.stdout)) == ([*range(6, told + 1)], [])
+    assert (positions(beyond.stdout), findings(beyond.stdout)) == ([*range(6, last + 1)], [])
     other = middle.run("follow", "--http", "--json", "--until-head", "--from-position", "4")
     assert (other.returncode, "begins after position 5" in other.stderr) == (2, True)
 
@@ -145,7 +145,7 @@ def test_events_missing_in_kafka_are_fetched_and_lost_or_forged_ones_named(
     assert [each for each in named if each[0] != "out-of-sequence"] == [("forged", 5), ("gap", 3), ("gap", 5)]
 
 
-def test_closed_output_pipe_loses_no_event(kit: Kit, told: int) -> None:
+def test_closed_output_pipe_loses_no_event(kit: Kit, last: int) -> None:
     following = subprocess.Popen(
         kit.command("follow", "--http", "--json"), env=dict(kit.environment), stdout=subprocess.PIPE, text=True
     )
@@ -156,7 +156,7 @@ def test_closed_output_pipe_loses_no_event(kit: Kit, told: int) -> None:
     following.wait()
     assert taken == ["1", "2", "3"]
     rest = kit.run("follow", "--http", "--json", "--until-head")
-    assert {*positions(rest.stdout)} | {1, 2, 3} == {*range(1, told + 1)}
+    assert {*positions(rest.stdout)} | {1, 2, 3} == {*range(1, last + 1)}
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_refusal_is_one_line_with_the_reason(kit: Kit, feed: Running, changes: d
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_state_ahead_of_the_feed_stops_the_kit(kit: Kit, told: int) -> None:
-    ahead = kit.run("follow", "--http", "--until-head", "--from-position", str(told + 5))
+def test_state_ahead_of_the_feed_stops_the_kit(kit: Kit, last: int) -> None:
+    ahead = kit.run("follow", "--http", "--until-head", "--from-position", str(last + 5))
     assert (ahead.returncode, "position-ahead" in ahead.stderr) == (0, False), "it is at the head already"
     ahead = kit.run("follow", "--http")
     assert (ahead.returncode, "position-ahead" in ahead.stderr) == (2, True)

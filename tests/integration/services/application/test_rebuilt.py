@@ -155,7 +155,7 @@ def subscriptions(courses: Sequence[Course]) -> list[tuple[str, str]]:
     return [(f"00023200{n:02}", f"00023300{n:02}") for n in range(len(courses))]
 
 
-def told(world: World, renewal: Renewal) -> dict[str, Any]:
+def shown_to_ar(world: World, renewal: Renewal) -> dict[str, Any]:
     """Return the AR's view, without the steps that change nothing once the renewal has ended."""
     shown = world.shown(renewal)
     missed = {"cancellation-declined"} | ({"order-opened", "csr-received"} if shown["state"] == "cancelled" else set())
@@ -179,11 +179,11 @@ def test_rebuilt_renewal_has_the_state_before_the_loss(
         lost.take()
     for course, renewal in zip(courses, renewals, strict=True):
         course(world, renewal)
-    before, shown = everything(world), [told(world, renewal) for renewal in renewals]
+    before, shown = everything(world), [shown_to_ar(world, renewal) for renewal in renewals]
     assert lost.restore().not_put_back == []
     lost.read_again()
     assert everything(world) == before
-    assert [told(world, renewal) for renewal in renewals] == shown
+    assert [shown_to_ar(world, renewal) for renewal in renewals] == shown
 
 
 def test_state_is_rebuilt_before_events_are_read_again(world: World, lost: Restorable) -> None:

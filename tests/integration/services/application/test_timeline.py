@@ -19,7 +19,7 @@ def facts(world: World, renewal: Renewal) -> dict[str, tuple[Any, dict[str, Any]
     }
 
 
-def told(world: World) -> Renewal:
+def renewal_with_every_step(world: World) -> Renewal:
     renewal = world.paid()
     envelope: dict[str, Any] = {"renewal_id": renewal.id, "item_id": renewal.item_id(0), "envelope_id": uuid.uuid4()}
     world.apply(
@@ -45,7 +45,7 @@ def expected(world: World, renewal: Renewal) -> dict[str, tuple[Any, dict[str, A
 
 
 def test_timeline_answers_each_fact_in_its_field(world: World) -> None:
-    renewal = told(world)
+    renewal = renewal_with_every_step(world)
     shown = facts(world, renewal)
     assert {event: shown[event] for event in expected(world, renewal)} == expected(world, renewal)
 

@@ -8,7 +8,7 @@ import pytest
 
 from backoffice.desk.roles import Action
 from services.issuance import operator_api
-from tests.integration.services.issuance.test_reissue import NAME, envelopes, told
+from tests.integration.services.issuance.test_reissue import NAME, announced_data, envelopes
 from tests.integration.services.issuance.world import Renewal, World
 from tests.support.operators import Desk
 from tests.support.problems import problem
@@ -43,8 +43,8 @@ def test_pin_is_voided_and_replaced_with_an_audited_actor_and_reason(
     assert answer.status_code == 201
     new = answer.json["envelope_id"]
     assert envelopes(world) == [(old, "void"), (new, "planned")]
-    assert [each["reason"] for each in told(world, renewal, "pin-voided")] == ["lost"]
-    assert [each["replaces"] for each in told(world, renewal, "pin-reissued")] == [old]
+    assert [each["reason"] for each in announced_data(world, renewal, "pin-voided")] == ["lost"]
+    assert [each["replaces"] for each in announced_data(world, renewal, "pin-reissued")] == [old]
     ((actor, details),) = world.rows("SELECT actor, details FROM audit_log WHERE action = 'pin-reissued'")
     assert actor == "staff S1002"
     assert details == {

@@ -18,7 +18,7 @@ from shared.messaging import codec
 from shared.messaging.outbox_recovery import RecoveryReport
 from tests.integration.services.issuance.test_crls import latest, number, publish, serial
 from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies, signed_while
-from tests.integration.services.issuance.test_reissue import told
+from tests.integration.services.issuance.test_reissue import announced_data
 from tests.integration.services.issuance.test_restored import seal_all
 from tests.integration.services.issuance.world import Renewal, World, items
 from tests.support.databases import AsNew
@@ -212,7 +212,9 @@ def test_received_csr_is_certified_without_another_letter(story: Story, forgotte
     assert story.restore().not_put_back == []
     assert story.state() == before
     seal_all(story.world)
-    letters = [each for each in told(story.world, story.renewal, "pin-envelope-sealed") if each["item_id"] == item]
+    letters = [
+        each for each in announced_data(story.world, story.renewal, "pin-envelope-sealed") if each["item_id"] == item
+    ]
     assert len(letters) == 1
     assert story.world.issue()
     assert not story.world.issue()
@@ -243,7 +245,7 @@ def test_voided_pin_stays_void_and_each_letter_is_recorded(story: Story, forgott
     seal_all(story.world)
     story.restore()
     seal_all(story.world)
-    sealed = told(story.world, story.renewal, "pin-envelope-sealed")
+    sealed = announced_data(story.world, story.renewal, "pin-envelope-sealed")
     mine = [each for each in sealed if each["server_name"] == NAME]
     assert [each.get("replaces") for each in mine] == [None, *(each["envelope_id"] for each in mine[:-1])]
     known = {str(each) for (each,) in story.world.rows("SELECT envelope_id FROM pins WHERE state <> 'planned'")}

@@ -15,7 +15,7 @@ from tests.integration.services.issuance.world import Renewal, World
 NAME = "www.example.hk"
 
 
-def told(world: World, renewal: Renewal, *kinds: str) -> list[dict[str, Any]]:
+def announced_data(world: World, renewal: Renewal, *kinds: str) -> list[dict[str, Any]]:
     """Return the data of these events, oldest first."""
     types = [f"hk.ecert.issuance.{kind}.v1" for kind in kinds]
     query = "SELECT data FROM outbox WHERE key = %s AND type = ANY(%s) ORDER BY id"
@@ -36,9 +36,9 @@ def test_void_and_reissue_are_announced_and_the_new_envelope_names_the_old_one(w
     assert world.seal()
 
     about = {"renewal_id": str(renewal.renewal_id), "item_id": str(renewal.items[0].item_id), "server_name": NAME}
-    assert told(world, renewal, "pin-voided") == [about | {"envelope_id": old, "reason": "returned"}]
-    assert told(world, renewal, "pin-reissued") == [about | {"envelope_id": new, "replaces": old}]
-    first, second = told(world, renewal, "pin-envelope-sealed")
+    assert announced_data(world, renewal, "pin-voided") == [about | {"envelope_id": old, "reason": "returned"}]
+    assert announced_data(world, renewal, "pin-reissued") == [about | {"envelope_id": new, "replaces": old}]
+    first, second = announced_data(world, renewal, "pin-envelope-sealed")
     assert (first["envelope_id"], "replaces" in first) == (old, False)
     assert (second["envelope_id"], second["replaces"]) == (new, old)
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "pin-voided", "pin-reissued"]
@@ -79,7 +79,7 @@ def test_replacement_names_no_letter_that_was_never_sealed(world: World) -> None
     world.reissue(renewal)
     while world.seal():
         pass
-    sealed = told(world, renewal, "pin-envelope-sealed")
+    sealed = announced_data(world, renewal, "pin-envelope-sealed")
     assert [each.get("replaces") for each in sealed] == [None, first]
     world.submit(renewal)
 
@@ -87,7 +87,7 @@ def test_replacement_names_no_letter_that_was_never_sealed(world: World) -> None
 def test_order_is_found_by_reference_and_typed_server_name(world: World) -> None:
     renewal = world.opened([NAME, "b.example.hk"])
     world.reissue(renewal, NAME.upper(), order_name=f" {renewal.items[0].reference.lower().replace('-', '–')} ")
-    assert [each["server_name"] for each in told(world, renewal, "pin-voided")] == [NAME]
+    assert [each["server_name"] for each in announced_data(world, renewal, "pin-voided")] == [NAME]
     assert world.rows("SELECT actor, details->>'reason' FROM audit_log WHERE action = 'pin-reissued'") == [
         ("operator", "lost")
     ]
@@ -125,4 +125,4 @@ def test_no_pin_is_made_once_no_csr_is_awaited(world: World, state: str) -> None
     with pytest.raises(InvalidTransition):
         world.reissue(renewal)
     assert envelopes(world) == before
-    assert told(world, renewal, "pin-voided", "pin-reissued") == []
+    assert announced_data(world, renewal, "pin-voided", "pin-reissued") == []

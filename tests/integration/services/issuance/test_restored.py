@@ -7,7 +7,7 @@ import pytest
 
 from services.issuance import handlers
 from services.issuance.refusals import PINWrong
-from tests.integration.services.issuance.test_reissue import NAME, told
+from tests.integration.services.issuance.test_reissue import NAME, announced_data
 from tests.integration.services.issuance.world import Renewal, World, items
 from tests.support.databases import AsNew
 from tests.support.engines import Database
@@ -33,7 +33,7 @@ def test_pin_whose_letter_was_printed_is_replaced_after_a_restore(world: World, 
         with world.begin() as tx:
             handlers.on_csr_requested(tx, world.request(renewal), keys=world.keys)
     seal_all(world)
-    first, second = told(world, renewal, "pin-envelope-sealed")
+    first, second = announced_data(world, renewal, "pin-envelope-sealed")
     assert second["envelope_id"] != first["envelope_id"]
     assert second["replaces"] == first["envelope_id"]
     with pytest.raises(PINWrong):

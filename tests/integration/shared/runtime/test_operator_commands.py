@@ -210,7 +210,7 @@ def test_failed_offset_reset_is_refused_in_one_line(
         raise error("of the\nbroker")
 
     monkeypatch.setattr(kafka_clients, "make_admin", lambda *given: io.BytesIO())
-    monkeypatch.setattr(kafka_clients, "rewind", fail)
+    monkeypatch.setattr(kafka_clients, "reset_offsets", fail)
     assert refused(service, "rewind").startswith(f"{reason}: ")
 
 

@@ -85,22 +85,22 @@ def test_value_that_supervisord_would_misread_is_refused(installation: Installat
 def test_secrets_are_passed_only_to_processes_that_need_them(installation: Installation) -> None:
     processes = by_name(installation)
 
-    def told(secret: str) -> set[str]:
+    def given(secret: str) -> set[str]:
         return {name for name, each in processes.items() if secret in " ".join(each.environment.values())}
 
-    assert told(installation.passwords["postgres/superuser"]) == set()
-    assert told(installation.passwords["kafka/admin"]) == set()
-    assert told("print.key") == {"mailing-print"}
-    assert told("portal-session-keys") == ({"portal-web"} if has_portal() else set())
-    assert told("issuance-feed.key") == {"issuance-relay"}
-    assert told(installation.passwords["postgres/issuance_feed"]) == {"issuance-feed"}
-    assert told("ca.key") == {name for name in processes if name.startswith("issuance-")} - {"issuance-feed"}
-    assert told(installation.passwords["postgres/mailing_print"]) == {"mailing-print"}
+    assert given(installation.passwords["postgres/superuser"]) == set()
+    assert given(installation.passwords["kafka/admin"]) == set()
+    assert given("print.key") == {"mailing-print"}
+    assert given("portal-session-keys") == ({"portal-web"} if has_portal() else set())
+    assert given("issuance-feed.key") == {"issuance-relay"}
+    assert given(installation.passwords["postgres/issuance_feed"]) == {"issuance-feed"}
+    assert given("ca.key") == {name for name in processes if name.startswith("issuance-")} - {"issuance-feed"}
+    assert given(installation.passwords["postgres/mailing_print"]) == {"mailing-print"}
     for service in SERVICES:
-        assert told(installation.passwords[f"postgres/{service}_migrate"]) == set()
+        assert given(installation.passwords[f"postgres/{service}_migrate"]) == set()
         own = {name for name in processes if name.startswith(f"{service}-")} - {"mailing-print", "issuance-feed"}
-        assert told(installation.passwords[f"postgres/{service}"]) - {"payment-sandbox"} == own - {"payment-sandbox"}
-        assert told(installation.passwords[f"kafka/{service}"]) == own - {"payment-sandbox"}
+        assert given(installation.passwords[f"postgres/{service}"]) - {"payment-sandbox"} == own - {"payment-sandbox"}
+        assert given(installation.passwords[f"kafka/{service}"]) == own - {"payment-sandbox"}
 
 
 def test_variable_of_the_caller_that_points_elsewhere_is_not_passed_on(
@@ -141,16 +141,16 @@ def test_every_process_links_to_the_portal(installation: Installation) -> None:
 
 
 def test_portal_is_a_client_of_the_gateway_without_a_database_or_kafka(installation: Installation) -> None:
-    told = stack.portal_environment(installation, ALONE)
-    assert not [name for name in told if "DATABASE" in name or "KAFKA" in name]
-    assert (told["PORTAL_URL"], told["API_URL"], told["SIGN_IN_URL"]) == (
+    environment = stack.portal_environment(installation, ALONE)
+    assert not [name for name in environment if "DATABASE" in name or "KAFKA" in name]
+    assert (environment["PORTAL_URL"], environment["API_URL"], environment["SIGN_IN_URL"]) == (
         "https://portal.ecert.localhost:8443",
         "https://api.ecert.localhost:8443",
         "https://signin.ecert.localhost:8443",
     )
-    assert told["GATEWAY_ADDRESS"] == "127.0.0.1:8443"
+    assert environment["GATEWAY_ADDRESS"] == "127.0.0.1:8443"
     named = {"GATEWAY_CA_FILE", "PORTAL_SESSION_KEYS_FILE", "CA_NAME", "OPERATOR_NAME", "ENVIRONMENT"}
-    assert named <= told.keys()
+    assert named <= environment.keys()
 
 
 def test_address_of_the_portal_is_printed_first(installation: Installation) -> None:
@@ -166,14 +166,14 @@ def test_only_addresses_of_running_processes_are_printed(installation: Installat
 def test_kit_gets_its_settings_and_no_foreign_secret(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = stack.kit_environment(installation, ALONE)
-    for name, value in told.items():
+    environment = stack.kit_environment(installation, ALONE)
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = read_settings(needs_kafka=True, needs_http=True)
     assert settings.http is not None
     assert (settings.group, settings.http.address) == ("backoffice.kit", ("127.0.0.1", 8443))
     others = {secret for name, secret in installation.passwords.items() if name != "kafka/backoffice"}
-    assert not others & {*told.values()}
+    assert not others & {*environment.values()}
 
 
 def test_one_external_database_leaves_the_others_local(installation: Installation) -> None:
