@@ -23,6 +23,7 @@ from deploy.gateway.rules import (
     Clients,
     Host,
     hosts,
+    publication,
 )
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
@@ -47,6 +48,8 @@ class Gateway:
     """Addresses and certificates of this gateway, and its services: behind Unix sockets, or over a network."""
 
     port: int
+    # Port of the plain host; none: nothing is published.
+    plain_port: int | None = None
     certificate: Path
     key: Path
     client_cas: Mapping[Clients, Path]
@@ -73,7 +76,10 @@ def render(gateway: Gateway) -> str:
             "admin": {"address": {"pipe": {"path": str(gateway.admin_socket), "mode": 0o600}}},
             "overload_manager": overload.manager(),
             "static_resources": {
-                "listeners": [_listener(gateway)],
+                "listeners": [
+                    _listener(gateway),
+                    *([] if gateway.plain_port is None else [_plain_listener(gateway, gateway.plain_port)]),
+                ],
                 "clusters": [_cluster(service, gateway) for service in BACKENDS],
             },
         },
@@ -94,6 +100,17 @@ def _listener(gateway: Gateway) -> dict[str, Any]:
         "listener_filters_timeout": f"{HEADERS_SECONDS}s",
         "per_connection_buffer_limit_bytes": 65536,
         "filter_chains": [_filter_chain(host, gateway) for host in hosts()],
+    }
+
+
+def _plain_listener(gateway: Gateway, port: int) -> dict[str, Any]:
+    host = publication()
+    http = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _http(host, gateway)}
+    return {
+        "name": "publication",
+        "address": {"socket_address": {"address": gateway.address, "port_value": port}},
+        "per_connection_buffer_limit_bytes": 65536,
+        "filter_chains": [{"name": host.name, "filters": [http]}],
     }
 
 
@@ -167,7 +184,7 @@ def _http(host: Host, gateway: Gateway) -> dict[str, Any]:
             "initial_connection_window_size": 1048576,
         },
         "internal_address_config": {"unix_sockets": False, "cidr_ranges": []},
-        "local_reply_config": replies.pages() if host.shows_pages else replies.problems(),
+        "local_reply_config": replies.pages() if host.shows_pages else replies.problems(by_tls=not host.is_plain),
         "access_log": [_access_log()],
         "route_config": _routes(host, seconds),
         "early_header_mutation_extensions": [early_headers()],
@@ -187,6 +204,7 @@ def _routes(host: Host, seconds: str) -> dict[str, Any]:
             "match": {"prefix" if route.prefix else "path": route.path},
             "route": {
                 "cluster": route.service,
+                **({"prefix_rewrite": route.replaced_by} if route.replaced_by else {}),
                 "timeout": seconds,
                 # Retry only what never reached the service: after that, the request may have taken effect.
                 "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2},
@@ -213,7 +231,8 @@ def _routes(host: Host, seconds: str) -> dict[str, Any]:
 
 def _filters(host: Host, gateway: Gateway) -> list[dict[str, Any]]:
     return [
-        hsts(),
+        # A browser ignores it in an answer without TLS, where RFC 6797 forbids it.
+        *([] if host.is_plain else [hsts()]),
         *([rate_limit(host.name)] if gateway.limits_rates else []),
         limits(),
         {

@@ -14,8 +14,9 @@ _PAGE_HEAD: Final = (
 )
 
 
-def problems() -> dict[str, Any]:
+def problems(*, by_tls: bool = True) -> dict[str, Any]:
     """Return the replies for API clients: problem documents (RFC 9457)."""
+    added = {"headers_to_add": [_HSTS]} if by_tls else {}
 
     def body(slug: str, title: str) -> dict[str, Any]:
         problem = {"type": f"urn:ecert:problem:{slug}", "title": title, "status": "%RESPONSE_CODE%"}
@@ -26,11 +27,11 @@ def problems() -> dict[str, Any]:
             {
                 "filter": _if_status("EQ", status),
                 "body_format_override": body(slug, title),
-                "headers_to_add": [_HSTS],
+                **added,
             }
             for status, (slug, title) in PROBLEMS.items()
         ]
-        + [{"filter": _if_status("GE", 100), "headers_to_add": [_HSTS]}],
+        + [{"filter": _if_status("GE", 100), **added}],
         "body_format": body("gateway", "The gateway could not answer this request"),
     }
 

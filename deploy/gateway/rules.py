@@ -32,6 +32,8 @@ class Route:
     path: str
     service: str
     prefix: bool = False
+    # What replaces the prefix in the request that the service gets.
+    replaced_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class Host:
     # For clients that can only make old signatures, TLS 1.2 is the newest version.
     newest_is_tls_1_2: bool = False
     shows_pages: bool = False
+    # Served by plain HTTP, on a port of its own.
+    is_plain: bool = False
 
     @property
     def asks_for_certificate(self) -> bool:
@@ -123,6 +127,23 @@ def hosts(
     )
 
 
+# Host of the CRL and of CA certificates, as certificates name it: by plain HTTP, since a client that checks a
+# certificate cannot first check that of the server which has the CRL.
+PUBLICATION_HOST: Final = "ca.ecert.example.hk"
+
+
+def publication(host: str = PUBLICATION_HOST) -> Host:
+    """Return the plain host: published files and nothing else."""
+    return Host(
+        name=host,
+        routes=tuple(
+            Route(path=f"/{kind}/", service="issuance", prefix=True, replaced_by=f"/issuance/v1/publications/{kind}/")
+            for kind in ("crl", "root")
+        ),
+        is_plain=True,
+    )
+
+
 # The gateway's statement about the client certificate; the only identity header that services read.
 IDENTITY_HEADER: Final = "x-forwarded-client-cert"
 # A gateway overwrites only headers that it sets itself, so forged headers of other names are removed.
@@ -193,6 +214,7 @@ REQUESTS_A_MINUTE: Final = {
     BACK_OFFICE_HOST: 600,
     PORTAL_HOST: 600,
     DESK_HOST: 600,
+    PUBLICATION_HOST: 600,
 }
 
 # Status → slug and title of the gateway's own problems.

@@ -45,6 +45,7 @@ def _keys(made: pki.PKI) -> Secrets:
         "issuance-feed-public-keys": {"jwks.json": signing / f"{pki.FEED_KEY}-jwks.json"},
         "issuance-ca-key": {"ca.key": made.server / "ca.key"},
         "issuance-ca-certificate": {"ca.pem": made.server / "ca.pem", "chain.pem": made.server / "chain.pem"},
+        "issuance-publication": _all(made.publication),
         "issuance-pin-pepper": {"pin-pepper": made.pepper},
         "mailing-print-key": {"print.key": made.print_process / "print.key"},
         "print-certificate": {"print.pem": made.print_process / "print.pem"},

@@ -69,6 +69,7 @@ def dev_gateway() -> str:
     )
     gateway = Gateway(
         port=8443,
+        plain_port=8080,
         address="0.0.0.0",  # noqa: S104 (in its pod)
         certificate=Path("/etc/ecert/public/tls.crt"),
         key=Path("/etc/ecert/public/tls.key"),

@@ -114,14 +114,20 @@ def subordinate(
     return Authority(certificate, key, file)
 
 
-def crl(authority: Authority, revoked: Iterable[tuple[int, datetime, x509.ReasonFlags]], now: datetime) -> bytes:
+def crl(
+    authority: Authority,
+    revoked: Iterable[tuple[int, datetime, x509.ReasonFlags]],
+    now: datetime,
+    *,
+    lifetime: timedelta = CRL_LIFETIME,
+) -> bytes:
     """Return the CA's CRL as of now, DER; its number grows with its time."""
     now = now.astimezone(UTC).replace(microsecond=0)
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.certificate.subject)
         .last_update(now)
-        .next_update(now + CRL_LIFETIME)
+        .next_update(now + lifetime)
         .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )

@@ -39,6 +39,7 @@ class Ports:
     """Loopback ports; each can be set as ECERT_PORT_<NAME>. The admin ports of the processes begin at `admin`."""
 
     gateway: int = 8443
+    publication: int = 8088
     mailbox: int = 8025
     sandbox: int = 8090
     smtp: int = 2525
@@ -165,6 +166,7 @@ class Installation:
         """Envoy."""
         return Gateway(
             port=self.ports.gateway,
+            plain_port=self.ports.publication,
             certificate=self.pki.gateway / "tls.pem",
             key=self.pki.gateway / "tls.key",
             client_cas=self.pki.client_cas,

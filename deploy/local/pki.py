@@ -14,11 +14,10 @@ from typing import Final
 from cryptography import x509
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from deploy.gateway.rules import (
-    Clients,
-)
+from deploy.gateway.rules import PUBLICATION_HOST, Clients
 from deploy.local import authority as ca
 from deploy.local import back_office, gateway_certificate, staff
 from deploy.local.authority import Authority
@@ -37,8 +36,12 @@ from shared.security.tokens import SigningKey
 
 # Signs the feed of issuance events.
 FEED_KEY: Final = "issuance-feed"
-# Host of public CRLs in certificates; on one machine nothing listens there.
+# Host of the client CAs' CRLs, in certificates; on one machine nothing listens there.
 PUBLIC_HOST: Final = "http://crl.ecert.example.hk"
+# The server CA's; on one machine at the port of publications, whatever the host.
+PUBLICATION: Final = f"http://{PUBLICATION_HOST}"
+# An offline root signs its list once a year (Baseline Requirements 4.9.7: at most twelve months).
+_ROOTS_CRL_LIFETIME: Final = timedelta(days=365)
 _ANY_POLICY: Final = "2.5.29.32.0"
 _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 
@@ -68,6 +71,11 @@ class PKI:
     def server(self) -> Path:
         """The folder of the server CA: root.pem, ca.pem, ca.key, chain.pem."""
         return self.folder / "server"
+
+    @property
+    def publication(self) -> Path:
+        """The folder of what the server's root has given for publication: its certificate and its CRL, DER."""
+        return self.folder / "server" / "publication"
 
     @property
     def gateway(self) -> Path:
@@ -150,7 +158,7 @@ def create(pki: PKI, passwords: Mapping[str, str], *, now: datetime, public_host
     """
     if not (pki.folder / "complete").exists():
         _write_client_side(pki, passwords, now, public_host)
-        _write_server_side(pki, now, public_host)
+        _write_server_side(pki, now)
         _write_print_key(pki, now)
         write_private(pki.pepper, secrets.token_hex(32))
         (pki.folder / "complete").touch()
@@ -262,7 +270,7 @@ def _leaf_extensions(sample: SampleECert) -> list[ca.Extension]:
     ]
 
 
-def _write_server_side(pki: PKI, now: datetime, host: str) -> None:
+def _write_server_side(pki: PKI, now: datetime) -> None:
     begins = now - timedelta(days=3000)
     top = ca.root("Hongkong Post Root CA 3 (Test)", "RootCA3ARL", begins=begins, years=24)
     policies = [x509.PolicyInformation(x509.ObjectIdentifier(_ORGANISATION_VALIDATED), None)]
@@ -275,13 +283,15 @@ def _write_server_side(pki: PKI, now: datetime, host: str) -> None:
         extensions=[
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
             (x509.CertificatePolicies(policies), False),
-            *top.pointers(host),
+            *top.pointers(PUBLICATION),
         ],
     )
     _write(pki.server / "root.pem", ca.certificate_pem(top.certificate))
     _write(pki.server / "ca.pem", ca.certificate_pem(sub.certificate))
     _write(pki.server / "chain.pem", ca.certificate_pem(sub.certificate, top.certificate))
     write_private(pki.server / "ca.key", ca.key_pem(sub.key))
+    _write(pki.publication / f"{top.file}.crt", top.certificate.public_bytes(Encoding.DER))
+    _write(pki.publication / f"{top.file}.crl", ca.crl(top, [], now, lifetime=_ROOTS_CRL_LIFETIME))
 
 
 def _write_print_key(pki: PKI, now: datetime) -> None:

@@ -125,6 +125,7 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
             command=envoy_command(installation.folder / "envoy.json"),
             environment=base,
             port=ports.gateway,
+            other_ports=(ports.publication,),
         ),
         *(() if there.mail else (mail,)),
         Process(

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
-from deploy.local.pki import FEED_KEY, PUBLIC_HOST
+from deploy.local.pki import FEED_KEY, PUBLICATION
 from deploy.local.staff import CA as STAFF_CA
 from deploy.postgres.roles import DESK, SERVICES
 
@@ -252,8 +252,9 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "CA_CERTIFICATE_FILE": str(pki.server / "ca.pem"),
                 "CA_CHAIN_FILE": str(pki.server / "chain.pem"),
                 "PIN_PEPPER_FILE": str(pki.pepper),
-                "CRL_URL": f"{PUBLIC_HOST}/crl/eCertSCA3-17CRL1.crl",
-                "CA_ISSUERS_URL": f"{PUBLIC_HOST}/root/eCertSCA3-17CRL1.crt",
+                "CRL_URL": f"{PUBLICATION}/crl/eCertSCA3-17CRL1.crl",
+                "CA_ISSUERS_URL": f"{PUBLICATION}/root/eCertSCA3-17CRL1.crt",
+                "PUBLICATION_FOLDER": str(pki.publication),
                 "SERIAL_SITE_PREFIX": "1",
             }
         case "desk":

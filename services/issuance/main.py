@@ -37,6 +37,7 @@ from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper, PINVerifier
+from services.issuance.publication import Publication
 from services.issuance.settings import Settings, read_service_settings, read_settings
 from services.issuance.work import PINMaker
 from shared.db import Pool
@@ -84,6 +85,9 @@ def make_app(pool: Pool) -> "flask.Flask":
             pin_verifier=PINVerifier(Pepper.load(settings.pin_pepper_file)),
             key_policy=_key_policy(settings, ca),
             parser=ParsingPool(["services.issuance.csr.csr"]),
+            publication=Publication.load(
+                crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url, folder=settings.publication_folder
+            ),
         ),
     )
 

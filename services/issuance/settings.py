@@ -33,6 +33,7 @@ class Settings:
     feed_jwks_file: Path | None
     crl_url: str
     ca_issuers_url: str
+    publication_folder: Path | None
     own_policy_oid: str | None
     serial_site_prefix: int
     allow_key_reuse: bool
@@ -61,6 +62,11 @@ def read_settings() -> Settings:
         ),
         crl_url=env.str("CRL_URL", description="Address of the CRL that certificates name"),
         ca_issuers_url=env.str("CA_ISSUERS_URL", description="Address of the CA's certificate that certificates name"),
+        publication_folder=env.path(
+            "PUBLICATION_FOLDER",
+            None,
+            description="Folder of what the CAs above gave us to publish: NAME.crl and NAME.crt (DER); `web` reads it",
+        ),
         own_policy_oid=env.str(
             "ISSUANCE_POLICY_OID", None, description="The CA's own policy OID, beside the CA/Browser Forum's"
         ),

@@ -16,6 +16,7 @@ def gateway_in(folder: Path, pki: PKI, **changes: Any) -> Gateway:
     """Return a gateway on a free port, whose sockets and configuration lie in this folder."""
     return Gateway(
         port=free_port(),
+        plain_port=free_port(),
         certificate=pki.gateway / "tls.pem",
         key=pki.gateway / "tls.key",
         client_cas=pki.client_cas,

@@ -38,7 +38,7 @@ def seconds(value: int) -> str:
 def test_each_host_has_a_listener_and_a_certificate_of_its_own(production: Rendered) -> None:
     assert set(HOSTS.values()) == set(rules.hosts())
     assert set(NAMES) == set(generated.LISTENERS)
-    listeners = production.one("Gateway", "ecert")["spec"]["listeners"]
+    listeners = [each for each in production.one("Gateway", "ecert")["spec"]["listeners"] if "tls" in each]
     assert {each["name"]: each["hostname"] for each in listeners} == NAMES
     assert {each["port"] for each in listeners} == {443}
     certificates = [each["tls"]["certificateRefs"][0]["name"] for each in listeners]
@@ -69,6 +69,33 @@ def test_routes_are_those_of_the_rules(production: Rendered, listener: str) -> N
     wanted: dict[tuple[bool, str], str | None] = {(False, path): None for path in host.closed_paths}
     wanted |= {(True, "/"): None} | {(route.prefix, route.path): route.service for route in host.routes}
     assert found == wanted
+
+
+def test_published_files_alone_are_served_without_tls(production: Rendered) -> None:
+    rule = rules.publication()
+    (plain,) = (each for each in production.one("Gateway", "ecert")["spec"]["listeners"] if "tls" not in each)
+    assert (plain["protocol"], plain["port"], plain["hostname"]) == ("HTTP", 80, rule.name)
+    route = production.one("HTTPRoute", "publication")["spec"]
+    assert ([each["sectionName"] for each in route["parentRefs"]], route["hostnames"]) == (["publication"], [rule.name])
+    *leading, rest = route["rules"]
+    assert routed(rest) is None
+    assert [each["matches"][0]["path"]["value"] for each in route["rules"]] == [*(r.path for r in rule.routes), "/"]
+    for each, wanted in zip(leading, rule.routes, strict=True):
+        (rewrite,) = each["filters"]
+        assert rewrite["urlRewrite"]["path"] == {
+            "type": "ReplacePrefixMatch",
+            "replacePrefixMatch": wanted.replaced_by,
+        }
+        assert each["backendRefs"] == [{"name": generated.service_of(wanted.service), "port": 8443}]
+    client, limits = (
+        production.one(kind, "publication")["spec"] for kind in ("ClientTrafficPolicy", "BackendTrafficPolicy")
+    )
+    other = production.one("ClientTrafficPolicy", "api")["spec"]
+    assert {**client, "tls": other["tls"], "targetRefs": other["targetRefs"]} == other
+    assert limits["requestBuffer"] == {"limit": f"{rules.MAX_BODY_BYTES // 1024}Ki"}
+    settings = environment(production, production.one("Deployment", "issuance-web"))
+    for variable in ("CRL_URL", "CA_ISSUERS_URL"):
+        assert settings[variable].startswith(f"http://{rule.name}/")
 
 
 def test_closed_route_gets_the_gateways_own_answer(production: Rendered) -> None:

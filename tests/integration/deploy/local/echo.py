@@ -83,6 +83,8 @@ class Client:
 
     port: int
     root: Path
+    # Of the plain host.
+    plain_port: int = 0
     # Envoy's.
     process: int = 0
     http2: bool = False

@@ -35,4 +35,6 @@ def gateway_with(
         for service in services:
             stack.enter_context(echoing(gateway.socket(service)))
         envoy = stack.enter_context(running_gateway(gateway))
-        yield Client(port=gateway.port, root=pki.gateway / "root.pem", process=envoy)
+        yield Client(
+            port=gateway.port, plain_port=gateway.plain_port or 0, root=pki.gateway / "root.pem", process=envoy
+        )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper, PINVerifier
+from services.issuance.publication import Publication
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
@@ -264,9 +266,18 @@ class World(BaseWorld):
             self.issue()
         return renewal
 
-    def app(self, parser: Parser = INLINE) -> flask.Flask:
+    def app(self, parser: Parser = INLINE, publication_folder: Path | None = None) -> flask.Flask:
         """Return the HTTP app."""
-        deps = api.Deps(ca=self.issuer.ca, pin_verifier=self.verifier, key_policy=self.policy, parser=parser)
+        addresses = self.issuer.addresses
+        deps = api.Deps(
+            ca=self.issuer.ca,
+            pin_verifier=self.verifier,
+            key_policy=self.policy,
+            parser=parser,
+            publication=Publication.load(
+                crl_url=addresses.crl_url, ca_issuers_url=addresses.ca_issuers_url, folder=publication_folder
+            ),
+        )
         return create_app(
             "issuance",
             blueprints=[api.blp],

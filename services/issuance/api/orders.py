@@ -1,22 +1,17 @@
-"""HTTP API of issuance: orders, CSRs, certificates; in public the CRL and the issuing CA's certificate."""
+"""Views of orders: their CSRs, certificates, acceptance and revocation."""
 
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, timedelta
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import flask
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, csr_intake, csr_preflight, pin_store, revocation, store
-from services.issuance.ca.authority import IssuingCA
+from services.issuance.api.blueprint import Deps, blp
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.csr.csr import (
-    CSRFault,
     CSRRefused,
-    KeyFault,
     KeyRefused,
     NamesDiffer,
     PrivateKeyPasted,
@@ -25,15 +20,14 @@ from services.issuance.csr.csr import (
 from services.issuance.csr_intake import SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import Order
-from services.issuance.key_policy import KeyPolicy
 from services.issuance.pins import pins
-from services.issuance.pins.pins import PINSlip, PINVerifier
+from services.issuance.pins.pins import PINSlip
+from services.issuance.problems import PROBLEMS
 from services.issuance.refusals import (
     CertificateExpired,
     CertificateNotFound,
     InvalidTransition,
     KeyNotAllowed,
-    KeyObjection,
     OrderNotFound,
     PINLocked,
     PINNotReady,
@@ -50,118 +44,10 @@ from services.issuance.schemas import (
     RevocationSchema,
 )
 from shared.db import Conn
-from shared.errors import Unavailable
-from shared.validation.parsing_pool import Parser, TooCostly
+from shared.validation.parsing_pool import TooCostly
 from shared.vocabulary import ItemId, RenewalId
 from shared.web import commands, problems, request
-from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
-from shared.web.problems import Problem, ProblemTable, names, one_of
-
-_UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
-_CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
-PROBLEMS: Final[ProblemTable] = {
-    OrderNotFound: Problem(HTTPStatus.NOT_FOUND, OrderNotFound.reason, "Unknown order"),
-    CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, CertificateNotFound.reason, "No certificate issued yet"),
-    InvalidTransition: Problem(HTTPStatus.CONFLICT, InvalidTransition.reason, "Order state does not allow this"),
-    CertificateExpired: Problem(HTTPStatus.CONFLICT, CertificateExpired.reason, "Certificate has expired"),
-    CSRRefused: Problem(_UNPROCESSABLE, CSRRefused.reason, "CSR not usable", members=_CSR_REASON),
-    WeakSignature: Problem(
-        _UNPROCESSABLE, WeakSignature.reason, "CSR signature too weak; sign with SHA-256", members=_CSR_REASON
-    ),
-    NamesDiffer: Problem(
-        _UNPROCESSABLE,
-        NamesDiffer.reason,
-        "CSR names differ from the order",
-        members={
-            **_CSR_REASON,
-            "surplus": names("Names of the CSR that were not ordered"),
-            "missing": names("Ordered names that the CSR lacks"),
-        },
-    ),
-    PrivateKeyPasted: Problem(
-        _UNPROCESSABLE,
-        PrivateKeyPasted.reason,
-        "Private key sent; it is compromised, make a new one",
-        members=_CSR_REASON,
-    ),
-    KeyRefused: Problem(
-        _UNPROCESSABLE,
-        KeyRefused.reason,
-        "CSR key not allowed",
-        members={"reason": one_of(KeyFault, "Why the key is not allowed")},
-    ),
-    KeyNotAllowed: Problem(
-        _UNPROCESSABLE,
-        KeyNotAllowed.reason,
-        "CSR key not allowed for this order",
-        members={"reason": one_of([*KeyObjection, KeyFault.WEAK], "Why the key may not be used")},
-    ),
-    WrongReference: Problem(_UNPROCESSABLE, WrongReference.reason, "Reference number is not the order's"),
-    PINsMissing: Problem(
-        _UNPROCESSABLE,
-        PINsMissing.reason,
-        "PINs must be exactly one for each server name of the order",
-        members={
-            "missing": names("Server names without a PIN"),
-            "surplus": names("Names with a PIN that the order does not have"),
-        },
-    ),
-    PINSlip: Problem(
-        _UNPROCESSABLE,
-        PINSlip.reason,
-        "PIN mistyped; no attempt consumed",
-        members={"mistyped": names("Server names whose PIN fails its check digit")},
-    ),
-    PINNotReady: Problem(HTTPStatus.CONFLICT, PINNotReady.reason, "PIN Envelope not made yet"),
-    PINWrong: Problem(
-        HTTPStatus.FORBIDDEN,
-        PINWrong.reason,
-        "PIN wrong",
-        members={
-            "wrong": {
-                "type": "array",
-                "description": "Server names whose PIN is wrong, each with the tries it has left",
-                "items": {
-                    "type": "object",
-                    "required": ["server_name", "tries_left"],
-                    "properties": {"server_name": {"type": "string"}, "tries_left": {"type": "integer"}},
-                    "additionalProperties": False,
-                },
-            }
-        },
-    ),
-    PINLocked: Problem(
-        HTTPStatus.FORBIDDEN,
-        PINLocked.reason,
-        "PIN locked after five failed attempts",
-        members={"locked": names("Server names whose PIN Envelope must be replaced")},
-    ),
-}
-# Relying parties may cache a CRL for an hour: then the next one is published.
-_CRL_AGE: Final = timedelta(hours=1)
-_CA_AGE: Final = timedelta(days=1)
-
-_BYTES: Final = {"type": "string", "format": "binary"}
-_CACHED: Final = {"ETag": {"required": True, "schema": {"type": "string"}}}
-
-blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
-not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged since the `ETag` in `If-None-Match`")
-
-
-class NoCRLYet(Unavailable):
-    """No CRL has been made yet."""
-
-    reason = "no-crl-yet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deps:
-    """Dependencies built by main.py. The web process has no CA key."""
-
-    ca: IssuingCA
-    pin_verifier: PINVerifier
-    key_policy: KeyPolicy
-    parser: Parser
+from shared.web.openapi import refuses, signed_in
 
 
 @blp.get("/renewals/<uuid:renewal_id>/orders")
@@ -268,40 +154,6 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
     """Revoke the certificate; the next CRL lists it within minutes."""
     return revocation.revoke_own(commands.tx(), ItemId(item_id), RevocationReason(body["reason"]), request.caller())
-
-
-@blp.get("/crl")
-@for_everyone
-@not_modified
-@blp.response(200, _BYTES, content_type="application/pkix-crl", headers=_CACHED)
-def download_crl() -> flask.Response:
-    """Return the certificate revocation list (DER)."""
-    with request.transaction() as tx:
-        latest = certificate_store.latest_crl(tx.conn)
-    if latest is None or latest.der is None:
-        raise NoCRLYet("try again in a moment")
-    response = flask.Response(latest.der, content_type="application/pkix-crl")
-    response.last_modified = latest.this_update.astimezone(UTC)
-    return _public(response, f"crl-{latest.number}", _CRL_AGE)
-
-
-@blp.get("/ca-certificate")
-@for_everyone
-@not_modified
-@blp.response(200, _BYTES, content_type="application/pkix-cert", headers=_CACHED)
-def download_ca_certificate() -> flask.Response:
-    """Return the issuing CA's certificate (DER)."""
-    ca = request.deps(Deps).ca
-    response = flask.Response(ca.der, content_type="application/pkix-cert")
-    return _public(response, f"ca-{ca.key_identifier.hex()}", _CA_AGE)
-
-
-def _public(response: flask.Response, etag: str, age: timedelta) -> flask.Response:
-    response.set_etag(etag)
-    response.cache_control.public = True
-    response.cache_control.max_age = int(age.total_seconds())
-    response.make_conditional(flask.request)
-    return response
 
 
 def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:

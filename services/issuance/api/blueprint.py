@@ -1,0 +1,23 @@
+"""Blueprint of issuance's HTTP API, with the dependencies of its views."""
+
+from dataclasses import dataclass
+
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.key_policy import KeyPolicy
+from services.issuance.pins.pins import PINVerifier
+from services.issuance.publication import Publication
+from shared.validation.parsing_pool import Parser
+from shared.web.openapi import Blueprint
+
+blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """Dependencies built by main.py. The web process has no CA key."""
+
+    ca: IssuingCA
+    pin_verifier: PINVerifier
+    key_policy: KeyPolicy
+    parser: Parser
+    publication: Publication
