@@ -22,6 +22,7 @@ OF_OTHERS: Final = {"kube_cronjob_status_last_successful_time": ["namespace", "c
 EXPORT: Final = """
 import json, prometheus_client, {mains}
 import shared.messaging.consumer, shared.messaging.feed_lag, shared.messaging.relay, services.issuance.feed.main
+import shared.web.request_metrics
 print(json.dumps({{
     name: [*each._labelnames, *(f'le="{{float(bound)}}"' for bound in getattr(each, "_upper_bounds", ()))]
     for name, each in prometheus_client.REGISTRY._names_to_collectors.items() if hasattr(each, "_labelnames")
