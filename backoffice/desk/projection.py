@@ -148,7 +148,9 @@ def take_acceptance(tx: Tx, event: issuance.CertificateAccepted) -> None:
 
 
 def take_revocation(tx: Tx, event: issuance.CertificateRevoked) -> None:
-    """Record a revocation; the next CRL lists it."""
+    """Record a revocation, unless the event contains the certificate: then it is of one that nobody got."""
+    if event.certificate is not None:
+        return
     store.change_item(tx.conn, event.item_id, {"revoked_at": event.revoked_at, "revocation": event.reason})
 
 

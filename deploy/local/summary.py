@@ -29,10 +29,10 @@ def summary(installation: Installation, processes: Collection[str]) -> str:
             f"https://{BACK_OFFICE_HOST}:{ports.gateway}/issuance/v1/issuance-events   (asks for a client certificate)",
         ),
         ("payment-sandbox", "Payment sandbox", f"http://127.0.0.1:{ports.sandbox}   (a checkout leads there)"),
-        ("gateway", "CRLs, CA certificates", f"http://127.0.0.1:{ports.publication}/crl/ and /root/"),
         ("postgres", "PostgreSQL", f"127.0.0.1:{ports.postgres}   (passwords: {installation.folder}/passwords.json)"),
         ("kafka", "Kafka", f"127.0.0.1:{ports.kafka}   (SASL_PLAINTEXT, SCRAM-SHA-512; passwords: as above)"),
         ("gateway", "Gateway's root", f"{pki_files.gateway / 'root.pem'}   (to be trusted by the browser)"),
+        ("issuance-web", "CRLs", f"http://127.0.0.1:{ports.publication}/crl/   (CA certificates: /root/)"),
         ("issuance-work", "Server CA's root", str(pki_files.server / "root.pem")),
         ("", "Logs", str(installation.logs)),
     )

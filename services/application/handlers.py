@@ -189,8 +189,13 @@ def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
 
 
 def on_certificate_revoked(tx: Tx, event: CertificateRevoked) -> None:
-    """Record the revocation of a certificate: the current one can then not be renewed online."""
+    """Record the revocation of a certificate: the current one can then not be renewed online.
+
+    An event that contains the certificate is about one that nobody got: it is not the item's.
+    """
     renewal, item = _lock_item(tx, event, event.item_id)
+    if event.certificate is not None:
+        return
     store.revoke_subscription(tx.conn, item.srn, serial=event.serial)
     timeline_store.add_event(tx, renewal.id, TimelineEvent.CERTIFICATE_REVOKED, item.id, Details(reason=event.reason))
 

@@ -19,12 +19,13 @@ from services.issuance.domain import (
     Certificate,
     CSRDiscarded,
     Intent,
+    IntentAged,
     IntentMade,
     Order,
     OrderState,
     Renewal,
 )
-from services.issuance.issuer import UNCERTIFIABLE, Issuer
+from services.issuance.issuer import AGED, UNCERTIFIABLE, Issuer
 from services.issuance.key_policy import KeyPolicy, key_objection
 from shared import audit
 from shared.errors import Refused
@@ -109,25 +110,48 @@ def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | None:
 
 
 def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | None:
-    """Validate a leased intent again before its bytes are signed. None if not: it is ended, and the order refused.
+    """Validate a leased intent again before its bytes are signed. Returns the intent to be signed now, None if none is.
 
-    A signer may be unavailable for days. Meanwhile the key may have become known to others, or the bytes too old to be
-    signed (48 hours after notBefore).
+    A signer may be unavailable for days. If the key has become known to others meanwhile, the intent is ended and the
+    order refused. If only the bytes have grown too old (48 hours after notBefore, or the dated rules have changed), the
+    intent is ended and another one is made, with another serial number.
     """
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
+    if certificate_store.is_ended(tx.conn, intent.serial):
+        return None  # by another worker, which goes on
     if order.state is not OrderState.ISSUING:
         return intent  # another worker has settled it: signing the same bytes again changes nothing
     validated = validate_for_signing(tx, order, deps, intent)
     if validated.objection is None and not validated.findings:
         return intent
+    if validated.objection is None and AGED.issuperset(validated.findings):
+        return _replace_aged(tx, intent, order, deps, findings=validated.findings)
     _end(tx, intent, order, objection=validated.objection, findings=validated.findings)
     return None
 
 
+def _replace_aged(
+    tx: Tx, intent: Intent, order: Order, deps: IssuanceDeps, *, findings: tuple[str, ...]
+) -> Intent | None:
+    """End an intent that grew too old and make another one: the subscriber has done nothing wrong.
+
+    If a crash has lost a signature of the old bytes, nobody has that certificate. If a worker still has it, `settle`
+    keeps it as revoked.
+    """
+    _end_intent(tx, intent, order, objection=None, findings=findings)
+    store.save_order(tx.conn, replace(order.after(IntentAged), due_at=None))
+    return make_intent(tx, intent.item_id, deps)
+
+
 def _end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
     """End an intent that waited for its signature, and refuse its order."""
+    _end_intent(tx, intent, order, objection=objection, findings=findings)
+    refuse(tx, order, objection or "lint")
+
+
+def _end_intent(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...]) -> None:
     certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
     audit.record(
         tx,
@@ -136,14 +160,13 @@ def _end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, finding
         subject=intent.serial,
         details={"item_id": str(order.item_id), "objection": objection, "findings": list(findings)},
     )
-    refuse(tx, order, objection or "lint")
 
 
 def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
     """Keep a certificate that was signed after its intent was ended: nobody gets it, and it is revoked."""
     if certificate_store.find_by_serial(tx.conn, certificate.serial) is not None:
         return
-    certificate_store.add_certificate(tx.conn, certificate)
+    certificate_store.add_certificate(tx.conn, replace(certificate, given_out=False))
     details = {"item_id": str(certificate.item_id), "certificate_sha256": certificate.sha256.hex()}
     audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
     blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
@@ -246,10 +269,12 @@ def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
     store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
-    if order.state is OrderState.ISSUING and store.is_blocked(tx.conn, certificate.spki_sha256):
+    is_ended = certificate_store.is_ended(tx.conn, intent.serial)
+    if order.state is OrderState.ISSUING and not is_ended and store.is_blocked(tx.conn, certificate.spki_sha256):
         _end(tx, intent, order, objection="key-blocked")
-    if not certificate_store.save_signed(tx.conn, intent.item_id):
-        if certificate_store.is_ended(tx.conn, intent.item_id):
+        is_ended = True
+    if not certificate_store.save_signed(tx.conn, intent.serial):
+        if is_ended:
             _keep_revoked(tx, certificate)
         return False
     certificate_store.add_certificate(tx.conn, certificate)

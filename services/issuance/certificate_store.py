@@ -16,7 +16,7 @@ from shared.vocabulary import ItemId
 _INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
 _CERTIFICATE: Final = (
     "serial, item_id, renewal_id, spki_sha256, der, sha256, not_before, not_after, issued_at, accepted_at, "
-    "revoked_at, revocation_reason"
+    "revoked_at, revocation_reason, given_out"
 )
 
 # Longer than any certificate on the list is valid, plus two years: it may be evidence.
@@ -64,8 +64,8 @@ def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool
         return cursor.execute(
             f"""UPDATE intents SET attempts = attempts + 1,
                        due_at = %(now)s + %(lease)s * power(2, LEAST(attempts, 5))
-                WHERE item_id = (
-                    SELECT item_id FROM intents
+                WHERE serial = (
+                    SELECT serial FROM intents
                     WHERE state = 'intended' AND due_at <= %(now)s AND (attempts = 0) = %(fresh)s
                     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING {_INTENT}""",
@@ -74,7 +74,7 @@ def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool
 
 
 def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
-    """End an intent that waited for its signature: it is never signed."""
+    """End the item's intent that waited for its signature: it is never signed."""
     conn.execute(
         """UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
            WHERE item_id = %s AND state = 'intended'""",
@@ -82,17 +82,17 @@ def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
     )
 
 
-def save_signed(conn: Conn, item_id: ItemId) -> bool:
-    """Record that the intent has become a certificate. Returns False if it had before."""
+def save_signed(conn: Conn, serial: str) -> bool:
+    """Record that the intent has become a certificate. Returns False if it had before, or was ended."""
     changed = conn.execute(
-        "UPDATE intents SET state = 'signed', due_at = NULL WHERE item_id = %s AND state = 'intended'", (item_id,)
+        "UPDATE intents SET state = 'signed', due_at = NULL WHERE serial = %s AND state = 'intended'", (serial,)
     )
     return changed.rowcount == 1
 
 
-def is_ended(conn: Conn, item_id: ItemId) -> bool:
+def is_ended(conn: Conn, serial: str) -> bool:
     """Return whether the intent was ended without a certificate."""
-    row = conn.execute("SELECT 1 FROM intents WHERE item_id = %s AND state = 'tombstone'", (item_id,)).fetchone()
+    row = conn.execute("SELECT 1 FROM intents WHERE serial = %s AND state = 'tombstone'", (serial,)).fetchone()
     return row is not None
 
 
@@ -100,18 +100,18 @@ def add_certificate(conn: Conn, certificate: Certificate) -> None:
     """Store an issued certificate."""
     conn.execute(
         """INSERT INTO certificates (serial, item_id, renewal_id, spki_sha256, der, sha256, not_before, not_after,
-                                     issued_at)
+                                     issued_at, given_out)
            VALUES (%(serial)s, %(item_id)s, %(renewal_id)s, %(spki_sha256)s, %(der)s, %(sha256)s, %(not_before)s,
-                   %(not_after)s, %(issued_at)s)""",
+                   %(not_after)s, %(issued_at)s, %(given_out)s)""",
         vars(certificate),
     )
 
 
 def find_certificates(conn: Conn, item_ids: Sequence[ItemId]) -> dict[ItemId, Certificate]:
-    """Return the existing certificates of these orders."""
+    """Return the existing certificates of these orders, without those that nobody got."""
     with conn.cursor(row_factory=class_row(Certificate)) as cursor:
         found = cursor.execute(
-            f"SELECT {_CERTIFICATE} FROM certificates WHERE item_id = ANY(%s)", (list(item_ids),)
+            f"SELECT {_CERTIFICATE} FROM certificates WHERE item_id = ANY(%s) AND given_out", (list(item_ids),)
         ).fetchall()
     return {certificate.item_id: certificate for certificate in found}
 

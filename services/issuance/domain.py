@@ -35,11 +35,15 @@ class IntentMade:
     """The to-be-signed bytes are stored: a certificate follows, unless they may no longer be signed by then."""
 
 
+class IntentAged:
+    """The to-be-signed bytes have grown too old to be signed, and others with another serial number replace them."""
+
+
 class CSRDiscarded:
     """The CSR failed re-validation and is discarded; the order waits for another."""
 
 
-Trigger = type[Event] | type[IntentMade] | type[CSRDiscarded]
+Trigger = type[Event] | type[IntentMade] | type[IntentAged] | type[CSRDiscarded]
 _S = OrderState
 TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
     (_S.AWAITING_CSR, CSRReceived): _S.CSR_RECEIVED,
@@ -47,6 +51,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
     (_S.CSR_RECEIVED, IntentMade): _S.ISSUING,
     (_S.AWAITING_CSR, IssuanceRefused): _S.REFUSED,
     (_S.CSR_RECEIVED, IssuanceRefused): _S.REFUSED,
+    (_S.ISSUING, IntentAged): _S.CSR_RECEIVED,
     (_S.ISSUING, CertificateIssued): _S.ISSUED,
     (_S.ISSUING, IssuanceRefused): _S.REFUSED,
     (_S.ISSUED, CertificateAccepted): _S.ACCEPTED,
@@ -148,7 +153,7 @@ class Intent:
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """An issued certificate."""
+    """An issued certificate. Nobody got it (`given_out`) if its intent had ended when it was signed."""
 
     serial: str
     item_id: ItemId
@@ -162,3 +167,4 @@ class Certificate:
     accepted_at: datetime | None = None
     revoked_at: datetime | None = None
     revocation_reason: str | None = None
+    given_out: bool = True

@@ -18,6 +18,8 @@ from services.issuance.ca.signer import Signer, SoftwareSigner
 from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
 from services.issuance.domain import Intent, Organisation
 
+# Findings that only say that bytes were made too long ago to be signed now.
+AGED: Final = frozenset({"ERROR issuance.not_before_not_fresh", "ERROR issuance.validity_too_long"})
 # Refusals of `leaf` and `to_be_signed`: no certificate can be made for this order.
 UNCERTIFIABLE: Final = (SubjectRefused, NothingInForce, SubscriptionOver)
 

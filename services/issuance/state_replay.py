@@ -127,7 +127,7 @@ def _keep_certificate(tx: Tx, order: Order, pem: str, at: datetime, *, intent: s
         der, item_id=order.item_id, renewal_id=order.renewal_id, issued_at=at
     )
     recovery_store.keep_intent(tx.conn, certificate, profiles.tbs_of(der), intent)
-    certificate_store.add_certificate(tx.conn, certificate)
+    certificate_store.add_certificate(tx.conn, replace(certificate, given_out=intent == "signed"))
     return certificate
 
 

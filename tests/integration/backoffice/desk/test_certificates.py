@@ -100,14 +100,20 @@ def test_withdrawn_certificate_is_not_waiting_in_any_topic_order(world: World, w
     assert {row[0] for row in world.rows("SELECT withdrawn_at IS NOT NULL FROM items")} == {True}
 
 
-def test_revoked_certificate_is_shown_as_revoked(world: World, renewal: Renewal) -> None:
+@pytest.mark.parametrize(("pem", "shown"), [(None, True), ("of one that nobody got", False)])
+def test_revoked_certificate_is_shown_as_revoked(world: World, renewal: Renewal, pem: str | None, shown: bool) -> None:
     [(serial,)] = world.rows("SELECT serial FROM items WHERE serial IS NOT NULL")
     world.apply(
         CertificateRevoked(
-            renewal_id=renewal.id, item_id=renewal.items[0].id, serial=serial, reason="superseded", revoked_at=NOW
+            renewal_id=renewal.id,
+            item_id=renewal.items[0].id,
+            serial="1f2e3d" if pem else serial,
+            reason="superseded",
+            revoked_at=NOW,
+            certificate=pem,
         )
     )
-    assert "Revoked" in world.client().get("/", query_string={"q": FIRST}).text
+    assert ("Revoked" in world.client().get("/", query_string={"q": FIRST}).text) is shown
 
 
 def test_long_list_is_read_page_by_page(world: World) -> None:

@@ -53,7 +53,7 @@ def test_engines_restart_after_everything_was_killed_and_stop_cleanly(tmp_path: 
     run = start(folder, tmp_path / "first.log")
     assert listening(folder) == {
         getattr(installation.ports, name)
-        for name in ("postgres", "kafka", "kafka_controller", "gateway", "mailbox", "smtp")
+        for name in ("postgres", "kafka", "kafka_controller", "gateway", "publication", "mailbox", "smtp")
     }
     with psycopg.connect(installation.cluster.url("postgres"), autocommit=True) as conn:
         conn.execute("CREATE TABLE kept (number INTEGER)")

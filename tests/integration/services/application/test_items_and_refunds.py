@@ -137,6 +137,26 @@ def test_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(worl
     assert shown["reason"] is None
 
 
+def test_revoked_certificate_that_nobody_got_changes_nothing(world: World) -> None:
+    renewal = world.paid()
+    issued = world.issued(renewal)
+    world.apply(issued)
+    timeline = world.shown(renewal)["timeline"]
+    world.apply(
+        CertificateRevoked(
+            renewal_id=renewal.id,
+            item_id=issued.item_id,
+            serial="1f2e3d",
+            reason="unspecified",
+            revoked_at=NOW,
+            certificate=issued.certificate,
+        )
+    )
+    assert world.shown(renewal)["timeline"] == timeline
+    (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
+    assert shown["reason"] is None
+
+
 # Refunds
 
 

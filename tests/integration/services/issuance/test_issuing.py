@@ -2,20 +2,17 @@
 
 import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_issuance, handlers, revocation, store, work
+from services.issuance import certificate_issuance, handlers, store, work
 from services.issuance.ca import lint, profiles
-from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.issuer import SignatureUnusable
 from services.issuance.refusals import InvalidTransition
 from shared.events.application import CancellationRequested
@@ -82,67 +79,6 @@ def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(wo
     assert not world.issue()
 
 
-def test_unavailable_signer_is_retried_later(world: World) -> None:
-    renewal = wait_for_a_signature(world)
-    world.issue()
-    assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
-
-
-class Away(SignerThatDies):
-    """A signer that does not answer."""
-
-    def sign(self, to_be_signed: bytes) -> bytes:
-        raise SignerUnavailable("the token does not answer")
-
-
-def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
-    """Return a renewal whose intent is stored and could not be signed."""
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal, **fields)
-    with pytest.raises(SignerUnavailable):
-        work.issue_next(world.pool, world.deps(signer=Away(world)), clock=world.clock)
-    world.now += certificate_issuance.LEASE
-    return renewal
-
-
-def assert_refused(world: World, renewal: Renewal, reason: str) -> None:
-    assert world.issue()
-    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
-    assert world.rows("SELECT refusal, state FROM orders") == [(reason, "refused")]
-    assert world.rows("SELECT state, due_at FROM intents") == [("tombstone", None)]
-    assert world.rows("SELECT 1 FROM certificates") == []
-    assert not world.issue()
-
-
-def test_key_that_became_weak_before_signing_is_not_certified(world: World) -> None:
-    renewal = wait_for_a_signature(world)
-    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
-    with world.begin() as tx:
-        revocation.block_key(tx, spki, source="reported", actor="ops")
-    assert_refused(world, renewal, "key-blocked")
-
-
-def test_outdated_intent_is_not_signed(world: World) -> None:
-    renewal = wait_for_a_signature(world)
-    world.now += timedelta(days=2, minutes=1)
-    assert_refused(world, renewal, "lint")
-
-
-def test_waiting_intent_whose_csr_asks_for_other_names_is_ended(world: World, issuance: Database) -> None:
-    renewal = wait_for_a_signature(world, csr=as_pem(csr_der(rsa_key(), names=["www.example.hk"])))
-    with psycopg.connect(issuance.url) as conn:
-        conn.execute("UPDATE orders SET csr = %s", (csr_der(rsa_key(), names=["evil.example.hk"]),))
-    assert_refused(world, renewal, "csr-names-differ")
-
-
-def test_intent_that_differs_from_its_order_is_not_signed(world: World, issuance: Database) -> None:
-    renewal = wait_for_a_signature(world)
-    ((tbs,),) = world.rows("SELECT tbs FROM intents")
-    with psycopg.connect(issuance.url) as conn:
-        conn.execute("UPDATE intents SET tbs = %s", (tbs.replace(b"www.example.hk", b"www.example.uk"),))
-    assert_refused(world, renewal, "lint")
-
-
 def test_wrong_signature_is_never_stored(world: World) -> None:
     class Wrong(SignerThatDies):
         def sign(self, to_be_signed: bytes) -> bytes:
@@ -152,63 +88,6 @@ def test_wrong_signature_is_never_stored(world: World) -> None:
     with pytest.raises(SignatureUnusable):
         work.issue_next(world.pool, world.deps(signer=Wrong(world)), clock=world.clock)
     assert world.rows("SELECT 1 FROM certificates") == []
-
-
-def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) -> None:
-    """Run something while the token signs."""
-
-    class Slow(SignerThatDies):
-        def sign(self, to_be_signed: bytes) -> bytes:
-            happens()
-            return self._signer.sign(to_be_signed)
-
-    work.issue_next(world.pool, world.deps(signer=Slow(world)), clock=world.clock)
-
-
-def block_its_key(world: World) -> None:
-    ((spki,),) = world.rows("SELECT spki_sha256 FROM orders")
-    with world.begin() as tx:
-        revocation.block_key(tx, spki, source="reported", actor="ops")
-
-
-def assert_kept_as_revoked(world: World, renewal: Renewal, reason: str) -> None:
-    assert world.announced_types(renewal.renewal_id)[-2:] == ["issuance-refused", "certificate-revoked"]
-    assert "certificate-issued" not in world.announced_types(renewal.renewal_id)
-    assert world.rows("SELECT state FROM orders") == [("refused",)]
-    assert world.rows("SELECT revocation_reason, revoked_at IS NOT NULL FROM certificates") == [(reason, True)]
-    assert not world.issue()
-
-
-def test_intent_ended_by_another_worker_while_the_token_signs_gives_no_certificate(world: World) -> None:
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
-
-    def taken_up_by_another() -> None:
-        world.now += timedelta(days=2, minutes=1)  # too old to be signed by now
-        assert world.issue()
-
-    signed_while(world, renewal, taken_up_by_another)
-    assert_kept_as_revoked(world, renewal, "unspecified")
-
-
-def test_key_blocked_while_the_token_signs_gives_no_certificate(world: World) -> None:
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
-    signed_while(world, renewal, lambda: block_its_key(world))
-    assert_kept_as_revoked(world, renewal, "keyCompromise")
-
-
-def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
-
-    def taken_up_by_another() -> None:
-        world.now += certificate_issuance.LEASE
-        assert world.issue()
-
-    signed_while(world, renewal, taken_up_by_another)
-    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
-    assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]
 
 
 def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:

@@ -17,9 +17,10 @@ from shared.events.base import Envelope
 from shared.messaging import codec
 from shared.messaging.outbox_recovery import RecoveryReport
 from tests.integration.services.issuance.test_crls import latest, number, publish, serial
-from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies, signed_while
+from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies
 from tests.integration.services.issuance.test_reissue import announced_data
 from tests.integration.services.issuance.test_restored import seal_all
+from tests.integration.services.issuance.test_waiting_intents import signed_while
 from tests.integration.services.issuance.world import Renewal, World, items
 from tests.support.databases import AsNew
 from tests.support.engines import Database
@@ -33,7 +34,7 @@ STATE: Final = (
     """SELECT item_id, position, reference, state, csr, csr_sha256, spki_sha256, key_kind, csr_received_at, refusal
        FROM orders ORDER BY item_id""",
     """SELECT serial, item_id, der, sha256, spki_sha256, not_before, not_after, issued_at, accepted_at, revoked_at,
-              revocation_reason FROM certificates ORDER BY serial""",
+              revocation_reason, given_out FROM certificates ORDER BY serial""",
     "SELECT serial, tbs, state FROM intents WHERE serial IN (SELECT serial FROM certificates) ORDER BY serial",
     "SELECT spki_sha256, subscriber_id, item_id FROM key_owners ORDER BY spki_sha256",
     "SELECT spki_sha256 FROM blocked_keys ORDER BY spki_sha256",
@@ -157,6 +158,16 @@ def signed_too_late(story: Story) -> None:
     signed_while(story.world, story.renewal, its_key_is_blocked)
 
 
+def replaced_while_signed(story: Story) -> None:
+    story.submit()
+
+    def taken_up_by_another() -> None:
+        story.world.now += timedelta(days=2, minutes=1)  # too old to be signed by now
+        assert story.world.issue()
+
+    signed_while(story.world, story.renewal, taken_up_by_another)
+
+
 def all_issued(story: Story) -> None:
     story.issue()
     story.issue(1)
@@ -172,6 +183,7 @@ ENDED: Final[Mapping[str, Callable[[Story], object]]] = {
     "issued, the other item cancelled": cancelled_too_late,
     "withheld": lambda story: story.world.cancel(story.renewal),
     "signed too late to be given out": signed_too_late,
+    "issued, and an older intent signed too late": replaced_while_signed,
 }
 
 
