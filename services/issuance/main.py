@@ -14,6 +14,7 @@ from services.issuance import (
     certificate_store,
     extracts,
     handlers,
+    operator_checks,
     pin_reissue,
     pin_store,
     revocation,
@@ -184,6 +185,11 @@ def _key_policy(settings: Settings, ca: IssuingCA) -> KeyPolicy:
     )
 
 
+def _policy() -> KeyPolicy:
+    settings = read_settings()
+    return _key_policy(settings, IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file))
+
+
 def _weak_keys(path: Path | None) -> WeakKeys:
     if path is None:
         return NoList()
@@ -266,6 +272,7 @@ SERVICE: Final[Service] = Service(
     operations=_operations,
     after_recall=_put_back,
     commands={
+        **operator_checks.commands(_policy),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
         "register-reader": OperatorCommand(
             help="register the client certificate of a feed reader",

@@ -1,7 +1,7 @@
 """Lint of a CRL before the CA's key is used: pkilint on its bytes, and our own checks."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -35,20 +35,48 @@ def findings(tbs: bytes, *, number: int, ca: IssuingCA, throwaway: SoftwareSigne
         return (Finding("FATAL", "issuance.malformed_crl", str(error)),)
 
 
+def is_crl(der: bytes) -> bool:
+    """Return whether these bytes are a CRL."""
+    try:
+        x509.load_der_x509_crl(der)
+    except ValueError:
+        return False
+    return True
+
+
+def published_findings(signed: bytes) -> tuple[Finding, ...]:
+    """Return the faults of a signed CRL, without knowledge of its CA."""
+    try:
+        return (*_failed(_checks_of_any(x509.load_der_x509_crl(signed))), *_pkilint_findings(signed))
+    except (ValueError, x509.ExtensionNotFound) as error:
+        return (Finding("FATAL", "issuance.malformed_crl", str(error)),)
+
+
 def _own_findings(signed: x509.CertificateRevocationList, number: int, ca: IssuingCA) -> tuple[Finding, ...]:
-    entries = list(signed)
-    serials = [entry.serial_number for entry in entries]
     identifier = signed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    ends = signed.next_update_utc
     checks = {
+        **_checks_of_any(signed),
         "crl_number_differs": signed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == number,
         "crl_issuer_differs": signed.issuer.public_bytes() == ca.subject,
         "crl_key_identifier_differs": identifier.key_identifier == ca.key_identifier,
+    }
+    return _failed(checks)
+
+
+def _checks_of_any(signed: x509.CertificateRevocationList) -> dict[str, bool]:
+    """Return the checks that need no CA."""
+    entries = list(signed)
+    serials = [entry.serial_number for entry in entries]
+    ends = signed.next_update_utc
+    return {
         "crl_lifetime": ends is not None and timedelta(0) < ends - signed.last_update_utc <= _MAX_LIFETIME,
         "crl_entry_after_the_list": all(entry.revocation_date_utc <= signed.last_update_utc for entry in entries),
         "crl_entries_not_in_order": all(one < next_ for one, next_ in itertools.pairwise(serials)),
         "crl_reason": all(_has_allowed_reason(entry) for entry in entries),
     }
+
+
+def _failed(checks: Mapping[str, bool]) -> tuple[Finding, ...]:
     return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
 
 

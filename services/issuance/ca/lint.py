@@ -54,6 +54,15 @@ def findings(tbs: bytes, leaf: Leaf, ca: IssuingCA, now: datetime, throwaway: So
         return (Finding("FATAL", "issuance.malformed", str(error)),)
 
 
+def published_findings(certificate: bytes) -> tuple[Finding, ...]:
+    """Return the faults of a signed certificate, without knowledge of its order."""
+    try:
+        signed = x509.load_der_x509_certificate(certificate)
+        return (*pkilint_findings(certificate), *_failed(_checks_of_any(signed)))
+    except (ValueError, x509.ExtensionNotFound) as error:
+        return (Finding("FATAL", "issuance.malformed", str(error)),)
+
+
 def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
     """Return pkilint's findings at NOTICE or worse, except allowed ones. Raises ValueError if it is no certificate."""
     return tuple(
@@ -67,23 +76,43 @@ def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
 def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: datetime) -> tuple[Finding, ...]:
     """Return faults that pkilint cannot know: whether the bytes are exactly what was ordered, now, from this CA."""
     names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    usages = list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    spki = signed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    lives = Validity(not_before=signed.not_valid_before_utc, not_after=signed.not_valid_after_utc)
+    lives = _lives(signed)
     checks = {
+        **_checks_of_any(signed),
         "names_differ": list(names) == [x509.DNSName(name) for name in leaf.names],
-        "key_differs": spki == leaf.spki,
+        "key_differs": _spki(signed) == leaf.spki,
         "serial_differs": signed.serial_number == leaf.serial,
         "issuer_differs": signed.issuer.public_bytes() == ca.subject,
-        "extended_key_usage": usages == [ExtendedKeyUsageOID.SERVER_AUTH],
         "not_before_not_fresh": -timedelta(minutes=1) <= now - lives.not_before <= _FRESH,
         "subject_differs": _subject(signed) == leaf.organisation,
-        "subject_refused": _is_certifiable(_subject(signed)),
         "outlives_its_ca": lives.not_after <= ca.certificate.not_valid_after_utc,
         # The stricter of both days: bytes that waited for their signature are judged by the rules of that moment.
         "validity_too_long": lives.days <= min(MAX_VALIDITY_DAYS.at(lives.not_before), MAX_VALIDITY_DAYS.at(now)),
     }
+    return _failed(checks)
+
+
+def _checks_of_any(signed: x509.Certificate) -> dict[str, bool]:
+    """Return the checks that need no order: what we certify for nobody."""
+    usages = list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    lives = _lives(signed)
+    return {
+        "extended_key_usage": usages == [ExtendedKeyUsageOID.SERVER_AUTH],
+        "subject_refused": _has_certifiable_subject(signed),
+        "validity_too_long": lives.days <= MAX_VALIDITY_DAYS.at(lives.not_before),
+    }
+
+
+def _failed(checks: Mapping[str, bool]) -> tuple[Finding, ...]:
     return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
+
+
+def _lives(signed: x509.Certificate) -> Validity:
+    return Validity(not_before=signed.not_valid_before_utc, not_after=signed.not_valid_after_utc)
+
+
+def _spki(signed: x509.Certificate) -> bytes:
+    return signed.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _subject(signed: x509.Certificate) -> Organisation:
@@ -99,13 +128,13 @@ def _subject(signed: x509.Certificate) -> Organisation:
     )
 
 
-def _is_certifiable(subject: Organisation) -> bool:
-    """Return whether the rules for records accept the subject: pkilint does not detect invisible characters and
-    placeholders.
+def _has_certifiable_subject(signed: x509.Certificate) -> bool:
+    """Return whether the subject has our attributes alone and the rules for records accept it: pkilint does not detect
+    invisible characters and placeholders.
     """
     try:
-        check_organisation(subject)
-    except SubjectRefused:
+        check_organisation(_subject(signed))
+    except (SubjectRefused, ValueError):
         return False
     return True
 

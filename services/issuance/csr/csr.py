@@ -235,6 +235,7 @@ __all__ = [
     "PrivateKeyPasted",
     "WeakSignature",
     "check_names",
+    "checked_key",
     "read",
     "read_der",
 ]

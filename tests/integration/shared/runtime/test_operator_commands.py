@@ -72,6 +72,8 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "readers": ((), None),
         "revoke": (("ff",), "certificate-not-found"),
         "block-key": (("0" * 64, "--source", "a report"), None),
+        "lint": ((MISSING,), "file-unusable"),
+        "check-csr": ((MISSING,), "file-unusable"),
         "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
     },
     "desk": {
