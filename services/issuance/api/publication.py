@@ -68,8 +68,7 @@ def download_published_crl(file: str) -> flask.Response:
     publication = request.deps(Deps).publication
     if file == publication.crl_file:
         return _latest_crl()
-    content = publication.read(file, ".crl")
-    return _public(flask.Response(content, content_type="application/pkix-crl"), etag_of(content), CRL_AGE)
+    return _given(publication.read(file, ".crl"), "application/pkix-crl", CRL_AGE)
 
 
 @blp.get("/publications/root/<string:file>")
@@ -82,8 +81,12 @@ def download_published_certificate(file: str) -> flask.Response:
     publication = request.deps(Deps).publication
     if file == publication.certificate_file:
         return _ca_certificate()
-    content = publication.read(file, ".crt")
-    return _public(flask.Response(content, content_type="application/pkix-cert"), etag_of(content), CERTIFICATE_AGE)
+    return _given(publication.read(file, ".crt"), "application/pkix-cert", CERTIFICATE_AGE)
+
+
+def _given(content: bytes, media_type: str, age: timedelta) -> flask.Response:
+    """Return a file that a CA above has given for publication."""
+    return _public(flask.Response(content, content_type=media_type), etag_of(content), age)
 
 
 def _public(response: flask.Response, etag: str, age: timedelta) -> flask.Response:

@@ -1,16 +1,16 @@
 """Lint of a CRL before the CA's key is used: pkilint on its bytes, and our own checks."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
 from cryptography import x509
 
-from services.issuance.ca import crl
+from services.issuance.ca import crl, lint
 from services.issuance.ca.authority import IssuingCA
-from services.issuance.ca.lint import STOPS, Finding
+from services.issuance.ca.lint import Finding
 from services.issuance.ca.signer import SoftwareSigner
 
 # pkilint takes about a millisecond for each entry; our own checks look at all of them.
@@ -47,7 +47,7 @@ def is_crl(der: bytes) -> bool:
 def published_findings(signed: bytes) -> tuple[Finding, ...]:
     """Return the faults of a signed CRL, without knowledge of its CA."""
     try:
-        return (*_failed(_checks_of_any(x509.load_der_x509_crl(signed))), *_pkilint_findings(signed))
+        return (*lint.failed(_checks_of_any(x509.load_der_x509_crl(signed))), *_pkilint_findings(signed))
     except (ValueError, x509.ExtensionNotFound) as error:
         return (Finding("FATAL", "issuance.malformed_crl", str(error)),)
 
@@ -60,7 +60,7 @@ def _own_findings(signed: x509.CertificateRevocationList, number: int, ca: Issui
         "crl_issuer_differs": signed.issuer.public_bytes() == ca.subject,
         "crl_key_identifier_differs": identifier.key_identifier == ca.key_identifier,
     }
-    return _failed(checks)
+    return lint.failed(checks)
 
 
 def _checks_of_any(signed: x509.CertificateRevocationList) -> dict[str, bool]:
@@ -76,10 +76,6 @@ def _checks_of_any(signed: x509.CertificateRevocationList) -> dict[str, bool]:
     }
 
 
-def _failed(checks: Mapping[str, bool]) -> tuple[Finding, ...]:
-    return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
-
-
 def _has_allowed_reason(entry: x509.RevokedCertificate) -> bool:
     return all(
         isinstance(each.value, x509.CRLReason) and not each.critical and each.value.reason in _REASONS
@@ -88,12 +84,7 @@ def _has_allowed_reason(entry: x509.RevokedCertificate) -> bool:
 
 
 def _pkilint_findings(signed: bytes) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(str(each.finding.severity), each.finding.code, each.message or "")
-        for result in _linter()(crl.shortened(signed, _LINTED_ENTRIES))
-        for each in result.finding_descriptions
-        if str(each.finding.severity) in STOPS
-    )
+    return lint.stopping(_linter()(crl.shortened(signed, _LINTED_ENTRIES)))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Lint before the CA's key is used: pkilint on the exact bytes to be signed, and our own checks."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,11 +17,11 @@ from services.issuance.ca.signer import SoftwareSigner
 from services.issuance.ca.validity_policy import MAX_VALIDITY_DAYS, Validity
 from services.issuance.domain import Organisation
 
-STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
+_STOPS: Final = {"FATAL", "ERROR", "WARNING", "NOTICE"}
 # Finding code → reason for tolerating it. Every other finding at NOTICE or worse stops the certificate.
 ALLOWED: Final[Mapping[str, str]] = {
     "cabf.serverauth.subscriber_rsa_digitalsignature_and_keyencipherment_present": (
-        "both are permitted together (BR 7.1.2.7.11), and NSS refuses an RSA server certificate without keyEncipherment"
+        "both are permitted together (BR 7.1.2.7.11), and NSS 3.87 is reported to refuse RSA without keyEncipherment"
     )
 }
 _SUBJECT: Final = frozenset(
@@ -58,18 +58,23 @@ def published_findings(certificate: bytes) -> tuple[Finding, ...]:
     """Return the faults of a signed certificate, without knowledge of its order."""
     try:
         signed = x509.load_der_x509_certificate(certificate)
-        return (*pkilint_findings(certificate), *_failed(_checks_of_any(signed)))
+        return (*pkilint_findings(certificate), *failed(_checks_of_any(signed)))
     except (ValueError, x509.ExtensionNotFound) as error:
         return (Finding("FATAL", "issuance.malformed", str(error)),)
 
 
 def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
     """Return pkilint's findings at NOTICE or worse, except allowed ones. Raises ValueError if it is no certificate."""
+    return stopping(_linter()(certificate))
+
+
+def stopping(results: Iterable[Any]) -> tuple[Finding, ...]:
+    """Return those of pkilint's findings that forbid a signature."""
     return tuple(
         Finding(str(description.finding.severity), description.finding.code, description.message or "")
-        for result in _linter()(certificate)
+        for result in results
         for description in result.finding_descriptions
-        if str(description.finding.severity) in STOPS and description.finding.code not in ALLOWED
+        if str(description.finding.severity) in _STOPS and description.finding.code not in ALLOWED
     )
 
 
@@ -89,7 +94,7 @@ def _own_findings(signed: x509.Certificate, leaf: Leaf, ca: IssuingCA, now: date
         # The stricter of both days: bytes that waited for their signature are judged by the rules of that moment.
         "validity_too_long": lives.days <= min(MAX_VALIDITY_DAYS.at(lives.not_before), MAX_VALIDITY_DAYS.at(now)),
     }
-    return _failed(checks)
+    return failed(checks)
 
 
 def _checks_of_any(signed: x509.Certificate) -> dict[str, bool]:
@@ -103,7 +108,8 @@ def _checks_of_any(signed: x509.Certificate) -> dict[str, bool]:
     }
 
 
-def _failed(checks: Mapping[str, bool]) -> tuple[Finding, ...]:
+def failed(checks: Mapping[str, bool]) -> tuple[Finding, ...]:
+    """Return an error for each of our own checks that did not pass."""
     return tuple(Finding("ERROR", f"issuance.{name}", "") for name, passed in checks.items() if not passed)
 
 

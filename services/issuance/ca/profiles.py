@@ -148,7 +148,7 @@ def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x5
 def _key_usage(spki: bytes) -> x509.KeyUsage:
     """Return digitalSignature, what TLS 1.2 with (EC)DHE and TLS 1.3 need, and for RSA keyEncipherment.
 
-    NSS (3.87 was tried) refuses an RSA server certificate without keyEncipherment, which BR 7.1.2.7.11 allows.
+    NSS 3.87 is reported to refuse an RSA server certificate without keyEncipherment, which BR 7.1.2.7.11 allows.
     """
     return x509.KeyUsage(
         digital_signature=True,
