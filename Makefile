@@ -114,7 +114,7 @@ COMPILE := $(QUIETLY) "Resolving the dependencies" "$(TRY_PIP)" \
 lock: $(READY)  ## resolve the dependencies again into requirements/*.txt, with hashes
 	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/common.txt
-	@for extra in identity application payment payment-sandbox mailing issuance portal desk local; do \
+	@for extra in identity application payment payment-sandbox mailing issuance perspective portal desk local; do \
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
