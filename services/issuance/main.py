@@ -30,7 +30,7 @@ from services.issuance.ca.pkcs11_signer import MAX_SIGNING_TIME, TokenSigner
 from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
-from services.issuance.certificate_issuance import LEASE, IssuanceDeps
+from services.issuance.certificate_issuance import LEASE
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.issuer import Issuer
@@ -40,6 +40,7 @@ from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.publication import Publication
 from services.issuance.settings import Settings, read_service_settings, read_settings
+from services.issuance.signing_validation import IssuanceDeps
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.base import Topic

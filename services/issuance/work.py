@@ -12,12 +12,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.issuance import certificate_issuance, certificate_store, pin_store, store
 from services.issuance.ca import crl
-from services.issuance.certificate_issuance import LEASE, IssuanceDeps
+from services.issuance.certificate_issuance import LEASE
 from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuer import CRLNotClean, Issuer, SignatureUnusable
 from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper
+from services.issuance.signing_validation import IssuanceDeps
 from shared import audit
 from shared.db import Conn, Pool
 from shared.events.issuance import PINEnvelopeSealed

@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
-from services.issuance.certificate_issuance import IssuanceDeps
 from services.issuance.csr_intake import SubmitCSR, accept_csr
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.publication import Publication
+from services.issuance.signing_validation import IssuanceDeps
 from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested

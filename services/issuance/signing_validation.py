@@ -1,0 +1,93 @@
+"""Validation of an order before its certificate is signed: every check between an accepted CSR and the CA's key."""
+
+from dataclasses import dataclass
+
+from services.issuance import proofs, store
+from services.issuance.csr import csr
+from services.issuance.domain import Intent, Order, Renewal
+from services.issuance.issuer import Issuer
+from services.issuance.key_policy import KeyPolicy, key_objection
+from shared.errors import Refused
+from shared.pki.names import certificate_names
+from shared.security.proofs import ProofKeys, ProofRefused
+from shared.tx import Tx
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuanceDeps:
+    """The CA's side of a certificate, the keys of the proofs and the key policy."""
+
+    issuer: Issuer
+    proof_keys: ProofKeys
+    key_policy: KeyPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """Result of `validate_for_signing`: the bytes to be signed, or what forbids signing them.
+
+    `objection` is the reason why the CSR or its key cannot be used, `findings` are the linter's. With an objection and
+    no stored intent there are no bytes.
+    """
+
+    serial: str = ""
+    tbs: bytes = b""
+    objection: str | None = None
+    findings: tuple[str, ...] = ()
+
+
+def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Intent | None = None) -> Validated:
+    """Run every check that stands between an accepted CSR and the CA's key.
+
+    (1) both proofs, (2) the CSR and its names, (3) its key, (4) the leaf and its bytes, made here or `stored`,
+    (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two signatures that then follow.
+    Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
+    Raises one of UNCERTIFIABLE if no bytes can be made.
+    """
+    renewal = _proved(tx, order, deps)
+    request, objection = _checked_csr(tx, order, renewal, deps)
+    if request is None or (objection is not None and stored is None):
+        return Validated(objection=objection)
+    leaf = deps.issuer.leaf(
+        organisation=renewal.organisation,
+        names=certificate_names(order.server_names),
+        spki=request.spki,
+        now=tx.now,
+        stored=stored,
+    )
+    tbs = deps.issuer.to_be_signed(leaf) if stored is None else stored.tbs
+    findings = deps.issuer.findings(tbs, leaf, tx.now)
+    return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, findings=findings)
+
+
+def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:
+    """Verify the renewal's proofs again. Returns the renewal; it must still equal what they prove."""
+    stored = store.find_renewal(tx.conn, order.renewal_id)
+    assert stored is not None
+    renewal, orders = proofs.verified(
+        tx,
+        order.renewal_id,
+        document=stored.document,
+        attestation=stored.attestation,
+        receipt=stored.receipt,
+        keys=deps.proof_keys,
+    )
+    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names) for o in orders}
+    if (
+        renewal != stored
+        or (order.item_id, order.reference, order.srn, order.product, order.server_names) not in ordered
+    ):
+        raise ProofRefused("the stored order is not what the proofs say")
+    return renewal
+
+
+def _checked_csr(tx: Tx, order: Order, renewal: Renewal, deps: IssuanceDeps) -> tuple[csr.CSR | None, str | None]:
+    """Return the order's CSR, None if it cannot be read, and the objection to it or its key, if there is one."""
+    assert order.csr is not None
+    request = None
+    try:
+        request = csr.read_der(order.csr)
+        csr.check_names(request, order.server_names)
+    except Refused as refused:
+        return request, refused.reason
+    return request, key_objection(tx.conn, request, order.item_id, renewal.subscriber_id, deps.key_policy)
