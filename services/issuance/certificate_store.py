@@ -178,6 +178,14 @@ def latest_crl(conn: Conn) -> CRL | None:
         ).fetchone()
 
 
+def crl_number_at(conn: Conn, moment: datetime) -> int | None:
+    """Return the number of the newest CRL at this time, signed or not."""
+    row = conn.execute(
+        "SELECT number FROM crls WHERE this_update <= %s ORDER BY this_update DESC LIMIT 1", (moment,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def has_unlisted_revocation(conn: Conn) -> bool:
     """Return whether a revocation is not on any CRL yet."""
     row = conn.execute(

@@ -17,6 +17,7 @@ from services.issuance import (
     operator_checks,
     pin_reissue,
     pin_store,
+    publication_probe,
     revocation,
     state_recovery,
     store,
@@ -39,6 +40,7 @@ from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.publication import Publication
+from services.issuance.publication_probe import Expected
 from services.issuance.settings import Settings, read_service_settings, read_settings
 from services.issuance.signing_validation import IssuanceDeps
 from services.issuance.work import PINMaker
@@ -191,6 +193,12 @@ def _policy() -> KeyPolicy:
     return _key_policy(settings, IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file))
 
 
+def _published() -> Expected:
+    settings = read_settings()
+    ca = IssuingCA.load(settings.ca_certificate_file, settings.ca_chain_file)
+    return Expected(ca=ca, crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url)
+
+
 def _weak_keys(path: Path | None) -> WeakKeys:
     if path is None:
         return NoList()
@@ -274,6 +282,7 @@ SERVICE: Final[Service] = Service(
     after_recall=_put_back,
     commands={
         **operator_checks.commands(_policy),
+        "check-publication": publication_probe.command(_published),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
         "register-reader": OperatorCommand(
             help="register the client certificate of a feed reader",

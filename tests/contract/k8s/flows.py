@@ -18,6 +18,8 @@ PROCESSES: Final = {
 PUBLIC: Final = (
     *("identity-web", "application-web", "payment-web", "issuance-web", "issuance-feed", "portal-web", "desk-web"),
 )
+# Fetches what we publish from outside; in production only.
+PROBE: Final = "issuance-check-publication"
 WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
 INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
 HSM: Final = Peer(name="hsm", namespace=None, address="10.1.0.10")
@@ -67,6 +69,8 @@ def _production() -> Iterator[Flow]:
     for process in ("payment-web", "payment-work"):
         yield Flow(process, "internet", 443)
     yield Flow("identity-work", "internet", 80)
+    yield Flow(PROBE, "internet", 80)
+    yield Flow(PROBE, "issuance-db", 5432)
     yield Flow("mailing-work", "internet", 465)
     yield Flow("issuance-work", "hsm", 1792)
     for port in (9090, 9091):
@@ -99,7 +103,7 @@ def everybody(overlay: str) -> list[str]:
     engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
     if overlay == "dev":
         return [*pods(), *engines, "gateway", "payment-sandbox", "mailbox", "topics"]
-    return [*pods(), *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
+    return [*pods(), PROBE, *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
 
 
 def neighbours(overlay: str) -> list[Peer]:

@@ -39,8 +39,8 @@ class Rendered:
         return found[0]
 
     def workloads(self) -> list[Object]:
-        """Return everything that makes pods by itself."""
-        return self.of("Deployment", "StatefulSet", "Job")
+        """Return everything that makes pods by itself; a CronJob as the job that it makes."""
+        return [*self.of("Deployment", "StatefulSet", "Job"), *map(job_of, self.of("CronJob"))]
 
     def ours(self) -> list[Object]:
         """Return the workloads that run our code."""
@@ -51,6 +51,11 @@ class Rendered:
     def broken(self) -> "Rendered":
         """Return a copy that a test may break."""
         return Rendered(self.overlay, copy.deepcopy(self.objects))
+
+
+def job_of(cron_job: Object) -> Object:
+    """Return the job that a CronJob makes, in the shape of other workloads."""
+    return {"kind": "Job", "metadata": cron_job["metadata"], "spec": cron_job["spec"]["jobTemplate"]["spec"]}
 
 
 def image(workload: Object) -> str:

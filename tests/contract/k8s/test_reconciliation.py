@@ -5,7 +5,7 @@ import pytest
 from backoffice.reconciliation.main import SERVICES
 from deploy.k8s.reconciliation import KEYS_SECRET, VOLUME, manifests
 from tests.contract.k8s import policy
-from tests.contract.k8s.rendering import Object, Rendered, environment, labels, name, secrets
+from tests.contract.k8s.rendering import Object, Rendered, environment, job_of, labels, name, secrets
 from tests.contract.k8s.test_valid import judge
 
 RULES = (policy.has_no_privilege, policy.has_a_read_only_root, policy.runs_a_named_version)
@@ -17,12 +17,8 @@ def made(production: Rendered) -> list[Object]:
 
 
 def jobs(made: list[Object]) -> dict[str, Object]:
-    """Return the jobs that the CronJobs make, in the shape of other workloads."""
-    return {
-        name(each): {"kind": "Job", "metadata": each["metadata"], "spec": each["spec"]["jobTemplate"]["spec"]}
-        for each in made
-        if each["kind"] == "CronJob"
-    }
+    """Return the jobs that the CronJobs make."""
+    return {name(each): job_of(each) for each in made if each["kind"] == "CronJob"}
 
 
 def test_reconciliation_jobs_are_valid_and_have_no_privilege(production: Rendered, made: list[Object]) -> None:

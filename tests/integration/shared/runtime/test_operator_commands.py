@@ -74,6 +74,7 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "block-key": (("0" * 64, "--source", "a report"), None),
         "lint": ((MISSING,), "file-unusable"),
         "check-csr": ((MISSING,), "file-unusable"),
+        "check-publication": ((), None),
         "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
     },
     "desk": {
