@@ -15,10 +15,13 @@ from urllib.parse import quote
 from deploy.gateway.rules import BACKENDS
 from deploy.k8s.generated import CLIENT_CAS, service_of
 from deploy.local import pki, stack
+from deploy.local.ct import logs as transparency_logs
+from deploy.local.ct.logs import LOG_LIST
 from deploy.local.inside import InsideCA
 from deploy.local.installation import Installation, Ports
 from deploy.postgres.roles import DESK, EXTRA_ROLES, SERVICES
 
+TRANSPARENCY_URL: Final = "http://transparency-logs:8091"
 FOLDER: Final = Path(".local") / "dev-cluster"
 Secrets = dict[str, dict[str, bytes]]
 
@@ -26,10 +29,15 @@ Secrets = dict[str, dict[str, bytes]]
 def make(installation: Installation, *, now: datetime, hosts: tuple[str, ...] = ()) -> Secrets:
     """Return all Secrets by name and key; the services' certificates cover these hosts, too."""
     pki.create(installation.pki, installation.passwords, now=now)
-    return {**_keys(installation.pki), **_inside(installation.folder / "inside", now, hosts), **_logins(installation)}
+    transparency_logs.create(installation.transparency, TRANSPARENCY_URL, now=now)
+    return {
+        **_keys(installation.pki, installation.transparency),
+        **_inside(installation.folder / "inside", now, hosts),
+        **_logins(installation),
+    }
 
 
-def _keys(made: pki.PKI) -> Secrets:
+def _keys(made: pki.PKI, transparency: Path) -> Secrets:
     """Return the Secrets that are files."""
     signing = made.signing
     files: dict[str, dict[str, Path]] = {
@@ -47,6 +55,7 @@ def _keys(made: pki.PKI) -> Secrets:
         "issuance-ca-certificate": {"ca.pem": made.server / "ca.pem", "chain.pem": made.server / "chain.pem"},
         "issuance-publication": _all(made.publication),
         "issuance-pin-pepper": {"pin-pepper": made.pepper},
+        "issuance-transparency-logs": {LOG_LIST: transparency / LOG_LIST},
         "mailing-print-key": {"print.key": made.print_process / "print.key"},
         "print-certificate": {"print.pem": made.print_process / "print.pem"},
         "portal-session-keys": {"keys": made.portal_sessions},

@@ -17,6 +17,7 @@ import psycopg
 
 from deploy.gateway import envoy
 from deploy.local import back_office, kafka, kafka_jars, pki, postgres, samples, stack, staff
+from deploy.local.ct import logs as transparency_logs
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
 from deploy.local.processes import Process
@@ -41,6 +42,7 @@ def prepare(installation: Installation, there: Outside, say: Say) -> None:
     shutil.rmtree(installation.sockets, ignore_errors=True)
     installation.sockets.mkdir(mode=0o700, parents=True)
     installation.posting.mkdir(exist_ok=True)
+    transparency_logs.create(installation.transparency, installation.transparency_url, now=now)
     write_private(installation.folder / "envoy.json", envoy.render(installation.gateway))
     told = stack.kit_environment(installation, there)
     write_private(installation.kit_environment, "".join(f"{name}={shlex.quote(told[name])}\n" for name in told))

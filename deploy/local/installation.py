@@ -42,6 +42,7 @@ class Ports:
     publication: int = 8088
     mailbox: int = 8025
     sandbox: int = 8090
+    transparency: int = 8091
     smtp: int = 2525
     postgres: int = 15432
     kafka: int = 19092
@@ -115,6 +116,16 @@ class Installation:
         if len(str(inside)) < _MAX_SOCKET_PATH - len("/application-operate.sock"):
             return inside
         return Path("/tmp") / f"ecert-{os.geteuid()}-{hashlib.sha256(bytes(inside)).hexdigest()[:12]}"  # noqa: S108 (made with mode 0700)
+
+    @property
+    def transparency(self) -> Path:
+        """The folder of the transparency logs: their keys, entries and log list."""
+        return self.folder / "transparency"
+
+    @property
+    def transparency_url(self) -> str:
+        """The address of the transparency logs; each has a path of its own."""
+        return f"http://127.0.0.1:{self.ports.transparency}"
 
     def operators_socket(self, service: str) -> Path:
         """Return the socket of a service's operator API, for the desk."""

@@ -136,6 +136,17 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
             port=ports.sandbox,
         ),
         Process(
+            name="transparency-logs",
+            group=Group.EDGE,
+            command=_python(
+                "deploy.local.ct",
+                *("--port", str(ports.transparency), "--folder", str(installation.transparency)),
+                *("--roots", str(pki.server / "root.pem")),
+            ),
+            environment=base,
+            port=ports.transparency,
+        ),
+        Process(
             name="crls",
             group=Group.EDGE,
             command=_python("deploy.local.refresh_crls", *map(str, places)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_HOST, SIGN_IN_HOST, SIGN_IN_TLS_1_2_HOST
+from deploy.local.ct.logs import LOG_LIST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
 from deploy.local.pki import FEED_KEY, PUBLICATION
@@ -256,6 +257,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "CA_ISSUERS_URL": f"{PUBLICATION}/root/eCertSCA3-17CRL1.crt",
                 "PUBLICATION_FOLDER": str(pki.publication),
                 "SERIAL_SITE_PREFIX": "1",
+                "CT_LOG_LIST_FILE": str(installation.transparency / LOG_LIST),
             }
         case "desk":
             return {

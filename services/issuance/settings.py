@@ -38,6 +38,8 @@ class Settings:
     serial_site_prefix: int
     allow_key_reuse: bool
     weak_keys_file: Path | None
+    ct_log_list_file: Path
+    ct_ca_file: Path | None
 
 
 def read_settings() -> Settings:
@@ -80,6 +82,12 @@ def read_settings() -> Settings:
         ),
         weak_keys_file=env.path(
             "WEAK_KEYS_FILE", None, description="badkeys' list of known weak keys; required in production"
+        ),
+        ct_log_list_file=env.path(
+            "CT_LOG_LIST_FILE", description="Certificate transparency logs, in Google's JSON schema, version 3"
+        ),
+        ct_ca_file=env.path(
+            "CT_CA_FILE", None, description="CAs of the logs' TLS certificates (PEM); the system's if not set"
         ),
     )
     seal(env)

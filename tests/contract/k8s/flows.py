@@ -73,6 +73,7 @@ def _production() -> Iterator[Flow]:
     yield Flow(PROBE, "issuance-db", 5432)
     yield Flow("mailing-work", "internet", 465)
     yield Flow("issuance-work", "hsm", 1792)
+    yield Flow("issuance-work", "internet", 443)
     for port in (9090, 9091):
         yield Flow("kafka", "kafka", port)
         yield Flow("strimzi", "kafka", port)

@@ -11,6 +11,7 @@ from shared import db
 from shared.db import Pool
 from tests.integration.services.issuance.world import World
 from tests.support.engines import Database
+from tests.support.transparency import running_logs
 from tests.unit.services.issuance.csr.csrs import private_pem, rsa_key
 
 
@@ -56,6 +57,7 @@ def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, s
     return issuance.environment | {name: str(tmp_path / name) for name in files} | {
         "ENVIRONMENT": "local",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "CT_LOG_LIST_FILE": str(running_logs().list_file),
         "CRL_URL": world.issuer.addresses.crl_url,
         "CA_ISSUERS_URL": world.issuer.addresses.ca_issuers_url,
         "SERIAL_SITE_PREFIX": "17",

@@ -1,0 +1,1 @@
+"""Certificate Transparency: the log list, the policies of browsers, SCTs, precertificates and their submission."""
