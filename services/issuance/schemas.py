@@ -1,5 +1,6 @@
 """Request and response bodies of issuance's API; contains no rules."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -8,6 +9,7 @@ from services.issuance.ca.crl import SUBSCRIBER_REASONS, RevocationReason
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import OrderState
 from shared.pki.names import NameRefused, server_name
+from shared.pki.serials import SerialUnreadable, read_serial
 from shared.vocabulary import ItemId, Product
 
 
@@ -30,6 +32,13 @@ def _is_server_name(text: str) -> None:
         server_name(text)
     except NameRefused as refused:
         raise ValidationError(refused.reason) from refused
+
+
+def _is_serial(text: str) -> None:
+    try:
+        read_serial(text)
+    except SerialUnreadable as unreadable:
+        raise ValidationError(str(unreadable)) from unreadable
 
 
 class CSRCheckSchema(Schema):
@@ -82,6 +91,67 @@ class CheckedCSRSchema(Schema):
         fields.String(), required=True, metadata={"description": "What the certificate will carry"}
     )
     differences = fields.List(fields.Nested(DifferenceSchema), required=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryQuery:
+    """A search of the repository by one criterion; names and serial numbers in canonical form."""
+
+    server_name: str | None = None
+    serial: str | None = None
+    srn: str | None = None
+    after: str | None = None
+    limit: int
+
+
+class RepositoryQuerySchema(Schema):
+    """One of `server_name`, `serial` and `srn`, and which page."""
+
+    server_name = fields.String(
+        validate=_is_server_name, metadata={"description": "in A-labels or U-labels; a wildcard begins with `*.`"}
+    )
+    serial = fields.String(validate=_is_serial, metadata={"description": "in hexadecimal, as openssl shows it"})
+    srn = fields.String(validate=validate.Regexp(r"[0-9]{10}\Z"), metadata={"description": "of the subscription"})
+    after = fields.String(
+        validate=validate.Regexp(r"[0-9a-f]{1,40}\Z"), metadata={"description": "`next` of the page before"}
+    )
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 100))
+
+    @validates_schema
+    def _has_one_criterion(self, data: dict[str, Any], **_: Any) -> None:
+        if len({"server_name", "serial", "srn"} & {*data}) != 1:
+            raise ValidationError("give one of server_name, serial and srn")
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> RepositoryQuery:
+        if "server_name" in data:
+            data["server_name"] = server_name(data["server_name"])
+        if "serial" in data:
+            data["serial"] = read_serial(data["serial"])
+        return RepositoryQuery(**data)
+
+
+class RepositoryCertificateSchema(Schema):
+    """A certificate that was accepted for publication. `serial` and `sha256` are lower-case hexadecimal."""
+
+    serial = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    organisation = fields.String(required=True)
+    server_names = fields.List(fields.String(), required=True)
+    unicode_names = fields.List(fields.String(), required=True, metadata={"description": "the same in U-labels"})
+    not_before = fields.AwareDateTime(required=True)
+    not_after = fields.AwareDateTime(required=True)
+    revoked_at = fields.AwareDateTime(required=True, allow_none=True)
+    revocation_reason = fields.String(
+        required=True, allow_none=True, validate=validate.OneOf([reason.value for reason in RevocationReason])
+    )
+
+
+class RepositoryPageSchema(Schema):
+    """A page of the repository. `next` is the `after` of the next page, null on the last one."""
+
+    certificates = fields.List(fields.Nested(RepositoryCertificateSchema), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class RevocationSchema(Schema):

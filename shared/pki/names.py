@@ -82,6 +82,11 @@ def base_name(name: str) -> str | None:
     return name[2:] if name.startswith("*.") else None
 
 
+def unicode_name(name: str) -> str:
+    """Return a name in U-labels, as people write it. The argument is in the form of certificates."""
+    return ".".join(idna.ulabel(label) if label.startswith("xn--") else label for label in name.split("."))
+
+
 def certificate_names(server_names: Iterable[str]) -> tuple[str, ...]:
     """Return the names in the certificate: the ordered ones, each wildcard followed by its base name."""
     result: dict[str, None] = {}

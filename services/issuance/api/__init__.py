@@ -3,8 +3,8 @@
 Each module below adds its views to the one blueprint.
 """
 
-from services.issuance.api import orders, publication
+from services.issuance.api import orders, publication, repository
 from services.issuance.api.blueprint import Deps, blp
 from services.issuance.problems import PROBLEMS  # every API module exports its table of problems
 
-__all__ = ["PROBLEMS", "Deps", "blp", "orders", "publication"]
+__all__ = ["PROBLEMS", "Deps", "blp", "orders", "publication", "repository"]

@@ -4,12 +4,12 @@ import uuid
 from typing import Any
 
 import flask
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_store, csr_intake, csr_preflight, pin_store, revocation, store
 from services.issuance.api.blueprint import Deps, blp
+from services.issuance.api.files import attached, in_any_form
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.certificate_forms import CHAIN_TYPE, certificate_file
 from services.issuance.csr.csr import (
     CSRRefused,
     KeyRefused,
@@ -23,6 +23,7 @@ from services.issuance.domain import Order
 from services.issuance.pins import pins
 from services.issuance.pins.pins import PINSlip
 from services.issuance.problems import PROBLEMS
+from services.issuance.publication import NotPublished
 from services.issuance.refusals import (
     CertificateExpired,
     CertificateNotFound,
@@ -124,15 +125,27 @@ def check_csr(command: CheckCSR) -> dict[str, Any]:
 @blp.get("/orders/<uuid:item_id>/certificate")
 @signed_in
 @refuses(OrderNotFound, CertificateNotFound)
-@blp.response(200, {"type": "string"}, content_type="application/pem-certificate-chain")
+@blp.response(200, {"type": "string"}, content_type=CHAIN_TYPE)
 def download_certificate(item_id: uuid.UUID) -> flask.Response:
     """Return the certificate and its chain, in PEM."""
+    return _own_certificate(item_id, "chain")
+
+
+@blp.get("/orders/<uuid:item_id>/certificate/<string:form>")
+@signed_in
+@refuses(OrderNotFound, CertificateNotFound, NotPublished)
+@in_any_form(headers={})
+def download_certificate_in_form(item_id: uuid.UUID, form: str) -> flask.Response:
+    """Return the certificate: `der`, `pem`, `chain` (PEM) or `pkcs7` (certs-only)."""
+    return _own_certificate(item_id, form)
+
+
+def _own_certificate(item_id: uuid.UUID, form: str) -> flask.Response:
     caller = request.caller()
     with request.transaction() as tx:
         order = revocation.find_own_order(tx.conn, ItemId(item_id), caller)
         certificate = revocation.find_certificate(tx.conn, order)
-    pem = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM).decode()
-    return flask.Response(pem + request.deps(Deps).ca.chain_pem, content_type="application/pem-certificate-chain")
+    return attached(certificate_file(certificate.der, request.deps(Deps).ca, form, stem=certificate.serial))
 
 
 @blp.post("/orders/<uuid:item_id>/acceptance")

@@ -45,13 +45,11 @@ class IssuingCA:
         return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
     @cached_property
-    def chain_pem(self) -> str:
+    def served(self) -> tuple[x509.Certificate, ...]:
         """The chain that a server sends after its own certificate: the issuing CA and those above
         it, without the root.
         """
-        served = [c for c in (self.certificate, *self.chain) if c.subject != c.issuer]
-        unique = {c.public_bytes(serialization.Encoding.PEM).decode(): None for c in served}
-        return "".join(unique)
+        return tuple(dict.fromkeys(c for c in (self.certificate, *self.chain) if c.subject != c.issuer))
 
     def check_signer(self, signer: Signer) -> None:
         """Check that the signer's key is the one in the certificate. Raises ValueError."""

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_issuance, handlers, store, work
 from services.issuance.ca import lint, profiles
+from services.issuance.certificate_forms import pem
 from services.issuance.issuer import SignatureUnusable
 from services.issuance.refusals import InvalidTransition
 from shared.events.application import CancellationRequested
@@ -30,7 +31,7 @@ def test_three_issued_items_pass_openssl_and_pkilint(world: World, tmp_path: Pat
     )
     ca = world.issuer.ca
     (tmp_path / "root.pem").write_bytes(ca.chain[0].public_bytes(serialization.Encoding.PEM))
-    (tmp_path / "ca.pem").write_text(ca.chain_pem)
+    (tmp_path / "ca.pem").write_bytes(pem([*ca.served]))
     found = world.rows("SELECT der FROM certificates")
     assert len(found) == 3
     for (der,) in found:
