@@ -1,4 +1,5 @@
-# One image for every service, the portal, the desk and the payment sandbox of development; `make containers` shows how each is built.
+# One image for every service, the portal, the desk, a perspective and the payment sandbox of development;
+# `make containers` shows how each is built.
 #   SERVICE  the extra in pyproject.toml whose packages are installed
 #   SOURCE   the one folder of code beside shared/ (the portal's is portal)
 #   BASE     what it runs on, by digest: Python 3.11, certificates of public CAs; neither shell nor pip is used of it

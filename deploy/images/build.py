@@ -10,7 +10,8 @@ from deploy.images.engine import Engine
 from deploy.local.installation import ROOT
 
 PAYMENT_SANDBOX: Final = "payment-sandbox"
-IMAGES: Final = (*SERVICES, PORTAL, DESK, PAYMENT_SANDBOX)
+PERSPECTIVE: Final = "perspective"
+IMAGES: Final = (*SERVICES, PORTAL, DESK, PERSPECTIVE, PAYMENT_SANDBOX)
 
 
 def name(service: str) -> str:

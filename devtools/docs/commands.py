@@ -34,6 +34,7 @@ refused (one line on standard error) or has found something wrong, 2 for wrong a
 """
 _TOOLS: Final = (
     "portal.main",
+    "perspective.main",
     "backoffice",
     "conformance",
     "backoffice.reconciliation.main",

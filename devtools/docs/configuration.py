@@ -10,6 +10,7 @@ from unittest import mock
 
 import backoffice.desk.settings
 import backoffice.kit.settings
+import perspective.settings
 import portal.settings
 import services.application.settings
 import services.identity.settings
@@ -98,6 +99,7 @@ READERS: Final[Sequence[Reader]] = (
     Reader(title="The desk", processes="Every process and command.", read=backoffice.desk.settings.read_settings),
     Reader(title="The desk: web", processes="`web`.", read=backoffice.desk.settings.read_operators),
     Reader(title="The portal", processes="`web`.", read=portal.settings.read),
+    Reader(title="A perspective", processes="`web`.", read=perspective.settings.read),
     Reader(
         title="The consumer kit",
         processes="`python -m backoffice`; over HTTP alone nothing of Kafka is needed, and the other way round.",

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-PRODUCT: Final = ("shared", "services", "portal", "backoffice")
+PRODUCT: Final = ("shared", "services", "portal", "perspective", "backoffice")
 DECLARATIONS: Final = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Pass)
 PATCHES: Final = {
     "copyreg.dispatch_table": "services.identity.reading",

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/events/*.md")])
-FOLDERS = "shared|services|portal|backoffice|deploy|devtools|docs|tests|benchmarks|requirements"
+FOLDERS = "shared|services|portal|perspective|backoffice|deploy|devtools|docs|tests|benchmarks|requirements"
 # `folder/file`, or `folder/file.py:function`.
 POINTER = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)(?::(\w+))?`")
 

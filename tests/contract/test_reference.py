@@ -15,7 +15,7 @@ from shared.settings import Env
 
 ROOT = Path(__file__).parents[2]
 # Where variables are read.
-CODE = ("shared", "services", "portal", "backoffice", "deploy", "devtools/payment_sandbox")
+CODE = ("shared", "services", "portal", "perspective", "backoffice", "deploy", "devtools/payment_sandbox")
 OF_THE_SYSTEM = {"PATH", "PYTHONPATH", "gunicorn.socket"}
 
 

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("shared", "services", "portal", "backoffice", "deploy", "conformance", "devtools", "benchmarks")
+PRODUCT = (
+    "shared",
+    "services",
+    "portal",
+    "perspective",
+    "backoffice",
+    "deploy",
+    "conformance",
+    "devtools",
+    "benchmarks",
+)
 MAX_LINES = 400
 MAX_PRODUCT_LINES = 350
 MAX_P90_LINES = 19

@@ -1,0 +1,1 @@
+"""Rules of a perspective that need no server."""
