@@ -27,8 +27,10 @@ _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{
 # Letters and digits only, in lower case: placeholders for a missing value.
 _STAND_INS: Final = frozenset(
     "na none null nil unknown undefined tbc tbd tba test xxx notapplicable notavailable noname company mycompany "
+    "notspecified notprovided notknown unspecified "
     "organisation organization somestate somecity default defaultcity defaultcompanyltd internetwidgitsptyltd "
-    "mycompanynameltd yourcompany 不適用 不适用 無 无 沒有 没有 未知 不詳 不详 待定".split()
+    "mycompanynameltd yourcompany 不適用 不适用 無 无 沒有 没有 未知 不詳 不详 待定 暫無 暂无 "
+    "未提供 無資料 无资料".split()
 )
 # ISO 3166-1 alpha-2, officially assigned.
 _COUNTRIES: Final = frozenset(

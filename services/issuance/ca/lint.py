@@ -102,7 +102,9 @@ def _checks_of_any(signed: x509.Certificate) -> dict[str, bool]:
     usages = list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     lives = _lives(signed)
     return {
+        # Browsers forbid clientAuth from 2027-03-15 on (Chrome Root Program 1.3.2); we certify it at no time.
         "extended_key_usage": usages == [ExtendedKeyUsageOID.SERVER_AUTH],
+        "common_name_not_in_san": _has_its_common_names_in_san(signed),
         "subject_refused": _has_certifiable_subject(signed),
         "validity_too_long": lives.days <= MAX_VALIDITY_DAYS.at(lives.not_before),
     }
@@ -143,6 +145,17 @@ def _has_certifiable_subject(signed: x509.Certificate) -> bool:
     except (SubjectRefused, ValueError):
         return False
     return True
+
+
+def _has_its_common_names_in_san(signed: x509.Certificate) -> bool:
+    """Return whether each common name is a name of the certificate, character for character (BR 7.1.4.3). Ours have
+    none.
+    """
+    common_names = {str(each.value) for each in signed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    if not common_names:
+        return True
+    names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return common_names <= {*names.get_values_for_type(x509.DNSName)}
 
 
 @cache
