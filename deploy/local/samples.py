@@ -18,6 +18,7 @@ from deploy.local.pki import PKI, PUBLIC_HOST
 from shared.vocabulary import Product
 
 _LIFETIME: Final = timedelta(days=199)
+_EVIDENCE_AGE: Final = timedelta(days=90)
 _ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 
 
@@ -97,8 +98,8 @@ def many(count: int) -> tuple[SampleSubscription, ...]:
     )
 
 
-def enrolment(pki: PKI) -> dict[str, Any]:
-    """Return the enrolment file for identity: subscribers, their ARs and their e-Certs."""
+def enrolment(pki: PKI, now: datetime) -> dict[str, Any]:
+    """Return the enrolment file for identity: subscribers, their ARs and their e-Certs, all verified a while ago."""
     return {
         "subscribers": [
             {
@@ -109,8 +110,9 @@ def enrolment(pki: PKI) -> dict[str, Any]:
                 "country": "HK",
                 "state_or_province": "Hong Kong",
                 "locality": "Hong Kong",
+                "evidence": _evidence(now, "Companies Registry and Business Registration Office, extracts"),
                 "authorised_representatives": [
-                    _representative(pki, person) for person in ENROLLED if person.organisation is organisation
+                    _representative(pki, person, now) for person in ENROLLED if person.organisation is organisation
                 ],
             }
             for organisation in SUBSCRIBERS
@@ -118,7 +120,7 @@ def enrolment(pki: PKI) -> dict[str, Any]:
     }
 
 
-def _representative(pki: PKI, person: Person) -> dict[str, Any]:
+def _representative(pki: PKI, person: Person, now: datetime) -> dict[str, Any]:
     files = [pki.people / f"{sample.file}.pem" for sample in SAMPLES if sample.person is person]
     return {
         "id": person.id,
@@ -126,8 +128,13 @@ def _representative(pki: PKI, person: Person) -> dict[str, Any]:
         "name_zh": person.name_zh,
         "email": person.email,
         "address": list(person.address),
+        "evidence": _evidence(now, "Board resolution, confirmed by telephone at the number in the register"),
         "certificates": [_first_pem(file) for file in files],
     }
+
+
+def _evidence(now: datetime, source: str) -> dict[str, str]:
+    return {"verified_at": (now - _EVIDENCE_AGE).isoformat(), "source": source, "checker": "Registration officer 7"}
 
 
 def _first_pem(file: Path) -> str:
@@ -160,7 +167,7 @@ def write(pki: PKI, folder: Path, now: datetime) -> tuple[Path, Path]:
     """Write both files. Returns the paths of the enrolment and of the subscriptions."""
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "enrolment.json", folder / "subscriptions.json"
-    for file, content in zip(files, (enrolment(pki), subscriptions(pki, SUBSCRIPTIONS, now)), strict=True):
+    for file, content in zip(files, (enrolment(pki, now), subscriptions(pki, SUBSCRIPTIONS, now)), strict=True):
         file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return files
 

@@ -10,7 +10,7 @@ from services.identity import copies, document, reading, records, store, subject
 from services.identity.certificates import Trust
 from services.identity.cms import VerifiedSignature
 from services.identity.document import SignedDocument
-from services.identity.handlers import ISSUER, Identified, identify
+from services.identity.handlers import ISSUER, Identified, evidence_claims, identify
 from services.identity.refusals import NonceSpent, OfficeEnded, OtherCertificate, RecordUnusable
 from services.identity.store import Evidence
 from shared import audit
@@ -171,6 +171,7 @@ def _claims(found: Identified) -> dict[str, Any]:
         "certificate_sha256": found.certificate_sha256,
         "subscriber": {name: value for name, value in organisation.items() if value is not None},
         "ar": {"id": ar.id, "name": ar.name, "email": ar.email, "address": ar.address},
+        **evidence_claims(found),
     }
 
 

@@ -1,14 +1,23 @@
 """Subscribers and their Authorised Representatives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.vocabulary import ARId, SubscriberId
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegisterEvidence:
+    """The last verification of an organisation's data, or of an AR's authority to act for it, by the CA."""
+
+    verified_at: datetime
+    source: str
+    checker: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Subscriber:
-    """An organisation that holds e-Certs (Server)."""
+    """An organisation that holds e-Certs (Server). `evidence` is None in records from before it was kept."""
 
     id: SubscriberId
     name: str
@@ -17,11 +26,16 @@ class Subscriber:
     country: str
     state_or_province: str | None
     locality: str | None
+    evidence: RegisterEvidence | None = None
+
+    def with_evidence(self, evidence: RegisterEvidence | None) -> "Subscriber":
+        """Return the same organisation with other evidence."""
+        return replace(self, evidence=evidence)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorisedRepresentative:
-    """A person who acts, or acted, for a subscriber."""
+    """A person who acts, or acted, for a subscriber. `evidence` is of their authority, as for a subscriber."""
 
     id: ARId
     subscriber_id: SubscriberId
@@ -31,3 +45,11 @@ class AuthorisedRepresentative:
     address: list[str]
     appointed_at: datetime
     ended_at: datetime | None
+    evidence: RegisterEvidence | None = None
+
+
+def newer(first: RegisterEvidence | None, second: RegisterEvidence | None) -> RegisterEvidence | None:
+    """Return the evidence of the later verification."""
+    if first is None or second is None:
+        return first or second
+    return max(first, second, key=lambda each: each.verified_at)

@@ -1,8 +1,10 @@
 """Enrolment of subscribers, their ARs and their e-Certs, from a file of the CA's desk.
 
-Format: {"subscribers": [{id, name, name_zh?, brn, country, state_or_province?, locality?, "authorised_representatives":
-[{id, name, name_zh?, email, address: [lines], certificates?: [PEM]}]}]}. The same file may be enrolled again: nothing
-is duplicated, and records that it does not name stay.
+Format: {"subscribers": [{id, name, name_zh?, brn, country, state_or_province?, locality?, evidence,
+"authorised_representatives": [{id, name, name_zh?, email, address: [lines], evidence, certificates?: [PEM]}]}]}, where
+evidence is {verified_at (ISO 8601 with a zone), source, checker}: the last verification of the organisation's data, and
+of the AR's authority. The same file may be enrolled again: nothing is duplicated, records that it does not name stay,
+and evidence that was renewed meanwhile stays renewed.
 """
 
 import json
@@ -15,12 +17,13 @@ from typing import Any, Final
 import psycopg
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from services.identity import certificates, records, store
-from services.identity.domain import AuthorisedRepresentative, Subscriber
+from services.identity.domain import AuthorisedRepresentative, RegisterEvidence, Subscriber, newer
 from services.identity.refusals import ARNotFound, CertificateRefused, EnrolmentRefused
 from shared import audit
+from shared.audit import Detail
 from shared.db import Pool
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
@@ -54,12 +57,24 @@ class _Entry:
     certificates: tuple[x509.Certificate, ...] = ()
 
 
+class _EvidenceSchema(Schema):
+    verified_at = fields.AwareDateTime(required=True)
+    source = fields.String(required=True, validate=_TEXT)
+    checker = fields.String(required=True, validate=_TEXT)
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> RegisterEvidence:
+        """Return the evidence."""
+        return RegisterEvidence(**data)
+
+
 class _ARSchema(Schema):
     id = fields.String(required=True, validate=_ID)
     name = fields.String(required=True, validate=_TEXT)
     name_zh = fields.String(load_default=None, allow_none=True, validate=_TEXT)
     email = fields.String(required=True, validate=_TEXT)
     address = fields.List(fields.String(validate=_TEXT), required=True, validate=validate.Length(1, 8))
+    evidence = fields.Nested(_EvidenceSchema, required=True)
     certificates = fields.List(fields.String(), load_default=list)
 
 
@@ -71,6 +86,7 @@ class _SubscriberSchema(Schema):
     country = fields.String(required=True, validate=validate.Regexp(r"[A-Z]{2}\Z"))
     state_or_province = fields.String(load_default=None, allow_none=True, validate=_TEXT)
     locality = fields.String(load_default=None, allow_none=True, validate=_TEXT)
+    evidence = fields.Nested(_EvidenceSchema, required=True)
     authorised_representatives = fields.List(fields.Nested(_ARSchema), load_default=list)
 
 
@@ -172,17 +188,34 @@ def _enrol_batch(tx: Tx, entries: Sequence[_Entry], actor: str) -> None:
 
 
 def _enrol_subscriber(tx: Tx, subscriber: Subscriber, actor: str) -> None:
-    if store.find_subscriber(tx.conn, subscriber.id) == subscriber:
+    known = store.lock_subscriber(tx.conn, subscriber.id)
+    if known is not None and known.with_evidence(subscriber.evidence) == subscriber:
+        subscriber = subscriber.with_evidence(newer(known.evidence, subscriber.evidence))
+    if known == subscriber:
         return
     try:
         records.check_subscriber(subscriber)
+        _check_evidence(tx, subscriber)
     except RecordRefused as refused:
         raise EnrolmentRefused(f"{subscriber.id}: {refused}") from refused
     try:
         store.save_subscriber(tx.conn, subscriber, tx.now)
     except psycopg.errors.IntegrityError as error:
         raise EnrolmentRefused(f"{subscriber.id}: {error.diag.constraint_name}") from error
-    audit.record(tx, actor=actor, action="subscriber-enrolled", subject=subscriber.id, details={"brn": subscriber.brn})
+    details: dict[str, Detail] = {"brn": subscriber.brn, **_evidence_details(subscriber)}
+    audit.record(tx, actor=actor, action="subscriber-enrolled", subject=subscriber.id, details=details)
+
+
+def _check_evidence(tx: Tx, record: Subscriber | AuthorisedRepresentative) -> None:
+    if record.evidence is not None:
+        records.check_evidence(record.evidence, tx.now)
+
+
+def _evidence_details(record: Subscriber | AuthorisedRepresentative) -> dict[str, Detail]:
+    found = record.evidence
+    if found is None:
+        return {}
+    return {"verified_at": found.verified_at.isoformat(), "source": found.source, "checker": found.checker}
 
 
 def appoint(
@@ -200,11 +233,14 @@ def appoint(
         raise EnrolmentRefused(f"{known.id}: acts for {known.subscriber_id}")
     appointed_at = tx.now if known is None else known.appointed_at
     described = {name: value for name, value in person.items() if name != "certificates"}
+    if known is not None:
+        described["evidence"] = newer(known.evidence, person["evidence"])
     ar = AuthorisedRepresentative(subscriber_id=subscriber_id, appointed_at=appointed_at, ended_at=None, **described)
     if ar != known:
         _check_ar(tx, ar)
         store.save_ar(tx.conn, ar)
-        audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details={"subscriber": subscriber_id})
+        details: dict[str, Detail] = {"subscriber": subscriber_id, **_evidence_details(ar)}
+        audit.record(tx, actor=actor, action="ar-appointed", subject=ar.id, details=details)
     for certificate in held:
         _register(tx, certificate, ar.id, actor)
     return ar
@@ -216,6 +252,7 @@ def _check_ar(tx: Tx, ar: AuthorisedRepresentative) -> None:
         raise EnrolmentRefused(f"{ar.id}: there is no subscriber {ar.subscriber_id}")
     try:
         records.check_ar(ar, subscriber)
+        _check_evidence(tx, ar)
     except RecordRefused as refused:
         raise EnrolmentRefused(f"{ar.id}: {refused}") from refused
 

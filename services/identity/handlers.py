@@ -81,7 +81,7 @@ def issue_tokens(tx: Tx, found: Identified, renewal_id: RenewalId | None, method
 
 
 def _access_token(tx: Tx, found: Identified, method: str, *, key: SigningKey) -> str:
-    claims = _claims(found) | {"role": "ar", "jti": str(tx.new_id())}
+    claims = _claims(found) | evidence_claims(found) | {"role": "ar", "jti": str(tx.new_id())}
     details = {"certificate_sha256": found.certificate_sha256, "method": method}
     audit.record(tx, actor=found.ar.id, action="signed-in", subject=found.subscriber.id, details=details)
     return sign(claims, kind=TokenKind.ACCESS, key=key, now=tx.now, issuer=ISSUER)
@@ -100,6 +100,15 @@ def _claims(found: Identified) -> dict[str, str]:
         "subscriber_id": found.subscriber.id,
         "certificate_sha256": found.certificate_sha256,
     }
+
+
+def evidence_claims(found: Identified) -> dict[str, str]:
+    """Return the claims that say when organisation and authority were verified; none for what is unknown."""
+    verified = {
+        "organisation_verified_at": found.subscriber.evidence,
+        "authority_verified_at": found.ar.evidence,
+    }
+    return {name: each.verified_at.isoformat() for name, each in verified.items() if each is not None}
 
 
 def find_caller(tx: Tx, caller: Caller) -> tuple[AuthorisedRepresentative, Subscriber]:

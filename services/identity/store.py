@@ -4,15 +4,15 @@ Lock order of this service: an AR, then that AR's e-Certs; an AR before their su
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from psycopg.rows import class_row, kwargs_row
+from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
-from services.identity.domain import AuthorisedRepresentative, Subscriber
+from services.identity.domain import AuthorisedRepresentative, RegisterEvidence, Subscriber
 from shared.audit import Detail
 from shared.db import Conn
 from shared.pki.crls import StoredCRL
@@ -46,8 +46,10 @@ COPIES: Final = Rule(
     keep=((date(2026, 1, 1), timedelta(days=60)),),
     statement="SELECT * FROM blank_copies_of_evidence(%(before)s, %(limit)s)",
 )
-_SUBSCRIBER = "id, name, name_zh, brn, country, state_or_province, locality"
-_AR = "id, subscriber_id, name, name_zh, email, address, appointed_at, ended_at"
+_OF_EVIDENCE = "verified_at, source, checker"
+_SUBSCRIBER = f"id, name, name_zh, brn, country, state_or_province, locality, {_OF_EVIDENCE}"
+_AR = f"id, subscriber_id, name, name_zh, email, address, appointed_at, ended_at, {_OF_EVIDENCE}"
+T = TypeVar("T")
 _EVIDENCE = """id, renewal_id, subscriber_id, ar_id, nonce, document, document_sha256, signature, signature_sha256,
     certificate_sha256, chain, decision, attestation, verified_at"""
 
@@ -63,27 +65,55 @@ def unlock_enrolment(conn: Conn) -> None:
     conn.execute("SELECT pg_advisory_unlock_all()")
 
 
+def _builder(kind: Callable[..., T]) -> Callable[..., T]:
+    """Return a function that makes a record of a row's columns, three of which are its evidence."""
+
+    def build(*, verified_at: datetime | None, source: str, checker: str, **columns: Any) -> T:
+        evidence = None
+        if verified_at is not None:
+            evidence = RegisterEvidence(verified_at=verified_at, source=source, checker=checker)
+        return kind(**columns, evidence=evidence)
+
+    return build
+
+
+def _parameters(record: Subscriber | AuthorisedRepresentative) -> dict[str, Any]:
+    none = dict.fromkeys(_OF_EVIDENCE.split(", "))
+    return {**vars(record), **(none if record.evidence is None else vars(record.evidence))}
+
+
 def find_subscriber(conn: Conn, subscriber_id: SubscriberId) -> Subscriber | None:
     """Return one subscriber."""
-    with conn.cursor(row_factory=class_row(Subscriber)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_builder(Subscriber))) as cursor:
         return cursor.execute(f"SELECT {_SUBSCRIBER} FROM subscribers WHERE id = %s", (subscriber_id,)).fetchone()
+
+
+def lock_subscriber(conn: Conn, subscriber_id: SubscriberId) -> Subscriber | None:
+    """Return one subscriber, locked until the end of the transaction."""
+    with conn.cursor(row_factory=kwargs_row(_builder(Subscriber))) as cursor:
+        return cursor.execute(
+            f"SELECT {_SUBSCRIBER} FROM subscribers WHERE id = %s FOR UPDATE", (subscriber_id,)
+        ).fetchone()
 
 
 def save_subscriber(conn: Conn, subscriber: Subscriber, now: datetime) -> None:
     """Enrol a subscriber, or update their record."""
     conn.execute(
-        """INSERT INTO subscribers (id, name, name_zh, brn, country, state_or_province, locality, enrolled_at)
-           VALUES (%(id)s, %(name)s, %(name_zh)s, %(brn)s, %(country)s, %(state_or_province)s, %(locality)s, %(now)s)
+        """INSERT INTO subscribers (id, name, name_zh, brn, country, state_or_province, locality, verified_at, source,
+                                    checker, enrolled_at)
+           VALUES (%(id)s, %(name)s, %(name_zh)s, %(brn)s, %(country)s, %(state_or_province)s, %(locality)s,
+                   %(verified_at)s, %(source)s, %(checker)s, %(now)s)
            ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, name_zh = EXCLUDED.name_zh, brn = EXCLUDED.brn,
                country = EXCLUDED.country, state_or_province = EXCLUDED.state_or_province,
-               locality = EXCLUDED.locality""",
-        {**vars(subscriber), "now": now},
+               locality = EXCLUDED.locality, verified_at = EXCLUDED.verified_at, source = EXCLUDED.source,
+               checker = EXCLUDED.checker""",
+        {**_parameters(subscriber), "now": now},
     )
 
 
 def lock_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
     """Return an AR, in office or not, locked until the end of the transaction."""
-    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_builder(AuthorisedRepresentative))) as cursor:
         return cursor.execute(
             f"SELECT {_AR} FROM authorised_representatives WHERE id = %s FOR UPDATE", (ar_id,)
         ).fetchone()
@@ -91,7 +121,7 @@ def lock_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
 
 def find_acting_ar(conn: Conn, ar_id: ARId) -> AuthorisedRepresentative | None:
     """Return an AR in office."""
-    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_builder(AuthorisedRepresentative))) as cursor:
         return cursor.execute(
             f"SELECT {_AR} FROM authorised_representatives WHERE id = %s AND ended_at IS NULL", (ar_id,)
         ).fetchone()
@@ -103,7 +133,7 @@ def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRep
     Only the AR's row is locked: ending an office changes that row first and the e-Certs after it.
     """
     columns = ", ".join(f"r.{column}" for column in _AR.split(", "))
-    with conn.cursor(row_factory=class_row(AuthorisedRepresentative)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_builder(AuthorisedRepresentative))) as cursor:
         return cursor.execute(
             f"""SELECT {columns} FROM ar_certificates AS c JOIN authorised_representatives AS r ON r.id = c.ar_id
                 WHERE c.sha256 = %s AND c.withdrawn_at IS NULL AND r.ended_at IS NULL
@@ -113,13 +143,16 @@ def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRep
 
 
 def save_ar(conn: Conn, ar: AuthorisedRepresentative) -> None:
-    """Appoint an AR, or update their contact data."""
+    """Appoint an AR, or update their contact data and the evidence of their authority."""
     conn.execute(
-        """INSERT INTO authorised_representatives (id, subscriber_id, name, name_zh, email, address, appointed_at)
-           VALUES (%(id)s, %(subscriber_id)s, %(name)s, %(name_zh)s, %(email)s, %(address)s, %(appointed_at)s)
+        """INSERT INTO authorised_representatives (id, subscriber_id, name, name_zh, email, address, appointed_at,
+                                                   verified_at, source, checker)
+           VALUES (%(id)s, %(subscriber_id)s, %(name)s, %(name_zh)s, %(email)s, %(address)s, %(appointed_at)s,
+                   %(verified_at)s, %(source)s, %(checker)s)
            ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, name_zh = EXCLUDED.name_zh, email = EXCLUDED.email,
-               address = EXCLUDED.address""",
-        vars(ar),
+               address = EXCLUDED.address, verified_at = EXCLUDED.verified_at, source = EXCLUDED.source,
+               checker = EXCLUDED.checker""",
+        _parameters(ar),
     )
 
 

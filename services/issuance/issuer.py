@@ -15,8 +15,9 @@ from services.issuance.ca import crl_lint, lint, profiles
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
-from services.issuance.ca.validity_policy import NothingInForce, SubscriptionOver, Validity, validity
+from services.issuance.ca.validity_policy import SubscriptionOver, Validity, validity
 from services.issuance.domain import Intent, Organisation
+from shared.pki.dated_rules import NothingInForce
 
 # Findings that only say that bytes were made too long ago to be signed now.
 AGED: Final = frozenset({"ERROR issuance.not_before_not_fresh", "ERROR issuance.validity_too_long"})

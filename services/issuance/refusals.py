@@ -89,3 +89,9 @@ class CertificateExpired(Refused):
     """The certificate has expired, and is not revoked any more."""
 
     reason = "certificate-expired"
+
+
+class EvidenceLapsed(Refused):
+    """The CA must verify organisation or authority again before a certificate may be signed; nothing is refunded."""
+
+    reason = "evidence-lapsed"

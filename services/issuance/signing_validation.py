@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from services.issuance import proofs, store
+from services.issuance import proofs, register_evidence, store
 from services.issuance.csr import csr
 from services.issuance.domain import Intent, Order, Renewal
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy, key_objection
+from services.issuance.refusals import EvidenceLapsed
 from shared.errors import Refused
 from shared.pki.names import certificate_names
 from shared.security.proofs import ProofKeys, ProofRefused
@@ -39,12 +40,15 @@ class Validated:
 def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Intent | None = None) -> Validated:
     """Run every check that stands between an accepted CSR and the CA's key.
 
-    (1) both proofs, (2) the CSR and its names, (3) its key, (4) the leaf and its bytes, made here or `stored`,
-    (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two signatures that then follow.
-    Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
-    Raises one of UNCERTIFIABLE if no bytes can be made.
+    (1) both proofs and the age of the evidence in them, (2) the CSR and its names, (3) its key, (4) the leaf and its
+    bytes, made here or `stored`, (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two
+    signatures that then follow. Raises TokenRefused or ProofRefused if a proof no longer holds, EvidenceLapsed if
+    organisation or authority has to be verified again: that is no customer's fault, it waits for a person. Raises one
+    of UNCERTIFIABLE if no bytes can be made.
     """
     renewal = _proved(tx, order, deps)
+    if (lapsed := register_evidence.evidence_objection(renewal, tx.now)) is not None:
+        raise EvidenceLapsed(lapsed)
     request, objection = _checked_csr(tx, order, renewal, deps)
     if request is None or (objection is not None and stored is None):
         return Validated(objection=objection)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from shared.errors import Refused
-from shared.security.tokens import Claims, KeySet, TokenKind, verify
+from shared.security.tokens import Claims, KeySet, TokenKind, read_unverified, verify
 from shared.tx import Tx
 from shared.vocabulary import Language, Product, RenewalId, UTCTime
 
@@ -53,7 +53,14 @@ class AR(msgspec.Struct, frozen=True):
     address: list[str]
 
 
-class _Attestation(msgspec.Struct, frozen=True):
+class EvidenceDates(msgspec.Struct, frozen=True, kw_only=True):
+    """Times of the last verification of organisation and authority; None in attestations from before they were kept."""
+
+    organisation_verified_at: UTCTime | None = None
+    authority_verified_at: UTCTime | None = None
+
+
+class _Attestation(EvidenceDates, frozen=True, kw_only=True):
     sub: str
     renewal_id: uuid.UUID
     document_sha256: str
@@ -133,6 +140,11 @@ def attested(renewal_id: RenewalId, *, document: str, attestation: str, keys: Ke
     _check_parties(signed, word)
     _check_items(signed)
     return Attested(document=signed, sha256=digest, subscriber=word.subscriber, ar=word.ar)
+
+
+def evidence_dates(attestation: str) -> EvidenceDates:
+    """Return the dates in an attestation that `attested` has verified. Raises TokenRefused or ProofRefused."""
+    return _convert(read_unverified(attestation), EvidenceDates)
 
 
 def paid(proven: Attested, *, receipt: str, keys: KeySet, tx: Tx) -> Receipt:

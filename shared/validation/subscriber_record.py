@@ -67,6 +67,12 @@ def check_place(field: str, text: str) -> None:
     _check_value(field, text)
 
 
+def check_line(field: str, text: str) -> None:
+    """Check a line for the CA's own records, which no certificate or letter contains. Raises RecordRefused."""
+    _check_text(field, text, 200)
+    _check_value(field, text)
+
+
 def check_subject(name: str, country: str, state_or_province: str | None, locality: str | None) -> None:
     """Check the fields of a certificate's subject (BR 7.1.2.7.4). Raises RecordRefused."""
     check_name("name", name)

@@ -21,6 +21,9 @@ class Caller:
     ar_id: ARId
     subscriber_id: SubscriberId
     certificate_sha256: str
+    # When organisation and authority were verified, as in the register at sign-in; None if that is not known.
+    organisation_verified_at: datetime | None = None
+    authority_verified_at: datetime | None = None
 
 
 def claims_of(authorization: str | None, *, keys: KeySet, now: datetime) -> dict[str, Any]:
@@ -44,6 +47,20 @@ def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Call
             ar_id=ARId(str(claims["sub"])),
             subscriber_id=SubscriberId(str(claims["subscriber_id"])),
             certificate_sha256=str(claims["certificate_sha256"]),
+            organisation_verified_at=_time(claims.get("organisation_verified_at")),
+            authority_verified_at=_time(claims.get("authority_verified_at")),
         )
     except KeyError as error:
         raise TokenRefused("a claim is missing") from error
+    except ValueError as error:
+        raise TokenRefused("a claim is no time") from error
+
+
+def _time(claim: object) -> datetime | None:
+    """Return a time in ISO 8601. Raises ValueError, for one without a zone, too."""
+    if claim is None:
+        return None
+    found = datetime.fromisoformat(str(claim))
+    if found.tzinfo is None:
+        raise ValueError("no zone")
+    return found

@@ -63,6 +63,7 @@ class AR:
             "subscriber_id": self.subscriber_id,
             "certificate_sha256": self.certificate_sha256,
             "role": "ar",
+            **verified(now),
         }
         key = signing_key("identity")
         return sign(claims | changes, kind=TokenKind.ACCESS, key=key, now=now, issuer="identity")
@@ -89,8 +90,15 @@ class AR:
             "certificate_sha256": self.certificate_sha256,
             "subscriber": {"id": self.subscriber_id, "name": self.subscriber_name, "country": "HK"},
             "ar": {"id": self.id, "name": self.name, "email": self.email, "address": list(self.address)},
+            **verified(now),
         }
         return sign(claims | changes, kind=TokenKind.ATTESTATION, key=signing_key(key), now=now, issuer="identity")
+
+
+def verified(now: datetime) -> dict[str, str]:
+    """Return identity's claims about an organisation and an authority that were verified a month ago."""
+    at = (now - timedelta(days=30)).isoformat()
+    return {"organisation_verified_at": at, "authority_verified_at": at}
 
 
 def receipt(

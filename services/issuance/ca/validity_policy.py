@@ -1,18 +1,11 @@
-"""Dated policies: validity of certificates, and how long verified data may be reused."""
+"""Dated policies: validity of certificates, and how long a domain validation may be reused."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from shared.errors import Refused
-
-DAY: Final = timedelta(days=1)
-
-
-class NothingInForce(Refused):
-    """The table has no value for such an early time."""
-
-    reason = "no-policy-in-force"
+from shared.pki.dated_rules import DAY, Dated
 
 
 class SubscriptionOver(Refused):
@@ -21,27 +14,11 @@ class SubscriptionOver(Refused):
     reason = "subscription-over"
 
 
-@dataclass(frozen=True)
-class Dated:
-    """A value that changes on given days, at 00:00 UTC. Rows in order of time."""
-
-    rows: tuple[tuple[date, int], ...]
-
-    def at(self, moment: datetime) -> int:
-        """Return the value in force at this time. Raises NothingInForce."""
-        day = moment.astimezone(UTC).date()
-        value = next((value for start, value in reversed(self.rows) if start <= day), None)
-        if value is None:
-            raise NothingInForce(f"{day}")
-        return value
-
-
 # Baseline Requirements 6.3.2: our certificates stay a day under the limit, as the SHOULD NOT there asks.
 MAX_VALIDITY_DAYS: Final = Dated(((date(2026, 3, 15), 200), (date(2027, 3, 15), 100), (date(2029, 3, 15), 47)))
 VALIDITY_DAYS: Final = Dated(((date(2026, 3, 15), 199), (date(2027, 3, 15), 99), (date(2029, 3, 15), 46)))
 # Baseline Requirements 4.2.1: maximum age of verified data when the certificate is signed.
 DOMAIN_REUSE_DAYS: Final = Dated(((date(2026, 3, 15), 200), (date(2027, 3, 15), 100), (date(2029, 3, 15), 10)))
-ORGANISATION_REUSE_DAYS: Final = Dated(((date(2026, 3, 15), 398),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +49,3 @@ def validity(now: datetime, *, subscription_end: datetime | None = None) -> Vali
 def domain_reusable(obtained_at: datetime, now: datetime) -> bool:
     """Return whether a domain validation of that age may be used for a certificate signed now."""
     return obtained_at <= now <= obtained_at + DOMAIN_REUSE_DAYS.at(now) * DAY
-
-
-def organisation_reusable(obtained_at: datetime, now: datetime) -> bool:
-    """Return whether a verified organisation identity of that age may be used for a certificate signed now."""
-    return obtained_at <= now <= obtained_at + ORGANISATION_REUSE_DAYS.at(now) * DAY

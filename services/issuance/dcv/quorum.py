@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
-from services.issuance.ca.validity_policy import Dated
 from shared.errors import Refused
+from shared.pki.dated_rules import Dated
 
 MAX_FILE_BYTES: Final = 64 * 1024
 MAX_PERSPECTIVES: Final = 32

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from services.identity import api, enrolment, work
 from services.identity.certificates import Trust
+from services.identity.domain import RegisterEvidence
 from shared import db
 from shared.db import Pool
 from shared.pki.crls import issuer_of
@@ -32,6 +33,7 @@ from tests.unit.services.identity.cms_builder import sign
 from tests.unit.services.identity.der_editing import places, replaced
 
 ORGANISATION = "Example Trading Limited"
+EVIDENCE = RegisterEvidence(verified_at=NOW - timedelta(days=30), source="Companies Registry", checker="Officer 1")
 
 
 def e_cert(person: str, organisation: str = ORGANISATION, brn: str = "12345678", **changes: Any) -> Holder:
@@ -61,6 +63,7 @@ def ar(ar_id: str, full_name: str, *certificates: Holder) -> dict[str, Any]:
         "name_zh": None,
         "email": f"{ar_id}@example.hk",
         "address": ["1 Example Road", "Hong Kong"],
+        "evidence": EVIDENCE,
         "certificates": [certificate.pem for certificate in certificates],
     }
 
@@ -75,6 +78,7 @@ def subscriber(subscriber_id: str, full_name: str, brn: str, *ars: dict[str, Any
         "country": "HK",
         "state_or_province": "Hong Kong",
         "locality": None,
+        "evidence": EVIDENCE,
         "authorised_representatives": list(ars),
     }
 

@@ -17,6 +17,7 @@ from shared.pki.certificates import sha256
 from shared.security.tokens import TokenKind, verify
 from tests.integration.services.identity.conftest import (
     CHAN,
+    EVIDENCE,
     KEYS,
     LEE,
     WONG,
@@ -70,6 +71,8 @@ def test_attestation_names_the_signer_from_the_registered_record(http: FlaskClie
             "email": "chan@example.hk",
             "address": ["1 Example Road", "Hong Kong"],
         },
+        "organisation_verified_at": EVIDENCE.verified_at.isoformat(),
+        "authority_verified_at": EVIDENCE.verified_at.isoformat(),
     }
     assert expected.items() <= claims.items()
     assert "exp" not in claims

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.identity import enrolment, main, store
+from services.identity.domain import RegisterEvidence
 from services.identity.refusals import ARNotFound, EnrolmentRefused
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -93,12 +94,17 @@ def test_file_that_contradicts_the_records_is_refused_whole(pool: Pool, clock: C
         assert count(pool, "subscribers") == 2, what
 
 
+def spelt(evidence: RegisterEvidence) -> dict[str, str]:
+    """Return evidence as a file spells it."""
+    return {name: str(value) for name, value in vars(evidence).items()}
+
+
 BAD_FILES = {
     "no JSON": "{",
     "a list": "[]",
     "nothing": "{}",
     "unknown field": json.dumps({"subscribers": [], "more": 1}),
-    "bad BRN": json.dumps({"subscribers": [subscriber("a", "A", "123")]}),
+    "bad BRN": json.dumps({"subscribers": [subscriber("a", "A", "123")]}, default=spelt),
 }
 
 
@@ -200,8 +206,8 @@ def environment(identity_database: Database, tmp_path: Path, monkeypatch: pytest
         (tmp_path / folder / "ca.pem").write_text(holder.pem)
     (tmp_path / "signing.key").write_bytes(Holder(certificate=world().root.certificate, key=SIGNING_KEY.key).key_pem)
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [SIGNING_KEY.jwk()]}))
-    (tmp_path / "enrolment.json").write_text(json.dumps(people()))
-    (tmp_path / "successor.json").write_text(json.dumps(ar("ho", "HO Chi Wai")))
+    (tmp_path / "enrolment.json").write_text(json.dumps(people(), default=spelt))
+    (tmp_path / "successor.json").write_text(json.dumps(ar("ho", "HO Chi Wai"), default=spelt))
     settings = {
         **identity_database.environment,
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

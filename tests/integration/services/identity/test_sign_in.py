@@ -21,6 +21,7 @@ from shared.vocabulary import ARId
 from shared.web.auth import caller_of
 from tests.integration.services.identity.conftest import (
     CHAN,
+    EVIDENCE,
     KEYS,
     LEE,
     WONG,
@@ -62,6 +63,7 @@ def test_enrolled_ar_signs_in(http: FlaskClient, pool: Pool) -> None:
     caller = caller_of(f"Bearer {answer.json['access_token']}", keys=KEYS, now=NOW)
     assert (caller.ar_id, caller.subscriber_id) == ("chan", "example")
     assert caller.certificate_sha256 == sha256(CHAN.certificate)
+    assert caller.organisation_verified_at == caller.authority_verified_at == EVIDENCE.verified_at
     assert answer.headers["Cache-Control"] == "no-store"
     with pool.connection() as conn:
         actions = conn.execute("SELECT action FROM audit_log WHERE actor = 'chan'").fetchall()

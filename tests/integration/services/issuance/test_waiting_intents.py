@@ -29,9 +29,9 @@ class Away(SignerThatDies):
         raise SignerUnavailable("the token does not answer")
 
 
-def wait_for_a_signature(world: World, **fields: Any) -> Renewal:
+def wait_for_a_signature(world: World, attestation: dict[str, Any] | None = None, **fields: Any) -> Renewal:
     """Return a renewal whose intent is stored and could not be signed."""
-    renewal = world.opened(["www.example.hk"])
+    renewal = world.opened(["www.example.hk"], attestation=attestation or {})
     world.submit(renewal, **fields)
     with pytest.raises(SignerUnavailable):
         work.issue_next(world.pool, world.deps(signer=Away(world)), clock=world.clock)

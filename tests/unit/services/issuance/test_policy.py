@@ -5,12 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.issuance.ca.validity_policy import (
-    NothingInForce,
     SubscriptionOver,
     domain_reusable,
-    organisation_reusable,
     validity,
 )
+from shared.pki.dated_rules import NothingInForce
 
 SECOND = timedelta(seconds=1)
 
@@ -54,5 +53,3 @@ def test_verified_data_is_reused_only_within_its_period() -> None:
     assert domain_reusable(now - timedelta(days=10), now)
     assert not domain_reusable(now - timedelta(days=10) - SECOND, now)
     assert not domain_reusable(now + SECOND, now)
-    assert organisation_reusable(now - timedelta(days=398), now)
-    assert not organisation_reusable(now - timedelta(days=398) - SECOND, now)

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import pytest
 
-from services.issuance.ca.validity_policy import NothingInForce
 from services.issuance.dcv.quorum import (
     MAX_FILE_BYTES,
     MAX_PERSPECTIVES,
@@ -14,6 +13,7 @@ from services.issuance.dcv.quorum import (
     Place,
     SetRefused,
 )
+from shared.pki.dated_rules import NothingInForce
 
 FIVE_FROM: Final = datetime(2026, 12, 15, tzinfo=UTC)
 BEFORE: Final = FIVE_FROM - timedelta(seconds=1)
