@@ -52,7 +52,13 @@ def _logging_is_restored() -> Iterator[None]:
 
 
 # Folders whose tests share a whole system or a gateway: one worker runs all of them.
-_SHARED = ("system", "integration/deploy/local", "integration/services/issuance/feed", "faults/shared")
+_SHARED = (
+    "system",
+    "integration/deploy/local",
+    "integration/services/issuance/feed",
+    "integration/perspective",
+    "faults/shared",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,1 @@
+"""A perspective against real servers: knot with signed zones, unbound, web servers."""
