@@ -142,6 +142,15 @@ def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certifica
         ).fetchall()
 
 
+def serials_issued(conn: Conn, since: datetime, until: datetime) -> list[str]:
+    """Return the serial numbers of all certificates issued in a period, also of those that nobody got."""
+    rows = conn.execute(
+        "SELECT serial FROM certificates WHERE issued_at >= %s AND issued_at < %s ORDER BY issued_at, serial",
+        (since, until),
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def save_accepted(conn: Conn, serial: str, now: datetime) -> None:
     """Record the AR's acceptance of the certificate."""
     conn.execute("UPDATE certificates SET accepted_at = %s WHERE serial = %s", (now, serial))

@@ -19,6 +19,7 @@ from services.issuance import (
     pin_store,
     publication_probe,
     revocation,
+    self_audit,
     state_recovery,
     store,
     waiting_cancellations,
@@ -56,7 +57,7 @@ from shared.runtime.operator_commands import OperatorCommand, Report, in_transac
 from shared.runtime.service import Command, Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.proofs import ProofKeys
-from shared.security.tokens import KeySet
+from shared.security.tokens import KeySet, SigningKey
 from shared.settings import SettingsError
 from shared.tx import Tx
 from shared.validation import texts
@@ -283,6 +284,7 @@ SERVICE: Final[Service] = Service(
     commands={
         **operator_checks.commands(_policy),
         "check-publication": publication_probe.command(_published),
+        "self-audit": self_audit.command(lambda: SigningKey.load(read_settings().service.audit_key_file)),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
         "register-reader": OperatorCommand(
             help="register the client certificate of a feed reader",

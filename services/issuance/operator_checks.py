@@ -58,7 +58,7 @@ def lint_files(paths: Sequence[Path]) -> Report:
         {"file": str(path), "number": number, "severity": each.severity, "code": each.code, "message": each.message}
         for path in paths
         for number, der in enumerate(_contents(path), 1)
-        for each in _findings(der)
+        for each in findings_of(der)
     ]
     return Report(values=rows, failed=bool(rows))
 
@@ -78,7 +78,8 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _findings(der: bytes) -> Sequence[Finding]:
+def findings_of(der: bytes) -> Sequence[Finding]:
+    """Return the faults of a certificate with its key, or of a CRL, as they are published."""
     if crl_lint.is_crl(der):
         return crl_lint.published_findings(der)
     return (*lint.published_findings(der), *_key_findings(der))

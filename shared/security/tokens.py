@@ -33,6 +33,7 @@ class TokenKind(Enum):
     RECEIPT = ("receipt+jwt", "ecert-receipt", None)
     STAFF = ("staff+jwt", "ecert-operators", timedelta(minutes=1))
     AUDIT_SEAL = ("audit-seal+jwt", "ecert-audit", None)
+    SELF_AUDIT = ("self-audit+jwt", "ecert-auditors", None)
     EXTRACT = ("extract+jwt", "ecert-reconciliation", None)
 
     def __init__(self, typ: str, audience: str, lifetime: timedelta | None) -> None:

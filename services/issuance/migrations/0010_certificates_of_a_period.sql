@@ -1,0 +1,2 @@
+-- A self-audit takes its sample from the certificates of a period.
+CREATE INDEX certificates_issued ON certificates (issued_at, serial);
