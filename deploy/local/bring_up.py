@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 
 from deploy.gateway import envoy
-from deploy.local import back_office, kafka, kafka_jars, pki, postgres, samples, stack, staff
+from deploy.local import back_office, kafka, kafka_jars, perspectives, pki, postgres, samples, stack, staff
 from deploy.local.ct import logs as transparency_logs
 from deploy.local.installation import ROOT, Installation
 from deploy.local.passwords import write_private
@@ -43,6 +43,8 @@ def prepare(installation: Installation, there: Outside, say: Say) -> None:
     installation.sockets.mkdir(mode=0o700, parents=True)
     installation.posting.mkdir(exist_ok=True)
     transparency_logs.create(installation.transparency, installation.transparency_url, now=now)
+    perspectives.write(installation.pki.perspectives, installation.perspective_ports, now)
+    installation.dns.mkdir(exist_ok=True)
     write_private(installation.folder / "envoy.json", envoy.render(installation.gateway))
     told = stack.kit_environment(installation, there)
     write_private(installation.kit_environment, "".join(f"{name}={shlex.quote(told[name])}\n" for name in told))
@@ -165,10 +167,10 @@ def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit
 
 
 def is_ready(process: Process) -> bool:
-    """Return the process's own readiness; without an admin page, whether it listens."""
+    """Return the process's own readiness; without an admin page, whether it listens on all its ports."""
     if process.admin_port is not None:
         return _answers_200(process.admin_port)
-    return process.port is None or is_taken(process.port)
+    return all(map(is_taken, process.ports))
 
 
 def _answers_200(port: int) -> bool:

@@ -12,6 +12,7 @@ from deploy.gateway.envoy import Gateway, Network
 from deploy.kafka.topics import PRINCIPALS
 from deploy.local import kafka, pki, postgres
 from deploy.local.passwords import load_passwords, write_private
+from deploy.local.perspectives import PLACES
 from deploy.local.waiting import free_ports
 from deploy.postgres.roles import ROLES
 
@@ -20,8 +21,10 @@ DEFAULT_FOLDER: Final = ROOT / ".local"
 # Downloads are shared by `make run` and the tests.
 CACHE: Final = ROOT / ".local" / "cache"
 _MAX_SOCKET_PATH: Final = 100
-# Number of service processes, each with an admin port from `admin` on.
-MAX_PAGES: Final = 40
+# Number of processes with an admin port, each from `admin` on.
+MAX_PAGES: Final = 52
+# After these ports, one for each perspective's resolver, one for each perspective, and two in place of 80 and 443.
+PORTS_FROM_ADMIN: Final = MAX_PAGES + 2 * len(PLACES) + 2
 _NAMES: Final = (
     *("postgres/superuser", "kafka/admin", "sandbox/api-key", "sandbox/webhook"),
     *(f"postgres/{role}" for role in ROLES),
@@ -36,7 +39,9 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Loopback ports; each can be set as ECERT_PORT_<NAME>. The admin ports of the processes begin at `admin`."""
+    """Loopback ports; each can be set as ECERT_PORT_<NAME>. The admin ports of the processes begin at `admin`;
+    those of perspectives and their resolvers follow.
+    """
 
     gateway: int = 8443
     publication: int = 8088
@@ -47,6 +52,7 @@ class Ports:
     postgres: int = 15432
     kafka: int = 19092
     kafka_controller: int = 19093
+    dns: int = 15353
     admin: int = 9400
 
     @classmethod
@@ -62,7 +68,7 @@ class Ports:
     def free(cls) -> "Ports":
         """Return unused ports, for a system beside another."""
         names = [each.name for each in fields(cls)]  # the last one is `admin`: the ports after it are free, too
-        return cls(**dict(zip(names, free_ports(len(names) + MAX_PAGES), strict=False)))
+        return cls(**dict(zip(names, free_ports(len(names) + PORTS_FROM_ADMIN), strict=False)))
 
 
 def _port(name: str, value: str) -> int:
@@ -135,6 +141,27 @@ class Installation:
     def kit_environment(self) -> Path:
         """The file with the consumer kit's environment, for a shell to read."""
         return self.folder / "backoffice.env"
+
+    @property
+    def dns(self) -> Path:
+        """The folder of the DNS zone: its records, its keys, its trust anchor and the key of updates."""
+        return self.folder / "dns"
+
+    @property
+    def resolver_ports(self) -> Mapping[str, int]:
+        """The port of each perspective's resolver."""
+        return {place.name: self.ports.admin + MAX_PAGES + number for number, place in enumerate(PLACES)}
+
+    @property
+    def perspective_ports(self) -> Mapping[str, int]:
+        """The port of each perspective."""
+        return {name: port + len(PLACES) for name, port in self.resolver_ports.items()}
+
+    @property
+    def file_ports(self) -> tuple[int, int]:
+        """The ports from which perspectives fetch validation files, in place of 80 and 443; nothing listens there."""
+        first = self.ports.admin + MAX_PAGES + 2 * len(PLACES)
+        return first, first + 1
 
     @property
     def posting(self) -> Path:

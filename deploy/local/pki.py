@@ -138,6 +138,11 @@ class PKI:
         }
 
     @property
+    def perspectives(self) -> Path:
+        """The folder of the perspectives: their list, their certificates, and issuance's at them."""
+        return self.folder / "perspectives"
+
+    @property
     def people(self) -> Path:
         """The folder of sample e-Certs: NAME.p12, NAME.pem (certificate and chain), NAME.key."""
         return self.folder / "people"

@@ -12,6 +12,7 @@ from typing import Final
 from deploy.gateway.rules import FEED, PORTAL
 from deploy.local import stack
 from deploy.local.installation import ROOT, Installation
+from deploy.local.samples import SUBSCRIPTIONS
 from deploy.local.stack import Outside
 from deploy.postgres.roles import DESK, SERVICES, package
 
@@ -146,6 +147,8 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
             environment=base,
             port=ports.transparency,
         ),
+        _dns(installation, base),
+        _perspectives(installation, there),
         Process(
             name="crls",
             group=Group.EDGE,
@@ -153,6 +156,40 @@ def _edge(installation: Installation, there: Outside) -> list[Process]:
             environment=base,
         ),
     ]
+
+
+def _dns(installation: Installation, environment: Mapping[str, str]) -> Process:
+    hosts = sorted({name.removeprefix("*.") for each in SUBSCRIPTIONS for name in each.server_names})
+    resolvers = tuple(installation.resolver_ports.values())
+    return Process(
+        name="dns",
+        group=Group.EDGE,
+        command=_python(
+            "deploy.local.dns.serving",
+            *("--folder", str(installation.dns), "--port", str(installation.ports.dns)),
+            *("--resolver-ports", *map(str, resolvers), "--hosts", *hosts),
+        ),
+        environment=environment,
+        port=installation.ports.dns,
+        other_ports=resolvers,
+    )
+
+
+def _perspectives(installation: Installation, there: Outside) -> Process:
+    ports, resolvers = installation.perspective_ports, installation.resolver_ports
+    first, *others = ports.values()
+    return Process(
+        name="perspectives",
+        group=Group.EDGE,
+        command=_python(
+            "deploy.local.perspective_processes",
+            *("--folder", str(installation.pki.perspectives)),
+            *(f"{name}:{port}:{resolvers[name]}" for name, port in ports.items()),
+        ),
+        environment=stack.perspectives_environment(installation, there),
+        port=first,
+        other_ports=tuple(others),
+    )
 
 
 def _services(installation: Installation, there: Outside) -> list[Process]:

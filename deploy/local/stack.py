@@ -11,6 +11,7 @@ from deploy.gateway.rules import API_HOST, BACK_OFFICE_HOST, DESK_HOST, PORTAL_H
 from deploy.local.ct.logs import LOG_LIST
 from deploy.local.installation import ROOT, Installation
 from deploy.local.people import POLICY_OIDS, ECertClass
+from deploy.local.perspectives import LIST as PERSPECTIVES
 from deploy.local.pki import FEED_KEY, PUBLICATION
 from deploy.local.staff import CA as STAFF_CA
 from deploy.postgres.roles import DESK, SERVICES
@@ -178,6 +179,31 @@ def sandbox_environment(installation: Installation) -> dict[str, str]:
     }
 
 
+def perspectives_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """Return what the environments of all perspectives have in common: no key of ours."""
+    return {
+        **base_environment(installation),
+        "ENVIRONMENT": "local",
+        "LOG_LEVEL": there.variables.get("LOG_LEVEL", "INFO"),
+        "WEB_THREADS": "4",
+        "TLS_CLIENT_CA_FILE": str(installation.pki.perspectives / "clients.pem"),
+        # The local zone has no other addresses.
+        "LOCAL_NETWORKS": "127.0.0.0/8",
+        "LOCAL_PORTS": ",".join(map(str, installation.file_ports)),
+    }
+
+
+def validate_environment(installation: Installation, there: Outside) -> dict[str, str]:
+    """Return the environment of issuance's `validate`, which asks the perspectives."""
+    folder = installation.pki.perspectives
+    return {
+        **service_environment(installation, "issuance", there),
+        "PERSPECTIVES_CA_FILE": str(folder / "ca.pem"),
+        "PERSPECTIVES_CERTIFICATE_FILE": str(folder / "issuance.pem"),
+        "PERSPECTIVES_KEY_FILE": str(folder / "issuance.key"),
+    }
+
+
 def portal_environment(installation: Installation, there: Outside) -> dict[str, str]:
     """Return the environment of the portal, a client of the gateway without any privilege."""
     port = installation.ports.gateway
@@ -257,6 +283,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "CA_ISSUERS_URL": f"{PUBLICATION}/root/eCertSCA3-17CRL1.crt",
                 "PUBLICATION_FOLDER": str(pki.publication),
                 "SERIAL_SITE_PREFIX": "1",
+                "PERSPECTIVES_FILE": str(pki.perspectives / PERSPECTIVES),
                 "CT_LOG_LIST_FILE": str(installation.transparency / LOG_LIST),
             }
         case "desk":

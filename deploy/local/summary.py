@@ -34,6 +34,11 @@ def summary(installation: Installation, processes: Collection[str]) -> str:
         ("gateway", "Gateway's root", f"{pki_files.gateway / 'root.pem'}   (to be trusted by the browser)"),
         ("issuance-web", "CRLs", f"http://127.0.0.1:{ports.publication}/crl/   (CA certificates: /root/)"),
         ("issuance-work", "Server CA's root", str(pki_files.server / "root.pem")),
+        (
+            "dns",
+            "DNS",
+            ".venv/bin/python -m deploy.local.dns publish NAME TXT VALUE   (withdraw, show; resolvers validate)",
+        ),
         ("", "Logs", str(installation.logs)),
     )
     lines = [f"{what:20}{where}" for process, what, where in places if not process or process in processes]

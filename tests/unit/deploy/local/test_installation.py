@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local import kafka_jars
 from deploy.local.checks import STARTING, RunsAlready, check_ports, only_one
-from deploy.local.installation import MAX_PAGES, CannotStart, Installation, Ports
+from deploy.local.installation import PORTS_FROM_ADMIN, CannotStart, Installation, Ports
 from deploy.local.kafka_jars import WrongJar
 from deploy.local.leftovers import end_leftovers
 from deploy.local.processes import table
@@ -69,7 +69,7 @@ def test_free_ports_are_enough_for_every_process(tmp_path: Path) -> None:
     installation = Installation.open(tmp_path, Ports.free())
     processes = table(installation, ALONE)
     check_ports(installation, processes)
-    assert max(port for each in processes for port in each.ports) < installation.ports.admin + MAX_PAGES
+    assert max(port for each in processes for port in each.ports) < installation.ports.admin + PORTS_FROM_ADMIN
 
 
 def test_sockets_of_a_deep_folder_are_placed_at_short_paths(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The local DNS over real sockets, beside unbound on the same zone."""
