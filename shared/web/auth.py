@@ -1,6 +1,6 @@
 """Authentication by identity's access token, verified with its public key, without a call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,9 +21,10 @@ class Caller:
     ar_id: ARId
     subscriber_id: SubscriberId
     certificate_sha256: str
-    # When organisation and authority were verified, as in the register at sign-in; None if that is not known.
-    organisation_verified_at: datetime | None = None
-    authority_verified_at: datetime | None = None
+    # When organisation and authority were verified, as in the register at sign-in; None if that is not known. Who
+    # the caller is does not depend on them: an authorisation to pay has none.
+    organisation_verified_at: datetime | None = field(default=None, compare=False)
+    authority_verified_at: datetime | None = field(default=None, compare=False)
 
 
 def claims_of(authorization: str | None, *, keys: KeySet, now: datetime) -> dict[str, Any]:
