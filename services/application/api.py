@@ -81,11 +81,10 @@ not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, the published keys that verify them, and how long a renewal normally takes."""
+    """The key that signs draft tickets, and the published keys that verify them."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
-    evidence_margin: timedelta
 
 
 @blp.get("/terms")
@@ -128,13 +127,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
     return [
         vars(subscription)
         | vars(
-            verdict := eligibility.judge(
-                subscription,
-                being_renewed=renewal_id is not None,
-                caller=caller,
-                now=tx.now,
-                evidence_margin=request.deps(Deps).evidence_margin,
-            )
+            verdict := eligibility.judge(subscription, being_renewed=renewal_id is not None, caller=caller, now=tx.now)
         )
         | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
         for subscription, renewal_id in found
@@ -149,9 +142,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal. Returns its quote and its state."""
-    margin = request.deps(Deps).evidence_margin
-    made = submission.draft_renewal(commands.tx(), command, request.caller(), evidence_margin=margin)
-    return _shown(commands.tx().conn, made)
+    return _shown(commands.tx().conn, submission.draft_renewal(commands.tx(), command, request.caller()))
 
 
 @blp.get("/renewals")
@@ -200,12 +191,7 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
     """Submit the signed application."""
     renewal = submission.submit_renewal(
-        commands.tx(),
-        RenewalId(renewal_id),
-        body["attestation"],
-        request.caller(),
-        keys=request.runtime().keys,
-        evidence_margin=request.deps(Deps).evidence_margin,
+        commands.tx(), RenewalId(renewal_id), body["attestation"], request.caller(), keys=request.runtime().keys
     )
     return _shown(commands.tx().conn, renewal)
 

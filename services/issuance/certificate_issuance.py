@@ -6,13 +6,20 @@ transaction.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import Enum
 from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_store, pin_store, revocation, store
+from services.issuance import (
+    certificate_store,
+    domain_control,
+    pin_store,
+    revocation,
+    store,
+)
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.domain import (
     Certificate,
@@ -23,43 +30,82 @@ from services.issuance.domain import (
     Order,
     OrderState,
 )
+from services.issuance.domain_evidence import Evidence
 from services.issuance.issuer import AGED, UNCERTIFIABLE
 from services.issuance.signing_validation import IssuanceDeps, Validated, validate_for_signing
 from shared import audit
-from shared.events.issuance import CertificateIssued, IssuanceRefused
+from shared.events.issuance import CertificateIssued, IssuanceDelayed, IssuanceRefused
 from shared.messaging import outbox
 from shared.pki.names import certificate_names
 from shared.tx import Tx
 from shared.vocabulary import ItemId, RenewalId
 
 LEASE: Final = timedelta(seconds=60)
+# An order that waits is examined again after a tenth of the time that it has waited, within these bounds.
+_EXAMINED_AGAIN: Final = (timedelta(minutes=2), timedelta(hours=1))
 _ACTOR: Final = "issuance"
 
 
-def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | None:
+class NoIntent(Enum):
+    """Reasons for which there is nothing to sign: it ended without a certificate, or it waits."""
+
+    ENDED = "ended"
+    WAITING = "waiting"
+
+
+def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | NoIntent:
     """Validate the order and store what will be signed for it, whatever intake or opening found.
 
-    Returns None if nothing is to be signed: the renewal is withheld, the CSR is discarded or the order is refused.
+    Nothing is to be signed if the renewal is withheld, the CSR is discarded, the order is refused, or it waits.
     """
     found = store.find_order(tx.conn, item_id)
     assert found is not None
     withheld_at = store.lock_gate(tx.conn, found.renewal_id)
     order = store.lock_order(tx.conn, item_id)
     if withheld_at is not None or order is None or order.state is not OrderState.CSR_RECEIVED:
-        return None
+        return NoIntent.ENDED
     try:
         validated = validate_for_signing(tx, order, deps)
     except UNCERTIFIABLE as refused:
         refuse(tx, order, refused.reason)
-        return None
+        return NoIntent.ENDED
     if validated.objection is not None:
         _discard_csr(tx, order, validated.objection)
-        return None
+        return NoIntent.ENDED
+    if not validated.evidence.complete:
+        _wait(tx, order, validated.evidence)
+        return NoIntent.WAITING
     return _save_intent(tx, order, validated)
 
 
-def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | None:
-    """Validate a leased intent again before its bytes are signed. Returns the intent to be signed now, None if none is.
+def _wait(tx: Tx, order: Order, evidence: Evidence) -> None:
+    """Have the order wait for its domains: those not looked at just now are looked at first, then it is examined again.
+
+    Obstacles are announced once they are seen by a recent look, and again only if they change.
+    """
+    renewal = store.find_renewal(tx.conn, order.renewal_id)
+    assert renewal is not None
+    assert order.csr_received_at is not None
+    domain_control.ask_checks(tx, renewal.subscriber_id, evidence.unchecked)
+    least, most = _EXAMINED_AGAIN
+    waiting = replace(order, due_at=tx.now + min(max((tx.now - order.csr_received_at) / 10, least), most))
+    if not evidence.unchecked and evidence.obstacles != order.obstacles:
+        waiting = replace(waiting, obstacles=evidence.obstacles)
+        outbox.add(
+            tx, IssuanceDelayed(renewal_id=order.renewal_id, item_id=order.item_id, obstacles=evidence.obstacles)
+        )
+        audit.record(
+            tx,
+            actor=_ACTOR,
+            action="issuance-delayed",
+            subject=str(order.item_id),
+            details={"obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles]},
+        )
+    store.save_order(tx.conn, waiting)
+
+
+def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | NoIntent:
+    """Validate a leased intent again before its bytes are signed. Returns the intent to be signed now, if one is.
 
     A signer may be unavailable for days. If the key has become known to others meanwhile, the intent is ended and the
     order refused. If only the bytes have grown too old (48 hours after notBefore, or the dated rules have changed), the
@@ -69,21 +115,26 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
     if certificate_store.is_ended(tx.conn, intent.serial):
-        return None  # by another worker, which goes on
+        return NoIntent.ENDED  # by another worker, which goes on
     if order.state is not OrderState.ISSUING:
         return intent  # another worker has settled it: signing the same bytes again changes nothing
     validated = validate_for_signing(tx, order, deps, intent)
     if validated.objection is None and not validated.findings:
-        return intent
+        if validated.evidence.complete:
+            return intent
+        renewal = store.find_renewal(tx.conn, order.renewal_id)
+        assert renewal is not None
+        domain_control.ask_checks(tx, renewal.subscriber_id, validated.evidence.unchecked)
+        return NoIntent.WAITING  # until its lease ends, at most until its bytes are too old
     if validated.objection is None and AGED.issuperset(validated.findings):
         return _replace_aged(tx, intent, order, deps, findings=validated.findings)
     _end(tx, intent, order, objection=validated.objection, findings=validated.findings)
-    return None
+    return NoIntent.ENDED
 
 
 def _replace_aged(
     tx: Tx, intent: Intent, order: Order, deps: IssuanceDeps, *, findings: tuple[str, ...]
-) -> Intent | None:
+) -> Intent | NoIntent:
     """End an intent that grew too old and make another one: the subscriber has done nothing wrong.
 
     If a crash has lost a signature of the old bytes, nobody has that certificate. If a worker still has it, `settle`
@@ -139,7 +190,7 @@ def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
     audit.record(tx, actor=_ACTOR, action="csr-set-aside", subject=str(order.item_id), details={"reason": objection})
 
 
-def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | None:
+def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | NoIntent:
     findings = validated.findings
     intent = Intent(
         item_id=order.item_id,
@@ -161,8 +212,8 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | None:
     )
     if findings:
         refuse(tx, order, "lint")
-        return None
-    store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None))
+        return NoIntent.ENDED
+    store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None, obstacles=()))
     return intent
 
 

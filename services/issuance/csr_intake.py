@@ -233,6 +233,7 @@ def _store(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
         key_kind=request.key_kind,
         csr_received_at=tx.now,
         refusal=None,
+        obstacles=(),
         due_at=tx.now,
         traceparent=tx.traceparent,
     )

@@ -15,6 +15,7 @@ from shared.events.issuance import (
     CSRReceived,
     IssuanceRefused,
     IssuanceWithheld,
+    Obstacle,
 )
 from shared.vocabulary import ARId, ItemId, Product, RenewalId, SubscriberId
 
@@ -62,7 +63,7 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A certificate to be issued. `csr` is DER."""
+    """A certificate to be issued. `csr` is DER; `obstacles` are what it waits for, as last announced."""
 
     item_id: ItemId
     renewal_id: RenewalId
@@ -80,6 +81,7 @@ class Order:
     refusal: str | None = None
     due_at: datetime | None = None
     traceparent: str | None = None
+    obstacles: tuple[Obstacle, ...] = ()
 
     def after(self, trigger: Trigger) -> "Order":
         """Return the order after the trigger. Raises InvalidTransition."""

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import serialization
 
 from services.issuance import (
     certificate_store,
+    check_caa,
+    domain_store,
     extracts,
     handlers,
     operator_checks,
@@ -22,6 +24,7 @@ from services.issuance import (
     self_audit,
     state_recovery,
     store,
+    validate_main,
     waiting_cancellations,
     work,
 )
@@ -51,6 +54,7 @@ from shared.messaging.feed import Feed
 from shared.messaging.record import Record
 from shared.messaging.subscriptions import Subscription
 from shared.pki.serials import read_serial
+from shared.runtime import processes
 from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
@@ -89,6 +93,7 @@ def make_app(pool: Pool) -> "flask.Flask":
             ca=ca,
             pin_verifier=PINVerifier(Pepper.load(settings.pin_pepper_file)),
             key_policy=_key_policy(settings, ca),
+            domain_rules=validate_main.domain_rules(settings),
             parser=ParsingPool(["services.issuance.csr.csr"]),
             publication=Publication.load(
                 crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url, folder=settings.publication_folder
@@ -137,7 +142,12 @@ def make_deps(settings: Settings) -> IssuanceDeps:
         site_prefix=settings.serial_site_prefix,
         random=secrets.token_bytes,
     )
-    return IssuanceDeps(issuer=issuer, proof_keys=_proof_keys(settings), key_policy=_key_policy(settings, ca))
+    return IssuanceDeps(
+        issuer=issuer,
+        proof_keys=_proof_keys(settings),
+        key_policy=_key_policy(settings, ca),
+        domain_rules=validate_main.domain_rules(settings),
+    )
 
 
 def _signer(settings: Settings, ca: IssuingCA) -> Signer:
@@ -263,6 +273,10 @@ def _run_feed() -> None:
     feed.run(SERVICE.files())
 
 
+def _run_validate() -> None:
+    processes.run_task_process(SERVICE, "validate", validate_main.tasks)
+
+
 SERVICE: Final[Service] = Service(
     name="issuance",
     purpose="PINs, CSRs, certificates and CRLs.",
@@ -272,9 +286,10 @@ SERVICE: Final[Service] = Service(
     tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
-    pruning=(pin_store.SEALED_PINS, certificate_store.CRLS),
+    pruning=(pin_store.SEALED_PINS, certificate_store.CRLS, domain_store.FAILED_CHECKS),
     readings=(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+        Reading(gauge=OLDEST_DUE, query=domain_store.OLDEST_DUE),
         Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),
         Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
     ),
@@ -283,9 +298,11 @@ SERVICE: Final[Service] = Service(
     after_recall=_put_back,
     commands={
         **operator_checks.commands(_policy),
+        "check-caa": check_caa.command(validate_main.make_deps),
         "check-publication": publication_probe.command(_published),
         "self-audit": self_audit.command(lambda: SigningKey.load(read_settings().service.audit_key_file)),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
+        "validate": Command(help="have the perspectives look at domains; has no CA key", run=_run_validate),
         "register-reader": OperatorCommand(
             help="register the client certificate of a feed reader",
             run=in_transaction(feed.register),

@@ -17,6 +17,7 @@ from services.issuance.publication import NotPublished
 from services.issuance.refusals import (
     CertificateExpired,
     CertificateNotFound,
+    DomainNotFound,
     InvalidTransition,
     KeyNotAllowed,
     KeyObjection,
@@ -25,6 +26,7 @@ from services.issuance.refusals import (
     PINNotReady,
     PINsMissing,
     PINWrong,
+    TooManyDomains,
     WrongReference,
 )
 from shared.web.problems import Problem, ProblemTable, names, one_of
@@ -35,6 +37,8 @@ PROBLEMS: Final[ProblemTable] = {
     NotPublished: Problem(HTTPStatus.NOT_FOUND, NotPublished.reason, "No such file is published"),
     OrderNotFound: Problem(HTTPStatus.NOT_FOUND, OrderNotFound.reason, "Unknown order"),
     CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, CertificateNotFound.reason, "No certificate issued yet"),
+    DomainNotFound: Problem(HTTPStatus.NOT_FOUND, DomainNotFound.reason, "Domain not begun"),
+    TooManyDomains: Problem(HTTPStatus.CONFLICT, TooManyDomains.reason, "Too many domains of one subscriber"),
     InvalidTransition: Problem(HTTPStatus.CONFLICT, InvalidTransition.reason, "Order state does not allow this"),
     CertificateExpired: Problem(HTTPStatus.CONFLICT, CertificateExpired.reason, "Certificate has expired"),
     CSRRefused: Problem(_UNPROCESSABLE, CSRRefused.reason, "CSR not usable", members=_CSR_REASON),

@@ -79,6 +79,18 @@ class KeyNotAllowed(Refused):
         self.extensions = {"reason": reason}
 
 
+class DomainNotFound(Refused):
+    """The subscriber has not begun to prove control of this domain."""
+
+    reason = "domain-not-found"
+
+
+class TooManyDomains(Refused):
+    """The subscriber has as many domains as one may have."""
+
+    reason = "too-many-domains"
+
+
 class CertificateNotFound(Refused):
     """No certificate has been issued for this order."""
 
@@ -89,9 +101,3 @@ class CertificateExpired(Refused):
     """The certificate has expired, and is not revoked any more."""
 
     reason = "certificate-expired"
-
-
-class EvidenceLapsed(Refused):
-    """The CA must verify organisation or authority again before a certificate may be signed; nothing is refunded."""
-
-    reason = "evidence-lapsed"

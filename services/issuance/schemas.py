@@ -1,7 +1,7 @@
 """Request and response bodies of issuance's API; contains no rules."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -11,6 +11,9 @@ from services.issuance.domain import OrderState
 from shared.pki.names import NameRefused, server_name
 from shared.pki.serials import SerialUnreadable, read_serial
 from shared.vocabulary import ItemId, Product
+
+# More than the largest product has.
+MAX_SERVER_NAMES: Final = 600
 
 
 class CSRSchema(Schema):
@@ -59,6 +62,81 @@ class CSRCheckSchema(Schema):
         """Return the frozen command."""
         item_id = ItemId(data["item_id"]) if "item_id" in data else None
         return CheckCSR(csr=data["csr"], item_id=item_id, server_names=tuple(data.get("server_names", ())))
+
+
+class ServerNamesSchema(Schema):
+    """Server names whose domains are to be proved."""
+
+    server_names = fields.List(
+        fields.String(validate=_is_server_name), required=True, validate=validate.Length(1, MAX_SERVER_NAMES)
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> tuple[str, ...]:
+        """Return the names in the form used in certificates."""
+        return tuple(map(server_name, data["server_names"]))
+
+
+class ServerNamesQuerySchema(Schema):
+    """Server names whose domains are asked for, each as a parameter `server_name`."""
+
+    server_name = fields.List(
+        fields.String(validate=_is_server_name), required=True, validate=validate.Length(1, MAX_SERVER_NAMES)
+    )
+
+
+class ObstacleSchema(Schema):
+    """An obstacle between a CSR and its certificate, for one server name."""
+
+    server_name = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"description": "validation, caa or evidence"})
+    reason = fields.String(required=True, metadata={"description": "Stable word; treat unknown ones as one reason"})
+    record = fields.String(allow_none=True, metadata={"description": "The CAA record that forbids, as in a zone file"})
+
+
+class InstructionsSchema(Schema):
+    """Places for the random value; any one of them proves control of the domain."""
+
+    record_name = fields.String(
+        required=True, allow_none=True, metadata={"description": "Name of the TXT or CNAME record; null if too long"}
+    )
+    txt_value = fields.String(required=True)
+    cname_target = fields.String(required=True)
+    file_url = fields.String(required=True)
+    file_content = fields.String(required=True)
+
+
+class SeenSchema(Schema):
+    """Content of one place when the CA looked last."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(["txt", "cname", "file", "caa"]))
+    outcome = fields.String(required=True, validate=validate.OneOf(["found", "absent", "failed"]))
+    reason = fields.String(allow_none=True)
+    values = fields.List(fields.String(), required=True)
+
+
+class DomainSchema(Schema):
+    """A domain whose control the subscriber proves. Times are in UTC."""
+
+    domain = fields.String(required=True, metadata={"description": "Without `*.`, in A-labels"})
+    server_names = fields.List(fields.String(), required=True, metadata={"description": "Those asked for that need it"})
+    state = fields.String(required=True, validate=validate.OneOf(["open", "checking", "proved"]))
+    value_until = fields.AwareDateTime(required=True, metadata={"description": "End of the random value's life"})
+    instructions = fields.Nested(InstructionsSchema, required=True)
+    proved_at = fields.AwareDateTime(required=True, allow_none=True)
+    proved_by = fields.String(required=True, allow_none=True, metadata={"description": "The domain that was proved"})
+    reusable_until = fields.AwareDateTime(required=True, allow_none=True)
+    checked_at = fields.AwareDateTime(required=True, allow_none=True)
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why the last look proved nothing; a stable word"}
+    )
+    quorum = fields.String(
+        required=True, allow_none=True, metadata={"description": "Perspectives that saw it too, such as 4/5"}
+    )
+    seen = fields.List(fields.Nested(SeenSchema), required=True)
+    caa = fields.List(
+        fields.Nested(ObstacleSchema), required=True, metadata={"description": "What CAA has against the server names"}
+    )
 
 
 class DifferenceSchema(Schema):
@@ -197,6 +275,9 @@ class OrderSchema(Schema):
     csr_sha256 = fields.Function(lambda order: _hex(order["csr_sha256"]), metadata={"type": ["string", "null"]})
     csr_received_at = fields.AwareDateTime(allow_none=True)
     refusal = fields.String(allow_none=True, metadata={"description": "Why a CSR was discarded or the item refused"})
+    obstacles = fields.List(
+        fields.Nested(ObstacleSchema), required=True, metadata={"description": "What the certificate waits for"}
+    )
     pins = fields.List(fields.Nested(PINSchema), required=True)
     certificate = fields.Nested(CertificateSchema, allow_none=True)
 

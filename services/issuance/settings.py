@@ -40,6 +40,12 @@ class Settings:
     weak_keys_file: Path | None
     ct_log_list_file: Path
     ct_ca_file: Path | None
+    perspectives_file: Path
+    perspectives_ca_file: Path | None
+    perspectives_certificate_file: Path | None
+    perspectives_key_file: Path | None
+    caa_issuer_domains: list[str]
+    validation_cname_suffix: str
 
 
 def read_settings() -> Settings:
@@ -79,6 +85,24 @@ def read_settings() -> Settings:
             "ISSUANCE_ALLOW_KEY_REUSE",
             False,
             description="Whether a key that was used in another item may be certified",
+        ),
+        perspectives_file=env.path("PERSPECTIVES_FILE", description="Perspectives and their places (JSON)"),
+        perspectives_ca_file=env.path(
+            "PERSPECTIVES_CA_FILE", None, description="CA of the perspectives' certificates (PEM); `validate` needs it"
+        ),
+        perspectives_certificate_file=env.path(
+            "PERSPECTIVES_CERTIFICATE_FILE",
+            None,
+            description="Client certificate for the perspectives (PEM); `validate` needs it",
+        ),
+        perspectives_key_file=env.path(
+            "PERSPECTIVES_KEY_FILE", None, description="Key of that client certificate (PEM)"
+        ),
+        caa_issuer_domains=env.list(
+            "CAA_ISSUER_DOMAINS", description="Names by which CAA records permit this CA, divided by commas"
+        ),
+        validation_cname_suffix=env.str(
+            "VALIDATION_CNAME_SUFFIX", description="Domain of ours under which a CNAME that proves control points"
         ),
         weak_keys_file=env.path(
             "WEAK_KEYS_FILE", None, description="badkeys' list of known weak keys; required in production"

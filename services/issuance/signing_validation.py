@@ -1,14 +1,15 @@
 """Validation of an order before its certificate is signed: every check between an accepted CSR and the CA's key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from services.issuance import proofs, register_evidence, store
+from services.issuance import domain_evidence, proofs, register_evidence, store
 from services.issuance.csr import csr
 from services.issuance.domain import Intent, Order, Renewal
+from services.issuance.domain_evidence import DomainRules, Evidence
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy, key_objection
-from services.issuance.refusals import EvidenceLapsed
 from shared.errors import Refused
+from shared.events.issuance import Obstacle
 from shared.pki.names import certificate_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
@@ -16,52 +17,64 @@ from shared.tx import Tx
 
 @dataclass(frozen=True, kw_only=True)
 class IssuanceDeps:
-    """The CA's side of a certificate, the keys of the proofs and the key policy."""
+    """The CA's side of a certificate, the keys of the proofs, and the policies on keys and domains."""
 
     issuer: Issuer
     proof_keys: ProofKeys
     key_policy: KeyPolicy
+    domain_rules: DomainRules
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
     """Result of `validate_for_signing`: the bytes to be signed, or what forbids signing them.
 
-    `objection` is the reason why the CSR or its key cannot be used, `findings` are the linter's. With an objection and
-    no stored intent there are no bytes.
+    `objection` is the reason why the CSR or its key cannot be used, `evidence` is that of its names, `findings` are the
+    linter's. Without a stored intent, an objection or incomplete evidence ends the validation before there are bytes.
     """
 
     serial: str = ""
     tbs: bytes = b""
     objection: str | None = None
+    evidence: Evidence = field(default_factory=Evidence)
     findings: tuple[str, ...] = ()
 
 
 def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Intent | None = None) -> Validated:
     """Run every check that stands between an accepted CSR and the CA's key.
 
-    (1) both proofs and the age of the evidence in them, (2) the CSR and its names, (3) its key, (4) the leaf and its
-    bytes, made here or `stored`, (5) lint. Domain validation and CAA belong between (3) and (4), CT between the two
-    signatures that then follow. Raises TokenRefused or ProofRefused if a proof no longer holds, EvidenceLapsed if
-    organisation or authority has to be verified again: that is no customer's fault, it waits for a person. Raises one
-    of UNCERTIFIABLE if no bytes can be made.
+    (1) both proofs, (2) the CSR and its names, (3) its key, (4) the age of the evidence in the proofs, and control and
+    CAA of each name of the certificate, (5) the leaf and its bytes, made here or `stored`, (6) lint.
+    Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
+    Raises one of UNCERTIFIABLE if no bytes can be made.
     """
     renewal = _proved(tx, order, deps)
-    if (lapsed := register_evidence.evidence_objection(renewal, tx.now)) is not None:
-        raise EvidenceLapsed(lapsed)
     request, objection = _checked_csr(tx, order, renewal, deps)
     if request is None or (objection is not None and stored is None):
         return Validated(objection=objection)
+    names = certificate_names(order.server_names)
+    evidence = _evidence(tx, renewal, names, deps.domain_rules)
+    if stored is None and not evidence.complete:
+        return Validated(evidence=evidence)
+    # The names that were examined are the names of the certificate: the linter compares the bytes with this leaf.
     leaf = deps.issuer.leaf(
         organisation=renewal.organisation,
-        names=certificate_names(order.server_names),
+        names=names,
         spki=request.spki,
         now=tx.now,
         stored=stored,
     )
     tbs = deps.issuer.to_be_signed(leaf) if stored is None else stored.tbs
     findings = deps.issuer.findings(tbs, leaf, tx.now)
-    return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, findings=findings)
+    return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, evidence=evidence, findings=findings)
+
+
+def _evidence(tx: Tx, renewal: Renewal, names: tuple[str, ...], rules: DomainRules) -> Evidence:
+    """Return what is missing, for the names and, once for all of them, in the register's evidence."""
+    found = domain_evidence.examine(tx.conn, renewal.subscriber_id, names, tx.now, rules)
+    if (lapsed := register_evidence.evidence_objection(renewal, tx.now)) is None:
+        return found
+    return replace(found, obstacles=(Obstacle(server_name=names[0], kind="evidence", reason=lapsed), *found.obstacles))
 
 
 def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:

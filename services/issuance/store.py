@@ -9,16 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
 
 from services.issuance.domain import Order, OrderState, Organisation, Recipient, Renewal
 from shared.db import Conn
 from shared.events.application import CancellationRequested
+from shared.events.issuance import Obstacle
 from shared.messaging import held_events, inbox
 from shared.vocabulary import ItemId, Product, RenewalId, SubscriberId
 
 _ORDER: Final = (
     "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "
-    "key_kind, csr_received_at, refusal, due_at, traceparent"
+    "key_kind, csr_received_at, refusal, due_at, traceparent, obstacles"
 )
 _RENEWAL: Final = (
     "renewal_id, reference, subscriber_id, ar_id, organisation, country, state_or_province, locality, "
@@ -34,8 +36,14 @@ OLDEST_DUE: Final = """SELECT 'issue', COALESCE(EXTRACT(EPOCH FROM %(now)s - min
                        JOIN orders USING (item_id) WHERE pins.state = 'planned' AND orders.state = 'awaiting-csr'"""
 
 
-def _order(product: str, server_names: list[str], state: str, **rest: Any) -> Order:
-    return Order(product=Product(product), server_names=tuple(server_names), state=OrderState(state), **rest)
+def _order(product: str, server_names: list[str], state: str, obstacles: list[dict[str, Any]], **rest: Any) -> Order:
+    return Order(
+        product=Product(product),
+        server_names=tuple(server_names),
+        state=OrderState(state),
+        obstacles=tuple(Obstacle(**each) for each in obstacles),
+        **rest,
+    )
 
 
 def _renewal(
@@ -198,9 +206,10 @@ def save_order(conn: Conn, order: Order) -> None:
     conn.execute(
         """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
                spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
-               refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s, attempts = 0
+               refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s, obstacles = %(obstacles)s,
+               attempts = 0
            WHERE item_id = %(item_id)s""",
-        vars(order) | {"server_names": list(order.server_names)},
+        vars(order) | {"server_names": list(order.server_names), "obstacles": Jsonb([*map(vars, order.obstacles)])},
     )
 
 

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.issuance import certificate_issuance, certificate_store, pin_store, store
 from services.issuance.ca import crl
-from services.issuance.certificate_issuance import LEASE
+from services.issuance.certificate_issuance import LEASE, NoIntent
 from services.issuance.domain import PIN, Intent, Order
 from services.issuance.issuer import CRLNotClean, Issuer, SignatureUnusable
 from services.issuance.pins import envelope_encryption, pins
@@ -147,15 +147,16 @@ def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
     return None, None
 
 
-def _issue(pool: Pool, order: Order, intent: Intent | None, deps: IssuanceDeps, clock: Clock) -> None:
-    if intent is None:
+def _issue(pool: Pool, order: Order, stored: Intent | None, deps: IssuanceDeps, clock: Clock) -> None:
+    if stored is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
             intent = certificate_issuance.make_intent(tx, order.item_id, deps)
     else:
         with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
-            intent = certificate_issuance.revalidate_intent(tx, intent, deps)
-    if intent is None:
-        REFUSED.inc()
+            intent = certificate_issuance.revalidate_intent(tx, stored, deps)
+    if isinstance(intent, NoIntent):
+        if intent is NoIntent.ENDED:
+            REFUSED.inc()
         return
     with tracing.step("sign"):
         der = deps.issuer.sign(intent)

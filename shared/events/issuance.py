@@ -112,6 +112,31 @@ class CertificateIssued(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """An obstacle between a CSR and its certificate, for one server name.
+
+    `kind` is `validation` (control of the domain), `caa` or `evidence` (of the organisation); `record` is the CAA
+    record that forbids.
+    """
+
+    server_name: str
+    kind: str
+    reason: Annotated[str, Meta(description="Why, as a short word; a reader takes words it does not know")]
+    record: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuanceDelayed(Event):
+    """The certificate waits until these obstacles are gone; they are looked at again by themselves."""
+
+    TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-delayed.v1"
+    TOPIC: ClassVar[Topic] = Topic.ISSUANCE
+
+    item_id: ItemId
+    obstacles: tuple[Obstacle, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class IssuanceRefused(Event):
     """An item gets no certificate from this renewal."""
 

@@ -97,6 +97,18 @@ def certificate_names(server_names: Iterable[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
+def covering_domains(name: str) -> tuple[str, ...]:
+    """Return the domains whose control covers this server name: its base name, then each parent that is no public
+    suffix (BR 1.6.1, Authorization Domain Name).
+    """
+    domain = base_name(name) or name
+    registrable = _public_suffixes().privatesuffix(domain)
+    if registrable is None:
+        return (domain,)
+    labels = domain.split(".")
+    return tuple(".".join(labels[i:]) for i in range(len(labels) - registrable.count(".")))
+
+
 def _a_label(text: str, label: str) -> str:
     label = label.lower()
     if "_" in label:

@@ -147,6 +147,11 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, li
             pool.close()
 
 
+def run_task_process(service: Service, name: str, make: Callable[[Pool], Sequence[tuple[str, Task]]]) -> None:
+    """Run these tasks until SIGTERM, in a process beside `work`: for what needs other keys, or may hang."""
+    _loop(service, name, lambda _, pool, life: task_loop.run_tasks(make(pool), life))
+
+
 def _consume(service: Service, subscriptions: Callable[[], Sequence[Subscription]]) -> None:
     def body(settings: ServiceSettings, pool: Pool, life: lifecycle.Lifecycle) -> None:
         from shared.messaging import consumer, group_lag, kafka_clients

@@ -26,7 +26,14 @@ from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable
 
 # Only a program that is not the portal, or a broken one, gets these.
-NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict", "not-published"}
+NEVER_SHOWN = {
+    "redirect-uri-refused",
+    "webhook-refused",
+    "payment-conflict",
+    "not-published",
+    "domain-not-found",
+    "too-many-domains",
+}
 # What any service, its framework and the gateway say.
 COMMON = {
     *(problems.UNAVAILABLE.slug, problems.INVALID.slug, problems.MALFORMED.slug, "refused", GATEWAY[413][0]),

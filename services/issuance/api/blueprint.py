@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from services.issuance.ca.authority import IssuingCA
+from services.issuance.domain_evidence import DomainRules
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pins.pins import PINVerifier
 from services.issuance.publication import Publication
 from shared.validation.parsing_pool import Parser
 from shared.web.openapi import Blueprint
 
-blp = Blueprint("issuance", __name__, description="Orders, CSRs, certificates and the CRL")
+blp = Blueprint("issuance", __name__, description="Domains, orders, CSRs, certificates and the CRL")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +22,4 @@ class Deps:
     key_policy: KeyPolicy
     parser: Parser
     publication: Publication
+    domain_rules: DomainRules

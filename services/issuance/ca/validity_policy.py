@@ -49,3 +49,16 @@ def validity(now: datetime, *, subscription_end: datetime | None = None) -> Vali
 def domain_reusable(obtained_at: datetime, now: datetime) -> bool:
     """Return whether a domain validation of that age may be used for a certificate signed now."""
     return obtained_at <= now <= obtained_at + DOMAIN_REUSE_DAYS.at(now) * DAY
+
+
+def domain_reusable_until(obtained_at: datetime) -> datetime:
+    """Return until when a domain validation may be used: a shorter period that comes into force ends it early."""
+    until = datetime.max.replace(tzinfo=UTC)
+    for start, days in reversed(DOMAIN_REUSE_DAYS.rows):
+        begins = datetime(start.year, start.month, start.day, tzinfo=UTC)
+        end = obtained_at + days * DAY
+        if end < until:
+            until = max(end, begins)
+        if begins <= obtained_at:
+            break
+    return until

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from shared import db
 from shared.db import Pool
 from tests.integration.services.issuance.world import World
+from tests.integration.services.issuance.zone import SET_JSON
 from tests.support.engines import Database
 from tests.support.transparency import running_logs
 from tests.unit.services.issuance.csr.csrs import private_pem, rsa_key
@@ -48,6 +49,7 @@ def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, s
         "CA_CHAIN_FILE": b"".join(c.public_bytes(pem) for c in ca.chain),
         "PIN_PEPPER_FILE": b"p" * 32,
         "FINGERPRINT_KEY_FILE": b"f" * 32,
+        "PERSPECTIVES_FILE": SET_JSON,
         "AUDIT_KEY_FILE": world.identity.key.private_bytes(
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),
@@ -61,4 +63,6 @@ def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, s
         "CRL_URL": world.issuer.addresses.crl_url,
         "CA_ISSUERS_URL": world.issuer.addresses.ca_issuers_url,
         "SERIAL_SITE_PREFIX": "17",
+        "CAA_ISSUER_DOMAINS": "hongkongpost.gov.hk",
+        "VALIDATION_CNAME_SUFFIX": "dcv.ecert.example.hk",
     }  # fmt: skip

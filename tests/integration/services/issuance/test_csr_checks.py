@@ -215,7 +215,8 @@ def test_order_that_awaits_no_csr_is_reported(world: World, client: FlaskClient)
 
 def test_order_of_another_subscriber_is_404(world: World, client: FlaskClient, renewal: Renewal) -> None:
     text, item_id = as_pem(csr_der(names=[NAME])), str(renewal.items[0].item_id)
-    for fields in ({"subscriber_id": "SUB-2"}, {"ar_id": "AR-2"}):
+    strangers: tuple[dict[str, Any], ...] = ({"subscriber_id": "SUB-2"}, {"ar_id": "AR-2"})
+    for fields in strangers:
         stranger = world.opened(["www.example.com.hk"], **fields)
         answer = check(client, world, stranger, csr=text, item_id=item_id)
         assert (answer.status_code, answer.json["type"]) == (404, "urn:ecert:problem:order-not-found")

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from services.issuance import certificate_issuance, handlers, store, work
 from services.issuance.ca import lint, profiles
 from services.issuance.certificate_forms import pem
+from services.issuance.domain import Intent
 from services.issuance.issuer import SignatureUnusable
 from services.issuance.refusals import InvalidTransition
 from shared.events.application import CancellationRequested
@@ -96,7 +97,7 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     world.submit(renewal)
     with world.begin() as tx:
         intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
-    assert intent is not None
+    assert isinstance(intent, Intent)
     der = world.issuer.sign(intent)
     with world.begin() as tx:
         assert certificate_issuance.settle(tx, intent, der)
@@ -111,7 +112,7 @@ def test_item_gets_one_intent_only(world: World) -> None:
     for expected in (True, False):
         with world.begin() as tx:
             made = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
-        assert (made is not None) is expected
+        assert isinstance(made, Intent) is expected
 
 
 def test_cancellation_during_the_intent_of_another_item_waits_and_is_declined(world: World) -> None:

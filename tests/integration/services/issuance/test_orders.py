@@ -116,6 +116,7 @@ def test_other_items_of_such_a_renewal_are_issued(world: World) -> None:
     open_orders(world, world.request(renewal))
     while world.seal():
         pass
+    world.prove(renewal)
     world.submit(renewal)
     world.issue()
     assert world.announced_types(renewal.renewal_id) == [

@@ -63,6 +63,7 @@ class Story:
         with self.world.begin() as tx:
             handlers.on_csr_requested(tx, self.request, keys=self.world.keys)
         seal_all(self.world)
+        self.world.prove(self.renewal)
 
     def submit(self, position: int = 0) -> None:
         self.world.submit(self.renewal, position)
@@ -81,7 +82,10 @@ class Story:
         assert self.backup.restore(self.database.superuser_url)
         self.world.pool.check()
         self.world.now += timedelta(hours=1)
-        return bring_back(self.world.pool, sent, then=self.put_back if requested else self.put_back_without)
+        report = bring_back(self.world.pool, sent, then=self.put_back if requested else self.put_back_without)
+        # The values that the AR was given are lost with what they proved: the AR puts up new ones.
+        self.world.prove(self.renewal)
+        return report
 
     def put_back(self, pool: Pool, recovery_id: int, actor: str) -> Sequence[str]:
         return self._put_back(pool, recovery_id, actor, [announced(self.request)])

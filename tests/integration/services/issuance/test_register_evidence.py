@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.issuance.refusals import EvidenceLapsed
+from shared.events.issuance import IssuanceDelayed, Obstacle
 from shared.security.proofs import ProofRefused
 from tests.integration.services.issuance.test_waiting_intents import wait_for_a_signature
 from tests.integration.services.issuance.world import World
@@ -45,9 +45,9 @@ def test_certificate_is_issued_on_evidence_of_at_most_398_days(
         assert world.issue()
         assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
         return
-    with pytest.raises(EvidenceLapsed, match=objection):
-        world.issue()
-    assert world.announced_types(renewal.renewal_id)[-1] == "csr-received"
+    assert world.issue()
+    [delayed] = [each for each in world.announced(renewal.renewal_id) if isinstance(each, IssuanceDelayed)]
+    assert delayed.obstacles == (Obstacle(server_name="www.example.hk", kind="evidence", reason=objection),)
     assert world.rows("SELECT state FROM orders") == [("csr-received",)]
     assert world.rows("SELECT 1 FROM intents") == []
     assert world.rows("SELECT DISTINCT state FROM pins") != [("spent",)]
@@ -57,8 +57,7 @@ def test_intent_whose_evidence_lapses_before_the_signature_is_not_signed(world: 
     verified_at = NOW - DAYS_398 + timedelta(minutes=1)
     renewal = wait_for_a_signature(world, attestation=claims(verified_at, NOW))
     world.now = verified_at + DAYS_398 + SECOND
-    with pytest.raises(EvidenceLapsed, match="organisation-evidence-lapsed"):
-        world.issue()
+    world.issue()
     assert world.rows("SELECT state FROM intents") == [("intended",)]
     assert world.announced_types(renewal.renewal_id)[-1] == "csr-received"
 

@@ -16,6 +16,7 @@ from services.issuance.ca.pkcs11_signer import TokenSigner
 from services.issuance.ca.signer import SignerUnavailable
 from services.issuance.settings import CAToken, read_settings
 from shared.settings import SettingsError
+from shared.tx import utc_now
 from tests.integration.services.issuance.world import World
 from tests.support import softhsm
 from tests.unit.services.issuance.csr.csrs import ec_key, rsa_key
@@ -127,6 +128,7 @@ def test_production_requires_a_token_and_reports_missing_settings_at_start(
         read_settings()
     monkeypatch.delenv("CA_KEY_FILE")
     tasks = dict(main.SERVICE.tasks(world.pool))
+    world.now = utc_now()
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     assert tasks["issue"]()

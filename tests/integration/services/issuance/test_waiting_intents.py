@@ -154,6 +154,7 @@ def test_key_blocked_while_a_replaced_intent_is_signed_ends_the_one_that_replace
 
     def replaced_and_then_blocked() -> None:
         world.now += timedelta(days=2, minutes=1)
+        world.prove(renewal)
         with pytest.raises(SignerUnavailable):
             work.issue_next(world.pool, world.deps(signer=Away(world)), clock=world.clock)
         block_its_key(world)

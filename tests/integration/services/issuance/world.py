@@ -16,10 +16,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from services.issuance import api, certificate_issuance, handlers, pin_reissue, work
+from services.issuance import (
+    api,
+    certificate_issuance,
+    domain_checks,
+    domain_control,
+    domain_store,
+    handlers,
+    pin_reissue,
+    work,
+)
 from services.issuance.ca.signer import throwaway_like
 from services.issuance.ca.weak_keys import NoList
 from services.issuance.csr_intake import SubmitCSR, accept_csr
+from services.issuance.dcv import methods
+from services.issuance.domain_checks import CheckDeps
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.pin_reissue import VoidReason
@@ -30,12 +41,15 @@ from services.issuance.work import PINMaker
 from shared.db import Pool
 from shared.events.application import CancellationRequested, CSRRequested
 from shared.messaging.applier import Applier
+from shared.pki.names import base_name
+from shared.pki.observations import Kind, Question
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.web.app import create_app
 from shared.web.auth import Caller
+from tests.integration.services.issuance.zone import RULES, Zone
 from tests.support.builders import AR, FINGERPRINTS, key_set, receipt, signing_key
 from tests.support.world import BaseWorld
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_key
@@ -159,6 +173,7 @@ class World(BaseWorld):
         self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
         self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
         self.verifier = PINVerifier(self.pepper)
+        self.zone = Zone()
         self.issuer = Issuer(
             ca=ca,
             signer=signer,
@@ -196,14 +211,35 @@ class World(BaseWorld):
             receipt=self.receipt(renewal),
         )
 
-    def opened(self, *names: Names, **fields: Any) -> Renewal:
-        """Return a renewal whose orders are open and whose PINs are sealed."""
+    def opened(self, *names: Names, proved: bool = True, **fields: Any) -> Renewal:
+        """Return a renewal whose orders are open, whose PINs are sealed and whose domains are proved."""
         renewal = Renewal(items=items(*names), **fields)
         with self.begin() as tx:
             handlers.on_csr_requested(tx, self.request(renewal), keys=self.keys)
         while work.seal_next_pin(self.pool, self.maker, clock=self.clock):
             pass
+        if proved:
+            self.prove(renewal)
         return renewal
+
+    def prove(self, renewal: Renewal) -> None:
+        """Put the random value of each domain where the zone shows it, and have it looked at."""
+        domains = sorted({base_name(name) or name for item in renewal.items for name in item.names})
+        subscriber = SubscriberId(renewal.subscriber_id)
+        with self.begin() as tx:
+            domain_control.begin(tx, subscriber, domains)
+            controls = domain_store.find_controls(tx.conn, subscriber, domains)
+        for domain, control in controls.items():
+            self.zone.records[Question(Kind.TXT, methods.record_name(domain))] = (control.random_value,)
+        with self.begin() as tx:
+            domain_control.ask_checks(tx, subscriber, domains)
+        while self.check():
+            pass
+
+    def check(self) -> bool:
+        """Return one turn of the checks of domains."""
+        deps = CheckDeps(perspectives=self.zone, rules=RULES)
+        return domain_checks.check_next(self.pool, deps, clock=self.clock)
 
     def cancel(self, renewal: Renewal) -> None:
         """Apply application's request to withhold."""
@@ -252,9 +288,24 @@ class World(BaseWorld):
 
     def deps(self, **fields: Any) -> IssuanceDeps:
         """Return the dependencies of issuing, with these fields of the issuer replaced."""
-        return IssuanceDeps(issuer=replace(self.issuer, **fields), proof_keys=self.keys, key_policy=self.policy)
+        return IssuanceDeps(
+            issuer=replace(self.issuer, **fields),
+            proof_keys=self.keys,
+            key_policy=self.policy,
+            domain_rules=RULES,
+        )
 
     def issue(self) -> bool:
+        """Return one turn of the issuing work, and a second one once the domains that it waits for are looked at."""
+        worked = self.issue_once()
+        if self.check():
+            while self.check():
+                pass
+            while self.issue_once():
+                pass
+        return worked
+
+    def issue_once(self) -> bool:
         """Return one turn of the issuing work."""
         return work.issue_next(self.pool, self.deps(), clock=self.clock)
 
@@ -274,6 +325,7 @@ class World(BaseWorld):
             pin_verifier=self.verifier,
             key_policy=self.policy,
             parser=parser,
+            domain_rules=RULES,
             publication=Publication.load(
                 crl_url=addresses.crl_url, ca_issuers_url=addresses.ca_issuers_url, folder=publication_folder
             ),
@@ -288,6 +340,11 @@ class World(BaseWorld):
             deps=deps,
             clock=self.clock,
         )
+
+    def client_orders(self, renewal: Renewal) -> Any:
+        """Return the orders as the AR sees them over HTTP."""
+        url = f"/issuance/v1/renewals/{renewal.renewal_id}/orders"
+        return self.app().test_client().get(url, headers=self.headers(renewal)).json
 
     def headers(self, renewal: Renewal, key: str | None = None) -> dict[str, str]:
         """Return the AR's token, and an Idempotency-Key."""

@@ -74,6 +74,7 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "block-key": (("0" * 64, "--source", "a report"), None),
         "lint": ((MISSING,), "file-unusable"),
         "check-csr": ((MISSING,), "file-unusable"),
+        "check-caa": (("server.local",), "name-internal-or-reserved"),
         "check-publication": ((), None),
         "self-audit": (("--since", "2026-07-01", "--until", "2026-10-01", "--output", f"{MISSING}/audit"), None),
         "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
