@@ -206,6 +206,8 @@ def _services(installation: Installation, there: Outside) -> list[Process]:
         for loop in _LOOPS_OF.get(service, LOOPS):
             told = stack.relay_environment(installation, service, there) if loop == "relay" else environment
             found.append(_ready_at(next(ports), f"{service}-{loop}", module, loop, told))
+    validating = stack.validate_environment(installation, there)
+    found.append(_ready_at(next(ports), "issuance-validate", "services.issuance.main", "validate", validating))
     print_environment = stack.print_environment(installation, there)
     found.append(_ready_at(next(ports), "mailing-print", "services.mailing.main", "print", print_environment))
     bound = {"BIND": f"unix:{installation.gateway.socket(FEED)}"}

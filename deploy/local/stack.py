@@ -284,6 +284,8 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
                 "PUBLICATION_FOLDER": str(pki.publication),
                 "SERIAL_SITE_PREFIX": "1",
                 "PERSPECTIVES_FILE": str(pki.perspectives / PERSPECTIVES),
+                "CAA_ISSUER_DOMAINS": "hongkongpost.gov.hk",
+                "VALIDATION_CNAME_SUFFIX": "dcv.ecert.example.hk",
                 "CT_LOG_LIST_FILE": str(installation.transparency / LOG_LIST),
             }
         case "desk":

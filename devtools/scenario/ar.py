@@ -3,10 +3,11 @@
 import base64
 import subprocess
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from devtools.scenario.gateway_client import API_HOST, SIGN_IN_HOST, Gateway, plain_http, wait_for
 from shared.web.https_client import APIProblem, Reply
@@ -28,6 +29,7 @@ class ECert:
 class Order:
     """An item that awaits its CSR."""
 
+    renewal_id: str
     item_id: str
     reference: str
     product: str
@@ -36,11 +38,15 @@ class Order:
 
 @dataclass(kw_only=True)
 class AR:
-    """A signed-in AR. `folder` is the AR's own computer: keys and CSRs are made there."""
+    """A signed-in AR. `folder` is the AR's own computer: keys and CSRs are made there.
+
+    `publish` puts a TXT record (name, text) into the zone of the AR's domains.
+    """
 
     gateway: Gateway
     ecert: ECert
     folder: Path
+    publish: Callable[[str, str], None]
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +82,28 @@ class AR:
         body = {"items": [{"srn": srn} for srn in srns], "language": language}
         renewal: dict[str, Any] = self.post("/application/v1/renewals", body).json()
         return renewal
+
+    def prove(self, server_names: Sequence[str]) -> None:
+        """Put the random value of each domain into its zone and have it looked at; returns once all are proved."""
+        for domain in self._domains(server_names):
+            if domain["state"] != "proved":
+                self.publish(domain["instructions"]["record_name"], domain["instructions"]["txt_value"])
+                self.post(f"/issuance/v1/domains/{domain['domain']}/checks")
+        wait_for("proof of control", lambda: self._all_proved(server_names), seconds=60, every=0.05)
+
+    def _domains(self, server_names: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.post("/issuance/v1/domains", {"server_names": list(server_names)}).json()
+        return found
+
+    def _all_proved(self, server_names: Sequence[str]) -> bool | None:
+        query = urlencode([("server_name", name) for name in server_names])
+        found = self.get(f"/issuance/v1/domains?{query}").json()
+        return all(domain["state"] == "proved" for domain in found) or None
+
+    def is_delayed(self, order: Order) -> bool:
+        """Return whether the order's certificate waits for something."""
+        found = self.get(f"/issuance/v1/renewals/{order.renewal_id}/orders").json()
+        return any(each["obstacles"] for each in found if each["item_id"] == order.item_id)
 
     def sign(self, renewal_id: str) -> str:
         """Read the document and sign it with openssl. Returns identity's attestation of the signature."""
@@ -139,6 +167,7 @@ class AR:
             raise
         return [
             Order(
+                renewal_id=renewal_id,
                 item_id=order["item_id"],
                 reference=order["reference"],
                 product=order["product"],

@@ -9,6 +9,7 @@ from typing import Final
 
 from deploy.local import stack
 from deploy.local.checks import ENGINES, READY, RunsAlready
+from deploy.local.dns.updates import Updates
 from deploy.local.installation import CannotStart, Installation
 from deploy.local.leftovers import memory_of
 from deploy.local.run import Progress, running
@@ -37,6 +38,10 @@ class Target:
         """The address of the AR's inbox."""
         return f"http://127.0.0.1:{self.installation.ports.mailbox}"
 
+    def publish(self, name: str, text: str) -> None:
+        """Put a TXT record into the DNS of the system."""
+        Updates(self.installation.dns, self.installation.ports.dns).publish(name, "TXT", text)
+
     def ecert(self, name: str) -> ECert:
         """Return a sample e-Cert by its file name."""
         people = self.installation.pki.people
@@ -62,7 +67,7 @@ class Target:
             traceparent=traceparent,
         )
         return Journey(
-            ar=AR(gateway=gateway, ecert=self.ecert(person), folder=folder),
+            ar=AR(gateway=gateway, ecert=self.ecert(person), folder=folder, publish=self.publish),
             postbox=postbox or Postbox(folder=self.installation.posting),
             inbox_url=self.inbox_url,
             srns=srns,

@@ -19,8 +19,10 @@ from shared.events.issuance import (
     CertificateIssued,
     CertificateRevoked,
     CSRReceived,
+    IssuanceDelayed,
     IssuanceRefused,
     IssuanceWithheld,
+    Obstacle,
     OrderOpened,
     PINReissued,
     PINVoided,
@@ -116,6 +118,18 @@ def _events() -> list[Event]:
         CertificateAccepted(renewal_id=renewal, item_id=item, serial=serial, accepted_at=_BEGAN + day),
         CertificateRevoked(
             renewal_id=renewal, item_id=item, serial=serial, reason="superseded", revoked_at=_BEGAN + 90 * day
+        ),
+        IssuanceDelayed(
+            renewal_id=RenewalId(_id("delayed")),
+            item_id=ItemId(_id("delayed item")),
+            obstacles=(
+                Obstacle(
+                    server_name="www.example.hk",
+                    kind="caa",
+                    reason="caa-other-issuer",
+                    record='example.hk CAA 0 issue "ca.example.net"',
+                ),
+            ),
         ),
         IssuanceRefused(renewal_id=RenewalId(_id("refused")), item_id=ItemId(_id("refused item")), reason="lint"),
         IssuanceWithheld(renewal_id=RenewalId(_id("cancelled"))),
