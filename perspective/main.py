@@ -33,7 +33,7 @@ def web() -> None:
         return app
 
     with logs.start_and_end(given):
-        serve(make, given.web, admin=given.admin, is_ready=Resolver(given.resolver).answers, on_exit=lambda: None)
+        serve(make, given.web, admin=given.admin, is_ready=Resolver(given.resolver).validates, on_exit=lambda: None)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -18,6 +17,7 @@ from shared.pki.observations import Kind, Observation, Outcome, Question, Reason
 log = structlog.get_logger()
 
 _THREADS: Final = 32
+_TRUST_SECONDS: Final = 60.0
 # For the threads to notice that their time is over.
 _GRACE_SECONDS: Final = 0.5
 
@@ -35,35 +35,53 @@ SECONDS: Final = Histogram(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Observer:
     """Resolver and fetcher of a perspective; `timeout` is in seconds, for all questions of an inquiry together."""
 
-    resolver: Resolver
-    fetcher: Fetcher
-    timeout: float
+    def __init__(self, *, resolver: Resolver, fetcher: Fetcher, timeout: float) -> None:
+        self._resolver = resolver
+        self._fetcher = fetcher
+        self._timeout = timeout
+        self._trusted_until = 0.0
 
     def observe(self, questions: Sequence[Question]) -> tuple[Observation, ...]:
-        """Return an observation for each question; the one for a question without an answer says why."""
-        deadline = time.monotonic() + self.timeout
+        """Return an observation for each question; the one for a question without an answer says why.
+
+        A resolver that does not validate would take every zone for an unsigned one, so its answers do not count.
+        """
+        if self._is_trusted():
+            observations = self._observe_all(questions)
+        else:
+            log.error("perspective.resolver_does_not_validate")
+            observations = tuple(_failed(question, Reason.INTERNAL) for question in questions)
+        for each in observations:
+            OBSERVED.labels(each.kind, each.outcome, each.reason or "").inc()
+        return observations
+
+    def _is_trusted(self) -> bool:
+        """Return whether the resolver validates; asked again once a minute."""
+        now = time.monotonic()
+        if now >= self._trusted_until and self._resolver.validates():
+            self._trusted_until = now + _TRUST_SECONDS
+        return now < self._trusted_until
+
+    def _observe_all(self, questions: Sequence[Question]) -> tuple[Observation, ...]:
+        deadline = time.monotonic() + self._timeout
         # Threads of this inquiry alone: one whose servers hang delays no other.
         pool = ThreadPoolExecutor(min(_THREADS, len(questions)), thread_name_prefix="observe")
         try:
             running = [pool.submit(self._observe, question, deadline) for question in questions]
             wait(running, timeout=deadline - time.monotonic() + _GRACE_SECONDS)
-            observations = tuple(map(_finished, questions, running))
+            return tuple(map(_finished, questions, running))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        for each in observations:
-            OBSERVED.labels(each.kind, each.outcome, each.reason or "").inc()
-        return observations
 
     def _observe(self, question: Question, deadline: float) -> Observation:
         try:
             with SECONDS.labels(question.kind).time():
                 if question.kind is Kind.FILE:
-                    return self.fetcher.fetch(question, deadline)
-                return look_up(self.resolver, question, deadline)
+                    return self._fetcher.fetch(question, deadline)
+                return look_up(self._resolver, question, deadline)
         except LookupFailed as failed:
             return _failed(question, failed.reason)
         except Exception as error:

@@ -33,7 +33,7 @@ _HEADER: Final = struct.Struct("!HHHHHH")
 # More records than any answer within our limits has; a longer one is not parsed.
 _MAX_ANSWERS: Final = 128
 _MAX_CHAIN: Final = 8
-_PROBE_TIMEOUT: Final = 1.0
+_PROBE_TIMEOUT: Final = 5.0
 
 
 class LookupFailed(Exception):
@@ -77,13 +77,12 @@ class Resolver:
             raise LookupFailed(Reason.DNS_REFUSED)
         return _follow(message, name, kind)
 
-    def answers(self) -> bool:
-        """Return whether the resolver answers at all."""
+    def validates(self) -> bool:
+        """Return whether the resolver answers and validates: the root zone is always signed."""
         try:
-            self._ask(dns.name.root, RdataType.NS, time.monotonic() + _PROBE_TIMEOUT)
+            return self.resolve(dns.name.root, RdataType.SOA, time.monotonic() + _PROBE_TIMEOUT).secure
         except LookupFailed:
             return False
-        return True
 
     def _why_servfail(self, name: dns.name.Name, kind: RdataType, deadline: float) -> Reason:
         """Return whether validation failed: only then is there an answer without it (CD). Nobody uses that answer."""
