@@ -137,6 +137,9 @@ class DomainSchema(Schema):
     caa = fields.List(
         fields.Nested(ObstacleSchema), required=True, metadata={"description": "What CAA has against the server names"}
     )
+    issuer_domain = fields.String(
+        required=True, metadata={"description": "Names this CA in a CAA record of tag issue or issuewild"}
+    )
 
 
 class DifferenceSchema(Schema):

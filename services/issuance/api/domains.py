@@ -5,6 +5,7 @@ from typing import Any, Final
 from services.issuance import domain_control
 from services.issuance.api.blueprint import Deps, blp
 from services.issuance.domain_control import DomainState
+from services.issuance.domain_evidence import DomainRules
 from services.issuance.refusals import DomainNotFound, TooManyDomains
 from services.issuance.schemas import DomainSchema, ServerNamesQuerySchema, ServerNamesSchema
 from shared.pki.names import server_name
@@ -32,7 +33,8 @@ def begin_domains(server_names: tuple[str, ...]) -> list[dict[str, Any]]:
     subscriber_id = request.caller().subscriber_id
     domain_control.begin(tx, subscriber_id, server_names)
     rules = request.deps(Deps).domain_rules
-    return [*map(_shown, domain_control.find_states(tx.conn, subscriber_id, server_names, tx.now, rules))]
+    found = domain_control.find_states(tx.conn, subscriber_id, server_names, tx.now, rules)
+    return [_shown(state, rules) for state in found]
 
 
 @blp.get("/domains")
@@ -45,7 +47,8 @@ def list_domains(query: dict[str, Any]) -> list[dict[str, Any]]:
     caller = request.caller()
     with request.transaction() as tx:
         rules = request.deps(Deps).domain_rules
-        return [*map(_shown, domain_control.find_states(tx.conn, caller.subscriber_id, names, tx.now, rules))]
+        found = domain_control.find_states(tx.conn, caller.subscriber_id, names, tx.now, rules)
+    return [_shown(state, rules) for state in found]
 
 
 @blp.post("/domains/<domain>/checks")
@@ -59,10 +62,10 @@ def check_domain(domain: str) -> dict[str, Any]:
     domain_control.check_now(tx, domain, caller)
     rules = request.deps(Deps).domain_rules
     [state] = domain_control.find_states(tx.conn, caller.subscriber_id, [domain], tx.now, rules)
-    return _shown(state)
+    return _shown(state, rules)
 
 
-def _shown(state: DomainState) -> dict[str, Any]:
+def _shown(state: DomainState, rules: DomainRules) -> dict[str, Any]:
     control, proof, last = state.control, state.proof, state.last
     return {
         "domain": control.domain,
@@ -78,6 +81,7 @@ def _shown(state: DomainState) -> dict[str, Any]:
         "quorum": None if last is None else last.quorum,
         "seen": _seen(state),
         "caa": state.caa,
+        "issuer_domain": rules.issuer_domains[0],
     }
 
 
