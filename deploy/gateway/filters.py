@@ -14,8 +14,10 @@ from deploy.gateway.rules import (
     MAX_HEADERS,
     MAX_LIMITED_CLIENTS,
     METHODS,
+    RARE_REQUESTS,
     REQUESTS_A_MINUTE,
     TRACE_HEADERS,
+    RareRequest,
 )
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
@@ -89,10 +91,14 @@ def hsts() -> dict[str, Any]:
 
 
 def rate_limit(host: str) -> dict[str, Any]:
-    """Return the filter that counts requests by client: by address, or for IPv6 by its /64."""
+    """Return the filter that counts requests by client: by address, or for IPv6 by its /64.
+
+    The host's rare requests are counted once more, by themselves.
+    """
     bucket = {"max_tokens": REQUESTS_A_MINUTE[host], "tokens_per_fill": REQUESTS_A_MINUTE[host], "fill_interval": "60s"}
-    action = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": IPV6_PREFIX}}
+    client = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": IPV6_PREFIX}}
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    rare = [RARE_REQUESTS[host]] if host in RARE_REQUESTS else []
     return {
         "name": "envoy.filters.http.local_ratelimit",
         "typed_config": {
@@ -101,9 +107,31 @@ def rate_limit(host: str) -> dict[str, Any]:
             "filter_enabled": always,
             "filter_enforced": always,
             "max_dynamic_descriptors": MAX_LIMITED_CLIENTS,
-            "rate_limits": [{"actions": [action]}],
-            "descriptors": [{"entries": [{"key": "masked_remote_address"}], "token_bucket": bucket}],
+            "rate_limits": [{"actions": [client]}, *({"actions": [_is_rare(each), client]} for each in rare)],
+            "descriptors": [
+                {"entries": [{"key": "masked_remote_address"}], "token_bucket": bucket},
+                *map(_rare_bucket, rare),
+            ],
             # Unlimited; every request matches a descriptor.
             "token_bucket": {"max_tokens": 1_000_000, "tokens_per_fill": 1_000_000, "fill_interval": "1s"},
+        },
+    }
+
+
+def _is_rare(rare: RareRequest) -> dict[str, Any]:
+    headers = [
+        {"name": ":method", "string_match": {"exact": rare.method}},
+        {"name": ":path", "string_match": {"safe_regex": {"regex": rf"{rare.path}(\?.*)?"}}},
+    ]
+    return {"header_value_match": {"descriptor_value": rare.name, "headers": headers}}
+
+
+def _rare_bucket(rare: RareRequest) -> dict[str, Any]:
+    return {
+        "entries": [{"key": "header_match", "value": rare.name}, {"key": "masked_remote_address"}],
+        "token_bucket": {
+            "max_tokens": rare.burst,
+            "tokens_per_fill": 1,
+            "fill_interval": f"{rare.interval_seconds}s",
         },
     }

@@ -37,6 +37,20 @@ class Route:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RareRequest:
+    """Requests that cost far more than others: of one client, a burst, then one in each interval.
+
+    `path` is a regular expression (RE2) that the whole path matches, without the query.
+    """
+
+    name: str
+    method: str
+    path: str
+    burst: int
+    interval_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Host:
     """A host name: the kind of client certificate that it requests, if any, and whether people read its pages."""
 
@@ -215,6 +229,21 @@ REQUESTS_A_MINUTE: Final = {
     PORTAL_HOST: 600,
     DESK_HOST: 600,
     PUBLICATION_HOST: 600,
+}
+
+# A check of a domain has every perspective ask its name servers and web server, machines of strangers. A pod of the
+# portal is one client of the API here, too; its form asks for 20 checks at most.
+RARE_REQUESTS: Final = {
+    API_HOST: RareRequest(
+        name="domain-checks", method="POST", path=r"/issuance/v1/domains/[^/?]+/checks", burst=40, interval_seconds=1
+    ),
+    PORTAL_HOST: RareRequest(
+        name="domain-check-forms",
+        method="POST",
+        path=r"/[a-z-]+(/text)?/renewals/[0-9a-f-]+/domains",
+        burst=10,
+        interval_seconds=5,
+    ),
 }
 
 # Status → slug and title of the gateway's own problems.

@@ -7,6 +7,7 @@ from deploy.gateway.rules import (
     API_HOST,
     MAX_BODY_BYTES,
     MAX_HEADER_KIB,
+    RARE_REQUESTS,
     REQUEST_SECONDS,
     REQUESTS_A_MINUTE,
     SIGN_IN_HOST,
@@ -62,3 +63,4 @@ def test_guide_numbers_are_the_codes() -> None:
     assert (MAX_BYTES, MAX_BODY_BYTES, MAX_HEADER_KIB) == (64 * 1024, 256 * 1024, 32)
     assert (DOCUMENT_LIFE.days, DEADLINES[RenewalState.AWAITING_PAYMENT].days, MAX_ATTEMPTS) == (1, 14, 5)
     assert (REQUESTS_A_MINUTE[API_HOST], REQUESTS_A_MINUTE[SIGN_IN_HOST], REQUEST_SECONDS) == (3000, 60, 30)
+    assert (RARE_REQUESTS[API_HOST].burst, RARE_REQUESTS[API_HOST].interval_seconds) == (40, 1)

@@ -183,11 +183,14 @@ def test_too_large_request_is_refused_by_the_same_filter_with_the_same_answer(
 
 def test_rate_limit_of_each_client_is_that_of_the_rules(production: Rendered, listener: str) -> None:
     limit = patched(production, listener)["/http_filters/1"]["typed_config"]
-    (each,) = limit["descriptors"]
-    assert each["token_bucket"]["max_tokens"] == rules.REQUESTS_A_MINUTE[HOSTS[listener].name]
-    assert limit["rate_limits"] == [
-        {"actions": [{"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}]}
-    ]
+    host = HOSTS[listener].name
+    each, *rare = limit["descriptors"]
+    assert each["token_bucket"]["max_tokens"] == rules.REQUESTS_A_MINUTE[host]
+    client = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}
+    assert limit["rate_limits"][0] == {"actions": [client]}
+    wanted = [rules.RARE_REQUESTS[host].burst] if host in rules.RARE_REQUESTS else []
+    assert [each["token_bucket"]["max_tokens"] for each in rare] == wanted
+    assert [each["actions"][1] for each in limit["rate_limits"][1:]] == [client for _ in wanted]
     # One count alone: the operator's own tells IPv6 addresses apart one by one.
     assert "rateLimit" not in production.one("BackendTrafficPolicy", listener)["spec"]
 
