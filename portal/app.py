@@ -10,9 +10,9 @@ import structlog
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from portal import languages, messages, refusals, session, web
+from portal import domain_words, languages, messages, refusals, session, web
 from portal.languages import Edition, EditionConverter, gettext
-from portal.pages import certificates, csrs, orders, payment, public, renewals, signing_in, testing
+from portal.pages import certificates, csrs, domains, orders, payment, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
 from shared.validation import budgets
 from shared.web import html, request_metrics
@@ -35,7 +35,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.after_request(_end)
     app.url_value_preprocessor(_take_edition)
     app.url_defaults(_give_edition)
-    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, testing):
+    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, domains, testing):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     return app
@@ -58,6 +58,7 @@ def _prepare_templates(app: flask.Flask, deps: Deps) -> None:
         "edition_in": lambda language: Edition(language, text=languages.edition().text),
         "settings": deps.settings,
         "names": messages,
+        "domain_words": domain_words,
         "refusals": refusals,
     }
     app.jinja_env.filters |= {

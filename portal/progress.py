@@ -1,4 +1,4 @@
-"""Progress of a renewal: whether a step is running right now, and the state of each PIN Envelope."""
+"""Progress of a renewal: whether a step is running right now, what certificates wait for, and each PIN Envelope."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,19 @@ def running(renewal: Mapping[str, Any], orders: Iterable[Mapping[str, Any]]) -> 
 def _item_is_running(item: Mapping[str, Any], order: Mapping[str, Any] | None) -> bool:
     if order is None:
         return bool(item["state"] in ("pending", "ordered"))
+    if order["obstacles"]:
+        return False
     return order["state"] in _BEING_ISSUED or any(pin["state"] == "planned" for pin in order["pins"])
+
+
+def obstacles(renewal: Mapping[str, Any], orders: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return what stands between each received CSR and its certificate, by the item's id.
+
+    An order's own obstacles are the latest; the renewal has those of items whose orders are not shown.
+    """
+    found = {item["id"]: item.get("obstacles") for item in renewal["items"] if item["state"] in _BEING_ISSUED}
+    found |= {order["item_id"]: order["obstacles"] if order["state"] in _BEING_ISSUED else None for order in orders}
+    return {item_id: each for item_id, each in found.items() if each}
 
 
 def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:

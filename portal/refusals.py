@@ -92,6 +92,11 @@ _PROBLEMS: Final = {
     "pin-not-ready": N_("The PIN Envelopes have not been made yet."),
     "pin-wrong": N_("A PIN is wrong. Check that each PIN stands beside its own server name."),
     "pin-locked": N_("A PIN has had all its tries. Please contact us."),
+    "domain-not-found": N_(
+        "This domain is not among those of your organisation. Load the page with its domains again."
+    ),
+    "too-many-domains": N_("Your organisation has as many domains as one can have here. Please contact us."),
+    "too-many-requests": N_("Too many requests came at once. Nothing is lost: wait a minute, then try again."),
     "csr-refused": N_("This CSR cannot be used. Make a new one."),
     "csr-signature-too-weak": _WEAK_SIGNATURE,
     "csr-names-differ": N_("The CSR asks for other server names than were applied for."),

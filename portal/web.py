@@ -77,10 +77,11 @@ def post(path: str, body: Any = None, *, key: str | None = None, headers: Mappin
     """Send a POST request in the AR's name; its default key is the form's own, so that a
     resubmission changes nothing.
     """
-    return deps().api.post(path, body, token=session.current().token, key=key or _form_key(), headers=headers)
+    return deps().api.post(path, body, token=session.current().token, key=key or form_key(), headers=headers)
 
 
-def _form_key() -> str:
+def form_key() -> str:
+    """Return the key of the form that was sent: the same however often it is sent."""
     given = flask.request.form.get("once", "")
     return given if re.fullmatch(r"[0-9a-f]{32}", given) else uuid.uuid4().hex
 

@@ -42,9 +42,10 @@ def overview(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
     if order["state"] in CSR_WANTED:
         return web.redirect("csrs.form", renewal_id=renewal_id, item_id=item_id)
     waiting = order["state"] in ("csr-received", "issuing")
-    show = web.show_waiting if waiting else web.show
+    obstacles = order.get("obstacles") if waiting else None
+    show = web.show_waiting if waiting and not obstacles else web.show
     guides = csr_guides.guides(order) if order["certificate"] else ()
-    return show("order.html", order=order, renewal_id=renewal_id, waiting=waiting, guides=guides)
+    return show("order.html", order=order, renewal_id=renewal_id, waiting=waiting, obstacles=obstacles, guides=guides)
 
 
 @blp.get("/certificate")

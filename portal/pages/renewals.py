@@ -9,7 +9,7 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import languages, messages, progress, published, refusals, signing_guides, web
+from portal import domains, languages, messages, progress, published, refusals, signing_guides, web
 from portal.languages import gettext
 from portal.web import FormError, check_form, signed_in
 from shared.pki import armour
@@ -35,9 +35,10 @@ def overview(renewal_id: uuid.UUID) -> flask.Response:
     """Return a draft's task list, or the state of a submitted renewal with the next step."""
     renewal = load(renewal_id)
     if renewal["state"] == "draft":
-        return web.show("draft.html", renewal=renewal)
+        return web.show("draft.html", renewal=renewal, control=domains.find_control(renewal))
     orders = find_orders(renewal_id)
-    running = progress.running(renewal, orders)
+    control = domains.find_control(renewal)
+    running = progress.running(renewal, orders) or (control is not None and control.checking > 0)
     show = web.show_waiting if running else web.show
     return show(
         "status.html",
@@ -46,6 +47,8 @@ def overview(renewal_id: uuid.UUID) -> flask.Response:
         items=web.by_item(renewal),
         envelopes=progress.envelopes(renewal),
         returned=progress.returned(renewal),
+        obstacles=progress.obstacles(renewal, orders),
+        control=control,
         ending=messages.ending(renewal["ending"]),
         running=running,
     )

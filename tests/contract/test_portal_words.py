@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from deploy.gateway.rules import PROBLEMS as GATEWAY
-from portal import messages, refusals
+from portal import domain_words, messages, refusals
 from services.application import api as application
 from services.application import eligibility
 from services.application.domain import EndReason, ItemState, RenewalState
@@ -16,8 +16,10 @@ from services.identity.refusals import CertificateFault, SignatureFault
 from services.issuance import api as issuance
 from services.issuance.csr.csr import CSRFault
 from services.issuance.csr.keys import KeyFault
+from services.issuance.dcv.caa import CAAReason
 from services.issuance.domain import OrderState
 from services.payment import api as payment
+from shared.pki.observations import Kind, Reason
 from shared.validation.parsing_pool import TooCostly
 from shared.vocabulary import Product
 from shared.web import problems
@@ -26,17 +28,11 @@ from shared.web.idempotency import KeyInUse, KeyReused
 from shared.web.problems import ProblemTable
 
 # Only a program that is not the portal, or a broken one, gets these.
-NEVER_SHOWN = {
-    "redirect-uri-refused",
-    "webhook-refused",
-    "payment-conflict",
-    "not-published",
-    "domain-not-found",
-    "too-many-domains",
-}
+NEVER_SHOWN = {"redirect-uri-refused", "webhook-refused", "payment-conflict", "not-published"}
 # What any service, its framework and the gateway say.
 COMMON = {
-    *(problems.UNAVAILABLE.slug, problems.INVALID.slug, problems.MALFORMED.slug, "refused", GATEWAY[413][0]),
+    *(problems.UNAVAILABLE.slug, problems.INVALID.slug, problems.MALFORMED.slug, "refused"),
+    *(GATEWAY[413][0], GATEWAY[429][0]),
     *(KeyInUse.reason, KeyReused.reason, TooCostly.reason),
 }
 
@@ -85,3 +81,10 @@ def test_every_reason_has_a_text() -> None:
 )
 def test_every_state_and_step_has_a_text_and_no_text_is_unused(words: dict[str, str], slugs: Iterable[str]) -> None:
     assert set(words) == {str(slug) for slug in slugs}
+
+
+def test_every_reason_of_domain_control_has_a_text_and_no_text_is_unused() -> None:
+    own = {"record-missing", "another-value", "not-corroborated", "value-expired", "not-proved", "not-checked"}
+    silent = {f"perspective-{each}" for each in ("busy", "refused", "timed-out", "unavailable", "unreadable")}
+    assert set(domain_words.REASONS) == own | silent | {"caa-forbids", *map(str, [*Reason, *CAAReason])}
+    assert set(domain_words.PLACES) == {str(kind) for kind in Kind}

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from werkzeug.test import TestResponse
 
 from portal import messages
+from tests.unit.portal import domain_states
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
@@ -73,6 +74,7 @@ def states() -> list[State]:
         *_status(),
         *_csrs(),
         *_orders(),
+        *_domains(),
         *_errors(),
     ]
 
@@ -342,6 +344,11 @@ def _orders() -> list[State]:
         ),
         State(name="order at rest", path=f"{_ORDER}?refresh=off", answers=_having(state="issuing")),
     ]
+
+
+def _domains() -> list[State]:
+    rows = domain_states.rows()
+    return [State(name=name, path=path, answers=answers, form=form) for name, path, answers, form in rows]
 
 
 def _errors() -> list[State]:

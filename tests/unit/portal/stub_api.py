@@ -23,6 +23,7 @@ from shared.web.https_client import APIProblem, APIUnavailable, Reply
 PORTAL: Final = "https://portal.ecert.localhost:8443"
 RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
 ITEM: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a11"
+HOST: Final = "www.harbourlights.example.hk"
 FOREVER: Final = 4_000_000_000
 TICKET: Final = "Draft-Ticket"
 
@@ -193,8 +194,53 @@ def order(**changed: Any) -> dict[str, Any]:
         "server_names": ["www.harbourlights.example.hk"],
         "state": "awaiting-csr",
         "refusal": None,
+        "obstacles": [],
         "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5}],
         "certificate": None,
+        **changed,
+    }
+
+
+def domain(**changed: Any) -> dict[str, Any]:
+    """Return a domain whose control is not proved."""
+    name = changed.get("domain", "www.harbourlights.example.hk")
+    value = "mfrggzdfmztwq2lknnwg23tpobyxe43u"
+    return {
+        "domain": name,
+        "server_names": [name],
+        "state": "open",
+        "value_until": "2126-12-23T01:00:00+00:00",
+        "instructions": {
+            "record_name": f"_validation.{name}",
+            "txt_value": value,
+            "cname_target": f"{value}.dcv.ecert.example.hk",
+            "file_url": f"http://{name}/.well-known/pki-validation/ecert.txt",
+            "file_content": value,
+        },
+        "proved_at": None,
+        "proved_by": None,
+        "reusable_until": None,
+        "checked_at": None,
+        "reason": None,
+        "quorum": None,
+        "seen": [],
+        "caa": [],
+        "issuer_domain": "hongkongpost.gov.hk",
+        **changed,
+    }
+
+
+def proved(**changed: Any) -> dict[str, Any]:
+    """Return a domain whose control is proved."""
+    made = domain(**changed)
+    return {
+        **made,
+        "state": "proved",
+        "proved_at": "2026-11-23T02:00:00+00:00",
+        "proved_by": made["domain"],
+        "reusable_until": "2027-06-09T02:00:00+00:00",
+        "checked_at": "2026-11-23T02:00:00+00:00",
+        "quorum": "5/5",
         **changed,
     }
 
@@ -294,6 +340,9 @@ def full_api() -> StubAPI:
             ("POST", "/identity/v1/challenges"): {"challenge_id": ITEM, "document": "sign this"},
             ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
             ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],
+            ("GET", f"/issuance/v1/domains?server_name={HOST}"): [domain()],
+            ("POST", "/issuance/v1/domains"): [domain()],
+            ("POST", f"/issuance/v1/domains/{HOST}/checks"): domain(state="checking"),
             ("POST", "/issuance/v1/csr-checks"): checked(),
             ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),
             ("GET", f"/issuance/v1/orders/{ITEM}/certificate"): b"-----BEGIN CERTIFICATE-----\n",

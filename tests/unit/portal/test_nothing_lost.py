@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.unit.portal.stub_api import (
+    HOST,
     ITEM,
     PORTAL,
     RENEWAL,
@@ -62,6 +63,7 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
         {"csr": "-----BEGIN", "reference": "R-1", "pin-1": "1"},
         [f"/issuance/v1/orders/{ITEM}/csr"],
     ),
+    (f"{R}/domains", {"domain": HOST}, [f"/issuance/v1/domains/{HOST}/checks"]),
     (f"{R}/orders/{ITEM}/acceptance", {}, [f"/issuance/v1/orders/{ITEM}/acceptance"]),
 ]
 

@@ -13,7 +13,7 @@ from tests.unit.portal.stub_api import portal as the_portal
 # A form's own key is another one each time.
 ONCE = re.compile('name="once" value="[0-9a-f]{32}"')
 # What other templates are made of.
-PARTS = {"base.html", "parts.html", "csr_parts.html"}
+PARTS = {"base.html", "parts.html", "csr_parts.html", "domain_parts.html"}
 
 
 def test_every_template_is_shown_in_some_state() -> None:
