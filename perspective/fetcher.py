@@ -145,15 +145,14 @@ class Fetcher:
     ) -> tuple[socket.socket, IPAddress]:
         port = self._local.ports.get(target.port, target.port)
         for address in addresses[:_TRIED_ADDRESSES]:
-            try:
-                timeout = min(_left(deadline), _CONNECT_TIMEOUT)
-            except TimeoutError as error:
-                raise LookupFailed(Reason.FETCH_TIMEOUT) from error
+            timeout = min(deadline - time.monotonic(), _CONNECT_TIMEOUT)
+            if timeout <= 0:
+                break
             try:
                 return socket.create_connection((str(address), port), timeout=timeout), address
             except OSError:
                 continue
-        raise LookupFailed(Reason.CONNECTION)
+        raise LookupFailed(Reason.CONNECTION if time.monotonic() < deadline else Reason.FETCH_TIMEOUT)
 
 
 class _Limited(io.RawIOBase):

@@ -85,12 +85,14 @@ class Resolver:
             return False
 
     def _why_servfail(self, name: dns.name.Name, kind: RdataType, deadline: float) -> Reason:
-        """Return whether validation failed: only then is there an answer without it (CD). Nobody uses that answer."""
+        """Return whether validation failed: only then is there a whole answer without it (CD), which nobody uses."""
         try:
             message = self._ask(name, kind, deadline, checking=False)
-        except LookupFailed:
-            return Reason.SERVFAIL
-        return Reason.SERVFAIL if message.rcode() == dns.rcode.SERVFAIL else Reason.BOGUS
+            answer = _follow(message, name, kind)
+        except LookupFailed as failed:
+            return Reason.CHAIN if failed.reason is Reason.CHAIN else Reason.SERVFAIL
+        denied = any(rrset.rdtype == RdataType.SOA for rrset in message.authority)
+        return Reason.SERVFAIL if answer.rrset is None and not denied else Reason.BOGUS
 
     def _ask(
         self, name: dns.name.Name, kind: RdataType, deadline: float, *, checking: bool = True

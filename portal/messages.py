@@ -21,6 +21,8 @@ STANDINGS: Final = {
     "revoked": N_("Revoked"),
     "names-not-certifiable": N_("Valid"),
     "record-unusable": N_("Valid"),
+    "evidence-unknown": N_("Valid"),
+    "evidence-lapsing": N_("Valid"),
     "being-renewed": N_("Being renewed"),
 }
 

@@ -11,6 +11,10 @@ INTERNAL: Final = N_("It has been recorded. Nothing that was sent before is lost
 FORM_EXPIRED: Final = N_("The form is from an earlier session. Go back, load the page again and send it once more.")
 TOO_LARGE: Final = N_("Send a smaller file: signatures and CSRs are a few kilobytes.")
 _NOT_CADES: Final = N_("The signature does not name its certificate (CAdES). Make it with a command shown here.")
+_VERIFY_AGAIN: Final = N_(
+    "We have to verify your organisation, and your authority to act for it, again before you renew. Please contact us, "
+    "and sign in again afterwards."
+)
 _WEAK_SIGNATURE: Final = N_(
     "The CSR is in order, but signed with SHA-1 or MD5, which are no longer accepted. Make it again with SHA-256: with "
     "openssl add -sha256; for IIS or Exchange use certreq as shown here, because their own wizards sign with SHA-1."
@@ -130,6 +134,8 @@ _REASONS: Final = {
     "record-unusable": N_(
         "The name of your organisation in our register cannot stand in a certificate. Please contact us: we correct it."
     ),
+    "evidence-unknown": _VERIFY_AGAIN,
+    "evidence-lapsing": _VERIFY_AGAIN,
     "being-renewed": N_("A renewal is under way: continue or cancel that one."),
     "csr-too-large": N_("The CSR is too large."),
     "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),

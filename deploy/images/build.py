@@ -11,6 +11,8 @@ from deploy.local.installation import ROOT
 
 PAYMENT_SANDBOX: Final = "payment-sandbox"
 PERSPECTIVE: Final = "perspective"
+# unbound beside a perspective, from a Dockerfile of its own.
+RESOLVER: Final = "resolver"
 IMAGES: Final = (*SERVICES, PORTAL, DESK, PERSPECTIVE, PAYMENT_SANDBOX)
 
 
@@ -47,6 +49,8 @@ def build_all(engine: Engine, say: Callable[[str], None]) -> str:
     for service in IMAGES:
         say(f"Image of {service}")
         engine.build(name(service), ROOT, arguments(service, base))
+    say(f"Image of {RESOLVER}")
+    engine.build(name(RESOLVER), ROOT / "deploy" / "images" / RESOLVER, (("BASE", base),))
     return base
 
 

@@ -81,10 +81,11 @@ not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, and the published keys that verify them."""
+    """The key that signs draft tickets, the published keys that verify them, and how long a renewal normally takes."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
+    evidence_margin: timedelta
 
 
 @blp.get("/terms")
@@ -127,7 +128,13 @@ def list_subscriptions() -> list[dict[str, Any]]:
     return [
         vars(subscription)
         | vars(
-            verdict := eligibility.judge(subscription, being_renewed=renewal_id is not None, caller=caller, now=tx.now)
+            verdict := eligibility.judge(
+                subscription,
+                being_renewed=renewal_id is not None,
+                caller=caller,
+                now=tx.now,
+                evidence_margin=request.deps(Deps).evidence_margin,
+            )
         )
         | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
         for subscription, renewal_id in found
@@ -142,7 +149,9 @@ def list_subscriptions() -> list[dict[str, Any]]:
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal. Returns its quote and its state."""
-    return _shown(commands.tx().conn, submission.draft_renewal(commands.tx(), command, request.caller()))
+    margin = request.deps(Deps).evidence_margin
+    made = submission.draft_renewal(commands.tx(), command, request.caller(), evidence_margin=margin)
+    return _shown(commands.tx().conn, made)
 
 
 @blp.get("/renewals")
@@ -191,7 +200,12 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any]:
     """Submit the signed application."""
     renewal = submission.submit_renewal(
-        commands.tx(), RenewalId(renewal_id), body["attestation"], request.caller(), keys=request.runtime().keys
+        commands.tx(),
+        RenewalId(renewal_id),
+        body["attestation"],
+        request.caller(),
+        keys=request.runtime().keys,
+        evidence_margin=request.deps(Deps).evidence_margin,
     )
     return _shown(commands.tx().conn, renewal)
 

@@ -2,17 +2,19 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from services.application.subscription import Subscription
+from shared.pki.dated_rules import organisation_reusable_until
 from shared.pki.orderable import can_be_ordered
 from shared.validation.subscriber_record import check_name, is_accepted
 from shared.web.auth import Caller
 
 HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 
+_VERIFY = "Ask the CA to verify your organisation and your authority again, then sign in again."
 _POST_OFFICE = "Apply with the form and its documents at any post office."
 ADVICE: Final = {
     "ar-changed": "Another person is the Authorised Representative of record. " + _POST_OFFICE,
@@ -21,6 +23,8 @@ ADVICE: Final = {
     "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
     "names-not-certifiable": "Its server names can no longer stand in a certificate. " + _POST_OFFICE,
     "record-unusable": "The register's name of its subscriber cannot stand in a certificate. Ask the CA to correct it.",
+    "evidence-unknown": "It is not recorded when your organisation was verified. " + _VERIFY,
+    "evidence-lapsing": "Your organisation, or your authority to act for it, was verified too long ago. " + _VERIFY,
     "being-renewed": "A renewal of this certificate is already under way. Continue or cancel that one.",
 }
 
@@ -29,12 +33,14 @@ ADVICE: Final = {
 class Eligibility:
     """The eligibility of a certificate.
 
-    `reason` is None if it can be renewed; `late` if less than one month is left.
+    `reason` is None if it can be renewed; `late` if less than one month is left; `evidence_until` is the last moment at
+    which a certificate may be signed on today's register evidence, None if that is unknown.
     """
 
     reason: str | None
     late: bool
     renew_by: date
+    evidence_until: datetime | None
 
     @property
     def advice(self) -> str | None:
@@ -42,13 +48,21 @@ class Eligibility:
         return None if self.reason is None else ADVICE[self.reason]
 
 
-def judge(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> Eligibility:
-    """Return the eligibility of a certificate of the caller's subscriber."""
+def judge(
+    subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime, evidence_margin: timedelta
+) -> Eligibility:
+    """Return the eligibility of a certificate of the caller's subscriber.
+
+    `evidence_margin` is the time that a renewal normally takes, at the end of which its evidence may still be used.
+    """
+    until = _evidence_until(caller, now)
     renew_by = month_before(subscription.not_after.astimezone(HONG_KONG).date())
     return Eligibility(
-        reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now),
+        reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now)
+        or _evidence_reason(until, now + evidence_margin),
         late=now.astimezone(HONG_KONG).date() > renew_by,
         renew_by=renew_by,
+        evidence_until=until,
     )
 
 
@@ -64,6 +78,19 @@ def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, 
     if not is_accepted(lambda: check_name("subscriber_name", subscription.subscriber_name)):
         return "record-unusable"
     return "being-renewed" if being_renewed else None
+
+
+def _evidence_until(caller: Caller, now: datetime) -> datetime | None:
+    organisation, authority = caller.organisation_verified_at, caller.authority_verified_at
+    if organisation is None or authority is None:
+        return None
+    return organisation_reusable_until(min(organisation, authority), now)
+
+
+def _evidence_reason(until: datetime | None, needed_until: datetime) -> str | None:
+    if until is None:
+        return "evidence-unknown"
+    return "evidence-lapsing" if until < needed_until else None
 
 
 def month_before(day: date) -> date:

@@ -39,6 +39,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         api.Deps(
             key=SigningKey.load(settings.signing_key_file),
             jwks=json.loads(settings.jwks_file.read_text("utf-8")),
+            evidence_margin=settings.evidence_margin,
         ),
     )
 

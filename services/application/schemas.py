@@ -69,6 +69,14 @@ class EligibleSchema(Schema):
     not_after = fields.AwareDateTime(required=True)
     renew_by = fields.Date(required=True, metadata={"description": "One month before the end, in Hong Kong"})
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
+    evidence_until = fields.AwareDateTime(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Until when a certificate can be issued on the last verification of organisation and "
+            "authority; null if that is unknown"
+        },
+    )
     reason = fields.String(
         allow_none=True,
         validate=validate.OneOf(list(ADVICE)),

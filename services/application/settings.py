@@ -1,7 +1,10 @@
 """Settings of application, read from the environment once."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+
+from marshmallow import validate
 
 from shared.settings import ServiceSettings, read_env, read_service, seal
 
@@ -13,6 +16,7 @@ class Settings:
     service: ServiceSettings
     signing_key_file: Path
     jwks_file: Path
+    evidence_margin: timedelta
 
 
 def read_settings() -> Settings:
@@ -21,8 +25,19 @@ def read_settings() -> Settings:
     service = read_service(env, "application")
     signing_key_file = env.path("APPLICATION_SIGNING_KEY_FILE", description="Key that signs draft tickets (PEM)")
     jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of draft tickets (JWK set)")
+    margin_days = env.int(
+        "EVIDENCE_MARGIN_DAYS",
+        30,
+        validate=validate.Range(1, 180),
+        description="Days that a renewal normally takes: register evidence must outlast them, else no draft is made",
+    )
     seal(env)
-    return Settings(service=service, signing_key_file=signing_key_file, jwks_file=jwks_file)
+    return Settings(
+        service=service,
+        signing_key_file=signing_key_file,
+        jwks_file=jwks_file,
+        evidence_margin=timedelta(days=margin_days),
+    )
 
 
 def read_service_settings() -> ServiceSettings:

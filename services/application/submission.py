@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from services.application import document, eligibility, prices, store, timeline_store
 from services.application.domain import CURRENCY, DEADLINES, Item, ItemState, Renewal, RenewalState, Submit
@@ -18,6 +19,8 @@ from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
 from shared.messaging import outbox
+from shared.security import proofs
+from shared.security.proofs import ProofRefused
 from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.tx import Tx
 from shared.vocabulary import ItemId, Language, Product, RenewalId
@@ -40,10 +43,10 @@ class DraftRenewal:
     language: Language
 
 
-def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller) -> Renewal:
+def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, evidence_margin: timedelta) -> Renewal:
     """Quote the chosen certificates and write the document to sign. Raises NotEligible."""
     chosen = {item.srn: item for item in command.items}
-    subscriptions = _eligible(tx, sorted(chosen), caller)
+    subscriptions = _eligible(tx, sorted(chosen), caller, evidence_margin)
     renewal_id = RenewalId(tx.new_id())
     items = [
         _item(tx, renewal_id, position, subscription, chosen[subscription.srn])
@@ -78,9 +81,12 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller) -> Renewal:
     return renewal
 
 
-def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet) -> Renewal:
+def submit_renewal(
+    tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet, evidence_margin: timedelta
+) -> Renewal:
     """Submit the signed application: check everything again, claim the subscriptions, request the payment.
 
+    The age of the register evidence is the attestation's, which issuance will judge, too.
     Raises RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
     """
     was = store.lock_own_renewal(tx.conn, renewal_id, caller.subscriber_id)
@@ -89,11 +95,11 @@ def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Call
     if was.attestation == attestation:
         return was  # submitted with this same signature; the answer was lost with the database that had its key
     renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
-    _check_attestation(tx, attestation, keys, renewal, caller)
+    caller = _attested(tx, attestation, keys, renewal, caller)
     if renewal.submit_before <= tx.now:
         raise DocumentTooOld("the document is older than a day")
     items = store.find_items(tx.conn, renewal.id)
-    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller))
+    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller, evidence_margin))
     if not store.open_items(tx.conn, renewal.id):
         raise _refusal(items[0].srn, "being-renewed")
     store.save_transition(tx.conn, was, renewal, tx.now)
@@ -119,7 +125,7 @@ def submit_renewal(tx: Tx, renewal_id: RenewalId, attestation: str, caller: Call
     return renewal
 
 
-def _eligible(tx: Tx, srns: Sequence[str], caller: Caller) -> list[Subscription]:
+def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, evidence_margin: timedelta) -> list[Subscription]:
     """Return the caller's subscriptions with these SRNs, locked.
 
     Raises NotEligible for the first that cannot be renewed.
@@ -129,7 +135,13 @@ def _eligible(tx: Tx, srns: Sequence[str], caller: Caller) -> list[Subscription]
     for srn in srns:
         if srn not in found:
             raise NotEligible(srn, "unknown", "Your organisation has no subscription with this SRN.")
-        verdict = eligibility.judge(found[srn], being_renewed=srn in being_renewed, caller=caller, now=tx.now)
+        verdict = eligibility.judge(
+            found[srn],
+            being_renewed=srn in being_renewed,
+            caller=caller,
+            now=tx.now,
+            evidence_margin=evidence_margin,
+        )
         if verdict.reason is not None:
             raise _refusal(srn, verdict.reason)
     return [found[srn] for srn in srns]
@@ -176,10 +188,12 @@ def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription
             raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
 
 
-def _check_attestation(tx: Tx, attestation: str, keys: KeySet, renewal: Renewal, caller: Caller) -> None:
+def _attested(tx: Tx, attestation: str, keys: KeySet, renewal: Renewal, caller: Caller) -> Caller:
+    """Return the caller with the times of verification that the attestation states. Raises WrongAttestation."""
     try:
         claims = verify(attestation, kind=TokenKind.ATTESTATION, keys=keys, now=tx.now, issuer="identity")
-    except TokenRefused as refused:
+        dates = proofs.evidence_dates(attestation)
+    except (TokenRefused, ProofRefused) as refused:
         # Not the caller's access token: signing in again would not help.
         raise WrongAttestation("this is no attestation of identity") from refused
     expected = {
@@ -194,3 +208,8 @@ def _check_attestation(tx: Tx, attestation: str, keys: KeySet, renewal: Renewal,
         raise WrongAttestation("the attestation belongs to another document, signer or subscriber")
     if renewal.ar_id != caller.ar_id:
         raise WrongAttestation("another Authorised Representative made this draft")
+    return replace(
+        caller,
+        organisation_verified_at=dates.organisation_verified_at,
+        authority_verified_at=dates.authority_verified_at,
+    )

@@ -1,15 +1,16 @@
 """Policy for every pod and every Deployment: one function for each rule, which yields the faults."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
 from deploy.kafka.topics import PARTITIONS
 from tests.contract.k8s.reach import selects
-from tests.contract.k8s.rendering import Object, Rendered, container, image, labels, name, pod
+from tests.contract.k8s.rendering import Object, Rendered, container, containers, labels, name, pod
 
 # Its start writes into the image's own folder; only on a laptop.
 WRITES_ITS_ROOT: Final = ("kafka",)
+Rule = Callable[[Rendered], Iterator[str]]
 SCALED: Final = ("web", "feed", "consume", "work")
 LONG_LIVED: Final = ("Deployment", "StatefulSet")
 
@@ -17,33 +18,34 @@ LONG_LIVED: Final = ("Deployment", "StatefulSet")
 def asks_and_is_limited(rendered: Rendered) -> Iterator[str]:
     """Require requests of CPU and memory, and a memory limit; no CPU limit, which slows down a pod that has room."""
     for each in rendered.workloads():
-        resources = container(each).get("resources", {})
-        for kind, what in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
-            if what not in resources.get(kind, {}):
-                yield f"{name(each)}: no {what} in {kind}"
+        for one in containers(each):
+            resources = one.get("resources", {})
+            for kind, what in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
+                if what not in resources.get(kind, {}):
+                    yield f"{name(each)}, {one['name']}: no {what} in {kind}"
 
 
 def is_probed(rendered: Rendered) -> Iterator[str]:
     """Yield what runs for long is asked whether it has started, lives and is ready."""
     for each in rendered.of(*LONG_LIVED):
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            if probe not in container(each):
-                yield f"{name(each)}: no {probe}"
+            yield from (f"{name(each)}, {one['name']}: no {probe}" for one in containers(each) if probe not in one)
 
 
 def has_no_privilege(rendered: Rendered) -> Iterator[str]:
     """Yield pod Security "restricted", said by each pod itself."""
     for each in rendered.workloads():
-        spec, mine = pod(each), container(each).get("securityContext", {})
+        spec = pod(each)
         whole = spec.get("securityContext", {})
         if not whole.get("runAsNonRoot") or not whole.get("runAsUser"):
             yield f"{name(each)}: may be root"
         if whole.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"{name(each)}: may call anything of the kernel"
-        if mine.get("allowPrivilegeEscalation") is not False or mine.get("privileged"):
-            yield f"{name(each)}: may become more than it is"
-        if mine.get("capabilities") != {"drop": ["ALL"]}:
-            yield f"{name(each)}: keeps capabilities"
+        for mine in (one.get("securityContext", {}) for one in containers(each)):
+            if mine.get("allowPrivilegeEscalation") is not False or mine.get("privileged"):
+                yield f"{name(each)}: may become more than it is"
+            if mine.get("capabilities") != {"drop": ["ALL"]}:
+                yield f"{name(each)}: keeps capabilities"
         if any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
             yield f"{name(each)}: shares the node's own"
 
@@ -51,7 +53,7 @@ def has_no_privilege(rendered: Rendered) -> Iterator[str]:
 def has_a_read_only_root(rendered: Rendered) -> Iterator[str]:
     """Require read-only file systems but for named volumes, and a size for those in memory."""
     for each in rendered.workloads():
-        read_only = container(each).get("securityContext", {}).get("readOnlyRootFilesystem")
+        read_only = all(one.get("securityContext", {}).get("readOnlyRootFilesystem") for one in containers(each))
         if not read_only and name(each) not in WRITES_ITS_ROOT:
             yield f"{name(each)}: can write its root"
         for volume in pod(each).get("volumes", ()):
@@ -81,9 +83,9 @@ def has_no_token(rendered: Rendered) -> Iterator[str]:
 def runs_a_named_version(rendered: Rendered) -> Iterator[str]:
     """Yield which image runs is said by tag or digest, and it is not the latest."""
     for each in rendered.workloads():
-        last = image(each).rpartition("/")[2]
-        if last.endswith(":latest") or not ("@sha256:" in last or ":" in last):
-            yield f"{name(each)}: {image(each)}"
+        for last in (str(one["image"]).rpartition("/")[2] for one in containers(each)):
+            if last.endswith(":latest") or not ("@sha256:" in last or ":" in last):
+                yield f"{name(each)}: {last}"
 
 
 def survives_a_drain(rendered: Rendered) -> Iterator[str]:
@@ -193,7 +195,7 @@ def refers_to_what_is_there(rendered: Rendered) -> Iterator[str]:
             claim = volume.get("persistentVolumeClaim")
             named += [("PersistentVolumeClaim", claim["claimName"])] if claim else []
         yield from (f"{name(each)}: no {kind} {wanted}" for kind, wanted in named if (kind, wanted) not in there)
-        mounted = {mount["name"] for mount in container(each).get("volumeMounts", ())}
+        mounted = {mount["name"] for one in containers(each) for mount in one.get("volumeMounts", ())}
         claims = (claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", ()))
         volumes = {*(volume["name"] for volume in spec.get("volumes", ())), *claims}
         if mounted != volumes:

@@ -70,6 +70,11 @@ def container(workload: Object) -> Object:
     return found
 
 
+def containers(workload: Object) -> list[Object]:
+    """Return its container and the sidecars, which Kubernetes lists among those that run first."""
+    return [*pod(workload)["containers"], *pod(workload).get("initContainers", ())]
+
+
 def pod(workload: Object) -> Object:
     """Return the pod's spec."""
     found = workload["spec"]["template"]["spec"]
@@ -121,7 +126,8 @@ def secrets(workload: Object) -> set[str]:
 @cache
 def render(overlay: str) -> Rendered:
     """Return what `kubectl kustomize` makes of it; `traced` is production with a trace collector."""
-    folder = K8S / "overlays" / overlay if overlay in OVERLAYS else Path(__file__).parent / overlay
+    folder = K8S / "overlays" / overlay
+    folder = folder if folder.is_dir() else Path(__file__).parent / overlay
     kubectl = Path(sys.executable).with_name("kubectl")
     command = (str(kubectl), "kustomize", str(folder))
     done = subprocess.run(command, capture_output=True, text=True, check=False)

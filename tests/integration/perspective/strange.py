@@ -14,6 +14,7 @@ import dns.rcode
 import dns.rrset
 from dns.rdatatype import RdataType
 
+from deploy.local.waiting import free_port
 from tests.support.servers import serving
 
 # What is sent for a query: nothing, or bytes. `tcp` says by which road it came.
@@ -138,8 +139,8 @@ class _TCP(socketserver.BaseRequestHandler):
 def strange_server(behaviour: Behaviour) -> Iterator[int]:
     """Serve on the loopback address, by UDP and TCP on one port. Yields the port."""
     with contextlib.ExitStack() as running:
-        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), _UDP)
-        port = int(udp.server_address[1])
+        port = free_port()
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", port), _UDP)
         tcp = socketserver.ThreadingTCPServer(("127.0.0.1", port), _TCP)
         for server in (udp, tcp):
             server.daemon_threads = True

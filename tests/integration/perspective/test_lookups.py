@@ -4,7 +4,7 @@ import pytest
 
 from perspective.observing import Observer
 from shared.pki.observations import Outcome, read_observation
-from tests.integration.perspective import hostile, ordinary
+from tests.integration.perspective import hostile, ordinary, signatures
 from tests.integration.perspective.cases import Case
 
 
@@ -23,6 +23,6 @@ def test_ordinary_zone_is_observed_and_judged(case: Case, observer: Observer) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", hostile.TABLE.parameters())
-def test_hostile_zone_is_observed_and_judged(case: Case, observer: Observer) -> None:
-    check(case, observer)
+@pytest.mark.parametrize("case", [*signatures.TABLE.parameters(), *hostile.TABLE.parameters()])
+def test_hostile_zone_is_observed_and_judged(case: Case, hostile_observer: Observer) -> None:
+    check(case, hostile_observer)

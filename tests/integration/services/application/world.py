@@ -32,6 +32,7 @@ from tests.support.builders import AR
 from tests.support.world import BaseWorld
 
 WWW: Final = "0002310001"
+EVIDENCE_MARGIN: Final = timedelta(days=30)
 WILDCARD: Final = "0002310002"
 MULTI: Final = "0002310003"
 ROWS: Final = (
@@ -66,6 +67,9 @@ class World(BaseWorld):
 
     ar: AR = field(default_factory=AR)
     keys_used: int = 0
+    # Claims of access tokens and of attestations about the times of verification, where a test wants others.
+    signed_in_with: dict[str, Any] = field(default_factory=dict)
+    attested_with: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         key = builders.signing_key("application")
@@ -73,7 +77,7 @@ class World(BaseWorld):
             self.pool,
             builders.key_set("identity"),
             builders.FINGERPRINTS,
-            api.Deps(key=key, jwks={"keys": [key.jwk()]}),
+            api.Deps(key=key, jwks={"keys": [key.jwk()]}, evidence_margin=EVIDENCE_MARGIN),
             clock=self.clock,
         )
         self.http = self.app.test_client()
@@ -95,7 +99,7 @@ class World(BaseWorld):
         return self.http.post(f"/application/v1{path}", headers=headers, json=body)
 
     def _headers(self, ar: AR | None) -> dict[str, str]:
-        return {"Authorization": f"Bearer {(ar or self.ar).access_token(self.now)}"}
+        return {"Authorization": f"Bearer {(ar or self.ar).access_token(self.now, **self.signed_in_with)}"}
 
     def draft(self, *srns: str, ar: AR | None = None, **more: Any) -> Renewal:
         answer = self.post("/renewals", {"items": [{"srn": srn, **more} for srn in srns or (WWW,)]}, ar=ar)
@@ -115,7 +119,7 @@ class World(BaseWorld):
     def submit(
         self, renewal: Renewal, *, ar: AR | None = None, attestation: str | None = None, key: str | None = None
     ) -> TestResponse:
-        given = attestation or (ar or self.ar).attestation(renewal.id, renewal.document, self.now)
+        given = attestation or (ar or self.ar).attestation(renewal.id, renewal.document, self.now, **self.attested_with)
         return self.post(f"/renewals/{renewal.id}/submission", {"attestation": given}, ar=ar, key=key)
 
     def submitted(self, *srns: str) -> Renewal:

@@ -30,7 +30,7 @@ from shared.security.tokens import KeySet, SigningKey, TokenKind, sign
 from shared.vocabulary import ARId, ItemId, RenewalId, SubscriberId
 from shared.web.app import create_app
 from tests.integration.services.payment.sandbox_process import API_KEY, NEW_SECRET, Sandbox
-from tests.support.builders import FINGERPRINTS, signing_key
+from tests.support.builders import FINGERPRINTS, signing_key, verified
 from tests.support.world import BaseWorld
 
 AMOUNT: Final = 250_000
@@ -110,7 +110,8 @@ class World(BaseWorld):
 
     def access(self, **changes: str) -> dict[str, str]:
         """Return the headers of a signed-in AR."""
-        claims = {"sub": "ar-1", "subscriber_id": "sub-1", "certificate_sha256": CERTIFICATE, "role": "ar"} | changes
+        claims = {"sub": "ar-1", "subscriber_id": "sub-1", "certificate_sha256": CERTIFICATE, "role": "ar"}
+        claims |= verified(self.clock()) | changes
         token = sign(claims, kind=TokenKind.ACCESS, key=self.identity_key, now=self.clock(), issuer="identity")
         return {"Authorization": f"Bearer {token}"}
 

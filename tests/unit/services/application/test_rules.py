@@ -21,7 +21,15 @@ from shared.web.auth import Caller
 from tests.support.builders import AR, NOW
 
 ME = AR()
-CALLER = Caller(ar_id=ME.id, subscriber_id=ME.subscriber_id, certificate_sha256=ME.certificate_sha256)
+CALLER = Caller(
+    ar_id=ME.id,
+    subscriber_id=ME.subscriber_id,
+    certificate_sha256=ME.certificate_sha256,
+    organisation_verified_at=NOW,
+    authority_verified_at=NOW,
+)
+MARGIN = timedelta(days=30)
+LAPSED = replace(CALLER, authority_verified_at=NOW - timedelta(days=399))
 SUBSCRIPTION = Subscription(
     srn="0002310001",
     subscriber_id=ME.subscriber_id,
@@ -76,9 +84,45 @@ def test_one_month_before_is_28_to_31_days_earlier(day: date) -> None:
     ],
 )
 def test_reasons_are_given_in_their_order(changes: dict[str, Any], being_renewed: bool, reason: str | None) -> None:
-    verdict = judge(replace(SUBSCRIPTION, **changes), being_renewed=being_renewed, caller=CALLER, now=NOW)
+    for caller, expected in ((CALLER, reason), (LAPSED, reason or "evidence-lapsing")):
+        verdict = judge(
+            replace(SUBSCRIPTION, **changes),
+            being_renewed=being_renewed,
+            caller=caller,
+            now=NOW,
+            evidence_margin=MARGIN,
+        )
+        assert verdict.reason == expected
+        assert verdict.advice == (None if expected is None else ADVICE[expected])
+
+
+OLDEST = NOW - timedelta(days=398) + MARGIN
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("organisation", "authority", "reason"),
+    [
+        (NOW, NOW, None),
+        (OLDEST, OLDEST, None),
+        (OLDEST - SECOND, NOW, "evidence-lapsing"),
+        (NOW, OLDEST - SECOND, "evidence-lapsing"),
+        (NOW - timedelta(days=1000), NOW, "evidence-lapsing"),
+        (None, NOW, "evidence-unknown"),
+        (NOW, None, "evidence-unknown"),
+        (None, None, "evidence-unknown"),
+    ],
+)
+def test_evidence_must_outlast_the_renewal(
+    organisation: datetime | None, authority: datetime | None, reason: str | None
+) -> None:
+    caller = replace(CALLER, organisation_verified_at=organisation, authority_verified_at=authority)
+    verdict = judge(SUBSCRIPTION, being_renewed=False, caller=caller, now=NOW, evidence_margin=MARGIN)
     assert verdict.reason == reason
-    assert verdict.advice == (None if reason is None else ADVICE[reason])
+    if organisation is None or authority is None:
+        assert verdict.evidence_until is None
+    else:
+        assert verdict.evidence_until == min(organisation, authority) + timedelta(days=398)
 
 
 # A certificate that ends on 15 December in Hong Kong: at 00:30 there it is still the 14th in UTC.
@@ -93,7 +137,9 @@ ENDS = datetime(2026, 12, 14, 16, 30, tzinfo=UTC)
     ],
 )
 def test_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, late: bool) -> None:
-    verdict = judge(replace(SUBSCRIPTION, not_after=ENDS), being_renewed=False, caller=CALLER, now=now)
+    caller = replace(CALLER, organisation_verified_at=now, authority_verified_at=now)
+    subscription = replace(SUBSCRIPTION, not_after=ENDS)
+    verdict = judge(subscription, being_renewed=False, caller=caller, now=now, evidence_margin=MARGIN)
     assert verdict.renew_by == date(2026, 11, 15)
     assert verdict.late is late
     assert verdict.reason is None, "late is a warning, not a refusal"
