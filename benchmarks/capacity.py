@@ -29,7 +29,7 @@ MAX_PODS: Final = {"web": 20, "feed": 6, "work": 12, "consume": PARTITIONS, "rel
 # Maximum database connections of a pod of each kind.
 POOL: Final = {"web": 10, "feed": 8}
 LOOPS_POOL: Final = 4
-MAX_CONNECTIONS: Final = 420
+MAX_CONNECTIONS: Final = 440
 DATABASE_GIB: Final = 100
 BROKER_GIB: Final = 500
 KAFKA_DAYS: Final = 30

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from deploy.gateway.rules import BACKENDS
 from deploy.k8s.generated import CLIENT_CAS, service_of
-from deploy.local import pki, stack
+from deploy.local import perspectives, pki, stack
 from deploy.local.ct import logs as transparency_logs
 from deploy.local.ct.logs import LOG_LIST
 from deploy.local.inside import InsideCA
@@ -87,6 +87,9 @@ def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
     for name in (*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)):
         services.issue((name, *hosts), folder / name)
         found[f"{name}-tls"] = _pair(folder / name)
+    perspectives.write(folder / "perspectives", {place.name: 8443 for place in perspectives.PLACES}, now)
+    found["perspectives-ca"] = {"ca.crt": (folder / "perspectives" / "ca.pem").read_bytes()}
+    found["issuance-perspectives-tls"] = _pair(folder / "perspectives" / "issuance")
     for client in ("gateway", DESK):
         issuer = InsideCA.make(client, now=now)
         issuer.issue((client,), folder / client)

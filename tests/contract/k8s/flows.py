@@ -10,7 +10,7 @@ PROCESSES: Final = {
     "application": ("web", "operate", "consume", "relay", "work", "migrate"),
     "payment": ("web", "operate", "consume", "relay", "work", "migrate"),
     "mailing": ("web", "operate", "consume", "relay", "work", "migrate", "print"),
-    "issuance": ("web", "operate", "consume", "relay", "work", "migrate", "feed"),
+    "issuance": ("web", "operate", "consume", "relay", "work", "validate", "migrate", "feed"),
     "portal": ("web",),
     "desk": ("web", "operate", "consume", "work", "migrate"),
 }
@@ -74,6 +74,8 @@ def _production() -> Iterator[Flow]:
     yield Flow("mailing-work", "internet", 465)
     yield Flow("issuance-work", "hsm", 1792)
     yield Flow("issuance-work", "internet", 443)
+    for place in ("internet", "perspective"):
+        yield Flow("issuance-validate", place, 8443)
     for port in (9090, 9091):
         yield Flow("kafka", "kafka", port)
         yield Flow("strimzi", "kafka", port)
@@ -132,6 +134,7 @@ def neighbours(overlay: str) -> list[Peer]:
         *made,
         Peer(name="gateway", namespace="envoy-gateway-system", labels={"ecert-engine": "gateway"}),
         Peer(name="strimzi", namespace="strimzi", labels={"name": "strimzi-cluster-operator"}),
+        Peer(name="perspective", namespace="ecert-perspective", labels={"app.kubernetes.io/name": "perspective"}),
         Peer(name="keda", namespace="keda", labels={"app": "keda-operator"}),
         Peer(name="back-office", namespace="back-office", labels={"reads-issuance-events": "true"}),
         Peer(name="cloudnative-pg", namespace="cnpg-system", labels={"app.kubernetes.io/name": "cloudnative-pg"}),

@@ -179,6 +179,8 @@ def test_files_named_by_variables_are_mounted(rendered: Rendered) -> None:
 # Which processes see a Secret. The environment common to a service's processes is not included.
 ONLY: Final = {
     "issuance-ca-key": {"issuance-work"},
+    "issuance-perspectives-tls": {"issuance-validate"},
+    "perspectives-ca": {"issuance-validate"},
     "issuance-pin-pepper": {"issuance-web", "issuance-work"},
     "mailing-print-key": {"mailing-print"},
     "mailing-print-database": {"mailing-print"},

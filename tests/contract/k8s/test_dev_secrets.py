@@ -72,5 +72,9 @@ def test_no_unrequested_secret_is_made(made: dev_secrets.Secrets) -> None:
 
 def test_second_run_keeps_keys_and_passwords(installation: Installation, made: dev_secrets.Secrets) -> None:
     again = dev_secrets.make(installation, now=NOW)
-    fresh = {"services-ca", *(name for name in made if name.endswith("-tls") and name != "ecert-gateway-tls")}
+    fresh = {
+        "services-ca",
+        "perspectives-ca",
+        *(name for name in made if name.endswith("-tls") and name != "ecert-gateway-tls"),
+    }
     assert {name for name in made if made[name] != again[name]} <= fresh | {"client-crls"}

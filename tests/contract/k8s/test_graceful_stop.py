@@ -5,6 +5,7 @@ from typing import Final
 from deploy.gateway import rules
 from services.identity import crl_sources
 from services.issuance.ca import pkcs11_signer
+from services.issuance.dcv import perspectives
 from services.mailing.settings import _STEPS_OF_A_CONVERSATION
 from services.payment import provider_adapter as provider
 from shared.lifecycle import STALE_AFTER_SECONDS
@@ -26,6 +27,7 @@ MAX_ITERATION_SECONDS: Final = {
     "mailing-work": STATEMENT_SECONDS + _STEPS_OF_A_CONVERSATION * SMTP_TIMEOUT_SECONDS,
     "mailing-print": 2 * STATEMENT_SECONDS,
     "issuance-work": STATEMENT_SECONDS + pkcs11_signer.CALL_TIMEOUT_SECONDS,
+    "issuance-validate": 2 * STATEMENT_SECONDS + perspectives.TOTAL_TIMEOUT,
     "desk-work": STATEMENT_SECONDS,
 }
 
