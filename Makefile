@@ -55,10 +55,10 @@ check: $(READY)  ## formatting, lint, types, language, import contracts
 	  $(BIN)/lint-imports --no-logo
 
 test: $(READY) $(SCHEMAS)  ## every test but slow, nightly, browser and container ones
-	@(PATH="$$PATH:/usr/sbin"; for each in curl softhsm2-util unbound knotd kzonesign; do \
+	@(PATH="$$PATH:/usr/sbin"; for each in certtool curl softhsm2-util unbound knotd kzonesign; do \
 	    command -v $$each >/dev/null || exit 1; done) \
-	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl softhsm2 unbound knot knot-dnssecutils; } \
-	  || echo "curl, softhsm2, unbound or knot is missing: tests that use the feed by curl, a token, or DNS, are left out"
+	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl gnutls-bin softhsm2 unbound knot knot-dnssecutils; } \
+	  || echo "certtool, curl, softhsm2, unbound or knot is missing: tests that need one are left out"
 	@# Two workers keep two cores busy: much of a test's time is waiting for an engine.
 	@started=$$SECONDS; $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder \
 	  -m "not slow and not nightly" $(addprefix --ignore tests/,browser containers); \

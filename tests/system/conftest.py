@@ -16,6 +16,7 @@ from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from tests.system.collector import Collector, collecting
 from tests.system.door import Door
+from tests.system.verification import faults_of_all
 
 STARTUP: Final = Path(__file__).parents[1] / "startup"
 BROKEN: Final = "broken-answers.log"
@@ -39,7 +40,11 @@ def system(collector: Collector) -> Iterator[Target]:
             environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")  # milliseconds
             environment.setenv("PYTHONPATH", str(STARTUP))
             with running(installation, Progress()):
-                yield Target(installation=installation, patience=20)
+                target = Target(installation=installation, patience=20)
+                yield target
+                # Whatever the tests of this run had issued: every certificate and CRL, as relying parties see them.
+                (checked := folder / "verification").mkdir()
+                assert faults_of_all(target, checked) == []
     finally:
         shutil.rmtree(folder)
 
