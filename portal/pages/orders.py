@@ -4,8 +4,6 @@ import uuid
 from typing import Any, Final
 
 import flask
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
@@ -52,23 +50,33 @@ def overview(renewal_id: uuid.UUID, item_id: uuid.UUID) -> Response:
 @signed_in
 def certificate(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
     """Return the certificate and its chain, in PEM."""
-    order, chain = load(renewal_id, item_id), _chain(item_id)
-    return _file(order, chain, "pem", "application/pem-certificate-chain")
+    return _file(renewal_id, item_id, "chain", "pem", "application/pem-certificate-chain")
 
 
 @blp.get("/certificate.p7b")
 @signed_in
 def certificate_p7b(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
     """Return the certificate and its chain in one PKCS#7 file, for Windows."""
-    order, chain = load(renewal_id, item_id), x509.load_pem_x509_certificates(_chain(item_id))
-    return _file(order, pkcs7.serialize_certificates(chain, Encoding.DER), "p7b", "application/x-pkcs7-certificates")
+    return _file(renewal_id, item_id, "pkcs7", "p7b", "application/x-pkcs7-certificates")
 
 
-def _chain(item_id: uuid.UUID) -> bytes:
-    return web.get(f"/issuance/v1/orders/{item_id}/certificate").body
+@blp.get("/certificate.pem")
+@signed_in
+def certificate_pem(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
+    """Return the certificate alone, in PEM."""
+    return _file(renewal_id, item_id, "pem", "pem", "application/x-pem-file")
 
 
-def _file(order: dict[str, Any], content: bytes, kind: str, media_type: str) -> flask.Response:
+@blp.get("/certificate.cer")
+@signed_in
+def certificate_der(renewal_id: uuid.UUID, item_id: uuid.UUID) -> flask.Response:
+    """Return the certificate alone, in DER."""
+    return _file(renewal_id, item_id, "der", "cer", "application/pkix-cert")
+
+
+def _file(renewal_id: uuid.UUID, item_id: uuid.UUID, form: str, kind: str, media_type: str) -> flask.Response:
+    order = load(renewal_id, item_id)
+    content = web.get(f"/issuance/v1/orders/{item_id}/certificate/{form}").body
     headers = {"Content-Disposition": f'attachment; filename="{csr_guides.stem(order)}.{kind}"'}
     return flask.Response(content, headers=headers, content_type=media_type)
 

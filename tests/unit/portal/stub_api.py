@@ -345,7 +345,7 @@ def full_api() -> StubAPI:
             ("POST", f"/issuance/v1/domains/{HOST}/checks"): domain(state="checking"),
             ("POST", "/issuance/v1/csr-checks"): checked(),
             ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),
-            ("GET", f"/issuance/v1/orders/{ITEM}/certificate"): b"-----BEGIN CERTIFICATE-----\n",
+            ("GET", f"/issuance/v1/orders/{ITEM}/certificate/chain"): b"-----BEGIN CERTIFICATE-----\n",
             ("POST", f"/issuance/v1/orders/{ITEM}/acceptance"): CERTIFICATE,
             ("GET", f"/payment/v1/payments/{RENEWAL}"): {
                 "state": "open",

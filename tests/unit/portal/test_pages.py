@@ -5,12 +5,10 @@ from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs7
 from flask import Flask
 
 from portal import languages, messages
 from portal.vendors import TOKEN_VENDORS
-from tests.support.builders import certificate, pem
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
@@ -217,12 +215,25 @@ def test_certificates_file_is_named_after_the_server_and_nothing_else(app: Flask
     assert answer.headers["Content-Disposition"] == 'attachment; filename="wildcard.x.example.hk-R-7KQ2-M8XD-1.pem"'
 
 
-def test_chain_is_also_one_file_for_windows(app: Flask, api: StubAPI) -> None:
-    chain = [certificate("www.example.hk"), certificate("ca.example.hk")]
-    api.answers["GET", f"/issuance/v1/orders/{ITEM}/certificate"] = "".join(map(pem, chain)).encode()
-    answer = signed_in(app).get(f"{ORDER}/certificate.p7b", base_url=PORTAL)
-    assert answer.headers["Content-Disposition"].endswith('.p7b"')
-    assert set(pkcs7.load_der_pkcs7_certificates(answer.data)) == set(chain)
+@pytest.mark.parametrize(
+    ("path", "form", "file", "media_type"),
+    [
+        ("", "chain", ".pem", "application/pem-certificate-chain"),
+        (".p7b", "pkcs7", ".p7b", "application/x-pkcs7-certificates"),
+        (".pem", "pem", ".pem", "application/x-pem-file"),
+        (".cer", "der", ".cer", "application/pkix-cert"),
+    ],
+)
+def test_certificate_is_offered_in_each_form_of_the_api(
+    app: Flask, api: StubAPI, path: str, form: str, file: str, media_type: str
+) -> None:
+    api.answers["GET", f"/issuance/v1/orders/{ITEM}/certificate/{form}"] = b"the file"
+    issued = order(state="issued", certificate=CERTIFICATE)
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [issued]
+    assert f'{ORDER}/certificate{path}"' in signed_in(app).get(ORDER, base_url=PORTAL).text
+    answer = signed_in(app).get(f"{ORDER}/certificate{path}", base_url=PORTAL)
+    assert (answer.data, answer.content_type) == (b"the file", media_type)
+    assert answer.headers["Content-Disposition"].endswith(f'{file}"')
 
 
 def test_unavailable_api_gives_an_error_page(app: Flask, api: StubAPI) -> None:
