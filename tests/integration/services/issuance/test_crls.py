@@ -11,8 +11,10 @@ from cryptography import x509
 from services.issuance import certificate_store, revocation, store, work
 from services.issuance.ca import crl
 from services.issuance.ca.crl import INTERVAL, RevocationReason
+from services.issuance.certificate_store import CRLS
 from services.issuance.issuer import CRLNotClean
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
+from shared.runtime.pruning import prune_batch
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
 from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies
@@ -68,6 +70,38 @@ def test_clock_that_is_behind_dates_no_list_before_the_last(world: World) -> Non
     assert publish(world)
     assert number(world) == 2
     assert latest(world).last_update_utc >= first
+
+
+def test_numbers_rise_when_every_older_crl_is_pruned(world: World) -> None:
+    for _ in range(3):
+        publish(world)
+        world.now += INTERVAL
+    world.now += CRLS.kept_for(world.now.date())
+    assert prune_batch(world.pool, CRLS, clock=world.clock) == 2
+    assert world.rows("SELECT number FROM crls") == [(3,)]
+    publish(world)
+    assert number(world) == 4
+    assert latest(world).last_update_utc == world.now.replace(microsecond=0)
+
+
+def test_processes_that_publish_at_once_give_no_number_twice(world: World) -> None:
+    numbers, times = [], []
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            renewal = world.issued(["www.example.hk"])
+            revoke(world, renewal)
+            for each in [pool.submit(publish, world) for _ in range(4)]:
+                each.result()
+            world.now += timedelta(minutes=1)
+    for der, said, this_update in world.rows("SELECT der, number, this_update FROM crls ORDER BY number"):
+        signed = x509.load_der_x509_crl(der)
+        assert signed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == said
+        numbers.append(said)
+        times.append(this_update)
+    assert len(numbers) >= 5
+    assert numbers == [*range(1, len(numbers) + 1)]
+    assert times == sorted(times)
+    assert len(latest(world)) == 5
 
 
 def test_list_with_a_fault_is_not_signed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
