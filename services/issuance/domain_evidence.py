@@ -111,7 +111,7 @@ def _obstacle(
         return Obstacle(server_name=name, kind="validation", reason=reason)
     if last is None:
         return Obstacle(server_name=name, kind="caa", reason="not-checked")
-    answers = read_answers(last.reports)
+    answers = read_answers(last.reports, (Kind.CAA,))
     if not caa_in_force(last.checked_at, answers, now):
         return Obstacle(server_name=name, kind="caa", reason="not-checked")
     return judge_caa(name, answers, proof.method, now, rules, subscriber_id)

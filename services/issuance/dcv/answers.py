@@ -1,6 +1,6 @@
 """Answers of all perspectives to one inquiry, as they are judged and stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +65,14 @@ def answers_of(primary: str, outcomes: "Mapping[str, Report | Failure]") -> Answ
     )
 
 
-def read_answers(document: Mapping[str, Any]) -> Answers:
-    """Return stored answers."""
+def read_answers(document: Mapping[str, Any], kinds: Collection[Kind] = tuple(Kind)) -> Answers:
+    """Return stored answers, those of these kinds alone."""
     return Answers(
         primary=document["primary"],
         by={
             name: Answer(
                 resolver=each["resolver"],
-                observations=tuple(map(read_observation, each["observations"])),
+                observations=tuple(read_observation(seen) for seen in each["observations"] if seen["kind"] in kinds),
                 failure=each["failure"],
             )
             for name, each in document["by"].items()
