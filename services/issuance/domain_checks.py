@@ -9,8 +9,8 @@ from typing import Final, Protocol
 from prometheus_client import Counter, Histogram
 
 from services.issuance import domain_store
-from services.issuance.dcv import methods
-from services.issuance.dcv.answers import Answers, answers_of
+from services.issuance.dcv import caa, methods
+from services.issuance.dcv.answers import Answers, answers_of, read_answers
 from services.issuance.dcv.perspectives import Failure
 from services.issuance.domain_control import VALUE_LIFE
 from services.issuance.domain_evidence import NOT_CORROBORATED, DomainRules
@@ -27,6 +27,9 @@ LEASE: Final = timedelta(seconds=60)
 METHODS: Final = (("7", (Kind.TXT, Kind.CNAME)), ("18", (Kind.FILE,)))
 
 CHECKED: Final = Counter("issuance_domain_checks_total", "Checks of domains", ["outcome"])
+ANSWERED: Final = Counter(
+    "issuance_perspective_answers_total", "Answers of the perspectives to inquiries", ["perspective", "outcome"]
+)
 SECONDS: Final = Histogram(
     "issuance_domain_check_seconds",
     "Time in which all perspectives answered",
@@ -62,13 +65,21 @@ def check_next(pool: Pool, deps: CheckDeps, *, clock: Clock = utc_now) -> bool:
             attempt_id = uuid.uuid4()
             outcomes = deps.perspectives.observe(questions(control), attempt_id)
         answers = answers_of(deps.perspectives.primary, outcomes)
+        for name, answer in answers.by.items():
+            ANSWERED.labels(name, "failure" if answer.failure else "report").inc()
         with transaction(pool, clock=clock) as tx:
             check = _judged(control, answers, attempt_id, tx.now, deps.rules)
             _record(tx, control, check)
         with transaction(pool, clock=clock) as tx:
             domain_store.wake_orders(tx.conn, control.subscriber_id, tx.now)
-    CHECKED.labels("proved" if check.method else "not-proved").inc()
+    CHECKED.labels(_outcome(check)).inc()
     return True
+
+
+def _outcome(check: DomainCheck) -> str:
+    if check.method:
+        return "proved"
+    return NOT_CORROBORATED if check.reason == NOT_CORROBORATED else "not-proved"
 
 
 def _claim(tx: Tx) -> DomainControl | None:
@@ -142,6 +153,12 @@ def _why_not(answers: Answers) -> str:
     return "record-missing"
 
 
+def _iodef(check: DomainCheck) -> list[str]:
+    """Return where the domain wants refusals by CAA reported (RFC 8659, 4.4): noted for a person, nothing is sent."""
+    observation = read_answers(check.reports, (Kind.CAA,)).seen(Kind.CAA)
+    return [] if observation is None else list(caa.iodef(observation))
+
+
 def _record(tx: Tx, control: DomainControl, check: DomainCheck) -> None:
     domain_store.add_check(tx.conn, check)
     domain_store.save_checked(tx.conn, control)
@@ -156,5 +173,6 @@ def _record(tx: Tx, control: DomainControl, check: DomainCheck) -> None:
             "method": f"3.2.2.4.{check.method}" if check.method else None,
             "reason": check.reason,
             "quorum": check.quorum,
+            "iodef": _iodef(check),
         },
     )

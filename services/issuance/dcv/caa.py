@@ -93,11 +93,11 @@ def decide(
         return Decision(permitted=True)
     applicant = _Applicant(issuer_domains=issuer_domains, accounts=accounts, label=f"ca-tbr-{method}")
     fault = _fault(observation.records, name.startswith("*."), applicant)
-    iodef = tuple(_iodef(observation.records))
+    addresses = iodef(observation)
     if fault is None:
-        return Decision(permitted=True, iodef=iodef)
+        return Decision(permitted=True, iodef=addresses)
     reason, record = fault
-    return Decision(permitted=False, reason=reason, record=_shown(record, observation), iodef=iodef)
+    return Decision(permitted=False, reason=reason, record=_shown(record, observation), iodef=addresses)
 
 
 def _fault(records: Collection[CAARecord], wildcard: bool, applicant: _Applicant) -> tuple[CAAReason, CAARecord] | None:
@@ -171,16 +171,16 @@ def _parameter(text: str) -> tuple[str, str]:
     return tag.lower(), value
 
 
-def _iodef(records: Iterable[CAARecord]) -> list[str]:
-    """Return the first addresses for reports that have a form we can use."""
+def iodef(observation: Observation) -> tuple[str, ...]:
+    """Return the first addresses for reports that have a form we can use (RFC 8659, 4.4)."""
     usable = (
         record.value
-        for record in _tagged(records, _IODEF)
+        for record in _tagged(observation.records, _IODEF)
         if record.value.lower().startswith(_IODEF_SCHEMES)
         and len(record.value) <= _MAX_IODEF_LENGTH
         and not re.search(r"[\s\\]", record.value)
     )
-    return [address for _, address in zip(range(_MAX_IODEF), usable, strict=False)]
+    return tuple(address for _, address in zip(range(_MAX_IODEF), usable, strict=False))
 
 
 def _shown(record: CAARecord, observation: Observation) -> str:
