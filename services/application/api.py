@@ -245,10 +245,15 @@ def _own(conn: Conn, renewal_id: uuid.UUID, caller: Caller) -> Renewal:
 
 
 def _shown(conn: Conn, renewal: Renewal) -> dict[str, Any]:
+    deadline = store.find_deadline(conn, renewal.id)
+    waits_until = deadline if renewal.state is RenewalState.AWAITING_CSRS else None
     return vars(renewal) | {
         "submit_before": renewal.submit_before,
-        "deadline": store.find_deadline(conn, renewal.id),
-        "items": store.find_items(conn, renewal.id),
+        "deadline": deadline,
+        "items": [
+            vars(item) | {"waits_until": waits_until if item.obstacles else None}
+            for item in store.find_items(conn, renewal.id)
+        ],
         "refunds": store.find_refunds(conn, renewal.id),
         "timeline": timeline_store.find_timeline(conn, renewal.id),
     }

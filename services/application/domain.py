@@ -9,14 +9,17 @@ from typing import Final
 
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
+from shared.events.application import ToldObstacle
 from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
     CertificateIssued,
     CSRReceived,
+    IssuanceDelayed,
     IssuanceRefused,
     IssuanceWithheld,
+    Obstacle,
     OrderOpened,
 )
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
@@ -169,6 +172,8 @@ ITEM_TRANSITIONS: Final[Mapping[tuple[ItemState, type[Event]], ItemState]] = {
     (_I.ORDERED, CSRReceived): _I.CSR_RECEIVED,
     # The earlier CSR was discarded, and this is another one.
     (_I.CSR_RECEIVED, CSRReceived): _I.CSR_RECEIVED,
+    # The certificate waits, or waits for something else than before.
+    (_I.CSR_RECEIVED, IssuanceDelayed): _I.CSR_RECEIVED,
     (_I.CSR_RECEIVED, CertificateIssued): _I.ISSUED,
     (_I.ORDERED, IssuanceRefused): _I.REFUSED,
     (_I.CSR_RECEIVED, IssuanceRefused): _I.REFUSED,
@@ -199,7 +204,10 @@ CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A certificate that is renewed. Amounts in minor units."""
+    """A certificate that is renewed. Amounts in minor units.
+
+    `obstacles` are what its certificate waits for at present, `told` those of which its AR was ever told.
+    """
 
     id: ItemId
     renewal_id: RenewalId
@@ -213,14 +221,19 @@ class Item:
     amount_minor: int
     state: ItemState
     serial: str | None = None
+    obstacles: tuple[Obstacle, ...] = ()
+    told: tuple[ToldObstacle, ...] = ()
 
     def after(self, event: Event) -> "Item":
-        """Return the item after an event. Raises Ignored if the event changes nothing any more, or Contradiction."""
+        """Return the item after an event; obstacles were those of the state before.
+
+        Raises Ignored if the event changes nothing any more, or Contradiction.
+        """
         if (self.state, type(event)) in CONTRADICTIONS:
             raise Contradiction(f"item {self.id} is {self.state}")
         if (state := ITEM_TRANSITIONS.get((self.state, type(event)))) is None:
             raise Ignored(f"item is {self.state}")
-        return replace(self, state=state)
+        return replace(self, state=state, obstacles=())
 
     @property
     def got_certificate(self) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.application import store, timeline_store
+from services.application import delays, store, timeline_store
 from services.application.csr_requests import ask_for_csrs
 from services.application.domain import (
     AllRefused,
@@ -33,6 +33,7 @@ from shared.events.issuance import (
     CertificateIssued,
     CertificateRevoked,
     CSRReceived,
+    IssuanceDelayed,
     IssuanceRefused,
     IssuanceWithheld,
     OrderOpened,
@@ -153,6 +154,7 @@ def on_cancellation_declined(tx: Tx, event: CancellationDeclined) -> None:
     renewal = was.after_event(event, tx.now)
     store.save_transition(tx.conn, was, renewal, tx.now)
     timeline_store.add_event(tx, renewal.id, TimelineEvent.CANCELLATION_DECLINED)
+    delays.tell_again(tx, renewal)
     complete(tx, renewal)
 
 
@@ -164,6 +166,12 @@ def on_order_opened(tx: Tx, event: OrderOpened) -> None:
 def on_csr_received(tx: Tx, event: CSRReceived) -> None:
     """Record that the item has a CSR."""
     _save_item(tx, event, TimelineEvent.CSR_RECEIVED)
+
+
+def on_issuance_delayed(tx: Tx, event: IssuanceDelayed) -> None:
+    """Record what the item's certificate waits for, and tell the AR what they can do; the deadline stays."""
+    renewal, item = _lock_item(tx, event, event.item_id)
+    delays.record_delay(tx, renewal, item, event)
 
 
 def on_certificate_accepted(tx: Tx, event: CertificateAccepted) -> None:
@@ -304,6 +312,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         on(PINReissued, on_pin_reissued),
         on(OrderOpened, on_order_opened),
         on(CSRReceived, on_csr_received),
+        on(IssuanceDelayed, on_issuance_delayed),
         on(CertificateIssued, on_certificate_issued),
         on(IssuanceRefused, on_issuance_refused),
         on(IssuanceWithheld, on_issuance_withheld),

@@ -18,7 +18,7 @@ from typing import Final
 from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
-from services.application import document, store, timeline_store
+from services.application import delays, document, store, timeline_store
 from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState
 from services.application.refusals import NotRebuilt
 from services.application.timeline import Details, TimelineEvent
@@ -28,6 +28,7 @@ from shared.db import Pool
 from shared.errors import Refused
 from shared.events.application import (
     CancellationRequested,
+    CertificateDelayed,
     CheckoutClosureRequested,
     ClosureReason,
     CSRRequested,
@@ -123,12 +124,23 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
     rebuilt = _Rebuilt(renewal=was or draft(tx, renewal_id, facts))
     for fact in facts:
         _follow(rebuilt, fact, facts)
+    for fact in facts:
+        if isinstance(fact.event, CertificateDelayed):
+            _know(tx, fact.event)
     refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in rebuilt.refunds]
     if rebuilt.renewal == was and not any(refunded):
         return
     _save(tx, rebuilt)
     details: dict[str, audit.Detail] = {"state": str(rebuilt.renewal.state), "events": len(facts)}
     audit.record(tx, actor=actor, action="renewal-rebuilt", subject=str(renewal_id), details=details)
+
+
+def _know(tx: Tx, event: CertificateDelayed) -> None:
+    """Record that the AR was told, so that the delay, read again, is not announced again."""
+    item = store.find_item(tx.conn, event.item_id)
+    if item is None:
+        raise NotRebuilt("an item that was delayed is not in its document")
+    store.save_item(tx.conn, delays.knowing(item, event.obstacles))
 
 
 def draft(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact]) -> Renewal:
@@ -248,4 +260,4 @@ def _withhold(tx: Tx, renewal: Renewal) -> None:
     refunded = {refund.item_id for refund in store.find_refunds(tx.conn, renewal.id)}
     for item in store.find_items(tx.conn, renewal.id):
         if not item.ended and item.id not in refunded:
-            store.save_item(tx.conn, replace(item, state=ItemState.WITHHELD))
+            store.save_item(tx.conn, replace(item, state=ItemState.WITHHELD, obstacles=()))

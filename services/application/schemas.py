@@ -86,6 +86,17 @@ class EligibleSchema(Schema):
     renewal_id = fields.UUID(allow_none=True, metadata={"description": "The renewal under way, if there is one"})
 
 
+class ObstacleSchema(Schema):
+    """An obstacle between a CSR and its certificate, for one server name."""
+
+    server_name = fields.String(required=True)
+    kind = fields.String(
+        required=True, metadata={"description": "`validation` (of the domain), `caa` or `evidence` (of the subscriber)"}
+    )
+    reason = fields.String(required=True, metadata={"description": "Why, as a code, such as `record-missing`"})
+    record = fields.String(allow_none=True, metadata={"description": "The CAA record that forbids the certificate"})
+
+
 class ItemSchema(Schema):
     """A certificate of a renewal."""
 
@@ -98,6 +109,13 @@ class ItemSchema(Schema):
     amount_minor = fields.Integer(required=True)
     state = fields.Enum(ItemState, by_value=True, required=True)
     serial = fields.String(allow_none=True)
+    obstacles = fields.List(
+        fields.Nested(ObstacleSchema), required=True, metadata={"description": "What the certificate waits for now"}
+    )
+    waits_until = fields.AwareDateTime(
+        allow_none=True,
+        metadata={"description": "Until when the obstacles can be removed; null while there are none"},
+    )
 
 
 class RefundSchema(Schema):
@@ -133,6 +151,12 @@ class TimelineSchema(Schema):
     )
     reason = fields.String(
         attribute="details.reason", allow_none=True, metadata={"description": "Why, as a code, such as `not-paid`"}
+    )
+    server_names = fields.List(
+        fields.String(),
+        attribute="details.server_names",
+        allow_none=True,
+        metadata={"description": "Of a delay: those whose obstacles the certificate waits for"},
     )
 
 

@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
+from psycopg.types.json import Jsonb
 
 from services.application.domain import DEADLINES, EndReason, Item, ItemState, Refund, Renewal, RenewalState
 from services.application.subscription import Subscription
 from shared.db import Conn
+from shared.events.application import ToldObstacle
+from shared.events.issuance import Obstacle
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
 
@@ -28,7 +31,7 @@ _RENEWAL: Final = (
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
-    "amount_minor, state, serial"
+    "amount_minor, state, serial, obstacles, told"
 )
 
 
@@ -62,8 +65,23 @@ def _renewal(language: str, state: str, ending: str | None, **rest: Any) -> Rene
     )
 
 
-def _item(product: str, server_names: list[str], state: str, **rest: Any) -> Item:
-    return Item(product=Product(product), server_names=tuple(server_names), state=ItemState(state), **rest)
+def _item(
+    *,
+    product: str,
+    server_names: list[str],
+    state: str,
+    obstacles: list[dict[str, Any]],
+    told: list[dict[str, Any]],
+    **rest: Any,
+) -> Item:
+    return Item(
+        product=Product(product),
+        server_names=tuple(server_names),
+        state=ItemState(state),
+        obstacles=tuple(Obstacle(**each) for each in obstacles),
+        told=tuple(ToldObstacle(**each) for each in told),
+        **rest,
+    )
 
 
 def find_subscriptions(conn: Conn, subscriber_id: SubscriberId) -> list[tuple[Subscription, RenewalId | None]]:
@@ -212,8 +230,11 @@ def find_item(conn: Conn, item_id: ItemId) -> Item | None:
 
 
 def save_item(conn: Conn, item: Item) -> None:
-    """Store an item's state and the serial number of its certificate."""
-    conn.execute("UPDATE items SET state = %s, serial = %s WHERE id = %s", (item.state, item.serial, item.id))
+    """Store an item's state, its obstacles, and the serial number of its certificate."""
+    conn.execute(
+        "UPDATE items SET state = %s, serial = %s, obstacles = %s, told = %s WHERE id = %s",
+        (item.state, item.serial, Jsonb([*map(vars, item.obstacles)]), Jsonb([*map(vars, item.told)]), item.id),
+    )
 
 
 def set_timer(conn: Conn, renewal_id: RenewalId, state: RenewalState, due_at: datetime) -> None:

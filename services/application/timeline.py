@@ -21,6 +21,7 @@ class TimelineEvent(StrEnum):
     PIN_ENVELOPE_RETURNED = "pin-envelope-returned"
     PIN_REISSUED = "pin-reissued"
     CSR_RECEIVED = "csr-received"
+    ISSUANCE_DELAYED = "issuance-delayed"
     CERTIFICATE_ISSUED = "certificate-issued"
     CERTIFICATE_ACCEPTED = "certificate-accepted"
     CERTIFICATE_REVOKED = "certificate-revoked"
@@ -41,7 +42,9 @@ class TimelineEvent(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """Facts of a timeline event: those of a posted letter, a certificate, a refund, an e-mail, or a reason (slug)."""
+    """Facts of a timeline event: those of a posted letter, a certificate, a refund, an e-mail, a delay, or a reason
+    (slug).
+    """
 
     server_name: str | None = None
     registered_number: str | None = None
@@ -49,11 +52,13 @@ class Details:
     amount_minor: int | None = None
     template: str | None = None
     reason: str | None = None
+    server_names: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str | None:
         """The same facts as one text, for readers of `detail`."""
-        return " ".join(str(fact) for fact in vars(self).values() if fact is not None) or None
+        facts = [", ".join(fact) if isinstance(fact, tuple) else str(fact) for fact in vars(self).values() if fact]
+        return " ".join(facts) or None
 
 
 NO_DETAILS: Final = Details()

@@ -23,16 +23,25 @@ def add_event(
     announced = tx.now if tx.event is None else tx.event.time
     tx.conn.execute(
         """INSERT INTO timeline (renewal_id, time, event, item_id, detail, server_name, registered_number, serial,
-                                 amount_minor, template, reason)
+                                 amount_minor, template, reason, server_names)
            VALUES (%(renewal_id)s, %(time)s, %(event)s, %(item_id)s, %(detail)s, %(server_name)s,
-                   %(registered_number)s, %(serial)s, %(amount_minor)s, %(template)s, %(reason)s)""",
+                   %(registered_number)s, %(serial)s, %(amount_minor)s, %(template)s, %(reason)s, %(server_names)s)""",
         {"renewal_id": renewal_id, "time": at or announced, "event": event, "item_id": item_id, "detail": details.text}
-        | vars(details),
+        | vars(details)
+        | {"server_names": None if details.server_names is None else list(details.server_names)},
     )
 
 
-def _entry(time: datetime, event: str, item_id: ItemId | None, detail: str | None, **facts: Any) -> TimelineEntry:
-    details = Details(**facts)
+def _entry(
+    *,
+    time: datetime,
+    event: str,
+    item_id: ItemId | None,
+    detail: str | None,
+    server_names: list[str] | None,
+    **facts: Any,
+) -> TimelineEntry:
+    details = Details(server_names=None if server_names is None else tuple(server_names), **facts)
     if detail is not None and details == Details():
         details = read_text(event, detail)
     return TimelineEntry(time=time, event=event, item_id=item_id, detail=detail, details=details)
@@ -43,7 +52,7 @@ def find_timeline(conn: Conn, renewal_id: RenewalId) -> list[TimelineEntry]:
     with conn.cursor(row_factory=kwargs_row(_entry)) as cursor:
         return cursor.execute(
             """SELECT time, event, item_id, detail, server_name, registered_number, serial, amount_minor, template,
-                   reason
+                   reason, server_names
                FROM timeline WHERE renewal_id = %s ORDER BY time, id""",
             (renewal_id,),
         ).fetchall()

@@ -3,7 +3,9 @@
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from shared.events.base import Event, Topic
 from shared.vocabulary import ARId, ItemId, Language, SubscriberId, UTCTime
@@ -99,6 +101,30 @@ class RenewalCancelled(Event):
     reason: str
     document: str | None = None
     attestation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldObstacle:
+    """An obstacle as its AR is told of it: that of IssuanceDelayed, without the CAA record, a stranger's text."""
+
+    server_name: str
+    kind: str
+    reason: Annotated[str, Meta(description="Why, as a short word; a reader takes words it does not know")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateDelayed(Event):
+    """A certificate waits for what its AR can do; `obstacles` are all there are, at least one of them is new.
+
+    Issuance looks again by itself. The renewal waits `until` this time, and what has no certificate then is refunded.
+    """
+
+    TYPE: ClassVar[str] = "hk.ecert.application.certificate-delayed.v1"
+    TOPIC: ClassVar[Topic] = Topic.APPLICATION
+
+    item_id: ItemId
+    obstacles: tuple[ToldObstacle, ...]
+    until: UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,28 @@ def receive_csrs(world: World, renewal: Renewal) -> None:
     deliver(world, *(world.csr_received(renewal, n) for n in range(len(renewal.items))))
 
 
+def delay(world: World, renewal: Renewal) -> None:
+    receive_csrs(world, renewal)
+    deliver(
+        world,
+        world.delayed(renewal, "record-missing"),
+        world.delayed(renewal, "another-value", "perspective-busy"),
+        world.delayed(renewal, "dns-timeout", position=1),
+    )
+
+
+def delay_and_issue(world: World, renewal: Renewal) -> None:
+    delay(world, renewal)
+    deliver(world, *(world.issued(renewal, n) for n in range(len(renewal.items))))
+
+
+def delay_and_cancel(world: World, renewal: Renewal) -> None:
+    delay(world, renewal)
+    cancel(world, renewal)
+    deliver(world, world.withheld(renewal))
+    refund_all(world, renewal)
+
+
 def issue(world: World, renewal: Renewal) -> None:
     receive_csrs(world, renewal)
     deliver(world, *(world.issued(renewal, n) for n in range(len(renewal.items))))
@@ -133,6 +155,9 @@ COURSES: Final[Sequence[Course]] = (
     pay,
     open_orders,
     receive_csrs,
+    delay,
+    delay_and_issue,
+    delay_and_cancel,
     issue,
     refuse_one,
     refuse_one_and_cancel,
@@ -158,7 +183,8 @@ def subscriptions(courses: Sequence[Course]) -> list[tuple[str, str]]:
 def shown_to_ar(world: World, renewal: Renewal) -> dict[str, Any]:
     """Return the AR's view, without the steps that change nothing once the renewal has ended."""
     shown = world.shown(renewal)
-    missed = {"cancellation-declined"} | ({"order-opened", "csr-received"} if shown["state"] == "cancelled" else set())
+    after_the_end = {"order-opened", "csr-received", "issuance-delayed"}
+    missed = {"cancellation-declined"} | (after_the_end if shown["state"] == "cancelled" else set())
     steps = [step for step in shown.pop("timeline") if step["event"] not in missed]
     return shown | {"steps": sorted(steps, key=lambda step: (step["time"], step["event"], str(step["item_id"])))}
 

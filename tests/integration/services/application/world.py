@@ -18,8 +18,10 @@ from shared.events.issuance import (
     CancellationDeclined,
     CertificateIssued,
     CSRReceived,
+    IssuanceDelayed,
     IssuanceRefused,
     IssuanceWithheld,
+    Obstacle,
 )
 from shared.events.payment import PaymentCaptured, PaymentExpired, PaymentRefunded
 from shared.messaging.applier import Applier
@@ -151,6 +153,17 @@ class World(BaseWorld):
             csr_sha256="c5" * 32,
             spki_sha256="5b" * 32,
             key_kind="rsa-2048",
+        )
+
+    def delayed(
+        self, renewal: Renewal, *reasons: str, position: int = 0, kind: str = "validation", record: str | None = None
+    ) -> IssuanceDelayed:
+        """Return issuance's delay of an item, by an obstacle of each reason for its first server name."""
+        name = renewal.items[position]["server_names"][0]
+        return IssuanceDelayed(
+            renewal_id=renewal.id,
+            item_id=renewal.item_id(position),
+            obstacles=tuple(Obstacle(server_name=name, kind=kind, reason=reason, record=record) for reason in reasons),
         )
 
     def opened(self, renewal: Renewal, position: int = 0) -> Event:

@@ -38,8 +38,10 @@ from shared.events.issuance import (
     CertificateAccepted,
     CertificateIssued,
     CSRReceived,
+    IssuanceDelayed,
     IssuanceRefused,
     IssuanceWithheld,
+    Obstacle,
     OrderOpened,
 )
 from shared.events.payment import PaymentCaptured, PaymentDeclined, PaymentExpired
@@ -49,7 +51,10 @@ from tests.support.builders import AR, NOW
 S, T = RenewalState, ItemState
 COMMANDS: tuple[Trigger, ...] = (Submit, Cancel, Deadline, Hold, Release, ItemsEnded, AllRefused)
 EVENTS = (PaymentCaptured, PaymentDeclined, PaymentExpired, IssuanceWithheld, CancellationDeclined)
-ITEM_EVENTS = (OrderOpened, CSRReceived, CertificateIssued, IssuanceRefused, CertificateAccepted, IssuanceWithheld)
+ITEM_EVENTS = (
+    *(OrderOpened, CSRReceived, IssuanceDelayed, CertificateIssued),
+    *(IssuanceRefused, CertificateAccepted, IssuanceWithheld),
+)
 RENEWAL_ID = RenewalId(uuid.UUID(int=1))
 
 # Written a second time by hand: a slip in the table shall not pass as its own proof.
@@ -192,6 +197,12 @@ def test_event_moves_an_item_along_its_edge_or_is_ignored_or_contradicts(state: 
         return
     with pytest.raises(Contradiction if (state, kind) in CONTRADICTIONS else Ignored):
         item(state).after(event(kind))
+
+
+def test_every_event_of_an_item_clears_its_obstacles() -> None:
+    obstacle = Obstacle(server_name="www.example.hk", kind="validation", reason="record-missing")
+    for state, kind in ITEM_TRANSITIONS:
+        assert replace(item(state), obstacles=(obstacle,)).after(event(kind)).obstacles == ()
 
 
 def test_no_pair_is_both_an_edge_and_a_contradiction() -> None:
