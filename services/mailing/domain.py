@@ -24,6 +24,7 @@ class Template(StrEnum):
     """Templates of e-mails: each is a folder."""
 
     CSR_REQUEST = "csr-request"
+    CERTIFICATE_DELAYED = "certificate-delayed"
     ITEM_REFUSED = "item-refused"
     RENEWAL_COMPLETED = "renewal-completed"
     RENEWAL_CANCELLED = "renewal-cancelled"
@@ -31,10 +32,14 @@ class Template(StrEnum):
 
 
 # E-mails that a renewal's end without a certificate makes pointless; those about its end and its refund are sent.
-VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.ITEM_REFUSED})
+VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.CERTIFICATE_DELAYED, Template.ITEM_REFUSED})
 
-# Delay before an item's refusal is mailed: if it was the last item, the e-mail at the renewal's end covers it.
-REFUSAL_MAIL_DELAY: Final = timedelta(minutes=1)
+# Time before an e-mail is due that a later one may replace. If the refused item was the last one, the e-mail at the
+# renewal's end covers it. An AR who has just submitted a CSR often removes one obstacle after another.
+MAIL_DELAYS: Final[Mapping[Template, timedelta]] = {
+    Template.ITEM_REFUSED: timedelta(minutes=1),
+    Template.CERTIFICATE_DELAYED: timedelta(minutes=5),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +104,15 @@ class MailState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """An e-mail to one recipient; at most one for each template, renewal (or item) and recipient."""
+    """An e-mail to one recipient; at most one for each template, renewal (or item), recipient and occasion.
+
+    `occasion` distinguishes what may be mailed more than once: it is derived from what the e-mail says.
+    """
 
     id: uuid.UUID
     renewal_id: RenewalId
     item_id: ItemId | None = None
+    occasion: uuid.UUID | None = None
     template: Template
     language: Language
     recipient_name: str
@@ -175,11 +184,17 @@ class Mailer(Protocol):
 
 
 def message_id(
-    renewal_id: RenewalId, template: Template, address: str, domain: str, item_id: ItemId | None = None
+    renewal_id: RenewalId,
+    template: Template,
+    address: str,
+    domain: str,
+    item_id: ItemId | None = None,
+    occasion: uuid.UUID | None = None,
 ) -> str:
     """Return the Message-ID of this e-mail; always the same for the same e-mail."""
     about = renewal_id if item_id is None else item_id
-    digest = hashlib.sha256(f"{about}\n{template}\n{address}".encode()).hexdigest()
+    parts = [about, template, address, *([] if occasion is None else [occasion])]
+    digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
     return f"<{digest[:40]}@{domain}>"
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Final
 from services.mailing import envelope_store, store
 from services.mailing.domain import (
     HONG_KONG,
-    REFUSAL_MAIL_DELAY,
+    MAIL_DELAYS,
     VOID_AFTER_CANCELLATION,
     Contact,
     Item,
@@ -22,13 +23,14 @@ from services.mailing.domain import (
     message_id,
     one_line,
 )
-from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable
+from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable, ServerNameUnknown
 from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
-from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
+from shared.events.application import CertificateDelayed, CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
+from shared.pki.names import certificate_names
 from shared.security import proofs
 from shared.security.proofs import Attested, DocumentItem, ProofKeys
 from shared.tx import Tx
@@ -98,6 +100,34 @@ def _item(item: DocumentItem) -> Item:
     )
 
 
+def on_certificate_delayed(tx: Tx, event: CertificateDelayed, *, post: Post) -> None:
+    """Queue the e-mail that says what an item's certificate waits for, in place of an earlier one not sent yet.
+
+    Raises ContactUnknown or ServerNameUnknown, which hold the event: no text of an intruder in application is mailed.
+    """
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal.cancelled_at is not None:
+        raise Ignored("the renewal is cancelled")
+    if renewal.contact is None:
+        raise ContactUnknown("a certificate is delayed without a request for its CSR")
+    (item,) = _find(renewal.contact, [event.item_id])
+    missing = _missing(item, event)
+    content = {
+        "items": [_shown(item)],
+        "missing": missing,
+        "until": event.until.astimezone(HONG_KONG).date().isoformat(),
+    }
+    occasion = effect_id("delay", event.item_id, *[part for each in missing for part in each.values()])
+    _queue(tx, event.renewal_id, renewal.contact, post, Template.CERTIFICATE_DELAYED, content, event.item_id, occasion)
+
+
+def _missing(item: Item, event: CertificateDelayed) -> list[dict[str, str]]:
+    """Return the obstacles, with the server names of the item's own certificate. Raises ServerNameUnknown."""
+    if not {each.server_name for each in event.obstacles} <= {"", *certificate_names(item.server_names)}:
+        raise ServerNameUnknown("an obstacle of another certificate's server name")
+    return [{"server_name": each.server_name, "kind": each.kind, "reason": each.reason} for each in event.obstacles]
+
+
 def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
     """Record a refund. For a refused item the AR is mailed at once, for a whole renewal by the e-mail at its end.
 
@@ -124,6 +154,7 @@ def on_renewal_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None
     if contact is None:
         raise ContactUnknown("the renewal completed without a request for its CSRs")
     refunds: Sequence[Refund] = ()
+    store.drop_queued_mails(tx.conn, event.renewal_id, [Template.CERTIFICATE_DELAYED], tx.now)
     if event.refused:
         refunds = store.find_refunds(tx.conn, event.renewal_id)
         store.drop_queued_mails(tx.conn, event.renewal_id, [Template.ITEM_REFUSED], tx.now)
@@ -191,16 +222,19 @@ def _queue(
     template: Template,
     content: Content,
     item_id: ItemId | None = None,
+    occasion: uuid.UUID | None = None,
 ) -> None:
+    address = contact.recipient_address
     mail = Mail(
-        id=effect_id("mail", renewal_id, item_id, template, contact.recipient_address),
+        id=effect_id("mail", renewal_id, item_id, template, address, *([] if occasion is None else [occasion])),
         renewal_id=renewal_id,
         item_id=item_id,
+        occasion=occasion,
         template=template,
         language=contact.language,
         recipient_name=contact.recipient_name,
-        recipient_address=contact.recipient_address,
-        message_id=message_id(renewal_id, template, contact.recipient_address, post.domain, item_id),
+        recipient_address=address,
+        message_id=message_id(renewal_id, template, address, post.domain, item_id, occasion),
         content={
             "reference": contact.reference,
             "subscriber": contact.subscriber,
@@ -209,11 +243,11 @@ def _queue(
         },
         traceparent=tx.traceparent,
     )
-    wait = REFUSAL_MAIL_DELAY if template is Template.ITEM_REFUSED else timedelta()
-    if store.add_mail(tx.conn, mail, tx.now, tx.now + wait):
-        audit.record(
-            tx, actor=ACTOR, action="mail-queued", subject=str(renewal_id), details={"template": template.value}
-        )
+    if not store.add_mail(tx.conn, mail, tx.now, tx.now + MAIL_DELAYS.get(template, timedelta())):
+        return
+    if occasion is not None:
+        store.drop_earlier_mails(tx.conn, mail, tx.now)
+    audit.record(tx, actor=ACTOR, action="mail-queued", subject=str(renewal_id), details={"template": template.value})
 
 
 def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
@@ -281,6 +315,7 @@ def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Return mailing's subscriptions."""
     return (
         on(CSRRequested, partial(on_csr_requested, keys=keys, post=post)),
+        on(CertificateDelayed, partial(on_certificate_delayed, post=post)),
         on(RefundDue, partial(on_refund_due, post=post)),
         on(RenewalCompleted, partial(on_renewal_completed, post=post)),
         on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),

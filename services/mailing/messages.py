@@ -111,5 +111,6 @@ def _press(wording: Wording, form: str) -> Environment:
         "product": wording.product,
         "ending": wording.ending,
         "cause": wording.cause,
+        "obstacle": wording.obstacle,
     }
     return press

@@ -49,6 +49,12 @@ class ContactUnknown(Refused):
     reason = "contact-unknown"
 
 
+class ServerNameUnknown(Refused):
+    """The event names a server that the item's certificate is not for: no e-mail carries such a text."""
+
+    reason = "server-name-unknown"
+
+
 class EnvelopeConflict(Refused):
     """Another letter for this server name is in progress, or this envelope came before with other content."""
 

@@ -141,14 +141,15 @@ def save_cancelled(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
 def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     """Queue an e-mail, unless the same one was queued before."""
     changed = conn.execute(
-        """INSERT INTO mails (id, renewal_id, item_id, template, language, recipient_name, recipient_address,
+        """INSERT INTO mails (id, renewal_id, item_id, occasion, template, language, recipient_name, recipient_address,
                               message_id, content, traceparent, state, queued_at, due_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
-           ON CONFLICT (renewal_id, template, recipient_address, item_id) DO NOTHING""",
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
+           ON CONFLICT (renewal_id, template, recipient_address, item_id, occasion) DO NOTHING""",
         (
             mail.id,
             mail.renewal_id,
             mail.item_id,
+            mail.occasion,
             mail.template,
             mail.language,
             mail.recipient_name,
@@ -299,6 +300,15 @@ def add_refund(conn: Conn, event: RefundDue) -> bool:
         (event.refund_id, event.renewal_id, event.item_id, event.amount_minor, event.currency, event.cause),
     )
     return changed.rowcount == 1
+
+
+def drop_earlier_mails(conn: Conn, mail: Mail, now: datetime) -> int:
+    """Drop e-mails about the same item on another occasion that are not sent yet. Returns their number."""
+    return conn.execute(
+        """UPDATE mails SET state = 'dropped', settled_at = %s
+           WHERE renewal_id = %s AND template = %s AND item_id = %s AND occasion <> %s AND state = 'queued'""",
+        (now, mail.renewal_id, mail.template, mail.item_id, mail.occasion),
+    ).rowcount
 
 
 def find_refunds(conn: Conn, renewal_id: RenewalId) -> Sequence[Refund]:

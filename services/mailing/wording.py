@@ -56,6 +56,33 @@ CAUSES: Final[Mapping[str, str]] = {
     ),
     "subscription-over": N_("The subscription would have ended before the certificate could begin."),
 }
+# Kind and reason of an obstacle, as issuance announces them → text.
+_FORBIDS: Final = N_("A CAA record of its domain allows other certification authorities only.")
+_CONDITION: Final = N_("A CAA record of its domain sets a condition that this certificate does not meet.")
+_UNREADABLE: Final = N_("Its DNS records cannot be read: the name servers of the domain give no valid answer.")
+_NOT_EVERYWHERE: Final = N_("Not all places of the Internet see the same DNS records or file for it.")
+OBSTACLES: Final[Mapping[tuple[str, str], str]] = {
+    ("validation", "record-missing"): N_("We found neither the DNS record nor the file that proves control of it."),
+    ("validation", "another-value"): N_("The DNS record or file for it does not have the value of your renewal."),
+    ("validation", "value-expired"): N_("The value for it was too old. Your renewal has a new one."),
+    ("validation", "not-corroborated"): _NOT_EVERYWHERE,
+    ("caa", "not-corroborated"): _NOT_EVERYWHERE,
+    ("caa", "caa-other-issuer"): _FORBIDS,
+    ("caa", "caa-forbids-all"): N_("A CAA record of its domain allows no certification authority."),
+    ("caa", "caa-other-account"): _CONDITION,
+    ("caa", "caa-other-method"): _CONDITION,
+    ("caa", "caa-unknown-critical-tag"): _CONDITION,
+    ("caa", "caa-parameter-unusable"): _CONDITION,
+    ("caa", "caa-value-unparsable"): N_("A CAA record of its domain cannot be understood."),
+    ("caa", "caa-lookup-failed"): _UNREADABLE,
+}
+# For reasons that the table lacks, by kind; those of DNS are the same for both.
+_OBSTACLES: Final[Mapping[str, str]] = {
+    "validation": N_("Control of it is not proved yet."),
+    "caa": N_("The CAA records of its domain do not permit the certificate."),
+    "evidence": N_("Our check of your organisation is too old to be relied on. Please contact us."),
+}
+_MISSING: Final = N_("Something is missing for it. Please contact us.")
 _REFUSED: Final = N_("It did not pass the checks before issuing. Please contact us.")
 
 
@@ -97,6 +124,12 @@ class Wording:
     def cause(self, cause: str) -> str:
         """Return why an item was refused."""
         return self.text(CAUSES.get(cause, _REFUSED))
+
+    def obstacle(self, obstacle: Mapping[str, str]) -> str:
+        """Return what stands between a CSR and its certificate, given as `kind` and `reason`."""
+        kind, reason = obstacle["kind"], obstacle["reason"]
+        default = _UNREADABLE if reason.startswith("dns-") else _OBSTACLES.get(kind, _MISSING)
+        return self.text(OBSTACLES.get((kind, reason), default))
 
 
 def texts() -> set[str]:

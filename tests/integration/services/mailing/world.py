@@ -22,7 +22,14 @@ from services.mailing.print_key import PrintKey
 from services.mailing.print_store import BatchRule
 from services.mailing.print_work import Printer
 from shared.db import Pool
-from shared.events.application import CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
+from shared.events.application import (
+    CertificateDelayed,
+    CSRRequested,
+    RefundDue,
+    RenewalCancelled,
+    RenewalCompleted,
+    ToldObstacle,
+)
 from shared.events.base import Event
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.applier import Applier
@@ -124,6 +131,15 @@ class Renewal:
 
     def sealed(self, server_name: str = "www.example.hk", **changes: Any) -> PINEnvelopeSealed:
         return sealed_event(self.letter(server_name, **changes))
+
+    def delayed(self, *obstacles: tuple[str, str, str], item: int = 1) -> CertificateDelayed:
+        """Return the delay of an item by its number, by obstacles given as server name, kind and reason."""
+        return CertificateDelayed(
+            renewal_id=self.id,
+            item_id=self.items[item],
+            obstacles=tuple(ToldObstacle(server_name=n, kind=k, reason=r) for n, k, r in obstacles),
+            until=START + timedelta(days=90),
+        )
 
     def completed(self) -> RenewalCompleted:
         return RenewalCompleted(renewal_id=self.id, issued=self.items[:1], refused=self.items[1:])

@@ -48,9 +48,27 @@ def _ended(reason: str, *, paid: bool, refund: int | None = None, **more: object
     return Template.RENEWAL_CANCELLED, content | {"refund": None if refund is None else money(refund)} | more
 
 
+def _delayed(item: Mapping[str, object], *missing: tuple[str, str, str]) -> tuple[Template, dict[str, object]]:
+    obstacles = [dict(zip(("server_name", "kind", "reason"), each, strict=True)) for each in missing]
+    return Template.CERTIFICATE_DELAYED, {"items": [item], "missing": obstacles, "until": "2027-02-21"}
+
+
 _SUBJECT: Final = "subject-not-certifiable"
 CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "csr-request": (Template.CSR_REQUEST, {"items": ALL, "paid": money(1_324_000), "paid_on": "2026-11-23"}),
+    "delayed": _delayed(
+        SEVERAL,
+        ("a.example.hk", "validation", "record-missing"),
+        ("b.example.hk", "validation", "dns-bogus"),
+        ("c.example.hk", "caa", "caa-other-issuer"),
+    ),
+    "delayed-for-a-reason-of-tomorrow": _delayed(
+        WILDCARD,
+        ("*.shop.example.hk", "validation", "of-tomorrow"),
+        ("shop.example.hk", "caa", "of-tomorrow"),
+        ("", "evidence", "of-tomorrow"),
+        ("shop.example.hk", "of-tomorrow", "of-tomorrow"),
+    ),
     "completed": (Template.RENEWAL_COMPLETED, {"issued": ALL, "refused": [], "refund": None}),
     "completed-in-part": (
         Template.RENEWAL_COMPLETED,
