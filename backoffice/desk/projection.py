@@ -121,8 +121,19 @@ def take_order(tx: Tx, event: issuance.OrderOpened) -> None:
 
 
 def take_csr(tx: Tx, event: issuance.CSRReceived) -> None:
-    """Record that an item's CSR passed all checks."""
+    """Record that an item's CSR passed all checks; another CSR has other obstacles, or none."""
     store.change_item(tx.conn, event.item_id, {"csr_received_at": _when(tx), "key_kind": event.key_kind})
+    store.clear_obstacles(tx.conn, event.item_id)
+
+
+def take_delay(tx: Tx, event: issuance.IssuanceDelayed) -> None:
+    """Record what an item's certificate waits for."""
+    store.save_obstacles(tx.conn, event)
+
+
+def take_notice(tx: Tx, event: application.CertificateDelayed) -> None:
+    """Record until when an item's certificate is waited for, as its AR was told."""
+    store.save_waits_until(tx.conn, event)
 
 
 def take_certificate(tx: Tx, event: issuance.CertificateIssued) -> None:
@@ -179,6 +190,7 @@ def take_reissue(tx: Tx, event: issuance.PINReissued) -> None:
 
 CHANGES: Final[Mapping[type[Event], Callable[[Tx, Any], None]]] = {
     application.RenewalSubmitted: take_submission,
+    application.CertificateDelayed: take_notice,
     application.RenewalCompleted: take_completion,
     application.RenewalCancelled: take_end,
     payment.PaymentCaptured: take_payment,
@@ -188,6 +200,7 @@ CHANGES: Final[Mapping[type[Event], Callable[[Tx, Any], None]]] = {
     issuance.PINVoided: take_voiding,
     issuance.PINReissued: take_reissue,
     issuance.CSRReceived: take_csr,
+    issuance.IssuanceDelayed: take_delay,
     issuance.CertificateIssued: take_certificate,
     issuance.IssuanceRefused: take_refusal,
     issuance.IssuanceWithheld: take_withholding,

@@ -46,6 +46,8 @@ class Item:
     accepted_at: datetime | None
     revoked_at: datetime | None
     revocation: str | None
+    obstacles: list[dict[str, Any]]
+    waits_until: datetime | None
 
 
 # An existing certificate takes precedence over other states; an ended item comes last.
@@ -55,6 +57,7 @@ _STATE: Final = """CASE
     WHEN i.issued_at IS NOT NULL THEN 'issued'
     WHEN i.refused_at IS NOT NULL THEN 'refused'
     WHEN i.withdrawn_at IS NOT NULL THEN 'withdrawn'
+    WHEN i.csr_received_at IS NOT NULL AND i.obstacles <> '[]' THEN 'delayed'
     WHEN i.csr_received_at IS NOT NULL THEN 'csr-received'
     WHEN i.opened_at IS NOT NULL THEN 'awaiting-csr'
     ELSE 'order-awaited' END"""
@@ -63,7 +66,7 @@ _SINCE: Final = f"""COALESCE(i.revoked_at, i.accepted_at, i.issued_at, i.refused
     {_BEGUN})"""
 _ITEMS: Final = f"""SELECT i.item_id, i.renewal_id, i.reference, i.srn, i.product, i.server_names, r.subscriber,
     {_STATE} AS state, {_SINCE} AS since, i.refusal, i.serial, i.not_before, i.not_after, i.sha256, i.key_kind,
-    i.accepted_at, i.revoked_at, i.revocation
+    i.accepted_at, i.revoked_at, i.revocation, i.obstacles, i.waits_until
     FROM items AS i LEFT JOIN renewals AS r ON r.renewal_id = i.renewal_id"""
 # Newest first, except the waiting items: oldest first.
 _LISTS: Final = {

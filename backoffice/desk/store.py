@@ -9,9 +9,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from shared.db import Conn
-from shared.events.application import RenewalSubmitted
+from shared.events.application import CertificateDelayed, RenewalSubmitted
 from shared.events.base import Envelope
-from shared.events.issuance import IssuanceRefused
+from shared.events.issuance import IssuanceDelayed, IssuanceRefused
 from shared.events.mailing import PINEnvelopeReturned
 from shared.security.proofs import Attested
 
@@ -141,6 +141,25 @@ def save_refused(conn: Conn, event: IssuanceRefused, moment: datetime) -> None:
         """INSERT INTO items (item_id, renewal_id, refused_at, refusal) VALUES (%s, %s, %s, %s)
            ON CONFLICT (item_id) DO UPDATE SET refused_at = EXCLUDED.refused_at, refusal = EXCLUDED.refusal""",
         (event.item_id, event.renewal_id, moment, event.reason),
+    )
+
+
+def save_obstacles(conn: Conn, event: IssuanceDelayed) -> None:
+    """Record what an item's certificate waits for, instead of what it waited for before."""
+    change_item(conn, event.item_id, {"obstacles": Jsonb([*map(vars, event.obstacles)])})
+
+
+def clear_obstacles(conn: Conn, item_id: uuid.UUID) -> None:
+    """Record that an item's certificate waits for nothing."""
+    change_item(conn, item_id, {"obstacles": Jsonb([])})
+
+
+def save_waits_until(conn: Conn, event: CertificateDelayed) -> None:
+    """Record until when an item's certificate is waited for; its order may be announced later, on another topic."""
+    conn.execute(
+        """INSERT INTO items (item_id, renewal_id, waits_until) VALUES (%s, %s, %s)
+           ON CONFLICT (item_id) DO UPDATE SET waits_until = EXCLUDED.waits_until""",
+        (event.item_id, event.renewal_id, event.until),
     )
 
 

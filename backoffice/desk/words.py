@@ -69,6 +69,7 @@ STATES: Final[Mapping[str, str]] = {
     "order-awaited": "Order not opened yet",
     "awaiting-csr": "Waits for its CSR",
     "csr-received": "CSR received, being issued",
+    "delayed": "CSR received, something is missing",
     "issued": "Issued",
     "accepted": "Issued and accepted",
     "revoked": "Revoked",
@@ -86,6 +87,7 @@ COLOURS: Final[Mapping[str, str]] = {
     "accepted": "green",
     "revoked": "red",
     "refused": "red",
+    "delayed": "orange",
     "returned": "orange",
     "lost": "red",
     "withdrawn": "grey",
@@ -113,6 +115,7 @@ _FACTS: Final[Mapping[str, str]] = {
     "certificate_sha256": "Certificate (SHA-256)",
     "document_sha256": "Document (SHA-256)",
     "message_id": "Message-ID",
+    "obstacles": "Missing",
     "proofs": "Attestation and receipt",
 }
 _ACRONYMS: Final = {"pin": "PIN", "csr": "CSR"}
@@ -149,13 +152,29 @@ def _fact(name: str, value: Any, facts: Mapping[str, Any]) -> str:
         return money(int(value), str(facts.get("currency", "HKD")))
     if name == "server_names":
         return ", ".join(readable_name(each) for each in value)
+    if name == "obstacles":
+        return "; ".join(obstacle(each) for each in value)
     if name == "server_name":
         return readable_name(str(value))
     if name.endswith("_on"):
         return day(date.fromisoformat(str(value)))
-    if name in ("not_after", "pay_before"):
+    if name in ("not_after", "pay_before", "until"):
         return moment(datetime.fromisoformat(str(value)))
     return str(value)
+
+
+OBSTACLES: Final[Mapping[str, str]] = {
+    "validation": "control of the domain",
+    "caa": "CAA",
+    "evidence": "evidence of the organisation",
+}
+
+
+def obstacle(found: Mapping[str, Any]) -> str:
+    """Return an obstacle: its server name, kind and reason, and the CAA record that forbids."""
+    name, kind, record = readable_name(str(found["server_name"])), str(found["kind"]), found.get("record")
+    text = f"{name}: {OBSTACLES.get(kind, kind)}: {found['reason']}"
+    return f"{text} ({record})" if record else text
 
 
 HELD: Final[Mapping[str, str]] = {
