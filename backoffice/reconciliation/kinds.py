@@ -124,6 +124,14 @@ CERTIFICATES: Final = (
            WHERE c.issued_at < :horizon AND (i.state NOT IN ('issued', 'accepted') OR i.serial <> c.serial)""",
     ),
     kind(
+        "delay-not-known",
+        "a certificate waits, and application shows its AR other obstacles than issuance announced",
+        """SELECT o.renewal_id, 'item ' || o.id FROM issuance_order AS o JOIN application_item AS i ON i.id = o.id
+           WHERE o.state = 'csr-received' AND i.state = 'csr-received' AND i.obstacles_sha256 <> o.obstacles_sha256
+             AND NOT EXISTS (SELECT 1 FROM event AS e WHERE e.topic = 'issuance.events' AND e.key = o.renewal_id
+                             AND e.time >= :horizon)""",
+    ),
+    kind(
         "certificate-without-payment",
         "a certificate was issued for which payment captured nothing",
         """SELECT c.renewal_id, 'certificate ' || c.serial || ', the payment is ' || COALESCE(p.state, 'unknown')

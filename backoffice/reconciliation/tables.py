@@ -20,7 +20,7 @@ OF_ONE_SERVICE: Final = {
         *("id", "state", "amount_minor", "captured_minor", "document_sha256", "attestation_sha256", "receipt_sha256"),
         *("submitted_at", "ended_at"),
     ),
-    ("application", "item"): ("id", "renewal_id", "state", "serial", "amount_minor"),
+    ("application", "item"): ("id", "renewal_id", "state", "serial", "amount_minor", "obstacles_sha256"),
     ("application", "refund"): ("id", "renewal_id", "item_id", "amount_minor", "due_at", "refunded_at"),
     ("payment", "payment"): (
         *("id", "renewal_id", "state", "amount_minor", "document_sha256", "captured_at", "receipt_sha256"),
@@ -35,7 +35,7 @@ OF_ONE_SERVICE: Final = {
     ("mailing", "envelope"): ("id", "renewal_id", "item_id", "state", "received_at", "printed_at", "posted_on"),
     ("issuance", "gate"): ("renewal_id", "withheld_at"),
     ("issuance", "renewal"): ("id", "document_sha256", "attestation_sha256", "receipt_sha256"),
-    ("issuance", "order"): ("id", "renewal_id", "state"),
+    ("issuance", "order"): ("id", "renewal_id", "state", "obstacles_sha256"),
     ("issuance", "pin"): ("id", "renewal_id", "item_id", "state", "planned_at"),
     ("issuance", "certificate"): ("serial", "item_id", "renewal_id", "issued_at", "revoked_at"),
 }

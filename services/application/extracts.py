@@ -16,7 +16,8 @@ TABLES: Final = (
     ),
     Table(
         name="item",
-        query="""SELECT i.id, i.renewal_id, i.state, i.serial, i.amount_minor
+        query="""SELECT i.id, i.renewal_id, i.state, i.serial, i.amount_minor,
+                        encode(sha256(convert_to(i.obstacles::text, 'UTF8')), 'hex') AS obstacles_sha256
                  FROM items AS i JOIN renewals AS r ON r.id = i.renewal_id
                  WHERE r.submitted_at IS NOT NULL ORDER BY i.id""",
     ),

@@ -20,7 +20,9 @@ TABLES: Final = (
     ),
     Table(
         name="order",
-        query="SELECT item_id AS id, renewal_id, state FROM orders ORDER BY item_id",
+        query="""SELECT item_id AS id, renewal_id, state,
+                        encode(sha256(convert_to(obstacles::text, 'UTF8')), 'hex') AS obstacles_sha256
+                 FROM orders ORDER BY item_id""",
     ),
     Table(
         name="pin",

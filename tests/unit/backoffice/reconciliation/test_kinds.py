@@ -32,7 +32,8 @@ def _two_refunds(world: World) -> None:
 
 def _refund(world: World, **changed: object) -> None:
     """Add a refund of an item that got no certificate; `changed` in payment's row."""
-    world.add("application", "item", id="i2", renewal_id=RENEWAL, state="refused", serial=None, amount_minor=1000)
+    item = {"id": "i2", "renewal_id": RENEWAL, "state": "refused", "serial": None, "amount_minor": 1000}
+    world.add("application", "item", **item, obstacles_sha256="none")
     refund_made(world, "r1", item="i2")
     world.one("payment", "refund", id="r1").update(changed)
 
@@ -105,6 +106,13 @@ def _stranger(world: World) -> None:
     )
 
 
+def _delayed(world: World) -> None:
+    """Add an item that waits, of which application has not heard."""
+    item = {"id": "i2", "renewal_id": RENEWAL, "state": "csr-received"}
+    world.add("application", "item", **item, serial=None, amount_minor=1000, obstacles_sha256="none")
+    world.add("issuance", "order", **item, obstacles_sha256="some")
+
+
 def _yesterdays(world: World) -> None:
     world.taken_at["mailing"] = NOW - timedelta(days=2)
 
@@ -139,6 +147,7 @@ CASES: list[tuple[str, Plant]] = [
     ("completed-without-certificate", _no_certificate),
     ("certificate-without-order", _stranger),
     ("certificate-not-known", lambda w: w.one("application", "item").update(state="csr-received")),
+    ("delay-not-known", _delayed),
     ("certificate-without-payment", _unpaid),
     ("issued-and-refunded", lambda w: refund_made(w, "r1")),
     ("issued-although-withheld", lambda w: w.one("issuance", "gate").update(withheld_at=LONG_AGO)),
@@ -203,10 +212,23 @@ def test_reconciliation_of_a_renewal_under_way_names_nothing(tmp_path: Path) -> 
               state="queued", queued_at=just_now, settled_at=None)  # fmt: skip
     world.add("issuance", "pin", id="e2", renewal_id=RENEWAL, item_id=ITEM, state="sealed", planned_at=just_now)
     world.add("payment", "unsealed", id=8, time=just_now)
+    _delayed(world)
+    delay = {**world.one("issuance", "event", sequence=2), "id": "z", "sequence": 3, "time": just_now, "sent": True}
+    delay["type"] = "hk.ecert.issuance.issuance-delayed.v1"
+    world.rows["issuance"]["event"].append(delay)
+    world.rows["topics"]["record"].append({name: value for name, value in delay.items() if name != "sent"})
+    world.one("issuance", "counter").update(sequence=3)
 
     assert world.compare(grace=timedelta(minutes=15)).divergences == ()
     named = {divergence.kind for divergence in world.compare().divergences}
-    assert named == {"event-not-sent", "consumer-behind", "mail-not-sent", "envelope-missing", "audit-not-sealed"}
+    assert named == {
+        "event-not-sent",
+        "consumer-behind",
+        "mail-not-sent",
+        "envelope-missing",
+        "audit-not-sealed",
+        "delay-not-known",
+    }
 
 
 def test_reconciliation_without_others_records_says_which_kinds_it_skipped(tmp_path: Path) -> None:

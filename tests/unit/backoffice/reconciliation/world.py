@@ -153,7 +153,14 @@ def _own() -> dict[str, dict[str, list[Row]]]:
         "application": {
             "renewal": [{**renewal, "receipt_sha256": "r", **times}],
             "item": [
-                {"id": ITEM, "renewal_id": RENEWAL, "state": "issued", "serial": SERIAL, "amount_minor": 5000},
+                {
+                    "id": ITEM,
+                    "renewal_id": RENEWAL,
+                    "state": "issued",
+                    "serial": SERIAL,
+                    "amount_minor": 5000,
+                    "obstacles_sha256": "none",
+                },
             ],
             "refund": [],
         },
@@ -170,7 +177,7 @@ def _own() -> dict[str, dict[str, list[Row]]]:
         "issuance": {
             "gate": [{"renewal_id": RENEWAL, "withheld_at": None}],
             "renewal": [{"id": RENEWAL, **proofs, "receipt_sha256": "r"}],
-            "order": [{"id": ITEM, "renewal_id": RENEWAL, "state": "issued"}],
+            "order": [{"id": ITEM, "renewal_id": RENEWAL, "state": "issued", "obstacles_sha256": "none"}],
             "pin": [{"id": "e", **of_item, "state": "spent", "planned_at": LONG_AGO}],
             "certificate": [{"serial": SERIAL, **of_item, "issued_at": LONG_AGO, "revoked_at": None}],
         },
