@@ -98,6 +98,7 @@ COURSE: Final = {
     "pin-envelope-returned": N_("PIN Envelope came back undelivered"),
     "pin-reissued": N_("New PIN Envelope under way; the PIN in the earlier one no longer works"),
     "csr-received": N_("CSR received"),
+    "issuance-delayed": N_("Certificate waits: something is missing"),
     "certificate-issued": N_("Certificate issued"),
     "certificate-accepted": N_("Certificate accepted"),
     "certificate-revoked": N_("Certificate revoked"),
