@@ -27,7 +27,7 @@ TEXTS: Final[Mapping[type[Event], EventText]] = {
     application.CheckoutClosureRequested: EventText(title="Checkout to be closed", facts=("reason",)),
     application.CancellationRequested: EventText(title="Cancellation requested"),
     application.RenewalCancelled: EventText(title="Renewal ended without a certificate", facts=("reason",)),
-    application.CertificateDelayed: EventText(title="AR told what is missing", facts=("obstacles", "until")),
+    application.CertificateDelayed: EventText(title="AR notified of what is missing", facts=("obstacles", "until")),
     application.RefundDue: EventText(title="Refund due", facts=("amount_minor", "currency", "reason")),
     application.RenewalCompleted: EventText(title="Renewal completed"),
     payment.PaymentCaptured: EventText(title="Payment received", facts=("amount_minor", "currency")),

@@ -132,7 +132,7 @@ def take_delay(tx: Tx, event: issuance.IssuanceDelayed) -> None:
 
 
 def take_notice(tx: Tx, event: application.CertificateDelayed) -> None:
-    """Record until when an item's certificate is waited for, as its AR was told."""
+    """Record until when an item's certificate is waited for, as its AR was notified."""
     store.save_waits_until(tx.conn, event)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
-from shared.events.application import ToldObstacle
+from shared.events.application import NotifiedObstacle
 from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
@@ -206,7 +206,7 @@ CONTRADICTIONS: Final[frozenset[tuple[ItemState, type[Event]]]] = frozenset(
 class Item:
     """A certificate that is renewed. Amounts in minor units.
 
-    `obstacles` are what its certificate waits for at present, `told` those of which its AR was ever told.
+    `obstacles` are what its certificate waits for at present, `notified` those of which its AR was ever notified.
     """
 
     id: ItemId
@@ -222,7 +222,7 @@ class Item:
     state: ItemState
     serial: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
-    told: tuple[ToldObstacle, ...] = ()
+    notified: tuple[NotifiedObstacle, ...] = ()
 
     def after(self, event: Event) -> "Item":
         """Return the item after an event; obstacles were those of the state before.

@@ -154,7 +154,7 @@ def on_cancellation_declined(tx: Tx, event: CancellationDeclined) -> None:
     renewal = was.after_event(event, tx.now)
     store.save_transition(tx.conn, was, renewal, tx.now)
     timeline_store.add_event(tx, renewal.id, TimelineEvent.CANCELLATION_DECLINED)
-    delays.tell_again(tx, renewal)
+    delays.notify_again(tx, renewal)
     complete(tx, renewal)
 
 
@@ -169,7 +169,7 @@ def on_csr_received(tx: Tx, event: CSRReceived) -> None:
 
 
 def on_issuance_delayed(tx: Tx, event: IssuanceDelayed) -> None:
-    """Record what the item's certificate waits for, and tell the AR what they can do; the deadline stays."""
+    """Record what the item's certificate waits for, and notify the AR of what they can do; the deadline stays."""
     renewal, item = _lock_item(tx, event, event.item_id)
     delays.record_delay(tx, renewal, item, event)
 

@@ -136,11 +136,11 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
 
 
 def _know(tx: Tx, event: CertificateDelayed) -> None:
-    """Record that the AR was told, so that the delay, read again, is not announced again."""
+    """Record that the AR was notified, so that the delay, read again, is not announced again."""
     item = store.find_item(tx.conn, event.item_id)
     if item is None:
         raise NotRebuilt("an item that was delayed is not in its document")
-    store.save_item(tx.conn, delays.knowing(item, event.obstacles))
+    store.save_item(tx.conn, delays.after_notice(item, event.obstacles))
 
 
 def draft(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact]) -> Renewal:

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from services.application.domain import DEADLINES, EndReason, Item, ItemState, Refund, Renewal, RenewalState
 from services.application.subscription import Subscription
 from shared.db import Conn
-from shared.events.application import ToldObstacle
+from shared.events.application import NotifiedObstacle
 from shared.events.issuance import Obstacle
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
@@ -31,7 +31,7 @@ _RENEWAL: Final = (
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
-    "amount_minor, state, serial, obstacles, told"
+    "amount_minor, state, serial, obstacles, notified"
 )
 
 
@@ -71,7 +71,7 @@ def _item(
     server_names: list[str],
     state: str,
     obstacles: list[dict[str, Any]],
-    told: list[dict[str, Any]],
+    notified: list[dict[str, Any]],
     **rest: Any,
 ) -> Item:
     return Item(
@@ -79,7 +79,7 @@ def _item(
         server_names=tuple(server_names),
         state=ItemState(state),
         obstacles=tuple(Obstacle(**each) for each in obstacles),
-        told=tuple(ToldObstacle(**each) for each in told),
+        notified=tuple(NotifiedObstacle(**each) for each in notified),
         **rest,
     )
 
@@ -232,8 +232,8 @@ def find_item(conn: Conn, item_id: ItemId) -> Item | None:
 def save_item(conn: Conn, item: Item) -> None:
     """Store an item's state, its obstacles, and the serial number of its certificate."""
     conn.execute(
-        "UPDATE items SET state = %s, serial = %s, obstacles = %s, told = %s WHERE id = %s",
-        (item.state, item.serial, Jsonb([*map(vars, item.obstacles)]), Jsonb([*map(vars, item.told)]), item.id),
+        "UPDATE items SET state = %s, serial = %s, obstacles = %s, notified = %s WHERE id = %s",
+        (item.state, item.serial, Jsonb([*map(vars, item.obstacles)]), Jsonb([*map(vars, item.notified)]), item.id),
     )
 
 

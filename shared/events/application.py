@@ -104,8 +104,8 @@ class RenewalCancelled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToldObstacle:
-    """An obstacle as its AR is told of it: that of IssuanceDelayed, without the CAA record, a stranger's text."""
+class NotifiedObstacle:
+    """An obstacle as its AR is notified of it: that of IssuanceDelayed, without the CAA record, a stranger's text."""
 
     server_name: str
     kind: str
@@ -123,7 +123,7 @@ class CertificateDelayed(Event):
     TOPIC: ClassVar[Topic] = Topic.APPLICATION
 
     item_id: ItemId
-    obstacles: tuple[ToldObstacle, ...]
+    obstacles: tuple[NotifiedObstacle, ...]
     until: UTCTime
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shared.events.application import CertificateDelayed, ToldObstacle
+from shared.events.application import CertificateDelayed, NotifiedObstacle
 from shared.events.issuance import IssuanceDelayed, IssuanceRefused, IssuanceWithheld, Obstacle
 from tests.integration.backoffice.desk.world import Renewal, World
 from tests.support.builders import NOW
@@ -29,8 +29,8 @@ def delayed(renewal: Renewal, *obstacles: Obstacle) -> IssuanceDelayed:
 
 
 def noticed(renewal: Renewal) -> CertificateDelayed:
-    told = tuple(ToldObstacle(server_name=o.server_name, kind=o.kind, reason=o.reason) for o in OBSTACLES)
-    return CertificateDelayed(renewal_id=renewal.id, item_id=renewal.items[0].id, obstacles=told, until=NOW)
+    notified = tuple(NotifiedObstacle(server_name=o.server_name, kind=o.kind, reason=o.reason) for o in OBSTACLES)
+    return CertificateDelayed(renewal_id=renewal.id, item_id=renewal.items[0].id, obstacles=notified, until=NOW)
 
 
 def page(world: World, renewal: Renewal) -> str:
@@ -55,7 +55,7 @@ def test_delay_is_a_step_of_the_timeline_with_its_facts(world: World, renewal: R
     world.apply(delayed(renewal, *OBSTACLES), noticed(renewal))
     text = world.client().get(f"/renewals/{renewal.id}").text.partition('id="time-line"')[2]
     assert "<strong>Certificate waits</strong>" in text
-    assert "<strong>AR told what is missing</strong>" in text
+    assert "<strong>AR notified of what is missing</strong>" in text
     assert text.count(f"{NAME}: control of the domain: record-missing; {NAME}: CAA: caa-other-issuer") == 2
 
 

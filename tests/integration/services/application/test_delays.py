@@ -1,4 +1,4 @@
-"""Certificates that wait: what is missing until when, of what the AR is told, and that nothing paid is stranded."""
+"""Certificates that wait: what is missing until when, of what the AR is notified, and that nothing paid is stranded."""
 
 from datetime import timedelta
 
@@ -7,9 +7,9 @@ import pytest
 from shared.events.application import (
     CancellationRequested,
     CertificateDelayed,
+    NotifiedObstacle,
     RefundDue,
     RenewalCancelled,
-    ToldObstacle,
 )
 from tests.integration.services.application.world import WILDCARD, WWW, Renewal, World, body
 from tests.support.builders import NOW
@@ -31,7 +31,7 @@ def with_csr(world: World, *srns: str) -> Renewal:
     return renewal
 
 
-def told(world: World, renewal: Renewal) -> list[list[str]]:
+def notified(world: World, renewal: Renewal) -> list[list[str]]:
     """Return the reasons of each announcement to the AR."""
     return [[each.reason for each in event.obstacles] for event in world.announced(renewal.id, CertificateDelayed)]
 
@@ -60,13 +60,13 @@ def test_item_without_obstacles_waits_for_nothing(world: World, waiting: Renewal
     assert shown(world, waiting) == ("csr-received", [], None)
 
 
-def test_ar_is_told_what_is_missing_until_when_without_the_record(world: World, waiting: Renewal) -> None:
+def test_announced_delay_says_what_is_missing_until_when_without_the_record(world: World, waiting: Renewal) -> None:
     world.apply(world.delayed(waiting, "caa-other-issuer", kind="caa", record="a stranger's text"))
     (event,) = world.announced(waiting.id, CertificateDelayed)
     assert event == CertificateDelayed(
         renewal_id=waiting.id,
         item_id=waiting.item_id(0),
-        obstacles=(ToldObstacle(server_name=NAME, kind="caa", reason="caa-other-issuer"),),
+        obstacles=(NotifiedObstacle(server_name=NAME, kind="caa", reason="caa-other-issuer"),),
         until=DEADLINE,
     )
 
@@ -84,13 +84,13 @@ def test_ar_is_told_what_is_missing_until_when_without_the_record(world: World, 
     ],
     ids=["other", "more", "fewer", "to and fro", "ours", "ours and theirs", "unknown"],
 )  # fmt: skip
-def test_ar_is_told_of_an_obstacle_once_and_only_if_it_is_theirs(
+def test_ar_is_informed_of_an_obstacle_once_and_only_if_it_is_theirs(
     world: World, waiting: Renewal, delays: list[list[str]], announced: list[list[str]]
 ) -> None:
     for reasons in delays:
         world.apply(world.delayed(waiting, *reasons))
         assert shown(world, waiting)[:2] == ("csr-received", reasons)
-    assert told(world, waiting) == announced
+    assert notified(world, waiting) == announced
     assert world.course(waiting).count("issuance-delayed") == len(delays)
 
 
@@ -113,7 +113,7 @@ def test_second_csr_of_a_delayed_item_is_not_mailed_about_again(world: World, wa
     world.apply(world.delayed(waiting, "record-missing"), world.csr_received(waiting))
     world.apply(world.delayed(waiting, "record-missing"))
     assert shown(world, waiting)[1] == ["record-missing"]
-    assert told(world, waiting) == [["record-missing"]]
+    assert notified(world, waiting) == [["record-missing"]]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_delay_in_another_state_is_recorded_as_ignored(world: World, state: str,
     world.apply(*[getattr(world, name)(renewal) for name in before], world.delayed(renewal, "record-missing"))
     assert world.ignored(renewal) == [f"item is {state}"]
     assert shown(world, renewal) == (state, [], None)
-    assert told(world, renewal) == []
+    assert notified(world, renewal) == []
 
 
 # Deadlines
@@ -167,13 +167,13 @@ def test_delayed_item_beside_an_issued_one_is_refunded_alone_at_the_deadline(wor
     assert due.item_id == renewal.item_id(1)
 
 
-def test_delay_during_a_cancellation_is_told_only_if_the_renewal_goes_on(world: World) -> None:
+def test_delay_during_a_cancellation_is_announced_only_if_the_renewal_goes_on(world: World) -> None:
     renewal = with_csr(world, WWW, WILDCARD)
     world.cancel(renewal)
     world.apply(world.delayed(renewal, "record-missing"))
-    assert (shown(world, renewal)[1:], told(world, renewal)) == ((["record-missing"], None), [])
+    assert (shown(world, renewal)[1:], notified(world, renewal)) == ((["record-missing"], None), [])
     world.now += timedelta(days=1)
     world.apply(world.declined(renewal))
     until = (world.now + timedelta(days=90)).isoformat()
     assert shown(world, renewal)[1:] == (["record-missing"], until)
-    assert told(world, renewal) == [["record-missing"]]
+    assert notified(world, renewal) == [["record-missing"]]

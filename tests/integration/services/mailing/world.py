@@ -25,10 +25,10 @@ from shared.db import Pool
 from shared.events.application import (
     CertificateDelayed,
     CSRRequested,
+    NotifiedObstacle,
     RefundDue,
     RenewalCancelled,
     RenewalCompleted,
-    ToldObstacle,
 )
 from shared.events.base import Event
 from shared.events.issuance import PINEnvelopeSealed
@@ -137,7 +137,7 @@ class Renewal:
         return CertificateDelayed(
             renewal_id=self.id,
             item_id=self.items[item],
-            obstacles=tuple(ToldObstacle(server_name=n, kind=k, reason=r) for n, k, r in obstacles),
+            obstacles=tuple(NotifiedObstacle(server_name=n, kind=k, reason=r) for n, k, r in obstacles),
             until=START + timedelta(days=90),
         )
 
