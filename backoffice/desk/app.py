@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from backoffice.desk import roles, staff, web, words
 from backoffice.desk.pages import audit as audit_pages
-from backoffice.desk.pages import certificates, envelopes, held, renewals
+from backoffice.desk.pages import certificates, envelopes, evidence, held, renewals
 from backoffice.desk.staff import Fault, RevocationUnknown, StaffRefused
 from backoffice.desk.web import Deps, ForeignForm, NotAllowed, NotThere
 from shared import audit
@@ -41,7 +41,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.jinja_env.filters |= words.FILTERS
     app.before_request(_begin)
     app.after_request(_end)
-    for module in (certificates, renewals, envelopes, held, audit_pages):
+    for module in (certificates, renewals, envelopes, held, evidence, audit_pages):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     tracing.instrument(app)

@@ -13,6 +13,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     SUPERVISOR = "supervisor"
     AUDITOR = "auditor"
+    REGISTRATION = "registration"
 
 
 class Action(StrEnum):
@@ -29,9 +30,13 @@ class Action(StrEnum):
     PROPOSE_SKIP = "propose-skip"
     DECIDE_SKIP = "decide-skip"
     SEE_AUDIT = "see-audit"
+    SEE_EVIDENCE = "see-evidence"
+    PROPOSE_EVIDENCE = "propose-evidence"
+    DECIDE_EVIDENCE = "decide-evidence"
 
 
 _LOOKING: Final = (Action.LOOK_UP, Action.SEE_ENVELOPES)
+_REGISTERING: Final = (Action.SEE_EVIDENCE, Action.PROPOSE_EVIDENCE)
 _OPERATING: Final = (Action.SEE_HELD, Action.REDRIVE, Action.PROPOSE_SKIP)
 MAY: Final[Mapping[Role, frozenset[Action]]] = {
     Role.ENQUIRIES: frozenset(_LOOKING),
@@ -40,8 +45,10 @@ MAY: Final[Mapping[Role, frozenset[Action]]] = {
     ),
     Role.OPERATOR: frozenset({*_LOOKING, *_OPERATING}),
     # Decides on proposals of others; nobody decides on their own, whatever their roles.
-    Role.SUPERVISOR: frozenset({*_LOOKING, *_OPERATING, Action.DECIDE_SKIP}),
-    Role.AUDITOR: frozenset({*_LOOKING, Action.SEE_BATCHES, Action.SEE_HELD, Action.SEE_AUDIT}),
+    Role.SUPERVISOR: frozenset({*_LOOKING, *_OPERATING, *_REGISTERING, Action.DECIDE_SKIP, Action.DECIDE_EVIDENCE}),
+    Role.AUDITOR: frozenset({*_LOOKING, Action.SEE_BATCHES, Action.SEE_HELD, Action.SEE_AUDIT, Action.SEE_EVIDENCE}),
+    # Verifies organisations and the authority of their ARs.
+    Role.REGISTRATION: frozenset({*_LOOKING, *_REGISTERING}),
 }
 
 # Endpoint → action that it requires. An endpoint that is not listed is open to nobody.
@@ -63,6 +70,11 @@ PAGES: Final[Mapping[str, Action]] = {
     "held.confirm": Action.DECIDE_SKIP,
     "held.reject": Action.DECIDE_SKIP,
     "audit.listing": Action.SEE_AUDIT,
+    "evidence.listing": Action.SEE_EVIDENCE,
+    "evidence.show": Action.SEE_EVIDENCE,
+    "evidence.propose": Action.PROPOSE_EVIDENCE,
+    "evidence.approve": Action.DECIDE_EVIDENCE,
+    "evidence.reject": Action.DECIDE_EVIDENCE,
 }
 
 # Pages whose opening is audited: a link or picture on another site must not open them in somebody's name.

@@ -98,11 +98,14 @@ DONE: Final[Mapping[str, str]] = {
     "returned": "Recorded: the letter came back. This page shows it in a moment, once mailing has announced it.",
     "replaced": "The PIN is voided, and another letter is being made. This page shows it in a moment.",
     "proposed": "Your proposal awaits the approval of another person.",
+    "evidence-renewed": "The evidence is renewed.",
+    "evidence-kept": "The proposal was rejected; the record keeps its evidence.",
     "turned-down": "The proposal was rejected; the event stays held.",
     "gone-on": "Done: nothing of this renewal is held here any more.",
     "held-on": "Events were applied until one failed; "
     "what is still held of this renewal is in the list with its reason.",
 }
+EVIDENCE: Final[Mapping[str, str]] = {"organisation": "Organisation", "authority": "Authority of an AR"}
 PRODUCTS: Final[Mapping[str, str]] = {
     "standard": "e-Cert (Server)",
     "wildcard": "e-Cert (Server) “Wildcard”",

@@ -69,6 +69,13 @@ MEMBERS: Final = (
         roles=(Role.AUDITOR,),
         what="auditor: sees all",
     ),
+    SampleMember(
+        file="kwok-lai-ying",
+        id="S1008",
+        name="KWOK Lai Ying 郭麗盈",
+        roles=(Role.REGISTRATION,),
+        what="registration: proposes to renew register evidence",
+    ),
     SampleMember(file="ng-pui-shan-no-role", id="S1006", name="NG Pui Shan 吳佩珊", roles=(), what="without a role"),
     SampleMember(
         file="fung-chi-ho-revoked",

@@ -11,7 +11,7 @@ import flask
 from psycopg_pool import ConnectionPool
 
 from backoffice.desk import words
-from backoffice.desk.pages import audit, certificates, envelopes, held, renewals
+from backoffice.desk.pages import audit, certificates, envelopes, evidence, held, renewals
 from backoffice.desk.roles import MAY, PAGES, Action, Role
 from backoffice.desk.staff import Fault
 from deploy.local import stack
@@ -110,7 +110,7 @@ def text() -> str:
 
 def _pages() -> list[list[str]]:
     app = flask.Flask("desk", static_folder=None)
-    for module in (certificates, renewals, envelopes, held, audit):
+    for module in (certificates, renewals, envelopes, held, evidence, audit):
         app.register_blueprint(module.blp)
     return sorted(
         [f"`{_method(each.methods)} {_path(each.rule)}`", PAGES[each.endpoint]] for each in app.url_map.iter_rules()

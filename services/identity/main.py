@@ -16,6 +16,8 @@ from services.identity import (
     crl_store,
     enrolment,
     evidence,
+    evidence_commands,
+    evidence_store,
     extracts,
     store,
     work,
@@ -26,7 +28,7 @@ from shared.pki.crls import issuer_id
 from shared.runtime.command_line import run
 from shared.runtime.database_gauges import Reading
 from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
-from shared.runtime.service import Service
+from shared.runtime.service import CommandGroup, Service
 from shared.runtime.task_loop import Task, require_lease
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Tx, transaction
@@ -36,6 +38,8 @@ from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
     import flask
+
+    from shared.operators.operator_api import Operations
 
 
 def make_app(pool: Pool) -> "flask.Flask":
@@ -78,6 +82,13 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
         crl_store.pin_issuers(tx.conn, {issuer_id(each): certificates.common_name(each) for each in trust.issuers})
     every = timedelta(seconds=settings.crl_refresh_seconds)
     return [("refresh-crls", partial(work.refresh_next, pool, trust=trust, every=every))]
+
+
+def _operations() -> "Operations":
+    # Only the operate process imports Flask.
+    from services.identity import operator_api
+
+    return operator_api.OPERATIONS
 
 
 def _enrol(pool: Pool, options: argparse.Namespace) -> Report:
@@ -166,9 +177,11 @@ SERVICE = Service(
     extracts=extracts.TABLES,
     pruning=(store.COPIES,),
     after_recall=_after_recall,
+    operations=_operations,
     readings=(
         Reading(gauge=work.THIS_UPDATE, query=crl_store.THIS_UPDATES),
         Reading(gauge=work.USABLE_UNTIL, query=crl_store.USABLE_UNTIL),
+        Reading(gauge=work.EVIDENCE_LAPSING, query=evidence_store.LAPSING),
     ),
     commands={
         "enrol": OperatorCommand(
@@ -189,6 +202,9 @@ SERVICE = Service(
             run=_replace_ar,
             add_arguments=_replace_arguments,
             while_recovering=True,
+        ),
+        "renew-evidence": CommandGroup(
+            help="renew the evidence of organisations and of ARs' authority", commands=evidence_commands.commands()
         ),
         "evidence": OperatorCommand(
             help="export the evidence of a signature",

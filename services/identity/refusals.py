@@ -233,3 +233,27 @@ class EnrolmentRefused(Refused):
     """The enrolment file is invalid."""
 
     reason = "enrolment-refused"
+
+
+class RecordNotFound(Refused):
+    """No such subscriber exists, or no such AR is in office."""
+
+    reason = "record-not-found"
+
+
+class EvidenceUnusable(Refused):
+    """Register evidence of a verification that has not happened yet, or without a source or a checker."""
+
+    reason = "evidence-unusable"
+
+
+class EvidenceNotLater(Refused):
+    """The register has evidence of a verification that was not earlier."""
+
+    reason = "evidence-not-later"
+
+
+class EvidenceProposed(Refused):
+    """A renewal of this evidence is proposed already."""
+
+    reason = "evidence-already-proposed"

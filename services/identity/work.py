@@ -32,6 +32,11 @@ USABLE_UNTIL = Gauge(
     "Unix time at which the newest CRL expires or reaches its age limit",
     ["issuer", "scope"],
 )
+EVIDENCE_LAPSING = Gauge(
+    "identity_evidence_lapsing",
+    "Subscribers, and ARs in office, whose register evidence is unknown or lapses within 45 days",
+    ["kind"],
+)
 
 
 def refresh_next(pool: Pool, *, trust: Trust, every: timedelta, clock: Clock = utc_now) -> bool:

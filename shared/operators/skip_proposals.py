@@ -101,7 +101,7 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     then stays open.
     """
     proposal = _lock(tx.conn, applier.consumer, proposal_id)
-    if _person(proposal.proposed_by) == _person(actor):
+    if is_same_person(proposal.proposed_by, actor):
         raise ApprovalByAnotherPersonRequired("another person must approve what you proposed")
     _decide(tx, proposal, "confirmed", actor=actor, reason=reason)
     place = Place(consumer=applier.consumer, topic=proposal.topic, key=proposal.key)
@@ -110,8 +110,12 @@ def confirm(tx: Tx, applier: Applier, proposal_id: uuid.UUID, *, actor: str, rea
     return place, held_commands.skip(tx, applier, place, actor=actor, reason=why, event=chosen.name)
 
 
+def is_same_person(first: str, second: str) -> bool:
+    """Return whether two actors are one person, at the desk or on the command line, in whatever spelling."""
+    return _person(first) == _person(second)
+
+
 def _person(actor: str) -> str:
-    """Return the person, at the desk or on the command line, in whatever spelling."""
     return " ".join(actor.removeprefix(DESK_ACTOR).split()).casefold()
 
 

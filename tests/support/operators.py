@@ -30,8 +30,16 @@ _HELD: Final[tuple[Route, ...]] = (
 _OWN: Final[Mapping[str, tuple[Route, ...]]] = {
     "mailing": (("GET", "batches", "see-batches"), ("POST", "envelopes/{uuid}/return", "mark-returned")),
     "issuance": (("POST", "orders/{uuid}/pins", "reissue-pin"),),
+    "identity": (
+        ("GET", "register-evidence", "see-evidence"),
+        ("POST", "evidence-proposals", "propose-evidence"),
+        ("POST", "evidence-proposals/{uuid}/approval", "decide-evidence"),
+        ("POST", "evidence-proposals/{uuid}/rejection", "decide-evidence"),
+    ),
 }
-ROUTES: Final[Mapping[str, tuple[Route, ...]]] = {each: _HELD + _OWN.get(each, ()) for each in stack.OPERATED}
+ROUTES: Final[Mapping[str, tuple[Route, ...]]] = {
+    each: (_HELD if each in stack.CONSUMING else ()) + _OWN.get(each, ()) for each in stack.OPERATED
+}
 
 
 def path_of(route: Route) -> str:

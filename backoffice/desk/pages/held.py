@@ -14,13 +14,15 @@ from backoffice.desk.roles import Action
 blp: Final = flask.Blueprint("held", __name__, url_prefix="/held")
 # The overview counts at most so many events of a service one by one.
 COUNTED: Final = 200
+# Services that consume no events have none to hold.
+CONSUME_NONE: Final = ("identity",)
 _PAGE: Final = 50
 
 
 @blp.get("")
 def overview() -> flask.Response:
     """Return the number of held events of each service, and the proposals that await approval."""
-    services = {service: _held_by(service) for service in web.deps().operators.addresses}
+    services = {service: _held_by(service) for service in web.deps().operators.addresses if service not in CONSUME_NONE}
     return web.show("held.html", services=services, counted=COUNTED)
 
 
@@ -121,7 +123,7 @@ def _find(service: str, parked_id: int) -> dict[str, Any]:
 
 
 def _check(service: str) -> None:
-    if service not in web.deps().operators.addresses:
+    if service in CONSUME_NONE or service not in web.deps().operators.addresses:
         flask.abort(404)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from tests.contract.k8s.reach import Flow, Peer
 
 PROCESSES: Final = {
-    "identity": ("web", "relay", "work", "migrate"),
+    "identity": ("web", "operate", "relay", "work", "migrate"),
     "application": ("web", "operate", "consume", "relay", "work", "migrate"),
     "payment": ("web", "operate", "consume", "relay", "work", "migrate"),
     "mailing": ("web", "operate", "consume", "relay", "work", "migrate", "print"),

@@ -199,7 +199,7 @@ ONLY: Final = {
         }
         for service in flows.WITH_DATABASE
     },
-    **{f"{service}-operate-tls": {f"{service}-operate"} for service in flows.WITH_DATABASE if service != "identity"},
+    **{f"{service}-operate-tls": {f"{service}-operate"} for service in flows.WITH_DATABASE},
     "desk-signing-key": {"desk-web"},
     "desk-public-keys": {each for each in flows.pods() if each.endswith("-operate")},
     **{f"{service}-web-tls": {f"{service}-web"} for service in (*flows.WITH_DATABASE, "portal")},

@@ -51,7 +51,9 @@ def open_world(pool: Pool, members: Staff, crl_file: Path, sockets: Path) -> Ite
         pool=pool,
         trust=Trust(issuer=issuer, crl_file=crl_file),
         operators=Operators(
-            addresses={service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing", "issuance")},
+            addresses={
+                service: f"unix:{sockets / service}.sock" for service in ("desk", "mailing", "issuance", "identity")
+            },
             key=signing_key("desk"),
             clock=lambda: NOW,
         ),

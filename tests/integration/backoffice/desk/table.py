@@ -24,6 +24,11 @@ ADDRESSES: Final = {
     "held.confirm": ("POST", f"/held/desk/12345/proposals/{ID}/confirmation"),
     "held.reject": ("POST", f"/held/desk/12345/proposals/{ID}/rejection"),
     "audit.listing": ("GET", "/audit"),
+    "evidence.listing": ("GET", "/evidence"),
+    "evidence.show": ("GET", "/evidence/organisation/nobody"),
+    "evidence.propose": ("POST", "/evidence/authority/nobody/proposal"),
+    "evidence.approve": ("POST", f"/evidence/organisation/nobody/proposals/{ID}/approval"),
+    "evidence.reject": ("POST", f"/evidence/authority/nobody/proposals/{ID}/rejection"),
 }
 # Of each role somebody who works as nothing else.
 MEMBERS: Final = {member.roles[0]: member.file for member in staff.MEMBERS if member.roles and not member.revoked}

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -83,6 +84,11 @@ def subscriber(subscriber_id: str, full_name: str, brn: str, *ars: dict[str, Any
     }
 
 
+def spelt(evidence: RegisterEvidence) -> dict[str, str]:
+    """Return evidence as a file spells it."""
+    return {name: str(value) for name, value in vars(evidence).items()}
+
+
 def people() -> dict[str, Any]:
     """Return two subscribers with three ARs."""
     return {
@@ -158,6 +164,37 @@ SIGNING_KEY = SigningKey(
 JWKS = {"keys": [SIGNING_KEY.jwk()]}
 KEYS = KeySet.parse(JWKS)
 REDIRECT_URIS = ("https://portal.example/signed-in", "https://portal.example/other")
+
+
+@pytest.fixture
+def environment(identity_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings of a real process, its files in a folder."""
+    for folder, certificate in (("anchors", world().root), ("intermediates", world().sub)):
+        (tmp_path / folder).mkdir()
+        holder = Holder(certificate=certificate.certificate, key=certificate.key)
+        (tmp_path / folder / "ca.pem").write_text(holder.pem)
+    (tmp_path / "signing.key").write_bytes(Holder(certificate=world().root.certificate, key=SIGNING_KEY.key).key_pem)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [SIGNING_KEY.jwk()]}))
+    (tmp_path / "enrolment.json").write_text(json.dumps(people(), default=spelt))
+    (tmp_path / "successor.json").write_text(json.dumps(ar("ho", "HO Chi Wai"), default=spelt))
+    settings = {
+        **identity_database.environment,
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "ENVIRONMENT": "local",
+        "BIND": f"unix:{tmp_path}/identity.sock",
+        "AUDIT_KEY_FILE": str(tmp_path / "signing.key"),
+        "FINGERPRINT_KEY_FILE": str(tmp_path / "signing.key"),
+        "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
+        "IDENTITY_SIGNING_KEY_FILE": str(tmp_path / "signing.key"),
+        "APPLICATION_JWKS_FILE": str(tmp_path / "jwks.json"),
+        "CLIENT_TRUST_DIR": str(tmp_path),
+        "CLIENT_CRLS": str(tmp_path),
+        "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",
+        "PORTAL_REDIRECT_URIS": "https://portal.example/signed-in",
+    }
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from services.identity import enrolment, main, store
-from services.identity.domain import RegisterEvidence
 from services.identity.refusals import ARNotFound, EnrolmentRefused
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -16,15 +15,14 @@ from shared.tx import transaction
 from shared.vocabulary import ARId
 from tests.integration.services.identity.conftest import (
     CHAN,
-    SIGNING_KEY,
     WONG,
     Clock,
     ar,
     count,
     people,
+    spelt,
     subscriber,
 )
-from tests.support.engines import Database
 from tests.support.problems import full_problem
 from tests.support.waiting_locks import queue_up
 from tests.unit.services.identity.builders import Holder, world
@@ -92,11 +90,6 @@ def test_file_that_contradicts_the_records_is_refused_whole(pool: Pool, clock: C
             enrol(pool, clock, {"subscribers": [subscriber("new", "New Limited", "99999999"), make()]})
         assert count(pool, "audit_log") == audited, what
         assert count(pool, "subscribers") == 2, what
-
-
-def spelt(evidence: RegisterEvidence) -> dict[str, str]:
-    """Return evidence as a file spells it."""
-    return {name: str(value) for name, value in vars(evidence).items()}
 
 
 BAD_FILES = {
@@ -195,37 +188,6 @@ def test_successor_of_an_unknown_ar_or_of_oneself_is_refused(pool: Pool, clock: 
     ):
         with pytest.raises(refusal), transaction(pool, clock=clock) as tx:
             enrolment.replace(tx, ARId(ar_id), successor, "why", "operator")
-
-
-@pytest.fixture
-def environment(identity_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The settings of a real process, its files in a folder."""
-    for folder, certificate in (("anchors", world().root), ("intermediates", world().sub)):
-        (tmp_path / folder).mkdir()
-        holder = Holder(certificate=certificate.certificate, key=certificate.key)
-        (tmp_path / folder / "ca.pem").write_text(holder.pem)
-    (tmp_path / "signing.key").write_bytes(Holder(certificate=world().root.certificate, key=SIGNING_KEY.key).key_pem)
-    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [SIGNING_KEY.jwk()]}))
-    (tmp_path / "enrolment.json").write_text(json.dumps(people(), default=spelt))
-    (tmp_path / "successor.json").write_text(json.dumps(ar("ho", "HO Chi Wai"), default=spelt))
-    settings = {
-        **identity_database.environment,
-        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
-        "ENVIRONMENT": "local",
-        "BIND": f"unix:{tmp_path}/identity.sock",
-        "AUDIT_KEY_FILE": str(tmp_path / "signing.key"),
-        "FINGERPRINT_KEY_FILE": str(tmp_path / "signing.key"),
-        "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
-        "IDENTITY_SIGNING_KEY_FILE": str(tmp_path / "signing.key"),
-        "APPLICATION_JWKS_FILE": str(tmp_path / "jwks.json"),
-        "CLIENT_TRUST_DIR": str(tmp_path),
-        "CLIENT_CRLS": str(tmp_path),
-        "ECERT_ORGANISATIONAL_POLICY_OIDS": "1.3.6.1.4.1.16030.1.1.17.2",
-        "PORTAL_REDIRECT_URIS": "https://portal.example/signed-in",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 def operate(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -34,6 +34,7 @@ ID: Final = str(uuid.UUID(int=0))
 MISSING: Final = "/nonexistent"
 ACTOR: Final = ("--actor", "officer")
 WHY: Final = ("--reason", "a reason")
+VERIFIED: Final = ("--verified-at", "2026-11-02T09:30:00+08:00", "--source", "Registry", "--checker", "Officer 1")
 # Arguments of each command, and the refusal of what they name; None if a command names nothing that can be unknown.
 OF_EVERY_SERVICE: Final[Mapping[str, tuple[tuple[str, ...], str | None]]] = {
     "recall": ((), None),
@@ -55,6 +56,10 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "replace-ar": (("nobody", MISSING, *WHY), "enrolment-refused"),
         "evidence": ((ID, f"{MISSING}/folder"), "evidence-not-found"),
         "restore-evidence": ((), None),
+        "renew-evidence list": ((), None),
+        "renew-evidence propose": (("organisation", "nobody", *VERIFIED, *WHY), "record-not-found"),
+        "renew-evidence approve": ((ID, *WHY), "no-such-proposal"),
+        "renew-evidence reject": ((ID, *WHY), "no-such-proposal"),
     },
     "application": {"import": ((MISSING,), "import-refused"), "release": ((ID,), "renewal-not-found")},
     "payment": {"recheck": ((ID,), "payment-not-ready")},

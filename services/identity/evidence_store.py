@@ -1,0 +1,155 @@
+"""SQL of register evidence and of proposals to renew it. Never commits."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import kwargs_row
+
+from services.identity.domain import RegisterEvidence
+from services.identity.refusals import EvidenceProposed
+from shared.db import Conn
+
+
+class EvidenceKind(StrEnum):
+    """Kinds of register evidence: of an organisation's data, or of an AR's authority."""
+
+    ORGANISATION = "organisation"
+    AUTHORITY = "authority"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A proposal to renew evidence that awaits another person's approval."""
+
+    id: uuid.UUID
+    kind: EvidenceKind
+    subject: str
+    verified_at: datetime
+    source: str
+    checker: str
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+
+    @property
+    def evidence(self) -> RegisterEvidence:
+        """The proposed evidence."""
+        return RegisterEvidence(verified_at=self.verified_at, source=self.source, checker=self.checker)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A subscriber, or an AR in office, with their evidence; all None if it is unknown."""
+
+    kind: EvidenceKind
+    id: str
+    name: str
+    subscriber_id: str
+    verified_at: datetime | None
+    source: str | None
+    checker: str | None
+
+
+_PROPOSAL: Final = "id, kind, subject, verified_at, source, checker, reason, proposed_by, proposed_at"
+_TABLES: Final[dict[EvidenceKind, LiteralString]] = {
+    EvidenceKind.ORGANISATION: "subscribers",
+    EvidenceKind.AUTHORITY: "authorised_representatives",
+}
+_ALL: Final = """
+    SELECT 'organisation' AS kind, id, name, id AS subscriber_id, verified_at, source, checker FROM subscribers
+    UNION ALL
+    SELECT 'authority', id, name, subscriber_id, verified_at, source, checker FROM authorised_representatives
+    WHERE ended_at IS NULL"""
+# Verified before the 353rd day from now: 45 days are left of 398. A rule for the gauge alone; the list asks for a time.
+LAPSING: Final = """
+    SELECT kind, count(*) FILTER (WHERE verified_at IS NULL OR verified_at < %(now)s - INTERVAL '353 days')
+    FROM (SELECT 'organisation' AS kind, verified_at FROM subscribers
+          UNION ALL
+          SELECT 'authority', verified_at FROM authorised_representatives WHERE ended_at IS NULL) AS records
+    GROUP BY kind"""
+
+
+def _listed(kind: str, **columns: Any) -> Listed:
+    return Listed(kind=EvidenceKind(kind), **columns)
+
+
+def _proposal(kind: str, **columns: Any) -> Proposal:
+    return Proposal(kind=EvidenceKind(kind), **columns)
+
+
+def find_oldest(conn: Conn, *, before: datetime, limit: int) -> list[Listed]:
+    """Return the records that were verified before a time, or have an open proposal; unknown ones first."""
+    with conn.cursor(row_factory=kwargs_row(_listed)) as cursor:
+        return cursor.execute(
+            f"""SELECT * FROM ({_ALL}) AS records
+                WHERE verified_at IS NULL OR verified_at < %s OR (kind, id) IN (
+                    SELECT kind, subject FROM evidence_proposals WHERE decision IS NULL)
+                ORDER BY verified_at NULLS FIRST, kind, id LIMIT %s""",
+            (before, limit),
+        ).fetchall()
+
+
+def find_record(conn: Conn, kind: EvidenceKind, subject: str) -> Listed | None:
+    """Return one subscriber or AR in office."""
+    with conn.cursor(row_factory=kwargs_row(_listed)) as cursor:
+        return cursor.execute(
+            f"SELECT * FROM ({_ALL}) AS records WHERE kind = %s AND id = %s", (kind, subject)
+        ).fetchone()
+
+
+def lock_record(conn: Conn, kind: EvidenceKind, subject: str) -> Listed | None:
+    """Return one subscriber or AR in office, locked until the end of the transaction."""
+    conn.execute(f"SELECT 1 FROM {_TABLES[kind]} WHERE id = %s FOR UPDATE", (subject,))
+    return find_record(conn, kind, subject)
+
+
+def save_evidence(conn: Conn, kind: EvidenceKind, subject: str, evidence: RegisterEvidence) -> None:
+    """Store a record's evidence."""
+    conn.execute(
+        f"UPDATE {_TABLES[kind]} SET verified_at = %s, source = %s, checker = %s WHERE id = %s",
+        (evidence.verified_at, evidence.source, evidence.checker, subject),
+    )
+
+
+def add_proposal(conn: Conn, proposal: Proposal) -> None:
+    """Store a proposal. Raises EvidenceProposed if one for this record is open."""
+    try:
+        with conn.transaction():
+            conn.execute(
+                f"""INSERT INTO evidence_proposals ({_PROPOSAL})
+                    VALUES (%(id)s, %(kind)s, %(subject)s, %(verified_at)s, %(source)s, %(checker)s, %(reason)s,
+                            %(proposed_by)s, %(proposed_at)s)""",
+                vars(proposal),
+            )
+    except psycopg.errors.UniqueViolation as error:
+        raise EvidenceProposed("a renewal of this evidence is proposed already: approve or reject it") from error
+
+
+def find_open_proposals(conn: Conn) -> list[Proposal]:
+    """Return the proposals that await approval, oldest first."""
+    with conn.cursor(row_factory=kwargs_row(_proposal)) as cursor:
+        return cursor.execute(
+            f"SELECT {_PROPOSAL} FROM evidence_proposals WHERE decision IS NULL ORDER BY proposed_at, id"
+        ).fetchall()
+
+
+def lock_proposal(conn: Conn, proposal_id: uuid.UUID) -> Proposal | None:
+    """Return an open proposal, locked until the end of the transaction."""
+    with conn.cursor(row_factory=kwargs_row(_proposal)) as cursor:
+        return cursor.execute(
+            f"SELECT {_PROPOSAL} FROM evidence_proposals WHERE id = %s AND decision IS NULL FOR UPDATE",
+            (proposal_id,),
+        ).fetchone()
+
+
+def decide(conn: Conn, proposal_id: uuid.UUID, decision: str, *, actor: str, reason: str, now: datetime) -> None:
+    """Close a proposal."""
+    conn.execute(
+        """UPDATE evidence_proposals SET decision = %s, decided_by = %s, decided_at = %s, decision_reason = %s
+           WHERE id = %s""",
+        (decision, actor, now, reason, proposal_id),
+    )
