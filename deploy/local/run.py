@@ -22,6 +22,8 @@ from deploy.local.summary import summary
 from deploy.local.supervision import Supervisor
 from deploy.local.waiting import TookTooLong
 
+# What services need of others, besides Kafka and PostgreSQL, when they themselves are started by hand.
+_BESIDE_ENGINES: Final = ("gateway", "mailbox", "dns", "perspectives", "transparency-logs")
 # Errors that are printed without a traceback.
 EXPECTED: Final = (CannotStart, WrongJar, bring_up.StepFailed, TookTooLong)
 
@@ -52,7 +54,7 @@ def running(
         end_leftovers(installation.folder, say)
         table = processes.table(installation, there)
         if engines_only:
-            table = tuple(each for each in table if each.group is Group.ENGINES or each.name in ("gateway", "mailbox"))
+            table = tuple(each for each in table if each.group is Group.ENGINES or each.name in _BESIDE_ENGINES)
         check_ports(installation, table)
         installation.keep_ports()
         bring_up.prepare(installation, there, say)

@@ -22,7 +22,8 @@ from deploy.gateway.rules import BACKENDS
 from deploy.images.engine import Engine
 from deploy.k8s.dev_secrets import Secrets
 from deploy.k8s.generated import service_of
-from deploy.local import processes, stack
+from deploy.local import perspectives, processes, stack
+from deploy.local.ct.logs import LOG_LIST
 from deploy.local.installation import Installation
 from deploy.local.stack import Outside
 from deploy.local.waiting import free_port, free_ports, wait_until
@@ -214,8 +215,28 @@ class Pods:
                 options += ["-v", f"{self.installation.posting}:{place}"]
             else:
                 assert mount["readOnly"]
-                options += ["-v", f"{self._files(instance, volume['secret'])}:{place}:ro"]
+                files = self._files(instance, volume["secret"]) if "secret" in volume else self._lists()
+                options += ["-v", f"{files}:{place}:ro"]
         return options
+
+    def _lists(self) -> Path:
+        """Return a folder with the list of perspectives on this machine, the one ConfigMap that is mounted."""
+        folder = self.folder / "perspectives"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.installation.pki.perspectives / perspectives.LIST, folder)
+        (folder / perspectives.LIST).chmod(0o444)
+        return folder
+
+    def use_neighbours(self) -> None:
+        """Take certificates and logs from the perspectives and the logs that run beside the containers."""
+        folder = self.installation.pki.perspectives
+        self.secrets["perspectives-ca"] = {"ca.crt": (folder / "ca.pem").read_bytes()}
+        self.secrets["issuance-perspectives-tls"] = {
+            "tls.crt": (folder / "issuance.pem").read_bytes(),
+            "tls.key": (folder / "issuance.key").read_bytes(),
+        }
+        logs = self.installation.transparency / LOG_LIST
+        self.secrets["issuance-transparency-logs"] = {LOG_LIST: logs.read_bytes()}
 
     def _files(self, which: str, secret: Object) -> Path:
         """Return a folder with a Secret's keys, as the kubelet makes one."""

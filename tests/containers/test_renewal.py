@@ -57,6 +57,7 @@ def pods(built: Built) -> Iterator[Pods]:
             bring_up.register_readers(installation, ALONE, say)
             bring_up.assign_roles(installation, ALONE, say)
             say("The containers")
+            made.use_neighbours()
             made.wait_until_ready([made.start(each) for each in deployments(made)])
             say(f"{len(made.running)} containers are ready")
             yield made

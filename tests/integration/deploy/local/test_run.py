@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import psutil
 import psycopg
@@ -16,6 +17,9 @@ from deploy.local.leftovers import processes_of
 from deploy.local.stack import STATE_VARIABLE
 from deploy.local.waiting import wait_until
 
+ENGINES: Final = (
+    *("postgres", "kafka", "kafka_controller", "gateway", "publication", "mailbox", "smtp", "dns", "transparency"),
+)
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -52,8 +56,9 @@ def test_engines_restart_after_everything_was_killed_and_stop_cleanly(tmp_path: 
     installation.keep_ports()
     run = start(folder, tmp_path / "first.log")
     assert listening(folder) == {
-        getattr(installation.ports, name)
-        for name in ("postgres", "kafka", "kafka_controller", "gateway", "publication", "mailbox", "smtp")
+        *(getattr(installation.ports, name) for name in ENGINES),
+        *installation.resolver_ports.values(),
+        *installation.perspective_ports.values(),
     }
     with psycopg.connect(installation.cluster.url("postgres"), autocommit=True) as conn:
         conn.execute("CREATE TABLE kept (number INTEGER)")
