@@ -123,7 +123,7 @@ def on_certificate_delayed(tx: Tx, event: CertificateDelayed, *, post: Post) -> 
 
 def _missing(item: Item, event: CertificateDelayed) -> list[dict[str, str]]:
     """Return the obstacles, with the server names of the item's own certificate. Raises ServerNameUnknown."""
-    if not {each.server_name for each in event.obstacles} <= {"", *certificate_names(item.server_names)}:
+    if not {each.server_name for each in event.obstacles} <= {*certificate_names(item.server_names)}:
         raise ServerNameUnknown("an obstacle of another certificate's server name")
     return [{"server_name": each.server_name, "kind": each.kind, "reason": each.reason} for each in event.obstacles]
 

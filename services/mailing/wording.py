@@ -75,6 +75,9 @@ OBSTACLES: Final[Mapping[tuple[str, str], str]] = {
     ("caa", "caa-parameter-unusable"): _CONDITION,
     ("caa", "caa-value-unparsable"): N_("A CAA record of its domain cannot be understood."),
     ("caa", "caa-lookup-failed"): _UNREADABLE,
+    ("evidence", "authority-evidence-lapsed"): N_(
+        "Our check that you may act for your organisation is too old to be relied on. Please contact us."
+    ),
 }
 # For reasons that the table lacks, by kind; those of DNS are the same for both.
 _OBSTACLES: Final[Mapping[str, str]] = {

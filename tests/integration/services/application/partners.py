@@ -113,6 +113,11 @@ class Partners:
                 self.orders[position] = Order.ISSUED
                 self.issuance_says.append(self.world.issued(self.renewal, position))
 
+    def delay(self, position: int, reason: str) -> None:
+        """Have the item's certificate wait, if there is a CSR for it."""
+        if self.orders[position] is Order.CSR and not self.tombstone:
+            self.issuance_says.append(self.world.delayed(self.renewal, reason, position=position))
+
     def refuse(self, position: int) -> None:
         """Refuse the item."""
         if self.orders[position] in (Order.OPENED, Order.CSR) and not self.tombstone:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.db import Pool
-from shared.events.application import RefundDue
+from shared.events.application import CertificateDelayed, RefundDue
 from tests.integration.services.application.partners import Money, Order, Partners
 from tests.integration.services.application.restorable import Restorable
 from tests.integration.services.application.world import ROWS, World, body
@@ -31,6 +31,7 @@ class Courses:
             self.cancel: 1,
             self.pay: 6,
             self.work: 12,
+            self.delay: 4,
             self.refuse: 3,
             self.listen: 3,
             self.payment_speaks: 3,
@@ -75,6 +76,11 @@ class Courses:
         partners = self.one()
         partners.work(self.position(partners))
 
+    def delay(self) -> None:
+        partners = self.one()
+        reason = self.dice.choice(["record-missing", "another-value", "perspective-busy"])
+        partners.delay(self.position(partners), reason)
+
     def refuse(self) -> None:
         partners = self.one()
         partners.refuse(self.position(partners))
@@ -110,8 +116,10 @@ class Courses:
         holding = self.world.rows("SELECT DISTINCT renewal_id FROM items WHERE open")
         assert {row[0] for row in holding} == {row[0] for row in waiting}
         assert self.world.rows("SELECT reason, error FROM parked_events") == []
+        assert self.world.rows("SELECT 1 FROM items WHERE obstacles <> '[]' AND state <> 'csr-received'") == []
         for partners in self.partners[-5:]:
             self.check_money(partners)
+            self.check_notices(partners)
 
     def check_money(self, partners: Partners) -> None:
         refunds = self.world.announced(partners.renewal.id, RefundDue)
@@ -122,6 +130,12 @@ class Courses:
         for position, order in enumerate(partners.orders):
             if order in (Order.INTENT, Order.ISSUED):
                 assert partners.renewal.item_id(position) not in {refund.item_id for refund in refunds}
+
+    def check_notices(self, partners: Partners) -> None:
+        noticed = self.world.announced(partners.renewal.id, CertificateDelayed)
+        known = [(event.item_id, each.reason) for event in noticed for each in event.obstacles]
+        assert len(known) == len(set(known)), "an AR notified twice of one obstacle"
+        assert {reason for _, reason in known} <= {"record-missing", "another-value"}
 
     def end(self, partners: Partners) -> str:
         """Let every renewal end by itself, with the money where it belongs."""
