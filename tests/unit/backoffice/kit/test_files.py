@@ -192,7 +192,7 @@ def test_line_that_is_no_event_is_reported(text: str) -> None:
 def test_published_examples_verify_as_a_batch() -> None:
     ring = KeyRing(lambda: KeySet.load(EXAMPLES / "example-keys.json"))
     report = verify((EXAMPLES / "examples.json").read_text("utf-8"), ring)
-    assert (report.what, report.wrong) == ("10 events, positions 1041 to 1050", [])
+    assert (report.what, report.wrong) == ("11 events, positions 1041 to 1051", [])
 
 
 def test_output_of_follow_can_be_verified(tmp_path: Path) -> None:
