@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext
@@ -63,6 +64,21 @@ class ARBrowser:
         self.window.press("#continue")
         self.window.wait(".govuk-task-list")
         return self.window.address.rsplit("/", 1)[1]
+
+    def prove_domains(self) -> None:
+        """Go to the domains, publish the TXT record of each, have them checked, wait for proofs or certificate."""
+        self.window.press("main a[href$='/domains']")
+        self.window.wait(".portal-code")
+        codes = self.window.texts(".portal-code")
+        records: dict[str, str] = {}
+        for name, text in pairwise(codes):
+            if name.startswith("_validation."):
+                # The name comes a second time, with a CNAME record's target.
+                records.setdefault(name, text)
+        for name, text in records.items():
+            self.target.publish(name, text)
+        self.window.press("main .govuk-button:not(.govuk-button--secondary)" if len(records) > 1 else "[name='domain']")
+        self.window.wait("main .govuk-tag--green, .portal-timeline", seconds=60)
 
     def sign_in_the_page_and_submit(self) -> None:
         """Check the answers, choose the e-Cert file and type its PIN: the page signs."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.local.dns.updates import Updates
 from tests.browser.portal.ar_browser import ARBrowser
 
 SitDown = Callable[..., ARBrowser]
@@ -18,7 +17,6 @@ def test_domain_of_a_draft_is_proved_with_the_txt_record_that_the_page_shows(
     at_browser: SitDown, spare: Iterator[str], edition: str, scripts: bool
 ) -> None:
     ar = at_browser(edition, scripts=scripts)
-    updates = Updates(ar.target.installation.dns, ar.target.installation.ports.dns)
     window = ar.window
     ar.sign_in()
     draft = ar.draft(next(spare))
@@ -27,16 +25,15 @@ def test_domain_of_a_draft_is_proved_with_the_txt_record_that_the_page_shows(
     name, value = window.texts(".portal-code")[:2]
     assert name.startswith("_validation.host")
     check(ar, "govuk-tag--blue")
-    updates.publish(name, "TXT", f"not-{value}")
+    ar.target.publish(name, f"not-{value}")
     check(ar, "govuk-tag--blue")
     assert any(f"not-{value}" in text for text in window.texts(".govuk-details .portal-mono"))
-    updates.publish(name, "TXT", value)
+    ar.target.publish(name, value)
     check(ar, "govuk-tag--green")
     assert "_validation" not in "".join(window.texts(".portal-code"))
     window.press(".govuk-back-link")
     window.wait(".govuk-task-list")
     assert window.texts(".govuk-task-list .govuk-tag--yellow") == []
-    updates.withdraw(name, "TXT")
 
 
 def check(ar: ARBrowser, status: str) -> None:

@@ -21,11 +21,24 @@ def test_ar_signs_in_the_page_and_installs_three_certificates_with_five_pin_enve
     ar = at_browser("en")
     ar.sign_in()
     renewal_id = ar.draft("0002310001", "0002310002", "0002310003")
+    ar.prove_domains()
+    ar.window.press(".govuk-back-link")
     ar.sign_in_the_page_and_submit()
     ar.pay()
     installed = finish(ar, renewal_id)
     assert sorted(len(each.names) for each in installed) == [1, 1, 3]
     assert_served(ar, installed)
+
+
+def test_certificate_waits_and_says_what_is_missing_until_its_domain_is_proved(
+    at_browser: SitDown, spare: Iterator[str]
+) -> None:
+    ar = at_browser("en")
+    ar.sign_in()
+    renewal_id = ar.draft(next(spare))
+    ar.sign_in_the_page_and_submit()
+    ar.pay()
+    assert_served(ar, finish(ar, renewal_id, proves_late=True))
 
 
 @pytest.mark.slow
@@ -125,27 +138,37 @@ def test_refused_e_cert_leads_back_to_a_page_with_the_reason(at_browser: SitDown
     assert "This e-Cert has been revoked" in ar.window.texts(".govuk-error-summary")[0]
 
 
-def finish(ar: ARBrowser, renewal_id: str) -> list[Installed]:
-    """Submit a CSR for each certificate with the PINs of the letters, then download and accept the certificates."""
+def finish(ar: ARBrowser, renewal_id: str, *, proves_late: bool = False) -> list[Installed]:
+    """Submit a CSR for each certificate with the PINs of the letters, then download and accept the certificates.
+
+    Domains that are not proved are proved before, or on the pages after the CSR.
+    """
     post = ar.target.journey([], ar.folder / "post", person=ar.person)
     post.ar.sign_in()
     orders = wait_for("the orders", lambda: post.ar.orders(renewal_id) or None)
     wanted = {(order.reference, name) for order in orders for name in order.server_names}
     references = {order.reference for order in orders}
+    if not proves_late:
+        post.ar.prove([name for order in orders for name in order.server_names])
 
     def look() -> list[Letter] | None:
         found = post.postbox.letters(references)
         return found if {(letter.reference, letter.server_name) for letter in found} == wanted else None
 
     letters = wait_for("the PIN Envelopes", look)
-    installed = [_fulfil(ar, order, letters) for order in orders]
+    installed = [_fulfil(ar, order, letters, proves_late=proves_late) for order in orders]
     wait_for("the end", lambda: post.ar.renewal(renewal_id)["state"] == "completed" or None)
     post.ar.close()
     return installed
 
 
-def _fulfil(ar: ARBrowser, order: Order, letters: list[Letter]) -> Installed:
+def _fulfil(ar: ARBrowser, order: Order, letters: list[Letter], *, proves_late: bool) -> Installed:
     key = ar.send_csr(order, letters)
+    if proves_late:
+        ar.window.wait("main a[href$='/domains']", seconds=60)
+        ar.prove_domains()
+        ar.window.goto(f"{ar.home}renewals/{order.renewal_id}")
+        ar.window.press(f"a[href$='/orders/{order.item_id}']")
     chain = ar.download_and_accept()
     assert openssl_verify(chain, ar.target.root) == "OK"
     return Installed(names=order.server_names, chain=chain, key=key)
