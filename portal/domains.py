@@ -43,11 +43,12 @@ class Control:
 
 
 def names_of(renewal: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the server names of the certificates that may still be issued, each once."""
+    """Return the names in the certificates that may still be issued, each once: with a wildcard its base name, too."""
     if renewal["state"] not in _OPEN:
         return ()
     items = (item for item in renewal["items"] if item["state"] not in _ITEM_DONE)
-    return tuple(dict.fromkeys(name for item in items for name in item["server_names"]))
+    ordered = (name for item in items for name in item["server_names"])
+    return tuple(dict.fromkeys(each for name in ordered for each in (name, domain_of(name))))
 
 
 def domain_of(name: str) -> str:

@@ -29,8 +29,9 @@ SEEN: Final = [
 
 
 def query(names: list[str]) -> tuple[str, str]:
-    """Return the request for the domains of these names, which must stand as the portal groups them."""
-    return "GET", f"/issuance/v1/domains?{urlencode([('server_name', name) for name in names])}"
+    """Return the request for the domains of these names, in which each wildcard has its base name after it."""
+    every = dict.fromkeys(each for name in names for each in (name, name.removeprefix("*.")))
+    return "GET", f"/issuance/v1/domains?{urlencode([('server_name', name) for name in every])}"
 
 
 def having(names: list[str], found: Any, **changed: Any) -> dict[tuple[str, str], Any]:
