@@ -81,6 +81,7 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "check-csr": ((MISSING,), "file-unusable"),
         "check-caa": (("server.local",), "name-internal-or-reserved"),
         "check-publication": ((), None),
+        "check-test-sites": (("valid=127.0.0.1:1",), None),
         "self-audit": (("--since", "2026-07-01", "--until", "2026-10-01", "--output", f"{MISSING}/audit"), None),
         "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
     },
