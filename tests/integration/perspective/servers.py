@@ -117,7 +117,7 @@ def running_dns(zones: Sequence[Zone]) -> Iterator[DNS]:
         running.enter_context(_process("knotd", "-c", str(folder / "knot.conf")))
         running.enter_context(_process("unbound", "-d", "-c", str(folder / "unbound.conf")))
         dns_ = DNS(resolver=("127.0.0.1", unbound_port), authority=("127.0.0.1", knot_port))
-        wait_until(lambda: _answers(dns_.authority) and _answers(dns_.resolver), limit=20, what="DNS of the tests")
+        wait_until(lambda: _answers(dns_.authority) and _answers(dns_.resolver), limit=60, what="DNS of the tests")
         yield dns_
 
 

@@ -36,6 +36,8 @@ from tests.integration.perspective.web import (
 PATH = "/.well-known/pki-validation/ecert.txt"
 # For servers that hang, and for all others.
 SHORT, LONG = 0.7, 12.0
+# For a machine that is busy.
+MARGIN = 5.0
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -170,7 +172,7 @@ def test_bad_answer_is_no_file_and_ends_in_time(web: Web, answer: Page, reason: 
     started = time.monotonic()
     seen = web.fetch(timeout=SHORT if reason is Reason.FETCH_TIMEOUT else LONG)
     assert (seen.outcome, seen.reason) == (Outcome.FAILED, reason)
-    assert time.monotonic() - started < SHORT + 2
+    assert time.monotonic() - started < SHORT + MARGIN
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -296,7 +298,7 @@ def test_redirects_share_one_time_limit(web: Web) -> None:
     web.public.answer = slow
     started = time.monotonic()
     assert web.fetch(timeout=SHORT).reason is Reason.FETCH_TIMEOUT
-    assert time.monotonic() - started < SHORT + 2
+    assert time.monotonic() - started < SHORT + MARGIN
 
 
 def test_hanging_server_delays_no_other_question(web: Web) -> None:
@@ -306,7 +308,7 @@ def test_hanging_server_delays_no_other_question(web: Web) -> None:
     *files, caa = web.observe(*questions, timeout=SHORT)
     assert {each.reason for each in files} == {Reason.FETCH_TIMEOUT}
     assert caa.outcome is Outcome.ABSENT
-    assert time.monotonic() - started < SHORT + 2
+    assert time.monotonic() - started < SHORT + MARGIN
 
 
 def test_more_hanging_servers_than_threads_end_in_time(web: Web) -> None:
@@ -315,4 +317,4 @@ def test_more_hanging_servers_than_threads_end_in_time(web: Web) -> None:
     questions = [Question(Kind.FILE, "www.web.hk")] * 127 + [Question(Kind.CAA, "www.web.hk")]
     seen = web.observe(*questions, timeout=SHORT)
     assert {each.reason for each in seen} == {Reason.FETCH_TIMEOUT, Reason.DNS_TIMEOUT}
-    assert time.monotonic() - started < SHORT + 2
+    assert time.monotonic() - started < SHORT + MARGIN
