@@ -78,7 +78,7 @@ class Load:
         self._look(PORTAL_HOST, ["/en/"])
 
     def _look_up(self) -> None:
-        self._look(DESK_HOST, ["/", *(f"/held/{service}" for service in stack.OPERATED)], "yip-hoi-ching")
+        self._look(DESK_HOST, ["/", *(f"/held/{service}" for service in stack.CONSUMING)], "yip-hoi-ching")
 
     def _look(self, host: str, pages: Sequence[str], member: str | None = None) -> None:
         installation, staff = self.target.installation, self.target.installation.pki.staff

@@ -150,10 +150,10 @@ def test_desk_operates_every_service_at_its_own_address(pods: Pods) -> None:
     gateway = Gateway(port=installation.ports.gateway, ca_file=installation.pki.gateway / "root.pem")
     desk = gateway.connect(DESK_HOST, certificate=member.with_suffix(".pem"), key=member.with_suffix(".key"))
     try:
-        for service in stack.OPERATED:
+        for service in stack.CONSUMING:
             assert f"Events held by {service}".encode() in desk.request("GET", f"/held/{service}").body
         pods.end([one for one in pods.running.values() if kind_of(one) == "operate"])
-        for service in stack.OPERATED:
+        for service in stack.CONSUMING:
             with pytest.raises(APIProblem) as away:
                 desk.request("GET", f"/held/{service}")
             assert away.value.status == 503

@@ -168,7 +168,7 @@ def test_unavailable_service_is_shown_as_unavailable(world: World) -> None:
 def test_hanging_services_do_not_hide_held_events_of_the_others(world: World, forged: Renewal) -> None:
     """Nor does one that does not accept the desk's token."""
     deps = world.app.extensions["desk"]
-    assert len(stack.OPERATED) * deps.operators.look_seconds < REQUEST_SECONDS
+    assert len(stack.CONSUMING) * deps.operators.look_seconds < REQUEST_SECONDS
     world.app.extensions["desk"] = replace(deps, operators=replace(deps.operators, look_seconds=0.2))
     with socket.socket(socket.AF_UNIX) as mailing, socket.socket(socket.AF_UNIX) as issuance:
         for each, name in ((mailing, "mailing"), (issuance, "issuance")):
