@@ -31,6 +31,7 @@ _PACKAGES: Final = (
     "aiosmtpd",
     "psycopg",
     "kafka",
+    "dns",
 )
 
 
