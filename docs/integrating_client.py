@@ -7,11 +7,12 @@ import base64
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from cryptography import x509
@@ -159,12 +160,29 @@ class Client:
         body = {"renewal_id": renewal_id, "authorisation": authorised["authorisation"]}
         return str(self.call("POST", f"{self.api}/payment/v1/checkouts", body).json()["checkout_url"])
 
-    def fulfil(self, renewal_id: str, pin_of: Callable[[str, str], str]) -> dict[str, tuple[str, bytes]]:
-        """Make a key and a CSR for each order and submit it with its PINs.
+    def prove(self, server_names: Sequence[str], publish: Callable[[str, str], None]) -> None:
+        """Prove control of the domains. `publish` puts a TXT record (name, text) into the DNS."""
+        domains = f"{self.api}/issuance/v1/domains"
+        for domain in self.call("POST", domains, {"server_names": server_names}).json():
+            if domain["state"] != "proved":
+                publish(domain["instructions"]["record_name"], domain["instructions"]["txt_value"])
+                self.call("POST", f"{domains}/{domain['domain']}/checks")
+        query = urlencode([("server_name", name) for name in server_names])
+        until = time.monotonic() + self.patience
+        while any(domain["state"] != "proved" for domain in self.call("GET", f"{domains}?{query}").json()):
+            if time.monotonic() > until:
+                raise RuntimeError("control of the domains is not proved")
+            time.sleep(2)
+
+    def fulfil(
+        self, renewal_id: str, publish: Callable[[str, str], None], pin_of: Callable[[str, str], str]
+    ) -> dict[str, tuple[str, bytes]]:
+        """Prove the domains, make a key and a CSR for each order and submit it with its PINs.
 
         Returns key and certificate chain by SRN, in PEM.
         """
         orders = self.call("GET", f"{self.api}/issuance/v1/renewals/{renewal_id}/orders").json()
+        self.prove([name for order in orders for name in order["server_names"]], publish)
         return {order["srn"]: self.certify(order, pin_of) for order in orders}
 
     def certify(self, order: Mapping[str, Any], pin_of: Callable[[str, str], str]) -> tuple[str, bytes]:

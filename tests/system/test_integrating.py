@@ -60,7 +60,7 @@ def test_integrating_client_renews_a_certificate(
         getattr(client, way)()
         renewal_id = client.apply(srn)
         plain_http(client.checkout(renewal_id), "POST", decision="pay")
-        [(key, chain)] = client.fulfil(renewal_id, pin_of).values()
+        [(key, chain)] = client.fulfil(renewal_id, system.publish, pin_of).values()
 
     assert "PRIVATE KEY" in key
     certificate, *above = x509.load_pem_x509_certificates(chain)

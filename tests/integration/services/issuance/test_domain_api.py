@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from services.issuance import domain_control
 from shared.pki.observations import CAARecord, Kind, Question
 from tests.integration.services.issuance.world import Renewal, World, items
+from tests.integration.services.issuance.zone import RULES
 from tests.support.problems import slug
 
 URL = "/issuance/v1/domains"
@@ -70,6 +71,7 @@ def test_what_was_seen_is_shown(world: World, client: FlaskClient, renewal: Rene
         "caa-other-issuer",
         'www.example.hk CAA 0 issue "ca.example.net"',
     )
+    assert domain["issuer_domain"] in RULES.issuer_domains
 
 
 def test_domains_of_another_subscriber_are_not_shown(world: World, client: FlaskClient, renewal: Renewal) -> None:
