@@ -142,6 +142,12 @@ def find_of_key(conn: Conn, spki_sha256: bytes, now: datetime) -> list[Certifica
         ).fetchall()
 
 
+def newest_certificate(conn: Conn) -> bytes | None:
+    """Return the certificate that was issued last."""
+    row = conn.execute("SELECT der FROM certificates ORDER BY issued_at DESC, serial DESC LIMIT 1").fetchone()
+    return None if row is None else bytes(row[0])
+
+
 def serials_issued(conn: Conn, since: datetime, until: datetime) -> list[str]:
     """Return the serial numbers of all certificates issued in a period, also of those that nobody got."""
     rows = conn.execute(

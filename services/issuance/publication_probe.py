@@ -54,12 +54,16 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The CA, the addresses and the least CRL number that must be published."""
+    """The CA, the addresses and the least CRL number that must be published.
+
+    The addresses are those of the settings, which the next certificate gets, and those in the newest certificate.
+    """
 
     ca: IssuingCA
     crl_url: str
     ca_issuers_url: str
     min_number: int = 0
+    newest: x509.Certificate | None = None
 
 
 def command(read: Callable[[], Expected]) -> OperatorCommand:
@@ -76,7 +80,10 @@ def _check(pool: Pool, options: argparse.Namespace, expected: Expected) -> Repor
     with transaction(pool, clock=utc_now) as tx:
         # Caches may hold a CRL for an hour: until then the one before it is right, too.
         number = certificate_store.crl_number_at(tx.conn, tx.now - CRL_AGE - _MARGIN)
-    return probe(replace(expected, min_number=number or 0), tx.now, connect_to=options.connect_to)
+        der = certificate_store.newest_certificate(tx.conn)
+    newest = None if der is None else x509.load_der_x509_certificate(der)
+    found = replace(expected, min_number=number or 0, newest=newest)
+    return probe(found, tx.now, connect_to=options.connect_to)
 
 
 def probe(expected: Expected, now: datetime, *, connect_to: str | None = None) -> Report:
@@ -88,12 +95,15 @@ def probe(expected: Expected, now: datetime, *, connect_to: str | None = None) -
 def addresses(expected: Expected, now: datetime) -> Iterator[Address]:
     """Yield the addresses in what we issue, and those of the CA above in our own certificate."""
     ca = expected.ca
-    yield Address(
-        url=expected.crl_url,
-        media_type=CRL_TYPE,
-        check=lambda body: _check_own_crl(_accepted(body, ca.certificate, now), now, expected.min_number),
-    )
-    yield _certificate(expected.ca_issuers_url, ca.certificate)
+    newest = expected.newest
+    for url in dict.fromkeys([expected.crl_url, *(_crl_urls(newest) if newest else ())]):
+        yield Address(
+            url=url,
+            media_type=CRL_TYPE,
+            check=lambda body: _check_own_crl(_accepted(body, ca.certificate, now), now, expected.min_number),
+        )
+    for url in dict.fromkeys([expected.ca_issuers_url, *(_issuer_urls(newest) if newest else ())]):
+        yield _certificate(url, ca.certificate)
     above = next((each for each in ca.chain if each.subject == ca.certificate.issuer), None)
     if above is None or above == ca.certificate:
         return

@@ -180,6 +180,26 @@ def test_number_is_compared_with_the_crls_that_every_cache_must_have_replaced(
     assert not command().failed
 
 
+def test_addresses_of_the_newest_certificate_are_fetched_although_the_settings_have_others(
+    world: World, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.issued(["www.example.hk"])
+    publish(world, server)
+    ca, options = world.issuer.ca, argparse.Namespace(connect_to=server.address)
+    monkeypatch.setattr(publication_probe, "utc_now", world.clock)
+    server.answers["/crl/new.crl"] = server.answers["/crl/ca.crl"]
+    server.answers["/root/new.crt"] = (200, CERTIFICATE_TYPE, ca.der)
+    server.answers["/root/ca.crt"] = (404, CERTIFICATE_TYPE, b"")
+    changed = Expected(ca=ca, crl_url=f"{HOST}/crl/new.crl", ca_issuers_url=f"{HOST}/root/new.crt")
+    report = publication_probe.command(lambda: changed).run(world.pool, options)
+    assert [(row["url"], row["fault"]) for row in report.values] == [  # type: ignore[index]
+        (f"{HOST}/crl/new.crl", None),
+        (ADDRESSES.crl_url, None),
+        (f"{HOST}/root/new.crt", None),
+        (ADDRESSES.ca_issuers_url, "status"),
+    ]
+
+
 def publish(world: World, server: Server) -> None:
     """Make a CRL, if one is due, and serve it."""
     work.publish_next_crl(world.pool, world.issuer, clock=world.clock)
