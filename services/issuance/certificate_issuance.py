@@ -1,7 +1,7 @@
-"""Issue a certificate for an accepted CSR: validate again, persist the intent before the CA key is used, then sign.
+"""Issue a certificate for an accepted CSR: validate again, persist the intent before the CA key is used, then settle.
 
-The intent is the serial number and the to-be-signed bytes. The signed certificate is stored and announced in one
-transaction.
+The intent is the serial number and the precertificate's to-be-signed bytes. `certificate_signing` brings it to the
+signed certificate, which is stored and announced in one transaction.
 """
 
 from dataclasses import replace
@@ -19,6 +19,7 @@ from services.issuance import (
     pin_store,
     revocation,
     store,
+    stray_certificates,
 )
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.domain import (
@@ -43,7 +44,7 @@ from shared.vocabulary import ItemId, RenewalId
 LEASE: Final = timedelta(seconds=60)
 # An order that waits is examined again after a tenth of the time that it has waited, within these bounds.
 _EXAMINED_AGAIN: Final = (timedelta(minutes=2), timedelta(hours=1))
-_ACTOR: Final = "issuance"
+ACTOR: Final = "issuance"
 
 
 class NoIntent(Enum):
@@ -96,7 +97,7 @@ def _wait(tx: Tx, order: Order, evidence: Evidence) -> None:
         )
         audit.record(
             tx,
-            actor=_ACTOR,
+            actor=ACTOR,
             action="issuance-delayed",
             subject=str(order.item_id),
             details={"obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles]},
@@ -128,7 +129,7 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
         return NoIntent.WAITING  # until its lease ends, at most until its bytes are too old
     if validated.objection is None and AGED.issuperset(validated.findings):
         return _replace_aged(tx, intent, order, deps, findings=validated.findings)
-    _end(tx, intent, order, objection=validated.objection, findings=validated.findings)
+    end(tx, intent, order, objection=validated.objection, findings=validated.findings)
     return NoIntent.ENDED
 
 
@@ -137,29 +138,31 @@ def _replace_aged(
 ) -> Intent | NoIntent:
     """End an intent that grew too old and make another one: the subscriber has done nothing wrong.
 
-    If a crash has lost a signature of the old bytes, nobody has that certificate. If a worker still has it, `settle`
-    keeps it as revoked.
+    Its precertificate is revoked. If a crash has lost a signature of the old bytes, nobody has that one. If a worker
+    still has it, it is kept as revoked.
     """
     _end_intent(tx, intent, order, objection=None, findings=findings)
     store.save_order(tx.conn, replace(order.after(IntentAged), due_at=None))
     return make_intent(tx, intent.item_id, deps)
 
 
-def _end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
+def end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
     """End an intent that waited for its signature, and refuse its order."""
     _end_intent(tx, intent, order, objection=objection, findings=findings)
     refuse(tx, order, objection or "lint")
 
 
 def _end_intent(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...]) -> None:
-    certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
+    precertificate = certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
     audit.record(
         tx,
-        actor=_ACTOR,
+        actor=ACTOR,
         action="intent-ended",
         subject=intent.serial,
         details={"item_id": str(order.item_id), "objection": objection, "findings": list(findings)},
     )
+    if precertificate is not None:
+        stray_certificates.revoke_precertificate(tx, precertificate, ACTOR)
 
 
 def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
@@ -168,10 +171,10 @@ def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
         return
     certificate_store.add_certificate(tx.conn, replace(certificate, given_out=False))
     details = {"item_id": str(certificate.item_id), "certificate_sha256": certificate.sha256.hex()}
-    audit.record(tx, actor=_ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
+    audit.record(tx, actor=ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
     blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
     reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
-    revocation.revoke_one(tx, certificate, reason, _ACTOR, never_announced=True)
+    revocation.revoke_one(tx, certificate, reason, ACTOR, never_announced=True)
 
 
 def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
@@ -187,7 +190,7 @@ def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
         due_at=None,
     )
     store.save_order(tx.conn, waiting)
-    audit.record(tx, actor=_ACTOR, action="csr-set-aside", subject=str(order.item_id), details={"reason": objection})
+    audit.record(tx, actor=ACTOR, action="csr-set-aside", subject=str(order.item_id), details={"reason": objection})
 
 
 def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | NoIntent:
@@ -205,7 +208,7 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | NoInten
     tbs_sha256 = sha256(intent.tbs).hexdigest()
     audit.record(
         tx,
-        actor=_ACTOR,
+        actor=ACTOR,
         action="intent-refused" if findings else "intent-made",
         subject=intent.serial,
         details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": tbs_sha256},
@@ -222,7 +225,7 @@ def refuse(tx: Tx, order: Order, reason: str) -> None:
     store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
     pin_store.save_pins(tx.conn, order.item_id, "void")
     outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
-    audit.record(tx, actor=_ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
+    audit.record(tx, actor=ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
 
 
 def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
@@ -238,7 +241,7 @@ def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
     assert order is not None
     is_ended = certificate_store.is_ended(tx.conn, intent.serial)
     if order.state is OrderState.ISSUING and not is_ended and store.is_blocked(tx.conn, certificate.spki_sha256):
-        _end(tx, intent, order, objection="key-blocked")
+        end(tx, intent, order, objection="key-blocked")
         is_ended = True
     if not certificate_store.save_signed(tx.conn, intent.serial):
         if is_ended:
@@ -263,7 +266,7 @@ def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
     )
     audit.record(
         tx,
-        actor=_ACTOR,
+        actor=ACTOR,
         action="certificate-issued",
         subject=intent.serial,
         details={"item_id": str(order.item_id), "certificate_sha256": certificate.sha256.hex()},

@@ -13,7 +13,7 @@ from shared.db import Conn
 from shared.runtime.pruning import Rule
 from shared.vocabulary import ItemId
 
-_INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings"
+_INTENT: Final = "item_id, renewal_id, serial, tbs, state, findings, precertificate, scts, certificate_tbs"
 _CERTIFICATE: Final = (
     "serial, item_id, renewal_id, spki_sha256, der, sha256, not_before, not_after, issued_at, accepted_at, "
     "revoked_at, revocation_reason, given_out"
@@ -73,12 +73,56 @@ def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool
         ).fetchone()
 
 
-def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> None:
-    """End the item's intent that waited for its signature: it is never signed."""
-    conn.execute(
+def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> bytes | None:
+    """End the item's intent that waited for its certificate: that is never signed.
+
+    Returns its precertificate, if that was signed.
+    """
+    row = conn.execute(
         """UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
-           WHERE item_id = %s AND state = 'intended'""",
+           WHERE item_id = %s AND state = 'intended' RETURNING precertificate""",
         (list(findings), item_id),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def save_precertificate(conn: Conn, serial: str, der: bytes, *, now: datetime, lease: timedelta) -> Intent | None:
+    """Store the signed precertificate, unless one is stored, and renew the lease.
+
+    Returns the intent with the stored one; None if it waits for no certificate any more.
+    """
+    return _save_step(conn, "precertificate", serial, der, now, lease)
+
+
+def save_certificate_tbs(conn: Conn, serial: str, tbs: bytes, *, now: datetime, lease: timedelta) -> Intent | None:
+    """Store the certificate's bytes before they are signed, unless some are stored, and renew the lease.
+
+    Returns the intent with the stored ones; None if it waits for no certificate any more.
+    """
+    return _save_step(conn, "certificate_tbs", serial, tbs, now, lease)
+
+
+def _save_step(conn: Conn, column: str, serial: str, content: bytes, now: datetime, lease: timedelta) -> Intent | None:
+    with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
+        return cursor.execute(
+            f"""UPDATE intents SET {column} = COALESCE({column}, %(content)s),
+                       due_at = %(now)s + %(lease)s * power(2, LEAST(attempts, 5))
+                WHERE serial = %(serial)s AND state = 'intended' RETURNING {_INTENT}""".encode(),
+            {"content": content, "serial": serial, "now": now, "lease": lease},
+        ).fetchone()
+
+
+def save_scts(conn: Conn, serial: str, scts: bytes) -> None:
+    """Store the SCTs collected so far, for the next attempt."""
+    conn.execute("UPDATE intents SET scts = %s WHERE serial = %s AND state = 'intended'", (scts, serial))
+
+
+def hasten_intents(conn: Conn, spki_sha256: bytes, now: datetime) -> None:
+    """Have the waiting intents with this key validated again now: their precertificates must be revoked at once."""
+    conn.execute(
+        """UPDATE intents SET due_at = LEAST(intents.due_at, %s) FROM orders
+           WHERE orders.item_id = intents.item_id AND orders.spki_sha256 = %s AND intents.state = 'intended'""",
+        (now, spki_sha256),
     )
 
 
@@ -93,6 +137,26 @@ def save_signed(conn: Conn, serial: str) -> bool:
 def is_ended(conn: Conn, serial: str) -> bool:
     """Return whether the intent was ended without a certificate."""
     row = conn.execute("SELECT 1 FROM intents WHERE serial = %s AND state = 'tombstone'", (serial,)).fetchone()
+    return row is not None
+
+
+def has_signed(conn: Conn, serial: str, tbs: bytes) -> bool:
+    """Return whether these bytes are a certificate in the database or the precertificate of one, or will be."""
+    row = conn.execute(
+        """SELECT 1 FROM intents WHERE serial = %(serial)s AND %(tbs)s IN (tbs, certificate_tbs)
+           AND (state <> 'tombstone' OR EXISTS (SELECT 1 FROM certificates WHERE serial = %(serial)s))""",
+        {"serial": serial, "tbs": tbs},
+    ).fetchone()
+    return row is not None
+
+
+def is_serial_used(conn: Conn, serial: str) -> bool:
+    """Return whether a certificate has this serial number, or may get it."""
+    row = conn.execute(
+        """SELECT 1 WHERE EXISTS (SELECT 1 FROM certificates WHERE serial = %(serial)s)
+                       OR EXISTS (SELECT 1 FROM intents WHERE serial = %(serial)s AND state <> 'tombstone')""",
+        {"serial": serial},
+    ).fetchone()
     return row is not None
 
 
@@ -204,7 +268,9 @@ def crl_number_at(conn: Conn, moment: datetime) -> int | None:
 def has_unlisted_revocation(conn: Conn) -> bool:
     """Return whether a revocation is not on any CRL yet."""
     row = conn.execute(
-        "SELECT 1 FROM certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL LIMIT 1"
+        """SELECT 1 WHERE EXISTS (SELECT 1 FROM certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL)
+                       OR EXISTS (SELECT 1 FROM stray_certificates
+                                  WHERE revoked_at IS NOT NULL AND listed_in IS NULL)"""
     ).fetchone()
     return row is not None
 
@@ -221,15 +287,32 @@ def list_unlisted(conn: Conn, number: int) -> None:
            WHERE c.serial = unlisted.serial""",
         (number,),
     )
+    conn.execute(
+        """UPDATE stray_certificates AS c SET listed_in = %s FROM (
+               SELECT serial FROM stray_certificates WHERE revoked_at IS NOT NULL AND listed_in IS NULL
+               ORDER BY serial FOR UPDATE) AS unlisted
+           WHERE c.serial = unlisted.serial""",
+        (number,),
+    )
 
 
 def revocations(conn: Conn, number: int, last_update: datetime | None) -> list[Revocation]:
-    """Return the entries of CRL `number`: an entry stays until a CRL made after the certificate's end has listed it."""
+    """Return the entries of CRL `number`: an entry stays until a CRL made after the certificate's end has listed it.
+
+    Precertificate and certificate share a serial number, and one entry.
+    """
     rows = conn.execute(
         """SELECT serial, revoked_at, revocation_reason, not_after FROM certificates
            WHERE revoked_at IS NOT NULL
-             AND (listed_in IS NULL OR listed_in >= %s OR %s::timestamptz IS NULL OR not_after >= %s)""",
-        (number, last_update, last_update),
+             AND (listed_in IS NULL OR listed_in >= %(number)s OR %(last)s::timestamptz IS NULL
+                  OR not_after >= %(last)s)
+           UNION ALL
+           SELECT serial, revoked_at, revocation_reason, not_after FROM stray_certificates AS s
+           WHERE revoked_at IS NOT NULL
+             AND (listed_in IS NULL OR listed_in >= %(number)s OR %(last)s::timestamptz IS NULL
+                  OR not_after >= %(last)s)
+             AND NOT EXISTS (SELECT 1 FROM certificates AS c WHERE c.serial = s.serial AND c.revoked_at IS NOT NULL)""",
+        {"number": number, "last": last_update},
     ).fetchall()
     return [
         Revocation(serial=int(row[0], 16), revoked_at=row[1], reason=RevocationReason(row[2]), not_after=row[3])

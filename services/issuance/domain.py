@@ -143,7 +143,11 @@ class PIN:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """Bytes to be signed, or a tombstone: they never will be. `serial` is lower-case hexadecimal."""
+    """Bytes to be signed, or a tombstone: they never will be. `serial` is lower-case hexadecimal.
+
+    `tbs` are the precertificate's bytes. What follows is stored step by step: the signed precertificate, the SCTs so
+    far as a SignedCertificateTimestampList, and the bytes of the certificate.
+    """
 
     item_id: ItemId
     renewal_id: RenewalId
@@ -151,6 +155,9 @@ class Intent:
     tbs: bytes
     state: str
     findings: tuple[str, ...]
+    precertificate: bytes | None = None
+    scts: bytes | None = None
+    certificate_tbs: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,3 +177,23 @@ class Certificate:
     revoked_at: datetime | None = None
     revocation_reason: str | None = None
     given_out: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrayCertificate:
+    """A certificate or precertificate of our key that no order has; it can be revoked, and no event announces it.
+
+    `origin` is "intent-ended" for the precertificate of an intent without a certificate, "adopted" if an operator has
+    taken it into the books.
+    """
+
+    serial: str
+    der: bytes
+    sha256: bytes
+    spki_sha256: bytes
+    not_before: datetime
+    not_after: datetime
+    origin: str
+    added_at: datetime
+    revoked_at: datetime | None = None
+    revocation_reason: str | None = None

@@ -1,32 +1,44 @@
-"""Issuer: what the CA does for one certificate, from its serial number to its verified signature.
+"""Issuer: what the CA does for one certificate, from its serial number to its two verified signatures.
 
-The modules of ca/ do the single steps: validity, profile, lint and the CA's key.
+The modules of ca/ do the single steps: validity, profile, lint and the CA's key; those of ct/ the precertificate.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.issuance.ca import crl_lint, lint, profiles
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
 from services.issuance.ca.validity_policy import SubscriptionOver, Validity, validity
+from services.issuance.ct import certificate_check
+from services.issuance.ct import tbs as ct_tbs
+from services.issuance.ct.scts import PrecertEntry
+from services.issuance.ct.submission import Submission
 from services.issuance.domain import Intent, Organisation
 from shared.pki.dated_rules import NothingInForce
 
+# A finding on bytes that were stored before certificates had precertificates.
+UNPOISONED: Final = "ERROR issuance.no_precertificate"
 # Findings that only say that bytes were made too long ago to be signed now.
-AGED: Final = frozenset({"ERROR issuance.not_before_not_fresh", "ERROR issuance.validity_too_long"})
+AGED: Final = frozenset({"ERROR issuance.not_before_not_fresh", "ERROR issuance.validity_too_long", UNPOISONED})
 # Refusals of `leaf` and `to_be_signed`: no certificate can be made for this order.
 UNCERTIFIABLE: Final = (SubjectRefused, NothingInForce, SubscriptionOver)
 
 
 class CRLNotClean(Exception):
     """The linter found faults in a CRL: it is not signed, and its age raises an alert."""
+
+
+class CertificateNotClean(Exception):
+    """The linter found faults in a certificate whose precertificate had none: it is not signed, for a person to see."""
 
 
 class SignatureUnusable(Exception):
@@ -55,28 +67,72 @@ class Issuer:
         return Leaf(serial=serial, organisation=organisation, names=names, validity=period, spki=spki)
 
     def to_be_signed(self, leaf: Leaf) -> bytes:
-        """Return the to-be-signed bytes of this leaf. Raises SubjectRefused."""
-        return profiles.leaf_tbs(leaf, self.ca, self.addresses, self.signer.algorithm)
+        """Return the to-be-signed bytes of this leaf's precertificate. Raises SubjectRefused."""
+        return ct_tbs.precertificate(profiles.leaf_tbs(leaf, self.ca, self.addresses, self.signer.algorithm))
 
     def findings(self, tbs: bytes, leaf: Leaf, now: datetime) -> tuple[str, ...]:
-        """Return the linter's findings; any of them forbids signing."""
+        """Return the linter's findings on a precertificate; any of them forbids signing."""
+        if not ct_tbs.is_precertificate(tbs):
+            return (UNPOISONED,)
         return tuple(str(finding) for finding in lint.findings(tbs, leaf, self.ca, now, self.throwaway))
 
     def crl_findings(self, tbs: bytes, number: int) -> tuple[str, ...]:
         """Return the linter's findings on a CRL; any of them forbids signing it."""
         return tuple(str(each) for each in crl_lint.findings(tbs, number=number, ca=self.ca, throwaway=self.throwaway))
 
-    def sign(self, intent: Intent) -> bytes:
-        """Return the certificate of the stored bytes; signed again, the same.
+    def precertificate(self, intent: Intent) -> bytes:
+        """Return the signed precertificate of the stored bytes; signed again, the same.
 
         Raises SignerUnavailable or SignatureUnusable.
         """
-        signature = self.signer.sign(intent.tbs)
-        der = profiles.assemble(intent.tbs, self.signer.algorithm, signature)
+        return self._signed(intent.tbs, intent.serial)
+
+    def submission(self, intent: Intent) -> Submission:
+        """Return what logs get for an intent whose precertificate is signed."""
+        assert intent.precertificate is not None
+        parsed = x509.load_der_x509_certificate(intent.precertificate)
+        return Submission(
+            precertificate=intent.precertificate,
+            chain=(
+                self.ca.der,
+                *(each.public_bytes(Encoding.DER) for each in self.ca.chain if each != self.ca.certificate),
+            ),
+            entry=PrecertEntry(
+                issuer_key_hash=sha256(self.signer.spki).digest(), tbs=ct_tbs.without_poison(intent.tbs)
+            ),
+            not_before=parsed.not_valid_before_utc,
+            not_after=parsed.not_valid_after_utc,
+        )
+
+    def certificate_tbs(self, intent: Intent, sct_list: bytes) -> bytes:
+        """Return the certificate's bytes: those of its precertificate with these SCTs instead of the poison.
+
+        Raises PairDiffers or CertificateNotClean.
+        """
+        made = ct_tbs.certificate(intent.tbs, sct_list)
+        ct_tbs.check_pair(intent.tbs, made)
+        throwaway_signed = profiles.assemble(made, self.throwaway.algorithm, self.throwaway.sign(made))
+        findings = [*map(str, lint.published_findings(throwaway_signed)), *certificate_check.faults(throwaway_signed)]
+        if findings:
+            raise CertificateNotClean(f"{intent.serial}: {'; '.join(findings)}")
+        return made
+
+    def sign(self, intent: Intent) -> bytes:
+        """Return the certificate of the stored bytes; signed again, the same.
+
+        Raises PairDiffers, SignerUnavailable or SignatureUnusable.
+        """
+        assert intent.certificate_tbs is not None
+        ct_tbs.check_pair(intent.tbs, intent.certificate_tbs)
+        return self._signed(intent.certificate_tbs, intent.serial)
+
+    def _signed(self, tbs: bytes, serial: str) -> bytes:
+        signature = self.signer.sign(tbs)
+        der = profiles.assemble(tbs, self.signer.algorithm, signature)
         try:
             x509.load_der_x509_certificate(der).verify_directly_issued_by(self.ca.certificate)
         except (ValueError, TypeError, InvalidSignature) as error:
-            raise SignatureUnusable(intent.serial) from error
-        if profiles.tbs_of(der) != intent.tbs:
-            raise SignatureUnusable(intent.serial)
+            raise SignatureUnusable(serial) from error
+        if profiles.tbs_of(der) != tbs:
+            raise SignatureUnusable(serial)
         return der

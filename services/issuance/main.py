@@ -16,6 +16,7 @@ from services.issuance import (
     domain_store,
     extracts,
     handlers,
+    log_watch,
     operator_checks,
     pin_reissue,
     pin_store,
@@ -25,6 +26,7 @@ from services.issuance import (
     site_probe,
     state_recovery,
     store,
+    transparency_main,
     validate_main,
     waiting_cancellations,
     work,
@@ -37,6 +39,7 @@ from services.issuance.ca.profiles import Addresses
 from services.issuance.ca.signer import Signer, SoftwareSigner, throwaway_like
 from services.issuance.ca.weak_keys import ListedKeys, NoList, WeakKeys
 from services.issuance.certificate_issuance import LEASE
+from services.issuance.ct.submission import DEADLINE
 from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.issuer import Issuer
@@ -110,7 +113,8 @@ def make_subscriptions() -> Sequence[Subscription]:
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    require_lease("issue", LEASE, calls=MAX_SIGNING_TIME)
+    # Each step of an intent renews its lease.
+    require_lease("issue", LEASE, calls=max(MAX_SIGNING_TIME, DEADLINE))
     settings = read_settings()
     maker = PINMaker(
         pepper=Pepper.load(settings.pin_pepper_file),
@@ -145,6 +149,7 @@ def make_deps(settings: Settings) -> IssuanceDeps:
     )
     return IssuanceDeps(
         issuer=issuer,
+        logs=transparency_main.make_logs(settings),
         proof_keys=_proof_keys(settings),
         key_policy=_key_policy(settings, ca),
         domain_rules=validate_main.domain_rules(settings),
@@ -292,6 +297,7 @@ SERVICE: Final[Service] = Service(
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
         Reading(gauge=OLDEST_DUE, query=domain_store.OLDEST_DUE),
         Reading(gauge=UNSTAMPED, query=UNSTAMPED_QUERY),
+        *log_watch.READINGS,
         Reading(gauge=work.CRL_AGE, query=certificate_store.CRL_AGE),
     ),
     feed=_feed,
@@ -302,6 +308,7 @@ SERVICE: Final[Service] = Service(
         "check-caa": check_caa.command(validate_main.make_deps),
         "check-publication": publication_probe.command(_published),
         "check-test-sites": site_probe.command(lambda: _published().ca),
+        **transparency_main.COMMANDS,
         "self-audit": self_audit.command(lambda: SigningKey.load(read_settings().service.audit_key_file)),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
         "validate": Command(help="have the perspectives look at domains; has no CA key", run=_run_validate),

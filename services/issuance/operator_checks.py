@@ -14,6 +14,7 @@ from services.issuance.ca import crl_lint, lint
 from services.issuance.ca.lint import Finding
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, KeyRefused, checked_key
+from services.issuance.ct import certificate_check
 from services.issuance.key_policy import KeyPolicy, key_objection
 from services.issuance.refusals import KeyNotAllowed
 from shared.errors import Refused
@@ -82,7 +83,15 @@ def findings_of(der: bytes) -> Sequence[Finding]:
     """Return the faults of a certificate with its key, or of a CRL, as they are published."""
     if crl_lint.is_crl(der):
         return crl_lint.published_findings(der)
-    return (*lint.published_findings(der), *_key_findings(der))
+    return (*lint.published_findings(der), *_key_findings(der), *_sct_findings(der))
+
+
+def _sct_findings(der: bytes) -> Iterator[Finding]:
+    try:
+        for fault in certificate_check.faults(der):
+            yield Finding("ERROR", f"issuance.{fault}", "")
+    except ValueError:
+        return  # the linter has named the fault
 
 
 def _key_findings(der: bytes) -> Iterator[Finding]:

@@ -72,16 +72,18 @@ def mark_sealed_voided(conn: Conn, envelope_ids: Collection[uuid.UUID]) -> None:
     )
 
 
-def keep_intent(conn: Conn, certificate: Certificate, tbs: bytes, state: str) -> None:
-    """Re-insert the intent of an existing certificate.
+def keep_intent(conn: Conn, certificate: Certificate, state: str, *, tbs: bytes, certificate_tbs: bytes | None) -> None:
+    """Re-insert the intent of an existing certificate; without `certificate_tbs` if that has no SCTs.
 
     Raises psycopg.errors.UniqueViolation if its order has an intent with another serial number.
     """
     conn.execute(
-        """INSERT INTO intents (item_id, renewal_id, serial, tbs, state, findings, intended_at)
-           VALUES (%(item_id)s, %(renewal_id)s, %(serial)s, %(tbs)s, %(state)s, '{}', %(issued_at)s)
-           ON CONFLICT (serial) DO UPDATE SET state = excluded.state, due_at = NULL""",
-        {**vars(certificate), "tbs": tbs, "state": state},
+        """INSERT INTO intents (item_id, renewal_id, serial, tbs, certificate_tbs, state, findings, intended_at)
+           VALUES (%(item_id)s, %(renewal_id)s, %(serial)s, %(tbs)s, %(certificate_tbs)s, %(state)s, '{}',
+                   %(issued_at)s)
+           ON CONFLICT (serial) DO UPDATE
+           SET state = excluded.state, certificate_tbs = excluded.certificate_tbs, due_at = NULL""",
+        {**vars(certificate), "tbs": tbs, "certificate_tbs": certificate_tbs, "state": state},
     )
 
 
@@ -113,7 +115,9 @@ def raise_crl_number(conn: Conn) -> int:
     Call it under the series' lock. The number of the dropped CRL is too low by now; the next CRL has its entries.
     """
     conn.execute(
-        """WITH dropped AS (DELETE FROM crls WHERE der IS NULL RETURNING number)
+        """WITH dropped AS (DELETE FROM crls WHERE der IS NULL RETURNING number),
+                strays AS (UPDATE stray_certificates SET listed_in = NULL
+                           WHERE revoked_at IS NOT NULL AND listed_in IN (SELECT number FROM dropped))
            UPDATE certificates SET listed_in = NULL
            WHERE revoked_at IS NOT NULL AND listed_in IN (SELECT number FROM dropped)"""
     )

@@ -5,9 +5,9 @@ from dataclasses import replace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuance import certificate_store, store
+from services.issuance import certificate_store, store, stray_certificates, stray_store
 from services.issuance.ca.crl import GRAVITY, RevocationReason
-from services.issuance.domain import Certificate, Order, OrderState
+from services.issuance.domain import Certificate, Order, OrderState, StrayCertificate
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared import audit
 from shared.db import Conn
@@ -67,24 +67,31 @@ def accept(tx: Tx, item_id: ItemId, caller: Caller) -> Certificate:
 def revoke_own(tx: Tx, item_id: ItemId, reason: RevocationReason, caller: Caller) -> Certificate:
     """Revoke for the AR. Raises CertificateExpired, unless the key is reported as compromised."""
     certificate = find_certificate(tx.conn, find_own_order(tx.conn, item_id, caller))
-    return revoke_serial(tx, certificate.serial, reason, caller.ar_id)
+    revoked = revoke_serial(tx, certificate.serial, reason, caller.ar_id)
+    assert isinstance(revoked, Certificate)
+    return revoked
 
 
-def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> Certificate:
+def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> Certificate | StrayCertificate:
     """Revoke a certificate, or replace its reason by a graver one. Raises CertificateNotFound, CertificateExpired.
 
     A compromised key is blocked and all its certificates are revoked, even if this one has expired.
     """
-    certificate = certificate_store.find_by_serial(tx.conn, serial)
-    if certificate is None:
-        raise CertificateNotFound("there is no certificate with this serial number")
+    certificate = _find_any(tx.conn, serial)
     if reason is RevocationReason.KEY_COMPROMISE:
         block_key(tx, certificate.spki_sha256, source=f"revocation of {serial}", actor=actor)
+    elif isinstance(certificate, StrayCertificate):
+        stray_certificates.revoke_stray(tx, serial, reason, actor)
     else:
         revoke_one(tx, certificate, reason, actor)
-    after = certificate_store.find_by_serial(tx.conn, serial)
-    assert after is not None
-    return after
+    return _find_any(tx.conn, serial)
+
+
+def _find_any(conn: Conn, serial: str) -> Certificate | StrayCertificate:
+    found = certificate_store.find_by_serial(conn, serial) or stray_store.lock_stray(conn, serial)
+    if found is None:
+        raise CertificateNotFound("there is no certificate with this serial number")
+    return found
 
 
 def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
@@ -97,7 +104,12 @@ def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
     if store.add_blocked_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
     of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
-    return sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor) for certificate in of_key)
+    revoked = sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor) for certificate in of_key)
+    certificate_store.hasten_intents(tx.conn, spki_sha256, tx.now)
+    strays = stray_store.find_strays_of_key(tx.conn, spki_sha256, tx.now)
+    return revoked + sum(
+        stray_certificates.revoke_stray(tx, serial, RevocationReason.KEY_COMPROMISE, actor) for serial in strays
+    )
 
 
 def revoke_one(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from services.issuance import domain_evidence, proofs, register_evidence, store
 from services.issuance.csr import csr
+from services.issuance.ct.submission import Logs
 from services.issuance.domain import Intent, Order, Renewal
 from services.issuance.domain_evidence import DomainRules, Evidence
 from services.issuance.issuer import Issuer
@@ -17,9 +18,10 @@ from shared.tx import Tx
 
 @dataclass(frozen=True, kw_only=True)
 class IssuanceDeps:
-    """The CA's side of a certificate, the keys of the proofs, and the policies on keys and domains."""
+    """The CA's side of a certificate, the logs, the keys of the proofs, and the policies on keys and domains."""
 
     issuer: Issuer
+    logs: Logs
     proof_keys: ProofKeys
     key_policy: KeyPolicy
     domain_rules: DomainRules
@@ -44,7 +46,8 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
     """Run every check that stands between an accepted CSR and the CA's key.
 
     (1) both proofs, (2) the CSR and its names, (3) its key, (4) the age of the evidence in the proofs, and control and
-    CAA of each name of the certificate, (5) the leaf and its bytes, made here or `stored`, (6) lint.
+    CAA of each name of the certificate, (5) the leaf and its bytes, made here or `stored`, (6) lint of
+    the precertificate.
     Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
     Raises one of UNCERTIFIABLE if no bytes can be made.
     """

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from services.issuance import certificate_issuance, certificate_store, pin_store, recovery_store, store
 from services.issuance.ca import profiles
 from services.issuance.ca.crl import GRAVITY, RevocationReason
+from services.issuance.ct import tbs as ct_tbs
+from services.issuance.ct.tbs import NotSuchTBS
 from services.issuance.domain import Certificate, Order, OrderState
 from services.issuance.recovery_store import Announced
 from shared import audit
@@ -126,9 +128,20 @@ def _keep_certificate(tx: Tx, order: Order, pem: str, at: datetime, *, intent: s
     certificate = certificate_issuance.certificate_of(
         der, item_id=order.item_id, renewal_id=order.renewal_id, issued_at=at
     )
-    recovery_store.keep_intent(tx.conn, certificate, profiles.tbs_of(der), intent)
+    _keep_intent(tx, certificate, intent)
     certificate_store.add_certificate(tx.conn, replace(certificate, given_out=intent == "signed"))
     return certificate
+
+
+def _keep_intent(tx: Tx, certificate: Certificate, state: str) -> None:
+    """Re-insert the intent; the precertificate's bytes follow from the certificate's."""
+    made = profiles.tbs_of(certificate.der)
+    try:
+        tbs = ct_tbs.precertificate_of(made)
+    except NotSuchTBS:  # issued before certificates had SCTs
+        recovery_store.keep_intent(tx.conn, certificate, state, tbs=made, certificate_tbs=None)
+    else:
+        recovery_store.keep_intent(tx.conn, certificate, state, tbs=tbs, certificate_tbs=made)
 
 
 def _refuse(tx: Tx, event: IssuanceRefused, _: datetime) -> None:

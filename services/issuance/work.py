@@ -10,7 +10,7 @@ from uuid import UUID
 from cryptography import x509
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.issuance import certificate_issuance, certificate_store, pin_store, store
+from services.issuance import certificate_issuance, certificate_signing, certificate_store, pin_store, store
 from services.issuance.ca import crl
 from services.issuance.certificate_issuance import LEASE, NoIntent
 from services.issuance.domain import PIN, Intent, Order
@@ -158,8 +158,9 @@ def _issue(pool: Pool, order: Order, stored: Intent | None, deps: IssuanceDeps, 
         if intent is NoIntent.ENDED:
             REFUSED.inc()
         return
-    with tracing.step("sign"):
-        der = deps.issuer.sign(intent)
+    der = certificate_signing.sign(pool, intent, deps, clock)
+    if der is None:
+        return
     with transaction(pool, clock=clock) as tx:
         settled = certificate_issuance.settle(tx, intent, der)
     if settled:

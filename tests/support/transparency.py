@@ -6,17 +6,18 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from werkzeug.exceptions import ServiceUnavailable
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from deploy.local.ct import logs
 from deploy.local.ct.app import create_app
 from deploy.local.ct.log import LocalLog
+from deploy.local.inside import InsideCA
 from services.issuance.ct import log_list
 from services.issuance.ct.log_client import LogClient
 from services.issuance.ct.log_list import LogList
@@ -24,6 +25,11 @@ from services.issuance.ct.submission import Logs
 from tests.unit.services.issuance.pki import NOW, issuing_ca
 
 HANGS_SECONDS = 10.0
+
+
+class _Silent(WSGIRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Write nothing for each request."""
 
 
 class RunningLogs:
@@ -36,14 +42,14 @@ class RunningLogs:
         self.hanging: set[str] = set()
         self.instead: dict[str, str] = {}
         self._released = threading.Event()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
+        self._servers: list[tuple[BaseWSGIServer, threading.Thread]] = []
+        self._secure: BaseWSGIServer | None = None
+        self._server = self._started()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         logs.create(folder, self.url, now=NOW)
         roots = [made[0].chain[-1] for made in (issuing_ca(), issuing_ca("ec"))]
         self._database, self.logs = logs.open_logs(folder, roots, clock=lambda: self.now())
         self._app = create_app(self.logs)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
 
     @property
     def list_file(self) -> Path:
@@ -59,6 +65,19 @@ class RunningLogs:
         """Return issuance's side of these logs."""
         return Logs(self.log_list, LogClient(), **limits)
 
+    def secure(self) -> dict[str, str]:
+        """Return the settings of the same logs by HTTPS; started at the first call."""
+        if self._secure is None:
+            folder, now = self.folder / "tls", datetime.now(UTC)
+            shutil.copytree(self.folder, folder)
+            ca = InsideCA.make("logs", now=now)
+            ca.issue(("localhost",), folder / "tls")
+            (folder / "ca.pem").write_bytes(ca.pem)
+            self._secure = self._started((str(folder / "tls.pem"), str(folder / "tls.key")))
+            logs.create(folder, f"https://localhost:{self._secure.server_port}", now=NOW)
+        place = self.folder / "tls"
+        return {"CT_LOG_LIST_FILE": str(place / logs.LOG_LIST), "CT_CA_FILE": str(place / "ca.pem")}
+
     def sound(self) -> None:
         """End all faults."""
         self.down, self.hanging, self.instead = set(), set(), {}
@@ -68,11 +87,19 @@ class RunningLogs:
     def close(self) -> None:
         """Stop the server and delete the folder."""
         self.sound()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        for server, thread in self._servers:
+            server.shutdown()
+            thread.join()
+            server.server_close()
         self._database.close()
         shutil.rmtree(self.folder)
+
+    def _started(self, tls: tuple[str, str] | None = None) -> BaseWSGIServer:
+        server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Silent, ssl_context=tls)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        self._servers.append((server, thread))
+        return server
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Any:
         _, name, rest = environ["PATH_INFO"].split("/", 2)

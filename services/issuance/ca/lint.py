@@ -64,8 +64,17 @@ def published_findings(certificate: bytes) -> tuple[Finding, ...]:
 
 
 def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
-    """Return pkilint's findings at NOTICE or worse, except allowed ones. Raises ValueError if it is no certificate."""
-    return stopping(_linter()(certificate))
+    """Return pkilint's findings at NOTICE or worse, except allowed ones, on a certificate or a precertificate.
+
+    Raises ValueError if it is neither.
+    """
+    return stopping(_linter(is_precertificate(certificate))(certificate))
+
+
+def is_precertificate(certificate: bytes) -> bool:
+    """Return whether the certificate has the poison. Raises ValueError."""
+    extensions = x509.load_der_x509_certificate(certificate).extensions
+    return any(isinstance(each.value, x509.PrecertPoison) for each in extensions)
 
 
 def stopping(results: Iterable[Any]) -> tuple[Finding, ...]:
@@ -159,7 +168,7 @@ def _has_its_common_names_in_san(signed: x509.Certificate) -> bool:
 
 
 @cache
-def _linter() -> Callable[[bytes], Any]:
+def _linter(precertificate: bool) -> Callable[[bytes], Any]:
     """Return pkilint's checks for an organisation-validated leaf; loading takes most of a second, so once per process.
 
     Loaded here, not with the module: only the process that issues needs pkilint's memory.
@@ -170,7 +179,7 @@ def _linter() -> Callable[[bytes], Any]:
     from pkilint.pkix import certificate as pkix_certificate
 
     logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # an exception in a check is a FATAL finding already
-    kind = CertificateType.OV_FINAL_CERTIFICATE
+    kind = CertificateType.OV_PRE_CERTIFICATE if precertificate else CertificateType.OV_FINAL_CERTIFICATE
     container = pkix_certificate.create_pkix_certificate_validator_container(
         serverauth.create_decoding_validators(), serverauth.create_validators(kind)
     )
@@ -184,5 +193,6 @@ def _linter() -> Callable[[bytes], Any]:
 
 
 def warm_up() -> None:
-    """Build the linter now, so that the first certificate does not wait for it."""
-    _linter()
+    """Build the linters now, so that the first certificate does not wait for them."""
+    for precertificate in (True, False):
+        _linter(precertificate)

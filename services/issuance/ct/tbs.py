@@ -40,6 +40,13 @@ def certificate(precertificate_tbs: bytes, sct_list: bytes) -> bytes:
     return _join(head, [*extensions[:place], _sct_extension(sct_list), *extensions[place + 1 :]])
 
 
+def precertificate_of(certificate_tbs: bytes) -> bytes:
+    """Return the bytes of the precertificate of a certificate: the inverse of `certificate`. Raises NotSuchTBS."""
+    head, extensions = _split(certificate_tbs)
+    place = _place(extensions, SCT_LIST)
+    return _join(head, [*extensions[:place], _poison(), *extensions[place + 1 :]])
+
+
 def without_poison(precertificate_tbs: bytes) -> bytes:
     """Return the bytes without the poison: what logs sign. Raises NotSuchTBS."""
     return _without(precertificate_tbs, POISON)

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.issuance import certificate_issuance, handlers, store, work
+from services.issuance import certificate_issuance, certificate_signing, handlers, store, work
 from services.issuance.ca import lint, profiles
 from services.issuance.certificate_forms import pem
 from services.issuance.domain import Intent
@@ -35,6 +35,8 @@ def test_three_issued_items_pass_openssl_and_pkilint(world: World, tmp_path: Pat
     (tmp_path / "ca.pem").write_bytes(pem([*ca.served]))
     found = world.rows("SELECT der FROM certificates")
     assert len(found) == 3
+    for precertificate, _ in world.rows("SELECT precertificate, scts FROM intents"):
+        assert lint.pkilint_findings(precertificate) == ()
     for (der,) in found:
         assert lint.pkilint_findings(der) == ()
         (tmp_path / "leaf.pem").write_bytes(
@@ -53,30 +55,38 @@ class Dies(BaseException):
 
 
 class SignerThatDies:
-    """Signs, and dies before anyone has the signature."""
+    """Signs, and dies before anyone has that signature: the precertificate's, or the second, the certificate's."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, at: int = 1) -> None:
         self._signer = world.issuer.signer
         self.algorithm, self.spki = self._signer.algorithm, self._signer.spki
         self.signatures: list[bytes] = []
+        self._at = at
 
     def sign(self, to_be_signed: bytes) -> bytes:
         self.signatures.append(self._signer.sign(to_be_signed))
-        raise Dies
+        if len(self.signatures) == self._at:
+            raise Dies
+        return self.signatures[-1]
 
 
-def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(world: World) -> None:
+@pytest.mark.parametrize(("at", "signed"), [(1, "tbs, precertificate"), (2, "certificate_tbs, der")])
+def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(
+    world: World, at: int, signed: str
+) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
-    dying = SignerThatDies(world)
+    dying = SignerThatDies(world, at)
     with pytest.raises(Dies):
         work.issue_next(world.pool, world.deps(signer=dying), clock=world.clock)
-    (tbs,) = world.rows("SELECT tbs FROM intents")[0]
+    before = world.rows("SELECT serial, tbs, certificate_tbs FROM intents")[0]
     assert not world.issue()  # another worker may still be at it
     world.now += certificate_issuance.LEASE
     assert world.issue()
-    (der,) = world.rows("SELECT der FROM certificates")[0]
-    assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[0])
+    assert world.rows("SELECT serial, tbs FROM intents")[0] == before[:2]
+    ((tbs, der),) = world.rows(f"SELECT {signed} FROM intents JOIN certificates USING (serial)")
+    assert tbs == before[at]
+    assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[at - 1])
     assert world.announced_types(renewal.renewal_id).count("certificate-issued") == 1
     assert not world.issue()
 
@@ -98,7 +108,8 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     with world.begin() as tx:
         intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
     assert isinstance(intent, Intent)
-    der = world.issuer.sign(intent)
+    der = certificate_signing.sign(world.pool, intent, world.deps(), world.clock)
+    assert der is not None
     with world.begin() as tx:
         assert certificate_issuance.settle(tx, intent, der)
     with world.begin() as tx:

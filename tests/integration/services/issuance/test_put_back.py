@@ -35,7 +35,8 @@ STATE: Final = (
        FROM orders ORDER BY item_id""",
     """SELECT serial, item_id, der, sha256, spki_sha256, not_before, not_after, issued_at, accepted_at, revoked_at,
               revocation_reason, given_out FROM certificates ORDER BY serial""",
-    "SELECT serial, tbs, state FROM intents WHERE serial IN (SELECT serial FROM certificates) ORDER BY serial",
+    """SELECT serial, tbs, certificate_tbs, state FROM intents
+       WHERE serial IN (SELECT serial FROM certificates) ORDER BY serial""",
     "SELECT spki_sha256, subscriber_id, item_id FROM key_owners ORDER BY spki_sha256",
     "SELECT spki_sha256 FROM blocked_keys ORDER BY spki_sha256",
 )

@@ -14,6 +14,7 @@ from services.issuance import certificate_issuance, main
 from services.issuance.ca import pkcs11_signer
 from services.issuance.ca.pkcs11_signer import TokenSigner
 from services.issuance.ca.signer import SignerUnavailable
+from services.issuance.ct import tbs
 from services.issuance.settings import CAToken, read_settings
 from shared.settings import SettingsError
 from shared.tx import utc_now
@@ -69,14 +70,14 @@ def test_certificates_wait_for_an_unavailable_token(world: World, store: Store, 
     take_away(tmp_path)
     with pytest.raises(SignerUnavailable):
         world.issue()
-    (intended,) = world.rows("SELECT tbs FROM intents WHERE state = 'intended'")
+    ((intended,),) = world.rows("SELECT tbs FROM intents WHERE state = 'intended'")
     bring_back(tmp_path)
     world.now += certificate_issuance.LEASE
     assert world.issue()
     assert world.announced_types(renewal.renewal_id)[-1] == "certificate-issued"
     (der,) = world.rows("SELECT der FROM certificates WHERE renewal_id = %s", renewal.renewal_id)[0]
     certificate = x509.load_der_x509_certificate(der)
-    assert certificate.tbs_certificate_bytes == intended[0]
+    tbs.check_pair(intended, certificate.tbs_certificate_bytes)
     certificate.verify_directly_issued_by(world.issuer.ca.certificate)
 
 
@@ -116,6 +117,8 @@ def test_production_requires_a_token_and_reports_missing_settings_at_start(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("WEAK_KEYS_FILE", str(written(tmp_path / "list", [ec_key()])))
     monkeypatch.setenv("ENVIRONMENT", "production")
+    for name, value in world.transparency.secure().items():
+        monkeypatch.setenv(name, value)
     place = store()
     monkeypatch.setenv("CA_TOKEN_MODULE_FILE", str(place.module_file))
     with pytest.raises(SettingsError) as lacking:
@@ -127,6 +130,12 @@ def test_production_requires_a_token_and_reports_missing_settings_at_start(
     with pytest.raises(SettingsError, match="not in both"):
         read_settings()
     monkeypatch.delenv("CA_KEY_FILE")
+    with monkeypatch.context() as plain:
+        plain.setenv("CT_LOG_LIST_FILE", str(world.transparency.list_file))
+        with pytest.raises(
+            SettingsError, match=r"CT_LOG_LIST_FILE: http://127.0.0.1:\d+/kowloon-1/: not an https address"
+        ):
+            main.SERVICE.tasks(world.pool)
     tasks = dict(main.SERVICE.tasks(world.pool))
     world.now = utc_now()
     renewal = world.opened(["www.example.hk"])

@@ -101,13 +101,15 @@ def test_intent_that_differs_from_its_order_is_not_signed(world: World, issuance
     assert_refused(world, renewal, "lint")
 
 
-def signed_while(world: World, renewal: Renewal, happens: Callable[[], object]) -> None:
-    """Run something while the token signs."""
+def signed_while(world: World, renewal: Renewal, happens: Callable[[], object], *, at: int = 2) -> None:
+    """Run something while the token signs the precertificate (`at` 1) or the certificate."""
 
     class Slow(SignerThatDies):
         def sign(self, to_be_signed: bytes) -> bytes:
-            happens()
-            return self._signer.sign(to_be_signed)
+            self.signatures.append(self._signer.sign(to_be_signed))
+            if len(self.signatures) == at:
+                happens()
+            return self.signatures[-1]
 
     work.issue_next(world.pool, world.deps(signer=Slow(world)), clock=world.clock)
 
@@ -174,7 +176,8 @@ def test_key_blocked_while_the_token_signs_gives_no_certificate(world: World) ->
     assert_kept_as_revoked(world, renewal, "keyCompromise")
 
 
-def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World) -> None:
+@pytest.mark.parametrize("at", [1, 2])
+def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(world: World, at: int) -> None:
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
 
@@ -182,6 +185,6 @@ def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(
         world.now += certificate_issuance.LEASE
         assert world.issue()
 
-    signed_while(world, renewal, taken_up_by_another)
+    signed_while(world, renewal, taken_up_by_another, at=at)
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
     assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]

@@ -51,6 +51,7 @@ from shared.web.app import create_app
 from shared.web.auth import Caller
 from tests.integration.services.issuance.zone import RULES, Zone
 from tests.support.builders import AR, FINGERPRINTS, key_set, receipt, signing_key
+from tests.support.transparency import running_logs
 from tests.support.world import BaseWorld
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_key
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
@@ -174,6 +175,10 @@ class World(BaseWorld):
         self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
         self.verifier = PINVerifier(self.pepper)
         self.zone = Zone()
+        self.transparency = running_logs()
+        self.transparency.sound()
+        self.transparency.now = self.clock
+        self.logs = self.transparency.client()
         self.issuer = Issuer(
             ca=ca,
             signer=signer,
@@ -290,6 +295,7 @@ class World(BaseWorld):
         """Return the dependencies of issuing, with these fields of the issuer replaced."""
         return IssuanceDeps(
             issuer=replace(self.issuer, **fields),
+            logs=self.logs,
             proof_keys=self.keys,
             key_policy=self.policy,
             domain_rules=RULES,

@@ -82,6 +82,8 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "check-caa": (("server.local",), "name-internal-or-reserved"),
         "check-publication": ((), None),
         "check-test-sites": (("valid=127.0.0.1:1",), None),
+        "adopt": ((MISSING,), "file-unusable"),
+        "watch-ct": ((), None),
         "self-audit": (("--since", "2026-07-01", "--until", "2026-10-01", "--output", f"{MISSING}/audit"), None),
         "reissue-pin": ((ID, "a.example.hk", "--reason", "lost"), "order-not-found"),
     },

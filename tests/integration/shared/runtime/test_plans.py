@@ -32,6 +32,7 @@ ALLOWED: Final = {
     "services/mailing/envelope_store.py:list_batches": "the newest fifty batches and their letters",
     "services/issuance/certificate_store.py:latest_crl": "the newest list is signed, or the one before it",
     "reading issuance_crl_age_seconds": "the newest list is signed, or the one before it",
+    "reading issuance_ct_unknown_certificates": "each row is an incident",
     "backoffice/desk/reading.py:_items<find_items>": "LIKE of a parameter: its value decides on the index for prefixes",
     "backoffice/desk/rebuild.py:_places<rebuild>": "an operator's command that makes everything again",
 }

@@ -39,6 +39,7 @@ def test_certificate_has_the_scts_at_the_place_of_the_poison_and_nothing_else_ch
     made = tbs.certificate(precertificate, SCTS)
     tbs.check_pair(precertificate, made)
     assert tbs.sct_list_of(made) == SCTS
+    assert tbs.precertificate_of(made) == precertificate
     parsed = assembled(made)
     assert parsed.tbs_precertificate_bytes == plain(), "an independent library removes the SCTs"
     before = [each.oid for each in assembled(precertificate).extensions]

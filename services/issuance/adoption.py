@@ -1,0 +1,137 @@
+"""Adoption: takes a certificate of our key that the database lacks back into the books, so that it can be revoked.
+
+For what a restore or a fault has lost: from a log's entry, a subscriber's server, or a report.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from services.issuance import certificate_store, store, stray_certificates, stray_store
+from services.issuance.ca.authority import IssuingCA
+from services.issuance.ca.crl import RevocationReason
+from services.issuance.ct.encoding import Malformed
+from services.issuance.ct.entries import decode_json
+from shared import audit
+from shared.db import Conn
+from shared.errors import Refused
+from shared.pki import armour
+from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
+from shared.tx import Tx
+
+_MAX_BYTES: Final = 1024 * 1024
+_STDIN: Final = "-"
+
+
+class NothingToAdopt(Refused):
+    """The file has no certificate."""
+
+    reason = "nothing-to-adopt"
+
+
+class NotOfThisCA(Refused):
+    """Our key has not signed it."""
+
+    reason = "not-of-this-ca"
+
+
+class SerialTaken(Refused):
+    """The database has another certificate with this serial number: our key has signed two."""
+
+    reason = "serial-taken"
+
+
+def command(read_ca: Callable[[], IssuingCA]) -> OperatorCommand:
+    """Return the command. `read_ca` takes the CA out of the settings."""
+    return OperatorCommand(
+        help="take certificates, precertificates or a log's entry of our key back into the books",
+        run=in_transaction(lambda tx, options: _adopt_file(tx, options, read_ca())),
+        add_arguments=_arguments,
+    )
+
+
+def adopt(tx: Tx, der: bytes, ca: IssuingCA, actor: str) -> bool:
+    """Store the certificate or precertificate as a stray. Returns False if the database has it.
+
+    With a blocked key it is revoked at once. Raises NothingToAdopt, NotOfThisCA, or SerialTaken if another certificate
+    has its serial number.
+    """
+    if not is_ours(der, ca):
+        raise NotOfThisCA("it is not signed by this CA's key")
+    stray = stray_certificates.stray_of(tx, der, origin="adopted")
+    store.lock_key(tx.conn, stray.spki_sha256)
+    if is_known(tx.conn, der):
+        return False
+    if certificate_store.is_serial_used(tx.conn, stray.serial):
+        raise SerialTaken(f"another certificate has the serial number {stray.serial}: revoke that, and report this")
+    if store.is_blocked(tx.conn, stray.spki_sha256):
+        stray = replace(stray, revoked_at=tx.now, revocation_reason=RevocationReason.KEY_COMPROMISE.value)
+    stray_store.add_stray(tx.conn, stray)
+    details = {"certificate_sha256": stray.sha256.hex(), "reason": stray.revocation_reason}
+    audit.record(tx, actor=actor, action="certificate-adopted", subject=stray.serial, details=details)
+    return True
+
+
+def is_ours(der: bytes, ca: IssuingCA) -> bool:
+    """Return whether our key has signed it. Raises NothingToAdopt if it is no certificate."""
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(ca.certificate)
+    except InvalidSignature:
+        return False
+    except (ValueError, TypeError) as error:
+        if "issuer" in str(error):
+            return False
+        raise NothingToAdopt(str(error)) from error
+    return True
+
+
+def is_known(conn: Conn, der: bytes) -> bool:
+    """Return whether the database has this certificate or precertificate, and it can be revoked."""
+    parsed = x509.load_der_x509_certificate(der)
+    serial = f"{parsed.serial_number:x}"
+    stray = stray_store.lock_stray(conn, serial)
+    return stray is not None or certificate_store.has_signed(conn, serial, parsed.tbs_certificate_bytes)
+
+
+def _adopt_file(tx: Tx, options: argparse.Namespace, ca: IssuingCA) -> Report:
+    rows = []
+    for der in _certificates(_read(options.file)):
+        serial = f"{x509.load_der_x509_certificate(der).serial_number:x}" if is_ours(der, ca) else None
+        adopted = adopt(tx, der, ca, options.actor)
+        rows.append({"serial": serial, "was": "adopted" if adopted else "known"})
+    return Report(values=rows)
+
+
+def _certificates(content: bytes) -> Sequence[bytes]:
+    """Return what the file has: an entry of `get-entries` in JSON, or certificates in PEM or DER."""
+    if content.lstrip()[:1] == b"{":
+        try:
+            return [decode_json(json.loads(content)).der]
+        except (ValueError, RecursionError, Malformed) as error:
+            raise NothingToAdopt("no entry of a log") from error
+    found = [block.der for block in armour.blocks(content) if block.der is not None and not block.is_private_key]
+    if not found:
+        raise NothingToAdopt("no certificate")
+    return found
+
+
+def _read(path: Path) -> bytes:
+    if str(path) == _STDIN:
+        content = sys.stdin.buffer.read(_MAX_BYTES + 1)
+    else:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise NothingToAdopt(f"more than {_MAX_BYTES} bytes")
+    return content
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="PEM, DER, or an entry of get-entries in JSON; - reads standard input")
