@@ -16,6 +16,7 @@ from deploy.local import kafka as local_kafka
 from devtools.scenario.journey import Journey
 from devtools.scenario.target import Target
 from services.issuance.ca import lint
+from services.issuance.ct import certificate_check
 from shared.events.base import Topic
 from tests.system.readings import events, rows, tables
 from tests.system.verification import MISSING, Issued, Relying, faults_of_all
@@ -40,6 +41,7 @@ def test_every_certificate_verifies_and_has_no_lint(renewed: Journey, system: Ta
     for chain in renewed.certificates.values():
         certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
         assert not lint.pkilint_findings(certificate.public_bytes(Encoding.DER))
+        assert not certificate_check.faults(certificate.public_bytes(Encoding.DER))
 
 
 def test_every_certificate_passes_with_the_lists_that_it_and_its_issuer_name(
