@@ -52,7 +52,7 @@ def command(read_ca: Callable[[], IssuingCA]) -> OperatorCommand:
     """Return the command. `read_ca` takes the CA out of the settings."""
     return OperatorCommand(
         help="take certificates, precertificates or a log's entry of our key back into the books",
-        run=in_transaction(lambda tx, options: _adopt_file(tx, options, read_ca())),
+        run=in_transaction(lambda tx, options: _adopt_file(tx, options, read_ca)),
         add_arguments=_arguments,
     )
 
@@ -100,9 +100,9 @@ def is_known(conn: Conn, der: bytes) -> bool:
     return stray is not None or certificate_store.has_signed(conn, serial, parsed.tbs_certificate_bytes)
 
 
-def _adopt_file(tx: Tx, options: argparse.Namespace, ca: IssuingCA) -> Report:
-    rows = []
-    for der in _certificates(_read(options.file)):
+def _adopt_file(tx: Tx, options: argparse.Namespace, read_ca: Callable[[], IssuingCA]) -> Report:
+    found, ca, rows = _certificates(_read(options.file)), read_ca(), []
+    for der in found:
         serial = f"{x509.load_der_x509_certificate(der).serial_number:x}" if is_ours(der, ca) else None
         adopted = adopt(tx, der, ca, options.actor)
         rows.append({"serial": serial, "was": "adopted" if adopted else "known"})
