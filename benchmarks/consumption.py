@@ -7,10 +7,14 @@ from typing import Final
 
 import psutil
 import psycopg
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.installation import Installation
+from deploy.local.processes import table
+from deploy.local.stack import outside
 from deploy.local.supervision import Supervisor
 from deploy.postgres.roles import SERVICES
+from devtools.scenario.gateway_client import plain_http
 
 # Processes that stand for external systems.
 OUTSIDERS: Final = ("payment-sandbox", "mailbox", "crls")
@@ -79,3 +83,15 @@ def _seconds(pid: int) -> float:
         return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
     except psutil.NoSuchProcess:
         return 0.0
+
+
+def steps_of_issuing(installation: Installation) -> dict[str, float]:
+    """Return the processor seconds that `issuance-work` has spent on each step of issuing."""
+    [work] = [each for each in table(installation, outside()) if each.name == "issuance-work"]
+    page = plain_http(f"http://127.0.0.1:{work.admin_port}/metrics").body.decode()
+    return {
+        sample.labels["step"]: sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "issuance_step_cpu_seconds_total"
+    }

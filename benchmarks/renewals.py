@@ -26,6 +26,7 @@ from devtools.scenario.target import Target
 GROUP: Final = "renewals of one item, submit → issued (scripted AR with openssl included)"
 COST: Final = "what one of them costs"
 TAKEN: Final = "what one of them takes of the machine, many at once"
+ISSUING: Final = "processor time of one certificate in issuance-work, from the claimed CSR to the stored certificate"
 AT_ONCE: Final = 12
 IDLE_SECONDS: Final = 10.0
 # Done by the AR, not by the system.
@@ -94,6 +95,7 @@ def _wait_for_rest(target: Target) -> None:
 
 def _speed(journeys: Sequence[Journey], target: Target, meter: consumption.Meter) -> list[Figure]:
     meter.watch_idle(IDLE_SECONDS)
+    steps = consumption.steps_of_issuing(target.installation)
     meter.start()
     begun = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as ars:
@@ -102,8 +104,20 @@ def _speed(journeys: Sequence[Journey], target: Target, meter: consumption.Meter
     _wait_for_rest(target)
     return [
         *_taken(meter.stop(), len(done)),
+        *_issuing(steps, consumption.steps_of_issuing(target.installation), len(done)),
         Figure(group=GROUP, name=f"{AT_ONCE} ARs at once", value=len(done) / seconds, unit="/s"),
         *latencies(GROUP, "machine's part of the road", [_machine(one) for one in done]),
+    ]
+
+
+def _issuing(before: Mapping[str, float], after: Mapping[str, float], certificates: int) -> list[Figure]:
+    """Return the processor time of one certificate in `issuance-work`, and the shares of its steps."""
+    used = {step: after[step] - before.get(step, 0.0) for step in after}
+    whole = used.pop("issue")
+    figures = [Figure(group=ISSUING, name="all steps", value=whole / certificates * 1000, unit="ms")]
+    return figures + [
+        Figure(group=ISSUING, name=f"share of {step}", value=seconds / whole * 100, unit="%")
+        for step, seconds in sorted(used.items(), key=lambda each: -each[1])
     ]
 
 

@@ -11,6 +11,7 @@ from services.issuance.ct.scts import SCT
 from services.issuance.ct.submission import NotEnoughSCTs
 from services.issuance.domain import Intent, OrderState
 from services.issuance.signing_validation import IssuanceDeps
+from services.issuance.step_times import Step, measured
 from shared import audit
 from shared.db import Pool
 from shared.observability import tracing
@@ -25,20 +26,20 @@ def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock) -> bytes 
     """
     current: Intent | None = intent
     if intent.precertificate is None:
-        with tracing.step("sign the precertificate"):
+        with tracing.step("sign the precertificate"), measured(Step.SIGN):
             der = deps.issuer.precertificate(intent)
         with transaction(pool, clock=clock) as tx:
             current = _save_precertificate(tx, intent, der)
     if current is not None and current.certificate_tbs is None:
-        with tracing.step("submit to logs"):
+        with tracing.step("submit to logs"), measured(Step.TRANSPARENCY):
             found = _collect(pool, current, deps, clock)
-        with tracing.step("lint the certificate"):
+        with tracing.step("lint the certificate"), measured(Step.LINT):
             tbs = deps.issuer.certificate_tbs(current, scts.encode_list(found))
         with transaction(pool, clock=clock) as tx:
             current = certificate_store.save_certificate_tbs(tx.conn, current.serial, tbs, now=tx.now, lease=LEASE)
     if current is None:
         return None
-    with tracing.step("sign"):
+    with tracing.step("sign"), measured(Step.SIGN):
         return deps.issuer.sign(current)
 
 

@@ -9,6 +9,7 @@ from services.issuance.domain import Intent, Order, Renewal
 from services.issuance.domain_evidence import DomainRules, Evidence
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy, key_objection
+from services.issuance.step_times import Step, measured
 from shared.errors import Refused
 from shared.events.issuance import Obstacle
 from shared.pki.names import certificate_names
@@ -56,7 +57,8 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
     if request is None or (objection is not None and stored is None):
         return Validated(objection=objection)
     names = certificate_names(order.server_names)
-    evidence = _evidence(tx, renewal, names, deps.domain_rules)
+    with measured(Step.EVIDENCE):
+        evidence = _evidence(tx, renewal, names, deps.domain_rules)
     if stored is None and not evidence.complete:
         return Validated(evidence=evidence)
     # The names that were examined are the names of the certificate: the linter compares the bytes with this leaf.
@@ -68,7 +70,8 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
         stored=stored,
     )
     tbs = deps.issuer.to_be_signed(leaf) if stored is None else stored.tbs
-    findings = deps.issuer.findings(tbs, leaf, tx.now)
+    with measured(Step.LINT):
+        findings = deps.issuer.findings(tbs, leaf, tx.now)
     return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, evidence=evidence, findings=findings)
 
 

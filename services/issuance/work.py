@@ -19,6 +19,7 @@ from services.issuance.pins import envelope_encryption, pins
 from services.issuance.pins.envelope_encryption import Letter
 from services.issuance.pins.pins import Pepper
 from services.issuance.signing_validation import IssuanceDeps
+from services.issuance.step_times import Step, measured
 from shared import audit
 from shared.db import Conn, Pool
 from shared.events.issuance import PINEnvelopeSealed
@@ -130,7 +131,7 @@ def issue_next(pool: Pool, deps: IssuanceDeps, *, clock: Clock = utc_now) -> boo
         order, intent = _claim(tx)
     if order is None:
         return False
-    with claimed(), tracing.span("issue certificate", parent=order.traceparent):
+    with claimed(), tracing.span("issue certificate", parent=order.traceparent), measured(Step.ISSUE):
         _issue(pool, order, intent, deps, clock)
     return True
 
