@@ -150,6 +150,8 @@ def _read_token(env: Env) -> CAToken | None:
 def _unfit(settings: Settings) -> Iterator[str]:
     if settings.ca_token is not None and settings.ca_key_file is not None:
         yield "CA_KEY_FILE: the CA's key is in this file or in a token (CA_TOKEN_MODULE_FILE), not in both"
+    if not all(name.strip() for name in settings.caa_issuer_domains) or not settings.caa_issuer_domains:
+        yield "CAA_ISSUER_DOMAINS: names of this CA, without an empty one"
     if settings.service.environment == "production":
         if settings.ca_token is None:
             yield "CA_KEY_FILE: production signs in a token (CA_TOKEN_MODULE_FILE, _LABEL, _OBJECT_LABEL, _PIN_FILE)"

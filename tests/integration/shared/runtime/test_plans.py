@@ -31,13 +31,16 @@ ALLOWED: Final = {
     "services/identity/crl_store.py:prune_crls": "a list per CA and day that evidence rests on, after all the years",
     "services/mailing/envelope_store.py:list_batches": "the newest fifty batches and their letters",
     "services/issuance/certificate_store.py:latest_crl": "the newest list is signed, or the one before it",
+    "reading identity_evidence_lapsing": "a range of the time; without its value a third of the register is expected",
     "reading issuance_crl_age_seconds": "the newest list is signed, or the one before it",
     "reading issuance_ct_unknown_certificates": "each row is an incident",
     "backoffice/desk/reading.py:_items<find_items>": "LIKE of a parameter: its value decides on the index for prefixes",
     "backoffice/desk/rebuild.py:_places<rebuild>": "an operator's command that makes everything again",
 }
 # Statements whose plan without the values takes a third of all rows for due; with the time it goes by index.
-GENERIC: Final = {"services/payment/refund_store.py:lock_due_refund": "few refunds are due"}
+GENERIC: Final = {
+    "services/payment/refund_store.py:lock_due_refund": "few refunds are due",
+}
 # Statements that the code puts together when it runs, each with the reason why it is not looked at, or is elsewhere.
 UNREADABLE: Final = {
     "shared/security/signed_extract.py:_records": "an operator's command that reads everything, as a stream",
