@@ -48,6 +48,8 @@ UNREADABLE: Final = {
     "shared/runtime/migrate.py:_grant": "rights, not rows",
     "shared/runtime/migrate.py:migrate": "migrations",
     "shared/runtime/pruning.py:prune_batch": "rules are looked at by themselves",
+    "services/identity/evidence_store.py:lock_record": "by primary key",
+    "services/identity/evidence_store.py:save_evidence": "by primary key",
     "backoffice/desk/envelopes.py:_find<list_envelopes>": "its lists are looked at by themselves",
     "backoffice/desk/reading.py:_items<list_items>": "its lists are looked at by themselves",
     "backoffice/desk/rebuild.py:_empty": "an operator's command that makes everything again",
