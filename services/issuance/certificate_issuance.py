@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from services.issuance import (
     certificate_store,
     domain_control,
+    domain_store,
     pin_store,
     revocation,
     store,
@@ -80,29 +81,36 @@ def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | NoInten
 
 
 def _wait(tx: Tx, order: Order, evidence: Evidence) -> None:
-    """Have the order wait for its domains: those not looked at just now are looked at first, then it is examined again.
+    """Have the order wait for its domains: those not looked at recently are looked at first, then it is examined again.
 
-    Obstacles are announced once they are seen by a recent look, and again only if they change.
+    Obstacles are announced once no check is due any more, and again only if they change.
     """
     renewal = store.find_renewal(tx.conn, order.renewal_id)
     assert renewal is not None
     assert order.csr_received_at is not None
-    domain_control.ask_checks(tx, renewal.subscriber_id, evidence.unchecked)
     least, most = _EXAMINED_AGAIN
     waiting = replace(order, due_at=tx.now + min(max((tx.now - order.csr_received_at) / 10, least), most))
-    if not evidence.unchecked and evidence.obstacles != order.obstacles:
-        waiting = replace(waiting, obstacles=evidence.obstacles)
-        outbox.add(
-            tx, IssuanceDelayed(renewal_id=order.renewal_id, item_id=order.item_id, obstacles=evidence.obstacles)
-        )
-        audit.record(
-            tx,
-            actor=ACTOR,
-            action="issuance-delayed",
-            subject=str(order.item_id),
-            details={"obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles]},
-        )
-    store.save_order(tx.conn, waiting)
+    if order.checks_asked_at is None and evidence.stale:
+        domain_control.ask_checks(tx, renewal.subscriber_id, evidence.stale)
+        store.save_order(tx.conn, replace(waiting, checks_asked_at=tx.now))
+        return
+    if domain_store.has_due_check(tx.conn, renewal.subscriber_id, evidence.domains):
+        store.save_order(tx.conn, waiting)
+        return
+    if evidence.obstacles != order.obstacles:
+        _announce_delay(tx, order, evidence)
+    store.save_order(tx.conn, replace(waiting, obstacles=evidence.obstacles, checks_asked_at=None))
+
+
+def _announce_delay(tx: Tx, order: Order, evidence: Evidence) -> None:
+    outbox.add(tx, IssuanceDelayed(renewal_id=order.renewal_id, item_id=order.item_id, obstacles=evidence.obstacles))
+    audit.record(
+        tx,
+        actor=ACTOR,
+        action="issuance-delayed",
+        subject=str(order.item_id),
+        details={"obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles]},
+    )
 
 
 def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | NoIntent:
@@ -125,7 +133,7 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
             return intent
         renewal = store.find_renewal(tx.conn, order.renewal_id)
         assert renewal is not None
-        domain_control.ask_checks(tx, renewal.subscriber_id, validated.evidence.unchecked)
+        domain_control.ask_checks(tx, renewal.subscriber_id, validated.evidence.stale)
         return NoIntent.WAITING  # until its lease ends, at most until its bytes are too old
     if validated.objection is None and AGED.issuperset(validated.findings):
         return _replace_aged(tx, intent, order, deps, findings=validated.findings)
@@ -211,12 +219,17 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | NoInten
         actor=ACTOR,
         action="intent-refused" if findings else "intent-made",
         subject=intent.serial,
-        details={"item_id": str(order.item_id), "findings": list(findings), "tbs_sha256": tbs_sha256},
+        details={
+            "item_id": str(order.item_id),
+            "findings": list(findings),
+            "tbs_sha256": tbs_sha256,
+            "domain_checks": list(validated.evidence.checks),
+        },
     )
     if findings:
         refuse(tx, order, "lint")
         return NoIntent.ENDED
-    store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None, obstacles=()))
+    store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None, obstacles=(), checks_asked_at=None))
     return intent
 
 

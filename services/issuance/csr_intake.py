@@ -234,6 +234,7 @@ def _store(tx: Tx, order: Order, request: CSR, caller: Caller) -> Order:
         csr_received_at=tx.now,
         refusal=None,
         obstacles=(),
+        checks_asked_at=None,
         due_at=tx.now,
         traceparent=tx.traceparent,
     )

@@ -82,6 +82,7 @@ class Order:
     due_at: datetime | None = None
     traceparent: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
+    checks_asked_at: datetime | None = None
 
     def after(self, trigger: Trigger) -> "Order":
         """Return the order after the trigger. Raises InvalidTransition."""

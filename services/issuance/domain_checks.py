@@ -4,16 +4,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 from prometheus_client import Counter, Histogram
 
 from services.issuance import domain_store
 from services.issuance.dcv import caa, methods
-from services.issuance.dcv.answers import Answers, answers_of, read_answers
+from services.issuance.dcv.answers import Answer, Answers, answers_of, read_answers
 from services.issuance.dcv.perspectives import Failure
 from services.issuance.domain_control import VALUE_LIFE
-from services.issuance.domain_evidence import NOT_CORROBORATED, DomainRules
+from services.issuance.domain_evidence import NOT_CORROBORATED, DomainRules, judge_caa
 from services.issuance.domain_store import DomainCheck, DomainControl
 from shared import audit
 from shared.db import Pool
@@ -62,14 +63,14 @@ def check_next(pool: Pool, deps: CheckDeps, *, clock: Clock = utc_now) -> bool:
         return False
     with claimed(), tracing.span("check domain"):
         with SECONDS.time():
-            attempt_id = uuid.uuid4()
+            attempt_id, began_at = uuid.uuid4(), clock()
             outcomes = deps.perspectives.observe(questions(control), attempt_id)
         answers = answers_of(deps.perspectives.primary, outcomes)
         for name, answer in answers.by.items():
             ANSWERED.labels(name, "failure" if answer.failure else "report").inc()
         with transaction(pool, clock=clock) as tx:
-            check = _judged(control, answers, attempt_id, tx.now, deps.rules)
-            _record(tx, control, check)
+            check = _judged(control, answers, attempt_id, began_at, deps.rules)
+            _record(tx, control, check, answers if check.method else answers.shortened())
         with transaction(pool, clock=clock) as tx:
             domain_store.wake_orders(tx.conn, control.subscriber_id, tx.now)
     CHECKED.labels(_outcome(check)).inc()
@@ -83,22 +84,16 @@ def _outcome(check: DomainCheck) -> str:
 
 
 def _claim(tx: Tx) -> DomainControl | None:
-    for fresh in (True, False):
-        control = domain_store.claim_due_control(tx.conn, tx.now, LEASE, fresh=fresh)
-        if control is not None:
-            return control
-    return None
+    return domain_store.claim_due_control(tx.conn, tx.now, LEASE)
 
 
 def questions(control: DomainControl) -> list[Question]:
-    """Return what the perspectives are asked about a domain: every kind of proof, and its CAA records."""
-    record = methods.record_name(control.domain)
-    return [
-        Question(Kind.TXT, record),
-        Question(Kind.CNAME, record),
-        Question(Kind.FILE, control.domain),
-        Question(Kind.CAA, control.domain),
-    ]
+    """Return what the perspectives are asked about a domain: every kind of proof that it has room for, and CAA."""
+    found = [Question(Kind.FILE, control.domain), Question(Kind.CAA, control.domain)]
+    if methods.has_record_name(control.domain):
+        record = methods.record_name(control.domain)
+        found += [Question(Kind.TXT, record), Question(Kind.CNAME, record)]
+    return found
 
 
 def _judged(
@@ -106,7 +101,7 @@ def _judged(
 ) -> DomainCheck:
     """Return the check with the method that proves control, if one does, or the reason why none does."""
     method, quorum, reason = None, "0", "value-expired"
-    if now < control.valued_at + VALUE_LIFE:
+    if control.used_at is None and now < control.valued_at + VALUE_LIFE:
         method, quorum, reason = _proof(control, answers, now, rules)
     return DomainCheck(
         check_id=attempt_id,
@@ -116,26 +111,36 @@ def _judged(
         method=method,
         reason=None if method else reason,
         quorum=quorum,
-        reports=answers.document(),
+        caa=answers.of_kind(Kind.CAA).document(),
+        seen=answers.of_primary().shortened().document(),
     )
 
 
 def _proof(control: DomainControl, answers: Answers, now: datetime, rules: DomainRules) -> tuple[str | None, str, str]:
-    reason, seen = "", "0"
+    """Return method and quorum of the proof, or the reason why there is none; the method that CAA permits, of two."""
+    reason, counted = "", "0"
+    found: list[tuple[str, str]] = []
     for method, kinds in METHODS:
-        primary, remotes = answers.verdicts(
-            lambda answer, kinds=kinds: any(  # type: ignore[misc]
-                methods.proves(found, control.random_value, cname_suffix=rules.cname_suffix)
-                for kind in kinds
-                if (found := answer.to(kind)) is not None
-            )
-        )
+        primary, remotes = answers.verdicts(partial(_shows, control, rules, kinds))
         quorum = rules.quorum(primary, remotes, now)
         if quorum.corroborated:
-            return method, quorum.text, ""
-        if primary:
-            reason, seen = NOT_CORROBORATED, quorum.text
-    return None, seen, reason or _why_not(answers)
+            found.append((method, quorum.text))
+        elif primary:
+            reason, counted = NOT_CORROBORATED, quorum.text
+    for method, text in found:
+        if judge_caa(control.domain, answers, method, now, rules, control.subscriber_id) is None:
+            return method, text, ""
+    if found:
+        return found[0][0], found[0][1], ""
+    return None, counted, reason or _why_not(answers)
+
+
+def _shows(control: DomainControl, rules: DomainRules, kinds: Sequence[Kind], answer: Answer) -> bool:
+    seen = [answer.to(kind) for kind in kinds]
+    return any(
+        each is not None and methods.proves(each, control.random_value, cname_suffix=rules.cname_suffix)
+        for each in seen
+    )
 
 
 def _why_not(answers: Answers) -> str:
@@ -155,13 +160,14 @@ def _why_not(answers: Answers) -> str:
 
 def _iodef(check: DomainCheck) -> list[str]:
     """Return where the domain wants refusals by CAA reported (RFC 8659, 4.4): noted for a person, nothing is sent."""
-    observation = read_answers(check.reports, (Kind.CAA,)).seen(Kind.CAA)
+    observation = read_answers(check.caa).seen(Kind.CAA)
     return [] if observation is None else list(caa.iodef(observation))
 
 
-def _record(tx: Tx, control: DomainControl, check: DomainCheck) -> None:
-    domain_store.add_check(tx.conn, check)
-    domain_store.save_checked(tx.conn, control)
+def _record(tx: Tx, control: DomainControl, check: DomainCheck, answers: Answers) -> None:
+    domain_store.add_check(tx.conn, check, answers.document())
+    used_at = tx.now if check.method else None
+    domain_store.save_checked(tx.conn, control, began_at=check.checked_at, used_at=used_at)
     audit.record(
         tx,
         actor="issuance",

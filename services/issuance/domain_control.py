@@ -26,6 +26,7 @@ VALUE_LIFE: Final = timedelta(days=30)
 # An AR who comes back gets a new value while the old one can still be used for a while, not on its last day.
 RENEW_VALUE_AFTER: Final = timedelta(days=25)
 MAX_DOMAINS: Final = 2000
+CHECK_EVERY: Final = timedelta(seconds=10)
 
 Random = Callable[[int], bytes]
 
@@ -39,7 +40,7 @@ class DomainState:
     proof: Proof | None
     reusable_until: datetime | None
     last: DomainCheck | None
-    answers: Answers | None
+    seen: Answers | None
     caa: tuple[Obstacle, ...]
     instructions: methods.Instructions
 
@@ -66,13 +67,16 @@ def begin(
 ) -> None:
     """Give every domain of these server names a random value, unless it has one that is not older than `keep_for`.
 
-    Raises TooManyDomains.
+    A value that has proved control is replaced once that proof may no longer be reused: each proves control once.
     """
-    for domain in sorted({base_name(name) or name for name in names}):
+    domains = sorted({base_name(name) or name for name in names})
+    proved = {proof.domain for proof in domain_evidence.find_proofs(tx.conn, subscriber_id, domains, tx.now)}
+    for domain in domains:
         control = DomainControl(
             subscriber_id=subscriber_id, domain=domain, random_value=methods.random_value(random), valued_at=tx.now
         )
-        if domain_store.add_control(tx.conn, control, replace_before=tx.now - keep_for):
+        replace_before, replace_used = tx.now - keep_for, domain not in proved
+        if domain_store.add_control(tx.conn, control, replace_before=replace_before, replace_used=replace_used):
             audit.record(
                 tx,
                 actor="issuance",
@@ -80,8 +84,15 @@ def begin(
                 subject=domain,
                 details={"subscriber_id": subscriber_id},
             )
-    if domain_store.count_controls(tx.conn, subscriber_id) > MAX_DOMAINS:
-        raise TooManyDomains(f"at most {MAX_DOMAINS} domains of one subscriber")
+
+
+def begin_own(tx: Tx, names: Iterable[str], caller: Caller) -> None:
+    """Begin domains for their AR. Raises TooManyDomains: orders may need more, but nobody asks for more by hand."""
+    domain_store.lock_subscriber(tx.conn, caller.subscriber_id)
+    before = domain_store.count_controls(tx.conn, caller.subscriber_id)
+    begin(tx, caller.subscriber_id, names)
+    if before < (after := domain_store.count_controls(tx.conn, caller.subscriber_id)) > MAX_DOMAINS:
+        raise TooManyDomains(f"{after} domains of one subscriber: at most {MAX_DOMAINS}")
 
 
 def ask_checks(tx: Tx, subscriber_id: SubscriberId, domains: Sequence[str]) -> None:
@@ -95,10 +106,12 @@ def ask_checks(tx: Tx, subscriber_id: SubscriberId, domains: Sequence[str]) -> N
 
 
 def check_now(tx: Tx, domain: str, caller: Caller) -> None:
-    """Have one domain looked at for its AR. Raises DomainNotFound."""
+    """Have one domain looked at for its AR, not more often than every `CHECK_EVERY`. Raises DomainNotFound."""
     if domain not in domain_store.find_controls(tx.conn, caller.subscriber_id, [domain]):
         raise DomainNotFound("there is no such domain")
-    domain_store.ask_check(tx.conn, caller.subscriber_id, domain, tx.now)
+    last = domain_store.latest_checks(tx.conn, caller.subscriber_id, [domain]).get(domain)
+    at = tx.now if last is None else max(tx.now, last.checked_at + CHECK_EVERY)
+    domain_store.ask_check_again(tx.conn, caller.subscriber_id, domain, now=tx.now, at=at)
 
 
 def find_states(
@@ -125,10 +138,11 @@ def _state(
     now: datetime,
     rules: DomainRules,
 ) -> DomainState:
-    found = [domain_evidence.proof_for(name, proofs) for name in names]
+    found = [next(iter(domain_evidence.proofs_for(name, proofs)), None) for name in names]
     proof = None if None in found else min((each for each in found if each), key=lambda each: each.proved_at)
-    answers = None if last is None else read_answers(last.reports)
-    method = proof.method if proof else "7"
+    seen = None if last is None else read_answers(last.seen)
+    answers = None if last is None else read_answers(last.caa)
+    method = proof.method if proof else methods.DNS_CHANGE
     judged = (
         []
         if answers is None
@@ -140,7 +154,7 @@ def _state(
         proof=proof,
         reusable_until=None if proof is None else domain_reusable_until(proof.proved_at),
         last=last,
-        answers=answers,
+        seen=seen,
         caa=tuple(obstacle for obstacle in judged if obstacle is not None),
         instructions=methods.instructions(control.domain, control.random_value, cname_suffix=rules.cname_suffix),
     )

@@ -21,7 +21,7 @@ from shared.pki.names import base_name, covering_domains
 from shared.pki.observations import Kind
 from shared.vocabulary import SubscriberId
 
-# Not looked at for so long, a domain is looked at once more before its order is said to be delayed.
+# Not looked at for longer, a domain with an obstacle is looked at once more before its order is said to be delayed.
 RECENT: Final = timedelta(minutes=1)
 CAA_LIFE: Final = timedelta(hours=8)
 # However long a stranger's TTL is.
@@ -49,36 +49,43 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Findings about a certificate's names: the obstacles, and the domains that must be looked at first."""
+    """Findings about a certificate's names: the obstacles, the domains they are about, and the checks they rest on."""
 
     obstacles: tuple[Obstacle, ...] = ()
-    unchecked: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether every name is proved and permitted."""
-        return not self.obstacles and not self.unchecked
+        """Whether nothing is missing."""
+        return not self.obstacles
 
 
 def examine(
     conn: Conn, subscriber_id: SubscriberId, names: Sequence[str], now: datetime, rules: DomainRules
 ) -> Evidence:
-    """Return what is missing for a certificate of these names, wildcards and base names among them, signed now."""
+    """Return what is missing for a certificate of these names, wildcards and base names among them, signed now.
+
+    `stale` are the domains with an obstacle that nobody has looked at recently.
+    """
     domains = sorted({base_name(name) or name for name in names})
     proofs = find_proofs(conn, subscriber_id, domains, now)
     checks = domain_store.latest_checks(conn, subscriber_id, domains)
     obstacles: list[Obstacle] = []
-    unchecked: set[str] = set()
+    concerned: set[str] = set()
     for name in names:
         domain = base_name(name) or name
-        obstacle = _obstacle(name, checks.get(domain), proof_for(name, proofs), now, rules, subscriber_id)
-        if obstacle is None:
-            continue
-        last = checks.get(domain)
-        if last is None or last.checked_at < now - RECENT:
-            unchecked.add(domain)
-        obstacles.append(obstacle)
-    return Evidence(obstacles=tuple(obstacles), unchecked=tuple(sorted(unchecked)))
+        obstacle = _obstacle(name, checks.get(domain), proofs_for(name, proofs), now, rules, subscriber_id)
+        if obstacle is not None:
+            concerned.add(domain)
+            obstacles.append(obstacle)
+    return Evidence(
+        obstacles=tuple(obstacles),
+        domains=tuple(sorted(concerned)),
+        stale=tuple(d for d in sorted(concerned) if d not in checks or checks[d].checked_at < now - RECENT),
+        checks=tuple(f"{each.domain}: {each.check_id} {each.quorum}" for each in checks.values()),
+    )
 
 
 def find_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Iterable[str], now: datetime) -> list[Proof]:
@@ -92,29 +99,31 @@ def find_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Iterable[str],
     ]
 
 
-def proof_for(name: str, proofs: Sequence[Proof]) -> Proof | None:
-    """Return the youngest proof that covers this server name."""
+def proofs_for(name: str, proofs: Sequence[Proof]) -> list[Proof]:
+    """Return the proofs that cover this server name, the youngest first."""
     covering = [proof for proof in proofs if methods.covers(proof.method, proof.domain, name)]
-    return max(covering, key=lambda proof: proof.proved_at, default=None)
+    return sorted(covering, key=lambda proof: proof.proved_at, reverse=True)
 
 
 def _obstacle(
     name: str,
     last: DomainCheck | None,
-    proof: Proof | None,
+    proofs: Sequence[Proof],
     now: datetime,
     rules: DomainRules,
     subscriber_id: SubscriberId,
 ) -> Obstacle | None:
-    if proof is None:
+    if not proofs:
         reason = last.reason if last is not None and last.reason else "not-proved"
         return Obstacle(server_name=name, kind="validation", reason=reason)
     if last is None:
         return Obstacle(server_name=name, kind="caa", reason="not-checked")
-    answers = read_answers(last.reports, (Kind.CAA,))
+    answers = read_answers(last.caa)
     if not caa_in_force(last.checked_at, answers, now):
         return Obstacle(server_name=name, kind="caa", reason="not-checked")
-    return judge_caa(name, answers, proof.method, now, rules, subscriber_id)
+    # Any method that CAA permits will do (RFC 8657): the domain may be proved by more than one.
+    judged = [judge_caa(name, answers, proof.method, now, rules, subscriber_id) for proof in proofs]
+    return None if None in judged else judged[0]
 
 
 def caa_in_force(checked_at: datetime, answers: Answers, now: datetime) -> bool:

@@ -280,7 +280,7 @@ def _run_feed() -> None:
 
 
 def _run_validate() -> None:
-    processes.run_task_process(SERVICE, "validate", validate_main.tasks)
+    processes.run_task_process(SERVICE, "validate", validate_main.tasks, threads=validate_main.THREADS)
 
 
 SERVICE: Final[Service] = Service(

@@ -20,7 +20,7 @@ from shared.vocabulary import ItemId, Product, RenewalId, SubscriberId
 
 _ORDER: Final = (
     "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "
-    "key_kind, csr_received_at, refusal, due_at, traceparent, obstacles"
+    "key_kind, csr_received_at, refusal, due_at, traceparent, obstacles, checks_asked_at"
 )
 _RENEWAL: Final = (
     "renewal_id, reference, subscriber_id, ar_id, organisation, country, state_or_province, locality, "
@@ -207,6 +207,7 @@ def save_order(conn: Conn, order: Order) -> None:
         """UPDATE orders SET state = %(state)s, csr = %(csr)s, csr_sha256 = %(csr_sha256)s,
                spki_sha256 = %(spki_sha256)s, key_kind = %(key_kind)s, csr_received_at = %(csr_received_at)s,
                refusal = %(refusal)s, due_at = %(due_at)s, traceparent = %(traceparent)s, obstacles = %(obstacles)s,
+               checks_asked_at = %(checks_asked_at)s,
                attempts = 0
            WHERE item_id = %(item_id)s""",
         vars(order) | {"server_names": list(order.server_names), "obstacles": Jsonb([*map(vars, order.obstacles)])},

@@ -7,9 +7,10 @@ perspectives, and no CA key; the processes with the CA's key reach no perspectiv
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from services.issuance import domain_checks
-from services.issuance.dcv.perspectives import TOTAL_TIMEOUT, Credentials, Perspectives
+from services.issuance.dcv.perspectives import MAX_REQUESTS, TOTAL_TIMEOUT, Credentials, Perspectives
 from services.issuance.dcv.quorum import PerspectiveSet, SetRefused
 from services.issuance.domain_checks import LEASE, CheckDeps
 from services.issuance.domain_evidence import DomainRules
@@ -18,6 +19,9 @@ from shared.db import Pool
 from shared.runtime.task_loop import Task, require_lease
 from shared.settings import SettingsError
 from shared.tx import utc_now
+
+# As many as one perspective answers at once.
+THREADS: Final = MAX_REQUESTS
 
 
 def domain_rules(settings: Settings) -> DomainRules:

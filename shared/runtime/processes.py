@@ -6,6 +6,7 @@ Flask, gunicorn and the Kafka client are imported in the functions that use them
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol
 
 import psycopg
@@ -147,9 +148,24 @@ def _loop(service: Service, name: str, body: Callable[[ServiceSettings, Pool, li
             pool.close()
 
 
-def run_task_process(service: Service, name: str, make: Callable[[Pool], Sequence[tuple[str, Task]]]) -> None:
-    """Run these tasks until SIGTERM, in a process beside `work`: for what needs other keys, or may hang."""
-    _loop(service, name, lambda _, pool, life: task_loop.run_tasks(make(pool), life))
+def run_task_process(
+    service: Service, name: str, make: Callable[[Pool], Sequence[tuple[str, Task]]], *, threads: int
+) -> None:
+    """Run these tasks until SIGTERM, in a process beside `work`: for what needs other keys, or waits for strangers.
+
+    Each thread takes rows of its own, so that one that waits holds up no other.
+    """
+
+    def body(_: ServiceSettings, pool: Pool, life: lifecycle.Lifecycle) -> None:
+        tasks = make(pool)
+        more = [Thread(target=task_loop.run_tasks, args=(tasks, life), daemon=True) for _ in range(threads - 1)]
+        for thread in more:
+            thread.start()
+        task_loop.run_tasks(tasks, life)
+        for thread in more:
+            thread.join()
+
+    _loop(service, name, body)
 
 
 def _consume(service: Service, subscriptions: Callable[[], Sequence[Subscription]]) -> None:

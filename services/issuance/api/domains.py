@@ -30,8 +30,9 @@ def begin_domains(server_names: tuple[str, ...]) -> list[dict[str, Any]]:
     Free of charge and without any order: it may be proved before the application is signed.
     """
     tx = commands.tx()
-    subscriber_id = request.caller().subscriber_id
-    domain_control.begin(tx, subscriber_id, server_names)
+    caller = request.caller()
+    subscriber_id = caller.subscriber_id
+    domain_control.begin_own(tx, server_names, caller)
     rules = request.deps(Deps).domain_rules
     found = domain_control.find_states(tx.conn, subscriber_id, server_names, tx.now, rules)
     return [_shown(state, rules) for state in found]
@@ -86,7 +87,7 @@ def _shown(state: DomainState, rules: DomainRules) -> dict[str, Any]:
 
 
 def _seen(state: DomainState) -> list[dict[str, Any]]:
-    found = [] if state.answers is None else [state.answers.seen(kind) for kind in Kind]
+    found = [] if state.seen is None else [state.seen.seen(kind) for kind in Kind]
     return [
         {
             "kind": each.kind.value,

@@ -1,13 +1,17 @@
 """Answers of all perspectives to one inquiry, as they are judged and stored."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.pki.observations import Kind, Observation, Report, read_observation
 
 if TYPE_CHECKING:
     from services.issuance.dcv.perspectives import Failure
+
+
+_MAX_VALUES: Final = 8
+_MAX_TEXT: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,23 @@ class Answers:
         """Return what the primary perspective saw."""
         return self.by[self.primary].to(kind)
 
+    def of_kind(self, kind: Kind) -> "Answers":
+        """Return the answers to the questions of one kind."""
+        return self._with(
+            lambda each: replace(each, observations=tuple(o for o in each.observations if o.kind is kind))
+        )
+
+    def of_primary(self) -> "Answers":
+        """Return the primary perspective's answers alone."""
+        return replace(self, by={self.primary: self.by[self.primary]})
+
+    def shortened(self) -> "Answers":
+        """Return the answers with long texts and lists of strangers cut: what proves nothing is kept for people."""
+        return self._with(lambda each: replace(each, observations=tuple(map(_shortened, each.observations))))
+
+    def _with(self, change: "Callable[[Answer], Answer]") -> "Answers":
+        return replace(self, by={name: change(each) for name, each in self.by.items()})
+
     def document(self) -> dict[str, Any]:
         """Return the answers as JSON values, to be stored."""
         return {"primary": self.primary, "by": {name: each.document() for name, each in sorted(self.by.items())}}
@@ -65,14 +86,18 @@ def answers_of(primary: str, outcomes: "Mapping[str, Report | Failure]") -> Answ
     )
 
 
-def read_answers(document: Mapping[str, Any], kinds: Collection[Kind] = tuple(Kind)) -> Answers:
-    """Return stored answers, those of these kinds alone."""
+def _shortened(observation: Observation) -> Observation:
+    return replace(observation, values=tuple(text[:_MAX_TEXT] for text in observation.values[:_MAX_VALUES]))
+
+
+def read_answers(document: Mapping[str, Any]) -> Answers:
+    """Return stored answers."""
     return Answers(
         primary=document["primary"],
         by={
             name: Answer(
                 resolver=each["resolver"],
-                observations=tuple(read_observation(seen) for seen in each["observations"] if seen["kind"] in kinds),
+                observations=tuple(map(read_observation, each["observations"])),
                 failure=each["failure"],
             )
             for name, each in document["by"].items()

@@ -20,6 +20,8 @@ _IODEF: Final = "iodef"
 # The tags of which we know that they put no other condition on a TLS certificate: RFC 8659, RFC 9495, BR appendix A.1.
 _KNOWN_TAGS: Final = frozenset({_ISSUE, _ISSUEWILD, _IODEF, "issuemail", "contactemail", "contactphone"})
 _MAX_IODEF: Final = 5
+# A record is shown in events and e-mails; a stranger may have filled it.
+_MAX_SHOWN: Final = 300
 _MAX_IODEF_LENGTH: Final = 254
 _IODEF_SCHEMES: Final = ("mailto:", "https://", "http://")
 
@@ -184,5 +186,5 @@ def iodef(observation: Observation) -> tuple[str, ...]:
 
 
 def _shown(record: CAARecord, observation: Observation) -> str:
-    value = record.value.replace('"', '\\"')
+    value = record.value.replace('"', '\\"')[:_MAX_SHOWN]
     return f'{observation.owner or observation.name} CAA {record.flags} {record.tag} "{value}"'
