@@ -1,6 +1,8 @@
 """`make demo`: an AR renews a standard, a wildcard and a multi-domain certificate by public interfaces only."""
 
 import argparse
+import base64
+import json
 import time
 from functools import partial
 from itertools import count
@@ -9,8 +11,10 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.certificate_transparency import SignedCertificateTimestamp
 
 from deploy.local import samples
+from deploy.local.ct.logs import LOG_LIST
 from deploy.local.installation import DEFAULT_FOLDER
 from deploy.local.run import EXPECTED, Progress, said
 from devtools.scenario.ar import AR
@@ -67,10 +71,38 @@ def demonstrate(target: Target) -> bool:
     for order in journey.orders:
         found = "; ".join(findings[order.reference]) or "no finding"
         print(f"  {order.reference}  {verdicts[order.reference]}, {found:12}  {', '.join(order.server_names)}")
+    _print_evidence(journey, target)
     print(f"\nAll processes together: {target.memory_bytes() / MIB:.0f} MiB (sum of PSS)")
     print(f"Keys, CSRs and certificates: {folder}")
     journey.ar.close()
     return all(verdict == "OK" for verdict in verdicts.values()) and not any(findings.values())
+
+
+def _print_evidence(journey: Journey, target: Target) -> None:
+    """Print what each certificate rests on: proof of control and CAA of each name, and the logs that hold it."""
+    logs = json.loads((target.installation.transparency / LOG_LIST).read_text("utf-8"))
+    named = {
+        log["log_id"]: f"{log['description']} ({operator['name']})"
+        for operator in logs["operators"]
+        for log in (*operator["logs"], *operator.get("tiled_logs", ()))
+    }
+    print("\nWhat each certificate rests on:")
+    for order in journey.orders:
+        print(f"  {order.reference}")
+        for domain in journey.ar.domains(order.server_names):
+            seen = next(each for each in domain["seen"] if each["kind"] == "caa")
+            caa = "no CAA record" if seen["outcome"] == "absent" else f"CAA {', '.join(seen['values'])}"
+            proved = f"proved {domain['proved_at'][:19]}Z, seen by {domain['quorum']} remote perspectives"
+            print(f"    {domain['domain']:36} {proved}; {caa}, {domain['checked_at'][:19]}Z")
+        for each in _scts(journey.certificates[order.reference]):
+            log = named.get(base64.b64encode(each.log_id).decode(), each.log_id.hex())
+            print(f"    SCT of {each.timestamp:%Y-%m-%dT%H:%M:%SZ} {log}")
+
+
+def _scts(chain: Path) -> list[SignedCertificateTimestamp]:
+    certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
+    extension = certificate.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps)
+    return [*extension.value]
 
 
 def renewable(target: Target, ar: AR) -> list[str]:

@@ -85,20 +85,24 @@ class AR:
 
     def prove(self, server_names: Sequence[str]) -> None:
         """Put the random value of each domain into its zone and have it looked at; returns once all are proved."""
-        for domain in self._domains(server_names):
+        for domain in self._begin_domains(server_names):
             if domain["state"] != "proved":
                 self.publish(domain["instructions"]["record_name"], domain["instructions"]["txt_value"])
                 self.post(f"/issuance/v1/domains/{domain['domain']}/checks")
         wait_for("proof of control", lambda: self._all_proved(server_names), seconds=60, every=0.05)
 
-    def _domains(self, server_names: Sequence[str]) -> list[dict[str, Any]]:
+    def _begin_domains(self, server_names: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.post("/issuance/v1/domains", {"server_names": list(server_names)}).json()
         return found
 
-    def _all_proved(self, server_names: Sequence[str]) -> bool | None:
+    def domains(self, server_names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the domains of these names with their proofs and what was seen."""
         query = urlencode([("server_name", name) for name in server_names])
-        found = self.get(f"/issuance/v1/domains?{query}").json()
-        return all(domain["state"] == "proved" for domain in found) or None
+        found: list[dict[str, Any]] = self.get(f"/issuance/v1/domains?{query}").json()
+        return found
+
+    def _all_proved(self, server_names: Sequence[str]) -> bool | None:
+        return all(domain["state"] == "proved" for domain in self.domains(server_names)) or None
 
     def is_delayed(self, order: Order) -> bool:
         """Return whether the order's certificate waits for something."""
