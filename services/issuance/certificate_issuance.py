@@ -17,10 +17,11 @@ from services.issuance import (
     certificate_store,
     domain_control,
     domain_store,
+    ended_intents,
     pin_store,
     revocation,
     store,
-    stray_certificates,
+    stray_store,
 )
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.domain import (
@@ -33,10 +34,11 @@ from services.issuance.domain import (
     OrderState,
 )
 from services.issuance.domain_evidence import Evidence
+from services.issuance.ended_intents import ACTOR
 from services.issuance.issuer import AGED, UNCERTIFIABLE
 from services.issuance.signing_validation import IssuanceDeps, Validated, validate_for_signing
 from shared import audit
-from shared.events.issuance import CertificateIssued, IssuanceDelayed, IssuanceRefused
+from shared.events.issuance import CertificateIssued, IssuanceDelayed, IssuanceWithheld
 from shared.messaging import outbox
 from shared.pki.names import certificate_names
 from shared.tx import Tx
@@ -45,7 +47,6 @@ from shared.vocabulary import ItemId, RenewalId
 LEASE: Final = timedelta(seconds=60)
 # An order that waits is examined again after a tenth of the time that it has waited, within these bounds.
 _EXAMINED_AGAIN: Final = (timedelta(minutes=2), timedelta(hours=1))
-ACTOR: Final = "issuance"
 
 
 class NoIntent(Enum):
@@ -69,7 +70,7 @@ def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | NoInten
     try:
         validated = validate_for_signing(tx, order, deps)
     except UNCERTIFIABLE as refused:
-        refuse(tx, order, refused.reason)
+        ended_intents.refuse(tx, order, refused.reason)
         return NoIntent.ENDED
     if validated.objection is not None:
         _discard_csr(tx, order, validated.objection)
@@ -120,13 +121,17 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
     order refused. If only the bytes have grown too old (48 hours after notBefore, or the dated rules have changed), the
     intent is ended and another one is made, with another serial number.
     """
-    store.lock_gate(tx.conn, intent.renewal_id)
+    withheld_at = store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
     assert order is not None
     if certificate_store.is_ended(tx.conn, intent.serial):
         return NoIntent.ENDED  # by another worker, which goes on
     if order.state is not OrderState.ISSUING:
         return intent  # another worker has settled it: signing the same bytes again changes nothing
+    if withheld_at is not None:  # its end is announced already
+        ended_intents.end(tx, intent.item_id, objection="withheld")
+        store.save_order(tx.conn, replace(order.after(IntentAged).after(IssuanceWithheld), due_at=None))
+        return NoIntent.ENDED
     validated = validate_for_signing(tx, order, deps, intent)
     if validated.objection is None and not validated.findings:
         if validated.evidence.complete:
@@ -137,7 +142,7 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
         return NoIntent.WAITING  # until its lease ends, at most until its bytes are too old
     if validated.objection is None and AGED.issuperset(validated.findings):
         return _replace_aged(tx, intent, order, deps, findings=validated.findings)
-    end(tx, intent, order, objection=validated.objection, findings=validated.findings)
+    ended_intents.end_and_refuse(tx, order, objection=validated.objection, findings=validated.findings)
     return NoIntent.ENDED
 
 
@@ -146,31 +151,11 @@ def _replace_aged(
 ) -> Intent | NoIntent:
     """End an intent that grew too old and make another one: the subscriber has done nothing wrong.
 
-    Its precertificate is revoked. If a crash has lost a signature of the old bytes, nobody has that one. If a worker
-    still has it, it is kept as revoked.
+    Its precertificate is revoked, also if a crash has lost the signature, or a worker still has it.
     """
-    _end_intent(tx, intent, order, objection=None, findings=findings)
+    ended_intents.end(tx, intent.item_id, objection=None, findings=findings)
     store.save_order(tx.conn, replace(order.after(IntentAged), due_at=None))
     return make_intent(tx, intent.item_id, deps)
-
-
-def end(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...] = ()) -> None:
-    """End an intent that waited for its signature, and refuse its order."""
-    _end_intent(tx, intent, order, objection=objection, findings=findings)
-    refuse(tx, order, objection or "lint")
-
-
-def _end_intent(tx: Tx, intent: Intent, order: Order, *, objection: str | None, findings: tuple[str, ...]) -> None:
-    precertificate = certificate_store.end_intent(tx.conn, intent.item_id, findings=findings)
-    audit.record(
-        tx,
-        actor=ACTOR,
-        action="intent-ended",
-        subject=intent.serial,
-        details={"item_id": str(order.item_id), "objection": objection, "findings": list(findings)},
-    )
-    if precertificate is not None:
-        stray_certificates.revoke_precertificate(tx, precertificate, ACTOR)
 
 
 def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
@@ -180,13 +165,19 @@ def _keep_revoked(tx: Tx, certificate: Certificate) -> None:
     certificate_store.add_certificate(tx.conn, replace(certificate, given_out=False))
     details = {"item_id": str(certificate.item_id), "certificate_sha256": certificate.sha256.hex()}
     audit.record(tx, actor=ACTOR, action="certificate-not-given-out", subject=certificate.serial, details=details)
-    blocked = store.is_blocked(tx.conn, certificate.spki_sha256)
-    reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
+    stray = stray_store.lock_stray(tx.conn, certificate.serial)
+    reason = RevocationReason(stray.revocation_reason) if stray and stray.revocation_reason else None
+    if store.is_blocked(tx.conn, certificate.spki_sha256):
+        reason = RevocationReason.KEY_COMPROMISE
+    reason = reason or RevocationReason.UNSPECIFIED
     revocation.revoke_one(tx, certificate, reason, ACTOR, never_announced=True)
 
 
 def _discard_csr(tx: Tx, order: Order, objection: str) -> None:
-    """Have the order wait for another CSR, its PINs unspent."""
+    """Have the order wait for another CSR, its PINs unspent; refuse it if an intent that was ended has spent them."""
+    if any(pin.state == "spent" for pin in pin_store.find_pins(tx.conn, [order.item_id])):
+        ended_intents.refuse(tx, order, objection)
+        return
     waiting = replace(
         order.after(CSRDiscarded),
         csr=None,
@@ -227,18 +218,10 @@ def _save_intent(tx: Tx, order: Order, validated: Validated) -> Intent | NoInten
         },
     )
     if findings:
-        refuse(tx, order, "lint")
+        ended_intents.refuse(tx, order, "lint")
         return NoIntent.ENDED
     store.save_order(tx.conn, replace(order.after(IntentMade), due_at=None, obstacles=(), checks_asked_at=None))
     return intent
-
-
-def refuse(tx: Tx, order: Order, reason: str) -> None:
-    """End an order without a certificate, for good; the caller holds its locks."""
-    store.save_order(tx.conn, replace(order.after(IssuanceRefused), refusal=reason, due_at=None))
-    pin_store.save_pins(tx.conn, order.item_id, "void")
-    outbox.add(tx, IssuanceRefused(renewal_id=order.renewal_id, item_id=order.item_id, reason=reason))
-    audit.record(tx, actor=ACTOR, action="issuance-refused", subject=str(order.item_id), details={"reason": reason})
 
 
 def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
@@ -254,7 +237,7 @@ def settle(tx: Tx, intent: Intent, der: bytes) -> bool:
     assert order is not None
     is_ended = certificate_store.is_ended(tx.conn, intent.serial)
     if order.state is OrderState.ISSUING and not is_ended and store.is_blocked(tx.conn, certificate.spki_sha256):
-        end(tx, intent, order, objection="key-blocked")
+        ended_intents.end_and_refuse(tx, order, objection="key-blocked")
         is_ended = True
     if not certificate_store.save_signed(tx.conn, intent.serial):
         if is_ended:

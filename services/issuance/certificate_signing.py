@@ -4,28 +4,39 @@ A crash between two steps repeats the step that was not stored, with the same by
 different precertificates or certificates.
 """
 
+from datetime import UTC, datetime
+
 from services.issuance import certificate_store, store, stray_certificates
-from services.issuance.certificate_issuance import ACTOR, LEASE, end
+from services.issuance.certificate_issuance import LEASE
 from services.issuance.ct import scts
 from services.issuance.ct.scts import SCT
 from services.issuance.ct.submission import NotEnoughSCTs
 from services.issuance.domain import Intent, OrderState
+from services.issuance.ended_intents import ACTOR, end_and_refuse
 from services.issuance.signing_validation import IssuanceDeps
 from services.issuance.step_times import Step, measured
 from shared import audit
 from shared.db import Pool
+from shared.errors import Unavailable
 from shared.observability import tracing
 from shared.tx import Clock, Tx, transaction
 
 
-def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock) -> bytes | None:
+class ValidationLapsed(Unavailable):
+    """The checks before a signature were made too long ago; what is stored stays, and is validated again."""
+
+    reason = "validation-lapsed"
+
+
+def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock, *, validated_at: datetime) -> bytes | None:
     """Return the certificate of a leased intent; None if the intent was ended or settled meanwhile.
 
-    No transaction is open while key or logs are used. Raises NotEnoughSCTs, SignerUnavailable, SignatureUnusable,
-    PairDiffers or CertificateNotClean: what is stored stays, and the lease ends.
+    No transaction is open while key or logs are used. Raises ValidationLapsed, NotEnoughSCTs, SignerUnavailable,
+    SignatureUnusable, PairDiffers or CertificateNotClean: what is stored stays, and the lease ends.
     """
     current: Intent | None = intent
     if intent.precertificate is None:
+        _require_validation(validated_at, clock())
         with tracing.step("sign the precertificate"), measured(Step.SIGN):
             der = deps.issuer.precertificate(intent)
         with transaction(pool, clock=clock) as tx:
@@ -39,8 +50,15 @@ def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock) -> bytes 
             current = certificate_store.save_certificate_tbs(tx.conn, current.serial, tbs, now=tx.now, lease=LEASE)
     if current is None:
         return None
+    _require_validation(validated_at, clock())
     with tracing.step("sign"), measured(Step.SIGN):
         return deps.issuer.sign(current)
+
+
+def _require_validation(validated_at: datetime, now: datetime) -> None:
+    """Raise ValidationLapsed after the lease, or on another day: the rules of that day may be others (`Dated`)."""
+    if now > validated_at + LEASE or now.astimezone(UTC).date() != validated_at.astimezone(UTC).date():
+        raise ValidationLapsed(f"validated at {validated_at:%Y-%m-%d %H:%M:%S}")
 
 
 def _save_precertificate(tx: Tx, intent: Intent, der: bytes) -> Intent | None:
@@ -56,7 +74,7 @@ def _save_precertificate(tx: Tx, intent: Intent, der: bytes) -> Intent | None:
             stray_certificates.revoke_precertificate(tx, der, ACTOR)
         return None
     if order.state is OrderState.ISSUING and store.is_blocked(tx.conn, stray.spki_sha256):
-        end(tx, saved, order, objection="key-blocked")
+        end_and_refuse(tx, order, objection="key-blocked")
         return None
     details = {"item_id": str(intent.item_id), "precertificate_sha256": stray.sha256.hex()}
     audit.record(tx, actor=ACTOR, action="precertificate-signed", subject=intent.serial, details=details)

@@ -73,17 +73,30 @@ def claim_due_intent(conn: Conn, now: datetime, lease: timedelta, *, fresh: bool
         ).fetchone()
 
 
-def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> bytes | None:
-    """End the item's intent that waited for its certificate: that is never signed.
+def find_waiting(conn: Conn, serial: str) -> Intent | None:
+    """Return the intent with this serial number if it waits for its certificate."""
+    with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
+        return cursor.execute(
+            f"SELECT {_INTENT} FROM intents WHERE serial = %s AND state = 'intended'", (serial,)
+        ).fetchone()
 
-    Returns its precertificate, if that was signed.
-    """
-    row = conn.execute(
-        """UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
-           WHERE item_id = %s AND state = 'intended' RETURNING precertificate""",
-        (list(findings), item_id),
-    ).fetchone()
-    return None if row is None else row[0]
+
+def all_waiting(conn: Conn) -> list[Intent]:
+    """Return all intents that wait for their certificates, in order of renewal."""
+    with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
+        return cursor.execute(
+            f"SELECT {_INTENT} FROM intents WHERE state = 'intended' ORDER BY renewal_id, item_id"
+        ).fetchall()
+
+
+def end_intent(conn: Conn, item_id: ItemId, *, findings: Sequence[str]) -> Intent | None:
+    """End the item's intent that waits for its certificate: that is never signed. Returns it, if there was one."""
+    with conn.cursor(row_factory=kwargs_row(_intent)) as cursor:
+        return cursor.execute(
+            f"""UPDATE intents SET state = 'tombstone', findings = %s, due_at = NULL
+                WHERE item_id = %s AND state = 'intended' RETURNING {_INTENT}""",
+            (list(findings), item_id),
+        ).fetchone()
 
 
 def save_precertificate(conn: Conn, serial: str, der: bytes, *, now: datetime, lease: timedelta) -> Intent | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from services.issuance import certificate_issuance, pin_store, proofs, state_replay, store
+from services.issuance import ended_intents, pin_store, proofs, state_replay, store
 from services.issuance.domain import Order, OrderState
 from shared import audit
 from shared.errors import Ignored
@@ -112,7 +112,7 @@ def _refuse_what_is_open(tx: Tx, event: CancellationRequested) -> None:
         order = store.lock_order(tx.conn, found.item_id)
         assert order is not None
         if order.state in (OrderState.AWAITING_CSR, OrderState.CSR_RECEIVED):
-            certificate_issuance.refuse(tx, order, "cancelled")
+            ended_intents.refuse(tx, order, "cancelled")
 
 
 def subscriptions(*, keys: ProofKeys) -> tuple[Subscription, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuance import certificate_store, store, stray_certificates, stray_store
+from services.issuance import certificate_store, ended_intents, store, stray_certificates, stray_store
 from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.domain import Certificate, Order, OrderState, StrayCertificate
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
@@ -75,8 +75,10 @@ def revoke_own(tx: Tx, item_id: ItemId, reason: RevocationReason, caller: Caller
 def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> Certificate | StrayCertificate:
     """Revoke a certificate, or replace its reason by a graver one. Raises CertificateNotFound, CertificateExpired.
 
-    A compromised key is blocked and all its certificates are revoked, even if this one has expired.
+    A precertificate whose intent still waits is one: the intent is ended and its order refused. A compromised key is
+    blocked and all its certificates are revoked, even if this one has expired.
     """
+    ended_intents.revoke_waiting(tx, serial, reason, actor)
     certificate = _find_any(tx.conn, serial)
     if reason is RevocationReason.KEY_COMPROMISE:
         block_key(tx, certificate.spki_sha256, source=f"revocation of {serial}", actor=actor)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import errors
 
-from services.issuance import certificate_store, handlers, recovery_store, state_replay
+from services.issuance import certificate_store, ended_intents, handlers, recovery_store, state_replay
 from shared import audit
 from shared.db import Pool
 from shared.errors import Ignored, Refused, Undecodable
@@ -34,6 +34,8 @@ def put_back(
 
     `read` yields the records of application's topic.
     """
+    with transaction(pool, clock=clock) as tx:
+        ended_intents.forget_signatures(tx, actor)
     with pool.connection() as conn:
         unopened = recovery_store.find_unopened(conn, recovery_id)
         forgotten = [*outbox_recovery.forgotten(conn, recovery_id)]

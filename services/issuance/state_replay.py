@@ -13,7 +13,15 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuance import certificate_issuance, certificate_store, pin_store, recovery_store, store
+from services.issuance import (
+    certificate_issuance,
+    certificate_store,
+    ended_intents,
+    pin_store,
+    recovery_store,
+    store,
+    stray_store,
+)
 from services.issuance.ca import profiles
 from services.issuance.ca.crl import GRAVITY, RevocationReason
 from services.issuance.ct import tbs as ct_tbs
@@ -117,6 +125,7 @@ def _issue(tx: Tx, event: CertificateIssued, at: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is None or certificate_store.find_by_serial(tx.conn, event.serial) is not None:
         return
+    stray_store.drop_ended(tx.conn, event.serial)  # its intent was ended for want of this event
     certificate = _keep_certificate(tx, order, event.certificate, at, intent="signed")
     _claim_key(tx, order, certificate.spki_sha256)
     pin_store.save_pins(tx.conn, order.item_id, "spent")
@@ -148,7 +157,7 @@ def _refuse(tx: Tx, event: IssuanceRefused, _: datetime) -> None:
     order = store.lock_order(tx.conn, event.item_id)
     if order is None or order.state not in _UNSIGNED:
         return
-    certificate_store.end_intent(tx.conn, order.item_id, findings=())
+    ended_intents.end(tx, order.item_id, objection=event.reason)
     store.save_order(tx.conn, replace(order, state=OrderState.REFUSED, refusal=event.reason, due_at=None))
     pin_store.save_pins(tx.conn, order.item_id, "void")
 

@@ -30,17 +30,21 @@ def stray_of(tx: Tx, der: bytes, *, origin: str) -> StrayCertificate:
     )
 
 
-def revoke_precertificate(tx: Tx, der: bytes, actor: str) -> None:
-    """Keep the precertificate of an ended intent, and revoke it. Repeated, it changes nothing.
+def revoke_precertificate(tx: Tx, der: bytes, actor: str, *, reason: RevocationReason | None = None) -> None:
+    """Keep the precertificate of an ended intent, and revoke it: for a compromised key if that is blocked.
 
-    A precertificate counts as a certificate (BR 7.1.2.9), and logs may show it to everybody.
+    Its signature is empty if a crash may have lost it. Repeated, nothing changes, but a signature that has come
+    meanwhile is stored. A precertificate counts as a certificate (BR 7.1.2.9), and logs may show it to everybody.
     """
     stray = stray_of(tx, der, origin="intent-ended")
-    blocked = store.is_blocked(tx.conn, stray.spki_sha256)
-    reason = RevocationReason.KEY_COMPROMISE if blocked else RevocationReason.UNSPECIFIED
+    if store.is_blocked(tx.conn, stray.spki_sha256):
+        reason = RevocationReason.KEY_COMPROMISE
+    reason = reason or RevocationReason.UNSPECIFIED
     if stray_store.add_stray(tx.conn, replace(stray, revoked_at=tx.now, revocation_reason=reason.value)):
         details = {"reason": reason.value, "precertificate_sha256": stray.sha256.hex()}
         audit.record(tx, actor=actor, action="precertificate-revoked", subject=stray.serial, details=details)
+    else:
+        stray_store.save_signature(tx.conn, stray)
 
 
 def revoke_stray(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> bool:

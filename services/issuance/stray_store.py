@@ -50,3 +50,18 @@ def save_stray_revoked(conn: Conn, serial: str, reason: RevocationReason, revoke
         "UPDATE stray_certificates SET revoked_at = %s, revocation_reason = %s, listed_in = NULL WHERE serial = %s",
         (revoked_at, reason.value, serial),
     )
+
+
+def save_signature(conn: Conn, stray: StrayCertificate) -> None:
+    """Store the precertificate of an ended intent with its signature, in place of the one with none."""
+    conn.execute(
+        "UPDATE stray_certificates SET der = %s, sha256 = %s WHERE serial = %s AND origin = 'intent-ended'",
+        (stray.der, stray.sha256, stray.serial),
+    )
+
+
+def drop_ended(conn: Conn, serial: str) -> None:
+    """Delete the precertificate of an intent that has a certificate after all, unless a CRL has listed it."""
+    conn.execute(
+        "DELETE FROM stray_certificates WHERE serial = %s AND origin = 'intent-ended' AND listed_in IS NULL", (serial,)
+    )

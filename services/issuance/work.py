@@ -151,15 +151,17 @@ def _claim(tx: Tx) -> tuple[Order | None, Intent | None]:
 def _issue(pool: Pool, order: Order, stored: Intent | None, deps: IssuanceDeps, clock: Clock) -> None:
     if stored is None:
         with tracing.step("check, lint, store the intent"), transaction(pool, clock=clock) as tx:
+            validated_at = tx.now
             intent = certificate_issuance.make_intent(tx, order.item_id, deps)
     else:
         with tracing.step("check and lint again"), transaction(pool, clock=clock) as tx:
+            validated_at = tx.now
             intent = certificate_issuance.revalidate_intent(tx, stored, deps)
     if isinstance(intent, NoIntent):
         if intent is NoIntent.ENDED:
             REFUSED.inc()
         return
-    der = certificate_signing.sign(pool, intent, deps, clock)
+    der = certificate_signing.sign(pool, intent, deps, clock, validated_at=validated_at)
     if der is None:
         return
     with transaction(pool, clock=clock) as tx:

@@ -87,6 +87,12 @@ def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
     return bytes(certificate.dump())
 
 
+def unsigned(tbs: bytes) -> bytes:
+    """Return a certificate of these bytes with an empty signature, for when the signature is lost."""
+    algorithm = asn1_x509.TbsCertificate.load(tbs)["signature"].dump()
+    return assemble(tbs, algorithm, b"")
+
+
 def tbs_of(certificate: bytes) -> bytes:
     """Return the to-be-signed part of a certificate, byte for byte."""
     return bytes(asn1_x509.Certificate.load(certificate, strict=True)["tbs_certificate"].dump())

@@ -108,7 +108,7 @@ def test_two_workers_on_one_intent_store_one_certificate(world: World) -> None:
     with world.begin() as tx:
         intent = certificate_issuance.make_intent(tx, renewal.items[0].item_id, world.deps())
     assert isinstance(intent, Intent)
-    der = certificate_signing.sign(world.pool, intent, world.deps(), world.clock)
+    der = certificate_signing.sign(world.pool, intent, world.deps(), world.clock, validated_at=world.now)
     assert der is not None
     with world.begin() as tx:
         assert certificate_issuance.settle(tx, intent, der)

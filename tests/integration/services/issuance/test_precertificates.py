@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from services.issuance import certificate_issuance, revocation, work
+from services.issuance import adoption, certificate_issuance, revocation, work
 from services.issuance.ca import profiles
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.ct import scts, submission, tbs
@@ -204,4 +204,58 @@ def test_intent_of_before_precertificates_is_replaced_and_its_bytes_are_never_si
     states: dict[Any, Any] = dict(world.rows("SELECT serial, state FROM intents"))
     assert states.pop(old) == "tombstone"
     assert [*states.values()] == ["signed"]
-    assert world.rows("SELECT 1 FROM stray_certificates") == [], "it had no precertificate"
+    assert crl_reasons(world) == {old: None}, "a certificate of it may have been signed and lost"
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown", "refusal"),
+    [
+        (RevocationReason.UNSPECIFIED, None, "revoked"),
+        (RevocationReason.PRIVILEGE_WITHDRAWN, x509.ReasonFlags.privilege_withdrawn, "revoked"),
+        (RevocationReason.KEY_COMPROMISE, x509.ReasonFlags.key_compromise, "revoked"),
+    ],
+)
+def test_revoked_precertificate_ends_its_intent_and_is_on_the_next_crl(
+    world: World, reason: RevocationReason, shown: x509.ReasonFlags | None, refusal: str
+) -> None:
+    renewal = short_of_scts(world)
+    ((serial,),) = world.rows("SELECT serial FROM intents")
+    with world.begin() as tx:
+        found = revocation.revoke_serial(tx, serial, reason, "ops")
+    assert (found.serial, found.revocation_reason) == (serial, reason.value)
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
+    assert world.rows("SELECT state, refusal FROM orders") == [("refused", refusal)]
+    assert crl_reasons(world) == {serial: shown}
+    world.transparency.sound()
+    world.now += timedelta(days=3)
+    assert not world.issue()
+    assert world.rows("SELECT 1 FROM certificates") == []
+
+
+def test_certificate_signed_while_its_precertificate_is_revoked_has_the_same_reason(world: World) -> None:
+    renewal = submitted(world)
+
+    def revoke_it() -> None:
+        ((serial,),) = world.rows("SELECT serial FROM intents")
+        with world.begin() as tx:
+            revocation.revoke_serial(tx, serial, RevocationReason.PRIVILEGE_WITHDRAWN, "ops")
+
+    signed_while(world, renewal, revoke_it)
+    ((serial,),) = world.rows("SELECT serial FROM certificates WHERE NOT given_out")
+    assert crl_reasons(world) == {serial: x509.ReasonFlags.privilege_withdrawn}
+
+
+@pytest.mark.parametrize("then", [replaced_by_another, block_its_key])
+def test_serial_whose_signature_a_crash_has_lost_is_on_the_crl(world: World, then: Callable[[World], None]) -> None:
+    submitted(world)
+    dying = SignerThatDies(world)
+    with pytest.raises(Dies):
+        work.issue_next(world.pool, world.deps(signer=dying), clock=world.clock)
+    ((first, bytes_to_sign),) = world.rows("SELECT serial, tbs FROM intents")
+    then(world)
+    world.now += timedelta(days=3)
+    world.issue()
+    assert crl_reasons(world).keys() == {first}
+    lost = profiles.assemble(bytes_to_sign, dying.algorithm, dying.signatures[0])
+    with world.begin() as tx:
+        assert adoption.is_known(tx.conn, lost), "a log may show it after a restore"

@@ -10,6 +10,7 @@ import pytest
 
 from services.issuance import certificate_issuance, handlers, revocation, state_recovery, store, work
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.ct.submission import NotEnoughSCTs
 from shared.db import Pool
 from shared.errors import Ignored
 from shared.events.application import CSRRequested
@@ -18,6 +19,7 @@ from shared.messaging import codec
 from shared.messaging.outbox_recovery import RecoveryReport
 from tests.integration.services.issuance.test_crls import latest, number, publish, serial
 from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies
+from tests.integration.services.issuance.test_precertificates import crl_reasons, of_one_operator_only
 from tests.integration.services.issuance.test_reissue import announced_data
 from tests.integration.services.issuance.test_restored import seal_all
 from tests.integration.services.issuance.test_waiting_intents import signed_while
@@ -77,9 +79,11 @@ class Story:
         with self.world.begin() as tx:
             revocation.revoke_own(tx, self.renewal.items[0].item_id, reason, self.renewal.caller)
 
-    def restore(self, *, requested: bool = True) -> RecoveryReport:
-        """Restore a lost database, and recover the outbox as `recall` does at issuance."""
-        sent = travelled(self.world.pool)
+    def restore(self, *, requested: bool = True, relayed: bool = True) -> RecoveryReport:
+        """Restore a lost database, and recover the outbox as `recall` does at issuance; without its last event if that
+        was not `relayed`.
+        """
+        sent = travelled(self.world.pool)[: None if relayed else -1]
         assert self.backup.restore(self.database.superuser_url)
         self.world.pool.check()
         self.world.now += timedelta(hours=1)
@@ -152,15 +156,15 @@ def cancelled_too_late(story: Story) -> None:
     story.world.cancel(story.renewal)
 
 
+def block_its_key(story: Story) -> None:
+    ((spki,),) = story.world.rows("SELECT spki_sha256 FROM orders WHERE spki_sha256 IS NOT NULL")
+    with story.world.begin() as tx:
+        revocation.block_key(tx, spki, source="reported", actor="ops")
+
+
 def signed_too_late(story: Story) -> None:
     story.submit()
-
-    def its_key_is_blocked() -> None:
-        ((spki,),) = story.world.rows("SELECT spki_sha256 FROM orders WHERE spki_sha256 IS NOT NULL")
-        with story.world.begin() as tx:
-            revocation.block_key(tx, spki, source="reported", actor="ops")
-
-    signed_while(story.world, story.renewal, its_key_is_blocked)
+    signed_while(story.world, story.renewal, lambda: block_its_key(story))
 
 
 def replaced_while_signed(story: Story) -> None:
@@ -272,18 +276,81 @@ def test_voided_pin_stays_void_and_each_letter_is_recorded(story: Story, forgott
 
 
 def test_certificate_with_an_intent_is_restored_from_its_event(story: Story) -> None:
-    story.open()
-    story.submit()
-    with pytest.raises(Dies):
-        dying = story.world.deps(signer=SignerThatDies(story.world))
-        work.issue_next(story.world.pool, dying, clock=story.world.clock)
-    story.back_up()
+    with_a_waiting_intent(story, at=1)
     story.world.now += certificate_issuance.LEASE
     assert story.world.issue()
     before = story.state()
     assert story.restore().not_put_back == []
     assert story.state() == before
     assert not story.world.issue()
+    assert crl_reasons(story.world) == {}, "its intent was ended only until its event was read"
+
+
+def with_a_waiting_intent(story: Story, at: int | None = None) -> str:
+    """Return the serial of an intent in the backup that waits for SCTs, or since a crash at this signature."""
+    story.open()
+    story.submit()
+    if at is None:
+        of_one_operator_only(story.world)
+        with pytest.raises(NotEnoughSCTs):
+            story.world.issue()
+    else:
+        with pytest.raises(Dies):
+            dying = story.world.deps(signer=SignerThatDies(story.world, at))
+            work.issue_next(story.world.pool, dying, clock=story.world.clock)
+    story.back_up()
+    story.world.transparency.sound()
+    ((waiting,),) = story.world.rows("SELECT serial FROM intents")
+    return str(waiting)
+
+
+@pytest.mark.parametrize("at", [None, 1, 2], ids=["short of SCTs", "precertificate lost", "certificate lost"])
+def test_certificate_whose_event_was_not_relayed_is_revoked_and_replaced(story: Story, at: int | None) -> None:
+    waiting = with_a_waiting_intent(story, at)
+    story.world.now += certificate_issuance.LEASE
+    assert story.world.issue()
+    assert story.world.rows("SELECT serial FROM certificates") == [(waiting,)]
+    assert story.restore(relayed=False).not_put_back == []
+    assert story.world.issue()
+    assert story.world.announced_types(story.renewal.renewal_id)[-1] == "certificate-issued"
+    assert story.world.rows("SELECT 1 FROM certificates WHERE serial = %s", waiting) == []
+    assert crl_reasons(story.world) == {waiting: None}
+
+
+def test_intent_that_was_ended_and_on_a_crl_stays_on_it(story: Story) -> None:
+    waiting = with_a_waiting_intent(story)
+    block_its_key(story)
+    assert story.world.issue()
+    assert crl_reasons(story.world).keys() == {waiting}
+    assert story.restore().not_put_back == []
+    assert not story.world.issue()
+    assert story.world.rows("SELECT state FROM orders ORDER BY position") == [("refused",), ("awaiting-csr",)]
+    assert crl_reasons(story.world).keys() == {waiting}
+
+
+def test_intent_that_was_replaced_stays_revoked_beside_the_certificate(story: Story) -> None:
+    waiting = with_a_waiting_intent(story)
+    story.world.now += timedelta(days=2, minutes=1)
+    assert story.world.issue()
+    before = story.world.rows("SELECT serial FROM certificates")
+    assert before != [(waiting,)]
+    assert story.restore().not_put_back == []
+    assert not story.world.issue()
+    assert story.world.rows("SELECT serial FROM certificates") == before
+    assert crl_reasons(story.world) == {waiting: None}
+
+
+def test_intent_that_aged_before_its_renewal_was_withheld_is_never_signed(story: Story) -> None:
+    waiting = with_a_waiting_intent(story)
+    story.world.zone.records.clear()
+    story.world.now += timedelta(days=201)
+    assert story.world.issue()
+    story.world.cancel(story.renewal)
+    assert story.world.announced_types(story.renewal.renewal_id)[-1] == "issuance-withheld"
+    assert story.restore().not_put_back == []
+    assert not story.world.issue()
+    assert story.world.rows("SELECT DISTINCT state FROM orders") == [("withheld",)]
+    assert crl_reasons(story.world).keys() == {waiting}
 
 
 def test_revocation_is_on_the_next_crl_whose_number_is_above_every_published_one(story: Story) -> None:

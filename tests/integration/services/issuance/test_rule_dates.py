@@ -6,9 +6,13 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from services.issuance import certificate_issuance, certificate_signing
 from services.issuance.ca.validity_policy import MAX_VALIDITY_DAYS
+from services.issuance.certificate_signing import ValidationLapsed
 from services.issuance.dcv.quorum import MIN_REMOTES, PerspectiveSet, SetRefused
+from services.issuance.domain import Intent
 from tests.integration.services.issuance.test_domain_evidence import is_issued, unproved
+from tests.integration.services.issuance.test_issuing import SignerThatDies
 from tests.integration.services.issuance.world import World
 from tests.integration.services.issuance.zone import SET
 
@@ -24,6 +28,10 @@ def certificate(world: World) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
 
 
+def days_of(issued: x509.Certificate) -> float:
+    return (issued.not_valid_after_utc - issued.not_valid_before_utc + SECOND) / DAY
+
+
 @pytest.mark.parametrize("offset", [-SECOND, timedelta(0), SECOND], ids=["a second before", "at", "a second after"])
 @pytest.mark.parametrize(
     ("boundary", "before", "after"),
@@ -36,8 +44,7 @@ def test_certificate_follows_the_rules_of_its_second(
     world.now = boundary + offset
     world.issued(["www.example.hk"])
     issued = certificate(world)
-    days = (issued.not_valid_after_utc - issued.not_valid_before_utc + SECOND) / DAY
-    assert days == (before if offset < timedelta(0) else after) < MAX_VALIDITY_DAYS.at(world.now)
+    assert days_of(issued) == (before if offset < timedelta(0) else after) < MAX_VALIDITY_DAYS.at(world.now)
     usage = issued.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert [*usage] == [ExtendedKeyUsageOID.SERVER_AUTH]
 
@@ -74,3 +81,41 @@ def test_four_remote_perspectives_suffice_until_five_are_required(offset: timede
         with pytest.raises(SetRefused, match="at least 5"):
             four.check(now)
     SET.check(now)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "after"), [(HUNDRED_DAYS, 99), (FORTY_SEVEN_DAYS, 46)], ids=["100 days", "47 days"]
+)
+@pytest.mark.parametrize("at", [0, 1], ids=["before the precertificate", "before the certificate"])
+def test_bytes_validated_a_second_before_new_rules_are_not_signed_under_them(
+    world: World, boundary: datetime, after: int, at: int
+) -> None:
+    world.now = boundary - SECOND
+    world.submit(world.opened(["www.example.hk"]))
+    assert_signed_after_validation_only(world, at, SECOND)
+    assert days_of(certificate(world)) == after
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["before the precertificate", "before the certificate"])
+def test_signature_waits_for_another_validation_after_the_lease(world: World, at: int) -> None:
+    world.submit(world.opened(["www.example.hk"]))
+    assert_signed_after_validation_only(world, at, certificate_issuance.LEASE + SECOND)
+
+
+def assert_signed_after_validation_only(world: World, at: int, later: timedelta) -> None:
+    """Validate, let time pass before the first signature (`at` 0) or after it, and have nothing more signed then."""
+    signer = SignerThatDies(world, at=0)
+    with world.begin() as tx:
+        ((item_id,),) = world.rows("SELECT item_id FROM orders")
+        intent = certificate_issuance.make_intent(tx, item_id, world.deps())
+    assert isinstance(intent, Intent)
+    validated_at = world.now
+
+    def clock() -> datetime:
+        return validated_at if len(signer.signatures) < at else validated_at + later
+
+    with pytest.raises(ValidationLapsed):
+        certificate_signing.sign(world.pool, intent, world.deps(signer=signer), clock, validated_at=validated_at)
+    assert len(signer.signatures) == at
+    world.now = validated_at + later + 2 * certificate_issuance.LEASE
+    assert world.issue()

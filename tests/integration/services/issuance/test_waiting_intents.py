@@ -188,3 +188,30 @@ def test_intent_settled_by_another_worker_while_the_token_signs_is_settled_once(
     signed_while(world, renewal, taken_up_by_another, at=at)
     assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
     assert world.rows("SELECT revoked_at FROM certificates") == [(None,)]
+
+
+def test_waiting_intent_of_a_withheld_renewal_is_ended(world: World, issuance: Database) -> None:
+    renewal = wait_for_a_signature(world)
+    with psycopg.connect(issuance.url) as conn:
+        conn.execute("UPDATE gates SET withheld_at = %s", (world.now,))
+    before = world.announced_types(renewal.renewal_id)
+    assert world.issue()
+    assert world.rows("SELECT state, due_at FROM orders") == [("withheld", None)]
+    assert world.rows("SELECT state, due_at FROM intents") == [("tombstone", None)]
+    assert world.announced_types(renewal.renewal_id) == before
+    assert not world.issue()
+
+
+def test_csr_refused_after_its_intent_aged_ends_the_order_because_its_pins_are_spent(world: World) -> None:
+    renewal = wait_for_a_signature(world)
+    records = dict(world.zone.records)
+    world.zone.records.clear()
+    world.now += timedelta(days=201)
+    assert world.issue()
+    assert world.rows("SELECT state FROM orders") == [("csr-received",)]
+    block_its_key(world)
+    world.zone.records.update(records)
+    world.now += timedelta(hours=1)
+    assert world.issue()
+    assert world.rows("SELECT state, refusal FROM orders") == [("refused", "key-blocked")]
+    assert world.announced_types(renewal.renewal_id)[-1] == "issuance-refused"
