@@ -14,11 +14,13 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from services.issuance import certificate_store, store, stray_certificates, stray_store
+from services.issuance import certificate_store, log_watch_store, store, stray_certificates, stray_store
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.ct import tbs
 from services.issuance.ct.encoding import Malformed
 from services.issuance.ct.entries import decode_json
+from services.issuance.domain import Certificate, StrayCertificate
 from shared import audit
 from shared.db import Conn
 from shared.errors import Refused
@@ -43,7 +45,7 @@ class NotOfThisCA(Refused):
 
 
 class SerialTaken(Refused):
-    """The database has another certificate with this serial number: our key has signed two."""
+    """The database has another certificate with this serial number, not revoked: our key has signed two."""
 
     reason = "serial-taken"
 
@@ -60,23 +62,38 @@ def command(read_ca: Callable[[], IssuingCA]) -> OperatorCommand:
 def adopt(tx: Tx, der: bytes, ca: IssuingCA, actor: str) -> bool:
     """Store the certificate or precertificate as a stray. Returns False if the database has it.
 
-    With a blocked key it is revoked at once. Raises NothingToAdopt, NotOfThisCA, or SerialTaken if another certificate
-    has its serial number.
+    With a blocked key it is revoked at once. If another certificate has its serial number and is revoked, CRLs have the
+    number already: only the finding of `watch-ct` ends. Raises NothingToAdopt, NotOfThisCA or SerialTaken.
     """
     if not is_ours(der, ca):
         raise NotOfThisCA("it is not signed by this CA's key")
     stray = stray_certificates.stray_of(tx, der, origin="adopted")
     store.lock_key(tx.conn, stray.spki_sha256)
-    if is_known(tx.conn, der):
-        return False
-    if certificate_store.is_serial_used(tx.conn, stray.serial):
+    known = is_known(tx.conn, der)
+    if not known:
+        details = _keep(tx, stray)
+        audit.record(tx, actor=actor, action="certificate-adopted", subject=stray.serial, details=details)
+    for found in log_watch_store.find_unknown(tx.conn, stray.serial):
+        if found == der or is_known(tx.conn, found):
+            log_watch_store.save_known(tx.conn, found, tx.now)
+    return not known
+
+
+def _keep(tx: Tx, stray: StrayCertificate) -> dict[str, str | None]:
+    """Store the stray, unless its serial number is revoked for another one. Returns what is audited."""
+    details = {"certificate_sha256": stray.sha256.hex()}
+    if (other := _find_other(tx.conn, stray.serial)) is not None and other.revoked_at is not None:
+        return details | {"reason": other.revocation_reason, "same_serial_as": other.sha256.hex()}
+    if other is not None or certificate_store.is_serial_used(tx.conn, stray.serial):
         raise SerialTaken(f"another certificate has the serial number {stray.serial}: revoke that, and report this")
     if store.is_blocked(tx.conn, stray.spki_sha256):
         stray = replace(stray, revoked_at=tx.now, revocation_reason=RevocationReason.KEY_COMPROMISE.value)
     stray_store.add_stray(tx.conn, stray)
-    details = {"certificate_sha256": stray.sha256.hex(), "reason": stray.revocation_reason}
-    audit.record(tx, actor=actor, action="certificate-adopted", subject=stray.serial, details=details)
-    return True
+    return details | {"reason": stray.revocation_reason}
+
+
+def _find_other(conn: Conn, serial: str) -> Certificate | StrayCertificate | None:
+    return certificate_store.find_by_serial(conn, serial) or stray_store.lock_stray(conn, serial)
 
 
 def is_ours(der: bytes, ca: IssuingCA) -> bool:
@@ -93,11 +110,29 @@ def is_ours(der: bytes, ca: IssuingCA) -> bool:
 
 
 def is_known(conn: Conn, der: bytes) -> bool:
-    """Return whether the database has this certificate or precertificate, and it can be revoked."""
+    """Return whether the database has this certificate or precertificate, and it can be revoked.
+
+    A certificate with the serial number of a stray is known only if it is the same or its precertificate's.
+    """
     parsed = x509.load_der_x509_certificate(der)
-    serial = f"{parsed.serial_number:x}"
+    serial, signed = f"{parsed.serial_number:x}", parsed.tbs_certificate_bytes
     stray = stray_store.lock_stray(conn, serial)
-    return stray is not None or certificate_store.has_signed(conn, serial, parsed.tbs_certificate_bytes)
+    if stray is not None and _are_one(x509.load_der_x509_certificate(stray.der).tbs_certificate_bytes, signed):
+        return True
+    return certificate_store.has_signed(conn, serial, signed)
+
+
+def _are_one(kept: bytes, found: bytes) -> bool:
+    """Return whether these to-be-signed bytes are the same, or precertificate and certificate in either order."""
+    return kept == found or _are_pair(kept, found) or _are_pair(found, kept)
+
+
+def _are_pair(precertificate: bytes, certificate: bytes) -> bool:
+    try:
+        tbs.check_pair(precertificate, certificate)
+    except (tbs.NotSuchTBS, tbs.PairDiffers):
+        return False
+    return True
 
 
 def _adopt_file(tx: Tx, options: argparse.Namespace, read_ca: Callable[[], IssuingCA]) -> Report:

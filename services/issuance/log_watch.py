@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from services.issuance import log_watch_store
 from services.issuance.adoption import NothingToAdopt, is_known, is_ours
 from services.issuance.ca.authority import IssuingCA
-from services.issuance.ct import reading
+from services.issuance.ct import reading, tbs
 from services.issuance.ct.entries import LogEntry
 from services.issuance.ct.log_client import LogClient
 from services.issuance.ct.log_list import Log, LogList
@@ -89,7 +89,8 @@ def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock
     """
     with transaction(pool, clock=clock) as tx:
         frontier = log_watch_store.find_frontier(tx.conn, log.log_id)
-    begins, head, candidates = frontier.size, reading.tree_head(log, watch.client), []
+    begins, head = frontier.size, reading.tree_head(log, watch.client)
+    candidates: list[tuple[int, LogEntry]] = []
     if head.size < begins:
         raise LogLies(f"the tree had {begins} entries, and has {head.size}")
     if head.size - begins > max_entries:
@@ -97,16 +98,17 @@ def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock
     key_hash = _key_hash(watch.ca)
     for batch in reading.entries(log, watch.client, begins, head):
         candidates += [
-            (frontier.size + offset, entry.der)
+            (frontier.size + offset, entry)
             for offset, entry in enumerate(batch)
             if _may_be_ours(entry, watch.ca, key_hash)
         ]
         frontier = frontier.followed_by([entry.leaf_hash for entry in batch])
     reading.check_root(frontier, head)
+    ours = [(position, entry.der) for position, entry in candidates if _is_ours(position, entry, watch.ca)]
     unknown = 0
     with transaction(pool, clock=clock) as tx:
-        for position, der in candidates:
-            if _is_ours(der, watch.ca) and not is_known(tx.conn, der):
+        for position, der in ours:
+            if not is_known(tx.conn, der):
                 serial = f"{x509.load_der_x509_certificate(der).serial_number:x}"
                 log_watch_store.add_unknown(tx.conn, serial, der, log=log.description, position=position, now=tx.now)
                 unknown += 1
@@ -124,10 +126,25 @@ def _may_be_ours(entry: LogEntry, ca: IssuingCA, key_hash: bytes) -> bool:
     return entry.issuer_key_hash == key_hash if entry.issuer_key_hash is not None else ca.subject in entry.der
 
 
-def _is_ours(der: bytes, ca: IssuingCA) -> bool:
+def _is_ours(position: int, entry: LogEntry, ca: IssuingCA) -> bool:
+    """Return whether our key has signed it.
+
+    Raises LogLies for a leaf with our key's hash, unless its precertificate, signed by our key, stands beside it: the
+    log took it by that signature, and hides it.
+    """
     try:
-        return is_ours(der, ca)
+        ours = is_ours(entry.der, ca)
     except NothingToAdopt:
+        ours = False
+    if entry.tbs is not None and not (ours and _is_precertificate_of(entry.tbs, entry.der)):
+        raise LogLies(f"entry {position} is of our key, and the precertificate beside it is not")
+    return ours
+
+
+def _is_precertificate_of(leaf_tbs: bytes, der: bytes) -> bool:
+    try:
+        return tbs.without_poison(x509.load_der_x509_certificate(der).tbs_certificate_bytes) == leaf_tbs
+    except tbs.NotSuchTBS:
         return False
 
 

@@ -7,11 +7,8 @@ from typing import Final
 from services.issuance.ct.merkle import Frontier
 from shared.db import Conn
 
-# Until it is adopted, or, if its serial number belongs to another certificate, until that is revoked.
-UNKNOWN: Final = """SELECT count(*)::float FROM unknown_certificates AS u
-                    WHERE NOT EXISTS (SELECT 1 FROM stray_certificates AS s WHERE s.serial = u.serial)
-                      AND NOT EXISTS (SELECT 1 FROM certificates AS c
-                                      WHERE c.serial = u.serial AND c.revoked_at IS NOT NULL)"""
+# Until these bytes are adopted: another certificate with the serial number does not explain them.
+UNKNOWN: Final = "SELECT count(*)::float FROM unknown_certificates WHERE known_at IS NULL"
 FAULTS: Final = "SELECT description, 1::float FROM watched_logs WHERE fault IS NOT NULL"
 AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - min(checked_at))::float FROM watched_logs
                 HAVING count(*) > 0"""
@@ -51,3 +48,16 @@ def add_unknown(conn: Conn, serial: str, der: bytes, *, log: str, position: int,
         (sha256(der).digest(), serial, der, log, position, now),
     )
     return changed.rowcount == 1
+
+
+def find_unknown(conn: Conn, serial: str) -> list[bytes]:
+    """Return what logs have with this serial number and nobody has adopted."""
+    rows = conn.execute(
+        "SELECT der FROM unknown_certificates WHERE serial = %s AND known_at IS NULL ORDER BY sha256", (serial,)
+    ).fetchall()
+    return [bytes(row[0]) for row in rows]
+
+
+def save_known(conn: Conn, der: bytes, now: datetime) -> None:
+    """Store that the database knows this certificate now."""
+    conn.execute("UPDATE unknown_certificates SET known_at = %s WHERE sha256 = %s", (now, sha256(der).digest()))

@@ -16,11 +16,15 @@ _PRECERT_ENTRY: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
-    """An entry: its leaf's hash, its certificate or precertificate (DER), and for the latter its issuer's key hash."""
+    """An entry: its leaf's hash, and its certificate or precertificate (DER).
+
+    A precertificate stands beside the leaf, which has its issuer's key hash and its to-be-signed bytes without poison.
+    """
 
     leaf_hash: bytes
     der: bytes
     issuer_key_hash: bytes | None
+    tbs: bytes | None
 
 
 def decode_json(entry: Any) -> LogEntry:
@@ -37,8 +41,8 @@ def decode_json(entry: Any) -> LogEntry:
     reader.vector(2)
     reader.end()
     if kind == _X509_ENTRY:
-        return LogEntry(leaf_hash=leaf_hash(leaf), der=signed[1], issuer_key_hash=None)
-    return LogEntry(leaf_hash=leaf_hash(leaf), der=Reader(extra).vector(3), issuer_key_hash=signed[0])
+        return _entry(leaf, signed, None)
+    return _entry(leaf, signed, Reader(extra).vector(3))
 
 
 def decode_page(body: bytes) -> list[LogEntry]:
@@ -62,11 +66,15 @@ def _tile_entries(reader: Reader) -> Iterator[LogEntry]:
         kind, signed = _signed_entry(reader)
         reader.vector(2)
         leaf = b"\0\0" + reader.content[begins : reader.at]
-        der = signed[1] if kind == _X509_ENTRY else reader.vector(3)
+        precertificate = reader.vector(3) if kind == _PRECERT_ENTRY else None
         reader.vector(2)
-        yield LogEntry(
-            leaf_hash=leaf_hash(leaf), der=der, issuer_key_hash=signed[0] if kind == _PRECERT_ENTRY else None
-        )
+        yield _entry(leaf, signed, precertificate)
+
+
+def _entry(leaf: bytes, signed: tuple[bytes, bytes], precertificate: bytes | None) -> LogEntry:
+    if precertificate is None:
+        return LogEntry(leaf_hash=leaf_hash(leaf), der=signed[1], issuer_key_hash=None, tbs=None)
+    return LogEntry(leaf_hash=leaf_hash(leaf), der=precertificate, issuer_key_hash=signed[0], tbs=signed[1])
 
 
 def _signed_entry(reader: Reader) -> tuple[int, tuple[bytes, bytes]]:

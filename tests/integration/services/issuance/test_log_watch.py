@@ -5,7 +5,9 @@ import base64
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from deploy.local.ct.log import Entry
 from services.issuance import adoption, log_watch, log_watch_store, revocation, stray_certificates
 from services.issuance.adoption import NothingToAdopt, NotOfThisCA, SerialTaken
 from services.issuance.ca import profiles
@@ -110,6 +113,94 @@ def made_elsewhere(world: World) -> bytes:
 def test_certificate_signed_past_the_database_is_found(world: World) -> None:
     world.transparency.logs["kowloon-2"].add([made_elsewhere(world), world.issuer.ca.der], precertificate=False)
     assert watch(world)["kowloon-2"]["unknown"] == 1
+
+
+def signed(world: World, made: bytes) -> bytes:
+    """Return these to-be-signed bytes under a signature of our key."""
+    return profiles.assemble(made, world.issuer.signer.algorithm, world.issuer.signer.sign(made))
+
+
+def pair(world: World, name: str = "www.example.hk") -> tuple[bytes, bytes]:
+    """Return precertificate and certificate, signed past the database; the serial is the same for each name."""
+    algorithm = world.issuer.signer.algorithm
+    poisoned = tbs.precertificate(profiles.leaf_tbs(leaf(names=(name,)), world.issuer.ca, ADDRESSES, algorithm))
+    return signed(world, poisoned), signed(world, tbs.certificate(poisoned, b"\0\0"))
+
+
+def is_known(world: World, der: bytes) -> bool:
+    with world.begin() as tx:
+        return adoption.is_known(tx.conn, der)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_stray_makes_its_own_pair_known_and_nothing_else_of_its_serial(world: World, first: int) -> None:
+    own, other = pair(world), pair(world, "www.example.com")
+    with world.begin() as tx:
+        adoption.adopt(tx, own[first], world.issuer.ca, "ops")
+    assert [is_known(world, der) for der in (*own, *other)] == [True, True, False, False]
+
+
+def test_second_certificate_with_the_serial_of_a_stray_is_unknown_until_its_own_bytes_are_adopted(world: World) -> None:
+    own, other = pair(world), pair(world, "www.example.com")
+    with world.begin() as tx:
+        adoption.adopt(tx, own[0], world.issuer.ca, "ops")
+    world.transparency.logs["kowloon-2"].add([other[0], world.issuer.ca.der], precertificate=True)
+    assert watch(world)["kowloon-2"]["unknown"] == 1
+    with pytest.raises(SerialTaken), world.begin() as tx:
+        adoption.adopt(tx, other[0], world.issuer.ca, "ops")
+    serial = f"{x509.load_der_x509_certificate(own[0]).serial_number:x}"
+    with world.begin() as tx:
+        revocation.revoke_serial(tx, serial, RevocationReason.SUPERSEDED, "ops")
+    assert gauge(world, log_watch_store.UNKNOWN) == [(1.0,)], "the other one was revoked"
+    with world.begin() as tx:
+        assert adoption.adopt(tx, other[0], world.issuer.ca, "ops")
+    assert gauge(world, log_watch_store.UNKNOWN) == [(0.0,)]
+    assert crl_reasons(world) == {serial: x509.ReasonFlags.superseded}
+    ((details,),) = world.rows(
+        "SELECT details FROM audit_log WHERE action = 'certificate-adopted' ORDER BY id OFFSET 1"
+    )
+    assert details["same_serial_as"] == sha256(own[0]).hexdigest()
+
+
+def test_adopted_certificate_ends_the_alert_for_its_precertificate(world: World) -> None:
+    precertificate, certificate = pair(world)
+    world.transparency.logs["kowloon-1"].add([precertificate, world.issuer.ca.der], precertificate=True)
+    watch(world)
+    assert gauge(world, log_watch_store.UNKNOWN) == [(1.0,)]
+    with world.begin() as tx:
+        adoption.adopt(tx, certificate, world.issuer.ca, "ops")
+    assert gauge(world, log_watch_store.UNKNOWN) == [(0.0,)]
+
+
+def shows(entry: Entry, der: bytes, instead: bytes) -> Entry:
+    """Return the entry with another precertificate beside its leaf; leaf and tree stay."""
+    was, now = (len(each).to_bytes(3) + each for each in (der, instead))
+    extra, tile_entry = entry.extra.replace(was, now), entry.tile_entry.replace(was, now)
+    assert (extra, tile_entry) != (entry.extra, entry.tile_entry)
+    return replace(entry, extra=extra, tile_entry=tile_entry)
+
+
+@pytest.mark.parametrize("name", ["kowloon-1", "kowloon-2"])
+@pytest.mark.parametrize("instead", ["bent", "known", "nothing"])
+def test_log_that_hides_a_precertificate_of_ours_behind_other_bytes_is_a_fault(
+    world: World, name: str, instead: str
+) -> None:
+    log, (known, _) = world.transparency.logs[name], pair(world, "www.example.com")
+    hidden, _ = pair(world, f"{instead}.{name}.example.hk")  # a log keeps one entry of a precertificate
+    with world.begin() as tx:
+        adoption.adopt(tx, known, world.issuer.ca, "ops")
+    log.add([hidden, world.issuer.ca.der], precertificate=True)
+    der = {"bent": hidden[:-1] + bytes([hidden[-1] ^ 1]), "known": known, "nothing": b"\x30\x00"}[instead]
+    begins = len(log.hashes()) - 1
+    right = log.entries
+
+    def entries(start: int, end: int) -> list[Entry]:
+        return [shows(each, hidden, der) if each.position == begins else each for each in right(start, end)]
+
+    with lying(log, entries=entries):
+        found = watch(world)[name]
+    assert "our key" in str(found["fault"])
+    assert watch(world)[name]["unknown"] == 1
 
 
 def test_log_whose_entries_are_not_its_tree_is_a_fault_and_nothing_is_stored(world: World) -> None:
