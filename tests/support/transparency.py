@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,7 @@ class RunningLogs:
         self._server = self._started()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         logs.create(folder, self.url, now=NOW)
+        logs.create(folder, self.url, now=datetime.now(UTC))  # the list of processes, whose clock is the machine's
         roots = [made[0].chain[-1] for made in (issuing_ca(), issuing_ca("ec"))]
         self._database, self.logs = logs.open_logs(folder, roots, clock=lambda: self.now())
         self._app = create_app(self.logs)
@@ -58,8 +60,8 @@ class RunningLogs:
 
     @property
     def log_list(self) -> LogList:
-        """The log list."""
-        return log_list.load(self.list_file, plain_http=True)
+        """The log list; never too old, because tests set their clock."""
+        return replace(log_list.load(self.list_file, plain_http=True), made_at=datetime.max.replace(tzinfo=UTC))
 
     def client(self, **limits: Any) -> Logs:
         """Return issuance's side of these logs."""
@@ -74,7 +76,7 @@ class RunningLogs:
             ca.issue(("localhost",), folder / "tls")
             (folder / "ca.pem").write_bytes(ca.pem)
             self._secure = self._started((str(folder / "tls.pem"), str(folder / "tls.key")))
-            logs.create(folder, f"https://localhost:{self._secure.server_port}", now=NOW)
+            logs.create(folder, f"https://localhost:{self._secure.server_port}", now=now)
         place = self.folder / "tls"
         return {"CT_LOG_LIST_FILE": str(place / logs.LOG_LIST), "CT_CA_FILE": str(place / "ca.pem")}
 

@@ -43,15 +43,15 @@ LOGS: Final = (
 
 
 def create(folder: Path, url: str, *, now: datetime) -> None:
-    """Write what is missing: keys and the beginning of the intervals. The list is written again, with this address."""
+    """Write what is missing: keys and the beginning of the intervals. The list is written each time, as made now."""
     folder.mkdir(parents=True, exist_ok=True)
     for planned in LOGS:
         if not _key_file(folder, planned).exists():
             write_private(_key_file(folder, planned), ca.key_pem(ec.generate_private_key(ec.SECP256R1())))
-    born = folder / "began"
+    born, made_at = folder / "began", now.astimezone(UTC).replace(microsecond=0).isoformat()
     if not born.exists():
-        born.write_text(now.astimezone(UTC).replace(microsecond=0).isoformat())
-    (folder / LOG_LIST).write_text(json.dumps(_log_list(folder, url), indent=1) + "\n")
+        born.write_text(made_at)
+    (folder / LOG_LIST).write_text(json.dumps(_log_list(folder, url, made_at), indent=1) + "\n")
 
 
 def open_logs(
@@ -75,7 +75,7 @@ def open_logs(
     return database, logs
 
 
-def _log_list(folder: Path, url: str) -> Mapping[str, Any]:
+def _log_list(folder: Path, url: str, made_at: str) -> Mapping[str, Any]:
     """Return the list in the schema of Google's, version 3."""
     began = (folder / "began").read_text()
     operators: dict[str, dict[str, Any]] = {
@@ -99,7 +99,7 @@ def _log_list(folder: Path, url: str) -> Mapping[str, Any]:
             },
         }
         operators[planned.operator]["tiled_logs" if planned.static else "logs"].append(entry)
-    return {"version": "1", "log_list_timestamp": began, "operators": list(operators.values())}
+    return {"version": "1", "log_list_timestamp": made_at, "operators": list(operators.values())}
 
 
 def _interval(folder: Path) -> Interval:

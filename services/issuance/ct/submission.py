@@ -22,13 +22,15 @@ from services.issuance.ct.log_list import Log, LogList
 from services.issuance.ct.policy import SCTRule
 from services.issuance.ct.scts import SCT, PrecertEntry, SCTRefused
 from shared.errors import Unavailable
-from shared.tx import Clock
+from shared.tx import Clock, utc_now
 from shared.web.https_client import APIProblem, APIUnavailable
 
 log = structlog.get_logger()
 
 # For all logs together; the lease of an intent outlasts it.
 DEADLINE: Final = timedelta(seconds=15)
+# Browsers enforce SCTs by a list of their own that is not older: our older one may name logs that they have dropped.
+MAX_LIST_AGE: Final = timedelta(days=70)
 # A log without an answer by then gets a replacement, and may still answer.
 HEDGE_SECONDS: Final = 2.0
 # A log that failed comes after the others for this long.
@@ -40,6 +42,7 @@ SECONDS: Final = Histogram(
     "issuance_ct_sct_seconds", "Time until a log's SCT", ["log"], buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15)
 )
 UP: Final = Gauge("issuance_ct_log_up", "Whether the last submission to the log brought an SCT", ["log"])
+LIST_AGE: Final = Gauge("issuance_ct_log_list_age_seconds", "Age of the log list in use, 0 in processes without one")
 SHORTFALLS: Final = Counter("issuance_ct_shortfalls_total", "Attempts that ended with too few SCTs")
 
 
@@ -119,10 +122,18 @@ class Logs:
         self._deadline = deadline
         self._hedge_seconds = hedge_seconds
         self._failed_at: dict[bytes, float] = {}
+        LIST_AGE.set_function(lambda: (utc_now() - log_list.made_at).total_seconds())
 
     def collect(self, submission: Submission, have: Sequence[SCT], clock: Clock) -> tuple[SCT, ...]:
-        """Return the SCTs that the certificate needs; those at hand count. Raises NotEnoughSCTs."""
+        """Return the SCTs that the certificate needs; those at hand count. Raises NotEnoughSCTs.
+
+        A log list that is too old counts as none: no log is asked.
+        """
         now = clock()
+        if now - self.log_list.made_at > MAX_LIST_AGE:
+            SHORTFALLS.inc()
+            why = f"made at {self.log_list.made_at.isoformat()}, more than {MAX_LIST_AGE.days} days ago"
+            raise NotEnoughSCTs(tuple(have), {"log list": why})
         race = _Race(
             rule=policy.rule_for(submission.not_before, submission.not_after, now),
             able=sorted(policy.candidates(self.log_list.logs, submission.not_after, now), key=self._failed_lately),

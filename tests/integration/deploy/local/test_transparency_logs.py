@@ -3,7 +3,9 @@
 import base64
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from deploy.local.ct import logs as local_logs
 from deploy.local.ct import tree
+from services.issuance.ct import log_list
 from services.issuance.ct.log_client import LogClient
 from tests.integration.services.issuance.test_log_submission import submission
 from tests.support.transparency import RunningLogs, running_logs
@@ -45,6 +49,15 @@ def logs() -> RunningLogs:
 def get(logs: RunningLogs, name: str, path: str, **query: Any) -> Any:
     content = LogClient().get(f"{logs.url}/{name}/", path, query, max_bytes=2**20)
     return json.loads(content) if path.startswith("ct/v1") else content
+
+
+def test_list_is_of_each_start_and_the_logs_stay(tmp_path: Path) -> None:
+    made = []
+    for now in (NOW, NOW + timedelta(days=100)):
+        local_logs.create(tmp_path, "http://127.0.0.1:1", now=now)
+        made.append(log_list.load(tmp_path / local_logs.LOG_LIST, plain_http=True))
+    assert [each.made_at for each in made] == [each.replace(microsecond=0) for each in (NOW, NOW + timedelta(days=100))]
+    assert made[0].logs == made[1].logs
 
 
 @pytest.mark.parametrize(("size", "root"), ROOTS.items())

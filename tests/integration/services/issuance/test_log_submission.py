@@ -3,19 +3,21 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from prometheus_client import REGISTRY
 
 from services.issuance.ca import profiles
 from services.issuance.ca.validity_policy import validity
 from services.issuance.ct import scts, tbs
+from services.issuance.ct.log_client import LogClient
 from services.issuance.ct.scts import SCT, PrecertEntry
-from services.issuance.ct.submission import NotEnoughSCTs, Submission
+from services.issuance.ct.submission import Logs, NotEnoughSCTs, Submission
 from tests.support.transparency import RunningLogs, an_hour_ahead, lying, running_logs
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, issuing_ca, leaf
 
@@ -132,6 +134,26 @@ def test_same_precertificate_gets_the_same_time_again(logs: RunningLogs) -> None
     logs.now = lambda: NOW + timedelta(hours=1)
     again = client.collect(it, (), logs.now)
     assert [each.timestamp for each in first] == [each.timestamp for each in again]
+
+
+@pytest.mark.parametrize(("days", "refused"), [(69, False), (71, True)])
+def test_list_of_more_than_70_days_is_not_used_and_says_so(logs: RunningLogs, days: int, refused: bool) -> None:
+    made_at = NOW - timedelta(days=days)
+    client, it = Logs(replace(logs.log_list, made_at=made_at), LogClient()), submission()
+    if not refused:
+        assert len(client.collect(it, (), logs.now)) == 3
+        return
+    kept = logs.client().collect(submission(), (), logs.now)[:1]
+    before = {name: len(log.hashes()) for name, log in logs.logs.items()}
+    with pytest.raises(NotEnoughSCTs, match=r"log list: made at 2026-09-13.* more than 70 days ago") as raised:
+        client.collect(it, kept, logs.now)
+    assert raised.value.scts == kept
+    assert {name: len(log.hashes()) for name, log in logs.logs.items()} == before, "no log was asked"
+
+
+def test_age_of_the_list_in_use_is_measured(logs: RunningLogs) -> None:
+    Logs(replace(logs.log_list, made_at=datetime.now(UTC) - timedelta(days=31)), LogClient())
+    assert REGISTRY.get_sample_value("issuance_ct_log_list_age_seconds") == pytest.approx(31 * 86400, abs=60)
 
 
 def test_log_rejects_what_is_not_of_its_roots(logs: RunningLogs) -> None:
