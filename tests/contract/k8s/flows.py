@@ -18,8 +18,10 @@ PROCESSES: Final = {
 PUBLIC: Final = (
     *("identity-web", "application-web", "payment-web", "issuance-web", "issuance-feed", "portal-web", "desk-web"),
 )
-# Fetches what we publish from outside; in production only.
+# Fetch from outside what we publish, and what logs have of our key; in production only.
 PROBE: Final = "issuance-check-publication"
+WATCH: Final = "issuance-watch-ct"
+JOBS: Final = (PROBE, WATCH)
 WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
 INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
 HSM: Final = Peer(name="hsm", namespace=None, address="10.1.0.10")
@@ -70,7 +72,9 @@ def _production() -> Iterator[Flow]:
         yield Flow(process, "internet", 443)
     yield Flow("identity-work", "internet", 80)
     yield Flow(PROBE, "internet", 80)
-    yield Flow(PROBE, "issuance-db", 5432)
+    yield Flow(WATCH, "internet", 443)
+    for job in JOBS:
+        yield Flow(job, "issuance-db", 5432)
     yield Flow("mailing-work", "internet", 465)
     yield Flow("issuance-work", "hsm", 1792)
     yield Flow("issuance-work", "internet", 443)
@@ -106,7 +110,7 @@ def everybody(overlay: str) -> list[str]:
     engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
     if overlay == "dev":
         return [*pods(), *engines, "gateway", "payment-sandbox", "mailbox", "topics"]
-    return [*pods(), PROBE, *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
+    return [*pods(), *JOBS, *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
 
 
 def neighbours(overlay: str) -> list[Peer]:

@@ -61,7 +61,8 @@ def test_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendere
     migrations = {f"{service}-migrate": (f"{package(service)}.main", "migrate") for service in flows.WITH_DATABASE}
     found = {name(each): tuple(container(each)["args"]) for each in of_table(rendered)}
     if rendered.overlay == "production":
-        assert found.pop(flows.PROBE)[:2] == (f"{package('issuance')}.main", "check-publication")
+        for job in flows.JOBS:
+            assert found.pop(job)[:2] == (f"{package('issuance')}.main", job.removeprefix("issuance-"))
     assert found == local | migrations
 
 
@@ -214,7 +215,7 @@ def test_secret_is_mounted_only_where_it_is_needed(rendered: Rendered) -> None:
     for secret, who in ONLY.items():
         assert {name(each) for each in of_table(rendered) if secret in secrets(each)} == who, secret
     for service in flows.WITH_DATABASE:
-        seen = {name(each) for each in of_table(rendered) if f"{service}-database" in secrets(each)} - {flows.PROBE}
+        seen = {name(each) for each in of_table(rendered) if f"{service}-database" in secrets(each)} - {*flows.JOBS}
         assert seen == {pod for pod in flows.pods() if pod.startswith(f"{service}-")} - {
             "mailing-print",
             "issuance-feed",
