@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import idna
-from publicsuffixlist import PublicSuffixList
 
 from shared.errors import Refused
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 MAX_NAME: Final = 253
 # Characters that IDNA treats as a dot (RFC 3490, 3.1), such as those of a Chinese input method.
@@ -160,5 +162,8 @@ def _check_zone(text: str, labels: list[str], name: str) -> None:
 
 
 @cache
-def _public_suffixes() -> PublicSuffixList:
+def _public_suffixes() -> "PublicSuffixList":
+    # Only who judges names has this package: mailing compares names that others have judged.
+    from publicsuffixlist import PublicSuffixList
+
     return PublicSuffixList(accept_unknown=False, only_icann=True)
