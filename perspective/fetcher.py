@@ -197,7 +197,7 @@ def _exchange(sock: socket.socket, target: _Target, address: IPAddress, deadline
     sock.settimeout(_left(deadline))
     sock.sendall(head.encode("ascii"))
     raw = _Limited(sock, MAX_HEAD_BYTES + MAX_BODY_BYTES, deadline)
-    response = http.client.HTTPResponse(_Readable(raw), method="GET")  # type: ignore[arg-type]
+    response = http.client.HTTPResponse(_Readable(raw), method="GET")  # type: ignore[arg-type]  # it only reads
     try:
         response.begin()
         if response.status in _REDIRECTS:

@@ -84,8 +84,7 @@ class Observer:
                 return look_up(self._resolver, question, deadline)
         except LookupFailed as failed:
             return _failed(question, failed.reason)
-        except Exception as error:
-            # The answers to the other questions are good.
+        except Exception as error:  # a fault in one answer must not cost the answers to the other questions
             log.error("perspective.failed", exc_info=error, kind=question.kind, name=question.name)
             return _failed(question, Reason.INTERNAL)
 

@@ -110,7 +110,9 @@ class ItemSchema(Schema):
     state = fields.Enum(ItemState, by_value=True, required=True)
     serial = fields.String(allow_none=True)
     obstacles = fields.List(
-        fields.Nested(ObstacleSchema), required=True, metadata={"description": "What the certificate waits for now"}
+        fields.Nested(ObstacleSchema),
+        required=True,
+        metadata={"description": "What the certificate waits for; empty if for nothing"},
     )
     waits_until = fields.AwareDateTime(
         allow_none=True,

@@ -144,7 +144,7 @@ def test_image_imports_all_of_its_code(built: Built, service: str) -> None:
 
 
 def test_leftovers_of_a_killed_run_are_removed(built: Built) -> None:
-    image, sleep = name(IMAGES[0]), "import time; time.sleep(600)"
+    image, sleep = name(IMAGES[0]), "import time; time.sleep(600)"  # a program to be killed: it never ends by itself
     entry = ("--detach", "--network", "none", "--entrypoint", "/app/venv/bin/python")
     subprocess.run(built.engine.command(*entry, image, "-c", sleep), capture_output=True, check=True)
     built.engine.podman("image", "mount", image)

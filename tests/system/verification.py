@@ -115,7 +115,7 @@ def _once_all_are_listed(system: Target, issued: Sequence[Issued], folder: Path)
         own = relying.lists[0]
         if all(own.get_revoked_certificate_by_serial_number(each) for each in revoked) or time.monotonic() > until:
             return relying
-        time.sleep(0.5)
+        time.sleep(0.5)  # until the next list, which follows a revocation within moments
 
 
 def number_of(crl: x509.CertificateRevocationList) -> int:

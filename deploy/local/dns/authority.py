@@ -138,7 +138,7 @@ class Authority:
                 records.delete_rdataset(name, kind)
         elif change.deleting == dns.rdataclass.NONE:
             if (left := records.get_rdataset(name, kind)) is not None:
-                left.discard(change[0])  # type: ignore[no-untyped-call]
+                left.discard(change[0])  # type: ignore[no-untyped-call]  # dnspython's sets are untyped
                 if not left:
                     records.delete_rdataset(name, kind)
         elif all((each.rdtype == CNAME) == (kind == CNAME) for each in records.get_node(name) or ()):

@@ -107,8 +107,7 @@ class _Remote:
             return self._failure("unavailable", error)
         except Unreadable as error:
             return self._failure("unreadable", error)
-        except Exception as error:
-            # Whatever a library makes of a stranger's reply: it is no report.
+        except Exception as error:  # whatever a library makes of a stranger's reply, it is no report
             return self._failure("unreadable", error)
         return report
 

@@ -216,6 +216,7 @@ def test_resolver_validates_for_its_pod_only_and_forwards_to_nobody(alone: Rende
     assert configuration(alone)["root.ds"].count(" IN DS ") == 2
 
 
+# `make test` installs it where it may; elsewhere the rest of the suite is still of use.
 @pytest.mark.skipif(not shutil.which("unbound-control", path=f"{os.defpath}:/usr/sbin"), reason="unbound is missing")
 def test_resolver_starts_with_its_configuration_and_its_probes_find_it(alone: Rendered, tmp_path: Path) -> None:
     port = free_port()

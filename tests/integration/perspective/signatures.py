@@ -69,7 +69,7 @@ def tampered_signature(zone: dns.zone.Zone) -> None:
     found = zone.find_rdataset(origin_of(zone), RdataType.RRSIG, RdataType.CAA)
     (signature,) = list(found)
     spoilt_bytes = bytes([signature.signature[0] ^ 1]) + signature.signature[1:]
-    found.clear()  # type: ignore[no-untyped-call]
+    found.clear()  # type: ignore[no-untyped-call]  # dnspython's sets are untyped
     found.add(signature.replace(signature=spoilt_bytes), 300)
 
 
@@ -77,7 +77,7 @@ def other_zones_signature(zone: dns.zone.Zone) -> None:
     """Name another signer in the signature over the CAA records."""
     found = zone.find_rdataset(origin_of(zone), RdataType.RRSIG, RdataType.CAA)
     (signature,) = list(found)
-    found.clear()  # type: ignore[no-untyped-call]
+    found.clear()  # type: ignore[no-untyped-call]  # dnspython's sets are untyped
     found.add(signature.replace(signer=dns.name.from_text("hk.")), 300)
 
 

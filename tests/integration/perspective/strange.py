@@ -116,7 +116,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
 class _UDP(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         content, sock = self.request
-        reply = self.server.behaviour(dns.message.from_wire(content), False)  # type: ignore[attr-defined]
+        reply = self.server.behaviour(dns.message.from_wire(content), False)  # type: ignore[attr-defined]  # set by strange_server
         if reply is not None:
             sock.sendto(reply, self.client_address)
 
@@ -127,7 +127,7 @@ class _TCP(socketserver.BaseRequestHandler):
             self.request.settimeout(5)
             (length,) = struct.unpack("!H", self.request.recv(2))
             query = dns.message.from_wire(self.request.recv(length))
-            behaviour: Any = self.server.behaviour  # type: ignore[attr-defined]
+            behaviour: Any = self.server.behaviour  # type: ignore[attr-defined]  # as above
             reply = behaviour(query, True)
             if reply is None:
                 return

@@ -46,7 +46,7 @@ def dripping(start: bytes, part: bytes, delay: float) -> Page:
     def drip(send: Send) -> None:
         send(start)
         while True:
-            time.sleep(delay)
+            time.sleep(delay)  # slowness is what is tried
             send(part)
 
     return drip
@@ -65,7 +65,7 @@ def flooding(start: bytes, part: bytes) -> Page:
 
 def silent(_: Send) -> None:
     """Send nothing, until the test is over."""
-    time.sleep(20)
+    time.sleep(20)  # longer than any time limit of a fetch; the thread ends with the process
 
 
 class Site:

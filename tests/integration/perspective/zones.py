@@ -230,7 +230,7 @@ def foreign_ds(algorithm: int, digest: int) -> Signing:
     def signing(zone: dns.zone.Zone) -> Signed:
         good = secure(zone)
         known = good.ds[0]
-        changed_ds = DS(  # type: ignore[no-untyped-call]
+        changed_ds = DS(  # type: ignore[no-untyped-call]  # dnspython's records are untyped
             known.rdclass, known.rdtype, known.key_tag, algorithm, digest, known.digest
         )
         return Signed(good.zone, [changed_ds])

@@ -53,7 +53,7 @@ def while_looking(world: World, happens: Callable[[], None]) -> None:
         happens()
         return look(questions, attempt_id)
 
-    world.zone.observe = observe  # type: ignore[method-assign]
+    world.zone.observe = observe  # type: ignore[method-assign]  # of this one zone
 
 
 def later(world: World, **by: float) -> Callable[[], None]:

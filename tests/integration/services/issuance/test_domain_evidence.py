@@ -15,6 +15,7 @@ from shared.pki.observations import CAARecord, Kind, Question, Reason
 from shared.vocabulary import SubscriberId
 from tests.integration.services.issuance.world import Renewal, World
 from tests.integration.services.issuance.zone import REMOTES, RULES
+from tests.support.reports import row_of
 
 WWW = "www.example.hk"
 TXT = Question(Kind.TXT, f"_validation.{WWW}")
@@ -321,6 +322,6 @@ def test_operator_asks_for_caa_as_the_signature_does(
     world.zone.caa[WWW] = records
     deps = CheckDeps(perspectives=world.zone, rules=RULES)
     report = check_caa.check([name], deps, SubscriberId("SUB-1"), "7", clock=world.clock)
-    [row] = report.values
-    assert (row["permitted"], row["reason"], report.failed) == (permitted, reason, not permitted)  # type: ignore[index]
-    assert str(row["seen"]).count(": ") > len(REMOTES)  # type: ignore[index]
+    row = row_of(report)
+    assert (row["permitted"], row["reason"], report.failed) == (permitted, reason, not permitted)
+    assert str(row["seen"]).count(": ") > len(REMOTES)

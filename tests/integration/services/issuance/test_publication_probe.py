@@ -17,6 +17,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.publication_probe import CERTIFICATE_TYPE, CRL_TYPE, Expected, probe
 from shared.runtime.operator_commands import Report
 from tests.integration.services.issuance.world import World
+from tests.support.reports import rows_of
 from tests.support.servers import serving, silent_server
 from tests.unit.services.issuance.pki import ADDRESSES, NOW
 
@@ -80,13 +81,13 @@ def server() -> Iterator[Server]:
 
 
 def faults(report: Report) -> dict[str, object]:
-    return {str(row["url"]).removeprefix(HOST): row["fault"] for row in report.values if row["fault"]}  # type: ignore[index]
+    return {str(row["url"]).removeprefix(HOST): row["fault"] for row in rows_of(report) if row["fault"]}
 
 
 def test_every_address_in_our_certificates_is_fetched_from_its_host(server: Server) -> None:
     report = probe(EXPECTED, NOW, connect_to=server.address)
     assert (faults(report), report.failed) == ({}, False)
-    assert {str(row["url"]).removeprefix(HOST) for row in report.values} == {*server.answers}  # type: ignore[index]
+    assert {str(row["url"]).removeprefix(HOST) for row in rows_of(report)} == {*server.answers}
     assert server.hosts == {"ca.example.hk"}
 
 
@@ -175,7 +176,7 @@ def test_number_is_compared_with_the_crls_that_every_cache_must_have_replaced(
     world.now += timedelta(minutes=64)
     assert not command().failed
     world.rows("UPDATE crls SET this_update = this_update - interval '20 minutes' RETURNING 1")
-    assert [row["fault"] for row in command().values] == ["number-behind", None]  # type: ignore[index]
+    assert [row["fault"] for row in rows_of(command())] == ["number-behind", None]
     publish(world, server)
     assert not command().failed
 
@@ -192,7 +193,7 @@ def test_addresses_of_the_newest_certificate_are_fetched_although_the_settings_h
     server.answers["/root/ca.crt"] = (404, CERTIFICATE_TYPE, b"")
     changed = Expected(ca=ca, crl_url=f"{HOST}/crl/new.crl", ca_issuers_url=f"{HOST}/root/new.crt")
     report = publication_probe.command(lambda: changed).run(world.pool, options)
-    assert [(row["url"], row["fault"]) for row in report.values] == [  # type: ignore[index]
+    assert [(row["url"], row["fault"]) for row in rows_of(report)] == [
         (f"{HOST}/crl/new.crl", None),
         (ADDRESSES.crl_url, None),
         (f"{HOST}/root/new.crt", None),

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,6 +19,7 @@ from services.issuance.ca.crl import RevocationReason
 from services.issuance.certificate_forms import pem
 from services.issuance.site_probe import Site, command, probe
 from tests.integration.services.issuance.world import Renewal, World
+from tests.support.reports import row_of
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, private_pem, rsa_key
 from tests.unit.services.issuance.pki import issuing_ca
 
@@ -61,12 +63,12 @@ def _answer(listening: socket.socket, context: ssl.SSLContext, ended: threading.
             continue
 
 
-def fault(world: World, site: Site, **changes: object) -> object:
+def fault(world: World, site: Site, **changes: Any) -> object:
     ca = changes.pop("ca", world.issuer.ca)
-    report = probe(world.pool, [replace(site, **changes)], ca, clock=world.clock)  # type: ignore[arg-type]
-    (row,) = report.values
-    assert report.failed is (row["fault"] is not None)  # type: ignore[index]
-    return row["fault"]  # type: ignore[index]
+    report = probe(world.pool, [replace(site, **changes)], ca, clock=world.clock)
+    row = row_of(report)
+    assert report.failed is (row["fault"] is not None)
+    return row["fault"]
 
 
 def test_each_site_must_have_the_certificate_of_its_kind(world: World, tmp_path: Path) -> None:
