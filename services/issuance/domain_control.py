@@ -53,7 +53,9 @@ class DomainState:
 
     @property
     def value_until(self) -> datetime:
-        """The end of the random value."""
+        """The end of the random value: one whose proof may no longer be reused has ended with its use."""
+        if self.proof is None and self.control.used_at is not None:
+            return self.control.used_at
         return self.control.valued_at + VALUE_LIFE
 
 

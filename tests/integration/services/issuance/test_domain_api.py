@@ -1,5 +1,6 @@
 """Domain control over HTTP: begin, look, ask for a check, and what strangers get."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -116,6 +117,21 @@ def test_nobody_sees_domains_without_signing_in(client: FlaskClient, method: str
     body = None if path else {"server_names": ["www.example.hk"]}
     answer = getattr(client, method)(f"{URL}{path}", json=body, headers={"Idempotency-Key": "k" * 8})
     assert answer.status_code == 401
+
+
+def test_value_whose_proof_has_lapsed_is_shown_as_ended(world: World, client: FlaskClient, renewal: Renewal) -> None:
+    world.now = datetime(2029, 3, 20, tzinfo=UTC)  # proofs are reused for ten days, values live for thirty
+    [domain] = begin(world, client, renewal, "www.example.hk")
+    how = domain["instructions"]
+    world.zone.records[Question(Kind.TXT, how["record_name"])] = (how["txt_value"],)
+    client.post(f"{URL}/www.example.hk/checks", headers=world.headers(renewal))
+    assert world.check()
+    world.now += timedelta(days=10, seconds=1)
+    [lapsed] = shown(world, client, renewal, "www.example.hk")
+    assert lapsed["proved_at"] is None
+    assert datetime.fromisoformat(lapsed["value_until"]) < world.now
+    [again] = begin(world, client, renewal, "www.example.hk")
+    assert again["instructions"]["txt_value"] != how["txt_value"]
 
 
 def test_second_request_while_a_check_is_due_asks_for_no_other(
