@@ -44,6 +44,7 @@ ENDINGS: Final = {
     "cancelled": N_("You cancelled it."),
     "not-paid": N_("It was not paid in time."),
     "no-csr": N_("A CSR did not come in time."),
+    "not-issued": N_("The certificates could not be issued in time."),
     "not-released": N_("It was on hold for too long."),
     "withheld": N_("The certificates were withheld."),
     "refused": N_("The certificates were refused."),

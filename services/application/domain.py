@@ -86,6 +86,7 @@ class EndReason(StrEnum):
     CANCELLED = "cancelled"
     NOT_PAID = "not-paid"
     NO_CSR = "no-csr"
+    NOT_ISSUED = "not-issued"
     NOT_RELEASED = "not-released"
     WITHHELD = "withheld"
     REFUSED = "refused"

@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.application import store, timeline_store
-from services.application.domain import DEADLINES, Deadline, EndReason, Renewal, RenewalState
+from services.application.domain import DEADLINES, Deadline, EndReason, ItemState, Renewal, RenewalState
 from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.db import Pool
@@ -56,6 +56,8 @@ def pass_deadline(tx: Tx, was: Renewal) -> None:
         _request_again(tx, was)
         return
     event, ending = PASSED[was.state]
+    if ending is EndReason.NO_CSR and not _awaits_csr(tx, was):
+        ending = EndReason.NOT_ISSUED
     renewal = was.after(Deadline, tx.now, ending=ending)
     store.save_transition(tx.conn, was, renewal, tx.now)
     _audit(tx, was, event.value)
@@ -64,6 +66,11 @@ def pass_deadline(tx: Tx, was: Renewal) -> None:
         outbox.add(tx, CheckoutClosureRequested(renewal_id=was.id, reason=ClosureReason.DEADLINE))
     else:
         outbox.add(tx, CancellationRequested(renewal_id=was.id, reason=renewal.ending))
+
+
+def _awaits_csr(tx: Tx, renewal: Renewal) -> bool:
+    """Return whether a CSR is missing; if none is, something else is, such as proof of control of a domain."""
+    return any(item.state in (ItemState.PENDING, ItemState.ORDERED) for item in store.find_items(tx.conn, renewal.id))
 
 
 def _request_again(tx: Tx, renewal: Renewal) -> None:

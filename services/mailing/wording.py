@@ -37,6 +37,7 @@ ENDINGS: Final[Mapping[str, str]] = {
     "cancelled": N_("It was cancelled on our web site. If that was not your wish, please call us at once."),
     "not-paid": N_("It was not paid in time."),
     "no-csr": N_("No Certificate Signing Request (CSR) came in time that a certificate could be issued for."),
+    "not-issued": N_("Its certificates could not be issued in time."),
     "not-released": N_(
         "By now another Authorised Representative is on record for these certificates. They can apply with the form at "
         "any post office."
@@ -54,6 +55,7 @@ CAUSES: Final[Mapping[str, str]] = {
         "Its server names can no longer stand in a certificate, such as an address, or a name that is not registered "
         "to you alone. Please contact us."
     ),
+    "revoked": N_("We revoked it before you could have it. Please contact us."),
     "subscription-over": N_("The subscription would have ended before the certificate could begin."),
 }
 # Kind and reason of an obstacle, as issuance announces them → text.

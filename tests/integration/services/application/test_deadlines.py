@@ -101,6 +101,17 @@ def test_missing_csrs_end_the_renewal_with_a_refund(world: World) -> None:
     assert len(world.announced(renewal.id, RefundDue)) == 1
 
 
+@pytest.mark.parametrize(("received", "reason"), [(0, "no-csr"), (1, "no-csr"), (2, "not-issued")])
+def test_end_names_the_csr_only_if_one_is_missing(world: World, received: int, reason: str) -> None:
+    renewal = world.paid(WWW, WILDCARD)
+    world.apply(*(world.opened(renewal, position) for position in range(2)))
+    world.apply(*(world.csr_received(renewal, position) for position in range(received)))
+    world.pass_time(timedelta(days=90))
+    world.apply(world.withheld(renewal))
+    assert world.announced(renewal.id, RenewalCancelled)[0].reason == reason
+    assert world.shown(renewal)["ending"] == reason
+
+
 def test_csr_deadline_is_extended_if_an_intent_exists(world: World) -> None:
     renewal = world.paid()
     world.pass_time(timedelta(days=90))

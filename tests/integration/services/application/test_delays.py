@@ -145,12 +145,12 @@ def test_item_that_waits_past_the_deadline_is_refunded(world: World, waiting: Re
     world.apply(world.delayed(waiting, "record-missing"))
     world.pass_time(timedelta(days=90))
     (asked,) = world.announced(waiting.id, CancellationRequested)
-    assert (asked.reason, shown(world, waiting)[2]) == ("no-csr", None)
+    assert (asked.reason, shown(world, waiting)[2]) == ("not-issued", None)
     world.apply(world.withheld(waiting))
     assert world.state(waiting) == "cancelled"
     assert shown(world, waiting) == ("withheld", [], None)
     assert [due.amount_minor for due in world.announced(waiting.id, RefundDue)] == [waiting.amount_minor]
-    assert world.announced(waiting.id, RenewalCancelled)[0].reason == "no-csr"
+    assert world.announced(waiting.id, RenewalCancelled)[0].reason == "not-issued"
     (free,) = [each for each in body(world.get("/subscriptions")) if each["srn"] == WWW]
     assert free["renewal_id"] is None
 

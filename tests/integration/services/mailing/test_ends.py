@@ -106,6 +106,7 @@ def test_cancelled_renewal_sends_only_the_final_mail_and_prints_no_envelope(worl
     [
         ("not-paid", "It was not paid in time."),
         ("no-csr", "No Certificate Signing Request (CSR) came in time"),
+        ("not-issued", "Its certificates could not be issued in time."),
         ("not-released", "another Authorised Representative is on record"),
         ("withheld", "Its certificates will not be issued."),
         ("of tomorrow", "Its certificates will not be issued."),

@@ -88,6 +88,7 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "cancelled-unpaid": _ended("cancelled", paid=False),
     "ended-not-paid": _ended("not-paid", paid=False),
     "ended-no-csr": _ended("no-csr", paid=True, refund=1_324_000),
+    "ended-not-issued": _ended("not-issued", paid=True, refund=1_324_000),
     "ended-not-released": _ended("not-released", paid=True, refund=1_324_000),
     "ended-refused": _ended("refused", paid=True, refund=250_000, items=[refused(STANDARD, "lint")]),
     "ended-for-a-reason-of-tomorrow": _ended("withheld", paid=True, refund=1_324_000),
