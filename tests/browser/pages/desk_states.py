@@ -1,5 +1,6 @@
 """Every page of the desk in every state that staff may see it in, answered by a real desk."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from deploy.local.staff import CA
 from shared import db
 from tests.browser.pages import desk_content as content
 from tests.browser.pages.desk_content import OPERATOR, SUPERVISOR, letter, renewal
+from tests.integration.backoffice.desk import old_evidence
 from tests.integration.backoffice.desk.opening import make_members, open_pool, open_world
 from tests.integration.backoffice.desk.world import URL, World
 from tests.support.engines import Postgres
@@ -20,6 +22,7 @@ from tests.support.engines import Postgres
 ENQUIRIES: Final = "lau-wing-yan"
 MAIL_ROOM: Final = "cheung-kwok-wai"
 AUDITOR: Final = "mok-sze-wan"
+REGISTRATION: Final = "kwok-lai-ying"
 _NOWHERE: Final = "2b9c1c1e-7a55-4b3e-9a35-0f2f6f5d8c11"
 _DONE: Final = ("returned", "replaced", "proposed", "turned-down", "gone-on", "held-on")
 
@@ -61,7 +64,7 @@ class Desks:
 
     def __post_init__(self) -> None:
         """Write the states down once: some change what the next one would see."""
-        for make in (_looking_up, _letters, _held, _audited, _empty, _refused):
+        for make in (_looking_up, _letters, _held, _evidence, _audited, _empty, _refused):
             self.states.extend(make(self))
 
 
@@ -81,6 +84,9 @@ def opened(postgres: Postgres) -> Iterator[Desks]:
         mailing = stack.enter_context(postgres.database("mailing"))
         pool = stack.enter_context(db.open_pool(mailing.url, name="mailing", max_size=4))
         stack.enter_context(content.operated(pool, busy.sockets))
+        identity = stack.enter_context(postgres.database("identity"))
+        pool = stack.enter_context(db.open_pool(identity.url, name="identity", max_size=4))
+        stack.enter_context(old_evidence.operated(pool, busy.sockets))
         content.furnish(busy)
         yield Desks(busy=busy, new=new)
 
@@ -144,6 +150,25 @@ def _held(desks: Desks) -> Iterator[DeskState]:
     yield page("held event, skip without reason", f"{alone}/skip", status=422)
     for done in _DONE:
         yield page(f"done {done}", f"/held/desk?done={done}")
+
+
+def _evidence(desks: Desks) -> Iterator[DeskState]:
+    def page(name: str, path: str, member: str = REGISTRATION, form: Mapping[str, str] | None = None) -> DeskState:
+        status = 200 if form is None else 422
+        return DeskState(name=name, world=desks.busy, path=path, member=member, form=form, status=status)
+
+    proposed, alone = old_evidence.PAGE, "/evidence/authority/chan"
+    assert desks.busy.post(REGISTRATION, f"{proposed}/proposal", **old_evidence.FORM).status_code == 303
+    [decide] = re.findall(r'action="(/evidence/[^"]+/approval)"', desks.busy.client(SUPERVISOR).get(proposed).text)
+    yield page("evidence", "/evidence")
+    yield page("evidence to renew", alone)
+    yield page("evidence to look at", alone, AUDITOR)
+    yield page("evidence proposed, mine", proposed)
+    yield page("evidence proposed, to decide", proposed, SUPERVISOR)
+    yield page("evidence, nothing entered", f"{alone}/proposal", form=dict.fromkeys(old_evidence.FORM, ""))
+    yield page("evidence, decision without reason", decide, SUPERVISOR, {"reason": ""})
+    for done in ("evidence-renewed", "evidence-kept"):
+        yield page(f"done {done}", f"{proposed}?done={done}")
 
 
 def _audited(desks: Desks) -> Iterator[DeskState]:

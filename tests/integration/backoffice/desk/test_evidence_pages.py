@@ -2,52 +2,23 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import pytest
 
-from services.identity import enrolment
-from services.identity.domain import RegisterEvidence
-from services.identity.operator_api import OPERATIONS
 from shared import db
 from shared.db import Pool
-from tests.integration.backoffice.desk.world import World, operating
-from tests.support.builders import NOW
+from tests.integration.backoffice.desk.old_evidence import FORM, PAGE, operated
+from tests.integration.backoffice.desk.world import World
 from tests.support.engines import Database
 
 REGISTRATION, SUPERVISOR, AUDITOR = "kwok-lai-ying", "tsang-man-kit", "mok-sze-wan"
-DAY = timedelta(days=1)
-OLD = RegisterEvidence(verified_at=NOW - 390 * DAY, source="Companies Registry", checker="Officer 1")
-FORM = {"on-day": "20", "on-month": "11", "on-year": "2026", "source": "Extract", "checker": "KWOK", "reason": "soon"}
-PAGE = "/evidence/organisation/harbour"
 
 
 @pytest.fixture
 def identity(database: Callable[[str], Database], world: World) -> Iterator[Pool]:
-    """identity's operator API beside the desk, with a subscriber and an AR whose evidence is old."""
-    with db.open_pool(database("identity").url, name="test", max_size=4) as pool:
-        person = {
-            "id": "chan",
-            "name": "CHAN Mei Ling 陳美玲",
-            "name_zh": None,
-            "email": "chan@example.hk",
-            "address": ["1 Example Road"],
-            "evidence": OLD,
-        }
-        subscriber = {
-            "id": "harbour",
-            "name": "Harbour Lights Trading Limited",
-            "name_zh": None,
-            "brn": "61402957",
-            "country": "HK",
-            "state_or_province": "Hong Kong",
-            "locality": None,
-            "evidence": OLD,
-            "authorised_representatives": [person | {"certificates": []}],
-        }
-        enrolment.enrol(pool, {"subscribers": [subscriber]}, "test", clock=lambda: NOW)
-        with operating("identity", pool, world.sockets / "identity.sock", operations=OPERATIONS):
-            yield pool
+    """Database of the identity service that the desk asks."""
+    with db.open_pool(database("identity").url, name="test", max_size=4) as pool, operated(pool, world.sockets):
+        yield pool
 
 
 def evidence_of(identity: Pool) -> list[tuple[object, ...]]:
