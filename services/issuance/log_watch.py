@@ -67,9 +67,10 @@ def read_logs(
     pool: Pool, watch: Watch, *, max_entries: int, clock: Clock = utc_now
 ) -> Iterator[dict[str, str | int | None]]:
     """Read what is new in each log. Yields for each how much was read, how much is unknown here, and what was wrong."""
-    for log in watch.log_list.logs:
-        if not any(state in log.states for state in _WATCHED_STATES):
-            continue
+    logs = [log for log in watch.log_list.logs if any(state in log.states for state in _WATCHED_STATES)]
+    with transaction(pool, clock=clock) as tx:
+        log_watch_store.save_watched(tx.conn, {log.log_id: log.description for log in logs}, now=tx.now)
+    for log in logs:
         fault, read, unknown = None, 0, 0
         try:
             read, unknown = _read_log(pool, watch, log, max_entries, clock)

@@ -1,5 +1,6 @@
 """SQL of watched logs and of what they showed; takes a connection and never commits."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -9,9 +10,23 @@ from shared.db import Conn
 
 # Until these bytes are adopted: another certificate with the serial number does not explain them.
 UNKNOWN: Final = "SELECT count(*)::float FROM unknown_certificates WHERE known_at IS NULL"
-FAULTS: Final = "SELECT description, 1::float FROM watched_logs WHERE fault IS NOT NULL"
-AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - min(checked_at))::float FROM watched_logs
+FAULTS: Final = "SELECT description, 1::float FROM watched_logs WHERE watched AND fault IS NOT NULL"
+AGE: Final = """SELECT EXTRACT(EPOCH FROM %(now)s - min(checked_at))::float FROM watched_logs WHERE watched
                 HAVING count(*) > 0"""
+
+
+def save_watched(conn: Conn, logs: Mapping[bytes, str], *, now: datetime) -> None:
+    """Store which logs are watched, as log id → description; a new one counts as read now."""
+    for log_id, description in logs.items():
+        conn.execute(
+            """INSERT INTO watched_logs (log_id, description, size, frontier, checked_at) VALUES (%s, %s, 0, '', %s)
+               ON CONFLICT DO NOTHING""",
+            (log_id, description, now),
+        )
+    conn.execute(
+        "UPDATE watched_logs SET watched = log_id = ANY(%(ids)s) WHERE watched <> (log_id = ANY(%(ids)s))",
+        {"ids": [*logs]},
+    )
 
 
 def find_frontier(conn: Conn, log_id: bytes) -> Frontier:

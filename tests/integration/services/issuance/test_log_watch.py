@@ -23,6 +23,7 @@ from services.issuance.ca import profiles
 from services.issuance.ca.crl import RevocationReason
 from services.issuance.ct import tbs
 from services.issuance.ct.log_client import LogClient
+from services.issuance.ct.log_list import LogList
 from services.issuance.ct.merkle import Frontier
 from services.issuance.log_watch import Watch
 from services.issuance.refusals import CertificateExpired
@@ -47,9 +48,9 @@ def world(world: World) -> World:
     return world
 
 
-def watch(world: World) -> dict[str, dict[str, Any]]:
+def watch(world: World, log_list: LogList | None = None) -> dict[str, dict[str, Any]]:
     """Return what one reading of each log found, by log."""
-    reads = Watch(log_list=world.transparency.log_list, client=LogClient(), ca=world.issuer.ca)
+    reads = Watch(log_list=log_list or world.transparency.log_list, client=LogClient(), ca=world.issuer.ca)
     rows = log_watch.read_logs(world.pool, reads, max_entries=10_000, clock=world.clock)
     return {str(row["log"]): row for row in rows}
 
@@ -229,6 +230,30 @@ def test_unavailable_log_is_named_and_the_age_grows(world: World) -> None:
     assert "503" in found["lantau-1"]["fault"]
     assert found["lantau-2"]["fault"] is None
     assert gauge(world, log_watch_store.AGE) == [(3600.0,)]
+
+
+def test_log_that_was_never_readable_is_overdue_a_day_after_it_was_first_asked(
+    world: World, issuance: Database
+) -> None:
+    forget(issuance, "watched_logs")
+    world.transparency.down = {"lantau-1"}
+    watch(world)
+    world.now += timedelta(days=1)
+    watch(world)
+    assert gauge(world, log_watch_store.AGE) == [(86_400.0,)]
+
+
+def test_log_that_left_the_list_is_neither_overdue_nor_faulty(world: World) -> None:
+    with lying(world.transparency.logs["kowloon-1"], sign=world.transparency.logs["lantau-1"].sign):
+        watch(world)
+    assert gauge(world, log_watch_store.FAULTS) == [("kowloon-1", 1.0)]
+    logs = world.transparency.log_list.logs
+    kept = replace(world.transparency.log_list, logs=tuple(log for log in logs if log.description != "kowloon-1"))
+    world.now += timedelta(days=1)
+    watch(world, kept)
+    assert (gauge(world, log_watch_store.FAULTS), gauge(world, log_watch_store.AGE)) == ([], [(0.0,)])
+    assert "kowloon-1" in watch(world), "back on the list"
+    assert gauge(world, log_watch_store.AGE) == [(0.0,)]
 
 
 def stranger(_: World) -> bytes:
