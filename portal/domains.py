@@ -65,7 +65,7 @@ def find(names: Iterable[str]) -> list[dict[str, Any]]:
 def begin(names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the domains of these server names; each gets a random value unless it has one that can be used."""
     found = find(names)
-    if len(found) == len({domain_of(name) for name in names}) and not any(map(_needs_value, found)):
+    if len(found) == len({domain_of(name) for name in names}) and not any(map(needs_value, found)):
         return found
     begun: list[dict[str, Any]] = []
     groups = list(_by_domain(names))
@@ -73,6 +73,12 @@ def begin(names: Sequence[str]) -> list[dict[str, Any]]:
         part = [name for group in groups[start : start + _MAX_DOMAINS] for name in group]
         begun += web.post(_PATH, {"server_names": part}).json()
     return sorted(begun, key=_domain)
+
+
+def needs_value(domain: Mapping[str, Any]) -> bool:
+    """Return whether issuance would give the domain another random value: the old one has ended, or soon does."""
+    ends = datetime.fromisoformat(domain["value_until"]) - languages.now() < _VALUE_ENDS_SOON
+    return domain["proved_at"] is None and ends
 
 
 def ask_check(domain: str) -> None:
@@ -111,11 +117,6 @@ def find_control(renewal: Mapping[str, Any]) -> Control | None:
 
 def _domain(found: Mapping[str, Any]) -> str:
     return str(found["domain"])
-
-
-def _needs_value(domain: Mapping[str, Any]) -> bool:
-    ends = datetime.fromisoformat(domain["value_until"]) - languages.now() < _VALUE_ENDS_SOON
-    return domain["proved_at"] is None and ends
 
 
 def _queries(names: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from services.issuance.refusals import DomainNotFound, TooManyDomains
 from shared import audit
 from shared.db import Conn
 from shared.events.issuance import Obstacle
-from shared.pki.names import base_name
+from shared.pki.names import base_name, covering_domains
 from shared.tx import Tx
 from shared.vocabulary import SubscriberId
 from shared.web.auth import Caller
@@ -33,10 +33,14 @@ Random = Callable[[int], bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class DomainState:
-    """A domain as its subscriber sees it; `server_names` are the wanted ones that it is the base name of."""
+    """A domain as its subscriber sees it; `server_names` are the wanted ones that it is the base name of.
+
+    A DNS change of one of its `parents`, the nearest first, proves control of it, too.
+    """
 
     control: DomainControl
     server_names: tuple[str, ...]
+    parents: tuple[str, ...]
     proof: Proof | None
     reusable_until: datetime | None
     last: DomainCheck | None
@@ -69,15 +73,17 @@ def begin(
 ) -> None:
     """Give every domain of these server names a random value, unless it has one that is not older than `keep_for`.
 
-    A value that has proved control is replaced once that proof may no longer be reused: each proves control once.
+    A value that has proved control is replaced once a name lacks a proof: each value proves control once, and what a
+    file proved covers no wildcard.
     """
-    domains = sorted({base_name(name) or name for name in names})
-    proved = {proof.domain for proof in domain_evidence.find_proofs(tx.conn, subscriber_id, domains, tx.now)}
-    for domain in domains:
+    wanted = _by_domain(names)
+    proofs = domain_evidence.find_proofs(tx.conn, subscriber_id, wanted, tx.now)
+    for domain in sorted(wanted):
         control = DomainControl(
             subscriber_id=subscriber_id, domain=domain, random_value=methods.random_value(random), valued_at=tx.now
         )
-        replace_before, replace_used = tx.now - keep_for, domain not in proved
+        replace_before = tx.now - keep_for
+        replace_used = not all(domain_evidence.proofs_for(name, proofs) for name in wanted[domain])
         if domain_store.add_control(tx.conn, control, replace_before=replace_before, replace_used=replace_used):
             audit.record(
                 tx,
@@ -97,13 +103,13 @@ def begin_own(tx: Tx, names: Iterable[str], caller: Caller) -> None:
         raise TooManyDomains(f"{after} domains of one subscriber: at most {MAX_DOMAINS}")
 
 
-def ask_checks(tx: Tx, subscriber_id: SubscriberId, domains: Sequence[str]) -> None:
-    """Have domains looked at that an order waits for; each gets a random value if it has none in force.
+def ask_checks(tx: Tx, subscriber_id: SubscriberId, names: Sequence[str]) -> None:
+    """Have the domains of names looked at that an order waits for; each gets a random value if it has none in force.
 
     The AR may be at work with the one that is, so it is kept to its end.
     """
-    begin(tx, subscriber_id, domains, keep_for=VALUE_LIFE)
-    for domain in sorted(domains):
+    begin(tx, subscriber_id, names, keep_for=VALUE_LIFE)
+    for domain in sorted(_by_domain(names)):
         domain_store.ask_check(tx.conn, subscriber_id, domain, tx.now)
 
 
@@ -120,9 +126,7 @@ def find_states(
     conn: Conn, subscriber_id: SubscriberId, names: Sequence[str], now: datetime, rules: DomainRules
 ) -> list[DomainState]:
     """Return the state of each domain of these server names that has a random value, in alphabetical order."""
-    wanted: dict[str, list[str]] = {}
-    for name in names:
-        wanted.setdefault(base_name(name) or name, []).append(name)
+    wanted = _by_domain(names)
     controls = domain_store.find_controls(conn, subscriber_id, sorted(wanted))
     proofs = domain_evidence.find_proofs(conn, subscriber_id, wanted, now)
     checks = domain_store.latest_checks(conn, subscriber_id, sorted(wanted))
@@ -130,6 +134,13 @@ def find_states(
         _state(controls[domain], tuple(wanted[domain]), proofs, checks.get(domain), now, rules)
         for domain in sorted(controls)
     ]
+
+
+def _by_domain(names: Iterable[str]) -> dict[str, list[str]]:
+    domains: dict[str, list[str]] = {}
+    for name in names:
+        domains.setdefault(base_name(name) or name, []).append(name)
+    return domains
 
 
 def _state(
@@ -153,6 +164,7 @@ def _state(
     return DomainState(
         control=control,
         server_names=names,
+        parents=covering_domains(control.domain)[1:],
         proof=proof,
         reusable_until=None if proof is None else domain_reusable_until(proof.proved_at),
         last=last,

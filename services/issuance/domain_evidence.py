@@ -67,15 +67,15 @@ def examine(
 ) -> Evidence:
     """Return what is missing for a certificate of these names, wildcards and base names among them, signed now.
 
-    `stale` are the domains with an obstacle that nobody has looked at recently.
+    `stale` are the names with an obstacle whose domains nobody has looked at recently.
     """
-    domains = sorted({base_name(name) or name for name in names})
+    domains = sorted(set(map(_domain, names)))
     proofs = find_proofs(conn, subscriber_id, domains, now)
     checks = domain_store.latest_checks(conn, subscriber_id, domains)
     obstacles: list[Obstacle] = []
     concerned: set[str] = set()
     for name in names:
-        domain = base_name(name) or name
+        domain = _domain(name)
         obstacle = _obstacle(name, checks.get(domain), proofs_for(name, proofs), now, rules, subscriber_id)
         if obstacle is not None:
             concerned.add(domain)
@@ -83,9 +83,17 @@ def examine(
     return Evidence(
         obstacles=tuple(obstacles),
         domains=tuple(sorted(concerned)),
-        stale=tuple(d for d in sorted(concerned) if d not in checks or checks[d].checked_at < now - RECENT),
+        stale=tuple(each.server_name for each in obstacles if _is_stale(checks.get(_domain(each.server_name)), now)),
         checks=tuple(f"{each.domain}: {each.check_id} {each.quorum}" for each in checks.values()),
     )
+
+
+def _domain(name: str) -> str:
+    return base_name(name) or name
+
+
+def _is_stale(last: DomainCheck | None, now: datetime) -> bool:
+    return last is None or last.checked_at < now - RECENT
 
 
 def find_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Iterable[str], now: datetime) -> list[Proof]:

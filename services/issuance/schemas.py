@@ -120,6 +120,11 @@ class DomainSchema(Schema):
 
     domain = fields.String(required=True, metadata={"description": "Without `*.`, in A-labels"})
     server_names = fields.List(fields.String(), required=True, metadata={"description": "Those asked for that need it"})
+    parents = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Domains above, the nearest first; a DNS record of one proves this domain, too"},
+    )
     state = fields.String(required=True, validate=validate.OneOf(["open", "checking", "proved"]))
     value_until = fields.AwareDateTime(required=True, metadata={"description": "End of the random value's life"})
     instructions = fields.Nested(InstructionsSchema, required=True)

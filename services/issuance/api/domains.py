@@ -27,7 +27,8 @@ _MAX_SHOWN_TEXT: Final = 300
 def begin_domains(server_names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Give each domain of these server names a random value, or return the one it has.
 
-    Free of charge and without any order: it may be proved before the application is signed.
+    Free of charge and without any order: it may be proved before the application is signed. A wildcard's base name that
+    is proved covers all names below it: `*.example.hk` begins a parent of `www.example.hk`, whether certified or not.
     """
     tx = commands.tx()
     caller = request.caller()
@@ -71,6 +72,7 @@ def _shown(state: DomainState, rules: DomainRules) -> dict[str, Any]:
     return {
         "domain": control.domain,
         "server_names": state.server_names,
+        "parents": state.parents,
         "state": state.state,
         "value_until": state.value_until,
         "instructions": state.instructions,

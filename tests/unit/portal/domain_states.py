@@ -70,6 +70,7 @@ def rows() -> Iterator[Row]:
     yield "domains, wildcard", _PAGE, having(["*.shop.example.hk"], [wildcard]), None
     parent = proved(domain="mail.example.hk", proved_by="example.hk")
     yield "domains, proved with the parent", _PAGE, having(["mail.example.hk"], [parent]), None
+    yield from _parents()
     yield "domains, unavailable", _PAGE, having(NAMES, None), None
     yield (
         "domains, too many",
@@ -79,6 +80,25 @@ def rows() -> Iterator[Row]:
     )
     yield from _reasons()
     yield from _elsewhere()
+
+
+def under(parent: str, *names: str) -> list[dict[str, Any]]:
+    """Return domains of which none is proved, all under this one."""
+    return [domain(domain=name, parents=[] if name == parent else [parent]) for name in names]
+
+
+def _parents() -> Iterator[Row]:
+    names = ["mail.example.hk", "www.example.hk"]
+    found, asked = under("example.hk", *names), ("GET", "/issuance/v1/domains?server_name=%2A.example.hk")
+    for state, answer in (
+        ("not begun", []),
+        ("begun", [domain(domain="example.hk")]),
+        ("checking", [domain(domain="example.hk", state="checking")]),
+        ("not seen", [domain(domain="example.hk", checked_at=_MOMENT, quorum="0", reason="another-value", seen=SEEN)]),
+    ):
+        yield f"domains, parent {state}", _PAGE, having(names, found) | {asked: answer}, None
+    named = ["example.hk", *names]
+    yield "domains, parent among them", _PAGE, having(named, under("example.hk", *named)), None
 
 
 def _reasons() -> Iterator[Row]:

@@ -208,6 +208,7 @@ def domain(**changed: Any) -> dict[str, Any]:
     return {
         "domain": name,
         "server_names": [name],
+        "parents": [],
         "state": "open",
         "value_until": "2126-12-23T01:00:00+00:00",
         "instructions": {
@@ -341,6 +342,7 @@ def full_api() -> StubAPI:
             ("POST", "/identity/v1/codes"): {"access_token": "fresh", "expires_in": 900},
             ("GET", f"/issuance/v1/renewals/{RENEWAL}/orders"): [order()],
             ("GET", f"/issuance/v1/domains?server_name={HOST}"): [domain()],
+            ("GET", "/issuance/v1/domains?server_name=%2A.harbourlights.example.hk"): [],
             ("POST", "/issuance/v1/domains"): [domain()],
             ("POST", f"/issuance/v1/domains/{HOST}/checks"): domain(state="checking"),
             ("POST", "/issuance/v1/csr-checks"): checked(),

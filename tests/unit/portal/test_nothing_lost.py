@@ -64,6 +64,7 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
         [f"/issuance/v1/orders/{ITEM}/csr"],
     ),
     (f"{R}/domains", {"domain": HOST}, [f"/issuance/v1/domains/{HOST}/checks"]),
+    (f"{R}/domains", {"parent": "harbourlights.example.hk"}, ["/issuance/v1/domains"]),
     (f"{R}/orders/{ITEM}/acceptance", {}, [f"/issuance/v1/orders/{ITEM}/acceptance"]),
 ]
 

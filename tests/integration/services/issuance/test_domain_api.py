@@ -56,6 +56,42 @@ def test_ar_proves_a_domain_before_there_is_an_order(world: World, client: Flask
     assert begin(world, client, renewal, "*.example.hk") == [proved]
 
 
+def test_ar_proves_a_parent_once_for_all_names_below(world: World, client: FlaskClient, renewal: Renewal) -> None:
+    names = ("www.eu.example.com.hk", "*.eu.example.com.hk", "mail.example.com.hk")
+    found = begin(world, client, renewal, *names)
+    assert [(each["domain"], each["parents"]) for each in found] == [
+        ("eu.example.com.hk", ["example.com.hk"]),
+        ("mail.example.com.hk", ["example.com.hk"]),
+        ("www.eu.example.com.hk", ["eu.example.com.hk", "example.com.hk"]),
+    ]
+    [parent] = begin(world, client, renewal, "*.example.com.hk")
+    how = parent["instructions"]
+    world.zone.records[Question(Kind.TXT, how["record_name"])] = (how["txt_value"],)
+    client.post(f"{URL}/example.com.hk/checks", headers=world.headers(renewal))
+    assert world.check()
+    states = [(each["state"], each["proved_by"]) for each in shown(world, client, renewal, *names)]
+    assert states == [("proved", "example.com.hk")] * 3
+
+
+def test_domain_proved_by_a_file_gets_another_value_for_the_names_below(
+    world: World, client: FlaskClient, renewal: Renewal
+) -> None:
+    [domain] = begin(world, client, renewal, "example.hk")
+    how = domain["instructions"]
+    world.zone.records[Question(Kind.FILE, "example.hk")] = (how["file_content"],)
+    client.post(f"{URL}/example.hk/checks", headers=world.headers(renewal))
+    assert world.check()
+    assert begin(world, client, renewal, "example.hk")[0]["instructions"] == how
+    [above] = begin(world, client, renewal, "*.example.hk")
+    assert (above["state"], above["instructions"] == how) == ("open", False)
+    assert datetime.fromisoformat(above["value_until"]) > world.now
+    world.zone.records[Question(Kind.TXT, "_validation.example.hk")] = (above["instructions"]["txt_value"],)
+    world.now += timedelta(minutes=1)
+    client.post(f"{URL}/example.hk/checks", headers=world.headers(renewal))
+    assert world.check()
+    assert [each["state"] for each in shown(world, client, renewal, "*.example.hk", "www.example.hk")] == ["proved"]
+
+
 def test_what_was_seen_is_shown(world: World, client: FlaskClient, renewal: Renewal) -> None:
     begin(world, client, renewal, "www.example.hk")
     world.zone.records[Question(Kind.TXT, "_validation.www.example.hk")] = ("v" * 1000, *map(str, range(9)))
@@ -89,8 +125,17 @@ def test_domains_of_another_subscriber_are_not_shown(world: World, client: Flask
 
 @pytest.mark.parametrize(
     "names",
-    [[], ["*.com.hk"], ["192.0.2.1"], ["server.local"], ["a" * 64 + ".example.hk"], ["www.example.hk"] * 601, [7]],
-    ids=["none", "public suffix", "address", "internal", "long label", "too many", "number"],
+    [
+        [],
+        ["*.com.hk"],
+        ["com.hk"],
+        ["192.0.2.1"],
+        ["server.local"],
+        ["a" * 64 + ".example.hk"],
+        ["www.example.hk"] * 601,
+        [7],
+    ],
+    ids=["none", "below a public suffix", "public suffix", "address", "internal", "long label", "too many", "number"],
 )
 def test_names_that_cannot_be_certified_are_refused(
     world: World, client: FlaskClient, renewal: Renewal, names: list[Any]

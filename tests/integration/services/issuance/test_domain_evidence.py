@@ -205,6 +205,11 @@ def test_file_proves_neither_wildcards_nor_subdomains(world: World) -> None:
     assert [each.server_name for each in obstacles(world, wildcard)[-1]] == ["*.example.hk"]
     subdomain = unproved(world, WWW)
     assert [each.kind for each in obstacles(world, subdomain)[-1]] == ["validation"]
+    look_again(world)
+    put(world, domain="example.hk")  # the next value: the file has used up the first
+    look_again(world)
+    assert is_issued(world, wildcard)
+    assert is_issued(world, subdomain)
 
 
 @pytest.mark.parametrize("name", ["*.shop.example.hk", WWW])
