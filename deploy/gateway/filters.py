@@ -23,6 +23,9 @@ from deploy.gateway.rules import (
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
 _LIMITS: Final = Path(__file__).with_name("limits.lua")
 _LIMITS_NAMESPACE: Final = "ecert.limits"
+# What a rare request is counted by; without a token it is not counted, and issuance refuses it.
+_CALLER: Final = "access-token"
+_BY_TOKEN: Final = {"request_headers": {"header_name": "authorization", "descriptor_key": _CALLER}}
 
 
 def refusal(status: int, **match: Any) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def hsts() -> dict[str, Any]:
 def rate_limit(host: str) -> dict[str, Any]:
     """Return the filter that counts requests by client: by address, or for IPv6 by its /64.
 
-    The host's rare requests are counted once more, by themselves.
+    The host's rare requests are counted once more, by access token.
     """
     bucket = {"max_tokens": REQUESTS_A_MINUTE[host], "tokens_per_fill": REQUESTS_A_MINUTE[host], "fill_interval": "60s"}
     client = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": IPV6_PREFIX}}
@@ -107,7 +110,7 @@ def rate_limit(host: str) -> dict[str, Any]:
             "filter_enabled": always,
             "filter_enforced": always,
             "max_dynamic_descriptors": MAX_LIMITED_CLIENTS,
-            "rate_limits": [{"actions": [client]}, *({"actions": [_is_rare(each), client]} for each in rare)],
+            "rate_limits": [{"actions": [client]}, *({"actions": [_is_rare(each), _BY_TOKEN]} for each in rare)],
             "descriptors": [
                 {"entries": [{"key": "masked_remote_address"}], "token_bucket": bucket},
                 *map(_rare_bucket, rare),
@@ -128,7 +131,7 @@ def _is_rare(rare: RareRequest) -> dict[str, Any]:
 
 def _rare_bucket(rare: RareRequest) -> dict[str, Any]:
     return {
-        "entries": [{"key": "header_match", "value": rare.name}, {"key": "masked_remote_address"}],
+        "entries": [{"key": "header_match", "value": rare.name}, {"key": _CALLER}],
         "token_bucket": {
             "max_tokens": rare.burst,
             "tokens_per_fill": 1,

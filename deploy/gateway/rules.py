@@ -38,7 +38,7 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class RareRequest:
-    """Requests that cost far more than others: of one client, a burst, then one in each interval.
+    """Requests that cost far more than others: with one access token, a burst, then one in each interval.
 
     `path` is a regular expression (RE2) that the whole path matches, without the query.
     """
@@ -219,7 +219,7 @@ IDLE_SECONDS: Final = 60
 # machine, where all clients have the same address. A pod of the portal is one client of the API for all its users: the
 # limit allows what a pod requests before it is doubled (at 0.175 CPU).
 IPV6_PREFIX: Final = 64
-# Clients that are counted at the same time; the one not seen for longest is dropped.
+# Clients, and tokens, that are counted at the same time; the one not seen for longest is dropped.
 MAX_LIMITED_CLIENTS: Final = 10_000
 REQUESTS_A_MINUTE: Final = {
     API_HOST: 3000,
@@ -231,18 +231,13 @@ REQUESTS_A_MINUTE: Final = {
     PUBLICATION_HOST: 600,
 }
 
-# A check of a domain has every perspective ask its name servers and web server, machines of strangers. A pod of the
-# portal is one client of the API here, too; its form asks for 20 checks at most.
+# A check of a domain has every perspective ask its name servers and web server, machines of strangers. Counted by
+# access token, not by address: a pod of the portal, and an office, is one address for many callers. Issuance refuses a
+# token that is not valid, and serves subscribers in turn, so that many tokens of one delay no other. The portal's form
+# asks for 20 checks at most.
 RARE_REQUESTS: Final = {
     API_HOST: RareRequest(
         name="domain-checks", method="POST", path=r"/issuance/v1/domains/[^/?]+/checks", burst=40, interval_seconds=1
-    ),
-    PORTAL_HOST: RareRequest(
-        name="domain-check-forms",
-        method="POST",
-        path=r"/[a-z-]+(/text)?/renewals/[0-9a-f-]+/domains",
-        burst=10,
-        interval_seconds=5,
     ),
 }
 

@@ -190,7 +190,8 @@ def test_rate_limit_of_each_client_is_that_of_the_rules(production: Rendered, li
     assert limit["rate_limits"][0] == {"actions": [client]}
     wanted = [rules.RARE_REQUESTS[host].burst] if host in rules.RARE_REQUESTS else []
     assert [each["token_bucket"]["max_tokens"] for each in rare] == wanted
-    assert [each["actions"][1] for each in limit["rate_limits"][1:]] == [client for _ in wanted]
+    by_token = {"request_headers": {"header_name": "authorization", "descriptor_key": "access-token"}}
+    assert [each["actions"][1] for each in limit["rate_limits"][1:]] == [by_token for _ in wanted]
     # One count alone: the operator's own tells IPv6 addresses apart one by one.
     assert "rateLimit" not in production.one("BackendTrafficPolicy", listener)["spec"]
 
