@@ -1,8 +1,7 @@
-"""CRLs on schedule, after a revocation, and after a crash."""
+"""CRLs on schedule and after a revocation."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,7 +16,6 @@ from services.issuance.refusals import CertificateExpired, CertificateNotFound, 
 from shared.runtime.pruning import prune_batch
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
-from tests.integration.services.issuance.test_issuing import Dies, SignerThatDies
 from tests.integration.services.issuance.world import Renewal, World
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
 
@@ -141,16 +139,6 @@ def test_crl_entry_stays_until_one_crl_after_the_certificates_expiry(world: Worl
     publish(world)
     assert len(latest(world)) == 0
     assert number(world) == 4
-
-
-def test_crl_left_unsigned_by_a_crash_is_signed_first_with_its_number(world: World) -> None:
-    dying = SignerThatDies(world)
-    with pytest.raises(Dies):
-        work.publish_next_crl(world.pool, replace(world.issuer, signer=dying), clock=world.clock)
-    assert publish(world)
-    assert number(world) == 1
-    assert latest(world).signature == dying.signatures[0]
-    assert not publish(world)
 
 
 def test_key_compromise_revokes_all_certificates_of_the_key(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Issuance from CSR to certificate, with crashes in between and a cancellation at the worst moment."""
+"""Issuance from CSR to certificate, with failures in between and a cancellation at the worst moment."""
 
 import subprocess
 import threading
@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from services.issuance import certificate_issuance, certificate_signing, handlers, store, work
-from services.issuance.ca import lint, profiles
+from services.issuance.ca import lint
 from services.issuance.certificate_forms import pem
 from services.issuance.domain import Intent
 from services.issuance.issuer import SignatureUnusable
@@ -68,27 +68,6 @@ class SignerThatDies:
         if len(self.signatures) == self._at:
             raise Dies
         return self.signatures[-1]
-
-
-@pytest.mark.parametrize(("at", "signed"), [(1, "tbs, precertificate"), (2, "certificate_tbs, der")])
-def test_after_a_crash_between_sign_and_store_the_same_bytes_are_signed_again(
-    world: World, at: int, signed: str
-) -> None:
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
-    dying = SignerThatDies(world, at)
-    with pytest.raises(Dies):
-        work.issue_next(world.pool, world.deps(signer=dying), clock=world.clock)
-    before = world.rows("SELECT serial, tbs, certificate_tbs FROM intents")[0]
-    assert not world.issue()  # another worker may still be at it
-    world.now += certificate_issuance.LEASE
-    assert world.issue()
-    assert world.rows("SELECT serial, tbs FROM intents")[0] == before[:2]
-    ((tbs, der),) = world.rows(f"SELECT {signed} FROM intents JOIN certificates USING (serial)")
-    assert tbs == before[at]
-    assert der == profiles.assemble(tbs, dying.algorithm, dying.signatures[at - 1])
-    assert world.announced_types(renewal.renewal_id).count("certificate-issued") == 1
-    assert not world.issue()
 
 
 def test_wrong_signature_is_never_stored(world: World) -> None:

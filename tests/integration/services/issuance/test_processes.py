@@ -1,61 +1,18 @@
-"""The real processes: composed from settings, and killed at the worst moment."""
+"""The real processes, composed from settings."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
-from services.issuance import certificate_issuance, main
-from services.issuance.ca import profiles
+from services.issuance import main
 from services.issuance.csr.csr import read
-from services.issuance.ct.entries import decode_tile
 from services.issuance.settings import read_settings
 from shared.runtime.command_line import run
 from shared.settings import SettingsError
-from tests.integration.services.issuance.killed_worker import POINTS
 from tests.integration.services.issuance.world import World
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
 from tests.unit.services.issuance.test_weak_keys import written
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_kill_9_after_each_step_gives_the_one_certificate(
-    world: World, environment: dict[str, str], tmp_path: Path, point: str
-) -> None:
-    renewal = world.opened(["www.example.hk"])
-    world.submit(renewal)
-    left = tmp_path / "signatures"
-    left.mkdir()
-    module = "tests.integration.services.issuance.killed_worker"
-    command = [sys.executable, "-m", module, str(left), world.now.isoformat(), point]
-    killed = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False, timeout=60)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    ((serial, tbs, made),) = world.rows("SELECT serial, tbs, certificate_tbs FROM intents")
-    assert world.rows("SELECT 1 FROM certificates") == []
-    world.now += certificate_issuance.LEASE
-    world.issue()
-    query = "SELECT serial, tbs, precertificate, certificate_tbs, der FROM intents JOIN certificates USING (serial)"
-    ((serial_after, tbs_after, precertificate, made_after, der),) = world.rows(query)
-    assert (serial_after, tbs_after) == (serial, tbs)
-    assert made in (None, made_after)
-    signed = {"1": (tbs, precertificate), "2": (made_after, der)}
-    for file in left.iterdir():
-        assert signed[file.name][1] == profiles.assemble(
-            signed[file.name][0], world.issuer.signer.algorithm, file.read_bytes()
-        )
-    assert world.announced_types(renewal.renewal_id) == ["order-opened", "csr-received", "certificate-issued"]
-    assert logged_precertificates(world, serial) == {precertificate}
-
-
-def logged_precertificates(world: World, serial: str) -> set[bytes]:
-    """Return the precertificates with this serial number that any log has."""
-    logged = [each.tile_entry for log in world.transparency.logs.values() for each in log.entries(0, 2**30)]
-    found = {entry.der for entry in decode_tile(b"".join(logged))}
-    return {der for der in found if f"{x509.load_der_x509_certificate(der).serial_number:x}" == serial}
 
 
 def test_processes_are_built_from_the_settings(
