@@ -32,7 +32,7 @@ def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock, *, valida
     """Return the certificate of a leased intent; None if the intent was ended or settled meanwhile.
 
     No transaction is open while key or logs are used. Raises ValidationLapsed, NotEnoughSCTs, SignerUnavailable,
-    SignatureUnusable, PairDiffers or CertificateNotClean: what is stored stays, and the lease ends.
+    SignatureUnusable or CertificateRefused: what is stored stays, and the lease ends.
     """
     current: Intent | None = intent
     if intent.precertificate is None:
@@ -44,15 +44,15 @@ def sign(pool: Pool, intent: Intent, deps: IssuanceDeps, clock: Clock, *, valida
     if current is not None and current.certificate_tbs is None:
         with tracing.step("submit to logs"), measured(Step.TRANSPARENCY):
             found = _collect(pool, current, deps, clock)
-        with tracing.step("lint the certificate"), measured(Step.LINT):
-            tbs = deps.issuer.certificate_tbs(current, scts.encode_list(found))
+        tbs = deps.issuer.certificate_tbs(current, scts.encode_list(found))
         with transaction(pool, clock=clock) as tx:
             current = certificate_store.save_certificate_tbs(tx.conn, current.serial, tbs, now=tx.now, lease=LEASE)
     if current is None:
         return None
-    _require_validation(validated_at, clock())
+    now = clock()
+    _require_validation(validated_at, now)
     with tracing.step("sign"), measured(Step.SIGN):
-        return deps.issuer.sign(current)
+        return deps.issuer.sign(current, deps.logs.log_list, now)
 
 
 def _require_validation(validated_at: datetime, now: datetime) -> None:

@@ -18,8 +18,9 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.profiles import Addresses, Leaf, SubjectRefused
 from services.issuance.ca.signer import Signer, SoftwareSigner
 from services.issuance.ca.validity_policy import SubscriptionOver, Validity, validity
-from services.issuance.ct import certificate_check
+from services.issuance.ct import correspondence
 from services.issuance.ct import tbs as ct_tbs
+from services.issuance.ct.log_list import LogList
 from services.issuance.ct.scts import PrecertEntry
 from services.issuance.ct.submission import Submission
 from services.issuance.domain import Intent, Organisation
@@ -35,10 +36,6 @@ UNCERTIFIABLE: Final = (SubjectRefused, NothingInForce, SubscriptionOver)
 
 class CRLNotClean(Exception):
     """The linter found faults in a CRL: it is not signed, and its age raises an alert."""
-
-
-class CertificateNotClean(Exception):
-    """The linter found faults in a certificate whose precertificate had none: it is not signed, for a person to see."""
 
 
 class SignatureUnusable(Exception):
@@ -105,25 +102,17 @@ class Issuer:
         )
 
     def certificate_tbs(self, intent: Intent, sct_list: bytes) -> bytes:
-        """Return the certificate's bytes: those of its precertificate with these SCTs instead of the poison.
+        """Return the certificate's bytes: those of its precertificate with these SCTs instead of the poison."""
+        return ct_tbs.certificate(intent.tbs, sct_list)
 
-        Raises PairDiffers or CertificateNotClean.
-        """
-        made = ct_tbs.certificate(intent.tbs, sct_list)
-        ct_tbs.check_pair(intent.tbs, made)
-        throwaway_signed = profiles.assemble(made, self.throwaway.algorithm, self.throwaway.sign(made))
-        findings = [*map(str, lint.published_findings(throwaway_signed)), *certificate_check.faults(throwaway_signed)]
-        if findings:
-            raise CertificateNotClean(f"{intent.serial}: {'; '.join(findings)}")
-        return made
-
-    def sign(self, intent: Intent) -> bytes:
+    def sign(self, intent: Intent, log_list: LogList, now: datetime) -> bytes:
         """Return the certificate of the stored bytes; signed again, the same.
 
-        Raises PairDiffers, SignerUnavailable or SignatureUnusable.
+        They are not linted: they must be those of the linted precertificate with verified SCTs.
+        Raises CertificateRefused, SignerUnavailable or SignatureUnusable.
         """
         assert intent.certificate_tbs is not None
-        ct_tbs.check_pair(intent.tbs, intent.certificate_tbs)
+        correspondence.check(self.submission(intent), intent.tbs, intent.certificate_tbs, log_list, now)
         return self._signed(intent.certificate_tbs, intent.serial)
 
     def _signed(self, tbs: bytes, serial: str) -> bytes:

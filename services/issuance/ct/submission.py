@@ -125,7 +125,7 @@ class Logs:
         LIST_AGE.set_function(lambda: (utc_now() - log_list.made_at).total_seconds())
 
     def collect(self, submission: Submission, have: Sequence[SCT], clock: Clock) -> tuple[SCT, ...]:
-        """Return the SCTs that the certificate needs; those at hand count. Raises NotEnoughSCTs.
+        """Return the SCTs that the certificate needs, all verified; those at hand count. Raises NotEnoughSCTs.
 
         A log list that is too old counts as none: no log is asked.
         """
@@ -138,8 +138,12 @@ class Logs:
             rule=policy.rule_for(submission.not_before, submission.not_after, now),
             able=sorted(policy.candidates(self.log_list.logs, submission.not_after, now), key=self._failed_lately),
         )
-        able = {each.log_id for each in race.able}
-        race.got = {sct.log_id: sct for sct in have if sct.log_id in able}
+        able = {each.log_id: each for each in race.able}
+        race.got = {
+            sct.log_id: sct
+            for sct in have
+            if sct.log_id in able and _is_of(sct, able[sct.log_id], submission.entry, now)
+        }
         race.asked = set(race.got)
         try:
             return self._run(race, submission, clock)
@@ -217,3 +221,12 @@ class Logs:
         except Exception as error:  # a thread's exception would leave its log waiting
             return f"{type(error).__name__}: {error}", "failed"
         return sct, "sct"
+
+
+def _is_of(sct: SCT, asked: Log, entry: PrecertEntry, now: datetime) -> bool:
+    """Return whether an SCT at hand is the log's for this precertificate: stored ones are verified like answers."""
+    try:
+        scts.verify(sct, asked, entry, now)
+    except SCTRefused:
+        return False
+    return True

@@ -5,11 +5,15 @@ Extensions are moved as bytes, never encoded again.
 
 from typing import Final
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
+from services.issuance import der
 
-POISON: Final = "1.3.6.1.4.1.11129.2.4.3"
-SCT_LIST: Final = "1.3.6.1.4.1.11129.2.4.2"
+# The first field of the extension: its OID, 1.3.6.1.4.1.11129.2.4.3 and .2.
+POISON: Final = bytes.fromhex("060a2b06010401d679020403")
+SCT_LIST: Final = bytes.fromhex("060a2b06010401d679020402")
+_OCTET_STRING, _OID, _SEQUENCE, _EXTENSIONS = 0x04, 0x06, 0x30, 0xA3
+_TRUE: Final = bytes.fromhex("0101ff")
+_NULL: Final = bytes.fromhex("0500")
+_POISON_EXTENSION: Final = der.element(_SEQUENCE, POISON + _TRUE + der.element(_OCTET_STRING, _NULL))
 
 
 class PairDiffers(Exception):
@@ -25,7 +29,7 @@ def precertificate(tbs: bytes) -> bytes:
     head, extensions = _split(tbs)
     if any(_oid(each) in (POISON, SCT_LIST) for each in extensions):
         raise NotSuchTBS("already with a poison or SCTs")
-    return _join(head, [*extensions, _poison()])
+    return _join(head, [*extensions, _POISON_EXTENSION])
 
 
 def is_precertificate(tbs: bytes) -> bool:
@@ -44,7 +48,7 @@ def precertificate_of(certificate_tbs: bytes) -> bytes:
     """Return the bytes of the precertificate of a certificate: the inverse of `certificate`. Raises NotSuchTBS."""
     head, extensions = _split(certificate_tbs)
     place = _place(extensions, SCT_LIST)
-    return _join(head, [*extensions[:place], _poison(), *extensions[place + 1 :]])
+    return _join(head, [*extensions[:place], _POISON_EXTENSION, *extensions[place + 1 :]])
 
 
 def without_poison(precertificate_tbs: bytes) -> bytes:
@@ -55,72 +59,60 @@ def without_poison(precertificate_tbs: bytes) -> bytes:
 def sct_list_of(certificate_tbs: bytes) -> bytes:
     """Return the SignedCertificateTimestampList of a certificate. Raises NotSuchTBS."""
     _, extensions = _split(certificate_tbs)
-    outer = asn1_x509.Extension.load(extensions[_place(extensions, SCT_LIST)])["extn_value"]
     try:
-        return bytes(core.OctetString.load(outer.contents, strict=True).native)
+        _, *critical, value = der.elements(der.content(extensions[_place(extensions, SCT_LIST)], _SEQUENCE))
+        if critical not in ([], [_TRUE]):
+            raise NotSuchTBS("an extension with other fields")
+        return der.content(der.content(value, _OCTET_STRING), _OCTET_STRING)
     except ValueError as error:
         raise NotSuchTBS(str(error)) from error
 
 
 def check_pair(precertificate_tbs: bytes, certificate_tbs: bytes) -> None:
-    """Compare precertificate minus poison with certificate minus SCT list, byte for byte. Raises PairDiffers."""
+    """Compare precertificate minus poison with certificate minus SCT list, byte for byte.
+
+    Raises PairDiffers, or NotSuchTBS if one of them has not exactly one poison or SCT list.
+    """
     if _without(precertificate_tbs, POISON) != _without(certificate_tbs, SCT_LIST):
         raise PairDiffers
 
 
-def _without(tbs: bytes, oid: str) -> bytes:
+def _without(tbs: bytes, oid: bytes) -> bytes:
     head, extensions = _split(tbs)
     place = _place(extensions, oid)
     return _join(head, [*extensions[:place], *extensions[place + 1 :]])
 
 
-def _place(extensions: list[bytes], oid: str) -> int:
+def _place(extensions: list[bytes], oid: bytes) -> int:
     places = [place for place, each in enumerate(extensions) if _oid(each) == oid]
     if len(places) != 1:
-        raise NotSuchTBS(f"{len(places)} extensions {oid}")
+        raise NotSuchTBS(f"{len(places)} extensions with the OID {oid.hex()}")
     return places[0]
 
 
-def _oid(extension: bytes) -> str:
-    return str(asn1_x509.Extension.load(extension)["extn_id"].dotted)
-
-
-def _poison() -> bytes:
-    value = core.ParsableOctetString(core.Null().dump())
-    return bytes(asn1_x509.Extension({"extn_id": POISON, "critical": True, "extn_value": value}).dump())
-
-
 def _sct_extension(sct_list: bytes) -> bytes:
-    value = core.ParsableOctetString(core.OctetString(sct_list).dump())
-    return bytes(asn1_x509.Extension({"extn_id": SCT_LIST, "extn_value": value}).dump())
+    value = der.element(_OCTET_STRING, der.element(_OCTET_STRING, sct_list))
+    return der.element(_SEQUENCE, SCT_LIST + value)
 
 
 def _split(tbs: bytes) -> tuple[bytes, list[bytes]]:
     """Return everything before the extensions, and the extensions, as bytes. Raises NotSuchTBS."""
     try:
-        parsed = asn1_x509.TbsCertificate.load(tbs, strict=True)
-        extensions = [bytes(each.dump()) for each in parsed["extensions"]]
-        tail = _explicit(extensions)
-    except (ValueError, TypeError) as error:
+        *head, tail = der.elements(der.content(tbs, _SEQUENCE)) or [b""]
+        extensions = der.elements(der.content(der.content(tail, _EXTENSIONS), _SEQUENCE))
+        for each in extensions:
+            _oid(each)
+    except der.NotDER as error:
         raise NotSuchTBS(str(error)) from error
-    if not parsed.contents.endswith(tail):
-        raise NotSuchTBS("the extensions are not the last field, or not in DER")
-    head = parsed.contents[: -len(tail)]
-    if _join(head, extensions) != tbs:
-        raise NotSuchTBS("not in DER")
-    return head, extensions
+    return b"".join(head), extensions
+
+
+def _oid(extension: bytes) -> bytes:
+    """Return the first field of an extension. Raises NotDER."""
+    oid, *_ = der.elements(der.content(extension, _SEQUENCE)) or [b""]
+    der.content(oid, _OID)
+    return oid
 
 
 def _join(head: bytes, extensions: list[bytes]) -> bytes:
-    return _tagged(0x30, head + _explicit(extensions))
-
-
-def _explicit(extensions: list[bytes]) -> bytes:
-    return _tagged(0xA3, _tagged(0x30, b"".join(extensions)))
-
-
-def _tagged(tag: int, content: bytes) -> bytes:
-    if len(content) < 0x80:
-        return bytes([tag, len(content)]) + content
-    length = len(content).to_bytes((len(content).bit_length() + 7) // 8)
-    return bytes([tag, 0x80 | len(length)]) + length + content
+    return der.element(_SEQUENCE, head + der.element(_EXTENSIONS, der.element(_SEQUENCE, b"".join(extensions))))

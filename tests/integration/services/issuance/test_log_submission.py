@@ -156,6 +156,15 @@ def test_age_of_the_list_in_use_is_measured(logs: RunningLogs) -> None:
     assert REGISTRY.get_sample_value("issuance_ct_log_list_age_seconds") == pytest.approx(31 * 86400, abs=60)
 
 
+def test_stored_sct_counts_only_if_it_is_of_this_precertificate(logs: RunningLogs) -> None:
+    ours, another = submission(), submission()
+    have = logs.client().collect(ours, (), logs.now)
+    asked = sum(len(log.entries(0, 2**30)) for log in logs.logs.values())
+    assert logs.client().collect(ours, have, logs.now) == have
+    assert sum(len(log.entries(0, 2**30)) for log in logs.logs.values()) == asked, "no log was asked again"
+    assert not set(have) & set(logs.client().collect(another, have, logs.now))
+
+
 def test_log_rejects_what_is_not_of_its_roots(logs: RunningLogs) -> None:
     it = submission()
     stranger = replace(it, chain=it.chain[1:])
