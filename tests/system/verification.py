@@ -1,4 +1,4 @@
-"""Verification of all that a system has issued, as relying parties do it: openssl and certtool with fetched CRLs."""
+"""Verification of all that a system has issued, with fetched CRLs: by pkilint, openssl, certtool, Go and Java."""
 
 import shutil
 import subprocess
@@ -15,9 +15,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from deploy.local.installation import Ports
 from devtools.scenario.target import Target
+from services.issuance.ca import crl_lint, lint
+from services.issuance.ct import certificate_check
+from shared.tx import utc_now
+from tests.support import readers
+from tests.support.readers import Made
 from tests.system.readings import rows
 
 MISSING: Final = "certtool is not installed, and only root can install it: apt-get install gnutls-bin"
+_PRECERTIFICATES: Final = """SELECT precertificate FROM intents WHERE precertificate IS NOT NULL
+    UNION SELECT der FROM stray_certificates"""
 # A revocation is on a CRL within moments.
 _PATIENCE_SECONDS: Final = 20.0
 
@@ -28,6 +35,11 @@ class Issued:
 
     certificate: x509.Certificate
     is_revoked: bool
+
+    @property
+    def der(self) -> bytes:
+        """The certificate in DER."""
+        return self.certificate.public_bytes(Encoding.DER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +91,19 @@ class Relying:
                 if done.returncode or good not in done.stdout + done.stderr:
                     yield f"{command[0]}: CRL: {done.stdout + done.stderr}"
 
+    def made(self, issued: Sequence[Issued], precertificates: Sequence[bytes], crls: Sequence[bytes]) -> Made:
+        """Return all of it for the readers of other platforms."""
+        own, above = (each.public_bytes(Encoding.DER) for each in self.lists)
+        return Made(
+            root=x509.load_pem_x509_certificate(self.root.read_bytes()).public_bytes(Encoding.DER),
+            issuer=self.issuer.public_bytes(Encoding.DER),
+            root_crl=above,
+            crls=[*crls, *([] if own in crls else [own])],
+            good=[each.der for each in issued if not each.is_revoked],
+            revoked=[each.der for each in issued if each.is_revoked],
+            precertificates=precertificates,
+        )
+
     def _openssl(self, chain: Path) -> list[str]:
         lists = ["-crl_check_all", "-CRLfile", str(self.folder / "crls.pem")]
         anchors = ["-CAfile", str(self.root), "-untrusted", str(self.folder / "issuer.pem")]
@@ -99,12 +124,27 @@ def faults_of_all(system: Target, folder: Path) -> list[str]:
         return []
     relying = _once_all_are_listed(system, issued, folder)
     lists = rows(system, "issuance", "SELECT number, der FROM crls WHERE der IS NOT NULL ORDER BY this_update, number")
+    precertificates = [der for (der,) in rows(system, "issuance", _PRECERTIFICATES) if _is_precertificate(der)]
     found = [fault for each in issued for fault in relying.faults(each)]
     found += [fault for _, der in lists for fault in relying.list_faults(der)]
+    found += _lint([each.der for each in issued] + precertificates, [der for _, der in lists])
+    found += readers.faults(relying.made(issued, precertificates, [der for _, der in lists]), utc_now())
     numbers = [number for number, _ in lists]
     if numbers != sorted(set(numbers)) or numbers != [number_of(x509.load_der_x509_crl(der)) for _, der in lists]:
         found.append(f"numbers of CRLs do not rise with their times: {numbers}")
     return found
+
+
+def _is_precertificate(der: bytes) -> bool:
+    """Return whether these bytes are a precertificate; without a signature, it is one that a crash may have lost."""
+    return lint.is_precertificate(der) and x509.load_der_x509_certificate(der).signature != b""
+
+
+def _lint(certificates: Sequence[bytes], lists: Sequence[bytes]) -> list[str]:
+    """Return what pkilint and our own checks find in certificates, precertificates and CRLs."""
+    found = [str(each) for der in certificates for each in lint.published_findings(der)]
+    found += [each for der in certificates for each in certificate_check.faults(der)]
+    return found + [str(each) for der in lists for each in crl_lint.published_findings(der)]
 
 
 def _once_all_are_listed(system: Target, issued: Sequence[Issued], folder: Path) -> Relying:

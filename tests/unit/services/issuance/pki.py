@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
@@ -65,14 +65,35 @@ def ca_name(common_name: str) -> x509.Name:
 
 
 @cache
+def root(kind: str = "rsa") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """Return the root above the sub-CA of this kind, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return authority(ca_name("Example Root CA 3"), key), key
+
+
+@cache
 def issuing_ca(kind: str = "rsa") -> tuple[IssuingCA, SoftwareSigner]:
     """Return a sub-CA under a root, and its key."""
     key: CAKey = rsa_key(3072, 7) if kind == "rsa" else ec.generate_private_key(ec.SECP384R1())
-    root_key = ec.generate_private_key(ec.SECP256R1())
-    root_name, name = ca_name("Example Root CA 3"), ca_name("Example e-Cert SSL CA 3 - 17")
-    root = authority(root_name, root_key)
-    sub = authority(name, key, issuer=root_name, issuer_key=root_key)
-    return IssuingCA(sub, (root,)), SoftwareSigner(key)
+    above, root_key = root(kind)
+    sub = authority(ca_name("Example e-Cert SSL CA 3 - 17"), key, issuer=above.subject, issuer_key=root_key)
+    return IssuingCA(sub, (above,)), SoftwareSigner(key)
+
+
+@cache
+def root_crl(kind: str = "rsa") -> bytes:
+    """Return the root's CRL, which has no entry, in DER."""
+    above, key = root(kind)
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(above.subject)
+        .last_update(NOW - timedelta(days=30))
+        .next_update(NOW + timedelta(days=3650))
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.DER)
 
 
 def leaf(

@@ -21,7 +21,10 @@ class Moment(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A point: the last thing that was done, the process that did it, and the call by which it is recognised."""
+    """A point: the last thing that was done, the process that did it, and the call by which it is recognised.
+
+    The module of the call is issuance's, if it has no package.
+    """
 
     name: str
     process: str
@@ -31,7 +34,7 @@ class Point:
     def install(self) -> None:
         """Have this process killed at the point."""
         module, path = self.function.split(":")
-        owner: Any = importlib.import_module(module)
+        owner: Any = importlib.import_module(module if "." in module else f"services.issuance.{module}")
         *outer, name = path.split(".")
         for each in outer:
             owner = getattr(owner, each)
@@ -69,45 +72,41 @@ def _after_each_commit(act: Any) -> None:
     psycopg.Transaction.__exit__ = replaced  # type: ignore[method-assign]
 
 
-def _points(process: str, module: str, *rows: tuple[str, str, Moment]) -> tuple[Point, ...]:
-    return tuple(
-        Point(name=name, process=process, function=f"services.issuance.{module}{call}", moment=moment)
-        for name, call, moment in rows
-    )
+def _points(process: str, *rows: tuple[str, str, Moment]) -> tuple[Point, ...]:
+    return tuple(Point(name=name, process=process, function=call, moment=moment) for name, call, moment in rows)
 
 
+# The first signature of the CA's key in a process, wherever that is in its code.
+_KEY_USED: Final = "tests.integration.services.issuance.kills.processes:write_down"
 CALLED, RETURNED, COMMITTED = Moment.CALLED, Moment.RETURNED, Moment.COMMITTED
 INTAKE: Final = _points(
     "web",
-    "",
     ("PIN attempts consumed", "pin_store:consume_attempts", COMMITTED),
     ("CSR written", "csr_intake:_store", RETURNED),
     ("CSR stored, AR without an answer", "csr_intake:_store", COMMITTED),
 )
-WAITING: Final = _points("work", "", ("domain check asked for", "certificate_issuance:_wait", COMMITTED))
+WAITING: Final = _points("work", ("domain check asked for", "certificate_issuance:_wait", COMMITTED))
 DOMAINS: Final = _points(
     "validate",
-    "domain_",
-    ("domain claimed", "checks:questions", CALLED),
-    ("answers of the perspectives received", "checks:_record", CALLED),
-    ("proof and CAA written", "store:add_check", RETURNED),
-    ("proof and CAA stored, order asleep", "store:add_check", COMMITTED),
-    ("order woken", "store:wake_orders", COMMITTED),
+    ("domain claimed", "domain_checks:questions", CALLED),
+    ("answers of the perspectives received", "domain_checks:_record", CALLED),
+    ("proof and CAA written", "domain_store:add_check", RETURNED),
+    ("proof and CAA stored, order asleep", "domain_store:add_check", COMMITTED),
+    ("order woken", "domain_store:wake_orders", COMMITTED),
 )
 # With too few logs, so that what has come is stored.
 SHORT_OF_SCTS: Final = "too few SCTs stored"
 ISSUING: Final = _points(
     "work",
-    "",
     ("order claimed", "certificate_issuance:make_intent", CALLED),
     ("intent written", "certificate_store:add_intent", RETURNED),
     ("intent stored, key unused", "certificate_store:add_intent", COMMITTED),
-    ("precertificate signed", "issuer:Issuer.precertificate", RETURNED),
+    ("precertificate signed", _KEY_USED, RETURNED),
     ("precertificate written", "certificate_store:save_precertificate", RETURNED),
     ("precertificate stored", "certificate_store:save_precertificate", COMMITTED),
-    ("first SCT received", "ct.submission:Logs._take", RETURNED),
+    ("first SCT received", "services.issuance.ct.submission:Logs._take", RETURNED),
     (SHORT_OF_SCTS, "certificate_store:save_scts", COMMITTED),
-    ("all SCTs received", "ct.submission:Logs.collect", RETURNED),
+    ("all SCTs received", "services.issuance.ct.submission:Logs.collect", RETURNED),
     ("SCT list and certificate's bytes stored", "certificate_store:save_certificate_tbs", COMMITTED),
     ("certificate signed", "issuer:Issuer.sign", RETURNED),
     ("certificate written", "certificate_issuance:settle", RETURNED),
@@ -115,26 +114,25 @@ ISSUING: Final = _points(
 )
 REVOKING: Final = _points(
     "revoke",
-    "revocation:",
-    ("revocation written", "revoke_one", RETURNED),
-    ("revocation stored, no CRL", "revoke_one", COMMITTED),
+    ("revocation written", "revocation:revoke_one", RETURNED),
+    ("revocation stored, no CRL", "revocation:revoke_one", COMMITTED),
 )
 PUBLISHING: Final = _points(
     "work",
-    "certificate_store:",
-    ("CRL number taken", "add_crl", RETURNED),
-    ("CRL's bytes stored", "add_crl", COMMITTED),
-    ("CRL signed", "save_crl", CALLED),
-    ("CRL written", "save_crl", RETURNED),
-    ("CRL stored", "save_crl", COMMITTED),
+    ("CRL number taken", "certificate_store:add_crl", RETURNED),
+    ("CRL's bytes stored", "certificate_store:add_crl", COMMITTED),
+    ("CRL signed", _KEY_USED, RETURNED),
+    ("CRL written", "certificate_store:save_crl", RETURNED),
+    ("CRL stored", "certificate_store:save_crl", COMMITTED),
 )
 _RELAY: Final = "shared.messaging.relay"
-RELAYING: Final = (
-    Point(name="events numbered", process="relay", function=f"{_RELAY}:stamp", moment=RETURNED),
-    Point(name="numbers stored, events unsent", process="relay", function=f"{_RELAY}:stamp", moment=COMMITTED),
-    Point(name="events sent", process="relay", function=f"{_RELAY}:_Batch.settle", moment=CALLED),
-    Point(name="event acknowledged", process="relay", function=f"{_RELAY}:_Batch._acknowledged", moment=RETURNED),
-    Point(name="events marked as sent", process="relay", function=f"{_RELAY}:_Batch.finish", moment=COMMITTED),
+RELAYING: Final = _points(
+    "relay",
+    ("events numbered", f"{_RELAY}:stamp", RETURNED),
+    ("numbers stored, events unsent", f"{_RELAY}:stamp", COMMITTED),
+    ("events sent", f"{_RELAY}:_Batch.settle", CALLED),
+    ("event acknowledged", f"{_RELAY}:_Batch._acknowledged", RETURNED),
+    ("events marked as sent", f"{_RELAY}:_Batch.finish", COMMITTED),
 )
 OF_ORDERS: Final = (*INTAKE, *WAITING, *DOMAINS, *ISSUING)
 POINTS: Final = (*OF_ORDERS, *REVOKING, *PUBLISHING, *RELAYING)

@@ -60,7 +60,7 @@ class Processes:
 
     def _start(self, arguments: Sequence[str], zone: Zone, point: Point | None) -> ForkServerProcess:
         process = _CONTEXT.Process(
-            target=_run, args=(dict(self.environment), [*arguments], self.journal, zone, point), daemon=False
+            target=_run, args=(dict(self.environment), [*arguments], self.journal, zone, point), daemon=True
         )
         process.start()
         return process
@@ -92,6 +92,11 @@ def _run(environment: dict[str, str], arguments: Sequence[str], journal: Path, z
     run(main.SERVICE, arguments)
 
 
+def write_down(journal: Path, entry: bytes) -> None:
+    """Write a signature of the CA's key and what was signed; killed thereafter, a process has nothing else of it."""
+    (journal / uuid.uuid4().hex).write_bytes(entry)
+
+
 def _keep(journal: Path, certificate: Path, chain: Path) -> None:
     """Write down each signature of the CA's key before anybody has it."""
     own, sign = IssuingCA.load(certificate, chain).certificate.public_key(), SoftwareSigner.sign
@@ -99,7 +104,7 @@ def _keep(journal: Path, certificate: Path, chain: Path) -> None:
     def signed(self: SoftwareSigner, to_be_signed: bytes) -> bytes:
         signature = sign(self, to_be_signed)
         if self._key.public_key() == own:
-            (journal / uuid.uuid4().hex).write_bytes(signature + to_be_signed)
+            write_down(journal, signature + to_be_signed)
         return signature
 
     SoftwareSigner.sign = signed  # type: ignore[method-assign]
