@@ -178,16 +178,18 @@ def _linter(precertificate: bool) -> Callable[[bytes], Any]:
     from pkilint.cabf.serverauth.serverauth_constants import CertificateType
     from pkilint.pkix import certificate as pkix_certificate
 
+    from services.issuance.ca.validator_index import indexed
+
     logging.getLogger("pkilint").setLevel(logging.CRITICAL)  # an exception in a check is a FATAL finding already
     kind = CertificateType.OV_PRE_CERTIFICATE if precertificate else CertificateType.OV_FINAL_CERTIFICATE
     container = pkix_certificate.create_pkix_certificate_validator_container(
         serverauth.create_decoding_validators(), serverauth.create_validators(kind)
     )
-    filters = serverauth.create_serverauth_finding_filters(kind)
+    validator, filters = indexed(container), serverauth.create_serverauth_finding_filters(kind)
 
     def run(certificate: bytes) -> Any:
         document = loader.load_der_certificate(certificate, "certificate", "certificate")
-        return finding_filter.filter_results(filters, container.validate(document.root))[0]
+        return finding_filter.filter_results(filters, validator.validate(document.root))[0]
 
     return run
 
