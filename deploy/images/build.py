@@ -13,6 +13,8 @@ PAYMENT_SANDBOX: Final = "payment-sandbox"
 PERSPECTIVE: Final = "perspective"
 # unbound beside a perspective, from a Dockerfile of its own.
 RESOLVER: Final = "resolver"
+# What stands for the world outside in a development cluster: on which image, and the folder of deploy/local.
+NEIGHBOURS: Final = {"name-server": (PERSPECTIVE, "dns"), "transparency-logs": ("issuance", "ct")}
 IMAGES: Final = (*SERVICES, PORTAL, DESK, PERSPECTIVE, PAYMENT_SANDBOX)
 
 
@@ -51,6 +53,10 @@ def build_all(engine: Engine, say: Callable[[str], None]) -> str:
         engine.build(name(service), ROOT, arguments(service, base))
     say(f"Image of {RESOLVER}")
     engine.build(name(RESOLVER), ROOT / "deploy" / "images" / RESOLVER, (("BASE", base),))
+    for neighbour, (below, folder) in NEIGHBOURS.items():
+        say(f"Image of {neighbour}")
+        own = (("BASE", name(below)), ("FOLDER", folder))
+        engine.build(name(neighbour), ROOT, own, file=ROOT / "deploy" / "images" / "neighbours" / "Dockerfile")
     return base
 
 

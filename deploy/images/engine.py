@@ -89,13 +89,19 @@ class Engine:
         finally:
             self.podman("image", "umount", image)
 
-    def build(self, image: str, folder: Path, arguments: Sequence[tuple[str, str]]) -> None:
-        """Build the Dockerfile of a folder. Raises CannotBuild with the last lines of what failed."""
+    def build(
+        self, image: str, folder: Path, arguments: Sequence[tuple[str, str]], *, file: Path | None = None
+    ) -> None:
+        """Build the Dockerfile of a folder, or that file with the folder's content.
+
+        Raises CannotBuild with the last lines of what failed.
+        """
         index = self.folder / "pip.conf"
         index.write_text(_index())
         named = (part for name, value in arguments for part in ("--build-arg", f"{name}={value}"))
         mounts = ("-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro", "-v", f"{index}:/etc/pip.conf:ro")
         options = ("--isolation", "chroot", "--layers", "--pull-never", *mounts, *named, "-t", image)
+        options = (*options, *(() if file is None else ("-f", str(file))))
         _run(("buildah", *self._storage, "bud", *options, str(folder)))
 
     def base(self) -> str:

@@ -13,15 +13,17 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from deploy.gateway.rules import BACKENDS
-from deploy.k8s.generated import CLIENT_CAS, service_of
+from deploy.k8s.generated import CLIENT_CAS, LOGS_SERVICE, service_of
 from deploy.local import perspectives, pki, stack
 from deploy.local.ct import logs as transparency_logs
 from deploy.local.ct.logs import LOG_LIST
+from deploy.local.dns.updates import UPDATE_KEY, update_keys
+from deploy.local.dns.zone import ANCHOR, KEY_FILES, SignedZone
 from deploy.local.inside import InsideCA
 from deploy.local.installation import Installation, Ports
 from deploy.postgres.roles import DESK, EXTRA_ROLES, SERVICES
 
-TRANSPARENCY_URL: Final = "http://transparency-logs:8091"
+TRANSPARENCY_URL: Final = f"http://{LOGS_SERVICE}:8091"
 FOLDER: Final = Path(".local") / "dev-cluster"
 Secrets = dict[str, dict[str, bytes]]
 
@@ -32,6 +34,7 @@ def make(installation: Installation, *, now: datetime, hosts: tuple[str, ...] = 
     transparency_logs.create(installation.transparency, TRANSPARENCY_URL, now=now)
     return {
         **_keys(installation.pki, installation.transparency),
+        **_dns(installation.dns),
         **_inside(installation.folder / "inside", now, hosts),
         **_logins(installation),
     }
@@ -56,6 +59,10 @@ def _keys(made: pki.PKI, transparency: Path) -> Secrets:
         "issuance-publication": _all(made.publication),
         "issuance-pin-pepper": {"pin-pepper": made.pepper},
         "issuance-transparency-logs": {LOG_LIST: transparency / LOG_LIST},
+        "transparency-log-keys": {
+            **{file.name: file for file in transparency_logs.key_files(transparency)},
+            "roots.pem": made.server / "root.pem",
+        },
         "mailing-print-key": {"print.key": made.print_process / "print.key"},
         "print-certificate": {"print.pem": made.print_process / "print.pem"},
         "portal-session-keys": {"keys": made.portal_sessions},
@@ -75,6 +82,17 @@ def _keys(made: pki.PKI, transparency: Path) -> Secrets:
     return {name: {key: path.read_bytes() for key, path in keys.items()} for name, keys in files.items()}
 
 
+def _dns(folder: Path) -> Secrets:
+    """Return the keys of the name server's zone and of its updates, and the trust anchor of the resolvers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    SignedZone(folder, {})
+    update_keys(folder)
+    return {
+        "name-server-keys": {name: (folder / name).read_bytes() for name in (*KEY_FILES, UPDATE_KEY)},
+        "name-server-anchor": {ANCHOR: (folder / ANCHOR).read_bytes()},
+    }
+
+
 def _all(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
 
@@ -87,9 +105,12 @@ def _inside(folder: Path, now: datetime, hosts: tuple[str, ...]) -> Secrets:
     for name in (*map(service_of, BACKENDS), *(f"{service}-operate" for service in stack.OPERATED)):
         services.issue((name, *hosts), folder / name)
         found[f"{name}-tls"] = _pair(folder / name)
-    perspectives.write(folder / "perspectives", {place.name: 8443 for place in perspectives.PLACES}, now)
-    found["perspectives-ca"] = {"ca.crt": (folder / "perspectives" / "ca.pem").read_bytes()}
-    found["issuance-perspectives-tls"] = _pair(folder / "perspectives" / "issuance")
+    asked = folder / "perspectives"
+    perspectives.write(asked, {place.name: 8443 for place in perspectives.PLACES}, now)
+    found["perspectives-ca"] = {"ca.crt": (asked / "ca.pem").read_bytes()}
+    found["issuance-ca"] = {"ca.crt": (asked / "clients.pem").read_bytes()}
+    found["issuance-perspectives-tls"] = _pair(asked / "issuance")
+    found |= {f"perspective-{place.name}-tls": _pair(asked / place.name) for place in perspectives.PLACES}
     for client in ("gateway", DESK):
         issuer = InsideCA.make(client, now=now)
         issuer.issue((client,), folder / client)

@@ -21,6 +21,7 @@ from deploy.gateway.rules import (
     SIGN_IN_TLS_1_2_HOST,
     Clients,
 )
+from deploy.local import perspectives
 
 _OVERLAYS: Final = Path(__file__).parent / "overlays"
 _INSIDE: Final = Path("/etc/ecert/inside")
@@ -44,10 +45,15 @@ CLIENT_CAS: Final = {
 }
 
 
+# The logs of a development cluster.
+LOGS_SERVICE: Final = "transparency-logs"
+
+
 def files() -> dict[Path, str]:
     """Return every generated file with its content."""
     return {
         _OVERLAYS / "dev" / "gateway" / "envoy.json": dev_gateway(),
+        _OVERLAYS / "dev" / "perspectives" / perspectives.LIST: dev_perspectives(),
         _OVERLAYS / "production" / "gateway" / "patches.yaml": json.dumps(patches(), indent=1, ensure_ascii=False)
         + "\n",
         _OVERLAYS / "production" / "gateway" / "bootstrap.yaml": json.dumps(bootstrap(), indent=1) + "\n",
@@ -79,6 +85,11 @@ def dev_gateway() -> str:
         network=network,
     )
     return render(gateway) + "\n"
+
+
+def dev_perspectives() -> str:
+    """Return issuance's list of perspectives: the places of one machine, each behind its own Service."""
+    return perspectives.describe({place.name: f"perspective-{place.name}:8443" for place in perspectives.PLACES}) + "\n"
 
 
 def patches() -> dict[str, Any]:

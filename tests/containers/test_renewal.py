@@ -30,7 +30,7 @@ from shared.web.https_client import APIProblem
 from tests.containers.conftest import Built
 from tests.containers.load import ARS, Load
 from tests.containers.pods import SANDBOX, Pods, Running
-from tests.contract.k8s.rendering import Object, labels, name, render
+from tests.contract.k8s.rendering import Object, is_perspective, labels, name, render
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ALONE: Final = Outside(variables={})
@@ -69,7 +69,8 @@ def pods(built: Built) -> Iterator[Pods]:
 
 
 def deployments(pods: Pods) -> list[Object]:
-    return [each for each in pods.rendered.ours() if each["kind"] == "Deployment"]
+    """Return all but the perspectives, which run beside the containers as the name server and the logs do."""
+    return [each for each in pods.rendered.ours() if each["kind"] == "Deployment" and not is_perspective(each)]
 
 
 def test_renewal_of_three_certificates_completes(pods: Pods, capsys: pytest.CaptureFixture[str]) -> None:

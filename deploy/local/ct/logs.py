@@ -55,10 +55,10 @@ def create(folder: Path, url: str, *, now: datetime) -> None:
 
 
 def open_logs(
-    folder: Path, roots: Sequence[x509.Certificate], *, clock: Clock = utc_now
+    folder: Path, roots: Sequence[x509.Certificate], database_file: Path | None = None, *, clock: Clock = utc_now
 ) -> tuple[Database, dict[str, LocalLog]]:
     """Return the database, which the caller closes, and the logs of a folder by name."""
-    database = Database(str(folder / "logs.sqlite"))
+    database = Database(str(database_file or folder / "logs.sqlite"))
     logs = {
         planned.name: LocalLog(
             planned.name,
@@ -100,6 +100,11 @@ def _log_list(folder: Path, url: str, made_at: str) -> Mapping[str, Any]:
         }
         operators[planned.operator]["tiled_logs" if planned.static else "logs"].append(entry)
     return {"version": "1", "log_list_timestamp": made_at, "operators": list(operators.values())}
+
+
+def key_files(folder: Path) -> list[Path]:
+    """Return the files without which the logs would be others: their keys, and when they began."""
+    return [*(_key_file(folder, planned) for planned in LOGS), folder / "began"]
 
 
 def _interval(folder: Path) -> Interval:

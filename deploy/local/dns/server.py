@@ -1,4 +1,4 @@
-"""Sockets of a name server on loopback: UDP and TCP on one port, a thread for each query."""
+"""Sockets of a name server, on loopback unless it is in a pod: UDP and TCP on one port, a thread for each query."""
 
 import socketserver
 import threading
@@ -14,11 +14,11 @@ _MAX_MESSAGES: Final = 100
 class Server:
     """A running name server."""
 
-    def __init__(self, port: int, answer: Answer) -> None:
+    def __init__(self, port: int, answer: Answer, address: str = "127.0.0.1") -> None:
         """Listen on this port; 0 takes a free one."""
-        tcp = _TCPServer(("127.0.0.1", port), _TCPHandler)
+        tcp = _TCPServer((address, port), _TCPHandler)
         self.port: int = tcp.server_address[1]
-        udp = _UDPServer(("127.0.0.1", self.port), _UDPHandler)
+        udp = _UDPServer((address, self.port), _UDPHandler)
         self._servers: tuple[Any, ...] = (tcp, udp)
         for each in (tcp, udp):
             each.answer = answer

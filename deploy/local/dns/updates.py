@@ -20,6 +20,8 @@ from deploy.local.dns.zone import TTL
 from deploy.local.passwords import write_private
 
 _KEY_NAME: Final = dns.name.from_text("local-update.")
+# In the zone's folder.
+UPDATE_KEY: Final = "tsig.key"
 _TIMEOUT: Final = 5.0
 
 
@@ -29,7 +31,7 @@ class UpdateRefused(Exception):
 
 def update_keys(folder: Path) -> dict[Name, dns.tsig.Key]:
     """Return the key of updates by its name, a new one the first time."""
-    file = folder / "tsig.key"
+    file = folder / UPDATE_KEY
     if not file.exists():
         write_private(file, base64.b64encode(secrets.token_bytes(32)))
     return {_KEY_NAME: dns.tsig.Key(_KEY_NAME, file.read_text(), dns.tsig.HMAC_SHA256)}

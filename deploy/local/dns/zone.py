@@ -25,6 +25,8 @@ from deploy.local.passwords import write_private
 TTL: Final = 60
 # Trust anchor of resolvers, as a file: the key-signing key's record.
 ANCHOR: Final = "root.key"
+# Private keys, in the zone's folder: the key-signing key and the zone-signing key.
+KEY_FILES: Final = ("ksk.pem", "zsk.pem")
 _ALGORITHM: Final = "ECDSAP256SHA256"
 _ZONE_KEY: Final = 256
 _KEY_SIGNING_KEY: Final = 257
@@ -55,8 +57,9 @@ class SignedZone:
         self._file = folder / "root.zone"
         self._clock = clock
         self._signed: dict[tuple[Name, RdataType], tuple[float, RRset]] = {}
-        self._key_signing_key = _Key(folder / "ksk.pem", _KEY_SIGNING_KEY)
-        self._zone_key = _Key(folder / "zsk.pem", _ZONE_KEY)
+        key_signing_key, zone_key = (folder / name for name in KEY_FILES)
+        self._key_signing_key = _Key(key_signing_key, _KEY_SIGNING_KEY)
+        self._zone_key = _Key(zone_key, _ZONE_KEY)
         self.anchor = dns.rdataset.from_rdata(TTL, self._key_signing_key.public)
         write_private(folder / ANCHOR, f"{dns.rrset.from_rdata(root, TTL, self._key_signing_key.public)}\n")
         if not self._file.exists():

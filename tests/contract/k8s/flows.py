@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from deploy.local.perspectives import PLACES
 from tests.contract.k8s.reach import Flow, Peer
 
 PROCESSES: Final = {
@@ -22,6 +23,8 @@ PUBLIC: Final = (
 PROBE: Final = "issuance-check-publication"
 WATCH: Final = "issuance-watch-ct"
 JOBS: Final = (PROBE, WATCH)
+# In a development cluster; else each is alone in a cluster of its own.
+PERSPECTIVES: Final = tuple(f"perspective-{place.name}" for place in PLACES)
 WITH_DATABASE: Final = tuple(service for service in PROCESSES if service != "portal")
 INTERNET: Final = Peer(name="internet", namespace=None, address="203.0.113.10")
 HSM: Final = Peer(name="hsm", namespace=None, address="10.1.0.10")
@@ -64,6 +67,12 @@ def _dev() -> Iterator[Flow]:
     yield Flow("mailing-work", "mailbox", 1025)
     yield Flow("topics", "kafka", 9093)
     yield Flow("kafka", "kafka", 9093)
+    for perspective in PERSPECTIVES:
+        yield Flow("prometheus", perspective, 9000)
+        yield Flow("issuance-validate", perspective, 8443)
+        yield Flow(perspective, "name-server", 5300)
+        yield Flow(perspective, "name-server", 5300, "UDP")
+    yield Flow("issuance-work", "transparency-logs", 8091)
 
 
 def _production() -> Iterator[Flow]:
@@ -109,7 +118,8 @@ def everybody(overlay: str) -> list[str]:
     """Return all pods in our namespace; `nobody` has no labels."""
     engines = ["kafka", *(f"{service}-db" for service in WITH_DATABASE), "nobody"]
     if overlay == "dev":
-        return [*pods(), *engines, "gateway", "payment-sandbox", "mailbox", "topics"]
+        outside = ("gateway", "payment-sandbox", "mailbox", "name-server", "transparency-logs")
+        return [*pods(), *engines, *outside, *PERSPECTIVES, "topics"]
     return [*pods(), *JOBS, *engines, "kafka-users", *(f"{service}-db-job" for service in WITH_DATABASE)]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from deploy.kafka.topics import PARTITIONS
 from tests.contract.k8s.reach import selects
-from tests.contract.k8s.rendering import Object, Rendered, container, containers, labels, name, pod
+from tests.contract.k8s.rendering import Object, Rendered, container, containers, labels, long_lived, name, pod
 
 # Its start writes into the image's own folder; only on a laptop.
 WRITES_ITS_ROOT: Final = ("kafka",)
@@ -29,7 +29,7 @@ def is_probed(rendered: Rendered) -> Iterator[str]:
     """Yield what runs for long is asked whether it has started, lives and is ready."""
     for each in rendered.of(*LONG_LIVED):
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            yield from (f"{name(each)}, {one['name']}: no {probe}" for one in containers(each) if probe not in one)
+            yield from (f"{name(each)}, {one['name']}: no {probe}" for one in long_lived(each) if probe not in one)
 
 
 def has_no_privilege(rendered: Rendered) -> Iterator[str]:

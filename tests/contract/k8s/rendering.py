@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+from deploy.images.build import NEIGHBOURS
+
 ROOT: Final = Path(__file__).parents[3]
 K8S: Final = ROOT / "deploy" / "k8s"
 OVERLAYS: Final = ("dev", "production")
@@ -43,9 +45,11 @@ class Rendered:
         return [*self.of("Deployment", "StatefulSet", "Job"), *map(job_of, self.of("CronJob"))]
 
     def ours(self) -> list[Object]:
-        """Return the workloads that run our code."""
+        """Return the workloads that run our code, but for what stands for the world outside."""
         return [
-            each for each in self.workloads() if image(each).rpartition("/ecert/")[1] or image(each)[:6] == "ecert/"
+            each
+            for each in self.workloads()
+            if (image(each).rpartition("/ecert/")[1] or image(each)[:6] == "ecert/") and name(each) not in NEIGHBOURS
         ]
 
     def broken(self) -> "Rendered":
@@ -73,6 +77,20 @@ def container(workload: Object) -> Object:
 def containers(workload: Object) -> list[Object]:
     """Return its container and the sidecars, which Kubernetes lists among those that run first."""
     return [*pod(workload)["containers"], *pod(workload).get("initContainers", ())]
+
+
+def long_lived(workload: Object) -> list[Object]:
+    """Return its containers but for those that end before the others begin."""
+    return [
+        one
+        for one in containers(workload)
+        if one in pod(workload)["containers"] or one.get("restartPolicy") == "Always"
+    ]
+
+
+def is_perspective(workload: Object) -> bool:
+    """Return whether it is a perspective, which is in no table of the services."""
+    return labels(workload).get("app.kubernetes.io/name") == "perspective"
 
 
 def pod(workload: Object) -> Object:

@@ -27,7 +27,18 @@ from services.payment import settings as payment
 from shared.settings import SettingsError, read_desk_jwks_file
 from shared.web.client_certificate import require_gateway_only
 from tests.contract.k8s import flows
-from tests.contract.k8s.rendering import ROOT, Object, Rendered, container, environment, image, name, pod, secrets
+from tests.contract.k8s.rendering import (
+    ROOT,
+    Object,
+    Rendered,
+    container,
+    environment,
+    image,
+    is_perspective,
+    name,
+    pod,
+    secrets,
+)
 
 READERS: Final[Mapping[str, Callable[[], Any]]] = {
     "identity": identity.read_settings,
@@ -51,8 +62,8 @@ HELD: Final = {
 
 
 def of_table(rendered: Rendered) -> list[Object]:
-    """Return our workloads but for the sandbox, which is the provider's."""
-    return [each for each in rendered.ours() if name(each) != "payment-sandbox"]
+    """Return our workloads but for the sandbox, which is the provider's, and perspectives, which have own tests."""
+    return [each for each in rendered.ours() if name(each) != "payment-sandbox" and not is_perspective(each)]
 
 
 def test_processes_are_those_of_one_machine_and_the_migrations(rendered: Rendered, tmp_path: Path) -> None:
@@ -129,7 +140,8 @@ def test_missing_variable_of_a_process_is_found(
 def test_no_process_has_a_variable_that_its_code_does_not_read(rendered: Rendered) -> None:
     for each in rendered.ours():
         service = container(each)["args"][0].split(".")[-2]
-        folders = [ROOT / "shared", ROOT / "portal" if service == "portal" else migrations_of(ROOT, service).parent]
+        outside = service in ("portal", "perspective")  # no service with a database
+        folders = [ROOT / "shared", ROOT / service if outside else migrations_of(ROOT, service).parent]
         if name(each) == "payment-sandbox":
             folders = [ROOT / "devtools/payment_sandbox"]
         code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))

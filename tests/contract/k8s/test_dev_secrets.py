@@ -8,7 +8,7 @@ import pytest
 
 from deploy.k8s import dev_secrets
 from deploy.local.installation import Installation, Ports
-from tests.contract.k8s.rendering import Object, Rendered, container, environment, pod, render, secrets
+from tests.contract.k8s.rendering import Object, Rendered, container, containers, environment, pod, render, secrets
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -38,7 +38,7 @@ def keys(each: Object) -> Iterator[tuple[str, str]]:
     for source in filter(None, sources):
         if not source.get("optional"):
             yield from ((source["secretName"], item["key"]) for item in source.get("items", ()))
-    mounts = {mount["name"]: mount for mount in container(each).get("volumeMounts", ())}
+    mounts = {mount["name"]: mount for one in containers(each) for mount in one.get("volumeMounts", ())}
     for volume in pod(each).get("volumes", ()):
         if "secret" in volume and (part := mounts[volume["name"]].get("subPath")):
             yield volume["secret"]["secretName"], part
@@ -75,6 +75,7 @@ def test_second_run_keeps_keys_and_passwords(installation: Installation, made: d
     fresh = {
         "services-ca",
         "perspectives-ca",
+        "issuance-ca",
         *(name for name in made if name.endswith("-tls") and name != "ecert-gateway-tls"),
     }
     assert {name for name in made if made[name] != again[name]} <= fresh | {"client-crls"}

@@ -11,7 +11,7 @@ from services.payment import provider_adapter as provider
 from shared.lifecycle import STALE_AFTER_SECONDS
 from shared.messaging import consumer, relay
 from shared.web import gunicorn_server
-from tests.contract.k8s.rendering import Object, Rendered, container, name, pod
+from tests.contract.k8s.rendering import Object, Rendered, container, is_perspective, name, pod
 
 # What the roles' statement_timeout lets one statement take, and the pool's wait before it.
 STATEMENT_SECONDS: Final = 15 + 5
@@ -36,12 +36,13 @@ def longest(each: Object) -> float:
     return MAX_ITERATION_SECONDS.get(name(each)) or MAX_ITERATION_SECONDS[name(each).rpartition("-")[2]]
 
 
+def answers_requests(each: Object) -> bool:
+    return name(each).endswith(("-web", "-operate", "-feed")) or is_perspective(each)
+
+
 def loops(rendered: Rendered) -> list[Object]:
-    return [
-        each
-        for each in rendered.ours()
-        if each["kind"] == "Deployment" and not name(each).endswith(("-web", "-operate", "-feed", "sandbox"))
-    ]
+    deployments = (each for each in rendered.ours() if each["kind"] == "Deployment" and "sandbox" not in name(each))
+    return [each for each in deployments if not answers_requests(each)]
 
 
 def test_loop_finishes_its_iteration_before_it_is_killed(rendered: Rendered) -> None:
@@ -60,7 +61,7 @@ def test_long_iteration_does_not_fail_the_liveness_probe(rendered: Rendered) -> 
 
 def test_web_process_serves_until_it_gets_no_traffic_then_finishes_running_requests(rendered: Rendered) -> None:
     for each in rendered.ours():
-        if name(each).endswith(("-web", "-operate", "-feed")):
+        if answers_requests(each):
             pause = container(each)["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert 5 <= pause <= 15
             assert pod(each)["terminationGracePeriodSeconds"] >= pause + gunicorn_server.GRACE_SECONDS + 5
