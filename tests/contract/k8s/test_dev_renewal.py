@@ -119,6 +119,7 @@ def test_perspectives_and_issuance_know_each_other_by_certificate(dev: Rendered,
 
 
 def test_perspective_has_its_settings(dev: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(places(dev)) == 6
     for which, each in places(dev).items():
         found = read(environment(dev, each), monkeypatch)
         assert (found.name, found.environment) == (which, "local")

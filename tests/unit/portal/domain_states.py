@@ -97,6 +97,9 @@ def _parents() -> Iterator[Row]:
         ("not seen", [domain(domain="example.hk", checked_at=_MOMENT, quorum="0", reason="another-value", seen=SEEN)]),
     ):
         yield f"domains, parent {state}", _PAGE, having(names, found) | {asked: answer}, None
+    below = [f"{name}.{_LONG}" for name in ("mail", "www")]
+    asked = ("GET", f"/issuance/v1/domains?server_name=%2A.{_LONG}")
+    yield "domains, parent with a long name", _PAGE, having(below, under(_LONG, *below)) | {asked: []}, None
     named = ["example.hk", *names]
     yield "domains, parent among them", _PAGE, having(named, under("example.hk", *named)), None
 
