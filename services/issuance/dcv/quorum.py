@@ -147,17 +147,19 @@ class PerspectiveSet:
     def corroborated(self, primary: bool, remotes: Mapping[str, bool], at: datetime) -> Quorum:
         """Return whether enough remote perspectives saw the same as the primary one.
 
-        `primary` and `remotes`, by name, say whether each saw what was asked for. A remote perspective without an
-        entry does not corroborate; an entry of a name outside the set counts for nothing.
+        `primary` and `remotes`, by name, say whether each that was asked saw what was asked for. A remote perspective
+        without an entry was not asked, such as one that has joined the set since: it does not corroborate, and the
+        others alone must be as many as are required. An entry of a name outside the set counts for nothing.
         """
-        corroborating = [each for name, each in self.remotes.items() if remotes.get(name) is True]
-        reason = self._missing(primary, corroborating, at)
+        asked = [each for name, each in self.remotes.items() if name in remotes]
+        corroborating = [each for each in asked if remotes[each.name] is True]
+        reason = self._missing(primary, len(asked), corroborating, at)
         return Quorum(corroborated=reason is None, text=f"{len(corroborating)}/{len(self.remotes)}", reason=reason)
 
-    def _missing(self, primary: bool, corroborating: list[Perspective], at: datetime) -> str | None:
+    def _missing(self, primary: bool, asked: int, corroborating: list[Perspective], at: datetime) -> str | None:
         if primary is not True:
             return "primary"
-        if len(self.remotes) < MIN_REMOTES.at(at):
+        if asked < MIN_REMOTES.at(at):
             return "too-few-perspectives"
         if len(self.remotes) - len(corroborating) > (2 if len(self.remotes) >= _MANY_REMOTES else 1):
             return "remotes"
