@@ -43,6 +43,10 @@ drill: $(READY)  ## kill everything in the middle of 50 renewals and count what 
 drill-restore: $(READY)  ## lose each database in turn amid renewals, restore it, recover, and compare; many minutes
 	@$(BIN)/python -m devtools.scenario.restore_drill
 
+DAY ?= 2027-03-15
+rehearse: $(READY)  ## issue with every clock set around the midnight at which rules change: make rehearse DAY=2027-03-15
+	@$(BIN)/python -m devtools.scenario.date_rehearsal $(DAY) $(OPTIONS)
+
 reconcile: $(READY)  ## compare what services, topics, provider and mail server of the running system say of each renewal
 	@$(BIN)/python -m deploy.local.reconcile
 
@@ -70,6 +74,8 @@ test-browser: browsers  ## the portal and the desk in a real Chromium, on the wh
 test-slow: browsers  ## long runs: the whole system killed in the middle of many renewals; other browsers, every page; the images
 	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) prometheus; } \
 	  || { echo "promtool is needed: apt-get install prometheus"; exit 1; }
+	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) gcc libc6-dev; } \
+	  || { echo "A C compiler is needed: apt-get install gcc libc6-dev"; exit 1; }
 	@$(BIN)/python -m pytest -q -m "slow and not nightly"
 
 nightly: $(READY)  ## what takes too long for every change: growth to millions of rows, long drills, mutants
@@ -119,4 +125,4 @@ lock: $(READY)  ## resolve the dependencies again into requirements/*.txt, with 
 	  $(COMPILE) pyproject.toml --extra $$extra --constraints requirements/dev.txt --output-file requirements/$$extra.txt || exit 1; done
 	@$(COMPILE) --group sbom --output-file requirements/sbom.txt
 
-.PHONY: help install run demo drill drill-restore reconcile check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock
+.PHONY: help install run demo drill drill-restore rehearse reconcile check test test-browser browsers screenshots test-slow nightly mutants containers bench docs assets lock

@@ -18,7 +18,11 @@ from deploy.postgres.roles import DESK, SERVICES
 
 _KAFKA_SETTINGS: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE")
 # Inherited variables: enough to run programs; nothing that points to other servers, except a trace collector.
-_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+_INHERITED: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV"),
+    # The clock of a rehearsal (devtools.clock).
+    *("LD_PRELOAD", "SET_CLOCK_FILE"),
+)
 OPERATED: Final = tuple(SERVICES)
 # identity consumes no events, so it holds none.
 CONSUMING: Final = tuple(service for service in SERVICES if service != "identity")

@@ -43,6 +43,7 @@ _TOOLS: Final = (
     "devtools.scenario",
     "devtools.scenario.crash_drill",
     "devtools.scenario.restore_drill",
+    "devtools.scenario.date_rehearsal",
     "deploy.k8s.one_off",
     "deploy.k8s.dev_secrets",
     "benchmarks",
