@@ -68,7 +68,7 @@ def pkilint_findings(certificate: bytes) -> tuple[Finding, ...]:
 
     Raises ValueError if it is neither.
     """
-    return stopping(_linter(is_precertificate(certificate))(certificate))
+    return stopping(_linter(precertificate=is_precertificate(certificate))(certificate))
 
 
 def is_precertificate(certificate: bytes) -> bool:
@@ -168,7 +168,7 @@ def _has_its_common_names_in_san(signed: x509.Certificate) -> bool:
 
 
 @cache
-def _linter(precertificate: bool) -> Callable[[bytes], Any]:
+def _linter(*, precertificate: bool) -> Callable[[bytes], Any]:
     """Return pkilint's checks for an organisation-validated leaf; loading takes most of a second, so once per process.
 
     Loaded here, not with the module: only the process that issues needs pkilint's memory.

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
 
 from asn1crypto import algos, core, keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from services.issuance import der
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ca.validity_policy import Validity
 from services.issuance.domain import Organisation
@@ -19,6 +22,9 @@ ORGANISATION_VALIDATED: Final = "2.23.140.1.2.2"
 _MAX_SERIAL: Final = 2**159
 _PREFIX_BITS: Final = 16
 _RANDOM_BYTES: Final = 16
+_OCTET_STRING, _SEQUENCE, _EXTENSIONS = 0x04, 0x30, 0xA3
+_VERSION_3: Final = bytes.fromhex("a003020102")
+_TRUE: Final = bytes.fromhex("0101ff")
 
 Random = Callable[[int], bytes]
 
@@ -60,19 +66,17 @@ def leaf_tbs(leaf: Leaf, ca: IssuingCA, addresses: Addresses, algorithm: bytes) 
     """Return the to-be-signed bytes. `algorithm` is the signer's AlgorithmIdentifier. Raises SubjectRefused."""
     if not 0 < leaf.serial < _MAX_SERIAL:
         raise ValueError("serial number out of range")
-    tbs = asn1_x509.TbsCertificate(
-        {
-            "version": "v3",
-            "serial_number": leaf.serial,
-            "signature": algos.SignedDigestAlgorithm.load(algorithm),
-            "issuer": asn1_x509.Name.load(ca.subject),
-            "validity": {"not_before": _time(leaf.validity.not_before), "not_after": _time(leaf.validity.not_after)},
-            "subject": _subject(leaf.organisation),
-            "subject_public_key_info": keys.PublicKeyInfo.load(leaf.spki),
-            "extensions": _extensions(leaf, ca, addresses),
-        }
+    fields = (
+        _VERSION_3,
+        core.Integer(leaf.serial).dump(),
+        algorithm,
+        ca.subject,
+        der.element(_SEQUENCE, _time(leaf.validity.not_before) + _time(leaf.validity.not_after)),
+        _subject(leaf.organisation).dump(),
+        leaf.spki,
+        der.element(_EXTENSIONS, der.element(_SEQUENCE, _extensions(leaf, ca, addresses))),
     )
-    return bytes(tbs.dump())
+    return der.element(_SEQUENCE, b"".join(fields))
 
 
 def assemble(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
@@ -98,9 +102,9 @@ def tbs_of(certificate: bytes) -> bytes:
     return bytes(asn1_x509.Certificate.load(certificate, strict=True)["tbs_certificate"].dump())
 
 
-def _time(moment: Any) -> asn1_x509.Time:
+def _time(moment: datetime) -> bytes:
     # RFC 5280 requires UTCTime until 2049; no certificate lives that long.
-    return asn1_x509.Time(name="utc_time", value=moment)
+    return bytes(core.UTCTime(moment).dump())
 
 
 def _subject(organisation: Organisation) -> asn1_x509.Name:
@@ -127,28 +131,35 @@ def check_organisation(organisation: Organisation) -> None:
         raise SubjectRefused(str(refused)) from refused
 
 
-def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> list[asn1_x509.Extension]:
+def _extensions(leaf: Leaf, ca: IssuingCA, addresses: Addresses) -> bytes:
+    """Return the extensions, encoded one after the other."""
+    names = x509.SubjectAlternativeName([x509.DNSName(name) for name in leaf.names])
+    return (
+        _fixed_extensions(ca.key_identifier, addresses)
+        + _extension(_key_usage(leaf.spki), critical=True)
+        + _extension(names, critical=False)
+    )
+
+
+@lru_cache(maxsize=8)
+def _fixed_extensions(key_identifier: bytes, addresses: Addresses) -> bytes:
+    """Return the extensions that are the same in every certificate of a CA."""
     policies = [ORGANISATION_VALIDATED] + ([addresses.own_policy_oid] if addresses.own_policy_oid else [])
     values: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.AuthorityKeyIdentifier(ca.key_identifier, None, None), False),
+        (x509.AuthorityKeyIdentifier(key_identifier, None, None), False),
         (x509.AuthorityInformationAccess([_ca_issuers(addresses)]), False),
         (x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier(p), None) for p in policies]), False),
         (x509.CRLDistributionPoints([_distribution_point(addresses)]), False),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_key_usage(leaf.spki), True),
-        (x509.SubjectAlternativeName([x509.DNSName(name) for name in leaf.names]), False),
     ]
-    return [
-        asn1_x509.Extension(
-            {
-                "extn_id": value.oid.dotted_string,
-                "critical": critical,
-                "extn_value": core.ParsableOctetString(value.public_bytes()),
-            }
-        )
-        for value, critical in values
-    ]
+    return b"".join(_extension(value, critical=critical) for value, critical in values)
+
+
+def _extension(value: x509.ExtensionType, *, critical: bool) -> bytes:
+    oid = core.ObjectIdentifier(value.oid.dotted_string).dump()
+    content = oid + (_TRUE if critical else b"") + der.element(_OCTET_STRING, value.public_bytes())
+    return der.element(_SEQUENCE, content)
 
 
 def _key_usage(spki: bytes) -> x509.KeyUsage:

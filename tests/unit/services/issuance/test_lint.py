@@ -10,6 +10,7 @@ from asn1crypto import x509 as asn1_x509
 from services.issuance.ca import lint
 from services.issuance.ca.profiles import assemble, leaf_tbs
 from services.issuance.ca.validity_policy import Validity
+from services.issuance.ct.tbs import precertificate
 from tests.unit.services.issuance.pki import ADDRESSES, ORGANISATION, issuing_ca, leaf
 
 Change = Callable[[asn1_x509.TbsCertificate], None]
@@ -133,3 +134,12 @@ def test_other_usage_than_a_servers_is_found_before_and_after_browsers_forbid_it
     lives = Validity(not_before=begins, not_after=begins + days(90))
     assert "issuance.extended_key_usage" in codes(usages(*kinds), lives)
     assert "issuance.extended_key_usage" not in codes(usages("server_auth"), lives)
+
+
+def test_warm_up_builds_the_linter_of_precertificates() -> None:
+    lint.warm_up()
+    built = lint._linter.cache_info().misses
+    ca, signer = issuing_ca()
+    made = precertificate(leaf_tbs(leaf(), ca, ADDRESSES, signer.algorithm))
+    assert lint.pkilint_findings(assemble(made, signer.algorithm, signer.sign(made))) == ()
+    assert lint._linter.cache_info().misses == built

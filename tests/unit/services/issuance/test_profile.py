@@ -117,6 +117,16 @@ def test_signing_stored_bytes_again_repeats_the_certificate_byte_for_byte(kind: 
     assert tbs_of(first) == tbs
 
 
+@pytest.mark.parametrize("serial", [1, 127, 128, 255, 2**158, 2**159 - 1])
+@pytest.mark.parametrize("kind", ["rsa", "ec"])
+def test_bytes_are_what_another_encoder_makes_of_their_content(kind: str, serial: int) -> None:
+    spki = csr.read_der(csr_der(ec_key() if kind == "ec" else rsa_key())).spki
+    tbs = tbs_for(replace(leaf(names=("*.example.hk", "example.hk"), spki=spki), serial=serial), kind)
+    parsed = asn1_x509.TbsCertificate.load(tbs, strict=True)
+    assert parsed["serial_number"].native == serial
+    assert parsed.dump(force=True) == tbs
+
+
 def test_serial_has_the_sites_prefix_and_128_random_bits() -> None:
     serial = new_serial(0x7FFF, lambda count: b"\xff" * count)
     assert serial >> 128 == 0x7FFF
