@@ -77,11 +77,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["Postgres"]:
-    """A real PostgreSQL cluster with every service's roles, without databases."""
+    """A real PostgreSQL cluster with every service's roles, without databases.
+
+    At the end, all that issuance has made in any of them is verified, as relying parties do it.
+    """
     from tests.support.engines import running_postgres
 
     with running_postgres() as cluster:
         yield cluster
+    assert not (found := cluster.issued.faults()), "\n".join(found)
 
 
 @pytest.fixture(scope="session")

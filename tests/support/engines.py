@@ -21,6 +21,7 @@ from deploy.postgres.roles import ROLES, migrations_folder
 from shared.events.base import Topic
 from shared.runtime.migrate import load, migrate
 from tests.support.databases import AsNew
+from tests.support.issued import Issued
 
 __all__ = [
     "Database",
@@ -65,6 +66,7 @@ class Postgres:
     cluster: local_postgres.Cluster
     passwords: Mapping[str, str]
     templates: dict[str, AsNew] = field(default_factory=dict)
+    issued: Issued = field(default_factory=Issued)
     _used: dict[str, list[str]] = field(default_factory=dict)
 
     def url(self, database: str, role: str) -> str:

@@ -21,10 +21,11 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Reads certificates and CRLs as Java does, and prints what is wrong with any of them: Reader FOLDER SECONDS.
+ * Reads certificates and CRLs as Java does, and prints what is wrong with any of them: Reader FOLDER [SECONDS].
  *
  * <p>The folder has files in DER: root, issuer, root.crl, crls/N in the order of their numbers, certificates/good/N,
- * certificates/revoked/N and precertificates/N; the moment of the check is in seconds since 1970.
+ * certificates/revoked/N and precertificates/N; the moment of the check is in seconds since 1970. Without a moment, each
+ * certificate is judged at its beginning, and the CRLs are of several databases.
  */
 public class Reader {
     private static final String SCT_LIST = "1.3.6.1.4.1.11129.2.4.2";
@@ -52,13 +53,14 @@ public class Reader {
         }
         parameters = new PKIXParameters(Set.of(new TrustAnchor(root, null)));
         parameters.addCertStore(CertStore.getInstance("Collection", new CollectionCertStoreParameters(lists)));
-        parameters.setRevocationEnabled(true);
+        parameters.setRevocationEnabled(moment != null);
         parameters.setDate(moment);
     }
 
     public static void main(String[] arguments) throws Exception {
         Path folder = Path.of(arguments[0]);
-        Reader reader = new Reader(folder, Date.from(Instant.ofEpochSecond(Long.parseLong(arguments[1]))));
+        Date moment = arguments.length == 1 ? null : Date.from(Instant.ofEpochSecond(Long.parseLong(arguments[1])));
+        Reader reader = new Reader(folder, moment);
         each(folder.resolve("crls"), reader::checkCrl);
         each(folder.resolve("certificates/good"), der -> reader.checkCertificate(der, false));
         each(folder.resolve("certificates/revoked"), der -> reader.checkCertificate(der, true));
@@ -76,6 +78,9 @@ public class Reader {
         X509Certificate leaf = certificate(der);
         require(leaf.getExtensionValue(SCT_LIST) != null && leaf.getExtensionValue(POISON) == null, "SCT list");
         require(leaf.getSubjectAlternativeNames() != null, "names");
+        if (!parameters.isRevocationEnabled()) {
+            parameters.setDate(leaf.getNotBefore());
+        }
         try {
             CertPathValidator.getInstance("PKIX").validate(X509.generateCertPath(List.of(leaf, issuer)), parameters);
             require(!revoked, "valid, although revoked");

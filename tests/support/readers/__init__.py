@@ -60,15 +60,19 @@ def _compiles_java() -> bool:
     return listed.returncode == 0 and "jdk.compiler" in listed.stdout
 
 
-def faults(made: Made, moment: datetime) -> list[str]:
-    """Return what the readers that are present find wrong at this moment."""
+def faults(made: Made, moment: datetime | None) -> list[str]:
+    """Return what the readers that are present find wrong at this moment.
+
+    Without a moment, each certificate is judged at its beginning, and not whether it is revoked.
+    """
+    # The next second: to Java an entry counts only after its date.
+    seconds = [] if moment is None else [str(int(moment.timestamp()) + 1)]
     with tempfile.TemporaryDirectory(prefix="readers-") as name:
         made.write(Path(name))
         found: list[str] = []
         for command in present().values():
             done = subprocess.run(
-                # The next second: to Java an entry counts only after its date.
-                [*command, name, str(int(moment.timestamp()) + 1)],
+                [*command, name, *seconds],
                 env={**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local"},
                 capture_output=True,
                 text=True,

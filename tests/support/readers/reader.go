@@ -1,7 +1,8 @@
 // Reader reads certificates and CRLs as crypto/x509 does, and prints what is wrong with any of them.
 //
-// Usage: reader FOLDER SECONDS. The folder has files in DER: root, issuer, crls/N in the order of their numbers,
+// Usage: reader FOLDER [SECONDS]. The folder has files in DER: root, issuer, crls/N in the order of their numbers,
 // certificates/good/N, certificates/revoked/N and precertificates/N; the moment of the check is in seconds since 1970.
+// Without a moment, each certificate is judged at its beginning, and the CRLs are of several databases.
 package main
 
 import (
@@ -25,15 +26,17 @@ var (
 
 func main() {
 	folder := os.Args[1]
-	seconds, err := strconv.ParseInt(os.Args[2], 10, 64)
-	must(err)
 	roots, issuers := x509.NewCertPool(), x509.NewCertPool()
 	root, issuer := authority(folder, "root"), authority(folder, "issuer")
 	roots.AddCert(root)
 	issuers.AddCert(issuer)
 	options := x509.VerifyOptions{
-		Roots: roots, Intermediates: issuers, CurrentTime: time.Unix(seconds, 0),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Roots: roots, Intermediates: issuers, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if len(os.Args) > 2 {
+		seconds, err := strconv.ParseInt(os.Args[2], 10, 64)
+		must(err)
+		options.CurrentTime = time.Unix(seconds, 0)
 	}
 	listed := crls(filepath.Join(folder, "crls"), issuer)
 	for _, kind := range []string{"good", "revoked"} {
@@ -63,7 +66,7 @@ func crls(folder string, issuer *x509.Certificate) map[string]bool {
 		if err != nil {
 			return err
 		}
-		if last != nil && parsed.Number.Cmp(last) <= 0 {
+		if len(os.Args) > 2 && last != nil && parsed.Number.Cmp(last) <= 0 {
 			return fmt.Errorf("number %v after %v", parsed.Number, last)
 		}
 		last, listed = parsed.Number, map[string]bool{}
@@ -83,13 +86,17 @@ func certificate(der []byte, options x509.VerifyOptions, revoked bool, listed ma
 	if len(parsed.DNSNames) == 0 {
 		return fmt.Errorf("no DNS name")
 	}
+	isJudgedAlone := options.CurrentTime.IsZero()
+	if isJudgedAlone {
+		options.CurrentTime = parsed.NotBefore
+	}
 	for _, name := range parsed.DNSNames {
 		options.DNSName = strings.Replace(name, "*", "any", 1)
 		if _, err := parsed.Verify(options); err != nil {
 			return err
 		}
 	}
-	if listed[parsed.SerialNumber.String()] != revoked {
+	if !isJudgedAlone && listed[parsed.SerialNumber.String()] != revoked {
 		return fmt.Errorf("on the last CRL: %v", !revoked)
 	}
 	return nil

@@ -11,15 +11,17 @@ from shared import db
 from shared.db import Pool
 from tests.integration.services.issuance.world import World
 from tests.integration.services.issuance.zone import SET_JSON
-from tests.support.engines import Database
+from tests.support.engines import Database, Postgres
 from tests.support.transparency import running_logs
 from tests.unit.services.issuance.csr.csrs import private_pem, rsa_key
 
 
 @pytest.fixture
-def issuance(database: Callable[[str], Database]) -> Database:
-    """A fresh database of issuance."""
-    return database("issuance")
+def issuance(database: Callable[[str], Database], postgres: Postgres) -> Iterator[Database]:
+    """A fresh database of issuance; what was issued in it is verified at the end of the run."""
+    made = database("issuance")
+    yield made
+    postgres.issued.keep(made.superuser_url)
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
-"""Readers of other platforms: what they say of certificates and CRLs that are sound, and of broken ones."""
+"""Verification of what tests issue, by other platforms' readers too: of what is sound, and of what is broken."""
 
 from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from services.issuance.ca import profiles
 from services.issuance.ca.crl import RevocationReason
+from services.issuance.ct.tbs import without_poison
 from tests.integration.services.issuance.test_crls import publish, revoke
 from tests.integration.services.issuance.world import World
 from tests.support import readers
+from tests.support.engines import Database
+from tests.support.issued import Issued, Kept
 from tests.support.readers import Made
 from tests.unit.services.issuance.pki import root_crl
 
@@ -59,6 +63,29 @@ def test_readers_find_each_broken_certificate_and_crl(world: World, made: Made) 
             "precertificates/2",
             "crls/1",
         }, reader
+
+
+def test_fault_of_a_certificate_in_a_database_is_found(world: World, made: Made) -> None:
+    kept = Kept(certificates=[*made.good, *made.revoked], precertificates=made.precertificates, crls=made.crls)
+    assert Issued([kept]).faults() == []
+    # The first CRL does not list the revoked one.
+    assert Issued([replace(kept, crls=made.crls[:1])]).faults() == []
+    tbs = without_poison(profiles.tbs_of(made.precertificates[0]))
+    without_scts = profiles.assemble(tbs, world.issuer.signer.algorithm, world.issuer.signer.sign(tbs))
+    found = Issued([replace(kept, certificates=[without_scts])]).faults()
+    assert "no_scts" in found
+    assert {fault.split(":")[0] for fault in found} >= {*readers.present()}
+    (fault,) = Issued([replace(kept, certificates=[_other_signature(made.good[0])])]).faults()
+    assert fault.startswith("of no CA of these tests")
+
+
+def test_database_is_kept_with_all_that_was_made_in_it(world: World, made: Made, issuance: Database) -> None:
+    kept = Issued()
+    kept.keep(issuance.superuser_url)
+    (own,) = kept.databases
+    assert {*own.certificates} == {*made.good, *made.revoked}
+    assert {*own.precertificates} == {*made.precertificates}
+    assert own.crls == made.crls
 
 
 def _other_signature(der: bytes) -> bytes:

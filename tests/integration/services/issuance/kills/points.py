@@ -112,19 +112,20 @@ ISSUING: Final = _points(
     ("certificate written", "certificate_issuance:settle", RETURNED),
     ("certificate stored, event unsent", "certificate_issuance:settle", COMMITTED),
 )
+# The first CRL, from its number on; then a revocation, and a CRL with it.
+PUBLISHING: Final = _points(
+    "work",
+    ("CRL number taken", "certificate_store:add_crl", RETURNED),
+    ("CRL signed", _KEY_USED, RETURNED),
+    ("CRL written", "certificate_store:save_crl", RETURNED),
+    ("CRL stored", "certificate_store:save_crl", COMMITTED),
+)
 REVOKING: Final = _points(
     "revoke",
     ("revocation written", "revocation:revoke_one", RETURNED),
     ("revocation stored, no CRL", "revocation:revoke_one", COMMITTED),
 )
-PUBLISHING: Final = _points(
-    "work",
-    ("CRL number taken", "certificate_store:add_crl", RETURNED),
-    ("CRL's bytes stored", "certificate_store:add_crl", COMMITTED),
-    ("CRL signed", _KEY_USED, RETURNED),
-    ("CRL written", "certificate_store:save_crl", RETURNED),
-    ("CRL stored", "certificate_store:save_crl", COMMITTED),
-)
+LISTING: Final = _points("work", ("bytes of a CRL with a revocation stored", "certificate_store:add_crl", COMMITTED))
 _RELAY: Final = "shared.messaging.relay"
 RELAYING: Final = _points(
     "relay",
@@ -135,4 +136,4 @@ RELAYING: Final = _points(
     ("events marked as sent", f"{_RELAY}:_Batch.finish", COMMITTED),
 )
 OF_ORDERS: Final = (*INTAKE, *WAITING, *DOMAINS, *ISSUING)
-POINTS: Final = (*OF_ORDERS, *REVOKING, *PUBLISHING, *RELAYING)
+POINTS: Final = (*OF_ORDERS, *PUBLISHING, *REVOKING, *LISTING, *RELAYING)
