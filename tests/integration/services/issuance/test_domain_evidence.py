@@ -207,7 +207,8 @@ def test_file_proves_neither_wildcards_nor_subdomains(world: World) -> None:
     assert [each.kind for each in obstacles(world, subdomain)[-1]] == ["validation"]
     look_again(world)
     put(world, domain="example.hk")  # the next value: the file has used up the first
-    look_again(world)
+    for _ in range(2):  # one turn examines either order first
+        look_again(world)
     assert is_issued(world, wildcard)
     assert is_issued(world, subdomain)
 
