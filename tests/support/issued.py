@@ -108,29 +108,33 @@ class _Issuer:
         with tempfile.TemporaryDirectory(prefix="issued-") as name:
             (folder := Path(name)).joinpath("root.pem").write_bytes(self.root.public_bytes(Encoding.PEM))
             (folder / "issuer.pem").write_bytes(self.certificate.public_bytes(Encoding.PEM))
-            # Those without a CRL are one run.
-            alone = Kept(certificates=[der for each in kept if not each.crls for der in each.certificates])
-            for each in (alone, *(each for each in kept if each.crls)):
-                found += self._openssl(each, folder) if each.certificates else []
+            # What has no CRL in its database is one run.
+            alone = [der for each in kept if not each.crls for der in each.certificates]
+            found += self._openssl(alone, None, folder)
+            found += self._openssl(made.precertificates, None, folder, "-ignore_critical")  # the poison
+            for each in kept:
+                found += self._openssl(each.certificates, each.crls[-1], folder) if each.crls else []
         return found
 
-    def _openssl(self, kept: Kept, folder: Path) -> list[str]:
-        """Return differences from: each certificate is valid, or revoked and nothing else if it is on the last CRL.
+    def _openssl(self, ders: Sequence[bytes], crl: bytes | None, folder: Path, *more: str) -> list[str]:
+        """Return differences from: each certificate is valid, or revoked and nothing else if it is on the CRL.
 
         Tests set their clocks, so that the present moment says nothing.
         """
-        options = ["-x509_strict", "-purpose", "sslserver", "-no_check_time"]
+        options = ["-x509_strict", "-purpose", "sslserver", "-no_check_time", *more]
         listed = set()
-        if kept.crls:
-            crls = [x509.load_der_x509_crl(der) for der in (self.root_crl, kept.crls[-1])]
+        if crl is not None:
+            crls = [x509.load_der_x509_crl(der) for der in (self.root_crl, crl)]
             (folder / "crls.pem").write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in crls))
             options += ["-crl_check_all", "-CRLfile", str(folder / "crls.pem")]
             listed = {entry.serial_number for entry in crls[-1]}
         files: dict[str, bool] = {}
-        for number, der in enumerate(kept.certificates):
+        for number, der in enumerate(ders):
             leaf = x509.load_der_x509_certificate(der)
             (file := folder / f"{number}.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
             files[str(file)] = leaf.serial_number in listed
+        if not files:
+            return []
         anchors = ["-CAfile", str(folder / "root.pem"), "-untrusted", str(folder / "issuer.pem")]
         done = subprocess.run(
             ["openssl", "verify", *options, *anchors, *files], capture_output=True, text=True, check=False

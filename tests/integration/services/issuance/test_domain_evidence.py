@@ -44,9 +44,10 @@ def is_issued(world: World, renewal: Renewal) -> bool:
 
 
 def look_again(world: World) -> None:
-    """Let the time pass after which a waiting order is examined again."""
+    """Let the time pass after which waiting orders are examined again, in any order."""
     world.now += timedelta(minutes=2)
-    world.issue()
+    while world.issue():
+        pass
 
 
 def put(world: World, *, kind: Kind = Kind.TXT, domain: str = WWW, value: str | None = None) -> None:
