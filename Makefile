@@ -59,10 +59,10 @@ check: $(READY)  ## formatting, lint, types, language, import contracts
 	  $(BIN)/lint-imports --no-logo
 
 test: $(READY) $(SCHEMAS)  ## every test but slow, nightly, browser and container ones
-	@(PATH="$$PATH:/usr/sbin"; for each in certtool curl softhsm2-util unbound knotd kzonesign; do \
+	@(PATH="$$PATH:/usr/sbin"; for each in cc certtool curl softhsm2-util unbound knotd kzonesign; do \
 	    command -v $$each >/dev/null || exit 1; done) \
-	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl gnutls-bin softhsm2 unbound knot knot-dnssecutils; } \
-	  || echo "certtool, curl, softhsm2, unbound or knot is missing: tests that need one are left out"
+	  || { [ "$$(id -u)" = 0 ] && $(APT_INSTALL) curl gcc gnutls-bin libc6-dev softhsm2 unbound knot knot-dnssecutils; } \
+	  || echo "cc, certtool, curl, softhsm2, unbound or knot is missing: tests that need one are left out"
 	@# Two workers keep two cores busy: much of a test's time is waiting for an engine.
 	@started=$$SECONDS; $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder \
 	  -m "not slow and not nightly" $(addprefix --ignore tests/,browser containers); \

@@ -50,18 +50,26 @@ class Outcome:
     """Outcome of a CSR that was submitted so many seconds from the beginning of the day.
 
     `obstacles`, "kind: reason", made it wait in that second, if it did. `certificate` is the one that it got, then or
-    at the end; `domain` says by which checks.
+    at the end; `domain` says by which checks. A refused order has a `refusal` instead.
     """
 
     moment: int
     is_early: bool
     obstacles: list[str] = field(default_factory=list)
+    refusal: str | None = None
     certificate: dict[str, Any] = field(default_factory=dict)
     domain: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there is a certificate that verifies, and that no linter objects to."""
+        return self.refusal is None and self.certificate["openssl"] == "OK" and not self.certificate["findings"]
 
     def __str__(self) -> str:
         name = f"{self.moment:+d} s, {'first' if self.is_early else 'second'} order"
         held = f"waited ({', '.join(self.obstacles)}), then " if self.obstacles else ""
+        if self.refusal is not None:
+            return f"{name}: REFUSED ({self.refusal})"
         got, domain = self.certificate, self.domain
         scts = ", ".join(f"{each['log']} ({each['operator']})" for each in got["scts"])
         return (
@@ -149,19 +157,18 @@ class DateRehearsal:
         bring_up.wait_until_ready(mine, supervisor)
 
     def _take(self, order: Order, outcome: Outcome, journey: Journey) -> None:
-        """Wait until the order has its certificate, or waits for something."""
+        """Wait until the order has its certificate, waits for something, or is refused."""
         self.outcomes.append((order, outcome))
-        outcome.obstacles = wait_for(
-            f"certificate or obstacle of {order.reference}", lambda: self._seen(order, journey)
-        )
-        if not outcome.obstacles:
+        wait_for(f"an outcome of {order.reference}", lambda: self._see(order, outcome, journey))
+        if not outcome.obstacles and outcome.refusal is None:
             self._note(order, outcome, journey)
 
-    def _seen(self, order: Order, journey: Journey) -> list[str] | None:
+    def _see(self, order: Order, outcome: Outcome, journey: Journey) -> bool | None:
         found = journey.ar.get(f"/issuance/v1/renewals/{order.renewal_id}/orders").json()
         state = next(each for each in found if each["item_id"] == order.item_id)
-        obstacles = [f"{each['kind']}: {each['reason']}" for each in state["obstacles"]]
-        return obstacles if obstacles or state["certificate"] is not None else None
+        outcome.obstacles = [f"{each['kind']}: {each['reason']}" for each in state["obstacles"]]
+        outcome.refusal = state["refusal"]
+        return bool(outcome.obstacles or outcome.refusal or state["certificate"]) or None
 
     def _end(self, journey: Journey) -> None:
         """Prove the domains of all orders that wait, and complete the renewal."""
@@ -175,8 +182,9 @@ class DateRehearsal:
                 journey.ar.post(f"/issuance/v1/domains/{name}/checks")
         for order, outcome in waiting:
             self._note(order, outcome, journey)
-        journey.wait_for_the_end()
-        journey.accept()
+        if all(outcome.refusal is None for _, outcome in self.outcomes):
+            journey.wait_for_the_end()
+            journey.accept()
         journey.ar.close()
 
     def _note(self, order: Order, outcome: Outcome, journey: Journey) -> None:
@@ -242,7 +250,7 @@ def _rehearse(options: argparse.Namespace, clock: Clock) -> int:
     print(f"\nCertificates of {options.day}:")
     for each in outcomes:
         print(f"  {each}")
-    return int(any(each.certificate["openssl"] != "OK" or each.certificate["findings"] for each in outcomes))
+    return int(not all(each.is_good for each in outcomes))
 
 
 def _begin(arguments: Sequence[str]) -> int:
@@ -262,7 +270,7 @@ def _begin(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the rehearsal of a day. Returns 1 if a certificate does not verify, or a linter finds something."""
+    """Run the rehearsal of a day. Returns 1 if an order is refused, or a certificate is faulty."""
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("day", type=date.fromisoformat, help="the day on which rules change, YYYY-MM-DD")
     parser.add_argument(
