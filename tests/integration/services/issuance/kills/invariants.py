@@ -12,9 +12,11 @@ from deploy.local import kafka as local_kafka
 from services.issuance.ca import profiles
 from services.issuance.ct.entries import decode_tile
 from shared.events.base import Topic
+from tests.integration.services.issuance.kills.points import BLOCKED
 from tests.integration.services.issuance.kills.scene import Scene
 from tests.support.engines import Kafka
 
+_BLOCKED = {point.name for point in BLOCKED}
 _PER_ORDER = ("csr-received", "intent-made", "precertificate-signed", "certificate-issued", "certificate-revoked")
 # Kind and number of what was signed, and its bytes.
 Signed = tuple[tuple[str, int], bytes]
@@ -23,13 +25,31 @@ Signed = tuple[tuple[str, int], bytes]
 def broken(scene: Scene, kafka: Kafka) -> list[str]:
     """Return what does not hold; each line names the point of its order, if it is of one."""
     signed = _signed(scene)
-    found = [*_of_orders(scene), *_of_signatures(scene, signed), *_of_logs(scene), *_of_crls(scene, signed)]
+    found = [
+        *_of_orders(scene),
+        *_of_blocked(scene),
+        *_of_signatures(scene, signed),
+        *_of_logs(scene),
+        *_of_crls(scene, signed),
+    ]
     return [*found, *_of_events(scene, _relayed(kafka))]
 
 
+def _of_blocked(scene: Scene) -> Iterator[str]:
+    """Yield orders whose key was blocked, and that are not refused without a certificate."""
+    query = """SELECT o.state, i.state, c.serial FROM orders AS o JOIN intents AS i USING (item_id)
+               LEFT JOIN certificates AS c USING (item_id) WHERE item_id = %s"""
+    for name in _BLOCKED:
+        found = scene.world.rows(query, scene.renewals[name].items[0].item_id)
+        if found != [("refused", "tombstone", None)]:
+            yield f"{name}: {found}"
+
+
 def _of_orders(scene: Scene) -> Iterator[str]:
-    """Yield orders without exactly one certificate, one spent PIN and one record of each step."""
+    """Yield other orders without exactly one certificate, one spent PIN and one record of each step."""
     for name, renewal in scene.renewals.items():
+        if name in _BLOCKED:
+            continue
         (item,) = renewal.items
         certificates = scene.world.rows("SELECT serial FROM certificates WHERE item_id = %s", item.item_id)
         intents = scene.world.rows("SELECT serial FROM intents WHERE item_id = %s AND state = 'signed'", item.item_id)
@@ -45,13 +65,19 @@ def _of_orders(scene: Scene) -> Iterator[str]:
 
 
 def _of_signatures(scene: Scene, signed: Sequence[Signed]) -> Iterator[str]:
-    """Yield signatures of the key that the database does not have, or that share kind and number with another."""
-    stored = "SELECT precertificate FROM intents UNION SELECT der FROM certificates UNION SELECT der FROM crls"
+    """Yield signatures of the key that the database does not have, or that share kind and number with another.
+
+    Of an ended intent the signature may be lost, if its bytes are known.
+    """
+    stored = """SELECT precertificate FROM intents WHERE precertificate IS NOT NULL
+                UNION SELECT der FROM certificates UNION SELECT der FROM crls"""
     known = {bytes(der) for (der,) in scene.world.rows(stored)}
+    ended = "SELECT unnest(ARRAY[tbs, certificate_tbs]) FROM intents WHERE state = 'tombstone'"
+    lost = {bytes(tbs) for (tbs,) in scene.world.rows(ended) if tbs is not None}
     kinds: dict[tuple[str, int], set[bytes]] = defaultdict(set)
     for kind, der in signed:
         kinds[kind].add(der)
-        if der not in known:
+        if der not in known and profiles.tbs_of(der) not in lost:
             yield f"signed and unknown: {kind}"
     yield from (f"signed {len(ders)} times: {kind}" for kind, ders in kinds.items() if len(ders) > 1)
     if Counter(kind for kind, _ in kinds)["precertificate"] != len(scene.renewals):
@@ -78,7 +104,8 @@ def _kind(der: bytes) -> tuple[str, int]:
 
 def _of_logs(scene: Scene) -> Iterator[str]:
     """Yield differences between the logs and the stored precertificates, and what `watch-ct` finds."""
-    stored = {bytes(der) for (der,) in scene.world.rows("SELECT precertificate FROM intents")}
+    query = "SELECT precertificate FROM intents WHERE precertificate IS NOT NULL"
+    stored = {bytes(der) for (der,) in scene.world.rows(query)}
     entries = [each.tile_entry for log in scene.world.transparency.logs.values() for each in log.entries(0, 2**30)]
     logged = {entry.der for entry in decode_tile(b"".join(entries))}
     if logged != stored:
@@ -116,7 +143,8 @@ def _of_events(scene: Scene, relayed: Sequence[dict[str, str]]) -> Iterator[str]
         if found != [(sequence, str(id_), type_) for sequence, id_, type_ in rows]:
             yield f"{name}: relayed {found}, outbox {rows}"
         types = Counter(type_.split(".")[-2] for _, _, type_ in found)
-        if types != Counter(["order-opened", "csr-received", "certificate-issued", "certificate-revoked"]):
+        outcome = ["issuance-refused"] if name in _BLOCKED else ["certificate-issued", "certificate-revoked"]
+        if types != Counter(["order-opened", "csr-received", *outcome]):
             yield f"{name}: events {types}"
 
 

@@ -112,6 +112,13 @@ ISSUING: Final = _points(
     ("certificate written", "certificate_issuance:settle", RETURNED),
     ("certificate stored, event unsent", "certificate_issuance:settle", COMMITTED),
 )
+# Thereafter the key is blocked: the intent is ended, and what was signed, stored or lost, is revoked.
+BLOCKED: Final = _points(
+    "work",
+    ("precertificate signed, key blocked", _KEY_USED, RETURNED),
+    ("first SCT received, key blocked", "services.issuance.ct.submission:Logs._take", RETURNED),
+    ("certificate signed, key blocked", "issuer:Issuer.sign", RETURNED),
+)
 # The first CRL, from its number on; then a revocation, and a CRL with it.
 PUBLISHING: Final = _points(
     "work",
@@ -135,5 +142,5 @@ RELAYING: Final = _points(
     ("event acknowledged", f"{_RELAY}:_Batch._acknowledged", RETURNED),
     ("events marked as sent", f"{_RELAY}:_Batch.finish", COMMITTED),
 )
-OF_ORDERS: Final = (*INTAKE, *WAITING, *DOMAINS, *ISSUING)
+OF_ORDERS: Final = (*INTAKE, *WAITING, *DOMAINS, *BLOCKED, *ISSUING)
 POINTS: Final = (*OF_ORDERS, *PUBLISHING, *REVOKING, *LISTING, *RELAYING)

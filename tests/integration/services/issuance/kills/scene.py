@@ -15,6 +15,7 @@ from shared.pki.observations import Kind, Question
 from shared.tx import utc_now
 from shared.vocabulary import SubscriberId
 from tests.integration.services.issuance.kills.points import (
+    BLOCKED,
     DOMAINS,
     INTAKE,
     OF_ORDERS,
@@ -62,6 +63,8 @@ class Scene:
                 self._submit_in_vain(*self.submissions[point.name])
             if not is_killed(process):
                 missed.append(point.name)
+            if point in BLOCKED:
+                self._block_key(self.renewals[point.name])
         self.world.transparency.sound()
         return missed
 
@@ -80,12 +83,15 @@ class Scene:
             wait_until(self._nothing_is_left, limit=_LIMIT, what="all is on the CRL and relayed", every=0.1)
 
     def _unfinished(self) -> list[tuple[str, str]]:
-        rows = self.world.rows("SELECT renewal_id, state FROM orders WHERE state <> 'issued'")
+        rows = self.world.rows("SELECT renewal_id, state FROM orders WHERE state NOT IN ('issued', 'refused')")
         names = {renewal.renewal_id: name for name, renewal in self.renewals.items()}
         return [(names[renewal_id], state) for renewal_id, state in rows]
 
     def _nothing_is_left(self) -> bool:
-        unlisted = self.world.rows("SELECT 1 FROM certificates WHERE revoked_at IS NULL OR listed_in IS NULL")
+        unlisted = self.world.rows(
+            """SELECT 1 FROM certificates WHERE revoked_at IS NULL OR listed_in IS NULL
+               UNION ALL SELECT 1 FROM stray_certificates WHERE revoked_at IS NULL OR listed_in IS NULL"""
+        )
         unsigned = self.world.rows("SELECT 1 FROM crls WHERE der IS NULL")
         return not unlisted and not unsigned and not self.world.rows("SELECT 1 FROM outbox WHERE sent_at IS NULL")
 
@@ -94,6 +100,12 @@ class Scene:
         for (serial,) in self.world.rows("SELECT serial FROM intents ORDER BY serial"):
             with self.world.begin() as tx:
                 revocation.revoke_serial(tx, serial, RevocationReason.SUPERSEDED, "operator")
+
+    def _block_key(self, renewal: Renewal) -> None:
+        query = "SELECT spki_sha256 FROM orders WHERE item_id = %s"
+        ((spki_sha256,),) = self.world.rows(query, renewal.items[0].item_id)
+        with self.world.begin() as tx:
+            revocation.block_key(tx, bytes(spki_sha256), source="reported", actor="operator")
 
     def _prepare(self, point: Point) -> None:
         """Open a renewal whose next step is the point's."""

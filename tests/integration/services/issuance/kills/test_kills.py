@@ -45,6 +45,7 @@ def scene(
     logs.close()
 
 
+@pytest.mark.timeout(300)
 def test_kill_9_at_every_step_loses_nothing_and_signs_nothing_twice(scene: Scene, kafka: Kafka) -> None:
     assert scene.kill_at_each_point() == []
     scene.recover()
