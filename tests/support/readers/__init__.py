@@ -1,18 +1,23 @@
 """Readers of other platforms: Go's crypto/x509 and Java's CertPath, each in one process for all that it is given."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
-# A reader compiles its file first.
-_TIMEOUT: Final = 100.0
+# A reader compiles its file first; Go also its own library, once on a machine.
+_TIMEOUT: Final = 250.0
+# The first with the functions that the readers call: 1.21 and 17.
+_OLDEST_GO: Final = 21
+_OLDEST_JAVA: Final = 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +50,22 @@ class Made:
 def present() -> dict[str, list[str]]:
     """Return the commands of the readers that this machine can run, by name."""
     found = {}
-    if shutil.which("go") is not None:
+    if _version(("go", "env", "GOVERSION"), r"go1\.(\d+)") >= _OLDEST_GO:
         found["go"] = ["go", "run", str(HERE / "reader.go")]
-    if _compiles_java():
+    # A JDK: the runtime that Kafka has here cannot compile a file.
+    if _version(("java", "--list-modules"), r"jdk\.compiler@(\d+)") >= _OLDEST_JAVA:
         found["java"] = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", str(HERE / "Reader.java")]
     return found
 
 
-def _compiles_java() -> bool:
-    """Return whether there is a JDK: the runtime that Kafka has here cannot compile a file."""
-    if shutil.which("java") is None:
-        return False
-    listed = subprocess.run(["java", "--list-modules"], capture_output=True, text=True, check=False)
-    return listed.returncode == 0 and "jdk.compiler" in listed.stdout
+@cache
+def _version(command: tuple[str, ...], pattern: str) -> int:
+    """Return the version that a program shows of itself; 0 if it is absent or shows none."""
+    if shutil.which(command[0]) is None:
+        return 0
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(pattern, shown)
+    return int(found.group(1)) if found else 0
 
 
 def faults(made: Made, moment: datetime | None) -> list[str]:

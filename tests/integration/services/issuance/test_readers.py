@@ -16,12 +16,14 @@ from tests.support.issued import Issued, Kept
 from tests.support.readers import Made
 from tests.unit.services.issuance.pki import root_crl
 
+pytestmark = pytest.mark.timeout(300)  # the first run on a machine compiles Go's library
+
 
 @pytest.fixture
 def made(world: World) -> Made:
     """A certificate that is good and one that is revoked, with their precertificates and two CRLs."""
     if not readers.present():
-        pytest.skip("neither `go` nor a JDK's `java` is on the PATH")
+        pytest.skip("neither Go 1.21 nor a JDK 17 is on the PATH")
     publish(world)
     world.issued(["www.example.hk"], ["*.b.example.hk"])
     revoke(world, world.issued(["c.example.hk"]), RevocationReason.SUPERSEDED)
