@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -52,6 +53,12 @@ class CountingSigner:
         return self._signer.sign(to_be_signed)
 
 
+@cache
+def precertificate(to_be_signed: bytes) -> bytes:
+    _, key = issuing_ca()
+    return profiles.assemble(to_be_signed, key.algorithm, key.sign(to_be_signed))
+
+
 def sign(
     certificate_tbs: bytes, log_list: LogList = LIST, submitted: bytes = TO_BE_SIGNED
 ) -> tuple[bytes | str, CountingSigner]:
@@ -66,7 +73,7 @@ def sign(
         tbs=TO_BE_SIGNED,
         state="intended",
         findings=(),
-        precertificate=profiles.assemble(submitted, key.algorithm, key.sign(submitted)),
+        precertificate=precertificate(submitted),
         certificate_tbs=certificate_tbs,
     )
     try:

@@ -154,7 +154,7 @@ def test_index_finds_the_same_on_broken_bytes() -> None:
     rng = random.Random(7)
     plain, index = both(KINDS[0])
     whole, compared = signed(tbs.precertificate(plain_tbs())), 0
-    for _ in range(300):
+    for _ in range(150):
         broken = bytearray(whole)
         for _ in range(rng.randint(1, 3)):
             broken[rng.randrange(len(broken))] = rng.randrange(256)
@@ -164,7 +164,7 @@ def test_index_finds_the_same_on_broken_bytes() -> None:
             continue
         assert results(index, bytes(broken)) == expected
         compared += 1
-    assert compared > 100
+    assert compared > 50
 
 
 class Loud(Validator):  # type: ignore[misc]  # pkilint has no types
