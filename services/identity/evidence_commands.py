@@ -80,7 +80,7 @@ def _list(tx: Tx, options: argparse.Namespace) -> Report:
                 "name": each.record.name,
                 "verified_at": each.record.verified_at,
                 "until": each.until,
-                "proposal": None if each.proposal is None else str(each.proposal.id),
+                "proposal": None if each.proposed is None else str(each.proposed.proposal.id),
             }
             for each in rows
         ]
@@ -95,8 +95,9 @@ def _propose(tx: Tx, options: argparse.Namespace) -> Report:
 
 def _approve(tx: Tx, options: argparse.Namespace) -> Report:
     done = evidence_renewal.approve(tx, options.proposal, actor=options.actor, reason=options.reason)
-    values = {"kind": str(done.kind), "id": done.subject, "verified_at": done.verified_at}
-    return Report(values=values, text=f"{done.kind} of {done.subject}: verified at {done.verified_at.isoformat()}")
+    verified_at = done.evidence.verified_at
+    values = {"kind": str(done.kind), "id": done.subject, "verified_at": verified_at}
+    return Report(values=values, text=f"{done.kind} of {done.subject}: verified at {verified_at.isoformat()}")
 
 
 def _reject(tx: Tx, options: argparse.Namespace) -> Report:

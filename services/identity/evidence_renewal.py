@@ -4,17 +4,33 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from services.identity import evidence_store, records
 from services.identity.domain import RegisterEvidence
-from services.identity.evidence_store import EvidenceKind, Listed, Proposal
+from services.identity.evidence_store import EvidenceKind, Listed
 from services.identity.refusals import EvidenceNotLater, EvidenceUnusable, RecordNotFound
-from shared import audit
-from shared.audit import Detail
-from shared.operators.skip_proposals import ApprovalByAnotherPersonRequired, NoSuchProposal, is_same_person
+from shared.operators import proposals
+from shared.operators.proposals import Action, Proposal
 from shared.pki.dated_rules import organisation_reusable, organisation_reusable_until
 from shared.tx import Tx
 from shared.validation.subscriber_record import RecordRefused
+
+_EVIDENCE: Final = "evidence"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """A proposal to renew evidence, as a proposal and as what it says."""
+
+    proposal: Proposal
+    kind: EvidenceKind
+    evidence: RegisterEvidence
+
+    @property
+    def subject(self) -> str:
+        """Id of the subscriber or AR."""
+        return self.proposal.subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +39,7 @@ class Row:
 
     record: Listed
     until: datetime | None
-    proposal: Proposal | None
+    proposed: Proposed | None
 
 
 def lapsing(tx: Tx, *, within: timedelta, limit: int) -> list[Row]:
@@ -40,12 +56,12 @@ def find(tx: Tx, kind: EvidenceKind, subject: str) -> Row:
 
 
 def _rows(tx: Tx, found: Sequence[Listed]) -> list[Row]:
-    proposals = {(each.kind, each.subject): each for each in evidence_store.find_open_proposals(tx.conn)}
+    proposed = {each.target: _read(each) for each in proposals.find_open(tx.conn, _EVIDENCE)}
     return [
         Row(
             record=each,
             until=None if each.verified_at is None else organisation_reusable_until(each.verified_at, tx.now),
-            proposal=proposals.get((each.kind, each.id)),
+            proposed=proposed.get(f"{each.kind}/{each.id}"),
         )
         for each in found
     ]
@@ -62,54 +78,39 @@ def propose(
 ) -> uuid.UUID:
     """Propose evidence of a later verification. Returns the proposal's id.
 
-    Raises RecordNotFound, EvidenceUnusable, EvidenceNotLater or EvidenceProposed.
+    Raises RecordNotFound, EvidenceUnusable, EvidenceNotLater or AlreadyProposed.
     """
     _check(tx, evidence_store.lock_record(tx.conn, kind, subject), subject, evidence)
-    proposal = Proposal(
-        id=tx.new_id(),
-        kind=kind,
-        subject=subject,
-        verified_at=evidence.verified_at,
-        source=evidence.source,
-        checker=evidence.checker,
-        reason=reason,
-        proposed_by=actor,
-        proposed_at=tx.now,
-    )
-    evidence_store.add_proposal(tx.conn, proposal)
-    _note(tx, "evidence-proposed", proposal, actor=actor, reason=reason)
-    return proposal.id
+    content = {"kind": str(kind), **vars(evidence), "verified_at": evidence.verified_at.isoformat()}
+    action = Action(name=_EVIDENCE, target=f"{kind}/{subject}", subject=subject, content=content)
+    return proposals.propose(tx, action, actor=actor, reason=reason)
 
 
-def approve(tx: Tx, proposal_id: uuid.UUID, *, actor: str, reason: str) -> Proposal:
-    """Renew the evidence as another person proposed. Returns the proposal.
+def approve(tx: Tx, proposal_id: uuid.UUID, *, actor: str, reason: str) -> Proposed:
+    """Renew the evidence as another person proposed. Returns what was proposed.
 
     Raises NoSuchProposal, ApprovalByAnotherPersonRequired, and the errors of propose; the proposal then stays open.
     """
-    proposal = _lock(tx, proposal_id)
-    if is_same_person(proposal.proposed_by, actor):
-        raise ApprovalByAnotherPersonRequired("another person must approve what you proposed")
-    record = evidence_store.lock_record(tx.conn, proposal.kind, proposal.subject)
-    _check(tx, record, proposal.subject, proposal.evidence)
-    evidence_store.save_evidence(tx.conn, proposal.kind, proposal.subject, proposal.evidence)
-    evidence_store.decide(tx.conn, proposal.id, "approved", actor=actor, reason=reason, now=tx.now)
-    _note(tx, "evidence-renewed", proposal, actor=actor, reason=reason)
-    return proposal
+    proposed = _read(proposals.approve(tx, _EVIDENCE, proposal_id, actor=actor, reason=reason))
+    record = evidence_store.lock_record(tx.conn, proposed.kind, proposed.subject)
+    _check(tx, record, proposed.subject, proposed.evidence)
+    evidence_store.save_evidence(tx.conn, proposed.kind, proposed.subject, proposed.evidence)
+    return proposed
 
 
-def reject(tx: Tx, proposal_id: uuid.UUID, *, actor: str, reason: str) -> Proposal:
+def reject(tx: Tx, proposal_id: uuid.UUID, *, actor: str, reason: str) -> Proposed:
     """Reject a proposal; the proposer may withdraw it this way, too. Raises NoSuchProposal."""
-    proposal = _lock(tx, proposal_id)
-    evidence_store.decide(tx.conn, proposal.id, "rejected", actor=actor, reason=reason, now=tx.now)
-    _note(tx, "evidence-rejected", proposal, actor=actor, reason=reason)
-    return proposal
+    return _read(proposals.reject(tx, _EVIDENCE, proposal_id, actor=actor, reason=reason))
 
 
-def _lock(tx: Tx, proposal_id: uuid.UUID) -> Proposal:
-    found = evidence_store.lock_proposal(tx.conn, proposal_id)
-    if found is None:
-        raise NoSuchProposal("there is no such proposal, or it was decided on")
-    return found
+def _read(proposal: Proposal) -> Proposed:
+    content = proposal.content
+    evidence = RegisterEvidence(
+        verified_at=datetime.fromisoformat(content["verified_at"]),
+        source=content["source"],
+        checker=content["checker"],
+    )
+    return Proposed(proposal=proposal, kind=EvidenceKind(content["kind"]), evidence=evidence)
 
 
 def _check(tx: Tx, record: Listed | None, subject: str, evidence: RegisterEvidence) -> None:
@@ -122,16 +123,3 @@ def _check(tx: Tx, record: Listed | None, subject: str, evidence: RegisterEviden
         raise EvidenceUnusable("this verification has lapsed already")
     if known.verified_at is not None and evidence.verified_at <= known.verified_at:
         raise EvidenceNotLater(f"{subject} was verified at {known.verified_at.isoformat()} already")
-
-
-def _note(tx: Tx, action: str, proposal: Proposal, *, actor: str, reason: str) -> None:
-    details: dict[str, Detail] = {
-        "proposal": str(proposal.id),
-        "kind": proposal.kind,
-        "verified_at": proposal.verified_at.isoformat(),
-        "source": proposal.source,
-        "checker": proposal.checker,
-        "proposed_by": proposal.proposed_by,
-        "reason": reason,
-    }
-    audit.record(tx, actor=actor, action=action, subject=proposal.subject, details=details)

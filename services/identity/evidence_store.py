@@ -1,16 +1,13 @@
 """SQL of register evidence and of proposals to renew it. Never commits."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, LiteralString
 
-import psycopg
 from psycopg.rows import kwargs_row
 
 from services.identity.domain import RegisterEvidence
-from services.identity.refusals import EvidenceProposed
 from shared.db import Conn
 
 
@@ -19,26 +16,6 @@ class EvidenceKind(StrEnum):
 
     ORGANISATION = "organisation"
     AUTHORITY = "authority"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A proposal to renew evidence that awaits another person's approval."""
-
-    id: uuid.UUID
-    kind: EvidenceKind
-    subject: str
-    verified_at: datetime
-    source: str
-    checker: str
-    reason: str
-    proposed_by: str
-    proposed_at: datetime
-
-    @property
-    def evidence(self) -> RegisterEvidence:
-        """The proposed evidence."""
-        return RegisterEvidence(verified_at=self.verified_at, source=self.source, checker=self.checker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +31,6 @@ class Listed:
     checker: str | None
 
 
-_PROPOSAL: Final = "id, kind, subject, verified_at, source, checker, reason, proposed_by, proposed_at"
 _TABLES: Final[dict[EvidenceKind, LiteralString]] = {
     EvidenceKind.ORGANISATION: "subscribers",
     EvidenceKind.AUTHORITY: "authorised_representatives",
@@ -73,26 +49,24 @@ LAPSING: Final = """
     WHERE ended_at IS NULL AND (verified_at IS NULL OR verified_at < %(now)s - INTERVAL '353 days')"""
 # Each part reads an index: the register is far longer than what lapses.
 _OLD_OR_PROPOSED: Final = """
+    WITH proposed AS (SELECT content->>'kind' AS kind, subject FROM proposals
+                      WHERE action = 'evidence' AND decision IS NULL)
     SELECT 'organisation' AS kind, id, name, id AS subscriber_id, verified_at, source, checker FROM subscribers
     WHERE verified_at IS NULL OR verified_at < %(before)s
     UNION
     SELECT 'organisation', id, name, id, verified_at, source, checker FROM subscribers
-    WHERE id IN (SELECT subject FROM evidence_proposals WHERE kind = 'organisation' AND decision IS NULL)
+    WHERE id IN (SELECT subject FROM proposed WHERE kind = 'organisation')
     UNION
     SELECT 'authority', id, name, subscriber_id, verified_at, source, checker FROM authorised_representatives
     WHERE ended_at IS NULL AND (verified_at IS NULL OR verified_at < %(before)s)
     UNION
     SELECT 'authority', id, name, subscriber_id, verified_at, source, checker FROM authorised_representatives
     WHERE ended_at IS NULL
-      AND id IN (SELECT subject FROM evidence_proposals WHERE kind = 'authority' AND decision IS NULL)"""
+      AND id IN (SELECT subject FROM proposed WHERE kind = 'authority')"""
 
 
 def _listed(kind: str, **columns: Any) -> Listed:
     return Listed(kind=EvidenceKind(kind), **columns)
-
-
-def _proposal(kind: str, **columns: Any) -> Proposal:
-    return Proposal(kind=EvidenceKind(kind), **columns)
 
 
 def find_oldest(conn: Conn, *, before: datetime, limit: int) -> list[Listed]:
@@ -124,44 +98,4 @@ def save_evidence(conn: Conn, kind: EvidenceKind, subject: str, evidence: Regist
     conn.execute(
         f"UPDATE {_TABLES[kind]} SET verified_at = %s, source = %s, checker = %s WHERE id = %s",
         (evidence.verified_at, evidence.source, evidence.checker, subject),
-    )
-
-
-def add_proposal(conn: Conn, proposal: Proposal) -> None:
-    """Store a proposal. Raises EvidenceProposed if one for this record is open."""
-    try:
-        with conn.transaction():
-            conn.execute(
-                f"""INSERT INTO evidence_proposals ({_PROPOSAL})
-                    VALUES (%(id)s, %(kind)s, %(subject)s, %(verified_at)s, %(source)s, %(checker)s, %(reason)s,
-                            %(proposed_by)s, %(proposed_at)s)""",
-                vars(proposal),
-            )
-    except psycopg.errors.UniqueViolation as error:
-        raise EvidenceProposed("a renewal of this evidence is proposed already: approve or reject it") from error
-
-
-def find_open_proposals(conn: Conn) -> list[Proposal]:
-    """Return the proposals that await approval, oldest first."""
-    with conn.cursor(row_factory=kwargs_row(_proposal)) as cursor:
-        return cursor.execute(
-            f"SELECT {_PROPOSAL} FROM evidence_proposals WHERE decision IS NULL ORDER BY proposed_at, id"
-        ).fetchall()
-
-
-def lock_proposal(conn: Conn, proposal_id: uuid.UUID) -> Proposal | None:
-    """Return an open proposal, locked until the end of the transaction."""
-    with conn.cursor(row_factory=kwargs_row(_proposal)) as cursor:
-        return cursor.execute(
-            f"SELECT {_PROPOSAL} FROM evidence_proposals WHERE id = %s AND decision IS NULL FOR UPDATE",
-            (proposal_id,),
-        ).fetchone()
-
-
-def decide(conn: Conn, proposal_id: uuid.UUID, decision: str, *, actor: str, reason: str, now: datetime) -> None:
-    """Close a proposal."""
-    conn.execute(
-        """UPDATE evidence_proposals SET decision = %s, decided_by = %s, decided_at = %s, decision_reason = %s
-           WHERE id = %s""",
-        (decision, actor, now, reason, proposal_id),
     )

@@ -13,10 +13,10 @@ from services.identity import evidence_renewal
 from services.identity.domain import RegisterEvidence
 from services.identity.evidence_renewal import Row
 from services.identity.evidence_store import EvidenceKind
-from services.identity.refusals import EvidenceNotLater, EvidenceProposed, EvidenceUnusable, RecordNotFound
+from services.identity.refusals import EvidenceNotLater, EvidenceUnusable, RecordNotFound
 from shared.operators.operator_api import Operations
+from shared.operators.proposals import AlreadyProposed, ApprovalByAnotherPersonRequired, NoSuchProposal
 from shared.operators.schemas import ProposedSchema, ReasonSchema
-from shared.operators.skip_proposals import ApprovalByAnotherPersonRequired, NoSuchProposal
 from shared.operators.staff import current, operation
 from shared.web import commands, request
 from shared.web.openapi import Blueprint, refuses
@@ -26,7 +26,6 @@ PROBLEMS: Final[ProblemTable] = {
     RecordNotFound: Problem(HTTPStatus.NOT_FOUND, RecordNotFound.reason, "Unknown subscriber or representative"),
     EvidenceUnusable: Problem(HTTPStatus.UNPROCESSABLE_ENTITY, EvidenceUnusable.reason, "Evidence not usable"),
     EvidenceNotLater: Problem(HTTPStatus.CONFLICT, EvidenceNotLater.reason, "Evidence not later than the register's"),
-    EvidenceProposed: Problem(HTTPStatus.CONFLICT, EvidenceProposed.reason, "Evidence already proposed"),
 }
 SEE_EVIDENCE: Final = "see-evidence"
 PROPOSE_EVIDENCE: Final = "propose-evidence"
@@ -105,7 +104,7 @@ def list_lapsing(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @blp.post("/evidence-proposals")
-@refuses(RecordNotFound, EvidenceUnusable, EvidenceNotLater, EvidenceProposed)
+@refuses(RecordNotFound, EvidenceUnusable, EvidenceNotLater, AlreadyProposed)
 @operation(PROPOSE_EVIDENCE)
 @commands.in_one_transaction
 @blp.arguments(ProposeSchema)
@@ -144,7 +143,8 @@ def reject_evidence(body: Mapping[str, str], proposal_id: uuid.UUID) -> flask.Re
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    return {**vars(row.record), "until": row.until, "proposal": row.proposal}
+    shown = None if row.proposed is None else vars(row.proposed.proposal) | vars(row.proposed.evidence)
+    return {**vars(row.record), "until": row.until, "proposal": shown}
 
 
 OPERATIONS: Final = Operations(blueprints=(blp,), problems=PROBLEMS)

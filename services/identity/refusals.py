@@ -251,9 +251,3 @@ class EvidenceNotLater(Refused):
     """The register has evidence of a verification that was not earlier."""
 
     reason = "evidence-not-later"
-
-
-class EvidenceProposed(Refused):
-    """A renewal of this evidence is proposed already."""
-
-    reason = "evidence-already-proposed"

@@ -19,6 +19,7 @@ from shared.messaging.inbox import Place
 from shared.operators import held_commands, redaction, skip_proposals
 from shared.operators.held_commands import ChooseEvent, NotNext
 from shared.operators.pagination import cut
+from shared.operators.proposals import AlreadyProposed, ApprovalByAnotherPersonRequired, NoSuchProposal, Proposal
 from shared.operators.schemas import (
     HeldDetailSchema,
     HeldPageSchema,
@@ -27,7 +28,6 @@ from shared.operators.schemas import (
     ProposedSchema,
     ReasonSchema,
 )
-from shared.operators.skip_proposals import AlreadyProposed, ApprovalByAnotherPersonRequired, NoSuchProposal, Proposal
 from shared.operators.staff import ActionRefused, current, operation
 from shared.security.tokens import KeySet
 from shared.tx import Clock, Tx, utc_now
@@ -54,7 +54,7 @@ PROBLEMS: Final[ProblemTable] = {
     HeldEventNotFound: Problem(HTTPStatus.NOT_FOUND, HeldEventNotFound.reason, "Unknown held event"),
     NotNext: Problem(HTTPStatus.CONFLICT, NotNext.reason, "Event is not next in sequence"),
     ChooseEvent: Problem(HTTPStatus.CONFLICT, ChooseEvent.reason, "Several held events share this sequence number"),
-    AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "Skip already proposed"),
+    AlreadyProposed: Problem(HTTPStatus.CONFLICT, AlreadyProposed.reason, "Already proposed"),
     NoSuchProposal: Problem(HTTPStatus.NOT_FOUND, NoSuchProposal.reason, "Unknown proposal"),
     ApprovalByAnotherPersonRequired: Problem(
         HTTPStatus.FORBIDDEN, ApprovalByAnotherPersonRequired.reason, "Approval by another person required"
@@ -122,7 +122,7 @@ def list_held(page: Mapping[str, Any]) -> dict[str, Any]:
     with request.transaction() as tx:
         after = _read(page["after"]) if "after" in page else held_events.FIRST
         found = held_events.list_page(tx.conn, consumer=consumer, after=after, limit=limit + 1, with_data=False)
-        proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
+        proposals = skip_proposals.find_open(tx.conn)
     shown, last = cut(found, limit)
     return {
         "events": [_shown(each, proposals.get(each.id)) for each in shown],
@@ -139,7 +139,7 @@ def show_held(parked_id: int) -> dict[str, Any]:
     consumer = _applier().consumer
     with request.transaction() as tx:
         held_event = held_events.find(tx.conn, consumer, parked_id)
-        proposals = {each.parked_id: each for each in skip_proposals.find_open(tx.conn, consumer)}
+        proposals = skip_proposals.find_open(tx.conn)
     shown = _shown(held_event, proposals.get(held_event.id))
     return shown | {"headers": redaction.headers(held_event), "data": redaction.data(held_event)}
 
@@ -193,7 +193,7 @@ def confirm_skip(body: Mapping[str, str], proposal_id: UUID) -> dict[str, int]:
 @blp.response(HTTPStatus.NO_CONTENT)
 def reject_skip(body: Mapping[str, str], proposal_id: UUID) -> flask.Response:
     """Reject the proposed skip; the event stays held."""
-    skip_proposals.reject(commands.tx(), _applier().consumer, proposal_id, actor=current().actor, reason=body["reason"])
+    skip_proposals.reject(commands.tx(), proposal_id, actor=current().actor, reason=body["reason"])
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 

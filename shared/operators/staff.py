@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import flask
 
 from shared.errors import Refused
-from shared.operators.skip_proposals import DESK_ACTOR
+from shared.operators.proposals import DESK_ACTOR
 from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 from shared.web import openapi, request
 from shared.web.auth import Unauthenticated

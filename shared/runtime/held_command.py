@@ -11,7 +11,7 @@ from shared.messaging.applier import Applier
 from shared.messaging.held_events import HeldEvent
 from shared.messaging.inbox import Place
 from shared.operators import held_commands, skip_proposals
-from shared.operators.skip_proposals import Proposal
+from shared.operators.proposals import Proposal
 from shared.runtime.operator_commands import OperatorCommand, Report
 from shared.tx import transaction
 
@@ -62,7 +62,7 @@ def _proposal_arguments(parser: argparse.ArgumentParser) -> None:
 def _list(make_applier: Callable[[], Applier], pool: Pool, options: argparse.Namespace) -> Report:
     consumer = make_applier().consumer
     with pool.connection() as conn:
-        proposals = {each.parked_id: each for each in skip_proposals.find_open(conn, consumer)}
+        proposals = skip_proposals.find_open(conn)
     held = held_commands.list_held(pool, consumer)
     return Report(values=[_row(each, proposals.get(each.id)) for each in held])
 
@@ -95,7 +95,7 @@ def _confirm(make_applier: Callable[[], Applier], pool: Pool, options: argparse.
 def _reject(make_applier: Callable[[], Applier], pool: Pool, options: argparse.Namespace) -> Report:
     applier = make_applier()
     with transaction(pool, clock=applier.clock, new_id=applier.new_id) as tx:
-        skip_proposals.reject(tx, applier.consumer, options.proposal, actor=options.actor, reason=options.reason)
+        skip_proposals.reject(tx, options.proposal, actor=options.actor, reason=options.reason)
     return Report(values={"rejected": str(options.proposal)}, text="rejected: the event stays held")
 
 

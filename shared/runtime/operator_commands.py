@@ -16,7 +16,7 @@ import psycopg
 
 from shared.db import UNAVAILABLE, Pool
 from shared.errors import Refused, Unavailable
-from shared.operators.skip_proposals import DESK_ACTOR
+from shared.operators.proposals import DESK_ACTOR
 from shared.tx import Tx, transaction
 
 AddArguments = Callable[[argparse.ArgumentParser], None]

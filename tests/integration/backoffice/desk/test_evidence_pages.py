@@ -66,7 +66,7 @@ def test_supervisor_cannot_approve_their_own_proposal(world: World, identity: Po
     page = world.client(SUPERVISOR).get(PAGE).text
     assert "your own proposal" in page
     with identity.connection() as conn:
-        ((proposal,),) = conn.execute("SELECT id FROM evidence_proposals").fetchall()
+        ((proposal,),) = conn.execute("SELECT id FROM proposals").fetchall()
     answer = world.post(SUPERVISOR, f"{PAGE}/proposals/{proposal}/approval", reason="mine")
     assert (answer.status_code, "another person must approve" in answer.text) == (422, True)
     answer = world.post(SUPERVISOR, f"/evidence/authority/chan/proposals/{proposal}/approval", reason="another's")
@@ -96,7 +96,7 @@ def test_form_that_renews_nothing_is_shown_again(
     answer = world.post(REGISTRATION, f"{PAGE}/proposal", **FORM | changes)
     assert (answer.status_code, error in answer.text) == (422, True)
     with identity.connection() as conn:
-        assert conn.execute("SELECT 1 FROM evidence_proposals").fetchall() == []
+        assert conn.execute("SELECT 1 FROM proposals").fetchall() == []
 
 
 def test_unknown_record_is_not_found(world: World, identity: Pool) -> None:

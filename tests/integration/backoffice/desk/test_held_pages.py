@@ -84,7 +84,7 @@ def test_redrive_succeeds_once_the_cause_is_removed(world: World, forged: Renewa
 
 
 def proposal(world: World) -> str:
-    found = world.rows("SELECT id FROM skip_proposals WHERE decision IS NULL")
+    found = world.rows("SELECT id FROM proposals WHERE decision IS NULL")
     return str(found[0][0])
 
 
@@ -106,7 +106,7 @@ def test_skip_is_done_by_four_eyes_approval(world: World, forged: Renewal) -> No
         ("staff S1003", "skip-proposed", "forged by a stranger"),
         ("S1003", "propose-skip-done", None),
         ("S1004", "decide-skip-asked", "I saw it"),
-        ("staff S1004", "skip-confirmed", "I saw it"),
+        ("staff S1004", "skip-approved", "I saw it"),
         ("staff S1004", "event-skipped", "forged by a stranger (proposed by staff S1003)"),
         ("S1004", "decide-skip-done", None),
     ]

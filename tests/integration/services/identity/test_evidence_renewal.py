@@ -12,9 +12,9 @@ from services.identity import enrolment, evidence_commands, evidence_renewal, ev
 from services.identity.domain import RegisterEvidence
 from services.identity.evidence_store import EvidenceKind
 from services.identity.operator_api import OPERATIONS
-from services.identity.refusals import EvidenceNotLater, EvidenceProposed, EvidenceUnusable, RecordNotFound
+from services.identity.refusals import EvidenceNotLater, EvidenceUnusable, RecordNotFound
 from shared.db import Pool
-from shared.operators.skip_proposals import ApprovalByAnotherPersonRequired, NoSuchProposal
+from shared.operators.proposals import AlreadyProposed, ApprovalByAnotherPersonRequired, NoSuchProposal
 from shared.pki.dated_rules import ORGANISATION_REUSE_DAYS
 from shared.runtime.command_line import run
 from shared.tx import transaction
@@ -75,7 +75,7 @@ def test_evidence_is_renewed_once_another_person_approves(
         ).fetchall()
     assert audited == [
         ("lau", "evidence-proposed", subject, "Officer 9", "lau"),
-        ("tsang", "evidence-renewed", subject, "Officer 9", "lau"),
+        ("tsang", "evidence-approved", subject, "Officer 9", "lau"),
     ]
 
 
@@ -96,12 +96,12 @@ def test_evidence_that_renews_nothing_is_refused(
 ) -> None:
     with pytest.raises(refusal):
         propose(pool, clock, ORGANISATION, subject, found)
-    assert count(pool, "evidence_proposals") == 0
+    assert count(pool, "proposals") == 0
 
 
 def test_record_has_one_open_proposal_at_a_time(pool: Pool, clock: Clock) -> None:
     first = propose(pool, clock, ORGANISATION, "example", evidence())
-    with pytest.raises(EvidenceProposed):
+    with pytest.raises(AlreadyProposed):
         propose(pool, clock, ORGANISATION, "example", evidence(NOW))
     propose(pool, clock, ORGANISATION, "other", evidence())
     with transaction(pool, clock=clock) as tx:
@@ -153,7 +153,7 @@ def test_list_begins_with_unknown_evidence_and_has_every_proposal(pool: Pool, cl
         conn.execute("UPDATE subscribers SET verified_at = NULL, source = NULL, checker = NULL WHERE id = 'other'")
     with transaction(pool, clock=clock) as tx:
         rows = evidence_renewal.lapsing(tx, within=60 * DAY, limit=100)
-    assert [(each.record.id, each.until is None, each.proposal and each.proposal.id) for each in rows] == [
+    assert [(each.record.id, each.until is None, each.proposed and each.proposed.proposal.id) for each in rows] == [
         ("other", True, None),
         ("lee", False, proposal),
     ]
@@ -204,7 +204,7 @@ def test_operator_api_lists_proposes_and_approves(pool: Pool) -> None:
     made = desk.ask("POST", "evidence-proposals", "propose-evidence", **body)
     assert made.status_code == 201, made.text
     again = desk.ask("POST", "evidence-proposals", "propose-evidence", **body)
-    assert full_problem(again)[:2] == (409, "evidence-already-proposed")
+    assert full_problem(again)[:2] == (409, "already-proposed")
     (record,) = desk.ask("GET", "register-evidence", "see-evidence").get_json()["records"]
     assert (record["id"], record["source"], record["proposal"]["checker"]) == (
         "example",

@@ -200,7 +200,7 @@ def test_skip_needs_four_eyes_approval_and_both_are_audited(
     assert answer.json == {"last_sequence": 3, "held": 0}
     assert applied(stuck) == ["1", "3"]
     assert audited(pool, "skip-proposed") == [("staff S1003", "it is forged")]
-    assert audited(pool, "skip-confirmed") == [("staff S1004", "seen it, too")]
+    assert audited(pool, "skip-approved") == [("staff S1004", "seen it, too")]
     assert audited(pool, "event-skipped") == [("staff S1004", "it is forged (proposed by staff S1003)")]
 
 
@@ -213,7 +213,7 @@ def test_own_proposal_cannot_be_approved(client: FlaskClient, stuck: Writer, poo
     assert held_event(pool, stuck) == [2, 3]
     with pool.connection() as conn, pytest.raises(psycopg.errors.CheckViolation):
         conn.execute(
-            "UPDATE skip_proposals SET decision = 'confirmed', decided_by = proposed_by, decided_at = now(), "
+            "UPDATE proposals SET decision = 'approved', decided_by = proposed_by, decided_at = now(), "
             "decision_reason = 'by hand'"
         )
 

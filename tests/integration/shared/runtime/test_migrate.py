@@ -15,13 +15,16 @@ import pytest
 
 from deploy.local import postgres as local_postgres
 from deploy.postgres.roles import ROLES, SERVICES, migrations_folder
+from services.identity import evidence_renewal
 from shared import db
 from shared.messaging import held_events
 from shared.messaging.held_events import Held
 from shared.messaging.inbox import Place
 from shared.messaging.record import Record
+from shared.operators import skip_proposals
 from shared.runtime import migrate
 from shared.runtime.migrate import MigrationError, NotMigrated
+from shared.tx import transaction
 from tests.support.engines import ROOT, Database, Postgres
 
 _names = itertools.count(1)
@@ -214,3 +217,49 @@ def test_events_held_by_the_previous_release_are_recognised(empty: Database, fol
         again = [held_events.hold(conn, each, junk, now=datetime.now(UTC), code_version="") for each in (held, event)]
         assert conn.execute("SELECT count(*) FROM parked_events").fetchone() == (3,)
     assert again == [False, False]
+
+
+OLD_SKIPS = """
+    INSERT INTO skip_proposals VALUES
+        ('00000000-0000-4000-8000-000000000001', 'c', 7, 't', 'k', '0/9', 'forged', 'lau', now(), NULL, NULL, NULL,
+         NULL),
+        ('00000000-0000-4000-8000-000000000002', 'c', 7, 't', 'k', '0/9', 'forged', 'lau', now(), 'confirmed', 'ng',
+         now(), 'seen'),
+        ('00000000-0000-4000-8000-000000000003', 'c', 7, 't', 'k', '0/9', 'forged', 'lau', now(), 'turned-down', 'lau',
+         now(), 'mine')"""
+
+
+def test_skips_proposed_before_there_was_one_table_are_kept(empty: Database, folder: Path) -> None:
+    migrations = migrate.load("payment", folder)
+    before = next(n for n, each in enumerate(migrations) if each.name == "0013_proposals")
+    migrate.migrate(empty.migrate_url, migrations[:before], runtime_role="payment")
+    with psycopg.connect(empty.superuser_url) as conn:
+        conn.execute(OLD_SKIPS)
+    migrate.migrate(empty.migrate_url, migrations, runtime_role="payment")
+    with psycopg.connect(empty.superuser_url) as conn:
+        assert list(skip_proposals.find_open(conn)) == [7]
+        [proposal] = skip_proposals.find_open(conn).values()
+        assert (proposal.subject, proposal.content["topic"], proposal.reason) == ("k", "t", "forged")
+        decided = conn.execute("SELECT decision, decided_by, decision_reason FROM proposals ORDER BY id").fetchall()
+    assert decided == [(None, None, None), ("approved", "ng", "seen"), ("rejected", "lau", "mine")]
+
+
+OLD_EVIDENCE = """
+    INSERT INTO evidence_proposals VALUES
+        ('00000000-0000-4000-8000-000000000001', 'organisation', 'harbour', '2026-11-20T00:00:00Z', 'Extract', 'KWOK',
+         'soon', 'lau', now(), NULL, NULL, NULL, NULL)"""
+
+
+def test_evidence_proposed_before_there_was_one_table_can_be_decided_on(postgres: Postgres) -> None:
+    with empty_database(postgres) as made:
+        migrations = migrate.load("identity", migrations_folder(ROOT, "identity"))
+        before = next(n for n, each in enumerate(migrations) if each.name == "0012_one_table_of_proposals")
+        migrate.migrate(made.migrate_url, migrations[:before], runtime_role="payment")
+        with psycopg.connect(made.superuser_url) as conn:
+            conn.execute(OLD_EVIDENCE)
+        migrate.migrate(made.migrate_url, migrations, runtime_role="payment")
+        with db.open_pool(made.superuser_url, name="test", max_size=1) as pool, transaction(pool) as tx:
+            proposal = uuid.UUID("00000000-0000-4000-8000-000000000001")
+            proposed = evidence_renewal.reject(tx, proposal, actor="ng", reason="a mistake")
+    assert (proposed.kind, proposed.subject, proposed.evidence.checker) == ("organisation", "harbour", "KWOK")
+    assert proposed.evidence.verified_at == datetime(2026, 11, 20, tzinfo=UTC)
