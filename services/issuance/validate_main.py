@@ -18,7 +18,7 @@ from services.issuance.settings import Settings, read_settings
 from shared.db import Pool
 from shared.runtime.task_loop import Task, require_lease
 from shared.settings import SettingsError
-from shared.tx import utc_now
+from shared.tx import Clock, utc_now
 
 # As many as one perspective answers at once.
 THREADS: Final = MAX_REQUESTS
@@ -39,12 +39,12 @@ def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     return [("check-domain", partial(domain_checks.check_next, pool, make_deps()))]
 
 
-def make_deps() -> CheckDeps:
+def make_deps(*, clock: Clock = utc_now) -> CheckDeps:
     """Return the perspectives and the rules. Raises SettingsError if the rules of today do not allow the set."""
     settings = read_settings()
     found = _perspectives(settings)
     try:
-        found.check(utc_now())
+        found.check(clock())
     except SetRefused as refused:
         raise SettingsError(f"PERSPECTIVES_FILE: {refused}") from refused
     return CheckDeps(perspectives=Perspectives(found, _credentials(settings)), rules=domain_rules(settings))

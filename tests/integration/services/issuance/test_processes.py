@@ -1,16 +1,21 @@
 """The real processes, composed from settings."""
 
+import json
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from services.issuance import main
+from services.issuance import main, validate_main
 from services.issuance.csr.csr import read
 from services.issuance.settings import read_settings
 from shared.runtime.command_line import run
 from shared.settings import SettingsError
 from tests.integration.services.issuance.world import World
+from tests.integration.services.issuance.zone import SET_JSON
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key
 from tests.unit.services.issuance.test_weak_keys import written
 
@@ -76,3 +81,45 @@ def test_operator_commands_work_and_are_audited(
     actions = world.rows("SELECT action FROM audit_log WHERE actor = 'ops' ORDER BY id")
     revoked = ("certificate-revoked",)  # for a graver reason, the second time
     assert actions == [("pin-reissued",), revoked, ("key-blocked",), revoked]
+
+
+FIVE_FROM = datetime(2026, 12, 15, tzinfo=UTC)
+Entries = list[dict[str, Any]]
+
+
+def of_one_region(entries: Entries) -> Entries:
+    return [entry | {"rir": "APNIC"} for entry in entries]
+
+
+def too_near(entries: Entries) -> Entries:
+    place = {name: entries[-2][name] for name in ("latitude", "longitude")}
+    return [*entries[:-1], entries[-1] | place]
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "refusal"),
+    [
+        (lambda entries: entries, FIVE_FROM, None),
+        (lambda entries: entries[:-1], FIVE_FROM - timedelta(seconds=1), None),
+        (lambda entries: entries[:-1], FIVE_FROM, "PERSPECTIVES_FILE: 4 remote perspectives: at least 5"),
+        (of_one_region, FIVE_FROM, "PERSPECTIVES_FILE: the remote perspectives are in fewer than 2 regions"),
+        (too_near, FIVE_FROM, "PERSPECTIVES_FILE: gru and jnb are 0 km apart"),
+    ],
+)
+def test_validate_does_not_start_with_perspectives_that_the_rules_of_the_day_refuse(
+    world: World,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Entries], Entries],
+    at: datetime,
+    refusal: str | None,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    Path(environment["PERSPECTIVES_FILE"]).write_text(json.dumps(change(json.loads(SET_JSON))))
+    # What the table allows is refused for its next fault: the files that only a `validate` has are not configured.
+    with pytest.raises(SettingsError, match=refusal or "^PERSPECTIVES_CA_FILE"):
+        validate_main.make_deps(clock=lambda: at)
+    if change in (of_one_region, too_near):
+        with pytest.raises(SettingsError, match=refusal):
+            validate_main.tasks(world.pool)
