@@ -36,7 +36,7 @@ from services.issuance.domain import (
 from services.issuance.domain_evidence import Evidence
 from services.issuance.ended_intents import ACTOR
 from services.issuance.issuer import AGED, UNCERTIFIABLE
-from services.issuance.signing_validation import IssuanceDeps, Validated, validate_for_signing
+from services.issuance.signing_validation import IssuanceDeps, Validated, require_examined, validate_for_signing
 from shared import audit
 from shared.events.issuance import CertificateIssued, IssuanceDelayed, IssuanceWithheld
 from shared.messaging import outbox
@@ -60,6 +60,7 @@ def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | NoInten
     """Validate the order and store what will be signed for it, whatever intake or opening found.
 
     Nothing is to be signed if the renewal is withheld, the CSR is discarded, the order is refused, or it waits.
+    Raises NamesNotExamined.
     """
     found = store.find_order(tx.conn, item_id)
     assert found is not None
@@ -78,6 +79,8 @@ def make_intent(tx: Tx, item_id: ItemId, deps: IssuanceDeps) -> Intent | NoInten
     if not validated.evidence.complete:
         _wait(tx, order, validated.evidence)
         return NoIntent.WAITING
+    if not validated.findings:
+        require_examined(validated.tbs, validated.evidence, deps.issuer)
     return _save_intent(tx, order, validated)
 
 
@@ -119,7 +122,7 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
 
     A signer may be unavailable for days. If the key has become known to others meanwhile, the intent is ended and the
     order refused. If only the bytes have grown too old (48 hours after notBefore, or the dated rules have changed), the
-    intent is ended and another one is made, with another serial number.
+    intent is ended and another one is made, with another serial number. Raises NamesNotExamined.
     """
     withheld_at = store.lock_gate(tx.conn, intent.renewal_id)
     order = store.lock_order(tx.conn, intent.item_id)
@@ -135,6 +138,7 @@ def revalidate_intent(tx: Tx, intent: Intent, deps: IssuanceDeps) -> Intent | No
     validated = validate_for_signing(tx, order, deps, intent)
     if validated.objection is None and not validated.findings:
         if validated.evidence.complete:
+            require_examined(intent.tbs, validated.evidence, deps.issuer)
             return intent
         renewal = store.find_renewal(tx.conn, order.renewal_id)
         assert renewal is not None

@@ -49,8 +49,9 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Findings about a certificate's names: the obstacles, the domains they are about, and the checks they rest on."""
+    """Findings about the examined names: the obstacles, the domains they are about, and the checks they rest on."""
 
+    names: tuple[str, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     domains: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ def examine(
             concerned.add(domain)
             obstacles.append(obstacle)
     return Evidence(
+        names=tuple(names),
         obstacles=tuple(obstacles),
         domains=tuple(sorted(concerned)),
         stale=tuple(each.server_name for each in obstacles if _is_stale(checks.get(_domain(each.server_name)), now)),

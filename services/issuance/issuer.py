@@ -67,6 +67,11 @@ class Issuer:
         """Return the to-be-signed bytes of this leaf's precertificate. Raises SubjectRefused."""
         return ct_tbs.precertificate(profiles.leaf_tbs(leaf, self.ca, self.addresses, self.signer.algorithm))
 
+    def names(self, tbs: bytes) -> tuple[x509.GeneralName, ...]:
+        """Return the names in the subjectAltName of to-be-signed bytes. Raises ValueError or ExtensionNotFound."""
+        unsigned = x509.load_der_x509_certificate(profiles.assemble(tbs, self.signer.algorithm, b""))
+        return tuple(unsigned.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+
     def findings(self, tbs: bytes, leaf: Leaf, now: datetime) -> tuple[str, ...]:
         """Return the linter's findings on a precertificate; any of them forbids signing."""
         if not ct_tbs.is_precertificate(tbs):

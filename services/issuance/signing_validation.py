@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from cryptography import x509
+
 from services.issuance import domain_evidence, proofs, register_evidence, store
 from services.issuance.csr import csr
 from services.issuance.ct.submission import Logs
@@ -15,6 +17,10 @@ from shared.events.issuance import Obstacle
 from shared.pki.names import certificate_names
 from shared.security.proofs import ProofKeys, ProofRefused
 from shared.tx import Tx
+
+
+class NamesNotExamined(Exception):
+    """The bytes certify other names than those examined: a fault of ours; nothing is signed, a person is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,16 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
     with measured(Step.LINT):
         findings = deps.issuer.findings(tbs, leaf, tx.now)
     return Validated(serial=f"{leaf.serial:x}", tbs=tbs, objection=objection, evidence=evidence, findings=findings)
+
+
+def require_examined(tbs: bytes, evidence: Evidence, issuer: Issuer) -> None:
+    """Check that the names whose control and CAA were examined are those that the bytes certify (BR 3.2.2.4, 3.2.2.8).
+
+    Call it before bytes are stored or given to be signed. Raises NamesNotExamined.
+    """
+    certified = issuer.names(tbs)
+    if set(certified) != set(map(x509.DNSName, evidence.names)):
+        raise NamesNotExamined(f"{', '.join(str(each.value) for each in certified)}: {', '.join(evidence.names)}")
 
 
 def _evidence(tx: Tx, renewal: Renewal, names: tuple[str, ...], rules: DomainRules) -> Evidence:
