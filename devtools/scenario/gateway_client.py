@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import urllib3
-
-from shared.web.https_client import APIProblem, APIUnavailable, Endpoint, HTTPSClient, Limits, Reply, exchange
+from shared.web.https_client import APIProblem, APIUnavailable, Endpoint, HTTPPool, HTTPSClient, Limits, Reply, exchange
 
 API_HOST: Final = "api.ecert.localhost"
 SIGN_IN_HOST: Final = "signin.ecert.localhost"
@@ -109,7 +107,7 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0, 
 def plain_http(url: str, method: str = "GET", *, patience: float = 0.0, **fields: str) -> Reply:
     """Send a request to a page outside the gateway whose .localhost name Python does not resolve."""
     parts = urlsplit(url)
-    pool = urllib3.HTTPConnectionPool("127.0.0.1", parts.port or 80, timeout=15)
+    pool = HTTPPool("127.0.0.1", parts.port or 80, timeout=15)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = {"Host": parts.netloc}
     if fields:

@@ -5,7 +5,7 @@ from typing import Final
 from services.issuance import adoption, log_watch
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.ct import log_list
-from services.issuance.ct.log_client import LogClient
+from services.issuance.ct.log_client import PAGE_TIMEOUT_SECONDS, LogClient
 from services.issuance.ct.log_list import LogList
 from services.issuance.ct.submission import Logs
 from services.issuance.log_watch import Watch
@@ -27,7 +27,8 @@ def _log_list(settings: Settings) -> LogList:
 
 def _watch() -> Watch:
     settings = read_settings()
-    return Watch(log_list=_log_list(settings), client=LogClient(settings.ct_ca_file), ca=_ca())
+    client = LogClient(settings.ct_ca_file, read_timeout=PAGE_TIMEOUT_SECONDS)
+    return Watch(log_list=_log_list(settings), client=client, ca=_ca())
 
 
 def _ca() -> IssuingCA:

@@ -4,15 +4,20 @@ It needs urllib3 and nothing else: the consumer kit, which runs without Flask an
 portal does. It never repeats a request and follows no redirect: only the caller knows what may be sent twice.
 """
 
+import http.client
+import io
 import json
+import socket
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import urllib3
+import urllib3.connection
 
 _PREFIX: Final = "urn:ecert:problem:"
 # Length at which a reply without a problem document is cut, to be shown as its title.
@@ -68,12 +73,74 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of a client: connections that are kept, timeouts in seconds, and the size of a reply."""
+    """Limits of a client: connections that are kept, timeouts in seconds, and the size of a reply.
+
+    `read_timeout` is for the whole reply, however its bytes come.
+    """
 
     connections: int
     connect_timeout: float
     read_timeout: float
     max_bytes: int
+
+
+class _Timed(io.RawIOBase):
+    """A socket's bytes until a moment, which is a timeout away. A timeout of each read alone never ends a slow drip."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw = raw
+        self._socket = connection
+        self._timeout = connection.gettimeout()
+        self._until = None if self._timeout is None else time.monotonic() + self._timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what is there. Raises TimeoutError at the moment."""
+        if self._until is None:
+            return cast("int | None", self._raw.readinto(buffer))
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+        try:
+            return cast("int | None", self._raw.readinto(buffer))
+        finally:
+            # The next request on this connection has its own time.
+            self._socket.settimeout(self._timeout)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class TimedResponse(http.client.HTTPResponse):
+    """A reply that is whole within the socket's timeout: status line, headers and body together."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = TimedResponse
+
+
+class _TLSConnection(urllib3.connection.HTTPSConnection):
+    response_class = TimedResponse
+
+
+class HTTPPool(urllib3.HTTPConnectionPool):
+    """A pool of plain connections whose read timeout is for the whole reply."""
+
+    ConnectionCls = _Connection
+
+
+class HTTPSPool(urllib3.HTTPSConnectionPool):
+    """A pool of TLS connections whose read timeout is for the whole reply."""
+
+    ConnectionCls = _TLSConnection
 
 
 class HTTPSClient:
@@ -84,7 +151,7 @@ class HTTPSClient:
         host, port = endpoint.address or (parts.hostname or "", parts.port or 443)
         self._host = parts.netloc
         self._max_bytes = limits.max_bytes
-        self._pool = urllib3.HTTPSConnectionPool(
+        self._pool = HTTPSPool(
             host,
             port,
             server_hostname=parts.hostname,
@@ -127,7 +194,7 @@ class HTTPSClient:
 
 
 def exchange(
-    pool: urllib3.HTTPConnectionPool,
+    pool: HTTPPool | HTTPSPool,
     method: str,
     path: str,
     *,
@@ -135,7 +202,10 @@ def exchange(
     headers: Mapping[str, str],
     max_bytes: int,
 ) -> Reply:
-    """Send one request over a pool of connections. Raises APIProblem, APIUnavailable."""
+    """Send one request over a pool of connections. Raises APIProblem, APIUnavailable.
+
+    The pool's read timeout is for the whole reply: these pools alone keep it against a peer that sends byte by byte.
+    """
     try:
         response = pool.request(
             method, path, body=body, headers=headers, retries=False, redirect=False, preload_content=False

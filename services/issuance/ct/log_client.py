@@ -9,21 +9,27 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from shared.web.https_client import exchange
+from shared.web.https_client import HTTPPool, HTTPSPool, exchange
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
+# For the whole answer, an SCT or a signed head.
 READ_TIMEOUT_SECONDS: Final = 8.0
+# For a page of entries, which may have megabytes.
+PAGE_TIMEOUT_SECONDS: Final = 30.0
 _CONNECTIONS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    pool: urllib3.HTTPConnectionPool
+    pool: HTTPPool | HTTPSPool
     path: str
 
 
 class LogClient:
-    """Client of any log by its address. `ca_file` has the CAs of the logs' servers; without one, the system's."""
+    """Client of any log by its address. `ca_file` has the CAs of the logs' servers; without one, the system's.
+
+    `read_timeout` is in seconds, for the whole answer.
+    """
 
     def __init__(self, ca_file: Path | None = None, *, read_timeout: float = READ_TIMEOUT_SECONDS) -> None:
         self._ca_file = ca_file
@@ -52,14 +58,12 @@ class LogClient:
             self._places[url] = _Place(pool=self._pool(url), path=urlsplit(url).path)
         return self._places[url]
 
-    def _pool(self, url: str) -> urllib3.HTTPConnectionPool:
+    def _pool(self, url: str) -> HTTPPool | HTTPSPool:
         parts = urlsplit(url)
         assert parts.hostname is not None  # ensured by the log list, which admits http in development alone
         if parts.scheme == "http":
-            return urllib3.HTTPConnectionPool(
-                parts.hostname, parts.port, maxsize=_CONNECTIONS, timeout=self._timeout, block=False
-            )
-        return urllib3.HTTPSConnectionPool(
+            return HTTPPool(parts.hostname, parts.port, maxsize=_CONNECTIONS, timeout=self._timeout, block=False)
+        return HTTPSPool(
             parts.hostname,
             parts.port,
             ca_certs=None if self._ca_file is None else str(self._ca_file),

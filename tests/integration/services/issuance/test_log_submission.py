@@ -1,5 +1,6 @@
 """Submission of precertificates to real logs in this process: parallel, replaced when one is down, slow or lying."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from services.issuance.ct import scts, tbs
 from services.issuance.ct.log_client import LogClient
 from services.issuance.ct.scts import SCT, PrecertEntry
 from services.issuance.ct.submission import Logs, NotEnoughSCTs, Submission
+from tests.support.dripping import BEGINNINGS, dripping, within
 from tests.support.transparency import RunningLogs, an_hour_ahead, lying, running_logs
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, issuing_ca, leaf
 
@@ -119,6 +121,20 @@ def test_logs_that_all_hang_end_at_the_deadline(logs: RunningLogs) -> None:
         collect(logs, deadline=timedelta(seconds=0.5), hedge_seconds=0.2)
     assert time.monotonic() - begun < 2
     assert set(raised.value.reasons.values()) == {"no answer in time"}
+
+
+@pytest.mark.parametrize("begins", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_log_that_answers_byte_by_byte_gives_its_thread_back_in_time(logs: RunningLogs, begins: bytes) -> None:
+    with dripping(begins) as port, within(2):
+        there = tuple(replace(each, url=f"http://127.0.0.1:{port}/") for each in logs.log_list.logs)
+        asked = Logs(replace(logs.log_list, logs=there), LogClient(read_timeout=0.4))
+        with pytest.raises(NotEnoughSCTs) as raised:
+            asked.collect(submission(), (), logs.now)
+        for thread in threading.enumerate():
+            if thread.name == "ct-submission":
+                thread.join(5)
+    assert raised.value.reasons
+    assert all("timed out" in why for why in raised.value.reasons.values())
 
 
 def test_log_that_failed_is_asked_last_the_next_time(logs: RunningLogs) -> None:

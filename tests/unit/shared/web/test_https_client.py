@@ -3,6 +3,7 @@
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ import pytest
 
 from deploy.local.inside import InsideCA
 from shared.web.https_client import APIProblem, APIUnavailable, Endpoint, HTTPSClient, Limits
+from tests.support.dripping import BEGINNINGS, within
 
 HOST: Final = "api.ecert.test"
 MAX_BYTES: Final = 1000
@@ -26,6 +28,11 @@ ANSWERS: Final[dict[str, tuple[int, bytes]]] = {
     "/page": (502, b"<html>Bad gateway</html>" + b"x" * 500),
     "/list": (404, b"[1]"),
 }
+# What comes at once, and how many bytes follow it one by one.
+DRIPS: Final = {
+    "/slow": (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n", 8),
+    **{f"/drip/{part}": (begins, 100) for part, begins in BEGINNINGS.items()},
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,10 +43,23 @@ class Handler(BaseHTTPRequestHandler):
     peers: ClassVar[list[Any]] = []
     names: ClassVar[list[str | None]] = []
 
+    def drip(self, begins: bytes, count: int) -> None:
+        """Send the rest byte by byte: no single read takes long."""
+        self.wfile.write(begins)
+        for _ in range(count):
+            time.sleep(0.05)
+            try:
+                self.wfile.write(b"1")
+            except OSError:
+                return
+
     def do_GET(self) -> None:
         self.peers.append(self.client_address)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         seen = {"headers": dict(self.headers), "body": body}
+        if self.path in DRIPS:
+            self.drip(*DRIPS[self.path])
+            return
         status, content = ANSWERS.get(self.path, (200, json.dumps(seen).encode()))
         self.send_response(status)
         if status == 302:
@@ -130,6 +150,25 @@ def test_reply_of_the_limit_is_read_and_a_longer_one_is_unavailable(client: HTTP
     with pytest.raises(APIUnavailable, match="more than 1000 bytes"):
         client.request("GET", path)
     assert client.request("GET", "/echo").status == 200
+
+
+def impatient(endpoint: Endpoint) -> HTTPSClient:
+    return HTTPSClient(endpoint, Limits(connections=1, connect_timeout=2, read_timeout=0.7, max_bytes=MAX_BYTES))
+
+
+@pytest.mark.parametrize("part", BEGINNINGS)
+def test_reply_byte_by_byte_is_unavailable_after_the_time_for_the_whole(endpoint: Endpoint, part: str) -> None:
+    client = impatient(endpoint)
+    with within(2), pytest.raises(APIUnavailable, match=r"no reply .*timed out"):
+        client.request("GET", f"/drip/{part}")
+    assert client.request("GET", "/echo").status == 200
+
+
+def test_each_reply_on_a_kept_connection_has_the_whole_time(endpoint: Endpoint) -> None:
+    client = impatient(endpoint)
+    Handler.peers.clear()
+    assert [client.request("GET", "/slow").body for _ in range(3)] == [b"1" * 8] * 3
+    assert len({*Handler.peers}) == 1
 
 
 def test_redirect_is_not_followed(client: HTTPSClient) -> None:

@@ -27,6 +27,7 @@ from shared.pki.observations import (
     Report,
     read_inquiry,
 )
+from tests.support.dripping import BEGINNINGS, within
 
 NAMES: Final = ("hkg", "sin", "fra", "iad", "gru", "jnb")
 QUESTIONS: Final = (Question(Kind.TXT, "_validation.www.example.com"), Question(Kind.CAA, "www.example.com"))
@@ -212,8 +213,8 @@ def reset(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         (lambda server: cut, "unavailable"),
         (lambda server: reset, "unavailable"),
         (lambda server: slow(server, "sin"), "timed-out unavailable"),
-        (lambda server: drip(server, b"HTTP/1.1 200 OK\r\nX-Header: "), "timed-out"),
-        (lambda server: drip(server, b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n"), "timed-out"),
+        (lambda server: drip(server, b"HTTP/1.1 200 OK\r\nX-Header: "), "timed-out unavailable"),
+        (lambda server: drip(server, b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n"), "timed-out unavailable"),
     ],
 )
 def test_perspective_that_fails_hangs_or_lies_is_a_failure_and_the_others_report(
@@ -238,23 +239,40 @@ def test_all_that_hang_together_take_no_longer_than_one(server: Server, client: 
     assert time.monotonic() - begun < TIMEOUTS.total + SLACK
 
 
+def asking(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"ask-{name}"]
+
+
 def test_hanging_perspective_keeps_its_own_threads_only_and_recovers(
     server: Server, client: Perspectives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perspectives, "MAX_REQUESTS", 2)
-    few = Perspectives(server.set, server.credentials, Timeouts(connect=0.5, total=0.3))
-    server.behaviour["sin"] = drip(server, b"HTTP/1.1 200 OK\r\nX-Header: ")
-    reasons = [failures(few.observe(QUESTIONS, ATTEMPT)).get("sin") for _ in range(3)]
-    assert reasons == ["timed-out", "timed-out", "busy"]
-    asking = [thread for thread in threading.enumerate() if thread.name == "ask-sin"]
-    assert len(asking) == 2
-    assert all(thread.daemon for thread in asking)
+    few = Perspectives(server.set, server.credentials, TIMEOUTS)
+    server.behaviour["sin"] = slow(server, "sin")
+    others = [threading.Thread(target=few.observe, args=(QUESTIONS, ATTEMPT)) for _ in range(2)]
+    for thread in others:
+        thread.start()
+    while len(server.inquiries) < 12:
+        time.sleep(0.01)
+    assert failures(few.observe(QUESTIONS, ATTEMPT)) == {"sin": "busy"}
+    assert [thread.daemon for thread in asking("sin")] == [True, True]
     server.behaviour.clear()
     server.released.set()
-    for thread in asking:
+    for thread in [*others, *asking("sin")]:
         thread.join(10)
-    assert failures(Perspectives(server.set, server.credentials, TIMEOUTS).observe(QUESTIONS, ATTEMPT)) == {}
-    assert "sin" not in failures(few.observe(QUESTIONS, ATTEMPT))
+    assert failures(few.observe(QUESTIONS, ATTEMPT)) == {}
+    few.close()
+
+
+@pytest.mark.parametrize("begins", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_perspective_that_answers_byte_by_byte_gives_its_thread_back_in_time(server: Server, begins: bytes) -> None:
+    few = Perspectives(server.set, server.credentials, Timeouts(connect=0.5, total=0.4))
+    server.behaviour["sin"] = drip(server, begins)
+    with within(0.4 + SLACK):
+        assert "sin" in failures(few.observe(QUESTIONS, ATTEMPT))
+        for thread in asking("sin"):
+            thread.join(5)
+    assert asking("sin") == []
     few.close()
 
 
