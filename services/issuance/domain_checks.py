@@ -12,14 +12,15 @@ from prometheus_client import Counter, Histogram
 from services.issuance import domain_store
 from services.issuance.dcv import caa, methods
 from services.issuance.dcv.answers import Answer, Answers, answers_of, read_answers
-from services.issuance.dcv.perspectives import Failure
+from services.issuance.dcv.perspectives import FAILURE_REASONS, Failure
 from services.issuance.domain_control import VALUE_LIFE
 from services.issuance.domain_evidence import NOT_CORROBORATED, DomainRules, judge_caa
 from services.issuance.domain_store import DomainCheck, DomainControl
 from shared import audit
 from shared.db import Pool
 from shared.observability import tracing
-from shared.pki.observations import Kind, Outcome, Question, Report
+from shared.observability.metrics import preset
+from shared.pki.observations import Kind, Outcome, Question, Reason, Report
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, Tx, transaction, utc_now
 
@@ -27,7 +28,18 @@ LEASE: Final = timedelta(seconds=60)
 # The kinds of record that each method reads, in the order in which they are tried.
 METHODS: Final = (("7", (Kind.TXT, Kind.CNAME)), ("18", (Kind.FILE,)))
 
-CHECKED: Final = Counter("issuance_domain_checks_total", "Checks of domains", ["outcome"])
+PROVED: Final = "none"
+# Why a domain may be unproved, as the metric counts it: a reason outside this table counts as the last one.
+REASONS: Final = (
+    PROVED,
+    *("record-missing", "another-value", "value-expired", NOT_CORROBORATED),
+    *(each.value for each in Reason),
+    *(f"perspective-{each}" for each in FAILURE_REASONS),
+    "other",
+)
+CHECKED: Final = preset(
+    Counter("issuance_domain_checks_total", "Checks of domains, by why control is not proved", ["reason"]), REASONS
+)
 ANSWERED: Final = Counter(
     "issuance_perspective_answers_total", "Answers of the perspectives to inquiries", ["perspective", "outcome"]
 )
@@ -73,14 +85,15 @@ def check_next(pool: Pool, deps: CheckDeps, *, clock: Clock = utc_now) -> bool:
             _record(tx, control, check, answers if check.method else answers.shortened())
         with transaction(pool, clock=clock) as tx:
             domain_store.wake_orders(tx.conn, control.subscriber_id, tx.now)
-    CHECKED.labels(_outcome(check)).inc()
+    CHECKED.labels(counted_as(check.reason)).inc()
     return True
 
 
-def _outcome(check: DomainCheck) -> str:
-    if check.method:
-        return "proved"
-    return NOT_CORROBORATED if check.reason == NOT_CORROBORATED else "not-proved"
+def counted_as(reason: str | None) -> str:
+    """Return the metric's label of a check that ended for this reason; None if it proved control."""
+    if reason is None:
+        return PROVED
+    return reason if reason in REASONS else REASONS[-1]
 
 
 def _claim(tx: Tx) -> DomainControl | None:

@@ -21,6 +21,7 @@ CONNECT_TIMEOUT: Final = 3.0
 TOTAL_TIMEOUT: Final = 18.0
 # Requests under way to one perspective: what hangs there keeps these threads, and no others.
 MAX_REQUESTS: Final = 4
+FAILURE_REASONS: Final = ("unavailable", "timed-out", "busy", "refused", "unreadable")
 _MAX_DETAIL: Final = 200
 
 
@@ -28,7 +29,7 @@ _MAX_DETAIL: Final = 200
 class Failure:
     """A perspective without a report.
 
-    `reason` is "unavailable", "timed-out", "busy", "refused" or "unreadable"; `detail` is text for people.
+    `reason` is one of FAILURE_REASONS; `detail` is text for people.
     """
 
     perspective: str

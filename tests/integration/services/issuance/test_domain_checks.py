@@ -18,7 +18,10 @@ from shared.pki.observations import CAARecord, Inquiry, Kind, Question, Report, 
 from shared.vocabulary import SubscriberId
 from tests.integration.services.issuance.test_domain_evidence import (
     WWW,
+    blind,
+    bogus,
     caa,
+    down,
     is_issued,
     look_again,
     obstacles,
@@ -27,7 +30,7 @@ from tests.integration.services.issuance.test_domain_evidence import (
     value_of,
 )
 from tests.integration.services.issuance.world import Renewal, World
-from tests.integration.services.issuance.zone import RULES
+from tests.integration.services.issuance.zone import REMOTES, RULES
 
 ONE, OTHER = SubscriberId("SUB-1"), SubscriberId("SUB-2")
 
@@ -217,3 +220,32 @@ def test_audit_names_the_checks_on_which_a_certificate_rests(world: World) -> No
     [(check_id,)] = world.rows("SELECT check_id::text FROM domain_checks")
     [(details,)] = world.rows("SELECT details FROM audit_log WHERE action = 'intent-made'")
     assert details["domain_checks"] == [f"{WWW}: {check_id} 5/5"]
+
+
+def counts() -> dict[str, float]:
+    """Return the checks so far by reason, without those that were never counted."""
+    samples = next(iter(domain_checks.CHECKED.collect())).samples
+    return {each.labels["reason"]: each.value for each in samples if each.name.endswith("_total")}
+
+
+@pytest.mark.parametrize(
+    ("arrange", "reason"),
+    [
+        (put, "none"),
+        (lambda world: None, "record-missing"),
+        (lambda world: put(world, value="x" * 32), "another-value"),
+        (bogus, "dns-bogus"),
+        (down("hkg"), "perspective-timed-out"),
+        (blind(*REMOTES[:2]), "not-corroborated"),
+    ],
+)
+def test_check_is_counted_by_its_reason(world: World, arrange: Callable[[World], None], reason: str) -> None:
+    begun(world, ONE, WWW)
+    arrange(world)
+    before = counts()
+    assert world.check()
+    assert {each: count - before[each] for each, count in counts().items() if count != before[each]} == {reason: 1}
+
+
+def test_reason_without_a_label_of_its_own_is_counted_as_other() -> None:
+    assert domain_checks.counted_as("text of a stranger") == "other"
