@@ -215,6 +215,15 @@ def test_texts_of_a_failed_check_are_cut(world: World) -> None:
     assert size < 20_000
 
 
+def test_audit_notes_where_a_domain_wants_refusals_reported(world: World) -> None:
+    begun(world, ONE, WWW)
+    forbids = CAARecord(0, "issue", ";")
+    world.zone.caa[WWW] = (forbids, CAARecord(0, "iodef", "mailto:security@example.hk"))
+    assert world.check()
+    [(details,)] = world.rows("SELECT details FROM audit_log WHERE action = 'domain-checked'")
+    assert details["iodef"] == ["mailto:security@example.hk"]
+
+
 def test_audit_names_the_checks_on_which_a_certificate_rests(world: World) -> None:
     world.issued([WWW])
     [(check_id,)] = world.rows("SELECT check_id::text FROM domain_checks")

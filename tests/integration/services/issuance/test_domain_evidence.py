@@ -247,11 +247,23 @@ def test_shorter_reuse_ends_proofs_at_its_first_second(world: World, now: dateti
     assert is_issued(world, renewal) is reusable
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(0, 0), (1, 1)])
-def test_caa_is_looked_up_again_after_eight_hours(world: World, seconds: int, asked: int) -> None:
+@pytest.mark.parametrize(("seconds", "asked"), [(0, 0), (1, 1)], ids=["at the end", "a second after it"])
+@pytest.mark.parametrize(
+    ("ttl", "life"),
+    [
+        (timedelta(seconds=300), CAA_LIFE),
+        (timedelta(hours=12), timedelta(hours=12)),
+        (timedelta(days=7), timedelta(days=1)),
+    ],
+    ids=["eight hours at least", "as long as the TTL", "a day at most"],
+)
+def test_caa_is_looked_up_again_after_its_life(
+    world: World, ttl: timedelta, life: timedelta, seconds: int, asked: int
+) -> None:
+    world.zone.ttl = int(ttl.total_seconds())
     renewal = world.opened([WWW])
     before = world.zone.asked
-    world.now += CAA_LIFE + timedelta(seconds=seconds)
+    world.now += life + timedelta(seconds=seconds)
     world.submit(renewal)
     world.issue()
     assert is_issued(world, renewal)

@@ -45,11 +45,15 @@ REMOTES = tuple(SET.remotes)
 
 @dataclass
 class Zone:
-    """Records by kind and name; `blind` perspectives see none of them, `down` ones do not answer."""
+    """Records by kind and name; `blind` perspectives see none of them, `down` ones do not answer.
+
+    `caa_at` has the CAA records of perspectives that see others than the rest.
+    """
 
     primary: str = SET.primary.name
     records: dict[Question, tuple[str, ...]] = field(default_factory=dict)
     caa: dict[str, tuple[CAARecord, ...]] = field(default_factory=dict)
+    caa_at: dict[str, dict[str, tuple[CAARecord, ...]]] = field(default_factory=dict)
     failing: dict[Question, Reason] = field(default_factory=dict)
     ttl: int = 300
     blind: set[str] = field(default_factory=set)
@@ -64,15 +68,16 @@ class Zone:
     def _report(self, name: str, questions: Sequence[Question], attempt_id: uuid.UUID) -> Report | Failure:
         if name in self.down:
             return Failure(perspective=name, reason="timed-out")
-        seen = tuple(self._observation(each, blind=name in self.blind) for each in questions)
+        seen = tuple(self._observation(each, name) for each in questions)
         return Report(perspective=name, resolver=f"{name}:53", attempt_id=attempt_id, observations=seen)
 
-    def _observation(self, question: Question, *, blind: bool) -> Observation:
+    def _observation(self, question: Question, perspective: str) -> Observation:
         if question in self.failing:
             reason = self.failing[question]
             return Observation(kind=question.kind, name=question.name, outcome=Outcome.FAILED, reason=reason)
-        values = () if blind else self.records.get(question, ())
-        records = self.caa.get(question.name, ()) if question.kind is Kind.CAA else ()
+        values = () if perspective in self.blind else self.records.get(question, ())
+        caa = self.caa_at.get(perspective, self.caa)
+        records = caa.get(question.name, ()) if question.kind is Kind.CAA else ()
         return Observation(
             kind=question.kind,
             name=question.name,
