@@ -304,12 +304,14 @@ SERVICE: Final[Service] = Service(
     operations=_operations,
     after_recall=_put_back,
     commands={
-        **operator_checks.commands(_policy),
+        **operator_checks.commands(_policy, transparency_main.read_log_list),
         "check-caa": check_caa.command(validate_main.make_deps),
         "check-publication": publication_probe.command(_published),
         "check-test-sites": site_probe.command(lambda: _published().ca),
         **transparency_main.COMMANDS,
-        "self-audit": self_audit.command(lambda: SigningKey.load(read_settings().service.audit_key_file)),
+        "self-audit": self_audit.command(
+            lambda: SigningKey.load(read_settings().service.audit_key_file), transparency_main.read_log_list
+        ),
         "feed": Command(help="serve the feed over HTTP", run=_run_feed),
         "validate": Command(help="have the perspectives look at domains; has no CA key", run=_run_validate),
         "register-reader": OperatorCommand(

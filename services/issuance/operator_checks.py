@@ -15,6 +15,7 @@ from services.issuance.ca.lint import Finding
 from services.issuance.csr import csr
 from services.issuance.csr.csr import CSR, KeyRefused, checked_key
 from services.issuance.ct import certificate_check
+from services.issuance.ct.log_list import LogList
 from services.issuance.key_policy import KeyPolicy, key_objection
 from services.issuance.refusals import KeyNotAllowed
 from shared.errors import Refused
@@ -35,12 +36,12 @@ class NothingToLint(Refused):
     reason = "nothing-to-lint"
 
 
-def commands(policy: Callable[[], KeyPolicy]) -> dict[str, OperatorCommand]:
-    """Return both commands. `policy` reads the key policy out of the settings, for the second one alone."""
+def commands(policy: Callable[[], KeyPolicy], log_list: Callable[[], LogList]) -> dict[str, OperatorCommand]:
+    """Return both commands. The log list, for the first one, and the key policy, for the second, are read when run."""
     return {
         "lint": OperatorCommand(
             help="lint certificates and CRLs (PEM or DER); exit status 1 if there is a finding",
-            run=lambda _, options: lint_files(options.file),
+            run=lambda _, options: lint_files(options.file, log_list),
             add_arguments=_lint_arguments,
             while_recovering=True,
         ),
@@ -53,13 +54,15 @@ def commands(policy: Callable[[], KeyPolicy]) -> dict[str, OperatorCommand]:
     }
 
 
-def lint_files(paths: Sequence[Path]) -> Report:
+def lint_files(paths: Sequence[Path], log_list: Callable[[], LogList]) -> Report:
     """Return the findings on every certificate and CRL of these files. Raises NothingToLint or OSError."""
+    contents = [(path, _contents(path)) for path in paths]
+    known = log_list()
     rows = [
         {"file": str(path), "number": number, "severity": each.severity, "code": each.code, "message": each.message}
-        for path in paths
-        for number, der in enumerate(_contents(path), 1)
-        for each in findings_of(der)
+        for path, ders in contents
+        for number, der in enumerate(ders, 1)
+        for each in findings_of(der, known)
     ]
     return Report(values=rows, failed=bool(rows))
 
@@ -79,16 +82,16 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def findings_of(der: bytes) -> Sequence[Finding]:
-    """Return the faults of a certificate with its key, or of a CRL, as they are published."""
+def findings_of(der: bytes, log_list: LogList) -> Sequence[Finding]:
+    """Return the faults of a certificate with its key and SCTs, or of a CRL, as they are published."""
     if crl_lint.is_crl(der):
         return crl_lint.published_findings(der)
-    return (*lint.published_findings(der), *_key_findings(der), *_sct_findings(der))
+    return (*lint.published_findings(der), *_key_findings(der), *_sct_findings(der, log_list))
 
 
-def _sct_findings(der: bytes) -> Iterator[Finding]:
+def _sct_findings(der: bytes, log_list: LogList) -> Iterator[Finding]:
     try:
-        for fault in certificate_check.faults(der):
+        for fault in certificate_check.faults(der, log_list):
             yield Finding("ERROR", f"issuance.{fault}", "")
     except ValueError:
         return  # the linter has named the fault

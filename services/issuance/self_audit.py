@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from services.issuance import certificate_store
+from services.issuance.ct.log_list import LogList
 from services.issuance.operator_checks import findings_of
 from shared import audit
 from shared.db import Pool
@@ -33,11 +34,11 @@ class Period:
     until: datetime
 
 
-def command(key: Callable[[], SigningKey]) -> OperatorCommand:
-    """Return the command. `key` reads the audit key out of the settings."""
+def command(key: Callable[[], SigningKey], log_list: Callable[[], LogList]) -> OperatorCommand:
+    """Return the command. The audit key and the log list are read when it is run."""
     return OperatorCommand(
         help="lint a random sample of a period's certificates again; exit status 1 if there is a finding",
-        run=lambda pool, options: _run(pool, options, key()),
+        run=lambda pool, options: _run(pool, options, key(), log_list()),
         add_arguments=_arguments,
         while_recovering=True,
     )
@@ -48,7 +49,7 @@ def sample(serials: Sequence[str], percent: int, rng: random.Random) -> list[str
     return sorted(rng.sample(serials, ceil(Fraction(len(serials) * percent, 100))))
 
 
-def _run(pool: Pool, options: argparse.Namespace, key: SigningKey) -> Report:
+def _run(pool: Pool, options: argparse.Namespace, key: SigningKey, log_list: LogList) -> Report:
     period = Period(since=_midnight(options.since), until=_midnight(options.until))
     return self_audit(
         pool,
@@ -56,6 +57,7 @@ def _run(pool: Pool, options: argparse.Namespace, key: SigningKey) -> Report:
         percent=options.percent,
         rng=random.SystemRandom(),
         key=key,
+        log_list=log_list,
         output=options.output,
         actor=options.actor,
     )
@@ -68,6 +70,7 @@ def self_audit(
     percent: int,
     rng: random.Random,
     key: SigningKey,
+    log_list: LogList,
     output: Path,
     actor: str,
     clock: Clock = utc_now,
@@ -79,7 +82,7 @@ def self_audit(
     with transaction(pool, clock=clock) as tx:
         serials = certificate_store.serials_issued(tx.conn, period.since, period.until)
     sampled = sample(serials, percent, rng)
-    certificates = [_linted(pool, serial) for serial in sampled]
+    certificates = [_linted(pool, serial, log_list) for serial in sampled]
     found = sum(1 for each in certificates if each["findings"])
     summary = {
         "since": period.since.isoformat(),
@@ -101,7 +104,7 @@ def self_audit(
     return Report(values={**summary, "report_sha256": digest}, failed=found > 0)
 
 
-def _linted(pool: Pool, serial: str) -> dict[str, object]:
+def _linted(pool: Pool, serial: str, log_list: LogList) -> dict[str, object]:
     with transaction(pool) as tx:
         certificate = certificate_store.find_by_serial(tx.conn, serial)
     assert certificate is not None
@@ -111,7 +114,7 @@ def _linted(pool: Pool, serial: str) -> dict[str, object]:
         "issued_at": certificate.issued_at.isoformat(),
         "findings": [
             {"severity": each.severity, "code": each.code, "message": each.message}
-            for each in findings_of(certificate.der)
+            for each in findings_of(certificate.der, log_list)
         ],
     }
 

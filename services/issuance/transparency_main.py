@@ -18,6 +18,11 @@ def make_logs(settings: Settings) -> Logs:
     return Logs(_log_list(settings), LogClient(settings.ct_ca_file))
 
 
+def read_log_list() -> LogList:
+    """Return the log list of the settings. Raises SettingsError."""
+    return _log_list(read_settings())
+
+
 def _log_list(settings: Settings) -> LogList:
     try:
         return log_list.load(settings.ct_log_list_file, plain_http=settings.service.environment == "local")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,12 +15,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from deploy.local import authority
 from services.issuance import certificate_store, operator_checks, revocation, work
+from services.issuance.ct.log_list import LogList
 from services.issuance.key_policy import KeyPolicy
 from services.issuance.operator_checks import NothingToLint, lint_files
 from shared.runtime.operator_commands import Report
 from tests.integration.services.issuance.world import World
+from tests.support.transparency import running_logs
 from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_key
 from tests.unit.services.issuance.pki import NOW, issuing_ca
+
+
+def log_list() -> LogList:
+    return running_logs().log_list
+
+
+def no_logs() -> LogList:
+    raise AssertionError("check-csr needs no log list")
 
 
 def codes(report: Report) -> set[str]:
@@ -44,8 +55,13 @@ def issued(world: World, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["issued.pem", "issued.crt", "ca.crl"])
 def test_own_certificates_and_crls_have_no_finding(issued: Path, name: str) -> None:
-    report = lint_files([issued.with_name(name)])
+    report = lint_files([issued.with_name(name)], log_list)
     assert (report.values, report.failed) == ([], False)
+
+
+def test_certificate_with_scts_of_logs_that_are_not_on_the_list_has_that_finding(issued: Path) -> None:
+    report = lint_files([issued], lambda: replace(log_list(), logs=()))
+    assert codes(report) == {"issuance.sct_of_unknown_log"}
 
 
 def foreign(key: ec.EllipticCurvePrivateKey | None = None, days: int = 90, client: bool = False) -> x509.Certificate:
@@ -80,7 +96,7 @@ def test_certificate_of_others_has_its_fault_named(
     tmp_path: Path, make: Callable[[], x509.Certificate], code: str
 ) -> None:
     (tmp_path / "a.pem").write_bytes(make().public_bytes(Encoding.PEM))
-    report = lint_files([tmp_path / "a.pem"])
+    report = lint_files([tmp_path / "a.pem"], log_list)
     assert report.failed
     assert any(code in found for found in codes(report)), codes(report)
 
@@ -88,13 +104,13 @@ def test_certificate_of_others_has_its_fault_named(
 def test_crl_of_others_has_its_fault_named(tmp_path: Path) -> None:
     root = authority.root("A Root CA (Test)", "ARoot", begins=NOW, years=20)
     (tmp_path / "a.crl").write_bytes(authority.crl(root, [], NOW, lifetime=timedelta(days=365)))
-    assert "issuance.crl_lifetime" in codes(lint_files([tmp_path / "a.crl"]))
+    assert "issuance.crl_lifetime" in codes(lint_files([tmp_path / "a.crl"], log_list))
 
 
 def test_each_finding_names_its_file_and_place(tmp_path: Path, issued: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(issued.read_bytes() + foreign(days=201).public_bytes(Encoding.PEM))
-    report = lint_files([issued, both])
+    report = lint_files([issued, both], log_list)
     assert {(row["file"], row["number"]) for row in report.values} == {(str(both), 2)}  # type: ignore[index]
 
 
@@ -102,25 +118,25 @@ def test_each_finding_names_its_file_and_place(tmp_path: Path, issued: Path) -> 
 def test_file_without_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pem").write_bytes(content)
     with pytest.raises(NothingToLint):
-        lint_files([tmp_path / "a.pem"])
+        lint_files([tmp_path / "a.pem"], log_list)
 
 
 def test_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "a.crl").open("wb") as large:
         large.truncate(10 * 1024 * 1024 + 1)
     with pytest.raises(NothingToLint):
-        lint_files([tmp_path / "a.crl"])
+        lint_files([tmp_path / "a.crl"], log_list)
 
 
 def test_damaged_certificate_is_a_finding(tmp_path: Path) -> None:
     der = bytearray(foreign().public_bytes(Encoding.DER))
     der[300:340] = b"\xff" * 40
     (tmp_path / "a.crt").write_bytes(der)
-    assert lint_files([tmp_path / "a.crt"]).failed
+    assert lint_files([tmp_path / "a.crt"], log_list).failed
 
 
 def checked(world: World, path: Path, *names: str, policy: KeyPolicy | None = None) -> Report:
-    command = operator_checks.commands(lambda: policy or world.policy)["check-csr"]
+    command = operator_checks.commands(lambda: policy or world.policy, no_logs)["check-csr"]
     return command.run(world.pool, argparse.Namespace(file=path, name=list(names)))
 
 

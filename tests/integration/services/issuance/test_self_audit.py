@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from services.issuance import self_audit
 from services.issuance.ca import validity_policy
+from services.issuance.ct.log_list import LogList
 from services.issuance.self_audit import Period, sample
 from shared.pki.dated_rules import Dated
 from shared.runtime.operator_commands import Report
@@ -18,6 +20,7 @@ from shared.security.tokens import TokenKind, TokenRefused, verify
 from tests.integration.services.issuance.world import World
 from tests.support.builders import key_set, signing_key
 from tests.support.reports import row_of
+from tests.support.transparency import running_logs
 from tests.unit.services.issuance.pki import NOW
 
 QUARTER = Period(since=datetime(2026, 10, 1, tzinfo=UTC), until=datetime(2027, 1, 1, tzinfo=UTC))
@@ -39,13 +42,16 @@ def test_every_certificate_may_be_in_the_sample() -> None:
     assert found == set(serials)
 
 
-def audited(world: World, output: Path, period: Period = QUARTER, percent: int = 100) -> Report:
+def audited(
+    world: World, output: Path, period: Period = QUARTER, percent: int = 100, log_list: LogList | None = None
+) -> Report:
     return self_audit.self_audit(
         world.pool,
         period,
         percent=percent,
         rng=random.Random(7),
         key=signing_key("audit"),
+        log_list=log_list or running_logs().log_list,
         output=output,
         actor="auditor",
         clock=world.clock,
@@ -84,6 +90,15 @@ def test_finding_of_todays_linter_fails_the_audit(
     assert audited(world, tmp_path / "b.json").failed
     (certificate,) = read(tmp_path / "b.json")["certificates"]
     assert certificate["findings"] == [{"severity": "ERROR", "code": "issuance.validity_too_long", "message": ""}]
+
+
+def test_scts_of_one_operator_are_a_finding(world: World, tmp_path: Path) -> None:
+    world.issued(["www.example.hk"])
+    known = running_logs().log_list
+    of_one = replace(known, logs=tuple(replace(each, operator="One") for each in known.logs))
+    assert audited(world, tmp_path / "audit.json", log_list=of_one).failed
+    (certificate,) = read(tmp_path / "audit.json")["certificates"]
+    assert [each["code"] for each in certificate["findings"]] == ["issuance.scts_of_like_operators"]
 
 
 @pytest.mark.parametrize(

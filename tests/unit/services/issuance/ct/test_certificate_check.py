@@ -1,4 +1,4 @@
-"""Faults of the SCTs in a certificate that anybody can see."""
+"""Faults of the SCTs in a certificate that anybody can see, and those that a log list shows."""
 
 from datetime import timedelta
 
@@ -7,6 +7,7 @@ import pytest
 from services.issuance.ca import profiles
 from services.issuance.ca.validity_policy import validity
 from services.issuance.ct import certificate_check, scts, tbs
+from services.issuance.ct.log_list import Log, LogList, Protocol
 from services.issuance.ct.scts import SCT
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, issuing_ca, leaf
 
@@ -41,6 +42,58 @@ def certificate(*numbers: int, short: bool = False, sct_list: bytes | None = Non
 )
 def test_faults_of_the_scts_are_named(made: bytes, expected: tuple[str, ...]) -> None:
     assert certificate_check.faults(made) == expected
+
+
+def log(number: int, operator: str, protocol: Protocol) -> Log:
+    return Log(
+        log_id=bytes([number]) * 32,
+        key=b"",
+        description=f"Log {number}",
+        operator=operator,
+        protocol=protocol,
+        url="https://log.example/",
+        monitoring_url="https://log.example/",
+        mmd_seconds=86400,
+        states={},
+        begins=None,
+        ends=None,
+    )
+
+
+# Logs 1, 2 and 5 are of one operator; 3 and 4 of another one, of which 3 and 1 follow RFC 6962.
+LOGS = LogList(
+    made_at=NOW,
+    logs=(
+        log(1, "A", Protocol.RFC_6962),
+        log(2, "A", Protocol.STATIC),
+        log(5, "A", Protocol.STATIC),
+        log(3, "B", Protocol.RFC_6962),
+        log(4, "B", Protocol.STATIC),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (certificate(1, 2, 3), ()),
+        (certificate(2, 5, 3), ()),
+        (certificate(1, 2, 3, 4), ()),
+        (certificate(1, 3, short=True), ()),
+        (certificate(1, 2, 5), ("scts_of_like_operators",)),
+        (certificate(1, 2, 5, 3), ()),
+        (certificate(1, 2, short=True), ("scts_of_like_operators",)),
+        (certificate(2, 5, 4), ("no_sct_of_rfc6962_log",)),
+        (certificate(2, 4, short=True), ("no_sct_of_rfc6962_log",)),
+        (certificate(1, 3, 9), ("sct_of_unknown_log",)),
+        (certificate(1, 3), ("too_few_scts",)),
+        (certificate(1, 2), ("too_few_scts",)),
+        (certificate(1, 3, 3), ("scts_of_one_log",)),
+        (certificate(), ("no_scts",)),
+    ],
+)
+def test_log_list_shows_unknown_logs_and_those_that_are_too_much_alike(made: bytes, expected: tuple[str, ...]) -> None:
+    assert certificate_check.faults(made, LOGS) == expected
 
 
 def test_precertificate_needs_no_scts() -> None:
