@@ -113,7 +113,10 @@ def _announce_delay(tx: Tx, order: Order, evidence: Evidence) -> None:
         actor=ACTOR,
         action="issuance-delayed",
         subject=str(order.item_id),
-        details={"obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles]},
+        details={
+            "obstacles": [f"{o.server_name}: {o.kind}: {o.reason}" for o in evidence.obstacles],
+            "domain_checks": list(evidence.checks),
+        },
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from services.issuance import domain_store
 from services.issuance.ca.validity_policy import domain_reusable
@@ -45,11 +46,17 @@ class Proof:
     domain: str
     method: str
     proved_at: datetime
+    check_id: UUID
+    quorum: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Findings about the examined names: the obstacles, the domains they are about, and the checks they rest on."""
+    """Findings about the examined names: the obstacles, the domains they are about, and the checks they rest on.
+
+    `checks` says of each name whose control is proved by which check, and in which its CAA records were read, each with
+    its quorum (BR 5.4.1).
+    """
 
     names: tuple[str, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
@@ -73,20 +80,16 @@ def examine(
     domains = sorted(set(map(_domain, names)))
     proofs = find_proofs(conn, subscriber_id, domains, now)
     checks = domain_store.latest_checks(conn, subscriber_id, domains)
-    obstacles: list[Obstacle] = []
-    concerned: set[str] = set()
-    for name in names:
-        domain = _domain(name)
-        obstacle = _obstacle(name, checks.get(domain), proofs_for(name, proofs), now, rules, subscriber_id)
-        if obstacle is not None:
-            concerned.add(domain)
-            obstacles.append(obstacle)
+    judged = [
+        _judged(name, checks.get(_domain(name)), proofs_for(name, proofs), now, rules, subscriber_id) for name in names
+    ]
+    obstacles = [obstacle for obstacle, _ in judged if obstacle is not None]
     return Evidence(
         names=tuple(names),
         obstacles=tuple(obstacles),
-        domains=tuple(sorted(concerned)),
+        domains=tuple(sorted({_domain(each.server_name) for each in obstacles})),
         stale=tuple(each.server_name for each in obstacles if _is_stale(checks.get(_domain(each.server_name)), now)),
-        checks=tuple(f"{each.domain}: {each.check_id} {each.quorum}" for each in checks.values()),
+        checks=tuple(checks for _, checks in judged if checks),
     )
 
 
@@ -103,9 +106,15 @@ def find_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Iterable[str],
     wanted = sorted({covering for domain in domains for covering in covering_domains(domain)})
     found = domain_store.latest_proofs(conn, subscriber_id, wanted)
     return [
-        Proof(domain=domain, method=method, proved_at=proved_at)
-        for (domain, method), proved_at in sorted(found.items())
-        if domain_reusable(proved_at, now)
+        Proof(
+            domain=each.domain,
+            method=each.method,
+            proved_at=each.checked_at,
+            check_id=each.check_id,
+            quorum=each.quorum,
+        )
+        for each in found
+        if domain_reusable(each.checked_at, now)
     ]
 
 
@@ -115,25 +124,27 @@ def proofs_for(name: str, proofs: Sequence[Proof]) -> list[Proof]:
     return sorted(covering, key=lambda proof: proof.proved_at, reverse=True)
 
 
-def _obstacle(
+def _judged(
     name: str,
     last: DomainCheck | None,
     proofs: Sequence[Proof],
     now: datetime,
     rules: DomainRules,
     subscriber_id: SubscriberId,
-) -> Obstacle | None:
+) -> tuple[Obstacle | None, str]:
+    """Return what the name lacks, and the checks by which its control is proved and its CAA was judged, if it was."""
     if not proofs:
         reason = last.reason if last is not None and last.reason else "not-proved"
-        return Obstacle(server_name=name, kind="validation", reason=reason)
-    if last is None:
-        return Obstacle(server_name=name, kind="caa", reason="not-checked")
-    answers = read_answers(last.caa)
-    if not caa_in_force(last.checked_at, answers, now):
-        return Obstacle(server_name=name, kind="caa", reason="not-checked")
+        return Obstacle(server_name=name, kind="validation", reason=reason), ""
+    answers = None if last is None else read_answers(last.caa)
+    if last is None or answers is None or not caa_in_force(last.checked_at, answers, now):
+        return Obstacle(server_name=name, kind="caa", reason="not-checked"), ""
     # Any method that CAA permits will do (RFC 8657): the domain may be proved by more than one.
-    judged = [judge_caa(name, answers, proof.method, now, rules, subscriber_id) for proof in proofs]
-    return None if None in judged else judged[0]
+    judged = [judge_with_quorum(name, answers, proof.method, now, rules, subscriber_id) for proof in proofs]
+    place = next((place for place, (obstacle, _) in enumerate(judged) if obstacle is None), 0)
+    proof, (obstacle, quorum) = proofs[place], judged[place]
+    control = f"{proof.domain} by 3.2.2.4.{proof.method} {proof.check_id} {proof.quorum}"
+    return obstacle, f"{name}: control of {control}, CAA {last.check_id} {quorum}"
 
 
 def caa_in_force(checked_at: datetime, answers: Answers, now: datetime) -> bool:
@@ -149,6 +160,14 @@ def judge_caa(
     name: str, answers: Answers, method: str, now: datetime, rules: DomainRules, subscriber_id: SubscriberId
 ) -> Obstacle | None:
     """Return what the CAA records, as all perspectives saw them, have against this name; None if they permit it."""
+    obstacle, _ = judge_with_quorum(name, answers, method, now, rules, subscriber_id)
+    return obstacle
+
+
+def judge_with_quorum(
+    name: str, answers: Answers, method: str, now: datetime, rules: DomainRules, subscriber_id: SubscriberId
+) -> tuple[Obstacle | None, str]:
+    """Return the same as `judge_caa`, and how many of the remote perspectives saw that the records permit the name."""
 
     def decide(answer: Answer) -> caa.Decision:
         observation = answer.to(Kind.CAA)
@@ -163,9 +182,11 @@ def judge_caa(
         )
 
     primary, remotes = answers.verdicts(lambda answer: decide(answer).permitted)
+    quorum = rules.quorum(primary, remotes, now)
     if not primary:
         decision = decide(answers.by[answers.primary])
-        return Obstacle(server_name=name, kind="caa", reason=decision.reason or "caa-forbids", record=decision.record)
-    if not rules.quorum(primary, remotes, now).corroborated:
-        return Obstacle(server_name=name, kind="caa", reason=NOT_CORROBORATED)
-    return None
+        reason = decision.reason or "caa-forbids"
+        return Obstacle(server_name=name, kind="caa", reason=reason, record=decision.record), quorum.text
+    if not quorum.corroborated:
+        return Obstacle(server_name=name, kind="caa", reason=NOT_CORROBORATED), quorum.text
+    return None, quorum.text

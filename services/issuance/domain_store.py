@@ -45,10 +45,23 @@ class DomainControl:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DomainProof:
+    """A check that proved control of a domain: what is read of it before a signature."""
+
+    check_id: UUID
+    domain: str
+    method: str
+    checked_at: datetime
+    quorum: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DomainCheck:
     """One check of a domain by all perspectives. `method` is the last number of the Baseline Requirements' section.
 
-    `caa` has the answers about CAA, `seen` all that the primary perspective saw, both as `Answers.document`.
+    `quorum` is that of control, "0" if the primary perspective saw no proof or nobody looked for one; that of CAA
+    depends on the name, and is in the audit log of intents and delays. `caa` has the answers about CAA, `seen` all that
+    the primary perspective saw, both as `Answers.document`.
     """
 
     check_id: UUID
@@ -197,17 +210,18 @@ def latest_checks(conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str
     return {check.domain: check for check in found}
 
 
-def latest_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str]) -> dict[tuple[str, str], datetime]:
-    """Return when control of these domains was last proved, by domain and method."""
-    rows = conn.execute(
-        """SELECT c.domain, c.method, c.checked_at
-           FROM unnest(%s::text[]) AS wanted (domain), unnest(ARRAY['7', '18']) AS by (method), LATERAL (
-                SELECT domain, method, checked_at FROM domain_checks AS d
-                WHERE d.subscriber_id = %s AND d.domain = wanted.domain AND d.method = by.method
-                ORDER BY d.checked_at DESC LIMIT 1) AS c""",
-        (list(domains), subscriber_id),
-    ).fetchall()
-    return {(domain, method): checked_at for domain, method, checked_at in rows}
+def latest_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str]) -> list[DomainProof]:
+    """Return the last proof of control of each of these domains by each method, in order of domain and method."""
+    with conn.cursor(row_factory=class_row(DomainProof)) as cursor:
+        return cursor.execute(
+            """SELECT c.*
+               FROM unnest(%s::text[]) AS wanted (domain), unnest(ARRAY['7', '18']) AS by (method), LATERAL (
+                    SELECT check_id, domain, method, checked_at, quorum FROM domain_checks AS d
+                    WHERE d.subscriber_id = %s AND d.domain = wanted.domain AND d.method = by.method
+                    ORDER BY d.checked_at DESC LIMIT 1) AS c
+               ORDER BY c.domain, c.method""",
+            (list(domains), subscriber_id),
+        ).fetchall()
 
 
 def wake_orders(conn: Conn, subscriber_id: SubscriberId, now: datetime) -> None:

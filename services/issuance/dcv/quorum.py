@@ -82,7 +82,7 @@ class Perspective:
 
 @dataclass(frozen=True, kw_only=True)
 class Quorum:
-    """An outcome: `text` is how many of the remote perspectives corroborate, such as "4/5" (for the audit log).
+    """An outcome: `text` is how many of the remote perspectives that were asked corroborate, such as "4/5" (BR 5.4.1).
 
     `reason` says what is missing for corroboration: "primary", "too-few-perspectives", "remotes" or "regions".
     """
@@ -154,7 +154,7 @@ class PerspectiveSet:
         asked = [each for name, each in self.remotes.items() if name in remotes]
         corroborating = [each for each in asked if remotes[each.name] is True]
         reason = self._missing(primary, len(asked), corroborating, at)
-        return Quorum(corroborated=reason is None, text=f"{len(corroborating)}/{len(self.remotes)}", reason=reason)
+        return Quorum(corroborated=reason is None, text=f"{len(corroborating)}/{len(asked)}", reason=reason)
 
     def _missing(self, primary: bool, asked: int, corroborating: list[Perspective], at: datetime) -> str | None:
         if primary is not True:

@@ -12,6 +12,7 @@ from services.issuance.dcv import methods
 from services.issuance.dcv.perspectives import Failure
 from services.issuance.domain_checks import CheckDeps, check_next, questions
 from services.issuance.domain_control import CHECK_EVERY
+from services.issuance.domain_evidence import CAA_LIFE
 from services.issuance.domain_store import DomainControl
 from shared.events.issuance import IssuanceDelayed
 from shared.pki.observations import CAARecord, Inquiry, Kind, Question, Report, read_inquiry
@@ -225,10 +226,32 @@ def test_audit_notes_where_a_domain_wants_refusals_reported(world: World) -> Non
 
 
 def test_audit_names_the_checks_on_which_a_certificate_rests(world: World) -> None:
-    world.issued([WWW])
-    [(check_id,)] = world.rows("SELECT check_id::text FROM domain_checks")
+    """The proof, and the later check that was for CAA alone; two names of one domain may have different quorums."""
+    renewal = world.opened(["*.example.hk"])
+    world.now += CAA_LIFE + timedelta(seconds=1)
+    world.zone.caa_at = {REMOTES[0]: {"example.hk": (CAARecord(0, "issuewild", ";"),)}}
+    world.submit(renewal)
+    world.issue()
+    [(proved,), (looked,)] = world.rows("SELECT check_id::text FROM domain_checks ORDER BY checked_at")
     [(details,)] = world.rows("SELECT details FROM audit_log WHERE action = 'intent-made'")
-    assert details["domain_checks"] == [f"{WWW}: {check_id} 5/5"]
+    control = f"control of example.hk by 3.2.2.4.7 {proved} 5/5"
+    assert details["domain_checks"] == [
+        f"*.example.hk: {control}, CAA {looked} 4/5",
+        f"example.hk: {control}, CAA {looked} 5/5",
+    ]
+
+
+def test_audit_names_the_quorum_of_caa_that_delays_an_order(world: World) -> None:
+    unproved(world)
+    put(world)
+    world.zone.caa_at = {name: {WWW: (CAARecord(0, "issue", ";"),)} for name in REMOTES[:2]}
+    look_again(world)
+    [(proved,)] = world.rows("SELECT check_id::text FROM domain_checks WHERE method IS NOT NULL")
+    [(details,)] = world.rows(
+        "SELECT details FROM audit_log WHERE action = 'issuance-delayed' ORDER BY id DESC LIMIT 1"
+    )
+    assert details["obstacles"] == [f"{WWW}: caa: not-corroborated"]
+    assert details["domain_checks"] == [f"{WWW}: control of {WWW} by 3.2.2.4.7 {proved} 5/5, CAA {proved} 3/5"]
 
 
 def counts() -> dict[str, float]:
