@@ -71,22 +71,25 @@ def read_logs(
     with transaction(pool, clock=clock) as tx:
         log_watch_store.save_watched(tx.conn, {log.log_id: log.description for log in logs}, now=tx.now)
     for log in logs:
-        fault, read, unknown = None, 0, 0
+        fault, lie, read, unknown = None, None, 0, 0
         try:
-            read, unknown = _read_log(pool, watch, log, max_entries, clock)
+            read, unknown, lie = _read_log(pool, watch, log, max_entries, clock)
         except LogLies as lies:
-            fault = str(lies)[:_MAX_TEXT]
-            with transaction(pool, clock=clock) as tx:
-                log_watch_store.save_fault(tx.conn, log.log_id, log.description, fault, now=tx.now)
+            lie = lies
         except (APIProblem, APIUnavailable) as unavailable:
             fault = str(unavailable)[:_MAX_TEXT]
+        if lie is not None:
+            fault = str(lie)[:_MAX_TEXT]
+            with transaction(pool, clock=clock) as tx:
+                log_watch_store.save_fault(tx.conn, log.log_id, log.description, fault, now=tx.now)
         yield {"log": log.description, "entries": read, "unknown": unknown, "fault": fault}
 
 
-def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock) -> tuple[int, int]:
-    """Return how many entries were read, and how many of them are of our key and unknown.
+def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock) -> tuple[int, int, LogLies | None]:
+    """Return how many entries were read, how many of them are of our key and unknown, and the first hidden one.
 
-    Nothing is stored before the entries are verified to be those of the signed tree.
+    Nothing is stored before the entries are verified to be those of the signed tree. What one entry hides does not
+    keep the others from being stored; all of them are read again.
     """
     with transaction(pool, clock=clock) as tx:
         frontier = log_watch_store.find_frontier(tx.conn, log.log_id)
@@ -105,7 +108,7 @@ def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock
         ]
         frontier = frontier.followed_by([entry.leaf_hash for entry in batch])
     reading.check_root(frontier, head)
-    ours = [(position, entry.der) for position, entry in candidates if _is_ours(position, entry, watch.ca)]
+    ours, hidden = _ours(candidates, watch.ca)
     unknown = 0
     with transaction(pool, clock=clock) as tx:
         for position, der in ours:
@@ -113,8 +116,9 @@ def _read_log(pool: Pool, watch: Watch, log: Log, max_entries: int, clock: Clock
                 serial = f"{x509.load_der_x509_certificate(der).serial_number:x}"
                 log_watch_store.add_unknown(tx.conn, serial, der, log=log.description, position=position, now=tx.now)
                 unknown += 1
-        log_watch_store.save_frontier(tx.conn, log.log_id, log.description, frontier, now=tx.now)
-    return frontier.size - begins, unknown
+        if hidden is None:
+            log_watch_store.save_frontier(tx.conn, log.log_id, log.description, frontier, now=tx.now)
+    return frontier.size - begins, unknown, hidden
 
 
 def _key_hash(ca: IssuingCA) -> bytes:
@@ -125,6 +129,18 @@ def _key_hash(ca: IssuingCA) -> bytes:
 def _may_be_ours(entry: LogEntry, ca: IssuingCA, key_hash: bytes) -> bool:
     """Return whether the entry names our key or our CA; cheap, because almost none do."""
     return entry.issuer_key_hash == key_hash if entry.issuer_key_hash is not None else ca.subject in entry.der
+
+
+def _ours(candidates: list[tuple[int, LogEntry]], ca: IssuingCA) -> tuple[list[tuple[int, bytes]], LogLies | None]:
+    """Return position and certificate of the entries that our key has signed, and the first that is hidden."""
+    found, hidden = [], None
+    for position, entry in candidates:
+        try:
+            if _is_ours(position, entry, ca):
+                found.append((position, entry.der))
+        except LogLies as lies:
+            hidden = hidden or lies
+    return found, hidden
 
 
 def _is_ours(position: int, entry: LogEntry, ca: IssuingCA) -> bool:

@@ -204,6 +204,29 @@ def test_log_that_hides_a_precertificate_of_ours_behind_other_bytes_is_a_fault(
     assert watch(world)[name]["unknown"] == 1
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_hidden_entry_does_not_keep_another_unknown_one_from_being_stored(world: World, order: tuple[int, int]) -> None:
+    log, place = world.transparency.logs["kowloon-1"], f"{order[0]}.masks.example.hk"
+    hidden, shown = pair(world, place)[0], pair(world, f"shown.{place}")[0]
+    for each in order:
+        log.add([(hidden, shown)[each], world.issuer.ca.der], precertificate=True)
+    begins, right = len(log.hashes()) - 2, log.entries
+
+    def entries(start: int, end: int) -> list[Entry]:
+        found = right(start, end)
+        return [shows(each, hidden, b"0\0") if each.position == begins + order[0] else each for each in found]
+
+    with lying(log, entries=entries):
+        for _ in range(2):
+            found = watch(world)["kowloon-1"]
+            assert (found["entries"], found["unknown"]) == (2, 1)
+            assert f"entry {begins + order[0]} " in str(found["fault"])
+    assert world.rows("SELECT der FROM unknown_certificates") == [(shown,)]
+    assert gauge(world, log_watch_store.FAULTS) == [("kowloon-1", 1.0)]
+    assert watch(world)["kowloon-1"]["unknown"] == 2
+    assert gauge(world, log_watch_store.FAULTS) == []
+
+
 def test_log_whose_entries_are_not_its_tree_is_a_fault_and_nothing_is_stored(world: World) -> None:
     log = world.transparency.logs["kowloon-1"]
     watch(world)
