@@ -18,7 +18,10 @@ MATCHER: Final = re.compile(r'(\w+)(?:=~|!=|=)"([^"]*)"')
 # What Prometheus and pod-monitor.yaml add to every sample.
 ADDED: Final = {"service", "process", "job"}
 # What kube-state-metrics tells of the nightly jobs.
-OF_OTHERS: Final = {"kube_cronjob_status_last_successful_time": ["namespace", "cronjob"]}
+OF_OTHERS: Final = {
+    "kube_cronjob_status_last_successful_time": ["namespace", "cronjob"],
+    "kube_cronjob_created": ["namespace", "cronjob"],
+}
 EXPORT: Final = """
 import json, prometheus_client, {mains}
 import shared.messaging.consumer, shared.messaging.feed_lag, shared.messaging.relay, services.issuance.feed.main
