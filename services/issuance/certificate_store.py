@@ -225,6 +225,12 @@ def newest_certificate(conn: Conn) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
+def find_intended_at(conn: Conn, serial: str) -> datetime | None:
+    """Return when the certificate's names were examined and its bytes were stored."""
+    row = conn.execute("SELECT intended_at FROM intents WHERE serial = %s", (serial,)).fetchone()
+    return None if row is None else row[0]
+
+
 def serials_issued(conn: Conn, since: datetime, until: datetime) -> list[str]:
     """Return the serial numbers of all certificates issued in a period, also of those that nobody got."""
     rows = conn.execute(

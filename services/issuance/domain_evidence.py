@@ -4,7 +4,7 @@ Proof of control may be reused as long as the dated table says (BR 4.2.1), an an
 hours, whichever is longer (BR 3.2.2.8). Both are judged here, again at every signing, from the stored answers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -93,6 +93,22 @@ def examine(
     )
 
 
+def absent_at(conn: Conn, subscriber_id: SubscriberId, names: Sequence[str], at: datetime) -> Iterator[Obstacle]:
+    """Yield what the books lack for a certificate of these names made at that moment: a proof, an answer about CAA.
+
+    What the answers said was judged then, by the rules and perspectives of that day, and is not judged again.
+    """
+    domains = sorted(set(map(_domain, names)))
+    proofs = find_proofs(conn, subscriber_id, domains, at)
+    checks = domain_store.latest_checks(conn, subscriber_id, domains, at)
+    for name in names:
+        if not proofs_for(name, proofs):
+            yield Obstacle(server_name=name, kind="validation", reason="not-proved")
+        last = checks.get(_domain(name))
+        if last is None or not caa_in_force(last.checked_at, read_answers(last.caa), at):
+            yield Obstacle(server_name=name, kind="caa", reason="not-checked")
+
+
 def _domain(name: str) -> str:
     return base_name(name) or name
 
@@ -104,7 +120,7 @@ def _is_stale(last: DomainCheck | None, now: datetime) -> bool:
 def find_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Iterable[str], now: datetime) -> list[Proof]:
     """Return the proofs in force of these domains and of those that cover them."""
     wanted = sorted({covering for domain in domains for covering in covering_domains(domain)})
-    found = domain_store.latest_proofs(conn, subscriber_id, wanted)
+    found = domain_store.latest_proofs(conn, subscriber_id, wanted, now)
     return [
         Proof(
             domain=each.domain,

@@ -4,7 +4,7 @@ the domains of one subscriber in alphabetical order.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from shared.runtime.pruning import Rule
 from shared.vocabulary import SubscriberId
 
 _CONTROL: Final = "subscriber_id, domain, random_value, valued_at, used_at, due_at"
+_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _CHECK: Final = "check_id, subscriber_id, domain, checked_at, method, reason, quorum, caa, seen"
 # What it says of CAA may be what a certificate rests on: longer than any certificate lives, plus two years (BR 5.5.2).
 # Proofs are kept as long as the CA's records.
@@ -197,30 +198,35 @@ def add_check(conn: Conn, check: DomainCheck, reports: Mapping[str, Any]) -> Non
     )
 
 
-def latest_checks(conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str]) -> dict[str, DomainCheck]:
-    """Return the last check of each of these domains."""
+def latest_checks(
+    conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str], until: datetime = _EVER
+) -> dict[str, DomainCheck]:
+    """Return the last check of each of these domains, up to that moment."""
     with conn.cursor(row_factory=class_row(DomainCheck)) as cursor:
         found = cursor.execute(
             f"""SELECT c.* FROM unnest(%s::text[]) AS wanted (domain), LATERAL (
                     SELECT {_CHECK} FROM domain_checks AS d
-                    WHERE d.subscriber_id = %s AND d.domain = wanted.domain
+                    WHERE d.subscriber_id = %s AND d.domain = wanted.domain AND d.checked_at <= %s
                     ORDER BY d.checked_at DESC LIMIT 1) AS c""",
-            (list(domains), subscriber_id),
+            (list(domains), subscriber_id, until),
         ).fetchall()
     return {check.domain: check for check in found}
 
 
-def latest_proofs(conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str]) -> list[DomainProof]:
-    """Return the last proof of control of each of these domains by each method, in order of domain and method."""
+def latest_proofs(
+    conn: Conn, subscriber_id: SubscriberId, domains: Sequence[str], until: datetime
+) -> list[DomainProof]:
+    """Return each domain's last proof of control by each method up to that moment, in order of domain and method."""
     with conn.cursor(row_factory=class_row(DomainProof)) as cursor:
         return cursor.execute(
             """SELECT c.*
                FROM unnest(%s::text[]) AS wanted (domain), unnest(ARRAY['7', '18']) AS by (method), LATERAL (
                     SELECT check_id, domain, method, checked_at, quorum FROM domain_checks AS d
                     WHERE d.subscriber_id = %s AND d.domain = wanted.domain AND d.method = by.method
+                      AND d.checked_at <= %s
                     ORDER BY d.checked_at DESC LIMIT 1) AS c
                ORDER BY c.domain, c.method""",
-            (list(domains), subscriber_id),
+            (list(domains), subscriber_id, until),
         ).fetchall()
 
 

@@ -1,9 +1,11 @@
-"""Self-audit (Baseline Requirements 8.7): a random sample of certificates, linted again, and its signed report."""
+"""Self-audit (Baseline Requirements 8.7): a random sample of certificates, linted and compared with the proofs of their
+names again, and its signed report.
+"""
 
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
@@ -12,11 +14,14 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from services.issuance import certificate_store
+from cryptography import x509
+
+from services.issuance import certificate_store, domain_evidence, store
 from services.issuance.ct.log_list import LogList
+from services.issuance.domain import Certificate
 from services.issuance.operator_checks import findings_of
 from shared import audit
-from shared.db import Pool
+from shared.db import Conn, Pool
 from shared.runtime.operator_commands import OperatorCommand, Report
 from shared.security.tokens import SigningKey, TokenKind, sign
 from shared.tx import Clock, transaction, utc_now
@@ -75,9 +80,10 @@ def self_audit(
     actor: str,
     clock: Clock = utc_now,
 ) -> Report:
-    """Run the linter of today on a sample, write the report and its signature, and record both in the audit log.
+    """Run the linter of today on a sample, look for the proofs of its names, write the report and its signature.
 
-    OUTPUT.jwt is a token (ES256, by the audit key) whose subject is the SHA-256 of OUTPUT. Raises OSError.
+    Both are recorded in the audit log. OUTPUT.jwt is a token (ES256, by the audit key) whose subject is the SHA-256 of
+    OUTPUT. Raises OSError.
     """
     with transaction(pool, clock=clock) as tx:
         serials = certificate_store.serials_issued(tx.conn, period.since, period.until)
@@ -107,16 +113,34 @@ def self_audit(
 def _linted(pool: Pool, serial: str, log_list: LogList) -> dict[str, object]:
     with transaction(pool) as tx:
         certificate = certificate_store.find_by_serial(tx.conn, serial)
-    assert certificate is not None
+        assert certificate is not None
+        linted = findings_of(certificate.der, log_list)
+        findings = [
+            *({"severity": each.severity, "code": each.code, "message": each.message} for each in linted),
+            *_unvalidated(tx.conn, certificate),
+        ]
     return {
         "serial": serial,
         "sha256": certificate.sha256.hex(),
         "issued_at": certificate.issued_at.isoformat(),
-        "findings": [
-            {"severity": each.severity, "code": each.code, "message": each.message}
-            for each in findings_of(certificate.der, log_list)
-        ],
+        "findings": findings,
     }
+
+
+def _unvalidated(conn: Conn, certificate: Certificate) -> Iterator[dict[str, str]]:
+    """Yield a finding for each name of which the books have no proof of control within reuse, or no answer about CAA
+    in force, when its bytes were made.
+    """
+    renewal = store.find_renewal(conn, certificate.renewal_id)
+    made_at = certificate_store.find_intended_at(conn, certificate.serial)
+    assert renewal is not None
+    assert made_at is not None
+    found = x509.load_der_x509_certificate(certificate.der).extensions
+    names = found.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+    # A database that was put back has the certificate's intent again, at a later moment.
+    for each in domain_evidence.absent_at(conn, renewal.subscriber_id, names, min(made_at, certificate.issued_at)):
+        code = f"issuance.{each.kind}_{each.reason}".replace("-", "_")
+        yield {"severity": "ERROR", "code": code, "message": each.server_name}
 
 
 def _midnight(day: date) -> datetime:

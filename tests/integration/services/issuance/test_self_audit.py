@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from services.issuance import self_audit
@@ -19,6 +20,7 @@ from shared.runtime.operator_commands import Report
 from shared.security.tokens import TokenKind, TokenRefused, verify
 from tests.integration.services.issuance.world import World
 from tests.support.builders import key_set, signing_key
+from tests.support.engines import Database
 from tests.support.reports import row_of
 from tests.support.transparency import running_logs
 from tests.unit.services.issuance.pki import NOW
@@ -99,6 +101,43 @@ def test_scts_of_one_operator_are_a_finding(world: World, tmp_path: Path) -> Non
     assert audited(world, tmp_path / "audit.json", log_list=of_one).failed
     (certificate,) = read(tmp_path / "audit.json")["certificates"]
     assert [each["code"] for each in certificate["findings"]] == ["issuance.scts_of_like_operators"]
+
+
+def kinds(output: Path) -> list[str]:
+    return [f"{each['code']} {each['message']}" for made in read(output)["certificates"] for each in made["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("SET checked_at = checked_at", []),
+        # A proof may be reused for 200 days; what was seen of CAA at that time is another check.
+        ("SET checked_at = checked_at - interval '200 days'", ["caa_not_checked"]),
+        ("SET checked_at = checked_at - interval '200 days 1 second'", ["validation_not_proved", "caa_not_checked"]),
+        ("SET checked_at = checked_at - interval '8 hours'", []),
+        ("SET checked_at = checked_at - interval '8 hours 1 second'", ["caa_not_checked"]),
+        ("SET checked_at = checked_at + interval '1 second'", ["validation_not_proved", "caa_not_checked"]),
+        ("SET method = NULL, reason = 'record-missing'", ["validation_not_proved"]),
+        ("SET domain = 'other.example.hk'", ["validation_not_proved", "caa_not_checked"]),
+        ("SET subscriber_id = 'SUB-2'", ["validation_not_proved", "caa_not_checked"]),
+        (
+            """SET caa = '{"primary": "hkg", "by": {"hkg": {"resolver": "", "observations": [], "failure": null}}}'""",
+            ["caa_not_checked"],
+        ),
+    ],
+)
+def test_name_without_a_proof_or_an_answer_about_caa_in_the_books_is_a_finding(
+    world: World, issuance: Database, tmp_path: Path, change: str, expected: list[str]
+) -> None:
+    world.issued(["*.example.hk"])
+    # Two checks in the books of another certificate change nothing.
+    world.issued(["www.other.hk"])
+    with psycopg.connect(issuance.superuser_url) as conn:
+        conn.execute(f"UPDATE domain_checks {change} WHERE domain = 'example.hk'".encode())
+    report = audited(world, tmp_path / "audit.json")
+    assert report.failed is bool(expected)
+    found = kinds(tmp_path / "audit.json")
+    assert found == [f"issuance.{each} {name}" for name in ("*.example.hk", "example.hk") for each in expected]
 
 
 @pytest.mark.parametrize(
