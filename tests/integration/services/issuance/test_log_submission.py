@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from services.issuance.ca.validity_policy import validity
 from services.issuance.ct import scts, tbs
 from services.issuance.ct.log_client import LogClient
 from services.issuance.ct.scts import SCT, PrecertEntry
-from services.issuance.ct.submission import Logs, NotEnoughSCTs, Submission
+from services.issuance.ct.submission import SUBMISSIONS, Logs, NotEnoughSCTs, Submission
 from tests.support.dripping import BEGINNINGS, dripping, within
 from tests.support.transparency import RunningLogs, an_hour_ahead, lying, running_logs
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, issuing_ca, leaf
@@ -75,8 +76,25 @@ def test_two_scts_one_of_each_operator_for_99_days(logs: RunningLogs) -> None:
     assert names(logs, collect(logs, now=march)) == {"kowloon-1", "lantau-1"}
 
 
-@pytest.mark.parametrize("fault", ["down", "hanging", "other log", "other signature", "future", "key hash"])
-def test_log_that_fails_or_lies_is_replaced(logs: RunningLogs, fault: str) -> None:
+def failed(log: str) -> Counter[str]:
+    """Return how often submissions to the log failed, by outcome; late answers of other tests' logs are SCTs."""
+    counted = [sample for metric in SUBMISSIONS.collect() for sample in metric.samples if "_total" in sample.name]
+    ours = [each for each in counted if each.labels["log"] == log and each.labels["outcome"] != "sct"]
+    return Counter({each.labels["outcome"]: int(each.value) for each in ours})
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ("down", "rejected"),
+        ("hanging", None),  # counted once it answers
+        ("other log", "other-log"),
+        ("other signature", "signature"),
+        ("future", "future"),
+        ("key hash", "signature"),
+    ],
+)
+def test_log_that_fails_or_lies_is_replaced(logs: RunningLogs, fault: str, outcome: str | None) -> None:
     bad = logs.logs["kowloon-1"]
     sign, other_key = bad.sign, logs.logs["lantau-1"].sign
     key_hash = submission().entry.issuer_key_hash
@@ -88,9 +106,10 @@ def test_log_that_fails_or_lies_is_replaced(logs: RunningLogs, fault: str) -> No
     logs.down = {"kowloon-1"} if fault == "down" else set()
     logs.hanging = {"kowloon-1"} if fault == "hanging" else set()
     logs.instead = {"kowloon-1": "lantau-1"} if fault == "other log" else {}
-    begun = time.monotonic()
+    before, begun = failed("kowloon-1"), time.monotonic()
     with lying(bad, **lies.get(fault, {})):
         found = collect(logs, hedge_seconds=0.2)
+    assert failed("kowloon-1") - before == Counter([outcome] if outcome else [])
     assert names(logs, found) == {"kowloon-2", "lantau-1", "lantau-2"}
     assert time.monotonic() - begun < 3
 
