@@ -54,7 +54,9 @@ _END_EVENTS: Final = {
     RenewalState.REFUSED: TimelineEvent.REFUSED,
     RenewalState.CANCELLED: TimelineEvent.CANCELLED,
 }
-_DEADLINE_EVENTS: Final = {ending: step for step, ending in PASSED.values()}
+_DEADLINE_EVENTS: Final = {ending: step for step, ending in PASSED.values()} | {
+    EndReason.NOT_ISSUED: TimelineEvent.CSR_DEADLINE
+}
 
 
 @dataclass(frozen=True, kw_only=True)

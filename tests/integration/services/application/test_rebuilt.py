@@ -240,6 +240,15 @@ def test_deadlines_of_a_rebuilt_renewal_are_kept(world: World, lost: Restorable)
     assert world.announced(renewal.id, CancellationRequested)[0].reason == "no-csr"
 
 
+def test_deadline_with_every_csr_is_rebuilt_as_a_deadline(world: World, lost: Restorable) -> None:
+    renewal = world.paid()
+    world.apply(world.opened(renewal), world.csr_received(renewal))
+    lost.take()
+    world.pass_time(timedelta(days=90))
+    lost.restore()
+    assert (world.shown(renewal)["ending"], world.course(renewal)[-1]) == ("not-issued", "csr-deadline")
+
+
 def test_renewal_on_hold_is_rebuilt_on_hold(world: World, lost: Restorable) -> None:
     renewal = world.submitted()
     replace_ar(world, renewal)
