@@ -31,7 +31,7 @@ def examine_others(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     examine = domain_evidence.examine
 
     def examine_these(*found: object) -> Evidence:
-        return replace(examine(*found), names=names)  # type: ignore[arg-type]
+        return replace(examine(*found), names=names)  # type: ignore[arg-type]  # handed on as they come
 
     monkeypatch.setattr(domain_evidence, "examine", examine_these)
 

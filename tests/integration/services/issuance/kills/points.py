@@ -69,7 +69,7 @@ def _after_each_commit(act: Any) -> None:
             act()
         return result
 
-    psycopg.Transaction.__exit__ = replaced  # type: ignore[method-assign]
+    psycopg.Transaction.__exit__ = replaced  # type: ignore[method-assign]  # in a process that is killed
 
 
 def _points(process: str, *rows: tuple[str, str, Moment]) -> tuple[Point, ...]:

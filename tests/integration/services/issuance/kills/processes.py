@@ -107,4 +107,4 @@ def _keep(journal: Path, certificate: Path, chain: Path) -> None:
             write_down(journal, signature + to_be_signed)
         return signature
 
-    SoftwareSigner.sign = signed  # type: ignore[method-assign]
+    SoftwareSigner.sign = signed  # type: ignore[method-assign]  # in a process of this test alone
