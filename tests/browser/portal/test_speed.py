@@ -22,6 +22,7 @@ from tests.browser.programs import NODE, TOOLS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 _MODULES: Final = TOOLS / "node_modules"
+_LIGHTHOUSE_ATTEMPTS: Final = 3
 REQUESTS_A_SECOND: Final = 50
 SECONDS: Final = 8
 CONNECTIONS: Final = 20
@@ -124,7 +125,12 @@ def lighthouse(visit: Visit, page: str, home: Path) -> dict[str, float]:
         json.dumps({"Cookie": visit.cookie}),
     ]
     environment = {**os.environ, "HOME": str(home), "CHROME_PATH": programs.chromium().program}
-    done = subprocess.run([*command, *options], env=environment, check=True, capture_output=True, text=True)
+    # On a busy machine Lighthouse itself may fail, such as when its Chrome starts too slowly; a low score stands.
+    for _ in range(_LIGHTHOUSE_ATTEMPTS):
+        done = subprocess.run([*command, *options], env=environment, check=False, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     assert report["finalDisplayedUrl"] == visit.address(page)
     return {category: found["score"] * 100 for category, found in report["categories"].items()}
