@@ -1,4 +1,4 @@
-"""Peers on loopback that hold a caller: each sends a byte now and then, or accepts and never answers."""
+"""Peers on loopback that hold a caller: each sends a byte now and then."""
 
 import socket
 import threading
@@ -23,19 +23,6 @@ HOLDS_SECONDS: Final = 10.0
 @contextmanager
 def dripping(begins: bytes) -> Iterator[int]:
     """Yield the port of a server whose answers begin so, and go on byte by byte."""
-    with _server(begins) as port:
-        yield port
-
-
-@contextmanager
-def silent() -> Iterator[int]:
-    """Yield the port of a server that accepts and never answers."""
-    with _server(None) as port:
-        yield port
-
-
-@contextmanager
-def _server(begins: bytes | None) -> Iterator[int]:
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepting = threading.Thread(target=_accept, args=(listener, begins, ended), daemon=True)
@@ -48,7 +35,7 @@ def _server(begins: bytes | None) -> Iterator[int]:
             accepting.join()
 
 
-def _accept(listener: socket.socket, begins: bytes | None, ended: threading.Event) -> None:
+def _accept(listener: socket.socket, begins: bytes, ended: threading.Event) -> None:
     while not ended.is_set():
         try:
             connection, _ = listener.accept()
@@ -57,14 +44,14 @@ def _accept(listener: socket.socket, begins: bytes | None, ended: threading.Even
         threading.Thread(target=_answer, args=(connection, begins, ended), daemon=True).start()
 
 
-def _answer(connection: socket.socket, begins: bytes | None, ended: threading.Event) -> None:
+def _answer(connection: socket.socket, begins: bytes, ended: threading.Event) -> None:
     with connection:
         try:
             connection.recv(65_536)
-            connection.sendall(begins or b"")
+            connection.sendall(begins)
             until = time.monotonic() + HOLDS_SECONDS
             while not ended.wait(EVERY_SECONDS) and time.monotonic() < until:
-                connection.sendall(b"1" if begins else b"")
+                connection.sendall(b"1")
         except OSError:
             return
 

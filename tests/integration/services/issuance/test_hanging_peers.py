@@ -20,7 +20,8 @@ from shared.pki.observations import Report, read_inquiry
 from tests.integration.services.issuance.test_domain_evidence import is_issued, put, unproved
 from tests.integration.services.issuance.world import World
 from tests.integration.services.issuance.zone import RULES
-from tests.support.dripping import silent, within
+from tests.support.dripping import within
+from tests.support.servers import silent_server
 from tests.unit.services.issuance.dcv.test_perspectives import NAMES, Serve, Server, send, slow
 
 LIMIT: Final = 0.7
@@ -52,7 +53,8 @@ def one_hangs(servers: Server, name: str, where: str, until: ExitStack) -> Persp
     if where == "request":
         servers.behaviour[name] = slow(servers, name)
         return servers.set
-    address = ("127.0.0.1", until.enter_context(silent()))
+    host, _, port = until.enter_context(silent_server()).partition(":")
+    address = (host, int(port))
     return PerspectiveSet(
         tuple(replace(each, address=address) if each.name == name else each for each in servers.set.perspectives)
     )
@@ -103,8 +105,8 @@ def test_issuing_ends_in_time_while_all_logs_hang_and_the_order_is_issued_after_
     renewal = world.opened(["www.example.hk"])
     world.submit(renewal)
     listed = world.transparency.log_list
-    with silent() as port:
-        there = tuple(replace(each, url=f"http://127.0.0.1:{port}/") for each in listed.logs)
+    with silent_server() as address:
+        there = tuple(replace(each, url=f"http://{address}/") for each in listed.logs)
         limit = timedelta(seconds=LIMIT)
         hanging = Logs(replace(listed, logs=there), LogClient(), deadline=limit, hedge_seconds=0.2)
         deps = replace(world.deps(), logs=hanging)

@@ -3,6 +3,7 @@
 import argparse
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,6 +18,7 @@ from services.issuance.ca.authority import IssuingCA
 from services.issuance.publication_probe import CERTIFICATE_TYPE, CRL_TYPE, Expected, probe
 from shared.runtime.operator_commands import Report
 from tests.integration.services.issuance.world import World
+from tests.support.dripping import BEGINNINGS, dripping, within
 from tests.support.reports import rows_of
 from tests.support.servers import serving, silent_server
 from tests.unit.services.issuance.pki import ADDRESSES, NOW
@@ -137,12 +139,23 @@ def test_crl_with_a_lower_number_than_one_that_is_long_made_is_found(server: Ser
     assert faults(probe(expected, NOW, connect_to=server.address)) == ({OWN: "number-behind"} if ahead else {})
 
 
-def test_server_that_does_not_answer_is_a_fault_of_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication_probe, "_READ_TIMEOUT_SECONDS", 0.2)
-    with silent_server() as address:
+@pytest.mark.parametrize("begins", [None, "status-line", "headers"])
+def test_server_that_drips_or_never_answers_is_a_fault_of_every_address(
+    monkeypatch: pytest.MonkeyPatch, begins: str | None
+) -> None:
+    monkeypatch.setattr(publication_probe, "_TIMEOUT_SECONDS", 0.2)
+    with ExitStack() as stack:
+        if begins is None:
+            address = stack.enter_context(silent_server())
+        else:
+            address = f"127.0.0.1:{stack.enter_context(dripping(BEGINNINGS[begins]))}"
+        stack.enter_context(within(4))
         report = probe(EXPECTED, NOW, connect_to=address)
-    assert {*faults(report).values()} == {"unreachable"}
+    assert {*faults(report).values()} == {"too-slow"}
     assert report.failed
+
+
+def test_server_that_is_not_there_is_a_fault_of_every_address() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         report = probe(EXPECTED, NOW, connect_to=f"127.0.0.1:{unused.getsockname()[1]}")
