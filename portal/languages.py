@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
 
 import flask
 from babel import Locale, dates, numbers
@@ -13,9 +12,9 @@ from babel.support import NullTranslations
 from werkzeug.routing import BaseConverter
 
 from shared import i18n
+from shared.vocabulary import HONG_KONG
 
 CATALOGS: Final = Path(__file__).parent / "translations"
-HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ STANDINGS: Final = {
     "evidence-unknown": N_("Valid"),
     "evidence-lapsing": N_("Valid"),
     "being-renewed": N_("Being renewed"),
+    "too-early": N_("Paid"),
 }
 
 STATES: Final = {

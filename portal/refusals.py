@@ -19,6 +19,7 @@ _WEAK_SIGNATURE: Final = N_(
     "The CSR is in order, but signed with SHA-1 or MD5, which are no longer accepted. Make it again with SHA-256: with "
     "openssl add -sha256; for IIS or Exchange use certreq as shown here, because their own wizards sign with SHA-1."
 )
+_TOO_EARLY: Final = N_("The year after the one that is paid for cannot be bought yet.")
 _ENTRIES: Final = N_("What you entered cannot be used. Check it and send it again.")
 
 _SIGN_IN: Final = {
@@ -62,6 +63,7 @@ _PROBLEMS: Final = {
     "order-not-found": N_("There is no such certificate of your organisation."),
     "certificate-not-found": N_("The certificate is not there yet."),
     "not-in-this-state": N_("The renewal has moved on: this step is no longer possible. Look at its status."),
+    "too-early": _TOO_EARLY,
     "not-eligible": N_("This certificate cannot be renewed online now."),
     "no-additional-servers": N_("Only Wildcard certificates have additional servers."),
     "document-too-old": N_("This draft is too old to be signed. Please cancel it and start again."),
@@ -125,7 +127,7 @@ _PROBLEMS: Final = {
 
 _REASONS: Final = {
     "ar-changed": N_("Another person is its Authorised Representative. Apply with the form at any post office."),
-    "expired": N_("It has expired. Apply with the form at any post office."),
+    "expired": N_("Its paid period has ended. Apply with the form at any post office."),
     "suspended": N_("It is suspended. Please contact us first."),
     "revoked": N_("It was revoked. Apply with the form at any post office."),
     "names-not-certifiable": N_(
@@ -137,6 +139,7 @@ _REASONS: Final = {
     "evidence-unknown": _VERIFY_AGAIN,
     "evidence-lapsing": _VERIFY_AGAIN,
     "being-renewed": N_("A renewal is under way: continue or cancel that one."),
+    "too-early": _TOO_EARLY,
     "csr-too-large": N_("The CSR is too large."),
     "csr-not-a-csr": N_("This is not a CSR. It begins with -----BEGIN CERTIFICATE REQUEST-----."),
     "csr-several-pem-blocks": N_("Send one CSR alone, without other blocks."),

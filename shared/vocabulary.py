@@ -3,7 +3,8 @@
 import uuid
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, Final, NewType
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
@@ -11,6 +12,8 @@ RenewalId = NewType("RenewalId", uuid.UUID)
 ItemId = NewType("ItemId", uuid.UUID)
 SubscriberId = NewType("SubscriberId", str)
 ARId = NewType("ARId", str)
+# Where days begin and end: those that are paid for, and those on which the post is delivered.
+HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
 # A time on the wire always has a zone.
 UTCTime = Annotated[datetime, Meta(tz=True)]
 

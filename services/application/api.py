@@ -11,6 +11,7 @@ import flask
 
 from services.application import eligibility, handlers, prices, store, submission, terms, tickets, timeline_store
 from services.application.domain import Renewal, RenewalState
+from services.application.eligibility import Limits
 from services.application.prices import Price
 from services.application.refusals import (
     DocumentTooOld,
@@ -19,6 +20,7 @@ from services.application.refusals import (
     NotEligible,
     RenewalNotFound,
     TermsNotFound,
+    TooEarly,
     WrongAttestation,
 )
 from services.application.schemas import (
@@ -56,8 +58,17 @@ PROBLEMS: Final[ProblemTable] = {
         "Certificate cannot be renewed online now",
         members={
             "srn": {"type": "string", "description": "Whose certificate"},
-            "reason": one_of(["unknown", *eligibility.ADVICE], "Why not"),
+            "reason": one_of({"unknown", *eligibility.ADVICE} - {"too-early"}, "Why not"),
             "advice": {"type": "string", "description": "What to do instead"},
+        },
+    ),
+    TooEarly: Problem(
+        HTTPStatus.CONFLICT,
+        TooEarly.reason,
+        "Next year cannot be bought yet",
+        members={
+            "srn": {"type": "string", "description": "Whose certificate"},
+            "opens_on": {"type": "string", "format": "date", "description": "From when it can be, a day in Hong Kong"},
         },
     ),
     NoAdditionalServers: Problem(HTTPStatus.CONFLICT, NoAdditionalServers.reason, "Product has no additional servers"),
@@ -81,11 +92,11 @@ not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, the published keys that verify them, and how long a renewal normally takes."""
+    """The key that signs draft tickets, the published keys that verify them, and the limits of eligibility."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
-    evidence_margin: timedelta
+    limits: Limits
 
 
 @blp.get("/terms")
@@ -133,7 +144,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
                 being_renewed=renewal_id is not None,
                 caller=caller,
                 now=tx.now,
-                evidence_margin=request.deps(Deps).evidence_margin,
+                limits=request.deps(Deps).limits,
             )
         )
         | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
@@ -143,14 +154,13 @@ def list_subscriptions() -> list[dict[str, Any]]:
 
 @blp.post("/renewals")
 @signed_in
-@refuses(NotEligible, NoAdditionalServers)
+@refuses(NotEligible, TooEarly, NoAdditionalServers)
 @commands.in_one_transaction
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal. Returns its quote and its state."""
-    margin = request.deps(Deps).evidence_margin
-    made = submission.draft_renewal(commands.tx(), command, request.caller(), evidence_margin=margin)
+    made = submission.draft_renewal(commands.tx(), command, request.caller(), limits=request.deps(Deps).limits)
     return _shown(commands.tx().conn, made)
 
 
@@ -193,7 +203,7 @@ def show_document(renewal_id: uuid.UUID) -> flask.Response:
 
 @blp.post("/renewals/<uuid:renewal_id>/submission")
 @signed_in
-@refuses(RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible)
+@refuses(RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible, TooEarly)
 @commands.in_one_transaction
 @blp.arguments(SubmissionSchema)
 @blp.response(200, RenewalSchema)
@@ -205,7 +215,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
         body["attestation"],
         request.caller(),
         keys=request.runtime().keys,
-        evidence_margin=request.deps(Deps).evidence_margin,
+        limits=request.deps(Deps).limits,
     )
     return _shown(commands.tx().conn, renewal)
 

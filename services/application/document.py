@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import rfc8785
@@ -73,7 +73,7 @@ def _item(item: Item) -> dict[str, Any]:
         "additional_servers": item.additional_servers,
         "current_serial": item.current_serial,
         "amount_minor": item.amount_minor,
-    }
+    } | ({} if item.period is None else {"paid_from": f"{item.period.first}", "paid_until": f"{item.period.last}"})
 
 
 def read(text: str) -> tuple[Renewal, list[Item]]:
@@ -112,4 +112,10 @@ def _read_item(renewal_id: RenewalId, position: int, content: dict[str, Any]) ->
         current_serial=content["current_serial"],
         amount_minor=content["amount_minor"],
         state=ItemState.PENDING,
+        paid_from=_read_day(content.get("paid_from")),
+        paid_until=_read_day(content.get("paid_until")),
     )
+
+
+def _read_day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -3,10 +3,11 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from services.application.period import Period
 from services.application.refusals import Contradiction, InvalidTransition
 from shared.errors import Ignored
 from shared.events.application import NotifiedObstacle
@@ -224,6 +225,15 @@ class Item:
     serial: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
     notified: tuple[NotifiedObstacle, ...] = ()
+    paid_from: date | None = None
+    paid_until: date | None = None
+
+    @property
+    def period(self) -> Period | None:
+        """The year that its fee pays for; None in a document from before periods were recorded."""
+        if self.paid_from is None or self.paid_until is None:
+            return None
+        return Period(first=self.paid_from, last=self.paid_until)
 
     def after(self, event: Event) -> "Item":
         """Return the item after an event; obstacles were those of the state before.

@@ -4,21 +4,19 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from services.application.period import today
 from services.application.subscription import Subscription
 from shared.pki.dated_rules import organisation_reusable_until
 from shared.pki.orderable import can_be_ordered
 from shared.validation.subscriber_record import check_name, is_accepted
 from shared.web.auth import Caller
 
-HONG_KONG: Final = ZoneInfo("Asia/Hong_Kong")
-
 _VERIFY = "Ask the CA to verify your organisation and your authority again, then sign in again."
 _POST_OFFICE = "Apply with the form and its documents at any post office."
 ADVICE: Final = {
     "ar-changed": "Another person is the Authorised Representative of record. " + _POST_OFFICE,
-    "expired": "The certificate has expired and can no longer be renewed. " + _POST_OFFICE,
+    "expired": "The paid period has ended and can no longer be renewed. " + _POST_OFFICE,
     "suspended": "The certificate is suspended. Ask the CA to lift the suspension first.",
     "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
     "names-not-certifiable": "Its server names can no longer stand in a certificate. " + _POST_OFFICE,
@@ -26,19 +24,34 @@ ADVICE: Final = {
     "evidence-unknown": "It is not recorded when your organisation was verified. " + _VERIFY,
     "evidence-lapsing": "Your organisation, or your authority to act for it, was verified too long ago. " + _VERIFY,
     "being-renewed": "A renewal of this certificate is already under way. Continue or cancel that one.",
+    "too-early": "The next year cannot be bought yet: it follows the one that is paid for. Come back on the day named.",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits that the operator sets.
+
+    `evidence_margin` is the time that a renewal normally takes, at the end of which its evidence may still be used;
+    `opens_days` the days before the end of the paid period from which the next year can be bought.
+    """
+
+    evidence_margin: timedelta
+    opens_days: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eligibility:
     """The eligibility of a certificate.
 
-    `reason` is None if it can be renewed; `late` if less than one month is left; `evidence_until` is the last moment at
-    which a certificate may be signed on today's register evidence, None if that is unknown.
+    `reason` is None if it can be renewed. Days are those of Hong Kong: renewal opens on `opens_on`, and is `late` after
+    `renew_by`, a month before the end of the paid period. `evidence_until` is the last moment at which a certificate
+    may be signed on today's register evidence, None if that is unknown.
     """
 
     reason: str | None
     late: bool
+    opens_on: date
     renew_by: date
     evidence_until: datetime | None
 
@@ -49,18 +62,21 @@ class Eligibility:
 
 
 def judge(
-    subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime, evidence_margin: timedelta
+    subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime, limits: Limits
 ) -> Eligibility:
     """Return the eligibility of a certificate of the caller's subscriber.
 
-    `evidence_margin` is the time that a renewal normally takes, at the end of which its evidence may still be used.
+    The paid period decides on early, late and expired, not the certificate, which may have ended within it.
     """
     until = _evidence_until(caller, now)
-    renew_by = month_before(subscription.not_after.astimezone(HONG_KONG).date())
+    period, day = subscription.period, today(now)
+    opens_on, renew_by = period.opens_on(limits.opens_days), month_before(period.last)
     return Eligibility(
         reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now)
-        or _evidence_reason(until, now + evidence_margin),
-        late=now.astimezone(HONG_KONG).date() > renew_by,
+        or ("too-early" if day < opens_on else None)
+        or _evidence_reason(until, now + limits.evidence_margin),
+        late=day > renew_by,
+        opens_on=opens_on,
         renew_by=renew_by,
         evidence_until=until,
     )
@@ -69,7 +85,7 @@ def judge(
 def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> str | None:
     if subscription.standing != "active":
         return subscription.standing
-    if subscription.not_after <= now:
+    if subscription.period.ends_at <= now:
         return "expired"
     if subscription.ar_id != caller.ar_id:
         return "ar-changed"

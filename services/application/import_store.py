@@ -12,7 +12,7 @@ from shared.db import Conn
 
 _COLUMNS: Final = (
     "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "
-    "certificate, serial, not_after"
+    "certificate, serial, not_after, paid_from, paid_until"
 )
 _IMPORT: Final = "id, file_sha256, rows_read, rows_applied, checked_at"
 
@@ -74,7 +74,7 @@ def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
     """Apply the next rows to the subscriptions, except locked ones. Returns their SRNs.
 
     An import that holds locks never waits for others: the consumer locks subscriptions in the order of its events. A
-    certificate issued since the register was written stays.
+    certificate issued since the register was written stays, and no paid period becomes shorter.
     """
     locked = conn.execute(
         """SELECT srn FROM subscriptions WHERE srn IN (SELECT srn FROM import_rows ORDER BY srn LIMIT %s)
@@ -97,7 +97,10 @@ def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
                 certificate = CASE WHEN known.not_after <= excluded.not_after
                                    THEN excluded.certificate ELSE known.certificate END,
                 serial = CASE WHEN known.not_after <= excluded.not_after THEN excluded.serial ELSE known.serial END,
-                not_after = GREATEST(known.not_after, excluded.not_after)
+                not_after = GREATEST(known.not_after, excluded.not_after),
+                paid_from = CASE WHEN known.paid_until < excluded.paid_until
+                                 THEN excluded.paid_from ELSE known.paid_from END,
+                paid_until = GREATEST(known.paid_until, excluded.paid_until)
             RETURNING srn""",
         {"limit": limit, "locked": [row[0] for row in locked]},
     ).fetchall()

@@ -8,6 +8,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from psycopg.errors import UniqueViolation
 
 from services.application import import_store
 from services.application.import_store import Import
+from services.application.period import Period, year_until
 from services.application.subscription import Subscription
 from shared import audit
 from shared.db import Pool
@@ -34,6 +36,8 @@ from shared.vocabulary import Product
 # A batch holds its locks for some tens of milliseconds.
 BATCH: Final = 500
 _LOCKED_SECONDS: Final = 0.1
+# Subscriptions were sold for up to two years; a longer period is a typing error.
+LONGEST: Final = timedelta(days=3 * 366)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,8 @@ class _RowSchema(Schema):
     additional_servers = fields.Integer(load_default=0, validate=validate.Range(0, 500))
     standing = fields.String(load_default="active", validate=validate.OneOf(["active", "suspended", "revoked"]))
     certificate = fields.String(required=True, validate=validate.Length(1, 20_000))
+    paid_from = fields.Date(load_default=None)
+    paid_until = fields.Date(load_default=None)
 
     @validates("subscriber_name", "ar_name")
     def can_be_named(self, text: str, data_key: str) -> None:
@@ -89,6 +95,15 @@ class _RowSchema(Schema):
             check_names(data["product"], data["server_names"])
         except NotOrderable as refused:
             raise ValidationError(f"{refused}", "server_names") from refused
+
+    @validates_schema
+    def is_period(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse half a period, and one that ends before it begins."""
+        first, last = data["paid_from"], data["paid_until"]
+        if (first is None) != (last is None):
+            raise ValidationError("paid_from and paid_until belong together.", "paid_until")
+        if first is not None and not first <= last < first + LONGEST:
+            raise ValidationError("The period must end after it begins, within three years.", "paid_until")
 
 
 _ROW: Final = _RowSchema()
@@ -260,6 +275,7 @@ def _subscription(number: int, row: Any) -> Subscription:
         raise ImportRefused(f"row {number}: certificate: not one that can be read, with server names") from error
     if missing := set(data["server_names"]) - covered:
         raise ImportRefused(f"row {number}: certificate: it does not name {', '.join(sorted(missing))}")
+    period = _period(data.pop("paid_from"), data.pop("paid_until")) or year_until(certificate.not_valid_after_utc)
     # Serialised again, so that anything else in the field, such as a private key, is dropped.
     return Subscription(
         **data
@@ -269,7 +285,13 @@ def _subscription(number: int, row: Any) -> Subscription:
         },
         serial=f"{certificate.serial_number:x}",
         not_after=certificate.not_valid_after_utc,
+        paid_from=period.first,
+        paid_until=period.last,
     )
+
+
+def _period(first: date | None, last: date | None) -> Period | None:
+    return None if first is None or last is None else Period(first=first, last=last)
 
 
 def _summary(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.application import csr_requests, extracts, handlers, importing, rebuilding, store, work
+from services.application.eligibility import Limits
 from services.application.settings import read_service_settings, read_settings
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -39,7 +40,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         api.Deps(
             key=SigningKey.load(settings.signing_key_file),
             jwks=json.loads(settings.jwks_file.read_text("utf-8")),
-            evidence_margin=settings.evidence_margin,
+            limits=Limits(evidence_margin=settings.evidence_margin, opens_days=settings.opens_days),
         ),
     )
 

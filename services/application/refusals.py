@@ -1,5 +1,7 @@
 """Refusals of application: a command is refused, an event is held for a person."""
 
+from datetime import date
+
 from shared.errors import Refused
 
 
@@ -39,6 +41,16 @@ class NotEligible(Refused):
     def __init__(self, srn: str, reason: str, advice: str) -> None:
         super().__init__(f"{srn}: {advice}")
         self.extensions = {"srn": srn, "reason": reason, "advice": advice}
+
+
+class TooEarly(Refused):
+    """The year after the one that is paid for can be bought from `opens_on` on, a day in Hong Kong."""
+
+    reason = "too-early"
+
+    def __init__(self, srn: str, opens_on: date) -> None:
+        super().__init__(f"{srn}: the next year can be bought from {opens_on} on")
+        self.extensions = {"srn": srn, "opens_on": opens_on.isoformat()}
 
 
 class NoAdditionalServers(Refused):

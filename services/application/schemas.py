@@ -67,7 +67,12 @@ class EligibleSchema(Schema):
         required=True, metadata={"description": "SHA-256 of the current certificate's public key (SPKI, DER)"}
     )
     not_after = fields.AwareDateTime(required=True)
-    renew_by = fields.Date(required=True, metadata={"description": "One month before the end, in Hong Kong"})
+    paid_from = fields.Date(required=True, metadata={"description": "First day that is paid for, in Hong Kong"})
+    paid_until = fields.Date(required=True, metadata={"description": "Last day that is paid for, in Hong Kong"})
+    opens_on = fields.Date(
+        required=True, metadata={"description": "First day on which the next year can be bought, in Hong Kong"}
+    )
+    renew_by = fields.Date(required=True, metadata={"description": "One month before `paid_until`"})
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
     evidence_until = fields.AwareDateTime(
         required=True,
@@ -107,6 +112,10 @@ class ItemSchema(Schema):
     server_names = fields.List(fields.String(), required=True)
     additional_servers = fields.Integer(required=True)
     amount_minor = fields.Integer(required=True)
+    paid_from = fields.Date(
+        allow_none=True, metadata={"description": "First day that the amount pays for; null in old documents"}
+    )
+    paid_until = fields.Date(allow_none=True, metadata={"description": "Last day that the amount pays for"})
     state = fields.Enum(ItemState, by_value=True, required=True)
     serial = fields.String(allow_none=True)
     obstacles = fields.List(

@@ -17,6 +17,7 @@ class Settings:
     signing_key_file: Path
     jwks_file: Path
     evidence_margin: timedelta
+    opens_days: int
 
 
 def read_settings() -> Settings:
@@ -31,12 +32,19 @@ def read_settings() -> Settings:
         validate=validate.Range(1, 180),
         description="Days that a renewal normally takes: register evidence must outlast them, else no draft is made",
     )
+    opens_days = env.int(
+        "RENEWAL_OPENS_DAYS",
+        90,
+        validate=validate.Range(1, 365),
+        description="Days before the end of the paid period from which the next year can be bought",
+    )
     seal(env)
     return Settings(
         service=service,
         signing_key_file=signing_key_file,
         jwks_file=jwks_file,
         evidence_margin=timedelta(days=margin_days),
+        opens_days=opens_days,
     )
 
 

@@ -14,6 +14,7 @@ from psycopg.rows import class_row, kwargs_row
 from psycopg.types.json import Jsonb
 
 from services.application.domain import DEADLINES, EndReason, Item, ItemState, Refund, Renewal, RenewalState
+from services.application.period import Period
 from services.application.subscription import Subscription
 from shared.db import Conn
 from shared.events.application import NotifiedObstacle
@@ -23,7 +24,7 @@ from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
 
 _SUBSCRIPTION: Final = (
     "srn, subscriber_id, subscriber_name, ar_id, ar_name, product, server_names, additional_servers, standing, "
-    "certificate, serial, not_after"
+    "certificate, serial, not_after, paid_from, paid_until"
 )
 _RENEWAL: Final = (
     "id, reference, subscriber_id, subscriber_name, ar_id, language, state, document, document_sha256, amount_minor, "
@@ -31,7 +32,7 @@ _RENEWAL: Final = (
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
-    "amount_minor, state, serial, obstacles, notified"
+    "amount_minor, state, serial, obstacles, notified, paid_from, paid_until"
 )
 
 
@@ -123,13 +124,20 @@ def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
     return {row[0] for row in conn.execute("SELECT srn FROM items WHERE open AND srn = ANY(%s)", (list(srns),))}
 
 
-def renew_subscription(conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime) -> None:
-    """Store the subscription's new current certificate, in good standing."""
+def renew_subscription(
+    conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime, period: Period | None
+) -> None:
+    """Store the subscription's new current certificate, in good standing, and the period it was paid with."""
     conn.execute(
         """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active'
            WHERE srn = %s""",
         (certificate, serial, not_after, srn),
     )
+    if period is not None:
+        conn.execute(
+            "UPDATE subscriptions SET paid_from = %s, paid_until = %s WHERE srn = %s AND paid_until < %s",
+            (period.first, period.last, srn, period.last),
+        )
 
 
 def revoke_subscription(conn: Conn, srn: str, *, serial: str) -> None:
@@ -149,9 +157,10 @@ def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             """INSERT INTO items (id, renewal_id, position, reference, srn, product, server_names, additional_servers,
-                                  current_serial, amount_minor, state)
+                                  current_serial, amount_minor, state, paid_from, paid_until)
                VALUES (%(id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s, %(server_names)s,
-                       %(additional_servers)s, %(current_serial)s, %(amount_minor)s, %(state)s)""",
+                       %(additional_servers)s, %(current_serial)s, %(amount_minor)s, %(state)s, %(paid_from)s,
+                       %(paid_until)s)""",
             [vars(item) | {"server_names": list(item.server_names)} for item in items],
         )
 

@@ -3,15 +3,16 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from services.application import document, eligibility, prices, store, timeline_store
 from services.application.domain import CURRENCY, DEADLINES, Item, ItemState, Renewal, RenewalState, Submit
+from services.application.eligibility import Limits
 from services.application.refusals import (
     DocumentTooOld,
     NoAdditionalServers,
     NotEligible,
     RenewalNotFound,
+    TooEarly,
     WrongAttestation,
 )
 from services.application.subscription import Subscription
@@ -43,10 +44,10 @@ class DraftRenewal:
     language: Language
 
 
-def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, evidence_margin: timedelta) -> Renewal:
-    """Quote the chosen certificates and write the document to sign. Raises NotEligible."""
+def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limits) -> Renewal:
+    """Quote the chosen certificates and write the document to sign. Raises NotEligible, TooEarly."""
     chosen = {item.srn: item for item in command.items}
-    subscriptions = _eligible(tx, sorted(chosen), caller, evidence_margin)
+    subscriptions = _eligible(tx, sorted(chosen), caller, limits)
     renewal_id = RenewalId(tx.new_id())
     items = [
         _item(tx, renewal_id, position, subscription, chosen[subscription.srn])
@@ -82,12 +83,13 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, evidence_mar
 
 
 def submit_renewal(
-    tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet, evidence_margin: timedelta
+    tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet, limits: Limits
 ) -> Renewal:
     """Submit the signed application: check everything again, claim the subscriptions, request the payment.
 
     The age of the register evidence is the attestation's, which issuance will judge, too.
-    Raises RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible.
+    Raises RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible,
+    TooEarly.
     """
     was = store.lock_own_renewal(tx.conn, renewal_id, caller.subscriber_id)
     if was is None:
@@ -99,9 +101,9 @@ def submit_renewal(
     if renewal.submit_before <= tx.now:
         raise DocumentTooOld("the document is older than a day")
     items = store.find_items(tx.conn, renewal.id)
-    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller, evidence_margin))
+    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller, limits))
     if not store.open_items(tx.conn, renewal.id):
-        raise _refusal(items[0].srn, "being-renewed")
+        raise NotEligible(items[0].srn, "being-renewed", eligibility.ADVICE["being-renewed"])
     store.save_transition(tx.conn, was, renewal, tx.now)
     timeline_store.add_event(tx, renewal.id, TimelineEvent.SUBMITTED)
     audit.record(tx, actor=caller.ar_id, action="renewal-submitted", subject=str(renewal.id))
@@ -125,7 +127,7 @@ def submit_renewal(
     return renewal
 
 
-def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, evidence_margin: timedelta) -> list[Subscription]:
+def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, limits: Limits) -> list[Subscription]:
     """Return the caller's subscriptions with these SRNs, locked.
 
     Raises NotEligible for the first that cannot be renewed.
@@ -140,21 +142,20 @@ def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, evidence_margin: time
             being_renewed=srn in being_renewed,
             caller=caller,
             now=tx.now,
-            evidence_margin=evidence_margin,
+            limits=limits,
         )
+        if verdict.reason == "too-early":
+            raise TooEarly(srn, verdict.opens_on)
         if verdict.reason is not None:
-            raise _refusal(srn, verdict.reason)
+            raise NotEligible(srn, verdict.reason, eligibility.ADVICE[verdict.reason])
     return [found[srn] for srn in srns]
-
-
-def _refusal(srn: str, reason: str) -> NotEligible:
-    return NotEligible(srn, reason, eligibility.ADVICE[reason])
 
 
 def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem) -> Item:
     additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
     if subscription.product is not Product.WILDCARD and additional > subscription.additional_servers:
         raise NoAdditionalServers(f"{subscription.srn}: additional servers can be added to Wildcard only")
+    following = subscription.period.next_year()
     return Item(
         id=ItemId(tx.new_id()),
         renewal_id=renewal_id,
@@ -172,6 +173,8 @@ def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscripti
             at=tx.now,
         ),
         state=ItemState.PENDING,
+        paid_from=following.first,
+        paid_until=following.last,
     )
 
 
@@ -183,8 +186,9 @@ def _reference(tx: Tx, prefix: str) -> str:
 def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
     """Check that the subscriptions were neither renewed nor registered again since the draft."""
     for item, subscription in zip(items, subscriptions, strict=True):
-        signed = (item.srn, item.current_serial, item.product, item.server_names)
-        if signed != (subscription.srn, subscription.serial, subscription.product, subscription.server_names):
+        signed = (item.srn, item.current_serial, item.product, item.server_names, item.period)
+        present = (subscription.srn, subscription.serial, subscription.product, subscription.server_names)
+        if signed != (*present, subscription.period.next_year()):
             raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
 
 

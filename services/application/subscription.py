@@ -2,11 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from services.application.period import Period
 from shared.vocabulary import ARId, Product, SubscriberId
 
 
@@ -14,7 +15,8 @@ from shared.vocabulary import ARId, Product, SubscriberId
 class Subscription:
     """A subscription that is paid by the year, known by its SRN.
 
-    The certificate is the current one, as PEM, with its `standing`, `serial` and `not_after`.
+    The certificate is the current one, as PEM, with its `standing`, `serial` and `not_after`. Several follow each other
+    within the period that is paid for, the last one until its end.
     """
 
     srn: str
@@ -29,6 +31,13 @@ class Subscription:
     certificate: str
     serial: str
     not_after: datetime
+    paid_from: date
+    paid_until: date
+
+    @property
+    def period(self) -> Period:
+        """The paid period."""
+        return Period(first=self.paid_from, last=self.paid_until)
 
     @property
     def key_sha256(self) -> str:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -63,7 +63,10 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A certificate to be issued. `csr` is DER; `obstacles` are what it waits for, as last announced."""
+    """A certificate to be issued. `csr` is DER; `obstacles` are what it waits for, as last announced.
+
+    `paid_until` is the last day that is paid for, in Hong Kong: never stored, since it comes from the proofs alone.
+    """
 
     item_id: ItemId
     renewal_id: RenewalId
@@ -83,6 +86,7 @@ class Order:
     traceparent: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
     checks_asked_at: datetime | None = None
+    paid_until: date | None = None
 
     def after(self, trigger: Trigger) -> "Order":
         """Return the order after the trigger. Raises InvalidTransition."""

@@ -5,7 +5,7 @@ The modules of ca/ do the single steps: validity, profile, lint and the CA's key
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Final
 
@@ -54,11 +54,18 @@ class Issuer:
     random: Callable[[int], bytes]
 
     def leaf(
-        self, *, organisation: Organisation, names: tuple[str, ...], spki: bytes, now: datetime, stored: Intent | None
+        self,
+        *,
+        organisation: Organisation,
+        names: tuple[str, ...],
+        spki: bytes,
+        now: datetime,
+        paid_until: date | None,
+        stored: Intent | None,
     ) -> Leaf:
         """Return what a certificate signed now shall say, or what the bytes of a stored intent must say."""
         if stored is None:
-            serial, period = profiles.new_serial(self.site_prefix, self.random), validity(now)
+            serial, period = profiles.new_serial(self.site_prefix, self.random), validity(now, paid_until=paid_until)
         else:  # the linter reads the times off the stored bytes
             serial, period = int(stored.serial, 16), Validity(not_before=now, not_after=now)
         return Leaf(serial=serial, organisation=organisation, names=names, validity=period, spki=spki)

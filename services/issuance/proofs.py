@@ -43,4 +43,5 @@ def _order(renewal_id: RenewalId, position: int, item: DocumentItem) -> Order:
         srn=item.srn,
         product=item.product,
         server_names=tuple(item.server_names),
+        paid_until=item.paid_until,
     )

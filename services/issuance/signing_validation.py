@@ -1,6 +1,7 @@
 """Validation of an order before its certificate is signed: every check between an accepted CSR and the CA's key."""
 
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from cryptography import x509
 
@@ -58,7 +59,7 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
     Raises TokenRefused or ProofRefused if a proof no longer holds: that is no customer's fault, it waits for a person.
     Raises one of UNCERTIFIABLE if no bytes can be made.
     """
-    renewal = _proved(tx, order, deps)
+    renewal, paid_until = _proved(tx, order, deps)
     request, objection = _checked_csr(tx, order, renewal, deps)
     if request is None or (objection is not None and stored is None):
         return Validated(objection=objection)
@@ -73,6 +74,7 @@ def validate_for_signing(tx: Tx, order: Order, deps: IssuanceDeps, stored: Inten
         names=names,
         spki=request.spki,
         now=tx.now,
+        paid_until=paid_until,
         stored=stored,
     )
     tbs = deps.issuer.to_be_signed(leaf) if stored is None else stored.tbs
@@ -99,8 +101,8 @@ def _evidence(tx: Tx, renewal: Renewal, names: tuple[str, ...], rules: DomainRul
     return replace(found, obstacles=(Obstacle(server_name=names[0], kind="evidence", reason=lapsed), *found.obstacles))
 
 
-def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:
-    """Verify the renewal's proofs again. Returns the renewal; it must still equal what they prove."""
+def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> tuple[Renewal, date | None]:
+    """Verify the renewal's proofs again: renewal and order must still equal them. Returns the last paid day, too."""
     stored = store.find_renewal(tx.conn, order.renewal_id)
     assert stored is not None
     renewal, orders = proofs.verified(
@@ -111,13 +113,11 @@ def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> Renewal:
         receipt=stored.receipt,
         keys=deps.proof_keys,
     )
-    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names) for o in orders}
-    if (
-        renewal != stored
-        or (order.item_id, order.reference, order.srn, order.product, order.server_names) not in ordered
-    ):
+    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names): o.paid_until for o in orders}
+    key = (order.item_id, order.reference, order.srn, order.product, order.server_names)
+    if renewal != stored or key not in ordered:
         raise ProofRefused("the stored order is not what the proofs say")
-    return renewal
+    return renewal, ordered[key]
 
 
 def _checked_csr(tx: Tx, order: Order, renewal: Renewal, deps: IssuanceDeps) -> tuple[csr.CSR | None, str | None]:

@@ -6,6 +6,7 @@ Consumers verify both with public keys, so that a compromised application servic
 
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -84,7 +85,7 @@ class _Party(msgspec.Struct, frozen=True):
 
 
 class DocumentItem(msgspec.Struct, frozen=True):
-    """A certificate in the signed document."""
+    """A certificate in the signed document; documents from before paid periods were recorded have no `paid_until`."""
 
     item_id: uuid.UUID
     reference: str
@@ -92,6 +93,7 @@ class DocumentItem(msgspec.Struct, frozen=True):
     product: Product
     server_names: list[str]
     amount_minor: int
+    paid_until: date | None = None
 
 
 class _Fee(msgspec.Struct, frozen=True):

@@ -1,11 +1,12 @@
 """Dated policies: validity of certificates, and how long a domain validation may be reused."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from shared.errors import Refused
 from shared.pki.dated_rules import DAY, Dated
+from shared.vocabulary import HONG_KONG
 
 
 class SubscriptionOver(Refused):
@@ -35,14 +36,18 @@ class Validity:
         return -(-seconds // 86_400)
 
 
-def validity(now: datetime, *, subscription_end: datetime | None = None) -> Validity:
-    """Return the validity of a certificate signed now: the days in force, at most until the paid period ends."""
+def validity(now: datetime, *, paid_until: date | None = None) -> Validity:
+    """Return the validity of a certificate signed now: the days in force, at most until the last paid day ends.
+
+    Raises SubscriptionOver if that day, in Hong Kong, has ended; None sets no limit.
+    """
     not_before = now.astimezone(UTC).replace(microsecond=0)
     not_after = not_before + VALIDITY_DAYS.at(not_before) * DAY - timedelta(seconds=1)
-    if subscription_end is not None:
-        not_after = min(not_after, subscription_end.astimezone(UTC).replace(microsecond=0))
+    if paid_until is not None:
+        ends_at = datetime.combine(paid_until, time(23, 59, 59), HONG_KONG)
+        not_after = min(not_after, ends_at.astimezone(UTC))
     if not_after <= not_before:
-        raise SubscriptionOver(f"{subscription_end}")
+        raise SubscriptionOver(f"{paid_until}")
     return Validity(not_before=not_before, not_after=not_after)
 
 

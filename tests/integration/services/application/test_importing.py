@@ -172,3 +172,47 @@ def test_million_subscriptions_are_imported_in_minutes(pool: Pool, tmp_path: Pat
     print(f"{rows} subscriptions in {took:.0f} s, the longest batch {longest:.2f} s ({NOW:%Y})")
     assert took < 30 * 60
     assert longest < 5
+
+
+# Paid periods
+
+PERIODS: list[tuple[dict[str, str], str]] = [
+    ({"paid_from": "2026-06-01"}, "belong together"),
+    ({"paid_until": "2027-05-31"}, "belong together"),
+    ({"paid_from": "2027-06-01", "paid_until": "2027-05-31"}, "must end after"),
+    ({"paid_from": "2026-06-01", "paid_until": "2062-05-31"}, "must end after"),
+    ({"paid_from": "01/06/2026", "paid_until": "31/05/2027"}, "Not a valid date"),
+]
+
+
+@pytest.mark.parametrize(("period", "why"), PERIODS)
+def test_unusable_period_refuses_the_file(pool: Pool, tmp_path: Path, period: dict[str, str], why: str) -> None:
+    with pytest.raises(ImportRefused, match=why):
+        import_file(pool, register(tmp_path, 1, **period), "test")
+    assert count(pool, "subscriptions") == 0
+
+
+def period_of(pool: Pool, number: int) -> tuple[str, str]:
+    with pool.connection() as conn:
+        row = conn.execute(
+            "SELECT paid_from::text, paid_until::text FROM subscriptions WHERE srn = %s", (f"{number:010d}",)
+        ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_period_comes_from_the_file_or_from_the_certificate(pool: Pool, tmp_path: Path) -> None:
+    import_file(pool, register(tmp_path, 1), "test")
+    import_file(pool, register(tmp_path, 2, paid_from="2026-06-01", paid_until="2027-05-31"), "test")
+    # The sample certificate ends 45 days after 23 November 2026.
+    assert period_of(pool, 1) == ("2026-01-08", "2027-01-07")
+    assert period_of(pool, 2) == ("2026-06-01", "2027-05-31")
+
+
+def test_import_never_shortens_a_period(pool: Pool, tmp_path: Path) -> None:
+    longer = {"paid_from": "2027-01-08", "paid_until": "2028-01-07"}
+    for given in ({}, longer, {}, {"paid_from": "2026-01-08", "paid_until": "2027-01-07"}):
+        import_file(pool, register(tmp_path, 1, **given), "test")
+        if given == longer:
+            assert period_of(pool, 1) == ("2027-01-08", "2028-01-07")
+    assert period_of(pool, 1) == ("2027-01-08", "2028-01-07")

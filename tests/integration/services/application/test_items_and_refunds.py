@@ -1,6 +1,7 @@
 """Ends of single items, and refunds of those that are refused."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
@@ -94,7 +95,9 @@ def test_issued_certificate_renews_its_subscription(world: World) -> None:
     issued = world.issued(renewal)
     world.apply(issued)
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
-    assert (shown["serial"], shown["reason"]) == (issued.serial, None)
+    assert (shown["serial"], shown["reason"]) == (issued.serial, "too-early")
+    assert (shown["paid_from"], shown["paid_until"]) == ("2027-01-08", "2028-01-07"), "the year after the one paid for"
+    assert shown["opens_on"] == "2027-10-09"
     assert shown["not_after"] == issued.not_after.isoformat()
 
 
@@ -103,7 +106,7 @@ def test_new_certificate_is_active_even_if_the_old_one_was_revoked(world: World)
     world.change_subscription(WWW, standing="revoked")
     world.apply(world.issued(renewal))
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
-    assert shown["reason"] is None
+    assert shown["reason"] == "too-early"
 
 
 def test_revoked_new_certificate_cannot_be_renewed_online(world: World) -> None:
@@ -126,6 +129,7 @@ def test_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(worl
     first = world.paid()
     old = world.issued(first)
     world.apply(old)
+    world.now = datetime(2027, 10, 9, 12, tzinfo=UTC)
     second = world.paid()
     world.apply(world.issued(second))
     world.apply(
@@ -134,7 +138,7 @@ def test_revocation_of_a_replaced_certificate_leaves_the_subscription_alone(worl
         )
     )
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
-    assert shown["reason"] is None
+    assert shown["reason"] == "too-early"
 
 
 def test_revoked_certificate_that_nobody_got_changes_nothing(world: World) -> None:
@@ -154,7 +158,7 @@ def test_revoked_certificate_that_nobody_got_changes_nothing(world: World) -> No
     )
     assert world.shown(renewal)["timeline"] == timeline
     (shown,) = [s for s in body(world.get("/subscriptions")) if s["srn"] == WWW]
-    assert shown["reason"] is None
+    assert shown["reason"] == "too-early"
 
 
 # Refunds

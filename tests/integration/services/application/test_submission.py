@@ -5,7 +5,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -47,6 +47,14 @@ def test_list_shows_which_certificates_can_be_renewed(world: World) -> None:
     assert shown[WWW]["advice"] is None
     assert "suspension" in shown[WILDCARD]["advice"]
     assert (shown[WWW]["renew_by"], shown[WWW]["late"]) == ("2026-12-07", False)
+    assert (shown[WWW]["paid_from"], shown[WWW]["paid_until"]) == ("2026-01-08", "2027-01-07")
+    assert shown[WWW]["opens_on"] == "2026-10-09"
+
+
+def test_certificate_that_ended_within_the_paid_period_is_renewed_like_any_other(world: World) -> None:
+    world.change_subscription(WWW, not_after=NOW - timedelta(days=3))
+    renewal = world.submitted(WWW)
+    assert world.state(renewal) == "awaiting-payment"
 
 
 def test_list_shows_the_key_of_the_current_certificate(world: World) -> None:
@@ -87,7 +95,7 @@ def test_additional_servers_cannot_be_added_where_they_are_not_sold(world: World
 
 REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("ar-changed", {"ar_id": "ar-wong"}, "post office"),
-    ("expired", {"not_after": NOW}, "post office"),
+    ("expired", {"paid_until": date(2026, 11, 22)}, "post office"),
     ("suspended", {"standing": "suspended"}, "lift the suspension"),
     ("revoked", {"standing": "revoked"}, "post office"),
     ("names-not-certifiable", {"server_names": ["*.com.hk"]}, "post office"),
@@ -130,12 +138,20 @@ def test_subscription_under_renewal_is_neither_drafted_nor_submitted_again(world
         assert full_problem(answer) == (409, "not-eligible", "being-renewed")
 
 
-def test_draft_of_a_subscription_renewed_meanwhile_is_out_of_date(world: World) -> None:
+def test_year_that_was_just_bought_cannot_be_paid_for_again(world: World) -> None:
     early = world.draft(WWW)
     renewed = world.paid(WWW)
     world.apply(world.issued(renewed))
-    answer = world.submit(early)
-    assert problem(answer) == (409, "document-too-old")
+    for answer in (world.submit(early), draft(world, WWW)):
+        assert problem(answer) == (409, "too-early")
+        assert (body(answer)["srn"], body(answer)["opens_on"]) == (WWW, "2027-10-09")
+
+
+def test_draft_for_another_year_than_the_next_is_out_of_date(world: World) -> None:
+    renewal = world.draft(WWW)
+    assert (renewal.items[0]["paid_from"], renewal.items[0]["paid_until"]) == ("2027-01-08", "2028-01-07")
+    world.change_subscription(WWW, paid_until=date(2027, 1, 8))
+    assert problem(world.submit(renewal)) == (409, "document-too-old")
 
 
 @pytest.mark.parametrize("changes", [{"server_names": ["new.harbourlights.example.hk"]}, {"product": "multi-domain"}])

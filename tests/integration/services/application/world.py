@@ -12,6 +12,7 @@ from typing import Any, Final
 from werkzeug.test import TestResponse
 
 from services.application import api, handlers, importing, work
+from services.application.eligibility import Limits
 from services.application.main import build_app
 from shared.events.base import Event
 from shared.events.issuance import (
@@ -35,6 +36,7 @@ from tests.support.world import BaseWorld
 
 WWW: Final = "0002310001"
 EVIDENCE_MARGIN: Final = timedelta(days=30)
+LIMITS: Final = Limits(evidence_margin=EVIDENCE_MARGIN, opens_days=90)
 WILDCARD: Final = "0002310002"
 MULTI: Final = "0002310003"
 ROWS: Final = (
@@ -79,7 +81,7 @@ class World(BaseWorld):
             self.pool,
             builders.key_set("identity"),
             builders.FINGERPRINTS,
-            api.Deps(key=key, jwks={"keys": [key.jwk()]}, evidence_margin=EVIDENCE_MARGIN),
+            api.Deps(key=key, jwks={"keys": [key.jwk()]}, limits=LIMITS),
             clock=self.clock,
         )
         self.http = self.app.test_client()

@@ -49,6 +49,37 @@ def test_certificate_follows_the_rules_of_its_second(
     assert [*usage] == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
+@pytest.mark.parametrize(
+    ("paid_until", "last_second"),
+    [
+        # The last paid day ends at midnight in Hong Kong, 16:00 in UTC.
+        ("2026-12-23", datetime(2026, 12, 23, 15, 59, 59, tzinfo=UTC)),
+        ("2027-12-31", None),
+        (None, None),
+    ],
+    ids=["shorter than the rules allow", "longer", "document from before"],
+)
+def test_certificate_never_outlasts_the_paid_period(
+    world: World, paid_until: str | None, last_second: datetime | None
+) -> None:
+    world.issued(["www.example.hk"], paid_until=paid_until)
+    issued = certificate(world)
+    if last_second is None:
+        assert days_of(issued) == 199
+    else:
+        assert issued.not_valid_after_utc == last_second
+
+
+def test_order_whose_paid_period_is_over_is_refused(world: World) -> None:
+    renewal = world.opened(["www.example.hk"], paid_until="2026-12-23")
+    world.now = datetime(2026, 12, 23, 16, 0, tzinfo=UTC)
+    world.seal()
+    world.submit(renewal)
+    world.issue()
+    assert world.rows("SELECT state, refusal FROM orders") == [("refused", "subscription-over")]
+    assert world.rows("SELECT count(*) FROM certificates") == [(0,)]
+
+
 @pytest.mark.parametrize("offset", [-SECOND, timedelta(0), SECOND], ids=["a second before", "at", "a second after"])
 @pytest.mark.parametrize(
     ("boundary", "before", "after"),

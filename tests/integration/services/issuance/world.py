@@ -123,6 +123,7 @@ class Renewal:
     subscriber_id: str = "SUB-1"
     subscriber_name: str = "例子有限公司 Example Limited"
     ar_id: str = "AR-1"
+    paid_until: str | None = None
     document: dict[str, Any] = field(init=False)
     attestation: dict[str, Any] = field(default_factory=dict)
     receipt: dict[str, Any] = field(default_factory=dict)
@@ -137,11 +138,15 @@ class Renewal:
             "created_at": "2026-11-23T00:00:00Z",
             "subscriber": {"id": self.subscriber_id, "name": self.subscriber_name},
             "authorised_representative": {"id": self.ar_id, "name": "Chan Tai Man"},
-            "items": [item.in_document(i) for i, item in enumerate(self.items, 1)],
+            "items": [item.in_document(i) | self._period for i, item in enumerate(self.items, 1)],
             "fee": {"amount_minor": 250000 * len(self.items), "currency": "HKD"},
             "declarations": [],
             "terms": {"version": "1", "sha256": "0"},
         }
+
+    @property
+    def _period(self) -> dict[str, str]:
+        return {} if self.paid_until is None else {"paid_until": self.paid_until}
 
     @property
     def text(self) -> str:

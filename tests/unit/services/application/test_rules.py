@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from services.application import document, prices, terms
 from services.application.domain import Item, ItemState
-from services.application.eligibility import ADVICE, judge, month_before
+from services.application.eligibility import ADVICE, Limits, judge, month_before
+from services.application.period import today
 from services.application.prices import PRICES, Price
 from services.application.subscription import Subscription
 from shared.vocabulary import ItemId, Language, Product, RenewalId
@@ -29,6 +30,8 @@ CALLER = Caller(
     authority_verified_at=NOW,
 )
 MARGIN = timedelta(days=30)
+LIMITS = Limits(evidence_margin=MARGIN, opens_days=90)
+TODAY = today(NOW)
 LAPSED = replace(CALLER, authority_verified_at=NOW - timedelta(days=399))
 SUBSCRIPTION = Subscription(
     srn="0002310001",
@@ -43,6 +46,8 @@ SUBSCRIPTION = Subscription(
     certificate="",
     serial="1",
     not_after=NOW + timedelta(days=45),
+    paid_from=TODAY - timedelta(days=320),
+    paid_until=TODAY + timedelta(days=45),
 )
 
 
@@ -74,12 +79,16 @@ def test_one_month_before_is_28_to_31_days_earlier(day: date) -> None:
         ({}, False, None),
         ({"standing": "suspended"}, False, "suspended"),
         ({"standing": "revoked"}, False, "revoked"),
-        ({"not_after": NOW}, False, "expired"),
-        ({"not_after": NOW + timedelta(seconds=1)}, False, None),
+        ({"paid_until": TODAY - timedelta(days=1)}, False, "expired"),
+        ({"paid_until": TODAY}, False, None),
+        ({"not_after": NOW - timedelta(days=1)}, False, None),
+        ({"paid_until": TODAY + timedelta(days=90)}, False, None),
+        ({"paid_until": TODAY + timedelta(days=91)}, False, "too-early"),
+        ({"paid_until": TODAY + timedelta(days=91)}, True, "being-renewed"),
         ({"ar_id": "ar-other"}, False, "ar-changed"),
         ({}, True, "being-renewed"),
-        ({"standing": "revoked", "not_after": NOW, "ar_id": "ar-other"}, True, "revoked"),
-        ({"not_after": NOW, "ar_id": "ar-other"}, True, "expired"),
+        ({"standing": "revoked", "paid_until": TODAY - timedelta(days=1), "ar_id": "ar-other"}, True, "revoked"),
+        ({"paid_until": TODAY - timedelta(days=1), "ar_id": "ar-other"}, True, "expired"),
         ({"ar_id": "ar-other"}, True, "ar-changed"),
     ],
 )
@@ -90,7 +99,7 @@ def test_reasons_are_given_in_their_order(changes: dict[str, Any], being_renewed
             being_renewed=being_renewed,
             caller=caller,
             now=NOW,
-            evidence_margin=MARGIN,
+            limits=LIMITS,
         )
         assert verdict.reason == expected
         assert verdict.advice == (None if expected is None else ADVICE[expected])
@@ -117,7 +126,7 @@ def test_evidence_must_outlast_the_renewal(
     organisation: datetime | None, authority: datetime | None, reason: str | None
 ) -> None:
     caller = replace(CALLER, organisation_verified_at=organisation, authority_verified_at=authority)
-    verdict = judge(SUBSCRIPTION, being_renewed=False, caller=caller, now=NOW, evidence_margin=MARGIN)
+    verdict = judge(SUBSCRIPTION, being_renewed=False, caller=caller, now=NOW, limits=LIMITS)
     assert verdict.reason == reason
     if organisation is None or authority is None:
         assert verdict.evidence_until is None
@@ -125,8 +134,7 @@ def test_evidence_must_outlast_the_renewal(
         assert verdict.evidence_until == min(organisation, authority) + timedelta(days=398)
 
 
-# A certificate that ends on 15 December in Hong Kong: at 00:30 there it is still the 14th in UTC.
-ENDS = datetime(2026, 12, 14, 16, 30, tzinfo=UTC)
+ENDS = date(2026, 12, 15)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +146,8 @@ ENDS = datetime(2026, 12, 14, 16, 30, tzinfo=UTC)
 )
 def test_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, late: bool) -> None:
     caller = replace(CALLER, organisation_verified_at=now, authority_verified_at=now)
-    subscription = replace(SUBSCRIPTION, not_after=ENDS)
-    verdict = judge(subscription, being_renewed=False, caller=caller, now=now, evidence_margin=MARGIN)
+    subscription = replace(SUBSCRIPTION, paid_until=ENDS)
+    verdict = judge(subscription, being_renewed=False, caller=caller, now=now, limits=LIMITS)
     assert verdict.renew_by == date(2026, 11, 15)
     assert verdict.late is late
     assert verdict.reason is None, "late is a warning, not a refusal"

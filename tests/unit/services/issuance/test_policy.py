@@ -1,6 +1,6 @@
 """Numbers that change by date, to the second."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -36,11 +36,12 @@ def test_not_before_is_now_in_whole_seconds() -> None:
 
 def test_certificate_ends_with_its_subscription() -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    end = now + timedelta(days=30)
-    assert validity(now, subscription_end=end).not_after == end
-    assert validity(now, subscription_end=now + timedelta(days=400)).days == 199
+    # The last second of 23 December in Hong Kong.
+    assert validity(now, paid_until=date(2026, 12, 23)).not_after == datetime(2026, 12, 23, 15, 59, 59, tzinfo=UTC)
+    assert validity(now, paid_until=date(2027, 12, 31)).days == 199
+    assert validity(now, paid_until=date(2026, 11, 23)).not_after == datetime(2026, 11, 23, 15, 59, 59, tzinfo=UTC)
     with pytest.raises(SubscriptionOver):
-        validity(now, subscription_end=now - SECOND)
+        validity(now, paid_until=date(2026, 11, 22))
 
 
 def test_issuance_outside_the_dated_table_is_refused() -> None:
