@@ -141,6 +141,9 @@ def subscription(**changed: Any) -> dict[str, Any]:
         "serial": "0a1b",
         "key_sha256": "01" * 32,
         "not_after": "2027-01-06T15:59:59+00:00",
+        "paid_from": "2026-01-07",
+        "paid_until": "2027-01-06",
+        "opens_on": "2026-10-08",
         "renew_by": "2026-12-06",
         "late": False,
         "reason": None,
@@ -174,6 +177,8 @@ def renewal(**changed: Any) -> dict[str, Any]:
                 "server_names": ["www.harbourlights.example.hk"],
                 "additional_servers": 0,
                 "amount_minor": 250_000,
+                "paid_from": "2027-01-07",
+                "paid_until": "2028-01-06",
                 "state": "pending",
                 "serial": None,
             }

@@ -141,3 +141,21 @@ def test_certificate_close_to_expiry_has_a_warning_and_can_be_chosen(app: Flask,
     page = signed_in(app).get("/en/certificates", base_url=PORTAL).text
     assert "Late" in page
     assert 'value="0002310001"' in page
+
+
+@pytest.mark.parametrize(
+    ("lang", "day"), [("en", "9 October 2027"), ("zh-hant", "2027年10月9日"), ("zh-hans", "2027年10月9日")]
+)
+def test_certificate_whose_next_year_is_not_sold_yet_names_the_day(
+    app: Flask, api: StubAPI, lang: str, day: str
+) -> None:
+    paid = subscription(reason="too-early", paid_until="2028-01-07", opens_on="2027-10-09")
+    api.answers["GET", "/application/v1/subscriptions"] = [paid]
+    page = signed_in(app).get(f"/{lang}/certificates", base_url=PORTAL).text
+    assert day in page
+    assert 'value="0002310001"' not in page
+
+
+def test_check_names_the_period_that_the_fee_pays_for(app: Flask) -> None:
+    page = signed_in(app).get(f"/en/renewals/{RENEWAL}/check", base_url=PORTAL).text
+    assert "from 7 January 2027 to 6 January 2028" in page
