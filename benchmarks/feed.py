@@ -69,7 +69,7 @@ def _fill(practice: Practice, events: int) -> None:
     with practice.pool.connection() as conn, conn.cursor().copy(f"COPY outbox ({columns}) FROM STDIN") as copy:
         for number in range(events // PER_RENEWAL):
             for sequence, event in enumerate(made_up(number), 1):
-                about = (uuid.uuid4(), event.TOPIC, str(event.renewal_id), sequence, event.TYPE, "/issuance", now)
+                about = (uuid.uuid4(), event.TOPIC, str(event.subject), sequence, event.TYPE, "/issuance", now)
                 copy.write_row((*about, codec.encode_data(event), codec.schema_name(event.TYPE), now))
 
 

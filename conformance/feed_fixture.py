@@ -25,7 +25,7 @@ from deploy.local.waiting import free_port, is_taken, wait_until
 from deploy.postgres.roles import ROLES, migrations_folder
 from shared import db
 from shared.db import Pool
-from shared.events.base import Event, Topic
+from shared.events.base import Event, RenewalEvent, Topic
 from shared.events.issuance import CertificateAccepted, CertificateIssued, CSRReceived, OrderOpened
 from shared.lifecycle import Lifecycle
 from shared.messaging import kafka_clients, outbox, relay
@@ -43,7 +43,7 @@ _PASSWORD: Final = "practice"  # noqa: S105 (lives as long as the trial, on loop
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateIssuedLater(Event):
+class CertificateIssuedLater(RenewalEvent):
     """An event of a version that no reader knows."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-issued.v2"

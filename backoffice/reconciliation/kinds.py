@@ -9,8 +9,9 @@ from typing import Final
 from backoffice.reconciliation.kind import kind
 from backoffice.reconciliation.money_kinds import MONEY
 
-# Topics that are not read: sealed PINs are compared by mailing's inbox, evidence by its attestations.
-_READ: Final = "topic NOT IN ('issuance.pin-envelopes', 'identity.evidence')"
+# Topics that are not read: sealed PINs and changes of the register are compared by their readers' inboxes, evidence by
+# its attestations.
+_READ: Final = "topic NOT IN ('issuance.pin-envelopes', 'identity.evidence', 'identity.register')"
 # The newest event of each key that every consumer must have applied.
 _DUE: Final = """SELECT topic, key, max(sequence) AS sequence FROM event
                  WHERE time < :horizon AND time >= :since GROUP BY topic, key"""

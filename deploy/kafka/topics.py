@@ -20,10 +20,10 @@ class Access:
 # Each topic has one writer. Only mailing may read sealed PINs; nobody may read copies of evidence, except identity
 # while its outbox is recovered (see may_read_its_own).
 ACCESS: Final[Mapping[str, Access]] = {
-    "identity": Access(writes=(Topic.IDENTITY, Topic.EVIDENCE)),
+    "identity": Access(writes=(Topic.IDENTITY, Topic.EVIDENCE, Topic.REGISTER)),
     "application": Access(
         writes=(Topic.APPLICATION,),
-        reads=(Topic.PAYMENT, Topic.MAILING, Topic.ISSUANCE),
+        reads=(Topic.REGISTER, Topic.PAYMENT, Topic.MAILING, Topic.ISSUANCE),
     ),
     "payment": Access(writes=(Topic.PAYMENT,), reads=(Topic.APPLICATION,)),
     "mailing": Access(

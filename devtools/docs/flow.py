@@ -23,9 +23,9 @@ _HEAD: Final = """# Events: who announces, who handles
 
 Written by `make docs` from the subscriptions of the services and from the places in their code that make an event; a
 test compares them. An event is made in the transaction that changes the state, and put into the outbox there
-(`shared/messaging/outbox.py`). The desk reads every topic but `issuance.pin-envelopes` and
-`identity.evidence`, and handles every event by one function. `identity.evidence` has no consumer: identity's `recall`
-reads its events from the outbox, after a restore.
+(`shared/messaging/outbox.py`). The desk reads every topic but `issuance.pin-envelopes`,
+`identity.evidence` and `identity.register`, and handles every event by one function. `identity.evidence` has no
+consumer: identity's `recall` reads its events from the outbox, after a restore.
 """
 # Handlers are only named here: none of them gets its keys.
 _NO_KEYS: Final[Any] = None

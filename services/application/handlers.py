@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from services.application import delays, store, timeline_store
+from services.application import delays, representatives, store, timeline_store
 from services.application.csr_requests import ask_for_csrs
 from services.application.domain import (
     AllRefused,
@@ -26,7 +26,8 @@ from shared.events.application import (
     RenewalCancelled,
     RenewalCompleted,
 )
-from shared.events.base import Event
+from shared.events.base import RenewalEvent
+from shared.events.identity import AuthorisedRepresentativeReplaced
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -257,14 +258,14 @@ def on_pin_reissued(tx: Tx, event: PINReissued) -> None:
     )
 
 
-def _lock_known(tx: Tx, event: Event) -> Renewal:
+def _lock_known(tx: Tx, event: RenewalEvent) -> Renewal:
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal is None:
         raise Ignored("unknown renewal")
     return renewal
 
 
-def _lock_item(tx: Tx, event: Event, item_id: ItemId) -> tuple[Renewal, Item]:
+def _lock_item(tx: Tx, event: RenewalEvent, item_id: ItemId) -> tuple[Renewal, Item]:
     renewal = _lock_known(tx, event)
     item = store.find_item(tx.conn, item_id)
     if item is None or item.renewal_id != renewal.id:
@@ -306,6 +307,7 @@ def _announce_end(tx: Tx, renewal: Renewal, shown: TimelineEvent) -> None:
 def subscriptions() -> tuple[Subscription, ...]:
     """Return application's subscriptions."""
     return (
+        on(AuthorisedRepresentativeReplaced, representatives.on_ar_replaced),
         on(PaymentCaptured, on_payment_captured),
         on(PaymentDeclined, on_payment_declined),
         on(PaymentExpired, on_payment_expired),

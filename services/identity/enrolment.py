@@ -25,6 +25,8 @@ from services.identity.refusals import ARNotFound, CertificateRefused, Enrolment
 from shared import audit
 from shared.audit import Detail
 from shared.db import Pool
+from shared.events.identity import AuthorisedRepresentativeReplaced
+from shared.messaging import outbox
 from shared.pki import armour
 from shared.pki.armour import CERTIFICATE_LABELS
 from shared.pki.certificates import sha256
@@ -291,7 +293,10 @@ def revoke(tx: Tx, ar_id: ARId, reason: str, actor: str, *, replaced_by: ARId | 
 
 
 def replace(tx: Tx, ar_id: ARId, successor: Mapping[str, Any], reason: str, actor: str) -> AuthorisedRepresentative:
-    """Appoint a successor and end the predecessor's office. Raises ARNotFound, EnrolmentRefused."""
+    """Appoint a successor, end the predecessor's office, and announce it: application moves the AR of record.
+
+    Raises ARNotFound, EnrolmentRefused.
+    """
     before = store.lock_ar(tx.conn, ar_id)
     if before is None or before.ended_at is not None:
         raise ARNotFound(f"{ar_id}: no such Authorised Representative is in office")
@@ -299,4 +304,14 @@ def replace(tx: Tx, ar_id: ARId, successor: Mapping[str, Any], reason: str, acto
     if after.id == before.id:
         raise EnrolmentRefused(f"{ar_id}: cannot follow themselves")
     revoke(tx, ar_id, reason, actor, replaced_by=after.id)
+    outbox.add(
+        tx,
+        AuthorisedRepresentativeReplaced(
+            subscriber_id=before.subscriber_id,
+            ar_id=before.id,
+            successor_id=after.id,
+            successor_name=after.name,
+            replaced_at=tx.now,
+        ),
+    )
     return after

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.events.base import Event, Topic
+from shared.events.base import RenewalEvent, Topic
 from shared.vocabulary import ARId, ItemId, Language, SubscriberId, UTCTime
 
 
@@ -20,7 +20,7 @@ class ItemFee:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenewalSubmitted(Event):
+class RenewalSubmitted(RenewalEvent):
     """The AR submitted the signed application, which awaits its payment.
 
     `document` and `attestation` are as in CSRRequested: a restored application rebuilds the renewal from them.
@@ -43,7 +43,7 @@ class RenewalSubmitted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CSRRequested(Event):
+class CSRRequested(RenewalEvent):
     """The renewal is paid: mailing asks the AR for CSRs, issuance opens the orders.
 
     `document` is the signed document, byte for byte (canonical JSON is ASCII-safe text in UTF-8). Readers do not trust
@@ -68,7 +68,7 @@ class ClosureReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckoutClosureRequested(Event):
+class CheckoutClosureRequested(RenewalEvent):
     """No payment is accepted any more; payment answers PaymentExpired, or PaymentCaptured if the capture came first."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.checkout-closure-requested.v1"
@@ -78,7 +78,7 @@ class CheckoutClosureRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CancellationRequested(Event):
+class CancellationRequested(RenewalEvent):
     """The renewal is to end for this reason; issuance answers IssuanceWithheld or CancellationDeclined."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.cancellation-requested.v1"
@@ -88,7 +88,7 @@ class CancellationRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenewalCancelled(Event):
+class RenewalCancelled(RenewalEvent):
     """The renewal ended without any certificate; its refunds were announced before (RefundDue).
 
     `document` and `attestation` are as in CSRRequested: for a renewal that was never paid, only they name the
@@ -113,7 +113,7 @@ class NotifiedObstacle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateDelayed(Event):
+class CertificateDelayed(RenewalEvent):
     """A certificate waits for what its AR can do; `obstacles` are all there are, at least one of them is new.
 
     Issuance looks again by itself. The renewal waits `until` this time, and what has no certificate then is refunded.
@@ -128,7 +128,7 @@ class CertificateDelayed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefundDue(Event):
+class RefundDue(RenewalEvent):
     """Captured money is to be refunded: for the whole renewal (`item_id` None), or for one refused item, with its
     `cause`.
     """
@@ -145,7 +145,7 @@ class RefundDue(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenewalCompleted(Event):
+class RenewalCompleted(RenewalEvent):
     """Every item has ended and at least one certificate was issued."""
 
     TYPE: ClassVar[str] = "hk.ecert.application.renewal-completed.v1"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.events.base import Event, Topic
+from shared.events.base import RenewalEvent, SubscriberEvent, Topic
 from shared.vocabulary import ARId, SubscriberId, UTCTime
 
 Base64 = Annotated[str, Meta(description="Bytes, in Base64")]
@@ -14,7 +14,7 @@ SHA256 = Annotated[str, Meta(description="SHA-256, lower-case hexadecimal")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignatureVerified(Event):
+class SignatureVerified(RenewalEvent):
     """The AR's signature over the renewal's document was verified, and its evidence is kept."""
 
     TYPE: ClassVar[str] = "hk.ecert.identity.signature-verified.v1"
@@ -37,7 +37,7 @@ class EvidenceCRL:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvidenceKept(Event):
+class EvidenceKept(RenewalEvent):
     """Copy of one signature evidence outside identity's database; identity alone reads it, after a restore.
 
     The attestation names subscriber, representative and certificate. `chain` is the signer's certificate, the sub-CAs
@@ -55,3 +55,16 @@ class EvidenceKept(Event):
     crls: tuple[EvidenceCRL, ...]
     decision: str
     verified_at: UTCTime
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorisedRepresentativeReplaced(SubscriberEvent):
+    """An AR's office ended, and a successor acts for the subscriber in their place."""
+
+    TYPE: ClassVar[str] = "hk.ecert.identity.authorised-representative-replaced.v1"
+    TOPIC: ClassVar[Topic] = Topic.REGISTER
+
+    ar_id: ARId
+    successor_id: ARId
+    successor_name: str
+    replaced_at: UTCTime

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.events.base import Event, Topic
+from shared.events.base import RenewalEvent, Topic
 from shared.vocabulary import ItemId, Product, UTCTime
 
 SRN = Annotated[str, Meta(description="Subscriber Reference Number of the subscription")]
@@ -21,7 +21,7 @@ RevocationReason = Annotated[str, Meta(description="As in the CRL: a reason code
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderOpened(Event):
+class OrderOpened(RenewalEvent):
     """Both proofs were verified: this item awaits its CSR."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.order-opened.v1"
@@ -35,7 +35,7 @@ class OrderOpened(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PINEnvelopeSealed(Event):
+class PINEnvelopeSealed(RenewalEvent):
     """One server name's PIN and its recipient, as CMS EnvelopedData (DER, base64) for the print key.
 
     `replaces` is the envelope whose PIN was voided for this one: only the new letter is of use.
@@ -52,7 +52,7 @@ class PINEnvelopeSealed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PINVoided(Event):
+class PINVoided(RenewalEvent):
     """The PIN of this envelope is no longer usable, wherever the letter is."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.pin-voided.v1"
@@ -65,7 +65,7 @@ class PINVoided(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PINReissued(Event):
+class PINReissued(RenewalEvent):
     """Another PIN will be made and posted for this server name, in the envelope `envelope_id`."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.pin-reissued.v1"
@@ -78,7 +78,7 @@ class PINReissued(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CSRReceived(Event):
+class CSRReceived(RenewalEvent):
     """A CSR passed every check, with the right PINs.
 
     The event contains the CSR, so that a restored database can issue the certificate without another one.
@@ -95,7 +95,7 @@ class CSRReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateIssued(Event):
+class CertificateIssued(RenewalEvent):
     """A certificate was signed, linted and stored."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-issued.v1"
@@ -126,7 +126,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssuanceDelayed(Event):
+class IssuanceDelayed(RenewalEvent):
     """The certificate waits until these obstacles are gone; they are looked at again by themselves."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-delayed.v1"
@@ -137,7 +137,7 @@ class IssuanceDelayed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssuanceRefused(Event):
+class IssuanceRefused(RenewalEvent):
     """An item gets no certificate from this renewal."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-refused.v1"
@@ -148,7 +148,7 @@ class IssuanceRefused(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssuanceWithheld(Event):
+class IssuanceWithheld(RenewalEvent):
     """A permanent tombstone: nothing of this renewal is or will be signed."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.issuance-withheld.v1"
@@ -156,7 +156,7 @@ class IssuanceWithheld(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CancellationDeclined(Event):
+class CancellationDeclined(RenewalEvent):
     """An intent to sign exists, so it is too late to cancel."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.cancellation-declined.v1"
@@ -164,7 +164,7 @@ class CancellationDeclined(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateAccepted(Event):
+class CertificateAccepted(RenewalEvent):
     """The AR confirmed the certificate's content and its publication."""
 
     TYPE: ClassVar[str] = "hk.ecert.issuance.certificate-accepted.v1"
@@ -176,7 +176,7 @@ class CertificateAccepted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateRevoked(Event):
+class CertificateRevoked(RenewalEvent):
     """The revocation was recorded; the next CRL lists it.
 
     `certificate` is set only for one that was never announced as issued: it was signed too late to be delivered.

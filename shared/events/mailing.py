@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from shared.events.base import Event, Topic
+from shared.events.base import RenewalEvent, Topic
 from shared.vocabulary import ItemId, UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
-class CSRRequestSent(Event):
+class CSRRequestSent(RenewalEvent):
     """The mail server accepted the e-mail "Submission of Certificate Signing Request (CSR)"."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.csr-request-sent.v1"
@@ -21,7 +21,7 @@ class CSRRequestSent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MailBounced(Event):
+class MailBounced(RenewalEvent):
     """The recipient's mail server refused an e-mail of this renewal for good; `template` names the e-mail."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.mail-bounced.v1"
@@ -33,7 +33,7 @@ class MailBounced(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PINEnvelopePosted(Event):
+class PINEnvelopePosted(RenewalEvent):
     """A PIN Envelope was sent by registered post."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.pin-envelope-posted.v1"
@@ -47,7 +47,7 @@ class PINEnvelopePosted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PINEnvelopeReturned(Event):
+class PINEnvelopeReturned(RenewalEvent):
     """The post returned a PIN Envelope."""
 
     TYPE: ClassVar[str] = "hk.ecert.mailing.pin-envelope-returned.v1"

@@ -4,12 +4,12 @@ import uuid
 from dataclasses import dataclass
 from typing import ClassVar
 
-from shared.events.base import Event, Topic
+from shared.events.base import RenewalEvent, Topic
 from shared.vocabulary import UTCTime
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaymentCaptured(Event):
+class PaymentCaptured(RenewalEvent):
     """The payment was captured. `receipt` is payment's signed receipt, which issuance verifies."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-captured.v1"
@@ -23,7 +23,7 @@ class PaymentCaptured(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaymentDeclined(Event):
+class PaymentDeclined(RenewalEvent):
     """An attempt to pay was declined; the AR may try again until the payment expires."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-declined.v1"
@@ -34,7 +34,7 @@ class PaymentDeclined(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaymentExpired(Event):
+class PaymentExpired(RenewalEvent):
     """The checkout is closed and the provider has confirmed that nothing was captured."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-expired.v1"
@@ -44,7 +44,7 @@ class PaymentExpired(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaymentRefunded(Event):
+class PaymentRefunded(RenewalEvent):
     """A refund that application requested was made."""
 
     TYPE: ClassVar[str] = "hk.ecert.payment.payment-refunded.v1"

@@ -206,8 +206,8 @@ class Applier:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 event = decode_data(envelope.data, subscription.event_type)
-                if str(event.renewal_id) != envelope.subject:
-                    raise Undecodable("renewal_id and subject differ")
+                if str(event.subject) != envelope.subject:
+                    raise Undecodable("data and subject differ")
                 with tx.conn.transaction():
                     subscription.handle(tx, event)
                 return None

@@ -102,7 +102,7 @@ def from_record(topic: str, key: bytes | None, headers: Headers, value: bytes | 
         if key is None or key.decode() != found["ce_subject"]:
             raise Undecodable("record key and subject differ")
         if str(uuid.UUID(found["ce_subject"])) != found["ce_subject"]:
-            raise Undecodable("subject is no renewal id in canonical form")
+            raise Undecodable("subject is no UUID in canonical form")
         if value is None:
             raise Undecodable("no data")
         return Envelope(

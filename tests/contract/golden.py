@@ -66,7 +66,7 @@ def _record(event: type[Event]) -> Mapping[str, object]:
         source=f"/{event.TOPIC.partition('.')[0]}",
         type=event.TYPE,
         topic=event.TOPIC,
-        subject=str(value.renewal_id),
+        subject=str(value.subject),
         sequence=7,
         time=_MOMENT,
         data=codec.encode_data(value),

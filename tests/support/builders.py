@@ -281,7 +281,7 @@ class Publisher:
 
     def envelope(self, event: Event, now: datetime, sequence: int | None = None) -> Envelope:
         """Return the event's envelope; the next of its topic and key unless a sequence is given."""
-        key = str(event.renewal_id)
+        key = str(event.subject)
         if sequence is None:
             self.sequences[(event.TOPIC, key)] += 1
             sequence = self.sequences[(event.TOPIC, key)]

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.events.base import Envelope, Event, Topic
+from shared.events.base import Envelope, RenewalEvent, Topic
 from shared.events.issuance import (
     CancellationDeclined,
     CertificateAccepted,
@@ -79,7 +79,7 @@ def messages() -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _events() -> list[Event]:
+def _events() -> list[RenewalEvent]:
     renewal, item = RenewalId(_id("renewal")), ItemId(_id("item"))
     names = ("www.harbourlights.example.hk",)
     certificate, day = x509.load_pem_x509_certificate(_CERTIFICATE.read_bytes()), timedelta(days=1)

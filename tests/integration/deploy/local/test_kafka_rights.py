@@ -35,6 +35,7 @@ from tests.support.engines import Kafka
 WRITERS: Final = {
     Topic.IDENTITY: {"identity"},
     Topic.EVIDENCE: {"identity"},
+    Topic.REGISTER: {"identity"},
     Topic.APPLICATION: {"application"},
     Topic.PAYMENT: {"payment"},
     Topic.MAILING: {"mailing"},
@@ -44,6 +45,7 @@ WRITERS: Final = {
 READERS: Final = {
     Topic.IDENTITY: {"desk"},
     Topic.EVIDENCE: set(),
+    Topic.REGISTER: {"application"},
     Topic.APPLICATION: {"payment", "mailing", "issuance", "desk"},
     Topic.PAYMENT: {"application", "desk"},
     Topic.MAILING: {"application", "desk"},

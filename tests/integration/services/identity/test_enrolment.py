@@ -10,6 +10,10 @@ import pytest
 from services.identity import enrolment, main, store
 from services.identity.refusals import ARNotFound, EnrolmentRefused
 from shared.db import Pool
+from shared.effect_ids import effect_id
+from shared.events.base import Topic
+from shared.events.identity import AuthorisedRepresentativeReplaced
+from shared.messaging import outbox
 from shared.runtime.command_line import run
 from shared.tx import transaction
 from shared.vocabulary import ARId
@@ -178,6 +182,9 @@ def test_successor_takes_over_with_an_e_cert_of_their_own(pool: Pool, clock: Clo
         ("wong", "example", None),
         ("lee", "other", None),
     }
+    with pool.connection() as conn:
+        (event,) = outbox.stored(conn, str(effect_id("subscriber", "example")))
+    assert (event.topic, event.type) == (Topic.REGISTER, AuthorisedRepresentativeReplaced.TYPE)
 
 
 def test_successor_of_an_unknown_ar_or_of_oneself_is_refused(pool: Pool, clock: Clock) -> None:

@@ -33,7 +33,7 @@ def at(position: int, event: Event | None = None, *, renewal: int = 0, sequence:
             source="/issuance",
             type=what.TYPE,
             topic=Topic.ISSUANCE,
-            subject=str(what.renewal_id),
+            subject=str(what.subject),
             sequence=sequence or 1,
             time=BEGAN + position * timedelta(seconds=1),
             data=codec.encode_data(what),
