@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import flask
 from services.application import eligibility, handlers, prices, store, submission, terms, tickets, timeline_store
 from services.application.domain import Renewal, RenewalState
 from services.application.eligibility import Limits
+from services.application.period import today
 from services.application.prices import Price
 from services.application.refusals import (
     DocumentTooOld,
@@ -23,6 +24,7 @@ from services.application.refusals import (
     TooEarly,
     WrongAttestation,
 )
+from services.application.safe_start import LeadTimes, latest_safe_start, slack_days
 from services.application.schemas import (
     DocumentSchema,
     DraftSchema,
@@ -33,10 +35,13 @@ from services.application.schemas import (
     SubmissionSchema,
     TermsSchema,
 )
+from services.application.slack import slack_of
 from services.application.submission import DraftRenewal
+from services.application.subscription import Subscription
 from services.application.terms import Terms
 from shared.db import Conn
 from shared.security.tokens import DRAFT_TICKET_HEADER, SigningKey
+from shared.tx import Tx
 from shared.vocabulary import RenewalId
 from shared.web import commands, request
 from shared.web.auth import Caller
@@ -92,11 +97,12 @@ not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, the published keys that verify them, and the limits of eligibility."""
+    """The key that signs draft tickets, the public keys that verify them, limits of eligibility, and lead times."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
     limits: Limits
+    lead: LeadTimes
 
 
 @blp.get("/terms")
@@ -147,6 +153,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
                 limits=request.deps(Deps).limits,
             )
         )
+        | _start(subscription, tx.now)
         | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
         for subscription, renewal_id in found
     ]
@@ -161,7 +168,7 @@ def list_subscriptions() -> list[dict[str, Any]]:
 def draft_renewal(command: DraftRenewal) -> dict[str, Any]:
     """Draft a renewal. Returns its quote and its state."""
     made = submission.draft_renewal(commands.tx(), command, request.caller(), limits=request.deps(Deps).limits)
-    return _shown(commands.tx().conn, made)
+    return _shown(commands.tx(), made)
 
 
 @blp.get("/renewals")
@@ -182,7 +189,7 @@ def show_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Return a renewal with its items and its timeline."""
     caller = request.caller()
     with request.transaction() as tx:
-        return _shown(tx.conn, _own(tx.conn, renewal_id, caller))
+        return _shown(tx, _own(tx.conn, renewal_id, caller))
 
 
 @blp.get("/renewals/<uuid:renewal_id>/document")
@@ -217,7 +224,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
         keys=request.runtime().keys,
         limits=request.deps(Deps).limits,
     )
-    return _shown(commands.tx().conn, renewal)
+    return _shown(commands.tx(), renewal)
 
 
 @blp.post("/renewals/<uuid:renewal_id>/cancellation")
@@ -227,7 +234,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
 @blp.response(202, RenewalSchema)
 def cancel_renewal(renewal_id: uuid.UUID) -> dict[str, Any]:
     """Request the cancellation; the state shows its outcome later."""
-    return _shown(commands.tx().conn, handlers.cancel(commands.tx(), RenewalId(renewal_id), request.caller()))
+    return _shown(commands.tx(), handlers.cancel(commands.tx(), RenewalId(renewal_id), request.caller()))
 
 
 @blp.get("/jwks")
@@ -254,16 +261,25 @@ def _own(conn: Conn, renewal_id: uuid.UUID, caller: Caller) -> Renewal:
     return renewal
 
 
-def _shown(conn: Conn, renewal: Renewal) -> dict[str, Any]:
-    deadline = store.find_deadline(conn, renewal.id)
+def _start(subscription: Subscription, now: datetime) -> dict[str, Any]:
+    last_day, lead = subscription.period.last, request.deps(Deps).lead
+    return {
+        "latest_safe_start": latest_safe_start(last_day, lead),
+        "slack_days": slack_days(today(now), last_day, lead),
+    }
+
+
+def _shown(tx: Tx, renewal: Renewal) -> dict[str, Any]:
+    deadline = store.find_deadline(tx.conn, renewal.id)
     waits_until = deadline if renewal.state is RenewalState.AWAITING_CSRS else None
+    items, timeline = store.find_items(tx.conn, renewal.id), timeline_store.find_timeline(tx.conn, renewal.id)
+    slack = slack_of(renewal, items, timeline, now=tx.now, lead=request.deps(Deps).lead)
     return vars(renewal) | {
         "submit_before": renewal.submit_before,
         "deadline": deadline,
-        "items": [
-            vars(item) | {"waits_until": waits_until if item.obstacles else None}
-            for item in store.find_items(conn, renewal.id)
-        ],
-        "refunds": store.find_refunds(conn, renewal.id),
-        "timeline": timeline_store.find_timeline(conn, renewal.id),
+        "latest_safe_start": None if slack is None else slack.latest_safe_start,
+        "slack_days": None if slack is None else slack.days,
+        "items": [vars(item) | {"waits_until": waits_until if item.obstacles else None} for item in items],
+        "refunds": store.find_refunds(tx.conn, renewal.id),
+        "timeline": timeline,
     }

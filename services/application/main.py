@@ -5,10 +5,21 @@ import json
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.application import csr_requests, extracts, handlers, importing, rebuilding, store, work
+from services.application import (
+    csr_requests,
+    extracts,
+    handlers,
+    importing,
+    rebuilding,
+    slack,
+    slack_store,
+    store,
+    work,
+)
 from services.application.eligibility import Limits
 from services.application.settings import read_service_settings, read_settings
 from shared.db import Pool
@@ -16,6 +27,7 @@ from shared.runtime.command_line import run
 from shared.runtime.database_gauges import OLDEST_DUE, Reading
 from shared.runtime.operator_commands import OperatorCommand, Report, in_transaction
 from shared.runtime.service import Service
+from shared.runtime.task_loop import Task
 from shared.security.tokens import KeySet, SigningKey
 from shared.tx import Clock, Tx, utc_now
 from shared.vocabulary import RenewalId
@@ -41,6 +53,7 @@ def make_app(pool: Pool) -> "flask.Flask":
             key=SigningKey.load(settings.signing_key_file),
             jwks=json.loads(settings.jwks_file.read_text("utf-8")),
             limits=Limits(evidence_margin=settings.evidence_margin, opens_days=settings.opens_days),
+            lead=settings.lead,
         ),
     )
 
@@ -94,13 +107,22 @@ def _release_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("renewal_id", type=uuid.UUID)
 
 
+def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
+    """Return the background tasks of the work process."""
+    lead = read_settings().lead
+    return [
+        ("fire-timer", lambda: work.fire_next_timer(pool)),
+        ("look-at-slack", lambda: slack.look_at_next(pool, lead)),
+    ]
+
+
 SERVICE = Service(
     name="application",
     purpose="Subscriptions, prices and renewals; drives each renewal to its end.",
     read_settings=read_service_settings,
     make_app=make_app,
     subscriptions=handlers.subscriptions,
-    tasks=lambda pool: [("fire-timer", lambda: work.fire_next_timer(pool))],
+    tasks=tasks,
     migrations=Path(__file__).parent / "migrations",
     extracts=extracts.TABLES,
     after_recall=rebuilding.rebuild,
@@ -108,6 +130,7 @@ SERVICE = Service(
     readings=(
         Reading(gauge=work.OPEN, query=store.OPEN_RENEWALS),
         Reading(gauge=OLDEST_DUE, query=store.OLDEST_DUE),
+        Reading(gauge=slack.LEAST, query=slack_store.LEAST_SLACK),
     ),
     commands={
         "import": OperatorCommand(

@@ -18,7 +18,7 @@ from typing import Final
 from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
-from services.application import delays, document, store, timeline_store
+from services.application import delays, document, slack_store, store, timeline_store
 from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState
 from services.application.refusals import NotRebuilt
 from services.application.timeline import Details, TimelineEvent
@@ -33,6 +33,7 @@ from shared.events.application import (
     ClosureReason,
     CSRRequested,
     RefundDue,
+    RenewalAtRisk,
     RenewalCancelled,
     RenewalCompleted,
     RenewalSubmitted,
@@ -129,6 +130,8 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
     for fact in facts:
         if isinstance(fact.event, CertificateDelayed):
             _know(tx, fact.event)
+        if isinstance(fact.event, RenewalAtRisk):
+            slack_store.mark_at_risk(tx.conn, renewal_id, fact.at)
     refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in rebuilt.refunds]
     if rebuilt.renewal == was and not any(refunded):
         return

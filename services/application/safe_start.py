@@ -6,13 +6,12 @@ by which a renewal could begin, or be delayed, and still end in time; below zero
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
+from typing import Final
 
 from services.application.working_days import last_working_day, working_day_after, working_days_between
 
-HONG_KONG = ZoneInfo("Asia/Hong_Kong")
-_DAY = timedelta(days=1)
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +48,7 @@ class Progress:
     csr_on: date | None = None
 
 
-NOT_BEGUN = Progress()
-
-
-def last_whole_day(end: datetime) -> date:
-    """Return the last day in Hong Kong that is over when `end` comes."""
-    return end.astimezone(HONG_KONG).date() - _DAY
+NOT_BEGUN: Final = Progress()
 
 
 def latest_safe_start(last_day: date, lead: LeadTimes) -> date:

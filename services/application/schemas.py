@@ -73,6 +73,14 @@ class EligibleSchema(Schema):
         required=True, metadata={"description": "First day on which the next year can be bought, in Hong Kong"}
     )
     renew_by = fields.Date(required=True, metadata={"description": "One month before `paid_until`"})
+    latest_safe_start = fields.Date(
+        required=True,
+        metadata={"description": "Last day on which to submit and pay, so that each step ends within the paid period"},
+    )
+    slack_days = fields.Integer(
+        required=True,
+        metadata={"description": "Working days until `latest_safe_start`; below zero: it is expected to come too late"},
+    )
     late = fields.Boolean(required=True, metadata={"description": "Past `renew_by`: post may take too long"})
     evidence_until = fields.AwareDateTime(
         required=True,
@@ -194,6 +202,14 @@ class RenewalSchema(RenewalSummarySchema):
     """A renewal with its items, refunds and timeline."""
 
     deadline = fields.AwareDateTime(allow_none=True, metadata={"description": "When the present state ends by itself"})
+    latest_safe_start = fields.Date(
+        allow_none=True,
+        metadata={"description": "Last safe day to submit and pay; null if nothing is awaited"},
+    )
+    slack_days = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Working days to spare; below zero: expected too late; null if nothing is awaited"},
+    )
     items = fields.List(fields.Nested(ItemSchema))
     refunds = fields.List(fields.Nested(RefundSchema))
     timeline = fields.List(fields.Nested(TimelineSchema))

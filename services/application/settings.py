@@ -6,7 +6,8 @@ from pathlib import Path
 
 from marshmallow import validate
 
-from shared.settings import ServiceSettings, read_env, read_service, seal
+from services.application.safe_start import LeadTimes
+from shared.settings import Env, ServiceSettings, read_env, read_service, seal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class Settings:
     jwks_file: Path
     evidence_margin: timedelta
     opens_days: int
+    lead: LeadTimes
 
 
 def read_settings() -> Settings:
@@ -38,6 +40,7 @@ def read_settings() -> Settings:
         validate=validate.Range(1, 365),
         description="Days before the end of the paid period from which the next year can be bought",
     )
+    lead = _read_lead(env)
     seal(env)
     return Settings(
         service=service,
@@ -45,6 +48,21 @@ def read_settings() -> Settings:
         jwks_file=jwks_file,
         evidence_margin=timedelta(days=margin_days),
         opens_days=opens_days,
+        lead=lead,
+    )
+
+
+def _read_lead(env: Env) -> LeadTimes:
+    def days(name: str, default: int, what: str) -> int:
+        found: int = env.int(name, default, validate=validate.Range(0, 60), description=f"Working days {what}")
+        return found
+
+    return LeadTimes(
+        printing=days("PRINTING_WORKING_DAYS", 1, "until PIN Envelopes are printed and handed to the post"),
+        mail=days("MAIL_WORKING_DAYS", 2, "until registered mail is delivered"),
+        csr=days("CSR_WORKING_DAYS", 2, "that an AR takes for the CSRs, once the PIN Envelopes are there"),
+        validation=days("VALIDATION_WORKING_DAYS", 10, "until domains and organisation are validated"),
+        margin=days("MARGIN_WORKING_DAYS", 3, "left for the installation, and for what goes wrong"),
     )
 
 

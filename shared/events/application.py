@@ -128,6 +128,20 @@ class CertificateDelayed(RenewalEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RenewalAtRisk(RenewalEvent):
+    """The renewal is expected to end too late for these `items`: it lacks working days. Announced once at most.
+
+    `slack_days` are those of the item that lacks the most, below zero.
+    """
+
+    TYPE: ClassVar[str] = "hk.ecert.application.renewal-at-risk.v1"
+    TOPIC: ClassVar[Topic] = Topic.APPLICATION
+
+    items: tuple[ItemId, ...]
+    slack_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefundDue(RenewalEvent):
     """Captured money is to be refunded: for the whole renewal (`item_id` None), or for one refused item, with its
     `cause`.

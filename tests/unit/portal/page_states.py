@@ -147,7 +147,8 @@ def _many_subscriptions() -> list[dict[str, Any]]:
     return [
         subscription(),
         subscription(srn="0002310002", **wildcard),
-        subscription(srn="0002310003", product="multi-domain", server_names=_NAMES, late=True),
+        subscription(srn="0002310003", product="multi-domain", server_names=_NAMES, late=True, slack_days=-3),
+        subscription(srn="0002310004", reason="too-early"),
         *(subscription(srn=f"000231001{n}", reason=reason) for n, reason in enumerate(reasons)),
     ]
 
@@ -268,11 +269,12 @@ def _status() -> list[State]:
             answers={("GET", f"/application/v1{_R}"): _three_items(state="awaiting-payment", submitted_at=_MOMENT)},
         ),
         State(
-            name="status, PIN Envelope came back",
+            name="status, PIN Envelope came back, too late",
             path=_R,
             answers={
                 ("GET", f"/application/v1{_R}"): _three_items(
                     state="awaiting-csrs",
+                    slack_days=-2,
                     timeline=[
                         {
                             "time": _MOMENT,

@@ -145,6 +145,8 @@ def subscription(**changed: Any) -> dict[str, Any]:
         "paid_until": "2027-01-06",
         "opens_on": "2026-10-08",
         "renew_by": "2026-12-06",
+        "latest_safe_start": "2026-12-09",
+        "slack_days": 12,
         "late": False,
         "reason": None,
         "advice": None,
@@ -166,6 +168,8 @@ def renewal(**changed: Any) -> dict[str, Any]:
         "submitted_at": None,
         "submit_before": "2026-11-24T01:00:00+00:00",
         "deadline": None,
+        "latest_safe_start": "2026-12-09",
+        "slack_days": 12,
         "ending": None,
         "document_sha256": "d0" * 32,
         "items": [

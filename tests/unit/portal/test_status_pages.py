@@ -136,11 +136,49 @@ def test_certificate_being_renewed_leads_to_that_renewal(app: Flask, api: StubAP
     assert "Being renewed" in page.text
 
 
-def test_certificate_close_to_expiry_has_a_warning_and_can_be_chosen(app: Flask, api: StubAPI) -> None:
-    api.answers["GET", "/application/v1/subscriptions"] = [subscription(late=True)]
+def test_certificate_without_slack_has_a_warning_and_can_be_chosen(app: Flask, api: StubAPI) -> None:
+    api.answers["GET", "/application/v1/subscriptions"] = [subscription(slack_days=-1)]
     page = signed_in(app).get("/en/certificates", base_url=PORTAL).text
     assert "Late" in page
+    assert "to be safe" not in page
     assert 'value="0002310001"' in page
+    chosen = signed_in(app).get("/en/certificates/renewal?srn=0002310001", base_url=PORTAL).text
+    assert "(working days missing: 1)" in chosen
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"),
+    [
+        ("en", "Start by 9 December 2026 to be safe."),
+        ("zh-hant", "請在2026年12月9日或之前開始續期"),
+        ("zh-hans", "请在2026年12月9日或之前开始续期"),
+    ],
+)
+@pytest.mark.parametrize("reason", [None, "too-early"])
+def test_certificate_names_the_day_by_which_to_start(
+    app: Flask, api: StubAPI, lang: str, text: str, reason: str | None
+) -> None:
+    api.answers["GET", "/application/v1/subscriptions"] = [subscription(slack_days=0, reason=reason)]
+    page = signed_in(app).get(f"/{lang}/certificates", base_url=PORTAL).text
+    assert text in page
+
+
+@pytest.mark.parametrize(
+    ("slack_days", "text"),
+    [
+        (2, "Working days to spare before it is late: 2."),
+        (0, "Working days to spare before it is late: 0."),
+        (-2, "is expected after the last paid day (working days missing: 2)"),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("state", ["awaiting-payment", "awaiting-csrs", "on-hold"])
+def test_status_says_whether_the_renewal_is_in_time(
+    app: Flask, api: StubAPI, state: str, slack_days: int | None, text: str | None
+) -> None:
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = renewal(state=state, slack_days=slack_days)
+    page = signed_in(app).get(R, base_url=PORTAL).text
+    assert text in page if text else "orking days" not in page
 
 
 @pytest.mark.parametrize(

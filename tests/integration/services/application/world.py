@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from werkzeug.test import TestResponse
 
-from services.application import api, handlers, importing, work
+from services.application import api, handlers, importing, slack, work
 from services.application.eligibility import Limits
 from services.application.main import build_app
+from services.application.safe_start import LeadTimes
 from shared.events.base import Event
 from shared.events.issuance import (
     CancellationDeclined,
@@ -37,6 +38,7 @@ from tests.support.world import BaseWorld
 WWW: Final = "0002310001"
 EVIDENCE_MARGIN: Final = timedelta(days=30)
 LIMITS: Final = Limits(evidence_margin=EVIDENCE_MARGIN, opens_days=90)
+LEAD: Final = LeadTimes(printing=1, mail=2, csr=2, validation=10, margin=3)
 WILDCARD: Final = "0002310002"
 MULTI: Final = "0002310003"
 ROWS: Final = (
@@ -81,7 +83,7 @@ class World(BaseWorld):
             self.pool,
             builders.key_set("identity"),
             builders.FINGERPRINTS,
-            api.Deps(key=key, jwks={"keys": [key.jwk()]}, limits=LIMITS),
+            api.Deps(key=key, jwks={"keys": [key.jwk()]}, limits=LIMITS, lead=LEAD),
             clock=self.clock,
         )
         self.http = self.app.test_client()
@@ -196,6 +198,13 @@ class World(BaseWorld):
         self.now += time
         while work.fire_next_timer(self.pool, clock=self.clock):
             pass
+
+    def look_at_slack(self) -> int:
+        """Look at the slack of every renewal that is due. Returns how many looks there were."""
+        looks = 0
+        while slack.look_at_next(self.pool, LEAD, clock=self.clock):
+            looks += 1
+        return looks
 
     def shown(self, renewal: Renewal) -> dict[str, Any]:
         answer = self.get(f"/renewals/{renewal.id}")

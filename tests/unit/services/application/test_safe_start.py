@@ -1,13 +1,13 @@
 """Working days in Hong Kong, the latest safe start, and slack."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.application.safe_start import LeadTimes, Progress, last_whole_day, latest_safe_start, slack_days
+from services.application.safe_start import LeadTimes, Progress, latest_safe_start, slack_days
 from services.application.working_days import (
     is_working_day,
     last_working_day,
@@ -74,18 +74,6 @@ def test_working_day_after_is_that_many_working_days_away(day: date, number: int
 )
 def test_latest_safe_start_walks_back_over_holidays(last_day: date, start: date, why: str) -> None:
     assert latest_safe_start(last_day, LEAD) == start, why
-
-
-@pytest.mark.parametrize(
-    ("end", "day"),
-    [
-        (datetime(2026, 8, 31, 16, 0, tzinfo=UTC), date(2026, 8, 31)),
-        (datetime(2026, 8, 31, 15, 59, 59, tzinfo=UTC), date(2026, 8, 30)),
-        (datetime(2026, 8, 31, 3, 0, tzinfo=UTC), date(2026, 8, 30)),
-    ],
-)
-def test_last_whole_day_is_the_last_one_over_in_hong_kong(end: datetime, day: date) -> None:
-    assert last_whole_day(end) == day
 
 
 @pytest.mark.parametrize(
