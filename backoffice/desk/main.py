@@ -55,7 +55,9 @@ def make_subscriptions() -> Sequence[Subscription]:
     """Return the subscriptions to all topics that the desk reads, with the real keys."""
     settings = read_settings()
     proofs = ProofKeys(
-        identity=KeySet.load(settings.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+        identity=KeySet.load(settings.identity_jwks_file),
+        application=KeySet.load(settings.application_jwks_file),
+        payment=KeySet.load(settings.payment_jwks_file),
     )
     return projection.subscriptions(Keys(proofs=proofs, feed=lambda: KeySet.load_fresh(settings.feed_jwks_file)))
 

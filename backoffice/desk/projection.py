@@ -69,7 +69,7 @@ def take_request(tx: Tx, event: application.CSRRequested, keys: ProofKeys) -> di
         proven = proofs.attested(
             event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
         )
-        proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
+        proofs.settled(proven, receipt=event.receipt, keys=keys, tx=tx)
     except Refused as refused:
         return {"proofs": refused.reason}
     store.save_attested(tx.conn, event.renewal_id, proven, _when(tx))

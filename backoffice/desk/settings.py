@@ -16,6 +16,7 @@ class Settings(ServiceSettings):
     """The settings of every process of the desk. `url` is its public address, without a path."""
 
     url: str
+    application_jwks_file: Path
     payment_jwks_file: Path
     feed_jwks_file: Path
     staff_ca_file: Path
@@ -28,6 +29,7 @@ def read_settings() -> Settings:
     common = read_service(env, "desk")
     own: dict[str, Any] = {
         "url": env.str("DESK_URL", validate=_https, description="The desk's public address"),
+        "application_jwks_file": env.path("APPLICATION_JWKS_FILE", description="Public keys of entitlements (JWK set)"),
         "payment_jwks_file": env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
         "feed_jwks_file": env.path("FEED_JWKS_FILE", description="Public keys of the feed (JWK set)"),
         "staff_ca_file": env.path("STAFF_CA_FILE", description="CA of the staff's certificates (PEM)"),

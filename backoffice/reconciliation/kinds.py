@@ -134,10 +134,12 @@ CERTIFICATES: Final = (
     ),
     kind(
         "certificate-without-payment",
-        "a certificate was issued for which payment captured nothing",
+        "a certificate was issued for which payment captured nothing, and not as a reissue, which is free",
         """SELECT c.renewal_id, 'certificate ' || c.serial || ', the payment is ' || COALESCE(p.state, 'unknown')
            FROM issuance_certificate AS c LEFT JOIN payment_payment AS p ON p.renewal_id = c.renewal_id
-           WHERE p.state IS NULL OR p.state <> 'captured'""",
+           WHERE (p.state IS NULL OR p.state <> 'captured')
+             AND NOT EXISTS (SELECT 1 FROM application_renewal AS a
+                             WHERE a.id = c.renewal_id AND a.amount_minor = 0)""",
     ),
     kind(
         "issued-and-refunded",

@@ -26,7 +26,10 @@ COMPARE_AT: Final = "30 3 * * *"
 # A day less than the topics' retention: older events were compared before.
 RETAINED_DAYS: Final = "29"
 # All volumes of an export: neither the CA's key nor the PIN pepper, which its service's `work` has.
-_OPENED: Final = {"tmp", "audit", "database-ca", "identity-public-keys", "payment-public-keys", "feed-public-keys"}
+_OPENED: Final = {
+    *("tmp", "audit", "database-ca"),
+    *("identity-public-keys", "application-public-keys", "payment-public-keys", "feed-public-keys"),
+}
 _HOURS: Final = 3600
 
 

@@ -269,6 +269,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
             }
         case "mailing":
             return {
+                "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
                 "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
                 "SMTP_URL": there.variables.get("SMTP_URL", f"smtp://127.0.0.1:{installation.ports.smtp}"),
                 "MAIL_FROM": there.variables.get("MAIL_FROM", "e-Cert renewal <no-reply@ecert.example.hk>"),
@@ -278,6 +279,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
             }
         case "issuance":
             return {
+                "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
                 "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
                 "PRINT_CERTIFICATE_FILE": str(pki.print_process / "print.pem"),
                 "CA_KEY_FILE": str(pki.server / "ca.key"),
@@ -296,6 +298,7 @@ def _own(installation: Installation, service: str, there: Outside) -> dict[str, 
         case "desk":
             return {
                 "DESK_URL": desk_url(installation),
+                "APPLICATION_JWKS_FILE": str(pki.signing / "application-jwks.json"),
                 "PAYMENT_JWKS_FILE": str(pki.signing / "payment-jwks.json"),
                 "FEED_JWKS_FILE": str(pki.signing / f"{FEED_KEY}-jwks.json"),
                 "STAFF_CA_FILE": str(pki.staff / "ca.pem"),

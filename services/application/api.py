@@ -97,7 +97,7 @@ not_modified = blp.alt_response(HTTPStatus.NOT_MODIFIED, description="Unchanged 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """The key that signs draft tickets, the public keys that verify them, limits of eligibility, and lead times."""
+    """The key of draft tickets and entitlements, the keys that verify them, limits of eligibility, and lead times."""
 
     key: SigningKey
     jwks: Mapping[str, Any]
@@ -136,27 +136,30 @@ def list_prices() -> list[Price]:
 @signed_in
 @blp.response(200, EligibleSchema(many=True))
 def list_subscriptions() -> list[dict[str, Any]]:
-    """Return the subscriber's certificates, each with its eligibility for renewal, and the reason and advice if there
-    is none.
+    """Return the subscriber's certificates, each with its eligibility for renewal and reissue: the reason if there is
+    none.
     """
     caller = request.caller()
     with request.transaction() as tx:
         found = store.find_subscriptions(tx.conn, caller.subscriber_id)
-    return [
+    return [_judged(tx, subscription, renewal_id, caller) for subscription, renewal_id in found]
+
+
+def _judged(tx: Tx, subscription: Subscription, renewal_id: RenewalId | None, caller: Caller) -> dict[str, Any]:
+    busy, limits = renewal_id is not None, request.deps(Deps).limits
+    verdict = eligibility.judge(subscription, being_renewed=busy, caller=caller, now=tx.now, limits=limits)
+    reissue_reason = eligibility.judge_reissue(subscription, being_renewed=busy, caller=caller, now=tx.now)
+    return (
         vars(subscription)
-        | vars(
-            verdict := eligibility.judge(
-                subscription,
-                being_renewed=renewal_id is not None,
-                caller=caller,
-                now=tx.now,
-                limits=request.deps(Deps).limits,
-            )
-        )
+        | vars(verdict)
         | _start(subscription, tx.now)
-        | {"advice": verdict.advice, "key_sha256": subscription.key_sha256, "renewal_id": renewal_id}
-        for subscription, renewal_id in found
-    ]
+        | {
+            "advice": verdict.advice,
+            "reissue_reason": reissue_reason,
+            "key_sha256": subscription.key_sha256,
+            "renewal_id": renewal_id,
+        }
+    )
 
 
 @blp.post("/renewals")
@@ -223,6 +226,7 @@ def submit_renewal(body: dict[str, str], renewal_id: uuid.UUID) -> dict[str, Any
         request.caller(),
         keys=request.runtime().keys,
         limits=request.deps(Deps).limits,
+        key=request.deps(Deps).key,
     )
     return _shown(commands.tx(), renewal)
 

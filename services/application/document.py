@@ -11,11 +11,14 @@ from typing import Any, Final
 import rfc8785
 
 from services.application import terms
-from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalState
+from services.application.domain import CURRENCY, Item, ItemState, Renewal, RenewalKind, RenewalState
 from services.application.subscription import Subscription
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 
-PURPOSE: Final = "hk.ecert.renewal-application.v1"
+PURPOSES: Final = {
+    RenewalKind.RENEWAL: "hk.ecert.renewal-application.v1",
+    RenewalKind.REISSUE: "hk.ecert.reissue-application.v1",
+}
 DECLARATIONS: Final = (
     "The information in this application is correct and complete.",
     "I am the Authorised Representative of the subscriber and apply on its behalf.",
@@ -35,6 +38,7 @@ class Document:
 
 def write(
     *,
+    kind: RenewalKind,
     renewal_id: RenewalId,
     reference: str,
     nonce: str,
@@ -46,7 +50,7 @@ def write(
     """Write the document of a draft; the same input gives the same bytes."""
     agreed = terms.find()
     content: dict[str, Any] = {
-        "purpose": PURPOSE,
+        "purpose": PURPOSES[kind],
         "renewal_id": str(renewal_id),
         "reference": reference,
         "nonce": nonce,
@@ -82,8 +86,10 @@ def read(text: str) -> tuple[Renewal, list[Item]]:
     Raises KeyError, TypeError or ValueError for any other text.
     """
     content = json.loads(text)
+    kinds = {purpose: kind for kind, purpose in PURPOSES.items()}
     renewal = Renewal(
         id=RenewalId(uuid.UUID(content["renewal_id"])),
+        kind=kinds[content["purpose"]],
         reference=content["reference"],
         subscriber_id=SubscriberId(content["subscriber"]["id"]),
         subscriber_name=content["subscriber"]["name"],

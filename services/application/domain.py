@@ -33,6 +33,10 @@ class Submit:
     """The AR submits the signed document."""
 
 
+class SubmitReissue:
+    """The AR submits the signed document of a reissue, for which nothing is to be paid."""
+
+
 class Cancel:
     """The AR cancels."""
 
@@ -58,6 +62,13 @@ class AllRefused:
 
 
 Trigger = type[Event] | type[object]
+
+
+class RenewalKind(StrEnum):
+    """Kinds of renewals: the next paid period, or another certificate within the present one."""
+
+    RENEWAL = "renewal"
+    REISSUE = "reissue"
 
 
 class RenewalState(StrEnum):
@@ -104,6 +115,7 @@ _S = RenewalState
 # Refunds are not here: they are separate rows, and settle in any state of the renewal.
 TRANSITIONS: Final[Mapping[tuple[RenewalState, Trigger], RenewalState]] = {
     (_S.DRAFT, Submit): _S.AWAITING_PAYMENT,
+    (_S.DRAFT, SubmitReissue): _S.AWAITING_CSRS,
     (_S.DRAFT, Cancel): _S.CANCELLED,
     (_S.AWAITING_PAYMENT, PaymentDeclined): _S.AWAITING_PAYMENT,
     (_S.AWAITING_PAYMENT, PaymentCaptured): _S.AWAITING_CSRS,
@@ -259,9 +271,13 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """A renewal of one subscriber's subscriptions."""
+    """A renewal, or a reissue, of one subscriber's subscriptions.
+
+    `receipt` is payment's; that of a reissue is the entitlement that application signed at the submission.
+    """
 
     id: RenewalId
+    kind: RenewalKind
     reference: str
     subscriber_id: SubscriberId
     subscriber_name: str

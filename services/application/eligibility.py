@@ -72,7 +72,8 @@ def judge(
     period, day = subscription.period, today(now)
     opens_on, renew_by = period.opens_on(limits.opens_days), month_before(period.last)
     return Eligibility(
-        reason=_reason(subscription, being_renewed=being_renewed, caller=caller, now=now)
+        reason=_standing(subscription)
+        or _reason(subscription, being_renewed=being_renewed, caller=caller, now=now)
         or ("too-early" if day < opens_on else None)
         or _evidence_reason(until, now + limits.evidence_margin),
         late=day > renew_by,
@@ -82,9 +83,24 @@ def judge(
     )
 
 
+def judge_reissue(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> str | None:
+    """Return why another certificate cannot be issued within the paid period; None if it can.
+
+    The certificate may have ended or be revoked: that is what reissues are for. Evidence need only be valid today.
+    """
+    standing = None if subscription.standing == "revoked" else _standing(subscription)
+    return (
+        standing
+        or _reason(subscription, being_renewed=being_renewed, caller=caller, now=now)
+        or _evidence_reason(_evidence_until(caller, now), now)
+    )
+
+
+def _standing(subscription: Subscription) -> str | None:
+    return None if subscription.standing == "active" else subscription.standing
+
+
 def _reason(subscription: Subscription, *, being_renewed: bool, caller: Caller, now: datetime) -> str | None:
-    if subscription.standing != "active":
-        return subscription.standing
     if subscription.period.ends_at <= now:
         return "expired"
     if subscription.ar_id != caller.ar_id:

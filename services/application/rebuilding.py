@@ -19,7 +19,7 @@ from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
 from services.application import delays, document, slack_store, store, timeline_store
-from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalState
+from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalKind, RenewalState
 from services.application.refusals import NotRebuilt
 from services.application.timeline import Details, TimelineEvent
 from services.application.work import PASSED
@@ -187,9 +187,7 @@ def _follow(rebuilt: _Rebuilt, fact: _Fact, facts: Sequence[_Fact]) -> None:
         case CheckoutClosureRequested():
             rebuilt.transition(*_closing(was, event, at))
         case CSRRequested():
-            rebuilt.transition(
-                _paid(was, event), at, TimelineEvent.PAID if was.payment_id is None else TimelineEvent.RELEASED
-            )
+            rebuilt.transition(_paid(was, event), at, _step_of_request(was))
         case CancellationRequested():
             rebuilt.transition(*_withholding(was, event, at))
         case RefundDue():
@@ -201,6 +199,12 @@ def _follow(rebuilt: _Rebuilt, fact: _Fact, facts: Sequence[_Fact]) -> None:
             ending = EndReason(event.reason)
             state = _ENDED_AS.get(ending, RenewalState.CANCELLED)
             rebuilt.transition(_ended(was, state, ending, at), at, _END_EVENTS[state], ending)
+
+
+def _step_of_request(was: Renewal) -> TimelineEvent | None:
+    if was.kind is RenewalKind.REISSUE and was.receipt is None:
+        return None  # submitted in the same transaction
+    return TimelineEvent.PAID if was.receipt is None else TimelineEvent.RELEASED
 
 
 def _closing(was: Renewal, event: CheckoutClosureRequested, at: datetime) -> tuple[Renewal, datetime, TimelineEvent]:
@@ -232,14 +236,15 @@ def _submitted(draft: Renewal, event: RenewalSubmitted, at: datetime, facts: Seq
 
 
 def _paid(was: Renewal, event: CSRRequested) -> Renewal:
+    free = was.kind is RenewalKind.REISSUE
     return replace(
         was,
         state=RenewalState.AWAITING_CSRS,
         ending=None,
-        payment_id=uuid.UUID(read_unverified(event.receipt)["payment_id"]),
+        payment_id=None if free else uuid.UUID(read_unverified(event.receipt)["payment_id"]),
         receipt=event.receipt,
         # A capture of another amount is held, so it was never recorded.
-        captured_minor=was.amount_minor,
+        captured_minor=None if free else was.amount_minor,
     )
 
 

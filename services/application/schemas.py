@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from services.application.domain import CURRENCY, EndReason, ItemState, RenewalState
+from services.application.domain import CURRENCY, EndReason, ItemState, RenewalKind, RenewalState
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
 from services.application.timeline import TimelineEvent
@@ -19,7 +19,7 @@ class DraftItemSchema(Schema):
         strict=True,
         load_default=None,
         validate=validate.Range(0, 500),
-        metadata={"description": "The new number, Wildcard only; left out: today's number"},
+        metadata={"description": "The new number, Wildcard renewals only; left out: today's number"},
     )
 
     @post_load
@@ -36,13 +36,21 @@ def _distinct(items: list[DraftItem]) -> None:
 class DraftSchema(Schema):
     """The certificates of one renewal, and the AR's language."""
 
+    kind = fields.Enum(
+        RenewalKind,
+        by_value=True,
+        load_default=RenewalKind.RENEWAL,
+        metadata={
+            "description": "`reissue`: another certificate within the paid period, for which nothing is to be paid"
+        },
+    )
     items = fields.List(fields.Nested(DraftItemSchema), required=True, validate=[validate.Length(1, 20), _distinct])
     language = fields.Enum(Language, by_value=True, load_default=Language.ENGLISH)
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> DraftRenewal:
         """Return the frozen command."""
-        return DraftRenewal(items=tuple(data["items"]), language=data["language"])
+        return DraftRenewal(kind=data["kind"], items=tuple(data["items"]), language=data["language"])
 
 
 class SubmissionSchema(Schema):
@@ -96,6 +104,11 @@ class EligibleSchema(Schema):
         metadata={"description": "Why it cannot be renewed; null if it can"},
     )
     advice = fields.String(allow_none=True, metadata={"description": "What to do instead"})
+    reissue_reason = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(list(ADVICE)),
+        metadata={"description": "Why no other certificate can be issued within the paid period; null if one can"},
+    )
     renewal_id = fields.UUID(allow_none=True, metadata={"description": "The renewal under way, if there is one"})
 
 
@@ -183,6 +196,7 @@ class RenewalSummarySchema(Schema):
     """A renewal with its quote. Amounts in minor units of `currency`."""
 
     id = fields.UUID(required=True)
+    kind = fields.Enum(RenewalKind, by_value=True, required=True)
     reference = fields.String(required=True)
     state = fields.Enum(RenewalState, by_value=True, required=True)
     language = fields.Enum(Language, by_value=True, required=True)

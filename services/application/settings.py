@@ -26,8 +26,10 @@ def read_settings() -> Settings:
     """Read the environment. Raises SettingsError that names every variable at fault."""
     env = read_env()
     service = read_service(env, "application")
-    signing_key_file = env.path("APPLICATION_SIGNING_KEY_FILE", description="Key that signs draft tickets (PEM)")
-    jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of draft tickets (JWK set)")
+    signing_key_file = env.path(
+        "APPLICATION_SIGNING_KEY_FILE", description="Key that signs draft tickets and entitlements (PEM)"
+    )
+    jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of draft tickets and entitlements (JWK set)")
     margin_days = env.int(
         "EVIDENCE_MARGIN_DAYS",
         30,

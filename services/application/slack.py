@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import Gauge
 
 from services.application import slack_store, store, timeline_store
-from services.application.domain import Item, ItemState, Renewal, RenewalState
+from services.application.domain import Item, ItemState, Renewal, RenewalKind, RenewalState
 from services.application.period import today
 from services.application.safe_start import NOT_BEGUN, LeadTimes, Progress, latest_safe_start, slack_days
 from services.application.timeline import TimelineEntry, TimelineEvent
@@ -38,8 +38,11 @@ class Slack:
 def slack_of(
     renewal: Renewal, items: Sequence[Item], timeline: Sequence[TimelineEntry], *, now: datetime, lead: LeadTimes
 ) -> Slack | None:
-    """Return a renewal's slack; None if it awaits no certificate, or its document names no period."""
-    if renewal.state not in (RenewalState.DRAFT, *slack_store.STATES):
+    """Return a renewal's slack; None if it awaits no certificate, or its document names no period.
+
+    A reissue has none: it waits for no letter, and takes as long as its AR does.
+    """
+    if renewal.kind is RenewalKind.REISSUE or renewal.state not in (RenewalState.DRAFT, *slack_store.STATES):
         return None
     slacks = {
         item.id: (slack_days(today(now), last_day, lead, _progress(renewal, item, timeline)), last_day)

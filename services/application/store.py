@@ -13,7 +13,16 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, kwargs_row
 from psycopg.types.json import Jsonb
 
-from services.application.domain import DEADLINES, EndReason, Item, ItemState, Refund, Renewal, RenewalState
+from services.application.domain import (
+    DEADLINES,
+    EndReason,
+    Item,
+    ItemState,
+    Refund,
+    Renewal,
+    RenewalKind,
+    RenewalState,
+)
 from services.application.period import Period
 from services.application.subscription import Subscription
 from shared.db import Conn
@@ -27,8 +36,9 @@ _SUBSCRIPTION: Final = (
     "certificate, serial, not_after, paid_from, paid_until"
 )
 _RENEWAL: Final = (
-    "id, reference, subscriber_id, subscriber_name, ar_id, language, state, document, document_sha256, amount_minor, "
-    "currency, attestation, payment_id, receipt, captured_minor, ending, created_at, submitted_at, ended_at"
+    "id, kind, reference, subscriber_id, subscriber_name, ar_id, language, state, document, document_sha256, "
+    "amount_minor, currency, attestation, payment_id, receipt, captured_minor, ending, created_at, submitted_at, "
+    "ended_at"
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
@@ -57,8 +67,9 @@ def _subscription(product: str, server_names: list[str], **rest: Any) -> Subscri
     return Subscription(product=Product(product), server_names=tuple(server_names), **rest)
 
 
-def _renewal(language: str, state: str, ending: str | None, **rest: Any) -> Renewal:
+def _renewal(kind: str, language: str, state: str, ending: str | None, **rest: Any) -> Renewal:
     return Renewal(
+        kind=RenewalKind(kind),
         language=Language(language),
         state=RenewalState(state),
         ending=None if ending is None else EndReason(ending),
@@ -148,10 +159,10 @@ def revoke_subscription(conn: Conn, srn: str, *, serial: str) -> None:
 def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
     """Insert a draft."""
     conn.execute(
-        """INSERT INTO renewals (id, reference, subscriber_id, subscriber_name, ar_id, language, state, document,
+        """INSERT INTO renewals (id, kind, reference, subscriber_id, subscriber_name, ar_id, language, state, document,
                                  document_sha256, amount_minor, currency, created_at)
-           VALUES (%(id)s, %(reference)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(language)s, %(state)s,
-                   %(document)s, %(document_sha256)s, %(amount_minor)s, %(currency)s, %(created_at)s)""",
+           VALUES (%(id)s, %(kind)s, %(reference)s, %(subscriber_id)s, %(subscriber_name)s, %(ar_id)s, %(language)s,
+                   %(state)s, %(document)s, %(document_sha256)s, %(amount_minor)s, %(currency)s, %(created_at)s)""",
         vars(renewal),
     )
     with conn.cursor() as cursor:

@@ -5,8 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.application import document, eligibility, prices, store, timeline_store
-from services.application.domain import CURRENCY, DEADLINES, Item, ItemState, Renewal, RenewalState, Submit
+from services.application.csr_requests import ask_for_csrs
+from services.application.domain import (
+    CURRENCY,
+    DEADLINES,
+    Item,
+    ItemState,
+    Renewal,
+    RenewalKind,
+    RenewalState,
+    Submit,
+    SubmitReissue,
+)
 from services.application.eligibility import Limits
+from services.application.period import Period
 from services.application.refusals import (
     DocumentTooOld,
     NoAdditionalServers,
@@ -22,7 +34,7 @@ from shared.events.application import ItemFee, RenewalSubmitted
 from shared.messaging import outbox
 from shared.security import proofs
 from shared.security.proofs import ProofRefused
-from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
+from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
 from shared.tx import Tx
 from shared.vocabulary import ItemId, Language, Product, RenewalId
 from shared.web.auth import Caller
@@ -40,21 +52,26 @@ class DraftItem:
 class DraftRenewal:
     """The AR's choice of certificates."""
 
+    kind: RenewalKind
     items: tuple[DraftItem, ...]
     language: Language
 
 
 def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limits) -> Renewal:
-    """Quote the chosen certificates and write the document to sign. Raises NotEligible, TooEarly."""
+    """Quote the chosen certificates and write the document to sign. Raises NotEligible, TooEarly.
+
+    NoAdditionalServers if their number cannot be changed.
+    """
     chosen = {item.srn: item for item in command.items}
-    subscriptions = _eligible(tx, sorted(chosen), caller, limits)
+    subscriptions = _eligible(tx, command.kind, sorted(chosen), caller, limits)
     renewal_id = RenewalId(tx.new_id())
     items = [
-        _item(tx, renewal_id, position, subscription, chosen[subscription.srn])
+        _item(tx, command.kind, renewal_id, position, subscription, chosen[subscription.srn])
         for position, subscription in enumerate(subscriptions, start=1)
     ]
     reference = _reference(tx, "R")
     written = document.write(
+        kind=command.kind,
         renewal_id=renewal_id,
         reference=reference,
         nonce=tx.new_id().hex,
@@ -65,6 +82,7 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limi
     )
     renewal = Renewal(
         id=renewal_id,
+        kind=command.kind,
         reference=reference,
         subscriber_id=caller.subscriber_id,
         subscriber_name=subscriptions[0].subscriber_name,
@@ -83,10 +101,18 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limi
 
 
 def submit_renewal(
-    tx: Tx, renewal_id: RenewalId, attestation: str, caller: Caller, *, keys: KeySet, limits: Limits
+    tx: Tx,
+    renewal_id: RenewalId,
+    attestation: str,
+    caller: Caller,
+    *,
+    keys: KeySet,
+    limits: Limits,
+    key: SigningKey,
 ) -> Renewal:
     """Submit the signed application: check everything again, claim the subscriptions, request the payment.
 
+    For a reissue nothing is to be paid: application signs the entitlement with `key`, and requests the CSRs at once.
     The age of the register evidence is the attestation's, which issuance will judge, too.
     Raises RenewalNotFound, InvalidTransition, WrongAttestation, DocumentTooOld, NotEligible,
     TooEarly.
@@ -96,12 +122,15 @@ def submit_renewal(
         raise RenewalNotFound("there is no such renewal")
     if was.attestation == attestation:
         return was  # submitted with this same signature; the answer was lost with the database that had its key
-    renewal = replace(was.after(Submit, tx.now), attestation=attestation, submitted_at=tx.now)
+    trigger = SubmitReissue if was.kind is RenewalKind.REISSUE else Submit
+    renewal = replace(was.after(trigger, tx.now), attestation=attestation, submitted_at=tx.now)
     caller = _attested(tx, attestation, keys, renewal, caller)
     if renewal.submit_before <= tx.now:
         raise DocumentTooOld("the document is older than a day")
     items = store.find_items(tx.conn, renewal.id)
-    _check_unchanged(items, _eligible(tx, [item.srn for item in items], caller, limits))
+    _check_unchanged(was.kind, items, _eligible(tx, was.kind, [item.srn for item in items], caller, limits))
+    if was.kind is RenewalKind.REISSUE:
+        renewal = replace(renewal, receipt=_entitlement(tx, renewal, key))
     if not store.open_items(tx.conn, renewal.id):
         raise NotEligible(items[0].srn, "being-renewed", eligibility.ADVICE["being-renewed"])
     store.save_transition(tx.conn, was, renewal, tx.now)
@@ -124,10 +153,18 @@ def submit_renewal(
             attestation=attestation,
         ),
     )
+    if was.kind is RenewalKind.REISSUE:
+        ask_for_csrs(tx, renewal)
     return renewal
 
 
-def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, limits: Limits) -> list[Subscription]:
+def _entitlement(tx: Tx, renewal: Renewal, key: SigningKey) -> str:
+    """Return the proof that nothing is to be paid for this document, which names the paid periods."""
+    claims = {"sub": str(renewal.id), "document_sha256": renewal.document_sha256}
+    return sign(claims, kind=TokenKind.ENTITLEMENT, key=key, now=tx.now, issuer="application")
+
+
+def _eligible(tx: Tx, kind: RenewalKind, srns: Sequence[str], caller: Caller, limits: Limits) -> list[Subscription]:
     """Return the caller's subscriptions with these SRNs, locked.
 
     Raises NotEligible for the first that cannot be renewed.
@@ -137,25 +174,33 @@ def _eligible(tx: Tx, srns: Sequence[str], caller: Caller, limits: Limits) -> li
     for srn in srns:
         if srn not in found:
             raise NotEligible(srn, "unknown", "Your organisation has no subscription with this SRN.")
-        verdict = eligibility.judge(
-            found[srn],
-            being_renewed=srn in being_renewed,
-            caller=caller,
-            now=tx.now,
-            limits=limits,
-        )
-        if verdict.reason == "too-early":
-            raise TooEarly(srn, verdict.opens_on)
-        if verdict.reason is not None:
-            raise NotEligible(srn, verdict.reason, eligibility.ADVICE[verdict.reason])
+        _require_eligible(tx, kind, found[srn], caller, limits, being_renewed=srn in being_renewed)
     return [found[srn] for srn in srns]
 
 
-def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem) -> Item:
+def _require_eligible(
+    tx: Tx, kind: RenewalKind, subscription: Subscription, caller: Caller, limits: Limits, *, being_renewed: bool
+) -> None:
+    if kind is RenewalKind.REISSUE:
+        reason = eligibility.judge_reissue(subscription, being_renewed=being_renewed, caller=caller, now=tx.now)
+    else:
+        verdict = eligibility.judge(subscription, being_renewed=being_renewed, caller=caller, now=tx.now, limits=limits)
+        reason = verdict.reason
+        if reason == "too-early":
+            raise TooEarly(subscription.srn, verdict.opens_on)
+    if reason is not None:
+        raise NotEligible(subscription.srn, reason, eligibility.ADVICE[reason])
+
+
+def _item(
+    tx: Tx, kind: RenewalKind, renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem
+) -> Item:
     additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
     if subscription.product is not Product.WILDCARD and additional > subscription.additional_servers:
         raise NoAdditionalServers(f"{subscription.srn}: additional servers can be added to Wildcard only")
-    following = subscription.period.next_year()
+    if kind is RenewalKind.REISSUE and additional != subscription.additional_servers:
+        raise NoAdditionalServers(f"{subscription.srn}: their number is changed by a renewal")
+    period = _period(kind, subscription)
     return Item(
         id=ItemId(tx.new_id()),
         renewal_id=renewal_id,
@@ -166,16 +211,23 @@ def _item(tx: Tx, renewal_id: RenewalId, position: int, subscription: Subscripti
         server_names=subscription.server_names,
         additional_servers=additional,
         current_serial=subscription.serial,
-        amount_minor=prices.fee(
+        amount_minor=0
+        if kind is RenewalKind.REISSUE
+        else prices.fee(
             subscription.product,
             server_names=len(subscription.server_names),
             additional_servers=additional,
             at=tx.now,
         ),
         state=ItemState.PENDING,
-        paid_from=following.first,
-        paid_until=following.last,
+        paid_from=period.first,
+        paid_until=period.last,
     )
+
+
+def _period(kind: RenewalKind, subscription: Subscription) -> Period:
+    """Return the days that the certificate is for: those that are paid for, or the year after them."""
+    return subscription.period if kind is RenewalKind.REISSUE else subscription.period.next_year()
 
 
 def _reference(tx: Tx, prefix: str) -> str:
@@ -183,12 +235,12 @@ def _reference(tx: Tx, prefix: str) -> str:
     return f"{prefix}-{base64.b32encode(tx.new_id().bytes[-7:]).decode()[:10]}"
 
 
-def _check_unchanged(items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
+def _check_unchanged(kind: RenewalKind, items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
     """Check that the subscriptions were neither renewed nor registered again since the draft."""
     for item, subscription in zip(items, subscriptions, strict=True):
         signed = (item.srn, item.current_serial, item.product, item.server_names, item.period)
         present = (subscription.srn, subscription.serial, subscription.product, subscription.server_names)
-        if signed != (*present, subscription.period.next_year()):
+        if signed != (*present, _period(kind, subscription)):
             raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
 
 

@@ -12,7 +12,7 @@ from services.identity.refusals import DocumentFault, DocumentRefused
 from shared.vocabulary import RenewalId
 from shared.web.auth import Caller
 
-PURPOSE: Final = "hk.ecert.renewal-application.v1"
+PURPOSES: Final = frozenset({"hk.ecert.renewal-application.v1", "hk.ecert.reissue-application.v1"})
 MAX_BYTES: Final = 131_072
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -30,7 +30,7 @@ class SignedDocument:
 def read(document: bytes, *, renewal_id: RenewalId, caller: Caller) -> SignedDocument:
     """Parse the document. Raises DocumentRefused unless it is an application for the caller's own renewal."""
     content = _parse(document)
-    if content.get("purpose") != PURPOSE:
+    if content.get("purpose") not in PURPOSES:
         raise DocumentRefused(DocumentFault.PURPOSE)
     if _text(content, "renewal_id") != str(renewal_id):
         raise DocumentRefused(DocumentFault.OTHER_RENEWAL)

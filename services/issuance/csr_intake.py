@@ -55,7 +55,7 @@ def accept_csr(
     policy: KeyPolicy,
     parser: Parser = INLINE,
 ) -> Order:
-    """Accept a CSR with the PIN of each of its server names. No refusal but PINWrong costs an attempt.
+    """Accept a CSR with the PIN of each of its server names; a reissue has none. Only PINWrong costs an attempt.
 
     Every refusal leaves one row in the audit log; the row of a wrong PIN is written in the transaction that keeps the
     attempt consumed.
@@ -145,12 +145,16 @@ def _read_pins(given: Mapping[str, str], order: Order) -> dict[str, str]:
             named[server_name(name)] = text
         except NameRefused:
             surplus.append(name[:253])
-    wanted = set(order.server_names)
+    wanted = _names_with_pins(order)
     surplus += sorted(set(named) - wanted)
     missing = sorted(wanted - set(named))
     if missing or surplus:
         raise PINsMissing(missing=tuple(missing), surplus=tuple(surplus))
     return _check_digits(named)
+
+
+def _names_with_pins(order: Order) -> set[str]:
+    return set() if order.reissue else set(order.server_names)
 
 
 def _check_digits(named: Mapping[str, str]) -> dict[str, str]:
@@ -178,7 +182,7 @@ def _consume_attempts(tx: Tx, order: Order) -> dict[str, PIN]:
     assert locked is not None
     locked.after(CSRReceived)
     found = {pin.server_name: pin for pin in pin_store.find_pins(tx.conn, [order.item_id])}
-    if any(pin.state != "sealed" for pin in found.values()) or set(found) != set(order.server_names):
+    if any(pin.state != "sealed" for pin in found.values()) or set(found) != _names_with_pins(order):
         raise PINNotReady("the PIN Envelopes of this order have not all been made yet")
     if used_up := tuple(name for name, pin in found.items() if pin.tries >= pins.MAX_ATTEMPTS):
         raise PINLocked(used_up)

@@ -65,7 +65,8 @@ TRANSITIONS: Final[Mapping[tuple[OrderState, Trigger], OrderState]] = {
 class Order:
     """A certificate to be issued. `csr` is DER; `obstacles` are what it waits for, as last announced.
 
-    `paid_until` is the last day that is paid for, in Hong Kong: never stored, since it comes from the proofs alone.
+    The CSR of a `reissue` needs no PINs: it has none. `paid_until` is the last day that is paid for, in Hong Kong:
+    never stored, since it comes from the proofs alone.
     """
 
     item_id: ItemId
@@ -86,6 +87,7 @@ class Order:
     traceparent: str | None = None
     obstacles: tuple[Obstacle, ...] = ()
     checks_asked_at: datetime | None = None
+    reissue: bool = False
     paid_until: date | None = None
 
     def after(self, trigger: Trigger) -> "Order":

@@ -23,6 +23,8 @@ NAMES_NOT_CERTIFIABLE: Final = "names-not-certifiable"
 def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys) -> None:
     """Verify both proofs, open an order per item and plan a PIN per server name; refuse items that can have no order.
 
+    A reissue has no PINs: address and person were proved by the letters of the renewal before it (ADR 0073).
+
     Raises TokenRefused or ProofRefused, which hold the event: an intruder in application gets no further. After a
     restore, what was announced about the orders is put back with them, and not announced again.
     """
@@ -59,7 +61,7 @@ def _open(tx: Tx, order: Order, *, announce: bool) -> bool:
         return False
     if not store.add_order(tx.conn, replace(order, traceparent=tx.traceparent)):
         raise ProofRefused("an item or a reference number belongs to another order")
-    for server_name in order.server_names:
+    for server_name in () if order.reissue else order.server_names:
         pin_store.plan_pin(tx, order.item_id, server_name)
     if announce:
         outbox.add(tx, _opened(order))

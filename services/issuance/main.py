@@ -167,7 +167,9 @@ def _signer(settings: Settings, ca: IssuingCA) -> Signer:
 
 def _proof_keys(settings: Settings) -> ProofKeys:
     return ProofKeys(
-        identity=KeySet.load(settings.service.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+        identity=KeySet.load(settings.service.identity_jwks_file),
+        application=KeySet.load(settings.application_jwks_file),
+        payment=KeySet.load(settings.payment_jwks_file),
     )
 
 

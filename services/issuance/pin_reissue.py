@@ -107,8 +107,8 @@ def _own_name(order: Order, text: str) -> str:
         name = server_name(text)
     except NameRefused as refused:
         raise OrderNotFound(f"the order has no such server name: {refused}") from refused
-    if name not in order.server_names:
-        raise OrderNotFound("the order has no such server name")
+    if name not in order.server_names or order.reissue:
+        raise OrderNotFound("the order has no PIN Envelope for this server name")
     return name
 
 

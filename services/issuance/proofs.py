@@ -1,4 +1,4 @@
-"""Orders of a renewal, derived from its two proofs: identity's attestation and payment's receipt."""
+"""Orders of a renewal, derived from its two proofs: identity's attestation, and the receipt or entitlement."""
 
 from services.issuance.domain import Order, Organisation, Recipient, Renewal
 from shared.security import proofs
@@ -12,7 +12,7 @@ def verified(
 ) -> tuple[Renewal, tuple[Order, ...]]:
     """Return the renewal and its orders, if both proofs bind this document. Raises TokenRefused or ProofRefused."""
     proven = proofs.attested(renewal_id, document=document, attestation=attestation, keys=keys.identity, tx=tx)
-    proofs.paid(proven, receipt=receipt, keys=keys.payment, tx=tx)
+    proofs.settled(proven, receipt=receipt, keys=keys, tx=tx)
     subscriber, ar = proven.subscriber, proven.ar
     renewal = Renewal(
         renewal_id=renewal_id,
@@ -31,10 +31,12 @@ def verified(
         receipt=receipt,
     )
     items = enumerate(proven.document.items, start=1)
-    return renewal, tuple(_order(renewal_id, position, item) for position, item in items)
+    return renewal, tuple(
+        _order(renewal_id, position, item, reissue=proven.document.is_reissue) for position, item in items
+    )
 
 
-def _order(renewal_id: RenewalId, position: int, item: DocumentItem) -> Order:
+def _order(renewal_id: RenewalId, position: int, item: DocumentItem, *, reissue: bool) -> Order:
     return Order(
         item_id=ItemId(item.item_id),
         renewal_id=renewal_id,
@@ -43,5 +45,6 @@ def _order(renewal_id: RenewalId, position: int, item: DocumentItem) -> Order:
         srn=item.srn,
         product=item.product,
         server_names=tuple(item.server_names),
+        reissue=reissue,
         paid_until=item.paid_until,
     )

@@ -24,8 +24,8 @@ class CSRSchema(Schema):
         keys=fields.String(validate=validate.Length(1, 300)),
         values=fields.String(validate=validate.Length(1, 100)),
         required=True,
-        validate=validate.Length(1, 600),
-        metadata={"description": "server name → PIN, as the PIN Envelope shows it"},
+        validate=validate.Length(0, 600),
+        metadata={"description": "server name → PIN, as the PIN Envelope shows it; empty for a reissue"},
     )
     csr = fields.String(required=True, metadata={"description": "one PKCS#10 request, in PEM"})
 
@@ -277,6 +277,7 @@ class OrderSchema(Schema):
     reference = fields.String(required=True)
     srn = fields.String(required=True)
     product = fields.Enum(Product, by_value=True, required=True)
+    reissue = fields.Boolean(required=True, metadata={"description": "Whether the CSR needs no PINs"})
     server_names = fields.List(fields.String(), required=True)
     state = fields.Enum(OrderState, by_value=True, required=True)
     key_kind = fields.String(allow_none=True)

@@ -22,6 +22,7 @@ class Settings:
     """Key files are paths: each process opens only those it needs."""
 
     service: ServiceSettings
+    application_jwks_file: Path
     payment_jwks_file: Path
     print_certificate_file: Path
     ca_key_file: Path | None
@@ -55,6 +56,7 @@ def read_settings() -> Settings:
     token = _read_token(env)
     settings = Settings(
         service=service,
+        application_jwks_file=env.path("APPLICATION_JWKS_FILE", description="Public keys of entitlements (JWK set)"),
         payment_jwks_file=env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)"),
         print_certificate_file=env.path(
             "PRINT_CERTIFICATE_FILE", description="Certificate of the print process, to which PINs are encrypted (PEM)"

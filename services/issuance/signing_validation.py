@@ -113,8 +113,8 @@ def _proved(tx: Tx, order: Order, deps: IssuanceDeps) -> tuple[Renewal, date | N
         receipt=stored.receipt,
         keys=deps.proof_keys,
     )
-    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names): o.paid_until for o in orders}
-    key = (order.item_id, order.reference, order.srn, order.product, order.server_names)
+    ordered = {(o.item_id, o.reference, o.srn, o.product, o.server_names, o.reissue): o.paid_until for o in orders}
+    key = (order.item_id, order.reference, order.srn, order.product, order.server_names, order.reissue)
     if renewal != stored or key not in ordered:
         raise ProofRefused("the stored order is not what the proofs say")
     return renewal, ordered[key]

@@ -20,7 +20,7 @@ from shared.vocabulary import ItemId, Product, RenewalId, SubscriberId
 
 _ORDER: Final = (
     "item_id, renewal_id, position, reference, srn, product, server_names, state, csr, csr_sha256, spki_sha256, "
-    "key_kind, csr_received_at, refusal, due_at, traceparent, obstacles, checks_asked_at"
+    "key_kind, csr_received_at, refusal, due_at, traceparent, obstacles, checks_asked_at, reissue"
 )
 _RENEWAL: Final = (
     "renewal_id, reference, subscriber_id, ar_id, organisation, country, state_or_province, locality, "
@@ -166,9 +166,9 @@ def add_order(conn: Conn, order: Order) -> bool:
     """Open an order. Returns False if its item or its reference belongs to another order."""
     changed = conn.execute(
         """INSERT INTO orders (item_id, renewal_id, position, reference, srn, product, server_names, state,
-                               traceparent)
+                               traceparent, reissue)
            VALUES (%(item_id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s,
-                   %(server_names)s, %(state)s, %(traceparent)s)
+                   %(server_names)s, %(state)s, %(traceparent)s, %(reissue)s)
            ON CONFLICT DO NOTHING""",
         vars(order) | {"server_names": list(order.server_names)},
     )

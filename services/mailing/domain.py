@@ -6,7 +6,7 @@ import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -17,7 +17,6 @@ from shared.validation.subscriber_record import RecordRefused, check_email
 from shared.vocabulary import ItemId, Language, Product, RenewalId
 
 # Dates on paper are Hong Kong dates; Hong Kong has no summer time.
-HONG_KONG: Final = timezone(timedelta(hours=8), "HKT")
 
 
 class Template(StrEnum):

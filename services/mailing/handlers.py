@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from services.mailing import envelope_store, store
 from services.mailing.domain import (
-    HONG_KONG,
     MAIL_DELAYS,
     VOID_AFTER_CANCELLATION,
     Contact,
@@ -34,7 +33,7 @@ from shared.pki.names import certificate_names
 from shared.security import proofs
 from shared.security.proofs import Attested, DocumentItem, ProofKeys
 from shared.tx import Tx
-from shared.vocabulary import ItemId, Language, RenewalId
+from shared.vocabulary import HONG_KONG, ItemId, Language, RenewalId
 
 ACTOR: Final = "mailing"
 Content = Mapping[str, object]
@@ -53,7 +52,7 @@ class Post:
 
 
 def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post) -> None:
-    """Queue the CSR request to the attested AR, once payment's receipt proves the payment.
+    """Queue the CSR request to the attested AR, once the receipt proves the payment, or that nothing is to be paid.
 
     Raises TokenRefused, ProofRefused or AddressRefused, which hold the event: an intruder in application sends no
     e-mail.
@@ -61,18 +60,17 @@ def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post
     proven = proofs.attested(
         event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
     )
-    receipt = proofs.paid(proven, receipt=event.receipt, keys=keys.payment, tx=tx)
+    receipt = proofs.settled(proven, receipt=event.receipt, keys=keys, tx=tx)
     contact = _contact(proven)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     if renewal.cancelled_at is not None:
         raise Ignored("the renewal is cancelled")
     if renewal.contact is None:
         store.save_contact(tx.conn, event.renewal_id, contact)
-    content = {
-        "items": [_shown(item) for item in contact.items],
-        "paid": _money(receipt.amount_minor, receipt.currency),
-        "paid_on": receipt.captured_at.astimezone(HONG_KONG).date().isoformat(),
-    }
+    content: dict[str, Any] = {"items": [_shown(item) for item in contact.items], "paid": None}
+    if receipt is not None:
+        content["paid"] = _money(receipt.amount_minor, receipt.currency)
+        content["paid_on"] = receipt.captured_at.astimezone(HONG_KONG).date().isoformat()
     _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
 
 

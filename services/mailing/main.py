@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.mailing import bounces, envelope_store, extracts, handlers, manifest, posting, store, work
-from services.mailing.domain import HONG_KONG
 from services.mailing.handlers import Post
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
@@ -27,6 +26,7 @@ from shared.runtime.task_loop import Task, require_lease
 from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 from shared.tx import Tx, transaction
+from shared.vocabulary import HONG_KONG
 from shared.web.idempotency import FingerprintKey
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def make_subscriptions() -> tuple[Subscription, ...]:
     settings = read_settings()
     return handlers.subscriptions(
         keys=ProofKeys(
-            identity=KeySet.load(settings.service.identity_jwks_file), payment=KeySet.load(settings.payment_jwks_file)
+            identity=KeySet.load(settings.service.identity_jwks_file),
+            application=KeySet.load(settings.application_jwks_file),
+            payment=KeySet.load(settings.payment_jwks_file),
         ),
         post=Post(domain=settings.sender.domain, portal=settings.portal),
     )

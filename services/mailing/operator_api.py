@@ -9,11 +9,11 @@ from typing import Any, Final
 from marshmallow import Schema, fields
 
 from services.mailing import envelope_store, manifest, posting
-from services.mailing.domain import HONG_KONG
 from services.mailing.refusals import PostingRefused
 from shared.operators.operator_api import Operations
 from shared.operators.schemas import ReasonSchema
 from shared.operators.staff import current, operation
+from shared.vocabulary import HONG_KONG
 from shared.web import commands, request
 from shared.web.openapi import Blueprint, refuses
 from shared.web.problems import Problem, ProblemTable

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.mailing import manifest, print_store
-from services.mailing.domain import HONG_KONG, Letter
+from services.mailing.domain import Letter
 from services.mailing.files import erase, write_atomically
 from services.mailing.letters.pin_envelope import Stationery
 from services.mailing.print_store import BatchRule, Job
@@ -26,6 +26,7 @@ from shared.db import Pool
 from shared.observability import tracing
 from shared.runtime.task_loop import claimed
 from shared.tx import Clock, transaction, utc_now
+from shared.vocabulary import HONG_KONG
 
 log = structlog.get_logger()
 

@@ -25,6 +25,7 @@ class Settings:
     """Settings of all processes but `print`."""
 
     service: ServiceSettings
+    application_jwks_file: Path
     payment_jwks_file: Path
     mail_server: MailServer = field(repr=False)
     smtp_timeout: float
@@ -47,6 +48,7 @@ def read_settings() -> Settings:
     """Read the environment. Raises SettingsError."""
     env = read_env()
     service = read_service(env, "mailing")
+    application_jwks_file = env.path("APPLICATION_JWKS_FILE", description="Public keys of entitlements (JWK set)")
     payment_jwks_file = env.path("PAYMENT_JWKS_FILE", description="Public keys of receipts (JWK set)")
     smtp_url = env.str(
         "SMTP_URL",
@@ -67,6 +69,7 @@ def read_settings() -> Settings:
         raise SettingsError("SMTP_URL: in production a mail server elsewhere needs smtps:// or SMTP_STARTTLS")
     return Settings(
         service=service,
+        application_jwks_file=application_jwks_file,
         payment_jwks_file=payment_jwks_file,
         mail_server=server,
         smtp_timeout=timeout,

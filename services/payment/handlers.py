@@ -40,7 +40,9 @@ INTENT_POLL_DELAY: Final = timedelta(seconds=60)
 
 
 def on_renewal_submitted(tx: Tx, event: RenewalSubmitted) -> None:
-    """Store the payment of a submitted renewal: amount, payer and deadline."""
+    """Store the payment of a submitted renewal: amount, payer and deadline. Nothing is to be paid for a reissue."""
+    if event.amount_minor == 0:
+        raise Ignored("nothing is to be paid")
     if sum(item.amount_minor for item in event.items) != event.amount_minor:
         raise PaymentConflict("the items' fees do not add up to the amount")
     payment = Payment(

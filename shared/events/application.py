@@ -23,6 +23,7 @@ class ItemFee:
 class RenewalSubmitted(RenewalEvent):
     """The AR submitted the signed application, which awaits its payment.
 
+    Nothing is to be paid for a reissue: its amount is 0, and CSRRequested follows at once.
     `document` and `attestation` are as in CSRRequested: a restored application rebuilds the renewal from them.
     """
 
@@ -48,7 +49,8 @@ class CSRRequested(RenewalEvent):
 
     `document` is the signed document, byte for byte (canonical JSON is ASCII-safe text in UTF-8). Readers do not trust
     application: they verify identity's `attestation` (which binds the document's digest, and names the AR with their
-    address) and payment's `receipt`.
+    address) and payment's `receipt`; for a reissue, that is application's entitlement, a token of another kind: nothing
+    is to be paid for this document.
     """
 
     TYPE: ClassVar[str] = "hk.ecert.application.csr-requested.v1"

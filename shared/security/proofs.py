@@ -1,7 +1,8 @@
-"""Verification of a renewal's two proofs: identity's attestation and payment's receipt, both bound to the document's
-digest.
+"""Verification of a renewal's two proofs, both bound to the document's digest: identity's attestation, and payment's
+receipt or, for a reissue, application's entitlement: nothing is to be paid within the paid period.
 
-Consumers verify both with public keys, so that a compromised application service cannot trigger issuance.
+Consumers verify both with public keys, so that a compromised application service cannot trigger issuance: without the
+attestation of what an AR signed there is none, and without a receipt none of a renewal (ADR 0073).
 """
 
 import uuid
@@ -17,7 +18,8 @@ from shared.security.tokens import Claims, KeySet, TokenKind, read_unverified, v
 from shared.tx import Tx
 from shared.vocabulary import Language, Product, RenewalId, UTCTime
 
-PURPOSE: Final = "hk.ecert.renewal-application.v1"
+RENEWAL: Final = "hk.ecert.renewal-application.v1"
+REISSUE: Final = "hk.ecert.reissue-application.v1"
 T = TypeVar("T")
 
 
@@ -29,9 +31,10 @@ class ProofRefused(Refused):
 
 @dataclass(frozen=True)
 class ProofKeys:
-    """The public keys of identity and payment."""
+    """The public keys of identity, application and payment."""
 
     identity: KeySet
+    application: KeySet
     payment: KeySet
 
 
@@ -79,6 +82,11 @@ class Receipt(msgspec.Struct, frozen=True):
     captured_at: UTCTime
 
 
+class _Entitlement(msgspec.Struct, frozen=True):
+    sub: uuid.UUID
+    document_sha256: str
+
+
 class _Party(msgspec.Struct, frozen=True):
     id: str
     name: str
@@ -113,6 +121,11 @@ class Document(msgspec.Struct, frozen=True):
     items: list[DocumentItem]
     fee: _Fee
 
+    @property
+    def is_reissue(self) -> bool:
+        """Whether it asks for certificates within the paid period: nothing is to be paid, no PIN Envelope is sent."""
+        return self.purpose == REISSUE
+
 
 @dataclass(frozen=True)
 class Attested:
@@ -133,8 +146,8 @@ def attested(renewal_id: RenewalId, *, document: str, attestation: str, keys: Ke
     word = _convert(claims, _Attestation)
     signed = read(document)
     digest = sha256(document.encode()).hexdigest()
-    if signed.purpose != PURPOSE:
-        raise ProofRefused("the document is no renewal application")
+    if signed.purpose not in (RENEWAL, REISSUE):
+        raise ProofRefused("the document is no application")
     if {signed.renewal_id, word.renewal_id} != {renewal_id}:
         raise ProofRefused("the attestation or the document is of another renewal")
     if word.document_sha256 != digest:
@@ -149,18 +162,29 @@ def evidence_dates(attestation: str) -> EvidenceDates:
     return _convert(read_unverified(attestation), EvidenceDates)
 
 
-def paid(proven: Attested, *, receipt: str, keys: KeySet, tx: Tx) -> Receipt:
-    """Return the receipt if payment received the document's whole fee. Raises TokenRefused or ProofRefused."""
-    claims = verify(receipt, kind=TokenKind.RECEIPT, keys=keys, now=tx.now, issuer="payment")
+def settled(proven: Attested, *, receipt: str, keys: ProofKeys, tx: Tx) -> Receipt | None:
+    """Return the receipt if payment received the document's whole fee; None for a reissue with its entitlement.
+
+    Raises TokenRefused or ProofRefused.
+    """
+    if proven.document.is_reissue:
+        claims = verify(receipt, kind=TokenKind.ENTITLEMENT, keys=keys.application, now=tx.now, issuer="application")
+        _check_subject(_convert(claims, _Entitlement), proven)
+        return None
+    claims = verify(receipt, kind=TokenKind.RECEIPT, keys=keys.payment, now=tx.now, issuer="payment")
     word = _convert(claims, Receipt)
-    if word.sub != proven.document.renewal_id:
-        raise ProofRefused("the receipt is of another renewal")
-    if word.document_sha256 != proven.sha256:
-        raise ProofRefused("the receipt is of another document")
+    _check_subject(word, proven)
     fee = proven.document.fee
     if (word.amount_minor, word.currency) != (fee.amount_minor, fee.currency):
         raise ProofRefused("something else was paid than the document's fee")
     return word
+
+
+def _check_subject(word: Receipt | _Entitlement, proven: Attested) -> None:
+    if word.sub != proven.document.renewal_id:
+        raise ProofRefused("the receipt or entitlement is of another renewal")
+    if word.document_sha256 != proven.sha256:
+        raise ProofRefused("the receipt or entitlement is of another document")
 
 
 def _check_parties(signed: Document, word: _Attestation) -> None:
@@ -174,12 +198,23 @@ def _check_parties(signed: Document, word: _Attestation) -> None:
 
 
 def _check_items(signed: Document) -> None:
-    if not signed.items or any(item.amount_minor <= 0 for item in signed.items):
-        raise ProofRefused("no items, or one without a fee")
+    if not signed.items:
+        raise ProofRefused("no items")
+    if signed.is_reissue:
+        _check_free(signed)
+    elif any(item.amount_minor <= 0 for item in signed.items):
+        raise ProofRefused("an item without a fee")
     if sum(item.amount_minor for item in signed.items) != signed.fee.amount_minor:
         raise ProofRefused("the fee is not the sum of its items")
     if len({item.item_id for item in signed.items}) != len(signed.items):
         raise ProofRefused("an item occurs twice")
+
+
+def _check_free(signed: Document) -> None:
+    if any(item.amount_minor != 0 for item in signed.items):
+        raise ProofRefused("a reissue with a fee")
+    if any(item.paid_until is None for item in signed.items):
+        raise ProofRefused("a reissue without the period that is paid for")
 
 
 def read(text: str) -> Document:

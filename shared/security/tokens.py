@@ -30,6 +30,7 @@ class TokenKind(Enum):
     CHECKOUT = ("checkout+jwt", "ecert-payment", timedelta(minutes=5))
     DRAFT_TICKET = ("draft-ticket+jwt", "ecert-identity", timedelta(minutes=15))
     ATTESTATION = ("attestation+jwt", "ecert-issuance", None)
+    ENTITLEMENT = ("entitlement+jwt", "ecert-entitlement", None)
     RECEIPT = ("receipt+jwt", "ecert-receipt", None)
     STAFF = ("staff+jwt", "ecert-operators", timedelta(minutes=1))
     AUDIT_SEAL = ("audit-seal+jwt", "ecert-audit", None)

@@ -20,7 +20,7 @@ from shared.security.proofs import ProofKeys
 from shared.security.tokens import KeySet
 
 NO_KEYS = KeySet(keys={})
-PROOFS = ProofKeys(identity=NO_KEYS, payment=NO_KEYS)
+PROOFS = ProofKeys(identity=NO_KEYS, application=NO_KEYS, payment=NO_KEYS)
 SUBSCRIPTIONS: Mapping[str, Iterable[Subscription]] = {
     "identity": (),
     "application": application.subscriptions(),

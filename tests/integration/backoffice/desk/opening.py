@@ -88,6 +88,7 @@ def _settings(folder: Path) -> Settings:
             session_timeout_ms=0,
         ),
         url=URL,
+        application_jwks_file=nowhere,
         payment_jwks_file=nowhere,
         feed_jwks_file=nowhere,
         staff_ca_file=nowhere,

@@ -271,6 +271,6 @@ class Publication:
 
 def consumer(publication: Publication) -> Applier:
     """Return the desk's applier, with the test's keys."""
-    proofs = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
+    proofs = ProofKeys(identity=key_set("identity"), application=key_set("application"), payment=key_set("payment"))
     keys = Keys(proofs=proofs, feed=lambda: publication.keys)
     return applier("desk", projection.subscriptions(keys), clock=lambda: NOW)

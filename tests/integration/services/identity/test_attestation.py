@@ -45,6 +45,11 @@ def test_signature_in_pem_is_decoded(http: FlaskClient, encoding: str) -> None:
     assert answer.status_code == 201, answer.text
 
 
+def test_application_for_a_reissue_is_attested_as_one_for_a_renewal(http: FlaskClient) -> None:
+    _, body = good(Application(purpose="hk.ecert.reissue-application.v1"))
+    assert attest(http, CHAN, body).status_code == 201
+
+
 def test_attestation_names_the_signer_from_the_registered_record(http: FlaskClient) -> None:
     application, body = good()
 

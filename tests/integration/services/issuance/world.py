@@ -45,6 +45,7 @@ from shared.pki.names import base_name
 from shared.pki.observations import Kind, Question
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
+from shared.security.tokens import TokenKind, sign
 from shared.validation.parsing_pool import INLINE, Parser
 from shared.vocabulary import ARId, ItemId, Language, Product, RenewalId, SubscriberId
 from shared.web.app import create_app
@@ -124,13 +125,16 @@ class Renewal:
     subscriber_name: str = "例子有限公司 Example Limited"
     ar_id: str = "AR-1"
     paid_until: str | None = None
+    reissue: bool = False
     document: dict[str, Any] = field(init=False)
     attestation: dict[str, Any] = field(default_factory=dict)
     receipt: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.reissue:
+            self.paid_until = self.paid_until or "2027-06-30"
         self.document = {
-            "purpose": "hk.ecert.renewal-application.v1",
+            "purpose": f"hk.ecert.{'reissue' if self.reissue else 'renewal'}-application.v1",
             "renewal_id": str(self.renewal_id),
             "reference": f"R-{self.renewal_id.hex[:10]}",
             "nonce": "n",
@@ -139,14 +143,15 @@ class Renewal:
             "subscriber": {"id": self.subscriber_id, "name": self.subscriber_name},
             "authorised_representative": {"id": self.ar_id, "name": "Chan Tai Man"},
             "items": [item.in_document(i) | self._period for i, item in enumerate(self.items, 1)],
-            "fee": {"amount_minor": 250000 * len(self.items), "currency": "HKD"},
+            "fee": {"amount_minor": 0 if self.reissue else 250000 * len(self.items), "currency": "HKD"},
             "declarations": [],
             "terms": {"version": "1", "sha256": "0"},
         }
 
     @property
-    def _period(self) -> dict[str, str]:
-        return {} if self.paid_until is None else {"paid_until": self.paid_until}
+    def _period(self) -> dict[str, Any]:
+        period = {} if self.paid_until is None else {"paid_until": self.paid_until}
+        return period | ({"amount_minor": 0} if self.reissue else {})
 
     @property
     def text(self) -> str:
@@ -174,7 +179,9 @@ class World(BaseWorld):
         self.identity = signing_key("identity")
         self.payment = signing_key("payment")
         ca, signer = issuing_ca()
-        self.keys = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
+        self.keys = ProofKeys(
+            identity=key_set("identity"), application=key_set("application"), payment=key_set("payment")
+        )
         self.pepper = Pepper(b"p" * 32)
         self.maker = PINMaker(pepper=self.pepper, print_certificate=print_certificate())
         self.policy = KeyPolicy(own=sha256(signer.spki).digest(), allow_reuse=allow_key_reuse, weak_keys=NoList())
@@ -205,6 +212,12 @@ class World(BaseWorld):
         claims |= renewal.attestation
         return renewal.ar.attestation(renewal.renewal_id, renewal.text.encode(), self.now, key=signer, **claims)
 
+    def entitlement(self, renewal: Renewal, signer: str = "application", **claims: Any) -> str:
+        """Return application's entitlement, or one that somebody else has signed."""
+        bound = {"sub": str(renewal.renewal_id), "document_sha256": sha256(renewal.text.encode()).hexdigest()}
+        key = signing_key(signer)
+        return sign(bound | claims, kind=TokenKind.ENTITLEMENT, key=key, now=self.now, issuer="application")
+
     def receipt(self, renewal: Renewal, signer: str = "payment") -> str:
         """Return payment's receipt, or one that somebody else has signed."""
         claims = renewal.document["fee"] | renewal.receipt
@@ -218,7 +231,7 @@ class World(BaseWorld):
             language=Language.ENGLISH,
             document=renewal.text,
             attestation=self.attest(renewal),
-            receipt=self.receipt(renewal),
+            receipt=self.entitlement(renewal) if renewal.reissue else self.receipt(renewal),
         )
 
     def opened(self, *names: Names, proved: bool = True, **fields: Any) -> Renewal:

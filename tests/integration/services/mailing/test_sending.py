@@ -29,6 +29,25 @@ def test_ar_whom_identity_attested_gets_the_csr_request(world: World) -> None:
     assert world.announced_types(renewal.id) == ["csr-request-sent"]
 
 
+def test_csr_request_of_a_reissue_says_that_nothing_is_to_be_paid_or_awaited(world: World) -> None:
+    renewal = world.renewal()
+    world.apply(renewal.reissue_requested())
+    while world.send():
+        pass
+    (message,) = map(parse, world.server.taken)
+    text = text_of(message)
+    assert "There is nothing to pay" in text
+    assert "No PIN Envelope is sent" in text
+    assert "HK$" not in text
+
+
+def test_forged_entitlement_sends_no_mail(world: World) -> None:
+    renewal = world.renewal()
+    world.apply(renewal.reissue_requested(signer="stranger"))
+    assert not world.send()
+    assert world.held() != []
+
+
 @pytest.mark.parametrize("order", list(permutations(["asked", "sealed", "asked again"])))
 def test_one_mail_is_sent_in_any_order_of_repeated_events(world: World, order: tuple[str, ...]) -> None:
     renewal = world.renewal()

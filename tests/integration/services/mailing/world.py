@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,10 @@ from shared.messaging.applier import Applier
 from shared.messaging.record import Record
 from shared.runtime.service import applier
 from shared.security.proofs import ProofKeys
+from shared.security.tokens import TokenKind, sign
 from shared.vocabulary import ARId, ItemId, Language, RenewalId, SubscriberId
 from tests.integration.services.mailing.mail_server import MailServerFake
-from tests.support.builders import AR, key_set, receipt
+from tests.support.builders import AR, key_set, receipt, signing_key
 from tests.support.world import BaseWorld
 from tests.unit.services.mailing.letter import a_letter, a_print_key, seal, sealed_content
 
@@ -101,6 +103,25 @@ class Renewal:
             "fee": {"amount_minor": 500_000, "currency": "HKD"},
         }
         return json.dumps(content | changes)
+
+    def reissue(self) -> str:
+        """Return the document of a reissue of the same items."""
+        content = json.loads(self.document(purpose="hk.ecert.reissue-application.v1"))
+        for item in content["items"]:
+            item |= {"amount_minor": 0, "paid_until": "2027-01-07"}
+        return json.dumps(content | {"fee": {"amount_minor": 0, "currency": "HKD"}})
+
+    def reissue_requested(self, signer: str = "application") -> CSRRequested:
+        """Return the request of a reissue, with application's entitlement or one that somebody else has signed."""
+        document = self.reissue()
+        claims = {"sub": str(self.id), "document_sha256": sha256(document.encode()).hexdigest()}
+        return CSRRequested(
+            renewal_id=self.id,
+            language=self.language,
+            document=document,
+            attestation=self.ar.attestation(self.id, document.encode(), START),
+            receipt=sign(claims, kind=TokenKind.ENTITLEMENT, key=signing_key(signer), now=START, issuer="application"),
+        )
 
     def attestation(self, **changes: Any) -> str:
         return self.ar.attestation(self.id, self.document().encode(), START, key=self.identity_signer, **changes)
@@ -196,7 +217,7 @@ class World(BaseWorld):
         return self.publisher.record(event, now=self.now, traceparent=traceparent)
 
     def applier(self) -> Applier:
-        keys = ProofKeys(identity=key_set("identity"), payment=key_set("payment"))
+        keys = ProofKeys(identity=key_set("identity"), application=key_set("application"), payment=key_set("payment"))
         post = Post(domain="ecert.localhost", portal=PORTAL)
         return applier("mailing", subscriptions(keys=keys, post=post), clock=self.clock)
 

@@ -50,6 +50,14 @@ def test_paid_renewal_is_captured_and_announced_with_a_signed_receipt(world: Wor
     assert ledger == [("provider", "renewal-fees", AMOUNT, "HKD")]
 
 
+def test_reissue_needs_no_payment(world: World) -> None:
+    free = (ItemFee(item_id=ItemId(uuid.uuid4()), amount_minor=0),)
+    event = renewal_submitted(now=world.clock(), amount_minor=0, items=free)
+    assert not world.changes_something(event)
+    with world.begin() as tx:
+        assert store.find_payment(tx.conn, event.renewal_id) is None
+
+
 def test_webhook_triggers_the_capture_and_a_second_one_changes_nothing(world: World) -> None:
     renewal_id = world.paid()
     world.work()

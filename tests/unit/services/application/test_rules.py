@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.application import document, prices, terms
-from services.application.domain import Item, ItemState
+from services.application.domain import Item, ItemState, RenewalKind
 from services.application.eligibility import ADVICE, Limits, judge, month_before
 from services.application.period import today
 from services.application.prices import PRICES, Price
@@ -218,6 +218,7 @@ def an_item(number: int, **changes: Any) -> Item:
 
 def write(**changes: Any) -> document.Document:
     values: dict[str, Any] = {
+        "kind": RenewalKind.RENEWAL,
         "renewal_id": RENEWAL_ID,
         "reference": "R-ABCDEFGHIJ",
         "nonce": "00" * 16,

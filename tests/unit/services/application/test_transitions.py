@@ -26,6 +26,7 @@ from services.application.domain import (
     ItemState,
     Release,
     Renewal,
+    RenewalKind,
     RenewalState,
     Submit,
     Trigger,
@@ -59,7 +60,7 @@ RENEWAL_ID = RenewalId(uuid.UUID(int=1))
 
 # Written a second time by hand: a slip in the table shall not pass as its own proof.
 EDGES = """
-draft: Submit awaiting-payment, Cancel cancelled
+draft: Submit awaiting-payment, SubmitReissue awaiting-csrs, Cancel cancelled
 awaiting-payment: PaymentCaptured awaiting-csrs, PaymentDeclined awaiting-payment, PaymentExpired expired
 awaiting-payment: Cancel closing-checkout, Deadline expiring
 closing-checkout: PaymentCaptured withholding, PaymentExpired withholding, PaymentDeclined closing-checkout
@@ -88,6 +89,7 @@ def renewal(state: RenewalState, **changes: Any) -> Renewal:
     ar = AR()
     made = Renewal(
         id=RENEWAL_ID,
+        kind=RenewalKind.RENEWAL,
         reference="R-ABCDEFGHIJ",
         subscriber_id=ar.subscriber_id,
         subscriber_name=ar.subscriber_name,

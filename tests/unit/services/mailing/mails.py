@@ -56,6 +56,7 @@ def _delayed(item: Mapping[str, object], *missing: tuple[str, str, str]) -> tupl
 _SUBJECT: Final = "subject-not-certifiable"
 CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "csr-request": (Template.CSR_REQUEST, {"items": ALL, "paid": money(1_324_000), "paid_on": "2026-11-23"}),
+    "csr-request-of-a-reissue": (Template.CSR_REQUEST, {"items": ALL, "paid": None}),
     "delayed": _delayed(
         SEVERAL,
         ("a.example.hk", "validation", "record-missing"),
