@@ -47,7 +47,11 @@ _SIGN_IN: Final = {
     "certificate-personal": N_("This is an e-Cert (Personal): use your e-Cert (Organisational)."),
     "certificate-encipherment": N_("This is an e-Cert (Encipherment): use your e-Cert (Organisational)."),
     "revocation-unknown": N_("Whether the e-Cert is revoked cannot be told now. Please try again later."),
-    "not-enrolled": N_("This e-Cert is not registered for online renewal. Please contact us."),
+    "not-enrolled": N_(
+        "This e-Cert is not registered for online renewal. If it renews one that is registered, it is accepted by "
+        "itself as long as your name, your organisation, its business registration number and the SRN in both are the "
+        "same and the earlier one was not revoked. Otherwise please contact us."
+    ),
     "organisation-mismatch": N_("The e-Cert names another organisation than the one you act for."),
     "office-ended": N_("You are no longer the Authorised Representative of this organisation."),
     "code-refused": N_("This sign-in was started elsewhere or is too old. Please sign in again."),

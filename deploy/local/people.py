@@ -58,6 +58,7 @@ class SampleECert:
     ecert_class: ECertClass = ECertClass.ORGANISATIONAL
     issuer: str = "ca-2-17"
     revoked: bool = False
+    registered: bool = True
     begins_days_ago: int = 60
     ends_in_days: int = 670
 
@@ -165,5 +166,14 @@ SAMPLES: Final = (
         srn="0001245009",
         what="mutual recognition, of the sibling sub-CA 2 - 15",
         issuer=MUTUAL_RECOGNITION_CA,
+    ),
+    SampleECert(
+        file="lee-siu-fong-renewed",
+        person=LEE,
+        srn="0001245003",
+        what="good; renews the first one of Lion Rock, and is registered at its first sign-in",
+        registered=False,
+        begins_days_ago=1,
+        ends_in_days=729,
     ),
 )

@@ -121,7 +121,7 @@ def enrolment(pki: PKI, now: datetime) -> dict[str, Any]:
 
 
 def _representative(pki: PKI, person: Person, now: datetime) -> dict[str, Any]:
-    files = [pki.people / f"{sample.file}.pem" for sample in SAMPLES if sample.person is person]
+    files = [pki.people / f"{sample.file}.pem" for sample in SAMPLES if sample.person is person and sample.registered]
     return {
         "id": person.id,
         "name": person.name,

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from services.identity import certificates, one_time_store, organisations, revocation, store, subjects
+from services.identity import certificates, one_time_store, organisations, revocation, rollover, store, subjects
 from services.identity.authorising import CODE_LIFETIME, Authorise, RedeemCode, challenge_of, digest
 from services.identity.certificates import Chain, Trust
 from services.identity.one_time_store import ShownCertificate
@@ -72,7 +72,7 @@ def examine(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> Report:
         kind = _find(Check.KIND, lambda: certificates.check_policies(chains, trust))
     key = _find(Check.KEY, lambda: certificates.check_key(certificate, trust))
     revocation = _revocation(tx, chains, trust)
-    registration = _find(Check.REGISTRATION, lambda: _check_registration(tx, certificate))
+    registration = _find(Check.REGISTRATION, lambda: _check_registration(tx, certificate, chains, trust))
     return Report(
         **describe(certificate),
         mutual_recognition=any(chain.issuers[0] in trust.mutual_recognition for chain in chains),
@@ -101,8 +101,10 @@ def _revocation(tx: Tx, chains: tuple[Chain, ...], trust: Trust) -> Finding:
     return _find(Check.REVOCATION, lambda: revocation.clear(tx, chains, trust=trust))
 
 
-def _check_registration(tx: Tx, certificate: x509.Certificate) -> None:
+def _check_registration(tx: Tx, certificate: x509.Certificate, chains: tuple[Chain, ...], trust: Trust) -> None:
     ar = store.find_ar_by_certificate(tx.conn, sha256(certificate))
+    if ar is None and chains:
+        ar, _ = rollover.find_predecessor(tx, chains[0], trust=trust)
     if ar is None:
         raise NotEnrolled
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
-from services.identity import certificates, organisations, revocation, store
+from services.identity import certificates, organisations, revocation, rollover, store
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import AuthorisedRepresentative, Subscriber
-from services.identity.refusals import NotEnrolled, OfficeEnded, OrganisationMismatch
+from services.identity.refusals import OfficeEnded, OrganisationMismatch
 from shared import audit
 from shared.pki.certificates import sha256
 from shared.pki.crls import StoredCRL
@@ -39,7 +39,8 @@ class Tokens:
 
 
 def identify(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> Identified:
-    """Validate an e-Cert now: path, class, use, revocation, then its AR.
+    """Validate an e-Cert now: path, class, use, revocation, then its AR. The successor of a registered e-Cert is
+    registered: call this for one whose key's possession is proved, and commit.
 
     Raises CertificateRefused, RevocationUnknown, NotEnrolled or OrganisationMismatch.
     """
@@ -47,7 +48,7 @@ def identify(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> Identifi
     certificate_sha256 = sha256(certificate)
     ar = store.find_ar_by_certificate(tx.conn, certificate_sha256)
     if ar is None:
-        raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
+        ar = rollover.register_successor(tx, chain, trust=trust)
     subscriber = store.find_subscriber(tx.conn, ar.subscriber_id)
     assert subscriber is not None
     if not organisations.names(certificate, subscriber):

@@ -8,6 +8,8 @@ from cryptography import x509
 from services.identity.certificates import organisation_names
 from services.identity.domain import Subscriber
 
+# Digits of a business registration number: seven on older papers.
+_BRN_LENGTHS: Final = (7, 8)
 # The first of each replaces the others. For Han characters only pairs of one meaning and sound, which Hong Kong's
 # registers, input methods and fonts use side by side; the BRN must match as well, so no two organisations become equal.
 _SAME: Final = (
@@ -24,13 +26,21 @@ _VARIANTS: Final = {ord(other): group[0] for group in _SAME for other in group[1
 def names(certificate: x509.Certificate, subscriber: Subscriber) -> bool:
     """Return whether the subject contains both the organisation's name and its business registration number."""
     values = organisation_names(certificate)
-    wanted = {_plain(name) for name in (subscriber.name, subscriber.name_zh) if name}
-    return any(_plain(value) in wanted for value in values) and any(
-        _is_number(value, subscriber.brn) for value in values
-    )
+    wanted = {plain(name) for name in (subscriber.name, subscriber.name_zh) if name}
+    return any(plain(value) in wanted for value in values) and any(is_number(value, subscriber.brn) for value in values)
 
 
-def _plain(name: str) -> str:
+def business_numbers(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return every number in the subject that could be a business registration number, without its padding."""
+    found = set()
+    for value in organisation_names(certificate):
+        if value.isascii() and value.isdigit():
+            found |= {value[:length] for length in _BRN_LENGTHS}
+            found |= {value.lstrip("0").zfill(length) for length in _BRN_LENGTHS}
+    return tuple(sorted(each for each in found if len(each) in _BRN_LENGTHS))
+
+
+def plain(name: str) -> str:
     """Return the name without differences of keyboards and fonts: case, width, spacing, quotes, Han variants."""
     # Before and after NFKC, which turns an acute accent into two characters, and a compatibility ideograph into the
     # usual one.
@@ -38,7 +48,7 @@ def _plain(name: str) -> str:
     return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())
 
 
-def _is_number(value: str, brn: str) -> bool:
+def is_number(value: str, brn: str) -> bool:
     """Return whether the value is the BRN, possibly padded with zeros on one side to the length of the CA's field."""
     if not (value.isascii() and value.isdigit()):
         return False

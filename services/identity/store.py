@@ -4,7 +4,7 @@ Lock order of this service: an AR, then that AR's e-Certs; an AR before their su
 """
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -140,6 +140,26 @@ def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRep
                 FOR SHARE OF r""",
             (certificate_sha256,),
         ).fetchone()
+
+
+def find_held(conn: Conn, brns: Sequence[str]) -> list[tuple[AuthorisedRepresentative, bytes]]:
+    """Return the registered e-Certs (DER) of the ARs in office of these organisations, each with its AR.
+
+    No such office can end before this transaction does.
+    """
+
+    def build(der: bytes, **columns: Any) -> tuple[AuthorisedRepresentative, bytes]:
+        return _builder(AuthorisedRepresentative)(**columns), der
+
+    columns = ", ".join(f"r.{column}" for column in _AR.split(", "))
+    with conn.cursor(row_factory=kwargs_row(build)) as cursor:
+        return cursor.execute(
+            f"""SELECT {columns}, c.der FROM subscribers AS s
+                JOIN authorised_representatives AS r ON r.subscriber_id = s.id AND r.ended_at IS NULL
+                JOIN ar_certificates AS c ON c.ar_id = r.id AND c.withdrawn_at IS NULL
+                WHERE s.brn = ANY(%s) ORDER BY r.id FOR SHARE OF r""",
+            (list(brns),),
+        ).fetchall()
 
 
 def save_ar(conn: Conn, ar: AuthorisedRepresentative) -> None:

@@ -133,7 +133,7 @@ def read_topic(system: Target, topic: str) -> bytes:
     ) as consumer:
         consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
         records = list(consumer)
-    assert records, f"{topic} is empty"
+    assert records or topic == Topic.REGISTER, f"{topic} is empty"
     return b"\n".join(repr((record.key, record.value, record.headers)).encode() for record in records)
 
 

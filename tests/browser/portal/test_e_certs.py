@@ -15,6 +15,7 @@ pytestmark = pytest.mark.timeout(300)
     [
         ("chan-mei-ling", "Your e-Cert is ready", 0),
         ("lee-siu-fong-mutual-recognition", "Your e-Cert is ready", 0),
+        ("lee-siu-fong-renewed", "Your e-Cert is ready", 0),
         ("ho-chi-wai-revoked", "Your e-Cert cannot be used now", 1),
         ("wong-ka-ho-expired", "Your e-Cert cannot be used now", 1),
         ("chan-mei-ling-personal", "Your e-Cert cannot be used now", 2),
@@ -43,3 +44,30 @@ def test_an_e_cert_file_is_tested_in_the_page(at_browser: SitDown) -> None:
 
 def test_mutual_recognition_e_cert_signs_in(at_browser: SitDown) -> None:
     at_browser("zh-hant", person="lee-siu-fong-mutual-recognition").sign_in()
+
+
+@pytest.mark.parametrize("edition", ["en", "zh-hant", "zh-hans"])
+def test_renewed_e_cert_signs_in_beside_the_earlier_one(at_browser: SitDown, edition: str) -> None:
+    found = []
+    for person in ("lee-siu-fong-renewed", "lee-siu-fong"):
+        ar = at_browser(edition, person=person, scripts=False)
+        ar.sign_in()
+        found.append(ar.window.texts("main input[name='srn']") or ar.window.texts("h1"))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("edition", "advice"),
+    [
+        ("en", "the SRN in both are the same"),
+        ("zh-hant", "登記人參考編號（SRN）相同"),
+        ("zh-hans", "订户参考编号（SRN）相同"),
+    ],
+)
+def test_unregistered_e_cert_is_refused_with_advice(at_browser: SitDown, edition: str, advice: str) -> None:
+    ar = at_browser(edition, person="lam-yuk-lan-not-enrolled", scripts=False)
+    ar.window.goto(ar.home)
+    ar.window.press("a.govuk-button--start")
+    ar.window.press("#sign-in")
+    ar.window.wait(".govuk-error-summary")
+    assert advice in ar.window.texts(".govuk-error-summary")[0]

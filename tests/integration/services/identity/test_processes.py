@@ -105,6 +105,7 @@ EXPECTED = {
     "wong-ka-ho": (200, None, None),
     "lee-siu-fong": (200, None, None),
     "lee-siu-fong-mutual-recognition": (200, None, None),
+    "lee-siu-fong-renewed": (200, None, None),
     "ho-chi-wai-revoked": (403, "certificate-refused", "certificate-revoked"),
     "lam-yuk-lan-not-enrolled": (403, "not-enrolled", None),
     "chan-mei-ling-personal": (403, "certificate-refused", "certificate-personal"),

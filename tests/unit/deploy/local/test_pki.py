@@ -101,6 +101,7 @@ def test_sample_opens_with_its_password_in_browsers_format(pki: PKI, sample: Sam
         ("wong-ka-ho", None),
         ("lee-siu-fong", None),
         ("lee-siu-fong-mutual-recognition", None),
+        ("lee-siu-fong-renewed", None),
         ("chan-mei-ling-personal", "certificate-personal"),
         ("chan-mei-ling-encipherment", "certificate-encipherment"),
         ("wong-ka-ho-expired", "certificate-expired"),
