@@ -1,4 +1,4 @@
-"""Pages "My certificates", and the choice of certificates to renew."""
+"""Pages "My certificates", the choice of certificates to renew, and the reissue of one."""
 
 import re
 from typing import Any, Final
@@ -57,6 +57,28 @@ def choose() -> Response:
                 raise
             errors = [FormError(_naming(problem), "continue")]
     return web.show("choose.html", subscriptions=subscriptions, typed=typed, errors=errors)
+
+
+@blp.route("/<edition:edition>/certificates/reissue", methods=["GET", "POST"])
+@signed_in
+def reissue() -> Response:
+    """Return what a reissue of one certificate is; create its draft when it is confirmed."""
+    wanted = flask.request.values.get("srn")
+    found = [s for s in web.get("/application/v1/subscriptions").json() if s["srn"] == wanted]
+    if not found:
+        return web.redirect("certificates.overview")
+    errors = []
+    if flask.request.method == "POST":
+        check_form()
+        body = {"kind": "reissue", "items": [{"srn": wanted}], "language": languages.edition().language.tag}
+        try:
+            draft = web.post("/application/v1/renewals", body).json()
+            return web.redirect("renewals.overview", renewal_id=draft["id"])
+        except APIProblem as problem:
+            if problem.status == 401:
+                raise
+            errors = [FormError(_naming(problem), "continue")]
+    return web.show("reissue.html", subscription=found[0], errors=errors)
 
 
 def _field(srn: str) -> str:

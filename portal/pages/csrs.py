@@ -87,7 +87,8 @@ def _side(name: str, server_names: list[str]) -> str:
 def _send(order: dict[str, Any], typed: dict[str, str]) -> Response:
     """Submit the CSR with reference number and PINs. A refusal keeps all input except the wrong PINs."""
     names, overview = order["server_names"], {name: order[name] for name in ("renewal_id", "item_id")}
-    pins = {name: typed.get(f"pin-{number}", "").strip() for number, name in enumerate(names, start=1)}
+    wanted = [] if order["reissue"] else names
+    pins = {name: typed.get(f"pin-{number}", "").strip() for number, name in enumerate(wanted, start=1)}
     if errors := _missing(typed["reference"], pins):
         return _try(order, typed, *errors)
     body = {"reference": typed["reference"].strip(), "pins": pins, "csr": typed["csr"]}

@@ -24,11 +24,12 @@ def load(renewal_id: uuid.UUID, item_id: uuid.UUID) -> dict[str, Any]:
     for order in renewals.find_orders(renewal_id):
         if order["item_id"] == str(item_id):
             return order | {"renewal_id": str(renewal_id)}
-    item = web.by_item(renewals.load(renewal_id)).get(str(item_id))
+    renewal = renewals.load(renewal_id)
+    item, is_reissue = web.by_item(renewal).get(str(item_id)), renewal["kind"] == "reissue"
     if item is None:
         raise NotFound
     state = "not-open" if item["state"] in _NO_ORDER_YET else item["state"]
-    not_yet: dict[str, Any] = {"pins": [], "certificate": None, "refusal": None}
+    not_yet: dict[str, Any] = {"pins": [], "certificate": None, "refusal": None, "reissue": is_reissue}
     return {**item, **not_yet, "state": state, "item_id": str(item_id), "renewal_id": str(renewal_id)}
 
 

@@ -25,6 +25,8 @@ def overview(renewal_id: uuid.UUID) -> Response:
     renewal = renewals.load(renewal_id)
     if renewal["state"] == "draft":
         return web.redirect("renewals.sign", renewal_id=renewal_id)
+    if renewal["kind"] == "reissue":
+        return web.redirect("renewals.overview", renewal_id=renewal_id)
     payment = _payment(renewal_id)
     if payment is not None and payment["state"] == "captured":
         return web.redirect("renewals.overview", renewal_id=renewal_id)

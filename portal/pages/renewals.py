@@ -127,7 +127,12 @@ def sign(renewal_id: uuid.UUID) -> Response:
         if problem.status in (401, 404):
             raise
         return _show_signing(renewal, FormError(refusals.translated(problem), "signature"))
-    return web.redirect("payment.overview", renewal_id=renewal_id)
+    return web.redirect(_next_page(renewal), renewal_id=renewal_id)
+
+
+def _next_page(renewal: dict[str, Any]) -> str:
+    """Return the page after the submission: nothing is to be paid for a reissue."""
+    return "renewals.overview" if renewal["kind"] == "reissue" else "payment.overview"
 
 
 def _show_signing(renewal: dict[str, Any], *errors: FormError) -> flask.Response:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from werkzeug.test import TestResponse
 
 from portal import messages
-from tests.unit.portal import domain_states
+from tests.unit.portal import domain_states, reissue_states
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
@@ -349,7 +349,7 @@ def _orders() -> list[State]:
 
 
 def _domains() -> list[State]:
-    rows = domain_states.rows()
+    rows = (*domain_states.rows(), *reissue_states.rows())
     return [State(name=name, path=path, answers=answers, form=form) for name, path, answers, form in rows]
 
 

@@ -150,6 +150,7 @@ def subscription(**changed: Any) -> dict[str, Any]:
         "late": False,
         "reason": None,
         "advice": None,
+        "reissue_reason": None,
         "renewal_id": None,
         **changed,
     }
@@ -159,6 +160,7 @@ def renewal(**changed: Any) -> dict[str, Any]:
     """Return a renewal of one item."""
     return {
         "id": RENEWAL,
+        "kind": "renewal",
         "reference": "R-7KQ2-M8XD",
         "state": "draft",
         "language": "en",
@@ -202,6 +204,7 @@ def order(**changed: Any) -> dict[str, Any]:
         "product": "standard",
         "server_names": ["www.harbourlights.example.hk"],
         "state": "awaiting-csr",
+        "reissue": False,
         "refusal": None,
         "obstacles": [],
         "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5}],
@@ -364,6 +367,7 @@ def full_api() -> StubAPI:
                 "amount_minor": 250_000,
             },
             ("GET", f"/payment/v1/payments/{RENEWAL}/receipt"): {
+                "kind": "renewal",
                 "reference": "R-7KQ2-M8XD",
                 "payer_name": "Harbour Lights",
                 "amount_minor": 250_000,

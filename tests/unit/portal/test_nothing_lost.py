@@ -52,6 +52,7 @@ def sign_in_again(client: FlaskClient, answer: Any) -> str:
 # A form's address, what is typed into it, and what it asks of the API.
 CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
     (CHOICE, {"srn": ["0002310001", "0002310002"], "servers-0002310002": "3"}, ["/application/v1/renewals"]),
+    ("/en/certificates/reissue", {"srn": "0002310001"}, ["/application/v1/renewals"]),
     (
         f"{R}/sign",
         {"signature-base64": "MAN4"},
