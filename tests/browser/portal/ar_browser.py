@@ -65,6 +65,13 @@ class ARBrowser:
         self.window.wait(".govuk-task-list")
         return self.window.address.rsplit("/", 1)[1]
 
+    def draft_reissue(self, srn: str) -> str:
+        """Draft another certificate within the paid period; the reissue's id."""
+        self.window.press(f"a[href$='/certificates/reissue?srn={srn}']")
+        self.window.press("#continue")
+        self.window.wait(".govuk-task-list")
+        return self.window.address.rsplit("/", 1)[1]
+
     def prove_domains(self) -> None:
         """Go to the domains, publish the TXT record of each, have them checked, wait for proofs or certificate."""
         self.window.press("main a[href$='/domains']")
@@ -80,11 +87,11 @@ class ARBrowser:
         self.window.press("main .govuk-button:not(.govuk-button--secondary)" if len(records) > 1 else "[name='domain']")
         self.window.wait("main .govuk-tag--green, .portal-timeline", seconds=60)
 
-    def sign_in_the_page_and_submit(self) -> None:
-        """Check the answers, choose the e-Cert file and type its PIN: the page signs."""
+    def sign_in_the_page_and_submit(self, then: str = "a[href$='/payment/authorise']") -> None:
+        """Check the answers, choose the e-Cert file and type its PIN: the page signs, and `then` is on the next one."""
         self._go_to_signing()
         self.use_e_cert_file()
-        self.window.wait("a[href$='/payment/authorise']")
+        self.window.wait(then)
 
     def upload_signature_and_submit(self, sign: Callable[["ARBrowser"], None]) -> None:
         """Check the answers, download, sign as the page shows, upload."""
@@ -123,7 +130,10 @@ class ARBrowser:
         self._pay_at_provider()
 
     def send_csr(self, order: Order, letters: Sequence[Letter]) -> Path:
-        """Make key and CSR with a command that the page shows, have it checked, send it with the PINs; the key."""
+        """Make key and CSR with a command that the page shows, have it checked, send it with the PINs; the key.
+
+        Without letters it is the CSR of a reissue, which needs no PIN.
+        """
         server = self.folder / order.reference
         server.mkdir()
         self.window.press(f"a[href$='/orders/{order.item_id}']")
@@ -132,13 +142,17 @@ class ARBrowser:
         (csr,) = server.glob("*.csr")
         self.window.fill("#csr", csr.read_text())
         self.window.press("#check")
-        self.window.wait("#reference")
+        self.window.wait("#send")
+        if letters:
+            self._fill_pins(order, letters)
+        self.window.press("#send")
+        return csr.with_suffix(".key")
+
+    def _fill_pins(self, order: Order, letters: Sequence[Letter]) -> None:
         self.window.fill("#reference", order.reference)
         for number, name in enumerate(order.server_names, start=1):
             (pin,) = [each.pin for each in letters if (each.reference, each.server_name) == (order.reference, name)]
             self.window.fill(f"#pin-{number}", pin)
-        self.window.press("#send")
-        return csr.with_suffix(".key")
 
     def download_and_accept(self) -> Path:
         """Wait on the page that loads itself again; take the file, accept, go back to the renewal."""

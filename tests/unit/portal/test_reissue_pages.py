@@ -90,12 +90,12 @@ def test_no_page_of_a_reissue_speaks_of_money_or_of_pin_envelopes(
     app: Flask, api: StubAPI, row: reissue_states.Row
 ) -> None:
     _, path, answers, form = row
-    api.answers |= answers
+    api.answers.update(answers)
     client = signed_in(app)
     page = (
         client.get(f"/en{path}", base_url=PORTAL)
         if form is None
-        else client.post(f"/en{path}", data=CSRF | form, base_url=PORTAL)
+        else client.post(f"/en{path}", data={**CSRF, **form}, base_url=PORTAL)
     )
     if not path.startswith("/certificates"):
         assert [word for word in ("HK$", "PIN Envelopes", "with the PINs", "Receipt") if word in page.text] == []
