@@ -148,6 +148,15 @@ def find_chains(certificate: x509.Certificate, trust: Trust, now: datetime) -> t
     return found
 
 
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether this CA's name and key made the certificate."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (TypeError, *UNREADABLE):
+        return False
+    return True
+
+
 def check_validity(certificate: x509.Certificate, now: datetime) -> None:
     """Check the certificate's period of validity. Raises CertificateRefused."""
     if now < certificate.not_valid_before_utc:

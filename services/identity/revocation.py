@@ -1,6 +1,8 @@
 """Revocation check of an accepted chain, with the CRLs that clear it."""
 
-from services.identity import crl_store
+from cryptography import x509
+
+from services.identity import certificates, crl_store
 from services.identity.certificates import Chain, Trust
 from services.identity.refusals import CertificateFault, CertificateRefused
 from shared.pki import crls
@@ -26,6 +28,19 @@ def clear(tx: Tx, chains: tuple[Chain, ...], *, trust: Trust) -> tuple[Chain, tu
         raise unknown
     fault = CertificateFault.SUSPENDED if listed.suspended else CertificateFault.REVOKED
     raise CertificateRefused(fault) from listed
+
+
+def is_listed(tx: Tx, certificate: x509.Certificate, *, trust: Trust) -> bool:
+    """Return whether a registered e-Cert, expired or not, is revoked or suspended. Raises RevocationUnknown."""
+    links = [(certificate, issuer) for issuer in trust.issuers if certificates.is_issued_by(certificate, issuer)]
+    if not links:
+        raise RevocationUnknown
+    stored = crl_store.find_crls(tx.conn, [issuer_id(issuer) for _, issuer in links])
+    try:
+        crls.check(links, stored, tx.now, trust.crl_ages)
+    except CertificateListed:
+        return True
+    return False
 
 
 def _clear(tx: Tx, chain: Chain, trust: Trust) -> tuple[StoredCRL, ...]:

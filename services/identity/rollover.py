@@ -9,15 +9,13 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from services.identity import certificates, crl_store, organisations, store, subjects
+from services.identity import certificates, organisations, revocation, store, subjects
 from services.identity.certificates import Chain, Trust
 from services.identity.domain import AuthorisedRepresentative, Subscriber
 from services.identity.refusals import NotEnrolled
 from shared import audit
 from shared.audit import Detail
-from shared.pki import crls
-from shared.pki.certificates import UNREADABLE, sha256
-from shared.pki.crls import CertificateListed, issuer_id
+from shared.pki.certificates import sha256
 from shared.tx import Tx
 
 _SRN_LENGTH: Final = 10
@@ -50,7 +48,7 @@ def find_predecessor(tx: Tx, chain: Chain, *, trust: Trust) -> tuple[AuthorisedR
     matching = [(ar, before) for ar, before in read if _renews(chain, before, _subscriber(tx, ar), trust)]
     if len({ar.id for ar, _ in matching}) != 1:
         raise NotEnrolled("no Authorised Representative is registered with this e-Cert")
-    _require_unlisted(tx, [before for _, before in matching], chain.issuers[0], trust)
+    _require_unlisted(tx, [before for _, before in matching], trust)
     return max(matching, key=lambda each: each[1].not_valid_after_utc)
 
 
@@ -66,21 +64,13 @@ def _renews(chain: Chain, before: x509.Certificate, subscriber: Subscriber, trus
     return (
         after.not_valid_before_utc > before.not_valid_before_utc
         and after.not_valid_after_utc > before.not_valid_after_utc
-        and _is_issued_by(before, chain.issuers[0])
+        and certificates.is_issued_by(before, chain.issuers[0])
         and _class_of(after, trust) == _class_of(before, trust)
         and organisations.names(after, subscriber)
         and organisations.names(before, subscriber)
         and _same(_srns(after, subscriber), _srns(before, subscriber))
         and _same(_holders(after), _holders(before))
     )
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, *UNREADABLE):
-        return False
-    return True
 
 
 def _class_of(certificate: x509.Certificate, trust: Trust) -> frozenset[x509.ObjectIdentifier]:
@@ -107,13 +97,10 @@ def _holders(certificate: x509.Certificate) -> frozenset[str]:
     return frozenset(map(organisations.plain, subjects.values(certificate, subjects.COMMON_NAME)))
 
 
-def _require_unlisted(tx: Tx, held: list[x509.Certificate], issuer: x509.Certificate, trust: Trust) -> None:
+def _require_unlisted(tx: Tx, held: list[x509.Certificate], trust: Trust) -> None:
     """Require that no predecessor is revoked or suspended: the organisation may have withdrawn the person's authority.
 
     Raises NotEnrolled or RevocationUnknown.
     """
-    stored = crl_store.find_crls(tx.conn, [issuer_id(issuer)])
-    try:
-        crls.check([(each, issuer) for each in held], stored, tx.now, trust.crl_ages)
-    except CertificateListed as listed:
-        raise NotEnrolled("the e-Cert that it renews is revoked or suspended") from listed
+    if any(revocation.is_listed(tx, each, trust=trust) for each in held):
+        raise NotEnrolled("the e-Cert that it renews is revoked or suspended")

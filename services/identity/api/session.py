@@ -6,7 +6,7 @@ from typing import Any
 import flask
 
 from services.identity import handlers, sessions
-from services.identity.api.blueprint import blp
+from services.identity.api.blueprint import blp, deps
 from services.identity.refusals import OfficeEnded
 from services.identity.schemas import CallerSchema
 from shared.web import request
@@ -34,9 +34,9 @@ def show_caller() -> dict[str, Any]:
 @signed_in
 @blp.response(204)
 def show_session() -> flask.Response:
-    """Return whether the access token's session is open: 401 once it was ended."""
+    """Return whether the access token's session is open: 401 once it was ended, or a CRL lists its e-Cert."""
     with request.transaction() as tx:
-        sessions.require_open(tx, _claims())
+        sessions.require_open(tx, _claims(), trust=deps().trust)
     return flask.Response(status=HTTPStatus.NO_CONTENT)
 
 
