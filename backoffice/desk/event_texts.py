@@ -29,6 +29,9 @@ TEXTS: Final[Mapping[type[Event], EventText]] = {
     application.RenewalCancelled: EventText(title="Renewal ended without a certificate", facts=("reason",)),
     application.CertificateDelayed: EventText(title="AR notified of what is missing", facts=("obstacles", "until")),
     application.RenewalAtRisk: EventText(title="Expected too late", facts=("slack_days",)),
+    application.RenewalReminderDue: EventText(
+        title="Reminder of the end of its paid period", facts=("srn", "paid_until", "days_before")
+    ),
     application.RefundDue: EventText(title="Refund due", facts=("amount_minor", "currency", "reason")),
     application.RenewalCompleted: EventText(title="Renewal completed"),
     payment.PaymentCaptured: EventText(title="Payment received", facts=("amount_minor", "currency")),

@@ -15,6 +15,7 @@ from services.application import (
     handlers,
     importing,
     rebuilding,
+    reminders,
     slack,
     slack_store,
     store,
@@ -109,10 +110,12 @@ def _release_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
-    lead = read_settings().lead
+    settings = read_settings()
+    lead, schedule = settings.lead, settings.reminder_days
     return [
         ("fire-timer", lambda: work.fire_next_timer(pool)),
         ("look-at-slack", lambda: slack.look_at_next(pool, lead)),
+        ("remind", lambda: reminders.remind_next(pool, lead, schedule)),
     ]
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from psycopg import IntegrityError
 from psycopg.errors import ForeignKeyViolation
 
-from services.application import delays, document, slack_store, store, timeline_store
+from services.application import delays, document, reminder_store, slack_store, store, timeline_store
 from services.application.domain import DEADLINES, EndReason, ItemState, Refund, Renewal, RenewalKind, RenewalState
 from services.application.refusals import NotRebuilt
 from services.application.timeline import Details, TimelineEvent
@@ -36,6 +36,7 @@ from shared.events.application import (
     RenewalAtRisk,
     RenewalCancelled,
     RenewalCompleted,
+    RenewalReminderDue,
     RenewalSubmitted,
 )
 from shared.events.base import Envelope, Event
@@ -132,6 +133,9 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
             _know(tx, fact.event)
         if isinstance(fact.event, RenewalAtRisk):
             slack_store.mark_at_risk(tx.conn, renewal_id, fact.at)
+        if isinstance(fact.event, RenewalReminderDue):
+            event = fact.event
+            reminder_store.add(tx.conn, event.srn, event.paid_until, event.days_before, "announced", fact.at)
     refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in rebuilt.refunds]
     if rebuilt.renewal == was and not any(refunded):
         return

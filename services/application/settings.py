@@ -20,6 +20,7 @@ class Settings:
     evidence_margin: timedelta
     opens_days: int
     lead: LeadTimes
+    reminder_days: tuple[int, ...]
 
 
 def read_settings() -> Settings:
@@ -43,6 +44,13 @@ def read_settings() -> Settings:
         description="Days before the end of the paid period from which the next year can be bought",
     )
     lead = _read_lead(env)
+    reminder_days: list[int] = env.list(
+        "REMINDER_DAYS",
+        [90, 60, 30, 14, 7, 1],
+        subcast=int,
+        validate=validate.And(validate.Length(min=1), _check_days),
+        description="Days before the end of the paid period on which its AR is reminded of the renewal",
+    )
     seal(env)
     return Settings(
         service=service,
@@ -51,7 +59,13 @@ def read_settings() -> Settings:
         evidence_margin=timedelta(days=margin_days),
         opens_days=opens_days,
         lead=lead,
+        reminder_days=tuple(reminder_days),
     )
+
+
+def _check_days(days: list[int]) -> None:
+    for each in days:
+        validate.Range(0, 365)(each)
 
 
 def _read_lead(env: Env) -> LeadTimes:

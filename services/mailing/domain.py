@@ -28,6 +28,7 @@ class Template(StrEnum):
     RENEWAL_COMPLETED = "renewal-completed"
     RENEWAL_CANCELLED = "renewal-cancelled"
     PAYMENT_RETURNED = "payment-returned"
+    RENEWAL_REMINDER = "renewal-reminder"
 
 
 # E-mails that a renewal's end without a certificate makes pointless; those about its end and its refund are sent.

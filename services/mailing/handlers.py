@@ -23,10 +23,18 @@ from services.mailing.domain import (
     one_line,
 )
 from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable, ServerNameUnknown
+from services.mailing.reminders import content_of
 from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
-from shared.events.application import CertificateDelayed, CSRRequested, RefundDue, RenewalCancelled, RenewalCompleted
+from shared.events.application import (
+    CertificateDelayed,
+    CSRRequested,
+    RefundDue,
+    RenewalCancelled,
+    RenewalCompleted,
+    RenewalReminderDue,
+)
 from shared.events.issuance import PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
 from shared.pki.names import certificate_names
@@ -124,6 +132,20 @@ def _missing(item: Item, event: CertificateDelayed) -> list[dict[str, str]]:
     if not {each.server_name for each in event.obstacles} <= {*certificate_names(item.server_names)}:
         raise ServerNameUnknown("an obstacle of another certificate's server name")
     return [{"server_name": each.server_name, "kind": each.kind, "reason": each.reason} for each in event.obstacles]
+
+
+def on_reminder_due(tx: Tx, event: RenewalReminderDue, *, post: Post) -> None:
+    """Queue the reminder of the end of a paid period, in place of an earlier one not sent yet.
+
+    Raises ContactUnknown or NumberUnusable, which hold the event: no text of an intruder in application is mailed.
+    """
+    contact = store.lock_renewal(tx.conn, event.renewal_id).contact
+    if contact is None:
+        raise ContactUnknown("a period ends that no request for a CSR preceded")
+    content = content_of(event, portal=post.portal, today=tx.now.astimezone(HONG_KONG).date())
+    content = {"items": [_shown(item) for item in _find(contact, [event.item_id])], **content}
+    occasion = effect_id("reminder", event.item_id, str(event.paid_until), event.days_before)
+    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_REMINDER, content, event.item_id, occasion)
 
 
 def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
@@ -314,6 +336,7 @@ def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     return (
         on(CSRRequested, partial(on_csr_requested, keys=keys, post=post)),
         on(CertificateDelayed, partial(on_certificate_delayed, post=post)),
+        on(RenewalReminderDue, partial(on_reminder_due, post=post)),
         on(RefundDue, partial(on_refund_due, post=post)),
         on(RenewalCompleted, partial(on_renewal_completed, post=post)),
         on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),

@@ -55,6 +55,12 @@ class ServerNameUnknown(Refused):
     reason = "server-name-unknown"
 
 
+class NumberUnusable(Refused):
+    """The event has a text where a number must be: no e-mail carries it."""
+
+    reason = "number-unusable"
+
+
 class EnvelopeConflict(Refused):
     """Another letter for this server name is in progress, or this envelope came before with other content."""
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -141,6 +142,24 @@ class RenewalAtRisk(RenewalEvent):
 
     items: tuple[ItemId, ...]
     slack_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewalReminderDue(RenewalEvent):
+    """The paid period of the item ends in `days_before` days or less, and no renewal of it is under way.
+
+    `serial` is of the present certificate, which need not be the item's. mailing knows the AR from the renewal.
+    """
+
+    TYPE: ClassVar[str] = "hk.ecert.application.renewal-reminder-due.v1"
+    TOPIC: ClassVar[Topic] = Topic.APPLICATION
+
+    item_id: ItemId
+    srn: str
+    serial: str
+    paid_until: date
+    days_before: int
+    latest_safe_start: date
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from werkzeug.test import TestResponse
 
-from services.application import api, handlers, importing, slack, work
+from services.application import api, handlers, importing, reminders, slack, work
 from services.application.eligibility import Limits
 from services.application.main import build_app
 from services.application.safe_start import LeadTimes
@@ -39,6 +39,7 @@ WWW: Final = "0002310001"
 EVIDENCE_MARGIN: Final = timedelta(days=30)
 LIMITS: Final = Limits(evidence_margin=EVIDENCE_MARGIN, opens_days=90)
 LEAD: Final = LeadTimes(printing=1, mail=2, csr=2, validation=10, margin=3)
+REMINDER_DAYS: Final = (90, 60, 30, 14, 7, 1)
 WILDCARD: Final = "0002310002"
 MULTI: Final = "0002310003"
 ROWS: Final = (
@@ -205,6 +206,11 @@ class World(BaseWorld):
         while slack.look_at_next(self.pool, LEAD, clock=self.clock):
             looks += 1
         return looks
+
+    def remind(self) -> None:
+        """Look at the reminders of every subscription that is due."""
+        while reminders.remind_next(self.pool, LEAD, REMINDER_DAYS, clock=self.clock):
+            pass
 
     def shown(self, renewal: Renewal) -> dict[str, Any]:
         answer = self.get(f"/renewals/{renewal.id}")

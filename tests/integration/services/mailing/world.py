@@ -5,7 +5,7 @@ import email
 import json
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -30,6 +30,7 @@ from shared.events.application import (
     RefundDue,
     RenewalCancelled,
     RenewalCompleted,
+    RenewalReminderDue,
 )
 from shared.events.base import Event
 from shared.events.issuance import PINEnvelopeSealed
@@ -161,6 +162,19 @@ class Renewal:
             obstacles=tuple(NotifiedObstacle(server_name=n, kind=k, reason=r) for n, k, r in obstacles),
             until=START + timedelta(days=90),
         )
+
+    def reminded(self, days_before: int = 30, **changes: Any) -> RenewalReminderDue:
+        """Return a reminder of the multi-domain item's period, which ends so many days from the start."""
+        event = RenewalReminderDue(
+            renewal_id=self.id,
+            item_id=self.items[1],
+            srn="0002310001",
+            serial="5d45e3a9",
+            paid_until=date(2026, 12, 23),
+            days_before=days_before,
+            latest_safe_start=date(2026, 11, 25),
+        )
+        return replace(event, **changes)
 
     def completed(self) -> RenewalCompleted:
         return RenewalCompleted(renewal_id=self.id, issued=self.items[:1], refused=self.items[1:])

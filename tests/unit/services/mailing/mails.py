@@ -53,6 +53,12 @@ def _delayed(item: Mapping[str, object], *missing: tuple[str, str, str]) -> tupl
     return Template.CERTIFICATE_DELAYED, {"items": [item], "missing": obstacles, "until": "2027-02-21"}
 
 
+def _reminder(days_left: int, safe_start: str | None) -> tuple[Template, dict[str, object]]:
+    numbers = {"srn": "0002310001", "serial": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"}
+    content = {"items": [SEVERAL], "paid_until": "2027-01-31", "portal": "https://portal.ecert.localhost"}
+    return Template.RENEWAL_REMINDER, {**content, **numbers, "days_left": days_left, "safe_start": safe_start}
+
+
 _SUBJECT: Final = "subject-not-certifiable"
 CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "csr-request": (Template.CSR_REQUEST, {"items": ALL, "paid": money(1_324_000), "paid_on": "2026-11-23"}),
@@ -93,6 +99,8 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "ended-not-released": _ended("not-released", paid=True, refund=1_324_000),
     "ended-refused": _ended("refused", paid=True, refund=250_000, items=[refused(STANDARD, "lint")]),
     "ended-for-a-reason-of-tomorrow": _ended("withheld", paid=True, refund=1_324_000),
+    "reminder": _reminder(60, "2027-01-05"),
+    "reminder-late": _reminder(1, None),
     "payment-returned": (Template.PAYMENT_RETURNED, {"refund": money(1_324_000)}),
 }
 
