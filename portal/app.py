@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal import domain_words, languages, messages, refusals, session, web
 from portal.languages import Edition, EditionConverter, gettext
-from portal.pages import certificates, csrs, domains, orders, payment, public, renewals, signing_in, testing
+from portal.pages import certificates, csrs, domains, orders, payment, pins, public, renewals, signing_in, testing
 from portal.web import Deps, FormExpired, SignInNeeded
 from shared.validation import budgets
 from shared.web import html, request_metrics
@@ -35,7 +35,7 @@ def create_app(deps: Deps) -> flask.Flask:
     app.after_request(_end)
     app.url_value_preprocessor(_take_edition)
     app.url_defaults(_give_edition)
-    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, domains, testing):
+    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, pins, domains, testing):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     return app

@@ -89,6 +89,14 @@ CHECKS: Final = {
     "registration": N_("Registration"),
 }
 
+PIN_REASONS: Final = {
+    "lost": N_("It has not come, or I cannot find it"),
+    "returned": N_("It came back undelivered"),
+    "damaged": N_("It is damaged, or the PIN cannot be read"),
+    "exposed": N_("It was open, or somebody else may have seen the PIN"),
+    "locked": N_("The PIN has had all its tries"),
+}
+
 COURSE: Final = {
     "submitted": N_("Signed and submitted"),
     "paid": N_("Payment received"),
@@ -172,10 +180,24 @@ def pin_hint(pin: Mapping[str, Any] | None) -> str:
     if pin is None or pin["state"] == "planned":
         return gettext("This PIN Envelope has not been made yet.")
     if pin["state"] == "locked":
-        return gettext("This PIN has had all its tries. Please contact us.")
+        return gettext("This PIN has had all its tries. Order a new PIN Envelope.")
     return (
         "" if pin["tries_left"] >= _PIN_ATTEMPTS else gettext("Tries left: %(number)s") % {"number": pin["tries_left"]}
     )
+
+
+def pin_reason(slug: str) -> str:
+    """Return a reason for a new PIN Envelope."""
+    return gettext(PIN_REASONS[slug])
+
+
+def new_pin_hint(pin: Mapping[str, Any]) -> str:
+    """Return whether a new PIN Envelope can be ordered for this server name, and how often."""
+    if pin["state"] == "planned":
+        return gettext("A PIN Envelope is being made: none can be ordered just now.")
+    if not pin["new_pins_left"]:
+        return gettext("No more can be ordered here. Please contact us.")
+    return gettext("Can be ordered here: %(number)s more") % {"number": pin["new_pins_left"]}
 
 
 def check(slug: str) -> str:
@@ -219,7 +241,7 @@ def ending(slug: str | None) -> str:
 
 def step_name(entry: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the server name of a step: the PIN Envelope's own, else the first name of the item."""
-    if entry["event"] == "pin-envelope-posted" and entry.get("server_name"):
+    if entry["event"] in ("pin-envelope-posted", "pin-reissued") and entry.get("server_name"):
         return str(entry["server_name"])
     item = items.get(entry["item_id"])
     return "" if item is None else str(item["server_names"][0])

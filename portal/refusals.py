@@ -101,7 +101,10 @@ _PROBLEMS: Final = {
     "pin-slip": N_("A PIN is mistyped: it has 16 digits. No try was used up."),
     "pin-not-ready": N_("The PIN Envelopes have not been made yet."),
     "pin-wrong": N_("A PIN is wrong. Check that each PIN stands beside its own server name."),
-    "pin-locked": N_("A PIN has had all its tries. Please contact us."),
+    "pin-locked": N_("A PIN has had all its tries. Order a new PIN Envelope for it."),
+    "pin-not-locked": N_("This PIN has tries left. Choose another reason, or use the PIN."),
+    "pin-too-recent": N_("The PIN Envelope may still be in the post."),
+    "pins-used-up": N_("No more PIN Envelopes can be ordered here. Please contact us."),
     "domain-not-found": N_(
         "This domain is not among those of your organisation. Load the page with its domains again."
     ),

@@ -135,7 +135,8 @@ class Renewal:
 class PIN:
     """A server name's PIN Envelope as the database knows it; the PIN itself is stored nowhere.
 
-    `replaces` is the last sealed envelope of the name before this one, set when the PIN is to be made.
+    `replaces` is the last sealed envelope of the name before this one, set when the PIN is to be made. `made` counts
+    the PINs that the name has had, this one included.
     """
 
     envelope_id: uuid.UUID
@@ -144,6 +145,8 @@ class PIN:
     state: str
     hash: str | None
     tries: int
+    planned_at: datetime
+    made: int
     traceparent: str | None = None
     replaces: uuid.UUID | None = None
 

@@ -3,6 +3,7 @@
 import argparse
 import secrets
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -44,6 +45,7 @@ from services.issuance.feed import main as feed
 from services.issuance.feed.store import FEED, UNSTAMPED, UNSTAMPED_QUERY
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
+from services.issuance.pin_orders import PINLimits
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.envelope_encryption import load_print_certificate
 from services.issuance.pins.pins import Pepper, PINVerifier
@@ -96,6 +98,7 @@ def make_app(pool: Pool) -> "flask.Flask":
         deps=api.Deps(
             ca=ca,
             pin_verifier=PINVerifier(Pepper.load(settings.pin_pepper_file)),
+            pin_limits=PINLimits(new_pins=settings.new_pins, post=timedelta(days=settings.pin_post_days)),
             key_policy=_key_policy(settings, ca),
             domain_rules=validate_main.domain_rules(settings),
             parser=ParsingPool(["services.issuance.csr.csr"]),

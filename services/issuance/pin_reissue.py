@@ -48,11 +48,28 @@ def reissue_pin(
     The order is named by its reference number or its item id. Raises OrderNotFound, InvalidTransition once the order
     awaits no CSR any more, or OtherEnvelope if the PIN is not the one in the envelope `of`.
     """
-    order = _lock(tx, order_name)
-    name = _own_name(order, name)
+    order = lock_order(tx, order_name)
+    return replace_pin(tx, order, own_name(order, name), reason, actor, of=of, note=note)
+
+
+def replace_pin(
+    tx: Tx,
+    order: Order,
+    name: str,
+    reason: VoidReason,
+    actor: str,
+    *,
+    of: uuid.UUID | None = None,
+    note: str | None = None,
+) -> uuid.UUID:
+    """Void the PIN of a server name of this locked order and plan another one. Returns the id of its envelope.
+
+    Raises OrderNotFound for a reissue, InvalidTransition once the order awaits no CSR any more, or OtherEnvelope.
+    """
     order.after(CSRReceived)  # only while a CSR is awaited
     voided = pin_store.void_pin(tx.conn, order.item_id, name)
-    assert voided is not None, "an order that awaits its CSR has a PIN for each name"
+    if voided is None:
+        raise OrderNotFound("a reissue has no PINs")
     if of not in (None, voided):
         raise OtherEnvelope(f"the PIN of {name} is in {voided}")
     envelope_id = pin_store.plan_pin(tx, order.item_id, name)
@@ -92,7 +109,8 @@ def reissue_pin(
     return envelope_id
 
 
-def _lock(tx: Tx, order_name: str) -> Order:
+def lock_order(tx: Tx, order_name: str) -> Order:
+    """Return the order of this reference number or item id, locked. Raises OrderNotFound."""
     found = _find(tx.conn, order_name)
     if found is None:
         raise OrderNotFound("there is no such order")
@@ -102,7 +120,8 @@ def _lock(tx: Tx, order_name: str) -> Order:
     return order
 
 
-def _own_name(order: Order, text: str) -> str:
+def own_name(order: Order, text: str) -> str:
+    """Return the server name as the order has it. Raises OrderNotFound."""
     try:
         name = server_name(text)
     except NameRefused as refused:

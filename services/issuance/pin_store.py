@@ -16,7 +16,9 @@ from shared.runtime.pruning import Rule
 from shared.tx import Tx
 from shared.vocabulary import ItemId, RenewalId
 
-_PIN: Final = "envelope_id, item_id, server_name, state, hash, tries, traceparent"
+_PIN: Final = """envelope_id, item_id, server_name, state, hash, tries, traceparent, planned_at,
+    (SELECT count(*) FROM pins AS each
+     WHERE each.item_id = pins.item_id AND each.server_name = pins.server_name) AS made"""
 # Longer than the topic's retention (30 days): a lost Kafka can be refilled completely.
 SEALED_PINS: Final = Rule(
     table="outbox",
@@ -67,10 +69,10 @@ def lock_planned_pin(conn: Conn, envelope_id: uuid.UUID) -> PIN | None:
         return cursor.execute(
             f"""SELECT {_PIN}, (
                     SELECT envelope_id FROM pins AS voided
-                    WHERE voided.item_id = planned.item_id AND voided.server_name = planned.server_name
+                    WHERE voided.item_id = pins.item_id AND voided.server_name = pins.server_name
                       AND voided.state = 'void' AND voided.hash IS NOT NULL
                     ORDER BY planned_at DESC LIMIT 1) AS replaces
-                FROM pins AS planned WHERE state = 'planned' AND envelope_id = %s FOR UPDATE""",
+                FROM pins WHERE state = 'planned' AND envelope_id = %s FOR UPDATE""",
             (envelope_id,),
         ).fetchone()
 

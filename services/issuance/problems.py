@@ -23,8 +23,11 @@ from services.issuance.refusals import (
     KeyObjection,
     OrderNotFound,
     PINLocked,
+    PINNotLocked,
     PINNotReady,
     PINsMissing,
+    PINsUsedUp,
+    PINTooRecent,
     PINWrong,
     TooManyDomains,
     WrongReference,
@@ -112,5 +115,37 @@ PROBLEMS: Final[ProblemTable] = {
         PINLocked.reason,
         "PIN locked after five failed attempts",
         members={"locked": names("Server names whose PIN Envelope must be replaced")},
+    ),
+    PINTooRecent: Problem(
+        HTTPStatus.CONFLICT,
+        PINTooRecent.reason,
+        "PIN Envelope may still be in the post",
+        members={
+            "too_recent": {
+                "type": "array",
+                "description": "Server names, each with the time from which its letter counts as lost",
+                "items": {
+                    "type": "object",
+                    "required": ["server_name", "possible_from"],
+                    "properties": {
+                        "server_name": {"type": "string"},
+                        "possible_from": {"type": "string", "format": "date-time"},
+                    },
+                    "additionalProperties": False,
+                },
+            }
+        },
+    ),
+    PINsUsedUp: Problem(
+        HTTPStatus.CONFLICT,
+        PINsUsedUp.reason,
+        "No further PIN Envelope for a server name",
+        members={"used_up": names("Server names for which the CA's staff decide")},
+    ),
+    PINNotLocked: Problem(
+        HTTPStatus.CONFLICT,
+        PINNotLocked.reason,
+        "PIN is not locked",
+        members={"not_locked": names("Server names whose PIN has tries left")},
     ),
 }

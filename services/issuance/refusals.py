@@ -1,6 +1,7 @@
 """Refusals of issuance, and the objections to a key."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 from shared.errors import Refused
@@ -51,13 +52,48 @@ class PINWrong(Refused):
 
 
 class PINLocked(Refused):
-    """A PIN is locked after five failed attempts: ask for a new PIN Envelope."""
+    """A PIN is locked after five failed attempts: a new PIN Envelope must be ordered."""
 
     reason = "pin-locked"
 
     def __init__(self, server_names: tuple[str, ...]) -> None:
-        super().__init__("a PIN has had all its tries; ask the CA for a new PIN Envelope")
+        super().__init__("a PIN has had all its tries; order a new PIN Envelope")
         self.extensions = {"locked": list(server_names)}
+
+
+class PINTooRecent(Refused):
+    """The letter may still be in the post: it is not lost yet. `too_recent` names the times from which it is."""
+
+    reason = "pin-too-recent"
+
+    def __init__(self, possible_from: Mapping[str, datetime]) -> None:
+        super().__init__("the PIN Envelope may still be in the post")
+        self.extensions = {
+            "too_recent": [
+                {"server_name": name, "possible_from": moment.isoformat()}
+                for name, moment in sorted(possible_from.items())
+            ]
+        }
+
+
+class PINsUsedUp(Refused):
+    """The server name has had as many new PIN Envelopes as an AR may order: the CA's staff decide."""
+
+    reason = "pins-used-up"
+
+    def __init__(self, server_names: tuple[str, ...]) -> None:
+        super().__init__("no further PIN Envelope can be ordered for a server name")
+        self.extensions = {"used_up": list(server_names)}
+
+
+class PINNotLocked(Refused):
+    """The PIN is not locked: it has tries left."""
+
+    reason = "pin-not-locked"
+
+    def __init__(self, server_names: tuple[str, ...]) -> None:
+        super().__init__("a PIN has tries left")
+        self.extensions = {"not_locked": list(server_names)}
 
 
 class KeyObjection(StrEnum):

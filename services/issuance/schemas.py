@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 from services.issuance.ca.crl import SUBSCRIBER_REASONS, RevocationReason
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import OrderState
+from services.issuance.pin_reissue import VoidReason
 from shared.pki.names import NameRefused, server_name
 from shared.pki.serials import SerialUnreadable, read_serial
 from shared.vocabulary import ItemId, Product
@@ -255,6 +256,24 @@ class PINSchema(Schema):
     server_name = fields.String(required=True)
     state = fields.String(required=True, validate=validate.OneOf(["planned", "sealed", "locked", "spent"]))
     tries_left = fields.Integer(required=True)
+    new_pins_left = fields.Integer(required=True, metadata={"description": "New PIN Envelopes that may be ordered"})
+    lost_from = fields.AwareDateTime(
+        required=True, metadata={"description": "Time from which the letter may be ordered again as lost"}
+    )
+
+
+class PINOrderSchema(Schema):
+    """Server names for which new PIN Envelopes are ordered, and the reason."""
+
+    server_names = fields.List(
+        fields.String(validate=validate.Length(1, 300)), required=True, validate=validate.Length(1, MAX_SERVER_NAMES)
+    )
+    reason = fields.Enum(
+        VoidReason,
+        by_value=True,
+        required=True,
+        metadata={"description": "`lost` is refused while the letter may be in the post, `locked` with tries left"},
+    )
 
 
 class CertificateSchema(Schema):

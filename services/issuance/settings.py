@@ -36,6 +36,8 @@ class Settings:
     ca_issuers_url: str
     publication_folder: Path | None
     own_policy_oid: str | None
+    new_pins: int
+    pin_post_days: int
     serial_site_prefix: int
     allow_key_reuse: bool
     weak_keys_file: Path | None
@@ -79,6 +81,10 @@ def read_settings() -> Settings:
         ),
         own_policy_oid=env.str(
             "ISSUANCE_POLICY_OID", None, description="The CA's own policy OID, beside the CA/Browser Forum's"
+        ),
+        new_pins=env.int("NEW_PINS", 3, description="New PIN Envelopes that an AR may order for one server name"),
+        pin_post_days=env.int(
+            "PIN_POST_DAYS", 7, description="Days before an AR may call a PIN Envelope lost: registered post takes some"
         ),
         serial_site_prefix=env.int(
             "SERIAL_SITE_PREFIX", description="First part of every serial number; another at each site"
@@ -154,6 +160,9 @@ def _unfit(settings: Settings) -> Iterator[str]:
         yield "CA_KEY_FILE: the CA's key is in this file or in a token (CA_TOKEN_MODULE_FILE), not in both"
     if not all(name.strip() for name in settings.caa_issuer_domains) or not settings.caa_issuer_domains:
         yield "CAA_ISSUER_DOMAINS: names of this CA, without an empty one"
+    for name, number in (("NEW_PINS", settings.new_pins), ("PIN_POST_DAYS", settings.pin_post_days)):
+        if number < 0:
+            yield f"{name}: not negative"
     if settings.service.environment == "production":
         if settings.ca_token is None:
             yield "CA_KEY_FILE: production signs in a token (CA_TOKEN_MODULE_FILE, _LABEL, _OBJECT_LABEL, _PIN_FILE)"

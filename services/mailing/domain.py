@@ -29,16 +29,21 @@ class Template(StrEnum):
     RENEWAL_CANCELLED = "renewal-cancelled"
     PAYMENT_RETURNED = "payment-returned"
     RENEWAL_REMINDER = "renewal-reminder"
+    PIN_REPLACED = "pin-replaced"
 
 
 # E-mails that a renewal's end without a certificate makes pointless; those about its end and its refund are sent.
-VOID_AFTER_CANCELLATION: Final = frozenset({Template.CSR_REQUEST, Template.CERTIFICATE_DELAYED, Template.ITEM_REFUSED})
+VOID_AFTER_CANCELLATION: Final = frozenset(
+    {Template.CSR_REQUEST, Template.CERTIFICATE_DELAYED, Template.ITEM_REFUSED, Template.PIN_REPLACED}
+)
 
 # Time before an e-mail is due that a later one may replace. If the refused item was the last one, the e-mail at the
-# renewal's end covers it. An AR who has just submitted a CSR often removes one obstacle after another.
+# renewal's end covers it. An AR who has just submitted a CSR often removes one obstacle after another. The PINs
+# of one order are sealed one after the other, and the last e-mail names them all.
 MAIL_DELAYS: Final[Mapping[Template, timedelta]] = {
     Template.ITEM_REFUSED: timedelta(minutes=1),
     Template.CERTIFICATE_DELAYED: timedelta(minutes=5),
+    Template.PIN_REPLACED: timedelta(minutes=1),
 }
 
 

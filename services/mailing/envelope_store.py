@@ -61,6 +61,17 @@ def give_way(conn: Conn, event: PINEnvelopeSealed, reason: str, now: datetime) -
     return replaced
 
 
+def find_replaced_names(conn: Conn, item_id: ItemId, since: datetime) -> set[str]:
+    """Return the server names of the item for which a letter came since that time in place of an earlier one."""
+    rows = conn.execute(
+        """SELECT server_name FROM pin_envelopes AS new WHERE item_id = %s AND received_at >= %s
+           AND EXISTS (SELECT 1 FROM pin_envelopes AS old
+                       WHERE old.item_id = new.item_id AND old.replaced_by = new.envelope_id)""",
+        (item_id, since),
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def is_same_envelope(conn: Conn, event: PINEnvelopeSealed, sealed: bytes) -> bool:
     """Return whether this same envelope is stored; the sealed content of a printed one can no longer be compared."""
     row = conn.execute(

@@ -2,26 +2,22 @@
 
 import base64
 import binascii
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 from services.mailing import envelope_store, store
 from services.mailing.domain import (
-    MAIL_DELAYS,
     VOID_AFTER_CANCELLATION,
     Contact,
     Item,
-    Mail,
     Refund,
     Template,
     mail_address,
-    message_id,
     one_line,
 )
+from services.mailing.mail_queue import ACTOR, Content, Post, queue_mail
 from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable, ServerNameUnknown
 from services.mailing.reminders import content_of
 from shared import audit
@@ -41,22 +37,10 @@ from shared.pki.names import certificate_names
 from shared.security import proofs
 from shared.security.proofs import Attested, DocumentItem, ProofKeys
 from shared.tx import Tx
-from shared.vocabulary import HONG_KONG, ItemId, Language, RenewalId
+from shared.vocabulary import HONG_KONG, ItemId
 
-ACTOR: Final = "mailing"
-Content = Mapping[str, object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Post:
-    """Settings that all e-mails share: the domain of Message-IDs, and the portal's address."""
-
-    domain: str
-    portal: str
-
-    def link(self, renewal_id: RenewalId, language: Language) -> str:
-        """Return the address of the renewal's page. It is no secret: the page requires a sign-in."""
-        return f"{self.portal.rstrip('/')}/{language.lower()}/renewals/{renewal_id}"
+# Replacements within this time are named in one e-mail.
+_ONE_ORDER: Final = timedelta(hours=1)
 
 
 def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post) -> None:
@@ -79,7 +63,7 @@ def on_csr_requested(tx: Tx, event: CSRRequested, *, keys: ProofKeys, post: Post
     if receipt is not None:
         content["paid"] = _money(receipt.amount_minor, receipt.currency)
         content["paid_on"] = receipt.captured_at.astimezone(HONG_KONG).date().isoformat()
-    _queue(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
+    queue_mail(tx, event.renewal_id, contact, post, Template.CSR_REQUEST, content)
 
 
 def _contact(proven: Attested) -> Contact:
@@ -124,7 +108,9 @@ def on_certificate_delayed(tx: Tx, event: CertificateDelayed, *, post: Post) -> 
         "until": event.until.astimezone(HONG_KONG).date().isoformat(),
     }
     occasion = effect_id("delay", event.item_id, *[part for each in missing for part in each.values()])
-    _queue(tx, event.renewal_id, renewal.contact, post, Template.CERTIFICATE_DELAYED, content, event.item_id, occasion)
+    queue_mail(
+        tx, event.renewal_id, renewal.contact, post, Template.CERTIFICATE_DELAYED, content, event.item_id, occasion
+    )
 
 
 def _missing(item: Item, event: CertificateDelayed) -> list[dict[str, str]]:
@@ -145,7 +131,7 @@ def on_reminder_due(tx: Tx, event: RenewalReminderDue, *, post: Post) -> None:
     content = content_of(event, portal=post.portal, today=tx.now.astimezone(HONG_KONG).date())
     content = {"items": [_shown(item) for item in _find(contact, [event.item_id])], **content}
     occasion = effect_id("reminder", event.item_id, str(event.paid_until), event.days_before)
-    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_REMINDER, content, event.item_id, occasion)
+    queue_mail(tx, event.renewal_id, contact, post, Template.RENEWAL_REMINDER, content, event.item_id, occasion)
 
 
 def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
@@ -161,11 +147,11 @@ def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
     ended = renewal.cancelled_at is not None
     content: dict[str, object] = {"refund": _money(event.amount_minor, event.currency)}
     if event.item_id is None and ended:
-        _queue(tx, event.renewal_id, renewal.contact, post, Template.PAYMENT_RETURNED, content)
+        queue_mail(tx, event.renewal_id, renewal.contact, post, Template.PAYMENT_RETURNED, content)
     elif event.item_id is not None and not ended:
         refunds = store.find_refunds(tx.conn, event.renewal_id)
         content["items"] = _refused(renewal.contact, [event.item_id], refunds)
-        _queue(tx, event.renewal_id, renewal.contact, post, Template.ITEM_REFUSED, content, event.item_id)
+        queue_mail(tx, event.renewal_id, renewal.contact, post, Template.ITEM_REFUSED, content, event.item_id)
 
 
 def on_renewal_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None:
@@ -183,7 +169,7 @@ def on_renewal_completed(tx: Tx, event: RenewalCompleted, *, post: Post) -> None
         "refused": _refused(contact, event.refused, refunds),
         "refund": _total(refunds),
     }
-    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_COMPLETED, content)
+    queue_mail(tx, event.renewal_id, contact, post, Template.RENEWAL_COMPLETED, content)
 
 
 def on_renewal_cancelled(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, post: Post) -> None:
@@ -218,7 +204,7 @@ def on_renewal_cancelled(tx: Tx, event: RenewalCancelled, *, keys: ProofKeys, po
         "refund": _total(refunds),
         "paid": renewal.contact is not None,
     }
-    _queue(tx, event.renewal_id, contact, post, Template.RENEWAL_CANCELLED, content)
+    queue_mail(tx, event.renewal_id, contact, post, Template.RENEWAL_CANCELLED, content)
 
 
 def _named_by(tx: Tx, event: RenewalCancelled, keys: ProofKeys) -> Contact | None:
@@ -232,42 +218,6 @@ def _named_by(tx: Tx, event: RenewalCancelled, keys: ProofKeys) -> Contact | Non
             event.renewal_id, document=event.document, attestation=event.attestation, keys=keys.identity, tx=tx
         )
     )
-
-
-def _queue(
-    tx: Tx,
-    renewal_id: RenewalId,
-    contact: Contact,
-    post: Post,
-    template: Template,
-    content: Content,
-    item_id: ItemId | None = None,
-    occasion: uuid.UUID | None = None,
-) -> None:
-    address = contact.recipient_address
-    mail = Mail(
-        id=effect_id("mail", renewal_id, item_id, template, address, *([] if occasion is None else [occasion])),
-        renewal_id=renewal_id,
-        item_id=item_id,
-        occasion=occasion,
-        template=template,
-        language=contact.language,
-        recipient_name=contact.recipient_name,
-        recipient_address=address,
-        message_id=message_id(renewal_id, template, address, post.domain, item_id, occasion),
-        content={
-            "reference": contact.reference,
-            "subscriber": contact.subscriber,
-            "link": post.link(renewal_id, contact.language),
-            **content,
-        },
-        traceparent=tx.traceparent,
-    )
-    if not store.add_mail(tx.conn, mail, tx.now, tx.now + MAIL_DELAYS.get(template, timedelta())):
-        return
-    if occasion is not None:
-        store.drop_earlier_mails(tx.conn, mail, tx.now)
-    audit.record(tx, actor=ACTOR, action="mail-queued", subject=str(renewal_id), details={"template": template.value})
 
 
 def _find(contact: Contact, item_ids: Iterable[ItemId]) -> list[Item]:
@@ -304,8 +254,11 @@ def _money(amount_minor: int, currency: str) -> Content:
     return {"amount_minor": amount_minor, "currency": currency}
 
 
-def on_pin_envelope_sealed(tx: Tx, event: PINEnvelopeSealed) -> None:
-    """Store the sealed envelope for the print process; an earlier one that it replaces is no longer posted."""
+def on_pin_envelope_sealed(tx: Tx, event: PINEnvelopeSealed, *, post: Post) -> None:
+    """Store the sealed envelope for the print process; an earlier one that it replaces is no longer posted.
+
+    The AR is mailed about every replacement: somebody else may have ordered it, and the earlier PIN is void.
+    """
     sealed = _blob(event)
     renewal = store.lock_renewal(tx.conn, event.renewal_id)
     details: dict[str, audit.Detail] = {"envelope_id": str(event.envelope_id), "server_name": event.server_name}
@@ -317,8 +270,24 @@ def on_pin_envelope_sealed(tx: Tx, event: PINEnvelopeSealed) -> None:
         audit.record(tx, actor=ACTOR, action="envelope-dropped", subject=str(event.renewal_id), details=details)
     elif envelope_store.add_envelope(tx.conn, event, sealed, tx.now, tx.traceparent):
         audit.record(tx, actor=ACTOR, action="envelope-received", subject=str(event.renewal_id), details=details)
+        if event.replaces is not None and renewal.contact is not None:
+            _mail_replacement(tx, event, renewal.contact, post)
     elif not envelope_store.is_same_envelope(tx.conn, event, sealed):
         raise EnvelopeConflict(f"a letter for {event.server_name} is under way already")
+
+
+def _mail_replacement(tx: Tx, event: PINEnvelopeSealed, contact: Contact, post: Post) -> None:
+    """Queue the e-mail that names the item's server names with a new PIN Envelope of the last hour.
+
+    Raises ContactUnknown.
+    """
+    (item,) = _find(contact, [event.item_id])
+    replaced = envelope_store.find_replaced_names(tx.conn, event.item_id, tx.now - _ONE_ORDER)
+    names = [name for name in item.server_names if name in {*replaced, event.server_name}]
+    content = {"items": [{**_shown(item), "server_names": names}]}
+    queue_mail(
+        tx, event.renewal_id, contact, post, Template.PIN_REPLACED, content, event.item_id, occasion=event.envelope_id
+    )
 
 
 def _blob(event: PINEnvelopeSealed) -> bytes:
@@ -340,5 +309,5 @@ def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
         on(RefundDue, partial(on_refund_due, post=post)),
         on(RenewalCompleted, partial(on_renewal_completed, post=post)),
         on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),
-        on(PINEnvelopeSealed, on_pin_envelope_sealed),
+        on(PINEnvelopeSealed, partial(on_pin_envelope_sealed, post=post)),
     )

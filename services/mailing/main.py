@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from services.mailing import bounces, envelope_store, extracts, handlers, manifest, posting, store, work
-from services.mailing.handlers import Post
+from services.mailing.mail_queue import Post
 from services.mailing.mailer import SMTPMailer
 from services.mailing.messages import Composer
 from services.mailing.refusals import PostingRefused

@@ -17,7 +17,7 @@ from services.mailing.domain import (
     is_given_up,
     pause_before_next_try,
 )
-from services.mailing.handlers import ACTOR
+from services.mailing.mail_queue import ACTOR
 from services.mailing.messages import Composer
 from services.mailing.refusals import MailOutcomeUnknown, MailRefused, MailServerUnavailable
 from shared import audit

@@ -33,9 +33,22 @@ class KeyboardWindow(ChromiumWindow):
         self.page.set_viewport_size({"width": 320, "height": 256})
 
     def press(self, css: str) -> None:
+        if self.page.locator(css).first.get_attribute("type") == "radio":
+            self._choose(css)
+            return
         self.reach(css)
         is_box = self.page.evaluate("document.activeElement.matches('input[type=checkbox], input[type=radio]')")
         self.page.keyboard.press("Space" if is_box else "Enter")
+
+    def _choose(self, css: str) -> None:
+        """Choose a radio button: Tab reaches one of its group, the arrow keys the others."""
+        name = self.page.locator(css).get_attribute("name")
+        self.reach(f"input[type=radio][name='{name}']")
+        for _ in range(_STOPS):
+            if self.page.evaluate("(css) => document.activeElement.matches(css)", css):
+                return
+            self.page.keyboard.press("ArrowDown")
+        raise AssertionError(f"{css} is not reached by the arrow keys")
 
     def fill(self, css: str, text: str) -> None:
         self.reach(css)

@@ -12,6 +12,7 @@ from deploy.kafka.topics import ACCESS
 from services.application import handlers as application
 from services.issuance import handlers as issuance
 from services.mailing import handlers as mailing
+from services.mailing.mail_queue import Post
 from services.payment import handlers as payment
 from shared.events.base import Topic
 from shared.events.registry import ALL
@@ -25,7 +26,7 @@ SUBSCRIPTIONS: Mapping[str, Iterable[Subscription]] = {
     "identity": (),
     "application": application.subscriptions(),
     "payment": payment.subscriptions(),
-    "mailing": mailing.subscriptions(keys=PROOFS, post=mailing.Post(domain="example.hk", portal="https://example.hk")),
+    "mailing": mailing.subscriptions(keys=PROOFS, post=Post(domain="example.hk", portal="https://example.hk")),
     "issuance": issuance.subscriptions(keys=PROOFS),
     "desk": desk.subscriptions(desk.Keys(proofs=PROOFS, feed=lambda: NO_KEYS)),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.domain_evidence import DomainRules
 from services.issuance.key_policy import KeyPolicy
+from services.issuance.pin_orders import PINLimits
 from services.issuance.pins.pins import PINVerifier
 from services.issuance.publication import Publication
 from shared.validation.parsing_pool import Parser
@@ -19,6 +20,7 @@ class Deps:
 
     ca: IssuingCA
     pin_verifier: PINVerifier
+    pin_limits: PINLimits
     key_policy: KeyPolicy
     parser: Parser
     publication: Publication

@@ -5,7 +5,7 @@ from typing import Any
 
 import flask
 
-from services.issuance import certificate_store, csr_intake, csr_preflight, pin_store, revocation, store
+from services.issuance import certificate_store, csr_intake, csr_preflight, pin_orders, pin_store, revocation, store
 from services.issuance.api.blueprint import Deps, blp
 from services.issuance.api.files import attached, in_any_form
 from services.issuance.ca.crl import RevocationReason
@@ -20,6 +20,7 @@ from services.issuance.csr.csr import (
 from services.issuance.csr_intake import SubmitCSR
 from services.issuance.csr_preflight import CheckCSR
 from services.issuance.domain import Order
+from services.issuance.pin_orders import OrderPINs
 from services.issuance.pins import pins
 from services.issuance.pins.pins import PINSlip
 from services.issuance.problems import PROBLEMS
@@ -31,8 +32,11 @@ from services.issuance.refusals import (
     KeyNotAllowed,
     OrderNotFound,
     PINLocked,
+    PINNotLocked,
     PINNotReady,
     PINsMissing,
+    PINsUsedUp,
+    PINTooRecent,
     PINWrong,
     WrongReference,
 )
@@ -42,6 +46,7 @@ from services.issuance.schemas import (
     CSRCheckSchema,
     CSRSchema,
     OrderSchema,
+    PINOrderSchema,
     RevocationSchema,
 )
 from shared.db import Conn
@@ -87,6 +92,19 @@ def submit_csr(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
     )
     with request.transaction() as tx:
         return _shown(tx.conn, [order])[0]
+
+
+@blp.post("/orders/<uuid:item_id>/pins")
+@signed_in
+@refuses(OrderNotFound, InvalidTransition, PINNotReady, PINsUsedUp, PINNotLocked, PINTooRecent)
+@commands.in_one_transaction
+@blp.arguments(PINOrderSchema)
+@blp.response(200, OrderSchema)
+def order_pins(body: dict[str, Any], item_id: uuid.UUID) -> dict[str, Any]:
+    """Order new PIN Envelopes; the PINs in the earlier ones are void at once."""
+    tx = commands.tx()
+    command = OrderPINs(item_id=ItemId(item_id), server_names=tuple(body["server_names"]), reason=body["reason"])
+    return _shown(tx.conn, [pin_orders.order_pins(tx, command, request.caller(), request.deps(Deps).pin_limits)])[0]
 
 
 @blp.post("/csr-checks")
@@ -173,6 +191,7 @@ def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
     item_ids = [order.item_id for order in orders]
     certificates = certificate_store.find_certificates(conn, item_ids)
     found = pin_store.find_pins(conn, item_ids)
+    limits = request.deps(Deps).pin_limits
     return [
         vars(order)
         | {
@@ -182,6 +201,8 @@ def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
                     "server_name": pin.server_name,
                     "state": "locked" if pin.state == "sealed" and pin.tries >= pins.MAX_ATTEMPTS else pin.state,
                     "tries_left": pins.MAX_ATTEMPTS - pin.tries,
+                    "new_pins_left": limits.left(pin),
+                    "lost_from": limits.lost_from(pin),
                 }
                 for pin in found
                 if pin.item_id == order.item_id

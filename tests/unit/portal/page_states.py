@@ -13,6 +13,7 @@ from tests.unit.portal import domain_states, reissue_states
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
+    NEW_PINS,
     PORTAL,
     RENEWAL,
     browser,
@@ -73,6 +74,7 @@ def states() -> list[State]:
         *_paying(),
         *_status(),
         *_csrs(),
+        *_pins(),
         *_orders(),
         *_domains(),
         *_errors(),
@@ -322,6 +324,26 @@ def _csrs() -> list[State]:
         State(name="CSR, good before the order", path=path, answers=not_open, form=csr),
         State(name="CSR, no PIN", path=path, answers={**three, check: good}, form=csr | {"reference": ""}),
         State(name="CSR, wrong PIN", path=path, answers={**three, check: good, ("POST", send): wrong}, form=sent),
+    ]
+
+
+def _pins() -> list[State]:
+    kinds = (("sealed", 5, 3), ("locked", 0, 2), ("planned", 5, 0))
+    pins = [
+        {"server_name": name, "state": state, "tries_left": tries, **NEW_PINS, "new_pins_left": left}
+        for name, (state, tries, left) in zip(_NAMES, kinds, strict=True)
+    ]
+    three, path, post = _having(server_names=_NAMES, pins=pins), f"{_ORDER}/pins", f"/issuance/v1/orders/{ITEM}/pins"
+    recent = problem(409, "pin-too-recent", too_recent=[{"server_name": _LONG, "possible_from": _MOMENT}])
+    used_up = problem(409, "pins-used-up", used_up=[_LONG])
+    form = {"name": _LONG, "reason": "lost"}
+    return [
+        State(name="new PIN Envelope", path=path, answers=_having()),
+        State(name="new PIN Envelope, three names", path=path, answers=three),
+        State(name="new PIN Envelope, nothing chosen", path=path, answers=three, form={}),
+        State(name="new PIN Envelope, too recent", path=path, answers={**three, ("POST", post): recent}, form=form),
+        State(name="new PIN Envelope, used up", path=path, answers={**three, ("POST", post): used_up}, form=form),
+        State(name="new PIN Envelope, ordered", path=path, answers={**three, ("POST", post): order()}, form=form),
     ]
 
 

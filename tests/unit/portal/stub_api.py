@@ -25,6 +25,7 @@ RENEWAL: Final = "3f1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a10"
 ITEM: Final = "7c1f1d0e-6a0b-4a39-9a3b-0e5f4c2f7a11"
 HOST: Final = "www.harbourlights.example.hk"
 FOREVER: Final = 4_000_000_000
+NEW_PINS: Final = {"new_pins_left": 3, "lost_from": "2026-11-30T01:00:00+00:00"}
 TICKET: Final = "Draft-Ticket"
 
 
@@ -207,7 +208,7 @@ def order(**changed: Any) -> dict[str, Any]:
         "reissue": False,
         "refusal": None,
         "obstacles": [],
-        "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5}],
+        "pins": [{"server_name": "www.harbourlights.example.hk", "state": "sealed", "tries_left": 5, **NEW_PINS}],
         "certificate": None,
         **changed,
     }

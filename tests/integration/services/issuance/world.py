@@ -23,6 +23,7 @@ from services.issuance import (
     domain_control,
     domain_store,
     handlers,
+    pin_orders,
     pin_reissue,
     work,
 )
@@ -33,6 +34,7 @@ from services.issuance.dcv import methods
 from services.issuance.domain_checks import CheckDeps
 from services.issuance.issuer import Issuer
 from services.issuance.key_policy import KeyPolicy
+from services.issuance.pin_orders import OrderPINs, PINLimits
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins.pins import Pepper, PINVerifier
 from services.issuance.publication import Publication
@@ -58,6 +60,7 @@ from tests.unit.services.issuance.csr.csrs import as_pem, csr_der, ec_key, rsa_k
 from tests.unit.services.issuance.pki import ADDRESSES, NOW, ca_name, issuing_ca
 
 Names = Sequence[str]
+PIN_LIMITS = PINLimits(new_pins=3, post=timedelta(days=7))
 
 
 def print_certificate() -> x509.Certificate:
@@ -275,6 +278,12 @@ class World(BaseWorld):
         with self.begin() as tx:
             return pin_reissue.reissue_pin(tx, name=name, **how)
 
+    def order_pins(self, renewal: Renewal, *names: str, reason: VoidReason, caller: Caller | None = None) -> None:
+        """Order new PINs, as the AR does."""
+        command = OrderPINs(item_id=renewal.items[0].item_id, server_names=names, reason=reason)
+        with self.begin() as tx:
+            pin_orders.order_pins(tx, command, caller or renewal.caller, PIN_LIMITS)
+
     def seal(self) -> bool:
         """Return one turn of the work that makes PINs."""
         return work.seal_next_pin(self.pool, self.maker, clock=self.clock)
@@ -347,6 +356,7 @@ class World(BaseWorld):
         deps = api.Deps(
             ca=self.issuer.ca,
             pin_verifier=self.verifier,
+            pin_limits=PIN_LIMITS,
             key_policy=self.policy,
             parser=parser,
             domain_rules=RULES,

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from services.mailing import print_work, work
 from services.mailing.domain import Help, Letter
-from services.mailing.handlers import Post, subscriptions
+from services.mailing.handlers import subscriptions
 from services.mailing.letters.pin_envelope import DEFAULT_FONTS, Stationery
+from services.mailing.mail_queue import Post
 from services.mailing.mailer import MailServer, SMTPMailer
 from services.mailing.messages import Composer
 from services.mailing.print_key import PrintKey

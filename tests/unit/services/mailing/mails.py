@@ -101,6 +101,7 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "ended-for-a-reason-of-tomorrow": _ended("withheld", paid=True, refund=1_324_000),
     "reminder": _reminder(60, "2027-01-05"),
     "reminder-late": _reminder(1, None),
+    "pin-replaced": (Template.PIN_REPLACED, {"items": [{**SEVERAL, "server_names": ["a.example.hk", "c.example.hk"]}]}),
     "payment-returned": (Template.PAYMENT_RETURNED, {"refund": money(1_324_000)}),
 }
 
