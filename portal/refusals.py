@@ -69,6 +69,8 @@ _PROBLEMS: Final = {
     "not-in-this-state": N_("The renewal has moved on: this step is no longer possible. Look at its status."),
     "too-early": _TOO_EARLY,
     "not-eligible": N_("This certificate cannot be renewed online now."),
+    "server-names-refused": N_("These server names cannot stand in a certificate. Correct them."),
+    "server-names-fixed": N_("Only a renewal of a Multi-domain certificate can change its server names."),
     "no-additional-servers": N_("Only Wildcard certificates have additional servers."),
     "document-too-old": N_("This draft is too old to be signed. Please cancel it and start again."),
     "wrong-attestation": N_("The signature belongs to another application."),
@@ -132,6 +134,23 @@ _PROBLEMS: Final = {
     "idempotency-key-in-use": N_("Your last request is still running. Please wait a moment and try again."),
 }
 
+NAME_FAULTS: Final = {
+    "name-empty": N_("A server name has nothing between two dots, or is empty."),
+    "name-too-long": N_("A server name is longer than 253 characters."),
+    "name-trailing-dot": N_("A server name must not end with a dot."),
+    "name-underscore": N_("A server name must not have an underscore (_)."),
+    "name-not-letters-digits-hyphen": N_("A server name may have letters, digits and hyphens only, with dots between."),
+    "name-bad-internationalised-label": N_("A server name has characters that the DNS does not allow."),
+    "name-is-ip-address": N_("An IP address is not a server name."),
+    "name-internal-or-reserved": N_("A server name is an internal one, or its top-level domain does not exist."),
+    "name-in-reverse-zone": N_("A server name is in the zone of reverse look-ups (arpa)."),
+    "name-is-public-suffix": N_("A server name belongs to nobody: it is a registry’s own, such as com.hk."),
+    "name-wildcard-misplaced": N_("A star (*) may stand at the beginning only, and only in a Wildcard certificate."),
+    "names-not-as-certified": N_("A server name is not spelt as in certificates."),
+    "names-repeated": N_("A server name is given twice."),
+    "names-too-many-or-none": N_("Enter between 1 and 50 server names"),
+    "names-do-not-fit-product": N_("A star (*) may stand at the beginning only, and only in a Wildcard certificate."),
+}
 _REASONS: Final = {
     "ar-changed": N_("Another person is its Authorised Representative. Apply with the form at any post office."),
     "expired": N_("Its paid period has ended. Apply with the form at any post office."),
@@ -143,6 +162,7 @@ _REASONS: Final = {
     "record-unusable": N_(
         "The name of your organisation in our register cannot stand in a certificate. Please contact us: we correct it."
     ),
+    **NAME_FAULTS,
     "evidence-unknown": _VERIFY_AGAIN,
     "evidence-lapsing": _VERIFY_AGAIN,
     "being-renewed": N_("A renewal is under way: continue or cancel that one."),

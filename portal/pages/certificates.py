@@ -13,6 +13,7 @@ from shared.web.https_client import APIProblem
 
 blp: Final = flask.Blueprint("certificates", __name__)
 _MAX_ADDITIONAL_SERVERS: Final = 500
+_MAX_NAMES: Final = 50
 
 
 @blp.get("/<edition:edition>/certificates")
@@ -41,11 +42,11 @@ def choose() -> Response:
     if not subscriptions:
         return web.redirect("certificates.overview", none=1)
     if flask.request.method == "GET":
-        typed = {s["srn"]: web.kept().get(_field(s["srn"]), str(s["additional_servers"])) for s in subscriptions}
+        typed = {field: web.kept().get(field, today) for s in subscriptions for field, today in _fields(s).items()}
         return web.show("choose.html", subscriptions=subscriptions, typed=typed)
     check_form()
     web.keep_form()
-    typed = {s["srn"]: flask.request.form.get(_field(s["srn"]), "").strip() for s in subscriptions}
+    typed = {field: flask.request.form.get(field, "").strip() for s in subscriptions for field in _fields(s)}
     items, errors = _items(subscriptions, typed)
     if not errors:
         body = {"items": items, "language": languages.edition().language.tag}
@@ -55,7 +56,8 @@ def choose() -> Response:
         except APIProblem as problem:
             if problem.status == 401:
                 raise
-            errors = [FormError(_naming(problem), "continue")]
+            field = f"names-{problem.document.get('srn')}" if problem.slug == "server-names-refused" else "continue"
+            errors = [FormError(_naming(problem), field)]
     return web.show("choose.html", subscriptions=subscriptions, typed=typed, errors=errors)
 
 
@@ -81,8 +83,14 @@ def reissue() -> Response:
     return web.show("reissue.html", subscription=found[0], errors=errors)
 
 
-def _field(srn: str) -> str:
-    return f"servers-{srn}"
+def _fields(subscription: dict[str, Any]) -> dict[str, str]:
+    """Return the fields in which a renewal of this subscription can be changed, with their values of today."""
+    srn = subscription["srn"]
+    if subscription["product"] == "wildcard":
+        return {f"servers-{srn}": str(subscription["additional_servers"])}
+    if subscription["product"] == "multi-domain":
+        return {f"names-{srn}": "\n".join(subscription["server_names"])}
+    return {}
 
 
 def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[list[dict[str, Any]], list[FormError]]:
@@ -93,11 +101,18 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
         srn = subscription["srn"]
         item: dict[str, Any] = {"srn": srn}
         if subscription["product"] == "wildcard":
-            if re.fullmatch(r"[0-9]{1,3}", typed[srn]) and int(typed[srn]) <= _MAX_ADDITIONAL_SERVERS:
-                item["additional_servers"] = int(typed[srn])
+            number = typed[f"servers-{srn}"]
+            if re.fullmatch(r"[0-9]{1,3}", number) and int(number) <= _MAX_ADDITIONAL_SERVERS:
+                item["additional_servers"] = int(number)
             else:
                 text = gettext("Enter the number of additional servers of %(name)s, from 0 to 500")
-                errors.append(FormError(text % {"name": subscription["server_names"][0]}, _field(srn)))
+                errors.append(FormError(text % {"name": subscription["server_names"][0]}, f"servers-{srn}"))
+        if subscription["product"] == "multi-domain":
+            names = re.split(r"[\s,;]+", typed[f"names-{srn}"].strip(" ,;\r\n\t"))
+            if 1 <= len(names) <= _MAX_NAMES and names != [""]:
+                item["server_names"] = names
+            else:
+                errors.append(FormError(gettext("Enter between 1 and 50 server names"), f"names-{srn}"))
         items.append(item)
     return items, errors
 
@@ -105,5 +120,7 @@ def _items(subscriptions: list[dict[str, Any]], typed: dict[str, str]) -> tuple[
 def _naming(problem: APIProblem) -> str:
     """Return the problem's message, with the SRN concerned."""
     srn = problem.document.get("srn")
-    message = refusals.translated(problem)
+    message = " ".join(
+        [refusals.translated(problem), *(f"({name})" for name in problem.document.get("server_names", []))]
+    )
     return f"SRN {srn}: {message}" if srn else message

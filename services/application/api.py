@@ -20,6 +20,8 @@ from services.application.refusals import (
     NoAdditionalServers,
     NotEligible,
     RenewalNotFound,
+    ServerNamesFixed,
+    ServerNamesRefused,
     TermsNotFound,
     TooEarly,
     WrongAttestation,
@@ -40,6 +42,8 @@ from services.application.submission import DraftRenewal
 from services.application.subscription import Subscription
 from services.application.terms import Terms
 from shared.db import Conn
+from shared.pki.names import NameFault
+from shared.pki.orderable import OrderFault
 from shared.security.tokens import DRAFT_TICKET_HEADER, SigningKey
 from shared.tx import Tx
 from shared.vocabulary import RenewalId
@@ -47,7 +51,7 @@ from shared.web import commands, request
 from shared.web.auth import Caller
 from shared.web.openapi import Blueprint, for_everyone, refuses, signed_in
 from shared.web.problem_api import KeySetSchema
-from shared.web.problems import Problem, ProblemTable, one_of
+from shared.web.problems import Problem, ProblemTable, names, one_of
 
 PROBLEMS: Final[ProblemTable] = {
     RenewalNotFound: Problem(HTTPStatus.NOT_FOUND, RenewalNotFound.reason, "Unknown renewal"),
@@ -74,6 +78,17 @@ PROBLEMS: Final[ProblemTable] = {
         members={
             "srn": {"type": "string", "description": "Whose certificate"},
             "opens_on": {"type": "string", "format": "date", "description": "From when it can be, a day in Hong Kong"},
+        },
+    ),
+    ServerNamesFixed: Problem(HTTPStatus.CONFLICT, ServerNamesFixed.reason, "Server names cannot be changed"),
+    ServerNamesRefused: Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        ServerNamesRefused.reason,
+        "Server names cannot be ordered",
+        members={
+            "srn": {"type": "string", "description": "Of which certificate"},
+            "reason": one_of([*NameFault, *OrderFault], "Why not"),
+            "server_names": names("Those at fault; empty if all together are"),
         },
     ),
     NoAdditionalServers: Problem(HTTPStatus.CONFLICT, NoAdditionalServers.reason, "Product has no additional servers"),
@@ -164,7 +179,7 @@ def _judged(tx: Tx, subscription: Subscription, renewal_id: RenewalId | None, ca
 
 @blp.post("/renewals")
 @signed_in
-@refuses(NotEligible, TooEarly, NoAdditionalServers)
+@refuses(NotEligible, TooEarly, NoAdditionalServers, ServerNamesFixed, ServerNamesRefused)
 @commands.in_one_transaction
 @blp.arguments(DraftSchema)
 @blp.response(201, RenewalSchema)

@@ -68,16 +68,19 @@ def write(
 
 
 def _item(item: Item) -> dict[str, Any]:
+    period, present = item.period, item.present_server_names
     return {
         "item_id": str(item.id),
         "reference": item.reference,
         "srn": item.srn,
         "product": str(item.product),
         "server_names": list(item.server_names),
+        **({} if present is None else {"present_server_names": list(present)}),
         "additional_servers": item.additional_servers,
         "current_serial": item.current_serial,
         "amount_minor": item.amount_minor,
-    } | ({} if item.period is None else {"paid_from": f"{item.period.first}", "paid_until": f"{item.period.last}"})
+        **({} if period is None else {"paid_from": f"{period.first}", "paid_until": f"{period.last}"}),
+    }
 
 
 def read(text: str) -> tuple[Renewal, list[Item]]:
@@ -106,6 +109,7 @@ def read(text: str) -> tuple[Renewal, list[Item]]:
 
 
 def _read_item(renewal_id: RenewalId, position: int, content: dict[str, Any]) -> Item:
+    present = content.get("present_server_names")
     return Item(
         id=ItemId(uuid.UUID(content["item_id"])),
         renewal_id=renewal_id,
@@ -118,6 +122,7 @@ def _read_item(renewal_id: RenewalId, position: int, content: dict[str, Any]) ->
         current_serial=content["current_serial"],
         amount_minor=content["amount_minor"],
         state=ItemState.PENDING,
+        present_server_names=None if present is None else tuple(present),
         paid_from=_read_day(content.get("paid_from")),
         paid_until=_read_day(content.get("paid_until")),
     )

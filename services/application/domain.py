@@ -239,6 +239,12 @@ class Item:
     notified: tuple[NotifiedObstacle, ...] = ()
     paid_from: date | None = None
     paid_until: date | None = None
+    present_server_names: tuple[str, ...] | None = None
+
+    @property
+    def names_before(self) -> tuple[str, ...]:
+        """The subscription's server names when the item was made: others than the item's if the AR changes them."""
+        return self.server_names if self.present_server_names is None else self.present_server_names
 
     @property
     def period(self) -> Period | None:

@@ -191,12 +191,7 @@ def on_certificate_issued(tx: Tx, event: CertificateIssued) -> None:
     renewal, item = _lock_item(tx, event, event.item_id)
     store.save_item(tx.conn, replace(item.after(event), serial=event.serial))
     store.renew_subscription(
-        tx.conn,
-        item.srn,
-        certificate=event.certificate,
-        serial=event.serial,
-        not_after=event.not_after,
-        period=item.period,
+        tx.conn, item, certificate=event.certificate, serial=event.serial, not_after=event.not_after
     )
     timeline_store.add_event(tx, renewal.id, TimelineEvent.CERTIFICATE_ISSUED, item.id, Details(serial=event.serial))
     complete(tx, renewal)

@@ -1,5 +1,6 @@
 """Refusals of application: a command is refused, an event is held for a person."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from shared.errors import Refused
@@ -51,6 +52,22 @@ class TooEarly(Refused):
     def __init__(self, srn: str, opens_on: date) -> None:
         super().__init__(f"{srn}: the next year can be bought from {opens_on} on")
         self.extensions = {"srn": srn, "opens_on": opens_on.isoformat()}
+
+
+class ServerNamesRefused(Refused):
+    """The chosen server names cannot be ordered together; `names` are those at fault, none if all together are."""
+
+    reason = "server-names-refused"
+
+    def __init__(self, srn: str, reason: str, names: Sequence[str], detail: str) -> None:
+        super().__init__(f"{srn}: {detail}")
+        self.extensions = {"srn": srn, "reason": reason, "server_names": list(names)}
+
+
+class ServerNamesFixed(Refused):
+    """Only a renewal of Multi-domain can change its server names."""
+
+    reason = "server-names-fixed"
 
 
 class NoAdditionalServers(Refused):

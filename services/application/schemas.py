@@ -8,6 +8,7 @@ from services.application.domain import CURRENCY, EndReason, ItemState, RenewalK
 from services.application.eligibility import ADVICE
 from services.application.submission import DraftItem, DraftRenewal
 from services.application.timeline import TimelineEvent
+from shared.pki.orderable import MAX_NAMES
 from shared.vocabulary import Language, Product
 
 
@@ -21,11 +22,18 @@ class DraftItemSchema(Schema):
         validate=validate.Range(0, 500),
         metadata={"description": "The new number, Wildcard renewals only; left out: today's number"},
     )
+    server_names = fields.List(
+        fields.String(validate=validate.Length(1, 300)),
+        load_default=None,
+        validate=validate.Length(1, MAX_NAMES),
+        metadata={"description": "All names from now on, Multi-domain renewals only; left out: today's names"},
+    )
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> DraftItem:
         """Return the frozen command."""
-        return DraftItem(**data)
+        names = data.pop("server_names")
+        return DraftItem(**data, server_names=None if names is None else tuple(names))
 
 
 def _distinct(items: list[DraftItem]) -> None:
@@ -131,6 +139,9 @@ class ItemSchema(Schema):
     srn = fields.String(required=True)
     product = fields.Enum(Product, by_value=True, required=True)
     server_names = fields.List(fields.String(), required=True)
+    present_server_names = fields.List(
+        fields.String(), allow_none=True, metadata={"description": "Today's names, if the renewal changes them"}
+    )
     additional_servers = fields.Integer(required=True)
     amount_minor = fields.Integer(required=True)
     paid_from = fields.Date(

@@ -23,7 +23,6 @@ from services.application.domain import (
     RenewalKind,
     RenewalState,
 )
-from services.application.period import Period
 from services.application.subscription import Subscription
 from shared.db import Conn
 from shared.events.application import NotifiedObstacle
@@ -42,7 +41,8 @@ _RENEWAL: Final = (
 )
 _ITEM: Final = (
     "id, renewal_id, position, reference, srn, product, server_names, additional_servers, current_serial, "
-    "amount_minor, state, serial, obstacles, notified, paid_from, paid_until"
+    "amount_minor, state, serial, obstacles, notified, paid_from, paid_until, "
+    "present_server_names"
 )
 
 
@@ -84,9 +84,11 @@ def _item(
     state: str,
     obstacles: list[dict[str, Any]],
     notified: list[dict[str, Any]],
+    present_server_names: list[str] | None,
     **rest: Any,
 ) -> Item:
     return Item(
+        present_server_names=None if present_server_names is None else tuple(present_server_names),
         product=Product(product),
         server_names=tuple(server_names),
         state=ItemState(state),
@@ -135,19 +137,20 @@ def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
     return {row[0] for row in conn.execute("SELECT srn FROM items WHERE open AND srn = ANY(%s)", (list(srns),))}
 
 
-def renew_subscription(
-    conn: Conn, srn: str, *, certificate: str, serial: str, not_after: datetime, period: Period | None
-) -> None:
-    """Store the subscription's new current certificate, in good standing, and the period it was paid with."""
+def renew_subscription(conn: Conn, item: Item, *, certificate: str, serial: str, not_after: datetime) -> None:
+    """Store the subscription's new current certificate, in good standing, and what was bought with it: server names,
+    additional servers and, unless it is over before the present one, the paid period.
+    """
     conn.execute(
-        """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active'
+        """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active',
+                  server_names = %s, additional_servers = %s
            WHERE srn = %s""",
-        (certificate, serial, not_after, srn),
+        (certificate, serial, not_after, list(item.server_names), item.additional_servers, item.srn),
     )
-    if period is not None:
+    if item.period is not None:
         conn.execute(
             "UPDATE subscriptions SET paid_from = %s, paid_until = %s WHERE srn = %s AND paid_until < %s",
-            (period.first, period.last, srn, period.last),
+            (item.period.first, item.period.last, item.srn, item.period.last),
         )
 
 
@@ -168,12 +171,17 @@ def add_renewal(conn: Conn, renewal: Renewal, items: Sequence[Item]) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             """INSERT INTO items (id, renewal_id, position, reference, srn, product, server_names, additional_servers,
-                                  current_serial, amount_minor, state, paid_from, paid_until)
+                                  current_serial, amount_minor, state, paid_from, paid_until, present_server_names)
                VALUES (%(id)s, %(renewal_id)s, %(position)s, %(reference)s, %(srn)s, %(product)s, %(server_names)s,
                        %(additional_servers)s, %(current_serial)s, %(amount_minor)s, %(state)s, %(paid_from)s,
-                       %(paid_until)s)""",
-            [vars(item) | {"server_names": list(item.server_names)} for item in items],
+                       %(paid_until)s, %(present_server_names)s)""",
+            [vars(item) | _arrays(item) for item in items],
         )
+
+
+def _arrays(item: Item) -> dict[str, list[str] | None]:
+    arrays = {"server_names": item.server_names, "present_server_names": item.present_server_names}
+    return {name: None if names is None else list(names) for name, names in arrays.items()}
 
 
 def lock_renewal(conn: Conn, renewal_id: RenewalId, *, skip_locked: bool = False) -> Renewal | None:

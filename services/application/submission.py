@@ -24,6 +24,8 @@ from services.application.refusals import (
     NoAdditionalServers,
     NotEligible,
     RenewalNotFound,
+    ServerNamesFixed,
+    ServerNamesRefused,
     TooEarly,
     WrongAttestation,
 )
@@ -32,6 +34,8 @@ from services.application.timeline import TimelineEvent
 from shared import audit
 from shared.events.application import ItemFee, RenewalSubmitted
 from shared.messaging import outbox
+from shared.pki.names import NameRefused, server_name
+from shared.pki.orderable import NotOrderable, check_names
 from shared.security import proofs
 from shared.security.proofs import ProofRefused
 from shared.security.tokens import KeySet, SigningKey, TokenKind, TokenRefused, sign, verify
@@ -42,10 +46,11 @@ from shared.web.auth import Caller
 
 @dataclass(frozen=True, kw_only=True)
 class DraftItem:
-    """A certificate to renew; `additional_servers` None keeps the present number."""
+    """A certificate to renew; `additional_servers` or `server_names` None keeps the present ones."""
 
     srn: str
     additional_servers: int | None
+    server_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class DraftRenewal:
 def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limits) -> Renewal:
     """Quote the chosen certificates and write the document to sign. Raises NotEligible, TooEarly.
 
-    NoAdditionalServers if their number cannot be changed.
+    NoAdditionalServers, ServerNamesFixed or ServerNamesRefused if what was chosen cannot be had.
     """
     chosen = {item.srn: item for item in command.items}
     subscriptions = _eligible(tx, command.kind, sorted(chosen), caller, limits)
@@ -201,6 +206,7 @@ def _item(
     if kind is RenewalKind.REISSUE and additional != subscription.additional_servers:
         raise NoAdditionalServers(f"{subscription.srn}: their number is changed by a renewal")
     period = _period(kind, subscription)
+    names = _names(kind, subscription, chosen)
     return Item(
         id=ItemId(tx.new_id()),
         renewal_id=renewal_id,
@@ -208,14 +214,15 @@ def _item(
         reference=_reference(tx, "E"),
         srn=subscription.srn,
         product=subscription.product,
-        server_names=subscription.server_names,
+        server_names=names,
+        present_server_names=None if names == subscription.server_names else subscription.server_names,
         additional_servers=additional,
         current_serial=subscription.serial,
         amount_minor=0
         if kind is RenewalKind.REISSUE
         else prices.fee(
             subscription.product,
-            server_names=len(subscription.server_names),
+            server_names=len(names),
             additional_servers=additional,
             at=tx.now,
         ),
@@ -223,6 +230,27 @@ def _item(
         paid_from=period.first,
         paid_until=period.last,
     )
+
+
+def _names(kind: RenewalKind, subscription: Subscription, chosen: DraftItem) -> tuple[str, ...]:
+    """Return the server names of the item, as certificates spell them. Raises ServerNamesFixed, ServerNamesRefused.
+
+    The rule is issuance's, so that no name is paid for that could never be certified.
+    """
+    if chosen.server_names is None:
+        return subscription.server_names
+    try:
+        names = tuple(map(server_name, chosen.server_names))
+        if sorted(names) == sorted(subscription.server_names):
+            return subscription.server_names
+        if kind is RenewalKind.REISSUE or subscription.product is not Product.MULTI_DOMAIN:
+            raise ServerNamesFixed(f"{subscription.srn}: only a renewal of Multi-domain can change its server names")
+        check_names(subscription.product, names)
+    except NameRefused as refused:
+        raise ServerNamesRefused(subscription.srn, refused.reason, [refused.name], f"{refused}") from refused
+    except NotOrderable as refused:
+        raise ServerNamesRefused(subscription.srn, refused.reason, [], f"{refused}") from refused
+    return names
 
 
 def _period(kind: RenewalKind, subscription: Subscription) -> Period:
@@ -238,7 +266,7 @@ def _reference(tx: Tx, prefix: str) -> str:
 def _check_unchanged(kind: RenewalKind, items: Sequence[Item], subscriptions: Sequence[Subscription]) -> None:
     """Check that the subscriptions were neither renewed nor registered again since the draft."""
     for item, subscription in zip(items, subscriptions, strict=True):
-        signed = (item.srn, item.current_serial, item.product, item.server_names, item.period)
+        signed = (item.srn, item.current_serial, item.product, item.names_before, item.period)
         present = (subscription.srn, subscription.serial, subscription.product, subscription.server_names)
         if signed != (*present, _period(kind, subscription)):
             raise DocumentTooOld(f"the certificate of {item.srn} has changed since this document was made")
