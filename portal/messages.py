@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from portal import refusals
 from portal.languages import LANGUAGES, N_, day, gettext, money
+from portal.pin_list import Fault, ListRefused
 
 _PIN_ATTEMPTS: Final = 5
 
@@ -95,6 +96,15 @@ PIN_REASONS: Final = {
     "damaged": N_("It is damaged, or the PIN cannot be read"),
     "exposed": N_("It was open, or somebody else may have seen the PIN"),
     "locked": N_("The PIN has had all its tries"),
+}
+
+PIN_LIST_FAULTS: Final = {
+    Fault.MIXED: N_("Line %(number)s of the list has no server name: give every line one, or none"),
+    Fault.UNKNOWN_NAME: N_("Line %(number)s of the list has a server name that is not in this certificate"),
+    Fault.TWICE: N_("Line %(number)s of the list has a server name that was in the list before"),
+    Fault.NO_PIN: N_("Line %(number)s of the list has no PIN"),
+    Fault.COUNT: N_("The list has %(number)s PINs for %(names)s server names: without names it must have all of them"),
+    Fault.TOO_LONG: N_("The list is too long"),
 }
 
 COURSE: Final = {
@@ -189,6 +199,11 @@ def pin_hint(pin: Mapping[str, Any] | None) -> str:
 def pin_reason(slug: str) -> str:
     """Return a reason for a new PIN Envelope."""
     return gettext(PIN_REASONS[slug])
+
+
+def pin_list_fault(refused: ListRefused, names: int) -> str:
+    """Return why a pasted list of PINs is not taken."""
+    return gettext(PIN_LIST_FAULTS[refused.fault]) % {"number": refused.number, "names": names}
 
 
 def new_pin_hint(pin: Mapping[str, Any]) -> str:

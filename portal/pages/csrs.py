@@ -8,9 +8,10 @@ from typing import Any, Final
 import flask
 from werkzeug.wrappers import Response
 
-from portal import csr_guides, csr_text, refusals, session, web
+from portal import csr_guides, csr_text, messages, pin_list, refusals, session, web
 from portal.languages import gettext
 from portal.pages import orders
+from portal.pin_list import ListRefused
 from portal.web import FormError, check_form, signed_in
 from shared.web.https_client import APIProblem
 
@@ -53,7 +54,7 @@ def _show_form(order: dict[str, Any], typed: Mapping[str, str], *errors: FormErr
     return web.show("csr.html", order=order, typed=typed, guides=guides, errors=errors, **more)
 
 
-def _try(order: dict[str, Any], typed: Mapping[str, str], *errors: FormError) -> flask.Response:
+def _try(order: dict[str, Any], typed: Mapping[str, str], *errors: FormError, filled: bool = False) -> flask.Response:
     """Return the page with the content of the CSR; with the form for the PINs if the CSR is valid."""
     tried = _tried(order, typed["csr"])
     refusal = tried.checked["refusal"]
@@ -63,7 +64,7 @@ def _try(order: dict[str, Any], typed: Mapping[str, str], *errors: FormError) ->
     if refusal is not None:
         text = refusals.translated(APIProblem(422, {"type": refusal, "reason": tried.checked["reason"]}))
         return _show_form(order, typed, FormError(text, "csr"), tried=tried)
-    return web.show("csr_send.html", order=order, typed=typed, tried=tried, errors=errors)
+    return web.show("csr_send.html", order=order, typed=typed, tried=tried, errors=errors, filled=filled)
 
 
 def _tried(order: dict[str, Any], csr: str) -> Tried:
@@ -88,6 +89,12 @@ def _send(order: dict[str, Any], typed: dict[str, str]) -> Response:
     """Submit the CSR with reference number and PINs. A refusal keeps all input except the wrong PINs."""
     names, overview = order["server_names"], {name: order[name] for name in ("renewal_id", "item_id")}
     wanted = [] if order["reissue"] else names
+    try:
+        typed, checking = _take_list(typed, wanted)
+    except ListRefused as refused:
+        return _try(order, typed, FormError(messages.pin_list_fault(refused, len(wanted)), "pin-list"))
+    if checking:
+        return _try(order, typed, filled=True)
     pins = {name: typed.get(f"pin-{number}", "").strip() for number, name in enumerate(wanted, start=1)}
     if errors := _missing(typed["reference"], pins):
         return _try(order, typed, *errors)
@@ -104,6 +111,18 @@ def _send(order: dict[str, Any], typed: dict[str, str]) -> Response:
             return _try(order, {name: text for name, text in typed.items() if name not in wrong}, *errors)
     session.current().kept = None
     return web.redirect("orders.overview", **overview)
+
+
+def _take_list(typed: dict[str, str], names: list[str]) -> tuple[dict[str, str], bool]:
+    """Return the input with the pasted PINs beside their names, and whether the AR has to check them first.
+
+    PINs without names are never sent before the AR has seen them beside the names. Raises ListRefused.
+    """
+    if not typed.get("pin-list", "").strip():
+        return typed, False
+    pasted = pin_list.read(typed["pin-list"], names)
+    fields = {f"pin-{number}": pasted.pins[name] for number, name in enumerate(names, start=1) if name in pasted.pins}
+    return typed | fields | {"pin-list": ""}, not pasted.named
 
 
 def _missing(reference: str, pins: Mapping[str, str]) -> list[FormError]:

@@ -150,9 +150,11 @@ class ARBrowser:
 
     def _fill_pins(self, order: Order, letters: Sequence[Letter]) -> None:
         self.window.fill("#reference", order.reference)
-        for number, name in enumerate(order.server_names, start=1):
-            (pin,) = [each.pin for each in letters if (each.reference, each.server_name) == (order.reference, name)]
-            self.window.fill(f"#pin-{number}", pin)
+        pins = {each.server_name: each.pin for each in letters if each.reference == order.reference}
+        if len(order.server_names) > 1:
+            self.window.fill("#pin-list", "\n".join(f"{name} {pins[name]}" for name in order.server_names))
+        else:
+            self.window.fill("#pin-1", pins[order.server_names[0]])
 
     def download_and_accept(self) -> Path:
         """Wait on the page that loads itself again; take the file, accept, go back to the renewal."""

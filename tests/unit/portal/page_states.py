@@ -311,6 +311,10 @@ def _csrs() -> list[State]:
     csr = {"csr": "-----BEGIN"}
     sent = csr | {"reference": "R-1", **{f"pin-{n}": "1234 5678 9012 3456" for n in (1, 2, 3)}}
     wrong = problem(403, "pin-wrong", wrong=[{"server_name": _LONG, "tries_left": 3}])
+
+    def pasted(pins: str) -> Mapping[str, str]:
+        return csr | {"reference": "R-1", "pin-list": pins.replace(" ", "\n")}
+
     not_open = {("GET", f"/issuance/v1{_R}/orders"): problem(404, "order-not-found")}
     return [
         State(name="CSR", path=path, answers=three),
@@ -322,6 +326,8 @@ def _csrs() -> list[State]:
         State(name="CSR, good", path=path, answers={**three, check: good}, form=csr),
         State(name="CSR, key in use", path=path, answers={check: checked(spki_sha256="01" * 32)}, form=csr),
         State(name="CSR, good before the order", path=path, answers=not_open, form=csr),
+        State(name="CSR, PINs pasted", path=path, answers={**three, check: good}, form=pasted("1 2 3")),
+        State(name="CSR, list refused", path=path, answers={**three, check: good}, form=pasted("1 2")),
         State(name="CSR, no PIN", path=path, answers={**three, check: good}, form=csr | {"reference": ""}),
         State(name="CSR, wrong PIN", path=path, answers={**three, check: good, ("POST", send): wrong}, form=sent),
     ]

@@ -360,6 +360,7 @@ def full_api() -> StubAPI:
             ("POST", f"/issuance/v1/domains/{HOST}/checks"): domain(state="checking"),
             ("POST", "/issuance/v1/csr-checks"): checked(),
             ("POST", f"/issuance/v1/orders/{ITEM}/csr"): order(state="csr-received"),
+            ("POST", f"/issuance/v1/orders/{ITEM}/pins"): order(),
             ("GET", f"/issuance/v1/orders/{ITEM}/certificate/chain"): b"-----BEGIN CERTIFICATE-----\n",
             ("POST", f"/issuance/v1/orders/{ITEM}/acceptance"): CERTIFICATE,
             ("GET", f"/payment/v1/payments/{RENEWAL}"): {

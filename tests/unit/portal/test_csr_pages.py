@@ -189,6 +189,59 @@ def test_missing_pins_are_asked_for_one_by_one(app: Flask, api: StubAPI) -> None
     assert bodies(api, SENDS) == []
 
 
+FIFTY = [f"s{number}.example.hk" for number in range(1, 51)]
+FIFTY_PINS = {name: f"{number:016d}" for number, name in enumerate(FIFTY, start=1)}
+
+
+def test_fifty_pins_pasted_with_their_names_are_sent_at_once(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(server_names=FIFTY)]
+    client = signed_in(app)
+    pasted = "\n".join(f"{name}\t{pin}" for name, pin in reversed(FIFTY_PINS.items()))
+    answer = client.post(PAGE, data=TRY | {"reference": "E-1", "pin-list": pasted}, base_url=PORTAL)
+    assert answer.headers["Location"] == ORDER
+    [body] = bodies(api, SENDS)
+    assert body["pins"] == FIFTY_PINS
+
+
+def test_pins_pasted_without_names_are_shown_beside_them_before_they_are_sent(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(server_names=FIFTY)]
+    client = signed_in(app)
+    pasted = "\n".join(FIFTY_PINS.values())
+    page = client.post(PAGE, data=TRY | {"reference": "E-1", "pin-list": pasted}, base_url=PORTAL)
+    assert (page.status_code, bodies(api, SENDS)) == (200, [])
+    assert 'id="filled"' in page.text
+    assert page.text.count(FIFTY_PINS["s7.example.hk"]) == 1  # in its field, no longer in the list
+    assert "0000000000" not in str(held_by(client))
+
+
+def test_pasted_list_fills_what_is_missing_and_a_refusal_keeps_it(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(server_names=FIFTY)]
+    api.answers[SENDS] = problem(403, "pin-wrong", wrong=[{"server_name": "s2.example.hk", "tries_left": 4}])
+    typed = {f"pin-{number}": FIFTY_PINS[name] for number, name in enumerate(FIFTY, start=1) if number > 3}
+    pasted = "\n".join(f"{name} {FIFTY_PINS[name]}" for name in FIFTY[:3])
+    client = signed_in(app)
+    page = client.post(PAGE, data=TRY | {"reference": "E-1", "pin-list": pasted} | typed, base_url=PORTAL)
+    assert page.status_code == 422
+    missing = [name for name in FIFTY if f'value="{FIFTY_PINS[name]}"' not in page.text]
+    assert missing == ["s2.example.hk"]
+    assert FIFTY_PINS["s2.example.hk"] not in page.text
+    assert "0000000000" not in str(held_by(client))
+
+
+def test_list_that_is_not_clear_is_kept_with_all_else_and_nothing_is_sent(app: Flask, api: StubAPI) -> None:
+    api.answers[ORDERS] = [order(server_names=FIFTY)]
+    typed = {"reference": "E-1", "pin-9": "9999", "pin-list": "s1.example.hk 1111\nother.example.hk 2222"}
+    client = signed_in(app)
+    page = client.post(PAGE, data=TRY | typed, base_url=PORTAL)
+    assert page.status_code == 422
+    assert 'href="#pin-list"' in page.text
+    assert "Line 2 of the list has a server name that is not in this certificate" in page.text
+    assert "other.example.hk 2222</textarea>" in page.text
+    assert 'value="9999"' in page.text
+    assert bodies(api, SENDS) == []
+    assert "2222" not in str(held_by(client))
+
+
 def test_reload_or_another_language_shows_the_same_csr(app: Flask) -> None:
     client = signed_in(app)
     client.post(PAGE, data=TRY, base_url=PORTAL)

@@ -54,6 +54,11 @@ CHANGES: list[tuple[str, dict[str, Any], list[str]]] = [
     (CHOICE, {"srn": ["0002310001", "0002310002"], "servers-0002310002": "3"}, ["/application/v1/renewals"]),
     ("/en/certificates/reissue", {"srn": "0002310001"}, ["/application/v1/renewals"]),
     (
+        f"{R}/orders/{ITEM}/pins",
+        {"name": [HOST], "reason": "exposed"},
+        [f"/issuance/v1/orders/{ITEM}/pins"],
+    ),
+    (
         f"{R}/sign",
         {"signature-base64": "MAN4"},
         ["/identity/v1/attestations", f"/application/v1/renewals/{RENEWAL}/submission"],
