@@ -189,6 +189,13 @@ class Certificate:
     given_out: bool = True
 
 
+class RevokedBy(StrEnum):
+    """Parties that revoke: an AR of the subscriber, or the CA."""
+
+    REPRESENTATIVE = "representative"
+    CA = "ca"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StrayCertificate:
     """A certificate or precertificate of our key that no order has; it can be revoked, and no event announces it.

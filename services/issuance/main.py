@@ -102,6 +102,7 @@ def make_app(pool: Pool) -> "flask.Flask":
             key_policy=_key_policy(settings, ca),
             domain_rules=validate_main.domain_rules(settings),
             parser=ParsingPool(["services.issuance.csr.csr"]),
+            sign_in_max_age=settings.revocation_sign_in_max_age,
             publication=Publication.load(
                 crl_url=settings.crl_url, ca_issuers_url=settings.ca_issuers_url, folder=settings.publication_folder
             ),
@@ -237,12 +238,8 @@ def _revoke(tx: Tx, options: argparse.Namespace) -> Report:
         text = f"{certificate.serial} has expired; its key is blocked"
     else:
         text = f"{certificate.serial} revoked at {certificate.revoked_at}: {certificate.revocation_reason}"
-    values = {
-        "serial": certificate.serial,
-        "revoked_at": certificate.revoked_at,
-        "reason": certificate.revocation_reason,
-    }
-    return Report(values=values, text=text)
+    shown = {name: getattr(certificate, name) for name in ("serial", "revoked_at")}
+    return Report(values=shown | {"reason": certificate.revocation_reason}, text=text)
 
 
 def _block_key(tx: Tx, options: argparse.Namespace) -> Report:

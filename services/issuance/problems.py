@@ -32,12 +32,14 @@ from services.issuance.refusals import (
     TooManyDomains,
     WrongReference,
 )
+from shared.web.auth import SignInTooOld
 from shared.web.problems import Problem, ProblemTable, names, one_of
 
 _UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 _CSR_REASON: Final = {"reason": one_of(CSRFault, "Why the CSR cannot be used")}
 PROBLEMS: Final[ProblemTable] = {
     NotPublished: Problem(HTTPStatus.NOT_FOUND, NotPublished.reason, "No such file is published"),
+    SignInTooOld: Problem(HTTPStatus.UNAUTHORIZED, SignInTooOld.reason, "Sign-in too old for this operation"),
     OrderNotFound: Problem(HTTPStatus.NOT_FOUND, OrderNotFound.reason, "Unknown order"),
     CertificateNotFound: Problem(HTTPStatus.NOT_FOUND, CertificateNotFound.reason, "No certificate issued yet"),
     DomainNotFound: Problem(HTTPStatus.NOT_FOUND, DomainNotFound.reason, "Domain not begun"),

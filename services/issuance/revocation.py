@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.issuance import certificate_store, ended_intents, store, stray_certificates, stray_store
 from services.issuance.ca.crl import GRAVITY, RevocationReason
-from services.issuance.domain import Certificate, Order, OrderState, StrayCertificate
+from services.issuance.domain import Certificate, Order, OrderState, RevokedBy, StrayCertificate
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
 from shared import audit
 from shared.db import Conn
@@ -67,12 +67,14 @@ def accept(tx: Tx, item_id: ItemId, caller: Caller) -> Certificate:
 def revoke_own(tx: Tx, item_id: ItemId, reason: RevocationReason, caller: Caller) -> Certificate:
     """Revoke for the AR. Raises CertificateExpired, unless the key is reported as compromised."""
     certificate = find_certificate(tx.conn, find_own_order(tx.conn, item_id, caller))
-    revoked = revoke_serial(tx, certificate.serial, reason, caller.ar_id)
+    revoked = revoke_serial(tx, certificate.serial, reason, caller.ar_id, by=RevokedBy.REPRESENTATIVE)
     assert isinstance(revoked, Certificate)
     return revoked
 
 
-def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> Certificate | StrayCertificate:
+def revoke_serial(
+    tx: Tx, serial: str, reason: RevocationReason, actor: str, *, by: RevokedBy = RevokedBy.CA
+) -> Certificate | StrayCertificate:
     """Revoke a certificate, or replace its reason by a graver one. Raises CertificateNotFound, CertificateExpired.
 
     A precertificate whose intent still waits is one: the intent is ended and its order refused. A compromised key is
@@ -81,11 +83,11 @@ def revoke_serial(tx: Tx, serial: str, reason: RevocationReason, actor: str) -> 
     ended_intents.revoke_waiting(tx, serial, reason, actor)
     certificate = _find_any(tx.conn, serial)
     if reason is RevocationReason.KEY_COMPROMISE:
-        block_key(tx, certificate.spki_sha256, source=f"revocation of {serial}", actor=actor)
+        block_key(tx, certificate.spki_sha256, source=f"revocation of {serial}", actor=actor, by=by)
     elif isinstance(certificate, StrayCertificate):
         stray_certificates.revoke_stray(tx, serial, reason, actor)
     else:
-        revoke_one(tx, certificate, reason, actor)
+        revoke_one(tx, certificate, reason, actor, by=by)
     return _find_any(tx.conn, serial)
 
 
@@ -96,7 +98,7 @@ def _find_any(conn: Conn, serial: str) -> Certificate | StrayCertificate:
     return found
 
 
-def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
+def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str, by: RevokedBy = RevokedBy.CA) -> int:
     """Block this key for good, and revoke its certificates. Returns their number.
 
     One key per transaction, the key before any issuance lock, these in order of renewal: so two revocations that share
@@ -106,7 +108,7 @@ def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
     if store.add_blocked_key(tx.conn, spki_sha256, source, tx.now):
         audit.record(tx, actor=actor, action="key-blocked", subject=spki_sha256.hex(), details={"source": source})
     of_key = certificate_store.find_of_key(tx.conn, spki_sha256, tx.now)
-    revoked = sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor) for certificate in of_key)
+    revoked = sum(revoke_one(tx, certificate, RevocationReason.KEY_COMPROMISE, actor, by=by) for certificate in of_key)
     certificate_store.hasten_intents(tx.conn, spki_sha256, tx.now)
     strays = stray_store.find_strays_of_key(tx.conn, spki_sha256, tx.now)
     return revoked + sum(
@@ -115,7 +117,13 @@ def block_key(tx: Tx, spki_sha256: bytes, *, source: str, actor: str) -> int:
 
 
 def revoke_one(
-    tx: Tx, found: Certificate, reason: RevocationReason, actor: str, *, never_announced: bool = False
+    tx: Tx,
+    found: Certificate,
+    reason: RevocationReason,
+    actor: str,
+    *,
+    by: RevokedBy = RevokedBy.CA,
+    never_announced: bool = False,
 ) -> bool:
     """Revoke, or replace the reason by a graver one. Returns False if nothing changes. Raises CertificateExpired.
 
@@ -140,6 +148,7 @@ def revoke_one(
             reason=reason.value,
             revoked_at=revoked_at,
             certificate=_pem(certificate) if never_announced else None,
+            revoked_by=by.value,
         ),
     )
     details = {"reason": reason.value, "was": certificate.revocation_reason}

@@ -287,6 +287,9 @@ class CertificateSchema(Schema):
     revocation_reason = fields.String(
         allow_none=True, validate=validate.OneOf([reason.value for reason in RevocationReason])
     )
+    listed_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "Time of the CRL that lists the revocation; in orders only"}
+    )
 
 
 class OrderSchema(Schema):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from shared.settings import Env, ServiceSettings, SettingsError, read_env, read_service, seal
@@ -49,6 +50,7 @@ class Settings:
     perspectives_key_file: Path | None
     caa_issuer_domains: list[str]
     validation_cname_suffix: str
+    revocation_sign_in_max_age: timedelta
 
 
 def read_settings() -> Settings:
@@ -115,6 +117,13 @@ def read_settings() -> Settings:
         weak_keys_file=env.path(
             "WEAK_KEYS_FILE", None, description="badkeys' list of known weak keys; required in production"
         ),
+        revocation_sign_in_max_age=timedelta(
+            minutes=env.int(
+                "REVOCATION_SIGN_IN_MINUTES",
+                10,
+                description="Longest time from an AR's sign-in with the e-Cert to a revocation",
+            )
+        ),
         ct_log_list_file=env.path(
             "CT_LOG_LIST_FILE", description="Certificate transparency logs, in Google's JSON schema, version 3"
         ),
@@ -163,6 +172,8 @@ def _unfit(settings: Settings) -> Iterator[str]:
     for name, number in (("NEW_PINS", settings.new_pins), ("PIN_POST_DAYS", settings.pin_post_days)):
         if number < 0:
             yield f"{name}: not negative"
+    if settings.revocation_sign_in_max_age < timedelta(minutes=1):
+        yield "REVOCATION_SIGN_IN_MINUTES: at least 1"
     if settings.service.environment == "production":
         if settings.ca_token is None:
             yield "CA_KEY_FILE: production signs in a token (CA_TOKEN_MODULE_FILE, _LABEL, _OBJECT_LABEL, _PIN_FILE)"

@@ -5,6 +5,7 @@ then certificates in order of renewal and serial.
 """
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -179,6 +180,16 @@ def lock_order(conn: Conn, item_id: ItemId) -> Order | None:
     """Return the order, locked; take its issuance lock first."""
     with conn.cursor(row_factory=kwargs_row(_order)) as cursor:
         return cursor.execute(f"SELECT {_ORDER} FROM orders WHERE item_id = %s FOR UPDATE", (item_id,)).fetchone()
+
+
+def find_listing_times(conn: Conn, serials: Collection[str]) -> dict[str, datetime]:
+    """Return the time of the first CRL with each revoked certificate; one that no CRL lists yet is absent."""
+    rows = conn.execute(
+        """SELECT c.serial, l.this_update FROM certificates AS c JOIN crls AS l ON l.number = c.listed_in
+           WHERE c.serial = ANY(%s) AND l.der IS NOT NULL""",
+        (list(serials),),
+    )
+    return {str(serial): listed_at for serial, listed_at in rows}
 
 
 def find_order(conn: Conn, item_id: ItemId) -> Order | None:

@@ -19,6 +19,13 @@ Reference = Annotated[str, Meta(description="The item's reference number, as in 
 RefusalReason = Annotated[str, Meta(description="Why, as a short word; a reader takes words it does not know")]
 RevocationReason = Annotated[str, Meta(description="As in the CRL: a reason code's name of RFC 5280, 5.3.1")]
 
+RevokedBy = Annotated[
+    str,
+    Meta(
+        description="`representative` if an AR of the subscriber asked for it, `ca` if the CA did it for another cause"
+    ),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrderOpened(RenewalEvent):
@@ -190,3 +197,4 @@ class CertificateRevoked(RenewalEvent):
     reason: RevocationReason
     revoked_at: UTCTime
     certificate: PEM | None = None
+    revoked_by: RevokedBy | None = None

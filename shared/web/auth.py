@@ -1,9 +1,10 @@
 """Authentication by identity's access token, verified with its public key, without a call."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.errors import Refused
 from shared.security.tokens import KeySet, TokenKind, TokenRefused, verify
 from shared.vocabulary import ARId, SubscriberId
 
@@ -12,6 +13,12 @@ class Unauthenticated(TokenRefused):
     """The request has no access token."""
 
     reason = "unauthenticated"
+
+
+class SignInTooOld(Refused):
+    """The AR signed in too long ago for this operation: they sign in with the e-Cert again (RFC 9470)."""
+
+    reason = "sign-in-again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,8 @@ class Caller:
     # the caller is does not depend on them: an authorisation to pay has none.
     organisation_verified_at: datetime | None = field(default=None, compare=False)
     authority_verified_at: datetime | None = field(default=None, compare=False)
+    # When the access token was issued: at every sign-in with the e-Cert, and never without one (ADR 0077).
+    signed_in_at: datetime | None = field(default=None, compare=False)
 
 
 def claims_of(authorization: str | None, *, keys: KeySet, now: datetime) -> dict[str, Any]:
@@ -50,11 +59,18 @@ def caller_of(authorization: str | None, *, keys: KeySet, now: datetime) -> Call
             certificate_sha256=str(claims["certificate_sha256"]),
             organisation_verified_at=_time(claims.get("organisation_verified_at")),
             authority_verified_at=_time(claims.get("authority_verified_at")),
+            signed_in_at=datetime.fromtimestamp(claims["iat"], UTC),
         )
     except KeyError as error:
         raise TokenRefused("a claim is missing") from error
     except ValueError as error:
         raise TokenRefused("a claim is no time") from error
+
+
+def require_recent_sign_in(caller: Caller, *, max_age: timedelta, now: datetime) -> None:
+    """Require a sign-in with the e-Cert at most `max_age` ago. Raises SignInTooOld."""
+    if caller.signed_in_at is None or caller.signed_in_at < now - max_age:
+        raise SignInTooOld("sign in with the e-Cert again, then repeat the request")
 
 
 def _time(claim: object) -> datetime | None:

@@ -1,6 +1,7 @@
 """Blueprint of issuance's HTTP API, with the dependencies of its views."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.issuance.ca.authority import IssuingCA
 from services.issuance.domain_evidence import DomainRules
@@ -25,3 +26,5 @@ class Deps:
     parser: Parser
     publication: Publication
     domain_rules: DomainRules
+    # Longest time from the sign-in with the e-Cert to a revocation.
+    sign_in_max_age: timedelta

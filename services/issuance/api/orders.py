@@ -53,6 +53,7 @@ from shared.db import Conn
 from shared.validation.parsing_pool import TooCostly
 from shared.vocabulary import ItemId, RenewalId
 from shared.web import commands, problems, request
+from shared.web.auth import SignInTooOld, require_recent_sign_in
 from shared.web.openapi import refuses, signed_in
 
 
@@ -178,13 +179,15 @@ def accept_certificate(item_id: uuid.UUID) -> Any:
 
 @blp.post("/orders/<uuid:item_id>/revocation")
 @signed_in
-@refuses(OrderNotFound, CertificateNotFound, CertificateExpired)
+@refuses(OrderNotFound, CertificateNotFound, CertificateExpired, SignInTooOld)
 @commands.in_one_transaction
 @blp.arguments(RevocationSchema)
 @blp.response(200, CertificateSchema)
 def revoke_certificate(body: dict[str, Any], item_id: uuid.UUID) -> Any:
-    """Revoke the certificate; the next CRL lists it within minutes."""
-    return revocation.revoke_own(commands.tx(), ItemId(item_id), RevocationReason(body["reason"]), request.caller())
+    """Revoke the certificate, soon after a sign-in with the e-Cert; the next CRL lists it within minutes."""
+    caller, tx = request.caller(), commands.tx()
+    require_recent_sign_in(caller, max_age=request.deps(Deps).sign_in_max_age, now=tx.now)
+    return revocation.revoke_own(tx, ItemId(item_id), RevocationReason(body["reason"]), caller)
 
 
 def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
@@ -192,10 +195,12 @@ def _shown(conn: Conn, orders: list[Order]) -> list[dict[str, Any]]:
     certificates = certificate_store.find_certificates(conn, item_ids)
     found = pin_store.find_pins(conn, item_ids)
     limits = request.deps(Deps).pin_limits
+    listed = store.find_listing_times(conn, [certificate.serial for certificate in certificates.values()])
+    shown = {each.item_id: vars(each) | {"listed_at": listed.get(each.serial)} for each in certificates.values()}
     return [
         vars(order)
         | {
-            "certificate": certificates.get(order.item_id),
+            "certificate": shown.get(order.item_id),
             "pins": [
                 {
                     "server_name": pin.server_name,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -222,3 +223,29 @@ def test_openapi_document_is_served(client: FlaskClient) -> None:
     answer = client.get("/issuance/v1/openapi.json").json
     assert answer is not None
     assert "/issuance/v1/orders/{item_id}/csr" in answer["paths"]
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(0, 200), (9, 200), (11, 401)])
+def test_revocation_needs_a_sign_in_of_the_last_ten_minutes(
+    world: World, client: FlaskClient, minutes: int, status: int
+) -> None:
+    renewal = world.issued(["www.example.hk"])
+    headers = world.headers(renewal)
+    world.now += timedelta(minutes=minutes)
+    answer = client.post(f"/issuance/v1/orders/{renewal.items[0].item_id}/revocation", json={}, headers=headers)
+    assert answer.status_code == status
+    revoked = "certificate-revoked" in world.announced_types(renewal.renewal_id)
+    assert revoked is (status == 200)
+    if status == 401:
+        assert slug(answer) == "sign-in-again"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_order_names_the_time_of_the_crl_with_its_revoked_certificate(world: World, client: FlaskClient) -> None:
+    renewal = world.issued(["www.example.hk"])
+    url = f"/issuance/v1/orders/{renewal.items[0].item_id}/revocation"
+    assert client.post(url, json={"reason": "superseded"}, headers=world.headers(renewal)).status_code == 200
+    assert world.client_orders(renewal)[0]["certificate"]["listed_at"] is None
+    world.now += timedelta(minutes=1)
+    work.publish_next_crl(world.pool, world.issuer, clock=world.clock)
+    assert world.client_orders(renewal)[0]["certificate"]["listed_at"] == world.now.isoformat()

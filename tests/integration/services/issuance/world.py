@@ -360,6 +360,7 @@ class World(BaseWorld):
             key_policy=self.policy,
             parser=parser,
             domain_rules=RULES,
+            sign_in_max_age=timedelta(minutes=10),
             publication=Publication.load(
                 crl_url=addresses.crl_url, ca_issuers_url=addresses.ca_issuers_url, folder=publication_folder
             ),
