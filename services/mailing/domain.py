@@ -30,6 +30,7 @@ class Template(StrEnum):
     PAYMENT_RETURNED = "payment-returned"
     RENEWAL_REMINDER = "renewal-reminder"
     PIN_REPLACED = "pin-replaced"
+    CERTIFICATE_REVOKED = "certificate-revoked"
 
 
 # E-mails that a renewal's end without a certificate makes pointless; those about its end and its refund are sent.

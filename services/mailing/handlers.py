@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from services.mailing import envelope_store, store
+from services.mailing import envelope_store, revocations, store
 from services.mailing.domain import (
     VOID_AFTER_CANCELLATION,
     Contact,
@@ -31,7 +31,7 @@ from shared.events.application import (
     RenewalCompleted,
     RenewalReminderDue,
 )
-from shared.events.issuance import PINEnvelopeSealed
+from shared.events.issuance import CertificateRevoked, PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
 from shared.pki.names import certificate_names
 from shared.security import proofs
@@ -300,6 +300,24 @@ def _blob(event: PINEnvelopeSealed) -> bytes:
     return sealed
 
 
+def on_certificate_revoked(tx: Tx, event: CertificateRevoked, *, post: Post) -> None:
+    """Queue the e-mail about a revoked certificate, by whom and why; a graver reason later has an e-mail of its own.
+
+    An event that contains the certificate is about one that nobody got. Raises ContactUnknown or NumberUnusable.
+    """
+    if event.certificate is not None:
+        raise Ignored("nobody got the certificate")
+    renewal = store.lock_renewal(tx.conn, event.renewal_id)
+    if renewal.contact is None:
+        raise ContactUnknown("a certificate is revoked without a request for its CSR")
+    (item,) = _find(renewal.contact, [event.item_id])
+    content = {"items": [_shown(item)], **revocations.content_of(event)}
+    occasion = effect_id("revocation", event.item_id, event.serial, event.reason)
+    queue_mail(
+        tx, event.renewal_id, renewal.contact, post, Template.CERTIFICATE_REVOKED, content, event.item_id, occasion
+    )
+
+
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Return mailing's subscriptions."""
     return (
@@ -309,5 +327,6 @@ def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
         on(RefundDue, partial(on_refund_due, post=post)),
         on(RenewalCompleted, partial(on_renewal_completed, post=post)),
         on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),
+        on(CertificateRevoked, partial(on_certificate_revoked, post=post)),
         on(PINEnvelopeSealed, partial(on_pin_envelope_sealed, post=post)),
     )

@@ -108,6 +108,8 @@ def _press(wording: Wording, form: str) -> Environment:
         "headline": headline,
         "money": wording.money,
         "day": wording.day,
+        "moment": wording.moment,
+        "revocation": wording.revocation,
         "product": wording.product,
         "ending": wording.ending,
         "cause": wording.cause,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +58,18 @@ CAUSES: Final[Mapping[str, str]] = {
     "revoked": N_("We revoked it before you could have it. Please contact us."),
     "subscription-over": N_("The subscription would have ended before the certificate could begin."),
 }
+# Reason of a revocation, as in the CRL → text.
+REVOCATIONS: Final[Mapping[str, str]] = {
+    "keyCompromise": N_(
+        "Reason: its private key is lost, or others may know it. The key is blocked for good: make a new one for the "
+        "next certificate."
+    ),
+    "superseded": N_("Reason: another certificate has replaced it."),
+    "cessationOfOperation": N_("Reason: the server or its name is no longer used."),
+    "affiliationChanged": N_("Reason: the name or other details of the organisation have changed."),
+    "privilegeWithdrawn": N_("Reason: the terms of the certificate were not kept, or it should not have been issued."),
+}
+_UNSPECIFIED: Final = N_("No reason was given.")
 # Kind and reason of an obstacle, as issuance announces them → text.
 _FORBIDS: Final = N_("A CAA record of its domain allows other certification authorities only.")
 _CONDITION: Final = N_("A CAA record of its domain sets a condition that this certificate does not meet.")
@@ -117,6 +129,16 @@ class Wording:
         """Return a date, formatted."""
         value = day if isinstance(day, date) else date.fromisoformat(str(day))
         return dates.format_date(value, "long", locale=LOCALES[self.language])
+
+    def moment(self, moment: str) -> str:
+        """Return a time in ISO 8601 as date and time of its zone, formatted."""
+        at = datetime.fromisoformat(str(moment))
+        clock = dates.format_time(at, "HH:mm", locale=LOCALES[self.language])
+        return self.text(N_("%(day)s at %(time)s"), day=self.day(at.date()), time=clock)
+
+    def revocation(self, reason: str) -> str:
+        """Return why a certificate was revoked."""
+        return self.text(REVOCATIONS.get(reason, _UNSPECIFIED))
 
     def product(self, product: str) -> str:
         """Return a product's name."""

@@ -34,7 +34,7 @@ from shared.events.application import (
     RenewalReminderDue,
 )
 from shared.events.base import Event
-from shared.events.issuance import PINEnvelopeSealed
+from shared.events.issuance import CertificateRevoked, PINEnvelopeSealed
 from shared.messaging.applier import Applier
 from shared.messaging.record import Record
 from shared.runtime.service import applier
@@ -174,6 +174,18 @@ class Renewal:
             paid_until=date(2026, 12, 23),
             days_before=days_before,
             latest_safe_start=date(2026, 11, 25),
+        )
+        return replace(event, **changes)
+
+    def revoked(self, reason: str = "superseded", **changes: Any) -> CertificateRevoked:
+        """Return the revocation of the first item's certificate by an AR."""
+        event = CertificateRevoked(
+            renewal_id=self.id,
+            item_id=self.items[0],
+            serial="0a1b2c",
+            reason=reason,
+            revoked_at=START + timedelta(days=30),
+            revoked_by="representative",
         )
         return replace(event, **changes)
 

@@ -59,6 +59,11 @@ def _reminder(days_left: int, safe_start: str | None) -> tuple[Template, dict[st
     return Template.RENEWAL_REMINDER, {**content, **numbers, "days_left": days_left, "safe_start": safe_start}
 
 
+def _revoked(reason: str, *, by_representative: bool) -> tuple[Template, dict[str, object]]:
+    content = {"serial": "0a1b2c3d", "revoked_at": "2026-12-02T00:05:00+08:00", "by_representative": by_representative}
+    return Template.CERTIFICATE_REVOKED, {"items": [STANDARD], "reason": reason, **content}
+
+
 _SUBJECT: Final = "subject-not-certifiable"
 CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "csr-request": (Template.CSR_REQUEST, {"items": ALL, "paid": money(1_324_000), "paid_on": "2026-11-23"}),
@@ -102,6 +107,9 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "reminder": _reminder(60, "2027-01-05"),
     "reminder-late": _reminder(1, None),
     "pin-replaced": (Template.PIN_REPLACED, {"items": [{**SEVERAL, "server_names": ["a.example.hk", "c.example.hk"]}]}),
+    "revoked-by-the-ar": _revoked("keyCompromise", by_representative=True),
+    "revoked-by-the-ca": _revoked("privilegeWithdrawn", by_representative=False),
+    "revoked-without-a-reason": _revoked("unspecified", by_representative=True),
     "payment-returned": (Template.PAYMENT_RETURNED, {"refund": money(1_324_000)}),
 }
 
