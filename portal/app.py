@@ -12,7 +12,19 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal import domain_words, languages, messages, refusals, session, web
 from portal.languages import Edition, EditionConverter, gettext
-from portal.pages import certificates, csrs, domains, orders, payment, pins, public, renewals, signing_in, testing
+from portal.pages import (
+    certificates,
+    csrs,
+    domains,
+    orders,
+    payment,
+    pins,
+    public,
+    renewals,
+    revocations,
+    signing_in,
+    testing,
+)
 from portal.web import Deps, FormExpired, SignInNeeded
 from shared.validation import budgets
 from shared.web import html, request_metrics
@@ -35,7 +47,19 @@ def create_app(deps: Deps) -> flask.Flask:
     app.after_request(_end)
     app.url_value_preprocessor(_take_edition)
     app.url_defaults(_give_edition)
-    for module in (public, signing_in, certificates, renewals, payment, orders, csrs, pins, domains, testing):
+    for module in (
+        public,
+        signing_in,
+        certificates,
+        renewals,
+        payment,
+        orders,
+        csrs,
+        pins,
+        domains,
+        revocations,
+        testing,
+    ):
         app.register_blueprint(module.blp)
     app.register_error_handler(Exception, _handle)
     return app
@@ -110,8 +134,11 @@ def _give_edition(endpoint: str, values: dict[str, Any]) -> None:
 def _handle(error: Exception) -> BaseResponse:
     """Return a failure as a page that says what to do, or as a redirect to it."""
     match error:
+        case APIProblem(status=401, slug="sign-in-again"):
+            return _to_sign_in("sign-in-again")
         case SignInNeeded() | APIProblem(status=401):
-            return _to_sign_in()
+            session.current().token = ""
+            return _to_sign_in("session-ended")
         case APIProblem(status=404):
             return _page(HTTPStatus.NOT_FOUND, gettext("Page not found"), refusals.of(error))
         case APIProblem():
@@ -127,13 +154,11 @@ def _handle(error: Exception) -> BaseResponse:
     return _page(HTTPStatus.INTERNAL_SERVER_ERROR, gettext("Something went wrong on our side"), refusals.INTERNAL)
 
 
-def _to_sign_in() -> BaseResponse:
+def _to_sign_in(problem: str) -> BaseResponse:
     """Redirect to the sign-in, and back to the same page afterwards, with the form's input kept."""
-    held = session.current()
-    held.token = ""
     if flask.request.method == "POST" and session.csrf_matches(flask.request.form.get("csrf", "")):
         web.keep_form()
-    return web.redirect("signing_in.sign_in", next=flask.request.full_path.rstrip("?"), problem="session-ended")
+    return web.redirect("signing_in.sign_in", next=flask.request.full_path.rstrip("?"), problem=problem)
 
 
 def _http_error(error: HTTPException) -> BaseResponse:

@@ -64,6 +64,21 @@ ITEM_STATES: Final = {
     "withheld": N_("Not issued"),
 }
 
+# Reasons that an AR can give, in the order of the page (BR 7.2.2): the choice, and what it means.
+REVOCATION_REASONS: Final = {
+    "keyCompromise": (
+        N_("The private key is lost, or others may know it"),
+        N_("The key is blocked for good: every certificate with it is revoked, and none will be issued for it again."),
+    ),
+    "superseded": (N_("A new certificate has replaced it"), None),
+    "cessationOfOperation": (N_("The server or its name is no longer used"), None),
+    "affiliationChanged": (N_("The name or other details of the organisation have changed"), None),
+    "unspecified": (N_("Another reason"), N_("No reason is published.")),
+}
+_CA_REASONS: Final = {
+    "privilegeWithdrawn": N_("Revoked by us: its terms were not kept, or it should not have been issued")
+}
+
 KEY_KINDS: Final = {
     "rsa-2048": N_("RSA, 2048 bits"),
     "rsa-3072": N_("RSA, 3072 bits"),
@@ -161,6 +176,18 @@ def state(slug: str) -> str:
 def item_state(slug: str) -> str:
     """Return a certificate's state."""
     return gettext(ITEM_STATES.get(slug, slug))
+
+
+def revocation_reason(slug: str) -> str:
+    """Return why a certificate was revoked."""
+    choice, _ = REVOCATION_REASONS.get(slug, (_CA_REASONS.get(slug, slug), None))
+    return gettext(choice)
+
+
+def revocation_hint(slug: str) -> str:
+    """Return what the choice of this reason means; empty if it needs no explanation."""
+    _, hint = REVOCATION_REASONS[slug]
+    return gettext(hint) if hint else ""
 
 
 def step(slug: str) -> str:

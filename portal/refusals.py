@@ -64,6 +64,7 @@ _SIGN_IN: Final = {
 _PROBLEMS: Final = {
     **_SIGN_IN,
     "renewal-not-found": N_("There is no such renewal of your organisation."),
+    "sign-in-again": N_("This step needs a sign-in of the last few minutes. Please sign in again."),
     "order-not-found": N_("There is no such certificate of your organisation."),
     "certificate-not-found": N_("The certificate is not there yet."),
     "not-in-this-state": N_("The renewal has moved on: this step is no longer possible. Look at its status."),

@@ -19,7 +19,7 @@ from shared.web.https_client import Reply
 
 View = TypeVar("View", bound=Callable[..., Any])
 REFRESH_SECONDS: Final = 5
-_KEEPABLE: Final = re.compile(r"csr|reference|servers-[0-9]{10}")
+_KEEPABLE: Final = re.compile(r"csr|reference|revocation-reason|servers-[0-9]{10}")
 _OWN_PATH: Final = re.compile(r"/(en|zh-hant|zh-hans)(/[A-Za-z0-9/_-]*)?(\?[A-Za-z0-9=&_-]*)?")
 
 

@@ -32,8 +32,8 @@ def sign_in() -> flask.Response:
     given = flask.request.args
     problem = given.get("problem", "")
     then = web.own_path(given.get("next", "")) or flask.url_for("certificates.overview")
-    if problem == "session-ended":
-        return web.show("sign_in.html", then=then, ended=True)
+    if problem in ("session-ended", "sign-in-again"):
+        return web.show("sign_in.html", then=then, ended=problem == "session-ended", again=problem == "sign-in-again")
     errors = [FormError(refusals.sign_in_problem(problem), "sign-in")] if problem else []
     return web.show("sign_in.html", then=then, renewal_id=_renewal(given.get("renewal_id", "")), errors=errors)
 

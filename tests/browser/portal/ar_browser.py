@@ -165,6 +165,18 @@ class ARBrowser:
         self.window.press(".govuk-back-link")
         return file
 
+    def revoke(self, item_id: str, reason: str) -> None:
+        """Open the certificate of this renewal, revoke it for this reason, and wait until the CRL lists it."""
+        self.window.press(f"a[href$='/orders/{item_id}']")
+        self.window.press("main a[href$='/revocation']")
+        self.window.press("#revoke")
+        self.window.wait(".govuk-error-summary")
+        self.window.press(f"input[value='{reason}']")
+        self.window.press("#understood")
+        self.window.press("#revoke")
+        self.window.gone("#revoke")
+        self.window.wait("#listed", seconds=60)
+
 
 def with_e_cert_file(ar: ARBrowser) -> None:
     """Sign the download with the e-Cert file, by the command that the page shows."""

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from werkzeug.test import TestResponse
 
 from portal import messages
-from tests.unit.portal import domain_states, reissue_states
+from tests.unit.portal import domain_states, reissue_states, revocation_states
 from tests.unit.portal.stub_api import (
     CERTIFICATE,
     ITEM,
@@ -354,7 +354,8 @@ def _pins() -> list[State]:
 
 
 def _orders() -> list[State]:
-    revoked = {**CERTIFICATE, "accepted_at": _MOMENT, "revoked_at": _MOMENT}
+    ended = {"revoked_at": _MOMENT, "revocation_reason": "privilegeWithdrawn"}
+    revoked = {**CERTIFICATE, "accepted_at": _MOMENT, **ended}
     ends: list[tuple[str, Mapping[str, Any] | None]] = [
         ("csr-received", None),
         ("issued", CERTIFICATE),
@@ -377,7 +378,7 @@ def _orders() -> list[State]:
 
 
 def _domains() -> list[State]:
-    rows = (*domain_states.rows(), *reissue_states.rows())
+    rows = (*domain_states.rows(), *reissue_states.rows(), *revocation_states.rows())
     return [State(name=name, path=path, answers=answers, form=form) for name, path, answers, form in rows]
 
 

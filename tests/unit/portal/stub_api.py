@@ -313,6 +313,7 @@ CERTIFICATE: Final = {
     "accepted_at": None,
     "revoked_at": None,
     "revocation_reason": None,
+    "listed_at": None,
 }
 
 
@@ -363,6 +364,7 @@ def full_api() -> StubAPI:
             ("POST", f"/issuance/v1/orders/{ITEM}/pins"): order(),
             ("GET", f"/issuance/v1/orders/{ITEM}/certificate/chain"): b"-----BEGIN CERTIFICATE-----\n",
             ("POST", f"/issuance/v1/orders/{ITEM}/acceptance"): CERTIFICATE,
+            ("POST", f"/issuance/v1/orders/{ITEM}/revocation"): CERTIFICATE,
             ("GET", f"/payment/v1/payments/{RENEWAL}"): {
                 "state": "open",
                 "pay_before": "2026-12-07T01:00:00+00:00",
