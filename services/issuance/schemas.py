@@ -292,6 +292,24 @@ class CertificateSchema(Schema):
     )
 
 
+class WindowSchema(Schema):
+    """A window of time."""
+
+    start = fields.AwareDateTime(required=True)
+    end = fields.AwareDateTime(required=True)
+
+
+class RenewalInfoSchema(Schema):
+    """Suggestion when to replace a certificate (RFC 9773, 4.2)."""
+
+    window = fields.Nested(
+        WindowSchema,
+        required=True,
+        data_key="suggestedWindow",
+        metadata={"description": "Choose a random time in it; once it is over, replace at once"},
+    )
+
+
 class OrderSchema(Schema):
     """A certificate to be issued."""
 

@@ -3,8 +3,8 @@
 Each module below adds its views to the one blueprint.
 """
 
-from services.issuance.api import domains, orders, publication, repository
+from services.issuance.api import domains, orders, publication, renewal_info, repository
 from services.issuance.api.blueprint import Deps, blp
 from services.issuance.problems import PROBLEMS  # every API module exports its table of problems
 
-__all__ = ["PROBLEMS", "Deps", "blp", "domains", "orders", "publication", "repository"]
+__all__ = ["PROBLEMS", "Deps", "blp", "domains", "orders", "publication", "renewal_info", "repository"]
