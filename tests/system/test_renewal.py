@@ -77,7 +77,10 @@ def test_every_event_is_announced_once_and_in_order(renewed: Journey, system: Ta
     found = events(system, renewed.id)
     assert found["identity.events"] == ["signature-verified"]
     assert found["identity.evidence"] == ["evidence-kept"]
-    assert found["application.events"] == ["renewal-submitted", "csr-requested", "renewal-completed"]
+    # One of the certificates ends so soon that the risk may be announced before the last one is issued.
+    assert found["application.events"].count("renewal-at-risk") <= 1
+    course = [event for event in found["application.events"] if event != "renewal-at-risk"]
+    assert course == ["renewal-submitted", "csr-requested", "renewal-completed"]
     assert found["payment.events"] == ["payment-captured"]
     assert found["mailing.events"] == ["csr-request-sent"]
     assert found["issuance.pin-envelopes"] == ["pin-envelope-sealed"] * 5
