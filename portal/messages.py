@@ -301,3 +301,16 @@ def step_detail(entry: Mapping[str, Any], currency: str) -> str:
         case "cancelled" | "expired" | "refused":
             return ending(entry.get("reason"))
     return ""
+
+
+_QUOTE_LINES: Final = {
+    "base": N_("Base: %(amount)s"),
+    "additional-servers": N_("Additional servers: %(number)s at %(unit)s = %(amount)s"),
+    "additional-names": N_("Additional server names: %(number)s at %(unit)s = %(amount)s"),
+}
+
+
+def quote_line(line: Mapping[str, Any], currency: str) -> str:
+    """Return a line of a quote; of a kind that is not known, its amount."""
+    amounts = {name: money(line[f"{name}_minor"], currency) for name in ("unit", "amount")}
+    return gettext(_QUOTE_LINES.get(line["kind"], "%(amount)s")) % {"number": line["number"], **amounts}

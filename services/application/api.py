@@ -9,7 +9,18 @@ from typing import Any, Final
 
 import flask
 
-from services.application import eligibility, handlers, prices, store, submission, terms, tickets, timeline_store
+from services.application import (
+    eligibility,
+    handlers,
+    price_store,
+    prices,
+    quotes,
+    store,
+    submission,
+    terms,
+    tickets,
+    timeline_store,
+)
 from services.application.domain import Renewal, RenewalState
 from services.application.eligibility import Limits
 from services.application.period import today
@@ -144,7 +155,8 @@ def show_terms(version: str) -> flask.Response:
 @blp.response(200, PriceSchema(many=True))
 def list_prices() -> list[Price]:
     """Return the fees in force; public."""
-    return prices.in_force(request.runtime().clock())
+    with request.transaction() as tx:
+        return prices.in_force(price_store.find_prices(tx.conn), tx.now)
 
 
 @blp.get("/subscriptions")
@@ -292,13 +304,18 @@ def _shown(tx: Tx, renewal: Renewal) -> dict[str, Any]:
     deadline = store.find_deadline(tx.conn, renewal.id)
     waits_until = deadline if renewal.state is RenewalState.AWAITING_CSRS else None
     items, timeline = store.find_items(tx.conn, renewal.id), timeline_store.find_timeline(tx.conn, renewal.id)
+    table = price_store.find_prices(tx.conn)
     slack = slack_of(renewal, items, timeline, now=tx.now, lead=request.deps(Deps).lead)
     return vars(renewal) | {
         "submit_before": renewal.submit_before,
         "deadline": deadline,
         "latest_safe_start": None if slack is None else slack.latest_safe_start,
         "slack_days": None if slack is None else slack.days,
-        "items": [vars(item) | {"waits_until": waits_until if item.obstacles else None} for item in items],
+        "items": [
+            vars(item)
+            | {"waits_until": waits_until if item.obstacles else None, "quote": quotes.lines_of(renewal, item, table)}
+            for item in items
+        ],
         "refunds": store.find_refunds(tx.conn, renewal.id),
         "timeline": timeline,
     }

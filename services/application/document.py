@@ -46,8 +46,9 @@ def write(
     now: datetime,
     subscription: Subscription,
     items: Sequence[Item],
+    price_version: str | None = None,
 ) -> Document:
-    """Write the document of a draft; the same input gives the same bytes."""
+    """Write the document of a draft; the same input gives the same bytes. A reissue has no price."""
     agreed = terms.find()
     content: dict[str, Any] = {
         "purpose": PURPOSES[kind],
@@ -59,7 +60,8 @@ def write(
         "subscriber": {"id": subscription.subscriber_id, "name": subscription.subscriber_name},
         "authorised_representative": {"id": subscription.ar_id, "name": subscription.ar_name},
         "items": [_item(item) for item in items],
-        "fee": {"amount_minor": sum(item.amount_minor for item in items), "currency": CURRENCY},
+        "fee": {"amount_minor": sum(item.amount_minor for item in items), "currency": CURRENCY}
+        | ({} if price_version is None else {"price_version": price_version}),
         "declarations": list(DECLARATIONS),
         "terms": {"version": agreed.version, "sha256": agreed.sha256},
     }

@@ -14,6 +14,7 @@ from services.application import (
     extracts,
     handlers,
     importing,
+    price_lists,
     rebuilding,
     reminders,
     slack,
@@ -99,6 +100,12 @@ def _import(pool: Pool, options: argparse.Namespace) -> Report:
     return Report(values={"imported": count}, text=f"imported {count} subscriptions")
 
 
+def _load_prices(tx: Tx, options: argparse.Namespace) -> Report:
+    loaded = price_lists.load(tx, price_lists.read_file(options.file), options.actor, only_check=options.check)
+    text = "loaded" if loaded else "the list is right, and nothing was loaded"
+    return Report(values={"loaded": int(loaded)}, text=text)
+
+
 def _release(tx: Tx, options: argparse.Namespace) -> Report:
     csr_requests.release(tx, RenewalId(options.renewal_id), options.actor)
     return Report(values={"released": str(options.renewal_id)}, text=f"released {options.renewal_id}")
@@ -141,6 +148,11 @@ SERVICE = Service(
             run=_import,
             add_arguments=importing.add_arguments,
             max_size=2,  # one of the connections holds the import's lock
+        ),
+        "load-prices": OperatorCommand(
+            help="check and load a price list from a file, before it takes effect",
+            run=in_transaction(_load_prices),
+            add_arguments=price_lists.add_arguments,
         ),
         "release": OperatorCommand(
             help="release a renewal on hold", run=in_transaction(_release), add_arguments=_release_arguments

@@ -6,6 +6,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, val
 
 from services.application.domain import CURRENCY, EndReason, ItemState, RenewalKind, RenewalState
 from services.application.eligibility import ADVICE
+from services.application.prices import LineKind
 from services.application.submission import DraftItem, DraftRenewal
 from services.application.timeline import TimelineEvent
 from shared.pki.orderable import MAX_NAMES
@@ -131,6 +132,15 @@ class ObstacleSchema(Schema):
     record = fields.String(allow_none=True, metadata={"description": "The CAA record that forbids the certificate"})
 
 
+class LineSchema(Schema):
+    """A line of a quote, in minor units."""
+
+    kind = fields.Enum(LineKind, by_value=True, required=True)
+    number = fields.Integer(required=True)
+    unit_minor = fields.Integer(required=True)
+    amount_minor = fields.Integer(required=True, metadata={"description": "`number` times `unit_minor`"})
+
+
 class ItemSchema(Schema):
     """A certificate of a renewal."""
 
@@ -144,6 +154,11 @@ class ItemSchema(Schema):
     )
     additional_servers = fields.Integer(required=True)
     amount_minor = fields.Integer(required=True)
+    quote = fields.List(
+        fields.Nested(LineSchema),
+        required=True,
+        metadata={"description": "What the amount is made of; empty if nothing is to be paid"},
+    )
     paid_from = fields.Date(
         allow_none=True, metadata={"description": "First day that the amount pays for; null in old documents"}
     )
@@ -264,6 +279,7 @@ class PriceSchema(Schema):
     """The fee of a product for a year. Amounts in minor units of `currency`."""
 
     product = fields.Enum(Product, by_value=True, required=True)
+    version = fields.String(required=True, metadata={"description": "The price list that it is of"})
     effective_from = fields.AwareDateTime(required=True)
     base_minor = fields.Integer(required=True)
     additional_minor = fields.Integer(

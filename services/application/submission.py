@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.application import document, eligibility, prices, store, timeline_store
+from services.application import document, eligibility, price_store, prices, store, timeline_store
 from services.application.csr_requests import ask_for_csrs
 from services.application.domain import (
     CURRENCY,
@@ -19,6 +19,7 @@ from services.application.domain import (
 )
 from services.application.eligibility import Limits
 from services.application.period import Period
+from services.application.prices import Price
 from services.application.refusals import (
     DocumentTooOld,
     NoAdditionalServers,
@@ -70,8 +71,9 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limi
     chosen = {item.srn: item for item in command.items}
     subscriptions = _eligible(tx, command.kind, sorted(chosen), caller, limits)
     renewal_id = RenewalId(tx.new_id())
+    in_force = prices.in_force(price_store.find_prices(tx.conn), tx.now)
     items = [
-        _item(tx, command.kind, renewal_id, position, subscription, chosen[subscription.srn])
+        _item(tx, command.kind, renewal_id, position, subscription, chosen[subscription.srn], in_force)
         for position, subscription in enumerate(subscriptions, start=1)
     ]
     reference = _reference(tx, "R")
@@ -84,6 +86,7 @@ def draft_renewal(tx: Tx, command: DraftRenewal, caller: Caller, *, limits: Limi
         now=tx.now,
         subscription=subscriptions[0],
         items=items,
+        price_version=None if command.kind is RenewalKind.REISSUE else in_force[0].version,
     )
     renewal = Renewal(
         id=renewal_id,
@@ -198,7 +201,13 @@ def _require_eligible(
 
 
 def _item(
-    tx: Tx, kind: RenewalKind, renewal_id: RenewalId, position: int, subscription: Subscription, chosen: DraftItem
+    tx: Tx,
+    kind: RenewalKind,
+    renewal_id: RenewalId,
+    position: int,
+    subscription: Subscription,
+    chosen: DraftItem,
+    in_force: Sequence[Price],
 ) -> Item:
     additional = subscription.additional_servers if chosen.additional_servers is None else chosen.additional_servers
     if subscription.product is not Product.WILDCARD and additional > subscription.additional_servers:
@@ -221,6 +230,7 @@ def _item(
         amount_minor=0
         if kind is RenewalKind.REISSUE
         else prices.fee(
+            in_force,
             subscription.product,
             server_names=len(names),
             additional_servers=additional,

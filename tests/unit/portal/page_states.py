@@ -22,6 +22,7 @@ from tests.unit.portal.stub_api import (
     order,
     portal,
     problem,
+    quote,
     renewal,
     report,
     signed_in,
@@ -159,10 +160,12 @@ def _three_items(**changed: Any) -> dict[str, Any]:
     made = renewal(**changed)
     (item,) = made["items"]
     wildcard = {"product": "wildcard", "server_names": ["*.shop.harbourlights.example.hk"], "additional_servers": 3}
+    servers = {"amount_minor": 969_000, "quote": quote(826_500, "additional-servers", 3, 47_500)}
+    names = {"amount_minor": 500_000, "quote": quote(250_000, "additional-names", 2, 125_000)}
     made["items"] = [
         item,
-        {**item, "id": _OTHER, "srn": "0002310002", "reference": "R-7KQ2-M8XD-2", **wildcard},
-        {**item, "id": _THIRD, "srn": "0002310003", "product": "multi-domain", "server_names": _NAMES},
+        {**item, "id": _OTHER, "srn": "0002310002", "reference": "R-7KQ2-M8XD-2", **wildcard, **servers},
+        {**item, "id": _THIRD, "srn": "0002310003", "product": "multi-domain", "server_names": _NAMES, **names},
     ]
     return made
 

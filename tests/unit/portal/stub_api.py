@@ -157,6 +157,12 @@ def subscription(**changed: Any) -> dict[str, Any]:
     }
 
 
+def quote(base_minor: int, kind: str, number: int, unit_minor: int) -> list[dict[str, Any]]:
+    """Return the lines of a quote: the base, and so many more of a kind."""
+    lines = [("base", 1, base_minor), (kind, number, unit_minor)]
+    return [{"kind": k, "number": n, "unit_minor": unit, "amount_minor": n * unit} for k, n, unit in lines]
+
+
 def renewal(**changed: Any) -> dict[str, Any]:
     """Return a renewal of one item."""
     return {
@@ -184,6 +190,7 @@ def renewal(**changed: Any) -> dict[str, Any]:
                 "server_names": ["www.harbourlights.example.hk"],
                 "additional_servers": 0,
                 "amount_minor": 250_000,
+                "quote": [{"kind": "base", "number": 1, "unit_minor": 250_000, "amount_minor": 250_000}],
                 "paid_from": "2027-01-07",
                 "paid_until": "2028-01-06",
                 "state": "pending",
@@ -303,6 +310,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "reference": "R-7KQ2-M8XD",
     "subscriber": {"id": "harbour-lights", "name": "Harbour Lights"},
     "authorised_representative": {"id": "chan", "name": "CHAN Mei Ling"},
+    "fee": {"amount_minor": 250_000, "currency": "HKD", "price_version": "2020-01-01"},
     "declarations": ["The information in this application is correct and complete."],
     "terms": {"version": TERMS["version"], "sha256": hashlib.sha256(json.dumps(TERMS).encode()).hexdigest()},
 }

@@ -194,6 +194,25 @@ def test_certificate_whose_next_year_is_not_sold_yet_names_the_day(
     assert 'value="0002310001"' not in page
 
 
+@pytest.mark.parametrize(
+    ("lang", "lines"),
+    [
+        ("en", ["Base: HK$8,265.00", "Additional servers: 3 at HK$475.00 = HK$1,425.00", "Price list"]),
+        ("zh-hant", ["基本費用：HK$8,265.00", "附加伺服器：3部，每部HK$475.00，共HK$1,425.00", "價目表"]),
+        ("zh-hans", ["基本费用：HK$8,265.00", "附加服务器：3台，每台HK$475.00，共HK$1,425.00", "价目表"]),
+    ],
+)
+def test_check_lists_what_a_fee_is_made_of(app: Flask, api: StubAPI, lang: str, lines: list[str]) -> None:
+    draft = renewal()
+    draft["items"][0]["quote"] = [
+        {"kind": "base", "number": 1, "unit_minor": 826_500, "amount_minor": 826_500},
+        {"kind": "additional-servers", "number": 3, "unit_minor": 47_500, "amount_minor": 142_500},
+    ]
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = draft
+    page = signed_in(app).get(f"/{lang}/renewals/{RENEWAL}/check", base_url=PORTAL).text
+    assert [line for line in lines if line not in page] == []
+
+
 def test_check_names_the_period_that_the_fee_pays_for(app: Flask) -> None:
     page = signed_in(app).get(f"/en/renewals/{RENEWAL}/check", base_url=PORTAL).text
     assert "from 7 January 2027 to 6 January 2028" in page

@@ -80,7 +80,11 @@ def test_draft_has_a_quote_and_a_document_with_its_digest(world: World) -> None:
     assert hashlib.sha256(raw.data).hexdigest() == answer["document_sha256"]
     document = json.loads(raw.data)
     assert [item["srn"] for item in document["items"]] == [item["srn"] for item in answer["items"]]
-    assert document["fee"] == {"amount_minor": answer["amount_minor"], "currency": "HKD"}
+    assert document["fee"] == {
+        "amount_minor": answer["amount_minor"],
+        "currency": "HKD",
+        "price_version": "2020-01-01",
+    }
 
 
 def test_draft_keeps_todays_number_of_additional_servers(world: World) -> None:

@@ -48,6 +48,7 @@ def environment(
         "FINGERPRINT_KEY_FILE": str(tmp_path / "audit.key"),
         "IDENTITY_JWKS_FILE": str(tmp_path / "jwks.json"),
         "PAYMENT_JWKS_FILE": str(tmp_path / "jwks.json"),
+        "APPLICATION_JWKS_FILE": str(tmp_path / "jwks.json"),
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "SMTP_URL": f"smtp://127.0.0.1:{world.server.port}",
         "MAIL_FROM": "Hongkong Post CA <no-reply@ecert.localhost>",

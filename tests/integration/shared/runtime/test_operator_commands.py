@@ -61,7 +61,11 @@ OWN: Final[Mapping[str, Mapping[str, tuple[tuple[str, ...], str | None]]]] = {
         "renew-evidence approve": ((ID, *WHY), "no-such-proposal"),
         "renew-evidence reject": ((ID, *WHY), "no-such-proposal"),
     },
-    "application": {"import": ((MISSING,), "import-refused"), "release": ((ID,), "renewal-not-found")},
+    "application": {
+        "import": ((MISSING,), "import-refused"),
+        "load-prices": ((MISSING,), "prices-refused"),
+        "release": ((ID,), "renewal-not-found"),
+    },
     "payment": {"recheck": ((ID,), "payment-not-ready")},
     "mailing": {
         "posted": (("batch-000009", "--manifest", MISSING), "file-unusable"),

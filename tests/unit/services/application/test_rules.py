@@ -1,4 +1,4 @@
-"""Eligibility, prices and the document to sign."""
+"""Eligibility and the document to sign."""
 
 import hashlib
 import json
@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.application import document, prices, terms
+from services.application import document, terms
 from services.application.domain import Item, ItemState, RenewalKind
 from services.application.eligibility import ADVICE, Limits, judge, month_before
 from services.application.period import today
-from services.application.prices import PRICES, Price
 from services.application.subscription import Subscription
 from shared.vocabulary import ItemId, Language, Product, RenewalId
 from shared.web.auth import Caller
@@ -154,44 +153,6 @@ def test_last_day_to_renew_in_time_ends_at_midnight_in_hong_kong(now: datetime, 
 
 
 # Prices
-
-CHANGE = datetime(2027, 6, 30, 16, 0, tzinfo=UTC)
-LATER = Price(CHANGE, Product.WILDCARD, 900_000, 50_000)
-
-
-@pytest.mark.parametrize(
-    ("product", "server_names", "additional_servers", "fee"),
-    [
-        (Product.STANDARD, 1, 0, 250_000),
-        (Product.WILDCARD, 1, 0, 826_500),
-        (Product.WILDCARD, 1, 2, 826_500 + 2 * 47_500),
-        (Product.MULTI_DOMAIN, 1, 0, 250_000),
-        (Product.MULTI_DOMAIN, 3, 0, 500_000),
-        (Product.MULTI_DOMAIN, 3, 7, 500_000),
-    ],
-)
-def test_published_fees(product: Product, server_names: int, additional_servers: int, fee: int) -> None:
-    assert prices.fee(product, server_names=server_names, additional_servers=additional_servers, at=NOW) == fee
-
-
-@pytest.mark.parametrize(
-    ("at", "fee"),
-    [(CHANGE - timedelta(seconds=1), 826_500), (CHANGE, 900_000), (CHANGE + timedelta(seconds=1), 900_000)],
-)
-def test_new_price_applies_from_its_exact_second(at: datetime, fee: int) -> None:
-    table = (LATER, *PRICES)
-    assert prices.fee(Product.WILDCARD, server_names=1, additional_servers=0, at=at, table=table) == fee
-
-
-def test_first_prices_begin_at_midnight_in_hong_kong() -> None:
-    begin = datetime(2019, 12, 31, 16, 0, tzinfo=UTC)
-    assert prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin) == 250_000
-    with pytest.raises(LookupError):
-        prices.fee(Product.STANDARD, server_names=1, additional_servers=0, at=begin - timedelta(seconds=1))
-
-
-def test_product_has_one_price_at_a_time() -> None:
-    assert len({(price.product, price.effective_from) for price in PRICES}) == len(PRICES)
 
 
 # The document
