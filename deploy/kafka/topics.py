@@ -28,7 +28,7 @@ ACCESS: Final[Mapping[str, Access]] = {
     "payment": Access(writes=(Topic.PAYMENT,), reads=(Topic.APPLICATION,)),
     "mailing": Access(
         writes=(Topic.MAILING,),
-        reads=(Topic.APPLICATION, Topic.ISSUANCE, Topic.PIN_ENVELOPES),
+        reads=(Topic.REGISTER, Topic.APPLICATION, Topic.ISSUANCE, Topic.PIN_ENVELOPES),
     ),
     "issuance": Access(writes=(Topic.ISSUANCE, Topic.PIN_ENVELOPES), reads=(Topic.APPLICATION,)),
     "desk": Access(

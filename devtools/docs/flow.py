@@ -13,6 +13,7 @@ from devtools.docs.markdown import code, table
 from services.application import handlers as application
 from services.issuance import handlers as issuance
 from services.mailing import handlers as mailing
+from services.mailing.mail_queue import Post
 from services.payment import handlers as payment
 from shared.events.base import Event, Topic
 from shared.events.registry import ALL
@@ -36,7 +37,7 @@ def subscriptions() -> dict[str, Sequence[Subscription]]:
     return {
         "application": application.subscriptions(),
         "payment": payment.subscriptions(),
-        "mailing": mailing.subscriptions(keys=_NO_KEYS, post=_NO_KEYS),
+        "mailing": mailing.subscriptions(keys=_NO_KEYS, post=Post(domain="", portal="")),
         "issuance": issuance.subscriptions(keys=_NO_KEYS),
         "desk": projection.subscriptions(_NO_KEYS),
     }

@@ -15,6 +15,8 @@ from services.identity.domain import AuthorisedRepresentative, Subscriber
 from services.identity.refusals import NotEnrolled
 from shared import audit
 from shared.audit import Detail
+from shared.events.identity import ECertRolledOver, Recipient
+from shared.messaging import outbox
 from shared.pki.certificates import sha256
 from shared.tx import Tx
 
@@ -35,7 +37,25 @@ def register_successor(tx: Tx, chain: Chain, *, trust: Trust) -> AuthorisedRepre
     if added.is_new:
         details: dict[str, Detail] = {"sha256": name, "renews": sha256(before)}
         audit.record(tx, actor=ar.id, action="certificate-rolled-over", subject=ar.id, details=details)
+        _announce(tx, ar, chain.leaf)
     return ar
+
+
+def _announce(tx: Tx, ar: AuthorisedRepresentative, certificate: x509.Certificate) -> None:
+    """Announce the successor, for the e-mails to every AR in office: their addresses are those of the register."""
+    subscriber = _subscriber(tx, ar)
+    acting = store.find_in_office(tx.conn, subscriber.id)
+    event = ECertRolledOver(
+        subscriber_id=subscriber.id,
+        subscriber_name=subscriber.name,
+        ar_id=ar.id,
+        ar_name=ar.name,
+        certificate_sha256=sha256(certificate),
+        serial=f"{certificate.serial_number:x}",
+        recipients=tuple(Recipient(name=each.name, email=each.email) for each in acting),
+        registered_at=tx.now,
+    )
+    outbox.add(tx, event)
 
 
 def find_predecessor(tx: Tx, chain: Chain, *, trust: Trust) -> tuple[AuthorisedRepresentative, x509.Certificate]:

@@ -142,6 +142,15 @@ def find_ar_by_certificate(conn: Conn, certificate_sha256: str) -> AuthorisedRep
         ).fetchone()
 
 
+def find_in_office(conn: Conn, subscriber_id: SubscriberId) -> list[AuthorisedRepresentative]:
+    """Return a subscriber's ARs in office."""
+    with conn.cursor(row_factory=kwargs_row(_builder(AuthorisedRepresentative))) as cursor:
+        return cursor.execute(
+            f"SELECT {_AR} FROM authorised_representatives WHERE subscriber_id = %s AND ended_at IS NULL ORDER BY id",
+            (subscriber_id,),
+        ).fetchall()
+
+
 def find_held(conn: Conn, brns: Sequence[str]) -> list[tuple[AuthorisedRepresentative, bytes]]:
     """Return the registered e-Certs (DER) of the ARs in office of these organisations, each with its AR.
 

@@ -14,7 +14,7 @@ from services.mailing.refusals import AddressRefused, PostingRefused
 from shared.backoff import Backoff
 from shared.validation import texts
 from shared.validation.subscriber_record import RecordRefused, check_email
-from shared.vocabulary import ItemId, Language, Product, RenewalId
+from shared.vocabulary import ItemId, Language, Product, RenewalId, SubscriberId
 
 # Dates on paper are Hong Kong dates; Hong Kong has no summer time.
 
@@ -28,6 +28,7 @@ class Template(StrEnum):
     RENEWAL_COMPLETED = "renewal-completed"
     RENEWAL_CANCELLED = "renewal-cancelled"
     PAYMENT_RETURNED = "payment-returned"
+    ECERT_ROLLED_OVER = "ecert-rolled-over"
     RENEWAL_REMINDER = "renewal-reminder"
     PIN_REPLACED = "pin-replaced"
     CERTIFICATE_REVOKED = "certificate-revoked"
@@ -112,11 +113,13 @@ class MailState(StrEnum):
 class Mail:
     """An e-mail to one recipient; at most one for each template, renewal (or item), recipient and occasion.
 
-    `occasion` distinguishes what may be mailed more than once: it is derived from what the e-mail says.
+    `occasion` distinguishes what may be mailed more than once: it is derived from what the e-mail says. An e-mail about
+    a subscriber's persons has no renewal, but a `subscriber_id`.
     """
 
     id: uuid.UUID
-    renewal_id: RenewalId
+    renewal_id: RenewalId | None
+    subscriber_id: SubscriberId | None = None
     item_id: ItemId | None = None
     occasion: uuid.UUID | None = None
     template: Template
@@ -126,6 +129,11 @@ class Mail:
     message_id: str
     content: Mapping[str, object]
     traceparent: str | None = None
+
+    @property
+    def about(self) -> str:
+        """The id of the renewal or subscriber, for the audit log."""
+        return str(self.renewal_id or self.subscriber_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +152,8 @@ class SentMail:
     """An e-mail that the mail server accepted, as far as operators need it."""
 
     id: uuid.UUID
-    renewal_id: RenewalId
+    renewal_id: RenewalId | None
+    subscriber_id: SubscriberId | None
     template: Template
     state: MailState
     traceparent: str | None
@@ -156,7 +165,7 @@ class Waiting:
 
     kind: str
     id: uuid.UUID
-    renewal_id: RenewalId
+    renewal_id: RenewalId | None
     reference: str | None
     what: str
     since: datetime
@@ -190,7 +199,7 @@ class Mailer(Protocol):
 
 
 def message_id(
-    renewal_id: RenewalId,
+    renewal_id: uuid.UUID,
     template: Template,
     address: str,
     domain: str,

@@ -7,7 +7,10 @@ from shared.security.signed_extract import Table
 TABLES: Final = (
     Table(
         name="mail",
-        query="SELECT message_id, renewal_id, template, state, queued_at, settled_at FROM mails ORDER BY message_id",
+        # One about a subscriber's persons has no renewal: a finding names the subscriber.
+        query="""SELECT message_id, COALESCE(renewal_id::text, subscriber_id) AS renewal_id, template, state, queued_at,
+                        settled_at
+                 FROM mails ORDER BY message_id""",
     ),
     Table(
         name="envelope",

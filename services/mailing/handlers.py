@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from services.mailing import envelope_store, revocations, store
+from services.mailing import envelope_store, persons, revocations, store
 from services.mailing.domain import (
     VOID_AFTER_CANCELLATION,
     Contact,
@@ -31,6 +31,7 @@ from shared.events.application import (
     RenewalCompleted,
     RenewalReminderDue,
 )
+from shared.events.identity import ECertRolledOver
 from shared.events.issuance import CertificateRevoked, PINEnvelopeSealed
 from shared.messaging.subscriptions import Subscription, on
 from shared.pki.names import certificate_names
@@ -321,6 +322,7 @@ def on_certificate_revoked(tx: Tx, event: CertificateRevoked, *, post: Post) -> 
 def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
     """Return mailing's subscriptions."""
     return (
+        on(ECertRolledOver, partial(persons.on_ecert_rolled_over, domain=post.domain)),
         on(CSRRequested, partial(on_csr_requested, keys=keys, post=post)),
         on(CertificateDelayed, partial(on_certificate_delayed, post=post)),
         on(RenewalReminderDue, partial(on_reminder_due, post=post)),

@@ -107,10 +107,10 @@ def record_withdrawn(tx: Tx, envelope_id: uuid.UUID, reason: str, *, actor: str)
 
 def resend(tx: Tx, mail_id: uuid.UUID, *, actor: str) -> None:
     """Queue a bounced or unconfirmed e-mail again. Raises PostingRefused."""
-    renewal_id = store.requeue(tx.conn, mail_id, tx.now)
-    if renewal_id is None:
+    about = store.requeue(tx.conn, mail_id, tx.now)
+    if about is None:
         raise PostingRefused(f"there is no bounced or unconfirmed mail {mail_id}")
-    audit.record(tx, actor=actor, action="mail-resent", subject=str(renewal_id), details={"mail_id": str(mail_id)})
+    audit.record(tx, actor=actor, action="mail-resent", subject=about, details={"mail_id": str(mail_id)})
 
 
 def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
@@ -127,20 +127,21 @@ def record_bounced(tx: Tx, failure: Failure, *, actor: str) -> bool:
     if mail.state not in (MailState.SENT, MailState.UNCONFIRMED):
         raise ReportRefused(f"the mail is {mail.state}: report it again once it is sent")
     store.save_bounced(tx.conn, mail.id, failure.reply_code, tx.now)
-    outbox.add(
-        replace(tx, traceparent=mail.traceparent),
-        MailBounced(
-            renewal_id=mail.renewal_id,
-            message_id=failure.message_id,
-            reply_code=failure.reply_code,
-            template=mail.template,
-        ),
-    )
+    if mail.renewal_id is not None:
+        outbox.add(
+            replace(tx, traceparent=mail.traceparent),
+            MailBounced(
+                renewal_id=mail.renewal_id,
+                message_id=failure.message_id,
+                reply_code=failure.reply_code,
+                template=mail.template,
+            ),
+        )
     audit.record(
         tx,
         actor=actor,
         action="mail-bounced",
-        subject=str(mail.renewal_id),
+        subject=str(mail.renewal_id or mail.subscriber_id),
         details={"template": mail.template, "message_id": failure.message_id, "reply_code": failure.reply_code},
     )
     return True

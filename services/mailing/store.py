@@ -29,7 +29,7 @@ from shared.db import Conn
 from shared.events.application import RefundDue
 from shared.events.mailing import CSRRequestSent
 from shared.runtime.pruning import Rule
-from shared.vocabulary import Language, RenewalId
+from shared.vocabulary import Language, RenewalId, SubscriberId
 
 # The reference stays: operators find the e-mail by it. An unconfirmed e-mail keeps its text until an operator has
 # decided.
@@ -141,13 +141,14 @@ def save_cancelled(conn: Conn, renewal_id: RenewalId, now: datetime) -> None:
 def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     """Queue an e-mail, unless the same one was queued before."""
     changed = conn.execute(
-        """INSERT INTO mails (id, renewal_id, item_id, occasion, template, language, recipient_name, recipient_address,
-                              message_id, content, traceparent, state, queued_at, due_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
+        """INSERT INTO mails (id, renewal_id, subscriber_id, item_id, occasion, template, language, recipient_name,
+                              recipient_address, message_id, content, traceparent, state, queued_at, due_at)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'queued', %s, %s)
            ON CONFLICT (renewal_id, template, recipient_address, item_id, occasion) DO NOTHING""",
         (
             mail.id,
             mail.renewal_id,
+            mail.subscriber_id,
             mail.item_id,
             mail.occasion,
             mail.template,
@@ -164,6 +165,16 @@ def add_mail(conn: Conn, mail: Mail, now: datetime, due_at: datetime) -> bool:
     return changed.rowcount == 1
 
 
+def find_language(conn: Conn, address: str) -> Language | None:
+    """Return the language of the newest e-mail about a renewal to this address."""
+    row = conn.execute(
+        """SELECT language FROM mails WHERE recipient_address = %s AND renewal_id IS NOT NULL
+           ORDER BY queued_at DESC LIMIT 1""",
+        (address,),
+    ).fetchone()
+    return None if row is None else Language(row[0])
+
+
 def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending | None:
     """Claim the e-mail that has been due longest. If an earlier attempt never ended, it counts as a repetition."""
     with conn.cursor(row_factory=kwargs_row(_sending)) as cursor:
@@ -172,8 +183,8 @@ def claim_due_mail(conn: Conn, now: datetime, leased_until: datetime) -> Sending
                       repeats = repeats + (state = 'sending')::int, due_at = %(leased_until)s
                WHERE id = (SELECT id FROM mails WHERE state IN ('queued', 'sending') AND due_at <= %(now)s
                            ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-               RETURNING id, renewal_id, template, language, recipient_name, recipient_address, message_id, content,
-                         traceparent, dated_at, queued_at, tries, repeats""",
+               RETURNING id, renewal_id, subscriber_id, template, language, recipient_name, recipient_address,
+                         message_id, content, traceparent, dated_at, queued_at, tries, repeats""",
             {"now": now, "leased_until": leased_until},
         ).fetchone()
 
@@ -197,7 +208,8 @@ def was_announced_sent(conn: Conn, mail: Mail) -> bool:
 def _sending(
     *,
     id: uuid.UUID,
-    renewal_id: uuid.UUID,
+    renewal_id: uuid.UUID | None,
+    subscriber_id: str | None,
     template: str,
     language: str,
     recipient_name: str,
@@ -212,7 +224,8 @@ def _sending(
 ) -> Sending:
     mail = Mail(
         id=id,
-        renewal_id=RenewalId(renewal_id),
+        renewal_id=None if renewal_id is None else RenewalId(renewal_id),
+        subscriber_id=None if subscriber_id is None else SubscriberId(subscriber_id),
         template=Template(template),
         language=Language(language),
         recipient_name=recipient_name,
@@ -244,30 +257,41 @@ def put_off(conn: Conn, sending: Sending, due_at: datetime, *, state: MailState)
     )
 
 
-def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> RenewalId | None:
-    """Queue a bounced or unconfirmed e-mail again. Returns its renewal, or None if it is neither."""
+def requeue(conn: Conn, mail_id: uuid.UUID, now: datetime) -> str | None:
+    """Queue a bounced or unconfirmed e-mail again. Returns its renewal's or subscriber's id; None if it is neither."""
     row = conn.execute(
         """UPDATE mails SET state = 'queued', repeats = 0, queued_at = %(now)s, due_at = %(now)s, settled_at = NULL,
                   reply_code = NULL
-           WHERE id = %(id)s AND state IN ('bounced', 'unconfirmed') RETURNING renewal_id""",
+           WHERE id = %(id)s AND state IN ('bounced', 'unconfirmed')
+           RETURNING COALESCE(renewal_id::text, subscriber_id)""",
         {"now": now, "id": mail_id},
     ).fetchone()
-    return None if row is None else RenewalId(row[0])
+    return None if row is None else str(row[0])
 
 
 def lock_mail(conn: Conn, message_id: str) -> SentMail | None:
     """Return an e-mail by its Message-ID, locked."""
     with conn.cursor(row_factory=kwargs_row(_sent_mail)) as cursor:
         return cursor.execute(
-            "SELECT id, renewal_id, template, state, traceparent FROM mails WHERE message_id = %s FOR UPDATE",
+            """SELECT id, renewal_id, subscriber_id, template, state, traceparent FROM mails
+               WHERE message_id = %s FOR UPDATE""",
             (message_id,),
         ).fetchone()
 
 
-def _sent_mail(*, id: uuid.UUID, renewal_id: uuid.UUID, template: str, state: str, traceparent: str | None) -> SentMail:
+def _sent_mail(
+    *,
+    id: uuid.UUID,
+    renewal_id: uuid.UUID | None,
+    subscriber_id: str | None,
+    template: str,
+    state: str,
+    traceparent: str | None,
+) -> SentMail:
     return SentMail(
         id=id,
-        renewal_id=RenewalId(renewal_id),
+        renewal_id=None if renewal_id is None else RenewalId(renewal_id),
+        subscriber_id=None if subscriber_id is None else SubscriberId(subscriber_id),
         template=Template(template),
         state=MailState(state),
         traceparent=traceparent,

@@ -10,6 +10,7 @@ from services.mailing import store
 from services.mailing.domain import (
     REPEATS_ALLOWED,
     VOID_AFTER_CANCELLATION,
+    Mail,
     Mailer,
     MailState,
     Sending,
@@ -63,7 +64,11 @@ def _is_settled(tx: Tx, sending: Sending) -> bool:
     operator or by the mail server.
     """
     mail = sending.mail
-    if mail.template in VOID_AFTER_CANCELLATION and store.is_cancelled(tx.conn, mail.renewal_id):
+    if (
+        mail.renewal_id is not None
+        and mail.template in VOID_AFTER_CANCELLATION
+        and store.is_cancelled(tx.conn, mail.renewal_id)
+    ):
         store.settle(tx.conn, sending, MailState.DROPPED, tx.now)
         _record_outcome(tx, sending, "mail-dropped")
         return True
@@ -94,24 +99,30 @@ def _send(pool: Pool, mailer: Mailer, composer: Composer, sending: Sending, cloc
 
 def _sent(tx: Tx, sending: Sending) -> None:
     mail = sending.mail
-    store.lock_renewal(tx.conn, mail.renewal_id)
+    _lock_renewal(tx, mail)
     if not store.settle(tx.conn, sending, MailState.SENT, tx.now, 250):
         return
-    if mail.template is Template.CSR_REQUEST:
+    if mail.renewal_id is not None and mail.template is Template.CSR_REQUEST:
         outbox.add(tx, CSRRequestSent(renewal_id=mail.renewal_id, message_id=mail.message_id, sent_at=tx.now))
     _record_outcome(tx, sending, "mail-sent")
 
 
 def _bounced(tx: Tx, sending: Sending, code: int) -> None:
     mail = sending.mail
-    store.lock_renewal(tx.conn, mail.renewal_id)
+    _lock_renewal(tx, mail)
     if store.settle(tx.conn, sending, MailState.BOUNCED, tx.now, code):
-        bounced = MailBounced(
-            renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code, template=mail.template
-        )
-        outbox.add(tx, bounced)
+        if mail.renewal_id is not None:
+            bounced = MailBounced(
+                renewal_id=mail.renewal_id, message_id=mail.message_id, reply_code=code, template=mail.template
+            )
+            outbox.add(tx, bounced)
         _record_outcome(tx, sending, "mail-bounced", code)
         log.warning("mail.bounced", mail_id=str(mail.id), template=mail.template, reply_code=code)
+
+
+def _lock_renewal(tx: Tx, mail: Mail) -> None:
+    if mail.renewal_id is not None:
+        store.lock_renewal(tx.conn, mail.renewal_id)
 
 
 def _put_off(tx: Tx, sending: Sending, trouble: MailServerUnavailable) -> None:
@@ -147,7 +158,7 @@ def _record_outcome(tx: Tx, sending: Sending, action: str, code: int | None = No
         tx,
         actor=ACTOR,
         action=action,
-        subject=str(sending.mail.renewal_id),
+        subject=sending.mail.about,
         details={
             "template": sending.mail.template.value,
             "message_id": sending.mail.message_id,

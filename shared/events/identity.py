@@ -58,6 +58,31 @@ class EvidenceKept(RenewalEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """An AR in office whom the register names, with their address there."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ECertRolledOver(SubscriberEvent):
+    """The successor of an AR's e-Cert was registered at a sign-in; every AR in office of the subscriber gets
+    an e-mail."""
+
+    TYPE: ClassVar[str] = "hk.ecert.identity.ecert-rolled-over.v1"
+    TOPIC: ClassVar[Topic] = Topic.REGISTER
+
+    subscriber_name: str
+    ar_id: ARId
+    ar_name: str
+    certificate_sha256: SHA256
+    serial: str
+    recipients: tuple[Recipient, ...]
+    registered_at: UTCTime
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuthorisedRepresentativeReplaced(SubscriberEvent):
     """An AR's office ended, and a successor acts for the subscriber in their place."""
 

@@ -45,7 +45,7 @@ WRITERS: Final = {
 READERS: Final = {
     Topic.IDENTITY: {"desk"},
     Topic.EVIDENCE: set(),
-    Topic.REGISTER: {"application"},
+    Topic.REGISTER: {"application", "mailing"},
     Topic.APPLICATION: {"payment", "mailing", "issuance", "desk"},
     Topic.PAYMENT: {"application", "desk"},
     Topic.MAILING: {"application", "desk"},

@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 
 from services.identity import enrolment, examining
 from shared.db import Pool
+from shared.events.identity import ECertRolledOver
+from shared.messaging import codec
 from shared.pki.certificates import sha256
 from shared.tx import transaction
 from shared.vocabulary import ARId
@@ -65,6 +67,12 @@ def test_renewed_e_cert_signs_its_ar_in_and_the_earlier_one_still_does(http: Fla
     assert sign_in(http, after).status_code == sign_in(http, CHAN).status_code == 200
     details = {"sha256": sha256(after.certificate), "renews": sha256(CHAN.certificate)}
     assert rolled_over(pool) == [("chan", "chan", details)]
+    with pool.connection() as conn:
+        ((data,),) = conn.execute("SELECT data FROM outbox WHERE topic = 'identity.register'").fetchall()
+    event = codec.decode_data(bytes(data), ECertRolledOver)
+    assert (event.ar_id, event.serial) == ("chan", f"{after.certificate.serial_number:x}")
+    # The addresses of the register, never one that the e-Cert names.
+    assert [each.email for each in event.recipients] == ["chan@example.hk", "wong@example.hk"]
 
 
 def test_e_cert_that_renews_an_expired_one_is_registered(http: FlaskClient, pool: Pool, clock: Clock) -> None:

@@ -111,6 +111,10 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "revoked-by-the-ca": _revoked("privilegeWithdrawn", by_representative=False),
     "revoked-without-a-reason": _revoked("unspecified", by_representative=True),
     "payment-returned": (Template.PAYMENT_RETURNED, {"refund": money(1_324_000)}),
+    "ecert-rolled-over": (
+        Template.ECERT_ROLLED_OVER,
+        {"representative": "CHAN Tai Man", "registered_on": "2026-12-03", "reference": "5A0C77E1"},
+    ),
 }
 
 
