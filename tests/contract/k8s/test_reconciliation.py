@@ -45,7 +45,7 @@ def test_reconciliation_export_sees_its_own_database_and_key_and_no_other_secret
         f"/reconciliation/{service}.jsonl",
     ]
     own = {f"{service}-database", f"{service}-db-ca", f"{service}-audit-key", service}
-    public = {"identity-public-keys", "payment-public-keys", "issuance-feed-public-keys"}
+    public = {f"{name}-public-keys" for name in ("identity", "application", "payment", "issuance-feed")}
     # Every process of payment and mailing checks all of its settings.
     checked = {"payment": {"payment-provider"}, "mailing": {"mailing-smtp"}}.get(service, set())
     assert secrets(export) <= own | public | checked

@@ -11,6 +11,7 @@ from shared import db
 from shared.db import Pool
 from tests.integration.services.issuance.world import World
 from tests.integration.services.issuance.zone import SET_JSON
+from tests.support.builders import signing_key
 from tests.support.engines import Database, Postgres
 from tests.support.transparency import running_logs
 from tests.unit.services.issuance.csr.csrs import private_pem, rsa_key
@@ -44,6 +45,7 @@ def environment(world: World, issuance: Database, tmp_path: Path) -> dict[str, s
     pem = serialization.Encoding.PEM
     files = {
         "IDENTITY_JWKS_FILE": json.dumps({"keys": [world.identity.jwk()]}).encode(),
+        "APPLICATION_JWKS_FILE": json.dumps({"keys": [signing_key("application").jwk()]}).encode(),
         "PAYMENT_JWKS_FILE": json.dumps({"keys": [world.payment.jwk()]}).encode(),
         "PRINT_CERTIFICATE_FILE": world.maker.print_certificate.public_bytes(pem),
         "CA_KEY_FILE": private_pem(rsa_key(3072, 7)).encode(),
