@@ -1,13 +1,18 @@
 """Settings of application, read from the environment once."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 from services.application.safe_start import LeadTimes
 from shared.settings import Env, ServiceSettings, read_env, read_service, seal
+
+# Days: a paid period.
+_LONGEST: Final = 365
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +49,11 @@ def read_settings() -> Settings:
         description="Days before the end of the paid period from which the next year can be bought",
     )
     lead = _read_lead(env)
-    reminder_days: list[int] = env.list(
+    reminder_days: str = env.str(
         "REMINDER_DAYS",
-        [90, 60, 30, 14, 7, 1],
-        subcast=int,
-        validate=validate.And(validate.Length(min=1), _check_days),
-        description="Days before the end of the paid period on which its AR is reminded of the renewal",
+        "90,60,30,14,7,1",
+        validate=_check_days,
+        description="Days before the end of the paid period on which its AR is reminded of the renewal, with commas",
     )
     seal(env)
     return Settings(
@@ -59,13 +63,13 @@ def read_settings() -> Settings:
         evidence_margin=timedelta(days=margin_days),
         opens_days=opens_days,
         lead=lead,
-        reminder_days=tuple(reminder_days),
+        reminder_days=tuple(map(int, reminder_days.split(","))),
     )
 
 
-def _check_days(days: list[int]) -> None:
-    for each in days:
-        validate.Range(0, 365)(each)
+def _check_days(text: str) -> None:
+    if not all(re.fullmatch(r"[0-9]{1,3}", each) and int(each) <= _LONGEST for each in text.split(",")):
+        raise ValidationError(f"Must be numbers of days up to {_LONGEST}, divided by commas.")
 
 
 def _read_lead(env: Env) -> LeadTimes:
