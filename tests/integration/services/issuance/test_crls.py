@@ -13,6 +13,7 @@ from services.issuance.ca.crl import INTERVAL, RevocationReason
 from services.issuance.certificate_store import CRLS
 from services.issuance.issuer import CRLNotClean
 from services.issuance.refusals import CertificateExpired, CertificateNotFound, InvalidTransition, OrderNotFound
+from shared.events.issuance import CertificateRevoked
 from shared.runtime.pruning import prune_batch
 from shared.vocabulary import ARId, SubscriberId
 from shared.web.auth import Caller
@@ -298,3 +299,14 @@ def test_certificate_is_accepted_once_and_never_after_revocation(world: World) -
     assert world.announced_types(renewal.renewal_id).count("certificate-accepted") == 1
     with world.begin() as tx, pytest.raises(InvalidTransition):
         revocation.accept(tx, revoked.items[0].item_id, revoked.caller)
+
+
+@pytest.mark.parametrize("reason", [RevocationReason.SUPERSEDED, RevocationReason.KEY_COMPROMISE])
+def test_event_of_a_revocation_names_the_party_that_revoked(world: World, reason: RevocationReason) -> None:
+    by_ar, by_ca = world.issued(["www.example.hk"]), world.issued(["shop.example.hk"])
+    revoke(world, by_ar, reason)
+    with world.begin() as tx:
+        revocation.revoke_serial(tx, f"{serial(world, by_ca):x}", reason, "operator")
+    for renewal, party in ((by_ar, "representative"), (by_ca, "ca")):
+        (event,) = world.announced(renewal.renewal_id, CertificateRevoked)
+        assert event.revoked_by == party
