@@ -47,13 +47,17 @@ def obstacles(renewal: Mapping[str, Any], orders: Iterable[Mapping[str, Any]]) -
 
 
 def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
-    """Return each item's PIN Envelopes, by the item's id: the last posting of each server name."""
+    """Return each item's PIN Envelopes, by the item's id: each server name's last posting, unless replaced since."""
     found = {
         item["id"]: {name: Envelope(server_name=name) for name in item["server_names"]} for item in renewal["items"]
     }
     for entry in renewal["timeline"]:
         name = entry.get("server_name")
-        if entry["event"] == "pin-envelope-posted" and name in found.get(entry["item_id"], {}):
+        if name not in found.get(entry["item_id"], {}):
+            continue
+        if entry["event"] == "pin-reissued":
+            found[entry["item_id"]][name] = Envelope(server_name=name)
+        elif entry["event"] == "pin-envelope-posted":
             found[entry["item_id"]][name] = Envelope(
                 server_name=name, posted_at=entry["time"], number=entry["registered_number"]
             )
@@ -61,11 +65,11 @@ def envelopes(renewal: Mapping[str, Any]) -> dict[str, list[Envelope]]:
 
 
 def returned(renewal: Mapping[str, Any]) -> set[str]:
-    """Return the items with a PIN Envelope that was returned and not replaced."""
+    """Return the items with a PIN Envelope that was returned, and no new one since."""
     back: set[str] = set()
     for entry in renewal["timeline"]:
         if entry["event"] == "pin-envelope-returned":
             back.add(entry["item_id"])
-        elif entry["event"] == "pin-envelope-posted":
+        elif entry["event"] in ("pin-envelope-posted", "pin-reissued"):
             back.discard(entry["item_id"])
     return back

@@ -69,8 +69,8 @@ def entry(event: str, day: int = 23, **facts: str) -> dict[str, Any]:
     return {"time": f"2026-11-{day}T02:00:00+00:00", "event": event, "item_id": ITEM, "detail": None, **facts}
 
 
-def posted(number: str, day: int) -> dict[str, Any]:
-    return entry("pin-envelope-posted", day, server_name="a.example.hk", registered_number=number)
+def posted(number: str, day: int, name: str = "a.example.hk") -> dict[str, Any]:
+    return entry("pin-envelope-posted", day, server_name=name, registered_number=number)
 
 
 def test_status_page_shows_the_state_of_each_pin_envelope(app: Flask, api: StubAPI) -> None:
@@ -87,7 +87,21 @@ def test_status_page_shows_the_state_of_each_pin_envelope(app: Flask, api: StubA
     made["timeline"].append(posted("RR999999995HK", 28))
     again = signed_in(app).get(R, base_url=PORTAL).text
     assert "RR999999995HK" in again
-    assert "Please contact us" not in again
+    assert "undelivered. Contact us if" not in again
+
+
+def test_replaced_pin_envelope_is_no_longer_shown_as_posted_or_returned(app: Flask, api: StubAPI) -> None:
+    name = "www.harbourlights.example.hk"
+    course = [posted("RR123456785HK", 24, name), entry("pin-envelope-returned", reason="unclaimed")]
+    made = renewal(state="awaiting-csrs", timeline=course)
+    api.answers["GET", f"/application/v1/renewals/{RENEWAL}"] = made
+    api.answers["GET", f"/issuance/v1/renewals/{RENEWAL}/orders"] = [order()]
+    assert "undelivered. Contact us if" in signed_in(app).get(R, base_url=PORTAL).text
+    made["timeline"].append(entry("pin-reissued", server_name=name))
+    page = signed_in(app).get(R, base_url=PORTAL).text
+    assert "undelivered. Contact us if" not in page
+    assert "posted on 24" not in page
+    assert "being printed" in page
 
 
 def test_refund_is_shown(app: Flask, api: StubAPI) -> None:
