@@ -32,6 +32,9 @@ TEXTS: Final[Mapping[type[Event], EventText]] = {
     application.RenewalReminderDue: EventText(
         title="Reminder of the end of its paid period", facts=("srn", "paid_until", "days_before")
     ),
+    application.ReissueReminderDue: EventText(
+        title="Reminder of its certificate's end", facts=("serial", "certificate_until", "days_before")
+    ),
     application.RefundDue: EventText(title="Refund due", facts=("amount_minor", "currency", "reason")),
     application.RenewalCompleted: EventText(title="Renewal completed"),
     payment.PaymentCaptured: EventText(title="Payment received", facts=("amount_minor", "currency")),

@@ -98,6 +98,7 @@ def apply_rows(conn: Conn, import_id: int, limit: int) -> list[str]:
                                    THEN excluded.certificate ELSE known.certificate END,
                 serial = CASE WHEN known.not_after <= excluded.not_after THEN excluded.serial ELSE known.serial END,
                 not_after = GREATEST(known.not_after, excluded.not_after),
+                reminder_due_at = 'epoch',
                 paid_from = CASE WHEN known.paid_until < excluded.paid_until
                                  THEN excluded.paid_from ELSE known.paid_from END,
                 paid_until = GREATEST(known.paid_until, excluded.paid_until)

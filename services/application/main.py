@@ -23,6 +23,7 @@ from services.application import (
     work,
 )
 from services.application.eligibility import Limits
+from services.application.reminders import Schedules
 from services.application.settings import read_service_settings, read_settings
 from shared.db import Pool
 from shared.runtime.command_line import run
@@ -118,11 +119,12 @@ def _release_arguments(parser: argparse.ArgumentParser) -> None:
 def tasks(pool: Pool) -> Sequence[tuple[str, Task]]:
     """Return the background tasks of the work process."""
     settings = read_settings()
-    lead, schedule = settings.lead, settings.reminder_days
+    lead = settings.lead
+    schedules = Schedules(period=settings.reminder_days, certificate=settings.certificate_reminder_days)
     return [
         ("fire-timer", lambda: work.fire_next_timer(pool)),
         ("look-at-slack", lambda: slack.look_at_next(pool, lead)),
-        ("remind", lambda: reminders.remind_next(pool, lead, schedule)),
+        ("remind", lambda: reminders.remind_next(pool, lead, schedules)),
     ]
 
 

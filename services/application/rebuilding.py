@@ -33,6 +33,7 @@ from shared.events.application import (
     ClosureReason,
     CSRRequested,
     RefundDue,
+    ReissueReminderDue,
     RenewalAtRisk,
     RenewalCancelled,
     RenewalCompleted,
@@ -136,6 +137,9 @@ def _rebuild_one(tx: Tx, renewal_id: RenewalId, facts: Sequence[_Fact], actor: s
         if isinstance(fact.event, RenewalReminderDue):
             event = fact.event
             reminder_store.add(tx.conn, event.srn, event.paid_until, event.days_before, "announced", fact.at)
+        if isinstance(fact.event, ReissueReminderDue):
+            of = fact.event
+            reminder_store.add(tx.conn, of.srn, of.paid_until, of.days_before, "announced", fact.at, serial=of.serial)
     refunded = [store.add_refund(tx.conn, refund, renewal_id, due_at) for refund, due_at in rebuilt.refunds]
     if rebuilt.renewal == was and not any(refunded):
         return

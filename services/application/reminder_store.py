@@ -20,7 +20,10 @@ class Due:
     serial: str
     standing: str
     paid_until: date
+    certificate: str
+    not_after: datetime
     being_renewed: bool
+    being_reissued: bool
 
 
 def claim(conn: Conn, now: datetime) -> str | None:
@@ -53,22 +56,30 @@ def lock(conn: Conn, srn: str) -> Due:
     """Lock a claimed subscription."""
     with conn.cursor(row_factory=class_row(Due)) as cursor:
         found = cursor.execute(
-            """SELECT srn, serial, standing, paid_until,
-                   EXISTS (SELECT 1 FROM items AS i JOIN renewals AS r ON r.id = i.renewal_id
-                           WHERE i.srn = subscriptions.srn AND i.open AND r.kind = 'renewal') AS being_renewed
-               FROM subscriptions WHERE srn = %s FOR UPDATE""",
+            """SELECT srn, serial, standing, paid_until, certificate, not_after,
+                   COALESCE(kind = 'renewal', false) AS being_renewed,
+                   COALESCE(kind = 'reissue', false) AS being_reissued
+               FROM subscriptions LEFT JOIN LATERAL (
+                   SELECT r.kind FROM items AS i JOIN renewals AS r ON r.id = i.renewal_id
+                   WHERE i.srn = subscriptions.srn AND i.open) AS under_way ON true
+               WHERE srn = %s FOR UPDATE OF subscriptions""",
             (srn,),
         ).fetchone()
     assert found is not None
     return found
 
 
-def add(conn: Conn, srn: str, paid_until: date, days_before: int, outcome: str, now: datetime) -> bool:
-    """Record a reminder. Returns False if it was recorded before."""
+def add(
+    conn: Conn, srn: str, paid_until: date, days_before: int, outcome: str, now: datetime, *, serial: str = ""
+) -> bool:
+    """Record a reminder of the period's end, or of the end of the certificate with this serial number.
+
+    Returns False if it was recorded before.
+    """
     changed = conn.execute(
-        """INSERT INTO reminders (srn, paid_until, days_before, outcome, decided_at) VALUES (%s, %s, %s, %s, %s)
-           ON CONFLICT DO NOTHING""",
-        (srn, paid_until, days_before, outcome, now),
+        """INSERT INTO reminders (srn, paid_until, serial, days_before, outcome, decided_at)
+           VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+        (srn, paid_until, serial, days_before, outcome, now),
     )
     return changed.rowcount == 1
 

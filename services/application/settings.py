@@ -26,6 +26,7 @@ class Settings:
     opens_days: int
     lead: LeadTimes
     reminder_days: tuple[int, ...]
+    certificate_reminder_days: tuple[int, ...]
 
 
 def read_settings() -> Settings:
@@ -55,6 +56,12 @@ def read_settings() -> Settings:
         validate=_check_days,
         description="Days before the end of the paid period on which its AR is reminded of the renewal, with commas",
     )
+    certificate_reminder_days: str = env.str(
+        "CERTIFICATE_REMINDER_DAYS",
+        "14,7,3,1",
+        validate=_check_days,
+        description="Days before a certificate's end on which its AR is reminded, within its suggested window",
+    )
     seal(env)
     return Settings(
         service=service,
@@ -63,8 +70,13 @@ def read_settings() -> Settings:
         evidence_margin=timedelta(days=margin_days),
         opens_days=opens_days,
         lead=lead,
-        reminder_days=tuple(map(int, reminder_days.split(","))),
+        reminder_days=_days(reminder_days),
+        certificate_reminder_days=_days(certificate_reminder_days),
     )
+
+
+def _days(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _check_days(text: str) -> None:

@@ -139,11 +139,12 @@ def are_being_renewed(conn: Conn, srns: Sequence[str]) -> set[str]:
 
 def renew_subscription(conn: Conn, item: Item, *, certificate: str, serial: str, not_after: datetime) -> None:
     """Store the subscription's new current certificate, in good standing, and what was bought with it: server names,
-    additional servers and, unless it is over before the present one, the paid period.
+    additional servers and, unless it is over before the present one, the paid period. Its reminders are due to be
+    looked at.
     """
     conn.execute(
         """UPDATE subscriptions SET certificate = %s, serial = %s, not_after = %s, standing = 'active',
-                  server_names = %s, additional_servers = %s
+                  server_names = %s, additional_servers = %s, reminder_due_at = 'epoch'
            WHERE srn = %s""",
         (certificate, serial, not_after, list(item.server_names), item.additional_servers, item.srn),
     )

@@ -30,6 +30,7 @@ class Template(StrEnum):
     PAYMENT_RETURNED = "payment-returned"
     ECERT_ROLLED_OVER = "ecert-rolled-over"
     RENEWAL_REMINDER = "renewal-reminder"
+    REISSUE_REMINDER = "reissue-reminder"
     PIN_REPLACED = "pin-replaced"
     CERTIFICATE_REVOKED = "certificate-revoked"
 

@@ -19,7 +19,7 @@ from services.mailing.domain import (
 )
 from services.mailing.mail_queue import ACTOR, Content, Post, queue_mail
 from services.mailing.refusals import ContactUnknown, EnvelopeConflict, EnvelopeUnusable, ServerNameUnknown
-from services.mailing.reminders import content_of
+from services.mailing.reminders import content_of, reissue_content_of
 from shared import audit
 from shared.effect_ids import effect_id
 from shared.errors import Ignored
@@ -27,6 +27,7 @@ from shared.events.application import (
     CertificateDelayed,
     CSRRequested,
     RefundDue,
+    ReissueReminderDue,
     RenewalCancelled,
     RenewalCompleted,
     RenewalReminderDue,
@@ -133,6 +134,20 @@ def on_reminder_due(tx: Tx, event: RenewalReminderDue, *, post: Post) -> None:
     content = {"items": [_shown(item) for item in _find(contact, [event.item_id])], **content}
     occasion = effect_id("reminder", event.item_id, str(event.paid_until), event.days_before)
     queue_mail(tx, event.renewal_id, contact, post, Template.RENEWAL_REMINDER, content, event.item_id, occasion)
+
+
+def on_reissue_reminder_due(tx: Tx, event: ReissueReminderDue, *, post: Post) -> None:
+    """Queue the reminder of a certificate's end within the paid period, in place of an earlier one not sent yet.
+
+    Raises ContactUnknown or NumberUnusable, which hold the event, as for the reminder of the period's end.
+    """
+    contact = store.lock_renewal(tx.conn, event.renewal_id).contact
+    if contact is None:
+        raise ContactUnknown("a certificate ends that no request for a CSR preceded")
+    content = reissue_content_of(event, portal=post.portal, today=tx.now.astimezone(HONG_KONG).date())
+    content = {"items": [_shown(item) for item in _find(contact, [event.item_id])], **content}
+    occasion = effect_id("reissue-reminder", event.item_id, event.serial, event.days_before)
+    queue_mail(tx, event.renewal_id, contact, post, Template.REISSUE_REMINDER, content, event.item_id, occasion)
 
 
 def on_refund_due(tx: Tx, event: RefundDue, *, post: Post) -> None:
@@ -326,6 +341,7 @@ def subscriptions(*, keys: ProofKeys, post: Post) -> tuple[Subscription, ...]:
         on(CSRRequested, partial(on_csr_requested, keys=keys, post=post)),
         on(CertificateDelayed, partial(on_certificate_delayed, post=post)),
         on(RenewalReminderDue, partial(on_reminder_due, post=post)),
+        on(ReissueReminderDue, partial(on_reissue_reminder_due, post=post)),
         on(RefundDue, partial(on_refund_due, post=post)),
         on(RenewalCompleted, partial(on_renewal_completed, post=post)),
         on(RenewalCancelled, partial(on_renewal_cancelled, keys=keys, post=post)),

@@ -163,6 +163,24 @@ class RenewalReminderDue(RenewalEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReissueReminderDue(RenewalEvent):
+    """The present certificate ends in `days_before` days or less, before the paid period, and no reissue is under way.
+
+    `serial` and `certificate_until`, its last day in Hong Kong, are of that certificate, which need not be the item's.
+    """
+
+    TYPE: ClassVar[str] = "hk.ecert.application.reissue-reminder-due.v1"
+    TOPIC: ClassVar[Topic] = Topic.APPLICATION
+
+    item_id: ItemId
+    srn: str
+    serial: str
+    certificate_until: date
+    paid_until: date
+    days_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefundDue(RenewalEvent):
     """Captured money is to be refunded: for the whole renewal (`item_id` None), or for one refused item, with its
     `cause`.

@@ -188,6 +188,7 @@ def document(renewal_id: RenewalId, items: Sequence[Item], ar: AR | None = None,
 
 def certificate(
     *names: str,
+    not_before: datetime | None = None,
     not_after: datetime = NOW + timedelta(days=45),
     serial: int | None = None,
     common_name: str | None = None,
@@ -201,7 +202,7 @@ def certificate(
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(serial or x509.random_serial_number())
-        .not_valid_before(not_after - timedelta(days=199))
+        .not_valid_before(not_before or not_after - timedelta(days=199))
         .not_valid_after(not_after)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .sign(key, hashes.SHA256())

@@ -23,7 +23,8 @@ ROUND_TRIPS: Final = {
     "payment-work": 26,
     "payment-consume": 19,
     "payment-relay": 6,
-    "mailing-consume": 36,
+    # It reads all of issuance's events for those that are mailed: revocations and replaced PINs.
+    "mailing-consume": 48,
     "mailing-work": 38,
     "mailing-print": 24,
     "mailing-relay": 6,

@@ -100,7 +100,7 @@ def test_mistyped_pin_uses_no_attempt(door: Door, victim: Journey) -> None:
         ("a name too many", {"pins": {name: pin, "www.gov.hk": pin}}, "pins-missing"),
         ("noise for a name", {"pins": {"\u202e\u0001": pin}}, "pins-missing"),
         ("another reference", {"reference": "E-AAAAAAAAAA"}, "wrong-reference"),
-        ("no PIN", {"pins": {}}, "invalid-request"),
+        ("no PIN", {"pins": {}}, "pins-missing"),
         ("a number for a PIN", {"pins": {name: int(pin)}}, "invalid-request"),
         ("a list for a PIN", {"pins": {name: [pin]}}, "invalid-request"),
         ("an unknown field", {"force": True}, "invalid-request"),

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from services.issuance import certificate_store
 from services.issuance.api.blueprint import Deps, blp
+from services.issuance.certificate_ids import NoCertificateId, serial_of
 from services.issuance.publication import NotPublished
-from services.issuance.renewal_window import NoCertificateId, serial_of, suggested_window
 from services.issuance.schemas import RenewalInfoSchema
+from shared.pki.suggested_windows import suggested_window
 from shared.web import request
 from shared.web.openapi import for_everyone, refuses
 

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from services.application import api, handlers, importing, reminders, slack, work
 from services.application.eligibility import Limits
 from services.application.main import build_app
+from services.application.reminders import Schedules
 from services.application.safe_start import LeadTimes
 from shared.events.base import Event
 from shared.events.issuance import (
@@ -39,7 +40,7 @@ WWW: Final = "0002310001"
 EVIDENCE_MARGIN: Final = timedelta(days=30)
 LIMITS: Final = Limits(evidence_margin=EVIDENCE_MARGIN, opens_days=90)
 LEAD: Final = LeadTimes(printing=1, mail=2, csr=2, validation=10, margin=3)
-REMINDER_DAYS: Final = (90, 60, 30, 14, 7, 1)
+SCHEDULES: Final = Schedules(period=(90, 60, 30, 14, 7, 1), certificate=(14, 7, 3, 1))
 WILDCARD: Final = "0002310002"
 MULTI: Final = "0002310003"
 ROWS: Final = (
@@ -209,7 +210,7 @@ class World(BaseWorld):
 
     def remind(self) -> None:
         """Look at the reminders of every subscription that is due."""
-        while reminders.remind_next(self.pool, LEAD, REMINDER_DAYS, clock=self.clock):
+        while reminders.remind_next(self.pool, LEAD, SCHEDULES, clock=self.clock):
             pass
 
     def shown(self, renewal: Renewal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from services.issuance import revocation
 from services.issuance.ca.crl import RevocationReason
-from services.issuance.renewal_window import certificate_id
+from services.issuance.certificate_ids import certificate_id
 from tests.integration.services.issuance.world import World
 from tests.support.problems import problem
 

@@ -55,6 +55,24 @@ def test_reminder_after_the_latest_safe_start_says_to_start_at_once(world: World
     assert "to be safe" not in text
 
 
+def test_reminder_of_the_certificate_names_its_end_and_that_another_costs_nothing(world: World, ended: Renewal) -> None:
+    world.apply(ended.reissue_reminded(), ended.reissue_reminded(), ended.reissue_reminded(7))
+    messages = world.send_all()
+    assert {message["Subject"] for message in messages} == {
+        "Replace in time: certificate ends on 7 December 2026 (SRN 0002310001)"
+    }
+    text = text_of(messages[-1])
+    for words in ("Days left: 14.", "You have paid until 30 June 2027: another certificate costs nothing", "5d45e3a9"):
+        assert words in text
+    assert world.rows("SELECT count(*) FROM mails WHERE template = 'reissue-reminder'")[0][0] <= 2
+
+
+def test_reminder_of_the_certificate_with_a_text_for_a_number_is_held(world: World, ended: Renewal) -> None:
+    world.apply(ended.reissue_reminded(serial="visit http://evil.example"))
+    assert world.send_all() == []
+    assert world.held() != []
+
+
 def test_each_reminder_is_mailed_once(world: World, ended: Renewal) -> None:
     for days in (30, 30, 14, 30):
         world.apply(ended.reminded(days))

@@ -29,6 +29,7 @@ from shared.events.application import (
     CSRRequested,
     NotifiedObstacle,
     RefundDue,
+    ReissueReminderDue,
     RenewalCancelled,
     RenewalCompleted,
     RenewalReminderDue,
@@ -174,6 +175,19 @@ class Renewal:
             paid_until=date(2026, 12, 23),
             days_before=days_before,
             latest_safe_start=date(2026, 11, 25),
+        )
+        return replace(event, **changes)
+
+    def reissue_reminded(self, days_before: int = 14, **changes: Any) -> ReissueReminderDue:
+        """Return a reminder of the end of the multi-domain item's certificate, so many days from the start."""
+        event = ReissueReminderDue(
+            renewal_id=self.id,
+            item_id=self.items[1],
+            srn="0002310001",
+            serial="5d45e3a9",
+            certificate_until=date(2026, 12, 7),
+            paid_until=date(2027, 6, 30),
+            days_before=days_before,
         )
         return replace(event, **changes)
 

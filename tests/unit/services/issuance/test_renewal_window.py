@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.issuance.renewal_window import NoCertificateId, certificate_id, serial_of, suggested_window
+from services.issuance.certificate_ids import NoCertificateId, certificate_id, serial_of
+from shared.pki.suggested_windows import suggested_window
 
 # The example of RFC 9773, 4.1.
 KEY_IDENTIFIER = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")

@@ -59,6 +59,12 @@ def _reminder(days_left: int, safe_start: str | None) -> tuple[Template, dict[st
     return Template.RENEWAL_REMINDER, {**content, **numbers, "days_left": days_left, "safe_start": safe_start}
 
 
+def _replace(days_left: int) -> tuple[Template, dict[str, object]]:
+    numbers = {"srn": "0002310001", "serial": "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "days_left": days_left}
+    ends = {"certificate_until": "2027-01-31", "paid_until": "2027-07-15", "portal": "https://portal.ecert.localhost"}
+    return Template.REISSUE_REMINDER, {"items": [SEVERAL], **numbers, **ends}
+
+
 def _revoked(reason: str, *, by_representative: bool) -> tuple[Template, dict[str, object]]:
     content = {"serial": "0a1b2c3d", "revoked_at": "2026-12-02T00:05:00+08:00", "by_representative": by_representative}
     return Template.CERTIFICATE_REVOKED, {"items": [STANDARD], "reason": reason, **content}
@@ -106,6 +112,7 @@ CASES: Final[Mapping[str, tuple[Template, dict[str, object]]]] = {
     "ended-for-a-reason-of-tomorrow": _ended("withheld", paid=True, refund=1_324_000),
     "reminder": _reminder(60, "2027-01-05"),
     "reminder-late": _reminder(1, None),
+    "reminder-of-the-certificate": _replace(66),
     "pin-replaced": (Template.PIN_REPLACED, {"items": [{**SEVERAL, "server_names": ["a.example.hk", "c.example.hk"]}]}),
     "revoked-by-the-ar": _revoked("keyCompromise", by_representative=True),
     "revoked-by-the-ca": _revoked("privilegeWithdrawn", by_representative=False),

@@ -1,37 +1,15 @@
-"""Suggested window in which a certificate is to be replaced, and the identifiers that ask for it (RFC 9773)."""
+"""Identifiers of certificates in questions for their suggested windows (RFC 9773, 4.1)."""
 
 import base64
 import binascii
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-# A third of the validity is left when the window begins, a sixth when it ends. RFC 9773 leaves the choice to the CA.
-_BEGINS: Final = 3
-_ENDS: Final = 6
 # Key identifiers have 20 bytes, serial numbers 20 at most (RFC 5280, 4.1.2.2), with a sign byte 21.
 MAX_ID: Final = 64
 
 
 class NoCertificateId(ValueError):
     """The text is no identifier of a certificate of this CA."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """The window, from its start to its end; clients choose a random time in it."""
-
-    start: datetime
-    end: datetime
-
-
-def suggested_window(not_before: datetime, not_after: datetime, revoked_at: datetime | None) -> Window:
-    """Return the suggested window of a certificate; that of a revoked one is over: replace it at once."""
-    lifetime = not_after - not_before
-    if revoked_at is not None:
-        return Window(start=not_before, end=min(revoked_at, not_after))
-    start, end = not_after - lifetime / _BEGINS, not_after - lifetime / _ENDS
-    return Window(start=start.replace(microsecond=0), end=end.replace(microsecond=0))
 
 
 def certificate_id(key_identifier: bytes, serial: int) -> str:
