@@ -49,7 +49,7 @@ READERS: Final = {
     Topic.APPLICATION: {"payment", "mailing", "issuance", "desk"},
     Topic.PAYMENT: {"application", "desk"},
     Topic.MAILING: {"application", "desk"},
-    Topic.ISSUANCE: {"application", "desk", "backoffice", "archive"},
+    Topic.ISSUANCE: {"application", "mailing", "desk", "backoffice", "archive"},
     Topic.PIN_ENVELOPES: {"mailing"},
 }
 SERVICES: Final = ("identity", "application", "payment", "mailing", "issuance", "desk")
