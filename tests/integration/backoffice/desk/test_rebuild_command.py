@@ -23,7 +23,7 @@ from tests.support.engines import Kafka
 @pytest.fixture
 def environment(world: World, kafka: Kafka, tmp_path: Path) -> dict[str, str]:
     """Environment of the desk's processes."""
-    files = {f"{owner.upper()}_JWKS_FILE": owner for owner in ("identity", "payment", "feed")}
+    files = {f"{owner.upper()}_JWKS_FILE": owner for owner in ("identity", "application", "payment", "feed")}
     for owner in files.values():
         (tmp_path / owner).write_text(json.dumps({"keys": [signing_key(owner).jwk()]}))
     unused = ("STAFF_CA_FILE", "STAFF_CRL_FILE", "AUDIT_KEY_FILE", "FINGERPRINT_KEY_FILE")

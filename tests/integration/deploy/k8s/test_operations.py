@@ -26,7 +26,9 @@ def test_sql_of_the_manifests_runs_on_its_database(postgres: Postgres, whose: st
 
 
 # Of a runbook, by the service that it is about; the rest concern every service.
-OF_ONE: Final = dict.fromkeys(("IssuanceRefuses", "PerspectiveSilent", "QuorumLost", "ValidationFails"), "issuance")
+OF_ONE: Final = dict.fromkeys(("IssuanceRefuses", "PerspectiveSilent", "QuorumLost", "ValidationFails"), "issuance") | {
+    "RenewalAtRisk": "application"
+}
 IN_RUNBOOKS: Final = [
     (path.stem, statement)
     for path in sorted((ROOT / "docs" / "runbooks").glob("*.md"))
