@@ -27,6 +27,9 @@ from deploy.local.waiting import is_taken, wait_until
 from deploy.postgres.roles import DESK, SERVICES, migrations_folder, package
 from shared.runtime import migrate as migrations
 
+# Seconds between two lines about what is not ready: long after a start usually ends.
+_SAY_AGAIN = 20
+
 Say = Callable[[str], None]
 
 
@@ -154,14 +157,22 @@ def command(service: str, name: str, environment: Mapping[str, str], *arguments:
         raise StepFailed(f"{service} {name} failed:\n  " + "\n  ".join(words))
 
 
-def wait_until_ready(processes: Iterable[Process], supervisor: Supervisor, limit: float = 180) -> None:
-    """Wait until every process is ready. Raises StepFailed that names those which are not."""
+def wait_until_ready(
+    processes: Iterable[Process],
+    supervisor: Supervisor,
+    limit: float = 180,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Wait until every process is ready, and say now and then which are not. Raises StepFailed that names them."""
     waiting = list(processes)
-    end = time.monotonic() + limit
+    end, said = time.monotonic() + limit, time.monotonic()
     while waiting:
         waiting = [process for process in waiting if not is_ready(process)]
         if waiting and (time.monotonic() > end or not supervisor.alive):
             raise StepFailed("Not ready: " + ", ".join(process.name for process in waiting))
+        if waiting and time.monotonic() > said + _SAY_AGAIN:
+            said = time.monotonic()
+            say("Not ready yet: " + ", ".join(process.name for process in waiting))
         if waiting:
             time.sleep(0.2)
 

@@ -91,7 +91,7 @@ def _bring_up(
         bring_up.register_readers(installation, there, say)
         bring_up.assign_roles(installation, there, say)
     say("Waiting until everything is ready")
-    bring_up.wait_until_ready(table, supervisor)
+    bring_up.wait_until_ready(table, supervisor, say=say)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
