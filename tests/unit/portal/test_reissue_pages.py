@@ -98,4 +98,6 @@ def test_no_page_of_a_reissue_speaks_of_money_or_of_pin_envelopes(
         else client.post(f"/en{path}", data={**CSRF, **form}, base_url=PORTAL)
     )
     if not path.startswith("/certificates"):
-        assert [word for word in ("HK$", "PIN Envelopes", "with the PINs", "Receipt") if word in page.text] == []
+        assert [
+            word for word in ("HK$", "Price list", "PIN Envelopes", "with the PINs", "Receipt") if word in page.text
+        ] == []
