@@ -156,7 +156,7 @@ _REASONS: Final = {
     "ar-changed": N_("Another person is its Authorised Representative. Apply with the form at any post office."),
     "expired": N_("Its paid period has ended. Apply with the form at any post office."),
     "suspended": N_("It is suspended. Please contact us first."),
-    "revoked": N_("It was revoked. Apply with the form at any post office."),
+    "revoked": N_("It was revoked. Have another one issued within the paid period, then renew that one."),
     "names-not-certifiable": N_(
         "Its server names can no longer stand in a certificate. Apply with the form at any post office."
     ),

@@ -18,7 +18,7 @@ ADVICE: Final = {
     "ar-changed": "Another person is the Authorised Representative of record. " + _POST_OFFICE,
     "expired": "The paid period has ended and can no longer be renewed. " + _POST_OFFICE,
     "suspended": "The certificate is suspended. Ask the CA to lift the suspension first.",
-    "revoked": "The certificate was revoked and cannot be renewed. " + _POST_OFFICE,
+    "revoked": "The certificate was revoked. Have another one issued within the paid period, then renew that one.",
     "names-not-certifiable": "Its server names can no longer stand in a certificate. " + _POST_OFFICE,
     "record-unusable": "The register's name of its subscriber cannot stand in a certificate. Ask the CA to correct it.",
     "evidence-unknown": "It is not recorded when your organisation was verified. " + _VERIFY,

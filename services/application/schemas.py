@@ -21,13 +21,13 @@ class DraftItemSchema(Schema):
         strict=True,
         load_default=None,
         validate=validate.Range(0, 500),
-        metadata={"description": "The new number, Wildcard renewals only; left out: today's number"},
+        metadata={"description": "The new number, Wildcard renewals only; default: the present number"},
     )
     server_names = fields.List(
         fields.String(validate=validate.Length(1, 300)),
         load_default=None,
         validate=validate.Length(1, MAX_NAMES),
-        metadata={"description": "All names from now on, Multi-domain renewals only; left out: today's names"},
+        metadata={"description": "The new names, all of them, Multi-domain renewals only; default: the present names"},
     )
 
     @post_load

@@ -14,7 +14,7 @@ from services.issuance.csr_intake import own_order
 from services.issuance.domain import PIN, Order
 from services.issuance.pin_reissue import VoidReason
 from services.issuance.pins import pins
-from services.issuance.refusals import OrderNotFound, PINNotLocked, PINNotReady, PINsUsedUp, PINTooRecent
+from services.issuance.refusals import PINNotLocked, PINNotReady, PINsUsedUp, PINTooRecent
 from shared.events.issuance import CSRReceived
 from shared.tx import Tx
 from shared.vocabulary import ItemId
@@ -56,8 +56,6 @@ def order_pins(tx: Tx, command: OrderPINs, caller: Caller, limits: PINLimits) ->
     order = pin_reissue.lock_order(tx, str(command.item_id))
     names = sorted({pin_reissue.own_name(order, name) for name in command.server_names})
     order.after(CSRReceived)  # only while a CSR is awaited
-    if order.reissue:
-        raise OrderNotFound("a reissue has no PINs")
     found = {pin.server_name: pin for pin in pin_store.find_pins(tx.conn, [order.item_id])}
     _check([found[name] for name in names], command.reason, limits, tx.now)
     for name in names:

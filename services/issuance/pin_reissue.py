@@ -64,12 +64,11 @@ def replace_pin(
 ) -> uuid.UUID:
     """Void the PIN of a server name of this locked order and plan another one. Returns the id of its envelope.
 
-    Raises OrderNotFound for a reissue, InvalidTransition once the order awaits no CSR any more, or OtherEnvelope.
+    Raises InvalidTransition once the order awaits no CSR any more, or OtherEnvelope.
     """
     order.after(CSRReceived)  # only while a CSR is awaited
     voided = pin_store.void_pin(tx.conn, order.item_id, name)
-    if voided is None:
-        raise OrderNotFound("a reissue has no PINs")
+    assert voided is not None, "a renewal's order that awaits its CSR has a PIN for each name"
     if of not in (None, voided):
         raise OtherEnvelope(f"the PIN of {name} is in {voided}")
     envelope_id = pin_store.plan_pin(tx, order.item_id, name)

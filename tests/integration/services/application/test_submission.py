@@ -101,7 +101,7 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("ar-changed", {"ar_id": "ar-wong"}, "post office"),
     ("expired", {"paid_until": date(2026, 11, 22)}, "post office"),
     ("suspended", {"standing": "suspended"}, "lift the suspension"),
-    ("revoked", {"standing": "revoked"}, "post office"),
+    ("revoked", {"standing": "revoked"}, "Have another one issued"),
     ("names-not-certifiable", {"server_names": ["*.com.hk"]}, "post office"),
     ("record-unusable", {"subscriber_name": "N/A"}, "Ask the CA"),
     ("unknown", {"subscriber_id": "sub-other"}, "no subscription"),
